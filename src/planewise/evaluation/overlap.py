@@ -1,0 +1,129 @@
+"""One sparse contingency table: how many voxels carry each pair of labels in two volumes of one shape.
+
+Everything that compares label volumes reads this table instead of the voxels: metrics, linking, consensus. Volumes
+are read once, in runs of equal pairs, so the cost is that of reading memory and does not depend on the objects.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+EMPTY = np.int64(-1)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The pairs of labels that occur together, sorted by (first, second), and their voxel counts.
+
+    ``first``, ``second`` and ``count`` are int64 (n,). The pair (0, 0), background in both, is left out.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    count: np.ndarray
+
+    @property
+    def objects(self) -> "Overlap":
+        """The rows in which neither label is background."""
+        keep = (self.first > 0) & (self.second > 0)
+        return Overlap(self.first[keep], self.second[keep], self.count[keep])
+
+    def first_sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels above 0 of the first volume, ascending, and their voxel counts."""
+        return _sizes(self.first, self.count)
+
+    def second_sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels above 0 of the second volume, ascending, and their voxel counts."""
+        return _sizes(self.second, self.count)
+
+
+def _sizes(labels: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    ids, index = np.unique(labels, return_inverse=True)
+    sizes = np.bincount(index, counts, len(ids)).astype(np.int64)
+    return ids[ids > 0], sizes[ids > 0]
+
+
+def overlap_table(first: np.ndarray, second: np.ndarray) -> Overlap:
+    """Count the pairs of labels of two integer arrays of one shape, labels from 0 to 2**31 - 1.
+
+    Raises ValueError for different shapes or larger labels.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"label arrays of shapes {first.shape} and {second.shape} cannot be compared")
+    for labels in (first, second):
+        if labels.dtype.itemsize > 4 and labels.size and labels.max() >= 2**31:
+            raise ValueError(f"labels reach {labels.max()}; at most {2**31 - 1} is supported")
+    keys, counts = _count_pairs(np.ravel(first), np.ravel(second))
+    order = np.argsort(keys)
+    keys, counts = keys[order], counts[order]
+    return Overlap(keys >> 32, keys & 0xFFFFFFFF, counts)
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the packed pairs (first << 32 | second) that are not (0, 0), and their counts, unordered."""
+    keys, counts = new_table(1024)
+    used = 0
+    run_key, run = np.int64(0), np.int64(0)
+    for i in range(first.size):
+        key = (np.int64(first[i]) << 32) | np.int64(second[i])
+        if key == run_key:
+            run += 1
+            continue
+        if run_key != 0:
+            used += add_count(keys, counts, run_key, run)
+            if 2 * used > keys.size:
+                keys, counts = grown_table(keys, counts)
+        run_key, run = key, np.int64(1)
+    if run_key != 0:
+        add_count(keys, counts, run_key, run)
+    return filled_rows(keys, counts)
+
+
+# ---- a hash table of counts, for kernels: open addressing, keys of 64 bits from 0
+
+
+@numba.njit(nogil=True, cache=True)
+def new_table(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return an empty table (keys, counts) of ``size`` places, a power of two."""
+    return np.full(size, EMPTY, np.int64), np.zeros(size, np.int64)
+
+
+@numba.njit(nogil=True, cache=True)
+def find_place(keys: np.ndarray, key: int) -> int:
+    """Return the place of ``key``, or the empty place where it belongs."""
+    mask = keys.size - 1
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing spreads neighbouring labels
+    place = np.int64(mixed >> np.uint64(32)) & mask
+    while keys[place] != EMPTY and keys[place] != key:
+        place = (place + 1) & mask
+    return place
+
+
+@numba.njit(nogil=True, cache=True)
+def add_count(keys: np.ndarray, counts: np.ndarray, key: int, count: int) -> int:
+    """Add ``count`` to ``key``; return 1 if it is new, else 0. The table must have room."""
+    place = find_place(keys, key)
+    counts[place] += count
+    if keys[place] == EMPTY:
+        keys[place] = key
+        return 1
+    return 0
+
+
+@numba.njit(nogil=True, cache=True)
+def grown_table(keys: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same table with twice the places."""
+    new_keys, new_counts = new_table(keys.size * 2)
+    for i in range(keys.size):
+        if keys[i] != EMPTY:
+            add_count(new_keys, new_counts, keys[i], counts[i])
+    return new_keys, new_counts
+
+
+@numba.njit(nogil=True, cache=True)
+def filled_rows(keys: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keys in use and their counts."""
+    used = keys != EMPTY
+    return keys[used], counts[used]

@@ -1,0 +1,1 @@
+"""From 2D predictions to labelled volumes."""

@@ -1,0 +1,289 @@
+"""Several planes: fuse their objects into one volume (Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006).
+
+Objects of different planes that overlap form a graph. In each of its connected parts, objects that agree closely
+(IoU above 0.75) are one cluster, clusters that still overlap are merged around the most connected one, and a
+cluster's voxels are those that enough of its objects cover.
+
+All of this depends on one table alone: how many voxels carry each combination of the planes' labels. The volumes are
+read once to make it, and once to write the result, in which a voxel's label is a function of its combination.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeVar
+
+import numba
+import numpy as np
+
+from planewise.evaluation.overlap import add_count, filled_rows, find_place, grown_table, new_table
+from planewise.inference.linking import PlaneObjects
+
+CLUSTER_IOU = 0.75
+LEAST_IOU = 0.01  # an overlap below both of these is none
+LEAST_OVERLAP = 100  # voxels
+LABEL_BITS = 21  # three labels are packed into one 63-bit key
+
+Key = TypeVar("Key", bound=Hashable)
+Node = tuple[int, int]  # plane, label
+Edges = dict[Node, dict[Node, int]]  # voxels shared by two nodes
+
+
+@dataclass(frozen=True)
+class Combinations:
+    """The combinations of labels that occur: ``labels`` (n, planes) and the number of voxels of each, ``count``."""
+
+    labels: np.ndarray
+    count: np.ndarray
+
+
+def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int) -> np.ndarray:
+    """Return the fused objects of one to three planes of one volume, as int32 (z, y, x) labels from 1.
+
+    A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or with a bounding box side under ``min_extent``
+    are dropped. One plane's objects are the result as they are. Raises ValueError for more objects in a plane than
+    2**21 - 1.
+    """
+    if len(planes) == 1:
+        return planes[0].labels()
+    if max(len(plane.sizes) for plane in planes) > 1 << LABEL_BITS:
+        raise ValueError(f"more than {(1 << LABEL_BITS) - 1} objects in a plane")
+    empty = np.zeros((1, 1, 1), np.int32), np.zeros(1, np.int32)
+    first, second, third = [*((plane.components, plane.lookup) for plane in planes), empty][:3]
+    keys, counts = _count_combinations(*first, *second, *third)
+    mask = (1 << LABEL_BITS) - 1
+    labels = np.stack([keys >> (2 * LABEL_BITS), (keys >> LABEL_BITS) & mask, keys & mask], axis=1)[:, : len(planes)]
+    result = vote_labels(Combinations(labels, counts), [plane.sizes for plane in planes], vote)
+
+    table, values = new_table(_table_size(len(keys)))
+    _fill_table(table, values, keys, result)
+    volume, sizes, boxes = _apply(*first, *second, *third, table, values, int(result.max(initial=0)))
+    keep = (sizes >= max(min_size, 1)) & ((boxes[:, 3:] - boxes[:, :3]).min(axis=1, initial=2**31) >= min_extent)
+    keep[0] = False
+    _relabel(volume.reshape(-1), np.where(keep, np.cumsum(keep), 0).astype(np.int32))
+    return volume
+
+
+def vote_labels(found: Combinations, sizes: list[np.ndarray], vote: int) -> np.ndarray:
+    """Return the final label, 1 to n or 0, of every combination of labels that occurs.
+
+    ``sizes``: of every plane's objects, in voxels, by label. A combination belongs to an object if at least ``vote``
+    of its labels are in the object's cluster; if that holds for several, to the last.
+    """
+    planes = len(sizes)
+    least_nodes = planes // 2 + 1
+    cluster_iou = CLUSTER_IOU if vote >= least_nodes else 0.0  # without a majority of voxels: merge all that touches
+    edges = _edges(found, sizes)
+    rows_of: dict[Node, list[int]] = defaultdict(list)
+    for row, labels in enumerate(found.labels.tolist()):
+        for plane, label in enumerate(labels):
+            if label:
+                rows_of[plane, label].append(row)
+
+    result = np.zeros(len(found.count), np.int64)
+    final = 0
+    for part in _connected(edges):
+        if len(part) < least_nodes:
+            continue
+        voted: list[list[int]] = []
+        for cluster in _merge_clusters(_clusters(part, edges, sizes, cluster_iou), edges, sizes):
+            if len(cluster) < least_nodes:
+                continue
+            votes: dict[int, int] = defaultdict(int)
+            for node in cluster:
+                for row in rows_of[node]:
+                    votes[row] += 1
+            rows = [row for row, count in votes.items() if count >= vote]
+            if rows:
+                voted.append(rows)
+        for rows in _unite_overlapping(voted, found.count):
+            final += 1
+            result[rows] = final
+    return result
+
+
+def _edges(found: Combinations, sizes: list[np.ndarray]) -> Edges:
+    """Return the overlaps between objects of different planes, as a graph with every object as a node."""
+    edges: Edges = {(plane, label): {} for plane, ids in enumerate(sizes) for label in range(1, len(ids))}
+    for i, j in combinations(range(len(sizes)), 2):
+        both = (found.labels[:, i] > 0) & (found.labels[:, j] > 0)
+        pairs, index = np.unique(found.labels[both][:, [i, j]], axis=0, return_inverse=True)
+        shared = np.bincount(index.ravel(), found.count[both], len(pairs)).astype(np.int64)
+        for (a, b), overlap in zip(pairs.tolist(), shared.tolist()):
+            if overlap > LEAST_OVERLAP or _iou(overlap, sizes[i][a], sizes[j][b]) > LEAST_IOU:
+                edges[i, a][j, b] = edges[j, b][i, a] = overlap
+    return edges
+
+
+def _iou(overlap: int, first: int, second: int) -> float:
+    return overlap / (int(first) + int(second) - overlap)
+
+
+def _connected(edges: Mapping[Key, Iterable[Key]]) -> list[list[Key]]:
+    """Return the connected parts of a graph, each in the order in which it was reached."""
+    seen: set[Key] = set()
+    parts = []
+    for start in edges:
+        if start in seen:
+            continue
+        seen.add(start)
+        part = [start]
+        for node in part:  # grows while it is walked
+            for other in edges[node]:
+                if other not in seen:
+                    seen.add(other)
+                    part.append(other)
+        parts.append(part)
+    return parts
+
+
+def _clusters(part: list[Node], edges: Edges, sizes: list[np.ndarray], least_iou: float) -> list[set[Node]]:
+    """Return the groups of ``part`` that are left after dropping edges whose IoU is at most ``least_iou``."""
+
+    def close(node: Node) -> list[Node]:
+        size = sizes[node[0]][node[1]]
+        return [o for o, overlap in edges[node].items() if _iou(overlap, size, sizes[o[0]][o[1]]) > least_iou]
+
+    return [set(group) for group in _connected({node: close(node) for node in part})]
+
+
+def _merge_clusters(clusters: list[set[Node]], edges: Edges, sizes: list[np.ndarray]) -> list[set[Node]]:
+    """Merge clusters that overlap until none do.
+
+    The cluster with the most neighbours either takes them all in or, if one of them is larger than it, is divided
+    among them all. What a neighbour that was taken in overlapped besides is not followed further.
+    """
+    neighbours: dict[int, list[int]] = {i: [] for i in range(len(clusters))}
+    for i, j in combinations(range(len(clusters)), 2):
+        pairs = [(a, b) for a in clusters[i] for b in clusters[j]]
+        overlaps = [edges[a].get(b, 0) for a, b in pairs]
+        ious = [_iou(o, sizes[a[0]][a[1]], sizes[b[0]][b[1]]) for o, (a, b) in zip(overlaps, pairs) if o]
+        if sum(ious) / len(pairs) > LEAST_IOU or sum(overlaps) / len(pairs) > LEAST_OVERLAP:
+            neighbours[i].append(j)
+            neighbours[j].append(i)
+    members = {i: set(cluster) for i, cluster in enumerate(clusters)}
+    while any(neighbours.values()):
+        hub = max(neighbours, key=lambda i: len(neighbours[i]))
+        around = neighbours[hub]
+        if max(len(members[i]) for i in around) > len(members[hub]):
+            for i in around:
+                members[i] |= members[hub]
+            gone = [hub]
+        else:
+            for i in around:
+                members[hub] |= members[i]
+            gone = list(around)
+        for i in gone:
+            for j in neighbours.pop(i):
+                if j in neighbours:
+                    neighbours[j].remove(i)
+            del members[i]
+    return list(members.values())
+
+
+def _unite_overlapping(voted: list[list[int]], count: np.ndarray) -> list[list[int]]:
+    """Unite instances, given by their rows of the combination table, that share more than a trivial overlap."""
+    if len(voted) < 2:
+        return voted
+    rows = [set(instance) for instance in voted]
+    size = [int(count[instance].sum()) for instance in voted]
+    touching: dict[int, list[int]] = {i: [] for i in range(len(voted))}
+    for i, j in combinations(range(len(voted)), 2):
+        shared = sum(int(count[row]) for row in rows[i] & rows[j])
+        if shared > LEAST_OVERLAP or _iou(shared, size[i], size[j]) > LEAST_IOU:
+            touching[i].append(j)
+            touching[j].append(i)
+    return [sorted(set().union(*(rows[i] for i in group))) for group in _connected(touching)]
+
+
+# ---- the two passes over the voxels
+
+
+def _table_size(rows: int) -> int:
+    return 1 << max(4, (2 * rows).bit_length())
+
+
+@numba.njit(nogil=True, cache=True)
+def _fill_table(table: np.ndarray, values: np.ndarray, keys: np.ndarray, result: np.ndarray) -> None:
+    for i in range(len(keys)):
+        place = find_place(table, keys[i])
+        table[place], values[place] = keys[i], result[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_combinations(
+    a: np.ndarray, lookup_a: np.ndarray, b: np.ndarray, lookup_b: np.ndarray, c: np.ndarray, lookup_c: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the packed combinations of labels, all-background left out, and their voxel counts.
+
+    ``c`` with a single voxel stands for no third plane.
+    """
+    keys, counts = new_table(1024)
+    used = 0
+    three = c.size == a.size
+    run_key, run = np.int64(0), np.int64(0)
+    a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+    for i in range(a.size):
+        key = np.int64(0)
+        if a[i] != 0:
+            key = np.int64(lookup_a[a[i]]) << (2 * LABEL_BITS)
+        if b[i] != 0:
+            key |= np.int64(lookup_b[b[i]]) << LABEL_BITS
+        if three and c[i] != 0:
+            key |= np.int64(lookup_c[c[i]])
+        if key == run_key:
+            run += 1
+            continue
+        if run_key != 0:
+            used += add_count(keys, counts, run_key, run)
+            if 2 * used > keys.size:
+                keys, counts = grown_table(keys, counts)
+        run_key, run = key, np.int64(1)
+    if run_key != 0:
+        add_count(keys, counts, run_key, run)
+    return filled_rows(keys, counts)
+
+
+@numba.njit(nogil=True, cache=True)
+def _apply(
+    a: np.ndarray, lookup_a: np.ndarray, b: np.ndarray, lookup_b: np.ndarray, c: np.ndarray, lookup_c: np.ndarray,
+    table: np.ndarray, values: np.ndarray, objects: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Return the volume of final labels, and their sizes (objects + 1,) and boxes (objects + 1, 6)."""
+    depth, height, width = a.shape
+    volume = np.zeros((depth, height, width), np.int32)
+    sizes = np.zeros(objects + 1, np.int64)
+    boxes = np.zeros((objects + 1, 6), np.int64)
+    boxes[:, :3] = 2**31
+    three = c.size == a.size
+    for z in range(depth):
+        for y in range(height):
+            run_key, label, start = np.int64(0), np.int64(0), 0
+            for x in range(width + 1):
+                key = np.int64(0)
+                if x < width:
+                    if a[z, y, x] != 0:
+                        key = np.int64(lookup_a[a[z, y, x]]) << (2 * LABEL_BITS)
+                    if b[z, y, x] != 0:
+                        key |= np.int64(lookup_b[b[z, y, x]]) << LABEL_BITS
+                    if three and c[z, y, x] != 0:
+                        key |= np.int64(lookup_c[c[z, y, x]])
+                if key == run_key and x < width:
+                    continue
+                if label != 0:  # a run of one label has ended
+                    volume[z, y, start:x] = label
+                    sizes[label] += x - start
+                    box = boxes[label]
+                    box[0], box[1], box[2] = min(box[0], z), min(box[1], y), min(box[2], start)
+                    box[3], box[4], box[5] = max(box[3], z + 1), max(box[4], y + 1), max(box[5], x)
+                run_key, start = key, x
+                label = values[find_place(table, key)] if key != 0 else np.int64(0)
+    return volume, sizes, boxes
+
+
+@numba.njit(nogil=True, cache=True)
+def _relabel(labels: np.ndarray, lookup: np.ndarray) -> None:
+    for i in range(labels.size):
+        if labels[i] != 0:
+            labels[i] = lookup[labels[i]]

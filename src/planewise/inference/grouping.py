@@ -1,0 +1,249 @@
+"""One slice: from (logits, centre heatmap, offsets) to connected objects.
+
+Panoptic-DeepLab's grouping (Cheng et al. 2020, arXiv:1911.10194, section 3.2): every foreground pixel votes for the
+position "pixel + offset" and joins the centre nearest to it. Centres and votes live on the heads' coarse grid, so a
+cell of the grid decides for all its pixels. Pixels of one object that are not 8-connected become several objects.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+STEP = 4  # side, in pixels of the network's input, of a cell of the heads' grid
+BUCKET = 16  # side, in cells, of the squares that centres are sorted into for the nearest-centre search
+
+
+@dataclass(frozen=True)
+class SliceObjects:
+    """The objects of one slice.
+
+    ``labels`` (H, W) int32, 0 is background, 1 to n the objects; ``sizes`` (n,) int64 in pixels; ``boxes`` (n, 4)
+    int64: y and x from, y and x to (half open).
+    """
+
+    labels: np.ndarray
+    sizes: np.ndarray
+    boxes: np.ndarray
+
+
+def group_slice(
+    logits: np.ndarray, heatmap: np.ndarray, offsets: np.ndarray, scale: int, least_logit: float, threshold: float,
+    kernel: int,
+) -> SliceObjects:  # fmt: skip
+    """Label the objects of one slice.
+
+    ``logits`` (H, W) float32: foreground where they are at least ``least_logit``. ``heatmap`` (h, w) and ``offsets``
+    (2, h, w) float32, (dy, dx), on a grid of which one cell covers ``4 * scale`` pixels a side; the offsets are in
+    pixels of the network's input, of which a cell covers 4 a side. Centres are the cells above ``threshold`` that are the maximum
+    of the ``kernel`` x ``kernel`` cells around them. Returns no objects where there is no centre.
+    """
+    centres = find_centres(heatmap, threshold, kernel)
+    return connect_slice(_assign(logits, offsets, centres, STEP, STEP * scale, np.float32(least_logit)))
+
+
+def least_logit(confidence: float) -> float:
+    """Return the smallest float32 whose float32 sigmoid is at least ``confidence``.
+
+    Comparing logits with it gives bit for bit what comparing probabilities with ``confidence`` gives, and saves
+    the probabilities.
+    """
+    low, high = np.float32(-100), np.float32(100)  # the sigmoid is 0 and 1 there
+    with np.errstate(over="ignore"):
+        while True:
+            middle = np.float32((np.float64(low) + np.float64(high)) / 2)
+            if middle in (low, high):
+                return float(high)
+            if np.float32(1) / (np.float32(1) + np.exp(-middle)) >= np.float32(confidence):
+                high = middle
+            else:
+                low = middle
+
+
+@numba.njit(nogil=True, cache=True)
+def find_centres(heatmap: np.ndarray, threshold: float, kernel: int) -> np.ndarray:
+    """Return the centres (n, 2) int64, (row, column) in row order: every cell above ``threshold`` that equals the
+    maximum of its ``kernel`` x ``kernel`` neighbourhood. Of equal neighbours all stay."""
+    height, width = heatmap.shape
+    before = kernel // 2
+    after = kernel - 1 - before
+    found = np.empty((height * width, 2), np.int64)
+    count = 0
+    for row in range(height):
+        for column in range(width):
+            value = heatmap[row, column]
+            if not value > threshold:
+                continue
+            largest = True
+            for r in range(max(row - before, 0), min(row + after + 1, height)):
+                for c in range(max(column - before, 0), min(column + after + 1, width)):
+                    if heatmap[r, c] > value:
+                        largest = False
+                        break
+                if not largest:
+                    break
+            if largest:
+                found[count] = row, column
+                count += 1
+    return found[:count].copy()
+
+
+@numba.njit(nogil=True, cache=True)
+def _bucket_centres(centres: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sort centres into squares: return (start of each square's centres, indices of the centres by square)."""
+    starts = np.zeros(rows * columns + 1, np.int64)
+    for i in range(len(centres)):
+        starts[centres[i, 0] // BUCKET * columns + centres[i, 1] // BUCKET + 1] += 1
+    starts = np.cumsum(starts)
+    order = np.empty(len(centres), np.int64)
+    fill = starts.copy()
+    for i in range(len(centres)):
+        square = centres[i, 0] // BUCKET * columns + centres[i, 1] // BUCKET
+        order[fill[square]] = i
+        fill[square] += 1
+    return starts, order
+
+
+@numba.njit(nogil=True, cache=True)
+def _nearest(
+    y: float, x: float, centres: np.ndarray, starts: np.ndarray, order: np.ndarray, rows: int, columns: int, step: int
+) -> int:
+    """Return the index of the centre nearest to (y, x), in input pixels; of equally near ones the first.
+
+    Squares are searched in growing rings, until a ring cannot hold anything nearer.
+    """
+    side = BUCKET * step
+    home_row = min(max(np.int64(np.floor(y / side)), 0), rows - 1)
+    home_column = min(max(np.int64(np.floor(x / side)), 0), columns - 1)
+    best, nearest = np.int64(-1), np.inf
+    for ring in range(max(rows, columns) + 1):
+        if best >= 0:
+            # Everything in this ring is at least this far from a position in the home square; a position outside
+            # the grid is further still from all squares but those on its side, so the bound is taken from it too.
+            gap = min(
+                y - (home_row - ring + 1) * side, (home_row + ring) * side - y,
+                x - (home_column - ring + 1) * side, (home_column + ring) * side - x,
+            )  # fmt: skip
+            if gap > 0 and gap * gap > nearest:
+                break
+        for row in range(max(home_row - ring, 0), min(home_row + ring + 1, rows)):
+            edge = row == home_row - ring or row == home_row + ring
+            stride = 1 if edge or ring == 0 else 2 * ring
+            for column in range(home_column - ring, home_column + ring + 1, stride):
+                if column < 0 or column >= columns:
+                    continue
+                square = row * columns + column
+                for k in range(starts[square], starts[square + 1]):
+                    i = order[k]
+                    dy, dx = centres[i, 0] * step - y, centres[i, 1] * step - x
+                    distance = dy * dy + dx * dx
+                    if distance < nearest or (distance == nearest and i < best):
+                        best, nearest = i, distance
+    return best
+
+
+@numba.njit(nogil=True, cache=True)
+def _assign(
+    logits: np.ndarray, offsets: np.ndarray, centres: np.ndarray, step: int, cell: int, least: float
+) -> np.ndarray:
+    """Return, for every foreground pixel, 1 + the index of its centre; 0 elsewhere. (H, W) int32.
+
+    ``step`` is a cell's side in input pixels, ``cell`` its side in pixels of ``logits``. A cell's centre is looked
+    up when its first foreground pixel is met, so the background costs nothing.
+    """
+    height, width = logits.shape
+    ids = np.zeros((height, width), np.int32)
+    if len(centres) == 0:
+        return ids
+    rows, columns = (offsets.shape[1] - 1) // BUCKET + 1, (offsets.shape[2] - 1) // BUCKET + 1
+    starts, order = _bucket_centres(centres, rows, columns)
+    nearest = np.zeros(offsets.shape[1:], np.int32)
+    for y in range(height):
+        row = y // cell
+        for x in range(width):
+            if not logits[y, x] >= least:
+                continue
+            column = x // cell
+            if nearest[row, column] == 0:
+                vote_y = np.float64(row * step + offsets[0, row, column])
+                vote_x = np.float64(column * step + offsets[1, row, column])
+                nearest[row, column] = 1 + _nearest(vote_y, vote_x, centres, starts, order, rows, columns, step)
+            ids[y, x] = nearest[row, column]
+    return ids
+
+
+def connect_slice(ids: np.ndarray) -> SliceObjects:
+    """Return the 8-connected components of equal values above 0 in ``ids`` (H, W), numbered in scan order."""
+    return SliceObjects(*_connect(np.ascontiguousarray(ids)))
+
+
+@numba.njit(nogil=True, cache=True)
+def _find_root(parents: np.ndarray, i: int) -> int:
+    root = i
+    while parents[root] != root:
+        root = parents[root]
+    while parents[i] != root:
+        parents[i], i = root, parents[i]
+    return root
+
+
+@numba.njit(nogil=True, cache=True)
+def _connect(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two scans: provisional labels joined in a union-find forest, then final labels with sizes and boxes."""
+    height, width = ids.shape
+    labels = np.zeros((height, width), np.int32)
+    parents = np.empty(1024, np.int32)
+    parents[0] = 0
+    count = 1
+    for y in range(height):
+        for x in range(width):
+            value = ids[y, x]
+            if value == 0:
+                continue
+            label = np.int32(0)
+            # Of the neighbours already scanned, the one above touches both of its own neighbours: it decides alone.
+            if y > 0 and ids[y - 1, x] == value:
+                label = labels[y - 1, x]
+            else:
+                if x > 0 and ids[y, x - 1] == value:
+                    label = labels[y, x - 1]
+                elif y > 0 and x > 0 and ids[y - 1, x - 1] == value:
+                    label = labels[y - 1, x - 1]
+                if y > 0 and x + 1 < width and ids[y - 1, x + 1] == value:
+                    other = labels[y - 1, x + 1]
+                    if label == 0:
+                        label = other
+                    elif label != other:
+                        a, b = _find_root(parents, label), _find_root(parents, other)
+                        parents[max(a, b)] = min(a, b)
+            if label == 0:
+                if count == parents.size:
+                    parents = np.concatenate((parents, np.empty(parents.size, np.int32)))
+                parents[count] = count
+                label = np.int32(count)
+                count += 1
+            labels[y, x] = label
+
+    final = np.zeros(count, np.int32)
+    objects = 0
+    for i in range(1, count):
+        root = _find_root(parents, i)
+        if root == i:
+            objects += 1
+            final[i] = objects
+        else:
+            final[i] = final[root]
+    sizes = np.zeros(objects, np.int64)
+    boxes = np.zeros((objects, 4), np.int64)
+    boxes[:, 0], boxes[:, 1] = height, width
+    for y in range(height):
+        for x in range(width):
+            if labels[y, x] == 0:
+                continue
+            label = final[labels[y, x]]
+            labels[y, x] = label
+            sizes[label - 1] += 1
+            box = boxes[label - 1]
+            box[0], box[1] = min(box[0], y), min(box[1], x)
+            box[2], box[3] = max(box[2], y + 1), max(box[3], x + 1)
+    return labels, sizes, boxes

@@ -1,0 +1,277 @@
+"""One plane: link the objects of consecutive slices into 3D objects.
+
+Forward over the slices, each object takes the label of an object in the slice before: first by the assignment that
+maximises the sum of IoU (Hungarian method), where the IoU is at least 0.25; then, if it is still free, of the object
+that covers most of it, where that is at least 0.25 of its area. Objects that took one label are one object from then
+on. Then the same backward on the result, which closes the splits that the forward pass opened.
+
+Only sizes and overlap counts are read, never voxels.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from planewise.evaluation.overlap import Overlap
+from planewise.inference.grouping import SliceObjects
+
+MERGE_IOU = 0.25
+MERGE_COVER = 0.25  # intersection over own area
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The objects of consecutive slices ("components") and their overlaps, all that linking needs.
+
+    Components are numbered through the slices from 0. ``starts`` (slices + 1,): the first component of each slice;
+    ``sizes`` (components,) in pixels; ``boxes`` (components, 6): slice, row and column from, then to (half open);
+    ``first``, ``second``, ``count`` (pairs,): a component, one of the next slice, and the pixels they share;
+    ``pair_starts`` (slices,): the first pair of each slice with the next.
+    """
+
+    starts: np.ndarray
+    sizes: np.ndarray
+    boxes: np.ndarray
+    pair_starts: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    count: np.ndarray
+
+
+class ChainBuilder:
+    """Collects the slices of a plane, in order, into a ``Chain``."""
+
+    def __init__(self) -> None:
+        self.components = 0
+        self._sizes: list[np.ndarray] = []
+        self._boxes: list[np.ndarray] = []
+        self._pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def add(self, objects: SliceObjects, overlap: Overlap | None) -> int:
+        """Append a slice with its overlap with the slice before (None for the first); return its first component."""
+        start, before = self.components, self.components - (len(self._sizes[-1]) if self._sizes else 0)
+        if overlap is not None:
+            pairs = overlap.objects
+            self._pairs.append((pairs.first - 1 + before, pairs.second - 1 + start, pairs.count))
+        index = len(self._sizes)
+        boxes = np.empty((len(objects.sizes), 6), np.int64)
+        boxes[:, 0], boxes[:, 1:3], boxes[:, 3], boxes[:, 4:] = (
+            index, objects.boxes[:, :2], index + 1, objects.boxes[:, 2:],
+        )  # fmt: skip
+        self._sizes.append(objects.sizes)
+        self._boxes.append(boxes)
+        self.components += len(objects.sizes)
+        return start
+
+    def chain(self) -> Chain:
+        """Return all slices added."""
+        first, second, count = (
+            np.concatenate([np.zeros(0, np.int64), *(pair[i] for pair in self._pairs)]) for i in range(3)
+        )
+        return Chain(
+            np.cumsum([0, *(len(sizes) for sizes in self._sizes)], dtype=np.int64),
+            np.concatenate([np.zeros(0, np.int64), *self._sizes]),
+            np.concatenate([np.zeros((0, 6), np.int64), *self._boxes]),
+            np.cumsum([0, *(len(pair[0]) for pair in self._pairs)], dtype=np.int64),
+            first,
+            second,
+            count,
+        )
+
+
+def link(chain: Chain) -> np.ndarray:
+    """Return the 3D object, 1 to n, of every component: (components,) int64."""
+    labels = np.arange(1, len(chain.sizes) + 1)
+    for forward in (True, False):
+        _sweep(
+            labels, chain.sizes, chain.starts, chain.pair_starts, chain.first, chain.second, chain.count, forward
+        )
+    return np.unique(labels, return_inverse=True)[1] + 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _sweep(
+    labels: np.ndarray, sizes: np.ndarray, starts: np.ndarray, pair_starts: np.ndarray, first: np.ndarray,
+    second: np.ndarray, count: np.ndarray, forward: bool,
+) -> None:  # fmt: skip
+    """Give the components of every slice, in ``labels``, the labels of the slice before (after, backward).
+
+    An object that matches nothing keeps its own label.
+    """
+    slices = len(starts) - 1
+    for i in range(1, slices):
+        here = i if forward else slices - 1 - i
+        there = here - 1 if forward else here + 1
+        pairs = slice(pair_starts[min(here, there)], pair_starts[min(here, there) + 1])
+        if pairs.start == pairs.stop:
+            continue
+        own, target = (second, first) if forward else (first, second)
+        own_ids = np.unique(labels[starts[here] : starts[here + 1]])
+        target_ids = np.unique(labels[starts[there] : starts[there + 1]])
+        own_index = np.searchsorted(own_ids, labels[starts[here] : starts[here + 1]])
+        target_index = np.searchsorted(target_ids, labels[starts[there] : starts[there + 1]])
+        own_sizes, target_sizes = np.zeros(len(own_ids), np.int64), np.zeros(len(target_ids), np.int64)
+        for k in range(len(own_index)):
+            own_sizes[own_index[k]] += sizes[starts[here] + k]
+        for k in range(len(target_index)):
+            target_sizes[target_index[k]] += sizes[starts[there] + k]
+
+        # Components that share a label are one object: add up their overlaps.
+        keys = np.empty(pairs.stop - pairs.start, np.int64)
+        for k in range(len(keys)):
+            a = target_index[target[pairs.start + k] - starts[there]]
+            b = own_index[own[pairs.start + k] - starts[here]]
+            keys[k] = a * len(own_ids) + b
+        unique = np.unique(keys)
+        shared = np.zeros(len(unique), np.int64)
+        for k in range(len(keys)):
+            shared[np.searchsorted(unique, keys[k])] += count[pairs.start + k]
+
+        match = _match(unique // len(own_ids), unique % len(own_ids), shared, target_sizes, own_sizes)
+        for k in range(len(own_index)):
+            if match[own_index[k]] >= 0:
+                labels[starts[here] + k] = target_ids[match[own_index[k]]]
+
+
+@numba.njit(nogil=True, cache=True)
+def _match(
+    target: np.ndarray, own: np.ndarray, shared: np.ndarray, target_sizes: np.ndarray, own_sizes: np.ndarray
+) -> np.ndarray:
+    """Return, for every own object, the index of its target or -1. Pairs are sorted by (target, own)."""
+    match = np.full(len(own_sizes), -1, np.int64)
+    iou = shared / (target_sizes[target] + own_sizes[own] - shared)
+    chosen = assign_pairs(target, own, iou, len(target_sizes), len(own_sizes))
+    for k in range(len(own)):
+        if chosen[k] and iou[k] >= MERGE_IOU:
+            match[own[k]] = target[k]
+    cover = np.zeros(len(own_sizes))
+    covering = np.full(len(own_sizes), -1, np.int64)
+    for k in range(len(own)):
+        share = shared[k] / own_sizes[own[k]]
+        if share >= MERGE_COVER and share > cover[own[k]]:
+            cover[own[k]], covering[own[k]] = share, target[k]
+    return np.where(match >= 0, match, covering)
+
+
+@numba.njit(nogil=True, cache=True)
+def assign_pairs(rows: np.ndarray, columns: np.ndarray, gain: np.ndarray, n_rows: int, n_columns: int) -> np.ndarray:
+    """Choose the pairs, no row and no column twice, whose gains add up to most; return a mask of the pairs.
+
+    All pairs that are not listed gain nothing. The problem falls apart into the connected groups of pairs, and each
+    group is solved alone, so sparse problems cost little more than reading them.
+    """
+    parents = np.arange(n_rows + n_columns)
+    for k in range(len(rows)):
+        a, b = _root(parents, rows[k]), _root(parents, n_rows + columns[k])
+        parents[max(a, b)] = min(a, b)
+    group = np.empty(len(rows), np.int64)
+    for k in range(len(rows)):
+        group[k] = _root(parents, rows[k])
+    order = np.argsort(group, kind="mergesort")
+    chosen = np.zeros(len(rows), np.bool_)
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and group[order[stop]] == group[order[start]]:
+            stop += 1
+        members = order[start:stop]
+        row_ids, column_ids = np.unique(rows[members]), np.unique(columns[members])
+        if len(row_ids) == 1 or len(column_ids) == 1:
+            chosen[members[np.argmax(gain[members])]] = True
+        else:
+            cost = np.zeros((len(row_ids), len(column_ids)))
+            for k in members:
+                cost[np.searchsorted(row_ids, rows[k]), np.searchsorted(column_ids, columns[k])] = -gain[k]
+            flip = len(row_ids) > len(column_ids)
+            solution = _hungarian(np.ascontiguousarray(cost.T) if flip else cost)
+            for k in members:
+                row, column = np.searchsorted(row_ids, rows[k]), np.searchsorted(column_ids, columns[k])
+                chosen[k] = solution[column] == row if flip else solution[row] == column
+        start = stop
+    return chosen
+
+
+@numba.njit(nogil=True, cache=True)
+def _root(parents: np.ndarray, i: int) -> int:
+    while parents[i] != i:
+        parents[i] = parents[parents[i]]
+        i = parents[i]
+    return i
+
+
+@numba.njit(nogil=True, cache=True)
+def _hungarian(cost: np.ndarray) -> np.ndarray:
+    """Return the column of every row in the cheapest assignment of ``cost`` (n, m), n <= m.
+
+    Shortest augmenting paths with potentials (Jonker and Volgenant 1987, doi:10.1007/BF02278710).
+    """
+    n, m = cost.shape
+    row_potential, column_potential = np.zeros(n), np.zeros(m)
+    row_of = np.full(m, -1, np.int64)
+    for start in range(n):
+        distance, previous = np.full(m, np.inf), np.full(m, -1, np.int64)
+        done = np.zeros(m, np.bool_)
+        row, column, reached = start, np.int64(-1), 0.0
+        while True:
+            for j in range(m):
+                if not done[j]:
+                    through = reached + cost[row, j] - row_potential[row] - column_potential[j]
+                    if through < distance[j]:
+                        distance[j], previous[j] = through, column
+            column, reached = np.int64(-1), np.inf
+            for j in range(m):
+                if not done[j] and distance[j] < reached:
+                    column, reached = j, distance[j]
+            done[column] = True
+            if row_of[column] < 0:
+                break
+            row = row_of[column]
+        row_potential[start] += reached
+        for j in range(m):
+            if done[j] and j != column:
+                column_potential[j] += distance[j] - reached
+                row_potential[row_of[j]] += reached - distance[j]
+        while column >= 0:  # shift the assignments along the path
+            before = previous[column]
+            row_of[column] = row_of[before] if before >= 0 else start
+            column = before
+    solution = np.empty(n, np.int64)
+    for j in range(m):
+        if row_of[j] >= 0:
+            solution[row_of[j]] = j
+    return solution
+
+
+@dataclass(frozen=True)
+class PlaneObjects:
+    """One plane's 3D objects.
+
+    ``components`` (z, y, x) int32: 0 or 1 + the component of a voxel, in the volume's axes; ``lookup``
+    (components + 1,) int32: the object of each, 0 where it was dropped; ``sizes`` (objects + 1,) in voxels, the
+    background's 0.
+    """
+
+    components: np.ndarray
+    lookup: np.ndarray
+    sizes: np.ndarray
+
+    def labels(self) -> np.ndarray:
+        """Return the labelled volume (z, y, x), int32."""
+        return self.lookup[self.components]
+
+
+def plane_objects(components: np.ndarray, chain: Chain, min_size: int, min_extent: int) -> PlaneObjects:
+    """Link a plane and drop objects under ``min_size`` voxels or with a bounding box side under ``min_extent``."""
+    objects = link(chain)
+    count = int(objects.max(initial=0))
+    sizes = np.bincount(objects, chain.sizes, count + 1).astype(np.int64)
+    low, high = np.full((count + 1, 3), np.iinfo(np.int64).max), np.zeros((count + 1, 3), np.int64)
+    np.minimum.at(low, objects, chain.boxes[:, :3])
+    np.maximum.at(high, objects, chain.boxes[:, 3:])
+    keep = (sizes >= max(min_size, 1)) & ((high - low).min(axis=1) >= min_extent)
+    keep[0] = False
+    renumbered = np.where(keep, np.cumsum(keep), 0)
+    lookup = np.zeros(len(objects) + 1, np.int32)
+    lookup[1:] = renumbered[objects]
+    return PlaneObjects(components, lookup, np.concatenate([[0], sizes[keep]]))

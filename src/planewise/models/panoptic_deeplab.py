@@ -1,0 +1,244 @@
+"""MitoNet: Panoptic-DeepLab (Cheng et al. 2020, arXiv:1911.10194) with PointRend on its semantic head.
+
+Two architectures share their encoder and heads: ``PanopticDeepLab`` (MitoNet_v1) and ``PanopticBiFPN``
+(MitoNet_v1_mini). Module names are those of the published weights. ``fold_batch_norms`` turns either into the folded
+variant that is published: its state_dict has exactly the published keys, it is trainable, and it is what the export
+scripts. So this code must stay acceptable to ``torch.jit.script``.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from planewise.models.bifpn import BiFPN, BiFPNDecoder, resample
+from planewise.models.blocks import Head, separable
+from planewise.models.point_rend import PointRend
+from planewise.models.resnet import EXPANSION, Bottleneck, ResNet, initialise
+
+GRID = 4  # the heads work on a grid this many times coarser than the image
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What distinguishes one network of this family from another."""
+
+    kind: str  # "deeplab" or "bifpn"
+    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)  # of the encoder's stages
+    width: int = 64  # of the encoder's stem
+    channels: int = 256  # of the decoders (of the pyramid, for bifpn)
+    low_level: int = 32  # width of the projected low-level feature; half in the instance decoder
+
+
+ARCHITECTURES = {
+    "mitonet_v1": Architecture("deeplab"),
+    "mitonet_v1_mini": Architecture("bifpn", channels=128),
+    "mitonet_small": Architecture("deeplab", blocks=(1, 1, 1, 1), width=16, channels=64),
+}
+
+
+def build(name: str) -> "PanopticNetwork":
+    """Return the architecture ``name`` of ``ARCHITECTURES`` with random weights."""
+    architecture = ARCHITECTURES[name]
+    return (PanopticDeepLab if architecture.kind == "deeplab" else PanopticBiFPN)(architecture)
+
+
+class PanopticNetwork(nn.Module):
+    """What both architectures share: encoder, heads, rendering. Subclasses say how features are decoded."""
+
+    def __init__(self, architecture: Architecture, output_stride: int) -> None:
+        super().__init__()
+        channels = architecture.channels
+        self.encoder = ResNet(architecture.blocks, architecture.width, output_stride)
+        self.semantic_head = Head(channels, 1)
+        self.ins_center = Head(channels, 1)
+        self.ins_xy = Head(channels, 2)
+        self.semantic_pr = PointRend(channels)
+
+    def _initialise(self) -> None:
+        self.apply(initialise)
+        # Start as "nothing here": most pixels are background, and a heatmap is mostly zero.
+        for head, bias in ((self.semantic_head, -2.0), (self.ins_center, 0.0), (self.ins_xy, 0.0)):
+            nn.init.normal_(head.head[1].weight, std=0.01)
+            nn.init.constant_(head.head[1].bias, bias)
+        nn.init.normal_(self.semantic_pr.point_head.predictor.weight, std=0.001)
+
+    def decode(self, stages: list[Tensor]) -> list[Tensor]:
+        """Return the semantic and the instance features (N, channels, H/4, W/4)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, render_steps: int = 2, interpolate_ins: bool = True) -> dict[str, Tensor]:
+        """Predict from ``x`` (N, 1, H, W), normalised, with sides that are multiples of the padding factor.
+
+        Evaluating returns ``sem_logits`` (N, 1, H', W'), H' = H / 4 * 2**render_steps; ``ctr_hmp`` (N, 1, h, w) and
+        ``offsets`` (N, 2, h, w), (dy, dx) in pixels of the input, where h, w = H, W with ``interpolate_ins`` and
+        H / 4, W / 4 without. Training returns ``sem_logits`` at the input's size, and adds ``sem_points``
+        (N, 1, 1024), logits at ``point_coords`` (N, 1024, 2), (x, y) in [0, 1].
+        """
+        decoded = self.decode(self.encoder(x))
+        semantic, instance = decoded[0], decoded[1]
+        coarse = self.semantic_head(semantic).float()
+        outputs = {"ctr_hmp": self.ins_center(instance).float(), "offsets": self.ins_xy(instance).float()}
+        if interpolate_ins:
+            outputs["ctr_hmp"] = enlarge(outputs["ctr_hmp"])
+            outputs["offsets"] = enlarge(outputs["offsets"])
+        if self.training:
+            points = self.semantic_pr.random_points(coarse.detach())
+            outputs["sem_logits"] = enlarge(coarse)
+            outputs["sem_points"] = self.semantic_pr(coarse, semantic, points)
+            outputs["point_coords"] = points
+        else:
+            outputs["sem_logits"] = self.semantic_pr.render(coarse, semantic, render_steps)
+        return outputs
+
+
+def enlarge(x: Tensor) -> Tensor:
+    """Bring a head's output from the quarter grid to the image's."""
+    return F.interpolate(x, scale_factor=4.0, mode="bilinear", align_corners=True)
+
+
+class PanopticDeepLab(PanopticNetwork):
+    """MitoNet_v1: output stride 16, one atrous decoder for semantics and one for instances."""
+
+    padding_factor = 16
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture, output_stride=16)
+        low, high = architecture.width * EXPANSION, architecture.width * 8 * EXPANSION
+        self.semantic_decoder = AtrousDecoder(high, low, architecture.channels, architecture.low_level)
+        self.instance_decoder = AtrousDecoder(high, low, architecture.channels, architecture.low_level // 2)
+        self._initialise()
+
+    def decode(self, stages: list[Tensor]) -> list[Tensor]:
+        return [self.semantic_decoder(stages[3], stages[0]), self.instance_decoder(stages[3], stages[0])]
+
+
+class AtrousDecoder(nn.Module):
+    """Atrous spatial pyramid pooling, enlarged and fused with one low-level feature."""
+
+    def __init__(self, channels_in: int, low_level_in: int, channels: int, low_level: int) -> None:
+        super().__init__()
+        self.aspp = AtrousPyramid(channels_in, channels)
+        self.project = nn.ModuleList([_convolution(low_level_in, low_level, 1, 1)])
+        self.fuse = nn.ModuleList([separable(channels + low_level, channels, 5, nn.ReLU(inplace=True))])
+
+    def forward(self, high: Tensor, low: Tensor) -> Tensor:
+        x = self.aspp(high)
+        for project, fuse in zip(self.project, self.fuse):
+            skip = project(low)
+            x = F.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=True)
+            x = fuse(torch.cat([x, skip], dim=1))
+        return x
+
+
+class AtrousPyramid(nn.Module):
+    """Parallel convolutions at several dilations beside a global average (Chen et al. 2017, arXiv:1706.05587)."""
+
+    def __init__(self, channels_in: int, channels: int, rates: tuple[int, ...] = (2, 4, 6)) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([_convolution(channels_in, channels, 1, 1)])
+        self.convs.extend(_convolution(channels_in, channels, 3, rate) for rate in rates)
+        self.convs.append(GlobalPooling(channels_in, channels))
+        self.project = _convolution(channels * (len(rates) + 2), channels, 1, 1)
+        self.project.append(nn.Dropout(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        branches: list[Tensor] = []
+        for conv in self.convs:
+            branches.append(conv(x))
+        return self.project(torch.cat(branches, dim=1))
+
+
+class GlobalPooling(nn.Module):
+    """The whole slice's average at every position; no batch norm, since it is one value per slice."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.aspp_pooling = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels_in, channels, 1, bias=False), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.aspp_pooling(x).expand(-1, -1, x.shape[2], x.shape[3])
+
+
+class PanopticBiFPN(PanopticNetwork):
+    """MitoNet_v1_mini: output stride 32, a bidirectional pyramid for semantics and one for instances."""
+
+    padding_factor = 128
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture, output_stride=32)
+        channels = architecture.channels
+        stages = [architecture.width * factor * EXPANSION for factor in (1, 2, 4, 8)]
+        self.p2_resample = resample(stages[0], channels)
+        self.semantic_fpn = BiFPN(stages[1:], channels, layers=3)
+        self.semantic_decoder = BiFPNDecoder(channels)
+        self.instance_fpn = BiFPN(stages[1:], channels, layers=3)
+        self.instance_decoder = BiFPNDecoder(channels)
+        self._initialise()
+
+    def decode(self, stages: list[Tensor]) -> list[Tensor]:
+        p2 = [self.p2_resample(stages[0])]
+        semantic = p2 + self.semantic_fpn(stages[1:])
+        instance = p2 + self.instance_fpn(stages[1:])
+        return [self.semantic_decoder(semantic[::-1]), self.instance_decoder(instance[::-1])]
+
+
+def _convolution(channels_in: int, channels_out: int, kernel: int, dilation: int) -> nn.Sequential:
+    padding = dilation if kernel > 1 else 0
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, kernel, padding=padding, dilation=dilation, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+def fold_batch_norms(network: PanopticNetwork) -> PanopticNetwork:
+    """Fold batch norms into the convolutions before them, in place, exactly where the published export does.
+
+    The batch norms after separable convolutions stay. A convolution followed by a ReLU becomes one module with it,
+    which is why published names have one level more (``encoder.conv1.0.weight``). Returns ``network``.
+    """
+    training = network.training
+    network.eval()
+    _fold_members(network.encoder, "conv1", "bn1", "relu")
+    for module in network.encoder.modules():
+        if isinstance(module, Bottleneck):
+            _fold_members(module, "conv1", "bn1", "relu1")
+            _fold_members(module, "conv2", "bn2", "relu2")
+            _fold_members(module, "conv3", "bn3", "")
+            if isinstance(module.downsample, nn.Sequential):
+                _fold_members(module.downsample, "0", "1", "")
+    if isinstance(network, PanopticDeepLab):  # in the mini variant only the encoder is published folded
+        for part in (network.semantic_decoder, network.instance_decoder, network.semantic_pr):
+            for module in list(part.modules()):
+                if isinstance(module, nn.Sequential):
+                    _fold_sequence(module)
+    return network.train(training)
+
+
+def _fold_sequence(sequence: nn.Sequential) -> None:
+    """Fold [.., convolution, batch norm or nothing, ReLU, ..]."""
+    kinds = [type(child) for child in sequence]
+    for i, kind in enumerate(kinds):
+        if kind not in (nn.Conv1d, nn.Conv2d):
+            continue
+        norm = kinds[i + 1 : i + 2] == [nn.BatchNorm2d]
+        relu = i + 1 + norm
+        if kinds[relu : relu + 1] == [nn.ReLU]:
+            _fold_members(sequence, str(i), str(i + 1) if norm else "", str(relu))
+
+
+def _fold_members(parent: nn.Module, conv: str, norm: str, relu: str) -> None:
+    """Replace member ``conv`` by itself with ``norm`` folded in and ``relu`` appended; empty names are left out."""
+    folded: nn.Module = getattr(parent, conv)
+    if norm:
+        folded = fuse_conv_bn_eval(folded, getattr(parent, norm))  # type: ignore[type-var]
+        setattr(parent, norm, nn.Identity())
+    if relu:
+        folded = nn.Sequential(folded, nn.ReLU(inplace=True))
+        setattr(parent, relu, nn.Identity())
+    setattr(parent, conv, folded)

@@ -1,0 +1,83 @@
+"""What MitoNet is trained on: targets made from instance labels, and the loss over the network's outputs.
+
+The terms and their weights are those of the published recipe (Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from planewise.models.point_rend import sample_points
+
+HEATMAP_SIGMA = 6.0  # pixels
+
+
+def panoptic_targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the instance heads should predict for one slice.
+
+    ``labels`` (H, W), integers, 0 is background. Returns ``ctr_hmp`` (1, H, W) float32 in [0, 1]: a Gaussian of
+    6 pixels at the truncated centroid of every instance, zero beyond the border, divided by the slice's maximum; and
+    ``offsets`` (2, H, W) float32: centroid minus pixel, (dy, dx), inside instances and 0 outside.
+    """
+    height, width = labels.shape
+    heatmap = np.zeros((height, width), np.float64)
+    offsets = np.zeros((2, height, width), np.float32)
+    rows, columns = np.nonzero(labels)
+    if len(rows) == 0:
+        return heatmap[None].astype(np.float32), offsets
+    _, instance = np.unique(labels[rows, columns], return_inverse=True)
+    area = np.bincount(instance)
+    y, x = np.bincount(instance, rows) / area, np.bincount(instance, columns) / area
+    offsets[0, rows, columns] = y[instance] - rows
+    offsets[1, rows, columns] = x[instance] - columns
+    heatmap[y.astype(int), x.astype(int)] = 1
+    heatmap = ndimage.gaussian_filter(heatmap, HEATMAP_SIGMA, mode="constant")
+    heatmap /= heatmap.max()
+    return heatmap[None].astype(np.float32), offsets
+
+
+@dataclass(frozen=True)
+class PanopticLoss:
+    """The weighted sum of four terms; the names are those of ``criterion_params`` in a model's YAML."""
+
+    ce_weight: float = 1.0
+    l1_weight: float = 0.01
+    mse_weight: float = 200.0
+    pr_weight: float = 1.0
+    top_k_percent: float = 0.2  # share of the pixels, those with the largest loss, that the cross entropy averages
+
+    def __call__(self, outputs: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the scalar terms ``ce``, ``mse``, ``l1``, ``pointrend_ce`` (if points were predicted), ``total``.
+
+        ``outputs`` as the network returns them when training. ``targets``: ``foreground`` (N, 1, H, W) of 0 and 1,
+        ``ctr_hmp`` (N, 1, H, W), ``offsets`` (N, 2, H, W), all float32.
+        """
+        foreground = targets["foreground"]
+        pixels = F.binary_cross_entropy_with_logits(outputs["sem_logits"], foreground, reduction="none").flatten()
+        hardest = max(1, int(self.top_k_percent * pixels.numel()))
+        distance = (outputs["offsets"] - targets["offsets"]).abs() * foreground
+        terms = {
+            "ce": pixels.topk(hardest, sorted=False)[0].mean(),
+            "mse": F.mse_loss(outputs["ctr_hmp"], targets["ctr_hmp"]),
+            "l1": distance.sum() / foreground.sum().clamp(min=1),
+        }
+        total = self.ce_weight * terms["ce"] + self.mse_weight * terms["mse"] + self.l1_weight * terms["l1"]
+        if "sem_points" in outputs:
+            points = sample_points(foreground, outputs["point_coords"], mode="nearest")
+            terms["pointrend_ce"] = F.binary_cross_entropy_with_logits(outputs["sem_points"], points)
+            total = total + self.pr_weight * terms["pointrend_ce"]
+        return {"total": total, **terms}
+
+
+def collate_targets(labels: list[np.ndarray]) -> dict[str, Tensor]:
+    """Return the ``targets`` that ``PanopticLoss`` takes, from N label slices (H, W) of one shape."""
+    heatmaps, offsets = zip(*(panoptic_targets(slice_) for slice_ in labels))
+    return {
+        "foreground": torch.from_numpy(np.stack([(slice_ > 0)[None].astype(np.float32) for slice_ in labels])),
+        "ctr_hmp": torch.from_numpy(np.stack(heatmaps)),
+        "offsets": torch.from_numpy(np.stack(offsets)),
+    }

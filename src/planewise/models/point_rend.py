@@ -1,0 +1,77 @@
+"""PointRend (Kirillov et al. 2020, arXiv:1912.08193): re-predict a segmentation only where it is uncertain.
+
+Sampling and scattering are done in float32 whatever the precision of the network around them: in half precision
+the point coordinates of a large slice collide and the result is corrupted.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def sample_points(features: Tensor, points: Tensor, mode: str = "bilinear") -> Tensor:
+    """Return ``features`` (N, C, H, W) at ``points`` (N, P, 2), (x, y) in [0, 1], as (N, C, P) float32."""
+    grid = 2.0 * points.unsqueeze(2) - 1.0  # (N, P, 1, 2)
+    return F.grid_sample(features.float(), grid, mode=mode, align_corners=False).squeeze(3)
+
+
+class PointHead(nn.Module):
+    """A per-point perceptron that sees the coarse logit again at every layer."""
+
+    def __init__(self, channels: int, layers: int = 3) -> None:
+        super().__init__()
+        self.fc_layers = nn.ModuleList(
+            nn.Sequential(nn.Conv1d(channels + 1, channels, 1), nn.ReLU(inplace=True)) for _ in range(layers)
+        )
+        self.predictor = nn.Conv1d(channels + 1, 1, 1)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Return float32 logits (N, 1, P) from features ``fine`` (N, C, P) and logits ``coarse`` (N, 1, P)."""
+        x = fine
+        for layer in self.fc_layers:
+            x = layer(torch.cat([x, coarse], dim=1))
+        return self.predictor(torch.cat([x, coarse], dim=1)).float()
+
+
+class PointRend(nn.Module):
+    """Refines one class's coarse logits; see ``render`` for inference and ``random_points`` for training."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.point_head = PointHead(channels)
+        self.train_points = 1024
+        self.oversampling = 3
+        self.importance = 0.75  # share of the training points that is taken where the coarse logits are uncertain
+        self.render_points = 8192  # per step
+
+    def forward(self, coarse: Tensor, features: Tensor, points: Tensor) -> Tensor:
+        """Return logits (N, 1, P) at ``points`` (N, P, 2)."""
+        return self.point_head(sample_points(features, points), sample_points(coarse, points))
+
+    def random_points(self, coarse: Tensor) -> Tensor:
+        """Return training points (N, 1024, 2): three quarters the most uncertain of 3072 random ones, the rest random."""
+        count = coarse.shape[0]
+        candidates = torch.rand(count, self.train_points * self.oversampling, 2, device=coarse.device)
+        uncertainty = -sample_points(coarse, candidates).abs().squeeze(1)
+        important = int(self.importance * self.train_points)
+        chosen = uncertainty.topk(important, dim=1)[1].unsqueeze(2).expand(-1, -1, 2)
+        rest = torch.rand(count, self.train_points - important, 2, device=coarse.device)
+        return torch.cat([candidates.gather(1, chosen), rest], dim=1)
+
+    def render(self, coarse: Tensor, features: Tensor, steps: int) -> Tensor:
+        """Return logits (N, 1, H * 2**steps, W * 2**steps), float32, from ``coarse`` (N, 1, H, W).
+
+        Each step doubles the grid bilinearly, then re-predicts the most uncertain pixels from ``features``
+        (N, C, H, W).
+        """
+        logits = coarse.float()
+        for _ in range(steps):
+            logits = F.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+            count, height, width = logits.shape[0], logits.shape[2], logits.shape[3]
+            flat = logits.flatten(1)  # (N, H * W)
+            index = (-flat.abs()).topk(min(self.render_points, height * width), dim=1, sorted=False)[1]  # (N, P)
+            column = ((index % width).float() + 0.5) / width  # the pixel's centre
+            row = (torch.div(index, width, rounding_mode="floor").float() + 0.5) / height
+            refined = self.forward(coarse, features, torch.stack([column, row], dim=2))
+            logits = flat.scatter(1, index, refined.squeeze(1)).view(count, 1, height, width)
+        return logits

@@ -1,0 +1,50 @@
+"""Planes of a volume, and the padding and shrinking of slices, each with its inverse.
+
+::
+
+    volume (z, y, x)         xy: slices along z, (y, x)
+                             xz: slices along y, (z, x)
+                             yz: slices along x, (z, y)
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+Plane = Literal["xy", "xz", "yz"]
+PLANES: tuple[Plane, ...] = get_args(Plane)
+AXIS: dict[Plane, int] = {"xy": 0, "xz": 1, "yz": 2}  # along which a plane's slices are stacked
+
+
+def as_stack(volume: np.ndarray, plane: Plane) -> np.ndarray:
+    """Return a view of ``volume`` (z, y, x) with the plane's slices along axis 0: (slices, rows, columns)."""
+    return np.moveaxis(volume, AXIS[plane], 0)
+
+
+def from_stack(stack: np.ndarray, plane: Plane) -> np.ndarray:
+    """Return a view of a plane's ``stack`` as a volume (z, y, x): the inverse of ``as_stack``."""
+    return np.moveaxis(stack, 0, AXIS[plane])
+
+
+def pad_to_factor(slices: np.ndarray, factor: int) -> np.ndarray:
+    """Pad the last two axes with zeros at their end to multiples of ``factor``; ``crop`` is the inverse."""
+    height, width = slices.shape[-2:]
+    widths = [(0, 0)] * (slices.ndim - 2) + [(0, -height % factor), (0, -width % factor)]
+    return np.pad(slices, widths) if any(after for _, after in widths) else slices
+
+
+def crop(slices: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the first ``height`` rows and ``width`` columns: the inverse of padding at the end."""
+    return slices[..., :height, :width]
+
+
+def shrink(slices: np.ndarray, factor: int) -> np.ndarray:
+    """Average ``factor`` x ``factor`` pixels of (n, H, W) into one: pixel i of the result covers i * factor onwards.
+
+    Sides that are no multiple are first continued by their last pixel, so the result's sides are rounded up, and
+    ``crop`` of the result enlarged by ``factor`` has the original's shape. Returns float32.
+    """
+    count, height, width = slices.shape
+    slices = np.pad(slices, [(0, 0), (0, -height % factor), (0, -width % factor)], mode="edge")
+    blocks = slices.reshape(count, slices.shape[1] // factor, factor, slices.shape[2] // factor, factor)
+    return blocks.mean(axis=(2, 4), dtype=np.float32)

@@ -1,0 +1,473 @@
+"""Volumes on disk: voxels with their spacing, unit and orientation, opened lazily and written atomically.
+
+Arrays are (z, y, x) whatever the format; so are spacing and origin. TIFF: spacing from a sidecar (``{case}.json``,
+nnU-Net's convention), else from OME or ImageJ metadata. NIfTI, NRRD, MHA: through SimpleITK. OME-Zarr: 0.4 and 0.5.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from planewise.errors import PlanewiseError
+
+TIFF_ENDINGS = (".tiff", ".tif")
+ITK_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+ZARR_ENDINGS = (".ome.zarr", ".zarr")
+ENDINGS = (".ome.tiff", ".ome.tif", *TIFF_ENDINGS, *ITK_ENDINGS, *ZARR_ENDINGS)
+
+UNITS = {  # what files call a unit -> what we call it
+    "nm": "nm", "nanometer": "nm", "nanometre": "nm",
+    "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um",
+    "micrometre": "um",
+    "mm": "mm", "millimeter": "mm", "millimetre": "mm",
+}  # fmt: skip
+ZARR_UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter"}
+
+
+class LazyArray(Protocol):
+    """What voxels must offer: an array, or something on disk that is read when it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels (z, y, x) with their geometry.
+
+    ``spacing`` (z, y, x) in ``unit`` ("nm", "um", "mm", or "pixel" where the file does not say); ``origin`` (z, y, x)
+    of the first voxel's centre; ``direction`` (3, 3): column i is the direction of array axis i in patient space
+    (z, y, x order, towards superior, posterior, left).
+    """
+
+    voxels: LazyArray
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    unit: str = "pixel"
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        depth, height, width = self.voxels.shape
+        return depth, height, width
+
+    def read(self) -> np.ndarray:
+        """Return all voxels in memory."""
+        return np.asarray(self.voxels[...])
+
+    def with_voxels(self, voxels: LazyArray) -> "Volume":
+        """Return other voxels of the same shape in this volume's place."""
+        if tuple(voxels.shape) != tuple(self.voxels.shape):
+            raise ValueError(f"voxels of shape {tuple(voxels.shape)} cannot stand for {tuple(self.voxels.shape)}")
+        return replace(self, voxels=voxels)
+
+
+def ending_of(path: Path) -> str:
+    """Return the volume ending of ``path``, or an empty string if it has none that is read here."""
+    name = path.name.lower()
+    return next((ending for ending in ENDINGS if name.endswith(ending)), "")
+
+
+def stem_of(path: Path) -> str:
+    """Return the file's name without its volume ending."""
+    return path.name[: len(path.name) - len(ending_of(path))]
+
+
+def open_volume(path: Path) -> Volume:
+    """Open the volume at ``path``; voxels are read when they are indexed, where the format allows it.
+
+    Raises PlanewiseError, naming the file, if it is missing, damaged, of an unknown format, or not a 3D image of
+    numbers (one channel, one time point).
+    """
+    if not path.exists():
+        raise PlanewiseError(f"{path}: no such file")
+    ending = ending_of(path)
+    if not ending:
+        raise PlanewiseError(f"{path}: unknown format; volumes end in {', '.join(ENDINGS)}")
+    open_: Callable[[Path], Volume] = (
+        _open_zarr if ending in ZARR_ENDINGS else _open_itk if ending in ITK_ENDINGS else _open_tiff
+    )
+    try:
+        volume = open_(path)
+        if volume.voxels.dtype.kind not in "uifb":
+            raise PlanewiseError(f"{path}: holds {volume.voxels.dtype}; a volume holds integers or real numbers")
+    except PlanewiseError:
+        raise
+    except Exception as error:  # a damaged file fails in its reader's own way
+        raise PlanewiseError(f"{path}: cannot be read ({_first_line(error)}); is the file complete?") from error
+    return volume
+
+
+def read_labels(path: Path) -> Volume:
+    """Read a label volume whole, as unsigned integers.
+
+    Raises PlanewiseError if the file cannot be read or holds fractions or negative values.
+    """
+    volume = open_volume(path)
+    voxels = read_voxels(volume, path)
+    if voxels.dtype.kind == "f":
+        as_integers = voxels.astype(np.int64)
+        if not np.array_equal(as_integers, voxels):
+            raise PlanewiseError(f"{path}: holds fractions; labels are whole numbers, 0 is background")
+        voxels = as_integers
+    if voxels.dtype.kind == "b":
+        voxels = voxels.astype(np.uint8)
+    if voxels.dtype.kind == "i":
+        if voxels.size and voxels.min() < 0:
+            raise PlanewiseError(f"{path}: holds negative values; labels are whole numbers from 0, the background")
+        voxels = voxels.view(voxels.dtype.str.replace("i", "u"))
+    return volume.with_voxels(voxels)
+
+
+def read_voxels(volume: Volume, path: Path) -> np.ndarray:
+    """Read all voxels of ``volume``, which was opened from ``path``; a damaged file is a PlanewiseError."""
+    try:
+        return volume.read()
+    except MemoryError as error:
+        raise PlanewiseError(f"{path}: {volume.shape} voxels do not fit in memory") from error
+    except Exception as error:
+        raise PlanewiseError(f"{path}: cannot be read ({_first_line(error)}); is the file complete?") from error
+
+
+def label_dtype(largest: int) -> np.dtype:
+    """Return the smallest unsigned integer type that holds ``largest``."""
+    return np.min_scalar_type(int(largest))
+
+
+def write_labels(path: Path, volume: Volume) -> None:
+    """Write label voxels in the smallest unsigned type that holds them; see ``write_volume``."""
+    voxels = np.asarray(volume.voxels)
+    largest = int(voxels.max()) if voxels.size else 0
+    write_volume(path, volume.with_voxels(voxels.astype(label_dtype(largest), copy=False)))
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write ``volume`` as TIFF (zlib), NIfTI, NRRD, MHA or OME-Zarr 0.5, by the ending of ``path``.
+
+    The file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
+    """
+    ending = ending_of(path)
+    if not ending:
+        raise PlanewiseError(f"{path}: unknown format; volumes end in {', '.join(ENDINGS)}")
+    write = _write_zarr if ending in ZARR_ENDINGS else _write_itk if ending in ITK_ENDINGS else _write_tiff
+    with atomic_path(path) as temporary:
+        write(temporary, volume)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path``; on success it replaces ``path``, else it is removed.
+
+    Folders are made as needed. Raises PlanewiseError, naming ``path``, when the disk is full or forbids writing.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    except OSError as error:
+        raise PlanewiseError(f"{path}: cannot be written ({error.strerror})") from error
+    temporary = holder / path.name
+    try:
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or _first_line(error)
+        raise PlanewiseError(f"{path}: cannot be written ({reason}); nothing was left there") from error
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+# ---- TIFF
+
+
+def _open_tiff(path: Path) -> Volume:
+    import tifffile
+    import zarr
+
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        axes, shape = series.axes, series.shape
+        if "S" in axes and shape[axes.index("S")] > 1:
+            raise PlanewiseError(f"{path}: is a colour image {shape} ({axes}); a volume has one channel")
+        if _count_beyond(shape, 3) or len(shape) < 2:
+            raise PlanewiseError(f"{path}: has shape {shape} ({axes}); a volume has axes z, y, x")
+        spacing, unit = _tiff_spacing(tiff)
+        uncompressed = series.dataoffset is not None
+        several_pages = len(tiff.pages) != 1
+    voxels: LazyArray
+    if uncompressed:
+        # Contiguous data could be mapped, but a truncated file would then kill the process at the first touch.
+        needed = int(np.prod(shape)) * np.dtype(series.dtype).itemsize + series.dataoffset
+        if path.stat().st_size < needed:
+            raise PlanewiseError(f"{path}: is truncated ({path.stat().st_size} bytes, {needed} expected)")
+        voxels = tifffile.memmap(path, mode="r")
+    elif several_pages:
+        voxels = zarr.open(tifffile.imread(path, aszarr=True), mode="r")
+    else:
+        voxels = tifffile.imread(path)
+    voxels = _as_three_axes(voxels)
+    sidecar = _sidecar_spacing(path)
+    if sidecar is not None:
+        spacing, unit = sidecar, (unit if unit != "pixel" else "nm")
+    return Volume(voxels, spacing, unit)
+
+
+def _count_beyond(shape: tuple[int, ...], count: int) -> bool:
+    """Whether more than ``count`` axes are longer than 1."""
+    return sum(side > 1 for side in shape) > count
+
+
+def _as_three_axes(voxels: LazyArray) -> LazyArray:
+    """Bring an array with leading axes of length 1, or with only two axes, to (z, y, x)."""
+    if len(voxels.shape) == 3:
+        return voxels
+    whole = np.asarray(voxels[...])
+    if whole.ndim == 2:
+        return whole[None]
+    while whole.ndim > 3:
+        whole = whole.squeeze(next(axis for axis, side in enumerate(whole.shape) if side == 1))
+    return whole
+
+
+def _tiff_spacing(tiff: Any) -> tuple[tuple[float, float, float], str]:
+    """Return the spacing in OME or ImageJ metadata, or ones and "pixel"."""
+    if tiff.ome_metadata:
+        found = dict(re.findall(r'\b(PhysicalSize[XYZ](?:Unit)?)="([^"]*)"', tiff.ome_metadata))
+        if "PhysicalSizeX" in found and "PhysicalSizeY" in found:
+            x = float(found["PhysicalSizeX"])
+            unit = UNITS.get(found.get("PhysicalSizeXUnit", "um").lower(), "pixel")
+            return (float(found.get("PhysicalSizeZ", x)), float(found["PhysicalSizeY"]), x), unit
+    if tiff.imagej_metadata:
+        tags = tiff.pages[0].tags
+        unit = UNITS.get(str(tiff.imagej_metadata.get("unit", "")).lower(), "pixel")
+        if "XResolution" in tags and "YResolution" in tags:
+            x, y = (tags[name].value[1] / max(tags[name].value[0], 1) for name in ("XResolution", "YResolution"))
+            if x > 0 and y > 0:
+                return (float(tiff.imagej_metadata.get("spacing", x)), float(y), float(x)), unit
+    return (1.0, 1.0, 1.0), "pixel"
+
+
+def _sidecar_spacing(path: Path) -> tuple[float, float, float] | None:
+    """Return the spacing in nnU-Net's sidecar: ``{case}.json`` beside ``{case}_0000.tiff`` or ``{case}.tiff``."""
+    stem = stem_of(path)
+    for name in dict.fromkeys((re.sub(r"_\d{4}$", "", stem), stem)):
+        sidecar = path.with_name(f"{name}.json")
+        if sidecar.is_file():
+            return read_sidecar(sidecar)
+    return None
+
+
+def read_sidecar(path: Path) -> tuple[float, float, float] | None:
+    """Return the ``spacing`` (z, y, x) of a sidecar, or None if it has none. Raises PlanewiseError on nonsense."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise PlanewiseError(f"{path}: is not a JSON file ({_first_line(error)})") from error
+    spacing = content.get("spacing") if isinstance(content, dict) else None
+    if spacing is None:
+        return None
+    good = isinstance(spacing, list) and len(spacing) == 3 and all(isinstance(s, int | float) and s > 0 for s in spacing)
+    if not good:
+        raise PlanewiseError(f"{path}: spacing is {spacing!r}; it must be three positive numbers (z, y, x)")
+    z, y, x = spacing
+    return float(z), float(y), float(x)
+
+
+def _write_tiff(path: Path, volume: Volume) -> None:
+    import tifffile
+
+    voxels = np.asarray(volume.voxels)
+    metadata: dict[str, Any] = {"axes": "ZYX"}
+    if volume.unit != "pixel":
+        for axis, size in zip("ZYX", volume.spacing):
+            metadata[f"PhysicalSize{axis}"] = size
+            metadata[f"PhysicalSize{axis}Unit"] = "µm" if volume.unit == "um" else volume.unit
+    tifffile.imwrite(
+        path,
+        voxels,
+        ome=True,
+        metadata=metadata,
+        photometric="minisblack",
+        compression="zlib",
+        compressionargs={"level": 6},
+        bigtiff=voxels.nbytes > 2**31,
+        maxworkers=2,
+    )
+
+
+# ---- NIfTI, NRRD, MHA
+
+
+class _ItkVoxels:
+    """Voxels behind SimpleITK: the header is read at once, the voxels at the first index."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.path, self.shape, self.dtype = path, shape, dtype
+        self._read: np.ndarray | None = None
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        import SimpleITK
+
+        if self._read is None:
+            self._read = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(self.path))).reshape(self.shape)
+        return self._read[index]
+
+
+def _open_itk(path: Path) -> Volume:
+    import SimpleITK
+
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size = reader.GetSize()
+    if reader.GetNumberOfComponents() != 1:
+        raise PlanewiseError(f"{path}: has {reader.GetNumberOfComponents()} channels; a volume has one")
+    if len(size) < 3 or _count_beyond(size, 3) or any(side != 1 for side in size[3:]):
+        raise PlanewiseError(f"{path}: has shape {size[::-1]}; a volume has axes z, y, x")
+    dtype = SimpleITK.GetArrayFromImage(SimpleITK.Image([1, 1], reader.GetPixelID())).dtype
+    axes = len(size)
+    direction = np.reshape(reader.GetDirection(), (axes, axes))[:3, :3][::-1, ::-1]
+    x, y, z = reader.GetSpacing()[:3]
+    ox, oy, oz = reader.GetOrigin()[:3]
+    return Volume(
+        _ItkVoxels(path, tuple(size[:3][::-1]), dtype),
+        (z, y, x),
+        "mm",
+        (oz, oy, ox),
+        tuple(tuple(float(value) for value in row) for row in direction),
+    )
+
+
+def _write_itk(path: Path, volume: Volume) -> None:
+    import SimpleITK
+
+    voxels = np.ascontiguousarray(volume.voxels)
+    image = SimpleITK.GetImageFromArray(voxels)
+    image.SetSpacing(volume.spacing[::-1])
+    image.SetOrigin(volume.origin[::-1])
+    image.SetDirection(np.asarray(volume.direction)[::-1, ::-1].ravel().tolist())
+    try:
+        SimpleITK.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:  # what ITK makes of a refused write
+        raise OSError(None, _first_line(error)) from error
+
+
+# ---- OME-Zarr
+
+
+def _open_zarr(path: Path) -> Volume:
+    import zarr
+
+    group = zarr.open(path, mode="r")
+    if isinstance(group, zarr.Array):
+        raise PlanewiseError(f"{path}: is a bare Zarr array; an OME-Zarr image (0.4 or 0.5) says what its axes are")
+    attributes = group.attrs.asdict()
+    multiscales = attributes.get("ome", attributes).get("multiscales")  # 0.5 keeps it under "ome", 0.4 does not
+    if not multiscales:
+        raise PlanewiseError(f"{path}: has no multiscales metadata; an OME-Zarr image (0.4 or 0.5) was expected")
+    image = multiscales[0]
+    full = image["datasets"][0]
+    array = group[full["path"]]
+    axes = [axis["name"] for axis in image["axes"]]
+    if _count_beyond(array.shape, 3) or not {"y", "x"} <= set(axes) <= set("tczyx"):
+        raise PlanewiseError(f"{path}: has shape {array.shape} ({', '.join(axes)}); one channel, one time expected")
+    scale, translation = dict.fromkeys("zyx", 1.0), dict.fromkeys("zyx", 0.0)
+    for transform in [*full.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]:
+        for axis, value in zip(axes, transform.get("scale", [])):
+            if axis in scale:
+                scale[axis] *= value
+                translation[axis] *= value
+        for axis, value in zip(axes, transform.get("translation", [])):
+            if axis in translation:
+                translation[axis] += value
+    units = {axis["name"]: UNITS.get(str(axis.get("unit", "")).lower(), "pixel") for axis in image["axes"]}
+    return Volume(
+        _as_three_axes(array),
+        (scale["z"], scale["y"], scale["x"]),
+        units["x"],
+        (translation["z"], translation["y"], translation["x"]),
+    )
+
+
+def _write_zarr(path: Path, volume: Volume) -> None:
+    import zarr
+
+    voxels = volume.voxels
+    unit = {"unit": ZARR_UNITS[volume.unit]} if volume.unit in ZARR_UNITS else {}
+    transforms: list[dict[str, Any]] = [{"type": "scale", "scale": list(volume.spacing)}]
+    if any(volume.origin):
+        transforms.append({"type": "translation", "translation": list(volume.origin)})
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [
+            {
+                "name": stem_of(path),
+                "axes": [{"name": axis, "type": "space", **unit} for axis in "zyx"],
+                "datasets": [{"path": "0", "coordinateTransformations": transforms}],
+            }
+        ],
+    }
+    chunks = tuple(min(side, 128) for side in voxels.shape)
+    array = group.create_array("0", shape=voxels.shape, chunks=chunks, dtype=voxels.dtype, dimension_names=list("zyx"))
+    for start in range(0, voxels.shape[0], chunks[0]):
+        array[start : start + chunks[0]] = voxels[start : start + chunks[0]]
+
+
+# ---- orientation
+
+
+def canonical_axes(volume: Volume) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Return (order, signs): which array axis points along each of patient z, y, x, and whether it runs backwards.
+
+    Canonical is superior, posterior, left along increasing z, y, x: ITK's own LPS. Oblique axes go to the nearest.
+    """
+    direction = np.asarray(volume.direction)
+    order: list[int] = []
+    for patient_axis in range(3):
+        strength = np.abs(direction[patient_axis])
+        strength[order] = -1
+        order.append(int(strength.argmax()))
+    signs = [1 if direction[patient_axis, axis] >= 0 else -1 for patient_axis, axis in enumerate(order)]
+    return (order[0], order[1], order[2]), (signs[0], signs[1], signs[2])
+
+
+def to_canonical(volume: Volume) -> Volume:
+    """Return the volume with its axes permuted and flipped into the canonical orientation; no resampling."""
+    order, signs = canonical_axes(volume)
+    voxels = np.transpose(volume.read(), order)[tuple(slice(None, None, sign) for sign in signs)]
+    direction = np.asarray(volume.direction)
+    columns = np.stack([direction[:, axis] * sign for axis, sign in zip(order, signs)], axis=1)
+    origin = np.asarray(volume.origin, float)
+    for axis, sign in zip(order, signs):
+        if sign < 0:  # the last voxel becomes the first
+            origin = origin + direction[:, axis] * volume.spacing[axis] * (volume.shape[axis] - 1)
+    z, y, x = (volume.spacing[axis] for axis in order)
+    oz, oy, ox = origin.tolist()
+    return Volume(voxels, (z, y, x), volume.unit, (oz, oy, ox), tuple(tuple(row) for row in columns.tolist()))
+
+
+def from_canonical(voxels: np.ndarray, original: Volume) -> Volume:
+    """Return canonical ``voxels`` in the place and orientation of ``original``: the inverse of ``to_canonical``."""
+    order, signs = canonical_axes(original)
+    flipped = voxels[tuple(slice(None, None, sign) for sign in signs)]
+    return original.with_voxels(np.transpose(flipped, np.argsort(order)))
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines[0].startswith("Exception thrown") else lines[0]
