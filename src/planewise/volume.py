@@ -5,7 +5,6 @@ nnU-Net's convention), else from OME or ImageJ metadata. NIfTI, NRRD, MHA: throu
 """
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -279,7 +278,9 @@ def read_sidecar(path: Path) -> tuple[float, float, float] | None:
     spacing = content.get("spacing") if isinstance(content, dict) else None
     if spacing is None:
         return None
-    good = isinstance(spacing, list) and len(spacing) == 3 and all(isinstance(s, int | float) and s > 0 for s in spacing)
+    good = (
+        isinstance(spacing, list) and len(spacing) == 3 and all(isinstance(s, int | float) and s > 0 for s in spacing)
+    )
     if not good:
         raise PlanewiseError(f"{path}: spacing is {spacing!r}; it must be three positive numbers (z, y, x)")
     z, y, x = spacing

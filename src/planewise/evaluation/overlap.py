@@ -4,6 +4,9 @@ Everything that compares label volumes reads this table instead of the voxels: m
 are read once, in runs of equal pairs, so the cost is that of reading memory and does not depend on the objects.
 """
 
+# mypy: disable-error-code="arg-type, assignment, operator, return-value"
+# (the kernels' integers are numba's machine integers, which mypy takes for Python's)
+
 from dataclasses import dataclass
 
 import numba

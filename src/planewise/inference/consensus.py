@@ -8,6 +8,9 @@ All of this depends on one table alone: how many voxels carry each combination o
 read once to make it, and once to write the result, in which a voxel's label is a function of its combination.
 """
 
+# mypy: disable-error-code="arg-type, assignment, operator, return-value"
+# (the kernels' integers are numba's machine integers, which mypy takes for Python's)
+
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass

@@ -5,6 +5,9 @@ position "pixel + offset" and joins the centre nearest to it. Centres and votes 
 cell of the grid decides for all its pixels. Pixels of one object that are not 8-connected become several objects.
 """
 
+# mypy: disable-error-code="arg-type, assignment, operator, return-value"
+# (the kernels' integers are numba's machine integers, which mypy takes for Python's)
+
 from dataclasses import dataclass
 
 import numba
@@ -35,8 +38,8 @@ def group_slice(
 
     ``logits`` (H, W) float32: foreground where they are at least ``least_logit``. ``heatmap`` (h, w) and ``offsets``
     (2, h, w) float32, (dy, dx), on a grid of which one cell covers ``4 * scale`` pixels a side; the offsets are in
-    pixels of the network's input, of which a cell covers 4 a side. Centres are the cells above ``threshold`` that are the maximum
-    of the ``kernel`` x ``kernel`` cells around them. Returns no objects where there is no centre.
+    pixels of the network's input, of which a cell covers 4 a side. Centres are the cells above ``threshold`` that are
+    the maximum of the ``kernel`` x ``kernel`` cells around them. Returns no objects where there is no centre.
     """
     centres = find_centres(heatmap, threshold, kernel)
     return connect_slice(_assign(logits, offsets, centres, STEP, STEP * scale, np.float32(least_logit)))

@@ -8,6 +8,9 @@ on. Then the same backward on the result, which closes the splits that the forwa
 Only sizes and overlap counts are read, never voxels.
 """
 
+# mypy: disable-error-code="arg-type, assignment, operator, return-value"
+# (the kernels' integers are numba's machine integers, which mypy takes for Python's)
+
 from dataclasses import dataclass
 
 import numba
@@ -84,9 +87,7 @@ def link(chain: Chain) -> np.ndarray:
     """Return the 3D object, 1 to n, of every component: (components,) int64."""
     labels = np.arange(1, len(chain.sizes) + 1)
     for forward in (True, False):
-        _sweep(
-            labels, chain.sizes, chain.starts, chain.pair_starts, chain.first, chain.second, chain.count, forward
-        )
+        _sweep(labels, chain.sizes, chain.starts, chain.pair_starts, chain.first, chain.second, chain.count, forward)
     return np.unique(labels, return_inverse=True)[1] + 1
 
 

@@ -19,9 +19,7 @@ class SeparableConv2d(nn.Module):
 
 def separable(channels_in: int, channels_out: int, kernel: int, activation: nn.Module) -> nn.Sequential:
     """Return separable convolution, batch norm and activation in a row."""
-    return nn.Sequential(
-        SeparableConv2d(channels_in, channels_out, kernel), nn.BatchNorm2d(channels_out), activation
-    )
+    return nn.Sequential(SeparableConv2d(channels_in, channels_out, kernel), nn.BatchNorm2d(channels_out), activation)
 
 
 class Head(nn.Module):

@@ -61,8 +61,11 @@ class PanopticNetwork(nn.Module):
         self.apply(initialise)
         # Start as "nothing here": most pixels are background, and a heatmap is mostly zero.
         for head, bias in ((self.semantic_head, -2.0), (self.ins_center, 0.0), (self.ins_xy, 0.0)):
-            nn.init.normal_(head.head[1].weight, std=0.01)
-            nn.init.constant_(head.head[1].bias, bias)
+            last = head.head[1]
+            assert isinstance(last, nn.Conv2d)
+            assert last.bias is not None
+            nn.init.normal_(last.weight, std=0.01)
+            nn.init.constant_(last.bias, bias)
         nn.init.normal_(self.semantic_pr.point_head.predictor.weight, std=0.001)
 
     def decode(self, stages: list[Tensor]) -> list[Tensor]:

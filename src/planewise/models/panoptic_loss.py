@@ -3,14 +3,13 @@
 The terms and their weights are those of the published recipe (Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
+from planewise.models.model_file import CriterionParams
 from planewise.models.point_rend import sample_points
 
 HEATMAP_SIGMA = 6.0  # pixels
@@ -40,41 +39,31 @@ def panoptic_targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return heatmap[None].astype(np.float32), offsets
 
 
-@dataclass(frozen=True)
-class PanopticLoss:
-    """The weighted sum of four terms; the names are those of ``criterion_params`` in a model's YAML."""
+def panoptic_loss(outputs: dict[str, Tensor], targets: dict[str, Tensor], params: CriterionParams) -> dict[str, Tensor]:
+    """Return the scalar terms ``ce``, ``mse``, ``l1``, ``pointrend_ce`` (if points were predicted), and ``total``.
 
-    ce_weight: float = 1.0
-    l1_weight: float = 0.01
-    mse_weight: float = 200.0
-    pr_weight: float = 1.0
-    top_k_percent: float = 0.2  # share of the pixels, those with the largest loss, that the cross entropy averages
-
-    def __call__(self, outputs: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the scalar terms ``ce``, ``mse``, ``l1``, ``pointrend_ce`` (if points were predicted), ``total``.
-
-        ``outputs`` as the network returns them when training. ``targets``: ``foreground`` (N, 1, H, W) of 0 and 1,
-        ``ctr_hmp`` (N, 1, H, W), ``offsets`` (N, 2, H, W), all float32.
-        """
-        foreground = targets["foreground"]
-        pixels = F.binary_cross_entropy_with_logits(outputs["sem_logits"], foreground, reduction="none").flatten()
-        hardest = max(1, int(self.top_k_percent * pixels.numel()))
-        distance = (outputs["offsets"] - targets["offsets"]).abs() * foreground
-        terms = {
-            "ce": pixels.topk(hardest, sorted=False)[0].mean(),
-            "mse": F.mse_loss(outputs["ctr_hmp"], targets["ctr_hmp"]),
-            "l1": distance.sum() / foreground.sum().clamp(min=1),
-        }
-        total = self.ce_weight * terms["ce"] + self.mse_weight * terms["mse"] + self.l1_weight * terms["l1"]
-        if "sem_points" in outputs:
-            points = sample_points(foreground, outputs["point_coords"], mode="nearest")
-            terms["pointrend_ce"] = F.binary_cross_entropy_with_logits(outputs["sem_points"], points)
-            total = total + self.pr_weight * terms["pointrend_ce"]
-        return {"total": total, **terms}
+    ``outputs`` as the network returns them when training. ``targets``: ``foreground`` (N, 1, H, W) of 0 and 1,
+    ``ctr_hmp`` (N, 1, H, W), ``offsets`` (N, 2, H, W), all float32. The total is weighted by ``params``.
+    """
+    foreground = targets["foreground"]
+    pixels = F.binary_cross_entropy_with_logits(outputs["sem_logits"], foreground, reduction="none").flatten()
+    hardest = max(1, int(params.top_k_percent * pixels.numel()))
+    distance = (outputs["offsets"] - targets["offsets"]).abs() * foreground
+    terms = {
+        "ce": pixels.topk(hardest, sorted=False)[0].mean(),
+        "mse": F.mse_loss(outputs["ctr_hmp"], targets["ctr_hmp"]),
+        "l1": distance.sum() / foreground.sum().clamp(min=1),
+    }
+    total = params.ce_weight * terms["ce"] + params.mse_weight * terms["mse"] + params.l1_weight * terms["l1"]
+    if "sem_points" in outputs:
+        points = sample_points(foreground, outputs["point_coords"], mode="nearest")
+        terms["pointrend_ce"] = F.binary_cross_entropy_with_logits(outputs["sem_points"], points)
+        total = total + params.pr_weight * terms["pointrend_ce"]
+    return {"total": total, **terms}
 
 
 def collate_targets(labels: list[np.ndarray]) -> dict[str, Tensor]:
-    """Return the ``targets`` that ``PanopticLoss`` takes, from N label slices (H, W) of one shape."""
+    """Return the ``targets`` that ``panoptic_loss`` takes, from N label slices (H, W) of one shape."""
     heatmaps, offsets = zip(*(panoptic_targets(slice_) for slice_ in labels))
     return {
         "foreground": torch.from_numpy(np.stack([(slice_ > 0)[None].astype(np.float32) for slice_ in labels])),

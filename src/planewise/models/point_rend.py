@@ -49,7 +49,7 @@ class PointRend(nn.Module):
         return self.point_head(sample_points(features, points), sample_points(coarse, points))
 
     def random_points(self, coarse: Tensor) -> Tensor:
-        """Return training points (N, 1024, 2): three quarters the most uncertain of 3072 random ones, the rest random."""
+        """Return training points (N, 1024, 2): most where ``coarse`` is uncertain, the rest anywhere."""
         count = coarse.shape[0]
         candidates = torch.rand(count, self.train_points * self.oversampling, 2, device=coarse.device)
         uncertainty = -sample_points(coarse, candidates).abs().squeeze(1)

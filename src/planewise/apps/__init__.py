@@ -1,0 +1,1 @@
+"""The applications: each a short recipe over the core."""

@@ -1,0 +1,394 @@
+"""mito: fine-tune MitoNet on a nnU-Net dataset, predict instances in three planes with consensus, evaluate."""
+
+import os
+import shutil
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
+from planewise.dataset import Case, Dataset, Problem, case_name, open_dataset, volumes_in
+from planewise.device import choose_device, choose_precision
+from planewise.errors import PlanewiseError
+from planewise.evaluation.evaluate import MISSING, OK, Pair, Row, evaluate_pairs, pair_files
+from planewise.inference.consensus import consensus
+from planewise.inference.gathering import GroupingOptions, gather_plane
+from planewise.inference.planes import plane_outputs
+from planewise.intensity import full_scale
+from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
+from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build, fold_batch_norms
+from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
+from planewise.phantom import write_phantom_dataset
+from planewise.progress import progress, say
+from planewise.report.figures import comparison_picture, training_curve
+from planewise.report.tables import SUMMARY, print_rows, print_table, write_results
+from planewise.slices import AXIS, PLANES, Plane
+from planewise.training.checkpoint import load_checkpoint
+from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
+from planewise.training.panoptic import PanopticTask
+from planewise.training.slice_folder import read_slice_folder, write_slice_folder
+from planewise.volume import (
+    ITK_ENDINGS,
+    ZARR_ENDINGS,
+    atomic_path,
+    ending_of,
+    open_volume,
+    read_labels,
+    read_voxels,
+    write_labels,
+)
+
+PREDICTIONS = "imagesTs_mitoNet_FT"
+ISOTROPY = 1.2  # voxels whose sides differ by less are cut in all planes
+
+
+@dataclass
+class Outcome:
+    """How a job went: the cases done, and the problems that were met on the way."""
+
+    done: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.problems else 0
+
+    def conclude(self) -> int:
+        """Print the problems, if any, and return the exit code."""
+        if self.problems:
+            print_problems(self.problems)
+        return self.exit_code
+
+
+def print_problems(problems: list[Problem]) -> None:
+    """Print the table of what is wrong."""
+    rows = [(problem.where, problem.what) for problem in problems]
+    print_table(f"{len(rows)} problem{'s' * (len(rows) > 1)}", ("file", "problem"), rows)
+
+
+# ---- train
+
+
+def train_mito(options: MitoTrain) -> int:
+    """Fine-tune, and with ``test_after_training`` predict and evaluate the test cases. Returns the exit code.
+
+    Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
+    """
+    device = choose_device(options.device)
+    model_path = find_model_file(options.base_model)
+    model = read_model_file(model_path)
+    if options.patch_size % model.padding_factor:
+        raise PlanewiseError(
+            f"--patch_size {options.patch_size} must be a multiple of {model.padding_factor} for {model_path.name}"
+        )
+    files = _TrainingFiles(options.model_dir, options.model_name)
+    files.check_free(options.resume, options.overwrite)
+    dataset = open_dataset(options.dataset_path, need_test=options.test_after_training)
+    outcome = Outcome(problems=list(dataset.problems))
+    if dataset.problems:
+        print_problems(dataset.problems)
+        say("The other cases are used.")
+
+    if not (options.resume and files.yaml.exists()):
+        network = _base_network(options, model, model_path)
+        slices = options.output_data_path or options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
+        _convert(options, dataset, slices)
+        task = PanopticTask(network, model, slices, options.patch_size, options.finetune_layer, options.seed)
+        trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        say(
+            f"Training {options.model_name} on {device}: {len(task.pairs)} slices, {len(task.validation)} for "
+            f"validation, {trainable:,} of {sum(p.numel() for p in network.parameters()):,} parameters"
+        )
+        loop = LoopOptions(
+            iterations=options.iterations, batch_size=options.batch_size, learning_rate=options.learning_rate,
+            seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
+            devices=options.devices, precision=choose_precision(options.precision, device),
+            num_workers=options.num_workers,
+        )  # fmt: skip
+        files.training.mkdir(parents=True, exist_ok=True)
+        train(task, loop, files.training, options.resume)
+        training_curve(files.training / METRICS, files.training / CURVE)
+        _export(files, model, options)
+    say(f"The model is {files.yaml} with {files.weights.name}")
+
+    if options.test_after_training:
+        folder = options.dataset_path / PREDICTIONS
+        predict = MitoPredict(
+            trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
+            device=options.device,
+        )  # fmt: skip
+        _predict_cases([(case.name, case.image) for case in dataset.test], predict, outcome)
+        _test(dataset, folder, files.training, outcome)
+    return outcome.conclude()
+
+
+@dataclass(frozen=True)
+class _TrainingFiles:
+    """Where a training leaves what."""
+
+    folder: Path
+    name: str
+
+    @property
+    def yaml(self) -> Path:
+        return self.folder / f"{self.name}.yaml"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / f"{self.name}.pth"
+
+    @property
+    def training(self) -> Path:
+        return self.folder / f"{self.name}_training"
+
+    def check_free(self, resume: bool, overwrite: bool) -> None:
+        """Refuse to train over a model of this name, or to resume what is not there."""
+        checkpoint = self.training / LAST
+        if resume:
+            if not checkpoint.exists():
+                raise PlanewiseError(f"{checkpoint}: no checkpoint to resume from; train without --resume")
+        elif overwrite:
+            for path in (self.yaml, self.weights):
+                path.unlink(missing_ok=True)
+            shutil.rmtree(self.training, ignore_errors=True)
+        elif self.yaml.exists() or checkpoint.exists():
+            state = "a finished model" if self.yaml.exists() else "an unfinished training"
+            raise PlanewiseError(
+                f"{self.folder}: holds {state} called {self.name}; go on with --resume, replace it with --overwrite, "
+                "or give another --model_name"
+            )
+
+
+def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> PanopticNetwork:
+    """Return the network to start from."""
+    if not options.from_scratch:
+        return load_network(locate_weights(model, model_path), model.architecture)
+    if model.architecture not in ARCHITECTURES:
+        raise PlanewiseError(
+            f"{model_path}: architecture: is {model.architecture}; --from_scratch needs it to be one of "
+            f"{', '.join(ARCHITECTURES)}"
+        )
+    import torch
+
+    torch.manual_seed(options.seed)
+    return build(model.architecture)
+
+
+def _convert(options: MitoTrain, dataset: Dataset, slices: Path) -> None:
+    """Write the 2D slices, unless they are to be reused."""
+    if options.skip_conversion or (options.resume and slices.exists()):
+        read_slice_folder(slices, "train"), read_slice_folder(slices, "val")
+        say(f"Using the slices in {slices}")
+        return
+    if not all(case.instances for case in dataset.train):
+        say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
+    planes = options.train_planes or _default_planes(dataset.train)
+    with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
+        write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name))
+    say(f"The slices are in {slices}")
+
+
+def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
+    spacings = [open_volume(case.image).spacing for case in cases]
+    if all(max(spacing) <= ISOTROPY * min(spacing) for spacing in spacings):
+        return PLANES
+    say(f"Voxels are anisotropic ({spacings[0]}): training on xy slices; --train_planes chooses others.")
+    return ("xy",)
+
+
+def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain) -> None:
+    """Write the best checkpoint as a model that empanada-napari and we load."""
+    best = load_checkpoint(files.training / BEST)
+    network = network_with(best["network"], files.training / BEST)
+    export_torchscript(network, files.weights)
+    model = base.model_copy(
+        update={
+            "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
+            "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on "
+            f"{options.dataset_path.resolve().name} for {best['step']} steps with planewise.",
+        }
+    )  # fmt: skip
+    with atomic_path(files.yaml) as temporary:
+        write_model_file(temporary, model)
+
+
+def _test(dataset: Dataset, folder: Path, pictures: Path, outcome: Outcome) -> None:
+    """Evaluate the predictions of the test cases against their truth, and draw each."""
+    with_truth = [case for case in dataset.test if case.truth is not None]
+    for case in dataset.test:
+        if case.truth is None:
+            outcome.problems.append(Problem(str(case.image), "has no truth: predicted, not scored"))
+    if not with_truth:
+        say("No test case has a truth: nothing to evaluate.")
+        return
+    semantic_class = None
+    if not with_truth[0].instances:
+        semantic_class = min((value for value in dataset.labels.values() if value > 0), default=1)
+        say(f"There is no instancesTs: class {semantic_class} of labelsTs is scored voxel by voxel.")
+    written = {case_name(path): path for path in volumes_in(folder)}
+    pairs = [Pair(case.name, written.get(case.name), case.truth) for case in with_truth]
+    _score(pairs, semantic_class, folder / "evaluation", outcome)
+    for case in with_truth:
+        if case.name in written and case.truth is not None:
+            picture = pictures / f"{case.name}.png"
+            image, truth = (read_voxels(open_volume(path), path) for path in (case.image, case.truth))
+            predicted = np.asarray(read_labels(written[case.name]).voxels)
+            comparison_picture(image, truth, predicted, picture, case.name)
+            say(f"A picture of {case.name} is {picture}")
+
+
+# ---- predict
+
+
+def predict_mito(options: MitoPredict) -> int:
+    """Segment a volume or a folder of volumes. Returns the exit code; see ``train_mito`` for errors."""
+    if not options.input.exists():
+        raise PlanewiseError(f"--input {options.input}: no such file or folder")
+    is_volume = bool(ending_of(options.input))
+    paths = [options.input] if is_volume else volumes_in(options.input)
+    if not paths:
+        raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
+    cases: dict[str, Path] = {}
+    outcome = Outcome()
+    for path in paths:
+        name = case_name(path)
+        if name in cases:
+            outcome.problems.append(Problem(str(path), f"is a second file for case {name}, beside {cases[name].name}"))
+        else:
+            cases[name] = path
+    _predict_cases(list(cases.items()), options, outcome)
+    return outcome.conclude()
+
+
+def _predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, outcome: Outcome) -> None:
+    """Predict every case that is not done; one that fails becomes a problem and does not stop the others."""
+    device = choose_device(options.device)
+    model = read_model_file(options.trained_model)
+    weights = locate_weights(model, options.trained_model)
+    network: PanopticNetwork | None = None
+    for name, path in cases:
+        final, of_planes = _prediction_paths(name, path, options)
+        files = [final, *of_planes.values()]
+        if not options.overwrite and all(_is_newer(file, weights) for file in files):
+            say(f"{name}: done already ({final}); --overwrite predicts it again")
+            outcome.done.append(name)
+            continue
+        if network is None:  # loaded once, and only if there is work
+            network = _inference_network(weights, model, device)
+        try:
+            _predict_case(name, path, network, model, options)
+            outcome.done.append(name)
+        except PlanewiseError as error:
+            outcome.problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+        except Exception as error:  # whatever one case does to us, the others are still wanted
+            if os.environ.get("PLANEWISE_TRACEBACK"):
+                traceback.print_exc()
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+            outcome.problems.append(Problem(str(path), f"{type(error).__name__}: {reason}"))
+
+
+def _is_newer(file: Path, weights: Path) -> bool:
+    """Whether a result exists and was not made with older weights than these."""
+    return file.exists() and file.stat().st_mtime >= weights.stat().st_mtime
+
+
+def _inference_network(weights: Path, model: ModelFile, device: str) -> PanopticNetwork:
+    import torch
+
+    network = load_network(weights, model.architecture)
+    if any(name.startswith("encoder.bn1.") for name in network.state_dict()):
+        fold_batch_norms(network)
+    return network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _prediction_paths(name: str, image: Path, options: MitoPredict) -> tuple[Path, dict[Plane, Path]]:
+    """Return where a case's result goes, and its planes' results: in the image's format, TIFFs as .tiff."""
+    found = ending_of(image)
+    ending = found if found in ITK_ENDINGS else ".ome.zarr" if found in ZARR_ENDINGS else ".tiff"
+    return (
+        options.output / f"{name}{ending}",
+        {plane: options.output / f"{name}_{plane}{ending}" for plane in options.axes},
+    )
+
+
+def _predict_case(name: str, path: Path, network: PanopticNetwork, model: ModelFile, options: MitoPredict) -> None:
+    volume = open_volume(path)
+    voxels = read_voxels(volume, path)
+    if voxels.size == 0:
+        raise PlanewiseError(f"{path}: is empty, {voxels.shape}")
+    grouping = GroupingOptions(
+        confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
+        centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
+        scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
+    )  # fmt: skip
+    planes = []
+    final, of_planes = _prediction_paths(name, path, options)
+    scale = full_scale(voxels)
+    for plane in options.axes:
+        with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
+            outputs = plane_outputs(
+                network, model, voxels, plane, scale, options.downsampling, options.batch_size, advance
+            )
+            planes.append(gather_plane(outputs, voxels.shape, plane, grouping))
+        write_labels(of_planes[plane], volume.with_voxels(planes[-1].labels()))
+    fused = consensus(planes, options.pixel_vote_thr, options.min_size, options.min_extent)
+    write_labels(final, volume.with_voxels(fused))
+    say(f"{name}: {int(fused.max(initial=0))} objects, {final}")
+
+
+# ---- evaluate
+
+
+def evaluate_mito(options: MitoEvaluate) -> int:
+    """Score predictions against the truth. Returns the exit code; see ``train_mito`` for errors."""
+    pairs = pair_files(options.predictions, options.truth)
+    folder = (
+        options.output
+        or (options.predictions if options.predictions.is_dir() else options.predictions.parent) / "evaluation"
+    )
+    semantic_class = options.semantic_class
+    if semantic_class is None and options.truth.name.startswith("labels"):
+        semantic_class = 1
+        say(f"{options.truth} is a semantic map by its name: class 1 is scored; --semantic_class chooses another")
+    outcome = Outcome()
+    _score(pairs, semantic_class, folder, outcome)
+    return outcome.conclude()
+
+
+def _score(pairs: list[Pair], semantic_class: int | None, folder: Path, outcome: Outcome) -> list[Row]:
+    with progress("evaluating", len(pairs), unit="cases") as advance:
+        rows = evaluate_pairs(pairs, semantic_class, advance)
+    write_results(rows, folder)
+    print_rows(rows, "Evaluation")
+    say(f"The results are in {folder}, to read: {folder / SUMMARY}")
+    for pair, row in zip(pairs, rows):
+        if row["status"] != OK:
+            where = pair.prediction or pair.truth
+            what = "has no prediction: counted as found nothing" if row["status"] == MISSING else row["status"]
+            outcome.problems.append(Problem(str(where), what))
+    return rows
+
+
+# ---- demo
+
+
+def demo_mito(options: MitoDemo) -> int:
+    """Make a phantom dataset and do the whole job on it. Returns the exit code."""
+    if options.folder.exists() and any(options.folder.iterdir()):
+        known = {"Dataset000_Phantom", "Dataset000_Phantom_2d", "model"}
+        strange = sorted({item.name for item in options.folder.iterdir()} - known)
+        if strange:
+            raise PlanewiseError(f"{options.folder}: holds {', '.join(strange[:5])}; give an empty or a new folder")
+        for item in options.folder.iterdir():
+            shutil.rmtree(item)
+    dataset = options.folder / "Dataset000_Phantom"
+    say(f"Making a synthetic EM dataset in {dataset}")
+    write_phantom_dataset(dataset, options.seed)
+    job = MitoTrain(
+        dataset_path=dataset, model_dir=options.folder / "model", base_model="MitoNet_small.yaml", model_name="Demo",
+        from_scratch=True, iterations=300, batch_size=8, patch_size=128, learning_rate=0.003, test_after_training=True,
+        seed=options.seed, precision="32",
+    )  # fmt: skip
+    return train_mito(job)

@@ -1,0 +1,151 @@
+"""The options of ``planewise mito ...``: each is written down once, here, for command line, Python and checkpoints."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from planewise.device import DeviceName, PrecisionName
+from planewise.slices import PLANES, Plane
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())  # model_name is ours
+
+
+def _distinct(planes: tuple[Plane, ...]) -> tuple[Plane, ...]:
+    if not planes or len(set(planes)) < len(planes):
+        raise ValueError(f"must name one or more of {', '.join(PLANES)}, each once")
+    return planes
+
+
+class MitoTrain(_Options):
+    """Fine-tune MitoNet on a nnU-Net raw dataset."""
+
+    dataset_path: tyro.conf.Positional[Path]
+    """nnU-Net raw dataset: dataset.json, imagesTr, instancesTr (or labelsTr), imagesTs, instancesTs."""
+    model_dir: tyro.conf.Positional[Path]
+    """Folder for {model_name}.yaml and {model_name}.pth; the training's own files go to {model_name}_training/."""
+    base_model: Annotated[str, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"  # pydantic owns model_config
+    """Base model: the path of its YAML, or the name of a shipped config."""
+    model_name: str = Field("FinetunedMitoNet", pattern=r"^[\w.-]+$")
+    """Name of the fine-tuned model."""
+    iterations: int = Field(1000, ge=1)
+    """Optimiser steps."""
+    batch_size: int = Field(16, ge=2)
+    """Crops in a step, shared between devices."""
+    learning_rate: float = Field(0.003, gt=0)
+    """Peak of the OneCycle schedule."""
+    patch_size: int = Field(256, ge=16)
+    """Side of the square crops, in pixels."""
+    finetune_layer: Literal["none", "stage4", "stage3", "stage2", "stage1", "all"] = "all"
+    """How much of the encoder is trained: nothing, its last stage only, its last two, ..., all of it."""
+    from_scratch: bool = False
+    """Start from random weights instead of the base model's."""
+    train_planes: tuple[Plane, ...] | None = None
+    """Planes to cut training slices in. Default: all three if the voxels are isotropic within 20 %, else xy."""
+    skip_conversion: bool = False
+    """Use the 2D slices that are there already."""
+    output_data_path: Path | None = None
+    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset."""
+    test_after_training: bool = False
+    """Predict imagesTs and evaluate against instancesTs."""
+    test_axes: tuple[Plane, ...] = PLANES
+    """Planes to predict in when testing."""
+    resume: bool = False
+    """Go on from the last checkpoint of this model."""
+    overwrite: bool = False
+    """Replace a model of this name."""
+    checkpoint_interval: int = Field(100, ge=1)
+    """Steps between validations, each with a checkpoint."""
+    seed: int = Field(0, ge=0)
+    """The same seed gives the same training on a CPU."""
+    device: DeviceName = "auto"
+    """Where to train; auto takes a GPU where there is one."""
+    devices: int = Field(1, ge=1)
+    """Number of GPUs, or of CPU processes, that share each batch."""
+    precision: PrecisionName = "auto"
+    """auto is bf16 on a GPU that has it, else 32 bits."""
+    num_workers: int = Field(2, ge=0)
+    """Processes that prepare crops, on each device."""
+
+    _test_axes = field_validator("test_axes")(_distinct)
+
+    @field_validator("train_planes")
+    @classmethod
+    def _train_planes(cls, planes: tuple[Plane, ...] | None) -> tuple[Plane, ...] | None:
+        return None if planes is None else _distinct(planes)
+
+
+class MitoPredict(_Options):
+    """Segment volumes with a trained model, in several planes with consensus."""
+
+    trained_model: Path
+    """The model's YAML."""
+    input: Path
+    """A volume, or a folder of volumes."""
+    output: Path
+    """Folder for {case}.tiff, the result, and {case}_{plane}.tiff."""
+    axes: tuple[Plane, ...] = PLANES
+    """Planes to predict in."""
+    downsampling: int = Field(1, ge=1)
+    """1, 2, 4, ...: shrink slices to save time and memory; results come back at full resolution."""
+    confidence_thr: float = Field(0.5, gt=0, lt=1)
+    """Least probability of foreground."""
+    center_confidence_thr: float = Field(0.1, gt=0, lt=1)
+    """Least height of an object's centre in the heatmap."""
+    min_distance_object_centers: int = Field(3, ge=1)
+    """Side of the neighbourhood, on the quarter grid, of which a centre is the maximum."""
+    median_kernel: int = Field(3, ge=1)
+    """Slices in the median that smooths probabilities across slices; odd."""
+    min_size: int = Field(500, ge=0)
+    """Least size of an object, in voxels."""
+    min_extent: int = Field(5, ge=0)
+    """Least side of an object's bounding box, in voxels."""
+    pixel_vote_thr: int = Field(2, ge=1)
+    """Planes that must agree on a voxel."""
+    device: DeviceName = "auto"
+    """Where to predict; auto takes a GPU where there is one."""
+    batch_size: int = Field(8, ge=1)
+    """Slices predicted at once."""
+    overwrite: bool = False
+    """Predict cases again that are done already."""
+
+    _axes = field_validator("axes")(_distinct)
+
+    @field_validator("downsampling")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError("must be 1, 2, 4, 8, ...")
+        return value
+
+    @field_validator("median_kernel")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd")
+        return value
+
+
+class MitoEvaluate(_Options):
+    """Score predicted instances against the truth."""
+
+    predictions: tyro.conf.Positional[Path]
+    """A label volume, or a folder of them."""
+    truth: tyro.conf.Positional[Path]
+    """The true instances: a volume, or a folder of them, named {case} as the predictions are."""
+    output: Path | None = None
+    """Folder for the two result files. Default: evaluation/ in the folder of the predictions."""
+    semantic_class: int | None = Field(None, ge=1)
+    """The truth is a semantic map: score the voxels of this value; the instance columns stay empty."""
+
+
+class MitoDemo(_Options):
+    """Make a small synthetic EM dataset, train on it, predict in three planes and evaluate."""
+
+    folder: tyro.conf.Positional[Path] = Path("demo")
+    """Where to work."""
+    seed: int = Field(0, ge=0)
+    """Another seed makes another dataset."""

@@ -1,0 +1,122 @@
+"""The command line: arguments -> typed options -> one function. Heavy imports wait until a command runs."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+EXIT_REFUSED = 2  # options or a dataset that cannot be used: nothing was done
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: where its options and its function are, and what it does in a line."""
+
+    options: str
+    function: str
+    what: str
+
+
+COMMANDS = {
+    "mito train": Command(
+        "planewise.apps.mito_options:MitoTrain", "planewise.apps.mito:train_mito",
+        "fine-tune MitoNet on a nnU-Net dataset, and test it",
+    ),
+    "mito predict": Command(
+        "planewise.apps.mito_options:MitoPredict", "planewise.apps.mito:predict_mito",
+        "segment volumes in three planes with consensus",
+    ),
+    "mito evaluate": Command(
+        "planewise.apps.mito_options:MitoEvaluate", "planewise.apps.mito:evaluate_mito",
+        "score predicted instances against the truth",
+    ),
+    "demo mito": Command(
+        "planewise.apps.mito_options:MitoDemo", "planewise.apps.mito:demo_mito",
+        "the whole job on a small synthetic dataset",
+    ),
+}  # fmt: skip
+
+
+def usage() -> str:
+    """Return what ``planewise --help`` prints."""
+    lines = [f"  planewise {name:<15}{command.what}" for name, command in COMMANDS.items()]
+    return (
+        "planewise fine-tunes 2D foundation models plane by plane to segment volumes.\n\n"
+        + "\n".join(lines)
+        + "\n\nplanewise COMMAND --help lists a command's options."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line and exit: 0 done, 1 some cases failed, 2 refused before any work."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit code."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else EXIT_REFUSED
+    if arguments == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"planewise {version('planewise')}")
+        return 0
+    name = " ".join(arguments[:2])
+    if name not in COMMANDS:
+        group = [known for known in COMMANDS if known.startswith(f"{arguments[0]} ")]
+        asked_for_help = len(arguments) == 2 and arguments[1] in ("-h", "--help")
+        if group and asked_for_help:
+            print("\n".join(f"planewise {known:<15}{COMMANDS[known].what}" for known in group))
+            return 0
+        print(f"planewise: unknown command '{name}'; known are {', '.join(group or COMMANDS)}", file=sys.stderr)
+        return EXIT_REFUSED
+    command = COMMANDS[name]
+    options = parse(command, f"planewise {name}", arguments[2:])
+    return execute(command, options)
+
+
+def parse(command: Command, program: str, arguments: list[str]) -> Any:
+    """Return the command's options; a wrong one ends the program with a message and exit code 2."""
+    import tyro
+    from pydantic import ValidationError
+
+    try:
+        return tyro.cli(
+            _find(command.options),
+            prog=program,
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+            use_underscores=True,
+        )
+    except ValidationError as error:
+        for problem in error.errors():
+            option = "".join(str(part) for part in problem["loc"][:1])
+            message = problem["msg"].removeprefix("Value error, ")
+            print(f"{program}: --{option} {problem['input']}: {message}", file=sys.stderr)
+        sys.exit(EXIT_REFUSED)
+
+
+def execute(command: Command, options: Any) -> int:
+    """Run the command's function and return its exit code; refusals are told without a traceback."""
+    from planewise.errors import PlanewiseError
+
+    try:
+        return int(_find(command.function)(options))
+    except PlanewiseError as error:
+        print(f"planewise: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    except KeyboardInterrupt:
+        print("planewise: stopped. What was finished is kept; a training goes on with --resume.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _find(where: str) -> Any:
+    module, name = where.split(":")
+    return getattr(importlib.import_module(module), name)

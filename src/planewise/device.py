@@ -1,0 +1,30 @@
+"""Which device and which precision a job runs on."""
+
+from typing import Literal
+
+from planewise.errors import PlanewiseError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+PrecisionName = Literal["auto", "32", "bf16"]
+
+
+def choose_device(name: DeviceName) -> str:
+    """Return cpu, cuda or mps; ``auto`` takes a GPU where there is one. Raises PlanewiseError if it is not there."""
+    import torch
+
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if here[device])
+    if not here[name]:
+        found = ", ".join(device for device, there in here.items() if there)
+        raise PlanewiseError(f"--device {name}: PyTorch finds no such device on this machine; it finds {found}")
+    return name
+
+
+def choose_precision(name: PrecisionName, device: str) -> Literal["32", "bf16"]:
+    """Return the precision of a training: ``auto`` is bf16 on a GPU that has it, else 32 bits."""
+    import torch
+
+    if name != "auto":
+        return name
+    return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "32"

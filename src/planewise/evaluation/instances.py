@@ -1,0 +1,106 @@
+"""Instance scores: objects matched one to one by IoU, from the contingency table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from planewise.evaluation.overlap import Overlap
+from planewise.evaluation.voxels import ratio
+
+ACCURACY_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))  # 0.50:0.05:0.95
+
+
+@dataclass(frozen=True)
+class InstanceScores:
+    """Counts of objects at one IoU threshold, and the sum of the matches' IoU.
+
+    Where there is neither truth nor prediction every score is NaN. Precision is NaN without a prediction, recall
+    without a truth, segmentation quality without a match; the others are then 0.
+    """
+
+    tp: int
+    fp: int
+    fn: int
+    iou_sum: float
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted objects that match, tp / (tp + fp)."""
+        return ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        """Share of the true objects that are matched, tp / (tp + fn)."""
+        return ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float:
+        """2 tp / (2 tp + fp + fn)."""
+        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    @property
+    def accuracy(self) -> float:
+        """tp / (tp + fp + fn), the average precision of the 2018 Data Science Bowl (doi:10.1038/s41592-019-0612-7)."""
+        return ratio(self.tp, self.tp + self.fp + self.fn)
+
+    @property
+    def sq(self) -> float:
+        """Segmentation quality: mean IoU of the matches (Kirillov et al. 2019, arXiv:1801.00868)."""
+        return ratio(self.iou_sum, self.tp)
+
+    @property
+    def rq(self) -> float:
+        """Recognition quality (ibid.), the same as F1."""
+        return self.f1
+
+    @property
+    def pq(self) -> float:
+        """Panoptic quality (ibid.): sum of the matches' IoU / (tp + fp / 2 + fn / 2)."""
+        return ratio(self.iou_sum, self.tp + (self.fp + self.fn) / 2)
+
+
+def instance_scores(overlap: Overlap, threshold: float) -> InstanceScores:
+    """Score the objects of the second volume, the prediction, against those of the first, the truth."""
+    truth, truth_sizes = overlap.first_sizes()
+    predicted, predicted_sizes = overlap.second_sizes()
+    pairs = overlap.objects
+    rows, columns = np.searchsorted(truth, pairs.first), np.searchsorted(predicted, pairs.second)
+    iou = pairs.count / (truth_sizes[rows] + predicted_sizes[columns] - pairs.count)
+    matched = match(rows, columns, iou, threshold)
+    tp = len(matched)
+    return InstanceScores(tp, len(predicted) - tp, len(truth) - tp, float(iou[matched].sum()))
+
+
+def match(rows: np.ndarray, columns: np.ndarray, iou: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the indices of the pairs (row, column) that are matched: as many as possible, then the largest IoU.
+
+    No row and no column is matched twice, and no pair below ``threshold``. As in StarDist (Schmidt et al. 2018,
+    doi:10.1007/978-3-030-00934-2_30), on the sparse pairs: each connected group of pairs is solved alone.
+    """
+    valid = np.flatnonzero(iou >= threshold)
+    if len(valid) == 0:
+        return valid
+    row_ids, r = np.unique(rows[valid], return_inverse=True)
+    column_ids, c = np.unique(columns[valid], return_inverse=True)
+    size = len(row_ids) + len(column_ids)
+    graph = coo_array((np.ones(len(valid)), (r, c + len(row_ids))), shape=(size, size))
+    group = connected_components(graph, directed=False)[1][r]
+    order = np.argsort(group, kind="stable")
+    matched = []
+    for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        if len(members) == 1:
+            matched.append(members[0])
+            continue
+        _, i = np.unique(r[members], return_inverse=True)
+        _, j = np.unique(c[members], return_inverse=True)
+        # One more match is worth more than any sum of IoU, which is at most the number of matches.
+        gain = np.zeros((i.max() + 1, j.max() + 1))
+        gain[i, j] = 1 + iou[valid[members]] / (2 * min(gain.shape))
+        which = np.full(gain.shape, -1)
+        which[i, j] = members
+        chosen = which[linear_sum_assignment(gain, maximize=True)]
+        matched.extend(chosen[chosen >= 0])
+    return valid[np.sort(np.array(matched, dtype=int))]

@@ -1,0 +1,115 @@
+"""A model's YAML: what the weights expect and how they were trained. empanada-napari's schema, read and written."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from planewise.errors import PlanewiseError
+
+SHIPPED = Path(__file__).parent.parent / "configs"
+
+
+class Norms(BaseModel):
+    """Mean and standard deviation of the training images, of intensities scaled to 0..1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    mean: float
+    std: float = Field(gt=0)
+
+
+class CriterionParams(BaseModel):
+    """Weights of the loss terms."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    ce_weight: float = 1.0
+    l1_weight: float = 0.01
+    mse_weight: float = 200.0
+    pr_weight: float = 1.0
+    top_k_percent: float = Field(0.2, gt=0, le=1)  # share of the pixels, the hardest, that the cross entropy averages
+
+
+class DatasetParams(BaseModel):
+    """How training slices are drawn."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    weight_gamma: float = Field(0.7, ge=0, le=1)  # 0: every slice alike, 1: every case alike
+    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification
+
+
+class EngineParams(BaseModel):
+    """How the model's predictions are read, as empanada-napari does it in 2D."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    confidence_thr: float = 0.5
+    label_divisor: int = 1000
+    nms_kernel: int = 7
+    nms_threshold: float = 0.1
+    stuff_area: int = 64
+    thing_list: list[int] = [1]
+    void_label: int = 0
+
+
+class Finetune(BaseModel):
+    """The recipe for training on."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    criterion: Literal["PanopticLoss"] = "PanopticLoss"
+    criterion_params: CriterionParams = CriterionParams()
+    dataset_class: str = "SingleClassInstanceDataset"
+    dataset_params: DatasetParams = DatasetParams()
+    engine: str = "PanopticDeepLabEngine"
+    engine_params: EngineParams = EngineParams()
+
+
+class ModelFile(BaseModel):
+    """The content of a model's YAML. Keys that are not known here are kept as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    class_names: dict[int, str] = {1: "mito"}
+    labels: list[int] = [1]
+    thing_list: list[int] = [1]
+    model: str | None = None  # path (relative to the YAML too) or URL of the weights; None: only from scratch
+    model_sha256: str | None = None  # of the weights, checked after a download
+    model_quantized: str | None = None
+    architecture: str | None = None  # name of the network; None: recognised from the weights
+    padding_factor: int = Field(16, ge=1)
+    norms: Norms
+    description: str = ""
+    FINETUNE: Finetune = Finetune()
+
+
+def find_model_file(name: str | Path) -> Path:
+    """Return the YAML that ``name`` means: a file, or else a shipped config of that name, with or without a folder.
+
+    Raises PlanewiseError listing the shipped configs if it is neither.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = SHIPPED / (path.name if path.suffix in (".yaml", ".yml") else f"{path.name}.yaml")
+    if shipped.is_file():
+        return shipped
+    known = ", ".join(sorted(config.name for config in SHIPPED.glob("*.yaml")))
+    raise PlanewiseError(f"{name}: no such model config; give the path of a model's YAML or a shipped one: {known}")
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Read a model's YAML. Raises PlanewiseError naming the file and the keys that do not fit."""
+    try:
+        content: Any = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PlanewiseError(f"{path}: is not a readable YAML file ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict):
+        raise PlanewiseError(f"{path}: is not a model's YAML; it must map keys such as norms, model, padding_factor")
+    try:
+        return ModelFile.model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
+        raise PlanewiseError(f"{path}: does not fit the schema of a model's YAML: {wrong}") from error
+
+
+def write_model_file(path: Path, model: ModelFile) -> None:
+    """Write a model's YAML."""
+    path.write_text(yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False, allow_unicode=True))

@@ -1,0 +1,147 @@
+"""Weights in and out: every form that MitoNet weights are found in, and the published form to write."""
+
+import copy
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor, nn
+
+from planewise.errors import PlanewiseError
+from planewise.models.model_file import ModelFile
+from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build, fold_batch_norms
+from planewise.volume import atomic_path
+
+State = dict[str, Tensor]
+
+
+def locate_weights(model: ModelFile, model_path: Path) -> Path:
+    """Return the file of a model's weights, downloaded into the user's cache if its YAML names a URL.
+
+    Paths are taken relative to the YAML first, then to the working folder; a model whose folder was moved since it was
+    written is found beside its YAML. Raises PlanewiseError saying what to put
+    where if the file is missing, or cannot be downloaded and is not cached, or has another sha256 than the YAML says.
+    """
+    if not model.model:
+        raise PlanewiseError(f"{model_path}: names no weights (model:); train it with --from_scratch")
+    if urlparse(model.model).scheme in ("http", "https"):
+        return _download(model.model, model.model_sha256, model_path)
+    for path in (model_path.parent / model.model, Path(model.model), model_path.parent / Path(model.model).name):
+        if path.is_file():
+            return path
+    raise PlanewiseError(
+        f"{model_path}: its weights {model.model} do not exist; put the file beside the YAML, change model:, or train "
+        "with --from_scratch"
+    )
+
+
+def _download(url: str, sha256: str | None, model_path: Path) -> Path:
+    import pooch
+
+    name = Path(urlparse(url).path).name
+    cache = Path(pooch.os_cache("planewise"))
+    try:
+        return Path(pooch.retrieve(url, known_hash=sha256 and f"sha256:{sha256}", fname=name, path=cache))
+    except ValueError as error:  # pooch's word for another hash
+        raise PlanewiseError(
+            f"{url}: was downloaded, but its sha256 is not the one in {model_path}: {error}"
+        ) from error
+    except Exception as error:  # requests has a dozen ways to say that there is no network
+        raise PlanewiseError(
+            f"{url}: cannot be downloaded ({type(error).__name__}). Download it elsewhere and put it at "
+            f"{cache / name}, or set model: in a copy of {model_path} to a path, or train with --from_scratch"
+        ) from error
+
+
+def load_network(path: Path, architecture: str | None = None) -> PanopticNetwork:
+    """Return the network that the weights at ``path`` belong to, folded if they are, in evaluation mode.
+
+    ``path``: a published TorchScript ``.pth``, a plain state_dict, or a training checkpoint that holds one under
+    ``state_dict``, ``model`` or ``network``. ``architecture``: a name of ``ARCHITECTURES``; None recognises it.
+    Raises PlanewiseError listing every tensor that is missing, unexpected or of another shape.
+    """
+    return network_with(read_state(path), path, architecture)
+
+
+def network_with(state: State, source: Path | str, architecture: str | None = None) -> PanopticNetwork:
+    """Return the network that ``state`` belongs to; ``source`` names it in errors. See ``load_network``."""
+    if architecture is not None and architecture not in ARCHITECTURES:
+        raise PlanewiseError(f"{source}: unknown architecture {architecture}; known are {', '.join(ARCHITECTURES)}")
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    candidates = []
+    for name in [architecture] if architecture else ARCHITECTURES:
+        for folded in (False, True):
+            with torch.device("meta"):
+                network = fold_batch_norms(build(name)) if folded else build(name)
+            problems = _differences({k: tuple(v.shape) for k, v in network.state_dict().items()}, shapes)
+            candidates.append((len(problems), name, folded, problems))
+    _, name, folded, problems = min(candidates, key=lambda candidate: candidate[0])
+    if problems:
+        listed = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
+        raise PlanewiseError(
+            f"{source}: {len(problems)} tensors do not fit {name}, the nearest architecture:\n  {listed}"
+        )
+    network = fold_batch_norms(build(name)) if folded else build(name)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def _differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> list[str]:
+    problems = [f"missing {key} {shape}" for key, shape in expected.items() if key not in found]
+    problems += [f"unexpected {key} {shape}" for key, shape in found.items() if key not in expected]
+    for key in expected.keys() & found.keys():
+        if expected[key] != found[key]:
+            problems.append(f"{key} has shape {found[key]}, {expected[key]} is needed")
+    return sorted(problems)
+
+
+def read_state(path: Path) -> State:
+    """Return the tensors by name in a file of weights; see ``load_network`` for the forms."""
+    try:
+        if _is_torchscript(path):
+            with warnings.catch_warnings():  # torch's own notice about the format that is published
+                warnings.simplefilter("ignore")
+                return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise PlanewiseError(f"{path}: no such file") from error
+    except Exception as error:  # a damaged or foreign file fails in many ways
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PlanewiseError(f"{path}: cannot be read as PyTorch weights ({first})") from error
+    for key in ("state_dict", "model", "network"):
+        if isinstance(content, dict) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise PlanewiseError(f"{path}: holds no state_dict, neither alone nor under state_dict, model or network")
+    prefix = "module."  # of a model that was saved inside DistributedDataParallel
+    return {str(key).removeprefix(prefix): value for key, value in content.items()}
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def export_torchscript(network: PanopticNetwork, path: Path) -> None:
+    """Write ``network`` in the published form, which empanada-napari loads: folded, scripted, on the CPU.
+
+    Its signature is ``forward(x, render_steps: int = 2, interpolate_ins: bool = True)``, its state_dict has the
+    published keys.
+    """
+    published = copy.deepcopy(network).cpu().float().eval()
+    if any(isinstance(module, nn.BatchNorm2d) for module in published.encoder.modules()):
+        fold_batch_norms(published)
+    for parameter in published.parameters():
+        parameter.requires_grad_(True)  # frozen layers are an affair of one training
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripted: Any = torch.jit.script(published)
+    with atomic_path(path) as temporary:
+        scripted.save(str(temporary))

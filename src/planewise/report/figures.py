@@ -1,0 +1,68 @@
+"""Pictures: the course of a training, and a prediction beside the truth."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from planewise.volume import atomic_path
+
+TRUTH_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: distinct for colour-blind readers
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure  # without pyplot: no state, no display
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=130)
+
+
+def training_curve(metrics: Path, picture: Path) -> None:
+    """Draw loss, validation and learning rate over the steps of a ``metrics.csv``."""
+    with metrics.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    steps = np.array([int(row["step"]) for row in rows])
+    loss = np.array([float(row["total"]) for row in rows])
+    window = max(1, len(loss) // 100)
+    smooth = np.convolve(np.pad(loss, (window - 1, 0), mode="edge"), np.full(window, 1 / window), mode="valid")
+    validated = [row for row in rows if row.get("val_iou")]
+    at = [int(row["step"]) for row in validated]
+
+    figure = _figure(10, 3.4)
+    loss_axes, score_axes, rate_axes = figure.subplots(1, 3)
+    loss_axes.plot(steps, smooth, color="#0072B2", label="training" + (f", mean of {window}" if window > 1 else ""))
+    loss_axes.plot(at, [float(row["val_loss"]) for row in validated], "o-", color="#D55E00", label="validation")
+    loss_axes.set(xlabel="step", ylabel="loss", yscale="log", title="Loss")
+    loss_axes.legend()
+    score_axes.plot(at, [float(row["val_iou"]) for row in validated], "o-", color="#D55E00")
+    score_axes.set(xlabel="step", ylabel="IoU of the foreground", ylim=(0, 1), title="Validation")
+    rate_axes.plot(steps, [float(row["learning_rate"]) for row in rows], color="#0072B2")
+    rate_axes.set(xlabel="step", ylabel="learning rate", title="Learning rate")
+    with atomic_path(picture) as temporary:
+        figure.savefig(temporary)
+
+
+def comparison_picture(
+    image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray, picture: Path, title: str
+) -> None:
+    """Draw the slice (xy) that holds most foreground: the image alone, then with the outlines of its objects.
+
+    ``image``, ``truth`` and ``predicted`` are (z, y, x); without ``truth`` only the prediction is outlined.
+    """
+    shown = predicted > 0 if truth is None else (truth > 0) | (predicted > 0)
+    z = int(shown.sum(axis=(1, 2)).argmax())
+    plain, outlined = (axes := _figure(11, 5.6)).subplots(1, 2)
+    for ax in (plain, outlined):
+        ax.imshow(image[z], cmap="gray", interpolation="nearest")
+        ax.set_axis_off()
+    plain.set_title(f"{title}, slice z = {z}", loc="left")
+    layers = [] if truth is None else [("truth", truth[z], TRUTH_COLOUR, "solid")]
+    layers.append(("prediction", predicted[z], PREDICTION_COLOUR, "dashed"))
+    handles = []
+    for name, labels, colour, style in layers:
+        for label in np.unique(labels[labels > 0]):
+            outlined.contour(labels == label, [0.5], colors=[colour], linestyles=style, linewidths=1.6)
+        handles.append(outlined.plot([], [], color=colour, linestyle=style, label=name)[0])
+    outlined.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, frameon=False)
+    with atomic_path(picture) as temporary:
+        axes.savefig(temporary)

@@ -1,0 +1,104 @@
+"""The evaluation's tables: a CSV with a row per case, and a summary to read."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from planewise.evaluation.evaluate import COLUMNS, COUNT_COLUMNS, MISSING, OK, Row
+from planewise.volume import atomic_path
+
+RESULTS, SUMMARY = "evaluation_results.csv", "evaluation_results_summary.txt"
+NAMES = {
+    "voxel_iou": "voxel IoU", "voxel_dice": "voxel Dice", "voxel_precision": "voxel precision",
+    "voxel_recall": "voxel recall", "precision_50": "precision at IoU 0.5", "recall_50": "recall at IoU 0.5",
+    "f1_50": "F1 at IoU 0.5", "accuracy_50": "accuracy at IoU 0.5", "precision_75": "precision at IoU 0.75",
+    "recall_75": "recall at IoU 0.75", "f1_75": "F1 at IoU 0.75", "accuracy_75": "accuracy at IoU 0.75",
+    "mean_accuracy": "mean accuracy, IoU 0.50:0.05:0.95", "pq_50": "panoptic quality (PQ)",
+    "sq_50": "segmentation quality (SQ)", "rq_50": "recognition quality (RQ)",
+}  # fmt: skip
+COUNT_NAMES = {
+    "n_truth": "true objects", "n_pred": "predicted objects", "tp_50": "true positives", "fp_50": "false positives",
+    "fn_50": "missed",
+}  # fmt: skip
+SHOWN = ("voxel_iou", "voxel_dice", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50")  # on the terminal
+
+
+def write_results(rows: list[Row], folder: Path) -> None:
+    """Write ``evaluation_results.csv`` and ``evaluation_results_summary.txt`` into ``folder``."""
+    with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows([_cell(row.get(column)) for column in COLUMNS] for row in rows)
+    with atomic_path(folder / SUMMARY) as temporary:
+        temporary.write_text(summary(rows))
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6f}"
+    return "" if value is None else value
+
+
+def mean_of(rows: list[Row], column: str) -> tuple[float, int]:
+    """Return the mean of a column over the cases where it is defined, and how many those are."""
+    values = [row[column] for row in rows if column in row and not math.isnan(row[column])]
+    return (sum(values) / len(values) if values else math.nan), len(values)
+
+
+def summary(rows: list[Row]) -> str:
+    """Return the summary as text: counts, means with their number of cases, and what was not scored and why."""
+    missing = [row for row in rows if row["status"] == MISSING]
+    failed = [row for row in rows if row["status"] not in (OK, MISSING)]
+    text = io.StringIO()
+    print(f"{len(rows)} cases, {len(rows) - len(failed)} scored", file=text)
+    for row in missing:
+        print(f"  {row['case']}: {row['status']}", file=text)
+    for row in failed:
+        print(f"  {row['case']}: NOT SCORED: {row['status']}", file=text)
+    if any("n_truth" in row for row in rows):
+        print("\nObjects, all cases together (a true positive has IoU of at least 0.5)", file=text)
+        for column in COUNT_COLUMNS:
+            print(f"  {COUNT_NAMES[column]:<36}{sum(row.get(column, 0) for row in rows):>8}", file=text)
+    print("\nMean over the cases in which the score is defined, with their number", file=text)
+    for column, name in NAMES.items():
+        mean, count = mean_of(rows, column)
+        if count:
+            print(f"  {name:<36}{mean:>8.4f}   n = {count}", file=text)
+    if not any(mean_of(rows, column)[1] for column in NAMES):
+        print(
+            "  no score is defined: there was nothing to find and nothing was found, or no case could be read",
+            file=text,
+        )
+    return text.getvalue()
+
+
+def print_rows(rows: list[Row], title: str) -> None:
+    """Print the main columns of the cases on standard output."""
+    shown = [column for column in SHOWN if any(column in row for row in rows)]
+    cells = [(row["case"], *(_short(row.get(column)) for column in shown), row["status"]) for row in rows]
+    print_table(title, ("case", *shown, "status"), cells)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.3f}"
+    return "" if value is None else str(value)
+
+
+def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print a table on standard output, as wide as its content where that is not a terminal."""
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)

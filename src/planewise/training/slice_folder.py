@@ -1,0 +1,162 @@
+"""Training data as 2D slices, in the folder layout published with MitoNet.
+
+::
+
+    train/images/{case}_{plane}_{index}.tiff    train/masks/ the same names, int32 instance ids
+    val/raw/                                    val/labels/
+
+Slices are written once and read many times, so they are compressed lightly.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from planewise.dataset import Case
+from planewise.errors import PlanewiseError
+from planewise.intensity import full_scale
+from planewise.slices import Plane, as_stack
+from planewise.volume import TIFF_ENDINGS, open_volume, read_labels, read_voxels
+
+FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
+SOURCE = re.compile(r"(_(xy|xz|yz))?[_-]?\d+$")  # what distinguishes the slices of one case
+VALIDATION_SHARE = 0.2  # of a single case's longest axis
+GAP_SHARE = 0.05  # between its training and its validation slab, so that neighbours are not on both sides
+
+
+@dataclass(frozen=True)
+class SlicePair:
+    """An image slice and its labels on disk; ``source`` names the case it was cut from."""
+
+    image: Path
+    labels: Path
+    source: str
+
+
+def read_slice_folder(folder: Path, part: str) -> list[SlicePair]:
+    """Return the slices of ``part``, "train" or "val", paired by name.
+
+    Raises PlanewiseError if there are none, or if an image has no labels or the reverse.
+    """
+    images_name, labels_name = FOLDERS[part]
+    images, labels = (
+        {path.stem: path for path in sorted((folder / part / name).glob("*")) if path.suffix in TIFF_ENDINGS}
+        for name in (images_name, labels_name)
+    )
+    unmatched = sorted(images.keys() ^ labels.keys())
+    if unmatched:
+        raise PlanewiseError(
+            f"{folder / part}: {len(unmatched)} slices are in only one of {images_name}/ and {labels_name}/: "
+            f"{', '.join(unmatched[:5])}; remove them, or convert again without --skip_conversion"
+        )
+    if not images:
+        raise PlanewiseError(
+            f"{folder / part}: has no slices; give their folder with --output_data_path, or convert without "
+            "--skip_conversion"
+        )
+    return [SlicePair(images[name], labels[name], SOURCE.sub("", name)) for name in images]
+
+
+def read_pair(pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image slice (H, W), scaled to 0..1 float32, and its labels (H, W)."""
+    image, labels = tifffile.imread(pair.image), tifffile.imread(pair.labels)
+    if image.shape != labels.shape or image.ndim != 2:
+        raise PlanewiseError(f"{pair.labels}: has shape {labels.shape}, its image {image.shape}; both must be (H, W)")
+    return image.astype(np.float32) / np.float32(full_scale(image)), labels
+
+
+def write_slice_folder(
+    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None]
+) -> None:
+    """Cut ``cases`` into slices and write them to ``folder``, which appears whole or not at all.
+
+    With several cases the smallest is kept for validation; a single one gives its last fifth along its longest axis,
+    after a gap. ``advance`` is called with every case's name when it is done. Raises PlanewiseError if a file cannot
+    be read or the disk refuses.
+    """
+    sizes = {case.name: int(np.prod(open_volume(case.image).shape)) for case in cases}
+    held = min(reversed(cases), key=lambda case: sizes[case.name])
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    except OSError as error:
+        raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
+    try:
+        for part, names in FOLDERS.items():
+            for name in names:
+                (temporary / part / name).mkdir(parents=True)
+        for case in cases:
+            image, labels = read_case(case)
+            part = "val" if case is held and len(cases) > 1 else "train"
+            if len(cases) == 1:
+                training, validation = split_slab(image.shape, case.name)
+                _write_case(temporary, "train", case.name, image[training], labels[training], planes)
+                _write_case(temporary, "val", case.name, image[validation], labels[validation], planes)
+            else:
+                _write_case(temporary, part, case.name, image, labels, planes)
+            advance(case.name)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    except OSError as error:
+        raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_case(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Return a case's image and instance ids (z, y, x); a semantic truth is split into 26-connected components."""
+    image = read_voxels(open_volume(case.image), case.image)
+    if case.truth is None:
+        raise PlanewiseError(f"{case.image}: has no truth to train on")
+    labels = np.asarray(read_labels(case.truth).voxels)
+    if not case.instances:
+        import cc3d
+
+        labels = cc3d.connected_components(labels, connectivity=26)
+    if image.dtype.kind == "f":  # so that every slice is scaled alike
+        image = image.astype(np.float32) / np.float32(full_scale(image))
+    return image, labels
+
+
+def split_slab(shape: tuple[int, ...], name: str) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return the index of the training part of a single case, and of its validation part.
+
+    Raises PlanewiseError if its longest axis is too short to leave both.
+    """
+    axis = int(np.argmax(shape))
+    length = shape[axis]
+    validation, gap = max(1, round(length * VALIDATION_SHARE)), max(1, round(length * GAP_SHARE))
+    if length - validation - gap < 1:
+        raise PlanewiseError(f"{name}: has shape {shape}; too small to keep a validation slab; add a second case")
+    whole = [slice(None)] * len(shape)
+    training = [*whole[:axis], slice(0, length - validation - gap), *whole[axis + 1 :]]
+    held = [*whole[:axis], slice(length - validation, length), *whole[axis + 1 :]]
+    return tuple(training), tuple(held)
+
+
+def _write_case(
+    folder: Path, part: str, name: str, image: np.ndarray, labels: np.ndarray, planes: tuple[Plane, ...]
+) -> None:
+    images_name, labels_name = FOLDERS[part]
+    for plane in planes:
+        for index, (pixels, ids) in _slices(image, labels, plane):
+            file = f"{name}_{plane}_{index:05d}.tiff"
+            for kind, content in ((images_name, pixels), (labels_name, ids.astype(np.int32))):
+                tifffile.imwrite(
+                    folder / part / kind / file,
+                    np.ascontiguousarray(content),
+                    compression="zlib",
+                    compressionargs={"level": 1},
+                    photometric="minisblack",
+                )
+
+
+def _slices(image: np.ndarray, labels: np.ndarray, plane: Plane) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
+    return enumerate(zip(as_stack(image, plane), as_stack(labels, plane)))
