@@ -1,0 +1,40 @@
+"""planewise fine-tunes 2D foundation models plane by plane to segment volumes.
+
+Table of contents of the Python interface. Each name is imported when it is first used, so that importing the package
+costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "Volume": "volume",
+    "open_volume": "volume",
+    "read_labels": "volume",
+    "write_labels": "volume",
+    "write_volume": "volume",
+    "open_dataset": "dataset",
+    "load_network": "models.weights",
+    "export_torchscript": "models.weights",
+    "consensus": "inference.consensus",
+    "overlap_table": "evaluation.overlap",
+    "score_labels": "evaluation.evaluate",
+    "MitoTrain": "apps.mito_options",
+    "MitoPredict": "apps.mito_options",
+    "MitoEvaluate": "apps.mito_options",
+    "train_mito": "apps.mito",
+    "predict_mito": "apps.mito",
+    "evaluate_mito": "apps.mito",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,7 +4,9 @@ Arrays are (z, y, x) whatever the format; so are spacing and origin. TIFF: spaci
 nnU-Net's convention), else from OME or ImageJ metadata. NIfTI, NRRD, MHA: through SimpleITK. OME-Zarr: 0.4 and 0.5.
 """
 
+import gzip
 import json
+import logging
 import re
 import shutil
 import tempfile
@@ -192,36 +194,83 @@ def atomic_path(path: Path) -> Iterator[Path]:
 # ---- TIFF
 
 
-def _open_tiff(path: Path) -> Volume:
-    import tifffile
-    import zarr
+class _TiffVoxels:
+    """Voxels of a compressed TIFF of several pages: only the pages that an index touches are decoded."""
 
-    with tifffile.TiffFile(path) as tiff:
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, flags: dict[str, bool]) -> None:
+        self.path, self.shape, self.dtype, self.flags = path, shape, dtype, flags
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        import tifffile
+        import zarr
+
+        with tifffile.TiffFile(self.path, **self.flags) as tiff:  # closed again, so that many volumes can be open
+            if index is Ellipsis:
+                return tiff.asarray(maxworkers=2)
+            with tiff.aszarr() as store:
+                return zarr.open(store, mode="r")[index]
+
+
+def _open_tiff(path: Path) -> Volume:
+    with _tiff_errors(path):
+        volume = _open_tiff_series(path, {})
+        if volume is None:  # pages that were written one by one, each with a shape of its own: read them as a stack
+            volume = _open_tiff_series(path, {"is_shaped": False})
+    assert volume is not None
+    sidecar = _sidecar_spacing(path)
+    if sidecar is not None:
+        volume = replace(volume, spacing=sidecar, unit="nm" if volume.unit == "pixel" else volume.unit)
+    return volume
+
+
+def _open_tiff_series(path: Path, flags: dict[str, bool]) -> Volume | None:
+    """Return the first series of a TIFF, or None if it is one of several like it and ``flags`` are empty."""
+    import tifffile
+
+    with tifffile.TiffFile(path, **flags) as tiff:
         series = tiff.series[0]
-        axes, shape = series.axes, series.shape
+        axes, shape, dtype = series.axes, series.shape, np.dtype(series.dtype)
+        if not flags and len(tiff.series) > 1 and all(s.shape == shape and s.dtype == dtype for s in tiff.series):
+            return None
         if "S" in axes and shape[axes.index("S")] > 1:
             raise PlanewiseError(f"{path}: is a colour image {shape} ({axes}); a volume has one channel")
         if _count_beyond(shape, 3) or len(shape) < 2:
             raise PlanewiseError(f"{path}: has shape {shape} ({axes}); a volume has axes z, y, x")
         spacing, unit = _tiff_spacing(tiff)
-        uncompressed = series.dataoffset is not None
-        several_pages = len(tiff.pages) != 1
+        start = series.dataoffset  # None if the data is compressed or in pieces
+        several_pages = len(tiff.pages) > 1
     voxels: LazyArray
-    if uncompressed:
-        # Contiguous data could be mapped, but a truncated file would then kill the process at the first touch.
-        needed = int(np.prod(shape)) * np.dtype(series.dtype).itemsize + series.dataoffset
-        if path.stat().st_size < needed:
+    if start is not None:
+        needed = int(np.prod(shape)) * dtype.itemsize + start
+        if path.stat().st_size < needed:  # mapped, it would kill the process at the first touch
             raise PlanewiseError(f"{path}: is truncated ({path.stat().st_size} bytes, {needed} expected)")
-        voxels = tifffile.memmap(path, mode="r")
+        voxels = np.memmap(path, dtype.newbyteorder(tiff.byteorder), "r", start, shape)
     elif several_pages:
-        voxels = zarr.open(tifffile.imread(path, aszarr=True), mode="r")
+        voxels = _TiffVoxels(path, shape, dtype, flags)
     else:
         voxels = tifffile.imread(path)
-    voxels = _as_three_axes(voxels)
-    sidecar = _sidecar_spacing(path)
-    if sidecar is not None:
-        spacing, unit = sidecar, (unit if unit != "pixel" else "nm")
-    return Volume(voxels, spacing, unit)
+    return Volume(_as_three_axes(voxels), spacing, unit)
+
+
+@contextmanager
+def _tiff_errors(path: Path) -> Iterator[None]:
+    """Raise what tifffile only logs: of a truncated file it would return the pages that are left."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    messages: list[str] = []
+    logger, handler = logging.getLogger("tifffile"), Handler(logging.ERROR)
+    propagates, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
+    if messages:
+        raise PlanewiseError(f"{path}: is damaged ({messages[0]}); is the file complete?")
 
 
 def _count_beyond(shape: tuple[int, ...], count: int) -> bool:
@@ -323,8 +372,17 @@ class _ItkVoxels:
         import SimpleITK
 
         if self._read is None:
+            if self.path.name.lower().endswith(".nii.gz"):
+                _check_gzip(self.path)
             self._read = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(self.path))).reshape(self.shape)
         return self._read[index]
+
+
+def _check_gzip(path: Path) -> None:
+    """Raise if a compressed file is cut short: ITK would return zeros for what is missing."""
+    with gzip.open(path) as file:
+        while file.read(1 << 24):
+            pass
 
 
 def _open_itk(path: Path) -> Volume:
@@ -339,6 +397,8 @@ def _open_itk(path: Path) -> Volume:
     if len(size) < 3 or _count_beyond(size, 3) or any(side != 1 for side in size[3:]):
         raise PlanewiseError(f"{path}: has shape {size[::-1]}; a volume has axes z, y, x")
     dtype = SimpleITK.GetArrayFromImage(SimpleITK.Image([1, 1], reader.GetPixelID())).dtype
+    if path.suffix.lower() == ".nii" and path.stat().st_size < (needed := int(np.prod(size)) * dtype.itemsize + 352):
+        raise PlanewiseError(f"{path}: is truncated ({path.stat().st_size} bytes, at least {needed} expected)")
     axes = len(size)
     direction = np.reshape(reader.GetDirection(), (axes, axes))[:3, :3][::-1, ::-1]
     x, y, z = reader.GetSpacing()[:3]

@@ -112,4 +112,7 @@ def read_model_file(path: Path) -> ModelFile:
 
 def write_model_file(path: Path, model: ModelFile) -> None:
     """Write a model's YAML."""
-    path.write_text(yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    content = model.model_dump(mode="json") | {
+        "class_names": dict(model.class_names)
+    }  # JSON would make strings of keys
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

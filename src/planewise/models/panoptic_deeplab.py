@@ -240,6 +240,7 @@ def _fold_members(parent: nn.Module, conv: str, norm: str, relu: str) -> None:
     folded: nn.Module = getattr(parent, conv)
     if norm:
         folded = fuse_conv_bn_eval(folded, getattr(parent, norm))  # type: ignore[type-var]
+        folded.requires_grad_(True)  # the new bias comes frozen
         setattr(parent, norm, nn.Identity())
     if relu:
         folded = nn.Sequential(folded, nn.ReLU(inplace=True))

@@ -26,11 +26,11 @@ class PointHead(nn.Module):
         self.predictor = nn.Conv1d(channels + 1, 1, 1)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """Return float32 logits (N, 1, P) from features ``fine`` (N, C, P) and logits ``coarse`` (N, 1, P)."""
+        """Return logits (N, 1, P) from features ``fine`` (N, C, P) and logits ``coarse`` (N, 1, P)."""
         x = fine
         for layer in self.fc_layers:
             x = layer(torch.cat([x, coarse], dim=1))
-        return self.predictor(torch.cat([x, coarse], dim=1)).float()
+        return self.predictor(torch.cat([x, coarse], dim=1))
 
 
 class PointRend(nn.Module):
@@ -46,7 +46,11 @@ class PointRend(nn.Module):
 
     def forward(self, coarse: Tensor, features: Tensor, points: Tensor) -> Tensor:
         """Return logits (N, 1, P) at ``points`` (N, P, 2)."""
-        return self.point_head(sample_points(features, points), sample_points(coarse, points))
+        fine, logits = sample_points(features, points), sample_points(coarse, points)
+        if torch.jit.is_scripting():
+            return self.point_head(fine, logits)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.point_head(fine, logits)
 
     def random_points(self, coarse: Tensor) -> Tensor:
         """Return training points (N, 1024, 2): most where ``coarse`` is uncertain, the rest anywhere."""
@@ -73,5 +77,5 @@ class PointRend(nn.Module):
             column = ((index % width).float() + 0.5) / width  # the pixel's centre
             row = (torch.div(index, width, rounding_mode="floor").float() + 0.5) / height
             refined = self.forward(coarse, features, torch.stack([column, row], dim=2))
-            logits = flat.scatter(1, index, refined.squeeze(1)).view(count, 1, height, width)
+            logits = flat.scatter(1, index, refined.squeeze(1).float()).view(count, 1, height, width)
         return logits

@@ -1,0 +1,122 @@
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from planewise.models.panoptic_deeplab import build, fold_batch_norms
+from planewise.models.point_rend import sample_points
+
+VARIANTS = [("mitonet_v1", ""), ("mitonet_v1_mini", "mini_")]
+
+
+def named_network(mitonet, name):
+    sys.path.insert(0, str(mitonet))
+    try:
+        from named_weights import named_state_dict
+    finally:
+        sys.path.remove(str(mitonet))
+    network = build(name).eval()
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    network.load_state_dict({key: torch.from_numpy(value) for key, value in named_state_dict(shapes).items()})
+    return network
+
+
+def listed(path):
+    return {line.split("\t")[0]: line.split("\t")[1] for line in path.read_text().splitlines()}
+
+
+def keys_and_shapes(network):
+    return {key: str(tuple(value.shape)) for key, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize(("name", "prefix"), VARIANTS)
+@pytest.mark.parametrize("folded", [False, True], ids=["plain", "folded"])
+def test_the_reference_outputs_are_reproduced(mitonet, name, prefix, folded):
+    network = named_network(mitonet, name)
+    published = listed(mitonet / f"{prefix}{'published_pth' if folded else 'state_dict'}_keys.tsv")
+    if folded:
+        fold_batch_norms(network)
+    assert keys_and_shapes(network) == published
+    reference = np.load(mitonet / f"{name}_forward.npz")
+    x = torch.from_numpy(reference["x"])
+    with torch.inference_mode():
+        outputs = network(x)
+        coarse = {f"coarse_{key}": value for key, value in network(x, interpolate_ins=False).items()}
+    for key in set(reference) - {"x"}:
+        found = {**outputs, **coarse}[key].numpy()
+        assert np.abs(found - reference[key]).max() < 1e-4 * np.abs(reference[key]).max(), key
+
+
+@pytest.mark.parametrize(("name", "count"), [("mitonet_v1", 55_158_486), ("mitonet_v1_mini", 27_350_786)])
+def test_number_of_parameters(name, count):
+    with torch.device("meta"):
+        assert sum(p.numel() for p in build(name).parameters()) == count
+
+
+def test_folding_changes_nothing_but_the_batch_norms():
+    torch.manual_seed(0)
+    network = build("mitonet_small")
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 2)
+    network.eval()
+    x = torch.randn(2, 1, 64, 96)
+    with torch.inference_mode():
+        before = network(x)
+        after = fold_batch_norms(network)(x)
+    for key in before:
+        assert torch.allclose(before[key], after[key], rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.encoder.modules())
+
+
+def test_the_folded_network_is_fully_trainable():
+    torch.manual_seed(0)
+    network = fold_batch_norms(build("mitonet_small")).train()
+    outputs = network(torch.randn(2, 1, 64, 64))
+    sum(value.square().mean() for key, value in outputs.items() if key != "point_coords").backward()
+    without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert without == []
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_render_steps_undo_a_downsampling(steps):
+    network = build("mitonet_small").eval()
+    with torch.inference_mode():
+        outputs = network(torch.randn(1, 1, 32, 48), steps, False)
+    assert outputs["sem_logits"].shape == (1, 1, 8 * 2**steps, 12 * 2**steps)
+    assert outputs["ctr_hmp"].shape == (1, 1, 8, 12)
+    assert outputs["offsets"].shape == (1, 2, 8, 12)
+
+
+def test_training_adds_points():
+    outputs = build("mitonet_small").train()(torch.randn(2, 1, 64, 64))
+    assert outputs["sem_logits"].shape == (2, 1, 64, 64)
+    assert outputs["sem_points"].shape == (2, 1, 1024)
+    assert outputs["point_coords"].shape == (2, 1024, 2)
+    assert 0 <= outputs["point_coords"].min() <= outputs["point_coords"].max() <= 1
+
+
+def test_points_are_rendered_in_float32_under_autocast():
+    torch.manual_seed(0)
+    rend = build("mitonet_small").eval().semantic_pr
+    coarse, features = torch.randn(1, 1, 16, 16), torch.randn(1, 64, 16, 16)
+    with torch.inference_mode():
+        expected = rend.render(coarse, features, 2)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = rend.render(coarse, features.bfloat16().float(), 2)
+            half = rend.render(coarse, features.bfloat16(), 2)
+    assert found.dtype == half.dtype == torch.float32
+    with torch.inference_mode():
+        assert torch.equal(
+            half, rend.render(coarse, features.bfloat16().float(), 2)
+        )  # nothing but its input is rounded
+    assert torch.allclose(found, expected, atol=1e-3)
+
+
+def test_sample_points_reads_x_before_y():
+    features = torch.arange(12.0).view(1, 1, 3, 4)
+    points = torch.tensor([[[(2 + 0.5) / 4, (1 + 0.5) / 3], [0.5 / 4, (2 + 0.5) / 3]]])
+    assert sample_points(features, points).flatten().tolist() == pytest.approx([6, 8])

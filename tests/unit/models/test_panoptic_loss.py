@@ -1,0 +1,59 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from planewise.models.model_file import CriterionParams
+from planewise.models.panoptic_loss import collate_targets, panoptic_loss, panoptic_targets
+
+
+def test_the_reference_targets_and_loss_are_reproduced(mitonet):
+    reference = np.load(mitonet / "loss.npz")
+    heatmap, offsets = panoptic_targets(reference["labels"])
+    assert np.allclose(heatmap, reference["target_ctr_hmp"], atol=1e-6)
+    assert np.allclose(offsets, reference["target_offsets"], atol=1e-5)
+    names = ("sem_logits", "ctr_hmp", "offsets", "point_coords", "sem_points")
+    outputs = {name: torch.from_numpy(reference[name]) for name in names}
+    terms = panoptic_loss(outputs, collate_targets([reference["labels"]]), CriterionParams())
+    for name, value in terms.items():
+        assert float(value) == pytest.approx(float(reference[f"expected_{name}"]), rel=1e-6)
+
+
+def test_targets_by_hand():
+    labels = np.zeros((5, 6), np.uint16)
+    labels[1:4, 2] = 40000  # centroid (2, 2)
+    heatmap, offsets = panoptic_targets(labels)
+    assert offsets[0, 1:4, 2].tolist() == [1, 0, -1]
+    assert offsets[1, 1:4, 2].tolist() == [0, 0, 0]
+    assert (offsets[:, labels == 0] == 0).all()
+    assert heatmap[0, 2, 2] == heatmap.max() == 1
+    assert heatmap[0, 2, 3] == pytest.approx(math.exp(-1 / 72), rel=1e-5)
+
+
+def test_an_empty_slice_has_empty_targets():
+    heatmap, offsets = panoptic_targets(np.zeros((8, 8), np.int32))
+    assert not heatmap.any()
+    assert not offsets.any()
+
+
+def test_loss_by_hand():
+    foreground = torch.tensor([[[[1.0, 0, 0, 0, 0]]]])
+    outputs = {
+        "sem_logits": torch.tensor([[[[-3.0, -9, -9, -9, -9]]]]),  # the top 20 % is the one wrong pixel
+        "ctr_hmp": torch.full((1, 1, 1, 5), 0.5),
+        "offsets": torch.tensor([[[[2.0, 7, 7, 7, 7]], [[-1.0, 7, 7, 7, 7]]]]),  # counted inside the foreground only
+    }
+    targets = {"foreground": foreground, "ctr_hmp": torch.zeros(1, 1, 1, 5), "offsets": torch.zeros(1, 2, 1, 5)}
+    terms = panoptic_loss(outputs, targets, CriterionParams())
+    assert terms["ce"].item() == pytest.approx(math.log(1 + math.exp(3)), rel=1e-5)
+    assert terms["mse"].item() == pytest.approx(0.25)
+    assert terms["l1"].item() == pytest.approx(3)
+    assert terms["total"].item() == pytest.approx(terms["ce"].item() + 200 * 0.25 + 0.01 * 3, rel=1e-5)
+
+
+def test_no_foreground_gives_a_finite_loss():
+    zeros = torch.zeros(1, 1, 4, 4)
+    outputs = {"sem_logits": zeros, "ctr_hmp": zeros, "offsets": torch.ones(1, 2, 4, 4)}
+    targets = {"foreground": zeros, "ctr_hmp": zeros, "offsets": torch.zeros(1, 2, 4, 4)}
+    assert panoptic_loss(outputs, targets, CriterionParams())["l1"] == 0

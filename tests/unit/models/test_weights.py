@@ -1,0 +1,193 @@
+import functools
+import hashlib
+import http.server
+import threading
+
+import pooch
+import pytest
+import torch
+import yaml
+
+from planewise.errors import PlanewiseError
+from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
+from planewise.models.panoptic_deeplab import build, fold_batch_norms
+from planewise.models.weights import export_torchscript, load_network, locate_weights
+
+NORMS = {"mean": 0.5, "std": 0.1}
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return build("mitonet_small").eval()
+
+
+def same_outputs(a, b):
+    x = torch.randn(1, 1, 48, 64)
+    with torch.inference_mode():
+        first, second = a(x), b(x)
+    return all(torch.allclose(first[key], second[key], rtol=1e-4, atol=1e-5) for key in first)
+
+
+@pytest.mark.parametrize("architecture", [None, "mitonet_small"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model": state},
+        lambda state: {"network": {f"module.{key}": value for key, value in state.items()}},
+    ],
+    ids=["state_dict", "checkpoint", "model", "DistributedDataParallel"],
+)
+def test_plain_weights_load(tmp_path, network, wrap, architecture):
+    torch.save(wrap(network.state_dict()), tmp_path / "w.pth")
+    assert same_outputs(network, load_network(tmp_path / "w.pth", architecture))
+
+
+@pytest.mark.parametrize("name", ["mitonet_small", "mitonet_v1_mini"])
+def test_export_loads_as_published_and_again_here(tmp_path, name):
+    torch.manual_seed(0)
+    network = build(name).eval()
+    export_torchscript(network, tmp_path / "w.pth")
+    scripted = torch.jit.load(tmp_path / "w.pth")
+    schema = str(scripted.forward.schema)
+    assert "Tensor x, int render_steps=2, bool interpolate_ins=True" in schema
+    x = torch.randn(1, 1, 128, 128)
+    with torch.inference_mode():
+        expected, found = network(x, 3, False), scripted(x, 3, False)
+    for key in ("sem_logits", "ctr_hmp", "offsets"):
+        assert torch.allclose(expected[key], found[key], rtol=1e-3, atol=1e-4)
+    loaded = load_network(tmp_path / "w.pth")
+    assert set(loaded.state_dict()) == set(scripted.state_dict())
+    export_torchscript(loaded, tmp_path / "again.pth")  # a folded network is exported as it is
+    again = load_network(tmp_path / "again.pth").state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in loaded.state_dict().items())
+
+
+def test_the_export_has_the_published_keys(tmp_path, mitonet):
+    export_torchscript(build("mitonet_v1"), tmp_path / "w.pth")
+    published = [line.split("\t")[:2] for line in (mitonet / "published_pth_keys.tsv").read_text().splitlines()]
+    state = torch.jit.load(tmp_path / "w.pth").state_dict()
+    assert {key: str(tuple(value.shape)) for key, value in state.items()} == dict(published)
+
+
+def test_weights_that_do_not_fit_are_listed(tmp_path, network):
+    state = dict(network.state_dict())
+    state["encoder.conv1.weight"] = torch.zeros(16, 3, 7, 7)
+    state["extra.weight"] = torch.zeros(2)
+    del state["semantic_head.head.1.bias"]
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(PlanewiseError) as caught:
+        load_network(tmp_path / "w.pth")
+    for words in ("w.pth: 3 tensors do not fit mitonet_small", "encoder.conv1.weight has shape (16, 3, 7, 7)",
+                  "unexpected extra.weight", "missing semantic_head.head.1.bias"):  # fmt: skip
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not weights", None, {"a": 1}], ids=["empty", "text", "missing", "no tensors"]
+)
+def test_what_is_not_weights_is_named(tmp_path, content):
+    path = tmp_path / "w.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(PlanewiseError, match=r"w\.pth"):
+        load_network(path)
+
+
+def test_weights_are_found_relative_to_the_yaml_and_beside_it_when_moved(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "w.pth").touch()
+    yaml_path = tmp_path / "models" / "m.yaml"
+    for model in ("w.pth", "/was/here/before/w.pth"):
+        assert locate_weights(ModelFile(model=model, norms=NORMS), yaml_path) == tmp_path / "models" / "w.pth"
+    monkeypatch.chdir(tmp_path)
+    other = ModelFile(model="models/w.pth", norms=NORMS)
+    assert locate_weights(other, tmp_path / "elsewhere" / "m.yaml").resolve() == tmp_path / "models" / "w.pth"
+    with pytest.raises(PlanewiseError, match=r"gone\.pth do not exist.*--from_scratch"):
+        locate_weights(ModelFile(model="gone.pth", norms=NORMS), yaml_path)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A loopback server of a file of weights, and an empty cache. Yields (URL, sha256, number of requests)."""
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "w.pth").write_bytes(b"weights")
+    requests = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            requests.append(arguments)
+
+    handler = functools.partial(Handler, directory=tmp_path / "served")
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield (
+            f"http://127.0.0.1:{running.server_port}/w.pth?download=1",
+            hashlib.sha256(b"weights").hexdigest(),
+            requests,
+        )
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_weights_are_downloaded_once(tmp_path, server, checked):
+    url, sha256, requests = server
+    model = ModelFile(model=url, model_sha256=sha256 if checked else None, norms=NORMS)
+    for _ in range(2):
+        path = locate_weights(model, tmp_path / "m.yaml")
+        assert path == tmp_path / "cache" / "w.pth"
+        assert path.read_bytes() == b"weights"
+    assert len(requests) == 1
+
+
+def test_another_sha256_is_refused(tmp_path, server):
+    url, _, _ = server
+    with pytest.raises(PlanewiseError, match="sha256"):
+        locate_weights(ModelFile(model=url, model_sha256="0" * 64, norms=NORMS), tmp_path / "m.yaml")
+
+
+def test_with_no_network_the_error_says_what_to_put_where(tmp_path, monkeypatch):
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
+    model = ModelFile(model="http://127.0.0.1:9/MitoNet.pth?download=1", norms=NORMS)  # nothing listens there
+    with pytest.raises(PlanewiseError, match=r"cache/MitoNet\.pth.*--from_scratch"):
+        locate_weights(model, tmp_path / "m.yaml")
+
+
+@pytest.mark.parametrize("name", ["MitoNet_v1", "MitoNet_v1.yaml", "configs/MitoNet_v1_mini.yaml", "MitoNet_small"])
+def test_shipped_configs_are_found_by_name_and_valid(name):
+    model = read_model_file(find_model_file(name))
+    assert model.norms.mean == 0.57571
+    assert model.FINETUNE.criterion_params.mse_weight == 200
+
+
+def test_an_unknown_config_lists_the_shipped_ones():
+    with pytest.raises(PlanewiseError, match=r"nonesuch.*MitoNet_v1\.yaml"):
+        find_model_file("nonesuch")
+
+
+def test_a_model_file_survives_a_round_trip_with_keys_of_others(tmp_path):
+    content = yaml.safe_load(find_model_file("MitoNet_v1").read_text()) | {"their_key": [1, 2]}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
+    write_model_file(tmp_path / "b.yaml", read_model_file(tmp_path / "a.yaml"))
+    assert yaml.safe_load((tmp_path / "b.yaml").read_text()) == content | {"model_sha256": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("norms: {mean: a, std: 1}", "norms.mean"), ("- 1", "must map keys"), ("a: [", "YAML")]
+)
+def test_a_bad_model_file_is_named(tmp_path, text, words):
+    (tmp_path / "m.yaml").write_text(text)
+    with pytest.raises(PlanewiseError, match=rf"m\.yaml.*{words}"):
+        read_model_file(tmp_path / "m.yaml")
+
+
+def test_folding_is_recognised(tmp_path, network):
+    torch.save(fold_batch_norms(network).state_dict(), tmp_path / "w.pth")
+    assert same_outputs(network, load_network(tmp_path / "w.pth"))

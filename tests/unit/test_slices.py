@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from planewise.slices import PLANES, as_stack, crop, from_stack, pad_to_factor, shrink
+
+CODED = np.arange(4 * 5 * 6).reshape(4, 5, 6)
+
+
+def test_slices_of_each_plane():
+    assert np.array_equal(as_stack(CODED, "xy")[3], CODED[3])
+    assert np.array_equal(as_stack(CODED, "xz")[2], CODED[:, 2])
+    assert np.array_equal(as_stack(CODED, "yz")[5], CODED[:, :, 5])
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_a_stack_goes_back_to_its_volume(plane):
+    assert np.array_equal(from_stack(as_stack(CODED, plane), plane), CODED)
+
+
+@pytest.mark.parametrize("factor", [1, 4, 16])
+def test_padding_and_cropping(factor):
+    padded = pad_to_factor(CODED, factor)
+    assert padded.shape[1] % factor == padded.shape[2] % factor == 0
+    assert padded.sum() == CODED.sum()
+    assert np.array_equal(crop(padded, 5, 6), CODED)
+
+
+def test_shrinking_averages_blocks_and_continues_the_last_pixel():
+    assert np.array_equal(shrink(np.array([[[1, 3, 5], [5, 7, 9]]]), 2), [[[4, 7]]])
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_enlarging_what_was_shrunk_puts_every_pixel_back(factor):
+    blocks = np.arange(2 * 3 * 4).reshape(2, 3, 4).repeat(factor, 1).repeat(factor, 2)[:, :-1, :-1]
+    enlarged = shrink(blocks, factor).repeat(factor, 1).repeat(factor, 2)
+    assert np.array_equal(crop(enlarged, *blocks.shape[1:]), blocks)

@@ -1,0 +1,212 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+import SimpleITK
+import tifffile
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planewise.errors import PlanewiseError
+from planewise.volume import (
+    Volume,
+    from_canonical,
+    label_dtype,
+    open_volume,
+    read_labels,
+    read_voxels,
+    to_canonical,
+    write_labels,
+    write_volume,
+)
+
+
+def coded(shape=(5, 6, 7), dtype=np.uint16):
+    """A volume whose voxels say where they are."""
+    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("ending", [".tiff", ".tif", ".nii.gz", ".nii", ".nrrd", ".mha", ".ome.zarr"])
+def test_write_then_open_gives_the_same_volume(tmp_path, ending):
+    volume = Volume(coded(), (3.0, 2.0, 1.5), "mm")
+    write_volume(tmp_path / f"a{ending}", volume)
+    read = open_volume(tmp_path / f"a{ending}")
+    assert np.array_equal(read.read(), coded())
+    assert read.voxels.dtype == np.uint16
+    assert read.spacing == pytest.approx((3.0, 2.0, 1.5))
+    assert read.unit == "mm"
+    assert [item.name for item in tmp_path.iterdir()] == [f"a{ending}"]
+
+
+def test_itk_formats_keep_origin_and_direction(tmp_path):
+    direction = ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
+    volume = Volume(coded(), (3.0, 2.0, 1.5), "mm", (10.0, -4.0, 7.0), direction)
+    write_volume(tmp_path / "a.nii.gz", volume)
+    read = open_volume(tmp_path / "a.nii.gz")
+    assert read.origin == pytest.approx((10.0, -4.0, 7.0))
+    assert np.allclose(read.direction, direction)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "zstd", "packbits"])
+def test_tiff_pages_in_any_compression(tmp_path, compression):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page in coded():
+            tiff.write(page, compression=compression, contiguous=False)
+    volume = open_volume(tmp_path / "a.tif")
+    assert np.array_equal(volume.read(), coded())
+    assert np.array_equal(np.asarray(volume.voxels[2:4]), coded()[2:4])
+
+
+def test_imagej_spacing(tmp_path):
+    metadata = {"axes": "ZYX", "spacing": 0.03, "unit": "um"}
+    tifffile.imwrite(tmp_path / "a.tif", coded(), imagej=True, resolution=(100, 50), metadata=metadata)
+    volume = open_volume(tmp_path / "a.tif")
+    assert volume.spacing == pytest.approx((0.03, 0.02, 0.01))
+    assert volume.unit == "um"
+
+
+def test_a_sidecar_gives_the_spacing_of_a_tiff(tmp_path):
+    tifffile.imwrite(tmp_path / "case_0000.tiff", coded())
+    (tmp_path / "case.json").write_text(json.dumps({"spacing": [40, 8, 8]}))
+    volume = open_volume(tmp_path / "case_0000.tiff")
+    assert volume.spacing == (40, 8, 8)
+    assert volume.unit == "nm"
+
+
+def test_a_bad_sidecar_is_named(tmp_path):
+    tifffile.imwrite(tmp_path / "case_0000.tiff", coded())
+    (tmp_path / "case.json").write_text(json.dumps({"spacing": [40, 8]}))
+    with pytest.raises(PlanewiseError, match=r"case\.json.*three positive numbers"):
+        open_volume(tmp_path / "case_0000.tiff")
+
+
+def test_a_single_page_is_a_volume_of_one_slice(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tiff", coded()[0])
+    assert open_volume(tmp_path / "a.tiff").shape == (1, 6, 7)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr_of_both_versions_with_channel_and_time(tmp_path, version):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2 if version == "0.4" else 3)
+    axes = [{"name": n, "type": t} for n, t in (("t", "time"), ("c", "channel"))]
+    axes += [{"name": n, "type": "space", "unit": "nanometer"} for n in "zyx"]
+    transforms = [{"type": "scale", "scale": [1, 1, 40, 8, 8]}, {"type": "translation", "translation": [0, 0, 5, 0, 0]}]
+    datasets = [{"path": "s0", "coordinateTransformations": transforms}]
+    multiscales = [{"version": version, "axes": axes, "datasets": datasets}]
+    attributes = (
+        {"multiscales": multiscales} if version == "0.4" else {"ome": {"version": version, "multiscales": multiscales}}
+    )
+    group.attrs.update(attributes)
+    group.create_array("s0", data=coded()[None, None])
+    volume = open_volume(tmp_path / "a.zarr")
+    assert np.array_equal(volume.read(), coded())
+    assert (volume.spacing, volume.unit, volume.origin) == ((40, 8, 8), "nm", (5, 0, 0))
+
+
+def test_labels_take_the_smallest_type_that_holds_them(tmp_path):
+    assert [label_dtype(n) for n in (0, 255, 256, 65535, 65536)] == [
+        np.uint8,
+        np.uint8,
+        np.uint16,
+        np.uint16,
+        np.uint32,
+    ]
+    many = np.arange(70_000, dtype=np.int64).reshape(7, 100, 100)
+    for name in ("a.tiff", "a.nii.gz", "a.ome.zarr"):
+        write_labels(tmp_path / name, Volume(many))
+        read = read_labels(tmp_path / name).read()
+        assert read.dtype == np.uint32
+        assert np.array_equal(read, many)
+
+
+@pytest.mark.parametrize(("voxels", "reason"), [(coded() + 0.5, "fractions"), (coded().astype(int) - 3, "negative")])
+def test_what_is_not_labels_is_refused(tmp_path, voxels, reason):
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(voxels), str(tmp_path / "a.nii.gz"))
+    with pytest.raises(PlanewiseError, match=rf"a\.nii\.gz.*{reason}"):
+        read_labels(tmp_path / "a.nii.gz")
+
+
+def test_whole_numbers_stored_as_reals_are_labels(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tiff", coded().astype(np.float32))
+    assert np.array_equal(read_labels(tmp_path / "a.tiff").read(), coded())
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("keep", [0.6, 0.02])
+def test_a_truncated_tiff_is_named(tmp_path, compression, keep):
+    path = tmp_path / "a.tiff"
+    noise = np.random.default_rng(0).integers(0, 255, (20, 40, 40), np.uint8)
+    tifffile.imwrite(path, noise, compression=compression)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    with pytest.raises(PlanewiseError, match=r"a\.tiff"):
+        read_voxels(open_volume(path), path)
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_a_truncated_medical_volume_is_named(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    write_volume(path, Volume(np.random.default_rng(0).integers(0, 255, (20, 40, 40), np.uint8)))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(PlanewiseError, match=r"a\."):
+        read_voxels(open_volume(path), path)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda p: None, "no such file"),
+        (lambda p: p.write_text("not a TIFF"), "cannot be read"),
+        (lambda p: tifffile.imwrite(p, np.zeros((5, 6, 3), np.uint8), photometric="rgb"), "colour"),
+        (lambda p: tifffile.imwrite(p, np.zeros((2, 5, 6, 7), np.uint8), photometric="minisblack"), "axes z, y, x"),
+        (lambda p: tifffile.imwrite(p, np.zeros((5, 6, 7), np.complex64)), "complex"),
+    ],
+    ids=["missing", "text", "colour", "4D", "complex"],
+)
+def test_what_is_not_a_volume_is_refused(tmp_path, make, reason):
+    make(tmp_path / "a.tiff")
+    with pytest.raises(PlanewiseError, match=reason):
+        open_volume(tmp_path / "a.tiff")
+
+
+def test_an_unknown_ending_is_refused(tmp_path):
+    (tmp_path / "a.png").touch()
+    with pytest.raises(PlanewiseError, match=r"\.tiff"):
+        open_volume(tmp_path / "a.png")
+
+
+def test_a_refused_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "a.tiff"
+    write_volume(path, Volume(coded()))
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tifffile, "imwrite", full)
+    with pytest.raises(PlanewiseError, match=r"a\.tiff.*No space left"):
+        write_volume(path, Volume(coded() + 1))
+    assert np.array_equal(open_volume(path).read(), coded())
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@given(
+    order=st.sampled_from(list(itertools.permutations(range(3)))),
+    signs=st.tuples(*[st.sampled_from([1, -1])] * 3),
+    shape=st.tuples(*[st.integers(1, 5)] * 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_canonical_orientation_and_back(order, signs, shape):
+    direction = np.zeros((3, 3))
+    for patient_axis, (axis, sign) in enumerate(zip(order, signs)):
+        direction[patient_axis, axis] = sign
+    volume = Volume(coded(shape), (3.0, 2.0, 1.5), "mm", (10.0, -4.0, 7.0), tuple(map(tuple, direction)))
+    canonical = to_canonical(volume)
+    assert np.allclose(canonical.direction, np.eye(3))
+    assert np.array_equal(from_canonical(canonical.read(), volume).read(), volume.read())
+
+    # Every voxel keeps its place in the patient.
+    index = np.array(np.unravel_index(coded(shape).ravel(), shape)).T
+    place = np.asarray(volume.origin) + (index * volume.spacing) @ direction.T
+    where = np.array([np.argwhere(canonical.read() == value)[0] for value in coded(shape).ravel()])
+    assert np.allclose(np.asarray(canonical.origin) + where * canonical.spacing, place)
