@@ -14,7 +14,7 @@ from planewise.evaluation.instances import ACCURACY_THRESHOLDS, instance_scores
 from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.voxels import voxel_scores
 from planewise.slices import PLANES
-from planewise.volume import read_labels, stem_of, to_canonical
+from planewise.volume import ending_of, read_labels, to_canonical
 
 COLUMNS = (
     "case", "status", "voxel_iou", "voxel_dice", "voxel_precision", "voxel_recall", "n_truth", "n_pred",
@@ -115,12 +115,10 @@ def pair_files(predictions: Path, truths: Path) -> list[Pair]:
     for path in (predictions, truths):
         if not path.exists():
             raise PlanewiseError(f"{path}: no such file or folder")
-    predictions_are_files, truths_are_files = (
-        path.is_file() or bool(stem_of(path) != path.name) for path in (predictions, truths)
-    )
-    if predictions_are_files != truths_are_files:
-        raise PlanewiseError(f"{predictions} and {truths}: give two files or two folders")
-    if truths_are_files:
+    volumes = [path for path in (predictions, truths) if ending_of(path)]  # an OME-Zarr volume is a folder too
+    if len(volumes) == 1:
+        raise PlanewiseError(f"{predictions} and {truths}: give two volumes or two folders")
+    if volumes:
         return [Pair(case_name(truths), predictions, truths)]
     found = [_group_by_case(folder) for folder in (predictions, truths)]
     if not found[1]:

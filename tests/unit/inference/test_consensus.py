@@ -1,0 +1,136 @@
+import sys
+
+import numpy as np
+import pytest
+
+from perfect_network import perfect_outputs
+from planewise.evaluation.instances import instance_scores
+from planewise.evaluation.overlap import overlap_table
+from planewise.inference.consensus import consensus
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_objects, gather_plane
+from planewise.inference.grouping import connect_slice
+from planewise.inference.linking import PlaneObjects
+from planewise.slices import PLANES
+
+
+def plane_of(labels):
+    """A plane's objects that are just these labels."""
+    labels = np.asarray(labels, np.int32)
+    sizes = np.bincount(labels.ravel())
+    return PlaneObjects(labels, np.arange(len(sizes), dtype=np.int32), np.concatenate([[0], sizes[1:]]))
+
+
+def boxes(*spans, shape=(10, 10, 60)):
+    labels = np.zeros(shape, np.int32)
+    for i, (start, stop) in enumerate(spans, start=1):
+        labels[:, :, start:stop] = i
+    return labels
+
+
+def fused(*planes, vote=2, min_size=0, min_extent=0):
+    return consensus([plane_of(plane) for plane in planes], vote, min_size, min_extent)
+
+
+def columns(labels):
+    """The labels along x, of volumes that are constant along the other axes."""
+    assert (labels == labels[:1, :1]).all()
+    return labels[0, 0]
+
+
+def test_a_voxel_needs_the_votes():
+    a, b, c = boxes((0, 20)), boxes((2, 22)), boxes((4, 24))
+    assert np.array_equal(columns(fused(a, b, c)), columns(boxes((2, 22))))
+    assert np.array_equal(columns(fused(a, b, c, vote=3)), columns(boxes((4, 20))))
+    assert np.array_equal(columns(fused(a, b, c, vote=1)), columns(boxes((0, 24))))
+
+
+def test_an_object_of_one_plane_alone_is_none():
+    assert not fused(boxes((0, 20)), boxes(), boxes()).any()
+    assert not fused(boxes((0, 20)), boxes((30, 50)), boxes()).any()
+
+
+def test_two_planes():
+    assert np.array_equal(columns(fused(boxes((0, 20)), boxes((2, 22)))), columns(boxes((2, 20))))
+
+
+def test_one_plane_is_the_result():
+    assert np.array_equal(fused(boxes((0, 20), (30, 50))), boxes((0, 20), (30, 50)))
+
+
+def test_a_false_merge_in_one_plane_is_outvoted():
+    split = boxes((0, 20), (22, 42))
+    merged = boxes((0, 42))
+    # The merged object overlaps both clusters: it is the hub's neighbours that are larger, so it is divided.
+    assert np.array_equal(columns(fused(split, split, merged)), columns(split))
+
+
+def test_objects_that_still_overlap_are_united():
+    # a and c agree on one object; b has it in two, each of them in another cluster.
+    result = columns(fused(boxes((0, 40)), boxes((0, 38)), boxes((0, 20), (20, 40))))
+    assert set(result[:38]) == {1}
+
+
+def test_small_and_flat_results_are_dropped():
+    labels = boxes((0, 4), (10, 30))
+    assert set(columns(fused(labels, labels, labels, min_extent=5))) == {0, 1}
+    assert not fused(labels, labels, labels, min_size=3000).any()
+
+
+def test_empty_planes():
+    empty = boxes()
+    assert not fused(empty, empty, empty).any()
+
+
+def test_more_than_65535_objects_do_not_wrap():
+    labels = np.zeros((42, 84, 84), np.int32)
+    labels[::2, ::2, ::2] = np.arange(1, 21 * 42 * 42 + 1).reshape(21, 42, 42)
+    labels = labels.repeat(2, 2)
+    result = fused(labels, labels, labels)
+    assert result.max() == 21 * 42 * 42
+    assert len(overlap_table(labels, result).count) == 21 * 42 * 42
+
+
+@pytest.mark.parametrize("planes", [("xy",), ("xz", "yz"), PLANES], ids=" ".join)
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_perfect_network_finds_every_object(balls, planes, scale):
+    options = GroupingOptions(scale=scale)
+    found = [gather_plane(perfect_outputs(balls, plane, scale), balls.shape, plane, options) for plane in planes]
+    scores = instance_scores(overlap_table(balls, consensus(found, 2, 500, 5)), 0.75)
+    assert (scores.tp, scores.fp, scores.fn) == (5, 0, 0)
+
+
+@pytest.fixture
+def reference(mitonet):
+    return np.load(mitonet / "orthoplane_small.npz")
+
+
+def check_against_published(result, reference):
+    agreed = instance_scores(overlap_table(reference["consensus"], result), 0.9)
+    assert agreed.recall >= 0.99
+    assert instance_scores(overlap_table(reference["gt"], result), 0.5).f1 >= 0.9789
+
+
+def test_the_published_consensus_from_the_published_slices(reference):
+    shape = reference["gt"].shape
+    planes = [
+        gather_objects((connect_slice(slice_) for slice_ in reference[f"pan_{plane}"]), shape, plane, 500, 5)
+        for plane in PLANES
+    ]
+    check_against_published(consensus(planes, 2, 500, 5), reference)
+
+
+def test_the_published_consensus_from_network_outputs(mitonet, reference):
+    sys.path.insert(0, str(mitonet))
+    try:
+        from fake_network import AXES, outputs
+    finally:
+        sys.path.remove(str(mitonet))
+    truth = reference["gt"]
+
+    def slices(plane):
+        for index in range(truth.shape[AXES[plane]]):
+            out = outputs(truth, plane, index)
+            yield SliceOutputs(out["sem_logits"][0, 0], out["ctr_hmp"][0, 0], out["offsets"][0])
+
+    planes = [gather_plane(slices(plane), truth.shape, plane, GroupingOptions()) for plane in PLANES]
+    check_against_published(consensus(planes, 2, 500, 5), reference)

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from perfect_network import perfect_outputs
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane, median_filter
+
+NOTHING = np.zeros((1, 1), np.float32)
+
+
+def filtered(values, kernel):
+    outputs = (SliceOutputs(np.full((2, 3), value, np.float32), NOTHING, NOTHING[None]) for value in values)
+    return [float(output.logits[0, 0]) for output in median_filter(outputs, kernel)]
+
+
+def naive(values, kernel):
+    """The median with earlier slices filtered already; both ends pass."""
+    values, half = list(values), kernel // 2
+    for i in range(half, len(values) - half):
+        values[i] = float(np.median(values[i - half : i + half + 1]))
+    return values
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7])
+@pytest.mark.parametrize("length", range(1, 12))
+def test_the_median_is_stored_back_and_the_ends_pass(kernel, length):
+    values = np.random.default_rng(length).integers(0, 9, length).astype(float)
+    expected = naive(values, kernel) if length >= kernel else values.tolist()
+    assert filtered(values, kernel) == expected
+
+
+def test_storing_back_matters():
+    assert filtered([0, 9, 0, 9, 9], 3) == [0, 0, 0, 9, 9]
+
+
+@pytest.mark.parametrize("shape", [(2, 40, 40), (1, 20, 20), (5, 3, 7), (40, 9, 9)])
+def test_volumes_of_few_slices_and_short_sides(shape):
+    labels = np.ones(shape, np.int32)
+    for plane in ("xy", "xz", "yz"):
+        found = gather_plane(perfect_outputs(labels, plane), shape, plane, GroupingOptions(min_size=1, min_extent=1))
+        assert found.labels().shape == shape
+        assert found.labels().max() >= 1
+
+
+def test_nothing_to_find():
+    labels = np.zeros((6, 20, 24), np.int32)
+    for plane in ("xy", "xz", "yz"):
+        assert not gather_plane(perfect_outputs(labels, plane), labels.shape, plane, GroupingOptions()).labels().any()
+
+
+def test_too_few_slices_are_refused():
+    outputs = list(perfect_outputs(np.ones((6, 20, 24), np.int32), "xy"))[:5]
+    with pytest.raises(ValueError, match="5 slices"):
+        gather_plane(outputs, (6, 20, 24), "xy", GroupingOptions())

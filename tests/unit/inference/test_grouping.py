@@ -1,0 +1,91 @@
+import cc3d
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from planewise.inference.grouping import connect_slice, find_centres, group_slice, least_logit
+
+SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+@given(SIDES, st.integers(1, 7), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_centres_are_the_local_maxima(shape, kernel, seed):
+    heatmap = np.random.default_rng(seed).integers(0, 6, shape).astype(np.float32) / 6  # with many ties, which all stay
+    # A kernel of even side reaches further back than forward, as max pooling with its last row cut off does.
+    largest = ndimage.maximum_filter(heatmap, kernel, mode="constant", cval=-1)
+    expected = np.argwhere((heatmap > 0.3) & (heatmap == largest))
+    assert np.array_equal(find_centres(heatmap, 0.3, kernel), expected)
+
+
+def naive_group(logits, heatmap, offsets, scale, least, threshold, kernel):
+    """The published grouping: every cell looks at every centre."""
+    centres = find_centres(heatmap, threshold, kernel)
+    ids = np.zeros(logits.shape, int)
+    for y, x in np.argwhere(logits >= least) if len(centres) else ():
+        row, column = y // (4 * scale), x // (4 * scale)
+        vote = np.array([4 * row, 4 * column]) + offsets[:, row, column]
+        ids[y, x] = 1 + np.square(4 * centres - vote).sum(1).argmin()
+    return cc3d.connected_components(ids[None].astype(np.uint32), connectivity=26)[0]
+
+
+def same_partition(a, b):
+    pairs = set(zip(a.ravel().tolist(), b.ravel().tolist()))
+    return (0 in a) == (0 in b) and len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs})
+
+
+@given(SIDES, st.sampled_from([1, 2]), st.floats(1, 300), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_grouping_is_the_published_one(shape, scale, reach, seed):
+    rng = np.random.default_rng(seed)
+    rows, columns = shape
+    logits = ndimage.gaussian_filter(rng.standard_normal((rows * 4 * scale, columns * 4 * scale)), 3).astype(np.float32)
+    heatmap = rng.random(shape, np.float32)
+    offsets = rng.normal(0, reach, (2, *shape)).astype(np.float32)
+    found = group_slice(logits, heatmap, offsets, scale, 0.0, 0.8, 3)
+    expected = naive_group(logits, heatmap, offsets, scale, 0.0, 0.8, 3)
+    assert same_partition(found.labels, expected)
+
+
+@given(SIDES, st.integers(1, 4), st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None)
+def test_components_are_8_connected(shape, values, seed):
+    ids = np.random.default_rng(seed).integers(0, values + 1, shape).astype(np.int32)
+    found = connect_slice(ids)
+    expected = cc3d.connected_components(ids[None].astype(np.uint32), connectivity=26)[0]  # of equal values
+    assert same_partition(found.labels, expected)
+    for label, (size, box) in enumerate(zip(found.sizes, found.boxes), start=1):
+        rows, columns = np.nonzero(found.labels == label)
+        assert size == len(rows)
+        assert box.tolist() == [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+    assert found.labels.max(initial=0) == len(found.sizes)
+
+
+def test_more_provisional_labels_than_the_first_guess():
+    ids = np.zeros((200, 200), np.int32)
+    ids[::2, ::2] = 1
+    assert len(connect_slice(ids).sizes) == 10_000
+
+
+def test_no_centre_gives_no_object():
+    found = group_slice(
+        np.ones((8, 8), np.float32), np.zeros((2, 2), np.float32), np.zeros((2, 2, 2), np.float32), 1, 0, 0.1, 3
+    )
+    assert not found.labels.any()
+    assert len(found.sizes) == 0
+
+
+def test_offsets_that_are_not_numbers_do_no_harm():
+    offsets = np.full((2, 2, 2), np.nan, np.float32)
+    group_slice(np.ones((8, 8), np.float32), np.ones((2, 2), np.float32), offsets, 1, 0, 0.1, 3)
+
+
+@pytest.mark.parametrize("confidence", [0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_least_logit_is_where_the_probability_reaches_the_confidence(confidence):
+    least = np.float32(least_logit(confidence))
+    logits = torch.tensor([least, np.nextafter(least, np.float32(-100)), least + 1e-3, least - 1e-3])
+    probability = 1 / (1 + np.exp(-logits.numpy()))
+    assert (probability >= np.float32(confidence)).tolist() == [True, False, True, False]

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+
+from planewise.evaluation.overlap import overlap_table
+from planewise.inference.gathering import gather_objects
+from planewise.inference.grouping import connect_slice
+from planewise.inference.linking import ChainBuilder, assign_pairs, link
+
+
+def naive_link(stack):
+    """The published matching, voxel by voxel: forward over the slices, then backward on the result."""
+    labels = [connect_slice(slice_).labels.astype(int) for slice_ in stack]
+    fresh = 1
+    for slice_ in labels:
+        slice_[slice_ > 0] += fresh
+        fresh = max(fresh, slice_.max())
+    for order in (range(1, len(labels)), range(len(labels) - 2, -1, -1)):
+        step = 1 if isinstance(order, range) and order.step > 0 else -1
+        for i in order:
+            labels[i] = match_slice(labels[i - step], labels[i])
+    return np.stack(labels)
+
+
+def match_slice(target, own):
+    targets, owns = (np.unique(x[x > 0]) for x in (target, own))
+    result = own.copy()
+    if len(targets) == 0 or len(owns) == 0:
+        return result
+    shared = np.array([[((target == t) & (own == o)).sum() for o in owns] for t in targets])
+    areas = np.array([(own == o).sum() for o in owns])
+    union = np.array([(target == t).sum() for t in targets])[:, None] + areas - shared
+    rows, columns = linear_sum_assignment(shared / union, maximize=True)
+    chosen = {c: r for r, c in zip(rows, columns) if shared[r, c] / union[r, c] >= 0.25}
+    for j, o in enumerate(owns):
+        cover = shared[:, j] / areas[j]
+        if j in chosen:
+            result[own == o] = targets[chosen[j]]
+        elif cover.max() >= 0.25:
+            result[own == o] = targets[cover.argmax()]
+    return result
+
+
+def linked(stack):
+    stack = np.ascontiguousarray(stack, np.int32)
+    plane = gather_objects((connect_slice(slice_) for slice_ in stack), stack.shape, "xy", 0, 0)
+    return plane.labels()
+
+
+def blobs(seed, shape=(9, 24, 24)):
+    rng = np.random.default_rng(seed)
+    stack = np.zeros(shape, np.int32)
+    for label in range(1, rng.integers(2, 9)):
+        z, y, x = rng.uniform(0, shape)
+        radius = rng.uniform(2, 6)
+        grid = np.ogrid[tuple(slice(side) for side in shape)]
+        inside = (grid[0] - z) ** 2 + (grid[1] - y) ** 2 + (grid[2] - x) ** 2 < radius**2
+        stack[inside & (rng.random(shape) < 0.95)] = label
+    return stack
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_linking_is_the_published_one(seed):
+    stack = blobs(seed)
+    found, expected = linked(stack), naive_link(stack)
+    pairs = set(zip(found.ravel().tolist(), expected.ravel().tolist()))
+    assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+def test_a_split_that_the_forward_pass_opens_is_closed_backward():
+    stack = np.zeros((3, 10, 20), np.int32)
+    stack[0, 2:8, 1:6] = 1
+    stack[0, 2:8, 12:17] = 1  # two branches ...
+    stack[1:, 2:8, 1:17] = 1  # ... that join
+    assert len(np.unique(linked(stack))) == 2
+
+
+def test_an_object_does_not_continue_across_an_empty_slice():
+    stack = np.zeros((3, 6, 6), np.int32)
+    stack[[0, 2], 1:5, 1:5] = 1
+    assert len(np.unique(linked(stack))) == 3
+
+
+def two_slices(before, after):
+    """The number of 3D objects of objects that span columns, (start, stop), of two slices of 10 rows."""
+    stack = np.zeros((2, 10, 60), np.int32)
+    for slice_, spans in zip(stack, (before, after)):
+        for label, (start, stop) in enumerate(spans, start=1):
+            slice_[:, start:stop] = label
+    return len(np.unique(linked(stack))) - 1
+
+
+def test_the_least_share_of_the_own_area_is_a_quarter():
+    assert two_slices([(0, 8)], [(6, 14)]) == 1  # 2 of 8 columns: IoU is 1/7, but a quarter is covered
+    assert two_slices([(0, 9)], [(7, 16)]) == 2  # 2 of 9
+
+
+def test_the_least_iou_is_a_quarter():
+    assert two_slices([(0, 5)], [(0, 20)]) == 1  # IoU 1/4
+    # IoU 4/20, and forward only a fifth of the large object is covered; backward the small one is covered whole.
+    assert two_slices([(0, 4)], [(0, 20)]) == 1
+    assert two_slices([(0, 20)], [(16, 40)]) == 2  # IoU 4/40; a fifth and a sixth covered
+
+
+@pytest.mark.parametrize("slices", [0, 1])
+def test_few_slices(slices):
+    builder = ChainBuilder()
+    for _ in range(slices):
+        builder.add(connect_slice(np.eye(4, dtype=np.int32)), None)
+    assert link(builder.chain()).tolist() == [1] * slices
+
+
+def test_small_and_flat_objects_are_dropped():
+    stack = np.zeros((8, 30, 30), np.int32)
+    stack[:, 1:9, 1:9] = 1  # 512 voxels
+    stack[:, 12:18, 12:18] = 2  # 288 voxels: too small
+    stack[:4, 20:30, 1:21] = 3  # 800 voxels, but 4 thick
+    plane = gather_objects((connect_slice(s) for s in stack), stack.shape, "xy", 500, 5)
+    assert np.array_equal(plane.labels(), (stack == 1).astype(int))
+    assert plane.sizes.tolist() == [0, 512]
+
+
+@pytest.mark.parametrize("plane", ["xy", "xz", "yz"])
+def test_every_plane_comes_back_in_the_volume_s_axes(plane, balls):
+    from planewise.slices import as_stack
+
+    slices = (connect_slice(np.ascontiguousarray(slice_)) for slice_ in as_stack(balls, plane))
+    found = gather_objects(slices, balls.shape, plane, 10, 2)
+    table = overlap_table(balls, found.labels())
+    assert len(table.count) == 5
+    assert (table.first > 0).all()
+    assert (table.second > 0).all()
+
+
+@given(st.integers(1, 7), st.integers(1, 7), st.floats(0.1, 1), st.integers(0, 2**32 - 1))
+@settings(max_examples=150, deadline=None)
+def test_the_sparse_assignment_is_as_good_as_the_dense_one(n, m, density, seed):
+    rng = np.random.default_rng(seed)
+    gain = rng.random((n, m)) * (rng.random((n, m)) < density)
+    rows, columns = np.nonzero(gain)
+    chosen = assign_pairs(rows, columns, gain[rows, columns], n, m)
+    assert len(set(rows[chosen])) == len(set(columns[chosen])) == chosen.sum()
+    best = gain[linear_sum_assignment(gain, maximize=True)].sum()
+    assert gain[rows, columns][chosen].sum() == pytest.approx(best)

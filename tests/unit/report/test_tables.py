@@ -1,0 +1,63 @@
+import csv
+
+import numpy as np
+
+from planewise.evaluation.evaluate import COLUMNS, MISSING, OK, score_labels
+from planewise.report.tables import RESULTS, SUMMARY, mean_of, print_rows, write_results
+
+ISSUE = (  # the columns and their order, as users' own scripts read them
+    "case, status, voxel_iou, voxel_dice, voxel_precision, voxel_recall, n_truth, n_pred, tp_50, fp_50, fn_50, "
+    "precision_50, recall_50, f1_50, accuracy_50, precision_75, recall_75, f1_75, accuracy_75, mean_accuracy, pq_50, "
+    "sq_50, rq_50"
+)
+
+
+def rows(balls):
+    empty = np.zeros_like(balls)
+    return [
+        {"case": "good", "status": OK, **score_labels(balls, balls)},
+        {"case": "void", "status": OK, **score_labels(empty, empty)},
+        {"case": "gone", "status": MISSING, **score_labels(balls, empty)},
+        {"case": "torn", "status": "torn.tiff: is damaged"},
+    ]
+
+
+def test_columns():
+    assert ", ".join(COLUMNS) == ISSUE
+
+
+def test_csv(tmp_path, balls):
+    write_results(rows(balls), tmp_path)
+    with (tmp_path / RESULTS).open(newline="") as file:
+        read = {row["case"]: row for row in csv.DictReader(file)}
+    assert read["good"]["f1_50"] == "1.000000"
+    assert read["good"]["n_truth"] == "5"
+    assert read["void"]["f1_50"] == ""  # not defined
+    assert read["gone"]["recall_50"] == "0.000000"
+    assert read["torn"]["status"] == "torn.tiff: is damaged"
+    assert read["torn"]["n_truth"] == ""
+
+
+def test_means_are_over_the_cases_in_which_the_score_is_defined(balls):
+    assert mean_of(rows(balls), "f1_50") == (0.5, 2)
+    assert mean_of(rows(balls), "precision_50") == (1.0, 1)
+    mean, count = mean_of([], "f1_50")
+    assert np.isnan(mean)
+    assert count == 0
+
+
+def test_summary(tmp_path, balls):
+    write_results(rows(balls), tmp_path)
+    text = (tmp_path / SUMMARY).read_text()
+    assert "4 cases, 3 scored" in text
+    assert "torn: NOT SCORED: torn.tiff: is damaged" in text
+    assert "gone: prediction missing: counted as found nothing" in text
+    assert "true objects                              10" in text
+    assert "F1 at IoU 0.5                         0.5000   n = 2" in text
+
+
+def test_names_are_printed_as_they_are(capsys, balls):
+    print_rows([{"case": "[bold]case[/]", "status": "a [reason]"}, *rows(balls)], "Title")
+    out = capsys.readouterr().out
+    assert "[bold]case[/]" in out
+    assert "a [reason]" in out
