@@ -34,7 +34,7 @@ class DatasetParams(BaseModel):
     """How training slices are drawn."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    weight_gamma: float = Field(0.7, ge=0, le=1)  # 0: every slice alike, 1: every case alike
+    weight_gamma: float = Field(0.7, ge=0, le=1)  # 0: every slice is drawn alike, 1: every stack
     scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification
 
 

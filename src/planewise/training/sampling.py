@@ -10,9 +10,10 @@ import numpy as np
 
 
 def source_weights(sources: list[str], gamma: float) -> np.ndarray:
-    """Return each slice's probability: (slices in its case) ** -gamma, normalised.
+    """Return each slice's probability: (slices of its source) ** -gamma, normalised.
 
-    ``gamma`` 0 draws every slice alike, 1 every case alike (``weight_gamma`` in a model's YAML).
+    ``gamma`` 0 draws every slice alike, 1 every source alike (``weight_gamma`` in a model's YAML). A source is a case
+    in one plane: of a flat volume there are few slices in the plane that shows most, and many narrow ones.
     """
     count = Counter(sources)
     weights = np.array([float(count[source]) ** -gamma for source in sources])

@@ -25,14 +25,14 @@ from planewise.slices import Plane, as_stack
 from planewise.volume import TIFF_ENDINGS, open_volume, read_labels, read_voxels
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
-SOURCE = re.compile(r"(_(xy|xz|yz))?[_-]?\d+$")  # what distinguishes the slices of one case
+INDEX = re.compile(r"[_-]?\d+$")  # what distinguishes the slices of one stack
 VALIDATION_SHARE = 0.2  # of a single case's longest axis
 GAP_SHARE = 0.05  # between its training and its validation slab, so that neighbours are not on both sides
 
 
 @dataclass(frozen=True)
 class SlicePair:
-    """An image slice and its labels on disk; ``source`` names the case it was cut from."""
+    """An image slice and its labels on disk; ``source`` names the stack it was cut from, a case in one plane."""
 
     image: Path
     labels: Path
@@ -60,7 +60,7 @@ def read_slice_folder(folder: Path, part: str) -> list[SlicePair]:
             f"{folder / part}: has no slices; give their folder with --output_data_path, or convert without "
             "--skip_conversion"
         )
-    return [SlicePair(images[name], labels[name], SOURCE.sub("", name)) for name in images]
+    return [SlicePair(images[name], labels[name], INDEX.sub("", name)) for name in images]
 
 
 def read_pair(pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
