@@ -1,9 +1,11 @@
 """The training loop. It reads from top to bottom; what differs between models is behind ``Task``."""
 
 import csv
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -78,17 +80,20 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:
         raise PlanewiseError(
             f"--batch_size {options.batch_size} cannot be shared by --devices {options.devices}; make it a multiple"
         )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what is worth saying
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,
         strategy="ddp_spawn" if options.devices > 1 else "auto",
         precision="bf16-mixed" if options.precision == "bf16" else "32-true",
     )
-    launch: Any = fabric.launch  # typed as taking a function of the fabric alone; it passes the rest on
-    launch(_train, task, options, folder, resume)
+    fabric.launch(partial(_train, task=task, options=options, folder=folder, resume=resume))
 
 
 def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:
+    if fabric.world_size > 1:  # spawned processes would all write to the memory of the one that spawned them
+        for tensor in (*task.network.parameters(), *task.network.buffers()):
+            tensor.data = tensor.data.clone()
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
     optimizer = torch.optim.AdamW(_parameter_groups(task.network, options.weight_decay), lr=options.learning_rate)
     schedule = OneCycleLR(

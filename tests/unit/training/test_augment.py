@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from planewise.training.augment import centre_crop, random_crop, warp
+
+
+def coded(height=12, width=15):
+    """A slice whose pixels and labels say where they are."""
+    ids = np.arange(1, height * width + 1).reshape(height, width).astype(np.int32)
+    return ids.astype(np.float32), ids
+
+
+ROTATIONS = {k: np.round([[np.cos(k), -np.sin(k)], [np.sin(k), np.cos(k)]]) for k in np.arange(4) * np.pi / 2}
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("flip", [1, -1])
+def test_a_warp_by_right_angles_moves_every_pixel_to_its_place(quarters, flip):
+    image, labels = coded(9, 9)
+    angle = quarters * np.pi / 2
+    matrix = np.round([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * [flip, 1]
+    start = 4 - matrix @ [4, 4]
+    pixels, ids = warp(image, labels, matrix, start, 9)
+    # Along increasing rows of the crop the slice is walked by the matrix's first column.
+    expected = np.array([[labels[tuple((start + matrix @ [r, c]).astype(int))] for c in range(9)] for r in range(9)])
+    assert np.array_equal(ids, expected)
+    assert np.array_equal(pixels, expected)
+    assert sorted(ids.ravel()) == sorted(labels.ravel())
+
+
+def test_between_pixels_the_image_is_interpolated_and_the_labels_are_not():
+    image, labels = np.array([[0.0, 1.0], [2.0, 3.0]], np.float32), np.array([[1, 2], [3, 4]], np.int32)
+    pixels, ids = warp(image, labels, np.eye(2), np.array([0.25, 0.6]), 1)
+    assert pixels[0, 0] == pytest.approx(0.25 * 2 + 0.6)
+    assert ids[0, 0] == 2
+
+
+def test_outside_the_slice_is_nothing():
+    image, labels = coded()
+    pixels, ids = warp(image, labels, np.eye(2), np.array([-3.0, -2.0]), 30)
+    assert np.array_equal(ids[3:15, 2:17], labels)
+    assert pixels.sum() == image.sum()
+
+
+def test_centre_crop():
+    image, labels = coded(13, 15)
+    _, ids = centre_crop(image, labels, 5)
+    assert np.array_equal(ids, labels[4:9, 5:10])
+    _, ids = centre_crop(image, labels, 31)
+    assert np.array_equal(ids[9:22, 8:23], labels)
+
+
+@pytest.mark.parametrize("shape", [(200, 300), (40, 300), (30, 30)])
+def test_a_random_crop_is_as_full_as_it_can_be_and_keeps_image_and_labels_together(shape):
+    labels = np.ones(shape, np.int32)
+    labels[shape[0] // 2 :] = 2
+    image = labels.astype(np.float32) / 4
+    share = []
+    for seed in range(40):
+        pixels, ids = random_crop(image, labels, 64, (1.0, 1.0), np.random.default_rng(seed))
+        assert pixels.shape == ids.shape == (64, 64)
+        assert pixels.dtype == np.float32
+        assert 0 <= pixels.min() <= pixels.max() <= 1
+        if (ids == 2).any() and (ids == 1).any():
+            assert pixels[ids == 2].mean() > pixels[ids == 1].mean()
+        share.append((ids > 0).mean())
+    possible = min(shape[0], 64) * min(shape[1], 64) / 64**2
+    assert max(share) >= possible - 0.06
+    assert np.mean(share) > 0.7 * possible  # a rotation may turn a corner out of the slice
+
+
+def test_magnification():
+    labels = np.zeros((400, 400), np.int32)
+    labels[150:250, 150:250] = 1
+    image = labels.astype(np.float32)
+    for scale, side in ((0.5, 50), (2.0, 200)):
+        areas = [
+            (
+                random_crop(image, labels, 256 if scale > 1 else 200, (scale, scale), np.random.default_rng(s))[1] > 0
+            ).sum()
+            for s in range(20)
+        ]
+        assert max(areas) == pytest.approx(side**2, rel=0.06)

@@ -1,0 +1,69 @@
+import pytest
+import torch
+from test_slice_folder import make_case
+
+from planewise.models.model_file import ModelFile
+from planewise.models.panoptic_deeplab import build, fold_batch_norms
+from planewise.training.panoptic import PanopticTask, freeze
+from planewise.training.slice_folder import write_slice_folder
+
+ENCODER = {"stem": 3_136 + 128, "layer1": 215_808, "layer2": 1_219_584, "layer3": 7_098_368, "layer4": 14_964_736}
+
+
+@pytest.mark.parametrize(
+    ("layer", "frozen"),
+    [
+        ("none", ["stem", "layer1", "layer2", "layer3", "layer4"]),
+        ("stage4", ["stem", "layer1", "layer2", "layer3"]),
+        ("stage3", ["stem", "layer1", "layer2"]),
+        ("stage2", ["stem", "layer1"]),
+        ("stage1", ["stem"]),
+        ("all", []),
+    ],
+)
+def test_the_number_of_trained_parameters(layer, frozen):
+    network = build("mitonet_v1")
+    freeze(network, layer)
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    assert trained == 55_158_486 - sum(ENCODER[part] for part in frozen)
+
+
+def test_a_folded_network_freezes_too():
+    network = fold_batch_norms(build("mitonet_small"))
+    freeze(network, "none")
+    assert not any(p.requires_grad for p in network.encoder.parameters())
+    assert all(p.requires_grad for name, p in network.named_parameters() if not name.startswith("encoder."))
+
+
+@pytest.fixture
+def task(tmp_path):
+    write_slice_folder([make_case(tmp_path, "a", (40, 48, 56))], tmp_path / "2d", ("xy", "yz"), lambda name: None)
+    torch.manual_seed(0)
+    model = ModelFile(norms={"mean": 0.5, "std": 0.1})
+    return PanopticTask(build("mitonet_small"), model, tmp_path / "2d", 32, "stage2", 5)
+
+
+def test_frozen_parts_do_not_move_in_a_step_and_the_others_do(task):
+    before = {name: value.clone() for name, value in task.network.state_dict().items()}
+    task.train_mode()
+    batch = task.collate([task.sample(n) for n in range(4)])
+    optimizer = torch.optim.AdamW([p for p in task.network.parameters() if p.requires_grad], lr=0.01)
+    task.loss(task.network, batch)["total"].backward()
+    optimizer.step()
+    moved = {name for name, value in task.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert not any(name.startswith(("encoder.conv1", "encoder.bn1", "encoder.layer1")) for name in moved)
+    assert "encoder.layer2.0.conv1.weight" in moved
+    assert "encoder.layer2.0.bn1.running_mean" in moved
+    assert "semantic_head.head.1.weight" in moved
+
+
+def test_samples_repeat_and_differ(task):
+    first, again, other = task.sample(3), task.sample(3), task.sample(4)
+    assert all((a == b).all() for a, b in zip(first, again))
+    assert not (first[0] == other[0]).all()
+
+
+def test_validation_scores(task):
+    scores = task.validate(torch.device("cpu"))
+    assert 0 <= scores["score"] == scores["iou"] <= 1
+    assert scores["loss"] > 0
