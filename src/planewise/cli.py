@@ -82,7 +82,8 @@ def run(arguments: list[str]) -> int:
 def parse(command: Command, program: str, arguments: list[str]) -> Any:
     """Return the command's options; a wrong one ends the program with a message and exit code 2."""
     import tyro
-    from pydantic import ValidationError
+
+    from planewise.errors import PlanewiseError
 
     try:
         return tyro.cli(
@@ -92,11 +93,8 @@ def parse(command: Command, program: str, arguments: list[str]) -> Any:
             config=(tyro.conf.FlagCreatePairsOff,),
             use_underscores=True,
         )
-    except ValidationError as error:
-        for problem in error.errors():
-            option = "".join(str(part) for part in problem["loc"][:1])
-            message = problem["msg"].removeprefix("Value error, ")
-            print(f"{program}: --{option} {problem['input']}: {message}", file=sys.stderr)
+    except PlanewiseError as error:
+        print(f"{program}: {error}", file=sys.stderr)
         sys.exit(EXIT_REFUSED)
 
 

@@ -10,12 +10,12 @@ import planewise
 ROOT = Path(planewise.__file__).parent
 LEVELS = [  # lowest first; a module imports from its own level and below
     ("errors",),
-    ("volume", "slices", "intensity", "progress", "device"),
+    ("volume", "slices", "intensity", "progress", "device", "options"),
     ("dataset", "phantom", "evaluation"),
     ("report", "models"),
     ("training", "inference"),
     ("apps",),
-    ("cli",),
+    ("cli", "__main__"),
 ]
 MODULES = sorted(path.relative_to(ROOT).with_suffix("") for path in ROOT.rglob("*.py"))
 

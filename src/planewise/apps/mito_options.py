@@ -4,14 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from planewise.device import DeviceName, PrecisionName
+from planewise.options import Options
 from planewise.slices import PLANES, Plane
-
-
-class _Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())  # model_name is ours
 
 
 def _distinct(planes: tuple[Plane, ...]) -> tuple[Plane, ...]:
@@ -20,7 +17,7 @@ def _distinct(planes: tuple[Plane, ...]) -> tuple[Plane, ...]:
     return planes
 
 
-class MitoTrain(_Options):
+class MitoTrain(Options):
     """Fine-tune MitoNet on a nnU-Net raw dataset."""
 
     dataset_path: tyro.conf.Positional[Path]
@@ -78,7 +75,7 @@ class MitoTrain(_Options):
         return None if planes is None else _distinct(planes)
 
 
-class MitoPredict(_Options):
+class MitoPredict(Options):
     """Segment volumes with a trained model, in several planes with consensus."""
 
     trained_model: Path
@@ -129,7 +126,7 @@ class MitoPredict(_Options):
         return value
 
 
-class MitoEvaluate(_Options):
+class MitoEvaluate(Options):
     """Score predicted instances against the truth."""
 
     predictions: tyro.conf.Positional[Path]
@@ -142,7 +139,7 @@ class MitoEvaluate(_Options):
     """The truth is a semantic map: score the voxels of this value; the instance columns stay empty."""
 
 
-class MitoDemo(_Options):
+class MitoDemo(Options):
     """Make a small synthetic EM dataset, train on it, predict in three planes and evaluate."""
 
     folder: tyro.conf.Positional[Path] = Path("demo")

@@ -1,0 +1,32 @@
+"""What the options of every command have in common."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from planewise.errors import PlanewiseError
+
+
+class Options(BaseModel):
+    """A job's options: the command line, Python's argument and what is stored are this one object.
+
+    A value that is not allowed is a PlanewiseError that names the option.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_plainly(cls, values: Any, handler: ModelWrapValidatorHandler["Options"]) -> "Options":
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise PlanewiseError("; ".join(_plain(problem) for problem in error.errors())) from None
+
+
+def _plain(problem: Any) -> str:
+    """Return "--option value: reason"."""
+    option = ".".join(str(part) for part in problem["loc"][:1])
+    value = problem["input"]
+    shown = " ".join(map(str, value)) if isinstance(value, tuple | list) else value
+    return f"--{option} {shown}: {problem['msg'].removeprefix('Value error, ').lower()}"

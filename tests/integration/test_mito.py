@@ -1,0 +1,326 @@
+"""mito as a user runs it: the commands, on a small phantom, with everything that goes wrong."""
+
+import csv
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from planewise.cli import run
+from planewise.phantom import write_phantom_dataset
+from planewise.report.tables import RESULTS, SUMMARY
+from planewise.training.checkpoint import load_checkpoint
+from planewise.volume import Volume, open_volume, read_labels, write_volume
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "mitoNet_finetune_from_nnunet.py"
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+SMALL = ["--model_config", "MitoNet_small.yaml", "--from_scratch", "--patch_size", "64", "--batch_size", "2",
+         "--num_workers", "0", "--device", "cpu"]  # fmt: skip
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def results(folder):
+    with (folder / RESULTS).open(newline="") as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
+
+
+def make_dataset(folder, train_cases=1):
+    write_phantom_dataset(folder, 0, (32, 64, 72), (24, 40, 56), train_cases, bodies=8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A dataset and a model that has seen little of it, made by the original command line."""
+    folder = tmp_path_factory.mktemp("mito")
+    dataset = make_dataset(folder / "Dataset001_Phantom", train_cases=2)
+    command = [sys.executable, SCRIPT, dataset, folder / "models", "--model_name", "M", "--iterations", "4",
+               "--test_after_training", "--test_axes", "xy", "xz", "yz", *SMALL]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True, env=ONE_THREAD)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def test_training_leaves_the_documented_files(trained):
+    dataset = trained / "Dataset001_Phantom"
+    assert files(dataset / "imagesTs_mitoNet_FT") == [
+        f"evaluation/{RESULTS}",
+        f"evaluation/{SUMMARY}",
+        "phantom_test1.tiff",
+        "phantom_test1_xy.tiff",
+        "phantom_test1_xz.tiff",
+        "phantom_test1_yz.tiff",
+    ]
+    assert files(trained / "models") == [
+        "M.pth",
+        "M.yaml",
+        "M_training/best.ckpt",
+        "M_training/last.ckpt",
+        "M_training/metrics.csv",
+        "M_training/phantom_test1.png",
+        "M_training/training_curve.png",
+    ]
+    assert results(dataset / "imagesTs_mitoNet_FT" / "evaluation")["phantom_test1"]["status"] == "ok"
+    predicted = open_volume(dataset / "imagesTs_mitoNet_FT" / "phantom_test1.tiff")
+    assert predicted.spacing == (8, 8, 8)
+    assert predicted.unit == "nm"
+    assert predicted.shape == (24, 40, 56)
+
+
+def test_the_model_is_in_the_published_form(trained):
+    scripted = torch.jit.load(trained / "models" / "M.pth")
+    with torch.inference_mode():
+        outputs = scripted(torch.zeros(1, 1, 32, 32), render_steps=2, interpolate_ins=True)
+    assert outputs["sem_logits"].shape == (1, 1, 32, 32)
+
+
+def predict(trained, source, output, *options):
+    return run(["mito", "predict", "--trained_model", str(trained / "models" / "M.yaml"), "--input", str(source),
+                "--output", str(output), "--device", "cpu", *options])  # fmt: skip
+
+
+IMAGE = "Dataset001_Phantom/imagesTs/phantom_test1_0000.tiff"
+
+
+def test_a_second_run_skips_what_is_done_unless_told(trained, tmp_path, capsys):
+    assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
+    assert files(tmp_path) == ["phantom_test1.tiff", "phantom_test1_xy.tiff"]
+    made = (tmp_path / "phantom_test1.tiff").stat().st_mtime_ns
+    assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
+    assert (tmp_path / "phantom_test1.tiff").stat().st_mtime_ns == made
+    assert "done already" in capsys.readouterr().err
+    assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy", "--overwrite") == 0
+    assert (tmp_path / "phantom_test1.tiff").stat().st_mtime_ns > made
+
+
+def test_a_result_of_older_weights_is_not_taken_for_this_model_s(trained, tmp_path):
+    assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
+    os.utime(tmp_path / "phantom_test1.tiff", (0, 0))
+    assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
+    assert (tmp_path / "phantom_test1.tiff").stat().st_mtime > 0
+
+
+def test_one_plane_is_its_own_result(trained, tmp_path):
+    assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xz", "--min_size", "20") == 0
+    final, plane = (read_labels(tmp_path / f"phantom_test1{suffix}.tiff").read() for suffix in ("", "_xz"))
+    assert np.array_equal(final, plane)
+
+
+def test_one_bad_file_does_not_stop_the_others(trained, tmp_path, capsys):
+    source = tmp_path / "images"
+    source.mkdir()
+    for name in ("a", "b", "c", "d"):
+        shutil.copy(trained / IMAGE, source / f"{name}_0000.tiff")
+    (source / "b_0000.tiff").write_bytes((trained / IMAGE).read_bytes()[:9000])
+    tifffile.imwrite(source / "c_0000.tiff", np.zeros((5, 6, 3), np.uint8), photometric="rgb")
+    assert predict(trained, source, tmp_path / "out", "--axes", "xy") == 1
+    assert files(tmp_path / "out") == ["a.tiff", "a_xy.tiff", "d.tiff", "d_xy.tiff"]
+    out = capsys.readouterr()
+    assert "2 problems" in out.out
+    assert "b_0000.tiff" in out.out
+    assert "colour" in out.out
+    assert "Traceback" not in out.out + out.err
+
+
+@pytest.mark.parametrize(
+    "voxels",
+    [
+        np.zeros((2, 30, 40), np.uint8),
+        np.full((20, 9, 5), 1000, np.uint16),
+        np.random.default_rng(0).random((4, 20, 20)).astype(np.float16),
+        np.random.default_rng(0).integers(-900, 900, (1, 17, 40)).astype(np.int16),
+    ],
+    ids=["two empty slices", "sides under the padding", "float16", "one slice of int16"],
+)
+def test_odd_volumes(trained, tmp_path, voxels):
+    tifffile.imwrite(tmp_path / "odd.tif", voxels, photometric="minisblack")
+    assert predict(trained, tmp_path / "odd.tif", tmp_path / "out") == 0
+    assert open_volume(tmp_path / "out" / "odd.tiff").shape == voxels.shape
+
+
+def test_downsampling_and_nifti(trained, tmp_path):
+    volume = open_volume(trained / IMAGE)
+    direction = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+    nifti = Volume(volume.read()[:, :37], (8.0, 8.0, 8.0), "mm", (1.0, 2.0, 3.0), direction)
+    write_volume(tmp_path / "case.nii.gz", nifti)
+    assert predict(trained, tmp_path / "case.nii.gz", tmp_path / "out", "--downsampling", "2") == 0
+    assert files(tmp_path / "out") == [f"case{suffix}.nii.gz" for suffix in ("", "_xy", "_xz", "_yz")]
+    result = open_volume(tmp_path / "out" / "case.nii.gz")
+    assert result.shape == (24, 37, 56)
+    assert result.origin == pytest.approx((1, 2, 3))
+    assert np.allclose(result.direction, direction)
+
+
+def test_a_full_disk_leaves_no_half_file(trained, tmp_path):
+    write_volume(tmp_path / "a_0000.tiff", Volume(open_volume(trained / IMAGE).read()))
+    command = [sys.executable, "-m", "planewise", "mito", "predict", "--trained_model", trained / "models" / "M.yaml",
+               "--input", tmp_path / "a_0000.tiff", "--output", tmp_path / "out", "--axes", "xy"]  # fmt: skip
+
+    def small_files_only():  # what a write meets when no block is free, without a disk to fill
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+
+    result = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_files_only, env=ONE_THREAD)
+    assert result.returncode == 1, result.stderr
+    assert "cannot be written" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    assert files(tmp_path / "out") == []
+
+
+def test_evaluate(trained, tmp_path):
+    truth = trained / "Dataset001_Phantom" / "instancesTs"
+    assert run(["mito", "evaluate", str(truth), str(truth), "--output", str(tmp_path)]) == 0
+    row = results(tmp_path)["phantom_test1"]
+    assert float(row["f1_50"]) == float(row["pq_50"]) == float(row["voxel_dice"]) == 1
+
+
+def test_evaluate_a_semantic_truth_by_the_name_of_its_folder(trained, tmp_path):
+    dataset = trained / "Dataset001_Phantom"
+    folders = [str(dataset / name) for name in ("instancesTs", "labelsTs")]
+    assert run(["mito", "evaluate", *folders, "--output", str(tmp_path)]) == 0
+    row = results(tmp_path)["phantom_test1"]
+    assert float(row["voxel_iou"]) == 1
+    assert row["n_truth"] == row["f1_50"] == ""
+
+
+def test_evaluate_tells_what_it_could_not_score(trained, tmp_path, capsys):
+    truth = trained / "Dataset001_Phantom" / "instancesTs"
+    (tmp_path / "pred").mkdir()
+    (tmp_path / "pred" / "phantom_test1.tiff").write_bytes(b"II*\0half")
+    assert run(["mito", "evaluate", str(tmp_path / "pred"), str(truth)]) == 1
+    assert "phantom_test1.tiff" in results(tmp_path / "pred" / "evaluation")["phantom_test1"]["status"]
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["mito", "train", "{d}/nowhere", "{d}/m"], "nowhere: no such folder"),
+        (["mito", "train", "{d}", "{d}/m"], "dataset.json: is missing"),
+        (["mito", "train", "{d}", "{d}/m", "--model_config", "nonesuch.yaml"], "nonesuch.yaml: no such model config"),
+        (["mito", "train", "{d}", "{d}/m", "--resume"], "train without --resume"),
+        (["mito", "train", "{d}", "{d}/m", "--patch_size", "100"], "multiple of 16"),
+        (
+            ["mito", "predict", "--trained_model", "{d}/m.yaml", "--input", "{d}/i", "--output", "{d}/o"],
+            "{d}/i: no such",
+        ),
+        (["mito", "evaluate", "{d}/p", "{d}/t"], "{d}/p: no such file or folder"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else " ".join(value),
+)
+def test_what_cannot_be_used_is_refused_before_any_work(tmp_path, arguments, words, capsys):
+    assert run([argument.format(d=tmp_path) for argument in arguments]) == 2
+    err = capsys.readouterr().err
+    assert words.format(d=tmp_path) in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_is_not_trained_over(trained, capsys):
+    arguments = [
+        "mito",
+        "train",
+        str(trained / "Dataset001_Phantom"),
+        str(trained / "models"),
+        "--model_name",
+        "M",
+        *SMALL,
+    ]
+    assert run(arguments) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_dataset_with_some_bad_cases_is_used_without_them(tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "data", train_cases=2)
+    (dataset / "imagesTr" / "stray_0000.tiff").write_bytes(b"")
+    code = run(
+        ["mito", "train", str(dataset), str(tmp_path / "m"), "--iterations", "1", "--train_planes", "xy", *SMALL]
+    )
+    assert code == 1
+    assert "stray_0000.tiff" in capsys.readouterr().out
+    assert (tmp_path / "m" / "FinetunedMitoNet.pth").exists()
+
+
+def test_without_instances_components_of_the_labels_are_trained_on(tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "data")
+    for split in ("Tr", "Ts"):
+        shutil.rmtree(dataset / f"instances{split}")
+    code = run(["mito", "train", str(dataset), str(tmp_path / "m"), "--iterations", "1", "--train_planes", "xy",
+                "--test_after_training", "--test_axes", "xy", *SMALL])  # fmt: skip
+    assert code == 0
+    assert "26-connected components" in capsys.readouterr().err
+    row = results(dataset / "imagesTs_mitoNet_FT" / "evaluation")["phantom_test1"]
+    assert row["voxel_recall"] != ""
+    assert row["n_truth"] == ""
+
+
+def test_anisotropic_voxels_are_cut_in_xy_only(tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "data")
+    (dataset / "imagesTr" / "phantom_train1.json").write_text(json.dumps({"spacing": [40, 8, 8]}))
+    assert run(["mito", "train", str(dataset), str(tmp_path / "m"), "--iterations", "1", *SMALL]) == 0
+    assert "anisotropic" in capsys.readouterr().err
+    assert {path.name.split("_")[2] for path in (tmp_path / "data_2d" / "train" / "images").iterdir()} == {"xy"}
+
+
+def test_fine_tuning_a_published_file_and_reusing_its_slices(trained, tmp_path):
+    dataset = trained / "Dataset001_Phantom"
+    code = run(["mito", "train", str(dataset), str(tmp_path), "--model_config", str(trained / "models" / "M.yaml"),
+                "--model_name", "Again", "--iterations", "1", "--skip_conversion", "--patch_size", "64", "--batch_size",
+                "2", "--num_workers", "0", "--finetune_layer", "none", "--device", "cpu"])  # fmt: skip
+    assert code == 0
+    before, after = (
+        torch.jit.load(path).state_dict() for path in (trained / "models" / "M.pth", tmp_path / "Again.pth")
+    )
+    assert set(before) == set(after)
+    assert all(torch.equal(value, after[name]) for name, value in before.items() if name.startswith("encoder."))
+    assert not all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_killed_training_is_resumed_to_the_same_result(tmp_path):
+    dataset = make_dataset(tmp_path / "data")
+    command = [sys.executable, "-m", "planewise", "mito", "train", dataset, tmp_path / "killed", "--iterations", "12",
+               "--checkpoint_interval", "4", "--train_planes", "xy", *SMALL]  # fmt: skip
+    process = subprocess.Popen(command, env=ONE_THREAD, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    last = tmp_path / "killed" / "FinetunedMitoNet_training" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    reached = load_checkpoint(last)["step"]
+    assert 0 < reached < 12
+    assert not (tmp_path / "killed" / "FinetunedMitoNet.yaml").exists()
+
+    assert subprocess.run([*command, "--resume"], env=ONE_THREAD).returncode == 0
+    whole = [tmp_path / "whole" if part == tmp_path / "killed" else part for part in command]
+    assert subprocess.run(whole, env=ONE_THREAD).returncode == 0
+    resumed, straight = (
+        load_checkpoint(tmp_path / name / "FinetunedMitoNet_training" / "last.ckpt")["network"]
+        for name in ("killed", "whole")
+    )
+    assert all(torch.equal(value, straight[name]) for name, value in resumed.items())
+
+
+def test_real_data(real_data, tmp_path):
+    dataset = tmp_path / "Dataset001_HippocampusMito"
+    shutil.copytree(real_data / dataset.name, dataset, copy_function=shutil.copyfile)
+    code = run(["mito", "train", str(dataset), str(tmp_path / "m"), "--iterations", "1", "--train_planes", "xy",
+                "--test_after_training", "--test_axes", "xy", *SMALL])  # fmt: skip
+    assert code == 0
+    row = results(dataset / "imagesTs_mitoNet_FT" / "evaluation")["hippo_test1"]
+    assert row["status"] == "ok"
+    assert row["n_truth"] == "3"
+    assert open_volume(dataset / "imagesTs_mitoNet_FT" / "hippo_test1.tiff").spacing == (5, 5, 5)

@@ -1,0 +1,82 @@
+import subprocess
+import sys
+
+import pytest
+
+from planewise.apps.original_commands import mito
+from planewise.cli import COMMANDS, run
+
+
+def test_help_needs_nothing_heavy():
+    code = "import sys, planewise.cli; planewise.cli.run(['--help']); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "planewise mito train" in out
+    assert not {"torch", "numpy", "numba", "matplotlib", "tyro", "pydantic"} & set(out.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_s_help_loads_no_network(name):
+    command = f"planewise.cli.run({[*name.split(), '--help']})"
+    code = f"import sys, planewise.cli\ntry: {command}\nfinally: print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "usage: planewise" in result.stdout
+    assert not {"torch", "numba", "scipy", "SimpleITK", "matplotlib"} & set(result.stdout.split())
+
+
+def test_commands_that_are_not_there(capsys):
+    assert run(["mitto", "train"]) == 2
+    assert "mito train" in capsys.readouterr().err
+    assert run(["mito", "fly"]) == 2
+    assert "mito predict" in capsys.readouterr().err
+    assert run(["mito", "--help"]) == 0
+    assert run([]) == 2
+    assert run(["--version"]) == 0
+
+
+PREDICT = ["mito", "predict", "--trained_model", "m.yaml", "--input", "i", "--output", "o"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["mito", "train"], "nnU-Net raw dataset"),
+        (["mito", "train", "d", "m", "--iterations", "0"], "--iterations 0"),
+        (["mito", "train", "d", "m", "--iterations", "many"], "iterations"),
+        (["mito", "train", "d", "m", "--finetune_layer", "stage9"], "stage4"),
+        (["mito", "train", "d", "m", "--model_name", "../up"], "--model_name ../up"),
+        (["mito", "train", "d", "m", "--test_axes", "xy", "xy"], "each once"),
+        (["mito", "train", "d", "m", "--nonesuch"], "nonesuch"),
+        ([*PREDICT, "--downsampling", "3"], "1, 2, 4, 8"),
+        ([*PREDICT, "--median_kernel", "4"], "odd"),
+        ([*PREDICT, "--axes", "zz"], "xy"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else " ".join(value[-2:]),
+)
+def test_bad_options_are_refused_by_name(arguments, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(arguments)
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_underscores_and_hyphens_are_alike(capsys):
+    for option in ("--confidence_thr", "--confidence-thr"):
+        with pytest.raises(SystemExit):
+            run([*PREDICT, option, "2"])
+        assert "--confidence_thr 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("DATA MODELS --iterations 5", "mito train DATA MODELS --iterations 5"),
+        ("--mode train DATA MODELS", "mito train DATA MODELS"),
+        ("--mode predict --input I", "mito predict --input I --device cpu"),
+        ("--mode=predict --use_gpu --input I", "mito predict --input I --device auto"),
+        ("--input I --use-gpu --mode predict", "mito predict --input I --device auto"),
+    ],
+)
+def test_the_original_flags(old, new):
+    assert mito(old.split()) == new.split()
