@@ -1,12 +1,8 @@
 """mito: fine-tune MitoNet on a nnU-Net dataset, predict instances in three planes with consensus, evaluate."""
 
-import os
 import shutil
-import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
 from planewise.dataset import Case, Dataset, Problem, case_name, open_dataset, volumes_in
@@ -28,15 +24,15 @@ from planewise.slices import AXIS, PLANES, Plane
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import read_slice_folder, write_slice_folder
+from planewise.training.slice_folder import write_slice_folder
 from planewise.volume import (
     ITK_ENDINGS,
     ZARR_ENDINGS,
     atomic_path,
     ending_of,
     open_volume,
-    read_labels,
     read_voxels,
+    to_canonical,
     write_labels,
 )
 
@@ -44,22 +40,11 @@ PREDICTIONS = "imagesTs_mitoNet_FT"
 ISOTROPY = 1.2  # voxels whose sides differ by less are cut in all planes
 
 
-@dataclass
-class Outcome:
-    """How a job went: the cases done, and the problems that were met on the way."""
-
-    done: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        return 1 if self.problems else 0
-
-    def conclude(self) -> int:
-        """Print the problems, if any, and return the exit code."""
-        if self.problems:
-            print_problems(self.problems)
-        return self.exit_code
+def conclude(problems: list[Problem]) -> int:
+    """Print what went wrong, if anything, and return the exit code."""
+    if problems:
+        print_problems(problems)
+    return 1 if problems else 0
 
 
 def print_problems(problems: list[Problem]) -> None:
@@ -86,9 +71,9 @@ def train_mito(options: MitoTrain) -> int:
     files = _TrainingFiles(options.model_dir, options.model_name)
     files.check_free(options.resume, options.overwrite)
     dataset = open_dataset(options.dataset_path, need_test=options.test_after_training)
-    outcome = Outcome(problems=list(dataset.problems))
-    if dataset.problems:
-        print_problems(dataset.problems)
+    problems = list(dataset.problems)
+    if problems:
+        print_problems(problems)
         say("The other cases are used.")
 
     if not (options.resume and files.yaml.exists()):
@@ -107,7 +92,8 @@ def train_mito(options: MitoTrain) -> int:
             devices=options.devices, precision=choose_precision(options.precision, device),
             num_workers=options.num_workers,
         )  # fmt: skip
-        files.training.mkdir(parents=True, exist_ok=True)
+        if not options.resume:
+            files.clear()
         train(task, loop, files.training, options.resume)
         training_curve(files.training / METRICS, files.training / CURVE)
         _export(files, model, options)
@@ -119,9 +105,9 @@ def train_mito(options: MitoTrain) -> int:
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
             device=options.device,
         )  # fmt: skip
-        _predict_cases([(case.name, case.image) for case in dataset.test], predict, outcome)
-        _test(dataset, folder, files.training, outcome)
-    return outcome.conclude()
+        _predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
+        _test(dataset, folder, files.training, problems)
+    return conclude(problems)
 
 
 @dataclass(frozen=True)
@@ -149,16 +135,18 @@ class _TrainingFiles:
         if resume:
             if not checkpoint.exists():
                 raise PlanewiseError(f"{checkpoint}: no checkpoint to resume from; train without --resume")
-        elif overwrite:
-            for path in (self.yaml, self.weights):
-                path.unlink(missing_ok=True)
-            shutil.rmtree(self.training, ignore_errors=True)
-        elif self.yaml.exists() or checkpoint.exists():
+        elif not overwrite and (self.yaml.exists() or checkpoint.exists()):
             state = "a finished model" if self.yaml.exists() else "an unfinished training"
             raise PlanewiseError(
                 f"{self.folder}: holds {state} called {self.name}; go on with --resume, replace it with --overwrite, "
                 "or give another --model_name"
             )
+
+    def clear(self) -> None:
+        """Remove a model of this name and what its training left."""
+        for path in (self.yaml, self.weights):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.training, ignore_errors=True)
 
 
 def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> PanopticNetwork:
@@ -179,7 +167,6 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
 def _convert(options: MitoTrain, dataset: Dataset, slices: Path) -> None:
     """Write the 2D slices, unless they are to be reused."""
     if options.skip_conversion or (options.resume and slices.exists()):
-        read_slice_folder(slices, "train"), read_slice_folder(slices, "val")
         say(f"Using the slices in {slices}")
         return
     if not all(case.instances for case in dataset.train):
@@ -214,12 +201,12 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain) -> None:
         write_model_file(temporary, model)
 
 
-def _test(dataset: Dataset, folder: Path, pictures: Path, outcome: Outcome) -> None:
+def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem]) -> None:
     """Evaluate the predictions of the test cases against their truth, and draw each."""
     with_truth = [case for case in dataset.test if case.truth is not None]
     for case in dataset.test:
         if case.truth is None:
-            outcome.problems.append(Problem(str(case.image), "has no truth: predicted, not scored"))
+            problems.append(Problem(str(case.image), "has no truth: predicted, not scored"))
     if not with_truth:
         say("No test case has a truth: nothing to evaluate.")
         return
@@ -229,12 +216,12 @@ def _test(dataset: Dataset, folder: Path, pictures: Path, outcome: Outcome) -> N
         say(f"There is no instancesTs: class {semantic_class} of labelsTs is scored voxel by voxel.")
     written = {case_name(path): path for path in volumes_in(folder)}
     pairs = [Pair(case.name, written.get(case.name), case.truth) for case in with_truth]
-    _score(pairs, semantic_class, folder / "evaluation", outcome)
-    for case in with_truth:
-        if case.name in written and case.truth is not None:
+    rows = _score(pairs, semantic_class, folder / "evaluation", problems)
+    for case, row in zip(with_truth, rows):
+        if row["status"] == OK:
             picture = pictures / f"{case.name}.png"
-            image, truth = (read_voxels(open_volume(path), path) for path in (case.image, case.truth))
-            predicted = np.asarray(read_labels(written[case.name]).voxels)
+            shown = [case.image, case.truth, written[case.name]]
+            image, truth, predicted = (to_canonical(open_volume(path)).read() for path in shown if path is not None)
             comparison_picture(image, truth, predicted, picture, case.name)
             say(f"A picture of {case.name} is {picture}")
 
@@ -251,18 +238,18 @@ def predict_mito(options: MitoPredict) -> int:
     if not paths:
         raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
     cases: dict[str, Path] = {}
-    outcome = Outcome()
+    problems: list[Problem] = []
     for path in paths:
         name = case_name(path)
         if name in cases:
-            outcome.problems.append(Problem(str(path), f"is a second file for case {name}, beside {cases[name].name}"))
+            problems.append(Problem(str(path), f"is a second file for case {name}, beside {cases[name].name}"))
         else:
             cases[name] = path
-    _predict_cases(list(cases.items()), options, outcome)
-    return outcome.conclude()
+    _predict_cases(list(cases.items()), options, problems)
+    return conclude(problems)
 
 
-def _predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, outcome: Outcome) -> None:
+def _predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems: list[Problem]) -> None:
     """Predict every case that is not done; one that fails becomes a problem and does not stop the others."""
     device = choose_device(options.device)
     model = read_model_file(options.trained_model)
@@ -273,20 +260,16 @@ def _predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, outcome:
         files = [final, *of_planes.values()]
         if not options.overwrite and all(_is_newer(file, weights) for file in files):
             say(f"{name}: done already ({final}); --overwrite predicts it again")
-            outcome.done.append(name)
             continue
         if network is None:  # loaded once, and only if there is work
             network = _inference_network(weights, model, device)
         try:
             _predict_case(name, path, network, model, options)
-            outcome.done.append(name)
         except PlanewiseError as error:
-            outcome.problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+            problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
         except Exception as error:  # whatever one case does to us, the others are still wanted
-            if os.environ.get("PLANEWISE_TRACEBACK"):
-                traceback.print_exc()
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-            outcome.problems.append(Problem(str(path), f"{type(error).__name__}: {reason}"))
+            problems.append(Problem(str(path), f"{type(error).__name__}: {reason}"))
 
 
 def _is_newer(file: Path, weights: Path) -> bool:
@@ -352,12 +335,12 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     if semantic_class is None and options.truth.name.startswith("labels"):
         semantic_class = 1
         say(f"{options.truth} is a semantic map by its name: class 1 is scored; --semantic_class chooses another")
-    outcome = Outcome()
-    _score(pairs, semantic_class, folder, outcome)
-    return outcome.conclude()
+    problems: list[Problem] = []
+    _score(pairs, semantic_class, folder, problems)
+    return conclude(problems)
 
 
-def _score(pairs: list[Pair], semantic_class: int | None, folder: Path, outcome: Outcome) -> list[Row]:
+def _score(pairs: list[Pair], semantic_class: int | None, folder: Path, problems: list[Problem]) -> list[Row]:
     with progress("evaluating", len(pairs), unit="cases") as advance:
         rows = evaluate_pairs(pairs, semantic_class, advance)
     write_results(rows, folder)
@@ -367,7 +350,7 @@ def _score(pairs: list[Pair], semantic_class: int | None, folder: Path, outcome:
         if row["status"] != OK:
             where = pair.prediction or pair.truth
             what = "has no prediction: counted as found nothing" if row["status"] == MISSING else row["status"]
-            outcome.problems.append(Problem(str(where), what))
+            problems.append(Problem(str(where), what))
     return rows
 
 
@@ -376,18 +359,18 @@ def _score(pairs: list[Pair], semantic_class: int | None, folder: Path, outcome:
 
 def demo_mito(options: MitoDemo) -> int:
     """Make a phantom dataset and do the whole job on it. Returns the exit code."""
-    if options.folder.exists() and any(options.folder.iterdir()):
-        known = {"Dataset000_Phantom", "Dataset000_Phantom_2d", "model"}
-        strange = sorted({item.name for item in options.folder.iterdir()} - known)
+    dataset = options.folder / "Dataset000_Phantom"
+    made = [dataset, dataset.with_name(f"{dataset.name}_2d"), dataset.with_name(f"{dataset.name}_model")]
+    if options.folder.exists():
+        strange = sorted(item.name for item in options.folder.iterdir() if item not in made)
         if strange:
             raise PlanewiseError(f"{options.folder}: holds {', '.join(strange[:5])}; give an empty or a new folder")
-        for item in options.folder.iterdir():
-            shutil.rmtree(item)
-    dataset = options.folder / "Dataset000_Phantom"
+    for folder in made:  # of an earlier demo
+        shutil.rmtree(folder, ignore_errors=True)
     say(f"Making a synthetic EM dataset in {dataset}")
     write_phantom_dataset(dataset, options.seed)
     job = MitoTrain(
-        dataset_path=dataset, model_dir=options.folder / "model", base_model="MitoNet_small.yaml", model_name="Demo",
+        dataset_path=dataset, model_dir=made[2], base_model="MitoNet_small.yaml", model_name="Demo",
         from_scratch=True, iterations=300, batch_size=8, patch_size=128, learning_rate=0.003, test_after_training=True,
         seed=options.seed, precision="32",
     )  # fmt: skip

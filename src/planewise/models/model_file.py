@@ -35,7 +35,6 @@ class DatasetParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     weight_gamma: float = Field(0.7, ge=0, le=1)  # 0: every slice is drawn alike, 1: every stack
-    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification
 
 
 class EngineParams(BaseModel):
@@ -61,6 +60,7 @@ class Finetune(BaseModel):
     dataset_params: DatasetParams = DatasetParams()
     engine: str = "PanopticDeepLabEngine"
     engine_params: EngineParams = EngineParams()
+    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification; ours, empanada-napari passes over it
 
 
 class ModelFile(BaseModel):

@@ -4,6 +4,7 @@ import copy
 import warnings
 import zipfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build, fold_batch_norms
+from planewise.progress import Advance, progress
 from planewise.volume import atomic_path
 
 State = dict[str, Tensor]
@@ -45,7 +47,9 @@ def _download(url: str, sha256: str | None, model_path: Path) -> Path:
     name = Path(urlparse(url).path).name
     cache = Path(pooch.os_cache("planewise"))
     try:
-        return Path(pooch.retrieve(url, known_hash=sha256 and f"sha256:{sha256}", fname=name, path=cache))
+        downloader = pooch.HTTPDownloader(progressbar=_DownloadBar(name))
+        known_hash = f"sha256:{sha256}" if sha256 else None
+        return Path(pooch.retrieve(url, known_hash, fname=name, path=cache, downloader=downloader))
     except ValueError as error:  # pooch's word for another hash
         raise PlanewiseError(
             f"{url}: was downloaded, but its sha256 is not the one in {model_path}: {error}"
@@ -55,6 +59,26 @@ def _download(url: str, sha256: str | None, model_path: Path) -> Path:
             f"{url}: cannot be downloaded ({type(error).__name__}). Download it elsewhere and put it at "
             f"{cache / name}, or set model: in a copy of {model_path} to a path, or train with --from_scratch"
         ) from error
+
+
+class _DownloadBar:
+    """Shows a download's progress; the interface is what pooch expects of one."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.total = what, 0  # bytes; pooch sets the total
+        self.shown = ExitStack()
+        self.advance: Advance | None = None
+
+    def update(self, count: int) -> None:
+        if self.advance is None:
+            self.advance = self.shown.enter_context(progress(f"downloading {self.what}", self.total, unit="bytes"))
+        self.advance(count)
+
+    def reset(self) -> None:
+        """Nothing to take back: every update was real."""
+
+    def close(self) -> None:
+        self.shown.close()
 
 
 def load_network(path: Path, architecture: str | None = None) -> PanopticNetwork:

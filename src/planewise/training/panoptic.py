@@ -34,9 +34,8 @@ class PanopticTask:
         self.seed = seed
         self.frozen = freeze(network, finetune_layer)
         self.pairs = read_slice_folder(folder, "train")
-        params = model.FINETUNE.dataset_params
-        self.weights = source_weights([pair.source for pair in self.pairs], params.weight_gamma)
-        self.scale_range = params.scale_range
+        gamma = model.FINETUNE.dataset_params.weight_gamma
+        self.weights = source_weights([pair.source for pair in self.pairs], gamma)
         validation = read_slice_folder(folder, "val")
         chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)
         self.validation = [validation[i] for i in chosen]
@@ -44,7 +43,7 @@ class PanopticTask:
     def sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rng = sample_generator(self.seed, index)
         pair = self.pairs[rng.choice(len(self.pairs), p=self.weights)]
-        return random_crop(*read_pair(pair), self.patch_size, self.scale_range, rng)
+        return random_crop(*read_pair(pair), self.patch_size, self.model.FINETUNE.scale_range, rng)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         images, labels = zip(*samples)

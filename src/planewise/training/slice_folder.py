@@ -77,9 +77,15 @@ def write_slice_folder(
     """Cut ``cases`` into slices and write them to ``folder``, which appears whole or not at all.
 
     With several cases the smallest is kept for validation; a single one gives its last fifth along its longest axis,
-    after a gap. ``advance`` is called with every case's name when it is done. Raises PlanewiseError if a file cannot
-    be read or the disk refuses.
+    after a gap. ``advance`` is called with every case's name when it is done. Slices that are there already are
+    replaced; raises PlanewiseError if anything else is there, if a file cannot be read, or if the disk refuses.
     """
+    strange = sorted(item.name for item in folder.iterdir() if item.name not in FOLDERS) if folder.exists() else []
+    if strange:
+        raise PlanewiseError(
+            f"{folder}: holds {', '.join(strange[:5])}; the folder of the 2D slices is replaced as a whole, so choose "
+            "another --output_data_path"
+        )
     sizes = {case.name: int(np.prod(open_volume(case.image).shape)) for case in cases}
     held = min(reversed(cases), key=lambda case: sizes[case.name])
     try:
