@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +27,7 @@ COUNT_NAMES = {
     "n_truth": "true objects", "n_pred": "predicted objects", "tp_50": "true positives", "fp_50": "false positives",
     "fn_50": "missed",
 }  # fmt: skip
-SHOWN = ("voxel_iou", "voxel_dice", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50")  # on the terminal
+SHOWN = ("voxel_iou", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50")  # on the terminal
 
 
 def write_results(rows: list[Row], folder: Path) -> None:
@@ -79,10 +80,14 @@ def summary(rows: list[Row]) -> str:
 
 
 def print_rows(rows: list[Row], title: str) -> None:
-    """Print the main columns of the cases on standard output."""
+    """Print the main columns of the cases on standard output; why a case was not scored is told elsewhere."""
     shown = [column for column in SHOWN if any(column in row for row in rows)]
-    cells = [(row["case"], *(_short(row.get(column)) for column in shown), row["status"]) for row in rows]
+    cells = [(row["case"], *(_short(row.get(column)) for column in shown), _status(row)) for row in rows]
     print_table(title, ("case", *shown, "status"), cells)
+
+
+def _status(row: Row) -> str:
+    return {OK: "ok", MISSING: "missing"}.get(row["status"], "not scored")
 
 
 def _short(value: object) -> str:
@@ -93,9 +98,9 @@ def _short(value: object) -> str:
 
 def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     """Print a table on standard output, as wide as its content where that is not a terminal."""
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
-    for name in header:
-        table.add_column(name, overflow="fold")
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for position, name in enumerate(header):
+        table.add_column(name, overflow="fold", no_wrap=0 < position < len(header) - 1)  # numbers stay whole
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console(highlight=False)
