@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+EXIT_FAILED = 1
 EXIT_REFUSED = 2  # options or a dataset that cannot be used: nothing was done
 EXIT_INTERRUPTED = 130
 
@@ -107,12 +108,17 @@ def execute(command: Command, options: Any) -> int:
     except PlanewiseError as error:
         print(f"planewise: {error}", file=sys.stderr)
         return EXIT_REFUSED
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":  # torch's, not imported
+            raise
+        print(f"planewise: out of memory; a smaller --batch_size needs less ({error})", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         print("planewise: stopped. What was finished is kept; a training goes on with --resume.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return EXIT_FAILED
 
 
 def _find(where: str) -> Any:

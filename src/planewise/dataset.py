@@ -35,7 +35,6 @@ class Dataset:
     """A dataset that was read: ``train`` and ``test`` hold only cases that can be used."""
 
     folder: Path
-    spacing_unit: str | None
     labels: dict[str, int]
     train: list[Case]
     test: list[Case]
@@ -58,7 +57,7 @@ def open_dataset(folder: Path, need_train: bool = True, need_test: bool = False)
             listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
             raise DatasetError(f"{folder}: has no usable case in {name}{listed}")
     labels = {str(name): value for name, value in meta.get("labels", {}).items() if isinstance(value, int)}
-    return Dataset(folder, meta.get("spacing_unit"), labels, train, test, problems)
+    return Dataset(folder, labels, train, test, problems)
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

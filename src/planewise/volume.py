@@ -217,10 +217,8 @@ def _open_tiff(path: Path) -> Volume:
         if volume is None:  # pages that were written one by one, each with a shape of its own: read them as a stack
             volume = _open_tiff_series(path, {"is_shaped": False})
     assert volume is not None
-    sidecar = _sidecar_spacing(path)
-    if sidecar is not None:
-        volume = replace(volume, spacing=sidecar, unit="nm" if volume.unit == "pixel" else volume.unit)
-    return volume
+    spacing = _sidecar_spacing(path)
+    return volume if spacing is None else replace(volume, spacing=spacing, unit=_dataset_unit(path))
 
 
 def _open_tiff_series(path: Path, flags: dict[str, bool]) -> Volume | None:
@@ -316,6 +314,15 @@ def _sidecar_spacing(path: Path) -> tuple[float, float, float] | None:
         if sidecar.is_file():
             return read_sidecar(sidecar)
     return None
+
+
+def _dataset_unit(path: Path) -> str:
+    """Return the ``spacing_unit`` of the dataset.json above the volume's folder; nanometres where it says nothing."""
+    try:
+        meta = json.loads((path.parent.parent / "dataset.json").read_text())
+        return UNITS.get(str(meta["spacing_unit"]).lower(), "pixel")
+    except (OSError, ValueError, TypeError, KeyError):
+        return "nm"
 
 
 def read_sidecar(path: Path) -> tuple[float, float, float] | None:

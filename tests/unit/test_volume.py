@@ -75,6 +75,14 @@ def test_a_sidecar_gives_the_spacing_of_a_tiff(tmp_path):
     assert volume.unit == "nm"
 
 
+def test_the_dataset_says_the_unit_of_its_sidecars(tmp_path):
+    (tmp_path / "imagesTr").mkdir()
+    tifffile.imwrite(tmp_path / "imagesTr" / "case_0000.tiff", coded())
+    (tmp_path / "imagesTr" / "case.json").write_text(json.dumps({"spacing": [0.04, 0.008, 0.008]}))
+    (tmp_path / "dataset.json").write_text(json.dumps({"spacing_unit": "um"}))
+    assert open_volume(tmp_path / "imagesTr" / "case_0000.tiff").unit == "um"
+
+
 def test_a_bad_sidecar_is_named(tmp_path):
     tifffile.imwrite(tmp_path / "case_0000.tiff", coded())
     (tmp_path / "case.json").write_text(json.dumps({"spacing": [40, 8]}))

@@ -79,7 +79,7 @@ def train_mito(options: MitoTrain) -> int:
     if not (options.resume and files.yaml.exists()):
         network = _base_network(options, model, model_path)
         slices = options.output_data_path or options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
-        _convert(options, dataset, slices)
+        problems += _convert(options, dataset, slices)
         task = PanopticTask(network, model, slices, options.patch_size, options.finetune_layer, options.seed)
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
         say(
@@ -90,7 +90,9 @@ def train_mito(options: MitoTrain) -> int:
             iterations=options.iterations, batch_size=options.batch_size, learning_rate=options.learning_rate,
             seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
             devices=options.devices, precision=choose_precision(options.precision, device),
-            num_workers=options.num_workers,
+            num_workers=options.num_workers, identity=options.model_dump(
+                mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer"}
+            ),
         )  # fmt: skip
         if not options.resume:
             files.clear()
@@ -164,17 +166,18 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
     return build(model.architecture)
 
 
-def _convert(options: MitoTrain, dataset: Dataset, slices: Path) -> None:
-    """Write the 2D slices, unless they are to be reused."""
+def _convert(options: MitoTrain, dataset: Dataset, slices: Path) -> list[Problem]:
+    """Write the 2D slices, unless they are to be reused. Returns the cases that could not be read."""
     if options.skip_conversion or (options.resume and slices.exists()):
         say(f"Using the slices in {slices}")
-        return
+        return []
     if not all(case.instances for case in dataset.train):
         say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
     planes = options.train_planes or _default_planes(dataset.train)
     with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
-        write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name))
+        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name))
     say(f"The slices are in {slices}")
+    return problems
 
 
 def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:

@@ -8,33 +8,20 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from planewise.evaluation.overlap import Overlap
-from planewise.evaluation.voxels import ratio
+from planewise.evaluation.voxels import Counts, ratio
 
 ACCURACY_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))  # 0.50:0.05:0.95
 
 
 @dataclass(frozen=True)
-class InstanceScores:
+class InstanceScores(Counts):
     """Counts of objects at one IoU threshold, and the sum of the matches' IoU.
 
     Where there is neither truth nor prediction every score is NaN. Precision is NaN without a prediction, recall
     without a truth, segmentation quality without a match; the others are then 0.
     """
 
-    tp: int
-    fp: int
-    fn: int
     iou_sum: float
-
-    @property
-    def precision(self) -> float:
-        """Share of the predicted objects that match, tp / (tp + fp)."""
-        return ratio(self.tp, self.tp + self.fp)
-
-    @property
-    def recall(self) -> float:
-        """Share of the true objects that are matched, tp / (tp + fn)."""
-        return ratio(self.tp, self.tp + self.fn)
 
     @property
     def f1(self) -> float:

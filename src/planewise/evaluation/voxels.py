@@ -11,26 +11,12 @@ def ratio(numerator: float, denominator: float) -> float:
 
 
 @dataclass(frozen=True)
-class VoxelScores:
-    """Counts of voxels: in both, in the prediction only, in the truth only.
-
-    Where truth and prediction are both empty every score is NaN: there was nothing to find. Where one is empty, IoU
-    and Dice are 0, precision is NaN without a prediction, and recall is NaN without a truth.
-    """
+class Counts:
+    """What was found and is true, found and not true, true and not found."""
 
     tp: int
     fp: int
     fn: int
-
-    @property
-    def iou(self) -> float:
-        """Intersection over union, tp / (tp + fp + fn) (Jaccard 1912)."""
-        return ratio(self.tp, self.tp + self.fp + self.fn)
-
-    @property
-    def dice(self) -> float:
-        """2 tp / (2 tp + fp + fn) (Dice 1945, doi:10.2307/1932409)."""
-        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def precision(self) -> float:
@@ -41,6 +27,25 @@ class VoxelScores:
     def recall(self) -> float:
         """Share of the truth that was found, tp / (tp + fn)."""
         return ratio(self.tp, self.tp + self.fn)
+
+
+@dataclass(frozen=True)
+class VoxelScores(Counts):
+    """Counts of voxels: in both, in the prediction only, in the truth only.
+
+    Where truth and prediction are both empty every score is NaN: there was nothing to find. Where one is empty, IoU
+    and Dice are 0, precision is NaN without a prediction, and recall is NaN without a truth.
+    """
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union, tp / (tp + fp + fn) (Jaccard 1912)."""
+        return ratio(self.tp, self.tp + self.fp + self.fn)
+
+    @property
+    def dice(self) -> float:
+        """2 tp / (2 tp + fp + fn) (Dice 1945, doi:10.2307/1932409)."""
+        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
 
 def voxel_scores(overlap: Overlap) -> VoxelScores:

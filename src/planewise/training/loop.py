@@ -66,6 +66,7 @@ class LoopOptions:
     devices: int
     precision: Literal["32", "bf16"]
     num_workers: int
+    identity: dict[str, Any]  # what else makes this training what it is: compared before one is resumed
     weight_decay: float = 0.1  # none on biases and norms
     warm_up: float = 0.3  # share of the steps in which the rate rises
 
@@ -165,8 +166,11 @@ def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resum
 
 
 def _on_device(fabric: Fabric, loader: DataLoader) -> Iterator[Batch]:
-    for batch in loader:
-        yield {name: tensor.to(fabric.device, non_blocking=True) for name, tensor in batch.items()}
+    try:
+        for batch in loader:
+            yield {name: tensor.to(fabric.device, non_blocking=True) for name, tensor in batch.items()}
+    except PlanewiseError as error:  # one from a worker comes with its traceback as text
+        raise PlanewiseError(str(error).rpartition("PlanewiseError: ")[2].strip()) from None
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -178,10 +182,12 @@ def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str,
 
 
 def _check_same_training(before: dict[str, Any], now: LoopOptions, path: Path) -> None:
-    for name in ("iterations", "batch_size", "learning_rate", "seed", "weight_decay", "warm_up"):
-        if before[name] != vars(now)[name]:
+    names = ("iterations", "batch_size", "learning_rate", "seed", "weight_decay", "warm_up")
+    old, new = ({name: values[name] for name in names} | values["identity"] for values in (before, vars(now)))
+    for name, value in new.items():
+        if old.get(name) != value:
             raise PlanewiseError(
-                f"{path}: was trained with {name} {before[name]}, not {vars(now)[name]}; --resume needs the same"
+                f"{path}: was trained with {name} {old.get(name)}, not {value}; --resume needs the same"
             )
 
 

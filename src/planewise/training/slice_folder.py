@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from planewise.dataset import Case
+from planewise.dataset import Case, Problem
 from planewise.errors import PlanewiseError
 from planewise.intensity import full_scale
 from planewise.slices import Plane, as_stack
@@ -64,8 +64,11 @@ def read_slice_folder(folder: Path, part: str) -> list[SlicePair]:
 
 
 def read_pair(pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image slice (H, W), scaled to 0..1 float32, and its labels (H, W)."""
-    image, labels = tifffile.imread(pair.image), tifffile.imread(pair.labels)
+    """Return an image slice (H, W), scaled to 0..1 float32, and its labels (H, W).
+
+    Raises PlanewiseError, naming the file, if one is damaged or if they do not fit each other.
+    """
+    image, labels = (np.asarray(open_volume(path).read()).squeeze(0) for path in (pair.image, pair.labels))
     if image.shape != labels.shape or image.ndim != 2:
         raise PlanewiseError(f"{pair.labels}: has shape {labels.shape}, its image {image.shape}; both must be (H, W)")
     return image.astype(np.float32) / np.float32(full_scale(image)), labels
@@ -73,12 +76,13 @@ def read_pair(pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
 
 def write_slice_folder(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None]
-) -> None:
+) -> list[Problem]:
     """Cut ``cases`` into slices and write them to ``folder``, which appears whole or not at all.
 
     With several cases the smallest is kept for validation; a single one gives its last fifth along its longest axis,
     after a gap. ``advance`` is called with every case's name when it is done. Slices that are there already are
-    replaced; raises PlanewiseError if anything else is there, if a file cannot be read, or if the disk refuses.
+    replaced. Cases that cannot be read are left out and returned. Raises PlanewiseError if none can be read, if
+    anything else is in the folder, or if the disk refuses.
     """
     strange = sorted(item.name for item in folder.iterdir() if item.name not in FOLDERS) if folder.exists() else []
     if strange:
@@ -86,34 +90,53 @@ def write_slice_folder(
             f"{folder}: holds {', '.join(strange[:5])}; the folder of the 2D slices is replaced as a whole, so choose "
             "another --output_data_path"
         )
-    sizes = {case.name: int(np.prod(open_volume(case.image).shape)) for case in cases}
-    held = min(reversed(cases), key=lambda case: sizes[case.name])
+    if not cases:
+        raise PlanewiseError(f"{folder}: there is no training case that can be read")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
     try:
-        for part, names in FOLDERS.items():
-            for name in names:
-                (temporary / part / name).mkdir(parents=True)
-        for case in cases:
-            image, labels = read_case(case)
-            part = "val" if case is held and len(cases) > 1 else "train"
-            if len(cases) == 1:
-                training, validation = split_slab(image.shape, case.name)
-                _write_case(temporary, "train", case.name, image[training], labels[training], planes)
-                _write_case(temporary, "val", case.name, image[validation], labels[validation], planes)
-            else:
-                _write_case(temporary, part, case.name, image, labels, planes)
-            advance(case.name)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
+        unreadable = _write_cases(cases, temporary, planes, advance)
+        if not unreadable:
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.replace(folder)
+            return []
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    # Without a case another one may have to be held out: start again with those that are left.
+    left = [case for case in cases if case.name not in unreadable]
+    return [*unreadable.values(), *write_slice_folder(left, folder, planes, lambda name: None)]
+
+
+def _write_cases(
+    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None]
+) -> dict[str, Problem]:
+    """Write the slices of ``cases``; return those that cannot be read, by name."""
+    sizes = {case.name: int(np.prod(open_volume(case.image).shape)) for case in cases}
+    held = min(reversed(cases), key=lambda case: sizes[case.name])
+    unreadable = {}
+    for part, names in FOLDERS.items():
+        for name in names:
+            (folder / part / name).mkdir(parents=True)
+    for case in cases:
+        try:
+            image, labels = read_case(case)
+        except PlanewiseError as error:
+            unreadable[case.name] = Problem(str(case.image), f"cannot be trained on: {error}")
+            continue
+        if len(cases) == 1:
+            training, validation = split_slab(image.shape, case.name)
+            _write_case(folder, "train", case.name, image[training], labels[training], planes)
+            _write_case(folder, "val", case.name, image[validation], labels[validation], planes)
+        else:
+            _write_case(folder, "val" if case is held else "train", case.name, image, labels, planes)
+        advance(case.name)
+    return unreadable
 
 
 def read_case(case: Case) -> tuple[np.ndarray, np.ndarray]:

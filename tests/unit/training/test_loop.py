@@ -1,4 +1,5 @@
 import csv
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,11 @@ from planewise.models.panoptic_deeplab import build
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import write_slice_folder
+from planewise.training.slice_folder import read_slice_folder, write_slice_folder
 
 OPTIONS = LoopOptions(
     iterations=6, batch_size=4, learning_rate=0.003, seed=3, checkpoint_interval=2, accelerator="cpu", devices=1,
-    precision="32", num_workers=0,
+    precision="32", num_workers=0, identity={"patch_size": 32},
 )  # fmt: skip
 
 
@@ -109,6 +110,20 @@ def test_resuming_another_training_is_refused(tmp_path, make_task):
     train(make_task(), replace(OPTIONS, iterations=2), tmp_path, resume=False)
     with pytest.raises(PlanewiseError, match=r"last\.ckpt.*seed 3, not 4"):
         train(make_task(), replace(OPTIONS, iterations=2, seed=4), tmp_path, resume=True)
+    with pytest.raises(PlanewiseError, match="patch_size 32, not 64"):
+        train(make_task(), replace(OPTIONS, iterations=2, identity={"patch_size": 64}), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_slice_is_named_without_a_traceback(tmp_path, slices, make_task, workers):
+    copy = tmp_path / "2d"
+    shutil.copytree(slices, copy)
+    for path in (copy / "train" / "images").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    task = make_task()
+    task.pairs = read_slice_folder(copy, "train")
+    with pytest.raises(PlanewiseError, match=r"^[^\n]*train/images/a_xy_\d+\.tiff[^\n]*$"):
+        train(task, replace(OPTIONS, num_workers=workers), tmp_path / "m", resume=False)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path, make_task):

@@ -99,6 +99,16 @@ def test_a_folder_with_other_things_in_it_is_not_replaced(tmp_path):
         write_slice_folder([case], tmp_path / "2d", ("xy",), lambda name: None)
 
 
+def test_a_case_that_cannot_be_read_is_left_out_and_told(tmp_path):
+    cases = [make_case(tmp_path, name, (8, 9, 40)) for name in "abc"]
+    path = cases[2].truth  # of the case that would have been held out
+    path.write_bytes(path.read_bytes()[:-40])
+    problems = write_slice_folder(cases, tmp_path / "2d", ("xy",), lambda name: None)
+    assert [problem.where for problem in problems] == [str(cases[2].image)]
+    assert {pair.source for pair in read_slice_folder(tmp_path / "2d", "train")} == {"a_xy"}
+    assert {pair.source for pair in read_slice_folder(tmp_path / "2d", "val")} == {"b_xy"}
+
+
 def test_an_interrupted_conversion_leaves_nothing(tmp_path):
     case = make_case(tmp_path, "a", (8, 9, 40))
 
