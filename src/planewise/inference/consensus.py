@@ -4,8 +4,9 @@ Objects of different planes that overlap form a graph. In each of its connected 
 (IoU above 0.75) are one cluster, clusters that still overlap are merged around the most connected one, and a
 cluster's voxels are those that enough of its objects cover.
 
-All of this depends on one table alone: how many voxels carry each combination of the planes' labels. The volumes are
-read once to make it, and once to write the result, in which a voxel's label is a function of its combination.
+All of this depends on one table alone: how many voxels carry each combination of the planes' labels. The planes' runs
+are painted, one layer of z at a time, once to make it and once to write the result, in which a voxel's label is a
+function of its combination. No plane is ever held as a volume.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
@@ -21,7 +22,7 @@ import numba
 import numpy as np
 
 from planewise.evaluation.overlap import add_count, filled_rows, find_place, grown_table, new_table
-from planewise.inference.linking import PlaneObjects
+from planewise.inference.linking import PlaneObjects, paint_layer
 
 CLUSTER_IOU = 0.75
 LEAST_IOU = 0.01  # an overlap below both of these is none
@@ -52,19 +53,20 @@ def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: 
         return planes[0].labels()
     if max(len(plane.sizes) for plane in planes) > 1 << LABEL_BITS:
         raise ValueError(f"more than {(1 << LABEL_BITS) - 1} objects in a plane")
-    empty = np.zeros((1, 1, 1), np.int32), np.zeros(1, np.int32)
-    first, second, third = [*((plane.components, plane.lookup) for plane in planes), empty][:3]
-    keys, counts = _count_combinations(*first, *second, *third)
+    shape = planes[0].shape
+    kernels_planes = tuple(plane.for_kernels() for plane in planes)
+    keys, counts = _count_combinations(kernels_planes, shape)
     mask = (1 << LABEL_BITS) - 1
-    labels = np.stack([keys >> (2 * LABEL_BITS), (keys >> LABEL_BITS) & mask, keys & mask], axis=1)[:, : len(planes)]
+    labels = np.stack([keys >> (LABEL_BITS * i) & mask for i in range(len(planes))], axis=1)
     result = vote_labels(Combinations(labels, counts), [plane.sizes for plane in planes], vote)
 
     table, values = new_table(_table_size(len(keys)))
     _fill_table(table, values, keys, result)
-    volume, sizes, boxes = _apply(*first, *second, *third, table, values, int(result.max(initial=0)))
+    volume, sizes, boxes = _apply(kernels_planes, shape, table, values, int(result.max(initial=0)))
     keep = (sizes >= max(min_size, 1)) & ((boxes[:, 3:] - boxes[:, :3]).min(axis=1, initial=2**31) >= min_extent)
-    keep[0] = False
-    _relabel(volume.reshape(-1), np.where(keep, np.cumsum(keep), 0).astype(np.int32))
+    if not keep[1:].all():
+        keep[0] = False
+        _relabel(volume.reshape(-1), np.where(keep, np.cumsum(keep), 0).astype(np.int32))
     return volume
 
 
@@ -215,66 +217,62 @@ def _fill_table(table: np.ndarray, values: np.ndarray, keys: np.ndarray, result:
 
 
 @numba.njit(nogil=True, cache=True)
-def _count_combinations(
-    a: np.ndarray, lookup_a: np.ndarray, b: np.ndarray, lookup_b: np.ndarray, c: np.ndarray, lookup_c: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the packed combinations of labels, all-background left out, and their voxel counts.
+def _paint_planes(layers: np.ndarray, z: int, planes: tuple[tuple, ...]) -> None:
+    """Fill ``layers`` (3, y, x) with the labels of up to three planes at ``z``."""
+    layers[:] = 0
+    for i in range(len(planes)):
+        paint_layer(layers[i], z, planes[i])
 
-    ``c`` with a single voxel stands for no third plane.
-    """
+
+@numba.njit(nogil=True, cache=True)
+def _combination(layers: np.ndarray, y: int, x: int) -> int:
+    a, b, c = np.int64(layers[0, y, x]), np.int64(layers[1, y, x]), np.int64(layers[2, y, x])
+    return a | b << LABEL_BITS | c << (2 * LABEL_BITS)
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_combinations(planes: tuple[tuple, ...], shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the packed combinations of labels, all-background left out, and their voxel counts."""
+    depth, height, width = shape
+    layers = np.zeros((3, height, width), np.int32)
     keys, counts = new_table(1024)
     used = 0
-    three = c.size == a.size
-    run_key, run = np.int64(0), np.int64(0)
-    a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
-    for i in range(a.size):
-        key = np.int64(0)
-        if a[i] != 0:
-            key = np.int64(lookup_a[a[i]]) << (2 * LABEL_BITS)
-        if b[i] != 0:
-            key |= np.int64(lookup_b[b[i]]) << LABEL_BITS
-        if three and c[i] != 0:
-            key |= np.int64(lookup_c[c[i]])
-        if key == run_key:
-            run += 1
-            continue
-        if run_key != 0:
-            used += add_count(keys, counts, run_key, run)
-            if 2 * used > keys.size:
-                keys, counts = grown_table(keys, counts)
-        run_key, run = key, np.int64(1)
-    if run_key != 0:
-        add_count(keys, counts, run_key, run)
+    for z in range(depth):
+        _paint_planes(layers, z, planes)
+        for y in range(height):
+            run_key, start = np.int64(0), 0
+            for x in range(width + 1):
+                key = _combination(layers, y, x) if x < width else np.int64(0)
+                if key == run_key:
+                    continue
+                if run_key != 0:
+                    used += add_count(keys, counts, run_key, x - start)
+                    if 2 * used > keys.size:
+                        keys, counts = grown_table(keys, counts)
+                run_key, start = key, x
     return filled_rows(keys, counts)
 
 
 @numba.njit(nogil=True, cache=True)
 def _apply(
-    a: np.ndarray, lookup_a: np.ndarray, b: np.ndarray, lookup_b: np.ndarray, c: np.ndarray, lookup_c: np.ndarray,
-    table: np.ndarray, values: np.ndarray, objects: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    planes: tuple[tuple, ...], shape: tuple[int, int, int], table: np.ndarray, values: np.ndarray, objects: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the volume of final labels, and their sizes (objects + 1,) and boxes (objects + 1, 6)."""
-    depth, height, width = a.shape
-    volume = np.zeros((depth, height, width), np.int32)
+    depth, height, width = shape
+    layers = np.zeros((3, height, width), np.int32)
+    volume = np.zeros(shape, np.int32)
     sizes = np.zeros(objects + 1, np.int64)
     boxes = np.zeros((objects + 1, 6), np.int64)
     boxes[:, :3] = 2**31
-    three = c.size == a.size
     for z in range(depth):
+        _paint_planes(layers, z, planes)
         for y in range(height):
             run_key, label, start = np.int64(0), np.int64(0), 0
             for x in range(width + 1):
-                key = np.int64(0)
-                if x < width:
-                    if a[z, y, x] != 0:
-                        key = np.int64(lookup_a[a[z, y, x]]) << (2 * LABEL_BITS)
-                    if b[z, y, x] != 0:
-                        key |= np.int64(lookup_b[b[z, y, x]]) << LABEL_BITS
-                    if three and c[z, y, x] != 0:
-                        key |= np.int64(lookup_c[c[z, y, x]])
-                if key == run_key and x < width:
+                key = _combination(layers, y, x) if x < width else np.int64(0)
+                if key == run_key:
                     continue
-                if label != 0:  # a run of one label has ended
+                if label != 0:  # a run of one combination has ended
                     volume[z, y, start:x] = label
                     sizes[label] += x - start
                     box = boxes[label]

@@ -8,26 +8,13 @@ cell of the grid decides for all its pixels. Pixels of one object that are not 8
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)
 
-from dataclasses import dataclass
-
 import numba
 import numpy as np
 
+from planewise.inference.runs import Runs, SliceObjects, connect, grown
+
 STEP = 4  # side, in pixels of the network's input, of a cell of the heads' grid
 BUCKET = 16  # side, in cells, of the squares that centres are sorted into for the nearest-centre search
-
-
-@dataclass(frozen=True)
-class SliceObjects:
-    """The objects of one slice.
-
-    ``labels`` (H, W) int32, 0 is background, 1 to n the objects; ``sizes`` (n,) int64 in pixels; ``boxes`` (n, 4)
-    int64: y and x from, y and x to (half open).
-    """
-
-    labels: np.ndarray
-    sizes: np.ndarray
-    boxes: np.ndarray
 
 
 def group_slice(
@@ -42,7 +29,7 @@ def group_slice(
     the maximum of the ``kernel`` x ``kernel`` cells around them. Returns no objects where there is no centre.
     """
     centres = find_centres(heatmap, threshold, kernel)
-    return connect_slice(_assign(logits, offsets, centres, STEP, STEP * scale, np.float32(least_logit)))
+    return connect(Runs(*_group(logits, offsets, centres, STEP, STEP * scale, np.float32(least_logit))))
 
 
 def least_logit(confidence: float) -> float:
@@ -146,107 +133,46 @@ def _nearest(
 
 
 @numba.njit(nogil=True, cache=True)
-def _assign(
+def _group(
     logits: np.ndarray, offsets: np.ndarray, centres: np.ndarray, step: int, cell: int, least: float
-) -> np.ndarray:
-    """Return, for every foreground pixel, 1 + the index of its centre; 0 elsewhere. (H, W) int32.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the runs of foreground pixels that join one centre, labelled 1 + the index of the centre.
 
     ``step`` is a cell's side in input pixels, ``cell`` its side in pixels of ``logits``. A cell's centre is looked
     up when its first foreground pixel is met, so the background costs nothing.
     """
     height, width = logits.shape
-    ids = np.zeros((height, width), np.int32)
+    row_starts = np.zeros(height + 1, np.int64)
+    start, stop, label = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32)
+    count = 0
     if len(centres) == 0:
-        return ids
+        return row_starts, start[:0].copy(), stop[:0].copy(), label[:0].copy()
     rows, columns = (offsets.shape[1] - 1) // BUCKET + 1, (offsets.shape[2] - 1) // BUCKET + 1
     starts, order = _bucket_centres(centres, rows, columns)
     nearest = np.zeros(offsets.shape[1:], np.int32)
     for y in range(height):
         row = y // cell
-        for x in range(width):
-            if not logits[y, x] >= least:
+        line = logits[y]
+        x = 0
+        while x < width:
+            if not line[x] >= least:
+                x += 1
                 continue
             column = x // cell
             if nearest[row, column] == 0:
                 vote_y = np.float64(row * step + offsets[0, row, column])
                 vote_x = np.float64(column * step + offsets[1, row, column])
                 nearest[row, column] = 1 + _nearest(vote_y, vote_x, centres, starts, order, rows, columns, step)
-            ids[y, x] = nearest[row, column]
-    return ids
-
-
-def connect_slice(ids: np.ndarray) -> SliceObjects:
-    """Return the 8-connected components of equal values above 0 in ``ids`` (H, W), numbered in scan order."""
-    return SliceObjects(*_connect(np.ascontiguousarray(ids)))
-
-
-@numba.njit(nogil=True, cache=True)
-def _find_root(parents: np.ndarray, i: int) -> int:
-    root = i
-    while parents[root] != root:
-        root = parents[root]
-    while parents[i] != root:
-        parents[i], i = root, parents[i]
-    return root
-
-
-@numba.njit(nogil=True, cache=True)
-def _connect(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two scans: provisional labels joined in a union-find forest, then final labels with sizes and boxes."""
-    height, width = ids.shape
-    labels = np.zeros((height, width), np.int32)
-    parents = np.empty(1024, np.int32)
-    parents[0] = 0
-    count = 1
-    for y in range(height):
-        for x in range(width):
-            value = ids[y, x]
-            if value == 0:
+            centre = nearest[row, column]
+            begin, border = x, min((column + 1) * cell, width)
+            while x < border and line[x] >= least:
+                x += 1
+            if count > row_starts[y] and stop[count - 1] == begin and label[count - 1] == centre:
+                stop[count - 1] = x  # the run goes on across the border of the cell
                 continue
-            label = np.int32(0)
-            # Of the neighbours already scanned, the one above touches both of its own neighbours: it decides alone.
-            if y > 0 and ids[y - 1, x] == value:
-                label = labels[y - 1, x]
-            else:
-                if x > 0 and ids[y, x - 1] == value:
-                    label = labels[y, x - 1]
-                elif y > 0 and x > 0 and ids[y - 1, x - 1] == value:
-                    label = labels[y - 1, x - 1]
-                if y > 0 and x + 1 < width and ids[y - 1, x + 1] == value:
-                    other = labels[y - 1, x + 1]
-                    if label == 0:
-                        label = other
-                    elif label != other:
-                        a, b = _find_root(parents, label), _find_root(parents, other)
-                        parents[max(a, b)] = min(a, b)
-            if label == 0:
-                if count == parents.size:
-                    parents = np.concatenate((parents, np.empty(parents.size, np.int32)))
-                parents[count] = count
-                label = np.int32(count)
-                count += 1
-            labels[y, x] = label
-
-    final = np.zeros(count, np.int32)
-    objects = 0
-    for i in range(1, count):
-        root = _find_root(parents, i)
-        if root == i:
-            objects += 1
-            final[i] = objects
-        else:
-            final[i] = final[root]
-    sizes = np.zeros(objects, np.int64)
-    boxes = np.zeros((objects, 4), np.int64)
-    boxes[:, 0], boxes[:, 1] = height, width
-    for y in range(height):
-        for x in range(width):
-            if labels[y, x] == 0:
-                continue
-            label = final[labels[y, x]]
-            labels[y, x] = label
-            sizes[label - 1] += 1
-            box = boxes[label - 1]
-            box[0], box[1] = min(box[0], y), min(box[1], x)
-            box[2], box[3] = max(box[2], y + 1), max(box[3], x + 1)
-    return labels, sizes, boxes
+            if count == start.size:
+                start, stop, label = grown(start), grown(stop), grown(label)
+            start[count], stop[count], label[count] = begin, x, centre
+            count += 1
+        row_starts[y + 1] = count
+    return row_starts, start[:count].copy(), stop[:count].copy(), label[:count].copy()

@@ -12,12 +12,13 @@ Only sizes and overlap counts are read, never voxels.
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numba
 import numpy as np
 
-from planewise.evaluation.overlap import Overlap
-from planewise.inference.grouping import SliceObjects
+from planewise.inference.runs import SliceObjects, find_root, shared_pixels
+from planewise.slices import AXIS, Plane
 
 MERGE_IOU = 0.25
 MERGE_COVER = 0.25  # intersection over own area
@@ -42,45 +43,25 @@ class Chain:
     count: np.ndarray
 
 
-class ChainBuilder:
-    """Collects the slices of a plane, in order, into a ``Chain``."""
-
-    def __init__(self) -> None:
-        self.components = 0
-        self._sizes: list[np.ndarray] = []
-        self._boxes: list[np.ndarray] = []
-        self._pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-
-    def add(self, objects: SliceObjects, overlap: Overlap | None) -> int:
-        """Append a slice with its overlap with the slice before (None for the first); return its first component."""
-        start, before = self.components, self.components - (len(self._sizes[-1]) if self._sizes else 0)
-        if overlap is not None:
-            pairs = overlap.objects
-            self._pairs.append((pairs.first - 1 + before, pairs.second - 1 + start, pairs.count))
-        index = len(self._sizes)
-        boxes = np.empty((len(objects.sizes), 6), np.int64)
-        boxes[:, 0], boxes[:, 1:3], boxes[:, 3], boxes[:, 4:] = (
-            index, objects.boxes[:, :2], index + 1, objects.boxes[:, 2:],
-        )  # fmt: skip
-        self._sizes.append(objects.sizes)
-        self._boxes.append(boxes)
-        self.components += len(objects.sizes)
-        return start
-
-    def chain(self) -> Chain:
-        """Return all slices added."""
-        first, second, count = (
-            np.concatenate([np.zeros(0, np.int64), *(pair[i] for pair in self._pairs)]) for i in range(3)
-        )
-        return Chain(
-            np.cumsum([0, *(len(sizes) for sizes in self._sizes)], dtype=np.int64),
-            np.concatenate([np.zeros(0, np.int64), *self._sizes]),
-            np.concatenate([np.zeros((0, 6), np.int64), *self._boxes]),
-            np.cumsum([0, *(len(pair[0]) for pair in self._pairs)], dtype=np.int64),
-            first,
-            second,
-            count,
-        )
+def make_chain(slices: list[SliceObjects]) -> Chain:
+    """Return the chain of consecutive slices, in order."""
+    starts = np.cumsum([0, *(len(objects.sizes) for objects in slices)], dtype=np.int64)
+    pairs = [shared_pixels(before.runs, after.runs) for before, after in pairwise(slices)]
+    boxes = np.empty((starts[-1], 6), np.int64)
+    for index, objects in enumerate(slices):
+        own = boxes[starts[index] : starts[index + 1]]
+        own[:, 0], own[:, 3] = index, index + 1
+        own[:, 1:3], own[:, 4:] = objects.boxes[:, :2], objects.boxes[:, 2:]
+    none = np.zeros(0, np.int64)
+    return Chain(
+        starts=starts,
+        sizes=np.concatenate([none, *(objects.sizes for objects in slices)]),
+        boxes=boxes,
+        pair_starts=np.cumsum([0, *(len(pair[0]) for pair in pairs)], dtype=np.int64),
+        first=np.concatenate([none, *(pair[0] - 1 + starts[index] for index, pair in enumerate(pairs))]),
+        second=np.concatenate([none, *(pair[1] - 1 + starts[index + 1] for index, pair in enumerate(pairs))]),
+        count=np.concatenate([none, *(pair[2] for pair in pairs)]),
+    )
 
 
 def link(chain: Chain) -> np.ndarray:
@@ -164,11 +145,11 @@ def assign_pairs(rows: np.ndarray, columns: np.ndarray, gain: np.ndarray, n_rows
     """
     parents = np.arange(n_rows + n_columns)
     for k in range(len(rows)):
-        a, b = _root(parents, rows[k]), _root(parents, n_rows + columns[k])
+        a, b = find_root(parents, rows[k]), find_root(parents, n_rows + columns[k])
         parents[max(a, b)] = min(a, b)
     group = np.empty(len(rows), np.int64)
     for k in range(len(rows)):
-        group[k] = _root(parents, rows[k])
+        group[k] = find_root(parents, rows[k])
     order = np.argsort(group, kind="mergesort")
     chosen = np.zeros(len(rows), np.bool_)
     start = 0
@@ -191,14 +172,6 @@ def assign_pairs(rows: np.ndarray, columns: np.ndarray, gain: np.ndarray, n_rows
                 chosen[k] = solution[column] == row if flip else solution[row] == column
         start = stop
     return chosen
-
-
-@numba.njit(nogil=True, cache=True)
-def _root(parents: np.ndarray, i: int) -> int:
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
-    return i
 
 
 @numba.njit(nogil=True, cache=True)
@@ -246,24 +219,74 @@ def _hungarian(cost: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PlaneObjects:
-    """One plane's 3D objects.
+    """One plane's 3D objects, as runs along the rows of its slices.
 
-    ``components`` (z, y, x) int32: 0 or 1 + the component of a voxel, in the volume's axes; ``lookup``
-    (components + 1,) int32: the object of each, 0 where it was dropped; ``sizes`` (objects + 1,) in voxels, the
-    background's 0.
+    ``shape`` (z, y, x) of the volume; ``row_starts`` (slices, rows + 1) int64: the first run of each row of each
+    slice; ``start``, ``stop``, ``label`` (runs,) int32: columns, half open, and the object, 0 where it was dropped;
+    ``sizes`` (objects + 1,) in voxels, the background's 0.
     """
 
-    components: np.ndarray
-    lookup: np.ndarray
+    plane: Plane
+    shape: tuple[int, int, int]
+    row_starts: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    label: np.ndarray
     sizes: np.ndarray
 
     def labels(self) -> np.ndarray:
         """Return the labelled volume (z, y, x), int32."""
-        return self.lookup[self.components]
+        volume = np.zeros(self.shape, np.int32)
+        _paint(volume, self.for_kernels())
+        return volume
+
+    def for_kernels(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return (axis of the slices, row_starts, start, stop, label): what ``paint_layer`` takes."""
+        return AXIS[self.plane], self.row_starts, self.start, self.stop, self.label
 
 
-def plane_objects(components: np.ndarray, chain: Chain, min_size: int, min_extent: int) -> PlaneObjects:
-    """Link a plane and drop objects under ``min_size`` voxels or with a bounding box side under ``min_extent``."""
+@numba.njit(nogil=True, cache=True)
+def paint_layer(layer: np.ndarray, z: int, plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
+    """Write a plane's labels at ``z`` into ``layer`` (y, x); what is background stays as it is.
+
+    ::
+
+        axis 0 (xy): slice z, row y, along x     axis 1 (xz): slice y, row z, along x
+        axis 2 (yz): slice x, row z, along y
+    """
+    axis, row_starts, start, stop, label = plane
+    height, width = layer.shape
+    if axis == 2:
+        for x in range(width):
+            for run in range(row_starts[x, z], row_starts[x, z + 1]):
+                if label[run] != 0:
+                    for y in range(start[run], stop[run]):
+                        layer[y, x] = label[run]
+        return
+    for y in range(height):
+        i, j = (z, y) if axis == 0 else (y, z)
+        for run in range(row_starts[i, j], row_starts[i, j + 1]):
+            if label[run] != 0:
+                layer[y, start[run] : stop[run]] = label[run]
+
+
+@numba.njit(nogil=True, cache=True)
+def _paint(volume: np.ndarray, plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
+    for z in range(len(volume)):
+        paint_layer(volume[z], z, plane)
+
+
+def plane_objects(
+    slices: list[SliceObjects], shape: tuple[int, int, int], plane: Plane, min_size: int, min_extent: int
+) -> PlaneObjects:
+    """Link the objects of all slices of a plane of a volume of ``shape`` (z, y, x), given in order.
+
+    Objects under ``min_size`` voxels or with a bounding box side under ``min_extent`` are dropped. Raises ValueError
+    if the number of slices is not the volume's.
+    """
+    if len(slices) != shape[AXIS[plane]]:
+        raise ValueError(f"{len(slices)} slices were given for plane {plane} of a volume of shape {shape}")
+    chain = make_chain(slices)
     objects = link(chain)
     count = int(objects.max(initial=0))
     sizes = np.bincount(objects, chain.sizes, count + 1).astype(np.int64)
@@ -272,7 +295,17 @@ def plane_objects(components: np.ndarray, chain: Chain, min_size: int, min_exten
     np.maximum.at(high, objects, chain.boxes[:, 3:])
     keep = (sizes >= max(min_size, 1)) & ((high - low).min(axis=1) >= min_extent)
     keep[0] = False
-    renumbered = np.where(keep, np.cumsum(keep), 0)
-    lookup = np.zeros(len(objects) + 1, np.int32)
-    lookup[1:] = renumbered[objects]
-    return PlaneObjects(components, lookup, np.concatenate([[0], sizes[keep]]))
+    renumbered = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[objects]
+
+    all_runs = [objects.runs for objects in slices]
+    first_run = np.cumsum([0, *(len(runs.start) for runs in all_runs)], dtype=np.int64)
+    none = np.zeros(0, np.int32)
+    return PlaneObjects(
+        plane,
+        shape,
+        np.stack([runs.row_starts + first for runs, first in zip(all_runs, first_run)]),
+        np.concatenate([none, *(runs.start for runs in all_runs)]),
+        np.concatenate([none, *(runs.stop for runs in all_runs)]),
+        np.concatenate([none, *(renumbered[runs.label - 1 + first] for runs, first in zip(all_runs, chain.starts))]),
+        np.concatenate([[0], sizes[keep]]),
+    )

@@ -1,4 +1,5 @@
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -7,17 +8,26 @@ from perfect_network import perfect_outputs
 from planewise.evaluation.instances import instance_scores
 from planewise.evaluation.overlap import overlap_table
 from planewise.inference.consensus import consensus
-from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_objects, gather_plane
-from planewise.inference.grouping import connect_slice
-from planewise.inference.linking import PlaneObjects
-from planewise.slices import PLANES
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
+from planewise.inference.linking import PlaneObjects, plane_objects
+from planewise.inference.runs import connect_slice
+from planewise.slices import PLANES, as_stack
 
 
-def plane_of(labels):
+def plane_of(labels, plane):
     """A plane's objects that are just these labels."""
-    labels = np.asarray(labels, np.int32)
-    sizes = np.bincount(labels.ravel())
-    return PlaneObjects(labels, np.arange(len(sizes), dtype=np.int32), np.concatenate([[0], sizes[1:]]))
+    row_starts, runs = [], []
+    for slice_ in as_stack(np.asarray(labels), plane):
+        starts = [len(runs)]
+        for row in slice_:
+            edges = np.flatnonzero(np.diff(row, prepend=0, append=0))
+            runs += [(a, b, row[a]) for a, b in pairwise(edges) if row[a]]
+            starts.append(len(runs))
+        row_starts.append(starts)
+    start, stop, label = np.array(runs or np.zeros((0, 3)), np.int32).T.copy()
+    sizes = np.bincount(np.ravel(labels), minlength=1)
+    sizes[0] = 0
+    return PlaneObjects(plane, np.shape(labels), np.array(row_starts), start, stop, label, sizes)
 
 
 def boxes(*spans, shape=(10, 10, 60)):
@@ -28,7 +38,7 @@ def boxes(*spans, shape=(10, 10, 60)):
 
 
 def fused(*planes, vote=2, min_size=0, min_extent=0):
-    return consensus([plane_of(plane) for plane in planes], vote, min_size, min_extent)
+    return consensus([plane_of(labels, plane) for labels, plane in zip(planes, PLANES)], vote, min_size, min_extent)
 
 
 def columns(labels):
@@ -113,7 +123,7 @@ def check_against_published(result, reference):
 def test_the_published_consensus_from_the_published_slices(reference):
     shape = reference["gt"].shape
     planes = [
-        gather_objects((connect_slice(slice_) for slice_ in reference[f"pan_{plane}"]), shape, plane, 500, 5)
+        plane_objects([connect_slice(slice_) for slice_ in reference[f"pan_{plane}"]], shape, plane, 500, 5)
         for plane in PLANES
     ]
     check_against_published(consensus(planes, 2, 500, 5), reference)

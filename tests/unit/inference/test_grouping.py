@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from planewise.inference.grouping import connect_slice, find_centres, group_slice, least_logit
+from partitions import same_partition
+from planewise.inference.grouping import find_centres, group_slice, least_logit
 
 SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -32,11 +33,6 @@ def naive_group(logits, heatmap, offsets, scale, least, threshold, kernel):
     return cc3d.connected_components(ids[None].astype(np.uint32), connectivity=26)[0]
 
 
-def same_partition(a, b):
-    pairs = set(zip(a.ravel().tolist(), b.ravel().tolist()))
-    return (0 in a) == (0 in b) and len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs})
-
-
 @given(SIDES, st.sampled_from([1, 2]), st.floats(1, 300), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
 def test_grouping_is_the_published_one(shape, scale, reach, seed):
@@ -47,35 +43,14 @@ def test_grouping_is_the_published_one(shape, scale, reach, seed):
     offsets = rng.normal(0, reach, (2, *shape)).astype(np.float32)
     found = group_slice(logits, heatmap, offsets, scale, 0.0, 0.8, 3)
     expected = naive_group(logits, heatmap, offsets, scale, 0.0, 0.8, 3)
-    assert same_partition(found.labels, expected)
-
-
-@given(SIDES, st.integers(1, 4), st.integers(0, 2**32 - 1))
-@settings(max_examples=100, deadline=None)
-def test_components_are_8_connected(shape, values, seed):
-    ids = np.random.default_rng(seed).integers(0, values + 1, shape).astype(np.int32)
-    found = connect_slice(ids)
-    expected = cc3d.connected_components(ids[None].astype(np.uint32), connectivity=26)[0]  # of equal values
-    assert same_partition(found.labels, expected)
-    for label, (size, box) in enumerate(zip(found.sizes, found.boxes), start=1):
-        rows, columns = np.nonzero(found.labels == label)
-        assert size == len(rows)
-        assert box.tolist() == [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
-    assert found.labels.max(initial=0) == len(found.sizes)
-
-
-def test_more_provisional_labels_than_the_first_guess():
-    ids = np.zeros((200, 200), np.int32)
-    ids[::2, ::2] = 1
-    assert len(connect_slice(ids).sizes) == 10_000
+    assert same_partition(found.runs.paint(logits.shape[1]), expected)
 
 
 def test_no_centre_gives_no_object():
     found = group_slice(
         np.ones((8, 8), np.float32), np.zeros((2, 2), np.float32), np.zeros((2, 2, 2), np.float32), 1, 0, 0.1, 3
     )
-    assert not found.labels.any()
-    assert len(found.sizes) == 0
+    assert len(found.sizes) == len(found.runs.start) == 0
 
 
 def test_offsets_that_are_not_numbers_do_no_harm():

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from planewise.evaluation.overlap import overlap_table
-from planewise.inference.gathering import gather_objects
-from planewise.inference.grouping import connect_slice
-from planewise.inference.linking import ChainBuilder, assign_pairs, link
+from planewise.inference.linking import assign_pairs, plane_objects
+from planewise.inference.runs import connect_slice
+from planewise.slices import as_stack
 
 
 def naive_link(stack):
     """The published matching, voxel by voxel: forward over the slices, then backward on the result."""
-    labels = [connect_slice(slice_).labels.astype(int) for slice_ in stack]
+    labels = [connect_slice(slice_).runs.paint(stack.shape[2]).astype(int) for slice_ in stack]
     fresh = 1
     for slice_ in labels:
         slice_[slice_ > 0] += fresh
@@ -45,8 +45,7 @@ def match_slice(target, own):
 
 def linked(stack):
     stack = np.ascontiguousarray(stack, np.int32)
-    plane = gather_objects((connect_slice(slice_) for slice_ in stack), stack.shape, "xy", 0, 0)
-    return plane.labels()
+    return plane_objects([connect_slice(slice_) for slice_ in stack], stack.shape, "xy", 0, 0).labels()
 
 
 def blobs(seed, shape=(9, 24, 24)):
@@ -104,12 +103,14 @@ def test_the_least_iou_is_a_quarter():
     assert two_slices([(0, 20)], [(16, 40)]) == 2  # IoU 4/40; a fifth and a sixth covered
 
 
-@pytest.mark.parametrize("slices", [0, 1])
-def test_few_slices(slices):
-    builder = ChainBuilder()
-    for _ in range(slices):
-        builder.add(connect_slice(np.eye(4, dtype=np.int32)), None)
-    assert link(builder.chain()).tolist() == [1] * slices
+def test_a_single_slice():
+    stack = np.ones((1, 4, 4), np.int32)
+    assert linked(stack).tolist() == stack.tolist()
+
+
+def test_too_few_slices_are_refused():
+    with pytest.raises(ValueError, match="2 slices"):
+        plane_objects([connect_slice(np.eye(4, dtype=int))] * 2, (3, 4, 4), "xy", 0, 0)
 
 
 def test_small_and_flat_objects_are_dropped():
@@ -117,17 +118,15 @@ def test_small_and_flat_objects_are_dropped():
     stack[:, 1:9, 1:9] = 1  # 512 voxels
     stack[:, 12:18, 12:18] = 2  # 288 voxels: too small
     stack[:4, 20:30, 1:21] = 3  # 800 voxels, but 4 thick
-    plane = gather_objects((connect_slice(s) for s in stack), stack.shape, "xy", 500, 5)
+    plane = plane_objects([connect_slice(s) for s in stack], stack.shape, "xy", 500, 5)
     assert np.array_equal(plane.labels(), (stack == 1).astype(int))
     assert plane.sizes.tolist() == [0, 512]
 
 
 @pytest.mark.parametrize("plane", ["xy", "xz", "yz"])
 def test_every_plane_comes_back_in_the_volume_s_axes(plane, balls):
-    from planewise.slices import as_stack
-
-    slices = (connect_slice(np.ascontiguousarray(slice_)) for slice_ in as_stack(balls, plane))
-    found = gather_objects(slices, balls.shape, plane, 10, 2)
+    slices = [connect_slice(slice_) for slice_ in as_stack(balls, plane)]
+    found = plane_objects(slices, balls.shape, plane, 10, 2)
     table = overlap_table(balls, found.labels())
     assert len(table.count) == 5
     assert (table.first > 0).all()
