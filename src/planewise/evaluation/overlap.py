@@ -13,6 +13,7 @@ import numba
 import numpy as np
 
 EMPTY = np.int64(-1)
+CHUNK = 4096  # voxels that are counted before the table is asked whether it has room
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,31 @@ def overlap_table(first: np.ndarray, second: np.ndarray) -> Overlap:
 @numba.njit(nogil=True, cache=True)
 def _count_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the packed pairs (first << 32 | second) that are not (0, 0), and their counts, unordered."""
-    keys, counts = new_table(1024)
+    keys, counts = new_table(4 * CHUNK)
     used = 0
-    run_key, run = np.int64(0), np.int64(0)
-    for i in range(first.size):
-        key = (np.int64(first[i]) << 32) | np.int64(second[i])
+    for start in range(0, first.size, CHUNK):
+        keys, counts = with_room(keys, counts, used, CHUNK)
+        used += _count_chunk(first[start : start + CHUNK], second[start : start + CHUNK], keys, counts)
+    return filled_rows(keys, counts)
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_chunk(first: np.ndarray, second: np.ndarray, keys: np.ndarray, counts: np.ndarray) -> int:
+    """Add a chunk's pairs to the table; return the number of new ones.
+
+    The table is not replaced in here: a loop that may replace its arrays counts references in every round, and is
+    fifty times slower.
+    """
+    added = 0
+    run_key, start = np.int64(0), 0
+    for i in range(first.size + 1):
+        key = (np.int64(first[i]) << 32) | np.int64(second[i]) if i < first.size else np.int64(-1)
         if key == run_key:
-            run += 1
             continue
         if run_key != 0:
-            used += add_count(keys, counts, run_key, run)
-            if 2 * used > keys.size:
-                keys, counts = grown_table(keys, counts)
-        run_key, run = key, np.int64(1)
-    if run_key != 0:
-        add_count(keys, counts, run_key, run)
-    return filled_rows(keys, counts)
+            added += add_count(keys, counts, run_key, i - start)
+        run_key, start = key, i
+    return added
 
 
 # ---- a hash table of counts, for kernels: open addressing, keys of 64 bits from 0
@@ -116,9 +126,14 @@ def add_count(keys: np.ndarray, counts: np.ndarray, key: int, count: int) -> int
 
 
 @numba.njit(nogil=True, cache=True)
-def grown_table(keys: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the same table with twice the places."""
-    new_keys, new_counts = new_table(keys.size * 2)
+def with_room(keys: np.ndarray, counts: np.ndarray, used: int, more: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the table, enlarged if ``more`` keys than the ``used`` ones would fill over half of it."""
+    size = keys.size
+    while 2 * (used + more) > size:
+        size *= 2
+    if size == keys.size:
+        return keys, counts
+    new_keys, new_counts = new_table(size)
     for i in range(keys.size):
         if keys[i] != EMPTY:
             add_count(new_keys, new_counts, keys[i], counts[i])

@@ -21,7 +21,7 @@ from typing import TypeVar
 import numba
 import numpy as np
 
-from planewise.evaluation.overlap import add_count, filled_rows, find_place, grown_table, new_table
+from planewise.evaluation.overlap import add_count, filled_rows, find_place, new_table, with_room
 from planewise.inference.linking import PlaneObjects, paint_layer
 
 CLUSTER_IOU = 0.75
@@ -225,12 +225,6 @@ def _paint_planes(layers: np.ndarray, z: int, planes: tuple[tuple, ...]) -> None
 
 
 @numba.njit(nogil=True, cache=True)
-def _combination(layers: np.ndarray, y: int, x: int) -> int:
-    a, b, c = np.int64(layers[0, y, x]), np.int64(layers[1, y, x]), np.int64(layers[2, y, x])
-    return a | b << LABEL_BITS | c << (2 * LABEL_BITS)
-
-
-@numba.njit(nogil=True, cache=True)
 def _count_combinations(planes: tuple[tuple, ...], shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the packed combinations of labels, all-background left out, and their voxel counts."""
     depth, height, width = shape
@@ -240,17 +234,29 @@ def _count_combinations(planes: tuple[tuple, ...], shape: tuple[int, int, int]) 
     for z in range(depth):
         _paint_planes(layers, z, planes)
         for y in range(height):
-            run_key, start = np.int64(0), 0
-            for x in range(width + 1):
-                key = _combination(layers, y, x) if x < width else np.int64(0)
-                if key == run_key:
-                    continue
-                if run_key != 0:
-                    used += add_count(keys, counts, run_key, x - start)
-                    if 2 * used > keys.size:
-                        keys, counts = grown_table(keys, counts)
-                run_key, start = key, x
+            keys, counts = with_room(keys, counts, used, width)
+            used += _count_row(layers[0, y], layers[1, y], layers[2, y], keys, counts)
     return filled_rows(keys, counts)
+
+
+@numba.njit(nogil=True, cache=True)
+def _pack(a: int, b: int, c: int) -> int:
+    return np.int64(a) | np.int64(b) << LABEL_BITS | np.int64(c) << (2 * LABEL_BITS)
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_row(a: np.ndarray, b: np.ndarray, c: np.ndarray, keys: np.ndarray, counts: np.ndarray) -> int:
+    """Add a row's combinations to the table; return the number of new ones."""
+    added = 0
+    run_key, start = np.int64(0), 0
+    for x in range(a.size + 1):
+        key = _pack(a[x], b[x], c[x]) if x < a.size else np.int64(0)
+        if key == run_key:
+            continue
+        if run_key != 0:
+            added += add_count(keys, counts, run_key, x - start)
+        run_key, start = key, x
+    return added
 
 
 @numba.njit(nogil=True, cache=True)
@@ -267,9 +273,10 @@ def _apply(
     for z in range(depth):
         _paint_planes(layers, z, planes)
         for y in range(height):
+            a, b, c = layers[0, y], layers[1, y], layers[2, y]
             run_key, label, start = np.int64(0), np.int64(0), 0
             for x in range(width + 1):
-                key = _combination(layers, y, x) if x < width else np.int64(0)
+                key = _pack(a[x], b[x], c[x]) if x < width else np.int64(0)
                 if key == run_key:
                     continue
                 if label != 0:  # a run of one combination has ended

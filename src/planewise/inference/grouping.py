@@ -11,7 +11,7 @@ cell of the grid decides for all its pixels. Pixels of one object that are not 8
 import numba
 import numpy as np
 
-from planewise.inference.runs import Runs, SliceObjects, connect, grown
+from planewise.inference.runs import Runs, SliceObjects, connect
 
 STEP = 4  # side, in pixels of the network's input, of a cell of the heads' grid
 BUCKET = 16  # side, in cells, of the squares that centres are sorted into for the nearest-centre search
@@ -133,6 +133,31 @@ def _nearest(
 
 
 @numba.njit(nogil=True, cache=True)
+def _foreground_runs(logits: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (row_starts, start, stop) of the stretches of pixels that are at least ``least``."""
+    height, width = logits.shape
+    row_starts = np.zeros(height + 1, np.int64)
+    most = height * ((width + 1) // 2)
+    start, stop = np.empty(most, np.int32), np.empty(most, np.int32)  # memory that is not written costs nothing
+    inside = np.zeros(width + 1, np.bool_)  # of a row, with background after its end
+    count = 0
+    for y in range(height):
+        for x in range(width):  # on its own, so that it is vectorised
+            inside[x] = logits[y, x] >= least
+        before = False
+        for x in range(width + 1):
+            if inside[x] != before:
+                before = inside[x]
+                if before:
+                    start[count] = x
+                else:
+                    stop[count] = x
+                    count += 1
+        row_starts[y + 1] = count
+    return row_starts, start[:count], stop[:count]
+
+
+@numba.njit(nogil=True, cache=True)
 def _group(
     logits: np.ndarray, offsets: np.ndarray, centres: np.ndarray, step: int, cell: int, least: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -141,38 +166,35 @@ def _group(
     ``step`` is a cell's side in input pixels, ``cell`` its side in pixels of ``logits``. A cell's centre is looked
     up when its first foreground pixel is met, so the background costs nothing.
     """
-    height, width = logits.shape
-    row_starts = np.zeros(height + 1, np.int64)
-    start, stop, label = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32)
-    count = 0
+    found, found_start, found_stop = _foreground_runs(logits, least)
+    row_starts = np.zeros(len(found), np.int64)
+    most = 0  # pieces, if every cell of a run had a centre of its own
+    for run in range(len(found_start)):
+        most += (found_stop[run] - 1) // cell - found_start[run] // cell + 1
     if len(centres) == 0:
-        return row_starts, start[:0].copy(), stop[:0].copy(), label[:0].copy()
+        most = 0
+    start, stop, label = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
+    if most == 0:
+        return row_starts, start, stop, label
     rows, columns = (offsets.shape[1] - 1) // BUCKET + 1, (offsets.shape[2] - 1) // BUCKET + 1
     starts, order = _bucket_centres(centres, rows, columns)
     nearest = np.zeros(offsets.shape[1:], np.int32)
-    for y in range(height):
+    count = 0
+    for y in range(len(found) - 1):
         row = y // cell
-        line = logits[y]
-        x = 0
-        while x < width:
-            if not line[x] >= least:
-                x += 1
-                continue
-            column = x // cell
-            if nearest[row, column] == 0:
-                vote_y = np.float64(row * step + offsets[0, row, column])
-                vote_x = np.float64(column * step + offsets[1, row, column])
-                nearest[row, column] = 1 + _nearest(vote_y, vote_x, centres, starts, order, rows, columns, step)
-            centre = nearest[row, column]
-            begin, border = x, min((column + 1) * cell, width)
-            while x < border and line[x] >= least:
-                x += 1
-            if count > row_starts[y] and stop[count - 1] == begin and label[count - 1] == centre:
-                stop[count - 1] = x  # the run goes on across the border of the cell
-                continue
-            if count == start.size:
-                start, stop, label = grown(start), grown(stop), grown(label)
-            start[count], stop[count], label[count] = begin, x, centre
-            count += 1
+        for run in range(found[y], found[y + 1]):
+            first = count
+            for column in range(found_start[run] // cell, (found_stop[run] - 1) // cell + 1):
+                if nearest[row, column] == 0:
+                    vote_y = np.float64(row * step + offsets[0, row, column])
+                    vote_x = np.float64(column * step + offsets[1, row, column])
+                    nearest[row, column] = 1 + _nearest(vote_y, vote_x, centres, starts, order, rows, columns, step)
+                end = min((column + 1) * cell, found_stop[run])
+                if count > first and label[count - 1] == nearest[row, column]:
+                    stop[count - 1] = end
+                    continue
+                start[count], stop[count] = max(column * cell, found_start[run]), end
+                label[count] = nearest[row, column]
+                count += 1
         row_starts[y + 1] = count
     return row_starts, start[:count].copy(), stop[:count].copy(), label[:count].copy()

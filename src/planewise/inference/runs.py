@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from planewise.evaluation.overlap import add_count, filled_rows, grown_table, new_table
+from planewise.evaluation.overlap import add_count, filled_rows, new_table, with_room
 
 
 @dataclass(frozen=True)
@@ -71,33 +71,30 @@ def shared_pixels(first: Runs, second: Runs) -> tuple[np.ndarray, np.ndarray, np
 
 
 @numba.njit(nogil=True, cache=True)
-def grown(values: np.ndarray) -> np.ndarray:
-    """Return the same array with twice the room."""
-    return np.concatenate((values, np.empty(values.size, values.dtype)))
-
-
-@numba.njit(nogil=True, cache=True)
 def _find_runs(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     height, width = ids.shape
     row_starts = np.zeros(height + 1, np.int64)
-    start, stop, label = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32)
-    count = 0
     for y in range(height):
-        x = 0
-        while x < width:
-            value = ids[y, x]
-            if value == 0:
-                x += 1
-                continue
-            if count == start.size:
-                start, stop, label = grown(start), grown(stop), grown(label)
-            start[count], label[count] = x, value
-            while x < width and ids[y, x] == value:
-                x += 1
-            stop[count] = x
-            count += 1
-        row_starts[y + 1] = count
-    return row_starts, start[:count].copy(), stop[:count].copy(), label[:count].copy()
+        runs, before = 0, 0
+        for x in range(width):
+            runs += ids[y, x] != 0 and ids[y, x] != before
+            before = ids[y, x]
+        row_starts[y + 1] = row_starts[y] + runs
+    count = row_starts[height]
+    start, stop, label = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.int32)
+    run = 0
+    for y in range(height):
+        before = 0
+        for x in range(width + 1):
+            value = ids[y, x] if x < width else 0
+            if value != before:
+                if before != 0:
+                    stop[run] = x
+                    run += 1
+                if value != 0:
+                    start[run], label[run] = x, value
+                before = value
+    return row_starts, start, stop, label
 
 
 @numba.njit(nogil=True, cache=True)
@@ -157,15 +154,27 @@ def _count_shared(
     keys, counts = new_table(256)
     used = 0
     for y in range(len(row_starts_a) - 1):
-        a, b = row_starts_a[y], row_starts_b[y]
-        while a < row_starts_a[y + 1] and b < row_starts_b[y + 1]:
-            shared = min(stop_a[a], stop_b[b]) - max(start_a[a], start_b[b])
-            if shared > 0:
-                used += add_count(keys, counts, (np.int64(label_a[a]) << 32) | label_b[b], shared)
-                if 2 * used > keys.size:
-                    keys, counts = grown_table(keys, counts)
-            if stop_a[a] < stop_b[b]:
-                a += 1
-            else:
-                b += 1
+        a, b = slice(row_starts_a[y], row_starts_a[y + 1]), slice(row_starts_b[y], row_starts_b[y + 1])
+        if a.start == a.stop or b.start == b.stop:
+            continue
+        keys, counts = with_room(keys, counts, used, a.stop - a.start + b.stop - b.start)
+        used += _count_shared_row(start_a[a], stop_a[a], label_a[a], start_b[b], stop_b[b], label_b[b], keys, counts)
     return filled_rows(keys, counts)
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_shared_row(
+    start_a: np.ndarray, stop_a: np.ndarray, label_a: np.ndarray,
+    start_b: np.ndarray, stop_b: np.ndarray, label_b: np.ndarray, keys: np.ndarray, counts: np.ndarray,
+) -> int:  # fmt: skip
+    """Add a row's pairs to the table; return the number of new ones."""
+    added, a, b = 0, 0, 0
+    while a < start_a.size and b < start_b.size:
+        shared = min(stop_a[a], stop_b[b]) - max(start_a[a], start_b[b])
+        if shared > 0:
+            added += add_count(keys, counts, (np.int64(label_a[a]) << 32) | label_b[b], shared)
+        if stop_a[a] < stop_b[b]:
+            a += 1
+        else:
+            b += 1
+    return added
