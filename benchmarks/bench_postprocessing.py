@@ -71,9 +71,8 @@ def main(which: str) -> None:
     print("  ours       " + ", ".join(f"{name} {value:.2f}" for name, value in phases.items()) + f": {total:.2f} CPU s")
     print(f"  published  {theirs:.1f} CPU s (from the reference, on its machine)")
     print(f"  ratio      {theirs / total:.0f}")
-    print(
-        f"  memory     {memory:.2f} GB beyond the inputs, of which the result is {volume.nbytes / 1e9:.2f}; published {their_memory:.2f} GB in all"
-    )
+    own = f"{memory:.2f} GB beyond the inputs, of which the result is {volume.nbytes / 1e9:.2f}"
+    print(f"  memory     {own}; published {their_memory:.2f} GB in all")
     print(
         f"  result     F1 {scores['f1_50']:.3f} at IoU 0.5; {differing} of {found} foreground voxels differ from theirs"
     )
