@@ -34,9 +34,33 @@ COMMANDS = {
         "planewise.apps.mito_options:MitoEvaluate", "planewise.apps.mito:evaluate_mito",
         "score predicted instances against the truth",
     ),
+    "ild run": Command(
+        "planewise.apps.ild_options:IldRun", "planewise.apps.ild:run_ild",
+        "chest CT: prepare, fine-tune SAM2, predict and evaluate",
+    ),
+    "ild prepare": Command(
+        "planewise.apps.ild_options:IldPrepare", "planewise.apps.ild:prepare_ild",
+        "window CT volumes and cut them into slices",
+    ),
+    "ild train": Command(
+        "planewise.apps.ild_options:IldTrain", "planewise.apps.ild:train_ild",
+        "fine-tune SAM2 on prepared slices",
+    ),
+    "ild predict": Command(
+        "planewise.apps.ild_options:IldPredict", "planewise.apps.ild:predict_ild",
+        "segment classes by carrying boxes from slice to slice",
+    ),
+    "ild evaluate": Command(
+        "planewise.apps.ild_options:IldEvaluate", "planewise.apps.ild:evaluate_ild",
+        "score predicted classes against the truth",
+    ),
     "demo mito": Command(
         "planewise.apps.mito_options:MitoDemo", "planewise.apps.mito:demo_mito",
         "the whole job on a small synthetic dataset",
+    ),
+    "demo ild": Command(
+        "planewise.apps.ild_options:IldDemo", "planewise.apps.ild:demo_ild",
+        "the same on a synthetic chest CT",
     ),
 }  # fmt: skip
 

@@ -2,6 +2,12 @@
 
 import numpy as np
 
+WINDOWS = {  # level and width, in Hounsfield units
+    "lung": (-600.0, 1500.0),
+    "soft-tissue": (40.0, 400.0),
+    "mediastinum": (50.0, 350.0),
+}
+
 
 def full_scale(voxels: np.ndarray) -> float:
     """Return what a volume's intensities are divided by to lie in 0..1, where the model's mean and std are given.
@@ -19,3 +25,19 @@ def normalise(slices: np.ndarray, scale: float, mean: float, std: float) -> np.n
     """Return (slices / scale - mean) / std as float32."""
     factor = np.float32(1 / (scale * std))
     return slices.astype(np.float32) * factor - np.float32(mean / std)
+
+
+def apply_window(voxels: np.ndarray, level: float, width: float) -> np.ndarray:
+    """Return intensities from level - width/2 (black, 0) to level + width/2 (white, 255), as uint8.
+
+    Scaled by the window's bounds, never by the data's, so that contrast is the same in every volume.
+    """
+    low = level - width / 2
+    return np.clip(np.rint((voxels.astype(np.float32) - low) * (255 / width)), 0, 255).astype(np.uint8)
+
+
+def saturated_share(voxels: np.ndarray, level: float, width: float) -> float:
+    """Return the share of ``voxels`` that the window makes black or white; NaN if there are none."""
+    if voxels.size == 0:
+        return float("nan")
+    return float(np.mean((voxels <= level - width / 2) | (voxels >= level + width / 2)))

@@ -1,7 +1,8 @@
-"""A synthetic electron-microscopy dataset: dark organelles with inner membranes, vesicles and cell membranes.
+"""Synthetic datasets, made from formulas alone, for the demos and the tests.
 
-It is made from formulas alone, for the demo and the tests. What must be found are the large textured bodies; the
-vesicles and membranes are as dark and must not be.
+An electron-microscopy dataset of dark organelles with inner membranes, vesicles and cell membranes: what must be found
+are the large textured bodies; the vesicles and membranes are as dark and must not be. And a chest CT dataset: a body
+with two lungs, in which patches of ground glass, reticulation and honeycombing lie in known places.
 """
 
 import json
@@ -82,5 +83,68 @@ def write_phantom_dataset(
         "numTraining": train_cases,
         "file_ending": ".tiff",
         "spacing_unit": "nm",
+    }
+    (folder / "dataset.json").write_text(json.dumps(meta, indent=2))
+
+
+CHEST_CLASSES = {"ground_glass": 1, "reticulation": 2, "honeycombing": 3}
+CHEST_SPACING_MM = (5.0, 2.5, 2.5)
+
+
+def chest_phantom(shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a chest CT (z, y, x) in HU, int16, and lesions by ``CHEST_CLASSES``, uint8, a patch of each."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.ogrid[tuple(slice(side) for side in shape)]
+    u, v, w = (z / shape[0] - 0.5) * 2, (y / shape[1] - 0.5) * 2, (x / shape[2] - 0.5) * 2  # -1..1
+    image = np.full(shape, -1000.0, np.float32)
+    body = (v / 0.75) ** 2 + (w / 0.92) ** 2 + 0 * u < 1
+    image[body] = 40
+    narrow = 1 - 0.35 * np.clip(u, 0, 1)  # towards the apex
+    lungs = [((v / 0.55) ** 2 + ((w - side * 0.45) / 0.34) ** 2 < narrow**2) & (np.abs(u) < 0.9) for side in (-1, 1)]
+    lung = (lungs[0] | lungs[1]) & body
+    texture = _smooth_noise(shape, 1.0, rng)
+    image[lung] = (-860 + 25 * texture)[lung]
+    vessels = (np.abs(_smooth_noise(shape, 4.0, rng)) < 0.03) & lung
+    image[vessels] = -200
+    image[(v - 0.62) ** 2 + w**2 + 0 * u < 0.02] = 700  # the spine
+
+    labels = np.zeros(shape, np.uint8)
+    net = np.abs(_smooth_noise(shape, 1.4, rng))
+    hu = {
+        1: -620 + 40 * texture,
+        2: np.where(net < 0.35, -250, -760) + 30 * texture,
+        3: np.where(net < 0.5, -150, -960) + 20 * texture,
+    }
+    # Posterior, peripheral patches: one class in one lung below, the others in the other lung, above and below.
+    places = rng.permutation([(-0.45, -1), (-0.4, 1), (0.4, 1)])
+    for value, (height, side) in zip(hu, places):
+        centre = (height + rng.uniform(-0.1, 0.1), rng.uniform(0.05, 0.25), side * rng.uniform(0.42, 0.52))
+        radii = (rng.uniform(0.25, 0.32), rng.uniform(0.24, 0.3), rng.uniform(0.17, 0.22))
+        distance = sum(((a - c) / r) ** 2 for a, c, r in zip((u, v, w), centre, radii))
+        patch = (distance + 0.15 * _smooth_noise(shape, 3.0, rng) < 1) & lung & (labels == 0)
+        labels[patch] = value
+        image[patch] = hu[value][patch]
+    image += rng.normal(0, 18, shape)
+    return np.clip(np.rint(image), -1024, 3000).astype(np.int16), labels
+
+
+def write_chest_dataset(
+    folder: Path, seed: int, shape: tuple[int, int, int] = (24, 128, 128), train_cases: int = 5
+) -> None:
+    """Write a nnU-Net raw dataset of chest phantoms: training cases and one test case, as NIfTI."""
+    directions = (np.eye(3), np.diag([1.0, -1.0, -1.0]))  # stored as LPS and as RAS, as real datasets mix them
+    cases = [(f"CT_phantom{i + 1}", "Tr") for i in range(train_cases)] + [("CT_phantomtest", "Ts")]
+    for number, (name, split) in enumerate(cases):
+        image, labels = chest_phantom(shape, seed * 1000 + number)
+        direction = directions[number % 2]
+        for voxels, path in ((image, f"images{split}/{name}_0000.nii.gz"), (labels, f"labels{split}/{name}.nii.gz")):
+            stored = voxels if number % 2 == 0 else voxels[:, ::-1, ::-1]
+            rows = tuple(tuple(row) for row in direction.tolist())
+            write_volume(folder / path, Volume(np.ascontiguousarray(stored), CHEST_SPACING_MM, "mm", direction=rows))
+    meta = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, **CHEST_CLASSES},
+        "numTraining": train_cases,
+        "file_ending": ".nii.gz",
     }
     (folder / "dataset.json").write_text(json.dumps(meta, indent=2))

@@ -95,6 +95,8 @@ def open_volume(path: Path) -> Volume:
     if not path.exists():
         raise PlanewiseError(f"{path}: no such file")
     ending = ending_of(path)
+    if not ending and path.is_dir():
+        return _open_dicom(path)
     if not ending:
         raise PlanewiseError(f"{path}: unknown format; volumes end in {', '.join(ENDINGS)}")
     open_: Callable[[Path], Volume] = (
@@ -431,6 +433,25 @@ def _write_itk(path: Path, volume: Volume) -> None:
         SimpleITK.WriteImage(image, str(path), useCompression=True)
     except RuntimeError as error:  # what ITK makes of a refused write
         raise OSError(None, _first_line(error)) from error
+
+
+def _open_dicom(folder: Path) -> Volume:
+    """Open the one DICOM series in a folder."""
+    import SimpleITK
+
+    series = SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if len(series) != 1:
+        raise PlanewiseError(f"{folder}: holds {len(series)} DICOM series; give a folder with one, or a volume file")
+    files = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    try:
+        image = SimpleITK.ReadImage(files)
+    except RuntimeError as error:
+        raise PlanewiseError(f"{folder}: its DICOM series cannot be read ({_first_line(error)})") from error
+    x, y, z = image.GetSpacing()
+    ox, oy, oz = image.GetOrigin()
+    direction = np.reshape(image.GetDirection(), (3, 3))[::-1, ::-1]
+    rows = tuple(tuple(float(value) for value in row) for row in direction)
+    return Volume(SimpleITK.GetArrayFromImage(image), (z, y, x), "mm", (oz, oy, ox), rows)
 
 
 # ---- OME-Zarr

@@ -19,7 +19,7 @@ from planewise.models.weights import export_torchscript, load_network, locate_we
 from planewise.phantom import write_phantom_dataset
 from planewise.progress import progress, say
 from planewise.report.figures import comparison_picture, training_curve
-from planewise.report.tables import SUMMARY, print_rows, print_table, write_results
+from planewise.report.tables import SUMMARY, conclude, print_problems, print_rows, write_results
 from planewise.slices import AXIS, PLANES, Plane
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
@@ -38,19 +38,6 @@ from planewise.volume import (
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 ISOTROPY = 1.2  # voxels whose sides differ by less are cut in all planes
-
-
-def conclude(problems: list[Problem]) -> int:
-    """Print what went wrong, if anything, and return the exit code."""
-    if problems:
-        print_problems(problems)
-    return 1 if problems else 0
-
-
-def print_problems(problems: list[Problem]) -> None:
-    """Print the table of what is wrong."""
-    rows = [(problem.where, problem.what) for problem in problems]
-    print_table(f"{len(rows)} problem{'s' * (len(rows) > 1)}", ("file", "problem"), rows)
 
 
 # ---- train
@@ -97,7 +84,7 @@ def train_mito(options: MitoTrain) -> int:
         if not options.resume:
             files.clear()
         train(task, loop, files.training, options.resume)
-        training_curve(files.training / METRICS, files.training / CURVE)
+        training_curve(files.training / METRICS, files.training / CURVE, "IoU of the foreground")
         _export(files, model, options)
     say(f"The model is {files.yaml} with {files.weights.name}")
 

@@ -17,15 +17,15 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained", dpi=130)
 
 
-def training_curve(metrics: Path, picture: Path) -> None:
-    """Draw loss, validation and learning rate over the steps of a ``metrics.csv``."""
+def training_curve(metrics: Path, picture: Path, score: str) -> None:
+    """Draw loss, validation and learning rate over the steps of a ``metrics.csv``; ``score`` names what validates."""
     with metrics.open(newline="") as file:
         rows = list(csv.DictReader(file))
     steps = np.array([int(row["step"]) for row in rows])
     loss = np.array([float(row["total"]) for row in rows])
     window = max(1, len(loss) // 100)
     smooth = np.convolve(np.pad(loss, (window - 1, 0), mode="edge"), np.full(window, 1 / window), mode="valid")
-    validated = [row for row in rows if row.get("val_iou")]
+    validated = [row for row in rows if row.get("val_score")]
     at = [int(row["step"]) for row in validated]
 
     figure = _figure(10, 3.4)
@@ -34,8 +34,8 @@ def training_curve(metrics: Path, picture: Path) -> None:
     loss_axes.plot(at, [float(row["val_loss"]) for row in validated], "o-", color="#D55E00", label="validation")
     loss_axes.set(xlabel="step", ylabel="loss", yscale="log", title="Loss")
     loss_axes.legend()
-    score_axes.plot(at, [float(row["val_iou"]) for row in validated], "o-", color="#D55E00")
-    score_axes.set(xlabel="step", ylabel="IoU of the foreground", ylim=(0, 1), title="Validation")
+    score_axes.plot(at, [float(row["val_score"]) for row in validated], "o-", color="#D55E00")
+    score_axes.set(xlabel="step", ylabel=score, ylim=(0, 1), title="Validation")
     rate_axes.plot(steps, [float(row["learning_rate"]) for row in rows], color="#0072B2")
     rate_axes.set(xlabel="step", ylabel="learning rate", title="Learning rate")
     with atomic_path(picture) as temporary:
@@ -66,3 +66,46 @@ def comparison_picture(
     outlined.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, frameon=False)
     with atomic_path(picture) as temporary:
         axes.savefig(temporary)
+
+
+def histogram(values: list[float], picture: Path, title: str, note: str) -> None:
+    """Draw a histogram of scores in 0..1, with their number, mean and median; ``note`` says how they came about."""
+    figure = _figure(5.4, 3.6)
+    axes = figure.subplots()
+    axes.hist(values, bins=np.linspace(0, 1, 21), color="#0072B2", edgecolor="white")
+    axes.set(xlabel="DSC", ylabel="cases", xlim=(0, 1), title=title)
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    summary = f"n = {len(values)}"
+    if values:
+        summary += f", mean {np.mean(values):.3f}, median {np.median(values):.3f}"
+        axes.axvline(float(np.mean(values)), color="#D55E00")
+    axes.text(0.02, 0.97, f"{summary}\n{note}", transform=axes.transAxes, va="top", fontsize=8)
+    with atomic_path(picture) as temporary:
+        figure.savefig(temporary)
+
+
+def overlay_picture(
+    image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray, names: dict[int, str], picture: Path, title: str
+) -> None:
+    """Draw the slice (y, x) of ``image`` (z, y, x) with most labels: truth (if given) and prediction as colours."""
+    z = int(((predicted > 0) if truth is None else (predicted > 0) | (truth > 0)).sum(axis=(1, 2)).argmax())
+    panels = [("prediction", predicted[z])] if truth is None else [("truth", truth[z]), ("prediction", predicted[z])]
+    colours = ["#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00"]
+    figure = _figure(5.5 * len(panels), 5.8)
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (name, labels) in zip(every, panels):
+        axes.imshow(image[z], cmap="gray", interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(f"{title}, z = {z}: {name}", loc="left", fontsize=10)
+        for i, value in enumerate(names):
+            if (labels == value).any():
+                axes.contourf(labels == value, [0.5, 1.5], colors=[colours[i % len(colours)]], alpha=0.45)
+    handles = [
+        every[0].plot([], [], "s", color=colours[i % len(colours)], label=name)[0]
+        for i, name in enumerate(names.values())
+    ]
+    every[-1].legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, frameon=False, fontsize=8
+    )
+    with atomic_path(picture) as temporary:
+        figure.savefig(temporary)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from planewise.dataset import Problem
 from planewise.evaluation.evaluate import COLUMNS, COUNT_COLUMNS, MISSING, OK, Row
 from planewise.volume import atomic_path
 
@@ -35,12 +36,13 @@ def write_results(rows: list[Row], folder: Path) -> None:
     with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows([_cell(row.get(column)) for column in COLUMNS] for row in rows)
+        writer.writerows([cell(row.get(column)) for column in COLUMNS] for row in rows)
     with atomic_path(folder / SUMMARY) as temporary:
         temporary.write_text(summary(rows))
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """Return a value as it stands in a CSV: six digits, empty where it is not defined."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6f}"
     return "" if value is None else value
@@ -107,3 +109,16 @@ def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, .
     if not console.is_terminal:
         console.width = 200
     console.print(table)
+
+
+def conclude(problems: list[Problem]) -> int:
+    """Print what went wrong, if anything, and return the exit code."""
+    if problems:
+        print_problems(problems)
+    return 1 if problems else 0
+
+
+def print_problems(problems: list[Problem]) -> None:
+    """Print the table of what is wrong."""
+    rows = [(problem.where, problem.what) for problem in problems]
+    print_table(f"{len(rows)} problem{'s' * (len(rows) > 1)}", ("file", "problem"), rows)

@@ -69,6 +69,7 @@ class LoopOptions:
     identity: dict[str, Any]  # what else makes this training what it is: compared before one is resumed
     weight_decay: float = 0.1  # none on biases and norms
     warm_up: float = 0.3  # share of the steps in which the rate rises
+    clip_norm: float | None = None  # largest norm of all gradients together
 
 
 def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:
@@ -134,6 +135,8 @@ def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resum
                 terms = task.loss(network, batch)
             optimizer.zero_grad()
             fabric.backward(terms["total"])
+            if options.clip_norm is not None:
+                fabric.clip_gradients(network, optimizer, max_norm=options.clip_norm)
             optimizer.step()
             schedule.step()
             step += 1

@@ -1,0 +1,173 @@
+"""The options of ``planewise ild ...``: each is written down once, here, for command line, Python and checkpoints."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from pydantic import Field
+
+from planewise.device import DeviceName, PrecisionName
+from planewise.options import Options
+
+WindowName = Literal["lung", "soft-tissue", "mediastinum"]
+
+
+class _Prepare(Options):
+    window: WindowName = "lung"
+    """Preset of the window: lung -600/1500, soft-tissue 40/400, mediastinum 50/350 (level/width in HU)."""
+    window_level: float | None = None
+    """Level of the window in HU; with --window_width instead of a preset."""
+    window_width: float | None = Field(None, gt=0)
+    """Width of the window in HU."""
+    slices: Literal["labelled", "all", "both"] = "labelled"
+    """Slices to train on; both adds background slices. Test volumes always keep all."""
+    background_share: float = Field(0.2, ge=0, lt=1)
+    """Share of background slices with --slices both."""
+    min_voxels: int = Field(1000, ge=0)
+    """3D components of a class (26-connected) with fewer voxels are removed from the labels."""
+    min_pixels: int = Field(100, ge=0)
+    """Components within a slice (8-connected) with fewer pixels are removed."""
+    split: Path | None = None
+    """JSON {"train": [...], "valid": [...], "test": [...]} of case names. Default: drawn by --seed, by patient."""
+    patient_pattern: str = ".*"
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    valid_share: float = Field(0.2, ge=0, lt=1)
+    """Share of imagesTr's patients kept for validation."""
+    seed: int = Field(0, ge=0)
+    """The same seed gives the same split, and the same training on a CPU."""
+    num_workers: int = Field(2, ge=0)
+    """Processes: patients prepared at a time, or loading of training slices."""
+
+
+class _Train(Options):
+    base: Path | None = None
+    """Weights to start from: sam2_hiera_tiny.pt, sam2.1_hiera_tiny.pt, MedSAM2_latest.pt, medsam_model_best.pth, or a
+    hub folder."""
+    from_scratch: bool = False
+    """Start a small network from random weights instead."""
+    task_name: str = Field("MedSAM2-Tiny-ILD", pattern=r"^[\w.-]+$")
+    """Folder, in the work folder, for the model."""
+    epochs: int = Field(500, ge=1)
+    """Times that every slice is shown."""
+    batch_size: int = Field(16, ge=1)
+    """Slices in a step, shared between devices."""
+    learning_rate: float = Field(1e-5, gt=0)
+    """Peak of the warm-up and cosine schedule."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Of AdamW; none on biases and norms."""
+    image_size: int = Field(1024, ge=64)
+    """Side of the model's input, a multiple of 32; 512 is four times cheaper."""
+    bbox_shift: int = Field(5, ge=0)
+    """Largest outward jitter of a box, in pixels of the 256 grid; also the margin of boxes when predicting."""
+    train_parts: tuple[Literal["encoder", "decoder"], ...] = ("encoder", "decoder")
+    """What is trained; the prompt encoder never is."""
+    classes_per_slice: Literal["all", "one"] = "all"
+    """All classes of a slice in one step, or a random one (as published)."""
+    gradient_checkpointing: bool = False
+    """Recompute the encoder in the backward pass: a third less memory, a fifth more time."""
+    checkpoint_interval: int = Field(100, ge=1)
+    """Steps between validations, each with a checkpoint."""
+    resume: bool = False
+    """Go on from the last checkpoint."""
+    overwrite: bool = False
+    """Replace a model of this name; predict again what is predicted."""
+    device: DeviceName = "auto"
+    """Where to run; auto takes a GPU where there is one."""
+    devices: int = Field(1, ge=1)
+    """Number of GPUs, or of CPU processes, that share each batch."""
+    precision: PrecisionName = "auto"
+    """auto is bf16 on a GPU that has it, else 32 bits."""
+
+
+class _Predict(Options):
+    prompts: str = "truth"
+    """Where boxes come from: truth (an oracle, and called so in every output), or a CSV or JSON file."""
+    components: Literal["all", "one"] = "all"
+    """A track for every connected component of a class, or one for a class (as published)."""
+    cache_slices: int = Field(64, ge=2)
+    """Encoded slices kept in memory."""
+
+
+class IldPrepare(_Prepare):
+    """Window CT volumes, split patients, and write npz per patient and npy per slice."""
+
+    dataset_path: tyro.conf.Positional[Path]
+    """nnU-Net raw dataset: dataset.json, imagesTr, labelsTr, imagesTs, labelsTs."""
+    work_dir: tyro.conf.Positional[Path]
+    """Folder for npz_train, npz_valid, npz_test, npy and split.json."""
+
+
+class IldTrain(_Train):
+    """Fine-tune SAM2 on prepared slices."""
+
+    work_dir: tyro.conf.Positional[Path]
+    """Folder that planewise ild prepare wrote."""
+    seed: int = Field(0, ge=0)
+    """The same seed gives the same training on a CPU."""
+    num_workers: int = Field(2, ge=0)
+    """Processes that load slices, on each device."""
+
+
+class IldPredict(_Predict):
+    """Segment CT volumes by carrying boxes from slice to slice."""
+
+    input: tyro.conf.Positional[Path]
+    """Prepared patients (a folder of npz), or CT volumes (a file, a DICOM folder, or a folder of volumes)."""
+    output: tyro.conf.Positional[Path]
+    """Folder for {case}.nii.gz."""
+    trained_model: str = "none"
+    """A model that was fine-tuned (medsam_model_best.pth); none predicts with --base as it is: the baseline."""
+    base: Path | None = None
+    """The model before fine-tuning."""
+    truth: Path | None = None
+    """Folder of the true labels, for --prompts truth on volumes; prepared patients hold theirs."""
+    image_size: int = Field(1024, ge=64)
+    """Side of the model's input; that of its training."""
+    bbox_shift: float = Field(5, ge=0)
+    """Margin around boxes, in pixels of a 256 grid."""
+    window: WindowName = "lung"
+    """Window of CT volumes; prepared patients are windowed already."""
+    window_level: float | None = None
+    """Level of the window in HU, instead of a preset."""
+    window_width: float | None = Field(None, gt=0)
+    """Width of the window in HU."""
+    device: DeviceName = "auto"
+    """Where to predict; auto takes a GPU where there is one."""
+    precision: PrecisionName = "auto"
+    """auto is bf16 on a GPU that has it, else 32 bits."""
+    overwrite: bool = False
+    """Predict cases again that are done already."""
+
+
+class IldEvaluate(Options):
+    """Score predicted labels, class by class, against the truth."""
+
+    predictions: tyro.conf.Positional[Path]
+    """A label volume, or a folder of them."""
+    truth: tyro.conf.Positional[Path]
+    """The true labels: a volume, or a folder of them."""
+    output: Path | None = None
+    """Folder for the results. Default: evaluation/ in the folder of the predictions."""
+    dataset: Path | None = None
+    """dataset.json with the names of the classes. Default: the one above the truth, if there is one."""
+    tolerance_mm: float = Field(2.0, gt=0)
+    """Distance within which surfaces agree."""
+
+
+class IldRun(_Prepare, _Train, _Predict):
+    """Prepare, fine-tune, predict and evaluate, in one command."""
+
+    dataset_path: tyro.conf.Positional[Path]
+    """nnU-Net raw dataset: dataset.json, imagesTr, labelsTr, imagesTs, labelsTs."""
+    work_dir: tyro.conf.Positional[Path]
+    """Where everything goes."""
+    tolerance_mm: float = Field(2.0, gt=0)
+    """Distance within which surfaces agree."""
+
+
+class IldDemo(Options):
+    """Make a small synthetic chest CT dataset, and do the whole job on it."""
+
+    folder: tyro.conf.Positional[Path] = Path("demo_ild")
+    """Where to work."""
+    seed: Annotated[int, tyro.conf.arg(help="Another seed makes another dataset.")] = Field(0, ge=0)

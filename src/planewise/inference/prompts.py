@@ -1,0 +1,98 @@
+"""Boxes to start from: from the truth (an oracle), or from a file. Each is one slice of one object of one class."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from planewise.errors import PlanewiseError
+
+Box = tuple[float, float, float, float]  # x and y from, x and y to (half open), in pixels
+Components = Literal["all", "one"]
+COLUMNS = ("case", "class", "slice", "x0", "y0", "x1", "y1")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A box around an object of class ``label`` in slice ``z``."""
+
+    label: int
+    z: int
+    box: Box
+
+
+def tight_box(mask: np.ndarray) -> Box:
+    """Return the box of a mask (H, W) that holds something."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def prompts_from_truth(labels: np.ndarray, components: Components) -> list[Prompt]:
+    """Return a prompt for every 26-connected component of every class of ``labels`` (N, H, W), or one a class.
+
+    Each lies in the slice in which its component (its class, with "one") is largest. An oracle: whoever scores what
+    comes of it must say so.
+    """
+    import cc3d
+
+    prompts = []
+    for label in np.unique(labels[labels > 0]).tolist():
+        mask = labels == label
+        parts = cc3d.connected_components(mask, connectivity=26) if components == "all" else mask.astype(np.uint8)
+        for part in range(1, int(parts.max()) + 1):
+            areas = (parts == part).sum(axis=(1, 2))
+            z = int(areas.argmax())
+            prompts.append(Prompt(label, z, tight_box(parts[z] == part)))
+    return prompts
+
+
+def read_prompts(
+    path: Path, shapes: dict[str, tuple[int, int, int]], spacings_mm: dict[str, tuple[float, float, float]],
+    classes: dict[int, str],
+) -> tuple[dict[str, list[Prompt]], list[str]]:  # fmt: skip
+    """Return the prompts of a file by case, and what does not fit, each naming its line (row, for JSON).
+
+    CSV with the columns ``case, class, slice, x0, y0, x1, y1`` and optionally ``unit`` (voxel, or mm from the first
+    voxel's corner), or JSON with a list of such objects. Slices and axes are those of the canonical orientation.
+    ``class`` is a number or a name. Raises PlanewiseError if the file itself cannot be read.
+    """
+    try:
+        if path.suffix.lower() == ".json":
+            rows: list[tuple[int, dict[str, Any]]] = list(enumerate(json.loads(path.read_text()), start=1))
+        else:
+            with path.open(newline="") as file:
+                reader = csv.DictReader(file, skipinitialspace=True)
+                missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+                if missing:
+                    raise PlanewiseError(f"{path}: has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
+                rows = [(reader.line_num, row) for row in reader]
+    except (OSError, ValueError, TypeError) as error:
+        raise PlanewiseError(f"{path}: cannot be read as CSV or JSON ({error})") from error
+    numbers = {name: value for value, name in classes.items()}
+    prompts: dict[str, list[Prompt]] = {}
+    problems = []
+    for line, row in rows:
+        try:
+            case = str(row["case"])
+            if case not in shapes:
+                raise ValueError(f"there is no case {case}")
+            given = str(row["class"])
+            label = numbers[given] if given in numbers else int(given)
+            if label not in classes:
+                raise ValueError(f"there is no class {given}; there are {', '.join(map(str, classes.values()))}")
+            depth, height, width = shapes[case]
+            dz, dy, dx = spacings_mm[case] if str(row.get("unit") or "voxel") == "mm" else (1.0, 1.0, 1.0)
+            z = int(float(row["slice"]) / dz)
+            x0, y0, x1, y1 = (float(row[name]) / size for name, size in zip(COLUMNS[3:], (dx, dy, dx, dy)))
+            if not 0 <= z < depth:
+                raise ValueError(f"slice {z} is outside 0..{depth - 1}")
+            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+                raise ValueError(f"box {x0:g} {y0:g} {x1:g} {y1:g} does not lie within 0 0 {width} {height}")
+        except (ValueError, TypeError, KeyError) as error:
+            problems.append(f"line {line}: {error}")
+            continue
+        prompts.setdefault(case, []).append(Prompt(label, z, (x0, y0, x1, y1)))
+    return prompts, problems

@@ -1,0 +1,173 @@
+"""Carry boxes from slice to slice: the mask of one slice gives the box of the next, upwards and downwards.
+
+Every slice is encoded once, whatever the number of classes and objects. The starting slices are decoded first; then two
+fronts move outward, one upwards and one downwards, and all boxes of both are decoded in one call.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from planewise.inference.prompts import Box, Prompt, tight_box
+from planewise.models.sam2 import BoxSegmenter
+
+GRID = 256  # margins are given on this grid, as published
+SAME_OBJECT = 0.8  # IoU of boxes of one class above which two tracks are one
+
+
+@dataclass(frozen=True)
+class PropagationOptions:
+    """How tracks move; margins are in pixels of a 256 grid laid over the slice."""
+
+    margin: float = 5.0  # by which a box is larger than the mask it comes from
+    least_pixels: int = 16  # a smaller part of a mask is no object
+    least_score: float = 0.0  # object score (logit) under which a track ends
+    split: bool = True  # a mask that falls apart goes on as several tracks
+    cache_slices: int = 64  # embeddings kept; a slice that was dropped is encoded again
+
+
+@dataclass(frozen=True)
+class Track:
+    """An object of class ``label`` whose ``box``, in pixels, is to be looked into next."""
+
+    label: int
+    box: Box
+
+
+def propagate(
+    segmenter: BoxSegmenter, images: np.ndarray, consecutive: np.ndarray, prompts: list[Prompt],
+    options: PropagationOptions, advance: Callable[[int], None],
+) -> np.ndarray:  # fmt: skip
+    """Return labels (N, H, W) uint8 of the objects that ``prompts`` start, in ``images`` (N, H, W) uint8.
+
+    ``consecutive`` (N - 1,) tells which slices lie directly below the next: no track crosses a gap. Where classes
+    overlap, the larger logit wins. ``advance`` is called with the number of slices decoded.
+    """
+    painter = _Painter(images.shape)
+    encoder = _Encoder(segmenter, images, options.cache_slices)
+    tracks: dict[int, dict[int, list[Track]]] = {+1: {}, -1: {}}  # by direction and slice, what to look into there
+
+    def decode(slices: list[tuple[int, list[Track]]]) -> list[list[Track]]:
+        """Decode the tracks of one or two slices in one call; paint, and return what goes on from each."""
+        return [
+            _go_on(z, wanted, logits, scores, painter, options)
+            for (z, wanted), (logits, scores) in zip(slices, _decode(segmenter, encoder, slices, images, options))
+        ]
+
+    def pass_on(z: int, direction: int, found: list[Track]) -> None:
+        following = z + direction
+        if found and 0 <= following < len(images) and consecutive[min(z, following)]:
+            tracks[direction].setdefault(following, []).extend(found)
+
+    starts: dict[int, list[Track]] = {}
+    for prompt in prompts:
+        starts.setdefault(prompt.z, []).append(Track(prompt.label, prompt.box))
+    for z in sorted(starts):
+        (found,) = decode([(z, starts[z])])
+        pass_on(z, +1, found)
+        pass_on(z, -1, found)
+        advance(1)
+    while tracks[+1] or tracks[-1]:
+        front = [
+            (direction, min(waiting) if direction > 0 else max(waiting))
+            for direction, waiting in tracks.items()
+            if waiting
+        ]
+        slices = [(z, _without_doubles(tracks[direction].pop(z))) for direction, z in front]
+        for (direction, z), found in zip(front, decode(slices)):
+            pass_on(z, direction, found)
+        advance(len(front))
+    return painter.labels
+
+
+class _Encoder:
+    """Embeddings of slices, each made once as long as it is kept."""
+
+    def __init__(self, segmenter: BoxSegmenter, images: np.ndarray, limit: int) -> None:
+        self.segmenter, self.images, self.limit = segmenter, images, max(2, limit)
+        self.device = next(segmenter.parameters()).device
+        self.kept: OrderedDict[int, list[Tensor]] = OrderedDict()
+
+    def __call__(self, z: int) -> list[Tensor]:
+        if z in self.kept:
+            self.kept.move_to_end(z)
+        else:
+            slice_ = torch.from_numpy(self.images[z].astype(np.float32) / 255)[None].to(self.device)
+            self.kept[z] = self.segmenter.encode(slice_)
+            if len(self.kept) > self.limit:
+                self.kept.popitem(last=False)
+        return self.kept[z]
+
+
+class _Painter:
+    """The labels so far, with the logit that each voxel was won by."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.labels = np.zeros(shape, np.uint8)
+        self.logits = np.zeros(shape, np.float32)
+
+    def paint(self, z: int, label: int, logits: np.ndarray) -> None:
+        wins = logits > self.logits[z]
+        self.labels[z][wins] = label
+        self.logits[z][wins] = logits[wins]
+
+
+@torch.inference_mode()
+def _decode(
+    segmenter: BoxSegmenter, encoder: _Encoder, slices: list[tuple[int, list[Track]]], images: np.ndarray,
+    options: PropagationOptions,
+) -> list[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """Return, for each slice, the logits (tracks, H, W) and object scores (tracks,) of its tracks."""
+    height, width = images.shape[1:]
+    most = max(len(wanted) for _, wanted in slices)
+    boxes = np.zeros((len(slices), most, 4), np.float32)
+    margin = options.margin / GRID
+    for i, (_, wanted) in enumerate(slices):
+        for j, track in enumerate(wanted):
+            shares = np.array(track.box) / [width, height, width, height] + np.array([-1, -1, 1, 1]) * margin
+            boxes[i, j] = np.clip(shares, 0, 1)
+    embeddings = [torch.cat(level) for level in zip(*(encoder(z) for z, _ in slices))]
+    logits, scores = segmenter.decode(embeddings, torch.from_numpy(boxes).to(encoder.device))
+    full = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False).cpu().numpy()
+    return [(full[i, : len(wanted)], scores[i, : len(wanted)].cpu().numpy()) for i, (_, wanted) in enumerate(slices)]
+
+
+def _go_on(
+    z: int, tracks: list[Track], logits: np.ndarray, scores: np.ndarray, painter: _Painter, options: PropagationOptions
+) -> list[Track]:
+    """Paint what was found in slice ``z``; return the tracks that go on from it."""
+    import cc3d
+
+    found = []
+    for track, own, score in zip(tracks, logits, scores):
+        mask = own > 0
+        if score < options.least_score or not mask.any():
+            continue
+        parts = cc3d.connected_components(mask, connectivity=8) if options.split else mask.astype(np.uint8)
+        for part in range(1, int(parts.max()) + 1):
+            piece = parts == part
+            if piece.sum() >= options.least_pixels:
+                painter.paint(z, track.label, np.where(piece, own, 0))
+                found.append(Track(track.label, tight_box(piece)))
+    return found
+
+
+def _without_doubles(tracks: list[Track]) -> list[Track]:
+    """Return the tracks without those of one class whose boxes are nearly one."""
+    kept: list[Track] = []
+    for track in tracks:
+        if not any(track.label == other.label and _box_iou(track.box, other.box) > SAME_OBJECT for other in kept):
+            kept.append(track)
+    return kept
+
+
+def _box_iou(a: Box, b: Box) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)

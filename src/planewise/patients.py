@@ -1,0 +1,171 @@
+"""CT volumes prepared for a slice-wise model: windowed, in one orientation, as npz per patient and npy per slice.
+
+::
+
+    {folder}/{case}.npz               imgs uint8 (N, H, W), gts uint8 (N, H, W), spacing (x, y, z) in mm as published,
+                                      and what puts a prediction back: kept (N,), depth, file_shape, direction, origin
+    {folder}/imgs/{case}-000.npy      (H, W, 3) uint8
+    {folder}/gts/{case}-000.npy       (256, 256) uint8, nearest
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from planewise.errors import PlanewiseError
+from planewise.intensity import apply_window
+from planewise.volume import Volume, atomic_path, from_canonical, open_volume, read_labels, read_voxels, to_canonical
+
+SliceChoice = Literal["labelled", "all", "both"]
+GRID = 256  # side of the grid that labels of slices are kept on, as published
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A prepared volume, in canonical orientation (z upwards).
+
+    ``images`` (N, H, W) uint8; ``labels`` (N, H, W) uint8 or None; ``kept`` (N,) the z of each slice in the whole
+    volume; ``geometry``: the file's own volume, without voxels.
+    """
+
+    case: str
+    images: np.ndarray
+    labels: np.ndarray | None
+    kept: np.ndarray
+    geometry: Volume
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Spacing (z, y, x) in canonical orientation."""
+        return to_canonical(self.geometry).spacing
+
+    def restore(self, labels: np.ndarray) -> Volume:
+        """Return ``labels`` (N, H, W) of the kept slices on the file's own grid, in its own orientation."""
+        canonical = np.zeros(to_canonical(self.geometry).shape, labels.dtype)
+        canonical[self.kept] = labels
+        return from_canonical(canonical, self.geometry)
+
+
+class _NoVoxels:
+    """Stands for voxels of which only the shape is known."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.dtype = shape, np.dtype(np.uint8)
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.broadcast_to(np.uint8(0), self.shape)[index]
+
+
+def read_patient(
+    case: str, image: Path, truth: Path | None, level: float, width: float, min_voxels: int, min_pixels: int
+) -> tuple[Patient, np.ndarray]:
+    """Return a CT volume as a patient with all its slices, and its intensities in HU (N, H, W), canonical.
+
+    Labels lose small components: see ``remove_small``. Raises PlanewiseError for files that cannot be read or do not
+    fit each other.
+    """
+    volume = open_volume(image)
+    hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
+    labels = None
+    if truth is not None:
+        found = to_canonical(read_labels(truth))
+        if found.shape != hu.shape:
+            raise PlanewiseError(f"{truth}: has shape {found.shape}, its image {hu.shape}; they must agree")
+        labels = np.asarray(found.voxels)
+        if labels.max(initial=0) > 255:
+            raise PlanewiseError(f"{truth}: holds {labels.max()}; classes are numbers from 1 to 255")
+        labels = remove_small(labels.astype(np.uint8), min_voxels, min_pixels)
+    voxels = np.asarray(hu.voxels)
+    geometry = volume.with_voxels(_NoVoxels(volume.shape))
+    return Patient(case, apply_window(voxels, level, width), labels, np.arange(len(voxels)), geometry), voxels
+
+
+def remove_small(labels: np.ndarray, min_voxels: int, min_pixels: int) -> np.ndarray:
+    """Return ``labels`` (z, y, x) without small components of any class.
+
+    Components in 3D (26-connected) under ``min_voxels``, then in each slice (8-connected) under ``min_pixels``.
+    """
+    import cc3d
+
+    result = cc3d.dust(labels, threshold=min_voxels, connectivity=26) if min_voxels > 1 else labels.copy()
+    if min_pixels > 1:
+        for index, slice_ in enumerate(result):
+            if slice_.any():
+                result[index] = cc3d.dust(slice_, threshold=min_pixels, connectivity=8)
+    return result
+
+
+def choose_slices(patient: Patient, choice: SliceChoice, background_share: float, rng: np.random.Generator) -> Patient:
+    """Return the patient with its labelled slices, all, or the labelled and some background slices.
+
+    With "both" background slices make up ``background_share`` of what is kept, as far as there are any.
+    """
+    if choice == "all" or patient.labels is None:
+        return patient
+    labelled = patient.labels.any(axis=(1, 2))
+    keep = np.flatnonzero(labelled)
+    if choice == "both":
+        background = np.flatnonzero(~labelled)
+        wanted = round(len(keep) * background_share / (1 - background_share))
+        keep = np.sort(np.concatenate([keep, rng.permutation(background)[:wanted]]))
+    return Patient(patient.case, patient.images[keep], patient.labels[keep], patient.kept[keep], patient.geometry)
+
+
+def save_patient(path: Path, patient: Patient) -> None:
+    """Write a patient as npz."""
+    geometry = patient.geometry
+    labels = np.zeros_like(patient.images) if patient.labels is None else patient.labels
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file, imgs=patient.images, gts=labels, spacing=np.array(patient.spacing_mm[::-1]), kept=patient.kept,
+            labelled=patient.labels is not None, file_shape=geometry.shape, file_spacing=geometry.spacing,
+            direction=geometry.direction, origin=geometry.origin,
+        )  # fmt: skip
+
+
+def load_patient(path: Path) -> Patient:
+    """Read what ``save_patient`` wrote; a file of the original scripts too, whose slices are taken as consecutive.
+
+    Raises PlanewiseError if it is no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            fields = {name: content[name] for name in content.files}
+        images, labels = fields["imgs"], fields["gts"]
+        if images.ndim != 3 or images.shape != labels.shape:
+            raise ValueError(f"imgs {images.shape} and gts {labels.shape} must be (N, H, W)")
+    except FileNotFoundError as error:
+        raise PlanewiseError(f"{path}: no such file") from error
+    except Exception as error:  # a damaged archive fails in many ways
+        raise PlanewiseError(f"{path}: is not a prepared patient ({error}); run planewise ild prepare") from error
+    if "kept" not in fields:
+        x, y, z = fields["spacing"].tolist() if "spacing" in fields else (1.0, 1.0, 1.0)
+        geometry = Volume(_NoVoxels(images.shape), (z, y, x), "mm")
+        return Patient(path.stem, images, labels, np.arange(len(images)), geometry)
+    geometry = Volume(
+        _NoVoxels(tuple(fields["file_shape"].tolist())), tuple(fields["file_spacing"].tolist()), "mm",
+        tuple(fields["origin"].tolist()), tuple(tuple(row) for row in fields["direction"].tolist()),
+    )  # fmt: skip
+    return Patient(path.stem, images, labels if fields["labelled"] else None, fields["kept"], geometry)
+
+
+def save_slices(folder: Path, patient: Patient) -> int:
+    """Write a patient's slices as npy in ``imgs`` and ``gts`` of ``folder``; return their number."""
+    if patient.labels is None:
+        return 0
+    for name in ("imgs", "gts"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for index, (image, labels) in enumerate(zip(patient.images, patient.labels)):
+        name = f"{patient.case}-{index:03d}.npy"
+        for kind, content in (("imgs", np.repeat(image[..., None], 3, axis=2)), ("gts", nearest_grid(labels))):
+            with atomic_path(folder / kind / name) as temporary, temporary.open("wb") as file:
+                np.save(file, content)
+    return len(patient.images)
+
+
+def nearest_grid(labels: np.ndarray, side: int = GRID) -> np.ndarray:
+    """Return ``labels`` (H, W) on a grid of ``side`` x ``side``, nearest."""
+    rows, columns = ((np.arange(side) + 0.5) * length / side for length in labels.shape)
+    return labels[rows.astype(int)[:, None], columns.astype(int)]
