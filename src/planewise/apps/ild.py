@@ -245,7 +245,7 @@ def _start(options: IldTrain) -> Sam2Weights:
         import torch
 
         torch.manual_seed(options.seed)
-        return Sam2Weights(build_sam2("mini", options.image_size))
+        return Sam2Weights(build_sam2("mini", options.image_size or SCRATCH_IMAGE_SIZE))
     if options.base is None:
         raise PlanewiseError("--base: give the weights to start from (sam2_hiera_tiny.pt), or --from_scratch")
     return load_sam2(options.base, options.image_size)
@@ -392,9 +392,6 @@ def evaluate_ild(options: IldEvaluate) -> int:
 def run_ild(options: IldRun) -> int:
     """Prepare, fine-tune, predict and evaluate. Returns the exit code; see ``prepare_ild`` for errors."""
     given = options.model_dump()
-    size = options.image_size
-    if options.from_scratch and "image_size" not in options.model_fields_set:
-        size = SCRATCH_IMAGE_SIZE
 
     def part(kind: type, **more: object):  # type: ignore[no-untyped-def]
         return kind(**({name: value for name, value in given.items() if name in kind.model_fields} | more))  # type: ignore[attr-defined]
@@ -412,12 +409,10 @@ def run_ild(options: IldRun) -> int:
     stage("prepare", prepare_ild, part(IldPrepare))
     trained = options.work_dir / options.task_name / "medsam_model_best.pth"
     if not (trained.exists() and options.resume):
-        stage("train", train_ild, part(IldTrain, image_size=size))
+        stage("train", train_ild, part(IldTrain))
     segs = options.work_dir / "segs" / options.task_name
     tests = options.work_dir / "npz_test" / ANATOMY
-    stage(
-        "predict", predict_ild, part(IldPredict, input=tests, output=segs, trained_model=str(trained), image_size=size)
-    )
+    stage("predict", predict_ild, part(IldPredict, input=tests, output=segs, trained_model=str(trained)))
     truth = options.dataset_path / "labelsTs"
     if truth.is_dir():
         stage("evaluate", evaluate_ild, IldEvaluate(predictions=segs, truth=truth, tolerance_mm=options.tolerance_mm))
@@ -446,6 +441,6 @@ def demo_ild(options: IldDemo) -> int:
     write_chest_dataset(dataset, options.seed)
     job = IldRun(
         dataset_path=dataset, work_dir=work, from_scratch=True, epochs=40, batch_size=4, learning_rate=1e-3,
-        min_voxels=100, min_pixels=10, image_size=SCRATCH_IMAGE_SIZE, seed=options.seed, num_workers=1,
+        min_voxels=100, min_pixels=10, seed=options.seed, num_workers=1,
     )  # fmt: skip
     return run_ild(job)

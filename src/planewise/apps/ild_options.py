@@ -55,8 +55,8 @@ class _Train(Options):
     """Peak of the warm-up and cosine schedule."""
     weight_decay: float = Field(0.01, ge=0)
     """Of AdamW; none on biases and norms."""
-    image_size: int = Field(1024, ge=64)
-    """Side of the model's input, a multiple of 32; 512 is four times cheaper."""
+    image_size: int | None = Field(None, ge=64)
+    """Side of the model's input, a multiple of 32. Default: 1024, or 256 from scratch; 512 is four times cheaper."""
     bbox_shift: int = Field(5, ge=0)
     """Largest outward jitter of a box, in pixels of the 256 grid; also the margin of boxes when predicting."""
     train_parts: tuple[Literal["encoder", "decoder"], ...] = ("encoder", "decoder")
@@ -121,8 +121,8 @@ class IldPredict(_Predict):
     """The model before fine-tuning."""
     truth: Path | None = None
     """Folder of the true labels, for --prompts truth on volumes; prepared patients hold theirs."""
-    image_size: int = Field(1024, ge=64)
-    """Side of the model's input; that of its training."""
+    image_size: int | None = Field(None, ge=64)
+    """Side of the model's input. Default: that of its training, or 1024."""
     bbox_shift: float = Field(5, ge=0)
     """Margin around boxes, in pixels of a 256 grid."""
     window: WindowName = "lung"

@@ -26,6 +26,9 @@ class PropagationOptions:
 
     margin: float = 5.0  # by which a box is larger than the mask it comes from
     least_pixels: int = 16  # a smaller part of a mask is no object
+    least_inside: float = (
+        0.5  # share of a part that must lie in the box it was looked for in; else it is another object
+    )
     least_score: float = 0.0  # object score (logit) under which a track ends
     split: bool = True  # a mask that falls apart goes on as several tracks
     cache_slices: int = 64  # embeddings kept; a slice that was dropped is encoded again
@@ -126,11 +129,9 @@ def _decode(
     height, width = images.shape[1:]
     most = max(len(wanted) for _, wanted in slices)
     boxes = np.zeros((len(slices), most, 4), np.float32)
-    margin = options.margin / GRID
     for i, (_, wanted) in enumerate(slices):
         for j, track in enumerate(wanted):
-            shares = np.array(track.box) / [width, height, width, height] + np.array([-1, -1, 1, 1]) * margin
-            boxes[i, j] = np.clip(shares, 0, 1)
+            boxes[i, j] = np.array(_larger(track.box, (height, width), options.margin)) / [width, height, width, height]
     embeddings = [torch.cat(level) for level in zip(*(encoder(z) for z, _ in slices))]
     logits, scores = segmenter.decode(embeddings, torch.from_numpy(boxes).to(encoder.device))
     full = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False).cpu().numpy()
@@ -151,10 +152,23 @@ def _go_on(
         parts = cc3d.connected_components(mask, connectivity=8) if options.split else mask.astype(np.uint8)
         for part in range(1, int(parts.max()) + 1):
             piece = parts == part
-            if piece.sum() >= options.least_pixels:
+            size = int(piece.sum())
+            inside = int(piece[_pixels(_larger(track.box, mask.shape, options.margin))].sum())
+            if size >= options.least_pixels and inside >= options.least_inside * size:
                 painter.paint(z, track.label, np.where(piece, own, 0))
                 found.append(Track(track.label, tight_box(piece)))
     return found
+
+
+def _larger(box: Box, shape: tuple[int, ...], margin: float) -> Box:
+    """Return ``box`` enlarged by ``margin``, on a 256 grid laid over the slice, within the slice."""
+    height, width = shape
+    dx, dy = margin * width / GRID, margin * height / GRID
+    return max(box[0] - dx, 0.0), max(box[1] - dy, 0.0), min(box[2] + dx, width), min(box[3] + dy, height)
+
+
+def _pixels(box: Box) -> tuple[slice, slice]:
+    return slice(int(box[1]), int(np.ceil(box[3]))), slice(int(box[0]), int(np.ceil(box[2])))
 
 
 def _without_doubles(tracks: list[Track]) -> list[Track]:

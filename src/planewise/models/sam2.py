@@ -19,6 +19,7 @@ from planewise.models.weights import read_state
 from planewise.volume import atomic_path
 
 State = dict[str, Tensor]
+IMAGE_SIZE = 1024  # of the published models
 PREFIX = "sam2_model."  # of the published fine-tuned files
 ONLY_IN_2_1 = {"no_obj_embed_spatial", "obj_ptr_tpos_proj.weight", "obj_ptr_tpos_proj.bias"}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of intensities in 0..1
@@ -179,14 +180,17 @@ _META_NAMES = (
 )
 
 
-def load_sam2(source: Path, image_size: int) -> Sam2Weights:
+def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
     """Return the network that the weights at ``source`` belong to, for inputs of side ``image_size``.
+
+    None takes the size that we trained it with, which our files say, or the published 1024.
 
     ``source``: Meta's or MedSAM2's ``.pt``, ``medsam_model_*.pth``, or a hub folder. Raises PlanewiseError listing
     every tensor of the image model that is missing, unexpected or of another shape.
     """
     if source.is_dir():
         return _load_hub_folder(source, image_size)
+    image_size = image_size or _stored_image_size(source) or IMAGE_SIZE
     state = {key.removeprefix(PREFIX): value for key, value in read_state(source).items()}
     ours, rest = to_transformers(state)
     problems: list[str] = []
@@ -208,7 +212,15 @@ def load_sam2(source: Path, image_size: int) -> Sam2Weights:
     raise PlanewiseError(f"{source}: {len(problems)} tensors do not fit SAM2 hiera tiny:\n  {listed}")
 
 
-def _load_hub_folder(source: Path, image_size: int) -> Sam2Weights:
+def _stored_image_size(path: Path) -> int | None:
+    try:
+        content = torch.load(path, map_location="meta", weights_only=True)
+    except Exception:  # read_state says what is wrong with the file
+        return None
+    return content.get("image_size") if isinstance(content, dict) else None
+
+
+def _load_hub_folder(source: Path, image_size: int | None) -> Sam2Weights:
     from transformers import Sam2Model
 
     try:
@@ -216,7 +228,7 @@ def _load_hub_folder(source: Path, image_size: int) -> Sam2Weights:
     except (OSError, ValueError) as error:
         raise PlanewiseError(f"{source}: is not a hub folder of SAM2 ({str(error).splitlines()[0]})") from error
     size = "tiny" if saved.config.mask_decoder_config.hidden_size == 256 else "mini"
-    network = build_sam2(size, image_size)
+    network = build_sam2(size, image_size or saved.config.vision_config.backbone_config.image_size[0])
     network.load_state_dict(saved.state_dict())
     return Sam2Weights(network.eval())
 
@@ -225,7 +237,9 @@ def save_published(path: Path, weights: Sam2Weights, epoch: int) -> None:
     """Write ``weights`` as the original scripts do: ``{"model": {"sam2_model." + Meta's name}, "epoch"}``."""
     state = weights.network.state_dict()
     meta = to_meta(state, meta_names(weights.network)) | weights.rest
-    content = {"model": {PREFIX + key: value.cpu().clone() for key, value in meta.items()}, "epoch": epoch}
+    model = {PREFIX + key: value.cpu().clone() for key, value in meta.items()}
+    side = weights.network.config.vision_config.backbone_config.image_size[0]
+    content = {"model": model, "epoch": epoch, "image_size": side}  # the last is ours; others pass over it
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
 

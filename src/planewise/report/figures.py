@@ -91,7 +91,7 @@ def overlay_picture(
     z = int(((predicted > 0) if truth is None else (predicted > 0) | (truth > 0)).sum(axis=(1, 2)).argmax())
     panels = [("prediction", predicted[z])] if truth is None else [("truth", truth[z]), ("prediction", predicted[z])]
     colours = ["#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00"]
-    figure = _figure(5.5 * len(panels), 5.8)
+    figure = _figure(5.5 * len(panels), 6.3)
     every = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, labels) in zip(every, panels):
         axes.imshow(image[z], cmap="gray", interpolation="nearest")
