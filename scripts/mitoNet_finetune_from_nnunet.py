@@ -1,6 +1,6 @@
-"""The original command, with its flags: see ``planewise mito train --help`` and ``planewise mito predict --help``."""
+"""The original command, with its flags; ``planewise --help`` shows the new ones."""
 
-from planewise.apps.original_commands import main_mito
+from planewise.apps.original_commands import main
 
 if __name__ == "__main__":
-    main_mito()
+    main(__file__)

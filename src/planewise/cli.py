@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +101,7 @@ def run(arguments: list[str]) -> int:
         return EXIT_REFUSED
     command = COMMANDS[name]
     options = parse(command, f"planewise {name}", arguments[2:])
-    return execute(command, options)
+    return guarded(lambda: int(_find(command.function)(options)))
 
 
 def parse(command: Command, program: str, arguments: list[str]) -> Any:
@@ -123,12 +123,12 @@ def parse(command: Command, program: str, arguments: list[str]) -> Any:
         sys.exit(EXIT_REFUSED)
 
 
-def execute(command: Command, options: Any) -> int:
-    """Run the command's function and return its exit code; refusals are told without a traceback."""
+def guarded(work: Callable[[], int]) -> int:
+    """Return the exit code of ``work``; refusals are told without a traceback."""
     from planewise.errors import PlanewiseError
 
     try:
-        return int(_find(command.function)(options))
+        return work()
     except PlanewiseError as error:
         print(f"planewise: {error}", file=sys.stderr)
         return EXIT_REFUSED

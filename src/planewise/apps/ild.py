@@ -43,7 +43,16 @@ from planewise.report.tables import conclude, print_problems
 from planewise.training.boxes import BoxTask
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
-from planewise.volume import atomic_path, ending_of, open_volume, read_labels, stem_of, to_canonical, write_labels
+from planewise.volume import (
+    atomic_path,
+    ending_of,
+    open_volume,
+    read_labels,
+    stem_of,
+    to_canonical,
+    write_labels,
+    write_volume,
+)
 
 PARTS = ("train", "valid", "test")
 SAME_WHEN_RESUMED = {"base", "from_scratch", "image_size", "bbox_shift", "train_parts", "classes_per_slice"}
@@ -186,7 +195,12 @@ def _prepare_case(
             save_slices(options.work_dir / "npy" / part, patient_kept)
         else:
             patient_kept = patient
-        save_patient(options.work_dir / f"npz_{part}" / ANATOMY / f"{case.name}.npz", patient_kept)
+        folder = options.work_dir / f"npz_{part}" / ANATOMY
+        save_patient(folder / f"{case.name}.npz", patient_kept)
+        if options.save_nii:
+            write_volume(folder / f"{case.name}_img.nii.gz", patient_kept.restore(patient_kept.images))
+            if patient_kept.labels is not None:
+                write_labels(folder / f"{case.name}_gt.nii.gz", patient_kept.restore(patient_kept.labels))
         if patient.labels is None:
             return {}
         values = np.unique(patient.labels[patient.labels > 0]).tolist()
@@ -194,6 +208,20 @@ def _prepare_case(
         return {value: (int(m.sum()), saturated_share(hu[m], level, width)) for value, m in masks.items()}
     except PlanewiseError as error:
         return Problem(str(case.image), str(error).removeprefix(f"{case.image}: "))
+
+
+def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) -> int:
+    """Write the slices of prepared patients as npy, as ``prepare_ild`` does itself. Returns the exit code."""
+    problems = []
+    for part, folder in (("train", train_folder), ("valid", valid_folder)):
+        for path in sorted(folder.glob("*.npz")):
+            try:
+                save_slices(npy_folder / part, load_patient(path))
+            except PlanewiseError as error:
+                problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+    if not (npy_folder / "train").exists():
+        raise PlanewiseError(f"{train_folder}: holds no prepared patient (npz)")
+    return conclude(problems)
 
 
 # ---- train
@@ -211,7 +239,7 @@ def train_ild(options: IldTrain) -> int:
         raise PlanewiseError(f"{folder}: holds a model; go on with --resume, replace it with --overwrite")
     weights = _start(options)
     segmenter = BoxSegmenter(weights.network, options.gradient_checkpointing)
-    npy = options.work_dir / "npy"
+    npy = options.npy_path or options.work_dir / "npy"
     one_class = options.classes_per_slice == "one"
     task = BoxTask(
         segmenter, npy / "train", npy / "valid", options.train_parts, options.bbox_shift, one_class, options.seed
@@ -296,6 +324,10 @@ def predict_ild(options: IldPredict) -> int:
                 consecutive = np.diff(patient.kept) == 1
                 labels = propagate(segmenter, patient.images, consecutive, prompts, tracking, advance)
             write_labels(target, patient.restore(labels))
+            if options.visualize:
+                names = {int(value): f"class {value}" for value in np.unique(labels[labels > 0])}
+                picture = options.output / f"{case}.png"
+                overlay_picture(patient.images, patient.labels, labels, names, picture, f"{case}, boxes from {note}")
             found = ", ".join(map(str, np.unique(labels[labels > 0]).tolist())) or "nothing"
             seconds = time.perf_counter() - started
             say(f"{case}: {len(prompts)} boxes from {note}; classes {found}; {seconds:.1f} s; {target}")

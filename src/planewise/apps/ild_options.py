@@ -29,14 +29,17 @@ class _Prepare(Options):
     """Components within a slice (8-connected) with fewer pixels are removed."""
     split: Path | None = None
     """JSON {"train": [...], "valid": [...], "test": [...]} of case names. Default: drawn by --seed, by patient."""
-    patient_pattern: str = ".*"
-    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    patient_pattern: str = r"^(.*\d)"
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient. Default: all up to
+    the last digit, so that CT_LUNG1upper and CT_LUNG1lower are one patient."""
     valid_share: float = Field(0.2, ge=0, lt=1)
     """Share of imagesTr's patients kept for validation."""
     seed: int = Field(0, ge=0)
     """The same seed gives the same split, and the same training on a CPU."""
     num_workers: int = Field(2, ge=0)
     """Processes: patients prepared at a time, or loading of training slices."""
+    save_nii: bool = False
+    """Also write each patient's windowed image and cleaned labels as NIfTI, to look at."""
 
 
 class _Train(Options):
@@ -86,6 +89,8 @@ class _Predict(Options):
     """A track for every connected component of a class, or one for a class (as published)."""
     cache_slices: int = Field(64, ge=2)
     """Encoded slices kept in memory."""
+    visualize: bool = False
+    """Also write a picture of each case, the slice with most labels."""
 
 
 class IldPrepare(_Prepare):
@@ -101,7 +106,9 @@ class IldTrain(_Train):
     """Fine-tune SAM2 on prepared slices."""
 
     work_dir: tyro.conf.Positional[Path]
-    """Folder that planewise ild prepare wrote."""
+    """Folder that planewise ild prepare wrote; the model goes to {work_dir}/{task_name}."""
+    npy_path: Path | None = None
+    """Folder of the slices, with train/ and valid/. Default: {work_dir}/npy."""
     seed: int = Field(0, ge=0)
     """The same seed gives the same training on a CPU."""
     num_workers: int = Field(2, ge=0)
