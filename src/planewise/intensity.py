@@ -2,12 +2,6 @@
 
 import numpy as np
 
-WINDOWS = {  # level and width, in Hounsfield units
-    "lung": (-600.0, 1500.0),
-    "soft-tissue": (40.0, 400.0),
-    "mediastinum": (50.0, 350.0),
-}
-
 
 def full_scale(voxels: np.ndarray) -> float:
     """Return what a volume's intensities are divided by to lie in 0..1, where the model's mean and std are given.

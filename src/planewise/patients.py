@@ -131,7 +131,7 @@ def load_patient(path: Path) -> Patient:
     Raises PlanewiseError if it is no such file.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             fields = {name: content[name] for name in content.files}
         images, labels = fields["imgs"], fields["gts"]
         if images.ndim != 3 or images.shape != labels.shape:

@@ -18,7 +18,7 @@ from planewise.evaluation.classes import ClassOptions, class_names, evaluate_cla
 from planewise.evaluation.evaluate import MISSING, OK, pair_files
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import PropagationOptions, propagate
-from planewise.intensity import WINDOWS, saturated_share
+from planewise.intensity import saturated_share
 from planewise.models.sam2 import (
     BoxSegmenter,
     Sam2Weights,
@@ -54,6 +54,11 @@ from planewise.volume import (
     write_volume,
 )
 
+WINDOWS = {  # level and width, in Hounsfield units
+    "lung": (-600.0, 1500.0),
+    "soft-tissue": (40.0, 400.0),
+    "mediastinum": (50.0, 350.0),
+}
 PARTS = ("train", "valid", "test")
 SAME_WHEN_RESUMED = {"base", "from_scratch", "image_size", "bbox_shift", "train_parts", "classes_per_slice"}
 ANATOMY = "CT_ILD"  # the published name of the folders of prepared patients

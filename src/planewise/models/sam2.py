@@ -103,7 +103,11 @@ def build_sam2(size: str, image_size: int) -> Any:
         prompt_encoder_config={"image_size": image_size, "hidden_size": hidden},
         mask_decoder_config=decoder,
     )
-    return Sam2Model(config)
+    network: Any = Sam2Model(config)
+    # One set of random frequencies encodes positions of boxes and of the image; published files hold it once.
+    frequencies = network.prompt_encoder.shared_embedding.positional_embedding
+    network.shared_image_embedding.positional_embedding.data.copy_(frequencies.data)
+    return network
 
 
 def to_transformers(meta: State) -> tuple[State, State]:

@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from planewise.evaluation.classes import ClassOptions, class_names, class_scores, evaluate_classes
+from planewise.evaluation.evaluate import MISSING, Pair
+from planewise.evaluation.surfaces import surface_distances
+from planewise.volume import Volume, write_labels
+
+SPACING = (5.0, 1.0, 2.0)
+
+
+def box(*corner, shape=(8, 20, 20), size=(3, 6, 6)):
+    mask = np.zeros(shape, bool)
+    mask[tuple(slice(a, a + s) for a, s in zip(corner, size))] = True
+    return mask
+
+
+def test_surface_distances_by_hand():
+    found = surface_distances(box(1, 4, 4), box(1, 4, 5), SPACING)  # one voxel along x: 2 mm
+    assert found.hd95 == pytest.approx(2)
+    assert found.surface_dice(2.0) == 1
+    assert 0 < found.surface_dice(1.9) < 1
+    up = surface_distances(box(1, 4, 4), box(2, 4, 4), SPACING)  # one slice: 5 mm
+    assert max(up.truth_to_prediction.max(), up.prediction_to_truth.max()) == pytest.approx(5)
+
+
+def test_empty_masks():
+    empty = np.zeros((8, 20, 20), bool)
+    both = surface_distances(empty, empty, SPACING)
+    assert math.isnan(both.hd95)
+    assert math.isnan(both.surface_dice(1))
+    one = surface_distances(box(1, 4, 4), empty, SPACING)
+    assert math.isnan(one.hd95)
+    assert one.surface_dice(1) == 0
+
+
+@pytest.mark.filterwarnings("ignore:monai:FutureWarning")
+@pytest.mark.parametrize("seed", range(4))
+def test_as_monai_measures_with_anisotropic_spacing(seed):
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+
+    rng = np.random.default_rng(seed)
+    from scipy import ndimage
+
+    # Kept off the border: MONAI takes voxels at the border of its crop for surface or not by their neighbours.
+    a, b = (np.pad(ndimage.gaussian_filter(rng.standard_normal((10, 24, 24)), 2) > 0.02, 2) for _ in range(2))
+    found = surface_distances(a, b, SPACING)
+    tensors = [torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (b, a)]
+    hd95 = compute_hausdorff_distance(*tensors, include_background=True, percentile=95, spacing=list(SPACING))
+    nsd = compute_surface_dice(*tensors, [2.0], include_background=True, spacing=list(SPACING))
+    assert found.hd95 == pytest.approx(float(hd95), rel=1e-5)
+    assert found.surface_dice(2.0) == pytest.approx(float(nsd), abs=1e-5)
+
+
+def test_scores_by_hand():
+    scores = class_scores(box(1, 4, 4), box(1, 4, 7), SPACING, 2.0)
+    assert scores["dsc"] == pytest.approx(0.5)
+    assert scores["iou"] == pytest.approx(1 / 3)
+    assert scores["dsc_slices"] == pytest.approx(0.5)
+    assert scores["n_slices"] == 3
+    assert scores["truth_ml"] == scores["predicted_ml"] == pytest.approx(108 * 10 / 1000)
+    assert math.isnan(scores["false_positive_ml"])
+
+
+def test_published_rules_for_nothing():
+    empty = np.zeros((8, 20, 20), bool)
+    nothing = class_scores(empty, empty, SPACING, 2.0)
+    assert math.isnan(nothing["dsc"])
+    assert nothing["n_slices"] == 0
+    invented = class_scores(empty, box(1, 4, 4), SPACING, 2.0)
+    assert invented["dsc"] == 0
+    assert invented["false_positive_ml"] == pytest.approx(1.08)
+    assert math.isnan(invented["hd95_mm"])
+    assert class_scores(box(1, 4, 4), empty, SPACING, 2.0)["dsc"] == 0
+
+
+def test_it_is_the_written_prediction_that_is_scored(tmp_path):
+    truth = (box(1, 4, 4) + 2 * box(5, 12, 12, size=(2, 3, 3))).astype(np.uint8)
+    write_labels(tmp_path / "truth.nii.gz", Volume(truth, SPACING, "mm"))
+    write_labels(tmp_path / "copy.nii.gz", Volume(truth, SPACING, "mm"))
+    write_labels(tmp_path / "zero.nii.gz", Volume(np.zeros_like(truth), SPACING, "mm"))
+    write_labels(tmp_path / "flat.nii.gz", Volume(truth[:4], SPACING, "mm"))
+    names = [("copy", "copy"), ("zero", "zero"), ("gone", None), ("flat", "flat")]
+    pairs = [
+        Pair(case, tmp_path / f"{file}.nii.gz" if file else None, tmp_path / "truth.nii.gz") for case, file in names
+    ]
+    rows = evaluate_classes(pairs, ClassOptions({1: "a", 2: "b"}))
+    dsc = {(row["case"], row.get("class")): row.get("dsc") for row in rows}
+    assert dsc["copy", 1] == dsc["copy", 2] == 1
+    assert dsc["zero", 1] == dsc["zero", 2] == dsc["gone", 1] == 0
+    assert [row["status"] for row in rows if row["case"] == "gone"] == [MISSING] * 2
+    assert "(4, 20, 20)" in next(row["status"] for row in rows if row["case"] == "flat")
+
+
+def test_class_names(tmp_path):
+    write_labels(tmp_path / "t.nii.gz", Volume(np.array([[[0, 3, 5]]], np.uint8)))
+    assert class_names({"background": 0, "b": 2, "a": 1}, []) == {1: "a", 2: "b"}
+    assert class_names({}, [tmp_path / "t.nii.gz"]) == {3: "class 3", 5: "class 5"}

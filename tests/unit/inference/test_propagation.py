@@ -1,0 +1,178 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from planewise.errors import PlanewiseError
+from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts, tight_box
+from planewise.inference.propagation import PropagationOptions, propagate
+
+
+class PerfectSegmenter(torch.nn.Module):
+    """Finds what is bright in the box: a slice's embedding is the slice itself. Counts its calls."""
+
+    def __init__(self, brightness=0.5):
+        super().__init__()
+        self.parameter = torch.nn.Parameter(torch.zeros(1))
+        self.brightness = brightness
+        self.encoded, self.decoded = 0, []
+
+    def encode(self, slices):
+        self.encoded += len(slices)
+        return [slices]
+
+    def decode(self, embeddings, boxes):
+        slices = embeddings[0]
+        self.decoded.append(tuple(boxes.shape[:2]))
+        _, height, width = slices.shape
+        masks = torch.full((*boxes.shape[:2], height, width), -1.0)
+        for i, slice_ in enumerate(slices):
+            for j, (x0, y0, x1, y1) in enumerate(boxes[i].tolist()):
+                rows = slice(round(y0 * height), round(y1 * height))
+                columns = slice(round(x0 * width), round(x1 * width))
+                masks[i, j, rows, columns] = slice_[rows, columns] - self.brightness
+        scores = torch.where((masks > 0).any(-1).any(-1), 1.0, -1.0)
+        return masks, scores
+
+
+def run(images, prompts, gaps=(), **options):
+    segmenter = PerfectSegmenter()
+    consecutive = np.array([z not in gaps for z in range(len(images) - 1)])
+    bright = (np.asarray(images) * 255).astype(np.uint8)
+    settings = PropagationOptions(margin=8, least_pixels=4, **options)
+    labels = propagate(segmenter, bright, consecutive, prompts, settings, lambda steps: None)
+    return labels, segmenter
+
+
+def square(images, z, y, x, side=8, value=1.0):
+    images[z, y : y + side, x : x + side] = value
+
+
+def test_an_object_is_followed_both_ways_and_ends_where_it_ends():
+    images = np.zeros((12, 64, 64))
+    for z in range(3, 9):
+        square(images, z, 10 + z, 20 - z)  # it moves by one pixel a slice
+    images[11, 30:40, 30:40] = 1  # something else, not prompted
+    labels, _ = run(images, [Prompt(2, 5, (15, 15, 23, 23))])
+    assert np.array_equal(labels[:11] > 0, images[:11] > 0)
+    assert not labels[11].any()
+    assert set(np.unique(labels)) == {0, 2}
+
+
+def test_an_object_that_splits_goes_on_as_two_unless_told():
+    images = np.zeros((6, 64, 64))
+    for z in range(3):
+        images[z, 20:30, 10:50] = 1
+    for z in range(3, 6):
+        images[z, 20:30, 10:24] = images[z, 20:30, 36:50] = 1
+    prompt = Prompt(1, 0, (10, 20, 50, 30))
+    labels, segmenter = run(images, [prompt])
+    assert np.array_equal(labels > 0, images > 0)
+    assert segmenter.decoded[-1] == (1, 2)
+    labels, segmenter = run(images, [prompt], split=False)
+    assert segmenter.decoded[-1] == (1, 1)
+
+
+def test_tracks_do_not_cross_a_gap():
+    images = np.zeros((6, 32, 32))
+    images[:, 8:20, 8:20] = 1
+    labels, _ = run(images, [Prompt(1, 1, (8, 8, 20, 20))], gaps=(3,))
+    assert labels.any(axis=(1, 2)).tolist() == [True] * 4 + [False] * 2
+
+
+def test_each_slice_is_encoded_once_and_both_directions_share_a_call():
+    images = np.zeros((9, 64, 64))
+    for x in (4, 24, 44):
+        images[:, 20:32, x : x + 12] = 1
+    prompts = [Prompt(i + 1, 4, (x, 20, x + 12, 32)) for i, x in enumerate((4, 24, 44))]
+    labels, segmenter = run(images, prompts)
+    assert np.array_equal(labels > 0, images > 0)
+    assert segmenter.encoded == 9
+    assert segmenter.decoded == [(1, 3)] + [(2, 3)] * 4
+    alone = sum((run(images, [prompt])[0] for prompt in prompts), np.zeros_like(labels))
+    assert np.array_equal(labels, alone)
+
+
+def test_a_small_cache_changes_nothing_but_the_work():
+    images = np.zeros((12, 32, 32))
+    images[:, 8:20, 8:20] = 1
+    prompts = [Prompt(1, 0, (8, 8, 20, 20)), Prompt(1, 11, (8, 8, 20, 20))]
+    large, _ = run(images, prompts)
+    small, segmenter = run(images, prompts, cache_slices=2)
+    assert np.array_equal(large, small)
+    assert segmenter.encoded > 12
+
+
+def test_where_classes_overlap_the_larger_logit_wins():
+    images = np.full((1, 32, 32), 0.0)
+    images[0, 8:24, 4:28] = 0.8
+    prompts = [Prompt(1, 0, (4, 8, 16, 24)), Prompt(2, 0, (12, 8, 28, 24))]
+    labels, _ = run(images, prompts)
+    assert set(np.unique(labels[0, 8:24, 4:28])) == {1, 2}
+
+
+def test_a_part_that_lies_outside_its_box_is_another_object():
+    class Leaking(PerfectSegmenter):
+        def decode(self, embeddings, boxes):
+            masks = (embeddings[0] - 0.5)[:, None].expand(-1, boxes.shape[1], -1, -1)
+            return masks, torch.ones(boxes.shape[:2])
+
+    images = np.zeros((3, 64, 64), np.uint8)
+    images[:, 10:20, 10:20] = images[:, 40:50, 40:50] = 255
+    prompts = [Prompt(1, 1, (10, 10, 20, 20))]
+    labels = propagate(Leaking(), images, np.ones(2, bool), prompts, PropagationOptions(), lambda steps: None)
+    assert labels[:, 10:20, 10:20].all()
+    assert not labels[:, 40:50, 40:50].any()
+
+
+def test_no_prompt_gives_no_label():
+    labels, segmenter = run(np.ones((3, 16, 16)), [])
+    assert not labels.any()
+    assert segmenter.encoded == 0
+
+
+def test_boxes_from_the_truth():
+    labels = np.zeros((5, 30, 30), np.uint8)
+    labels[0:2, 2:5, 2:6] = 1
+    labels[3, 20:26, 20:28] = 1  # a second focus, larger in its slice
+    labels[4, 20:25, 20:25] = 1
+    labels[2, 10:12, 10:12] = 3
+    assert prompts_from_truth(labels, "all") == [
+        Prompt(1, 0, (2, 2, 6, 5)),
+        Prompt(1, 3, (20, 20, 28, 26)),
+        Prompt(3, 2, (10, 10, 12, 12)),
+    ]
+    assert [prompt.z for prompt in prompts_from_truth(labels, "one")] == [3, 2]
+    assert tight_box(labels[0] > 0) == (2, 2, 6, 5)
+
+
+SHAPES, SPACINGS, CLASSES = {"a": (10, 40, 50)}, {"a": (5.0, 2.0, 2.0)}, {1: "ggo", 2: "hc"}
+HEADER = "case,class,slice,x0,y0,x1,y1,unit\n"
+
+
+def test_boxes_from_a_file_with_lines_that_do_not_fit(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text(
+        HEADER + "a,ggo,3,1,2,11,12,voxel\n" + "a,2,15,2,4,22,24,mm\n" + "b,1,3,1,2,11,12,\n" + "a,9,3,1,2,11,12,\n"
+        "a,1,10,1,2,11,12,\n" + "a,1,3,1,2,51,12,\n" + "a,1,3,one,2,11,12,\n"
+    )
+    prompts, problems = read_prompts(path, SHAPES, SPACINGS, CLASSES)
+    assert prompts == {"a": [Prompt(1, 3, (1, 2, 11, 12)), Prompt(2, 3, (1, 2, 11, 12))]}
+    assert [problem.split(":")[0] for problem in problems] == [f"line {n}" for n in range(4, 9)]
+    for words, problem in zip(("no case b", "no class 9", "0..9", "50 40", "one"), problems):
+        assert words in problem
+
+
+def test_boxes_from_json(tmp_path):
+    row = {"case": "a", "class": "hc", "slice": 0, "x0": 0, "y0": 0, "x1": 5, "y1": 6}
+    (tmp_path / "boxes.json").write_text(json.dumps([row]))
+    assert read_prompts(tmp_path / "boxes.json", SHAPES, SPACINGS, CLASSES)[0] == {"a": [Prompt(2, 0, (0, 0, 5, 6))]}
+
+
+@pytest.mark.parametrize(("name", "text"), [("b.csv", "case,class\n"), ("b.json", "{"), ("b.csv", None)])
+def test_a_file_of_boxes_that_cannot_be_read_is_named(tmp_path, name, text):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(PlanewiseError, match=name.replace(".", r"\.")):
+        read_prompts(tmp_path / name, SHAPES, SPACINGS, CLASSES)

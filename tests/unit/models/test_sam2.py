@@ -1,0 +1,130 @@
+import zlib
+
+import numpy as np
+import pytest
+import torch
+
+from planewise.errors import PlanewiseError
+from planewise.models.sam2 import (
+    PREFIX,
+    BoxSegmenter,
+    Sam2Weights,
+    build_sam2,
+    load_sam2,
+    save_hub_folder,
+    save_published,
+)
+
+
+@pytest.fixture
+def reference():
+    from conftest import SHARED
+
+    folder = SHARED / "reference" / "sam2"
+    if not folder.is_dir():
+        pytest.skip(f"no reference outputs: {folder} is absent")
+    return folder
+
+
+def formula_weights(keys):
+    """The reference's weights: made from names, see its README."""
+    state = {}
+    for line in keys.read_text().splitlines():
+        key, shape = line.split("\t")[:2]
+        shape = tuple(int(side) for side in shape.strip("()").split(",") if side.strip())
+        noise = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape)
+        if len(shape) <= 1:
+            value = 1 + 0.1 * noise if key.endswith("weight") else 0.1 * noise
+        else:
+            value = noise * np.sqrt(1 / np.prod(shape[1:]))
+        state[key] = torch.from_numpy(np.asarray(value, np.float32))
+    return state
+
+
+@pytest.mark.parametrize(("file", "prefix", "version"), [("sam2", "sam2", "2.0"), ("sam2.1", "sam2_1", "2.1")])
+def test_the_reference_outputs_are_reproduced_and_weights_come_out_as_they_went_in(
+    reference, tmp_path, file, prefix, version
+):
+    state = formula_weights(reference / f"{file}_hiera_tiny_keys.tsv")
+    torch.save({"model": state}, tmp_path / "w.pt")
+    weights = load_sam2(tmp_path / "w.pt", None)
+    assert weights.version == version
+    expected = np.load(reference / "forward.npz")
+    y, x = np.meshgrid(np.arange(1024) / 1024, np.arange(1024) / 1024, indexing="ij")
+    image = np.stack([np.sin(9 * x + 5 * y), np.cos(7 * x - 11 * y), np.sin(23 * x * y)])[None].astype(np.float32)
+    with torch.inference_mode():
+        embeddings = weights.network.get_image_embeddings(torch.from_numpy(image))
+        boxes = torch.from_numpy(expected["boxes"])[None] / 1024
+        masks, scores = BoxSegmenter(weights.network).decode(embeddings, boxes)
+    assert np.abs(embeddings[-1][0, ::8, ::4, ::4].numpy() - expected[f"{prefix}_embedding"]).max() < 1e-4
+    assert np.abs(masks[0].numpy() - expected[f"{prefix}_masks"]).max() < 1e-4
+    assert np.abs(scores[0].numpy() - expected[f"{prefix}_object"][:, 0]).max() < 1e-4
+
+    save_published(tmp_path / "out.pth", weights, 7)
+    written = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert written["epoch"] == 7
+    assert set(written["model"]) == {PREFIX + key for key in state}
+    assert all(torch.equal(written["model"][PREFIX + key], value) for key, value in state.items())
+
+
+@pytest.fixture
+def mini():
+    torch.manual_seed(0)
+    return Sam2Weights(build_sam2("mini", 64))
+
+
+def same(a, b):
+    return all(torch.equal(value, b.state_dict()[key]) for key, value in a.state_dict().items())
+
+
+def test_our_files_load_again_at_their_own_size(tmp_path, mini):
+    save_published(tmp_path / "m.pth", mini, 1)
+    save_hub_folder(tmp_path / "hub", mini)
+    assert {path.name for path in (tmp_path / "hub").iterdir()} == {"config.json", "model.safetensors"}
+    for source in (tmp_path / "m.pth", tmp_path / "hub"):
+        again = load_sam2(source, None)
+        assert same(mini.network, again.network)
+        assert BoxSegmenter(again.network).image_size == 64
+    assert BoxSegmenter(load_sam2(tmp_path / "m.pth", 128).network).image_size == 128
+
+
+def test_slices_are_encoded_as_the_network_itself_does_it(mini):
+    segmenter = BoxSegmenter(mini.network.eval())
+    slices, boxes = torch.rand(2, 50, 40), torch.tensor([[[0.1, 0.2, 0.6, 0.9]], [[0.0, 0.0, 1.0, 1.0]]])
+    with torch.inference_mode():
+        masks, scores = segmenter(slices, boxes)
+        alone = [segmenter(slices[i : i + 1], boxes[i : i + 1])[0] for i in range(2)]
+    assert masks.shape == (2, 1, 16, 16)
+    assert scores.shape == (2, 1)
+    assert torch.allclose(masks, torch.cat(alone), atol=1e-5)
+
+
+def test_checkpointing_gives_the_same_gradients(mini):
+    slices, boxes = torch.rand(1, 64, 64), torch.tensor([[[0.1, 0.2, 0.6, 0.9]]])
+    gradients = []
+    for checkpointing in (False, True):
+        segmenter = BoxSegmenter(mini.network, checkpointing)
+        segmenter.zero_grad()
+        segmenter(slices, boxes)[0].square().mean().backward()
+        gradients.append([p.grad.clone() for p in mini.network.vision_encoder.parameters() if p.grad is not None])
+    assert len(gradients[0]) > 20
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
+
+
+def test_weights_that_do_not_fit_are_listed(tmp_path, mini):
+    save_published(tmp_path / "m.pth", mini, 1)
+    content = torch.load(tmp_path / "m.pth", weights_only=True)
+    del content["model"][PREFIX + "no_mem_embed"]
+    torch.save(content, tmp_path / "m.pth")
+    with pytest.raises(PlanewiseError, match=r"m\.pth: 1 tensors(.|\n)*missing no_memory_embedding"):
+        load_sam2(tmp_path / "m.pth", None)
+
+
+def test_an_image_size_that_does_not_divide_is_refused():
+    with pytest.raises(PlanewiseError, match="multiple of 32"):
+        build_sam2("mini", 100)
+
+
+def test_what_is_no_hub_folder_is_named(tmp_path):
+    with pytest.raises(PlanewiseError, match="hub folder"):
+        load_sam2(tmp_path, None)

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from planewise.apps.ild import WINDOWS
+from planewise.errors import PlanewiseError
+from planewise.intensity import apply_window, saturated_share
+from planewise.patients import (
+    choose_slices,
+    load_patient,
+    nearest_grid,
+    read_patient,
+    remove_small,
+    save_patient,
+    save_slices,
+)
+from planewise.volume import Volume, write_labels, write_volume
+
+LPS, RAS = np.eye(3), np.diag([1.0, -1.0, -1.0])
+
+
+def rows(direction):
+    return tuple(tuple(row) for row in direction.tolist())
+
+
+def write_case(folder, direction, shape=(6, 40, 50)):
+    """A CT whose intensities say where they are in the patient, stored as ``direction`` says."""
+    z, y, x = np.indices(shape)
+    hu = (-1000 + 100 * z + 3 * y + x).astype(np.int16)
+    labels = np.zeros(shape, np.uint8)
+    labels[1:4, 10:30, 20:40] = 1
+    labels[2:5, 5:8, 5:8] = 2  # 9 pixels a slice
+    flip = slice(None, None, -1) if direction is RAS else slice(None)
+    write_volume(folder / "c_0000.nii.gz", Volume(hu[:, flip, flip], (5, 2, 2), "mm", direction=rows(direction)))
+    write_labels(folder / "c.nii.gz", Volume(labels[:, flip, flip], (5, 2, 2), "mm", direction=rows(direction)))
+    return hu, labels
+
+
+def read(folder, min_voxels=0, min_pixels=0):
+    return read_patient("c", folder / "c_0000.nii.gz", folder / "c.nii.gz", -600, 1500, min_voxels, min_pixels)
+
+
+@pytest.mark.parametrize("direction", [LPS, RAS], ids=["LPS", "RAS"])
+def test_both_orientations_give_one_patient_and_go_back(tmp_path, direction):
+    hu, labels = write_case(tmp_path, direction)
+    patient, found = read(tmp_path)
+    assert np.array_equal(found, hu)
+    assert np.array_equal(patient.labels, labels)
+    assert patient.spacing_mm == pytest.approx((5, 2, 2))
+    restored = patient.restore(patient.labels)
+    assert np.array_equal(restored.read(), labels if direction is LPS else labels[:, ::-1, ::-1])
+    assert np.allclose(restored.direction, direction)
+
+
+def test_an_npz_survives_and_restores_kept_slices_only(tmp_path):
+    _, labels = write_case(tmp_path, RAS)
+    patient, _ = read(tmp_path)
+    kept = choose_slices(patient, "labelled", 0, np.random.default_rng(0))
+    assert kept.kept.tolist() == [1, 2, 3, 4]
+    save_patient(tmp_path / "c.npz", kept)
+    with np.load(tmp_path / "c.npz") as content:
+        assert content["imgs"].dtype == np.uint8
+        assert content["imgs"].shape == content["gts"].shape == (4, 40, 50)
+        assert content["spacing"].tolist() == [2, 2, 5]
+    again = load_patient(tmp_path / "c.npz")
+    assert np.array_equal(again.restore(again.labels).read(), labels[:, ::-1, ::-1])
+
+
+def test_a_published_npz_is_read(tmp_path):
+    images = np.zeros((3, 8, 9), np.uint8)
+    np.savez(tmp_path / "old.npz", imgs=images, gts=images, spacing=np.array([1.0, 2.0, 5.0]))
+    patient = load_patient(tmp_path / "old.npz")
+    assert patient.spacing_mm == (5, 2, 1)
+    assert patient.restore(images).shape == (3, 8, 9)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4torn"])
+def test_a_damaged_npz_is_named(tmp_path, content):
+    (tmp_path / "c.npz").write_bytes(content)
+    with pytest.raises(PlanewiseError, match=r"c\.npz"):
+        load_patient(tmp_path / "c.npz")
+
+
+def test_small_components_are_removed_in_3d_and_in_slices(tmp_path):
+    write_case(tmp_path, LPS)
+    assert set(np.unique(read(tmp_path, 28, 0)[0].labels)) == {0, 1}  # class 2 has 27 voxels
+    assert set(np.unique(read(tmp_path, 27, 0)[0].labels)) == {0, 1, 2}
+    assert set(np.unique(read(tmp_path, 0, 10)[0].labels)) == {0, 1}
+    corner = np.zeros((1, 4, 4), np.uint8)
+    corner[0, [0, 1], [0, 1]] = 1  # 8-connected: 2 pixels
+    assert remove_small(corner, 0, 2).any()
+    assert not remove_small(corner, 0, 3).any()
+
+
+@pytest.mark.parametrize(("choice", "count"), [("labelled", 4), ("all", 6), ("both", 5)])
+def test_choice_of_slices(tmp_path, choice, count):
+    write_case(tmp_path, LPS)
+    kept = choose_slices(read(tmp_path)[0], choice, 0.2, np.random.default_rng(0))
+    assert len(kept.images) == count
+
+
+def test_slices_are_written_in_the_published_layout(tmp_path):
+    write_case(tmp_path, LPS)
+    patient, _ = read(tmp_path)
+    assert save_slices(tmp_path / "npy", patient) == 6
+    image = np.load(tmp_path / "npy" / "imgs" / "c-002.npy")
+    labels = np.load(tmp_path / "npy" / "gts" / "c-002.npy")
+    assert image.shape == (40, 50, 3)
+    assert image.dtype == np.uint8
+    assert labels.shape == (256, 256)
+    assert labels[128, 153] == patient.labels[2, 20, 30] == 1
+    assert np.array_equal(nearest_grid(np.arange(12).reshape(3, 4), 12)[::4, ::3], np.arange(12).reshape(3, 4))
+
+
+def test_the_window_is_scaled_by_its_bounds():
+    hu = np.array([-1350, -600, 150, 5000, -9000])
+    assert apply_window(hu, *WINDOWS["lung"]).tolist() == [0, 128, 255, 255, 0]
+    assert apply_window(np.array([-600]), *WINDOWS["lung"]) == apply_window(hu, *WINDOWS["lung"])[1]
+    published = apply_window(np.array([-950, -850, -700, -400]), *WINDOWS["lung"])
+    assert published.tolist() == pytest.approx([68, 85, 110, 161], abs=1)
+
+
+def test_ground_glass_cannot_be_seen_in_soft_tissue():
+    ground_glass = np.linspace(-700, -400, 100)
+    assert saturated_share(ground_glass, *WINDOWS["soft-tissue"]) == 1
+    assert saturated_share(ground_glass, *WINDOWS["lung"]) == 0
+    assert np.isnan(saturated_share(np.zeros(0), 40, 400))
