@@ -1,0 +1,226 @@
+"""ild as a user runs it: the commands, on a small phantom, with what goes wrong."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from planewise.cli import run
+from planewise.phantom import write_chest_dataset
+from planewise.report.class_tables import RESULTS, SUMMARY
+from planewise.volume import open_volume, read_labels, write_labels
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+TRAIN = ["--from_scratch", "--image_size", "64", "--epochs", "1", "--batch_size", "4", "--num_workers", "0",
+         "--device", "cpu"]  # fmt: skip
+PREPARE = ["--min_voxels", "0", "--min_pixels", "0"]
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def results(folder):
+    with (folder / RESULTS).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """A dataset, and everything that ``ild run`` leaves."""
+    folder = tmp_path_factory.mktemp("ild")
+    write_chest_dataset(folder / "data", 0, (8, 48, 48), train_cases=3)
+    code = run(["ild", "run", str(folder / "data"), str(folder / "work"), "--prompts", "truth", *PREPARE, *TRAIN])
+    assert code == 0
+    return folder
+
+
+def test_run_leaves_every_stage_s_files(job):
+    work = job / "work"
+    left = files(work)
+    split = json.loads((work / "split.json").read_text())
+    assert sorted(split["train"] + split["valid"]) == ["CT_phantom1", "CT_phantom2", "CT_phantom3"]
+    assert len(split["valid"]) == 1
+    assert split["test"] == ["CT_phantomtest"]
+    assert "npz_test/CT_ILD/CT_phantomtest.npz" in left
+    assert any(name.startswith("npy/train/imgs/CT_phantom") for name in left)
+    for name in ("medsam_model_best.pth", "medsam_model_latest.pth", "hub/model.safetensors", "training/metrics.csv",
+                 "training/training_curve.png"):  # fmt: skip
+        assert f"MedSAM2-Tiny-ILD/{name}" in left
+    segs = work / "segs" / "MedSAM2-Tiny-ILD"
+    assert f"evaluation/{SUMMARY}" in files(segs)
+    assert {"evaluation/dsc_ground_glass.png", "evaluation/CT_phantomtest.png"} <= set(files(segs))
+    rows = results(segs / "evaluation")
+    assert [row["name"] for row in rows] == ["ground_glass", "reticulation", "honeycombing"]
+    assert {row["prompts"] for row in rows} == {"truth (an oracle)"}
+    assert "truth (an oracle)" in (segs / "evaluation" / SUMMARY).read_text()
+
+
+def test_a_prediction_lies_on_the_file_s_own_grid(job):
+    image = open_volume(job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz")
+    predicted = open_volume(job / "work" / "segs" / "MedSAM2-Tiny-ILD" / "CT_phantomtest.nii.gz")
+    assert predicted.shape == image.shape
+    assert predicted.spacing == pytest.approx(image.spacing)
+    assert predicted.origin == pytest.approx(image.origin)
+    assert np.allclose(predicted.direction, image.direction)
+    assert predicted.voxels.dtype == np.uint8
+
+
+def test_the_model_is_in_the_published_form(job):
+    content = torch.load(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth", weights_only=True)
+    assert all(key.startswith("sam2_model.") for key in content["model"])
+    assert "sam2_model.image_encoder.trunk.patch_embed.proj.weight" in content["model"]
+
+
+def test_predicting_volumes_gives_what_predicting_prepared_patients_gives(job, tmp_path):
+    model = job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth"
+    code = run(["ild", "predict", str(job / "data" / "imagesTs"), str(tmp_path), "--trained_model", str(model),
+                "--truth", str(job / "data" / "labelsTs"), "--device", "cpu", "--visualize"])  # fmt: skip
+    assert code == 0
+    a = read_labels(tmp_path / "CT_phantomtest.nii.gz").read()
+    b = read_labels(job / "work" / "segs" / "MedSAM2-Tiny-ILD" / "CT_phantomtest.nii.gz").read()
+    assert np.array_equal(a, b)
+    assert (tmp_path / "CT_phantomtest.png").exists()
+
+
+def test_boxes_from_a_file_and_a_second_run(job, tmp_path, capsys):
+    model = str(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth")
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("case,class,slice,x0,y0,x1,y1\nCT_phantomtest,2,3,5,20,20,40\nCT_phantomtest,2,99,5,20,20,40\n")
+    arguments = ["ild", "predict", str(job / "work" / "npz_test" / "CT_ILD"), str(tmp_path / "out"), "--trained_model",
+                 model, "--prompts", str(boxes), "--device", "cpu"]  # fmt: skip
+    assert run(arguments) == 1
+    out = capsys.readouterr()
+    assert "line 3" in out.out
+    assert set(np.unique(read_labels(tmp_path / "out" / "CT_phantomtest.nii.gz").read())) <= {0, 2}
+    assert json.loads((tmp_path / "out" / "prompts.json").read_text())["prompts"] == str(boxes)
+    run(arguments)
+    assert "done already" in capsys.readouterr().err
+
+
+def test_the_model_before_fine_tuning_goes_the_same_way(job, tmp_path):
+    base = str(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_latest.pth")
+    code = run(["ild", "predict", str(job / "work" / "npz_test" / "CT_ILD"), str(tmp_path), "--trained_model", "none",
+                "--base", base, "--device", "cpu"])  # fmt: skip
+    assert code == 0
+    assert (tmp_path / "CT_phantomtest.nii.gz").exists()
+
+
+def test_evaluate_reads_the_written_predictions(job, tmp_path, capsys):
+    truth = job / "data" / "labelsTs"
+    (tmp_path / "copy").mkdir()
+    shutil.copy(truth / "CT_phantomtest.nii.gz", tmp_path / "copy")
+    assert run(["ild", "evaluate", str(tmp_path / "copy"), str(truth)]) == 0
+    assert {row["dsc"] for row in results(tmp_path / "copy" / "evaluation")} == {"1.000000"}
+    volume = open_volume(truth / "CT_phantomtest.nii.gz")
+    write_labels(tmp_path / "zero" / "CT_phantomtest.nii.gz", volume.with_voxels(np.zeros(volume.shape, np.uint8)))
+    assert run(["ild", "evaluate", str(tmp_path / "zero"), str(truth)]) == 0
+    assert {row["dsc"] for row in results(tmp_path / "zero" / "evaluation")} == {"0.000000"}
+    (tmp_path / "zero" / "CT_phantomtest.nii.gz").write_bytes(b"torn")
+    assert run(["ild", "evaluate", str(tmp_path / "zero"), str(truth)]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_ground_glass_in_the_old_window_is_warned_of(job, tmp_path, capsys):
+    arguments = ["ild", "prepare", str(job / "data"), str(tmp_path), "--window", "soft-tissue", "--num_workers", "0"]
+    assert run([*arguments, *PREPARE]) == 0
+    err = capsys.readouterr().err
+    assert "WARNING: ground_glass" in err
+    assert run(["ild", "prepare", str(job / "data"), str(tmp_path), "--window_level", "40"]) == 2
+
+
+def test_a_patient_is_never_on_two_sides(job, tmp_path, capsys):
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["CT_phantom1"], "valid": ["CT_phantom2"], "test": ["CT_phantomtest"]}))
+    arguments = ["ild", "prepare", str(job / "data"), str(tmp_path / "w"), "--num_workers", "0", "--split", str(split)]
+    assert run(arguments) == 0
+    assert json.loads((tmp_path / "w" / "split.json").read_text())["valid"] == ["CT_phantom2"]
+    assert run([*arguments, "--patient_pattern", "CT_phantom"]) == 2
+    assert "a patient has one side" in capsys.readouterr().err
+    split.write_text(json.dumps({"train": ["nobody"]}))
+    assert run(arguments) == 2
+
+
+def test_a_bad_patient_is_a_row_and_the_others_are_done(job, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(job / "data", data)
+    path = data / "imagesTr" / "CT_phantom2_0000.nii.gz"
+    path.write_bytes(path.read_bytes()[:2000])
+    assert run(["ild", "prepare", str(data), str(tmp_path / "w"), "--num_workers", "0", *PREPARE]) == 1
+    out = capsys.readouterr().out
+    assert "1 problem" in out
+    assert "is the file complete?" in out
+    assert len(list((tmp_path / "w").rglob("*.npz"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ild", "train", "{d}"], "--base"),
+        (["ild", "train", "{d}", "--from_scratch"], "ild prepare"),
+        (["ild", "train", "{d}", "--base", "{d}/none.pt"], "none.pt: no such file"),
+        (["ild", "predict", "{d}/none", "{d}/o", "--base", "x.pt"], "none: no such file"),
+        (["ild", "predict", "{d}", "{d}/o"], "--base"),
+        (["ild", "prepare", "{d}", "{d}/w"], "dataset.json"),
+        (["ild", "run", "{d}", "{d}/w", "--base", "none.pt"], "--base none.pt"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else " ".join(value),
+)
+def test_what_cannot_be_used_is_refused(tmp_path, arguments, words, capsys):
+    assert run([argument.format(d=tmp_path) for argument in arguments]) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_a_dicom_series(job, tmp_path):
+    import SimpleITK
+
+    volume = open_volume(job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz")
+    voxels = volume.read()
+    writer = SimpleITK.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for z, slice_ in enumerate(voxels):
+        image = SimpleITK.GetImageFromArray(slice_[None])
+        image.SetSpacing((2.5, 2.5, 5.0))
+        tags = {"0008|0060": "CT", "0020|000e": "1.2.3.4", "0020|000d": "1.2.3", "0020|0013": str(z),
+                "0020|0032": f"0\\0\\{5.0 * z}", "0020|0037": "1\\0\\0\\0\\1\\0", "0008|0018": f"1.2.3.4.{z}",
+                "0018|0050": "5.0"}  # fmt: skip
+        for tag, value in tags.items():
+            image.SetMetaData(tag, value)
+        writer.SetFileName(str(tmp_path / f"{z:03d}.dcm"))
+        writer.Execute(image)
+    series = open_volume(tmp_path)
+    assert np.array_equal(series.read(), voxels)
+    assert series.spacing == pytest.approx((5, 2.5, 2.5))
+
+
+def test_the_original_pipeline(job, tmp_path):
+    """scripts/train.sh, both ways, with a small model to start from and slices prepared by the old names."""
+    write_chest_dataset(tmp_path / "data", 0, (12, 96, 96), train_cases=2)  # whose lesions are not removed as small
+    environment = {
+        **ONE_THREAD, "PYTHON": sys.executable, "DATASET": str(tmp_path / "data"), "DATA": str(tmp_path / "ILD"),
+        "WORK": str(tmp_path / "work"), "SAM2": str(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_latest.pth"),
+        "EPOCHS": "1", "BATCH_SIZE": "4", "IMAGE_SIZE": "64", "SEGS": str(tmp_path / "segs"), "NUM_WORKERS": "0",
+    }  # fmt: skip
+    for step in ({"TRAINORINFER": "1"}, {"TRAINORINFER": "2"}, {"TRAINORINFER": "2", "USEMEDSAM": "false"}):
+        result = subprocess.run(["bash", SCRIPTS / "train.sh"], cwd=tmp_path, env=environment | step,
+                                capture_output=True, text=True)  # fmt: skip
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert (tmp_path / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth").exists()
+    for name in ("medsam2", "sam2"):
+        assert (tmp_path / "segs" / name / "CT_phantomtest.nii.gz").exists()
+        assert (tmp_path / "infer_eval" / name / RESULTS).exists()
+    npz = tmp_path / "ILD"
+    command = [sys.executable, SCRIPTS / "npz_to_npy.py", "-npz_train_dir", npz / "npz_train" / "CT_ILD"]
+    command += ["-npz_valid_dir", npz / "npz_valid" / "CT_ILD", "-npy_dir", tmp_path / "npy", "-num_workers", "4"]
+    assert subprocess.run(command, env=ONE_THREAD).returncode == 0
+    assert files(tmp_path / "npy" / "train") == files(npz / "npy" / "train")
