@@ -155,9 +155,9 @@ def test_a_bad_patient_is_a_row_and_the_others_are_done(job, tmp_path, capsys):
     path = data / "imagesTr" / "CT_phantom2_0000.nii.gz"
     path.write_bytes(path.read_bytes()[:2000])
     assert run(["ild", "prepare", str(data), str(tmp_path / "w"), "--num_workers", "0", *PREPARE]) == 1
-    out = capsys.readouterr().out
-    assert "1 problem" in out
-    assert "is the file complete?" in out
+    out = "".join(capsys.readouterr().out.split())  # a table folds long names
+    assert "CT_phantom2_0000.nii.gz" in out
+    assert "isthefilecomplete?" in out
     assert len(list((tmp_path / "w").rglob("*.npz"))) == 3
 
 
@@ -205,7 +205,7 @@ def test_a_dicom_series(job, tmp_path):
 
 def test_the_original_pipeline(job, tmp_path):
     """scripts/train.sh, both ways, with a small model to start from and slices prepared by the old names."""
-    write_chest_dataset(tmp_path / "data", 0, (12, 96, 96), train_cases=2)  # whose lesions are not removed as small
+    write_chest_dataset(tmp_path / "data", 0, (20, 112, 112), train_cases=2)  # whose lesions are not removed as small
     environment = {
         **ONE_THREAD, "PYTHON": sys.executable, "DATASET": str(tmp_path / "data"), "DATA": str(tmp_path / "ILD"),
         "WORK": str(tmp_path / "work"), "SAM2": str(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_latest.pth"),

@@ -88,7 +88,8 @@ def test_the_original_flags(old, new):
         (
             "nii_to_npz",
             "-img_path /d/imagesTr -img_name_suffix _0000.nii.gz -gt_path labelsTr -gt_name_suffix .nii.gz "
-            "-output_path ./data/ILD -num_workers 4 -modality CT -anatomy ILD -window_level 40 -window_width 400 --save_nii",
+            "-output_path ./data/ILD -num_workers 4 -modality CT -anatomy ILD -window_level 40 "
+            "-window_width 400 --save_nii",
             "ild prepare /d ./data/ILD --num_workers 4 --window_level 40 --window_width 400 --save_nii",
         ),
         (

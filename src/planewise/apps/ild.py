@@ -23,6 +23,7 @@ from planewise.models.sam2 import (
     BoxSegmenter,
     Sam2Weights,
     build_sam2,
+    is_hub_id,
     load_sam2,
     save_hub_folder,
     save_published,
@@ -310,7 +311,8 @@ def predict_ild(options: IldPredict) -> int:
     )
     for case, path in patients.items():
         target = options.output / f"{case}.nii.gz"
-        if target.exists() and not options.overwrite and target.stat().st_mtime >= source.stat().st_mtime:
+        newer = not source.exists() or (target.exists() and target.stat().st_mtime >= source.stat().st_mtime)
+        if target.exists() and newer and not options.overwrite:
             say(f"{case}: done already ({target}); --overwrite predicts it again")
             continue
         try:
@@ -433,7 +435,8 @@ def run_ild(options: IldRun) -> int:
     def part(kind: type, **more: object):  # type: ignore[no-untyped-def]
         return kind(**({name: value for name, value in given.items() if name in kind.model_fields} | more))  # type: ignore[attr-defined]
 
-    if not options.from_scratch and (options.base is None or not options.base.exists()):
+    base = options.base
+    if not options.from_scratch and (base is None or not (base.exists() or is_hub_id(base))):
         raise PlanewiseError(f"--base {options.base}: no such file; give SAM2's weights, or --from_scratch")
     seconds: dict[str, float] = {}
     codes = []

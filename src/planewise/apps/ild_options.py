@@ -44,8 +44,8 @@ class _Prepare(Options):
 
 class _Train(Options):
     base: Path | None = None
-    """Weights to start from: sam2_hiera_tiny.pt, sam2.1_hiera_tiny.pt, MedSAM2_latest.pt, medsam_model_best.pth, or a
-    hub folder."""
+    """Weights to start from: sam2_hiera_tiny.pt, sam2.1_hiera_tiny.pt, MedSAM2_latest.pt, medsam_model_best.pth, a hub
+    folder, or a hub id."""
     from_scratch: bool = False
     """Start a small network from random weights instead."""
     task_name: str = Field("MedSAM2-Tiny-ILD", pattern=r"^[\w.-]+$")

@@ -189,11 +189,11 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
 
     None takes the size that we trained it with, which our files say, or the published 1024.
 
-    ``source``: Meta's or MedSAM2's ``.pt``, ``medsam_model_*.pth``, or a hub folder. Raises PlanewiseError listing
+    ``source``: Meta's or MedSAM2's ``.pt``, ``medsam_model_*.pth``, a hub folder, or a hub id. Raises PlanewiseError listing
     every tensor of the image model that is missing, unexpected or of another shape.
     """
-    if source.is_dir():
-        return _load_hub_folder(source, image_size)
+    if source.is_dir() or is_hub_id(source):
+        return _load_hub(source, image_size)
     image_size = image_size or _stored_image_size(source) or IMAGE_SIZE
     state = {key.removeprefix(PREFIX): value for key, value in read_state(source).items()}
     ours, rest = to_transformers(state)
@@ -224,13 +224,22 @@ def _stored_image_size(path: Path) -> int | None:
     return content.get("image_size") if isinstance(content, dict) else None
 
 
-def _load_hub_folder(source: Path, image_size: int | None) -> Sam2Weights:
+def is_hub_id(source: Path) -> bool:
+    """Whether ``source`` names a model on the hub, such as facebook/sam2-hiera-tiny, and no file that is here."""
+    return not source.exists() and not source.is_absolute() and source.suffix == "" and len(source.parts) == 2
+
+
+def _load_hub(source: Path, image_size: int | None) -> Sam2Weights:
+    """Load a hub folder that is here, or a model of the hub, which transformers caches."""
     from transformers import Sam2Model
 
     try:
-        saved: Any = Sam2Model.from_pretrained(source, local_files_only=True)
+        saved: Any = Sam2Model.from_pretrained(str(source), local_files_only=source.is_dir())
     except (OSError, ValueError) as error:
-        raise PlanewiseError(f"{source}: is not a hub folder of SAM2 ({str(error).splitlines()[0]})") from error
+        raise PlanewiseError(
+            f"{source}: is not a hub folder of SAM2, nor a model of the hub that can be fetched or is cached "
+            f"({str(error).splitlines()[0]}); give the path of its weights"
+        ) from error
     size = "tiny" if saved.config.mask_decoder_config.hidden_size == 256 else "mini"
     network = build_sam2(size, image_size or saved.config.vision_config.backbone_config.image_size[0])
     network.load_state_dict(saved.state_dict())
@@ -250,6 +259,9 @@ def save_published(path: Path, weights: Sam2Weights, epoch: int) -> None:
 
 def save_hub_folder(folder: Path, weights: Sam2Weights) -> None:
     """Write ``weights`` as a hub folder: config.json and safetensors."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # it takes no time
     with atomic_path(folder) as temporary:
         weights.network.save_pretrained(temporary)
 

@@ -107,7 +107,7 @@ def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, .
         table.add_row(*(Text(cell) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 200
+        console.width = 10_000  # nothing is folded in a log
     console.print(table)
 
 
