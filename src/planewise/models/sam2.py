@@ -189,8 +189,8 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
 
     None takes the size that we trained it with, which our files say, or the published 1024.
 
-    ``source``: Meta's or MedSAM2's ``.pt``, ``medsam_model_*.pth``, a hub folder, or a hub id. Raises PlanewiseError listing
-    every tensor of the image model that is missing, unexpected or of another shape.
+    ``source``: Meta's or MedSAM2's ``.pt``, ``medsam_model_*.pth``, a hub folder, or a hub id. Raises PlanewiseError
+    listing every tensor of the image model that is missing, unexpected or of another shape.
     """
     if source.is_dir() or is_hub_id(source):
         return _load_hub(source, image_size)
