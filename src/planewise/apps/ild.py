@@ -65,6 +65,7 @@ SAME_WHEN_RESUMED = {"base", "from_scratch", "image_size", "bbox_shift", "train_
 ANATOMY = "CT_ILD"  # the published name of the folders of prepared patients
 SATURATION_WARNING = 0.25
 SCRATCH_IMAGE_SIZE = 256
+SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without what pretraining brings, slices must be shown in more ways than they come
 PROMPTS_FILE = "prompts.json"  # beside predictions: where their boxes came from
 
 
@@ -248,7 +249,14 @@ def train_ild(options: IldTrain) -> int:
     npy = options.npy_path or options.work_dir / "npy"
     one_class = options.classes_per_slice == "one"
     task = BoxTask(
-        segmenter, npy / "train", npy / "valid", options.train_parts, options.bbox_shift, one_class, options.seed
+        segmenter,
+        npy / "train",
+        npy / "valid",
+        options.train_parts,
+        options.bbox_shift,
+        one_class,
+        SCRATCH_SCALE_RANGE if options.from_scratch else None,
+        options.seed,
     )
     iterations = options.epochs * task.steps_per_epoch(options.batch_size)
     say(f"Training {options.task_name} on {device}: {len(task.slices)} slices, {iterations} steps")

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from planewise.errors import PlanewiseError
 from planewise.inference.prompts import tight_box
 from planewise.models.sam2 import BoxSegmenter
-from planewise.patients import GRID
+from planewise.patients import GRID, nearest_grid
+from planewise.training.augment import random_crop
 from planewise.training.sampling import sample_generator
 
 TrainPart = Literal["encoder", "decoder"]
@@ -25,14 +26,15 @@ class BoxTask:
 
     def __init__(
         self, network: BoxSegmenter, train_folder: Path, validation_folder: Path, parts: tuple[TrainPart, ...],
-        bbox_shift: int, one_class: bool, seed: int,
+        bbox_shift: int, one_class: bool, scale_range: tuple[float, float] | None, seed: int,
     ) -> None:  # fmt: skip
         """``bbox_shift``: boxes are moved outward by up to this many pixels of the 256 grid; ``one_class``: a random
-        class of each slice instead of all."""
+        class of each slice instead of all; ``scale_range``: training slices are also magnified by a factor from it,
+        turned, flipped and changed in contrast (None, as published: they are not)."""
         from monai.losses import DiceLoss
 
         self.network = network
-        self.bbox_shift, self.one_class, self.seed = bbox_shift, one_class, seed
+        self.bbox_shift, self.one_class, self.scale_range, self.seed = bbox_shift, one_class, scale_range, seed
         self.dice = DiceLoss(sigmoid=True, squared_pred=True)
         self.slices = labelled_slices(train_folder)
         if not self.slices:
@@ -63,6 +65,13 @@ class BoxTask:
             labels = np.load(slice_.parent.parent / "gts" / slice_.name, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise PlanewiseError(f"{slice_}: cannot be read ({error}); run planewise ild prepare again") from error
+        side = self.network.image_size
+        pixels = torch.from_numpy(image[..., 0].astype(np.float32) / 255)[None, None]
+        image = F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)[0, 0].numpy()
+        if rng is not None and self.scale_range is not None:
+            moved, moved_labels = random_crop(image, nearest_grid(labels, side), side, self.scale_range, rng)
+            if moved_labels.any():  # else all objects were cropped away
+                image, labels = moved, nearest_grid(moved_labels)
         classes = np.unique(labels[labels > 0])
         if self.one_class and rng is not None:
             classes = rng.choice(classes, 1)
@@ -70,11 +79,8 @@ class BoxTask:
         boxes = np.array([tight_box(mask) for mask in masks], np.float32)
         if rng is not None and self.bbox_shift:
             boxes += rng.integers(0, self.bbox_shift + 1, boxes.shape) * np.array([-1, -1, 1, 1])
-        side = self.network.image_size
-        pixels = torch.from_numpy(image[..., 0].astype(np.float32) / 255)[None, None]
-        resized = F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
         return {
-            "image": resized[0, 0].numpy(),
+            "image": image,
             "boxes": (np.clip(boxes, 0, GRID) / GRID).astype(np.float32),
             "masks": masks.astype(np.float32),
         }

@@ -26,10 +26,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def make(folder, parts=("encoder", "decoder"), one_class=False, shift=5):
+def make(folder, parts=("encoder", "decoder"), one_class=False, shift=5, scale_range=None):
     torch.manual_seed(0)
     segmenter = BoxSegmenter(build_sam2("mini", 64))
-    return BoxTask(segmenter, folder / "train", folder / "valid", parts, shift, one_class, 0)
+    return BoxTask(segmenter, folder / "train", folder / "valid", parts, shift, one_class, scale_range, 0)
 
 
 def test_all_classes_of_a_slice_are_trained_at_once(folder):
@@ -80,6 +80,19 @@ def test_what_is_frozen_neither_moves_nor_has_gradients(folder, parts):
     assert all(p.grad is None for name, p in task.network.named_parameters() if "prompt_encoder" in name)
 
 
+def test_magnified_slices_keep_their_boxes_on_their_masks(folder):
+    task = make(folder, shift=0, scale_range=(0.8, 1.2))
+    areas = set()
+    for n in range(30):
+        sample = task.sample(n)
+        assert len(sample["boxes"]) >= 1
+        for box, mask in zip(sample["boxes"] * 256, sample["masks"]):
+            rows, columns = np.nonzero(mask)
+            assert np.allclose(box, [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], atol=0.01)
+            areas.add(int(mask.sum()))
+    assert len(areas) > 10
+
+
 def test_padding_prompts_do_not_count(folder):
     task = make(folder)
     batch = task.collate([task.sample(n) for n in range(2)])
@@ -106,7 +119,7 @@ def test_slices_without_labels_are_named(folder):
     with pytest.raises(PlanewiseError, match=r"1 slices have no gts: a-001\.npy"):
         labelled_slices(folder / "train")
     with pytest.raises(PlanewiseError, match="ild prepare"):
-        BoxTask(BoxSegmenter(build_sam2("mini", 64)), folder / "none", folder, ("decoder",), 0, False, 0)
+        BoxTask(BoxSegmenter(build_sam2("mini", 64)), folder / "none", folder, ("decoder",), 0, False, None, 0)
 
 
 def test_smaller_logits_are_brought_to_the_grid():
