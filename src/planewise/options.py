@@ -1,10 +1,12 @@
 """What the options of every command have in common."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from planewise.errors import PlanewiseError
+
+Job = TypeVar("Job", bound="Options")
 
 
 class Options(BaseModel):
@@ -14,6 +16,10 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def part(self, kind: type[Job], **more: Any) -> Job:
+        """Return the options of another command: those of these that it has too, and ``more``."""
+        return kind(**({name: value for name, value in self if name in kind.model_fields} | more))
 
     @model_validator(mode="wrap")
     @classmethod

@@ -4,9 +4,11 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -66,6 +68,8 @@ ANATOMY = "CT_ILD"  # the published name of the folders of prepared patients
 SATURATION_WARNING = 0.25
 SCRATCH_IMAGE_SIZE = 256
 SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without what pretraining brings, slices must be shown in more ways than they come
+Job = TypeVar("Job")
+Saturation = dict[int, tuple[int, float]]  # voxels of a class, and the share of them that the window saturates
 PROMPTS_FILE = "prompts.json"  # beside predictions: where their boxes came from
 
 
@@ -78,17 +82,16 @@ def prepare_ild(options: IldPrepare) -> int:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     level, width = _window(options.window, options.window_level, options.window_width)
-    dataset = open_dataset(options.dataset_path)
-    tests = open_dataset(options.dataset_path, need_train=False, need_test=True).test
+    dataset = open_dataset(options.dataset_path, need_test=(options.dataset_path / "imagesTs").is_dir())
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
     classes = class_names(dataset.labels, [case.truth for case in dataset.train if case.truth])
-    split = _split(options, dataset.train, tests)
+    split = _split(options, dataset.train, dataset.test)
     with atomic_path(options.work_dir / "split.json") as temporary:
         temporary.write_text(json.dumps({part: sorted(split[part]) for part in PARTS}, indent=2))
 
-    cases = {case.name: case for case in [*dataset.train, *tests]}
+    cases = {case.name: case for case in [*dataset.train, *dataset.test]}
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
     voxels_of: dict[int, list[float]] = {value: [] for value in classes}
     with progress("preparing", len(jobs), unit="patients") as advance:
@@ -176,8 +179,10 @@ def _stratified(
     return {order[int((i + 0.5) * len(order) / wanted)] for i in range(wanted)}
 
 
-def _in_processes(options: IldPrepare, jobs: list[tuple[Case, str]], level: float, width: float):  # type: ignore[no-untyped-def]
-    """Yield (case name, saturation by class, or a Problem) as patients are done."""
+def _in_processes(
+    options: IldPrepare, jobs: list[tuple[Case, str]], level: float, width: float
+) -> Iterator[tuple[str, Saturation | Problem]]:
+    """Yield (case name, voxels and saturated share by class, or a Problem) as patients are done."""
     if options.num_workers == 0 or len(jobs) == 1:
         for case, part in jobs:
             yield case.name, _prepare_case(case, part, options, level, width)
@@ -188,9 +193,7 @@ def _in_processes(options: IldPrepare, jobs: list[tuple[Case, str]], level: floa
             yield futures[future].name, future.result()
 
 
-def _prepare_case(
-    case: Case, part: str, options: IldPrepare, level: float, width: float
-) -> dict[int, tuple[int, float]] | Problem:
+def _prepare_case(case: Case, part: str, options: IldPrepare, level: float, width: float) -> Saturation | Problem:
     """Prepare one patient; return voxels and saturated share of every class, or what went wrong."""
     try:
         patient, hu = read_patient(
@@ -438,29 +441,24 @@ def evaluate_ild(options: IldEvaluate) -> int:
 
 def run_ild(options: IldRun) -> int:
     """Prepare, fine-tune, predict and evaluate. Returns the exit code; see ``prepare_ild`` for errors."""
-    given = options.model_dump()
-
-    def part(kind: type, **more: object):  # type: ignore[no-untyped-def]
-        return kind(**({name: value for name, value in given.items() if name in kind.model_fields} | more))  # type: ignore[attr-defined]
-
     base = options.base
     if not options.from_scratch and (base is None or not (base.exists() or is_hub_id(base))):
         raise PlanewiseError(f"--base {options.base}: no such file; give SAM2's weights, or --from_scratch")
     seconds: dict[str, float] = {}
     codes = []
 
-    def stage(name: str, work, job) -> None:  # type: ignore[no-untyped-def]
+    def stage(name: str, work: Callable[[Job], int], job: Job) -> None:
         started = time.perf_counter()
         codes.append(work(job))
         seconds[name] = time.perf_counter() - started
 
-    stage("prepare", prepare_ild, part(IldPrepare))
+    stage("prepare", prepare_ild, options.part(IldPrepare))
     trained = options.work_dir / options.task_name / "medsam_model_best.pth"
     if not (trained.exists() and options.resume):
-        stage("train", train_ild, part(IldTrain))
+        stage("train", train_ild, options.part(IldTrain))
     segs = options.work_dir / "segs" / options.task_name
     tests = options.work_dir / "npz_test" / ANATOMY
-    stage("predict", predict_ild, part(IldPredict, input=tests, output=segs, trained_model=str(trained)))
+    stage("predict", predict_ild, options.part(IldPredict, input=tests, output=segs, trained_model=str(trained)))
     truth = options.dataset_path / "labelsTs"
     if truth.is_dir():
         stage("evaluate", evaluate_ild, IldEvaluate(predictions=segs, truth=truth, tolerance_mm=options.tolerance_mm))
