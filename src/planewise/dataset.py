@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from planewise.errors import DatasetError, PlanewiseError
-from planewise.volume import Volume, ending_of, open_volume, stem_of
+from planewise.volume import ITK_ENDINGS, Volume, ending_of, open_volume, stem_of
 
+DICOM = ".dcm"  # as file_ending: every image is a folder with one series, {case}_0000 or {case}
 CHANNEL = re.compile(r"_(\d{4})$")  # of nnU-Net's image names: {case}_0000
 
 
@@ -56,8 +57,16 @@ def open_dataset(folder: Path, need_train: bool = True, need_test: bool = False)
         if needed and not cases:
             listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
             raise DatasetError(f"{folder}: has no usable case in {name}{listed}")
-    labels = {str(name): value for name, value in meta.get("labels", {}).items() if isinstance(value, int)}
-    return Dataset(folder, labels, train, test, problems)
+    return Dataset(folder, read_label_names(folder / "dataset.json"), train, test, problems)
+
+
+def read_label_names(path: Path) -> dict[str, int]:
+    """Return the values of the labels in a dataset.json, by name. Raises DatasetError if it is no JSON object."""
+    try:
+        labels = json.loads(path.read_text("utf-8")).get("labels", {})
+        return {str(name): value for name, value in labels.items() if isinstance(value, int)}
+    except (OSError, ValueError, AttributeError) as error:
+        raise DatasetError(f"{path}: is not a dataset.json ({error})") from error
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:
@@ -67,7 +76,7 @@ def _read_meta(folder: Path) -> dict[str, Any]:
             f"{folder}: no such folder; a nnU-Net raw dataset was expected (dataset.json, imagesTr, ...)"
         )
     try:
-        meta = json.loads(path.read_text())
+        meta = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         found = ", ".join(sorted(item.name for item in folder.iterdir())[:12]) or "nothing"
         raise DatasetError(
@@ -83,7 +92,7 @@ def _read_meta(folder: Path) -> dict[str, Any]:
             "nnUNetv2_convert_old_nnUNet_dataset, or write channel_names, labels {name: value} and file_ending"
         )
     ending = meta.get("file_ending")
-    if not isinstance(ending, str) or not ending_of(Path("case" + ending)):
+    if ending != DICOM and (not isinstance(ending, str) or not ending_of(Path("case" + ending))):
         raise DatasetError(f"{path}: file_ending is {ending!r}; it must be an ending such as .tiff or .nii.gz")
     if isinstance(meta.get("channel_names"), dict) and len(meta["channel_names"]) > 1:
         raise DatasetError(f"{path}: has {len(meta['channel_names'])} channels; images of one channel are read")
@@ -117,8 +126,9 @@ def _by_case(folder: Path, ending: str, problems: list[Problem], channels: bool)
         problems.append(Problem(str(folder), "no such folder"))
         return {}
     found: dict[str, Path] = {}
-    for path in volumes_in(folder):
-        if not _same_family(ending, ending_of(path)):
+    series = ending == DICOM and channels
+    for path in sorted(item for item in folder.iterdir() if item.is_dir()) if series else volumes_in(folder):
+        if not series and not _same_family(ending, ending_of(path)):
             problems.append(Problem(str(path), f"is not a {ending} file, which dataset.json says the volumes are"))
             continue
         name = case_name(path) if channels else stem_of(path)
@@ -143,6 +153,8 @@ def case_name(path: Path) -> str:
 
 def _same_family(declared: str, found: str) -> bool:
     tiffs = (".tif", ".tiff", ".ome.tif", ".ome.tiff")
+    if declared == DICOM:  # whose truth is in files of another format
+        return found in ITK_ENDINGS
     return declared == found or (declared in tiffs and found in tiffs)
 
 

@@ -74,7 +74,7 @@ def write_phantom_dataset(
     for number, (name, split, shape) in enumerate(cases):
         image, labels = em_phantom(shape, bodies, seed * 1000 + number)
         write_volume(folder / f"images{split}" / f"{name}_0000.tiff", Volume(image, SPACING_NM, "nm"))
-        (folder / f"images{split}" / f"{name}.json").write_text(json.dumps({"spacing": list(SPACING_NM)}))
+        (folder / f"images{split}" / f"{name}.json").write_text(json.dumps({"spacing": list(SPACING_NM)}), "utf-8")
         write_labels(folder / f"instances{split}" / f"{name}.tiff", Volume(labels, SPACING_NM, "nm"))
         write_labels(folder / f"labels{split}" / f"{name}.tiff", Volume((labels > 0) * np.uint8(1), SPACING_NM, "nm"))
     meta = {
@@ -84,7 +84,7 @@ def write_phantom_dataset(
         "file_ending": ".tiff",
         "spacing_unit": "nm",
     }
-    (folder / "dataset.json").write_text(json.dumps(meta, indent=2))
+    (folder / "dataset.json").write_text(json.dumps(meta, indent=2), "utf-8")
 
 
 CHEST_CLASSES = {"ground_glass": 1, "reticulation": 2, "honeycombing": 3}
@@ -147,4 +147,4 @@ def write_chest_dataset(
         "numTraining": train_cases,
         "file_ending": ".nii.gz",
     }
-    (folder / "dataset.json").write_text(json.dumps(meta, indent=2))
+    (folder / "dataset.json").write_text(json.dumps(meta, indent=2), "utf-8")

@@ -6,6 +6,7 @@ nnU-Net's convention), else from OME or ImageJ metadata. NIfTI, NRRD, MHA: throu
 
 import gzip
 import json
+import locale
 import logging
 import re
 import shutil
@@ -321,7 +322,7 @@ def _sidecar_spacing(path: Path) -> tuple[float, float, float] | None:
 def _dataset_unit(path: Path) -> str:
     """Return the ``spacing_unit`` of the dataset.json above the volume's folder; nanometres where it says nothing."""
     try:
-        meta = json.loads((path.parent.parent / "dataset.json").read_text())
+        meta = json.loads((path.parent.parent / "dataset.json").read_text("utf-8"))
         return UNITS.get(str(meta["spacing_unit"]).lower(), "pixel")
     except (OSError, ValueError, TypeError, KeyError):
         return "nm"
@@ -330,7 +331,7 @@ def _dataset_unit(path: Path) -> str:
 def read_sidecar(path: Path) -> tuple[float, float, float] | None:
     """Return the ``spacing`` (z, y, x) of a sidecar, or None if it has none. Raises PlanewiseError on nonsense."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise PlanewiseError(f"{path}: is not a JSON file ({_first_line(error)})") from error
     spacing = content.get("spacing") if isinstance(content, dict) else None
@@ -439,14 +440,18 @@ def _open_dicom(folder: Path) -> Volume:
     """Open the one DICOM series in a folder."""
     import SimpleITK
 
-    series = SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if len(series) != 1:
-        raise PlanewiseError(f"{folder}: holds {len(series)} DICOM series; give a folder with one, or a volume file")
-    files = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    before = locale.setlocale(locale.LC_ALL)
     try:
-        image = SimpleITK.ReadImage(files)
+        series = SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+        if len(series) != 1:
+            raise PlanewiseError(
+                f"{folder}: holds {len(series)} DICOM series; give a folder with one, or a volume file"
+            )
+        image = SimpleITK.ReadImage(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0]))
     except RuntimeError as error:
         raise PlanewiseError(f"{folder}: its DICOM series cannot be read ({_first_line(error)})") from error
+    finally:
+        locale.setlocale(locale.LC_ALL, before)  # which GDCM changes, and with it the encoding of every text file
     x, y, z = image.GetSpacing()
     ox, oy, oz = image.GetOrigin()
     direction = np.reshape(image.GetDirection(), (3, 3))[::-1, ::-1]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import locale
 import os
 import shutil
 import subprocess
@@ -181,11 +182,18 @@ def test_what_cannot_be_used_is_refused(tmp_path, arguments, words, capsys):
     assert "Traceback" not in err
 
 
-def test_a_dicom_series(job, tmp_path):
+@pytest.fixture
+def _locale():
+    """GDCM changes the process's locale when it writes; we only ever read with it, and put it back."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
+
+
+def write_dicom(folder, voxels):
     import SimpleITK
 
-    volume = open_volume(job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz")
-    voxels = volume.read()
+    folder.mkdir(parents=True)
     writer = SimpleITK.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
     for z, slice_ in enumerate(voxels):
@@ -196,11 +204,40 @@ def test_a_dicom_series(job, tmp_path):
                 "0018|0050": "5.0"}  # fmt: skip
         for tag, value in tags.items():
             image.SetMetaData(tag, value)
-        writer.SetFileName(str(tmp_path / f"{z:03d}.dcm"))
+        writer.SetFileName(str(folder / f"{z:03d}.dcm"))
         writer.Execute(image)
-    series = open_volume(tmp_path)
+
+
+@pytest.mark.usefixtures("_locale")
+def test_a_dataset_of_dicom_series(job, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(job / "data" / "labelsTr", data / "labelsTr")
+    meta = json.loads((job / "data" / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps({**meta, "file_ending": ".dcm"}))
+    for number in (1, 3):  # those that are stored as DICOM is read
+        voxels = open_volume(job / "data" / "imagesTr" / f"CT_phantom{number}_0000.nii.gz").read()
+        write_dicom(data / "imagesTr" / f"CT_phantom{number}", voxels)
+    locale.setlocale(locale.LC_ALL, "C.UTF-8")
+    series = open_volume(data / "imagesTr" / "CT_phantom3")
+    assert locale.getencoding() == "UTF-8"
     assert np.array_equal(series.read(), voxels)
     assert series.spacing == pytest.approx((5, 2.5, 2.5))
+    code = run(["ild", "prepare", str(data), str(tmp_path / "dicom"), "--num_workers", "0", *PREPARE])
+    assert code == 1  # the second case has labels and no series: a row
+    run(["ild", "prepare", str(job / "data"), str(tmp_path / "nifti"), "--num_workers", "0", *PREPARE])
+    for number in (1, 3):
+        found = [next((tmp_path / kind).rglob(f"CT_phantom{number}.npz")) for kind in ("dicom", "nifti")]
+        with np.load(found[0]) as a, np.load(found[1]) as b:
+            assert np.array_equal(a["imgs"], b["imgs"])
+            assert np.array_equal(a["gts"], b["gts"])
+
+
+def test_training_goes_on_and_runs_in_half_precision_with_checkpointing(job, tmp_path):
+    shutil.copytree(job / "work" / "npy", tmp_path / "npy")
+    arguments = ["ild", "train", str(tmp_path), *TRAIN, "--precision", "bf16", "--gradient_checkpointing"]
+    assert run(arguments) == 0
+    assert run(arguments) == 2  # a model is there
+    assert run([*arguments, "--resume"]) == 0
 
 
 def test_the_original_pipeline(job, tmp_path):

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from planewise.apps.ild_options import IldDemo, IldEvaluate, IldPredict, IldPrepare, IldRun, IldTrain
-from planewise.dataset import Case, Problem, case_name, open_dataset, volumes_in
+from planewise.dataset import Case, Problem, case_name, open_dataset, read_label_names, volumes_in
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import ClassOptions, class_names, evaluate_classes
@@ -89,7 +89,7 @@ def prepare_ild(options: IldPrepare) -> int:
     classes = class_names(dataset.labels, [case.truth for case in dataset.train if case.truth])
     split = _split(options, dataset.train, dataset.test)
     with atomic_path(options.work_dir / "split.json") as temporary:
-        temporary.write_text(json.dumps({part: sorted(split[part]) for part in PARTS}, indent=2))
+        temporary.write_text(json.dumps({part: sorted(split[part]) for part in PARTS}, indent=2), "utf-8")
 
     cases = {case.name: case for case in [*dataset.train, *dataset.test]}
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
@@ -148,7 +148,7 @@ def _split(options: IldPrepare, train: list[Case], tests: list[Case]) -> dict[st
 
 def _read_split(path: Path, known: list[str]) -> dict[str, list[str]]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
         split = {part: [str(name) for name in content.get(part, [])] for part in PARTS}
     except (OSError, ValueError, AttributeError) as error:
         raise PlanewiseError(f"{path}: is not a JSON object of train, valid and test ({error})") from error
@@ -316,7 +316,9 @@ def predict_ild(options: IldPredict) -> int:
     half = choose_precision(options.precision, device) == "bf16"
     with atomic_path(options.output / PROMPTS_FILE) as temporary:
         note = "truth (an oracle)" if options.prompts == "truth" else str(options.prompts)
-        temporary.write_text(json.dumps({"prompts": note, "components": options.components, "model": str(source)}))
+        temporary.write_text(
+            json.dumps({"prompts": note, "components": options.components, "model": str(source)}), "utf-8"
+        )
     tracking = PropagationOptions(
         margin=options.bbox_shift, split=options.components == "all", cache_slices=options.cache_slices
     )
@@ -390,6 +392,9 @@ def _file_prompts(
         canonical = to_canonical(geometry)
         shapes[case], spacings[case] = canonical.shape, canonical.spacing
     classes = {value: str(value) for value in range(1, 256)}
+    meta = options.input.resolve().parent / "dataset.json"
+    if meta.is_file():
+        classes |= class_names(read_label_names(meta), [])
     prompts, strange = read_prompts(path, shapes, spacings, classes)
     problems += [Problem(str(path), what) for what in strange]
     if not prompts:
@@ -413,14 +418,11 @@ def evaluate_ild(options: IldEvaluate) -> int:
     ]
     home = options.predictions if options.predictions.is_dir() else options.predictions.parent
     meta = options.dataset or options.truth.resolve().parent / "dataset.json"
-    labels: dict[str, int] = {}
-    if meta.is_file():
-        named = json.loads(meta.read_text()).get("labels", {})
-        labels = {name: value for name, value in named.items() if isinstance(value, int)}
+    labels = read_label_names(meta) if meta.is_file() else {}
     names = class_names(labels, [pair.truth for pair in pairs if pair.truth])
     note = "unknown"
     if (home / PROMPTS_FILE).is_file():
-        note = str(json.loads((home / PROMPTS_FILE).read_text()).get("prompts", note))
+        note = str(json.loads((home / PROMPTS_FILE).read_text("utf-8")).get("prompts", note))
     rows = evaluate_classes(pairs, ClassOptions(names, options.tolerance_mm))
     folder = options.output or home / "evaluation"
     write_class_results(rows, names, folder, note, options.tolerance_mm)

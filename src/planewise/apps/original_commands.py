@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 
 from planewise.cli import guarded, run
+from planewise.errors import PlanewiseError
 
 # Flags that have nothing to say any more: the model's size is read from its weights, and names of folders are fixed.
-_IGNORED = {"model_cfg", "modality", "anatomy", "img_name_suffix", "gt_name_suffix", "gt_path", "label_id"}
+_IGNORED = {"model_cfg", "modality", "anatomy", "img_name_suffix", "gt_name_suffix", "label_id"}
 
 
 def _parse(arguments: list[str]) -> dict[str, list[str]]:
@@ -58,6 +59,11 @@ def nii_to_npz(arguments: list[str]) -> list[str]:
     """Return our command line for one of ``nii_to_npz.py``: the dataset is the folder that holds -img_path."""
     flags = _parse(arguments)
     images = Path(*flags.pop("img_path", ["imagesTr"]))
+    labels = Path(*flags.pop("gt_path", ["labelsTr"]))
+    if (images.name, labels.name) != ("imagesTr", "labelsTr"):
+        raise PlanewiseError(
+            f"-img_path {images} -gt_path {labels}: must be imagesTr and labelsTr of one nnU-Net raw dataset"
+        )
     work = flags.pop("output_path", ["./data"])
     return ["ild", "prepare", str(images.resolve().parent), *work, *_options(flags, {})]
 
@@ -117,4 +123,6 @@ TRANSLATE = {
 def main(script: str) -> None:
     """Run the original script of the file ``script`` with the process's arguments, and exit."""
     name = Path(script).stem
-    sys.exit(npz_to_npy(sys.argv[1:]) if name == "npz_to_npy" else run(TRANSLATE[name](sys.argv[1:])))
+    if name == "npz_to_npy":
+        sys.exit(npz_to_npy(sys.argv[1:]))
+    sys.exit(guarded(lambda: run(TRANSLATE[name](sys.argv[1:]))))

@@ -61,9 +61,9 @@ def read_prompts(
     """
     try:
         if path.suffix.lower() == ".json":
-            rows: list[tuple[int, dict[str, Any]]] = list(enumerate(json.loads(path.read_text()), start=1))
+            rows: list[tuple[int, dict[str, Any]]] = list(enumerate(json.loads(path.read_text("utf-8")), start=1))
         else:
-            with path.open(newline="") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file, skipinitialspace=True)
                 missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
                 if missing:

@@ -98,7 +98,7 @@ def find_model_file(name: str | Path) -> Path:
 def read_model_file(path: Path) -> ModelFile:
     """Read a model's YAML. Raises PlanewiseError naming the file and the keys that do not fit."""
     try:
-        content: Any = yaml.safe_load(path.read_text())
+        content: Any = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise PlanewiseError(f"{path}: is not a readable YAML file ({str(error).splitlines()[0]})") from error
     if not isinstance(content, dict):
@@ -115,4 +115,4 @@ def write_model_file(path: Path, model: ModelFile) -> None:
     content = model.model_dump(mode="json") | {
         "class_names": dict(model.class_names)
     }  # JSON would make strings of keys
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")

@@ -23,12 +23,12 @@ def write_class_results(
     rows: list[Row], names: dict[int, str], folder: Path, prompts: str, tolerance_mm: float
 ) -> None:
     """Write the CSV, the summary and a DSC histogram for each class; all say where the boxes came from."""
-    with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="") as file:
+    with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*CLASS_COLUMNS, "prompts"])
         writer.writerows([*(cell(row.get(column)) for column in CLASS_COLUMNS), prompts] for row in rows)
     with atomic_path(folder / SUMMARY) as temporary:
-        temporary.write_text(summary(rows, names, prompts, tolerance_mm))
+        temporary.write_text(summary(rows, names, prompts, tolerance_mm), "utf-8")
     for value, name in names.items():
         found = [row["dsc"] for row in rows if row.get("class") == value and not math.isnan(row["dsc"])]
         safe = re.sub(r"[^\w.-]", "_", name)

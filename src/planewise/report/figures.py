@@ -19,7 +19,7 @@ def _figure(width: float, height: float) -> Any:
 
 def training_curve(metrics: Path, picture: Path, score: str) -> None:
     """Draw loss, validation and learning rate over the steps of a ``metrics.csv``; ``score`` names what validates."""
-    with metrics.open(newline="") as file:
+    with metrics.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     steps = np.array([int(row["step"]) for row in rows])
     loss = np.array([float(row["total"]) for row in rows])

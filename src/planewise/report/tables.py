@@ -33,12 +33,12 @@ SHOWN = ("voxel_iou", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50")  
 
 def write_results(rows: list[Row], folder: Path) -> None:
     """Write ``evaluation_results.csv`` and ``evaluation_results_summary.txt`` into ``folder``."""
-    with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="") as file:
+    with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows([cell(row.get(column)) for column in COLUMNS] for row in rows)
     with atomic_path(folder / SUMMARY) as temporary:
-        temporary.write_text(summary(rows))
+        temporary.write_text(summary(rows), "utf-8")
 
 
 def cell(value: object) -> object:

@@ -218,7 +218,7 @@ class _MetricsFile:
         self.rows: list[dict[str, Any]] = []
         self.columns: list[str] = list(self.COLUMNS)
         if start and path.exists():  # what was logged after the checkpoint is trained again
-            with path.open(newline="") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file)
                 self.columns = list(reader.fieldnames or self.COLUMNS)
                 self.rows = [row for row in reader if int(row["step"]) <= start]
@@ -233,12 +233,12 @@ class _MetricsFile:
             self.columns += new
             self._rewrite()
             return
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(rounded)
 
     def _rewrite(self) -> None:
         temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(self.rows)
