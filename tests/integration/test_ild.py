@@ -95,7 +95,9 @@ def test_predicting_volumes_gives_what_predicting_prepared_patients_gives(job, t
 def test_boxes_from_a_file_and_a_second_run(job, tmp_path, capsys):
     model = str(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth")
     boxes = tmp_path / "boxes.csv"
-    boxes.write_text("case,class,slice,x0,y0,x1,y1\nCT_phantomtest,2,3,5,20,20,40\nCT_phantomtest,2,99,5,20,20,40\n")
+    boxes.write_text(
+        "case,class,slice,x0,y0,x1,y1\nCT_phantomtest,reticulation,3,5,20,20,40\nCT_phantomtest,2,99,5,20,20,40\n"
+    )
     arguments = ["ild", "predict", str(job / "work" / "npz_test" / "CT_ILD"), str(tmp_path / "out"), "--trained_model",
                  model, "--prompts", str(boxes), "--device", "cpu"]  # fmt: skip
     assert run(arguments) == 1

@@ -91,6 +91,9 @@ def prepare_ild(options: IldPrepare) -> int:
     with atomic_path(options.work_dir / "split.json") as temporary:
         temporary.write_text(json.dumps({part: sorted(split[part]) for part in PARTS}, indent=2), "utf-8")
 
+    with atomic_path(options.work_dir / "dataset.json") as temporary:  # so that the classes keep their names
+        shutil.copyfile(options.dataset_path / "dataset.json", temporary)
+
     cases = {case.name: case for case in [*dataset.train, *dataset.test]}
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
     voxels_of: dict[int, list[float]] = {value: [] for value in classes}
@@ -392,8 +395,9 @@ def _file_prompts(
         canonical = to_canonical(geometry)
         shapes[case], spacings[case] = canonical.shape, canonical.spacing
     classes = {value: str(value) for value in range(1, 256)}
-    meta = options.input.resolve().parent / "dataset.json"
-    if meta.is_file():
+    above = [folder / "dataset.json" for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
+    meta = next((file for file in above if file.is_file()), None)
+    if meta is not None:
         classes |= class_names(read_label_names(meta), [])
     prompts, strange = read_prompts(path, shapes, spacings, classes)
     problems += [Problem(str(path), what) for what in strange]
