@@ -73,7 +73,7 @@ class Sam2Weights:
 def build_sam2(size: str, image_size: int) -> Any:
     """Return transformers' ``Sam2Model`` with random weights.
 
-    ``size``: "tiny" (31.4 M parameters, the published sam2_hiera_tiny) or "mini" (1.6 M, for training from scratch on
+    ``size``: "tiny" (31.4 M parameters, the published sam2_hiera_tiny) or "mini" (0.9 M, for training from scratch on
     small data). ``image_size``: side of its square input, a multiple of 32.
     """
     from transformers import Sam2Config, Sam2Model
