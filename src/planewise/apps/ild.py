@@ -51,7 +51,6 @@ from planewise.volume import (
     ending_of,
     open_volume,
     read_labels,
-    stem_of,
     to_canonical,
     write_labels,
     write_volume,
@@ -417,9 +416,7 @@ def _in_kept(prompts: list[Prompt], patient: Patient) -> list[Prompt]:
 
 def evaluate_ild(options: IldEvaluate) -> int:
     """Score predictions, class by class. Returns the exit code; see ``prepare_ild`` for errors."""
-    pairs = [
-        pair for pair in pair_files(options.predictions, options.truth) if pair.case != stem_of(Path(PROMPTS_FILE))
-    ]
+    pairs = pair_files(options.predictions, options.truth)
     home = options.predictions if options.predictions.is_dir() else options.predictions.parent
     meta = options.dataset or options.truth.resolve().parent / "dataset.json"
     labels = read_label_names(meta) if meta.is_file() else {}

@@ -21,7 +21,6 @@ COLUMNS = (
     "tp_50", "fp_50", "fn_50", "precision_50", "recall_50", "f1_50", "accuracy_50",
     "precision_75", "recall_75", "f1_75", "accuracy_75", "mean_accuracy", "pq_50", "sq_50", "rq_50",
 )  # fmt: skip
-VOXEL_COLUMNS = COLUMNS[2:6]
 COUNT_COLUMNS = ("n_truth", "n_pred", "tp_50", "fp_50", "fn_50")
 OK = "ok"
 MISSING = "prediction missing: counted as found nothing"

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from planewise.inference.prompts import Box, Prompt, tight_box
 from planewise.models.sam2 import BoxSegmenter
+from planewise.patients import GRID
 
-GRID = 256  # margins are given on this grid, as published
 SAME_OBJECT = 0.8  # IoU of boxes of one class above which two tracks are one
 
 

@@ -18,8 +18,6 @@ from planewise.models.blocks import Head, separable
 from planewise.models.point_rend import PointRend
 from planewise.models.resnet import EXPANSION, Bottleneck, ResNet, initialise
 
-GRID = 4  # the heads work on a grid this many times coarser than the image
-
 
 @dataclass(frozen=True)
 class Architecture:
