@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.errors import DatasetError, PlanewiseError
-from planewise.volume import ITK_ENDINGS, Volume, ending_of, open_volume, stem_of
+from planewise.volume import ENDINGS, ITK_ENDINGS, Volume, ending_of, open_volume, stem_of
 
 DICOM = ".dcm"  # as file_ending: every image is a folder with one series, {case}_0000 or {case}
 CHANNEL = re.compile(r"_(\d{4})$")  # of nnU-Net's image names: {case}_0000
@@ -142,7 +142,12 @@ def _by_case(folder: Path, ending: str, problems: list[Problem], channels: bool)
 
 
 def volumes_in(folder: Path) -> list[Path]:
-    """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over."""
+    """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over.
+
+    Raises PlanewiseError if it is no folder.
+    """
+    if not folder.is_dir():
+        raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {', '.join(ENDINGS)}")
     return sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.dataset import open_dataset
-from planewise.errors import DatasetError
+from planewise.dataset import open_dataset, volumes_in
+from planewise.errors import DatasetError, PlanewiseError
 
 META = {"channel_names": {"0": "EM"}, "labels": {"background": 0, "x": 1}, "numTraining": 2, "file_ending": ".tiff"}
 
@@ -106,6 +106,12 @@ def test_a_dataset_with_nothing_usable_is_refused_with_the_reasons(folder):
         path.unlink()
     with pytest.raises(DatasetError, match=r"no usable case(.|\n)*a_0000\.tiff: has no instancesTr/a\.tiff"):
         open_dataset(folder)
+
+
+def test_a_file_that_is_no_volume_is_named(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(PlanewiseError, match=r"notes\.txt: is neither a folder nor a volume.*\.tiff"):
+        volumes_in(tmp_path / "notes.txt")
 
 
 def test_a_missing_folder_is_refused(tmp_path):
