@@ -10,8 +10,8 @@ from typing import Any
 _HOME = {
     "Volume": "volume",
     "open_volume": "volume",
-    "read_labels": "volume",
-    "write_labels": "volume",
+    "read_labels": "labels",
+    "write_labels": "labels",
     "write_volume": "volume",
     "open_dataset": "dataset",
     "load_network": "models.weights",

@@ -54,6 +54,10 @@ COMMANDS = {
         "planewise.apps.ild_options:IldEvaluate", "planewise.apps.ild:evaluate_ild",
         "score predicted classes against the truth",
     ),
+    "compare": Command(
+        "planewise.apps.compare_options:Compare", "planewise.apps.compare:compare_methods",
+        "score every method on every dataset, in one report",
+    ),
     "demo mito": Command(
         "planewise.apps.mito_options:MitoDemo", "planewise.apps.mito:demo_mito",
         "the whole job on a small synthetic dataset",
@@ -90,7 +94,8 @@ def run(arguments: list[str]) -> int:
 
         print(f"planewise {version('planewise')}")
         return 0
-    name = " ".join(arguments[:2])
+    words = 1 if arguments[0] in COMMANDS else 2
+    name = " ".join(arguments[:words])
     if name not in COMMANDS:
         group = [known for known in COMMANDS if known.startswith(f"{arguments[0]} ")]
         asked_for_help = len(arguments) == 2 and arguments[1] in ("-h", "--help")
@@ -100,7 +105,7 @@ def run(arguments: list[str]) -> int:
         print(f"planewise: unknown command '{name}'; known are {', '.join(group or COMMANDS)}", file=sys.stderr)
         return EXIT_REFUSED
     command = COMMANDS[name]
-    options = parse(command, f"planewise {name}", arguments[2:])
+    options = parse(command, f"planewise {name}", arguments[words:])
     return guarded(lambda: int(_find(command.function)(options)))
 
 

@@ -141,6 +141,15 @@ def _by_case(folder: Path, ending: str, problems: list[Problem], channels: bool)
     return found
 
 
+def images_beside(truth: Path) -> dict[str, Path]:
+    """Return the test images beside the folder of their truth (``instancesTs``, ``labelsTs``), by case; maybe none."""
+    folder = truth.absolute().parent / "imagesTs"
+    if not folder.is_dir():
+        return {}
+    series = {case_name(path): path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    return series | {case_name(path): path for path in volumes_in(folder)}
+
+
 def volumes_in(folder: Path) -> list[Path]:
     """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over.
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.intensity import apply_window
-from planewise.volume import Volume, atomic_path, from_canonical, open_volume, read_labels, read_voxels, to_canonical
+from planewise.labels import read_labels
+from planewise.volume import Volume, atomic_path, from_canonical, open_volume, read_voxels, to_canonical
 
 SliceChoice = Literal["labelled", "all", "both"]
 GRID = 256  # side of the grid that labels of slices are kept on, as published

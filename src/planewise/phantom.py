@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from planewise.volume import Volume, write_labels, write_volume
+from planewise.labels import write_labels
+from planewise.volume import Volume, write_volume
 
 SPACING_NM = (8.0, 8.0, 8.0)
 

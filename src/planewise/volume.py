@@ -114,47 +114,17 @@ def open_volume(path: Path) -> Volume:
     return volume
 
 
-def read_labels(path: Path) -> Volume:
-    """Read a label volume whole, as unsigned integers.
+def read_voxels(volume: Volume, path: Path, index: Any = ...) -> np.ndarray:
+    """Read the voxels of ``volume`` at ``index``, all if none is given; ``path`` is where it was opened from.
 
-    Raises PlanewiseError if the file cannot be read or holds fractions or negative values.
+    Raises PlanewiseError if the file is damaged or the voxels do not fit in memory.
     """
-    volume = open_volume(path)
-    voxels = read_voxels(volume, path)
-    if voxels.dtype.kind == "f":
-        as_integers = voxels.astype(np.int64)
-        if not np.array_equal(as_integers, voxels):
-            raise PlanewiseError(f"{path}: holds fractions; labels are whole numbers, 0 is background")
-        voxels = as_integers
-    if voxels.dtype.kind == "b":
-        voxels = voxels.astype(np.uint8)
-    if voxels.dtype.kind == "i":
-        if voxels.size and voxels.min() < 0:
-            raise PlanewiseError(f"{path}: holds negative values; labels are whole numbers from 0, the background")
-        voxels = voxels.view(voxels.dtype.str.replace("i", "u"))
-    return volume.with_voxels(voxels)
-
-
-def read_voxels(volume: Volume, path: Path) -> np.ndarray:
-    """Read all voxels of ``volume``, which was opened from ``path``; a damaged file is a PlanewiseError."""
     try:
-        return volume.read()
+        return np.asarray(volume.voxels[index])
     except MemoryError as error:
         raise PlanewiseError(f"{path}: {volume.shape} voxels do not fit in memory") from error
     except Exception as error:
         raise PlanewiseError(f"{path}: cannot be read ({_first_line(error)}); is the file complete?") from error
-
-
-def label_dtype(largest: int) -> np.dtype:
-    """Return the smallest unsigned integer type that holds ``largest``."""
-    return np.min_scalar_type(int(largest))
-
-
-def write_labels(path: Path, volume: Volume) -> None:
-    """Write label voxels in the smallest unsigned type that holds them; see ``write_volume``."""
-    voxels = np.asarray(volume.voxels)
-    largest = int(voxels.max()) if voxels.size else 0
-    write_volume(path, volume.with_voxels(voxels.astype(label_dtype(largest), copy=False)))
 
 
 def write_volume(path: Path, volume: Volume) -> None:
@@ -195,6 +165,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 # ---- TIFF
+
+
+@dataclass(frozen=True)
+class _MappedVoxels:
+    """Voxels that lie in a file as they are. Mapped only while they are read, so that what was read can be let go."""
+
+    path: Path
+    dtype: np.dtype
+    offset: int
+    shape: tuple[int, ...]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        found = np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[index])
+        return found.astype(found.dtype.newbyteorder("="), copy=False)
 
 
 class _TiffVoxels:
@@ -245,7 +229,7 @@ def _open_tiff_series(path: Path, flags: dict[str, bool]) -> Volume | None:
         needed = int(np.prod(shape)) * dtype.itemsize + start
         if path.stat().st_size < needed:  # mapped, it would kill the process at the first touch
             raise PlanewiseError(f"{path}: is truncated ({path.stat().st_size} bytes, {needed} expected)")
-        voxels = np.memmap(path, dtype.newbyteorder(tiff.byteorder), "r", start, shape)
+        voxels = _MappedVoxels(path, dtype.newbyteorder(tiff.byteorder), start, shape)
     elif several_pages:
         voxels = _TiffVoxels(path, shape, dtype, flags)
     else:
@@ -540,8 +524,13 @@ def canonical_axes(volume: Volume) -> tuple[tuple[int, int, int], tuple[int, int
 
 
 def to_canonical(volume: Volume) -> Volume:
-    """Return the volume with its axes permuted and flipped into the canonical orientation; no resampling."""
+    """Return the volume with its axes permuted and flipped into the canonical orientation; no resampling.
+
+    Of a volume that is canonical already the voxels stay where they are, on disk or in memory.
+    """
     order, signs = canonical_axes(volume)
+    if order == (0, 1, 2) and signs == (1, 1, 1):
+        return volume
     voxels = np.transpose(volume.read(), order)[tuple(slice(None, None, sign) for sign in signs)]
     direction = np.asarray(volume.direction)
     columns = np.stack([direction[:, axis] * sign for axis, sign in zip(order, signs)], axis=1)

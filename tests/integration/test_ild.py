@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from planewise.cli import run
+from planewise.labels import read_labels, write_labels
 from planewise.phantom import write_chest_dataset
 from planewise.report.class_tables import RESULTS, SUMMARY
-from planewise.volume import open_volume, read_labels, write_labels
+from planewise.volume import open_volume
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -17,10 +17,11 @@ import tifffile
 import torch
 
 from planewise.cli import run
+from planewise.labels import read_labels
 from planewise.phantom import write_phantom_dataset
 from planewise.report.tables import RESULTS, SUMMARY
 from planewise.training.checkpoint import load_checkpoint
-from planewise.volume import Volume, open_volume, read_labels, write_volume
+from planewise.volume import Volume, open_volume, write_volume
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "mitoNet_finetune_from_nnunet.py"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -4,6 +4,7 @@ import pytest
 from planewise.apps.ild import WINDOWS
 from planewise.errors import PlanewiseError
 from planewise.intensity import apply_window, saturated_share
+from planewise.labels import write_labels
 from planewise.patients import (
     choose_slices,
     load_patient,
@@ -13,7 +14,7 @@ from planewise.patients import (
     save_patient,
     save_slices,
 )
-from planewise.volume import Volume, write_labels, write_volume
+from planewise.volume import Volume, write_volume
 
 LPS, RAS = np.eye(3), np.diag([1.0, -1.0, -1.0])
 

@@ -10,17 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planewise.errors import PlanewiseError
-from planewise.volume import (
-    Volume,
-    from_canonical,
-    label_dtype,
-    open_volume,
-    read_labels,
-    read_voxels,
-    to_canonical,
-    write_labels,
-    write_volume,
-)
+from planewise.labels import label_dtype, read_labels, write_labels
+from planewise.volume import Volume, from_canonical, open_volume, read_voxels, to_canonical, write_volume
 
 
 def coded(shape=(5, 6, 7), dtype=np.uint16):

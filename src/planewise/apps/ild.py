@@ -13,14 +13,17 @@ from typing import TypeVar
 import numpy as np
 
 from planewise.apps.ild_options import IldDemo, IldEvaluate, IldPredict, IldPrepare, IldRun, IldTrain
-from planewise.dataset import Case, Problem, case_name, open_dataset, read_label_names, volumes_in
+from planewise.dataset import Case, Problem, case_name, images_beside, open_dataset, read_label_names, volumes_in
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import ClassOptions, class_names, evaluate_classes
-from planewise.evaluation.evaluate import MISSING, OK, pair_files
+from planewise.evaluation.comparison import TOLERANCES, Contest, Tolerance, compare
+from planewise.evaluation.pairs import MISSING, OK, pair_files
+from planewise.evaluation.provenance import read_prompts_note, write_prompts
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import PropagationOptions, propagate
 from planewise.intensity import saturated_share
+from planewise.labels import read_labels, write_labels
 from planewise.models.sam2 import (
     BoxSegmenter,
     Sam2Weights,
@@ -42,19 +45,12 @@ from planewise.phantom import write_chest_dataset
 from planewise.progress import progress, say
 from planewise.report.class_tables import print_class_means, write_class_results
 from planewise.report.figures import overlay_picture, training_curve
+from planewise.report.page import write_report
 from planewise.report.tables import conclude, print_problems
 from planewise.training.boxes import BoxTask
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
-from planewise.volume import (
-    atomic_path,
-    ending_of,
-    open_volume,
-    read_labels,
-    to_canonical,
-    write_labels,
-    write_volume,
-)
+from planewise.volume import atomic_path, ending_of, open_volume, to_canonical, write_volume
 
 WINDOWS = {  # level and width, in Hounsfield units
     "lung": (-600.0, 1500.0),
@@ -69,7 +65,6 @@ SCRATCH_IMAGE_SIZE = 256
 SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without what pretraining brings, slices must be shown in more ways than they come
 Job = TypeVar("Job")
 Saturation = dict[int, tuple[int, float]]  # voxels of a class, and the share of them that the window saturates
-PROMPTS_FILE = "prompts.json"  # beside predictions: where their boxes came from
 
 
 # ---- prepare
@@ -316,11 +311,8 @@ def predict_ild(options: IldPredict) -> int:
         given = _file_prompts(Path(options.prompts), patients, options, problems)
     segmenter = BoxSegmenter(load_sam2(source, options.image_size).network).eval().to(device)
     half = choose_precision(options.precision, device) == "bf16"
-    with atomic_path(options.output / PROMPTS_FILE) as temporary:
-        note = "truth (an oracle)" if options.prompts == "truth" else str(options.prompts)
-        temporary.write_text(
-            json.dumps({"prompts": note, "components": options.components, "model": str(source)}), "utf-8"
-        )
+    note = "truth (an oracle)" if options.prompts == "truth" else str(options.prompts)
+    write_prompts(options.output, note, options.components, str(source))
     tracking = PropagationOptions(
         margin=options.bbox_shift, split=options.components == "all", cache_slices=options.cache_slices
     )
@@ -421,14 +413,17 @@ def evaluate_ild(options: IldEvaluate) -> int:
     meta = options.dataset or options.truth.resolve().parent / "dataset.json"
     labels = read_label_names(meta) if meta.is_file() else {}
     names = class_names(labels, [pair.truth for pair in pairs if pair.truth])
-    note = "unknown"
-    if (home / PROMPTS_FILE).is_file():
-        note = str(json.loads((home / PROMPTS_FILE).read_text("utf-8")).get("prompts", note))
+    note = read_prompts_note(home)
     rows = evaluate_classes(pairs, ClassOptions(names, options.tolerance_mm))
     folder = options.output or home / "evaluation"
     write_class_results(rows, names, folder, note, options.tolerance_mm)
     print_class_means(rows, names, note)
-    say(f"The results are in {folder}")
+    contest = Contest(
+        options.truth.resolve().parent.name, {home.name: [pair for pair in pairs if pair.truth]},
+        images_beside(options.truth), names, {home.name: f"boxes from {note}"},
+    )  # fmt: skip
+    tolerance = Tolerance(TOLERANCES | {"mm": options.tolerance_mm})
+    say(f"The results are in {folder}, to look at: {write_report(compare([contest], tolerance), folder)}")
     problems = [
         Problem(
             row["case"], "has no prediction: counted as found nothing" if row["status"] == MISSING else row["status"]

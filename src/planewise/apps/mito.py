@@ -8,33 +8,28 @@ from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, Mit
 from planewise.dataset import Case, Dataset, Problem, case_name, open_dataset, volumes_in
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
-from planewise.evaluation.evaluate import MISSING, OK, Pair, Row, evaluate_pairs, pair_files
+from planewise.evaluation.comparison import Contest, Tolerance, compare
+from planewise.evaluation.evaluate import Row, evaluate_pairs
+from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, gather_plane
 from planewise.inference.planes import plane_outputs
 from planewise.intensity import full_scale
+from planewise.labels import write_labels
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build, fold_batch_norms
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
 from planewise.phantom import write_phantom_dataset
 from planewise.progress import progress, say
 from planewise.report.figures import comparison_picture, training_curve
+from planewise.report.page import write_report
 from planewise.report.tables import SUMMARY, conclude, print_problems, print_rows, write_results
 from planewise.slices import AXIS, PLANES, Plane
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import write_slice_folder
-from planewise.volume import (
-    ITK_ENDINGS,
-    ZARR_ENDINGS,
-    atomic_path,
-    ending_of,
-    open_volume,
-    read_voxels,
-    to_canonical,
-    write_labels,
-)
+from planewise.volume import ITK_ENDINGS, ZARR_ENDINGS, atomic_path, ending_of, open_volume, read_voxels, to_canonical
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 ISOTROPY = 1.2  # voxels whose sides differ by less are cut in all planes
@@ -207,6 +202,10 @@ def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem
     written = {case_name(path): path for path in volumes_in(folder)}
     pairs = [Pair(case.name, written.get(case.name), case.truth) for case in with_truth]
     rows = _score(pairs, semantic_class, folder / "evaluation", problems)
+    classes = {} if semantic_class is None else {semantic_class: f"class {semantic_class}"}
+    images = {case.name: case.image for case in with_truth}
+    contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes)
+    say(f"The report is {write_report(compare([contest], Tolerance()), folder / 'evaluation')}")
     for case, row in zip(with_truth, rows):
         if row["status"] == OK:
             picture = pictures / f"{case.name}.png"

@@ -1,21 +1,27 @@
 """Semantic scores: every class of a case against the truth, in 3D and slice by slice."""
 
+# mypy: disable-error-code="index"
+# (a kernel's integers are numba's machine integers)
+
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numba
 import numpy as np
 
 from planewise.errors import PlanewiseError
-from planewise.evaluation.evaluate import MISSING, OK, Pair, Row
+from planewise.evaluation.evaluate import Row
 from planewise.evaluation.overlap import overlap_table
-from planewise.evaluation.surfaces import surface_distances
+from planewise.evaluation.pairs import OpenPair, Pair, open_pair, read_slabs
+from planewise.evaluation.scale import Scale, scale_in
+from planewise.evaluation.surfaces import SurfaceParts, distances_between
 from planewise.evaluation.voxels import VoxelScores
-from planewise.volume import read_labels, to_canonical
+from planewise.labels import open_labels, slab_starts
 
 CLASS_COLUMNS = (
-    "case", "class", "name", "status", "dsc", "iou", "dsc_slices", "n_slices", "nsd", "hd95_mm", "false_positive_ml",
-    "truth_ml", "predicted_ml",
+    "case", "class", "name", "status", "dsc", "iou", "dsc_slices", "n_slices", "nsd", "hd95_mm", "assd_mm",
+    "false_positive_ml", "truth_ml", "predicted_ml",
 )  # fmt: skip
 
 
@@ -35,65 +41,78 @@ def evaluate_classes(pairs: list[Pair], options: ClassOptions) -> list[Row]:
     rows: list[Row] = []
     for pair in pairs:
         try:
-            rows += _evaluate(pair, options)
+            opened = open_pair(pair)
+            scores = score_classes(opened, list(options.names), scale_in(opened.truth, "mm"), options.tolerance_mm)
         except PlanewiseError as error:
             rows.append({"case": pair.case, "status": str(error)})
+            continue
+        for value, name in options.names.items():
+            rows.append({"case": pair.case, "class": value, "name": name, "status": opened.status} | scores[value])
     return rows
 
 
-def _evaluate(pair: Pair, options: ClassOptions) -> list[Row]:
-    if pair.problem or pair.truth is None:
-        return [{"case": pair.case, "status": pair.problem or "no truth"}]
-    truth_volume = to_canonical(read_labels(pair.truth))
-    truth = np.asarray(truth_volume.voxels)
-    status = OK
-    if pair.prediction is None:
-        predicted, status = np.zeros_like(truth), MISSING
-    else:
-        predicted = np.asarray(to_canonical(read_labels(pair.prediction)).voxels)
-    if truth.shape != predicted.shape:
-        raise PlanewiseError(f"{pair.prediction}: has shape {predicted.shape}, its truth {truth.shape}")
-    return [
-        {"case": pair.case, "class": value, "name": name, "status": status}
-        | class_scores(truth == value, predicted == value, truth_volume.spacing, options.tolerance_mm)
-        for value, name in options.names.items()
-    ]
-
-
-def class_scores(
-    truth: np.ndarray, predicted: np.ndarray, spacing_mm: tuple[float, float, float], tolerance_mm: float
-) -> Row:
-    """Return the scores of one class's masks (z, y, x), by column.
+def score_classes(
+    pair: OpenPair, classes: list[int], scale: Scale, tolerance: float | dict[int, float]
+) -> dict[int, Row]:
+    """Return the scores of every class, by class and name.
 
     ``dsc``: 2 |A and B| / (|A| + |B|); NaN if both are empty, 0 if one is. ``dsc_slices``: its mean over the
-    ``n_slices`` slices in which it is defined. ``nsd``, ``hd95_mm``: see ``surfaces``; both NaN where the truth or the
-    prediction is empty, for there is no surface to be near. ``false_positive_ml``: predicted volume where the truth has
-    none of the class, else NaN.
+    ``n_slices`` slices in which it is defined. ``nsd``, ``hd95_{unit}``, ``assd_{unit}``: see ``surfaces``; NaN where
+    the truth or the prediction is empty, for there is no surface to be near. ``false_positive_{volume unit}``:
+    predicted volume where the truth has none of the class, else NaN. ``tolerance`` is in the unit of ``scale``, one for
+    all classes or one for each.
     """
-    scores = _scores(truth, predicted)
-    by_slice = [_scores(a, b).dice for a, b in zip(truth, predicted)]
-    defined = [dice for dice in by_slice if not math.isnan(dice)]
-    ml = math.prod(spacing_mm) / 1000
-    row: Row = {
-        "dsc": scores.dice,
-        "iou": scores.iou,
-        "dsc_slices": sum(defined) / len(defined) if defined else math.nan,
-        "n_slices": len(defined),
-        "nsd": math.nan,
-        "hd95_mm": math.nan,
-        "false_positive_ml": math.nan if truth.any() else float(predicted.sum() * ml),
-        "truth_ml": float(truth.sum() * ml),
-        "predicted_ml": float(predicted.sum() * ml),
-    }
-    if truth.any() and predicted.any():
-        distances = surface_distances(truth, predicted, spacing_mm)
-        row |= {"nsd": distances.surface_dice(tolerance_mm), "hd95_mm": distances.hd95}
-    return row
+    code_of = np.zeros(max(classes, default=0) + 1, np.int64)
+    code_of[classes] = np.arange(1, len(classes) + 1)
+    truth_surface, predicted_surface = SurfaceParts(), SurfaceParts()
+    tables = []
+    for slab in read_slabs(pair):
+        tables.append(_tables_by_slice(slab.truth, slab.predicted, code_of, len(classes) + 1))
+        truth_surface.add(slab.truth_with_border, slab.start)
+        predicted_surface.add(slab.predicted_with_border, slab.start)
+    by_slice = np.concatenate(tables) if tables else np.zeros((0, len(classes) + 1, len(classes) + 1), np.int64)
+    surfaces = truth_surface.joined(), predicted_surface.joined()
+    found: dict[int, Row] = {}
+    for code, value in enumerate(classes, 1):
+        scores = _counts(by_slice.sum(axis=0), code)
+        dices = [_counts(table, code).dice for table in by_slice]
+        defined = [dice for dice in dices if not math.isnan(dice)]
+        truth, predicted = (count * scale.voxel_volume for count in (scores.tp + scores.fn, scores.tp + scores.fp))
+        row: Row = {
+            "dsc": scores.dice,
+            "iou": scores.iou,
+            "dsc_slices": sum(defined) / len(defined) if defined else math.nan,
+            "n_slices": len(defined),
+            "nsd": math.nan,
+            f"hd95_{scale.unit}": math.nan,
+            f"assd_{scale.unit}": math.nan,
+            f"false_positive_{scale.volume_unit}": math.nan if truth else predicted,
+            f"truth_{scale.volume_unit}": truth,
+            f"predicted_{scale.volume_unit}": predicted,
+        }
+        if truth and predicted:
+            distances = distances_between(surfaces[0].of(value), surfaces[1].of(value), scale.spacing)
+            row["nsd"] = distances.surface_dice(tolerance if isinstance(tolerance, int | float) else tolerance[value])
+            row |= {f"hd95_{scale.unit}": distances.hd95, f"assd_{scale.unit}": distances.mean}
+        found[value] = row
+    return found
 
 
-def _scores(truth: np.ndarray, predicted: np.ndarray) -> VoxelScores:
-    tp, fp, fn = (truth & predicted).sum(), (predicted & ~truth).sum(), (truth & ~predicted).sum()
-    return VoxelScores(int(tp), int(fp), int(fn))
+@numba.njit(nogil=True, cache=True)
+def _tables_by_slice(truth: np.ndarray, predicted: np.ndarray, code_of: np.ndarray, size: int) -> np.ndarray:
+    """Return the contingency table (size, size) of every plane; labels without a code count as 0."""
+    tables = np.zeros((len(truth), size, size), np.int64)
+    for z in range(len(truth)):
+        for y in range(truth.shape[1]):
+            for x in range(truth.shape[2]):
+                a, b = truth[z, y, x], predicted[z, y, x]
+                tables[z, code_of[a] if a < len(code_of) else 0, code_of[b] if b < len(code_of) else 0] += 1
+    return tables
+
+
+def _counts(table: np.ndarray, code: int) -> VoxelScores:
+    tp = int(table[code, code])
+    return VoxelScores(tp, int(table[:, code].sum()) - tp, int(table[code].sum()) - tp)
 
 
 def class_names(labels: dict[str, int], truths: list[Path]) -> dict[int, str]:
@@ -103,6 +122,8 @@ def class_names(labels: dict[str, int], truths: list[Path]) -> dict[int, str]:
         return dict(sorted(named.items()))
     values: set[int] = set()
     for path in truths:
-        found = read_labels(path).read()
-        values |= set(overlap_table(found, found).first.tolist())
+        volume = open_labels(path)
+        for planes in slab_starts(volume.shape):
+            found = volume.voxels[planes]
+            values |= set(overlap_table(found, found).first.tolist())
     return {value: f"class {value}" for value in sorted(values) if value > 0}

@@ -1,6 +1,7 @@
 """Instance scores: objects matched one to one by IoU, from the contingency table."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -51,14 +52,29 @@ class InstanceScores(Counts):
 
 def instance_scores(overlap: Overlap, threshold: float) -> InstanceScores:
     """Score the objects of the second volume, the prediction, against those of the first, the truth."""
+    n_truth, n_predicted = len(overlap.first_sizes()[0]), len(overlap.second_sizes()[0])
+    matches = match_objects(overlap, threshold)
+    tp = len(matches.iou)
+    return InstanceScores(tp, n_predicted - tp, n_truth - tp, float(matches.iou.sum()))
+
+
+class Matches(NamedTuple):
+    """The ids of the objects that are matched, and their IoU; each (n,)."""
+
+    truth: np.ndarray
+    predicted: np.ndarray
+    iou: np.ndarray
+
+
+def match_objects(overlap: Overlap, threshold: float) -> Matches:
+    """Match the objects of the first volume, the truth, to those of the second one to one; see ``match``."""
     truth, truth_sizes = overlap.first_sizes()
     predicted, predicted_sizes = overlap.second_sizes()
     pairs = overlap.objects
     rows, columns = np.searchsorted(truth, pairs.first), np.searchsorted(predicted, pairs.second)
     iou = pairs.count / (truth_sizes[rows] + predicted_sizes[columns] - pairs.count)
     matched = match(rows, columns, iou, threshold)
-    tp = len(matched)
-    return InstanceScores(tp, len(predicted) - tp, len(truth) - tp, float(iou[matched].sum()))
+    return Matches(pairs.first[matched], pairs.second[matched], iou[matched])
 
 
 def match(rows: np.ndarray, columns: np.ndarray, iou: np.ndarray, threshold: float) -> np.ndarray:

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 
 EMPTY = np.int64(-1)
+MAX_LABEL = 2**31 - 1  # two of them make a key
 CHUNK = 4096  # voxels that are counted before the table is asked whether it has room
 
 
@@ -53,26 +54,51 @@ def overlap_table(first: np.ndarray, second: np.ndarray) -> Overlap:
 
     Raises ValueError for different shapes or larger labels.
     """
+    counter = OverlapCounter()
+    counter.add(first, second)
+    return counter.table()
+
+
+class OverlapCounter:
+    """Counts the pairs of labels of two volumes that come piece by piece."""
+
+    def __init__(self) -> None:
+        self._keys, self._counts = new_table(4 * CHUNK)
+        self._used = 0
+
+    def add(self, first: np.ndarray, second: np.ndarray) -> None:
+        """Count a piece of both volumes; see ``overlap_table`` for what may be counted."""
+        check_comparable(first, second)
+        self._keys, self._counts, self._used = _count_pairs(
+            np.ravel(first), np.ravel(second), self._keys, self._counts, self._used
+        )
+
+    def table(self) -> Overlap:
+        """Return what was counted so far."""
+        keys, counts = filled_rows(self._keys, self._counts)
+        order = np.argsort(keys)
+        keys, counts = keys[order], counts[order]
+        return Overlap(keys >> 32, keys & 0xFFFFFFFF, counts)
+
+
+def check_comparable(first: np.ndarray, second: np.ndarray) -> None:
+    """Raise ValueError unless both arrays have one shape and labels up to 2**31 - 1."""
     if first.shape != second.shape:
         raise ValueError(f"label arrays of shapes {first.shape} and {second.shape} cannot be compared")
     for labels in (first, second):
-        if labels.dtype.itemsize > 4 and labels.size and labels.max() >= 2**31:
-            raise ValueError(f"labels reach {labels.max()}; at most {2**31 - 1} is supported")
-    keys, counts = _count_pairs(np.ravel(first), np.ravel(second))
-    order = np.argsort(keys)
-    keys, counts = keys[order], counts[order]
-    return Overlap(keys >> 32, keys & 0xFFFFFFFF, counts)
+        if labels.dtype.itemsize >= 4 and labels.size and labels.max() > MAX_LABEL:
+            raise ValueError(f"labels reach {labels.max()}; at most {MAX_LABEL} is supported")
 
 
 @numba.njit(nogil=True, cache=True)
-def _count_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the packed pairs (first << 32 | second) that are not (0, 0), and their counts, unordered."""
-    keys, counts = new_table(4 * CHUNK)
-    used = 0
+def _count_pairs(
+    first: np.ndarray, second: np.ndarray, keys: np.ndarray, counts: np.ndarray, used: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Add the packed pairs (first << 32 | second) that are not (0, 0) to a table with ``used`` of them; return it."""
     for start in range(0, first.size, CHUNK):
         keys, counts = with_room(keys, counts, used, CHUNK)
         used += _count_chunk(first[start : start + CHUNK], second[start : start + CHUNK], keys, counts)
-    return filled_rows(keys, counts)
+    return keys, counts, used
 
 
 @numba.njit(nogil=True, cache=True)

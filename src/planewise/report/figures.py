@@ -11,7 +11,8 @@ from planewise.volume import atomic_path
 TRUTH_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: distinct for colour-blind readers
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty figure, width and height in inches."""
     from matplotlib.figure import Figure  # without pyplot: no state, no display
 
     return Figure(figsize=(width, height), layout="constrained", dpi=130)
@@ -28,7 +29,7 @@ def training_curve(metrics: Path, picture: Path, score: str) -> None:
     validated = [row for row in rows if row.get("val_score")]
     at = [int(row["step"]) for row in validated]
 
-    figure = _figure(10, 3.4)
+    figure = new_figure(10, 3.4)
     loss_axes, score_axes, rate_axes = figure.subplots(1, 3)
     loss_axes.plot(steps, smooth, color="#0072B2", label="training" + (f", mean of {window}" if window > 1 else ""))
     loss_axes.plot(at, [float(row["val_loss"]) for row in validated], "o-", color="#D55E00", label="validation")
@@ -51,7 +52,7 @@ def comparison_picture(
     """
     shown = predicted > 0 if truth is None else (truth > 0) | (predicted > 0)
     z = int(shown.sum(axis=(1, 2)).argmax())
-    plain, outlined = (axes := _figure(11, 5.6)).subplots(1, 2)
+    plain, outlined = (axes := new_figure(11, 5.6)).subplots(1, 2)
     for ax in (plain, outlined):
         ax.imshow(image[z], cmap="gray", interpolation="nearest")
         ax.set_axis_off()
@@ -70,7 +71,7 @@ def comparison_picture(
 
 def histogram(values: list[float], picture: Path, title: str, note: str) -> None:
     """Draw a histogram of scores in 0..1, with their number, mean and median; ``note`` says how they came about."""
-    figure = _figure(5.4, 3.6)
+    figure = new_figure(5.4, 3.6)
     axes = figure.subplots()
     axes.hist(values, bins=np.linspace(0, 1, 21), color="#0072B2", edgecolor="white")
     axes.set(xlabel="DSC", ylabel="cases", xlim=(0, 1), title=title)
@@ -91,7 +92,7 @@ def overlay_picture(
     z = int(((predicted > 0) if truth is None else (predicted > 0) | (truth > 0)).sum(axis=(1, 2)).argmax())
     panels = [("prediction", predicted[z])] if truth is None else [("truth", truth[z]), ("prediction", predicted[z])]
     colours = ["#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00"]
-    figure = _figure(5.5 * len(panels), 6.3)
+    figure = new_figure(5.5 * len(panels), 6.3)
     every = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, labels) in zip(every, panels):
         axes.imshow(image[z], cmap="gray", interpolation="nearest")

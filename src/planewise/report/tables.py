@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from planewise.dataset import Problem
-from planewise.evaluation.evaluate import COLUMNS, COUNT_COLUMNS, MISSING, OK, Row
+from planewise.evaluation.evaluate import COLUMNS, COUNT_COLUMNS, Row
+from planewise.evaluation.pairs import MISSING, OK
 from planewise.volume import atomic_path
 
 RESULTS, SUMMARY = "evaluation_results.csv", "evaluation_results_summary.txt"
@@ -84,7 +85,7 @@ def summary(rows: list[Row]) -> str:
 def print_rows(rows: list[Row], title: str) -> None:
     """Print the main columns of the cases on standard output; why a case was not scored is told elsewhere."""
     shown = [column for column in SHOWN if any(column in row for row in rows)]
-    cells = [(row["case"], *(_short(row.get(column)) for column in shown), _status(row)) for row in rows]
+    cells = [(row["case"], *(short(row.get(column)) for column in shown), _status(row)) for row in rows]
     print_table(title, ("case", *shown, "status"), cells)
 
 
@@ -92,7 +93,8 @@ def _status(row: Row) -> str:
     return {OK: "ok", MISSING: "missing"}.get(row["status"], "not scored")
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """Return a value as it stands in a table on the terminal: three digits, - where it is not defined."""
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.3f}"
     return "" if value is None else str(value)

@@ -21,8 +21,9 @@ import tifffile
 from planewise.dataset import Case, Problem
 from planewise.errors import PlanewiseError
 from planewise.intensity import full_scale
+from planewise.labels import read_labels
 from planewise.slices import Plane, as_stack
-from planewise.volume import TIFF_ENDINGS, open_volume, read_labels, read_voxels
+from planewise.volume import TIFF_ENDINGS, open_volume, read_voxels
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
 INDEX = re.compile(r"[_-]?\d+$")  # what distinguishes the slices of one stack

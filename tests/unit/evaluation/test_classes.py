@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from planewise.evaluation.classes import ClassOptions, class_names, class_scores, evaluate_classes
-from planewise.evaluation.evaluate import MISSING, Pair
+from planewise.evaluation.classes import ClassOptions, class_names, evaluate_classes, score_classes
+from planewise.evaluation.pairs import MISSING, OK, OpenPair, Pair
+from planewise.evaluation.scale import Scale
 from planewise.evaluation.surfaces import surface_distances
-from planewise.volume import Volume, write_labels
+from planewise.labels import write_labels
+from planewise.volume import Volume
 
 SPACING = (5.0, 1.0, 2.0)
 
@@ -40,7 +42,7 @@ def test_empty_masks():
 @pytest.mark.filterwarnings("ignore:monai:FutureWarning")
 @pytest.mark.parametrize("seed", range(4))
 def test_as_monai_measures_with_anisotropic_spacing(seed):
-    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance, compute_surface_dice
 
     rng = np.random.default_rng(seed)
     from scipy import ndimage
@@ -51,12 +53,19 @@ def test_as_monai_measures_with_anisotropic_spacing(seed):
     tensors = [torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (b, a)]
     hd95 = compute_hausdorff_distance(*tensors, include_background=True, percentile=95, spacing=list(SPACING))
     nsd = compute_surface_dice(*tensors, [2.0], include_background=True, spacing=list(SPACING))
+    assd = compute_average_surface_distance(*tensors, symmetric=True, include_background=True, spacing=list(SPACING))
     assert found.hd95 == pytest.approx(float(hd95), rel=1e-5)
+    assert found.mean == pytest.approx(float(assd), rel=1e-5)
     assert found.surface_dice(2.0) == pytest.approx(float(nsd), abs=1e-5)
 
 
+def class_scores(truth, predicted):
+    volumes = [Volume(mask.astype(np.uint8), SPACING, "mm") for mask in (truth, predicted)]
+    return score_classes(OpenPair(*volumes, OK), [1], Scale("mm", SPACING), 2.0)[1]
+
+
 def test_scores_by_hand():
-    scores = class_scores(box(1, 4, 4), box(1, 4, 7), SPACING, 2.0)
+    scores = class_scores(box(1, 4, 4), box(1, 4, 7))
     assert scores["dsc"] == pytest.approx(0.5)
     assert scores["iou"] == pytest.approx(1 / 3)
     assert scores["dsc_slices"] == pytest.approx(0.5)
@@ -67,14 +76,14 @@ def test_scores_by_hand():
 
 def test_published_rules_for_nothing():
     empty = np.zeros((8, 20, 20), bool)
-    nothing = class_scores(empty, empty, SPACING, 2.0)
+    nothing = class_scores(empty, empty)
     assert math.isnan(nothing["dsc"])
     assert nothing["n_slices"] == 0
-    invented = class_scores(empty, box(1, 4, 4), SPACING, 2.0)
+    invented = class_scores(empty, box(1, 4, 4))
     assert invented["dsc"] == 0
     assert invented["false_positive_ml"] == pytest.approx(1.08)
     assert math.isnan(invented["hd95_mm"])
-    assert class_scores(box(1, 4, 4), empty, SPACING, 2.0)["dsc"] == 0
+    assert class_scores(box(1, 4, 4), empty)["dsc"] == 0
 
 
 def test_it_is_the_written_prediction_that_is_scored(tmp_path):

@@ -3,8 +3,10 @@ import pytest
 import tifffile
 
 from planewise.errors import PlanewiseError
-from planewise.evaluation.evaluate import MISSING, OK, Pair, evaluate_pairs, pair_files
-from planewise.volume import Volume, write_labels
+from planewise.evaluation.evaluate import evaluate_pairs
+from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files
+from planewise.labels import write_labels
+from planewise.volume import Volume
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@ import csv
 
 import numpy as np
 
-from planewise.evaluation.evaluate import COLUMNS, MISSING, OK, score_labels
+from planewise.evaluation.evaluate import COLUMNS, score_labels
+from planewise.evaluation.pairs import MISSING, OK
 from planewise.report.tables import RESULTS, SUMMARY, mean_of, print_rows, write_results
 
 ISSUE = (  # the columns and their order, as users' own scripts read them

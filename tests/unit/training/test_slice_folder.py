@@ -4,9 +4,10 @@ import tifffile
 
 from planewise.dataset import Case
 from planewise.errors import PlanewiseError
+from planewise.labels import write_labels
 from planewise.slices import PLANES
 from planewise.training.slice_folder import read_case, read_pair, read_slice_folder, split_slab, write_slice_folder
-from planewise.volume import Volume, write_labels, write_volume
+from planewise.volume import Volume, write_volume
 
 
 def make_case(folder, name, shape, instances=True, dtype=np.uint8):

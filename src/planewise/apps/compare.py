@@ -1,0 +1,135 @@
+"""compare: every method's predictions beside the truth, scored with one code, in one report."""
+
+from pathlib import Path
+
+from planewise.apps.compare_options import Compare, read_distances
+from planewise.dataset import Problem, images_beside, read_label_names, volumes_in
+from planewise.errors import PlanewiseError
+from planewise.evaluation.classes import class_names
+from planewise.evaluation.comparison import OBJECTS, TOLERANCES, Comparison, Contest, Tolerance, compare
+from planewise.evaluation.pairs import MISSING, Pair, pair_files
+from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
+from planewise.evaluation.standings import Standing, standings
+from planewise.progress import progress, say
+from planewise.report.metrics import RANKING, base_of, title_of
+from planewise.report.page import write_report
+from planewise.report.tables import conclude, print_table, short
+
+PREFIX = "imagesTs_"  # of the folders of predictions
+SHOWN = 6  # columns of the ranking on the terminal
+
+
+def compare_methods(options: Compare) -> int:
+    """Write the report. Returns the exit code: 1 if a case could not be scored or was not delivered.
+
+    Raises PlanewiseError if no dataset can be used.
+    """
+    problems: list[Problem] = []
+    contests = []
+    for folder in options.datasets:
+        try:
+            contests.append(_contest(folder, options, problems))
+        except PlanewiseError as error:
+            problems.append(Problem(str(folder), str(error).removeprefix(f"{folder}: ")))
+    if not contests:
+        raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in problems))
+    for method in options.method:
+        name = method.partition("=")[0]
+        if not any(name in contest.methods for contest in contests):
+            raise PlanewiseError(f"--method {method}: no dataset has that folder, and there is none of that path")
+    tolerance = _tolerance(options, contests)
+    count = sum(len(pairs) for contest in contests for pairs in contest.methods.values())
+    with progress("scoring", count, unit="predictions") as advance:
+        comparison = compare(contests, tolerance, advance)
+    cases = len({(result.dataset, result.case) for result in comparison.results})
+    with progress("drawing", cases, unit="cases") as advance:
+        page = write_report(comparison, options.output, advance)
+    _print_ranking(comparison)
+    say(f"The report is {page}")
+    return conclude(problems + _not_delivered(comparison))
+
+
+def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest:
+    """Find a dataset's truth and predictions. Raises PlanewiseError if there is no truth or no prediction."""
+    if not folder.is_dir():
+        raise PlanewiseError(f"{folder}: no such folder")
+    truth = next((folder / name for name in ("instancesTs", "labelsTs") if (folder / name).is_dir()), None)
+    if truth is None:
+        found = ", ".join(sorted(item.name for item in folder.iterdir())[:12]) or "nothing"
+        raise PlanewiseError(f"{folder}: has neither instancesTs nor labelsTs (it holds {found})")
+    predictions = {path.name.removeprefix(PREFIX): path for path in sorted(folder.glob(f"{PREFIX}*")) if path.is_dir()}
+    for text in options.method:
+        name, _, where = text.partition("=")
+        path = next((path for path in (folder / where, Path(where)) if path.is_dir()), None)
+        if path is not None:
+            predictions[name] = path
+    methods: dict[str, list[Pair]] = {}
+    for name, path in predictions.items():
+        if not volumes_in(path):
+            problems.append(Problem(str(path), "holds no volumes"))
+            continue
+        pairs = pair_files(path, truth)
+        methods[name] = [pair for pair in pairs if pair.truth is not None]
+        if path.is_relative_to(folder):  # a folder for all datasets holds the cases of others too
+            problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
+    if not methods:
+        raise PlanewiseError(f"{folder}: has no predictions; they are expected in {PREFIX}{{method}}, or give --method")
+    meta = folder / "dataset.json"
+    classes = {}
+    if truth.name == "labelsTs":
+        classes = class_names(read_label_names(meta) if meta.is_file() else {}, volumes_in(truth))
+    notes = {name: read_prompts_note(path) for name, path in predictions.items()}
+    notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
+    return Contest(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
+
+
+def _dataset_name(folder: Path, options: Compare) -> str:
+    """Return the folder's name, with the one above it if another dataset is called the same."""
+    path = folder.resolve()
+    alike = sum(other.resolve().name == path.name for other in options.datasets)
+    return f"{path.parent.name}/{path.name}" if alike > 1 else path.name
+
+
+def _tolerance(options: Compare, contests: list[Contest]) -> Tolerance:
+    known = {name for contest in contests for name in contest.classes.values()} | {OBJECTS}
+    by_unit = TOLERANCES | {"voxel": options.tolerance_voxels}
+    by_class = {}
+    for unit, values in (("nm", options.tolerance_nm), ("mm", options.tolerance_mm)):
+        general, own = read_distances(values)
+        if general is not None:
+            by_unit[unit] = general
+        for name, distance in own.items():
+            if name not in known:
+                raise PlanewiseError(
+                    f"--tolerance_{unit} {name}={distance:g}: no such class; {', '.join(sorted(known))}"
+                )
+            by_class[unit, name] = distance
+    return Tolerance(by_unit, by_class)
+
+
+def _not_delivered(comparison: Comparison) -> list[Problem]:
+    """Return a problem for every case of a method that could not be scored as it is."""
+    found = {}
+    for result in comparison.results:
+        if not result.delivered:
+            what = "has no prediction: counted as found nothing" if result.status == MISSING else result.status
+            found[result.dataset, result.method, result.case] = what
+    return [Problem(" ".join(place), what) for place, what in found.items()]
+
+
+def _print_ranking(comparison: Comparison) -> None:
+    for instances, what in ((True, "Instances"), (False, "Classes")):
+        rows = [s for s in standings(comparison) if (s.class_name == OBJECTS) is instances and s.counted]
+        if not rows:
+            continue
+        keys = list(dict.fromkeys(key for row in rows for key in row.counted))
+        columns = [key for base in RANKING[instances] for key in keys if base_of(key) == base][:SHOWN]
+        header = ("dataset", *(() if instances else ("class",)), "method", "cases", title_of(rows[0].primary))
+        table = [_ranking_cells(row, columns, instances) for row in rows]
+        print_table(f"{what}: means, missing cases counted", (*header, *map(title_of, columns)), table)
+
+
+def _ranking_cells(row: Standing, columns: list[str], instances: bool) -> tuple[str, ...]:
+    scores = (row.counted[key].mean if key in row.counted else float("nan") for key in (row.primary, *columns))
+    place = (row.dataset, row.method) if instances else (row.dataset, row.class_name, row.method)
+    return (*place, f"{row.n_delivered} of {row.n_cases}", *map(short, scores))

@@ -1,0 +1,47 @@
+"""The units that results are given in: millimetres and millilitres, nanometres and cubic micrometres, or voxels."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from planewise.volume import Volume
+
+MILLIMETRES = {"mm": 1.0, "um": 1e-3, "nm": 1e-6}  # in one of a unit
+VOLUME_UNITS = {"mm": ("ml", 1e-3), "nm": ("um3", 1e-9), "voxel": ("voxels", 1.0)}  # and how many in a cubic unit
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The spacing (z, y, x) of a volume in ``unit``: "mm", "nm", or "voxel" where the file says nothing."""
+
+    unit: str
+    spacing: tuple[float, float, float]
+
+    @property
+    def volume_unit(self) -> str:
+        """What volumes are given in."""
+        return VOLUME_UNITS[self.unit][0]
+
+    @property
+    def voxel_volume(self) -> float:
+        """The volume of a voxel in ``volume_unit``."""
+        return math.prod(self.spacing) * VOLUME_UNITS[self.unit][1]
+
+    def diagonal(self, shape: tuple[int, int, int]) -> float:
+        """Return the diagonal of a volume of ``shape`` in ``unit``: no two of its voxels are farther apart."""
+        return float(np.linalg.norm(np.multiply(shape, self.spacing)))
+
+
+def scale_of(volume: Volume) -> Scale:
+    """Return the scale in the unit of the volume's field: micrometres become nanometres."""
+    if volume.unit not in MILLIMETRES:
+        return Scale("voxel", volume.spacing)
+    return scale_in(volume, "mm" if volume.unit == "mm" else "nm")
+
+
+def scale_in(volume: Volume, unit: str) -> Scale:
+    """Return the scale in ``unit``; a spacing whose unit the file does not say is taken for that unit."""
+    factor = MILLIMETRES.get(volume.unit, MILLIMETRES[unit]) / MILLIMETRES[unit]
+    z, y, x = volume.spacing
+    return Scale(unit, (z * factor, y * factor, x * factor))

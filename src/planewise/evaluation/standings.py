@@ -1,0 +1,96 @@
+"""How the methods stand against each other: every score over all cases, twice, and their differences case by case."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from planewise.evaluation.comparison import OBJECTS, Comparison, Result
+from planewise.evaluation.statistics import Difference, Summary, paired_difference, summarise
+
+PRIMARY = {True: "f1_50", False: "dsc"}  # of instances, of classes: what methods are ranked by
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A method in one class of one dataset.
+
+    ``n_cases``: those with a truth; ``n_delivered``: those of them with a prediction that could be scored. Each score
+    by metric, over all cases (``counted``: what was not delivered counts as found nothing) and over the delivered ones
+    alone (``left_out``).
+    """
+
+    dataset: str
+    class_name: str
+    method: str
+    n_cases: int
+    n_delivered: int
+    counted: dict[str, Summary]
+    left_out: dict[str, Summary]
+
+    @property
+    def primary(self) -> str:
+        """The metric that the method is ranked by."""
+        return PRIMARY[self.class_name == OBJECTS]
+
+
+@dataclass(frozen=True)
+class MethodDifference:
+    """Two methods in one class of one dataset, by one metric, over the cases that both have (missing ones counted)."""
+
+    dataset: str
+    class_name: str
+    metric: str
+    first: str
+    second: str
+    difference: Difference
+
+
+def standings(comparison: Comparison) -> list[Standing]:
+    """Return every method's standing, by dataset and class, the best first; see ``Standing.primary``."""
+    found = []
+    for (dataset, class_name), methods in groups(comparison):
+        group = []
+        for method, results in methods.items():
+            scored = [result for result in results if result.scores]
+            delivered = [result for result in scored if result.delivered]
+            group.append(
+                Standing(
+                    dataset, class_name, method, len(scored), len(delivered), _summaries(scored), _summaries(delivered)
+                )
+            )
+        found += sorted(group, key=lambda standing: -_rank_score(standing))
+    return found
+
+
+def _rank_score(standing: Standing) -> float:
+    summary = standing.counted.get(standing.primary)
+    return -1.0 if summary is None or math.isnan(summary.mean) else summary.mean
+
+
+def _summaries(results: list[Result]) -> dict[str, Summary]:
+    metrics = list(dict.fromkeys(metric for result in results for metric in result.scores))
+    return {metric: summarise([result.scores.get(metric, math.nan) for result in results]) for metric in metrics}
+
+
+def differences(comparison: Comparison, metrics: list[str]) -> list[MethodDifference]:
+    """Return the differences between every two methods in those of ``metrics`` that both have."""
+    found = []
+    for (dataset, class_name), methods in groups(comparison):
+        for (first, ours), (second, theirs) in combinations(methods.items(), 2):
+            scored = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.scores and b.scores]
+            for metric in metrics:
+                if any(metric in a.scores for a, _ in scored):
+                    values = [[r.scores.get(metric, math.nan) for r in side] for side in zip(*scored)]
+                    difference = paired_difference(*values)
+                    found.append(MethodDifference(dataset, class_name, metric, first, second, difference))
+    return found
+
+
+def groups(comparison: Comparison) -> Iterator[tuple[tuple[str, str], dict[str, list[Result]]]]:
+    """Yield the results by (dataset, class), and in it by method; cases are in one order for all methods."""
+    found: dict[tuple[str, str], dict[str, list[Result]]] = {}
+    for result in comparison.results:
+        methods = found.setdefault((result.dataset, result.class_name), {})
+        methods.setdefault(result.method, []).append(result)
+    yield from found.items()

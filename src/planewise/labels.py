@@ -1,0 +1,76 @@
+"""Label volumes: whole numbers, 0 is background. Read whole or slab by slab, written in the smallest type."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from planewise.errors import PlanewiseError
+from planewise.volume import Volume, open_volume, read_voxels, write_volume
+
+SLAB_VOXELS = 2**25  # in memory at once, of each volume
+
+
+@dataclass(frozen=True)
+class _LabelVoxels:
+    """Voxels of the volume at ``path`` that become unsigned integers when they are read."""
+
+    volume: Volume
+    path: Path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.volume.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        found = self.volume.voxels.dtype
+        return np.dtype({"f": "u8", "b": "u1"}.get(found.kind, f"u{found.itemsize}"))
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        voxels = read_voxels(self.volume, self.path, index)
+        if voxels.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):  # what NaN becomes differs from it
+                as_integers = voxels.astype(np.int64)
+            if not np.array_equal(as_integers, voxels):
+                raise PlanewiseError(f"{self.path}: holds fractions; labels are whole numbers, 0 is background")
+            voxels = as_integers
+        if voxels.dtype.kind == "i" and voxels.size and voxels.min() < 0:
+            raise PlanewiseError(f"{self.path}: holds negative values; labels are whole numbers from 0, the background")
+        return voxels.astype(self.dtype, copy=False)
+
+
+def open_labels(path: Path) -> Volume:
+    """Open a label volume; its voxels are unsigned integers, checked when they are read.
+
+    Raises PlanewiseError, now or when voxels are read, if the file is damaged or holds fractions or negative values.
+    """
+    volume = open_volume(path)
+    return volume.with_voxels(_LabelVoxels(volume, path))
+
+
+def read_labels(path: Path) -> Volume:
+    """Read a label volume whole; see ``open_labels``."""
+    volume = open_labels(path)
+    return volume.with_voxels(volume.read())
+
+
+def slab_starts(shape: tuple[int, int, int]) -> Iterator[slice]:
+    """Yield slices along z that cut a volume of ``shape`` into slabs of at most about ``SLAB_VOXELS``."""
+    thickness = max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
+    for start in range(0, shape[0], thickness):
+        yield slice(start, min(start + thickness, shape[0]))
+
+
+def label_dtype(largest: int) -> np.dtype:
+    """Return the smallest unsigned integer type that holds ``largest``."""
+    return np.min_scalar_type(int(largest))
+
+
+def write_labels(path: Path, volume: Volume) -> None:
+    """Write label voxels in the smallest unsigned type that holds them; see ``write_volume``."""
+    voxels = np.asarray(volume.voxels)
+    largest = int(voxels.max()) if voxels.size else 0
+    write_volume(path, volume.with_voxels(voxels.astype(label_dtype(largest), copy=False)))

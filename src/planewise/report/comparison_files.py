@@ -1,0 +1,65 @@
+"""A comparison as files: results.csv, a row for each number, and results.json, with everything."""
+
+import csv
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from planewise.evaluation.comparison import Comparison
+from planewise.evaluation.standings import differences, standings
+from planewise.report.metrics import METRICS, TESTED, base_of
+from planewise.report.tables import cell
+from planewise.volume import atomic_path
+
+CSV, JSON = "results.csv", "results.json"
+
+
+def write_comparison_files(comparison: Comparison, folder: Path) -> None:
+    """Write both files. In the CSV, ``delivered`` is a metric too: 0 where the other scores are those of nothing."""
+    with atomic_path(folder / CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("dataset", "method", "case", "class", "metric", "value"))
+        for result in comparison.results:
+            place = (result.dataset, result.method, result.case, result.class_name)
+            writer.writerow((*place, "delivered", int(result.delivered)))
+            writer.writerows((*place, metric, cell(value)) for metric, value in result.scores.items())
+    with atomic_path(folder / JSON) as temporary:
+        temporary.write_text(json.dumps(_plain(_content(comparison)), indent=1, allow_nan=False), "utf-8")
+
+
+def tested_metrics(comparison: Comparison) -> list[str]:
+    """Return the metrics that methods are compared by, in the units that were found."""
+    keys = dict.fromkeys(metric for result in comparison.results for metric in result.scores)
+    return [key for key in keys if base_of(key) in TESTED]
+
+
+def _content(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "metrics": {key: asdict(metric) for key, metric in METRICS.items()},
+        "tolerance": {
+            **comparison.tolerance.by_unit,
+            **{f"{name}, {unit}": value for (unit, name), value in comparison.tolerance.by_class.items()},
+        },
+        "standings": [asdict(standing) for standing in standings(comparison)],
+        "differences": [asdict(found) for found in differences(comparison, tested_metrics(comparison))],
+        "results": [
+            {
+                "dataset": result.dataset, "method": result.method, "case": result.case, "class": result.class_name,
+                "status": result.status, "scores": result.scores,
+                "mistakes": [asdict(mistake) for mistake in result.mistakes],
+                "object_sizes": result.object_sizes.tolist(), "object_ious": result.object_ious.tolist(),
+            }
+            for result in comparison.results
+        ],
+    }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """Return the value with null in place of NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

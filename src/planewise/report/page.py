@@ -1,0 +1,245 @@
+"""The report as one self-contained HTML page: no server, no network."""
+
+import math
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from planewise.errors import PlanewiseError
+from planewise.evaluation.comparison import OBJECTS, Comparison, Result
+from planewise.evaluation.standings import Standing, differences, groups, standings
+from planewise.evaluation.statistics import ENOUGH_CASES, Difference, Summary
+from planewise.report.comparison_files import tested_metrics, write_comparison_files
+from planewise.report.metrics import COUNTS, METRICS, RANKING, base_of, title_of
+from planewise.report.plots import METHOD_COLOURS, cases_plot, histogram_plot, sizes_plot, threshold_plot
+from planewise.report.slides import MISTAKES, CaseSlides, case_slides
+from planewise.volume import atomic_path
+
+PAGE = "report.html"
+PICTURE_BYTES = 15_000_000  # of all slides; the page stays under 20 MB
+SLIDES = 8  # of each plane of a case, at most
+SLIDES_IN_ALL = 150
+
+
+def write_report(comparison: Comparison, folder: Path, advance: Callable[[], None] = lambda: None) -> Path:
+    """Write results.csv, results.json and report.html into ``folder``; return the page's path.
+
+    Raises PlanewiseError if the disk refuses.
+    """
+    write_comparison_files(comparison, folder)
+    methods = list(dict.fromkeys(result.method for result in comparison.results))
+    places = {name: place for place, name in enumerate(methods)}
+    cases, left_out = _cases(comparison, advance)
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=", ".join(contest.dataset for contest in comparison.contests),
+            today=date.today().isoformat(),
+            version=version("planewise"),
+            colours={name: METHOD_COLOURS[place % len(METHOD_COLOURS)] for name, place in places.items()},
+            rankings=_rankings(comparison),
+            notes=[
+                (contest.dataset, method, note)
+                for contest in comparison.contests
+                for method, note in contest.notes.items()
+            ],
+            problems=[result for result in _by_case(comparison) if not result.delivered],
+            plots=[_plots(*group, places) for group in groups(comparison)],
+            standings=_statistics(comparison),
+            differences=differences(comparison, tested_metrics(comparison)),
+            enough=ENOUGH_CASES,
+            cases=cases,
+            left_out=left_out,
+            tolerance=comparison.tolerance,
+            definitions=METRICS,
+            most_mistakes=MISTAKES,
+        )
+    )
+    path = folder / PAGE
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, "utf-8")
+    return path
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("planewise.report", "page"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"score": _score, "title_of": title_of, "interval": _interval, "viewer_data": _viewer_data}
+    return environment
+
+
+def _score(value: float, key: str = "") -> str:
+    """Return a score as it is shown: counts as they are, else three digits after the point, one from 10 on."""
+    if math.isnan(value):
+        return "-"
+    if base_of(key) in COUNTS:
+        return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _interval(summary: Summary | Difference) -> str:
+    if math.isnan(summary.low):
+        return f"too few cases ({summary.n})"
+    return f"{_score(summary.low)} to {_score(summary.high)}"
+
+
+def _notes(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """Return what a reader must know, as (dataset, method, note)."""
+    notes = [(c.dataset, method, note) for c in comparison.contests for method, note in c.notes.items()]
+    for result in comparison.results:
+        if result.delivered and result.scores.get("n_pred") == 1 < result.scores.get("n_truth", 0):
+            note = f"{result.case} is predicted as one object; of a semantic map only the voxel scores mean something"
+            notes.append((result.dataset, result.method, note))
+    return notes
+
+
+# ---- the ranking
+
+
+def _rankings(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a table for the instances and one for the classes, if there are any."""
+    found = standings(comparison)
+    tables = []
+    for instances, what in ((True, "Instances"), (False, "Classes")):
+        rows = [standing for standing in found if (standing.class_name == OBJECTS) is instances and standing.counted]
+        if not rows:
+            continue
+        keys = list(dict.fromkeys(key for row in rows for key in row.counted))
+        columns = [key for base in RANKING[instances] for key in keys if base_of(key) == base]
+        tables.append(
+            {
+                "what": what,
+                "instances": instances,
+                "primary": title_of(rows[0].primary),
+                "columns": [(key, METRICS[base_of(key)]) for key in columns],
+                "rows": [_ranking_row(row, columns, rows) for row in rows],
+            }
+        )
+    return tables
+
+
+def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -> dict[str, Any]:
+    rivals = [row for row in rows if (row.dataset, row.class_name) == (standing.dataset, standing.class_name)]
+
+    def cell_of(which: str, key: str) -> dict[str, Any]:
+        value = _mean(getattr(standing, which), key)
+        values = [v for v in (_mean(getattr(rival, which), key) for rival in rivals) if not math.isnan(v)]
+        better = METRICS[base_of(key)].better
+        best = max(values, default=math.nan) if better == "higher" else min(values, default=math.nan)
+        return {"key": key, "value": value, "best": value == best and len(rivals) > 1}
+
+    return {
+        "standing": standing,
+        "counted": cell_of("counted", standing.primary),
+        "left_out": cell_of("left_out", standing.primary),
+        "cells": [cell_of("counted", key) for key in columns],
+    }
+
+
+def _mean(summaries: dict[str, Summary], key: str) -> float:
+    return summaries[key].mean if key in summaries else math.nan
+
+
+def _statistics(comparison: Comparison) -> list[tuple[Standing, list[str]]]:
+    """Return every standing with the metrics whose summaries are shown."""
+    return [
+        (standing, [key for key in standing.counted if base_of(key) in METRICS]) for standing in standings(comparison)
+    ]
+
+
+# ---- plots
+
+
+def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dict[str, int]) -> dict[str, Any]:
+    dataset, class_name = where
+    if class_name == OBJECTS:
+        figures = [
+            cases_plot(methods, places, "f1_50", title_of("f1_50")),
+            threshold_plot(methods, places),
+            sizes_plot(methods, places),
+        ]
+        captions = [
+            "F1 at IoU 0.5: every case a point, hollow where nothing was delivered; the bar is the median.",
+            "F1, mean over cases, against the IoU from which an object counts as found.",
+            "Every true object: its size, and its IoU with its best prediction.",
+        ]
+    else:
+        figures = [
+            cases_plot(methods, places, "dsc", title_of("dsc")),
+            histogram_plot(methods, places, "dsc", title_of("dsc")),
+        ]
+        captions = [
+            "Dice in 3D: every case a point, hollow where nothing was delivered; the bar is the median.",
+            "How many cases reached which Dice.",
+        ]
+    return {"dataset": dataset, "class_name": class_name, "figures": list(zip(figures, captions))}
+
+
+# ---- cases
+
+
+def _by_case(comparison: Comparison) -> list[Result]:
+    """Return one result of every method and case, whatever its classes."""
+    return list({(r.dataset, r.method, r.case): r for r in reversed(comparison.results)}.values())[::-1]
+
+
+def _cases(comparison: Comparison, advance: Callable[[], None]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what the page shows of each case, worst first, and the cases whose pictures there was no room for."""
+    found, left_out = [], []
+    every = list(dict.fromkeys((result.dataset, result.case) for result in comparison.results))
+    by_case = {place: [r for r in comparison.results if (r.dataset, r.case) == place] for place in every}
+    per_plane = max(1, min(SLIDES, SLIDES_IN_ALL // (3 * max(1, len(every)))))
+    contests = {contest.dataset: contest for contest in comparison.contests}
+    room = PICTURE_BYTES
+    for dataset, case in sorted(every, key=lambda place: _goodness(by_case[place])):
+        results = by_case[dataset, case]
+        errors = [error for error in comparison.errors if (error.dataset, error.case) == (dataset, case)]
+        delivered = {result.method for result in results if result.delivered}
+        errors = [error for error in errors if error.method in delivered] or errors
+        slides: CaseSlides | None = None
+        if errors and room > 0:
+            try:
+                slides = case_slides(contests[dataset], case, errors, results, per_plane)
+            except PlanewiseError as error:
+                left_out.append(f"{dataset}, {case}: {error}")
+        elif errors:
+            left_out.append(f"{dataset}, {case}: the page would be too large")
+        if slides is not None and slides.size > room:
+            left_out.append(f"{dataset}, {case}: the page would be too large")
+            slides = None
+        room -= slides.size if slides else 0
+        found.append({"dataset": dataset, "case": case, "results": results, "slides": slides})
+        advance()
+    return found, left_out
+
+
+def _goodness(results: list[Result]) -> float:
+    """Return the mean of a case's main scores; a case without any comes first."""
+    values = [r.scores.get("f1_50", r.scores.get("dsc", math.nan)) for r in results]
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else -1.0
+
+
+def _viewer_data(slides: CaseSlides) -> dict[str, Any]:
+    """Return what the page's script needs to draw a case's slides."""
+    return {
+        "aspect": slides.aspect,
+        "step": slides.step,
+        "slides": [
+            {
+                "plane": slide.plane, "index": slide.index, "width": slide.width, "height": slide.height,
+                "image": slide.image, "outlines": slide.outlines, "wrong": slide.wrong,
+            }
+            for slide in slides.slides
+        ],
+    }  # fmt: skip

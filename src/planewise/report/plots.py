@@ -1,0 +1,135 @@
+"""The plots of a comparison as SVG for a page: text stays text, and takes the page's colour, light or dark."""
+
+import io
+import math
+import re
+import zlib
+from typing import Any
+
+import numpy as np
+
+from planewise.evaluation.comparison import Result
+from planewise.evaluation.instances import ACCURACY_THRESHOLDS
+from planewise.report.figures import new_figure
+
+INK = "#010203"  # stands for the page's own colour until the SVG is written
+METHOD_COLOURS = ("#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")  # Okabe and Ito, but truth's orange
+MARKERS = "osD^vP"
+DASHES = ("solid", "dashed", "dotted", "dashdot")
+MANY_POINTS = 2000  # beyond them points become an image
+
+Methods = dict[str, list[Result]]
+Places = dict[str, int]  # of every method of the page, so that it looks alike in all plots
+
+
+def style(place: int) -> dict[str, Any]:
+    """Return how the method in this place is drawn, so that colour is not all that tells it."""
+    return {"color": METHOD_COLOURS[place % len(METHOD_COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+
+
+def cases_plot(methods: Methods, places: Places, metric: str, title: str) -> str:
+    """Draw every case as a point, by method; what was not delivered is hollow. A bar is the median."""
+    figure = new_figure(1.4 + 1.1 * len(methods), 3.2)
+    axes = figure.subplots()
+    for place, (name, results) in enumerate(methods.items()):
+        scored = [r for r in results if not math.isnan(r.scores.get(metric, math.nan))]
+        values = np.array([r.scores[metric] for r in scored])
+        spread = place + np.random.default_rng(0).uniform(-0.22, 0.22, len(values)) * (len(values) > 1)
+        look = style(places[name])
+        for delivered, face in ((True, look["color"]), (False, "none")):
+            chosen = np.array([r.delivered is delivered for r in scored], bool)
+            axes.scatter(
+                spread[chosen], values[chosen], s=26, marker=look["marker"], facecolor=face, edgecolor=look["color"],
+                label=name, rasterized=len(values) > MANY_POINTS,
+            )  # fmt: skip
+        if len(values):
+            axes.hlines(np.median(values), place - 0.3, place + 0.3, color=INK, linewidth=1.5)
+    axes.set_xticks(range(len(methods)), [_in_lines(name) for name in methods])
+    axes.set(ylabel=title, xlim=(-0.6, len(methods) - 0.4), ylim=(-0.03, 1.03))
+    return _svg(figure, f"{title} of every case, by method")
+
+
+def threshold_plot(methods: Methods, places: Places) -> str:
+    """Draw F1, mean over cases, against the IoU from which objects count as found."""
+    figure = new_figure(4.6, 3.2)
+    axes = figure.subplots()
+    for name, results in methods.items():
+        place = places[name]
+        curve = [_mean([r.scores.get(f"f1_{round(100 * t)}", math.nan) for r in results]) for t in ACCURACY_THRESHOLDS]
+        axes.plot(
+            ACCURACY_THRESHOLDS, curve, **style(place), linestyle=DASHES[place % len(DASHES)], label=name, clip_on=False
+        )
+    axes.set(xlabel="IoU threshold", ylabel="F1", ylim=(-0.03, 1.03))
+    _legend(axes)
+    return _svg(figure, "F1 against the IoU threshold, by method")
+
+
+def sizes_plot(methods: Methods, places: Places) -> str:
+    """Draw every true object: its size against its IoU with its best prediction."""
+    figure = new_figure(4.6, 3.2)
+    axes = figure.subplots()
+    for name, results in methods.items():
+        sizes = np.concatenate([r.object_sizes for r in results])
+        ious = np.concatenate([r.object_ious for r in results])
+        axes.scatter(
+            sizes, ious, s=16, alpha=0.75, **style(places[name]), label=name, rasterized=len(sizes) > MANY_POINTS
+        )
+    axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="dotted")
+    axes.set(xlabel="size of the true object, voxels", ylabel="best IoU", xscale="log", ylim=(-0.03, 1.03))
+    _legend(axes)
+    return _svg(figure, "IoU of every true object with its best prediction against its size, by method")
+
+
+def histogram_plot(methods: Methods, places: Places, metric: str, title: str) -> str:
+    """Draw how the cases' scores are distributed, by method."""
+    figure = new_figure(4.6, 3.2)
+    axes = figure.subplots()
+    values = [
+        [r.scores[metric] for r in results if not math.isnan(r.scores.get(metric, math.nan))]
+        for results in methods.values()
+    ]
+    colours = [style(places[name])["color"] for name in methods]
+    axes.hist(values, bins=np.linspace(0, 1, 11), color=colours, label=list(methods))
+    axes.set(xlabel=title, ylabel="cases", xlim=(0, 1))
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    _legend(axes)
+    return _svg(figure, f"Histogram of {title}, by method")
+
+
+def _in_lines(name: str) -> str:
+    """Return a method's name in lines of about 12 letters."""
+    return re.sub(r"(.{8,12}?)[_ -]", r"\1\n", name)
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _legend(axes: Any) -> None:
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+
+
+def _svg(figure: Any, description: str) -> str:
+    """Return a figure as an SVG element whose text and lines take the colour of the text around it."""
+    from matplotlib import rc_context
+
+    for axes in figure.axes:
+        axes.patch.set_visible(False)
+        axes.tick_params(colors=INK)
+        axes.xaxis.label.set_color(INK)
+        axes.yaxis.label.set_color(INK)
+        for name, spine in axes.spines.items():
+            spine.set_color(INK)
+            spine.set_visible(name in ("left", "bottom"))
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": description}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    svg = text[text.index("<svg") :].replace(INK, "currentColor")
+    # Names of parts are the same in every plot, and one page holds many.
+    salt = f"p{zlib.crc32(svg.encode()):x}"
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{salt}", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
