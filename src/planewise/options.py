@@ -35,4 +35,5 @@ def _plain(problem: Any) -> str:
     option = ".".join(str(part) for part in problem["loc"][:1])
     value = problem["input"]
     shown = " ".join(map(str, value)) if isinstance(value, tuple | list) else value
-    return f"--{option} {shown}: {problem['msg'].removeprefix('Value error, ').lower()}"
+    ours = problem["msg"].removeprefix("Value error, ")
+    return f"--{option} {shown}: {ours if problem['type'] == 'value_error' else ours.lower()}"

@@ -60,6 +60,7 @@ def test_run_leaves_every_stage_s_files(job):
     segs = work / "segs" / "MedSAM2-Tiny-ILD"
     assert f"evaluation/{SUMMARY}" in files(segs)
     assert {"evaluation/dsc_ground_glass.png", "evaluation/CT_phantomtest.png"} <= set(files(segs))
+    assert "boxes from truth (an oracle)" in (segs / "evaluation" / "report.html").read_text()
     rows = results(segs / "evaluation")
     assert [row["name"] for row in rows] == ["ground_glass", "reticulation", "honeycombing"]
     assert {row["prompts"] for row in rows} == {"truth (an oracle)"}

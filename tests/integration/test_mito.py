@@ -60,6 +60,9 @@ def test_training_leaves_the_documented_files(trained):
     assert files(dataset / "imagesTs_mitoNet_FT") == [
         f"evaluation/{RESULTS}",
         f"evaluation/{SUMMARY}",
+        "evaluation/report.html",
+        "evaluation/results.csv",
+        "evaluation/results.json",
         "phantom_test1.tiff",
         "phantom_test1_xy.tiff",
         "phantom_test1_xz.tiff",

@@ -100,9 +100,8 @@ def _tolerance(options: Compare, contests: list[Contest]) -> Tolerance:
             by_unit[unit] = general
         for name, distance in own.items():
             if name not in known:
-                raise PlanewiseError(
-                    f"--tolerance_{unit} {name}={distance:g}: no such class; {', '.join(sorted(known))}"
-                )
+                classes = ", ".join(sorted(known))
+                raise PlanewiseError(f"--tolerance_{unit} {name}={distance:g}: no such class; there are {classes}")
             by_class[unit, name] = distance
     return Tolerance(by_unit, by_class)
 
