@@ -21,10 +21,18 @@ def choose_device(name: DeviceName) -> str:
     return name
 
 
-def choose_precision(name: PrecisionName, device: str) -> Literal["32", "bf16"]:
-    """Return the precision of a training: ``auto`` is bf16 on a GPU that has it, else 32 bits."""
+def choose_precision(name: PrecisionName, device: str, predicting: bool = False) -> Literal["32", "bf16"]:
+    """Return the precision of a job: ``auto`` is bf16 on a GPU that computes in it, else 32 bits.
+
+    For predicting, also on a CPU that does (AVX-512 BF16 or AMX); others only emulate it.
+    """
     import torch
 
     if name != "auto":
         return name
-    return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    if device == "cuda":
+        has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        found = torch.cpu.get_capabilities()
+        has_it = predicting and device == "cpu" and bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    return "bf16" if has_it else "32"

@@ -123,6 +123,48 @@ def test_one_plane_is_its_own_result(trained, tmp_path):
     assert np.array_equal(final, plane)
 
 
+def test_two_processes_give_the_same_volumes(trained, tmp_path):
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    image = trained / "Dataset001_Phantom" / "imagesTs" / "phantom_test1_0000.tiff"
+    for name in "ab":
+        shutil.copy(image, inputs / f"{name}.tiff")
+    assert predict(trained, inputs, tmp_path / "one") == 0
+    assert predict(trained, inputs, tmp_path / "two", "--devices", "2") == 0
+    for name in files(tmp_path / "one"):
+        assert np.array_equal(open_volume(tmp_path / "one" / name).read(), open_volume(tmp_path / "two" / name).read())
+
+
+def test_a_killed_process_is_told_and_leaves_no_half_file(trained, tmp_path):
+    """One of two workers is killed: the case fails by name, the next is done by new workers."""
+    rng = np.random.default_rng(0)
+    write_volume(tmp_path / "in" / "long.tiff", Volume(rng.integers(0, 255, (6000, 96, 96), np.uint8)))
+    write_volume(tmp_path / "in" / "next.tiff", Volume(rng.integers(0, 255, (8, 32, 32), np.uint8)))
+    command = [sys.executable, "-m", "planewise", "mito", "predict", "--trained_model", str(trained / "models/M.yaml"),
+               "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--axes", "xy", "--device", "cpu",
+               "--pixel_vote_thr", "1", "--devices", "2"]  # fmt: skip
+    run_ = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
+    children = Path(f"/proc/{run_.pid}/task/{run_.pid}/children")
+
+    def workers():
+        return [pid for pid in children.read_text().split() if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+    def has_worked(pid):
+        ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()
+        return int(ticks[11]) > 5 * os.sysconf("SC_CLK_TCK")  # seconds of its own: beyond importing
+
+    while len(found := workers()) < 2 or not has_worked(found[0]):
+        assert run_.poll() is None, run_.communicate()
+        time.sleep(0.1)
+    os.kill(int(found[0]), signal.SIGKILL)
+    out, err = run_.communicate(timeout=240)
+    assert run_.returncode == 1, err
+    assert "a worker process died" in out
+    assert "long.tiff" in out
+    assert "Traceback" not in err
+    assert files(tmp_path / "out") == ["next.tiff", "next_xy.tiff"]
+
+
 def test_one_bad_file_does_not_stop_the_others(trained, tmp_path, capsys):
     source = tmp_path / "images"
     source.mkdir()

@@ -1,6 +1,8 @@
 """mito: fine-tune MitoNet on a nnU-Net dataset, predict instances in three planes with consensus, evaluate."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +15,14 @@ from planewise.evaluation.evaluate import Row, evaluate_pairs
 from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, gather_plane
-from planewise.inference.planes import plane_outputs
+from planewise.inference.linking import PlaneObjects
+from planewise.inference.planes import NetworkPredictor, SliceOptions, SlicePredictor, plane_outputs
+from planewise.inference.processes import DevicePool, PoolPredictor, WorkerDied, load_predictor
 from planewise.intensity import full_scale
 from planewise.labels import write_labels
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
-from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build, fold_batch_norms
-from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
+from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
+from planewise.models.weights import export_torchscript, inference_network, load_network, locate_weights, network_with
 from planewise.phantom import write_phantom_dataset
 from planewise.progress import progress, say
 from planewise.report.figures import comparison_picture, training_curve
@@ -29,7 +33,16 @@ from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import write_slice_folder
-from planewise.volume import ITK_ENDINGS, ZARR_ENDINGS, atomic_path, ending_of, open_volume, read_voxels, to_canonical
+from planewise.volume import (
+    ITK_ENDINGS,
+    ZARR_ENDINGS,
+    Volume,
+    atomic_path,
+    ending_of,
+    open_volume,
+    read_voxels,
+    to_canonical,
+)
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 ISOTROPY = 1.2  # voxels whose sides differ by less are cut in all planes
@@ -87,7 +100,7 @@ def train_mito(options: MitoTrain) -> int:
         folder = options.dataset_path / PREDICTIONS
         predict = MitoPredict(
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
-            device=options.device,
+            device=options.device, devices=options.devices,
         )  # fmt: skip
         _predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
         _test(dataset, folder, files.training, problems)
@@ -243,36 +256,39 @@ def _predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems
     device = choose_device(options.device)
     model = read_model_file(options.trained_model)
     weights = locate_weights(model, options.trained_model)
-    network: PanopticNetwork | None = None
+    waiting = []
     for name, path in cases:
         final, of_planes = _prediction_paths(name, path, options)
-        files = [final, *of_planes.values()]
-        if not options.overwrite and all(_is_newer(file, weights) for file in files):
+        if not options.overwrite and all(_is_newer(file, weights) for file in (final, *of_planes.values())):
             say(f"{name}: done already ({final}); --overwrite predicts it again")
-            continue
-        if network is None:  # loaded once, and only if there is work
-            network = _inference_network(weights, model, device)
-        try:
-            _predict_case(name, path, network, model, options)
-        except PlanewiseError as error:
-            problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
-        except Exception as error:  # whatever one case does to us, the others are still wanted
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-            problems.append(Problem(str(path), f"{type(error).__name__}: {reason}"))
+        else:
+            waiting.append((name, path))
+    if not waiting:
+        return
+    half = choose_precision(options.precision, device, predicting=True) == "bf16"
+    network = inference_network(weights, model.architecture, device)  # here too, so that bad weights are refused
+    with ExitStack() as running:
+        pool: DevicePool | None = None
+        for name, path in waiting:
+            predictor: SlicePredictor = NetworkPredictor(network, half)
+            if options.devices > 1:
+                if pool is None:
+                    start = DevicePool(options.devices, device, load_predictor, weights, model.architecture, half)
+                    pool = running.enter_context(start)
+                predictor = PoolPredictor(pool)
+            try:
+                _predict_case(name, path, predictor, model, options)
+            except PlanewiseError as error:
+                problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+                pool = None if isinstance(error, WorkerDied) else pool  # the next case gets new workers
+            except Exception as error:  # whatever one case does to us, the others are still wanted
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+                problems.append(Problem(str(path), f"{type(error).__name__}: {reason}"))
 
 
 def _is_newer(file: Path, weights: Path) -> bool:
     """Whether a result exists and was not made with older weights than these."""
     return file.exists() and file.stat().st_mtime >= weights.stat().st_mtime
-
-
-def _inference_network(weights: Path, model: ModelFile, device: str) -> PanopticNetwork:
-    import torch
-
-    network = load_network(weights, model.architecture)
-    if any(name.startswith("encoder.bn1.") for name in network.state_dict()):
-        fold_batch_norms(network)
-    return network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _prediction_paths(name: str, image: Path, options: MitoPredict) -> tuple[Path, dict[Plane, Path]]:
@@ -285,7 +301,7 @@ def _prediction_paths(name: str, image: Path, options: MitoPredict) -> tuple[Pat
     )
 
 
-def _predict_case(name: str, path: Path, network: PanopticNetwork, model: ModelFile, options: MitoPredict) -> None:
+def _predict_case(name: str, path: Path, predictor: SlicePredictor, model: ModelFile, options: MitoPredict) -> None:
     volume = open_volume(path)
     voxels = read_voxels(volume, path)
     if voxels.size == 0:
@@ -295,19 +311,26 @@ def _predict_case(name: str, path: Path, network: PanopticNetwork, model: ModelF
         centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
         scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
     )  # fmt: skip
+    norms = model.norms
+    slices = SliceOptions(full_scale(voxels), norms.mean, norms.std, model.padding_factor, options.downsampling)
     planes = []
     final, of_planes = _prediction_paths(name, path, options)
-    scale = full_scale(voxels)
-    for plane in options.axes:
-        with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
-            outputs = plane_outputs(
-                network, model, voxels, plane, scale, options.downsampling, options.batch_size, advance
-            )
-            planes.append(gather_plane(outputs, voxels.shape, plane, grouping))
-        write_labels(of_planes[plane], volume.with_voxels(planes[-1].labels()))
-    fused = consensus(planes, options.pixel_vote_thr, options.min_size, options.min_extent)
+    with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
+        written = []
+        for plane in options.axes:
+            with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
+                outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
+                planes.append(gather_plane(outputs, voxels.shape, plane, grouping))
+            written.append(writer.submit(_write_plane, of_planes[plane], volume, planes[-1]))
+        fused = consensus(planes, options.pixel_vote_thr, options.min_size, options.min_extent)
+        for writing in written:
+            writing.result()
     write_labels(final, volume.with_voxels(fused))
     say(f"{name}: {int(fused.max(initial=0))} objects, {final}")
+
+
+def _write_plane(path: Path, volume: Volume, objects: PlaneObjects) -> None:
+    write_labels(path, volume.with_voxels(objects.labels()))
 
 
 # ---- evaluate

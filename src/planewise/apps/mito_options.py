@@ -104,8 +104,12 @@ class MitoPredict(Options):
     """Planes that must agree on a voxel."""
     device: DeviceName = "auto"
     """Where to predict; auto takes a GPU where there is one."""
-    batch_size: int = Field(8, ge=1)
-    """Slices predicted at once."""
+    devices: int = Field(1, ge=1)
+    """Number of GPUs, or of CPU processes, that share the slices."""
+    precision: PrecisionName = "auto"
+    """auto is bf16 on a GPU or CPU that computes in it, else 32 bits."""
+    batch_size: int = Field(4, ge=1)
+    """Slices predicted at once, on each device."""
     overwrite: bool = False
     """Predict cases again that are done already."""
 

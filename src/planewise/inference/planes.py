@@ -1,37 +1,102 @@
 """Run a panoptic network over the slices of a plane, in batches."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from planewise.inference.ahead import ahead
 from planewise.inference.gathering import SliceOutputs
 from planewise.intensity import normalise
-from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.slices import Plane, as_stack, pad_to_factor, shrink
 
+BATCHES_AHEAD = 2  # that are read or predicted before they are used
+
+
+@dataclass(frozen=True)
+class SliceOptions:
+    """How slices are made ready for the network: ``scale`` is what intensities are divided by to lie in 0..1."""
+
+    scale: float
+    mean: float
+    std: float
+    padding_factor: int
+    downsampling: int = 1  # a power of 2
+
+
+class SlicePredictor(Protocol):
+    """Whatever predicts batches of slices: a network here, or several in other processes."""
+
+    def predict(self, batches: Iterable[np.ndarray], options: SliceOptions) -> Iterator[list[SliceOutputs]]:
+        """Yield the outputs of every batch (slices, H, W), in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkPredictor:
+    """A network in evaluation mode, on its device; ``half``: in bf16 where it loses nothing that matters."""
+
+    network: PanopticNetwork
+    half: bool
+
+    def predict(self, batches: Iterable[np.ndarray], options: SliceOptions) -> Iterator[list[SliceOutputs]]:
+        """See ``SlicePredictor``."""
+        ready = ((slices.shape, prepared(slices, options)) for slices in batches)
+        for shape, images in ahead(ready, BATCHES_AHEAD):
+            yield self.outputs(images, shape[1:], options.downsampling)
+
+    def outputs(self, images: np.ndarray, shape: tuple[int, ...], downsampling: int) -> list[SliceOutputs]:
+        """Return the outputs of ``images`` (slices, h, w), prepared; logits at least as large as ``shape`` (H, W).
+
+        A slice of one value, as the padding around a specimen is, holds nothing and is not predicted.
+        """
+        device = next(self.network.parameters()).device
+        steps = 2 + downsampling.bit_length() - 1  # each doubles the resolution of the quarter grid
+        extent = tuple(-(-side // downsampling) for side in shape)
+        seen = images[:, : extent[0], : extent[1]].reshape(len(images), -1)
+        shows = seen.min(axis=1) < seen.max(axis=1)
+        found: dict[str, np.ndarray] = {}
+        if shows.any():
+            x = torch.from_numpy(images[shows][:, None]).to(device)
+            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+                found = {name: tensor.cpu().numpy() for name, tensor in self.network(x, steps, False).items()}
+        place = np.cumsum(shows) - 1
+        return [
+            SliceOutputs(found["sem_logits"][i, 0], found["ctr_hmp"][i, 0], found["offsets"][i]) if shown
+            else _nothing(images.shape[1:], downsampling)
+            for i, shown in zip(place, shows)
+        ]  # fmt: skip
+
+
+def _nothing(shape: tuple[int, ...], downsampling: int) -> SliceOutputs:
+    """Return the outputs of a slice without objects, as the network's of a prepared slice of ``shape``."""
+    height, width = shape
+    coarse = (height // 4, width // 4)
+    logits = np.full((height * downsampling, width * downsampling), -np.inf, np.float32)
+    return SliceOutputs(logits, np.zeros(coarse, np.float32), np.zeros((2, *coarse), np.float32))
+
+
+def prepared(slices: np.ndarray, options: SliceOptions) -> np.ndarray:
+    """Return ``slices`` (n, H, W) shrunk, normalised and padded at their end, float32."""
+    if options.downsampling > 1:
+        slices = shrink(slices, options.downsampling)
+    return pad_to_factor(normalise(slices, options.scale, options.mean, options.std), options.padding_factor)
+
 
 def plane_outputs(
-    network: PanopticNetwork, model: ModelFile, voxels: np.ndarray, plane: Plane, intensity_scale: float,
-    downsampling: int, batch_size: int, advance: Callable[[int], None],
+    predictor: SlicePredictor, voxels: np.ndarray, plane: Plane, options: SliceOptions, batch_size: int,
+    advance: Callable[[int], None],
 ) -> Iterator[SliceOutputs]:  # fmt: skip
     """Yield the network's outputs for every slice of ``voxels`` (z, y, x) in ``plane``, in order.
 
-    Slices are shrunk by ``downsampling`` (a power of 2), normalised, and padded at their end; logits come back at
-    full resolution. ``network`` is in evaluation mode, on its device. ``advance`` is called with the slices done.
+    Logits come back at full resolution. Slices are predicted while earlier ones are used. ``advance`` is called with
+    the slices done.
     """
-    device = next(network.parameters()).device
     stack = as_stack(voxels, plane)
-    steps = 2 + downsampling.bit_length() - 1  # each doubles the resolution of the quarter grid
-    for start in range(0, len(stack), batch_size):
-        slices = stack[start : start + batch_size]
-        if downsampling > 1:
-            slices = shrink(slices, downsampling)
-        images = normalise(slices, intensity_scale, model.norms.mean, model.norms.std)
-        x = torch.from_numpy(pad_to_factor(images, model.padding_factor)[:, None]).to(device)
-        with torch.inference_mode():
-            outputs = {name: tensor.cpu().numpy() for name, tensor in network(x, steps, False).items()}
-        for i in range(len(images)):
-            yield SliceOutputs(outputs["sem_logits"][i, 0], outputs["ctr_hmp"][i, 0], outputs["offsets"][i])
-        advance(len(images))
+    batches = (stack[start : start + batch_size] for start in range(0, len(stack), batch_size))
+    for outputs in ahead(predictor.predict(batches, options), BATCHES_AHEAD):
+        yield from outputs
+        advance(len(outputs))

@@ -32,6 +32,31 @@ class PointHead(nn.Module):
             x = layer(torch.cat([x, coarse], dim=1))
         return self.predictor(torch.cat([x, coarse], dim=1))
 
+    def predict(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Return what ``forward`` returns, without gradients, in the precision of ``fine``.
+
+        A convolution of width 1 is a matrix product, which is several times faster on a CPU; layers write into two
+        buffers whose last channel is the coarse logit, so that nothing is concatenated.
+        """
+        count, channels, points = fine.shape
+        before, after = (fine.new_empty(count, channels + 1, points) for _ in range(2))
+        before[:, :channels] = fine
+        before[:, channels:] = after[:, channels:] = coarse
+        for layer in self.fc_layers:
+            weight, bias = _as_product(layer, fine.dtype)
+            out = after[:, :channels]
+            torch.baddbmm(bias, weight.expand(count, -1, -1), before, out=out).relu_()
+            before, after = after, before
+        weight, bias = _as_product(self.predictor, fine.dtype)
+        return torch.baddbmm(bias, weight.expand(count, -1, -1), before)
+
+
+def _as_product(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the weight (out, in) and bias (out, 1) of the convolution in ``layer``."""
+    conv = next(module for module in layer.modules() if isinstance(module, nn.Conv1d))
+    assert conv.bias is not None
+    return conv.weight[:, :, 0].to(dtype), conv.bias[:, None].to(dtype)
+
 
 class PointRend(nn.Module):
     """Refines one class's coarse logits; see ``render`` for inference and ``random_points`` for training."""
@@ -50,7 +75,9 @@ class PointRend(nn.Module):
         if torch.jit.is_scripting():
             return self.point_head(fine, logits)
         with torch.autocast(features.device.type, enabled=False):
-            return self.point_head(fine, logits)
+            if torch.is_grad_enabled():
+                return self.point_head(fine, logits)
+            return self.point_head.predict(fine.to(features.dtype), logits)
 
     def random_points(self, coarse: Tensor) -> Tensor:
         """Return training points (N, 1024, 2): most where ``coarse`` is uncertain, the rest anywhere."""

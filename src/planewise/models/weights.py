@@ -91,6 +91,14 @@ def load_network(path: Path, architecture: str | None = None) -> PanopticNetwork
     return network_with(read_state(path), path, architecture)
 
 
+def inference_network(path: Path, architecture: str | None, device: str) -> PanopticNetwork:
+    """Return the network at ``path``, as fast as it gets on ``device``; see ``load_network``."""
+    network = load_network(path, architecture)
+    if any(name.startswith("encoder.bn1.") for name in network.state_dict()):
+        fold_batch_norms(network)
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def network_with(state: State, source: Path | str, architecture: str | None = None) -> PanopticNetwork:
     """Return the network that ``state`` belongs to; ``source`` names it in errors. See ``load_network``."""
     if architecture is not None and architecture not in ARCHITECTURES:

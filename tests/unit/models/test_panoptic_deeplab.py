@@ -99,21 +99,31 @@ def test_training_adds_points():
     assert 0 <= outputs["point_coords"].min() <= outputs["point_coords"].max() <= 1
 
 
-def test_points_are_rendered_in_float32_under_autocast():
+def test_points_are_placed_in_float32_under_autocast():
     torch.manual_seed(0)
     rend = build("mitonet_small").eval().semantic_pr
-    coarse, features = torch.randn(1, 1, 16, 16), torch.randn(1, 64, 16, 16)
+    rend.render_points = 300
+    coarse, features = torch.randn(1, 1, 48, 48), torch.randn(1, 64, 48, 48)
     with torch.inference_mode():
         expected = rend.render(coarse, features, 2)
         with torch.autocast("cpu", torch.bfloat16):
-            found = rend.render(coarse, features.bfloat16().float(), 2)
-            half = rend.render(coarse, features.bfloat16(), 2)
-    assert found.dtype == half.dtype == torch.float32
+            full, half = rend.render(coarse, features, 2), rend.render(coarse, features.bfloat16(), 2)
+    assert full.dtype == half.dtype == torch.float32
+    assert torch.equal(full, expected)  # the precision is that of the features, whatever autocast says
+    # In half precision the point head's logits are rounded; which points it is asked about is not, to the last tie.
+    assert ((half - expected).abs() > 0.02).float().mean() < 0.01
+
+
+def test_the_points_as_a_product_are_those_of_the_convolutions():
+    torch.manual_seed(0)
+    head = build("mitonet_small").eval().semantic_pr.point_head
+    for module in head.modules():
+        if hasattr(module, "bias"):
+            torch.nn.init.normal_(module.weight)
+            torch.nn.init.normal_(module.bias)
+    fine, coarse = torch.randn(2, 64, 100), torch.randn(2, 1, 100)
     with torch.inference_mode():
-        assert torch.equal(
-            half, rend.render(coarse, features.bfloat16().float(), 2)
-        )  # nothing but its input is rounded
-    assert torch.allclose(found, expected, atol=1e-3)
+        assert torch.allclose(head.predict(fine, coarse), head(fine, coarse), rtol=1e-4)
 
 
 def test_sample_points_reads_x_before_y():

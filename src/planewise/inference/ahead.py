@@ -1,0 +1,54 @@
+"""Work that goes on while its results are used: the slowest of several steps alone sets the pace."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from queue import Full, Queue
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
+    """Yield ``items``, made in a thread of their own, up to ``count`` of them ahead of their use.
+
+    What making them raises is raised here. If they are not used to the end, the thread stops at the next item.
+    """
+    queue: Queue[tuple[bool, Item | BaseException | None]] = Queue(count)
+    stopped = threading.Event()
+
+    def put(more: bool, item: Item | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                return queue.put((more, item), timeout=0.1)
+            except Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put(True, item)
+                if stopped.is_set():
+                    return
+            put(False, None)
+        except BaseException as error:
+            put(False, error)
+
+    def results() -> Iterator[Item]:
+        while True:
+            more, item = queue.get()
+            if more:
+                yield item  # type: ignore[misc]
+            elif item is None:
+                return
+            else:
+                raise item  # type: ignore[misc]
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        with closing(results()) as found:  # type: ignore[type-var]
+            yield from found
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,103 @@
+"""Predict slices in several processes, one for each device."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from planewise.errors import PlanewiseError
+from planewise.inference.gathering import SliceOutputs
+from planewise.inference.planes import NetworkPredictor, SliceOptions, prepared
+
+DIED = "a worker process died (killed, or out of memory); a smaller --batch_size or fewer --devices need less"
+
+
+class WorkerDied(PlanewiseError):
+    """A process of a pool is gone, and with it the pool."""
+
+
+class DevicePool:
+    """Processes that each have a device of their own; if one of them dies, so does the pool: ``WorkerDied``.
+
+    ``initialise`` is called in each with its device and ``arguments``.
+    """
+
+    def __init__(self, count: int, device: str, initialise: Any, *arguments: Any) -> None:
+        context = get_context("spawn")
+        self._devices = context.Queue()
+        for place in range(count):
+            self._devices.put(f"{device}:{place}" if device == "cuda" else device)
+        threads = max(1, (os.cpu_count() or 1) // count)
+        self._pool = ProcessPoolExecutor(
+            count, context, _start, (self._devices, threads if device == "cpu" else 1, initialise, arguments)
+        )
+        self.count = count
+
+    def submit(self, work: Any, *arguments: Any) -> "Future[Any]":
+        """Have ``work(*arguments)`` done in one of the processes."""
+        try:
+            return self._pool.submit(work, *arguments)
+        except BrokenProcessPool as error:
+            raise WorkerDied(DIED) from error
+
+    def __enter__(self) -> "DevicePool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def result_of(future: "Future[Any]") -> Any:
+    """Return what a process made. Raises WorkerDied."""
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise WorkerDied(DIED) from error
+
+
+def _start(devices: Any, threads: int, initialise: Any, arguments: tuple[Any, ...]) -> None:
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", threads)))
+    initialise(devices.get(), *arguments)
+
+
+class PoolPredictor:
+    """A ``SlicePredictor`` that has batches predicted by a pool whose processes ran ``load_predictor``."""
+
+    def __init__(self, pool: DevicePool) -> None:
+        self._pool = pool
+
+    def predict(self, batches: Iterable[np.ndarray], options: SliceOptions) -> Iterator[list[SliceOutputs]]:
+        """See ``SlicePredictor``."""
+        waiting: deque[Future[list[SliceOutputs]]] = deque()
+        for slices in batches:
+            waiting.append(self._pool.submit(_predict_batch, np.ascontiguousarray(slices), options))
+            if len(waiting) > 2 * self._pool.count:
+                yield result_of(waiting.popleft())
+        while waiting:
+            yield result_of(waiting.popleft())
+
+
+_predictor: NetworkPredictor  # of this process, once it is a worker
+
+
+def load_predictor(device: str, weights: Path, architecture: str | None, half: bool) -> None:
+    """Make this process a worker of a ``PoolPredictor``."""
+    global _predictor
+    from planewise.models.weights import inference_network
+
+    _predictor = NetworkPredictor(inference_network(weights, architecture, device), half)
+
+
+def _predict_batch(slices: np.ndarray, options: SliceOptions) -> list[SliceOutputs]:
+    return _predictor.outputs(prepared(slices, options), slices.shape[1:], options.downsampling)

@@ -1,0 +1,42 @@
+import threading
+import time
+
+import pytest
+
+from planewise.inference.ahead import ahead
+
+
+def test_items_come_in_order_and_are_made_meanwhile():
+    made = []
+
+    def work():
+        for i in range(6):
+            made.append(i)
+            yield i
+
+    items = ahead(work(), 2)
+    assert next(items) == 0
+    deadline = time.monotonic() + 5
+    while len(made) < 4 and time.monotonic() < deadline:  # one used, two waiting, one in hand
+        time.sleep(0.01)
+    assert made == [0, 1, 2, 3]
+    assert list(items) == [1, 2, 3, 4, 5]
+
+
+def test_an_error_is_raised_where_the_items_are_used():
+    def work():
+        yield 1
+        raise ValueError("no more")
+
+    items = ahead(work(), 1)
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="no more"):
+        next(items)
+
+
+def test_a_user_who_stops_early_leaves_no_thread():
+    before = threading.active_count()
+    items = ahead(iter(range(1000)), 1)
+    assert next(items) == 0
+    items.close()
+    assert threading.active_count() == before
