@@ -77,6 +77,21 @@ def test_a_prediction_lies_on_the_file_s_own_grid(job):
     assert predicted.voxels.dtype == np.uint8
 
 
+def test_two_processes_give_the_same_volumes(job, tmp_path):
+    prepared = job / "work" / "npz_train" / "CT_ILD"
+    model = job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth"
+    shutil.copytree(prepared, tmp_path / "in")
+    (tmp_path / "in" / "bad.npz").write_bytes(b"no archive")
+    for devices in ("1", "2"):
+        code = run(["ild", "predict", str(tmp_path / "in"), str(tmp_path / devices), "--trained_model", str(model),
+                    "--prompts", "truth", "--device", "cpu", "--devices", devices])  # fmt: skip
+        assert code == 1
+    names = [path.name for path in (tmp_path / "1").glob("*.nii.gz")]
+    assert len(names) == 2
+    for name in names:
+        assert np.array_equal(open_volume(tmp_path / "1" / name).read(), open_volume(tmp_path / "2" / name).read())
+
+
 def test_the_model_is_in_the_published_form(job):
     content = torch.load(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth", weights_only=True)
     assert all(key.startswith("sam2_model.") for key in content["model"])

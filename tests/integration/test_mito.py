@@ -138,16 +138,18 @@ def test_two_processes_give_the_same_volumes(trained, tmp_path):
 def test_a_killed_process_is_told_and_leaves_no_half_file(trained, tmp_path):
     """One of two workers is killed: the case fails by name, the next is done by new workers."""
     rng = np.random.default_rng(0)
-    write_volume(tmp_path / "in" / "long.tiff", Volume(rng.integers(0, 255, (6000, 96, 96), np.uint8)))
+    write_volume(tmp_path / "in" / "long.tiff", Volume(rng.integers(0, 255, (3000, 96, 96), np.uint8)))
     write_volume(tmp_path / "in" / "next.tiff", Volume(rng.integers(0, 255, (8, 32, 32), np.uint8)))
     command = [sys.executable, "-m", "planewise", "mito", "predict", "--trained_model", str(trained / "models/M.yaml"),
                "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--axes", "xy", "--device", "cpu",
                "--pixel_vote_thr", "1", "--devices", "2"]  # fmt: skip
     run_ = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
-    children = Path(f"/proc/{run_.pid}/task/{run_.pid}/children")
 
     def workers():
-        return [pid for pid in children.read_text().split() if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+        children = [
+            pid for task in Path(f"/proc/{run_.pid}/task").glob("*/children") for pid in task.read_text().split()
+        ]
+        return [pid for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
     def has_worked(pid):
         ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,7 @@ from planewise.evaluation.classes import ClassOptions, class_names, evaluate_cla
 from planewise.evaluation.comparison import TOLERANCES, Contest, Tolerance, compare
 from planewise.evaluation.pairs import MISSING, OK, pair_files
 from planewise.evaluation.provenance import read_prompts_note, write_prompts
+from planewise.inference.processes import DevicePool, WorkerDied, result_of
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import PropagationOptions, propagate
 from planewise.intensity import saturated_share
@@ -298,8 +300,6 @@ def _start(options: IldTrain) -> Sam2Weights:
 
 def predict_ild(options: IldPredict) -> int:
     """Segment patients. Returns the exit code; see ``prepare_ild`` for errors."""
-    import torch
-
     device = choose_device(options.device)
     source = options.base if options.trained_model == "none" else Path(options.trained_model)
     if source is None:
@@ -309,48 +309,95 @@ def predict_ild(options: IldPredict) -> int:
     given: dict[str, list[Prompt]] = {}
     if options.prompts != "truth":
         given = _file_prompts(Path(options.prompts), patients, options, problems)
-    segmenter = BoxSegmenter(load_sam2(source, options.image_size).network).eval().to(device)
-    half = choose_precision(options.precision, device) == "bf16"
-    note = "truth (an oracle)" if options.prompts == "truth" else str(options.prompts)
-    write_prompts(options.output, note, options.components, str(source))
-    tracking = PropagationOptions(
-        margin=options.bbox_shift, split=options.components == "all", cache_slices=options.cache_slices
-    )
+    half = choose_precision(options.precision, device, predicting=True) == "bf16"
+    write_prompts(options.output, _prompts_note(options), options.components, str(source))
+    waiting = {}
     for case, path in patients.items():
         target = options.output / f"{case}.nii.gz"
         newer = not source.exists() or (target.exists() and target.stat().st_mtime >= source.stat().st_mtime)
         if target.exists() and newer and not options.overwrite:
             say(f"{case}: done already ({target}); --overwrite predicts it again")
-            continue
-        try:
-            patient = _open_patient(case, path, options)
-            if options.prompts == "truth" and patient.labels is None:
-                raise PlanewiseError(f"{path}: has no truth to take boxes from; give --truth or --prompts FILE")
-            if options.prompts == "truth" and patient.labels is not None:
-                prompts = prompts_from_truth(patient.labels, options.components)
-            else:
-                prompts = _in_kept(given.get(case, []), patient)
-            started = time.perf_counter()
-            with (
-                progress(case, len(patient.images), unit="slices") as advance,
-                torch.autocast(device, torch.bfloat16, enabled=half),
-            ):
-                consecutive = np.diff(patient.kept) == 1
-                labels = propagate(segmenter, patient.images, consecutive, prompts, tracking, advance)
-            write_labels(target, patient.restore(labels))
-            if options.visualize:
-                names = {int(value): f"class {value}" for value in np.unique(labels[labels > 0])}
-                picture = options.output / f"{case}.png"
-                overlay_picture(patient.images, patient.labels, labels, names, picture, f"{case}, boxes from {note}")
-            found = ", ".join(map(str, np.unique(labels[labels > 0]).tolist())) or "nothing"
-            seconds = time.perf_counter() - started
-            say(f"{case}: {len(prompts)} boxes from {note}; classes {found}; {seconds:.1f} s; {target}")
-        except PlanewiseError as error:
-            problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
-        except Exception as error:  # whatever one patient does to us, the others are still wanted
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-            problems.append(Problem(str(path), f"{type(error).__name__}: {reason}"))
+        else:
+            waiting[case] = path
+    worker = (source, options.image_size, half)
+    if options.devices == 1 or len(waiting) < 2:
+        _load_segmenter(device, *worker)
+        outcomes = (_predict_patient(case, path, given.get(case, []), options) for case, path in waiting.items())
+        return conclude(problems + [problem for problem in outcomes if problem])
+    with DevicePool(options.devices, device, _load_segmenter, *worker) as pool:
+        futures = {
+            path: pool.submit(_predict_patient, case, path, given.get(case, []), options)
+            for case, path in waiting.items()
+        }
+        for path, future in futures.items():
+            try:
+                problems += [problem for problem in [result_of(future)] if problem]
+            except WorkerDied as error:
+                problems.append(Problem(str(path), str(error)))
     return conclude(problems)
+
+
+def _prompts_note(options: IldPredict) -> str:
+    return "truth (an oracle)" if options.prompts == "truth" else str(options.prompts)
+
+
+@dataclass(frozen=True)
+class _Segmenting:
+    """What predicts in this process."""
+
+    segmenter: BoxSegmenter
+    device: str
+    half: bool
+
+
+_segmenting: _Segmenting
+
+
+def _load_segmenter(device: str, source: Path, image_size: int | None, half: bool) -> None:
+    """Make this process ready for ``_predict_patient``."""
+    global _segmenting
+    segmenter = BoxSegmenter(load_sam2(source, image_size).network).eval().to(device)
+    _segmenting = _Segmenting(segmenter, device, half)
+
+
+def _predict_patient(case: str, path: Path, given: list[Prompt], options: IldPredict) -> Problem | None:
+    """Segment one patient and write the result; return what went wrong, if anything did."""
+    import torch
+
+    target, note = options.output / f"{case}.nii.gz", _prompts_note(options)
+    tracking = PropagationOptions(
+        margin=options.bbox_shift, split=options.components == "all", cache_slices=options.cache_slices
+    )
+    try:
+        patient = _open_patient(case, path, options)
+        if options.prompts == "truth" and patient.labels is None:
+            raise PlanewiseError(f"{path}: has no truth to take boxes from; give --truth or --prompts FILE")
+        if options.prompts == "truth" and patient.labels is not None:
+            prompts = prompts_from_truth(patient.labels, options.components)
+        else:
+            prompts = _in_kept(given, patient)
+        started = time.perf_counter()
+        device = _segmenting.device.partition(":")[0]
+        with (
+            progress(case, len(patient.images), unit="slices") as advance,
+            torch.autocast(device, torch.bfloat16, enabled=_segmenting.half),
+        ):
+            consecutive = np.diff(patient.kept) == 1
+            labels = propagate(_segmenting.segmenter, patient.images, consecutive, prompts, tracking, advance)
+        write_labels(target, patient.restore(labels))
+        if options.visualize:
+            names = {int(value): f"class {value}" for value in np.unique(labels[labels > 0])}
+            picture = options.output / f"{case}.png"
+            overlay_picture(patient.images, patient.labels, labels, names, picture, f"{case}, boxes from {note}")
+        found = ", ".join(map(str, np.unique(labels[labels > 0]).tolist())) or "nothing"
+        seconds = time.perf_counter() - started
+        say(f"{case}: {len(prompts)} boxes from {note}; classes {found}; {seconds:.1f} s; {target}")
+    except PlanewiseError as error:
+        return Problem(str(path), str(error).removeprefix(f"{path}: "))
+    except Exception as error:  # whatever one patient does to us, the others are still wanted
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        return Problem(str(path), f"{type(error).__name__}: {reason}")
+    return None
 
 
 def _patients(options: IldPredict) -> dict[str, Path]:

@@ -77,9 +77,9 @@ class _Train(Options):
     device: DeviceName = "auto"
     """Where to run; auto takes a GPU where there is one."""
     devices: int = Field(1, ge=1)
-    """Number of GPUs, or of CPU processes, that share each batch."""
+    """Number of GPUs, or of CPU processes, that share each batch, and the patients to predict."""
     precision: PrecisionName = "auto"
-    """auto is bf16 on a GPU that has it, else 32 bits."""
+    """auto is bf16 on a GPU that computes in it (to predict, also on such a CPU), else 32 bits."""
 
 
 class _Predict(Options):
@@ -140,8 +140,10 @@ class IldPredict(_Predict):
     """Width of the window in HU."""
     device: DeviceName = "auto"
     """Where to predict; auto takes a GPU where there is one."""
+    devices: int = Field(1, ge=1)
+    """Number of GPUs, or of CPU processes, that share the patients."""
     precision: PrecisionName = "auto"
-    """auto is bf16 on a GPU that has it, else 32 bits."""
+    """auto is bf16 on a GPU or CPU that computes in it, else 32 bits."""
     overwrite: bool = False
     """Predict cases again that are done already."""
 
