@@ -356,7 +356,7 @@ _segmenting: _Segmenting
 def _load_segmenter(device: str, source: Path, image_size: int | None, half: bool) -> None:
     """Make this process ready for ``_predict_patient``."""
     global _segmenting
-    segmenter = BoxSegmenter(load_sam2(source, image_size).network).eval().to(device)
+    segmenter = BoxSegmenter(load_sam2(source, image_size).network).to(device).frozen()
     _segmenting = _Segmenting(segmenter, device, half)
 
 

@@ -128,3 +128,16 @@ def test_an_image_size_that_does_not_divide_is_refused():
 def test_what_is_no_hub_folder_is_named(tmp_path):
     with pytest.raises(PlanewiseError, match="hub folder"):
         load_sam2(tmp_path, None)
+
+
+@pytest.mark.parametrize("size", ["mini", "tiny"])
+def test_freezing_changes_nothing_but_the_rounding(size):
+    torch.manual_seed(0)
+    network = build_sam2(size, 128)
+    segmenter = BoxSegmenter(network).eval()
+    slices, boxes = torch.rand(2, 100, 90), torch.tensor([[[0.1, 0.2, 0.6, 0.7]]] * 2)
+    with torch.inference_mode():
+        before = segmenter(slices, boxes)
+        after = segmenter.frozen()(slices, boxes)
+    for a, b in zip(before, after):
+        assert torch.allclose(a, b, atol=1e-4)
