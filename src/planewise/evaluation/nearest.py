@@ -1,8 +1,9 @@
-"""Exact distances from points to the nearest of other points, by a tree of boxes.
+"""Exact distances from points to the nearest of other points.
 
 Surfaces are thin: their points fit in memory where a distance map of the volume would not, and searching them costs
-far less than filling one. Points lie along a Morton curve (Morton 1966), so that neighbours in the list are neighbours
-in space; every ``FANOUT`` of them share a box, every ``FANOUT`` boxes a larger one, up to one box around all.
+far less than filling one. What is near, as most of a good prediction's surface is, is found by looking at the voxels
+around, nearest first. The rest is found in a tree: points lie along a Morton curve (Morton 1966), so that neighbours
+in the list are neighbours in space; every ``FANOUT`` of them share a box, every ``FANOUT`` boxes a larger one.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
@@ -11,23 +12,33 @@ in space; every ``FANOUT`` of them share a box, every ``FANOUT`` boxes a larger 
 import numba
 import numpy as np
 
-FANOUT = 8
+FANOUT = 8  # as many are tested at a time as a vector register holds
+NOWHERE = 2**20  # farther off than any volume is wide
+REACH = 5  # voxels around a point that are looked at
+MOST_CELLS = 2**28  # of the box around the others in which voxels are looked up; beyond it there is the tree alone
 
 
 def nearest_distances(points: np.ndarray, others: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     """Return the distance from each of ``points`` (n, 3) to the nearest of ``others`` (m, 3), float64 (n,).
 
-    Both hold voxel indices (z, y, x); distances are in the unit of ``spacing`` (z, y, x). Infinite if there are no
-    others.
+    Both hold voxel indices (z, y, x), uint16; distances are in the unit of ``spacing`` (z, y, x). Infinite if there are
+    no others.
     """
     if len(points) == 0 or len(others) == 0:
         return np.full(len(points), np.inf)
     steps = np.asarray(spacing, float)
     origin = np.minimum(points.min(axis=0), others.min(axis=0))
-    order, others_order = (np.argsort(_morton_codes(p, origin, steps / steps.min())) for p in (points, others))
-    others = others[others_order]
-    boxes, starts = _boxes(others)
-    return _search(points, order, others, boxes, starts, steps)
+    order = np.argsort(_morton_codes(points, origin, steps / steps.min()))
+    distances = _distances_nearby(points, order, others, steps)
+    order = order[np.isinf(distances[order])]
+    if len(order) == 0:
+        return distances
+    others = others[np.argsort(_morton_codes(others, origin, steps / steps.min()))]
+    levels = _levels(others)
+    starts = np.cumsum([0, *(len(level) for level in levels[1:])])
+    boxes = np.concatenate(levels[1:]) if len(levels) > 1 else np.zeros((0, 6, FANOUT), np.int32)
+    _search(points, order, levels[0], boxes, starts, steps, distances)
+    return distances
 
 
 @numba.njit(nogil=True, cache=True)
@@ -48,61 +59,117 @@ def _morton_codes(points: np.ndarray, origin: np.ndarray, scale: np.ndarray) -> 
     return codes
 
 
-def _boxes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the boxes (n, 6) of all levels, lowest first, as inclusive bounds, and where each level starts."""
-    levels = []
+def _distances_nearby(points: np.ndarray, order: np.ndarray, others: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return the distances that are at most ``REACH`` of the shortest side of a voxel; infinite where they are more."""
+    lower, upper = others.min(axis=0).astype(int), others.max(axis=0).astype(int)
+    shape = upper - lower + 1 + 2 * REACH
+    distances = np.full(len(points), np.inf)
+    if np.prod(shape) > MOST_CELLS:
+        return distances
+    occupied = np.zeros(shape, bool)
+    occupied[tuple((others - lower + REACH).T)] = True
+    offsets = np.stack(np.meshgrid(*[np.arange(-REACH, REACH + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    away = np.linalg.norm(offsets * steps, axis=1)
+    nearest_first = np.argsort(away, kind="stable")
+    nearest_first = nearest_first[away[nearest_first] <= REACH * steps.min()]
+    _look_around(points, order, occupied, lower - REACH, offsets[nearest_first], away[nearest_first], steps, distances)
+    return distances
+
+
+@numba.njit(nogil=True, cache=True)
+def _look_around(
+    points: np.ndarray, order: np.ndarray, occupied: np.ndarray, origin: np.ndarray, offsets: np.ndarray,
+    away: np.ndarray, steps: np.ndarray, distances: np.ndarray,
+) -> None:  # fmt: skip
+    """Fill in the distances of points that have an occupied voxel at one of ``offsets``, which are nearest first."""
+    depth, height, width = occupied.shape
+    last, least = order[0], 0.0  # the last point, and what its distance is at least
+    for i in order:
+        moved = 0.0
+        for axis in range(3):
+            moved += ((np.float64(points[i, axis]) - np.float64(points[last, axis])) * steps[axis]) ** 2
+        # A distance changes at most by what the point has moved: nearer voxels need not be looked at.
+        least = max(0.0, least - np.sqrt(moved) * (1 + 1e-9))
+        k = np.searchsorted(away, least * (1 - 1e-9))
+        z, y, x = points[i, 0] - origin[0], points[i, 1] - origin[1], points[i, 2] - origin[2]
+        least = away[-1]
+        while k < len(offsets):
+            a, b, c = z + offsets[k, 0], y + offsets[k, 1], x + offsets[k, 2]
+            if 0 <= a < depth and 0 <= b < height and 0 <= c < width and occupied[a, b, c]:
+                least = distances[i] = away[k]
+                break
+            k += 1
+        last = i
+
+
+def _levels(points: np.ndarray) -> list[np.ndarray]:
+    """Return the tree, lowest level first, in groups of ``FANOUT``: points (groups, 3, FANOUT), then boxes (.., 6, ..).
+
+    A box is its inclusive bounds, (z, y, x) from and to. A level's member i bounds group i of the level below; the last
+    level is one group. Groups are filled up with what is nowhere.
+    """
     lower = upper = points.astype(np.int32)
-    while True:
+    levels = [_grouped(lower)]
+    while len(lower) > FANOUT:
         firsts = np.arange(0, len(lower), FANOUT)
         lower, upper = np.minimum.reduceat(lower, firsts), np.maximum.reduceat(upper, firsts)
-        levels.append(np.hstack([lower, upper]))
-        if len(lower) == 1:
-            break
-    return np.concatenate(levels), np.cumsum([0, *map(len, levels)])
+        levels.append(_grouped(np.hstack([lower, upper])))
+    return levels
+
+
+def _grouped(members: np.ndarray) -> np.ndarray:
+    filled = np.full((-(-len(members) // FANOUT) * FANOUT, members.shape[1]), NOWHERE, np.int32)
+    filled[: len(members)] = members
+    return np.ascontiguousarray(filled.reshape(-1, FANOUT, members.shape[1]).swapaxes(1, 2))
 
 
 @numba.njit(nogil=True, cache=True)
 def _search(
-    points: np.ndarray, order: np.ndarray, others: np.ndarray, boxes: np.ndarray, starts: np.ndarray, steps: np.ndarray
-) -> np.ndarray:
-    distances = np.empty(len(points))
-    stack = np.empty((FANOUT * len(starts), 2), np.int64)  # (level, place in it) of the boxes still to open
-    nearest = 0  # that of the last point, a neighbour: it bounds this one's distance from the start
+    points: np.ndarray, order: np.ndarray, others: np.ndarray, boxes: np.ndarray, starts: np.ndarray,
+    steps: np.ndarray, distances: np.ndarray,
+) -> None:  # fmt: skip
+    """Fill in the distances of the points in ``order``."""
+    stack = np.empty((FANOUT * len(starts), 2), np.int64)  # (level, group in it) of the groups still to open
+    bounds = np.empty(FANOUT * len(starts))  # and how near what is in them can be
+    squared = np.empty(FANOUT)
+    sz, sy, sx = steps[0] * steps[0], steps[1] * steps[1], steps[2] * steps[2]
+    group, member = 0, 0  # of the last point's nearest: it is a neighbour, so this bounds its distance from the start
     for i in order:
         z, y, x = np.float64(points[i, 0]), np.float64(points[i, 1]), np.float64(points[i, 2])
-        best = _squared(z, y, x, others, nearest, steps)
-        stack[0] = len(starts) - 2, 0
+        a, b, c = others[group, 0, member] - z, others[group, 1, member] - y, others[group, 2, member] - x
+        best = sz * (a * a) + sy * (b * b) + sx * (c * c)
+        stack[0] = len(starts) - 1, 0
+        bounds[0] = 0.0
         height = 1
-        while height > 0 and best > 0:
+        while height > 0:
             height -= 1
-            level, place = stack[height]
-            if _squared_to_box(z, y, x, boxes, starts[level] + place, steps) >= best:
+            if bounds[height] >= best:
                 continue
-            first = place * FANOUT
+            level, here = stack[height]
             if level == 0:
-                for j in range(first, min(first + FANOUT, len(others))):
-                    squared = _squared(z, y, x, others, j, steps)
-                    if squared < best:
-                        best, nearest = squared, j
-            else:
-                for child in range(first, min(first + FANOUT, starts[level] - starts[level - 1])):
-                    if _squared_to_box(z, y, x, boxes, starts[level - 1] + child, steps) < best:
-                        stack[height] = level - 1, child
-                        height += 1
+                for k in range(FANOUT):
+                    dz, dy, dx = others[here, 0, k] - z, others[here, 1, k] - y, others[here, 2, k] - x
+                    squared[k] = sz * dz * dz + sy * dy * dy + sx * dx * dx
+                for k in range(FANOUT):
+                    if squared[k] < best:
+                        best, group, member = squared[k], here, k
+                continue
+            own = starts[level - 1] + here
+            for k in range(FANOUT):
+                dz = _outside(boxes[own, 0, k] - z, z - boxes[own, 3, k])
+                dy = _outside(boxes[own, 1, k] - y, y - boxes[own, 4, k])
+                dx = _outside(boxes[own, 2, k] - x, x - boxes[own, 5, k])
+                squared[k] = sz * dz * dz + sy * dy * dy + sx * dx * dx
+            for k in range(FANOUT):
+                if squared[k] < best:
+                    stack[height] = level - 1, FANOUT * here + k
+                    bounds[height] = squared[k]
+                    height += 1
         distances[i] = np.sqrt(best)
-    return distances
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
-def _squared(z: float, y: float, x: float, others: np.ndarray, j: int, steps: np.ndarray) -> float:
-    a, b, c = (z - others[j, 0]) * steps[0], (y - others[j, 1]) * steps[1], (x - others[j, 2]) * steps[2]
-    return a * a + b * b + c * c
-
-
-@numba.njit(nogil=True, cache=True, inline="always")
-def _squared_to_box(z: float, y: float, x: float, boxes: np.ndarray, b: int, steps: np.ndarray) -> float:
-    """Return the squared distance from a point to a box; 0 inside."""
-    dz = max(boxes[b, 0] - z, z - boxes[b, 3], 0.0) * steps[0]
-    dy = max(boxes[b, 1] - y, y - boxes[b, 4], 0.0) * steps[1]
-    dx = max(boxes[b, 2] - x, x - boxes[b, 5], 0.0) * steps[2]
-    return dz * dz + dy * dy + dx * dx
+def _outside(before: float, after: float) -> float:
+    """Return how far a coordinate lies outside an interval; written so that it is vectorised."""
+    largest = before if before > after else after
+    return largest if largest > 0.0 else 0.0

@@ -15,13 +15,14 @@ function of its combination. No plane is ever held as a volume.
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TypeVar
 
 import numba
 import numpy as np
 
 from planewise.evaluation.overlap import add_count, filled_rows, find_place, new_table, with_room
+from planewise.inference.ahead import in_threads
 from planewise.inference.linking import PlaneObjects, paint_layer
 
 CLUSTER_IOU = 0.75
@@ -42,12 +43,12 @@ class Combinations:
     count: np.ndarray
 
 
-def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int) -> np.ndarray:
+def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1) -> np.ndarray:
     """Return the fused objects of one to three planes of one volume, as int32 (z, y, x) labels from 1.
 
     A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or with a bounding box side under ``min_extent``
-    are dropped. One plane's objects are the result as they are. Raises ValueError for more objects in a plane than
-    2**21 - 1.
+    are dropped. One plane's objects are the result as they are. ``threads``: slabs of the volume that are worked on at
+    a time. Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     if len(planes) == 1:
         return planes[0].labels()
@@ -55,15 +56,24 @@ def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: 
         raise ValueError(f"more than {(1 << LABEL_BITS) - 1} objects in a plane")
     shape = planes[0].shape
     kernels_planes = tuple(plane.for_kernels() for plane in planes)
-    keys, counts = _count_combinations(kernels_planes, shape)
+    slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
+    tables = list(in_threads(lambda slab: _count_combinations(kernels_planes, shape, *slab), slabs, threads))
+    keys, row = np.unique(np.concatenate([keys for keys, _ in tables]), return_inverse=True)
+    counts = np.bincount(row, np.concatenate([counts for _, counts in tables]), len(keys)).astype(np.int64)
     mask = (1 << LABEL_BITS) - 1
     labels = np.stack([keys >> (LABEL_BITS * i) & mask for i in range(len(planes))], axis=1)
     result = vote_labels(Combinations(labels, counts), [plane.sizes for plane in planes], vote)
 
     table, values = new_table(_table_size(len(keys)))
     _fill_table(table, values, keys, result)
-    volume, sizes, boxes = _apply(kernels_planes, shape, table, values, int(result.max(initial=0)))
-    keep = (sizes >= max(min_size, 1)) & ((boxes[:, 3:] - boxes[:, :3]).min(axis=1, initial=2**31) >= min_extent)
+    volume, objects = np.zeros(shape, np.int32), int(result.max(initial=0))
+    measured = list(
+        in_threads(lambda slab: _apply(volume, kernels_planes, *slab, table, values, objects), slabs, threads)
+    )
+    sizes = np.sum([sizes for sizes, _ in measured], axis=0)
+    lower = np.min([boxes[:, :3] for _, boxes in measured], axis=0)
+    upper = np.max([boxes[:, 3:] for _, boxes in measured], axis=0)
+    keep = (sizes >= max(min_size, 1)) & ((upper - lower).min(axis=1, initial=2**31) >= min_extent)
     if not keep[1:].all():
         keep[0] = False
         _relabel(volume.reshape(-1), np.where(keep, np.cumsum(keep), 0).astype(np.int32))
@@ -225,13 +235,18 @@ def _paint_planes(layers: np.ndarray, z: int, planes: tuple[tuple, ...]) -> None
 
 
 @numba.njit(nogil=True, cache=True)
-def _count_combinations(planes: tuple[tuple, ...], shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the packed combinations of labels, all-background left out, and their voxel counts."""
-    depth, height, width = shape
+def _count_combinations(
+    planes: tuple[tuple, ...], shape: tuple[int, int, int], first: int, stop: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the packed combinations of labels in the layers ``first`` to ``stop``, and their voxel counts.
+
+    All-background is left out.
+    """
+    _, height, width = shape
     layers = np.zeros((3, height, width), np.int32)
     keys, counts = new_table(1024)
     used = 0
-    for z in range(depth):
+    for z in range(first, stop):
         _paint_planes(layers, z, planes)
         for y in range(height):
             keys, counts = with_room(keys, counts, used, width)
@@ -261,16 +276,19 @@ def _count_row(a: np.ndarray, b: np.ndarray, c: np.ndarray, keys: np.ndarray, co
 
 @numba.njit(nogil=True, cache=True)
 def _apply(
-    planes: tuple[tuple, ...], shape: tuple[int, int, int], table: np.ndarray, values: np.ndarray, objects: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the volume of final labels, and their sizes (objects + 1,) and boxes (objects + 1, 6)."""
-    depth, height, width = shape
+    volume: np.ndarray, planes: tuple[tuple, ...], first: int, stop: int, table: np.ndarray, values: np.ndarray,
+    objects: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Write final labels into the layers ``first`` to ``stop`` of ``volume``, which is all background.
+
+    Returns what the layers hold of each: sizes (objects + 1,) and boxes (objects + 1, 6).
+    """
+    _, height, width = volume.shape
     layers = np.zeros((3, height, width), np.int32)
-    volume = np.zeros(shape, np.int32)
     sizes = np.zeros(objects + 1, np.int64)
     boxes = np.zeros((objects + 1, 6), np.int64)
     boxes[:, :3] = 2**31
-    for z in range(depth):
+    for z in range(first, stop):
         _paint_planes(layers, z, planes)
         for y in range(height):
             a, b, c = layers[0, y], layers[1, y], layers[2, y]
@@ -287,7 +305,7 @@ def _apply(
                     box[3], box[4], box[5] = max(box[3], z + 1), max(box[4], y + 1), max(box[5], x)
                 run_key, start = key, x
                 label = values[find_place(table, key)] if key != 0 else np.int64(0)
-    return volume, sizes, boxes
+    return sizes, boxes
 
 
 @numba.njit(nogil=True, cache=True)

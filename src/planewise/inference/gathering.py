@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from planewise.inference.ahead import in_threads
 from planewise.inference.grouping import group_slice, least_logit
 from planewise.inference.linking import PlaneObjects, plane_objects
+from planewise.inference.runs import SliceObjects
 from planewise.slices import AXIS, Plane, crop
 
 
@@ -79,16 +81,21 @@ def _median(stack: list[np.ndarray]) -> np.ndarray:
 
 
 def gather_plane(
-    outputs: Iterable[SliceOutputs], shape: tuple[int, int, int], plane: Plane, options: GroupingOptions
-) -> PlaneObjects:
-    """Return the linked and filtered objects of a volume of ``shape`` (z, y, x) from its plane's slices, in order."""
+    outputs: Iterable[SliceOutputs], shape: tuple[int, int, int], plane: Plane, options: GroupingOptions,
+    threads: int = 1,
+) -> PlaneObjects:  # fmt: skip
+    """Return the linked and filtered objects of a volume of ``shape`` (z, y, x) from its plane's slices, in order.
+
+    ``threads``: slices that are grouped at a time.
+    """
     height, width = (side for axis, side in enumerate(shape) if axis != AXIS[plane])
     least = least_logit(options.confidence)
-    slices = [
-        group_slice(
+
+    def group(output: SliceOutputs) -> SliceObjects:
+        return group_slice(
             crop(output.logits, height, width), output.heatmap, output.offsets,
             options.scale, least, options.centre_threshold, options.centre_kernel,
-        )
-        for output in median_filter(outputs, options.median_kernel)
-    ]  # fmt: skip
+        )  # fmt: skip
+
+    slices = list(in_threads(group, median_filter(outputs, options.median_kernel), threads))
     return plane_objects(slices, shape, plane, options.min_size, options.min_extent)

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from planewise.inference.ahead import ahead
+from planewise.inference.ahead import ahead, in_threads
 
 
 def test_items_come_in_order_and_are_made_meanwhile():
@@ -40,3 +40,11 @@ def test_a_user_who_stops_early_leaves_no_thread():
     assert next(items) == 0
     items.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_keep_the_order(threads):
+    assert list(in_threads(lambda i: i * i, iter(range(50)), threads)) == [i * i for i in range(50)]
+    assert list(in_threads(abs, iter([]), threads)) == []
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(lambda i: 1 // i, iter([1, 0, 2]), threads))

@@ -109,6 +109,12 @@ def test_a_perfect_network_finds_every_object(balls, planes, scale):
     assert (scores.tp, scores.fp, scores.fn) == (5, 0, 0)
 
 
+@pytest.mark.parametrize("threads", [2, 3, 50])
+def test_threads_change_nothing(balls, threads):
+    planes = [plane_of(np.roll(balls, i, axis=i), plane) for i, plane in enumerate(PLANES)]
+    assert np.array_equal(consensus(planes, 2, 500, 5, threads), consensus(planes, 2, 500, 5))
+
+
 @pytest.fixture
 def reference(mitonet):
     return np.load(mitonet / "orthoplane_small.npz")

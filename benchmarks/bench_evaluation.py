@@ -1,0 +1,138 @@
+"""Evaluation of a 512 x 512 x 512 pair with 2,000 objects: contingency table, matching, surface distances.
+
+Ours against scikit-image's ``contingency_table`` with the same matching, and against MONAI's surface distances (of the
+foreground), alternating in one run, medians; the numbers must be the same. One thread.
+
+    pip install -e '.[bench]'
+    python benchmarks/bench_evaluation.py [side]
+"""
+
+import platform
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from monai.metrics.utils import get_surface_distance
+from scipy import ndimage
+from skimage.metrics import contingency_table
+
+from planewise.evaluation.instances import match, match_objects
+from planewise.evaluation.overlap import overlap_table
+from planewise.evaluation.surfaces import SurfaceParts, distances_between, surface_distances
+
+SPACING = (2.0, 1.0, 1.0)
+REPEATS = 3
+
+
+def pair(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a truth of about 2,000 balls at 512, and a prediction that is shifted, with one in ten missing."""
+    rng = np.random.default_rng(0)
+    truth, predicted = np.zeros((2, side, side, side), np.int32)
+    for label, corner in enumerate(np.ndindex(*[side // 40] * 3), 1):
+        radius = rng.uniform(8, 18)
+        centre = np.array(corner) * 40 + 20
+        grid = np.ogrid[tuple(slice(c - 20, c + 20) for c in centre)]
+        mask = sum(((g - c) / radius) ** 2 for g, c in zip(grid, centre)) <= 1
+        box = tuple(slice(c - 20, c + 20) for c in centre)
+        truth[box][mask] = label
+        if label % 10:
+            predicted[box][np.roll(mask, 2, axis=label % 3)] = label
+    return truth, predicted
+
+
+def alternate(**works: Callable[[], Any]) -> dict[str, Any]:
+    """Run the works in turns; print their medians and the ratio of the first to each; return their results."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    results = {}
+    for _ in range(REPEATS):
+        for name, work in works.items():
+            started = time.process_time()
+            results[name] = work()
+            seconds[name].append(time.process_time() - started)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    theirs = next(iter(medians.values()))
+    for name, value in medians.items():
+        print(f"  {name.replace('_', ' '):<14}{value:8.3f} CPU s   {theirs / value:6.1f} times")
+    return results
+
+
+def matched_by_scikit_image(truth: np.ndarray, predicted: np.ndarray) -> int:
+    """Return the number of matches at IoU 0.5 from scikit-image's table."""
+    table = contingency_table(truth, predicted, sparse_type="array").tocoo()
+    sizes = [np.asarray(table.sum(axis=axis)).ravel() for axis in (1, 0)]
+    rows, columns = table.coords
+    inside = (rows > 0) & (columns > 0)
+    rows, columns, count = rows[inside], columns[inside], table.data[inside]
+    return len(match(rows, columns, count / (sizes[0][rows] + sizes[1][columns] - count), 0.5))
+
+
+def surfaces_by_monai(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distances from each surface to the other, as MONAI computes them."""
+    masks = [labels > 0 for labels in (truth, predicted)]
+    edges = [mask ^ ndimage.binary_erosion(mask) for mask in masks]
+    return get_surface_distance(*edges, spacing=SPACING), get_surface_distance(*edges[::-1], spacing=SPACING)
+
+
+def objects_by_monai(truth: np.ndarray, predicted: np.ndarray, labels: list[int]) -> list[float]:
+    """Return each object's HD95 by MONAI, which crops to what it is given."""
+    from monai.metrics import compute_hausdorff_distance
+
+    found = []
+    boxes = ndimage.find_objects(truth)
+    for label in labels:
+        box = tuple(slice(max(s.start - 4, 0), s.stop + 4) for s in boxes[label - 1])
+        masks = [torch.from_numpy((v[box] == label)[None, None].astype(np.float32)) for v in (predicted, truth)]
+        keywords = {"include_background": True, "percentile": 95, "spacing": list(SPACING)}
+        found.append(float(compute_hausdorff_distance(*masks, **keywords)))
+    return found
+
+
+def objects_by_us(truth: np.ndarray, predicted: np.ndarray, labels: list[int]) -> list[float]:
+    """Return each object's HD95 from the surfaces of all labels."""
+    surfaces = []
+    for volume in (truth, predicted):
+        parts = SurfaceParts()
+        parts.add(np.pad(volume.astype(np.uint32), ((1, 1), (0, 0), (0, 0))), 0)
+        surfaces.append(parts.joined())
+    return [distances_between(surfaces[0].of(i), surfaces[1].of(i), SPACING).hd95 for i in labels]
+
+
+def main(side: int) -> None:
+    """Print the three comparisons."""
+    truth, predicted = pair(side)
+    tiny = tuple(volume[:40, :40, :40] for volume in (truth, predicted))
+    match_objects(overlap_table(*tiny), 0.5), objects_by_us(*tiny, [1])  # compile
+    surface_distances(tiny[0] > 0, tiny[1] > 0, SPACING)
+    print(f"{side}^3, {truth.max()} objects, one thread, {platform.machine()}")
+    print("table and matching")
+    found = alternate(
+        scikit_image=lambda: matched_by_scikit_image(truth, predicted),
+        ours=lambda: len(match_objects(overlap_table(truth, predicted), 0.5).iou),
+    )
+    print(f"  matches: {found['scikit_image']} and {found['ours']}")
+    print("surface distances of the foreground")
+    found = alternate(
+        MONAI=lambda: surfaces_by_monai(truth, predicted),
+        ours=lambda: surface_distances(truth > 0, predicted > 0, SPACING),
+    )
+    ours = found["ours"].truth_to_prediction, found["ours"].prediction_to_truth
+    same = sorted(len(d) for d in ours) == sorted(len(d) for d in found["MONAI"])
+    worst = max(min(abs(np.sort(a) - np.sort(b)).max() for b in found["MONAI"] if len(b) == len(a)) for a in ours)
+    print(f"  as many surface voxels: {same}; largest difference of a distance: {worst:.1e}")
+    labels = [label for label in range(1, int(truth.max()) + 1) if label % 10][:200]
+    print(f"HD95 of each of {len(labels)} matched objects")
+    found = alternate(
+        MONAI=lambda: objects_by_monai(truth, predicted, labels), ours=lambda: objects_by_us(truth, predicted, labels)
+    )
+    print(f"  largest difference: {max(abs(a - b) for a, b in zip(found['MONAI'], found['ours'])):.1e}")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    main(int(sys.argv[1]) if sys.argv[1:] else 512)
