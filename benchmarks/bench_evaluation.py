@@ -27,18 +27,19 @@ from planewise.evaluation.surfaces import SurfaceParts, distances_between, surfa
 
 SPACING = (2.0, 1.0, 1.0)
 REPEATS = 3
+CELL = 39  # voxels a side, each with a ball
 
 
 def pair(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a truth of about 2,000 balls at 512, and a prediction that is shifted, with one in ten missing."""
+    """Return a truth of balls (2,197 at 512), and a prediction that is shifted, with one in ten missing."""
     rng = np.random.default_rng(0)
     truth, predicted = np.zeros((2, side, side, side), np.int32)
-    for label, corner in enumerate(np.ndindex(*[side // 40] * 3), 1):
+    for label, corner in enumerate(np.ndindex(*[side // CELL] * 3), 1):
         radius = rng.uniform(8, 18)
-        centre = np.array(corner) * 40 + 20
-        grid = np.ogrid[tuple(slice(c - 20, c + 20) for c in centre)]
+        centre = np.array(corner) * CELL + CELL // 2
+        box = tuple(slice(c - CELL // 2, c + CELL // 2 + 1) for c in centre)
+        grid = np.ogrid[box]
         mask = sum(((g - c) / radius) ** 2 for g, c in zip(grid, centre)) <= 1
-        box = tuple(slice(c - 20, c + 20) for c in centre)
         truth[box][mask] = label
         if label % 10:
             predicted[box][np.roll(mask, 2, axis=label % 3)] = label

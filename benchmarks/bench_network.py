@@ -1,0 +1,108 @@
+"""The network on a CPU: ours against the published order, batch 1 in fp32 through the fused TorchScript export.
+
+A small network is trained on the synthetic dataset first, so that F1 can be compared; MitoNet_v1 (random weights: the
+cost does not depend on them) is timed on the same slices. One thread, alternating in one run, medians.
+
+    python benchmarks/bench_network.py
+"""
+
+import io
+import platform
+import resource
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from planewise.apps.mito import demo_mito
+from planewise.apps.mito_options import MitoDemo
+from planewise.device import choose_precision
+from planewise.evaluation.evaluate import score_labels
+from planewise.inference.consensus import consensus
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
+from planewise.inference.planes import NetworkPredictor, SliceOptions, plane_outputs, prepared
+from planewise.labels import read_labels
+from planewise.models.panoptic_deeplab import build
+from planewise.models.weights import export_torchscript, inference_network
+from planewise.slices import PLANES, as_stack
+from planewise.volume import open_volume
+
+REPEATS = 3
+TIMED_SLICES = 8
+OPTIONS = SliceOptions(255.0, 0.57571, 0.12765, 16)
+
+
+def published_slices(scripted: torch.jit.ScriptModule, voxels: np.ndarray, plane: str) -> Iterator[SliceOutputs]:
+    """Yield what the export says of every slice, one at a time."""
+    for slice_ in as_stack(voxels, plane):
+        with torch.inference_mode():
+            out = scripted(torch.from_numpy(prepared(slice_[None], OPTIONS)[:, None]), 2, False)
+        yield SliceOutputs(out["sem_logits"][0, 0].numpy(), out["ctr_hmp"][0, 0].numpy(), out["offsets"][0].numpy())
+
+
+def time_orders(name: str, weights: Path, voxels: np.ndarray) -> None:
+    """Print seconds a slice of the published order and of ours."""
+    scripted = torch.jit.load(str(weights)).eval()
+    network = inference_network(weights, None, "cpu")
+    works = {
+        "published order": lambda: list(published_slices(scripted, voxels, "xy")),
+        "ours, fp32": lambda: list(plane_outputs(NetworkPredictor(network, False), voxels, "xy", OPTIONS, 4, _ignore)),
+        "ours, bf16": lambda: list(plane_outputs(NetworkPredictor(network, True), voxels, "xy", OPTIONS, 4, _ignore)),
+    }
+    seconds: dict[str, list[float]] = {work: [] for work in works}
+    for _ in range(REPEATS + 1):  # the first warms up
+        for work, run in works.items():
+            started = time.process_time()
+            run()
+            seconds[work].append((time.process_time() - started) / len(voxels))
+    medians = {work: statistics.median(values[1:]) for work, values in seconds.items()}
+    print(f"{name}, slices of {voxels.shape[1]}x{voxels.shape[2]}, one thread, {platform.machine()}")
+    for work, value in medians.items():
+        print(f"  {work:<16}{value:8.3f} CPU s a slice   {medians['published order'] / value:5.2f} times")
+
+
+def _ignore(steps: int) -> None:
+    """Nobody watches."""
+
+
+def compare_f1(weights: Path, dataset: Path) -> None:
+    """Print the F1 of both orders on the synthetic test volume."""
+    (image,) = (dataset / "imagesTs").glob("*.tiff")
+    (truth,) = (dataset / "instancesTs").glob("*.tiff")
+    voxels, labels = open_volume(image).read(), read_labels(truth).read()
+    scripted, network = torch.jit.load(str(weights)).eval(), inference_network(weights, None, "cpu")
+    orders = {
+        "published order": lambda plane: published_slices(scripted, voxels, plane),
+        "ours, fp32": lambda plane: plane_outputs(NetworkPredictor(network, False), voxels, plane, OPTIONS, 4, _ignore),
+        "ours, bf16": lambda plane: plane_outputs(NetworkPredictor(network, True), voxels, plane, OPTIONS, 4, _ignore),
+    }
+    for name, order in orders.items():
+        planes = [gather_plane(order(plane), voxels.shape, plane, GroupingOptions()) for plane in PLANES]
+        scores = score_labels(labels, consensus(planes, 2, 500, 5))
+        print(
+            f"  {name:<16}F1 {scores['f1_50']:.4f} at 0.5, {scores['f1_75']:.4f} at 0.75; IoU {scores['voxel_iou']:.4f}"
+        )
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        demo = Path(folder) / "demo"
+        with redirect_stdout(io.StringIO()):
+            demo_mito(MitoDemo(folder=demo))
+        small, v1 = demo / "Dataset000_Phantom_model" / "Demo.pth", Path(folder) / "v1.pth"
+        torch.manual_seed(0)
+        export_torchscript(build("mitonet_v1"), v1)
+        voxels = np.random.default_rng(0).integers(0, 255, (TIMED_SLICES, 256, 256), np.uint8)
+        time_orders("MitoNet_v1", v1, voxels)
+        time_orders("MitoNet_small", small, voxels)
+        compare_f1(small, demo / "Dataset000_Phantom")
+    print(f"  auto is {choose_precision('auto', 'cpu', predicting=True)} on this CPU")
+    print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
