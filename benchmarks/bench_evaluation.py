@@ -97,8 +97,9 @@ def objects_by_us(truth: np.ndarray, predicted: np.ndarray, labels: list[int]) -
     """Return each object's HD95 from the surfaces of all labels."""
     surfaces = []
     for volume in (truth, predicted):
-        parts = SurfaceParts()
-        parts.add(np.pad(volume.astype(np.uint32), ((1, 1), (0, 0), (0, 0))), 0)
+        parts, slab = SurfaceParts(), np.zeros((len(volume) + 2, *volume.shape[1:]), np.uint32)
+        slab[1:-1] = volume
+        parts.add(slab, 0)
         surfaces.append(parts.joined())
     return [distances_between(surfaces[0].of(i), surfaces[1].of(i), SPACING).hd95 for i in labels]
 
@@ -125,7 +126,7 @@ def main(side: int) -> None:
     same = sorted(len(d) for d in ours) == sorted(len(d) for d in found["MONAI"])
     worst = max(min(abs(np.sort(a) - np.sort(b)).max() for b in found["MONAI"] if len(b) == len(a)) for a in ours)
     print(f"  as many surface voxels: {same}; largest difference of a distance: {worst:.1e}")
-    labels = [label for label in range(1, int(truth.max()) + 1) if label % 10][:200]
+    labels = [label for label in range(1, int(truth.max()) + 1) if label % 10]
     print(f"HD95 of each of {len(labels)} matched objects")
     found = alternate(
         MONAI=lambda: objects_by_monai(truth, predicted, labels), ours=lambda: objects_by_us(truth, predicted, labels)

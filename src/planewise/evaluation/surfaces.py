@@ -69,7 +69,7 @@ def surface_distances(truth: np.ndarray, predicted: np.ndarray, spacing: Spacing
     points = []
     for mask in (truth, predicted):
         parts = SurfaceParts()
-        parts.add(np.pad(mask.astype(np.uint32), ((1, 1), (0, 0), (0, 0))), 0)
+        parts.add(np.pad(mask.view(np.uint8), ((1, 1), (0, 0), (0, 0))), 0)
         points.append(parts.joined().points)
     return distances_between(points[0], points[1], spacing)
 
@@ -98,7 +98,8 @@ class LabelSurfaces:
 
     def of(self, label: int) -> np.ndarray:
         """Return the surface voxels of one label (n, 3)."""
-        start, stop = np.searchsorted(self.labels, [label, label + 1])
+        # In the labels' own type: numpy would convert all of them at every call.
+        start, stop = np.searchsorted(self.labels, np.array([label, label + 1], self.labels.dtype))
         return self.points[start:stop]
 
 
@@ -111,7 +112,7 @@ class SurfaceParts:
         self._outer = [np.zeros(0, bool)]
 
     def add(self, slab: np.ndarray, start: int) -> None:
-        """Add a slab (planes, y, x), uint32, with a plane more on either side; its own first plane is z = ``start``.
+        """Add a slab (planes, y, x), uint8 or uint32, with one more on either side; its first own plane is ``start``.
 
         The planes on either side are its neighbours, or zeros beyond the volume. Raises PlanewiseError if a side of
         the volume is longer than 65536.
