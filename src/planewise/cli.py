@@ -54,6 +54,10 @@ COMMANDS = {
         "planewise.apps.ild_options:IldEvaluate", "planewise.apps.ild:evaluate_ild",
         "score predicted classes against the truth",
     ),
+    "ild lungs": Command(
+        "planewise.apps.ild_options:IldLungs", "planewise.apps.ild_lungs:lungs_ild",
+        "find the left and the right lung, from HU alone",
+    ),
     "compare": Command(
         "planewise.apps.compare_options:Compare", "planewise.apps.compare:compare_methods",
         "score every method on every dataset, in one report",

@@ -163,6 +163,17 @@ class IldEvaluate(Options):
     """Distance within which surfaces agree."""
 
 
+class IldLungs(Options):
+    """Find the left and the right lung in CT volumes, from HU alone."""
+
+    input: tyro.conf.Positional[Path]
+    """CT volumes in HU: a file, a DICOM folder, or a folder of volumes."""
+    output: tyro.conf.Positional[Path]
+    """Folder for {case}.nii.gz: 1 left lung, 2 right lung."""
+    overwrite: bool = False
+    """Find them again where they are found already."""
+
+
 class IldRun(_Prepare, _Train, _Predict):
     """Prepare, fine-tune, predict and evaluate, in one command."""
 

@@ -1,0 +1,233 @@
+"""The lungs from HU alone: body, air in it, the two lungs, airways out, dense disease of the rim closed back in.
+
+The field's standard steps (Hu et al. 2001, doi:10.1109/42.929615), with a closing of each lung on its own and only
+towards the chest wall (van Rikxoort et al. 2009, doi:10.1118/1.3147146, on why dense disease must be kept), so that
+neither the mediastinum nor the other lung is closed over. No trained weights.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from planewise.apps.ild_options import IldLungs
+from planewise.dataset import Problem, case_name, volumes_in
+from planewise.errors import PlanewiseError
+from planewise.evaluation.scale import scale_in
+from planewise.labels import write_labels
+from planewise.progress import say
+from planewise.report.tables import conclude, print_table
+from planewise.volume import ending_of, from_canonical, open_volume, read_voxels, to_canonical
+
+LEFT, RIGHT = 1, 2
+AIR_HU = -400.0  # darker than this is air, or lung
+RIM_HU = -150.0  # and what lies at its rim, up to half filled with tissue
+LUMEN_HU = -850.0  # of an airway
+COARSE_MM = 2.0  # the grid that shapes are found on
+LEAST_ML = 20.0  # of a lung, or of a part of one
+GAS_HU = -940.0  # the median of gas in the bowel is darker, that of a lung is not, unless it is as large as a lung
+LARGE_ML = 1000.0
+CLOSING_MM = 15.0  # radius: how thick dense disease at the rim may be
+RIM_MM = 2.5
+AIRWAY_WALL_MM = 2.5
+AIRWAY_MM2 = (60.0, 700.0)  # cross-section of the trachea
+AIRWAY_LENGTH_MM = 15.0  # a shorter tube is none
+
+Spacing = tuple[float, float, float]
+
+
+def find_lungs(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    """Return uint8 labels (z, y, x): 1 left lung, 2 right lung, of a CT in HU in canonical orientation (z upwards).
+
+    x runs towards the patient's left, as in ``to_canonical``. Raises PlanewiseError if the values are not HU or no
+    lung is found.
+    """
+    lowest, highest = float(hu.min(initial=0)), float(hu.max(initial=0))
+    if lowest > -500:
+        raise PlanewiseError(
+            f"values lie between {lowest:g} and {highest:g}, which is not HU (air is -1000); apply the rescale slope "
+            "and intercept first"
+        )
+    steps = [max(1, round(COARSE_MM / spacing)) for spacing in spacing_mm]
+    coarse = _block_means(hu, steps)
+    z, y, x = (spacing * step for spacing, step in zip(spacing_mm, steps))
+    found = _lungs_on(coarse, (z, y, x))
+    return found if steps == [1, 1, 1] else _refined(found, hu, steps)
+
+
+def _block_means(hu: np.ndarray, steps: list[int]) -> np.ndarray:
+    padded = np.pad(hu, [(0, -side % step) for side, step in zip(hu.shape, steps)], mode="edge")
+    split = [number for side, step in zip(padded.shape, steps) for number in (side // step, step)]
+    return padded.reshape(split).mean(axis=(1, 3, 5), dtype=np.float32)
+
+
+def _refined(found: np.ndarray, hu: np.ndarray, steps: list[int]) -> np.ndarray:
+    """Bring coarse labels to the grid of ``hu``; at their rim the voxels themselves decide."""
+
+    def enlarged(labels: np.ndarray) -> np.ndarray:
+        for axis, step in enumerate(steps):
+            labels = np.repeat(labels, step, axis=axis)
+        return labels[tuple(slice(side) for side in hu.shape)]
+
+    core = ndimage.binary_erosion(found > 0, border_value=1)
+    around = ndimage.grey_dilation(found, size=(3, 3, 3))
+    sides = enlarged(np.where(found > 0, found, around))
+    return np.where(enlarged(core) | ((hu < RIM_HU) & (sides > 0)), sides, 0).astype(np.uint8)
+
+
+def _lungs_on(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    parts, _ = ndimage.label(hu < AIR_HU)
+    border = [parts[:, 0], parts[:, -1], parts[:, :, 0], parts[:, :, -1]]
+    outside = np.isin(parts, np.setdiff1d(np.concatenate([side.ravel() for side in border]), [0]))
+    body = np.stack([ndimage.binary_fill_holes(~slice_) for slice_ in outside])
+    airways = _within(_trachea(hu, body, spacing_mm), AIRWAY_WALL_MM, spacing_mm)
+
+    parts, count = ndimage.label((hu < AIR_HU) & ~outside & ~airways)
+    ml = np.bincount(parts.ravel(), minlength=count + 1) * voxel_ml
+    median = ndimage.median(hu, parts, np.arange(count + 1)) if count else np.zeros(1)
+    kept = (ml >= LEAST_ML) & ((median > GAS_HU) | (ml >= LARGE_ML))
+    kept[0] = False
+    lungs = kept[parts]
+    if not lungs.any():
+        raise PlanewiseError(
+            f"no lungs were found: the body holds no part of at least {LEAST_ML:g} ml as dark as lung; is this a CT of "
+            "the chest?"
+        )
+    sides = _sides(lungs, body, spacing_mm)
+    lungs |= _within(lungs, RIM_MM, spacing_mm) & (hu < RIM_HU) & body & ~airways
+    labels = np.zeros(hu.shape, np.uint8)
+    for side in (LEFT, RIGHT):
+        own = lungs & (sides == side)
+        if own.any():
+            labels[_closed(own, side, spacing_mm) & ~airways & body & (labels == 0)] = side
+    return labels
+
+
+def _within(mask: np.ndarray, distance_mm: float, spacing_mm: Spacing) -> np.ndarray:
+    """Return the mask and what lies within a distance of it."""
+    return ndimage.distance_transform_edt(~mask, spacing_mm) <= distance_mm if mask.any() else mask
+
+
+def _trachea(hu: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    """Follow the trachea down from the top, into the bronchi as far as they can be told from the lung; maybe nothing.
+
+    It is the first dark tube near the middle of the body that goes on for long enough.
+    """
+    pixel_mm2 = spacing_mm[1] * spacing_mm[2]
+    if not body.any():
+        return body
+    columns = np.flatnonzero(body.any(axis=(0, 1)))
+    middle, width = columns[[0, -1]].mean(), np.ptp(columns[[0, -1]])
+
+    def lumens(z: int) -> list[np.ndarray]:
+        parts, count = ndimage.label((hu[z] < LUMEN_HU) & body[z])
+        return [parts == i for i in range(1, count + 1)]
+
+    for top in range(len(hu) - 1, len(hu) // 2, -1):
+        for start in lumens(top):
+            area = start.sum() * pixel_mm2
+            central = abs(np.flatnonzero(start.any(axis=0)).mean() - middle) < 0.12 * width
+            if not (AIRWAY_MM2[0] <= area <= AIRWAY_MM2[1] and central and np.median(hu[top][start]) < GAS_HU + 20):
+                continue
+            tube = np.zeros(hu.shape, bool)
+            tube[top] = start
+            z = top
+            while z > 0 and tube[z].any():
+                z -= 1
+                near = ndimage.binary_dilation(tube[z + 1])
+                most = min(AIRWAY_MM2[1], 2.2 * max(tube[z + 1].sum() * pixel_mm2, 100.0))
+                for part in lumens(z):
+                    if (part & near).any():  # one that opens into the lung is followed where it is as dark as gas
+                        small = part.sum() * pixel_mm2 <= most
+                        tube[z] |= part if small else part & near & (hu[z] < GAS_HU + 10)
+                if tube[z].sum() * pixel_mm2 < 25:
+                    tube[z] = False
+            if (top - z) * spacing_mm[0] >= AIRWAY_LENGTH_MM:
+                return tube
+    return np.zeros(hu.shape, bool)
+
+
+def _sides(lungs: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    """Return for every voxel the side, left or right, of the lung that is nearest to it.
+
+    Lungs that touch are taken apart where they are thinnest: by the cores that are left deep enough inside them.
+    """
+    columns = np.flatnonzero(body.any(axis=(0, 1)))
+    middle = columns[[0, -1]].mean()
+    depth = ndimage.distance_transform_edt(lungs, spacing_mm)
+    cores = np.zeros(lungs.shape, np.uint8)
+    for least in (0.0, 2.5, 5.0, 8.0, 12.0):
+        parts, count = ndimage.label(depth > least)
+        sizes = np.bincount(parts.ravel(), minlength=count + 1)
+        sizes[0] = 0
+        large = np.flatnonzero(sizes > 0.05 * sizes.sum())
+        if len(large) == 0:
+            break
+        side_of = np.zeros(count + 1, np.uint8)
+        for part, (_, _, x) in zip(large, ndimage.center_of_mass(parts > 0, parts, large)):
+            side_of[part] = LEFT if x > middle else RIGHT
+        cores = side_of[parts]
+        across = [np.ptp(np.flatnonzero((parts == part).any(axis=(0, 1)))[[0, -1]]) for part in large]
+        if max(across) < 0.6 * np.ptp(columns[[0, -1]]):  # none of them is both lungs
+            break
+    nearest = ndimage.distance_transform_edt(cores == 0, spacing_mm, return_distances=False, return_indices=True)
+    return cores[tuple(nearest)]
+
+
+def _closed(own: np.ndarray, side: int, spacing_mm: Spacing) -> np.ndarray:
+    """Close one lung: holes in it, and what a ball cannot enter from outside, where the lung lies on its inner side."""
+    box = ndimage.find_objects(own.astype(np.uint8))[0]
+    margin = [int(np.ceil(CLOSING_MM / spacing)) + 1 for spacing in spacing_mm]
+    padded = np.pad(own[box], [(m, m) for m in margin], mode="edge")  # a lung that is cut off goes on beyond the cut
+    closed = ~_within(~_within(padded, CLOSING_MM, spacing_mm), CLOSING_MM, spacing_mm)
+    closed = closed[tuple(slice(m, -m) for m in margin)]
+    closed = np.stack([ndimage.binary_fill_holes(slice_) for slice_ in closed | own[box]])
+    inwards = own[box] if side == LEFT else own[box][:, :, ::-1]
+    lung_inside = np.maximum.accumulate(inwards, axis=2)
+    result = own.copy()
+    result[box] |= closed & (lung_inside if side == LEFT else lung_inside[:, :, ::-1])
+    return result
+
+
+# ---- the command
+
+
+def lungs_ild(options: IldLungs) -> int:
+    """Write the lungs of every volume. Returns the exit code: 1 if those of one could not be found.
+
+    Raises PlanewiseError, before any work, if there is no input.
+    """
+    if not options.input.exists():
+        raise PlanewiseError(f"{options.input}: no such file or folder")
+    paths = [options.input] if ending_of(options.input) else volumes_in(options.input) or [options.input]
+    problems: list[Problem] = []
+    rows = []
+    for path in paths:
+        case = case_name(path)
+        target = options.output / f"{case}.nii.gz"
+        if target.exists() and not options.overwrite:
+            say(f"{case}: done already ({target}); --overwrite finds them again")
+            continue
+        started = time.perf_counter()
+        try:
+            left, right = _write_lungs(path, target)
+        except PlanewiseError as error:
+            problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+            continue
+        rows.append((case, f"{left:.0f}", f"{right:.0f}", f"{time.perf_counter() - started:.1f}", str(target)))
+    if rows:
+        print_table("Lungs", ("case", "left, ml", "right, ml", "seconds", "file"), rows)
+    return conclude(problems)
+
+
+def _write_lungs(path: Path, target: Path) -> tuple[float, float]:
+    """Write the lungs of a volume, on its own grid; return the left's and the right's volume in ml."""
+    volume = open_volume(path)
+    canonical = to_canonical(volume.with_voxels(read_voxels(volume, path)))
+    scale = scale_in(canonical, "mm")
+    labels = find_lungs(canonical.read(), scale.spacing)
+    write_labels(target, from_canonical(labels, volume))
+    left, right = (float((labels == side).sum()) * scale.voxel_volume for side in (LEFT, RIGHT))
+    return left, right

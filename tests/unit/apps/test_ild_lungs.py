@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+
+from planewise.apps.ild_lungs import LEFT, RIGHT, find_lungs
+from planewise.cli import run
+from planewise.errors import PlanewiseError
+from planewise.labels import read_labels
+from planewise.volume import Volume, to_canonical, write_volume
+
+SPACING = (4.0, 3.0, 3.0)
+
+
+def ellipsoid(shape, centre, radii):
+    grid = np.ogrid[tuple(slice(side) for side in shape)]
+    return sum(((g - c) / r) ** 2 for g, c, r in zip(grid, centre, radii)) <= 1
+
+
+def chest(shape=(50, 90, 110)):
+    """A CT in HU, the true lungs (dense disease included), and the disease: a dense patch at the left lung's rim."""
+    rng = np.random.default_rng(0)
+    hu = np.full(shape, -1000.0)
+    hu[:, ellipsoid(shape[1:], (45, 55), (40, 50))] = 40
+    lungs = np.zeros(shape, np.uint8)
+    lungs[ellipsoid(shape, (30, 45, 80), (20, 28, 17))] = LEFT
+    lungs[ellipsoid(shape, (30, 45, 30), (20, 28, 17))] = RIGHT
+    hu[lungs > 0] = -850
+    disease = (lungs == LEFT) & ellipsoid(shape, (28, 58, 96), (5, 9, 7))
+    hu[disease] = 20
+    hu[(lungs > 0) & ellipsoid(shape, (30, 40, 30), (2, 20, 2))] = 0  # a vessel
+    hu[28:, ellipsoid(shape[1:], (45, 55), (3, 3))] = -1000  # the trachea
+    hu[ellipsoid(shape, (4, 40, 50), (3, 14, 14))] = -1000  # gas in the bowel
+    hu[:, 86:88] = 100  # the table
+    return (hu + rng.normal(0, 15, shape)).astype(np.int16), lungs, disease
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_both_lungs_with_the_disease_at_their_rim_and_nothing_else():
+    hu, lungs, disease = chest()
+    found = find_lungs(hu, SPACING)
+    for side in (LEFT, RIGHT):
+        assert dice(found == side, lungs == side) > 0.97
+    assert (found[disease] == LEFT).mean() > 0.85
+    assert not found[:8].any()  # gas is no lung
+    assert not found[30:, 43:48, 53:58].any()  # nor is the trachea
+
+
+def test_a_fine_grid_is_searched_on_a_coarse_one():
+    hu, lungs, _ = chest()
+    fine = np.repeat(np.repeat(hu, 3, axis=1), 3, axis=2)
+    found = find_lungs(fine, (4.0, 1.0, 1.0))
+    assert found.shape == fine.shape
+    assert dice(found > 0, np.repeat(np.repeat(lungs, 3, axis=1), 3, axis=2) > 0) > 0.97
+
+
+def test_lungs_that_touch_are_taken_apart():
+    hu, lungs, _ = chest()
+    hu[28:32, 40:50, 46:64] = -850  # a bridge before the heart
+    found = find_lungs(hu, SPACING)
+    for side in (LEFT, RIGHT):
+        assert dice(found == side, lungs == side) > 0.95
+
+
+def test_one_lung_alone():
+    hu, lungs, _ = chest()
+    hu[lungs == LEFT] = 30
+    found = find_lungs(hu, SPACING)
+    assert not (found == LEFT).any()
+    assert dice(found == RIGHT, lungs == RIGHT) > 0.97
+
+
+def test_no_chest_and_no_hounsfield_units():
+    hu, lungs, _ = chest()
+    abdomen = np.where(lungs > 0, 40, hu)
+    with pytest.raises(PlanewiseError, match="no lungs were found"):
+        find_lungs(abdomen, SPACING)
+    with pytest.raises(PlanewiseError, match="not HU"):
+        find_lungs(hu + 1100, SPACING)
+    with pytest.raises(PlanewiseError, match="no lungs were found"):
+        find_lungs(np.full((1, 40, 40), -1000, np.int16), SPACING)
+
+
+def test_the_command_names_what_it_cannot_do_and_does_the_others(tmp_path, capsys):
+    hu, lungs, _ = chest()
+    flipped = ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))  # z and y reversed
+    write_volume(tmp_path / "in" / "a_0000.nii.gz", Volume(hu, SPACING, "mm"))
+    stored = Volume(np.ascontiguousarray(hu[::-1, ::-1]), SPACING, "mm", direction=flipped)
+    write_volume(tmp_path / "in" / "b_0000.nii.gz", stored)
+    write_volume(tmp_path / "in" / "abdomen.nii.gz", Volume(np.where(lungs > 0, 40, hu), SPACING, "mm"))
+    write_volume(tmp_path / "in" / "raw.nii.gz", Volume(hu + 1100, SPACING, "mm"))
+    write_volume(tmp_path / "in" / "slice.nii.gz", Volume(hu[30:31], SPACING, "mm"))
+    assert run(["ild", "lungs", str(tmp_path / "in"), str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr()
+    assert "no lungs were found" in printed.out
+    assert "not HU" in printed.out
+    assert "Traceback" not in printed.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.nii.gz", "b.nii.gz", "slice.nii.gz"]
+    a, b = (to_canonical(read_labels(tmp_path / "out" / f"{name}.nii.gz")).read() for name in "ab")
+    assert np.array_equal(a, b)
+
+
+def test_real_lungs(real_data):
+    from planewise.volume import open_volume
+
+    data = real_data / "Dataset002_ChestCT"
+    shared = total = 0
+    for case in ("LUNG1upper", "LUNG1lower"):
+        volume = to_canonical(open_volume(data / "imagesTr" / f"CT_{case}_0000.nii.gz"))
+        truth = to_canonical(read_labels(data / "labelsTr" / f"CT_{case}.nii.gz")).read()
+        found, lungs = find_lungs(volume.read(), volume.spacing) > 0, (truth == 1) | (truth == 2)
+        shared, total = shared + (found & lungs).sum(), total + found.sum() + lungs.sum()
+    assert 2 * shared / total >= 0.97
+    volume = to_canonical(open_volume(data / "imagesTs" / "CT_TOTAL1_0000.nii.gz"))
+    truth = to_canonical(read_labels(data / "labelsTs" / "CT_TOTAL1.nii.gz")).read()
+    found = find_lungs(volume.read(), volume.spacing)
+    assert dice(found == LEFT, truth == 1) > 0.93
+    assert dice(found == RIGHT, truth == 2) > 0.93
