@@ -16,7 +16,8 @@ def ellipsoid(shape, centre, radii):
 
 
 def chest(shape=(50, 90, 110)):
-    """A CT in HU, the true lungs (dense disease included), and the disease: a dense patch at the left lung's rim."""
+    """A CT in HU, the true lungs (dense disease included), and the disease: a dense patch at the left lung's rim,
+    24 mm wide."""
     rng = np.random.default_rng(0)
     hu = np.full(shape, -1000.0)
     hu[:, ellipsoid(shape[1:], (45, 55), (40, 50))] = 40
@@ -24,7 +25,7 @@ def chest(shape=(50, 90, 110)):
     lungs[ellipsoid(shape, (30, 45, 80), (20, 28, 17))] = LEFT
     lungs[ellipsoid(shape, (30, 45, 30), (20, 28, 17))] = RIGHT
     hu[lungs > 0] = -850
-    disease = (lungs == LEFT) & ellipsoid(shape, (28, 58, 96), (5, 9, 7))
+    disease = (lungs == LEFT) & ellipsoid(shape, (28, 56, 95), (3, 4, 5))
     hu[disease] = 20
     hu[(lungs > 0) & ellipsoid(shape, (30, 40, 30), (2, 20, 2))] = 0  # a vessel
     hu[28:, ellipsoid(shape[1:], (45, 55), (3, 3))] = -1000  # the trachea
@@ -42,7 +43,7 @@ def test_both_lungs_with_the_disease_at_their_rim_and_nothing_else():
     found = find_lungs(hu, SPACING)
     for side in (LEFT, RIGHT):
         assert dice(found == side, lungs == side) > 0.97
-    assert (found[disease] == LEFT).mean() > 0.85
+    assert (found[disease] == LEFT).mean() > 0.7  # none of it is dark enough by itself
     assert not found[:8].any()  # gas is no lung
     assert not found[30:, 43:48, 53:58].any()  # nor is the trachea
 
