@@ -92,6 +92,25 @@ def compare_orders(image_size: int, count: int) -> None:
         print(f"  {name:<16}{value:8.1f} CPU s   {ratio:5.2f} times   {differing} of {images.size} voxels differ")
 
 
+def product_rates() -> None:
+    """Print the GFLOP a second of a linear layer of the encoder, by who computes it."""
+    x, weight, bias = torch.randn(4096, 192), torch.randn(768, 192), torch.randn(768)
+    half = [tensor.bfloat16() for tensor in (x, weight, bias)]
+    works = {
+        "fp32, PyTorch's default": lambda: F.linear(x, weight, bias),
+        "fp32, oneDNN": lambda: torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], ""),
+        "bf16": lambda: F.linear(*half),
+    }
+    with torch.inference_mode():
+        for name, work in works.items():
+            work()
+            started = time.process_time()
+            for _ in range(20):
+                work()
+            rate = 20 * 2 * x.numel() * len(weight) / (time.process_time() - started) / 1e9
+            print(f"  a linear layer, {name}: {rate:.0f} GFLOP a second")
+
+
 def memory_of(count: int) -> float:
     """Return the GB that carrying boxes through ``count`` slices takes at most beyond the network."""
     segmenter = BoxSegmenter(build_sam2("tiny", 512)).frozen()
@@ -134,6 +153,7 @@ if __name__ == "__main__":
         print(f"  {sys.argv[2]} slices at 512, bf16: {memory_of(int(sys.argv[2])):.2f} GB beyond the network")
     else:
         compare_orders(*([int(word) for word in sys.argv[1:3]] or [512, 8]))
+        product_rates()
         for slices in ("100", "200"):
             subprocess.run([sys.executable, __file__, "memory", slices], check=True)
         dice_of_precisions()
