@@ -319,21 +319,25 @@ def predict_ild(options: IldPredict) -> int:
             say(f"{case}: done already ({target}); --overwrite predicts it again")
         else:
             waiting[case] = path
+    if not waiting:
+        return conclude(problems)
     worker = (source, options.image_size, half)
-    if options.devices == 1 or len(waiting) < 2:
+    if options.devices == 1 or len(waiting) == 1:
         _load_segmenter(device, *worker)
         outcomes = (_predict_patient(case, path, given.get(case, []), options) for case, path in waiting.items())
         return conclude(problems + [problem for problem in outcomes if problem])
+    load_sam2(source, options.image_size)  # here too, so that bad weights are refused
     with DevicePool(options.devices, device, _load_segmenter, *worker) as pool:
-        futures = {
-            path: pool.submit(_predict_patient, case, path, given.get(case, []), options)
+        futures = [
+            (path, pool.submit(_predict_patient, case, path, given.get(case, []), options))
             for case, path in waiting.items()
-        }
-        for path, future in futures.items():
+        ]
+        for path, future in futures:
             try:
-                problems += [problem for problem in [result_of(future)] if problem]
+                problem = result_of(future)
             except WorkerDied as error:
-                problems.append(Problem(str(path), str(error)))
+                problem = Problem(str(path), str(error))
+            problems += [problem] if problem else []
     return conclude(problems)
 
 

@@ -268,7 +268,8 @@ def _predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems
     if not waiting:
         return
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
-    network = inference_network(weights, model.architecture, device)  # here too, so that bad weights are refused
+    # Where other processes predict, it is loaded here too, so that bad weights are refused.
+    network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
     with ExitStack() as running:
         pool: DevicePool | None = None
         for name, path in waiting:

@@ -41,11 +41,13 @@ class DevicePool:
         self.count = count
 
     def submit(self, work: Any, *arguments: Any) -> "Future[Any]":
-        """Have ``work(*arguments)`` done in one of the processes."""
+        """Have ``work(*arguments)`` done in one of the processes; ``result_of`` waits for it."""
         try:
             return self._pool.submit(work, *arguments)
         except BrokenProcessPool as error:
-            raise WorkerDied(DIED) from error
+            failed: Future[Any] = Future()
+            failed.set_exception(error)
+            return failed
 
     def __enter__(self) -> "DevicePool":
         return self
