@@ -13,7 +13,7 @@ from planewise.evaluation.evaluate import score_overlap
 from planewise.evaluation.instances import ACCURACY_THRESHOLDS, instance_scores, match_objects
 from planewise.evaluation.located import LocatedCounter
 from planewise.evaluation.mistakes import Mistake, best_ious, find_mistakes
-from planewise.evaluation.pairs import OK, OpenPair, Pair, open_pair, read_slabs, with_spacing_of
+from planewise.evaluation.pairs import OK, OpenPair, Pair, as_one_class, open_pair, read_slabs, with_spacing_of
 from planewise.evaluation.partitions import partition_scores
 from planewise.evaluation.scale import Scale, scale_of
 from planewise.evaluation.surfaces import LabelSurfaces, SurfaceDistances, SurfaceParts, distances_between
@@ -28,8 +28,9 @@ class Contest:
     """A dataset, and what each method made of it.
 
     ``methods``: the cases' pairs by method, all methods' in the same order. ``images``: by case, for pictures; may lack
-    any. ``classes``: names of the labels of a semantic truth; empty if labels are instances. ``notes``: by method, what
-    a reader must know.
+    any. ``classes``: names of the labels of a semantic truth; empty if labels are instances. If there is a single class,
+    everything predicted counts as it, so that instances can be compared with a semantic truth. ``notes``: by method,
+    what a reader must know.
     """
 
     dataset: str
@@ -138,6 +139,8 @@ def _score_opened(
 ) -> tuple[list[Result], list[CaseErrors]]:
     scale = scale_of(with_spacing_of(pair.truth, contest.images.get(case)))
     place = (contest.dataset, method, case)
+    if len(contest.classes) == 1:  # then instance ids are that class too
+        pair = pair._replace(predicted=as_one_class(pair.predicted, *contest.classes))
     if contest.classes:
         results = _score_classes(contest, place, pair, scale, tolerance)
         right = {(value, value) for value in contest.classes}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,30 @@ def open_pair(pair: Pair) -> OpenPair:
     if truth.shape != predicted.shape:
         raise PlanewiseError(f"{pair.prediction} has shape {predicted.shape}, its truth {truth.shape}; they must agree")
     return OpenPair(truth, predicted, OK)
+
+
+@dataclass(frozen=True)
+class _OneClass:
+    """Voxels of which every label above 0 is read as ``value``."""
+
+    labels: Volume
+    value: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.labels.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.uint32)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return (np.asarray(self.labels.voxels[index]) > 0) * np.uint32(self.value)
+
+
+def as_one_class(labels: Volume, value: int) -> Volume:
+    """Return ``labels``, of whatever ids, as a map of the one class ``value``; read when it is indexed."""
+    return labels.with_voxels(_OneClass(labels, value))
 
 
 def with_spacing_of(labels: Volume, image: Path | None) -> Volume:

@@ -89,6 +89,14 @@ def test_classes_that_were_missed_are_the_diagonal_away(write, balls):
     assert math.isnan(found["c"]["hd95_mm"])
 
 
+def test_instances_against_a_truth_of_one_class(write, balls):
+    contest = Contest("d", {"m": [Pair("c", write("p", balls), write("t", (balls > 0) * 3))]}, {}, {3: "a"})
+    comparison = compare([contest], Tolerance())
+    (result,) = comparison.results
+    assert (result.scores["dsc"], result.scores["hd95_mm"]) == (1, 0)
+    assert comparison.errors[0].along[0].sum() == 0
+
+
 def test_a_tolerance_for_one_class(write, balls):
     truth = (balls > 0).astype(np.uint8) + (balls > 3)
     pairs = [Pair("c", write("p", np.roll(truth, 1, axis=2)), write("t", truth))]
