@@ -28,9 +28,9 @@ class Contest:
     """A dataset, and what each method made of it.
 
     ``methods``: the cases' pairs by method, all methods' in the same order. ``images``: by case, for pictures; may lack
-    any. ``classes``: names of the labels of a semantic truth; empty if labels are instances. If there is a single class,
-    everything predicted counts as it, so that instances can be compared with a semantic truth. ``notes``: by method,
-    what a reader must know.
+    any. ``classes``: names of the labels of a semantic truth; empty if labels are instances. Of a truth with one class
+    all that is predicted counts as it, so that instances can be compared with it. ``notes``: by method, what a reader
+    must know.
     """
 
     dataset: str

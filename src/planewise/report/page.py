@@ -136,7 +136,7 @@ def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -
         values = [v for v in (_mean(getattr(rival, which), key) for rival in rivals) if not math.isnan(v)]
         better = METRICS[base_of(key)].better
         best = max(values, default=math.nan) if better == "higher" else min(values, default=math.nan)
-        return {"key": key, "value": value, "best": value == best and len(rivals) > 1}
+        return {"key": key, "value": value, "best": value == best and len(set(values)) > 1}  # none where all are equal
 
     return {
         "standing": standing,
