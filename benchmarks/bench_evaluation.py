@@ -7,7 +7,6 @@ foreground), alternating in one run, medians; the numbers must be the same. One 
     python benchmarks/bench_evaluation.py [side]
 """
 
-import platform
 import statistics
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import describe, peak_memory
 from monai.metrics.utils import get_surface_distance
 from scipy import ndimage
 from skimage.metrics import contingency_table
@@ -110,7 +110,7 @@ def main(side: int) -> None:
     tiny = tuple(volume[:40, :40, :40] for volume in (truth, predicted))
     match_objects(overlap_table(*tiny), 0.5), objects_by_us(*tiny, [1])  # compile
     surface_distances(tiny[0] > 0, tiny[1] > 0, SPACING)
-    print(f"{side}^3, {truth.max()} objects, one thread, {platform.machine()}")
+    print(f"{side}^3, {truth.max()} objects, one thread, {describe()}")
     print("table and matching")
     found = alternate(
         scikit_image=lambda: matched_by_scikit_image(truth, predicted),
@@ -132,6 +132,7 @@ def main(side: int) -> None:
         MONAI=lambda: objects_by_monai(truth, predicted, labels), ours=lambda: objects_by_us(truth, predicted, labels)
     )
     print(f"  largest difference: {max(abs(a - b) for a, b in zip(found['MONAI'], found['ours'])):.1e}")
+    print(f"  {peak_memory()}, theirs included")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ cost does not depend on them) is timed on the same slices. One thread, alternati
 """
 
 import io
-import platform
-import resource
 import statistics
 import tempfile
 import time
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import describe, peak_memory
 
 from planewise.apps.mito import demo_mito
 from planewise.apps.mito_options import MitoDemo
@@ -62,7 +61,7 @@ def time_orders(name: str, weights: Path, voxels: np.ndarray) -> None:
             run()
             seconds[work].append((time.process_time() - started) / len(voxels))
     medians = {work: statistics.median(values[1:]) for work, values in seconds.items()}
-    print(f"{name}, slices of {voxels.shape[1]}x{voxels.shape[2]}, one thread, {platform.machine()}")
+    print(f"{name}, slices of {voxels.shape[1]}x{voxels.shape[2]}, one thread")
     for work, value in medians.items():
         print(f"  {work:<16}{value:8.3f} CPU s a slice   {medians['published order'] / value:5.2f} times")
 
@@ -105,4 +104,4 @@ if __name__ == "__main__":
         time_orders("MitoNet_small", small, voxels)
         compare_f1(small, demo / "Dataset000_Phantom")
     print(f"  auto is {choose_precision('auto', 'cpu', predicting=True)} on this CPU")
-    print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    print(f"  {peak_memory()}, training included; {describe()}")

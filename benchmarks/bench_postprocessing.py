@@ -8,7 +8,6 @@ Without the reference folder there is nothing to compare with, and it says so.
     python benchmarks/bench_postprocessing.py
 """
 
-import platform
 import resource
 import statistics
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from machine import describe, peak_gigabytes, peak_memory
 
 from planewise.evaluation.evaluate import score_labels
 from planewise.inference.consensus import consensus
@@ -101,9 +101,9 @@ def compare(which: str) -> Outputs:
     reference = np.load(REFERENCE / f"orthoplane_{which}.npz")
     truth = reference["gt"]
     inputs = outputs_of(truth)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_gigabytes()
     volume, _ = run(inputs.__getitem__, truth.shape)
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
+    memory = peak_gigabytes() - before
     one, two, cpu = [], [], []
     for _ in range(REPEATS):
         spent = run(inputs.__getitem__, truth.shape)[1]
@@ -113,7 +113,7 @@ def compare(which: str) -> Outputs:
     total, theirs, their_memory = statistics.median(cpu), *PUBLISHED[which]
     scores = score_labels(truth, volume)
     found_voxels, differing = int((volume > 0).sum()), int(((volume > 0) != (reference["consensus"] > 0)).sum())
-    print(f"orthoplane_{which} {truth.shape}, {platform.machine()}")
+    print(f"orthoplane_{which} {truth.shape}")
     print(f"  one thread   {total:.2f} CPU s; published {theirs:.1f} (from the reference, on its machine)")
     print(f"  ratio        {theirs / total:.0f}")
     print(f"  two threads  {statistics.median(two):.2f} s, one {statistics.median(one):.2f} s")
@@ -163,8 +163,10 @@ def show_growth(small: Outputs, large: Outputs) -> None:
 
 if __name__ == "__main__":
     if REFERENCE.is_dir():
+        print(describe())
         crop = np.load(REFERENCE / "orthoplane_small.npz")["gt"][:32, :64, :64]
         run(outputs_of(crop).__getitem__, crop.shape)  # compile
         show_growth(compare("small"), compare("large"))
+        print(f"  {peak_memory()}, the inputs and 8 times the volume included")
     else:
         print(f"bench_postprocessing: no reference outputs at {REFERENCE}; nothing to compare with")

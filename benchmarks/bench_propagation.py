@@ -7,8 +7,6 @@ memory of 200 slices, and what bf16 does to Dice on the synthetic chest with a s
 """
 
 import io
-import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from machine import describe, peak_gigabytes
 
 from planewise.inference.prompts import Box, Prompt, tight_box
 from planewise.inference.propagation import PropagationOptions, propagate
@@ -85,7 +84,7 @@ def compare_orders(image_size: int, count: int) -> None:
             labels[name] = work()
             seconds[name].append(time.process_time() - start)
     median = {name: statistics.median(values) for name, values in seconds.items()}
-    print(f"4 classes, {count} slices at {image_size}, one thread, {platform.machine()}")
+    print(f"4 classes, {count} slices at {image_size}, one thread, {describe()}")
     for name, value in median.items():
         differing = int((labels[name] != labels["published order"]).sum())
         ratio = median["published order"] / value
@@ -115,11 +114,11 @@ def memory_of(count: int) -> float:
     """Return the GB that carrying boxes through ``count`` slices takes at most beyond the network."""
     segmenter = BoxSegmenter(build_sam2("tiny", 512)).frozen()
     images = np.random.default_rng(0).integers(0, 255, (count, 256, 256), np.uint8)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_gigabytes()
     prompts = [Prompt(i + 1, count // 2, box) for i, box in enumerate(BOXES)]
     with torch.autocast("cpu", torch.bfloat16):
         propagate(segmenter, images, np.ones(count - 1, bool), prompts, OPTIONS, lambda steps: None)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
+    return peak_gigabytes() - before
 
 
 def dice_of_precisions() -> None:

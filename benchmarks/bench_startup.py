@@ -3,11 +3,12 @@
 python benchmarks/bench_startup.py
 """
 
-import platform
 import statistics
 import subprocess
 import sys
 import time
+
+from machine import describe
 
 REPEATS = 7
 COMMANDS = {
@@ -30,6 +31,6 @@ if __name__ == "__main__":
     for _ in range(REPEATS):
         for name, arguments in COMMANDS.items():
             times[name].append(seconds_of(arguments))
-    print(f"start-up, {platform.machine()}")
+    print(f"start-up, {describe()}")
     for name, values in times.items():
         print(f"  {name:<32}{statistics.median(values):6.2f} s")

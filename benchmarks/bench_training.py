@@ -6,8 +6,6 @@ channels_last, and then bf16. Random slices in a folder of the published form, a
     python benchmarks/bench_training.py
 """
 
-import platform
-import resource
 import statistics
 import tempfile
 import time
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
+from machine import describe, peak_memory
 from torch.utils.data import DataLoader
 
 from planewise.models.model_file import find_model_file, read_model_file
@@ -91,7 +90,7 @@ def main(folder: Path) -> None:
         theirs.network.to(memory_format=torch.contiguous_format)
         if name == "mitonet_v1":
             rates = {workers: loader_rate(ours, workers) for workers in (1, 2)}
-            print(f"loader, crops of 256 from slices of {SIDE}, {platform.machine()}")
+            print(f"loader, crops of 256 from slices of {SIDE}")
             for workers, rate in rates.items():
                 print(f"  {workers} worker{'s' * (workers > 1)}: {rate:.0f} crops a second")
         batch = ours.collate([ours.sample(i) for i in range(BATCH)])
@@ -110,7 +109,7 @@ def main(folder: Path) -> None:
         for work, value in medians.items():
             ratio = medians["published recipe, fp32"] / value
             print(f"  {work:<24}{BATCH / value:7.1f} images a second   {ratio:5.2f} times")
-    print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    print(f"  {peak_memory()}; {describe()}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import numpy as np
 from planewise.errors import PlanewiseError
 from planewise.volume import Volume, open_volume, read_voxels, write_volume
 
-SLAB_VOXELS = 2**25  # in memory at once, of each volume
+SLAB_VOXELS = 2**24  # in memory at once, of each volume; but
+SLAB_PLANES = 8  # at least: each slab is read with a plane more on either side
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def read_labels(path: Path) -> Volume:
 
 
 def slab_starts(shape: tuple[int, int, int]) -> Iterator[slice]:
-    """Yield slices along z that cut a volume of ``shape`` into slabs of at most about ``SLAB_VOXELS``."""
-    thickness = max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
+    """Yield slices along z that cut a volume of ``shape`` into slabs of ``SLAB_VOXELS``, or ``SLAB_PLANES`` if larger."""
+    thickness = max(SLAB_PLANES, SLAB_VOXELS // max(1, shape[1] * shape[2]))
     for start in range(0, shape[0], thickness):
         yield slice(start, min(start + thickness, shape[0]))
 

@@ -146,8 +146,9 @@ def test_a_truth_that_cannot_be_read_gives_no_scores(write, balls, tmp_path):
 def test_slabs_of_any_thickness_give_the_same(write, balls, monkeypatch):
     truth, predicted = write("t", balls), write("p", np.roll(balls, (1, 2, 2), axis=(0, 1, 2)))
     whole = scores_of(truth, predicted)
+    monkeypatch.setattr("planewise.labels.SLAB_VOXELS", 0)
     for planes in (1, 7, 39):
-        monkeypatch.setattr("planewise.labels.SLAB_VOXELS", planes * 48 * 56)
+        monkeypatch.setattr("planewise.labels.SLAB_PLANES", planes)
         parts = scores_of(truth, predicted)
         assert parts.scores == whole.scores
         assert parts.mistakes == whole.mistakes
