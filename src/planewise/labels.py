@@ -59,7 +59,7 @@ def read_labels(path: Path) -> Volume:
 
 
 def slab_starts(shape: tuple[int, int, int]) -> Iterator[slice]:
-    """Yield slices along z that cut a volume of ``shape`` into slabs of ``SLAB_VOXELS``, or ``SLAB_PLANES`` if larger."""
+    """Yield slices along z that cut a volume into slabs of ``SLAB_VOXELS``, or of ``SLAB_PLANES`` if they are more."""
     thickness = max(SLAB_PLANES, SLAB_VOXELS // max(1, shape[1] * shape[2]))
     for start in range(0, shape[0], thickness):
         yield slice(start, min(start + thickness, shape[0]))
