@@ -30,6 +30,14 @@ class Problem:
     where: str
     what: str
 
+    @classmethod
+    def of(cls, path: Path, error: Exception) -> "Problem":
+        """Return what an error says of a file; of one that is not ours, its kind and its first line."""
+        text = str(error).strip()
+        if isinstance(error, PlanewiseError):
+            return cls(str(path), text.removeprefix(f"{path}: "))
+        return cls(str(path), f"{type(error).__name__}: {text.splitlines()[0] if text else 'no reason given'}")
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -181,7 +189,7 @@ def _fits(image: Path, truth: Path | None, problems: list[Problem]) -> bool:
         try:
             opened.append(open_volume(path))
         except PlanewiseError as error:
-            problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+            problems.append(Problem.of(path, error))
             return False
     if len({volume.shape for volume in opened}) > 1:
         problems.append(Problem(str(truth), f"has shape {opened[1].shape}, its image {opened[0].shape}"))

@@ -9,10 +9,11 @@ from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import OBJECTS, TOLERANCES, Comparison, Contest, Tolerance, compare
 from planewise.evaluation.pairs import MISSING, Pair, pair_files
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
-from planewise.evaluation.standings import Standing, standings
+from planewise.evaluation.standings import Standing
 from planewise.progress import progress, say
-from planewise.report.metrics import RANKING, base_of, title_of
+from planewise.report.metrics import title_of
 from planewise.report.page import write_report
+from planewise.report.ranking import Ranking, rankings
 from planewise.report.tables import conclude, print_table, short
 
 PREFIX = "imagesTs_"  # of the folders of predictions
@@ -30,7 +31,7 @@ def compare_methods(options: Compare) -> int:
         try:
             contests.append(_contest(folder, options, problems))
         except PlanewiseError as error:
-            problems.append(Problem(str(folder), str(error).removeprefix(f"{folder}: ")))
+            problems.append(Problem.of(folder, error))
     if not contests:
         raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in problems))
     for method in options.method:
@@ -43,9 +44,10 @@ def compare_methods(options: Compare) -> int:
         comparison = compare(contests, tolerance, advance)
     cases = len({(result.dataset, result.case) for result in comparison.results})
     with progress("drawing", cases, unit="cases") as advance:
-        page = write_report(comparison, options.output, advance)
-    _print_ranking(comparison)
-    say(f"The report is {page}")
+        report = write_report(comparison, options.output, advance)
+    for ranking in rankings(report.standings):
+        _print_ranking(ranking)
+    say(f"The report is {report.page}")
     return conclude(problems + _not_delivered(comparison))
 
 
@@ -108,24 +110,20 @@ def _tolerance(options: Compare, contests: list[Contest]) -> Tolerance:
 
 def _not_delivered(comparison: Comparison) -> list[Problem]:
     """Return a problem for every case of a method that could not be scored as it is."""
-    found = {}
-    for result in comparison.results:
-        if not result.delivered:
-            what = "has no prediction: counted as found nothing" if result.status == MISSING else result.status
-            found[result.dataset, result.method, result.case] = what
-    return [Problem(" ".join(place), what) for place, what in found.items()]
+    return [
+        Problem(
+            f"{result.dataset} {result.method} {result.case}",
+            "has no prediction: counted as found nothing" if result.status == MISSING else result.status,
+        )
+        for result in comparison.not_delivered()
+    ]
 
 
-def _print_ranking(comparison: Comparison) -> None:
-    for instances, what in ((True, "Instances"), (False, "Classes")):
-        rows = [s for s in standings(comparison) if (s.class_name == OBJECTS) is instances and s.counted]
-        if not rows:
-            continue
-        keys = list(dict.fromkeys(key for row in rows for key in row.counted))
-        columns = [key for base in RANKING[instances] for key in keys if base_of(key) == base][:SHOWN]
-        header = ("dataset", *(() if instances else ("class",)), "method", "cases", title_of(rows[0].primary))
-        table = [_ranking_cells(row, columns, instances) for row in rows]
-        print_table(f"{what}: means, missing cases counted", (*header, *map(title_of, columns)), table)
+def _print_ranking(ranking: Ranking) -> None:
+    columns = ranking.columns[:SHOWN]
+    header = ("dataset", *(() if ranking.instances else ("class",)), "method", "cases", ranking.primary)
+    table = [_ranking_cells(row, columns, ranking.instances) for row in ranking.rows]
+    print_table(f"{ranking.what}: means, missing cases counted", (*header, *map(title_of, columns)), table)
 
 
 def _ranking_cells(row: Standing, columns: list[str], instances: bool) -> tuple[str, ...]:

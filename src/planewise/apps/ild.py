@@ -216,7 +216,7 @@ def _prepare_case(case: Case, part: str, options: IldPrepare, level: float, widt
         masks = {value: patient.labels == value for value in values}
         return {value: (int(m.sum()), saturated_share(hu[m], level, width)) for value, m in masks.items()}
     except PlanewiseError as error:
-        return Problem(str(case.image), str(error).removeprefix(f"{case.image}: "))
+        return Problem.of(case.image, error)
 
 
 def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) -> int:
@@ -227,7 +227,7 @@ def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) ->
             try:
                 save_slices(npy_folder / part, load_patient(path))
             except PlanewiseError as error:
-                problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+                problems.append(Problem.of(path, error))
     if not (npy_folder / "train").exists():
         raise PlanewiseError(f"{train_folder}: holds no prepared patient (npz)")
     return conclude(problems)
@@ -336,7 +336,7 @@ def predict_ild(options: IldPredict) -> int:
             try:
                 problem = result_of(future)
             except WorkerDied as error:
-                problem = Problem(str(path), str(error))
+                problem = Problem.of(path, error)
             problems += [problem] if problem else []
     return conclude(problems)
 
@@ -396,11 +396,8 @@ def _predict_patient(case: str, path: Path, given: list[Prompt], options: IldPre
         found = ", ".join(map(str, np.unique(labels[labels > 0]).tolist())) or "nothing"
         seconds = time.perf_counter() - started
         say(f"{case}: {len(prompts)} boxes from {note}; classes {found}; {seconds:.1f} s; {target}")
-    except PlanewiseError as error:
-        return Problem(str(path), str(error).removeprefix(f"{path}: "))
     except Exception as error:  # whatever one patient does to us, the others are still wanted
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-        return Problem(str(path), f"{type(error).__name__}: {reason}")
+        return Problem.of(path, error)
     return None
 
 
@@ -474,7 +471,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
         images_beside(options.truth), names, {home.name: f"boxes from {note}"},
     )  # fmt: skip
     tolerance = Tolerance(TOLERANCES | {"mm": options.tolerance_mm})
-    say(f"The results are in {folder}, to look at: {write_report(compare([contest], tolerance), folder)}")
+    say(f"The results are in {folder}, to look at: {write_report(compare([contest], tolerance), folder).page}")
     problems = [
         Problem(
             row["case"], "has no prediction: counted as found nothing" if row["status"] == MISSING else row["status"]

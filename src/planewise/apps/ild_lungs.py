@@ -214,7 +214,7 @@ def lungs_ild(options: IldLungs) -> int:
         try:
             left, right = _write_lungs(path, target)
         except PlanewiseError as error:
-            problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
+            problems.append(Problem.of(path, error))
             continue
         rows.append((case, f"{left:.0f}", f"{right:.0f}", f"{time.perf_counter() - started:.1f}", str(target)))
     if rows:

@@ -220,7 +220,7 @@ def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem
     classes = {} if semantic_class is None else {semantic_class: f"class {semantic_class}"}
     images = {case.name: case.image for case in with_truth}
     contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes)
-    say(f"The report is {write_report(compare([contest], Tolerance()), folder / 'evaluation')}")
+    say(f"The report is {write_report(compare([contest], Tolerance()), folder / 'evaluation').page}")
     for case, row in zip(with_truth, rows):
         if row["status"] == OK:
             picture = pictures / f"{case.name}.png"
@@ -281,12 +281,9 @@ def _predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems
                 predictor = PoolPredictor(pool)
             try:
                 _predict_case(name, path, predictor, model, options)
-            except PlanewiseError as error:
-                problems.append(Problem(str(path), str(error).removeprefix(f"{path}: ")))
-                pool = None if isinstance(error, WorkerDied) else pool  # the next case gets new workers
             except Exception as error:  # whatever one case does to us, the others are still wanted
-                reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-                problems.append(Problem(str(path), f"{type(error).__name__}: {reason}"))
+                problems.append(Problem.of(path, error))
+                pool = None if isinstance(error, WorkerDied) else pool  # the next case gets new workers
 
 
 def _is_newer(file: Path, weights: Path) -> bool:

@@ -16,7 +16,7 @@ from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.pairs import OpenPair, Pair, open_pair, read_slabs
 from planewise.evaluation.scale import Scale, scale_in
 from planewise.evaluation.surfaces import SurfaceParts, distances_between
-from planewise.evaluation.voxels import VoxelScores
+from planewise.evaluation.voxels import VoxelScores, mean_of_defined
 from planewise.labels import open_labels, slab_starts
 
 CLASS_COLUMNS = (
@@ -76,13 +76,12 @@ def score_classes(
     for code, value in enumerate(classes, 1):
         scores = _counts(by_slice.sum(axis=0), code)
         dices = [_counts(table, code).dice for table in by_slice]
-        defined = [dice for dice in dices if not math.isnan(dice)]
         truth, predicted = (count * scale.voxel_volume for count in (scores.tp + scores.fn, scores.tp + scores.fp))
         row: Row = {
             "dsc": scores.dice,
             "iou": scores.iou,
-            "dsc_slices": sum(defined) / len(defined) if defined else math.nan,
-            "n_slices": len(defined),
+            "dsc_slices": mean_of_defined(dices),
+            "n_slices": sum(not math.isnan(dice) for dice in dices),
             "nsd": math.nan,
             f"hd95_{scale.unit}": math.nan,
             f"assd_{scale.unit}": math.nan,

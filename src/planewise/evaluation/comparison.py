@@ -1,6 +1,5 @@
 """Every method's prediction of every case of several datasets, scored with the same code."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,14 @@ import numpy as np
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import score_classes
 from planewise.evaluation.evaluate import score_overlap
-from planewise.evaluation.instances import ACCURACY_THRESHOLDS, instance_scores, match_objects
+from planewise.evaluation.instances import best_ious, match_objects
 from planewise.evaluation.located import LocatedCounter
-from planewise.evaluation.mistakes import Mistake, best_ious, find_mistakes
+from planewise.evaluation.mistakes import Mistake, find_mistakes
 from planewise.evaluation.pairs import OK, OpenPair, Pair, as_one_class, open_pair, read_slabs, with_spacing_of
 from planewise.evaluation.partitions import partition_scores
 from planewise.evaluation.scale import Scale, scale_of
 from planewise.evaluation.surfaces import LabelSurfaces, SurfaceDistances, SurfaceParts, distances_between
+from planewise.evaluation.voxels import ratio
 from planewise.evaluation.wrong_slices import wrong_voxels
 
 OBJECTS = "objects"  # stands in a class's place where the labels are instances
@@ -95,6 +95,11 @@ class Comparison:
     tolerance: Tolerance
     results: list[Result]
     errors: list[CaseErrors]
+
+    def not_delivered(self) -> list[Result]:
+        """Return a result of every method and case without a prediction that could be scored, whatever its classes."""
+        missing = {(r.dataset, r.method, r.case): r for r in self.results if not r.delivered}
+        return list(missing.values())
 
 
 def compare(contests: list[Contest], tolerance: Tolerance, advance: Callable[[], None] = lambda: None) -> Comparison:
@@ -176,7 +181,6 @@ def _score_objects(
         predicted_surface.add(slab.predicted_with_border, slab.start)
     overlap = counter.table()
     scores = score_overlap(overlap)
-    scores |= {f"f1_{round(100 * t)}": instance_scores(overlap, t).f1 for t in ACCURACY_THRESHOLDS}
     partition = partition_scores(overlap)
     scores |= {"vi_split": partition.vi_split, "vi_merge": partition.vi_merge, "rand_error": partition.rand_error}
     matches = match_objects(overlap, 0.5)
@@ -233,6 +237,6 @@ def _object_boundaries(
     for metric in farthest:
         values = [boundary[metric] for boundary in found]
         total = sum(values) + farthest[metric] * (n_truth - len(found))
-        scores[f"matched_{metric}"] = sum(values) / len(values) if values else math.nan
-        scores[f"object_{metric}"] = total / n_truth if n_truth else math.nan
+        scores[f"matched_{metric}"] = ratio(sum(values), len(values))
+        scores[f"object_{metric}"] = ratio(total, n_truth)
     return scores

@@ -74,7 +74,8 @@ def score_overlap(overlap: Overlap, instances: bool = True) -> Row:
     for name, threshold in (("50", 0.5), ("75", 0.75)):
         scores = by_threshold[threshold]
         row |= {f"precision_{name}": scores.precision, f"recall_{name}": scores.recall}
-        row |= {f"f1_{name}": scores.f1, f"accuracy_{name}": scores.accuracy}
+        row[f"accuracy_{name}"] = scores.accuracy
+    row |= {f"f1_{round(100 * threshold)}": scores.f1 for threshold, scores in by_threshold.items()}
     row["mean_accuracy"] = float(np.mean([scores.accuracy for scores in by_threshold.values()]))
     row |= {"pq_50": half.pq, "sq_50": half.sq, "rq_50": half.rq}
     return row

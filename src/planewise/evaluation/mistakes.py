@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from planewise.evaluation.located import LocatedOverlap
-from planewise.evaluation.overlap import Overlap
 
 TOGETHER = 0.25  # two objects belong together if they share this much of the smaller one
 
@@ -78,14 +77,3 @@ def _centre(overlap: LocatedOverlap, rows: np.ndarray) -> tuple[int, int, int]:
     """Return the centre of what the ``rows`` (a mask) hold together."""
     z, y, x = np.rint(np.average(overlap.centre[rows], axis=0, weights=overlap.count[rows])).astype(int).tolist()
     return z, y, x
-
-
-def best_ious(overlap: Overlap) -> tuple[np.ndarray, np.ndarray]:
-    """Return the size of every true object, in the order of their ids, and its IoU with its best prediction."""
-    truth, truth_sizes = overlap.first_sizes()
-    predicted, predicted_sizes = overlap.second_sizes()
-    pairs = overlap.objects
-    rows, columns = np.searchsorted(truth, pairs.first), np.searchsorted(predicted, pairs.second)
-    best = np.zeros(len(truth))
-    np.maximum.at(best, rows, pairs.count / (truth_sizes[rows] + predicted_sizes[columns] - pairs.count))
-    return truth_sizes, best

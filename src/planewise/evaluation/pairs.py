@@ -112,14 +112,18 @@ def read_slabs(pair: OpenPair) -> Iterator[Slab]:
     Raises PlanewiseError if a file turns out to be damaged or holds labels above 2**31 - 1.
     """
     for planes in slab_starts(pair.truth.shape):
-        yield Slab(planes.start, _with_border(pair.truth, planes), _with_border(pair.predicted, planes))
+        yield Slab(
+            planes.start, _with_border("truth", pair.truth, planes), _with_border("prediction", pair.predicted, planes)
+        )
 
 
-def _with_border(volume: Volume, planes: slice) -> np.ndarray:
+def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:
     first, stop = max(planes.start - 1, 0), min(planes.stop + 1, volume.shape[0])
     found = np.asarray(volume.voxels[first:stop])
     if found.dtype.itemsize >= 4 and found.size and found.max() > MAX_LABEL:
-        raise PlanewiseError(f"labels reach {found.max()}; at most {MAX_LABEL} is supported: number them anew")
+        raise PlanewiseError(
+            f"the {what}'s labels reach {found.max()}; at most {MAX_LABEL} is supported: number them anew"
+        )
     slab = np.zeros((planes.stop - planes.start + 2, *volume.shape[1:]), np.uint32)
     slab[first - planes.start + 1 : stop - planes.start + 1] = found
     return slab

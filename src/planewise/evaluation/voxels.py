@@ -1,5 +1,7 @@
 """Voxel-wise scores of foreground against foreground, from the contingency table."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from planewise.evaluation.overlap import Overlap
@@ -8,6 +10,12 @@ from planewise.evaluation.overlap import Overlap
 def ratio(numerator: float, denominator: float) -> float:
     """Return numerator / denominator, NaN where there is nothing to divide by: the score is not defined then."""
     return numerator / denominator if denominator else float("nan")
+
+
+def mean_of_defined(values: Iterable[float]) -> float:
+    """Return the mean of the values that are not NaN, NaN if there are none."""
+    defined = [value for value in values if not math.isnan(value)]
+    return ratio(sum(defined), len(defined))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.evaluation.comparison import Comparison
-from planewise.evaluation.standings import differences, standings
+from planewise.evaluation.standings import MethodDifference, Standing
 from planewise.report.metrics import METRICS, TESTED, base_of
 from planewise.report.tables import cell
 from planewise.volume import atomic_path
@@ -16,7 +16,9 @@ from planewise.volume import atomic_path
 CSV, JSON = "results.csv", "results.json"
 
 
-def write_comparison_files(comparison: Comparison, folder: Path) -> None:
+def write_comparison_files(
+    comparison: Comparison, found: list[Standing], between: list[MethodDifference], folder: Path
+) -> None:
     """Write both files. In the CSV, ``delivered`` is a metric too: 0 where the other scores are those of nothing."""
     with atomic_path(folder / CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -26,7 +28,9 @@ def write_comparison_files(comparison: Comparison, folder: Path) -> None:
             writer.writerow((*place, "delivered", int(result.delivered)))
             writer.writerows((*place, metric, cell(value)) for metric, value in result.scores.items())
     with atomic_path(folder / JSON) as temporary:
-        temporary.write_text(json.dumps(_plain(_content(comparison)), indent=1, allow_nan=False), "utf-8")
+        temporary.write_text(
+            json.dumps(_plain(_content(comparison, found, between)), indent=1, allow_nan=False), "utf-8"
+        )
 
 
 def tested_metrics(comparison: Comparison) -> list[str]:
@@ -35,15 +39,15 @@ def tested_metrics(comparison: Comparison) -> list[str]:
     return [key for key in keys if base_of(key) in TESTED]
 
 
-def _content(comparison: Comparison) -> dict[str, Any]:
+def _content(comparison: Comparison, found: list[Standing], between: list[MethodDifference]) -> dict[str, Any]:
     return {
         "metrics": {key: asdict(metric) for key, metric in METRICS.items()},
         "tolerance": {
             **comparison.tolerance.by_unit,
             **{f"{name}, {unit}": value for (unit, name), value in comparison.tolerance.by_class.items()},
         },
-        "standings": [asdict(standing) for standing in standings(comparison)],
-        "differences": [asdict(found) for found in differences(comparison, tested_metrics(comparison))],
+        "standings": [asdict(standing) for standing in found],
+        "differences": [asdict(difference) for difference in between],
         "results": [
             {
                 "dataset": result.dataset, "method": result.method, "case": result.case, "class": result.class_name,

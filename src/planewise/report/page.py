@@ -5,15 +5,17 @@ from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from planewise.errors import PlanewiseError
 from planewise.evaluation.comparison import OBJECTS, Comparison, Result
 from planewise.evaluation.standings import Standing, differences, groups, standings
 from planewise.evaluation.statistics import ENOUGH_CASES, Difference, Summary
+from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.comparison_files import tested_metrics, write_comparison_files
-from planewise.report.metrics import COUNTS, METRICS, RANKING, base_of, title_of
+from planewise.report.metrics import COUNTS, METRICS, base_of, title_of
 from planewise.report.plots import METHOD_COLOURS, cases_plot, histogram_plot, sizes_plot, threshold_plot
+from planewise.report.ranking import Ranking, rankings
 from planewise.report.slides import MISTAKES, CaseSlides, case_slides
 from planewise.volume import atomic_path
 
@@ -23,12 +25,20 @@ SLIDES = 8  # of each plane of a case, at most
 SLIDES_IN_ALL = 150
 
 
-def write_report(comparison: Comparison, folder: Path, advance: Callable[[], None] = lambda: None) -> Path:
-    """Write results.csv, results.json and report.html into ``folder``; return the page's path.
+class Report(NamedTuple):
+    """Where the page is, and how the methods stand in it."""
+
+    page: Path
+    standings: list[Standing]
+
+
+def write_report(comparison: Comparison, folder: Path, advance: Callable[[], None] = lambda: None) -> Report:
+    """Write results.csv, results.json and report.html into ``folder``.
 
     Raises PlanewiseError if the disk refuses.
     """
-    write_comparison_files(comparison, folder)
+    found, between = standings(comparison), differences(comparison, tested_metrics(comparison))
+    write_comparison_files(comparison, found, between, folder)
     methods = list(dict.fromkeys(result.method for result in comparison.results))
     places = {name: place for place, name in enumerate(methods)}
     cases, left_out = _cases(comparison, advance)
@@ -40,16 +50,12 @@ def write_report(comparison: Comparison, folder: Path, advance: Callable[[], Non
             today=date.today().isoformat(),
             version=version("planewise"),
             colours={name: METHOD_COLOURS[place % len(METHOD_COLOURS)] for name, place in places.items()},
-            rankings=_rankings(comparison),
-            notes=[
-                (contest.dataset, method, note)
-                for contest in comparison.contests
-                for method, note in contest.notes.items()
-            ],
-            problems=[result for result in _by_case(comparison) if not result.delivered],
+            rankings=[_ranking_table(ranking) for ranking in rankings(found)],
+            notes=_notes(comparison),
+            problems=comparison.not_delivered(),
             plots=[_plots(*group, places) for group in groups(comparison)],
-            standings=_statistics(comparison),
-            differences=differences(comparison, tested_metrics(comparison)),
+            standings=[(standing, [key for key in standing.counted if base_of(key) in METRICS]) for standing in found],
+            differences=between,
             enough=ENOUGH_CASES,
             cases=cases,
             left_out=left_out,
@@ -61,7 +67,7 @@ def write_report(comparison: Comparison, folder: Path, advance: Callable[[], Non
     path = folder / PAGE
     with atomic_path(path) as temporary:
         temporary.write_text(page, "utf-8")
-    return path
+    return Report(path, found)
 
 
 def _environment() -> Any:
@@ -106,26 +112,14 @@ def _notes(comparison: Comparison) -> list[tuple[str, str, str]]:
 # ---- the ranking
 
 
-def _rankings(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a table for the instances and one for the classes, if there are any."""
-    found = standings(comparison)
-    tables = []
-    for instances, what in ((True, "Instances"), (False, "Classes")):
-        rows = [standing for standing in found if (standing.class_name == OBJECTS) is instances and standing.counted]
-        if not rows:
-            continue
-        keys = list(dict.fromkeys(key for row in rows for key in row.counted))
-        columns = [key for base in RANKING[instances] for key in keys if base_of(key) == base]
-        tables.append(
-            {
-                "what": what,
-                "instances": instances,
-                "primary": title_of(rows[0].primary),
-                "columns": [(key, METRICS[base_of(key)]) for key in columns],
-                "rows": [_ranking_row(row, columns, rows) for row in rows],
-            }
-        )
-    return tables
+def _ranking_table(ranking: Ranking) -> dict[str, Any]:
+    return {
+        "what": ranking.what,
+        "instances": ranking.instances,
+        "primary": ranking.primary,
+        "columns": [(key, METRICS[base_of(key)]) for key in ranking.columns],
+        "rows": [_ranking_row(row, ranking.columns, ranking.rows) for row in ranking.rows],
+    }
 
 
 def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -> dict[str, Any]:
@@ -148,13 +142,6 @@ def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -
 
 def _mean(summaries: dict[str, Summary], key: str) -> float:
     return summaries[key].mean if key in summaries else math.nan
-
-
-def _statistics(comparison: Comparison) -> list[tuple[Standing, list[str]]]:
-    """Return every standing with the metrics whose summaries are shown."""
-    return [
-        (standing, [key for key in standing.counted if base_of(key) in METRICS]) for standing in standings(comparison)
-    ]
 
 
 # ---- plots
@@ -186,11 +173,6 @@ def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dic
 
 
 # ---- cases
-
-
-def _by_case(comparison: Comparison) -> list[Result]:
-    """Return one result of every method and case, whatever its classes."""
-    return list({(r.dataset, r.method, r.case): r for r in reversed(comparison.results)}.values())[::-1]
 
 
 def _cases(comparison: Comparison, advance: Callable[[], None]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -225,9 +207,8 @@ def _cases(comparison: Comparison, advance: Callable[[], None]) -> tuple[list[di
 
 def _goodness(results: list[Result]) -> float:
     """Return the mean of a case's main scores; a case without any comes first."""
-    values = [r.scores.get("f1_50", r.scores.get("dsc", math.nan)) for r in results]
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else -1.0
+    mean = mean_of_defined(r.scores.get("f1_50", r.scores.get("dsc", math.nan)) for r in results)
+    return -1.0 if math.isnan(mean) else mean
 
 
 def _viewer_data(slides: CaseSlides) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from planewise.evaluation.comparison import Result
 from planewise.evaluation.instances import ACCURACY_THRESHOLDS
+from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.figures import new_figure
 
 INK = "#010203"  # stands for the page's own colour until the SVG is written
@@ -55,7 +56,10 @@ def threshold_plot(methods: Methods, places: Places) -> str:
     axes = figure.subplots()
     for name, results in methods.items():
         place = places[name]
-        curve = [_mean([r.scores.get(f"f1_{round(100 * t)}", math.nan) for r in results]) for t in ACCURACY_THRESHOLDS]
+        curve = [
+            mean_of_defined([r.scores.get(f"f1_{round(100 * t)}", math.nan) for r in results])
+            for t in ACCURACY_THRESHOLDS
+        ]
         axes.plot(
             ACCURACY_THRESHOLDS, curve, **style(place), linestyle=DASHES[place % len(DASHES)], label=name, clip_on=False
         )
@@ -99,11 +103,6 @@ def histogram_plot(methods: Methods, places: Places, metric: str, title: str) ->
 def _in_lines(name: str) -> str:
     """Return a method's name in lines of about 12 letters."""
     return re.sub(r"(.{8,12}?)[_ -]", r"\1\n", name)
-
-
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
 
 
 def _legend(axes: Any) -> None:

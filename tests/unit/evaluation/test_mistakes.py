@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from planewise.evaluation.instances import match_objects
+from planewise.evaluation.instances import best_ious, match_objects
 from planewise.evaluation.located import LocatedCounter
-from planewise.evaluation.mistakes import best_ious, find_mistakes
+from planewise.evaluation.mistakes import find_mistakes
 
 
 def table(truth, predicted):

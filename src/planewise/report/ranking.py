@@ -1,0 +1,39 @@
+"""The ranking: which methods and which scores stand in its rows and columns, on the page and on the terminal."""
+
+from dataclasses import dataclass
+
+from planewise.evaluation.comparison import OBJECTS
+from planewise.evaluation.standings import Standing
+from planewise.report.metrics import RANKING, base_of, title_of
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A table of all standings in instances, or of all in classes.
+
+    ``rows``: by dataset and class, the best first; ``primary``: what they are ranked by; ``columns``: the other scores.
+    """
+
+    what: str
+    instances: bool
+    rows: list[Standing]
+    columns: list[str]
+
+    @property
+    def primary(self) -> str:
+        """The title of the score that methods are ranked by."""
+        return title_of(self.rows[0].primary)
+
+
+def rankings(standings: list[Standing]) -> list[Ranking]:
+    """Return a table for the instances and one for the classes, if there are any."""
+    tables = []
+    for instances, what in ((True, "Instances"), (False, "Classes")):
+        rows = [
+            standing for standing in standings if (standing.class_name == OBJECTS) is instances and standing.counted
+        ]
+        if rows:
+            keys = list(dict.fromkeys(key for row in rows for key in row.counted))
+            columns = [key for base in RANKING[instances] for key in keys if base_of(key) == base]
+            tables.append(Ranking(what, instances, rows, columns))
+    return tables
