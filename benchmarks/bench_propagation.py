@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from machine import describe, peak_gigabytes
 
 from planewise.inference.prompts import Box, Prompt, tight_box
-from planewise.inference.propagation import PropagationOptions, propagate
+from planewise.inference.propagation import Encoder, PropagationOptions, propagate
 from planewise.models.sam2 import BoxSegmenter, build_sam2
 
 REPEATS = 3
@@ -69,7 +69,7 @@ def compare_orders(image_size: int, count: int) -> None:
 
     def ours(half: bool) -> np.ndarray:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            return propagate(frozen, images, np.ones(count - 1, bool), prompts, OPTIONS, lambda steps: None)
+            return propagate(Encoder(frozen, images), np.ones(count - 1, bool), prompts, OPTIONS, lambda steps: None)
 
     works = {
         "published order": lambda: published_order(plain, images),
@@ -117,14 +117,16 @@ def memory_of(count: int) -> float:
     before = peak_gigabytes()
     prompts = [Prompt(i + 1, count // 2, box) for i, box in enumerate(BOXES)]
     with torch.autocast("cpu", torch.bfloat16):
-        propagate(segmenter, images, np.ones(count - 1, bool), prompts, OPTIONS, lambda steps: None)
+        propagate(Encoder(segmenter, images), np.ones(count - 1, bool), prompts, OPTIONS, lambda steps: None)
     return peak_gigabytes() - before
 
 
 def dice_of_precisions() -> None:
     """Train a small network on the synthetic chest and print each class's Dice in fp32 and in bf16."""
-    from planewise.apps.ild import demo_ild, evaluate_ild, predict_ild
-    from planewise.apps.ild_options import IldDemo, IldEvaluate, IldPredict
+    from planewise.apps.ild.evaluate import evaluate_ild
+    from planewise.apps.ild.options import IldDemo, IldEvaluate, IldPredict
+    from planewise.apps.ild.predict import predict_ild
+    from planewise.apps.ild.run import demo_ild
     from planewise.report.class_tables import RESULTS
 
     found = {}

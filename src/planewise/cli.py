@@ -35,27 +35,27 @@ COMMANDS = {
         "score predicted instances against the truth",
     ),
     "ild run": Command(
-        "planewise.apps.ild_options:IldRun", "planewise.apps.ild:run_ild",
+        "planewise.apps.ild.options:IldRun", "planewise.apps.ild.run:run_ild",
         "chest CT: prepare, fine-tune SAM2, predict and evaluate",
     ),
     "ild prepare": Command(
-        "planewise.apps.ild_options:IldPrepare", "planewise.apps.ild:prepare_ild",
+        "planewise.apps.ild.options:IldPrepare", "planewise.apps.ild.prepare:prepare_ild",
         "window CT volumes and cut them into slices",
     ),
     "ild train": Command(
-        "planewise.apps.ild_options:IldTrain", "planewise.apps.ild:train_ild",
+        "planewise.apps.ild.options:IldTrain", "planewise.apps.ild.train:train_ild",
         "fine-tune SAM2 on prepared slices",
     ),
     "ild predict": Command(
-        "planewise.apps.ild_options:IldPredict", "planewise.apps.ild:predict_ild",
+        "planewise.apps.ild.options:IldPredict", "planewise.apps.ild.predict:predict_ild",
         "segment classes by carrying boxes from slice to slice",
     ),
     "ild evaluate": Command(
-        "planewise.apps.ild_options:IldEvaluate", "planewise.apps.ild:evaluate_ild",
+        "planewise.apps.ild.options:IldEvaluate", "planewise.apps.ild.evaluate:evaluate_ild",
         "score predicted classes against the truth",
     ),
     "ild lungs": Command(
-        "planewise.apps.ild_options:IldLungs", "planewise.apps.ild_lungs:lungs_ild",
+        "planewise.apps.ild.options:IldLungs", "planewise.apps.ild.lungs:lungs_ild",
         "find the left and the right lung, from HU alone",
     ),
     "compare": Command(
@@ -67,7 +67,7 @@ COMMANDS = {
         "the whole job on a small synthetic dataset",
     ),
     "demo ild": Command(
-        "planewise.apps.ild_options:IldDemo", "planewise.apps.ild:demo_ild",
+        "planewise.apps.ild.options:IldDemo", "planewise.apps.ild.run:demo_ild",
         "the same on a synthetic chest CT",
     ),
 }  # fmt: skip

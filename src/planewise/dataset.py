@@ -168,6 +168,14 @@ def volumes_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
 
 
+def file_of_case(case: str, folder: Path, what: str) -> Path:
+    """Return the file of ``case`` in ``folder``; ``what`` it is, for the error if there is not exactly one."""
+    found = [file for file in volumes_in(folder) if case_name(file) == case]
+    if len(found) != 1:
+        raise PlanewiseError(f"{folder}: holds {len(found)} files of case {case}; one {what} is needed")
+    return found[0]
+
+
 def case_name(path: Path) -> str:
     """Return the case of an image: its name without ending and without nnU-Net's ``_0000``."""
     return CHANNEL.sub("", stem_of(path))

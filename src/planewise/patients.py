@@ -3,9 +3,11 @@
 ::
 
     {folder}/{case}.npz               imgs uint8 (N, H, W), gts uint8 (N, H, W), spacing (x, y, z) in mm as published,
-                                      and what puts a prediction back: kept (N,), depth, file_shape, direction, origin
+                                      organ uint8 (N, H, W), where it was found, and what puts a prediction back: kept
+                                      (N,), file_shape, file_spacing, direction, origin
     {folder}/imgs/{case}-000.npy      (H, W, 3) uint8
     {folder}/gts/{case}-000.npy       (256, 256) uint8, nearest
+    {folder}/organs/{case}-000.npy    the same of the organ
 """
 
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ class Patient:
     """A prepared volume, in canonical orientation (z upwards).
 
     ``images`` (N, H, W) uint8; ``labels`` (N, H, W) uint8 or None; ``kept`` (N,) the z of each slice in the whole
-    volume; ``geometry``: the file's own volume, without voxels.
+    volume; ``geometry``: the file's own volume, without voxels; ``organ`` (N, H, W) uint8 or None: where classes are
+    looked for, its parts by number.
     """
 
     case: str
@@ -36,6 +39,7 @@ class Patient:
     labels: np.ndarray | None
     kept: np.ndarray
     geometry: Volume
+    organ: np.ndarray | None = None
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -111,18 +115,21 @@ def choose_slices(patient: Patient, choice: SliceChoice, background_share: float
         background = np.flatnonzero(~labelled)
         wanted = round(len(keep) * background_share / (1 - background_share))
         keep = np.sort(np.concatenate([keep, rng.permutation(background)[:wanted]]))
-    return Patient(patient.case, patient.images[keep], patient.labels[keep], patient.kept[keep], patient.geometry)
+    organ = None if patient.organ is None else patient.organ[keep]
+    images, labels, kept = patient.images[keep], patient.labels[keep], patient.kept[keep]
+    return Patient(patient.case, images, labels, kept, patient.geometry, organ)
 
 
 def save_patient(path: Path, patient: Patient) -> None:
     """Write a patient as npz."""
     geometry = patient.geometry
     labels = np.zeros_like(patient.images) if patient.labels is None else patient.labels
+    found: dict[str, Any] = {} if patient.organ is None else {"organ": patient.organ}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file, imgs=patient.images, gts=labels, spacing=np.array(patient.spacing_mm[::-1]), kept=patient.kept,
             labelled=patient.labels is not None, file_shape=geometry.shape, file_spacing=geometry.spacing,
-            direction=geometry.direction, origin=geometry.origin,
+            direction=geometry.direction, origin=geometry.origin, **found,
         )  # fmt: skip
 
 
@@ -149,18 +156,25 @@ def load_patient(path: Path) -> Patient:
         _NoVoxels(tuple(fields["file_shape"].tolist())), tuple(fields["file_spacing"].tolist()), "mm",
         tuple(fields["origin"].tolist()), tuple(tuple(row) for row in fields["direction"].tolist()),
     )  # fmt: skip
-    return Patient(path.stem, images, labels if fields["labelled"] else None, fields["kept"], geometry)
+    labels = labels if fields["labelled"] else None
+    return Patient(path.stem, images, labels, fields["kept"], geometry, fields.get("organ"))
 
 
 def save_slices(folder: Path, patient: Patient) -> int:
-    """Write a patient's slices as npy in ``imgs`` and ``gts`` of ``folder``; return their number."""
+    """Write a patient's slices as npy in ``imgs``, ``gts`` and ``organs`` of ``folder``; return their number."""
     if patient.labels is None:
         return 0
-    for name in ("imgs", "gts"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for index, (image, labels) in enumerate(zip(patient.images, patient.labels)):
+    for kind in ("imgs", "gts", "organs"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    organ = np.zeros_like(patient.labels) if patient.organ is None else patient.organ
+    for index, image in enumerate(patient.images):
         name = f"{patient.case}-{index:03d}.npy"
-        for kind, content in (("imgs", np.repeat(image[..., None], 3, axis=2)), ("gts", nearest_grid(labels))):
+        written = {
+            "imgs": np.repeat(image[..., None], 3, axis=2),
+            "gts": nearest_grid(patient.labels[index]),
+            "organs": nearest_grid(organ[index]),
+        }
+        for kind, content in written.items():
             with atomic_path(folder / kind / name) as temporary, temporary.open("wb") as file:
                 np.save(file, content)
     return len(patient.images)

@@ -56,7 +56,7 @@ def test_evaluation_and_report_know_no_model(module):
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_the_apps_do_not_import_each_other(module):
     if module.parts[0] == "apps" and module.name not in ("__init__", "original_commands"):
-        own = module.name.split("_")[0]
+        own = module.parts[1].split("_")[0]
         for name in imports(module):
             if name.startswith("planewise.apps."):
                 assert name.split(".")[2].split("_")[0] == own

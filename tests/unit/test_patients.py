@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from planewise.apps.ild import WINDOWS
+from planewise.apps.ild.options import WINDOWS
 from planewise.errors import PlanewiseError
 from planewise.intensity import apply_window, saturated_share
 from planewise.labels import write_labels

@@ -103,7 +103,7 @@ def npz_to_npy(arguments: list[str]) -> int:
     folders = [Path(*flags.get(name, [])) for name in ("npz_train_dir", "npz_valid_dir", "npy_dir")]
 
     def work() -> int:
-        from planewise.apps.ild import slices_from_npz
+        from planewise.apps.ild.prepare import slices_from_npz
 
         return slices_from_npz(*folders)
 

@@ -31,7 +31,6 @@ class PropagationOptions:
     )
     least_score: float = 0.0  # object score (logit) under which a track ends
     split: bool = True  # a mask that falls apart goes on as several tracks
-    cache_slices: int = 64  # embeddings kept; a slice that was dropped is encoded again
 
 
 @dataclass(frozen=True)
@@ -43,29 +42,32 @@ class Track:
 
 
 def propagate(
-    segmenter: BoxSegmenter, images: np.ndarray, consecutive: np.ndarray, prompts: list[Prompt],
-    options: PropagationOptions, advance: Callable[[int], None],
+    encoder: "Encoder", consecutive: np.ndarray, prompts: list[Prompt], options: PropagationOptions,
+    advance: Callable[[int], None], present: Callable[[int, int], bool] = lambda z, label: True,
 ) -> np.ndarray:  # fmt: skip
-    """Return labels (N, H, W) uint8 of the objects that ``prompts`` start, in ``images`` (N, H, W) uint8.
+    """Return labels (N, H, W) uint8 of the objects that ``prompts`` start, in the slices of ``encoder``.
 
-    ``consecutive`` (N - 1,) tells which slices lie directly below the next: no track crosses a gap. Where classes
-    overlap, the larger logit wins. ``advance`` is called with the number of slices decoded.
+    ``consecutive`` (N - 1,) tells which slices lie directly below the next: no track crosses a gap, nor goes into a
+    slice in which its class is not ``present``. Where classes overlap, the larger logit wins. ``advance`` is called
+    with the number of slices decoded.
     """
-    painter = _Painter(images.shape)
-    encoder = _Encoder(segmenter, images, options.cache_slices)
+    images = encoder.images
+    painter = Painter(images.shape)
     tracks: dict[int, dict[int, list[Track]]] = {+1: {}, -1: {}}  # by direction and slice, what to look into there
 
     def decode(slices: list[tuple[int, list[Track]]]) -> list[list[Track]]:
         """Decode the tracks of one or two slices in one call; paint, and return what goes on from each."""
         return [
             _go_on(z, wanted, logits, scores, painter, options)
-            for (z, wanted), (logits, scores) in zip(slices, _decode(segmenter, encoder, slices, images, options))
+            for (z, wanted), (logits, scores) in zip(slices, _decode(encoder, slices, options))
         ]
 
     def pass_on(z: int, direction: int, found: list[Track]) -> None:
         following = z + direction
-        if found and 0 <= following < len(images) and consecutive[min(z, following)]:
-            tracks[direction].setdefault(following, []).extend(found)
+        if 0 <= following < len(images) and consecutive[min(z, following)]:
+            going_on = [track for track in found if present(following, track.label)]
+            if going_on:
+                tracks[direction].setdefault(following, []).extend(going_on)
 
     starts: dict[int, list[Track]] = {}
     for prompt in prompts:
@@ -88,10 +90,10 @@ def propagate(
     return painter.labels
 
 
-class _Encoder:
-    """Embeddings of slices, each made once as long as it is kept."""
+class Encoder:
+    """Embeddings of slices ``images`` (N, H, W) uint8, each made once as long as it is kept: the last ``limit``."""
 
-    def __init__(self, segmenter: BoxSegmenter, images: np.ndarray, limit: int) -> None:
+    def __init__(self, segmenter: BoxSegmenter, images: np.ndarray, limit: int = 64) -> None:
         self.segmenter, self.images, self.limit = segmenter, images, max(2, limit)
         self.device = next(segmenter.parameters()).device
         self.kept: OrderedDict[int, list[Tensor]] = OrderedDict()
@@ -107,8 +109,8 @@ class _Encoder:
         return self.kept[z]
 
 
-class _Painter:
-    """The labels so far, with the logit that each voxel was won by."""
+class Painter:
+    """The labels (N, H, W) so far, with the positive logit that each voxel was won by."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.labels = np.zeros(shape, np.uint8)
@@ -122,24 +124,33 @@ class _Painter:
 
 @torch.inference_mode()
 def _decode(
-    segmenter: BoxSegmenter, encoder: _Encoder, slices: list[tuple[int, list[Track]]], images: np.ndarray,
-    options: PropagationOptions,
-) -> list[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    encoder: Encoder, slices: list[tuple[int, list[Track]]], options: PropagationOptions
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return, for each slice, the logits (tracks, H, W) and object scores (tracks,) of its tracks."""
-    height, width = images.shape[1:]
+    height, width = encoder.images.shape[1:]
     most = max(len(wanted) for _, wanted in slices)
     boxes = np.zeros((len(slices), most, 4), np.float32)
     for i, (_, wanted) in enumerate(slices):
         for j, track in enumerate(wanted):
-            boxes[i, j] = np.array(_larger(track.box, (height, width), options.margin)) / [width, height, width, height]
+            boxes[i, j] = np.array(larger(track.box, (height, width), options.margin)) / [width, height, width, height]
     embeddings = [torch.cat(level) for level in zip(*(encoder(z) for z, _ in slices))]
-    logits, scores = segmenter.decode(embeddings, torch.from_numpy(boxes).to(encoder.device))
+    classes = _classes(encoder, slices, most)
+    logits, scores = encoder.segmenter.decode(embeddings, torch.from_numpy(boxes).to(encoder.device), classes)
     full = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False).cpu().numpy()
     return [(full[i, : len(wanted)], scores[i, : len(wanted)].cpu().numpy()) for i, (_, wanted) in enumerate(slices)]
 
 
+def _classes(encoder: Encoder, slices: list[tuple[int, list[Track]]], most: int) -> Tensor | None:
+    """Return the places of the tracks' tokens (slices, tracks), None if there is a class without one."""
+    place = encoder.segmenter.classes
+    if any(track.label not in place for _, wanted in slices for track in wanted):
+        return None
+    classes = [[place[track.label] for track in wanted] + [0] * (most - len(wanted)) for _, wanted in slices]
+    return torch.tensor(classes, device=encoder.device)
+
+
 def _go_on(
-    z: int, tracks: list[Track], logits: np.ndarray, scores: np.ndarray, painter: _Painter, options: PropagationOptions
+    z: int, tracks: list[Track], logits: np.ndarray, scores: np.ndarray, painter: Painter, options: PropagationOptions
 ) -> list[Track]:
     """Paint what was found in slice ``z``; return the tracks that go on from it."""
     import cc3d
@@ -153,14 +164,14 @@ def _go_on(
         for part in range(1, int(parts.max()) + 1):
             piece = parts == part
             size = int(piece.sum())
-            inside = int(piece[_pixels(_larger(track.box, mask.shape, options.margin))].sum())
+            inside = int(piece[_pixels(larger(track.box, mask.shape, options.margin))].sum())
             if size >= options.least_pixels and inside >= options.least_inside * size:
                 painter.paint(z, track.label, np.where(piece, own, 0))
                 found.append(Track(track.label, tight_box(piece)))
     return found
 
 
-def _larger(box: Box, shape: tuple[int, ...], margin: float) -> Box:
+def larger(box: Box, shape: tuple[int, ...], margin: float) -> Box:
     """Return ``box`` enlarged by ``margin``, on a 256 grid laid over the slice, within the slice."""
     height, width = shape
     dx, dy = margin * width / GRID, margin * height / GRID

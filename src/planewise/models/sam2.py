@@ -1,12 +1,5 @@
-"""SAM2 (Ravi et al. 2024, arXiv:2408.00714) as transformers builds it, prompted with boxes; its weights in and out.
+"""SAM2 (Ravi et al. 2024, arXiv:2408.00714) as transformers builds it, prompted with boxes and learned classes."""
 
-Weights come as Meta's ``.pt``, MedSAM2's ``.pt``, ``medsam_model_*.pth`` of the published fine-tuning scripts, or a hub
-folder. They go out in the published form (Meta's names behind ``sam2_model.``) and as a hub folder.
-"""
-
-import re
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,60 +8,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from planewise.errors import PlanewiseError
-from planewise.models.weights import read_state
-from planewise.volume import atomic_path
 
-State = dict[str, Tensor]
-IMAGE_SIZE = 1024  # of the published models
 ATTENTION_ROWS = 128  # of an attention matrix at a time
-PREFIX = "sam2_model."  # of the published fine-tuned files
-ONLY_IN_2_1 = {"no_obj_embed_spatial", "obj_ptr_tpos_proj.weight", "obj_ptr_tpos_proj.bias"}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of intensities in 0..1
 
-# Meta's names -> transformers', applied in order. Each is undone by ``_META_NAMES``.
-_NAMES = (
-    (r"^image_encoder\.trunk\.", "vision_encoder.backbone."),
-    (r"^image_encoder\.neck\.convs\.(\d+)\.conv\.", r"vision_encoder.neck.convs.\1."),
-    (r"\.patch_embed\.proj\.", ".patch_embed.projection."),
-    (r"(backbone\.blocks\.\d+)\.norm([12])\.", r"\1.layer_norm\2."),
-    (r"(backbone\.blocks\.\d+)\.mlp\.layers\.0\.", r"\1.mlp.proj_in."),
-    (r"(backbone\.blocks\.\d+)\.mlp\.layers\.1\.", r"\1.mlp.proj_out."),
-    (r"^sam_prompt_encoder\.", "prompt_encoder."),
-    (r"pe_layer\.positional_encoding_gaussian_matrix", "shared_embedding.positional_embedding"),
-    (r"mask_downscaling\.0\.", "mask_embed.conv1."),
-    (r"mask_downscaling\.1\.", "mask_embed.layer_norm1."),
-    (r"mask_downscaling\.3\.", "mask_embed.conv2."),
-    (r"mask_downscaling\.4\.", "mask_embed.layer_norm2."),
-    (r"mask_downscaling\.6\.", "mask_embed.conv3."),
-    (r"^sam_mask_decoder\.", "mask_decoder."),
-    (r"output_upscaling\.0\.", "upscale_conv1."),
-    (r"output_upscaling\.1\.", "upscale_layer_norm."),
-    (r"output_upscaling\.3\.", "upscale_conv2."),
-    (r"(_head|_mlps\.\d+)\.layers\.2\.", r"\1.proj_out."),
-    (r"(_head|_mlps\.\d+)\.layers\.0\.", r"\1.proj_in."),
-    (r"(_head|_mlps\.\d+)\.layers\.1\.", r"\1.layers.0."),
-    (r"(transformer\.layers\.\d+\.mlp)\.layers\.0\.", r"\1.proj_in."),
-    (r"(transformer\.layers\.\d+\.mlp)\.layers\.1\.", r"\1.proj_out."),
-    (r"(transformer\.layers\.\d+)\.norm([1-4])\.", r"\1.layer_norm\2."),
-    (r"transformer\.norm_final_attn\.", "transformer.layer_norm_final_attn."),
-    (r"(mask_decoder\.transformer\..*)\.out_proj\.", r"\1.o_proj."),
-    (r"^no_mem_embed$", "no_memory_embedding"),
-)
-_POINT_EMBEDDINGS = "sam_prompt_encoder.point_embeddings.{}.weight"
-_SHARED = "prompt_encoder.shared_embedding.positional_embedding"
-_SHARED_COPY = "shared_image_embedding.positional_embedding"
 
-
-@dataclass
-class Sam2Weights:
-    """A network with what its file held besides: the video model's tensors, which are written out again as they came.
-
-    ``version`` is "2.0" or "2.1".
-    """
-
-    network: Any  # transformers' Sam2Model
-    version: str = "2.0"
-    rest: State = field(default_factory=dict)
+def initialise(network: nn.Module) -> None:
+    """Draw new weights as the original code's layers begin: from transformers' own, smaller ones heads hardly learn."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
+            module.reset_parameters()
 
 
 def build_sam2(size: str, image_size: int) -> Any:
@@ -111,160 +60,20 @@ def build_sam2(size: str, image_size: int) -> Any:
     return network
 
 
-def to_transformers(meta: State) -> tuple[State, State]:
-    """Return (the image model's tensors by transformers' names, the others as they are)."""
-    ours: State = {}
-    rest: State = {}
-    for key, value in meta.items():
-        name = key
-        for pattern, replacement in _NAMES:
-            name = re.sub(pattern, replacement, name)
-        if name.startswith(("vision_encoder.", "prompt_encoder.", "mask_decoder.")) or name == "no_memory_embedding":
-            ours[name] = value
-        else:
-            rest[key] = value
-    points = [ours.pop(f"prompt_encoder.point_embeddings.{i}.weight", None) for i in range(4)]
-    if all(point is not None for point in points):
-        ours["prompt_encoder.point_embed.weight"] = torch.cat([point for point in points if point is not None])
-    if _SHARED in ours:
-        ours[_SHARED_COPY] = ours[_SHARED]
-    return ours, rest
+class ClassTokens(nn.Module):
+    """A learned prompt token for every class: beside a box that is not the object's own, it says what is looked for.
 
-
-def to_meta(ours: State, meta_names: dict[str, str]) -> State:
-    """Return the image model's tensors by Meta's names: the inverse of ``to_transformers``."""
-    meta: State = {}
-    for name, value in ours.items():
-        if name == _SHARED_COPY:
-            continue
-        if name == "prompt_encoder.point_embed.weight":
-            meta |= {_POINT_EMBEDDINGS.format(i): value[i : i + 1].clone() for i in range(4)}
-        else:
-            meta[meta_names[name]] = value
-    return meta
-
-
-def meta_names(network: nn.Module) -> dict[str, str]:
-    """Return Meta's name of every tensor of ``network``, by transformers' name."""
-    names = {}
-    for name in network.state_dict():
-        key = name
-        for undo in _META_NAMES:
-            key = re.sub(*undo, key)
-        names[name] = key
-    return names
-
-
-_META_NAMES = (
-    (r"^no_memory_embedding$", "no_mem_embed"),
-    (r"(mask_decoder\.transformer\..*)\.o_proj\.", r"\1.out_proj."),
-    (r"transformer\.layer_norm_final_attn\.", "transformer.norm_final_attn."),
-    (r"(transformer\.layers\.\d+)\.layer_norm([1-4])\.", r"\1.norm\2."),
-    (r"(transformer\.layers\.\d+\.mlp)\.proj_out\.", r"\1.layers.1."),
-    (r"(transformer\.layers\.\d+\.mlp)\.proj_in\.", r"\1.layers.0."),
-    (r"(_head|_mlps\.\d+)\.layers\.0\.", r"\1.layers.1."),
-    (r"(_head|_mlps\.\d+)\.proj_in\.", r"\1.layers.0."),
-    (r"(_head|_mlps\.\d+)\.proj_out\.", r"\1.layers.2."),
-    (r"upscale_conv2\.", "output_upscaling.3."),
-    (r"upscale_layer_norm\.", "output_upscaling.1."),
-    (r"upscale_conv1\.", "output_upscaling.0."),
-    (r"^mask_decoder\.", "sam_mask_decoder."),
-    (r"mask_embed\.conv3\.", "mask_downscaling.6."),
-    (r"mask_embed\.layer_norm2\.", "mask_downscaling.4."),
-    (r"mask_embed\.conv2\.", "mask_downscaling.3."),
-    (r"mask_embed\.layer_norm1\.", "mask_downscaling.1."),
-    (r"mask_embed\.conv1\.", "mask_downscaling.0."),
-    (r"shared_embedding\.positional_embedding", "pe_layer.positional_encoding_gaussian_matrix"),
-    (r"^prompt_encoder\.", "sam_prompt_encoder."),
-    (r"(backbone\.blocks\.\d+)\.mlp\.proj_out\.", r"\1.mlp.layers.1."),
-    (r"(backbone\.blocks\.\d+)\.mlp\.proj_in\.", r"\1.mlp.layers.0."),
-    (r"(backbone\.blocks\.\d+)\.layer_norm([12])\.", r"\1.norm\2."),
-    (r"\.patch_embed\.projection\.", ".patch_embed.proj."),
-    (r"^vision_encoder\.neck\.convs\.(\d+)\.", r"image_encoder.neck.convs.\1.conv."),
-    (r"^vision_encoder\.backbone\.", "image_encoder.trunk."),
-)
-
-
-def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
-    """Return the network that the weights at ``source`` belong to, for inputs of side ``image_size``.
-
-    None takes the size that we trained it with, which our files say, or the published 1024.
-
-    ``source``: Meta's or MedSAM2's ``.pt``, ``medsam_model_*.pth``, a hub folder, or a hub id. Raises PlanewiseError
-    listing every tensor of the image model that is missing, unexpected or of another shape.
+    ``names``: the classes by number; ``weight`` (classes, channels), in that order.
     """
-    if source.is_dir() or is_hub_id(source):
-        return _load_hub(source, image_size)
-    image_size = image_size or _stored_image_size(source) or IMAGE_SIZE
-    state = {key.removeprefix(PREFIX): value for key, value in read_state(source).items()}
-    ours, rest = to_transformers(state)
-    problems: list[str] = []
-    for size in ("tiny", "mini"):
-        network = build_sam2(size, image_size)
-        expected = network.state_dict()
-        found = [f"missing {name}" for name in expected.keys() - ours.keys()]
-        found += [f"unexpected {name}" for name in ours.keys() - expected.keys()]
-        found += [
-            f"{name} has shape {tuple(ours[name].shape)}, {tuple(expected[name].shape)} is needed"
-            for name in expected.keys() & ours.keys()
-            if expected[name].shape != ours[name].shape
-        ]
-        if not found:
-            network.load_state_dict(ours)
-            return Sam2Weights(network.eval(), "2.1" if ONLY_IN_2_1 & rest.keys() else "2.0", rest)
-        problems = sorted(found) if not problems or len(found) < len(problems) else problems
-    listed = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
-    raise PlanewiseError(f"{source}: {len(problems)} tensors do not fit SAM2 hiera tiny:\n  {listed}")
 
+    def __init__(self, names: dict[int, str], channels: int) -> None:
+        super().__init__()
+        self.names = dict(names)
+        self.weight = nn.Parameter(torch.randn(len(names), channels))  # as SAM2's own prompt tokens begin
 
-def _stored_image_size(path: Path) -> int | None:
-    try:
-        content = torch.load(path, map_location="meta", weights_only=True)
-    except Exception:  # read_state says what is wrong with the file
-        return None
-    return content.get("image_size") if isinstance(content, dict) else None
-
-
-def is_hub_id(source: Path) -> bool:
-    """Whether ``source`` names a model on the hub, such as facebook/sam2-hiera-tiny, and no file that is here."""
-    return not source.exists() and not source.is_absolute() and source.suffix == "" and len(source.parts) == 2
-
-
-def _load_hub(source: Path, image_size: int | None) -> Sam2Weights:
-    """Load a hub folder that is here, or a model of the hub, which transformers caches."""
-    from transformers import Sam2Model
-
-    try:
-        saved: Any = Sam2Model.from_pretrained(str(source), local_files_only=source.is_dir())
-    except (OSError, ValueError) as error:
-        raise PlanewiseError(
-            f"{source}: is not a hub folder of SAM2, nor a model of the hub that can be fetched or is cached "
-            f"({str(error).splitlines()[0]}); give the path of its weights"
-        ) from error
-    size = "tiny" if saved.config.mask_decoder_config.hidden_size == 256 else "mini"
-    network = build_sam2(size, image_size or saved.config.vision_config.backbone_config.image_size[0])
-    network.load_state_dict(saved.state_dict())
-    return Sam2Weights(network.eval())
-
-
-def save_published(path: Path, weights: Sam2Weights, epoch: int) -> None:
-    """Write ``weights`` as the original scripts do: ``{"model": {"sam2_model." + Meta's name}, "epoch"}``."""
-    state = weights.network.state_dict()
-    meta = to_meta(state, meta_names(weights.network)) | weights.rest
-    model = {PREFIX + key: value.cpu().clone() for key, value in meta.items()}
-    side = weights.network.config.vision_config.backbone_config.image_size[0]
-    content = {"model": model, "epoch": epoch, "image_size": side}  # the last is ours; others pass over it
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
-
-
-def save_hub_folder(folder: Path, weights: Sam2Weights) -> None:
-    """Write ``weights`` as a hub folder: config.json and safetensors."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # it takes no time
-    with atomic_path(folder) as temporary:
-        weights.network.save_pretrained(temporary)
+    def forward(self, classes: Tensor) -> Tensor:
+        """Return the tokens (..., channels) of ``classes``, their places in ``names``."""
+        return self.weight[classes]
 
 
 class BoxSegmenter(nn.Module):
@@ -272,10 +81,11 @@ class BoxSegmenter(nn.Module):
 
     network: Any  # nn.Module's own type says that its members may be tensors
 
-    def __init__(self, network: nn.Module, checkpointing: bool = False) -> None:
+    def __init__(self, network: nn.Module, tokens: ClassTokens | None = None, checkpointing: bool = False) -> None:
         """``checkpointing``: recompute the encoder's blocks in the backward pass, to save memory."""
         super().__init__()
         self.network = network
+        self.tokens = tokens
         self.checkpointing = checkpointing
         if checkpointing:
             for block in self.network.vision_encoder.backbone.blocks:
@@ -316,17 +126,47 @@ class BoxSegmenter(nn.Module):
         sizes = self.network.backbone_feature_sizes
         return [f.permute(1, 2, 0).reshape(len(x), -1, *size) for f, size in zip(features, sizes)]
 
-    def decode(self, embeddings: list[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return mask logits (N, P, h, w), h = image size / 4, and object scores (N, P), both float32.
 
-        ``boxes`` (N, P, 4): x and y from, x and y to, as shares of the slice's sides, 0..1.
+        ``boxes`` (N, P, 4): x and y from, x and y to, as shares of the slice's sides, 0..1. ``classes`` (N, P): whose
+        token stands beside each box, by its place in ``tokens.names``; None prompts with boxes alone.
         """
-        outputs = self.network(image_embeddings=embeddings, input_boxes=boxes * self.image_size, multimask_output=False)
-        return outputs.pred_masks[:, :, 0].float(), outputs.object_score_logits[..., 0].float()
+        network = self.network
+        sparse, dense = network.prompt_encoder(None, None, boxes * self.image_size, None)
+        if classes is not None and self.tokens is not None:
+            sparse = torch.cat([sparse, self.tokens(classes)[:, :, None]], dim=2)
+        masks, _, _, scores = network.mask_decoder(
+            image_embeddings=embeddings[-1],
+            image_positional_embeddings=network.get_image_wide_positional_embeddings().repeat(len(boxes), 1, 1, 1),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=False,
+            high_resolution_features=embeddings[:-1],
+        )
+        return masks[:, :, 0].float(), scores[..., 0].float()
 
-    def forward(self, slices: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode and decode; see both."""
-        return self.decode(self.encode(slices), boxes)
+    def forward(
+        self,
+        slices: Tensor,
+        boxes: Tensor | None,
+        asked_boxes: Tensor | None = None,
+        asked_classes: Tensor | None = None,
+    ) -> tuple[tuple[Tensor, Tensor] | None, tuple[Tensor, Tensor] | None]:
+        """Encode once, and decode both ``boxes`` alone and ``asked_boxes`` with the tokens of ``asked_classes``.
+
+        Returns for each of the two what ``decode`` does, None for what is not given.
+        """
+        embeddings = self.encode(slices)
+        return (
+            None if boxes is None else self.decode(embeddings, boxes),
+            None if asked_boxes is None else self.decode(embeddings, asked_boxes, asked_classes),
+        )
+
+    @property
+    def classes(self) -> dict[int, int]:
+        """The place of every class that has a token, by its number; none of a model that knows boxes alone."""
+        return {} if self.tokens is None else {value: place for place, value in enumerate(self.tokens.names)}
 
 
 class _OneDnnLinear(nn.Linear):

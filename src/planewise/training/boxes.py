@@ -1,5 +1,6 @@
-"""SAM2's side of the training loop: slices with a box for each class, Dice and cross entropy on the masks."""
+"""SAM2's side of the training loop: slices with a box for each class, or with every class asked for in an organ."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,37 +17,72 @@ from planewise.training.augment import random_crop
 from planewise.training.sampling import sample_generator
 
 TrainPart = Literal["encoder", "decoder"]
+PromptKind = Literal["truth", "organ"]
+GROUPS = {  # what is prompted with boxes alone, and with a token beside: boxes and masks first
+    "truth": ("boxes", "masks"),
+    "organ": ("asked_boxes", "asked_masks", "asked_classes"),
+}
 VALIDATION_SLICES = 48  # spread evenly
 VALIDATION_BATCH = 4
-OBJECT_WEIGHT = 0.05  # of the object score's loss: it gets no gradient from masks, and ends tracks when predicting
+OBJECT_WEIGHT = 0.05  # of the object score's loss where all boxes hold an object: it gets no gradient from masks, and
+# ends tracks when predicting. Where absent classes are asked for too, it is trained on both alike.
+
+
+@dataclass(frozen=True)
+class BoxTraining:
+    """How slices are shown.
+
+    ``prompts``: "truth" (a box around every object), "organ" (the organ's box, with the token of every class), or both.
+    ``bbox_shift``: boxes are moved outward by up to this many pixels of the 256 grid; ``one_class``: a random class of
+    each slice instead of all, of those in boxes; ``scale_range``: training slices are also magnified by a factor from
+    it, turned, flipped and changed in contrast (None, as published: they are not).
+    """
+
+    parts: tuple[TrainPart, ...] = ("encoder", "decoder")
+    prompts: tuple[PromptKind, ...] = ("truth",)
+    bbox_shift: int = 5
+    one_class: bool = False
+    scale_range: tuple[float, float] | None = None
+    seed: int = 0
 
 
 class BoxTask:
     """Fine-tuning of a ``BoxSegmenter`` on prepared slices; see ``training.loop.Task``."""
 
     def __init__(
-        self, network: BoxSegmenter, train_folder: Path, validation_folder: Path, parts: tuple[TrainPart, ...],
-        bbox_shift: int, one_class: bool, scale_range: tuple[float, float] | None, seed: int,
-    ) -> None:  # fmt: skip
-        """``bbox_shift``: boxes are moved outward by up to this many pixels of the 256 grid; ``one_class``: a random
-        class of each slice instead of all; ``scale_range``: training slices are also magnified by a factor from it,
-        turned, flipped and changed in contrast (None, as published: they are not)."""
+        self, network: BoxSegmenter, train_folder: Path, validation_folder: Path, options: BoxTraining
+    ) -> None:
+        """``network`` has ``tokens`` if it is to be prompted with the organ's box."""
         from monai.losses import DiceLoss
 
-        self.network = network
-        self.bbox_shift, self.one_class, self.scale_range, self.seed = bbox_shift, one_class, scale_range, seed
+        self.network, self.options = network, options
         self.dice = DiceLoss(sigmoid=True, squared_pred=True)
-        self.slices = labelled_slices(train_folder)
+        self.slices = self._usable(train_folder)
         if not self.slices:
             raise PlanewiseError(f"{train_folder}: holds no labelled slices; run planewise ild prepare")
-        validation = labelled_slices(validation_folder) or self.slices
+        validation = self._usable(validation_folder) or self.slices
         chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)
         self.validation = [validation[i] for i in chosen]
         network.requires_grad_(False)
         sam = network.network
-        self.trained = [{"encoder": sam.vision_encoder, "decoder": sam.mask_decoder}[part] for part in parts]
+        self.trained: list[nn.Module] = []
+        for part in options.parts:
+            self.trained.append({"encoder": sam.vision_encoder, "decoder": sam.mask_decoder}[part])
+        if network.tokens is not None:
+            self.trained.append(network.tokens)
         for module in self.trained:
             module.requires_grad_(True)
+
+    def _usable(self, folder: Path) -> list[Path]:
+        """Return the slices of ``folder`` with an object or, if the organ is asked for, with the organ."""
+        slices = prepared_slices(folder)
+        kinds = {"truth": "gts", "organ": "organs"}
+        wanted = [kinds[kind] for kind in self.options.prompts]
+        if "organs" in wanted and slices and not (folder / "organs").is_dir():
+            raise PlanewiseError(f"{folder}: has no organs/, to take boxes from; run planewise ild prepare again")
+        return [
+            path for path in slices if any(np.load(folder / kind / path.name, mmap_mode="r").any() for kind in wanted)
+        ]
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Return how many batches show every slice once."""
@@ -54,52 +90,80 @@ class BoxTask:
 
     def sample(self, index: int) -> dict[str, np.ndarray]:
         epoch, place = divmod(index, len(self.slices))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.slices))
-        rng = sample_generator(self.seed, index)
+        order = np.random.default_rng([self.options.seed, epoch]).permutation(len(self.slices))
+        rng = sample_generator(self.options.seed, index)
         return self._read(self.slices[order[place]], rng)
 
     def _read(self, slice_: Path, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """Return image (R, R) in 0..1, boxes (P, 4) in 0..1 and masks (P, 256, 256); ``rng`` jitters and chooses."""
-        try:
-            image = np.load(slice_, allow_pickle=False)
-            labels = np.load(slice_.parent.parent / "gts" / slice_.name, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise PlanewiseError(f"{slice_}: cannot be read ({error}); run planewise ild prepare again") from error
+        """Return a slice with what it is prompted with; ``rng`` moves and chooses.
+
+        ``image`` (R, R) in 0..1; ``boxes`` (P, 4) in 0..1 and their ``masks`` (P, 256, 256); the same of what is asked
+        for by a token: ``asked_boxes``, ``asked_masks``, and ``asked_classes`` (Q,), the places of the tokens.
+        """
+        image, labels, organ = self._load(slice_)
         side = self.network.image_size
         pixels = torch.from_numpy(image[..., 0].astype(np.float32) / 255)[None, None]
         image = F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)[0, 0].numpy()
-        if rng is not None and self.scale_range is not None:
-            moved, moved_labels = random_crop(image, nearest_grid(labels, side), side, self.scale_range, rng)
-            if moved_labels.any():  # else all objects were cropped away
-                image, labels = moved, nearest_grid(moved_labels)
-        classes = np.unique(labels[labels > 0])
-        if self.one_class and rng is not None:
+        if rng is not None and self.options.scale_range is not None:
+            both = nearest_grid(organ, side).astype(np.int32) << 8 | nearest_grid(labels, side)
+            moved, moved_both = random_crop(image, both, side, self.options.scale_range, rng)
+            if moved_both.any():  # else all was cropped away
+                image, both = moved, nearest_grid(moved_both)
+                labels, organ = both & 255, both >> 8
+        classes = np.unique(labels[labels > 0]) if "truth" in self.options.prompts else np.zeros(0, np.uint8)
+        if self.options.one_class and rng is not None and len(classes):
             classes = rng.choice(classes, 1)
         masks = labels[None] == classes[:, None, None]
-        boxes = np.array([tight_box(mask) for mask in masks], np.float32)
-        if rng is not None and self.bbox_shift:
-            boxes += rng.integers(0, self.bbox_shift + 1, boxes.shape) * np.array([-1, -1, 1, 1])
+        sample = {"image": image, "boxes": self._boxes(list(masks), rng), "masks": masks.astype(np.float32)}
+        if "organ" in self.options.prompts:
+            sample |= self._asked(labels, organ, classes, rng)
+        return sample
+
+    def _asked(
+        self, labels: np.ndarray, organ: np.ndarray, classes: np.ndarray, rng: np.random.Generator | None
+    ) -> dict[str, np.ndarray]:
+        """Return the prompts with a token: every class within the organ, and the boxes of ``classes`` once more."""
+        place = self.network.classes
+        asked = [*place] * bool(organ.any()) + [value for value in classes.tolist() if value in place]
+        masks = labels[None] == np.array(asked, labels.dtype)[:, None, None]
+        within = [organ > 0] * (len(place) if organ.any() else 0)
         return {
-            "image": image,
-            "boxes": (np.clip(boxes, 0, GRID) / GRID).astype(np.float32),
-            "masks": masks.astype(np.float32),
+            "asked_boxes": self._boxes([*within, *masks[len(within) :]], rng),
+            "asked_classes": np.array([place[value] for value in asked], np.int64),
+            "asked_masks": masks.astype(np.float32),
         }
+
+    def _load(self, slice_: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return image (H, W, 3), labels and organ (256, 256) of a slice."""
+        try:
+            image, labels = (
+                np.load(slice_.parent.parent / kind / slice_.name, allow_pickle=False) for kind in ("imgs", "gts")
+            )
+            organ = np.zeros_like(labels)
+            if "organ" in self.options.prompts:
+                organ = np.load(slice_.parent.parent / "organs" / slice_.name, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise PlanewiseError(f"{slice_}: cannot be read ({error}); run planewise ild prepare again") from error
+        return image, labels, organ
+
+    def _boxes(self, masks: list[np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
+        """Return the boxes (P, 4) of masks on the 256 grid, as shares of it."""
+        boxes = np.array([tight_box(mask) for mask in masks], np.float32).reshape(-1, 4)
+        if rng is not None and self.options.bbox_shift:
+            boxes += rng.integers(0, self.options.bbox_shift + 1, boxes.shape) * np.array([-1, -1, 1, 1])
+        return (np.clip(boxes, 0, GRID) / GRID).astype(np.float32)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        most = max(len(sample["boxes"]) for sample in samples)
-
-        def padded(name: str) -> Tensor:
-            arrays = [sample[name] for sample in samples]
-            filled = [np.concatenate([a, np.zeros((most - len(a), *a.shape[1:]), a.dtype)]) for a in arrays]
-            return torch.from_numpy(np.stack(filled))
-
-        valid = np.array([[i < len(sample["boxes"]) for i in range(most)] for sample in samples])
-        return {
-            "image": torch.from_numpy(np.stack([sample["image"] for sample in samples])),
-            "boxes": padded("boxes"),
-            "masks": padded("masks"),
-            "valid": torch.from_numpy(valid),
-        }
+        """See ``Task``. Where slices have fewer prompts than others, empty ones stand, for which ``valid`` is False."""
+        batch = {"image": torch.from_numpy(np.stack([sample["image"] for sample in samples]))}
+        for kind, names in GROUPS.items():
+            if kind in self.options.prompts:
+                counts = [len(sample[names[0]]) for sample in samples]
+                for name in names:
+                    batch[name] = torch.from_numpy(_padded([sample[name] for sample in samples], max(1, *counts)))
+                valid = [[i < count for i in range(max(1, *counts))] for count in counts]
+                batch[f"{kind}_valid"] = torch.tensor(valid)
+        return batch
 
     def train_mode(self) -> None:
         self.network.eval()
@@ -107,31 +171,87 @@ class BoxTask:
             module.train()
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        logits, scores = network(batch["image"], batch["boxes"])
-        valid = batch["valid"]
-        predicted = on_grid(logits)[valid][:, None]
-        masks = batch["masks"][valid][:, None]
-        dice = self.dice(predicted, masks)
-        cross_entropy = F.binary_cross_entropy_with_logits(predicted, masks)
-        present = F.softplus(-scores[valid]).mean()  # every box holds an object
-        return {"total": dice + cross_entropy + OBJECT_WEIGHT * present, "dice": dice, "ce": cross_entropy}
+        """See ``Task``. Empty masks get no Dice, only cross entropy, and what SAM2's object score is trained with."""
+        terms: dict[str, Tensor] = {}
+        boxed, asked = self._predicted(network, batch)
+        if boxed is not None:
+            predicted, masks, scores = boxed
+            terms |= {"dice": self._dice(predicted, masks), "ce": _cross_entropy(predicted, masks)}
+            weight = OBJECT_WEIGHT if asked is None else 1.0
+            terms["object"] = weight * _mean(F.softplus(-scores))
+        if asked is not None:
+            predicted, masks, scores = asked
+            there = _there(masks)
+            terms["class_dice"] = self._dice(predicted[there], masks[there])
+            terms["class_ce"] = _cross_entropy(predicted, masks)
+            terms["presence"] = _mean(F.binary_cross_entropy_with_logits(scores, there.float(), reduction="none"))
+        return {"total": torch.stack(list(terms.values())).sum(), **terms}
+
+    def _predicted(self, network: nn.Module, batch: dict[str, Tensor]) -> list[tuple[Tensor, Tensor, Tensor] | None]:
+        """Return logits, masks (P, 256, 256) and scores (P,) of all valid prompts: boxes alone, and with tokens."""
+        outputs = network(batch["image"], batch.get("boxes"), batch.get("asked_boxes"), batch.get("asked_classes"))
+        found: list[tuple[Tensor, Tensor, Tensor] | None] = []
+        for output, (kind, names) in zip(outputs, GROUPS.items()):
+            if output is None:
+                found.append(None)
+                continue
+            (logits, scores), valid = output, batch[f"{kind}_valid"]
+            found.append((on_grid(logits)[valid], batch[names[1]][valid], scores[valid]))
+        return found
+
+    def _dice(self, logits: Tensor, masks: Tensor) -> Tensor:
+        return self.dice(logits[:, None], masks[:, None]) if len(logits) else logits.sum()
 
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
-        """Return ``dice``, the mean over boxes of validation slices, without jitter, and the mean ``loss``."""
+        """Return metrics of validation slices, without jitter: mean ``loss``, and ``score``, the mean of the others.
+
+        ``dice``: mean over boxes; ``class_dice``: over the classes that are there, none found counts as 0; ``absence``:
+        the share of classes that are not there and are not said to be.
+        """
         self.network.eval()
-        dices: list[float] = []
-        losses: list[float] = []
+        found: dict[str, list[float]] = {"loss": []}
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             samples = [self._read(path, None) for path in self.validation[start : start + VALIDATION_BATCH]]
             batch = {name: tensor.to(device) for name, tensor in self.collate(samples).items()}
-            losses.append(float(self.loss(self.network, batch)["total"]))
-            predicted = on_grid(self.network(batch["image"], batch["boxes"])[0])[batch["valid"]] > 0
-            truth = batch["masks"][batch["valid"]] > 0
-            shared = (predicted & truth).sum((1, 2))
-            dices += (2 * shared / (predicted.sum((1, 2)) + truth.sum((1, 2)))).tolist()
-        dice = sum(dices) / len(dices)
-        return {"score": dice, "dice": dice, "loss": sum(losses) / len(losses)}
+            found["loss"].append(float(self.loss(self.network, batch)["total"]))
+            boxed, asked = self._predicted(self.network, batch)
+            if boxed is not None:
+                found.setdefault("dice", []).extend(_dices(boxed[0] > 0, boxed[1] > 0))
+            if asked is not None:
+                predicted, masks, scores = asked
+                there, said = _there(masks), scores > 0
+                shown = (predicted > 0) & said[:, None, None]
+                found.setdefault("class_dice", []).extend(_dices(shown[there], masks[there] > 0))
+                found.setdefault("absence", []).extend((~said[~there]).float().tolist())
+        means = {name: sum(values) / len(values) for name, values in found.items() if values}
+        judged = [value for name, value in means.items() if name != "loss"]
+        return {"score": sum(judged) / len(judged), **means}
+
+
+def _there(masks: Tensor) -> Tensor:
+    """Return which masks (P, H, W) hold anything."""
+    return masks.any(-1).any(-1)
+
+
+def _padded(arrays: list[np.ndarray], length: int) -> np.ndarray:
+    """Return arrays (P, ...) of several P stacked, each filled up with zeros."""
+    return np.stack([np.concatenate([a, np.zeros((length - len(a), *a.shape[1:]), a.dtype)]) for a in arrays])
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Return the mean, 0 of none."""
+    return values.sum() / max(1, values.numel())
+
+
+def _cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
+    return _mean(F.binary_cross_entropy_with_logits(logits, masks, reduction="none"))
+
+
+def _dices(predicted: Tensor, truth: Tensor) -> list[float]:
+    """Return the Dice of every pair of masks (P, H, W), of which the true one is not empty."""
+    shared = (predicted & truth).sum((1, 2))
+    return (2 * shared / (predicted.sum((1, 2)) + truth.sum((1, 2)))).tolist()
 
 
 def on_grid(logits: Tensor) -> Tensor:
@@ -141,12 +261,19 @@ def on_grid(logits: Tensor) -> Tensor:
     return F.interpolate(logits, size=(GRID, GRID), mode="bilinear", align_corners=False)
 
 
-def labelled_slices(folder: Path) -> list[Path]:
-    """Return the images of ``folder``/imgs whose labels hold anything, by name."""
+def prepared_slices(folder: Path) -> list[Path]:
+    """Return the images of ``folder``/imgs, by name. Raises PlanewiseError if one has no labels."""
     if not (folder / "imgs").is_dir():
         return []
     paths = sorted((folder / "imgs").glob("*.npy"))
     missing = [path.name for path in paths if not (folder / "gts" / path.name).exists()]
     if missing:
         raise PlanewiseError(f"{folder}: {len(missing)} slices have no gts: {', '.join(missing[:5])}")
-    return [path for path in paths if np.load(folder / "gts" / path.name, mmap_mode="r").any()]
+    return paths
+
+
+def classes_in(folder: Path) -> list[int]:
+    """Return the classes that the slices of ``folder`` hold, by number."""
+    return sorted(
+        {int(v) for path in prepared_slices(folder) for v in np.unique(np.load(folder / "gts" / path.name))} - {0}
+    )

@@ -6,7 +6,7 @@ import torch
 
 from planewise.errors import PlanewiseError
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts, tight_box
-from planewise.inference.propagation import PropagationOptions, propagate
+from planewise.inference.propagation import Encoder, PropagationOptions, propagate
 
 
 class PerfectSegmenter(torch.nn.Module):
@@ -17,12 +17,13 @@ class PerfectSegmenter(torch.nn.Module):
         self.parameter = torch.nn.Parameter(torch.zeros(1))
         self.brightness = brightness
         self.encoded, self.decoded = 0, []
+        self.classes = {}
 
     def encode(self, slices):
         self.encoded += len(slices)
         return [slices]
 
-    def decode(self, embeddings, boxes):
+    def decode(self, embeddings, boxes, classes=None):
         slices = embeddings[0]
         self.decoded.append(tuple(boxes.shape[:2]))
         _, height, width = slices.shape
@@ -36,12 +37,12 @@ class PerfectSegmenter(torch.nn.Module):
         return masks, scores
 
 
-def run(images, prompts, gaps=(), **options):
+def run(images, prompts, gaps=(), cache=64, **options):
     segmenter = PerfectSegmenter()
     consecutive = np.array([z not in gaps for z in range(len(images) - 1)])
     bright = (np.asarray(images) * 255).astype(np.uint8)
     settings = PropagationOptions(margin=8, least_pixels=4, **options)
-    labels = propagate(segmenter, bright, consecutive, prompts, settings, lambda steps: None)
+    labels = propagate(Encoder(segmenter, bright, cache), consecutive, prompts, settings, lambda steps: None)
     return labels, segmenter
 
 
@@ -99,7 +100,7 @@ def test_a_small_cache_changes_nothing_but_the_work():
     images[:, 8:20, 8:20] = 1
     prompts = [Prompt(1, 0, (8, 8, 20, 20)), Prompt(1, 11, (8, 8, 20, 20))]
     large, _ = run(images, prompts)
-    small, segmenter = run(images, prompts, cache_slices=2)
+    small, segmenter = run(images, prompts, cache=2)
     assert np.array_equal(large, small)
     assert segmenter.encoded > 12
 
@@ -114,14 +115,15 @@ def test_where_classes_overlap_the_larger_logit_wins():
 
 def test_a_part_that_lies_outside_its_box_is_another_object():
     class Leaking(PerfectSegmenter):
-        def decode(self, embeddings, boxes):
+        def decode(self, embeddings, boxes, classes=None):
             masks = (embeddings[0] - 0.5)[:, None].expand(-1, boxes.shape[1], -1, -1)
             return masks, torch.ones(boxes.shape[:2])
 
     images = np.zeros((3, 64, 64), np.uint8)
     images[:, 10:20, 10:20] = images[:, 40:50, 40:50] = 255
     prompts = [Prompt(1, 1, (10, 10, 20, 20))]
-    labels = propagate(Leaking(), images, np.ones(2, bool), prompts, PropagationOptions(), lambda steps: None)
+    encoder = Encoder(Leaking(), images)
+    labels = propagate(encoder, np.ones(2, bool), prompts, PropagationOptions(), lambda steps: None)
     assert labels[:, 10:20, 10:20].all()
     assert not labels[:, 40:50, 40:50].any()
 

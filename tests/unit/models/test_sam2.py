@@ -5,15 +5,8 @@ import pytest
 import torch
 
 from planewise.errors import PlanewiseError
-from planewise.models.sam2 import (
-    PREFIX,
-    BoxSegmenter,
-    Sam2Weights,
-    build_sam2,
-    load_sam2,
-    save_hub_folder,
-    save_published,
-)
+from planewise.models.sam2 import BoxSegmenter, build_sam2
+from planewise.models.sam2_files import PREFIX, Sam2Weights, load_sam2, save_hub_folder, save_published
 
 
 @pytest.fixture
@@ -92,8 +85,8 @@ def test_slices_are_encoded_as_the_network_itself_does_it(mini):
     segmenter = BoxSegmenter(mini.network.eval())
     slices, boxes = torch.rand(2, 50, 40), torch.tensor([[[0.1, 0.2, 0.6, 0.9]], [[0.0, 0.0, 1.0, 1.0]]])
     with torch.inference_mode():
-        masks, scores = segmenter(slices, boxes)
-        alone = [segmenter(slices[i : i + 1], boxes[i : i + 1])[0] for i in range(2)]
+        (masks, scores), _ = segmenter(slices, boxes)
+        alone = [segmenter(slices[i : i + 1], boxes[i : i + 1])[0][0] for i in range(2)]
     assert masks.shape == (2, 1, 16, 16)
     assert scores.shape == (2, 1)
     assert torch.allclose(masks, torch.cat(alone), atol=1e-5)
@@ -103,9 +96,9 @@ def test_checkpointing_gives_the_same_gradients(mini):
     slices, boxes = torch.rand(1, 64, 64), torch.tensor([[[0.1, 0.2, 0.6, 0.9]]])
     gradients = []
     for checkpointing in (False, True):
-        segmenter = BoxSegmenter(mini.network, checkpointing)
+        segmenter = BoxSegmenter(mini.network, checkpointing=checkpointing)
         segmenter.zero_grad()
-        segmenter(slices, boxes)[0].square().mean().backward()
+        segmenter(slices, boxes)[0][0].square().mean().backward()
         gradients.append([p.grad.clone() for p in mini.network.vision_encoder.parameters() if p.grad is not None])
     assert len(gradients[0]) > 20
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
@@ -137,7 +130,7 @@ def test_freezing_changes_nothing_but_the_rounding(size):
     segmenter = BoxSegmenter(network).eval()
     slices, boxes = torch.rand(2, 100, 90), torch.tensor([[[0.1, 0.2, 0.6, 0.7]]] * 2)
     with torch.inference_mode():
-        before = segmenter(slices, boxes)
-        after = segmenter.frozen()(slices, boxes)
+        before, _ = segmenter(slices, boxes)
+        after, _ = segmenter.frozen()(slices, boxes)
     for a, b in zip(before, after):
         assert torch.allclose(a, b, atol=1e-4)

@@ -4,7 +4,7 @@ import torch
 
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, build_sam2
-from planewise.training.boxes import BoxTask, labelled_slices, on_grid
+from planewise.training.boxes import BoxTask, BoxTraining, on_grid, prepared_slices
 
 
 def write_slice(folder, name, classes, shape=(40, 50)):
@@ -29,7 +29,8 @@ def folder(tmp_path):
 def make(folder, parts=("encoder", "decoder"), one_class=False, shift=5, scale_range=None):
     torch.manual_seed(0)
     segmenter = BoxSegmenter(build_sam2("mini", 64))
-    return BoxTask(segmenter, folder / "train", folder / "valid", parts, shift, one_class, scale_range, 0)
+    options = BoxTraining(parts, ("truth",), shift, one_class, scale_range)
+    return BoxTask(segmenter, folder / "train", folder / "valid", options)
 
 
 def test_all_classes_of_a_slice_are_trained_at_once(folder):
@@ -39,7 +40,7 @@ def test_all_classes_of_a_slice_are_trained_at_once(folder):
     batch = task.collate(samples)
     assert batch["image"].shape == (2, 64, 64)
     assert batch["boxes"].shape == (2, 3, 4)
-    assert batch["valid"].tolist() == [[True, False, False], [True, True, True]]
+    assert batch["truth_valid"].tolist() == [[True, False, False], [True, True, True]]
     assert len(make(folder, one_class=True).sample(0)["boxes"]) == 1
 
 
@@ -99,8 +100,8 @@ def test_padding_prompts_do_not_count(folder):
     task.network.eval()
     with torch.no_grad():
         before = task.loss(task.network, batch)["total"]
-        batch["masks"][~batch["valid"]] = 1
-        batch["boxes"][~batch["valid"]] = 0.5
+        batch["masks"][~batch["truth_valid"]] = 1
+        batch["boxes"][~batch["truth_valid"]] = 0.5
         assert task.loss(task.network, batch)["total"] == pytest.approx(float(before), rel=1e-5)
 
 
@@ -117,9 +118,9 @@ def test_validation_leaves_what_the_loop_puts_back(folder):
 def test_slices_without_labels_are_named(folder):
     (folder / "train" / "gts" / "a-001.npy").unlink()
     with pytest.raises(PlanewiseError, match=r"1 slices have no gts: a-001\.npy"):
-        labelled_slices(folder / "train")
+        prepared_slices(folder / "train")
     with pytest.raises(PlanewiseError, match="ild prepare"):
-        BoxTask(BoxSegmenter(build_sam2("mini", 64)), folder / "none", folder, ("decoder",), 0, False, None, 0)
+        BoxTask(BoxSegmenter(build_sam2("mini", 64)), folder / "none", folder, BoxTraining())
 
 
 def test_smaller_logits_are_brought_to_the_grid():

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from planewise.apps.ild_options import IldLungs
-from planewise.dataset import Problem, case_name, volumes_in
+from planewise.apps.ild.options import IldLungs
+from planewise.dataset import Problem, case_name, file_of_case, volumes_in
 from planewise.errors import PlanewiseError
 from planewise.evaluation.scale import scale_in
-from planewise.labels import write_labels
+from planewise.labels import read_labels, write_labels
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volume import ending_of, from_canonical, open_volume, read_voxels, to_canonical
@@ -49,11 +49,35 @@ def find_lungs(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
             f"values lie between {lowest:g} and {highest:g}, which is not HU (air is -1000); apply the rescale slope "
             "and intercept first"
         )
-    steps = [max(1, round(COARSE_MM / spacing)) for spacing in spacing_mm]
-    coarse = _block_means(hu, steps)
-    z, y, x = (spacing * step for spacing, step in zip(spacing_mm, steps))
-    found = _lungs_on(coarse, (z, y, x))
+    steps, coarse_mm = _coarse_grid(spacing_mm)
+    found = _lungs_on(_block_means(hu, steps), coarse_mm)
     return found if steps == [1, 1, 1] else _refined(found, hu, steps)
+
+
+def take_sides(mask: np.ndarray, hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    """Return the labels of ``find_lungs`` for a mask (z, y, x) of both lungs that another tool made.
+
+    Which number it gave to which lung does not matter: tools differ in that. Raises PlanewiseError if it is empty.
+    """
+    steps, coarse_mm = _coarse_grid(spacing_mm)
+    lungs = _block_means((mask > 0).astype(np.float32), steps) > 0
+    if not lungs.any():
+        raise PlanewiseError("the mask of the lungs is empty")
+    sides = _sides(lungs, _filled(~_outside(_block_means(hu, steps))), coarse_mm)
+    return np.where(mask > 0, _enlarged(sides, steps, hu.shape), 0).astype(np.uint8)
+
+
+def _coarse_grid(spacing_mm: Spacing) -> tuple[list[int], Spacing]:
+    """Return how many voxels along each axis become one of the coarse grid, and its spacing."""
+    steps = [max(1, round(COARSE_MM / spacing)) for spacing in spacing_mm]
+    z, y, x = (spacing * step for spacing, step in zip(spacing_mm, steps))
+    return steps, (z, y, x)
+
+
+def _enlarged(labels: np.ndarray, steps: list[int], shape: tuple[int, ...]) -> np.ndarray:
+    for axis, step in enumerate(steps):
+        labels = np.repeat(labels, step, axis=axis)
+    return labels[tuple(slice(side) for side in shape)]
 
 
 def _block_means(hu: np.ndarray, steps: list[int]) -> np.ndarray:
@@ -64,24 +88,17 @@ def _block_means(hu: np.ndarray, steps: list[int]) -> np.ndarray:
 
 def _refined(found: np.ndarray, hu: np.ndarray, steps: list[int]) -> np.ndarray:
     """Bring coarse labels to the grid of ``hu``; at their rim the voxels themselves decide."""
-
-    def enlarged(labels: np.ndarray) -> np.ndarray:
-        for axis, step in enumerate(steps):
-            labels = np.repeat(labels, step, axis=axis)
-        return labels[tuple(slice(side) for side in hu.shape)]
-
     core = ndimage.binary_erosion(found > 0, border_value=1)
     around = ndimage.grey_dilation(found, size=(3, 3, 3))
-    sides = enlarged(np.where(found > 0, found, around))
-    return np.where(enlarged(core) | ((hu < RIM_HU) & (sides > 0)), sides, 0).astype(np.uint8)
+    sides = _enlarged(np.where(found > 0, found, around), steps, hu.shape)
+    inside = _enlarged(core, steps, hu.shape) | ((hu < RIM_HU) & (sides > 0))
+    return np.where(inside, sides, 0).astype(np.uint8)
 
 
 def _lungs_on(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    parts, _ = ndimage.label(hu < AIR_HU)
-    border = [parts[:, 0], parts[:, -1], parts[:, :, 0], parts[:, :, -1]]
-    outside = np.isin(parts, np.setdiff1d(np.concatenate([side.ravel() for side in border]), [0]))
-    body = np.stack([ndimage.binary_fill_holes(~slice_) for slice_ in outside])
+    outside = _outside(hu)
+    body = _filled(~outside)
     airways = _within(_trachea(hu, body, spacing_mm), AIRWAY_WALL_MM, spacing_mm)
 
     parts, count = ndimage.label((hu < AIR_HU) & ~outside & ~airways)
@@ -103,6 +120,17 @@ def _lungs_on(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
         if own.any():
             labels[_closed(own, side, spacing_mm) & ~airways & body & (labels == 0)] = side
     return labels
+
+
+def _outside(hu: np.ndarray) -> np.ndarray:
+    """Return the air around the body: what is dark and reaches the sides of the slices."""
+    parts, _ = ndimage.label(hu < AIR_HU)
+    border = [parts[:, 0], parts[:, -1], parts[:, :, 0], parts[:, :, -1]]
+    return np.isin(parts, np.setdiff1d(np.concatenate([side.ravel() for side in border]), [0]))
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    return np.stack([ndimage.binary_fill_holes(slice_) for slice_ in mask])
 
 
 def _within(mask: np.ndarray, distance_mm: float, spacing_mm: Spacing) -> np.ndarray:
@@ -183,7 +211,7 @@ def _closed(own: np.ndarray, side: int, spacing_mm: Spacing) -> np.ndarray:
     padded = np.pad(own[box], [(m, m) for m in margin], mode="edge")  # a lung that is cut off goes on beyond the cut
     closed = ~_within(~_within(padded, CLOSING_MM, spacing_mm), CLOSING_MM, spacing_mm)
     closed = closed[tuple(slice(m, -m) for m in margin)]
-    closed = np.stack([ndimage.binary_fill_holes(slice_) for slice_ in closed | own[box]])
+    closed = _filled(closed | own[box])
     inwards = own[box] if side == LEFT else own[box][:, :, ::-1]
     lung_inside = np.maximum.accumulate(inwards, axis=2)
     result = own.copy()
@@ -220,6 +248,21 @@ def lungs_ild(options: IldLungs) -> int:
     if rows:
         print_table("Lungs", ("case", "left, ml", "right, ml", "seconds", "file"), rows)
     return conclude(problems)
+
+
+def lungs_of(case: str, hu: np.ndarray, spacing_mm: Spacing, masks: Path | None) -> np.ndarray:
+    """Return the lungs of a CT (z, y, x) in canonical orientation: those of a mask that is given, or found ones.
+
+    ``masks``: a mask that another tool made, or a folder with one for each case. Raises PlanewiseError; see
+    ``find_lungs`` and ``take_sides``.
+    """
+    if masks is None:
+        return find_lungs(hu, spacing_mm)
+    path = masks if masks.is_file() else file_of_case(case, masks, "mask of the lungs")
+    mask = to_canonical(read_labels(path))
+    if mask.shape != hu.shape:
+        raise PlanewiseError(f"{path}: has shape {mask.shape}, its CT {hu.shape}; they must agree")
+    return take_sides(mask.read(), hu, spacing_mm)
 
 
 def _write_lungs(path: Path, target: Path) -> tuple[float, float]:

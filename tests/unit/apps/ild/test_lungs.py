@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from planewise.apps.ild_lungs import LEFT, RIGHT, find_lungs
+from planewise.apps.ild.lungs import LEFT, RIGHT, find_lungs
 from planewise.cli import run
 from planewise.errors import PlanewiseError
 from planewise.labels import read_labels

@@ -7,20 +7,42 @@ import tyro
 from pydantic import Field
 
 from planewise.device import DeviceName, PrecisionName
+from planewise.errors import PlanewiseError
 from planewise.options import Options
 
 WindowName = Literal["lung", "soft-tissue", "mediastinum"]
+WINDOWS: dict[WindowName, tuple[float, float]] = {  # level and width, in Hounsfield units
+    "lung": (-600.0, 1500.0),
+    "soft-tissue": (40.0, 400.0),
+    "mediastinum": (50.0, 350.0),
+}
 
 
-class _Prepare(Options):
+class _Volumes(Options):
+    """How CT volumes are read."""
+
     window: WindowName = "lung"
     """Preset of the window: lung -600/1500, soft-tissue 40/400, mediastinum 50/350 (level/width in HU)."""
     window_level: float | None = None
     """Level of the window in HU; with --window_width instead of a preset."""
     window_width: float | None = Field(None, gt=0)
     """Width of the window in HU."""
-    slices: Literal["labelled", "all", "both"] = "labelled"
-    """Slices to train on; both adds background slices. Test volumes always keep all."""
+    lungs: Path | None = None
+    """Lungs that another tool found, in any numbers: a mask, or a folder of them by case. Default: found from HU."""
+
+    def window_in_hu(self) -> tuple[float, float]:
+        """Return level and width of the window. Raises PlanewiseError if only one of them is given."""
+        level, width = self.window_level, self.window_width
+        if (level is None) != (width is None):
+            raise PlanewiseError(
+                "--window_level and --window_width belong together: give both, or a preset with --window"
+            )
+        return WINDOWS[self.window] if level is None or width is None else (level, width)
+
+
+class _Prepare(_Volumes):
+    slices: Literal["labelled", "all", "both"] = "both"
+    """Slices to train on; both adds background slices, which drawn boxes have no use for. Test volumes keep all."""
     background_share: float = Field(0.2, ge=0, lt=1)
     """Share of background slices with --slices both."""
     min_voxels: int = Field(1000, ge=0)
@@ -43,6 +65,9 @@ class _Prepare(Options):
 
 
 class _Train(Options):
+    train_prompts: Literal["truth", "lungs", "mixed"] = "truth"
+    """What a slice is prompted with: a box around every object; the box of the lungs, with a learned token for every
+    class, so that patients whom nobody has marked can be segmented; or mixed: both, for both uses."""
     base: Path | None = None
     """Weights to start from: sam2_hiera_tiny.pt, sam2.1_hiera_tiny.pt, MedSAM2_latest.pt, medsam_model_best.pth, a hub
     folder, or a hub id."""
@@ -82,9 +107,10 @@ class _Train(Options):
     """auto is bf16 on a GPU that computes in it (to predict, also on such a CPU), else 32 bits."""
 
 
-class _Predict(Options):
+class _Predict(_Volumes):
     prompts: str = "truth"
-    """Where boxes come from: truth (an oracle, and called so in every output), or a CSV or JSON file."""
+    """Where boxes come from: truth (an oracle, and called so in every output); a CSV or JSON file; auto: nowhere, every
+    class is looked for in the lungs; or lungs: the same in each slice by itself, to see what auto adds to it."""
     components: Literal["all", "one"] = "all"
     """A track for every connected component of a class, or one for a class (as published)."""
     cache_slices: int = Field(64, ge=2)
@@ -120,8 +146,8 @@ class IldPredict(_Predict):
 
     input: tyro.conf.Positional[Path]
     """Prepared patients (a folder of npz), or CT volumes (a file, a DICOM folder, or a folder of volumes)."""
-    output: tyro.conf.Positional[Path]
-    """Folder for {case}.nii.gz."""
+    output: tyro.conf.Positional[Path] = Path("predicted")
+    """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
     trained_model: str = "none"
     """A model that was fine-tuned (medsam_model_best.pth); none predicts with --base as it is: the baseline."""
     base: Path | None = None
@@ -132,12 +158,6 @@ class IldPredict(_Predict):
     """Side of the model's input. Default: that of its training, or 1024."""
     bbox_shift: float = Field(5, ge=0)
     """Margin around boxes, in pixels of a 256 grid."""
-    window: WindowName = "lung"
-    """Window of CT volumes; prepared patients are windowed already."""
-    window_level: float | None = None
-    """Level of the window in HU, instead of a preset."""
-    window_width: float | None = Field(None, gt=0)
-    """Width of the window in HU."""
     device: DeviceName = "auto"
     """Where to predict; auto takes a GPU where there is one."""
     devices: int = Field(1, ge=1)

@@ -1,0 +1,1 @@
+"""ild: fine-tune SAM2 on chest CT, segment lesion classes in 3D slice by slice, evaluate."""

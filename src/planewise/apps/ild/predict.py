@@ -1,0 +1,205 @@
+"""Segment patients: objects that boxes start from, or every class that is found in the lungs."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from planewise.apps.ild.lungs import lungs_of
+from planewise.apps.ild.options import IldPredict
+from planewise.dataset import Problem, case_name, file_of_case, read_label_names, volumes_in
+from planewise.device import choose_device, choose_precision
+from planewise.errors import PlanewiseError
+from planewise.evaluation.classes import class_names
+from planewise.evaluation.provenance import write_prompts
+from planewise.inference.automatic import find_in_slices, segment_within
+from planewise.inference.processes import DevicePool, WorkerDied, result_of
+from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
+from planewise.inference.propagation import Encoder, PropagationOptions, propagate
+from planewise.labels import write_labels
+from planewise.models.sam2 import BoxSegmenter
+from planewise.models.sam2_files import load_sam2
+from planewise.patients import Patient, load_patient, read_patient
+from planewise.progress import progress, say
+from planewise.report.figures import overlay_picture
+from planewise.report.tables import conclude
+from planewise.volume import ending_of, open_volume, to_canonical
+
+AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
+KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and how they are told
+
+
+def predict_ild(options: IldPredict) -> int:
+    """Segment patients. Returns the exit code; see ``prepare_ild`` for errors."""
+    device = choose_device(options.device)
+    source = options.base if options.trained_model == "none" else Path(options.trained_model)
+    if source is None:
+        raise PlanewiseError("--trained_model none predicts with --base, which is missing")
+    patients = _patients(options)
+    problems: list[Problem] = []
+    given: dict[str, list[Prompt]] = {}
+    wanted = load_sam2(source, options.image_size)  # here too, so that bad weights are refused
+    if options.prompts in AUTOMATIC and wanted.tokens is None:
+        raise PlanewiseError(
+            f"--prompts {options.prompts}: {source} was trained with drawn boxes alone; train it with --train_prompts "
+            "mixed"
+        )
+    if options.prompts not in KINDS:
+        given = _file_prompts(Path(options.prompts), patients, options, problems)
+    half = choose_precision(options.precision, device, predicting=True) == "bf16"
+    write_prompts(options.output, _prompts_note(options), options.components, str(source))
+    waiting = {}
+    for case, path in patients.items():
+        target = options.output / f"{case}.nii.gz"
+        newer = not source.exists() or (target.exists() and target.stat().st_mtime >= source.stat().st_mtime)
+        if target.exists() and newer and not options.overwrite:
+            say(f"{case}: done already ({target}); --overwrite predicts it again")
+        else:
+            waiting[case] = path
+    if not waiting:
+        return conclude(problems)
+    worker = (source, options.image_size, half)
+    if options.devices == 1 or len(waiting) == 1:
+        _load_segmenter(device, *worker)
+        outcomes = (_predict_patient(case, path, given.get(case, []), options) for case, path in waiting.items())
+        return conclude(problems + [problem for problem in outcomes if problem])
+    with DevicePool(options.devices, device, _load_segmenter, *worker) as pool:
+        futures = [
+            (path, pool.submit(_predict_patient, case, path, given.get(case, []), options))
+            for case, path in waiting.items()
+        ]
+        for path, future in futures:
+            try:
+                problem = result_of(future)
+            except WorkerDied as error:
+                problem = Problem.of(path, error)
+            problems += [problem] if problem else []
+    return conclude(problems)
+
+
+def _prompts_note(options: IldPredict) -> str:
+    return KINDS.get(options.prompts, options.prompts)
+
+
+@dataclass(frozen=True)
+class _Segmenting:
+    """What predicts in this process."""
+
+    segmenter: BoxSegmenter
+    device: str
+    half: bool
+
+
+_segmenting: _Segmenting
+
+
+def _load_segmenter(device: str, source: Path, image_size: int | None, half: bool) -> None:
+    """Make this process ready for ``_predict_patient``."""
+    global _segmenting
+    weights = load_sam2(source, image_size)
+    segmenter = BoxSegmenter(weights.network, weights.tokens).to(device).frozen()
+    _segmenting = _Segmenting(segmenter, device, half)
+
+
+def _predict_patient(case: str, path: Path, given: list[Prompt], options: IldPredict) -> Problem | None:
+    """Segment one patient and write the result; return what went wrong, if anything did."""
+    import torch
+
+    target, note = options.output / f"{case}.nii.gz", _prompts_note(options)
+    tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
+    try:
+        started = time.perf_counter()
+        patient = _open_patient(case, path, options)
+        device = _segmenting.device.partition(":")[0]
+        with (
+            progress(case, len(patient.images), unit="slices") as advance,
+            torch.autocast(device, torch.bfloat16, enabled=_segmenting.half),
+        ):
+            labels, boxes = _segment(patient, given, options, tracking, advance)
+        write_labels(target, patient.restore(labels))
+        if options.visualize:
+            names = {int(value): f"class {value}" for value in np.unique(labels[labels > 0])}
+            picture = options.output / f"{case}.png"
+            overlay_picture(patient.images, patient.labels, labels, names, picture, f"{case}, boxes from {note}")
+        found = ", ".join(map(str, np.unique(labels[labels > 0]).tolist())) or "nothing"
+        seconds = time.perf_counter() - started
+        say(f"{case}: {boxes} {note}; classes {found}; {seconds:.1f} s; {target}")
+    except Exception as error:  # whatever one patient does to us, the others are still wanted
+        return Problem.of(path, error)
+    return None
+
+
+def _segment(
+    patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
+    advance: Callable[[int], None],
+) -> tuple[np.ndarray, str]:  # fmt: skip
+    """Return the labels of a patient's slices, and what they started from."""
+    consecutive = np.diff(patient.kept) == 1
+    encoder = Encoder(_segmenting.segmenter, patient.images, options.cache_slices)
+    if options.prompts in AUTOMATIC:
+        if patient.organ is None:
+            raise PlanewiseError("no lungs were found when it was prepared; see --lungs")
+        if options.prompts == "lungs":
+            return find_in_slices(encoder, patient.organ, tracking, False, advance).labels, "slices with"
+        labels, _ = segment_within(encoder, patient.organ, consecutive, tracking, advance)
+        return labels, "objects with"
+    if options.prompts != "truth":
+        prompts = _in_kept(given, patient)
+    elif patient.labels is None:
+        raise PlanewiseError("has no truth to take boxes from; give --truth or --prompts FILE")
+    else:
+        prompts = prompts_from_truth(patient.labels, options.components)
+    return propagate(encoder, consecutive, prompts, tracking, advance), f"{len(prompts)} boxes from"
+
+
+def _patients(options: IldPredict) -> dict[str, Path]:
+    """Return the files to predict, by case."""
+    if not options.input.exists():
+        raise PlanewiseError(f"{options.input}: no such file or folder")
+    if options.input.suffix == ".npz" or ending_of(options.input):
+        paths = [options.input]
+    else:
+        paths = sorted(options.input.glob("*.npz")) or volumes_in(options.input) or [options.input]
+    return {path.stem if path.suffix == ".npz" else case_name(path): path for path in paths}
+
+
+def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
+    """Return a patient, with lungs if they are wanted."""
+    if path.suffix == ".npz":
+        return load_patient(path)
+    level, width = options.window_in_hu()
+    truth = None
+    if options.truth is not None and options.prompts == "truth":
+        truth = file_of_case(case, options.truth, "truth")
+    patient, hu = read_patient(case, path, truth, level, width, 0, 0)
+    if options.prompts in AUTOMATIC:
+        return replace(patient, organ=lungs_of(case, hu, patient.spacing_mm, options.lungs))
+    return patient
+
+
+def _file_prompts(
+    path: Path, patients: dict[str, Path], options: IldPredict, problems: list[Problem]
+) -> dict[str, list[Prompt]]:
+    shapes, spacings = {}, {}
+    for case, file in patients.items():
+        geometry = load_patient(file).geometry if file.suffix == ".npz" else open_volume(file)
+        canonical = to_canonical(geometry)
+        shapes[case], spacings[case] = canonical.shape, canonical.spacing
+    classes = {value: str(value) for value in range(1, 256)}
+    above = [folder / "dataset.json" for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
+    meta = next((file for file in above if file.is_file()), None)
+    if meta is not None:
+        classes |= class_names(read_label_names(meta), [])
+    prompts, strange = read_prompts(path, shapes, spacings, classes)
+    problems += [Problem(str(path), what) for what in strange]
+    if not prompts:
+        raise PlanewiseError(f"{path}: no row fits: {'; '.join(strange[:3]) or 'it is empty'}")
+    return prompts
+
+
+def _in_kept(prompts: list[Prompt], patient: Patient) -> list[Prompt]:
+    """Return prompts with the slice counted among the patient's kept slices."""
+    place = {int(z): i for i, z in enumerate(patient.kept)}
+    return [Prompt(p.label, place[p.z], p.box) for p in prompts if p.z in place]

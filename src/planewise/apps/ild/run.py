@@ -1,0 +1,77 @@
+"""The whole job in one command, on a dataset or on a synthetic one."""
+
+import shutil
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from planewise.apps.ild.evaluate import evaluate_ild
+from planewise.apps.ild.options import IldDemo, IldEvaluate, IldPredict, IldPrepare, IldRun, IldTrain
+from planewise.apps.ild.predict import predict_ild
+from planewise.apps.ild.prepare import ANATOMY, prepare_ild
+from planewise.apps.ild.train import train_ild
+from planewise.dataset import open_dataset
+from planewise.errors import PlanewiseError
+from planewise.evaluation.classes import class_names
+from planewise.labels import read_labels
+from planewise.models.sam2_files import is_hub_id
+from planewise.patients import load_patient
+from planewise.phantom import write_chest_dataset
+from planewise.progress import say
+from planewise.report.figures import overlay_picture
+from planewise.volume import to_canonical
+
+Job = TypeVar("Job")
+
+
+def run_ild(options: IldRun) -> int:
+    """Prepare, fine-tune, predict and evaluate. Returns the exit code; see ``prepare_ild`` for errors."""
+    base = options.base
+    if not options.from_scratch and (base is None or not (base.exists() or is_hub_id(base))):
+        raise PlanewiseError(f"--base {options.base}: no such file; give SAM2's weights, or --from_scratch")
+    seconds: dict[str, float] = {}
+    codes = []
+
+    def stage(name: str, work: Callable[[Job], int], job: Job) -> None:
+        started = time.perf_counter()
+        codes.append(work(job))
+        seconds[name] = time.perf_counter() - started
+
+    stage("prepare", prepare_ild, options.part(IldPrepare))
+    trained = options.work_dir / options.task_name / "medsam_model_best.pth"
+    if not (trained.exists() and options.resume):
+        stage("train", train_ild, options.part(IldTrain))
+    segs = options.work_dir / "segs" / options.task_name
+    tests = options.work_dir / "npz_test" / ANATOMY
+    stage("predict", predict_ild, options.part(IldPredict, input=tests, output=segs, trained_model=str(trained)))
+    truth = options.dataset_path / "labelsTs"
+    if truth.is_dir():
+        stage("evaluate", evaluate_ild, IldEvaluate(predictions=segs, truth=truth, tolerance_mm=options.tolerance_mm))
+        names = class_names(open_dataset(options.dataset_path).labels, [])
+        for path in sorted(tests.glob("*.npz")):
+            if (segs / f"{path.stem}.nii.gz").exists():
+                patient = load_patient(path)
+                predicted = to_canonical(read_labels(segs / f"{path.stem}.nii.gz")).read()
+                picture = segs / "evaluation" / f"{path.stem}.png"
+                overlay_picture(patient.images, patient.labels, predicted, names, picture, path.stem)
+                say(f"A picture of {path.stem} is {picture}")
+    say("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
+    return max(codes)
+
+
+def demo_ild(options: IldDemo) -> int:
+    """Make a chest phantom and do the whole job on it. Returns the exit code."""
+    dataset, work = options.folder / "Dataset000_Chest", options.folder / "work"
+    if options.folder.exists():
+        strange = sorted(item.name for item in options.folder.iterdir() if item not in (dataset, work))
+        if strange or (work.exists() and not (dataset / "dataset.json").exists()):
+            raise PlanewiseError(f"{options.folder}: is not empty; give an empty or a new folder")
+    for folder in (dataset, work):
+        shutil.rmtree(folder, ignore_errors=True)
+    say(f"Making a synthetic chest CT dataset in {dataset}")
+    write_chest_dataset(dataset, options.seed)
+    job = IldRun(
+        dataset_path=dataset, work_dir=work, from_scratch=True, epochs=40, batch_size=4, learning_rate=1e-3,
+        min_voxels=100, min_pixels=10, seed=options.seed, num_workers=1,
+    )  # fmt: skip
+    return run_ild(job)

@@ -1,0 +1,110 @@
+"""Fine-tune SAM2 on prepared slices."""
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from planewise.apps.ild.options import IldTrain
+from planewise.dataset import read_label_names
+from planewise.device import choose_device, choose_precision
+from planewise.errors import PlanewiseError
+from planewise.evaluation.classes import class_names
+from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
+from planewise.models.sam2_files import Sam2Weights, load_sam2, save_hub_folder, save_published
+from planewise.progress import say
+from planewise.report.figures import training_curve
+from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_in
+from planewise.training.checkpoint import load_checkpoint
+from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
+
+SAME_WHEN_RESUMED = {
+    "base",
+    "from_scratch",
+    "image_size",
+    "bbox_shift",
+    "train_parts",
+    "classes_per_slice",
+    "train_prompts",
+}
+PROMPT_KINDS: dict[str, tuple[PromptKind, ...]] = {
+    "truth": ("truth",),
+    "lungs": ("organ",),
+    "mixed": ("truth", "organ"),
+}
+SCRATCH_IMAGE_SIZE = 256
+SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without what pretraining brings, slices must be shown in more ways than they come
+
+
+def train_ild(options: IldTrain) -> int:
+    """Fine-tune SAM2 on prepared slices. Returns the exit code; see ``prepare_ild`` for errors."""
+    device = choose_device(options.device)
+    folder = options.work_dir / options.task_name
+    logs = folder / "training"
+    if options.resume:
+        if not (logs / LAST).exists():
+            raise PlanewiseError(f"{logs / LAST}: no checkpoint to resume from; train without --resume")
+    elif (logs / LAST).exists() and not options.overwrite:
+        raise PlanewiseError(f"{folder}: holds a model; go on with --resume, replace it with --overwrite")
+    weights = _start(options)
+    npy = options.npy_path or options.work_dir / "npy"
+    weights.tokens = _tokens(options, npy, weights) if options.train_prompts != "truth" else None
+    segmenter = BoxSegmenter(weights.network, weights.tokens, options.gradient_checkpointing)
+    training = BoxTraining(
+        parts=options.train_parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
+        one_class=options.classes_per_slice == "one",
+        scale_range=SCRATCH_SCALE_RANGE if options.from_scratch else None, seed=options.seed,
+    )  # fmt: skip
+    task = BoxTask(segmenter, npy / "train", npy / "valid", training)
+    iterations = options.epochs * task.steps_per_epoch(options.batch_size)
+    say(f"Training {options.task_name} on {device}: {len(task.slices)} slices, {iterations} steps")
+    loop = LoopOptions(
+        iterations=iterations, batch_size=options.batch_size, learning_rate=options.learning_rate, seed=options.seed,
+        checkpoint_interval=options.checkpoint_interval, accelerator=device, devices=options.devices,
+        precision=choose_precision(options.precision, device), num_workers=options.num_workers,
+        weight_decay=options.weight_decay, warm_up=0.05, clip_norm=1.0,
+        identity=options.model_dump(mode="json", include=SAME_WHEN_RESUMED),
+    )  # fmt: skip
+    if not options.resume:
+        shutil.rmtree(logs, ignore_errors=True)
+    train(task, loop, logs, options.resume)
+    training_curve(logs / METRICS, logs / CURVE, "Dice")
+    for name, checkpoint in (("latest", LAST), ("best", BEST)):
+        state = load_checkpoint(logs / checkpoint)
+        segmenter.load_state_dict(state["network"])
+        epoch = state["step"] // task.steps_per_epoch(options.batch_size)
+        save_published(folder / f"medsam_model_{name}.pth", weights, epoch)
+    save_hub_folder(folder / "hub", weights)
+    say(f"The model is {folder / 'medsam_model_best.pth'}")
+    return 0
+
+
+def _start(options: IldTrain) -> Sam2Weights:
+    """Return the network to start from."""
+    if options.from_scratch:
+        torch.manual_seed(options.seed)
+        network = build_sam2("mini", options.image_size or SCRATCH_IMAGE_SIZE)
+        initialise(network)
+        return Sam2Weights(network)
+    if options.base is None:
+        raise PlanewiseError("--base: give the weights to start from (sam2_hiera_tiny.pt), or --from_scratch")
+    return load_sam2(options.base, options.image_size)
+
+
+def _tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTokens:
+    """Return a token for every class of the dataset: of classes that ``weights`` know by name, the one they have."""
+    found = classes_in(npy / "train")
+    meta = options.work_dir / "dataset.json"
+    names = class_names(read_label_names(meta) if meta.is_file() else {}, [])
+    names = names or {value: f"class {value}" for value in found}
+    unseen = [name for value, name in names.items() if value not in found]
+    if unseen:
+        say(f"WARNING: no training slice holds {', '.join(unseen)}: it can only be learned that there is none")
+    torch.manual_seed(options.seed)
+    tokens = ClassTokens(names, weights.network.config.prompt_encoder_config.hidden_size)
+    if weights.tokens is not None:
+        known = {name: place for place, name in enumerate(weights.tokens.names.values())}
+        for place, name in enumerate(names.values()):
+            if name in known:
+                tokens.weight.data[place] = weights.tokens.weight.data[known[name]]
+    return tokens
