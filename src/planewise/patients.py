@@ -46,11 +46,15 @@ class Patient:
         """Spacing (z, y, x) in canonical orientation."""
         return to_canonical(self.geometry).spacing
 
+    def on_every_slice(self, values: np.ndarray, elsewhere: float) -> np.ndarray:
+        """Return ``values`` (N, ...) of the kept slices for every slice of the volume, ``elsewhere`` in the others."""
+        whole = np.full((to_canonical(self.geometry).shape[0], *values.shape[1:]), elsewhere, values.dtype)
+        whole[self.kept] = values
+        return whole
+
     def restore(self, labels: np.ndarray) -> Volume:
         """Return ``labels`` (N, H, W) of the kept slices on the file's own grid, in its own orientation."""
-        canonical = np.zeros(to_canonical(self.geometry).shape, labels.dtype)
-        canonical[self.kept] = labels
-        return from_canonical(canonical, self.geometry)
+        return from_canonical(self.on_every_slice(labels, 0), self.geometry)
 
 
 class _NoVoxels:

@@ -92,8 +92,13 @@ CHEST_CLASSES = {"ground_glass": 1, "reticulation": 2, "honeycombing": 3}
 CHEST_SPACING_MM = (5.0, 2.5, 2.5)
 
 
-def chest_phantom(shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a chest CT (z, y, x) in HU, int16, and lesions by ``CHEST_CLASSES``, uint8, a patch of each."""
+def chest_phantom(
+    shape: tuple[int, int, int], seed: int, classes: tuple[int, ...] = (1, 2, 3)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a chest CT (z, y, x) in HU, int16, and a patch of each of ``classes``, of ``CHEST_CLASSES``, uint8.
+
+    Without classes it is a healthy chest.
+    """
     rng = np.random.default_rng(seed)
     z, y, x = np.ogrid[tuple(slice(side) for side in shape)]
     u, v, w = (z / shape[0] - 0.5) * 2, (y / shape[1] - 0.5) * 2, (x / shape[2] - 0.5) * 2  # -1..1
@@ -122,6 +127,8 @@ def chest_phantom(shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, n
         centre = (height + rng.uniform(-0.1, 0.1), rng.uniform(0.05, 0.25), side * rng.uniform(0.42, 0.52))
         radii = (rng.uniform(0.25, 0.32), rng.uniform(0.24, 0.3), rng.uniform(0.17, 0.22))
         distance = sum(((a - c) / r) ** 2 for a, c, r in zip((u, v, w), centre, radii))
+        if value not in classes:
+            continue
         patch = (distance + 0.15 * _smooth_noise(shape, 3.0, rng) < 1) & lung & (labels == 0)
         labels[patch] = value
         image[patch] = hu[value][patch]
@@ -132,11 +139,13 @@ def chest_phantom(shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, n
 def write_chest_dataset(
     folder: Path, seed: int, shape: tuple[int, int, int] = (24, 128, 128), train_cases: int = 5
 ) -> None:
-    """Write a nnU-Net raw dataset of chest phantoms: training cases and one test case, as NIfTI."""
+    """Write a nnU-Net raw dataset of chest phantoms, as NIfTI: training cases, a test case, and a healthy one."""
     directions = (np.eye(3), np.diag([1.0, -1.0, -1.0]))  # stored as LPS and as RAS, as real datasets mix them
-    cases = [(f"CT_phantom{i + 1}", "Tr") for i in range(train_cases)] + [("CT_phantomtest", "Ts")]
-    for number, (name, split) in enumerate(cases):
-        image, labels = chest_phantom(shape, seed * 1000 + number)
+    every = tuple(CHEST_CLASSES.values())
+    cases = [(f"CT_phantom{i + 1}", "Tr", every) for i in range(train_cases)]
+    cases += [("CT_phantomtest", "Ts", every), ("CT_phantomhealthy", "Ts", ())]
+    for number, (name, split, classes) in enumerate(cases):
+        image, labels = chest_phantom(shape, seed * 1000 + number, classes)
         direction = directions[number % 2]
         for voxels, path in ((image, f"images{split}/{name}_0000.nii.gz"), (labels, f"labels{split}/{name}.nii.gz")):
             stored = voxels if number % 2 == 0 else voxels[:, ::-1, ::-1]

@@ -6,6 +6,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -14,6 +15,7 @@ from planewise.errors import PlanewiseError
 from planewise.evaluation.evaluate import Row
 from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.pairs import OpenPair, Pair, open_pair, read_slabs
+from planewise.evaluation.presence import PresenceScores, Slices, presence_file, presence_scores, read_presence
 from planewise.evaluation.scale import Scale, scale_in
 from planewise.evaluation.surfaces import SurfaceParts, distances_between
 from planewise.evaluation.voxels import VoxelScores, mean_of_defined
@@ -21,8 +23,15 @@ from planewise.labels import open_labels, slab_starts
 
 CLASS_COLUMNS = (
     "case", "class", "name", "status", "dsc", "iou", "dsc_slices", "n_slices", "nsd", "hd95_mm", "assd_mm",
-    "false_positive_ml", "truth_ml", "predicted_ml",
+    "false_positive_ml", "truth_ml", "predicted_ml", "slice_sensitivity", "slice_specificity",
 )  # fmt: skip
+
+
+class ClassScores(NamedTuple):
+    """The scores of every class, by class and name, and the slices that it is in."""
+
+    scores: dict[int, Row]
+    slices: dict[int, Slices]
 
 
 @dataclass(frozen=True)
@@ -33,28 +42,59 @@ class ClassOptions:
     tolerance_mm: float = 2.0
 
 
+@dataclass(frozen=True)
+class ClassEvaluation:
+    """A folder of predictions that was scored: what its boxes came from, its rows, and how well presence is told.
+
+    ``rows``: see ``evaluate_classes``; ``presence``: by class, over all cases that could be scored.
+    """
+
+    prompts: str
+    rows: list[Row]
+    presence: dict[int, PresenceScores]
+
+
+def evaluate_folder(folder: Path, pairs: list[Pair], prompts: str, options: ClassOptions) -> ClassEvaluation:
+    """Score the predictions in ``folder``, with the scores of presence beside them where there are any."""
+    rows = evaluate_classes(pairs, options)
+    for row in rows:
+        if "slices" in row:
+            try:
+                told = read_presence(presence_file(folder, row["case"]), len(row["slices"].truth))
+                row["presence"] = told.get(row["class"])
+            except PlanewiseError as error:
+                row |= {"presence": None, "status": str(error)}
+    presence = {}
+    for value in options.names:
+        own = [row for row in rows if row.get("class") == value]
+        presence[value] = presence_scores([row["slices"] for row in own], [row["presence"] for row in own])
+    return ClassEvaluation(prompts, rows, presence)
+
+
 def evaluate_classes(pairs: list[Pair], options: ClassOptions) -> list[Row]:
     """Return a row of ``CLASS_COLUMNS`` for every case and class; of one that cannot be scored, one with the reason.
 
-    Scores are read from the written files. A missing prediction counts as one that found nothing, and says so.
+    Scores are read from the written files. A missing prediction counts as one that found nothing, and says so. The
+    rows hold ``slices`` besides, to put those of several cases together.
     """
     rows: list[Row] = []
     for pair in pairs:
         try:
             opened = open_pair(pair)
-            scores = score_classes(opened, list(options.names), scale_in(opened.truth, "mm"), options.tolerance_mm)
+            found = score_classes(opened, list(options.names), scale_in(opened.truth, "mm"), options.tolerance_mm)
         except PlanewiseError as error:
             rows.append({"case": pair.case, "status": str(error)})
             continue
         for value, name in options.names.items():
-            rows.append({"case": pair.case, "class": value, "name": name, "status": opened.status} | scores[value])
+            about = {"case": pair.case, "class": value, "name": name, "status": opened.status}
+            told = presence_scores([found.slices[value]], [None])
+            about |= {"slice_sensitivity": told.sensitivity, "slice_specificity": told.specificity}
+            rows.append(about | found.scores[value] | {"slices": found.slices[value]})
     return rows
 
 
-def score_classes(
-    pair: OpenPair, classes: list[int], scale: Scale, tolerance: float | dict[int, float]
-) -> dict[int, Row]:
-    """Return the scores of every class, by class and name.
+def score_classes(pair: OpenPair, classes: list[int], scale: Scale, tolerance: float | dict[int, float]) -> ClassScores:
+    """Return the scores of every class.
 
     ``dsc``: 2 |A and B| / (|A| + |B|); NaN if both are empty, 0 if one is. ``dsc_slices``: its mean over the
     ``n_slices`` slices in which it is defined. ``nsd``, ``hd95_{unit}``, ``assd_{unit}``: see ``surfaces``; NaN where
@@ -73,6 +113,7 @@ def score_classes(
     by_slice = np.concatenate(tables) if tables else np.zeros((0, len(classes) + 1, len(classes) + 1), np.int64)
     surfaces = truth_surface.joined(), predicted_surface.joined()
     found: dict[int, Row] = {}
+    slices: dict[int, Slices] = {}
     for code, value in enumerate(classes, 1):
         scores = _counts(by_slice.sum(axis=0), code)
         dices = [_counts(table, code).dice for table in by_slice]
@@ -94,7 +135,8 @@ def score_classes(
             row["nsd"] = distances.surface_dice(tolerance if isinstance(tolerance, int | float) else tolerance[value])
             row |= {f"hd95_{scale.unit}": distances.hd95, f"assd_{scale.unit}": distances.mean}
         found[value] = row
-    return found
+        slices[value] = Slices(by_slice[:, code].sum(axis=1) > 0, by_slice[:, :, code].sum(axis=1) > 0)
+    return ClassScores(found, slices)
 
 
 @numba.njit(nogil=True, cache=True)

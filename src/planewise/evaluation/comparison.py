@@ -159,7 +159,7 @@ def _score_classes(
     contest: Contest, place: tuple[str, str, str], pair: OpenPair, scale: Scale, tolerance: Tolerance
 ) -> list[Result]:
     tolerances = {value: tolerance.of(scale.unit, name) for value, name in contest.classes.items()}
-    rows = score_classes(pair, list(contest.classes), scale, tolerances)
+    rows = score_classes(pair, list(contest.classes), scale, tolerances).scores
     results = []
     for value, name in contest.classes.items():
         scores = {metric: float(score) for metric, score in rows[value].items()}

@@ -1,65 +1,104 @@
-"""The evaluation of classes: a CSV with a row for each case and class, a summary, and a histogram for each class."""
+"""The evaluation of classes: a CSV with a row for each case and class, a summary, histograms and ROC curves."""
 
 import csv
 import io
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from planewise.evaluation.classes import CLASS_COLUMNS
+from planewise.evaluation.classes import CLASS_COLUMNS, ClassEvaluation
 from planewise.evaluation.evaluate import Row
-from planewise.report.figures import histogram
-from planewise.report.tables import cell, mean_of, print_table
+from planewise.report.figures import histogram, roc_picture
+from planewise.report.tables import cell, mean_of, print_table, short
 from planewise.volume import atomic_path
 
-RESULTS, SUMMARY = "class_results.csv", "class_results_summary.txt"
+RESULTS, SUMMARY, PRESENCE, ROC = "class_results.csv", "class_results_summary.txt", "presence.csv", "roc.png"
 MEANS = {
     "dsc": "DSC in 3D", "dsc_slices": "DSC by slice", "iou": "IoU in 3D", "nsd": "surface Dice",
     "hd95_mm": "HD95, mm", "false_positive_ml": "false positive, ml",
 }  # fmt: skip
+PRESENCE_COLUMNS = {
+    "n_with": "slices with it", "n_without": "slices without", "sensitivity": "sensitivity",
+    "specificity": "specificity", "auc": "area under the ROC",
+}  # fmt: skip
 
 
 def write_class_results(
-    rows: list[Row], names: dict[int, str], folder: Path, prompts: str, tolerance_mm: float
+    evaluations: list[ClassEvaluation], names: dict[int, str], folder: Path, tolerance_mm: float
 ) -> None:
-    """Write the CSV, the summary and a DSC histogram for each class; all say where the boxes came from."""
+    """Write the CSVs, the summary, the ROC and the DSC histograms; all say where the boxes came from.
+
+    ``evaluations``: of the same cases, with prompts of several kinds; the first one's histograms have plain names.
+    """
     with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*CLASS_COLUMNS, "prompts"])
-        writer.writerows([*(cell(row.get(column)) for column in CLASS_COLUMNS), prompts] for row in rows)
+        for found in evaluations:
+            writer.writerows(
+                [*(cell(row.get(column)) for column in CLASS_COLUMNS), found.prompts] for row in found.rows
+            )
+    with atomic_path(folder / PRESENCE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["prompts", "class", "name", *PRESENCE_COLUMNS])
+        for found in evaluations:
+            for value, told in found.presence.items():
+                shown = [cell(getattr(told, column)) for column in PRESENCE_COLUMNS]
+                writer.writerow([found.prompts, value, names[value], *shown])
     with atomic_path(folder / SUMMARY) as temporary:
-        temporary.write_text(summary(rows, names, prompts, tolerance_mm), "utf-8")
-    for value, name in names.items():
-        found = [row["dsc"] for row in rows if row.get("class") == value and not math.isnan(row["dsc"])]
-        safe = re.sub(r"[^\w.-]", "_", name)
-        histogram(found, folder / f"dsc_{safe}.png", name, f"boxes from {prompts}")
+        temporary.write_text(summary(evaluations, names, tolerance_mm), "utf-8")
+    for place, found in enumerate(evaluations):
+        for value, name in names.items():
+            scores = [row["dsc"] for row in _of_class(found, value) if not math.isnan(row["dsc"])]
+            safe = re.sub(r"[^\w.-]", "_", name) + (f"_{place + 1}" if place else "")
+            histogram(scores, folder / f"dsc_{safe}.png", name, f"boxes from {found.prompts}")
+    if any(len(told.curve) for found in evaluations for told in found.presence.values()):
+        roc_picture(evaluations, names, folder / ROC)
 
 
-def summary(rows: list[Row], names: dict[int, str], prompts: str, tolerance_mm: float) -> str:
+def summary(evaluations: list[ClassEvaluation], names: dict[int, str], tolerance_mm: float) -> str:
     """Return the means of every class as text, each with the number of cases it is over."""
     text = io.StringIO()
-    cases = {row["case"] for row in rows}
-    print(f"{len(cases)} cases. Boxes came from: {prompts}.", file=text)
-    print(f"Surface Dice at {tolerance_mm:g} mm. A score that is not defined is left out of its mean.\n", file=text)
-    for row in rows:
-        if "class" not in row:
-            print(f"{row['case']}: NOT SCORED: {row['status']}", file=text)
-    for value, name in names.items():
-        own = [row for row in rows if row.get("class") == value]
-        print(name, file=text)
-        for column, what in MEANS.items():
-            mean, count = mean_of(own, column)
-            shown = f"{mean:>9.4f}" if count else "        -"
-            print(f"  {what:<22}{shown}   n = {count}", file=text)
+    for found in evaluations:
+        cases = {row["case"] for row in found.rows}
+        print(f"{len(cases)} cases. Boxes came from: {found.prompts}.", file=text)
+        print(f"Surface Dice at {tolerance_mm:g} mm. A score that is not defined is left out of its mean.\n", file=text)
+        for row in found.rows:
+            if "class" not in row:
+                print(f"{row['case']}: NOT SCORED: {row['status']}", file=text)
+        for value, name in names.items():
+            print(name, file=text)
+            for column, what in MEANS.items():
+                mean, count = mean_of(_of_class(found, value), column)
+                shown = f"{mean:>9.4f}" if count else "        -"
+                print(f"  {what:<22}{shown}   n = {count}", file=text)
+            for column, what in PRESENCE_COLUMNS.items():
+                print(f"  {what:<22}{short(getattr(found.presence[value], column)):>9}", file=text)
+        print(file=text)
     return text.getvalue()
 
 
-def print_class_means(rows: list[Row], names: dict[int, str], prompts: str) -> None:
-    """Print the means of every class on standard output."""
-    table = []
-    for value, name in names.items():
-        own = [row for row in rows if row.get("class") == value]
-        means = [mean_of(own, column) for column in MEANS]
+def print_class_means(evaluations: list[ClassEvaluation], names: dict[int, str]) -> None:
+    """Print the means of every class on standard output, prompts of several kinds below each other."""
+    rows = []
+    for value, name, found in _by_class(evaluations, names):
+        means = [mean_of(_of_class(found, value), column) for column in MEANS]
         shown = [f"{mean:.3f}" if count else "-" for mean, count in means]
-        table.append((name, *shown, str(mean_of(own, "dsc")[1])))
-    print_table(f"Mean over cases; boxes from {prompts}", ("class", *MEANS, "n"), table)
+        rows.append((name, *shown, str(mean_of(_of_class(found, value), "dsc")[1]), found.prompts))
+    print_table("Mean over cases", ("class", *MEANS, "n", "boxes from"), rows)
+    told = []
+    for value, name, found in _by_class(evaluations, names):
+        told.append(
+            (name, *(short(getattr(found.presence[value], column)) for column in PRESENCE_COLUMNS), found.prompts)
+        )
+    print_table("In which slices, all cases together", ("class", *PRESENCE_COLUMNS, "boxes from"), told)
+
+
+def _by_class(evaluations: list[ClassEvaluation], names: dict[int, str]) -> Iterator[tuple[int, str, ClassEvaluation]]:
+    for value, name in names.items():
+        for found in evaluations:
+            yield value, name, found
+
+
+def _of_class(found: ClassEvaluation, value: int) -> list[Row]:
+    return [row for row in found.rows if row.get("class") == value]

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from planewise.evaluation.classes import ClassEvaluation
 from planewise.volume import atomic_path
 
 TRUTH_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: distinct for colour-blind readers
+
+CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00")
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -85,13 +88,29 @@ def histogram(values: list[float], picture: Path, title: str, note: str) -> None
         figure.savefig(temporary)
 
 
+def roc_picture(evaluations: list[ClassEvaluation], names: dict[int, str], picture: Path) -> None:
+    """Draw, for each class, the ROC of its presence in slices; the point is where the prediction itself stands."""
+    figure = new_figure(3.6 * len(names), 3.9)
+    for axes, (value, name) in zip(figure.subplots(1, len(names), squeeze=False)[0], names.items()):
+        axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="dotted")
+        for found, (colour, marker) in zip(evaluations, zip(CLASS_COLOURS, "osD^vP")):
+            told = found.presence[value]
+            label = found.prompts + ("" if np.isnan(told.auc) else f", area {told.auc:.3f}")
+            axes.plot(*told.curve.T, color=colour)
+            axes.plot(1 - told.specificity, told.sensitivity, marker, color=colour, label=label, clip_on=False)
+        axes.set(xlabel="slices without it, said to have it", ylabel="slices with it, found", title=name)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axes.legend(fontsize=7, loc="lower right")
+    with atomic_path(picture) as temporary:
+        figure.savefig(temporary)
+
+
 def overlay_picture(
     image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray, names: dict[int, str], picture: Path, title: str
 ) -> None:
     """Draw the slice (y, x) of ``image`` (z, y, x) with most labels: truth (if given) and prediction as colours."""
     z = int(((predicted > 0) if truth is None else (predicted > 0) | (truth > 0)).sum(axis=(1, 2)).argmax())
     panels = [("prediction", predicted[z])] if truth is None else [("truth", truth[z]), ("prediction", predicted[z])]
-    colours = ["#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00"]
     figure = new_figure(5.5 * len(panels), 6.3)
     every = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, labels) in zip(every, panels):
@@ -100,9 +119,9 @@ def overlay_picture(
         axes.set_title(f"{title}, z = {z}: {name}", loc="left", fontsize=10)
         for i, value in enumerate(names):
             if (labels == value).any():
-                axes.contourf(labels == value, [0.5, 1.5], colors=[colours[i % len(colours)]], alpha=0.45)
+                axes.contourf(labels == value, [0.5, 1.5], colors=[CLASS_COLOURS[i % len(CLASS_COLOURS)]], alpha=0.45)
     handles = [
-        every[0].plot([], [], "s", color=colours[i % len(colours)], label=name)[0]
+        every[0].plot([], [], "s", color=CLASS_COLOURS[i % len(CLASS_COLOURS)], label=name)[0]
         for i, name in enumerate(names.values())
     ]
     every[-1].legend(

@@ -13,11 +13,11 @@ from planewise.evaluation.standings import Standing, differences, groups, standi
 from planewise.evaluation.statistics import ENOUGH_CASES, Difference, Summary
 from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.comparison_files import tested_metrics, write_comparison_files
+from planewise.report.html import write_html
 from planewise.report.metrics import COUNTS, METRICS, base_of, title_of
 from planewise.report.plots import METHOD_COLOURS, cases_plot, histogram_plot, sizes_plot, threshold_plot
 from planewise.report.ranking import Ranking, rankings
 from planewise.report.slides import MISTAKES, CaseSlides, case_slides
-from planewise.volume import atomic_path
 
 PAGE = "report.html"
 PICTURE_BYTES = 15_000_000  # of all slides; the page stays under 20 MB
@@ -42,46 +42,29 @@ def write_report(comparison: Comparison, folder: Path, advance: Callable[[], Non
     methods = list(dict.fromkeys(result.method for result in comparison.results))
     places = {name: place for place, name in enumerate(methods)}
     cases, left_out = _cases(comparison, advance)
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            title=", ".join(contest.dataset for contest in comparison.contests),
-            today=date.today().isoformat(),
-            version=version("planewise"),
-            colours={name: METHOD_COLOURS[place % len(METHOD_COLOURS)] for name, place in places.items()},
-            rankings=[_ranking_table(ranking) for ranking in rankings(found)],
-            notes=_notes(comparison),
-            problems=comparison.not_delivered(),
-            plots=[_plots(*group, places) for group in groups(comparison)],
-            standings=[(standing, [key for key in standing.counted if base_of(key) in METRICS]) for standing in found],
-            differences=between,
-            enough=ENOUGH_CASES,
-            cases=cases,
-            left_out=left_out,
-            tolerance=comparison.tolerance,
-            definitions=METRICS,
-            most_mistakes=MISTAKES,
-        )
-    )
     path = folder / PAGE
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, "utf-8")
-    return Report(path, found)
-
-
-def _environment() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=PackageLoader("planewise.report", "template"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    write_html(
+        path,
+        "report.html",
+        {"score": _score, "title_of": title_of, "interval": _interval, "viewer_data": _viewer_data},
+        title=", ".join(contest.dataset for contest in comparison.contests),
+        today=date.today().isoformat(),
+        version=version("planewise"),
+        colours={name: METHOD_COLOURS[place % len(METHOD_COLOURS)] for name, place in places.items()},
+        rankings=[_ranking_table(ranking) for ranking in rankings(found)],
+        notes=_notes(comparison),
+        problems=comparison.not_delivered(),
+        plots=[_plots(*group, places) for group in groups(comparison)],
+        standings=[(standing, [key for key in standing.counted if base_of(key) in METRICS]) for standing in found],
+        differences=between,
+        enough=ENOUGH_CASES,
+        cases=cases,
+        left_out=left_out,
+        tolerance=comparison.tolerance,
+        definitions=METRICS,
+        most_mistakes=MISTAKES,
     )
-    environment.filters |= {"score": _score, "title_of": title_of, "interval": _interval, "viewer_data": _viewer_data}
-    return environment
+    return Report(path, found)
 
 
 def _score(value: float, key: str = "") -> str:

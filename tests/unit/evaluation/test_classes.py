@@ -61,7 +61,7 @@ def test_as_monai_measures_with_anisotropic_spacing(seed):
 
 def class_scores(truth, predicted):
     volumes = [Volume(mask.astype(np.uint8), SPACING, "mm") for mask in (truth, predicted)]
-    return score_classes(OpenPair(*volumes, OK), [1], Scale("mm", SPACING), 2.0)[1]
+    return score_classes(OpenPair(*volumes, OK), [1], Scale("mm", SPACING), 2.0).scores[1]
 
 
 def test_scores_by_hand():

@@ -1,8 +1,10 @@
-"""Score predictions, class by class."""
+"""Score predictions, class by class; those of several kinds of prompts side by side."""
+
+from pathlib import Path
 
 from planewise.apps.ild.options import IldEvaluate
 from planewise.dataset import Problem, images_beside, read_label_names
-from planewise.evaluation.classes import ClassOptions, class_names, evaluate_classes
+from planewise.evaluation.classes import ClassEvaluation, ClassOptions, class_names, evaluate_folder
 from planewise.evaluation.comparison import TOLERANCES, Contest, Tolerance, compare
 from planewise.evaluation.pairs import MISSING, OK, pair_files
 from planewise.evaluation.provenance import read_prompts_note
@@ -14,27 +16,44 @@ from planewise.report.tables import conclude
 
 def evaluate_ild(options: IldEvaluate) -> int:
     """Score predictions, class by class. Returns the exit code; see ``prepare_ild`` for errors."""
-    pairs = pair_files(options.predictions, options.truth)
-    home = options.predictions if options.predictions.is_dir() else options.predictions.parent
+    every = [options.predictions, *options.beside]
+    pairs = {path: pair_files(path, options.truth) for path in every}
+    notes = _notes(every)
     meta = options.dataset or options.truth.resolve().parent / "dataset.json"
     labels = read_label_names(meta) if meta.is_file() else {}
-    names = class_names(labels, [pair.truth for pair in pairs if pair.truth])
-    note = read_prompts_note(home)
-    rows = evaluate_classes(pairs, ClassOptions(names, options.tolerance_mm))
-    folder = options.output or home / "evaluation"
-    write_class_results(rows, names, folder, note, options.tolerance_mm)
-    print_class_means(rows, names, note)
+    names = class_names(labels, [pair.truth for pair in pairs[options.predictions] if pair.truth])
+    scoring = ClassOptions(names, options.tolerance_mm)
+    evaluations = [evaluate_folder(_home(path), pairs[path], notes[path], scoring) for path in every]
+    folder = options.output or _home(options.predictions) / "evaluation"
+    write_class_results(evaluations, names, folder, options.tolerance_mm)
+    print_class_means(evaluations, names)
+    methods = {notes[path] if options.beside else _home(path).name: path for path in every}
     contest = Contest(
-        options.truth.resolve().parent.name, {home.name: [pair for pair in pairs if pair.truth]},
-        images_beside(options.truth), names, {home.name: f"boxes from {note}"},
+        options.truth.resolve().parent.name,
+        {method: [pair for pair in pairs[path] if pair.truth] for method, path in methods.items()},
+        images_beside(options.truth), names, {method: f"boxes from {notes[path]}" for method, path in methods.items()},
     )  # fmt: skip
     tolerance = Tolerance(TOLERANCES | {"mm": options.tolerance_mm})
     say(f"The results are in {folder}, to look at: {write_report(compare([contest], tolerance), folder).page}")
-    problems = [
-        Problem(
-            row["case"], "has no prediction: counted as found nothing" if row["status"] == MISSING else row["status"]
-        )
-        for row in rows
-        if row["status"] != OK and row.get("class") in (None, next(iter(names), None))
+    return conclude([problem for found in evaluations for problem in _problems(found, bool(options.beside))])
+
+
+def _home(predictions: Path) -> Path:
+    return predictions if predictions.is_dir() else predictions.parent
+
+
+def _notes(every: list[Path]) -> dict[Path, str]:
+    """Return where the boxes of each folder came from; with the folder, where several say the same."""
+    notes = {path: read_prompts_note(_home(path)) for path in every}
+    said = list(notes.values())
+    return {path: note if said.count(note) == 1 else f"{note}, {path}" for path, note in notes.items()}
+
+
+def _problems(found: ClassEvaluation, several: bool) -> list[Problem]:
+    """Return what is wrong with the cases of an evaluation, each once."""
+    told = {row["case"]: row["status"] for row in found.rows if row["status"] != OK}
+    where = f" ({found.prompts})" if several else ""
+    return [
+        Problem(case + where, "has no prediction: counted as found nothing" if status == MISSING else status)
+        for case, status in told.items()
     ]
-    return conclude(problems)

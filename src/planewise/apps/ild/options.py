@@ -108,9 +108,6 @@ class _Train(Options):
 
 
 class _Predict(_Volumes):
-    prompts: str = "truth"
-    """Where boxes come from: truth (an oracle, and called so in every output); a CSV or JSON file; auto: nowhere, every
-    class is looked for in the lungs; or lungs: the same in each slice by itself, to see what auto adds to it."""
     components: Literal["all", "one"] = "all"
     """A track for every connected component of a class, or one for a class (as published)."""
     cache_slices: int = Field(64, ge=2)
@@ -148,6 +145,9 @@ class IldPredict(_Predict):
     """Prepared patients (a folder of npz), or CT volumes (a file, a DICOM folder, or a folder of volumes)."""
     output: tyro.conf.Positional[Path] = Path("predicted")
     """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
+    prompts: str = "truth"
+    """Where boxes come from: truth (an oracle, and called so in every output); a CSV or JSON file; auto: nowhere, every
+    class is looked for in the lungs; or lungs: the same in each slice by itself, to see what auto adds to it."""
     trained_model: str = "none"
     """A model that was fine-tuned (medsam_model_best.pth); none predicts with --base as it is: the baseline."""
     base: Path | None = None
@@ -175,6 +175,8 @@ class IldEvaluate(Options):
     """A label volume, or a folder of them."""
     truth: tyro.conf.Positional[Path]
     """The true labels: a volume, or a folder of them."""
+    beside: tuple[Path, ...] = ()
+    """More predictions of the same cases, such as those from other prompts, to put side by side."""
     output: Path | None = None
     """Folder for the results. Default: evaluation/ in the folder of the predictions."""
     dataset: Path | None = None
@@ -201,6 +203,9 @@ class IldRun(_Prepare, _Train, _Predict):
     """nnU-Net raw dataset: dataset.json, imagesTr, labelsTr, imagesTs, labelsTs."""
     work_dir: tyro.conf.Positional[Path]
     """Where everything goes."""
+    prompts: tuple[str, ...] = ()
+    """Where boxes come from when predicting, each kind beside the others: truth, lungs, auto, a CSV or JSON file.
+    Default: what was trained, truth, auto, or both."""
     tolerance_mm: float = Field(2.0, gt=0)
     """Distance within which surfaces agree."""
 

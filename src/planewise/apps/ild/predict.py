@@ -9,18 +9,20 @@ import numpy as np
 
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
+from planewise.apps.ild.summary import write_summary
 from planewise.dataset import Problem, case_name, file_of_case, read_label_names, volumes_in
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import class_names
-from planewise.evaluation.provenance import write_prompts
+from planewise.evaluation.presence import presence_file, write_presence
+from planewise.evaluation.provenance import Provenance, refuse_other_prompts, write_provenance
 from planewise.inference.automatic import find_in_slices, segment_within
 from planewise.inference.processes import DevicePool, WorkerDied, result_of
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import Encoder, PropagationOptions, propagate
 from planewise.labels import write_labels
 from planewise.models.sam2 import BoxSegmenter
-from planewise.models.sam2_files import load_sam2
+from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.patients import Patient, load_patient, read_patient
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
@@ -34,14 +36,14 @@ KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each sli
 def predict_ild(options: IldPredict) -> int:
     """Segment patients. Returns the exit code; see ``prepare_ild`` for errors."""
     device = choose_device(options.device)
-    source = options.base if options.trained_model == "none" else Path(options.trained_model)
-    if source is None:
+    if options.trained_model == "none" and options.base is None:
         raise PlanewiseError("--trained_model none predicts with --base, which is missing")
+    source = Path(_model_name(options))
     patients = _patients(options)
     problems: list[Problem] = []
     given: dict[str, list[Prompt]] = {}
-    wanted = load_sam2(source, options.image_size)  # here too, so that bad weights are refused
-    if options.prompts in AUTOMATIC and wanted.tokens is None:
+    weights = load_sam2(source, options.image_size)  # by this process too, so that bad weights are refused
+    if options.prompts in AUTOMATIC and weights.tokens is None:
         raise PlanewiseError(
             f"--prompts {options.prompts}: {source} was trained with drawn boxes alone; train it with --train_prompts "
             "mixed"
@@ -49,7 +51,10 @@ def predict_ild(options: IldPredict) -> int:
     if options.prompts not in KINDS:
         given = _file_prompts(Path(options.prompts), patients, options, problems)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
-    write_prompts(options.output, _prompts_note(options), options.components, str(source))
+    provenance = Provenance(_prompts_note(options), options.components, str(source))
+    if not options.overwrite:
+        refuse_other_prompts(options.output, provenance)
+    write_provenance(options.output, provenance)
     waiting = {}
     for case, path in patients.items():
         target = options.output / f"{case}.nii.gz"
@@ -60,12 +65,11 @@ def predict_ild(options: IldPredict) -> int:
             waiting[case] = path
     if not waiting:
         return conclude(problems)
-    worker = (source, options.image_size, half)
     if options.devices == 1 or len(waiting) == 1:
-        _load_segmenter(device, *worker)
+        _be_ready(device, weights, half)
         outcomes = (_predict_patient(case, path, given.get(case, []), options) for case, path in waiting.items())
         return conclude(problems + [problem for problem in outcomes if problem])
-    with DevicePool(options.devices, device, _load_segmenter, *worker) as pool:
+    with DevicePool(options.devices, device, _load_segmenter, source, options.image_size, half) as pool:
         futures = [
             (path, pool.submit(_predict_patient, case, path, given.get(case, []), options))
             for case, path in waiting.items()
@@ -79,15 +83,20 @@ def predict_ild(options: IldPredict) -> int:
     return conclude(problems)
 
 
+def _model_name(options: IldPredict) -> str:
+    return str(options.base) if options.trained_model == "none" else options.trained_model
+
+
 def _prompts_note(options: IldPredict) -> str:
     return KINDS.get(options.prompts, options.prompts)
 
 
 @dataclass(frozen=True)
 class _Segmenting:
-    """What predicts in this process."""
+    """What predicts in this process; ``names``: of the classes that it can find by itself."""
 
     segmenter: BoxSegmenter
+    names: dict[int, str]
     device: str
     half: bool
 
@@ -97,10 +106,13 @@ _segmenting: _Segmenting
 
 def _load_segmenter(device: str, source: Path, image_size: int | None, half: bool) -> None:
     """Make this process ready for ``_predict_patient``."""
+    _be_ready(device, load_sam2(source, image_size), half)
+
+
+def _be_ready(device: str, weights: Sam2Weights, half: bool) -> None:
     global _segmenting
-    weights = load_sam2(source, image_size)
     segmenter = BoxSegmenter(weights.network, weights.tokens).to(device).frozen()
-    _segmenting = _Segmenting(segmenter, device, half)
+    _segmenting = _Segmenting(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
 
 
 def _predict_patient(case: str, path: Path, given: list[Prompt], options: IldPredict) -> Problem | None:
@@ -117,15 +129,22 @@ def _predict_patient(case: str, path: Path, given: list[Prompt], options: IldPre
             progress(case, len(patient.images), unit="slices") as advance,
             torch.autocast(device, torch.bfloat16, enabled=_segmenting.half),
         ):
-            labels, boxes = _segment(patient, given, options, tracking, advance)
-        write_labels(target, patient.restore(labels))
+            labels, told, scores = _segment(patient, given, options, tracking, advance)
+        names = _segmenting.names
+        if scores is not None:
+            write_presence(presence_file(options.output, case), patient.on_every_slice(scores, -np.inf), names)
+        if options.prompts == "auto" and scores is not None and patient.organ is not None:
+            page, model = options.output / f"{case}.html", _model_name(options)
+            write_summary(page, patient, patient.organ, labels, scores, names, model)
+        found = np.unique(labels[labels > 0]).tolist()
         if options.visualize:
-            names = {int(value): f"class {value}" for value in np.unique(labels[labels > 0])}
+            named = {value: names.get(value, f"class {value}") for value in found}
             picture = options.output / f"{case}.png"
-            overlay_picture(patient.images, patient.labels, labels, names, picture, f"{case}, boxes from {note}")
-        found = ", ".join(map(str, np.unique(labels[labels > 0]).tolist())) or "nothing"
+            overlay_picture(patient.images, patient.labels, labels, named, picture, f"{case}, boxes from {note}")
+        write_labels(target, patient.restore(labels))  # last: a case with it is done
         seconds = time.perf_counter() - started
-        say(f"{case}: {boxes} {note}; classes {found}; {seconds:.1f} s; {target}")
+        classes = ", ".join(names.get(value, str(value)) for value in found) or "nothing"
+        say(f"{case}: {told}; found {classes}; {seconds:.1f} s; {target}")
     except Exception as error:  # whatever one patient does to us, the others are still wanted
         return Problem.of(path, error)
     return None
@@ -134,24 +153,26 @@ def _predict_patient(case: str, path: Path, given: list[Prompt], options: IldPre
 def _segment(
     patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
     advance: Callable[[int], None],
-) -> tuple[np.ndarray, str]:  # fmt: skip
-    """Return the labels of a patient's slices, and what they started from."""
+) -> tuple[np.ndarray, str, np.ndarray | None]:  # fmt: skip
+    """Return the labels of a patient's slices, what they started from, and the scores of presence, if there are any."""
     consecutive = np.diff(patient.kept) == 1
     encoder = Encoder(_segmenting.segmenter, patient.images, options.cache_slices)
     if options.prompts in AUTOMATIC:
         if patient.organ is None:
             raise PlanewiseError("no lungs were found when it was prepared; see --lungs")
         if options.prompts == "lungs":
-            return find_in_slices(encoder, patient.organ, tracking, False, advance).labels, "slices with"
-        labels, _ = segment_within(encoder, patient.organ, consecutive, tracking, advance)
-        return labels, "objects with"
+            found = find_in_slices(encoder, patient.organ, tracking, False, advance)
+            return found.labels, "each slice by itself", found.scores
+        labels, found = segment_within(encoder, patient.organ, consecutive, tracking, advance)
+        return labels, "no drawn boxes", found.scores
     if options.prompts != "truth":
         prompts = _in_kept(given, patient)
     elif patient.labels is None:
         raise PlanewiseError("has no truth to take boxes from; give --truth or --prompts FILE")
     else:
         prompts = prompts_from_truth(patient.labels, options.components)
-    return propagate(encoder, consecutive, prompts, tracking, advance), f"{len(prompts)} boxes from"
+    told = f"{len(prompts)} boxes from {_prompts_note(options)}"
+    return propagate(encoder, consecutive, prompts, tracking, advance), told, None
 
 
 def _patients(options: IldPredict) -> dict[str, Path]:

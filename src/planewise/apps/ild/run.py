@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from planewise.apps.ild.evaluate import evaluate_ild
@@ -21,6 +22,7 @@ from planewise.progress import say
 from planewise.report.figures import overlay_picture
 from planewise.volume import to_canonical
 
+TRAINED_FOR = {"truth": ("truth",), "lungs": ("auto",), "mixed": ("truth", "auto")}
 Job = TypeVar("Job")
 
 
@@ -41,22 +43,38 @@ def run_ild(options: IldRun) -> int:
     trained = options.work_dir / options.task_name / "medsam_model_best.pth"
     if not (trained.exists() and options.resume):
         stage("train", train_ild, options.part(IldTrain))
-    segs = options.work_dir / "segs" / options.task_name
     tests = options.work_dir / "npz_test" / ANATOMY
-    stage("predict", predict_ild, options.part(IldPredict, input=tests, output=segs, trained_model=str(trained)))
+    folders = {kind: _folder(options, kind) for kind in options.prompts or TRAINED_FOR[options.train_prompts]}
+    for kind, segs in folders.items():
+        job = options.part(IldPredict, input=tests, output=segs, trained_model=str(trained), prompts=kind)
+        stage(f"predict ({kind})", predict_ild, job)
     truth = options.dataset_path / "labelsTs"
     if truth.is_dir():
-        stage("evaluate", evaluate_ild, IldEvaluate(predictions=segs, truth=truth, tolerance_mm=options.tolerance_mm))
-        names = class_names(open_dataset(options.dataset_path).labels, [])
-        for path in sorted(tests.glob("*.npz")):
+        first, *beside = folders.values()
+        scoring = IldEvaluate(predictions=first, beside=tuple(beside), truth=truth, tolerance_mm=options.tolerance_mm)
+        stage("evaluate", evaluate_ild, scoring)
+        _overlays(options, tests, folders)
+    say("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
+    return max(codes)
+
+
+def _folder(options: IldRun, prompts: str) -> Path:
+    """Return where predictions go: those with boxes from the truth to the published place, the others beside."""
+    name = options.task_name if prompts == "truth" else f"{options.task_name}_{Path(prompts).stem}"
+    return options.work_dir / "segs" / name
+
+
+def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
+    """Draw every test patient with each kind of prompts, into the folders' evaluation."""
+    names = class_names(open_dataset(options.dataset_path).labels, [])
+    for path in sorted(tests.glob("*.npz")):
+        for kind, segs in folders.items():
             if (segs / f"{path.stem}.nii.gz").exists():
                 patient = load_patient(path)
                 predicted = to_canonical(read_labels(segs / f"{path.stem}.nii.gz")).read()
                 picture = segs / "evaluation" / f"{path.stem}.png"
-                overlay_picture(patient.images, patient.labels, predicted, names, picture, path.stem)
+                overlay_picture(patient.images, patient.labels, predicted, names, picture, f"{path.stem}, {kind}")
                 say(f"A picture of {path.stem} is {picture}")
-    say("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
-    return max(codes)
 
 
 def demo_ild(options: IldDemo) -> int:
@@ -71,7 +89,8 @@ def demo_ild(options: IldDemo) -> int:
     say(f"Making a synthetic chest CT dataset in {dataset}")
     write_chest_dataset(dataset, options.seed)
     job = IldRun(
-        dataset_path=dataset, work_dir=work, from_scratch=True, epochs=40, batch_size=4, learning_rate=1e-3,
-        min_voxels=100, min_pixels=10, seed=options.seed, num_workers=1,
+        dataset_path=dataset, work_dir=work, from_scratch=True, epochs=80, batch_size=4, learning_rate=1e-3,
+        image_size=128, train_prompts="mixed", prompts=("truth", "lungs", "auto"), min_voxels=100, min_pixels=10,
+        checkpoint_interval=200, seed=options.seed, num_workers=1,
     )  # fmt: skip
     return run_ild(job)

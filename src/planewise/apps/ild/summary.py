@@ -1,0 +1,152 @@
+"""One page about a patient: how much of each class there is, where in the lungs, and the slices that show most."""
+
+import base64
+import io
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from planewise.apps.ild.lungs import LEFT, RIGHT
+from planewise.patients import Patient
+from planewise.report.figures import CLASS_COLOURS, new_figure
+from planewise.report.html import write_html
+
+SIDES = {"left": LEFT, "right": RIGHT}
+THIRDS = ("upper", "middle", "lower")
+PICTURES = 3
+APART = 6  # between two pictures there is at least this part of the lungs' height
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a class there is.
+
+    ``ml`` in all, ``outside_ml`` of it outside the lungs; ``share``: of both lungs; ``shares``: of each lung and of its
+    thirds, by (side, "all" or third), NaN where there is none of that; ``slices``: in how many it is.
+    """
+
+    name: str
+    ml: float
+    outside_ml: float
+    share: float
+    shares: dict[tuple[str, str], float]
+    slices: int
+
+
+def extents(
+    labels: np.ndarray, lungs: np.ndarray, spacing_mm: tuple[float, ...], names: dict[int, str]
+) -> list[Extent]:
+    """Return the extent of every class, and of all together, last.
+
+    ``labels`` (z, y, x) by ``names``; ``lungs`` (z, y, x): 1 left, 2 right, in canonical orientation (z upwards). The
+    thirds divide the height of both lungs, from the highest slice that shows them to the lowest.
+    """
+    ml = float(np.prod(spacing_mm)) / 1000
+    values = list(names)
+    code = np.zeros(256, np.uint8)
+    code[values] = np.arange(1, len(values) + 1)
+    counts = np.stack(  # (z, class, side): voxels, of class 0 those of none, of side 0 those outside the lungs
+        [
+            np.bincount(code[a].ravel() * np.intp(3) + b.ravel(), minlength=3 * (len(values) + 1))
+            for a, b in zip(labels, lungs)
+        ]
+    ).reshape(len(labels), len(values) + 1, 3)
+    lung = counts.sum(axis=1)
+    zones = _thirds(lung[:, 1:].any(axis=1))
+
+    def extent(name: str, own: np.ndarray) -> Extent:
+        shares = {}
+        for side, number in SIDES.items():
+            for third, zone in zones.items():
+                shares[side, third] = _ratio(own[zone, number].sum(), lung[zone, number].sum())
+        inside = own[:, 1:].sum()
+        return Extent(
+            name, own.sum() * ml, own[:, 0].sum() * ml, _ratio(inside, lung[:, 1:].sum()), shares,
+            int(own.any(axis=1).sum()),
+        )  # fmt: skip
+
+    each = [extent(name, counts[:, place]) for place, name in enumerate(names.values(), start=1)]
+    return [*each, extent("all together", counts[:, 1:].sum(axis=1))]
+
+
+def _thirds(shown: np.ndarray) -> dict[str, slice]:
+    """Return the slices of the whole height and of its thirds, from above."""
+    heights = np.flatnonzero(shown)
+    low, high = int(heights[0]), int(heights[-1]) + 1
+    cuts = [low + round(i * (high - low) / 3) for i in range(4)]
+    return {"all": slice(low, high)} | {name: slice(cuts[2 - i], cuts[3 - i]) for i, name in enumerate(THIRDS)}
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def write_summary(
+    path: Path, patient: Patient, lungs: np.ndarray, labels: np.ndarray, scores: np.ndarray, names: dict[int, str],
+    model: str,
+) -> None:  # fmt: skip
+    """Write the page about a patient.
+
+    ``lungs`` (N, H, W): see ``extents``; ``labels`` (N, H, W): what was found; ``scores`` (N, classes): the logits of
+    presence, in the order of ``names``.
+    """
+    found = extents(labels, lungs, patient.spacing_mm, names)
+    sure = 1 / (1 + np.exp(-scores.astype(np.float64).max(axis=0, initial=-np.inf)))
+    colours = {name: CLASS_COLOURS[place % len(CLASS_COLOURS)] for place, name in enumerate(names.values())}
+    ends = [end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any()]
+    voxel_ml = float(np.prod(patient.spacing_mm)) / 1000
+    write_html(
+        path,
+        "patient.html",
+        {"percent": _percent},
+        case=patient.case, extents=found, sure=dict(zip(names.values(), sure.tolist())), colours=colours,
+        sides=list(SIDES), zones=["all", *THIRDS], ends=ends, slices=len(labels), spacing=patient.spacing_mm,
+        lungs_ml=[(side, int((lungs == number).sum()) * voxel_ml) for side, number in SIDES.items()],
+        picture=_pictures(patient.images, labels, lungs, names),
+        model=model, today=date.today().isoformat(), version=version("planewise"),
+    )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    if np.isnan(share):
+        return "-"
+    return "0" if share == 0 else "< 0.1" if share < 0.001 else f"{100 * share:.1f}"
+
+
+def _most_affected(labels: np.ndarray, lungs: np.ndarray) -> list[int]:
+    """Return the slices with most labels, from above, no two near each other; without labels the lungs' middle."""
+    areas = (labels > 0).sum(axis=(1, 2))
+    heights = np.flatnonzero(lungs.any(axis=(1, 2)))
+    apart = max(1, (heights[-1] + 1 - heights[0]) // APART)
+    chosen: list[int] = []
+    for z in np.argsort(-areas, kind="stable").tolist():
+        if areas[z] and len(chosen) < PICTURES and all(abs(z - other) >= apart for other in chosen):
+            chosen.append(z)
+    return sorted(chosen, reverse=True) or [int(heights[len(heights) // 2])]
+
+
+def _pictures(images: np.ndarray, labels: np.ndarray, lungs: np.ndarray, names: dict[int, str]) -> str:
+    """Return the most affected slices, plain above and outlined below, as a data URI; left is the patient's right."""
+    rows, columns = (np.flatnonzero(lungs.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    window = tuple(slice(max(0, found[0] - 12), found[-1] + 13) for found in (rows, columns))
+    chosen = _most_affected(labels, lungs)
+    figure = new_figure(3.4 * len(chosen), 5.6)
+    for column, z in enumerate(chosen):
+        for row in range(2):
+            axes = figure.add_subplot(2, len(chosen), row * len(chosen) + column + 1)
+            axes.imshow(images[z][window], cmap="gray", vmin=0, vmax=255)
+            axes.set_axis_off()
+            axes.text(0.02, 0.98, "R", transform=axes.transAxes, color="white", va="top")
+            axes.text(0.98, 0.98, "L", transform=axes.transAxes, color="white", va="top", ha="right")
+            if row == 0:
+                axes.set_title(f"slice {z} of 0 to {len(labels) - 1}", fontsize=10, loc="left")
+            for place, value in enumerate(names) if row else ():
+                own = labels[z][window] == value
+                if own.any():
+                    axes.contour(own, [0.5], colors=[CLASS_COLOURS[place % len(CLASS_COLOURS)]], linewidths=1.4)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
