@@ -51,7 +51,7 @@ def test_run_leaves_every_stage_s_files(job):
     split = json.loads((work / "split.json").read_text())
     assert sorted(split["train"] + split["valid"]) == ["CT_phantom1", "CT_phantom2", "CT_phantom3"]
     assert len(split["valid"]) == 1
-    assert split["test"] == ["CT_phantomtest"]
+    assert split["test"] == ["CT_phantomhealthy", "CT_phantomtest"]
     assert "npz_test/CT_ILD/CT_phantomtest.npz" in left
     assert any(name.startswith("npy/train/imgs/CT_phantom") for name in left)
     for name in ("medsam_model_best.pth", "medsam_model_latest.pth", "hub/model.safetensors", "training/metrics.csv",
@@ -62,7 +62,7 @@ def test_run_leaves_every_stage_s_files(job):
     assert {"evaluation/dsc_ground_glass.png", "evaluation/CT_phantomtest.png"} <= set(files(segs))
     assert "boxes from truth (an oracle)" in (segs / "evaluation" / "report.html").read_text()
     rows = results(segs / "evaluation")
-    assert [row["name"] for row in rows] == ["ground_glass", "reticulation", "honeycombing"]
+    assert [row["name"] for row in rows] == ["ground_glass", "reticulation", "honeycombing"] * 2
     assert {row["prompts"] for row in rows} == {"truth (an oracle)"}
     assert "truth (an oracle)" in (segs / "evaluation" / SUMMARY).read_text()
 
@@ -136,14 +136,17 @@ def test_the_model_before_fine_tuning_goes_the_same_way(job, tmp_path):
 
 def test_evaluate_reads_the_written_predictions(job, tmp_path, capsys):
     truth = job / "data" / "labelsTs"
-    (tmp_path / "copy").mkdir()
-    shutil.copy(truth / "CT_phantomtest.nii.gz", tmp_path / "copy")
+    shutil.copytree(truth, tmp_path / "copy")
     assert run(["ild", "evaluate", str(tmp_path / "copy"), str(truth)]) == 0
-    assert {row["dsc"] for row in results(tmp_path / "copy" / "evaluation")} == {"1.000000"}
+    assert {row["dsc"] for row in results(tmp_path / "copy" / "evaluation")} == {"1.000000", ""}
+    (tmp_path / "copy" / "CT_phantomhealthy.nii.gz").rename(tmp_path / "healthy.nii.gz")
+    assert run(["ild", "evaluate", str(tmp_path / "copy"), str(truth)]) == 1
+    assert "counted as found nothing" in " ".join(capsys.readouterr().out.split())
     volume = open_volume(truth / "CT_phantomtest.nii.gz")
     write_labels(tmp_path / "zero" / "CT_phantomtest.nii.gz", volume.with_voxels(np.zeros(volume.shape, np.uint8)))
+    shutil.move(tmp_path / "healthy.nii.gz", tmp_path / "zero" / "CT_phantomhealthy.nii.gz")
     assert run(["ild", "evaluate", str(tmp_path / "zero"), str(truth)]) == 0
-    assert {row["dsc"] for row in results(tmp_path / "zero" / "evaluation")} == {"0.000000"}
+    assert {row["dsc"] for row in results(tmp_path / "zero" / "evaluation")} == {"0.000000", ""}
     (tmp_path / "zero" / "CT_phantomtest.nii.gz").write_bytes(b"torn")
     assert run(["ild", "evaluate", str(tmp_path / "zero"), str(truth)]) == 1
     assert "Traceback" not in capsys.readouterr().err
@@ -178,7 +181,7 @@ def test_a_bad_patient_is_a_row_and_the_others_are_done(job, tmp_path, capsys):
     out = "".join(capsys.readouterr().out.split())  # a table folds long names
     assert "CT_phantom2_0000.nii.gz" in out
     assert "isthefilecomplete?" in out
-    assert len(list((tmp_path / "w").rglob("*.npz"))) == 3
+    assert len(list((tmp_path / "w").rglob("*.npz"))) == 4
 
 
 @pytest.mark.parametrize(

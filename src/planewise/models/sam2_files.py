@@ -220,9 +220,12 @@ def _load_hub(source: Path, image_size: int | None) -> Sam2Weights:
     network.load_state_dict(saved.state_dict())
     tokens = None
     if (source / TOKENS_FILE).is_file():
-        with safe_open(source / TOKENS_FILE, "pt") as file:
-            names = {int(value): name for value, name in json.loads(file.metadata()["names"]).items()}
-            tokens = _tokens(names, {"weight": file.get_tensor("weight")})
+        try:
+            with safe_open(source / TOKENS_FILE, "pt") as file:
+                names = {int(value): name for value, name in json.loads(file.metadata()["names"]).items()}
+                tokens = _tokens(names, {"weight": file.get_tensor("weight")})
+        except Exception as error:  # a damaged file fails in many ways
+            raise PlanewiseError(f"{source / TOKENS_FILE}: cannot be read ({error}); copy the folder again") from error
     return Sam2Weights(network.eval(), tokens=tokens)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from planewise.errors import PlanewiseError
-from planewise.models.sam2 import BoxSegmenter, build_sam2
+from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import PREFIX, Sam2Weights, load_sam2, save_hub_folder, save_published
 
 
@@ -79,6 +79,43 @@ def test_our_files_load_again_at_their_own_size(tmp_path, mini):
         assert same(mini.network, again.network)
         assert BoxSegmenter(again.network).image_size == 64
     assert BoxSegmenter(load_sam2(tmp_path / "m.pth", 128).network).image_size == 128
+
+
+def test_class_tokens_lie_beside_the_published_tensors_and_come_back(tmp_path, mini):
+    from transformers import Sam2Model
+
+    save_published(tmp_path / "without.pth", mini, 1)
+    mini.tokens = ClassTokens({2: "ground glass", 5: "reticulation"}, 64)
+    save_published(tmp_path / "with.pth", mini, 1)
+    save_hub_folder(tmp_path / "hub", mini)
+    plain, ours = (torch.load(tmp_path / name, weights_only=True) for name in ("without.pth", "with.pth"))
+    assert plain["model"].keys() == ours["model"].keys()  # so that others' programs load them as ever
+    assert all(torch.equal(ours["model"][key], value) for key, value in plain["model"].items())
+    for source in (tmp_path / "with.pth", tmp_path / "hub"):
+        tokens = load_sam2(source, None).tokens
+        assert tokens.names == {2: "ground glass", 5: "reticulation"}
+        assert torch.equal(tokens.weight, mini.tokens.weight)
+    assert load_sam2(tmp_path / "without.pth", None).tokens is None
+    assert same(mini.network, Sam2Model.from_pretrained(tmp_path / "hub"))
+    (tmp_path / "hub" / "class_tokens.safetensors").write_bytes(b"torn")
+    with pytest.raises(PlanewiseError, match=r"class_tokens\.safetensors: cannot be read"):
+        load_sam2(tmp_path / "hub", None)
+
+
+def test_a_token_tells_the_decoder_what_is_asked_for_and_leaves_boxes_alone_as_they_were(mini):
+    initialise(mini.network)
+    alone, known = BoxSegmenter(mini.network), BoxSegmenter(mini.network, ClassTokens({1: "a", 7: "b"}, 64))
+    assert known.classes == {1: 0, 7: 1}
+    assert alone.classes == {}
+    boxes = torch.tensor([[[0.1, 0.2, 0.6, 0.9]] * 2])
+    with torch.inference_mode():
+        embeddings = alone.eval().encode(torch.rand(1, 50, 40))
+        expected, _ = alone.decode(embeddings, boxes)
+        assert torch.equal(known.eval().decode(embeddings, boxes)[0], expected)
+        asked, scores = known.decode(embeddings, boxes, torch.tensor([[0, 1]]))
+    assert asked.shape == expected.shape
+    assert not torch.allclose(asked[0, 0], asked[0, 1])
+    assert scores[0, 0] != scores[0, 1]
 
 
 def test_slices_are_encoded_as_the_network_itself_does_it(mini):

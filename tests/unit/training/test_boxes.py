@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from planewise.errors import PlanewiseError
-from planewise.models.sam2 import BoxSegmenter, build_sam2
+from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.training.boxes import BoxTask, BoxTraining, on_grid, prepared_slices
 
 
@@ -125,3 +125,122 @@ def test_slices_without_labels_are_named(folder):
 
 def test_smaller_logits_are_brought_to_the_grid():
     assert on_grid(torch.zeros(1, 2, 128, 128)).shape == (1, 2, 256, 256)
+
+
+ORGAN = np.zeros((256, 256), np.uint8)
+ORGAN[10:200, 40:200] = 1
+
+
+@pytest.fixture
+def organs(folder):
+    """The slices with the organ in all but a-001; c-000 shows nothing else."""
+    write_slice(folder / "train", "c-000", ())
+    for part in ("train", "valid"):
+        (folder / part / "organs").mkdir()
+        for path in (folder / part / "gts").iterdir():
+            np.save(folder / part / "organs" / path.name, ORGAN * (path.stem != "a-001"))
+    return folder
+
+
+def asking(folder, prompts=("truth", "organ"), **options):
+    torch.manual_seed(0)
+    network = build_sam2("mini", 64)
+    initialise(network)
+    segmenter = BoxSegmenter(network, ClassTokens({1: "a", 2: "b", 9: "never seen"}, 64))
+    return BoxTask(segmenter, folder / "train", folder / "valid", BoxTraining(prompts=prompts, **options))
+
+
+def by_name(task):
+    return {path.stem: task._read(path, None) for path in task.slices}
+
+
+def test_every_class_is_asked_for_within_the_organ_there_or_not(organs):
+    found = by_name(asking(organs, bbox_shift=0))
+    assert set(found) == {"a-000", "a-001", "a-002", "c-000"}  # slices without an object too
+    sample = found["a-000"]  # holds 1, 2 and 4, of which 4 has no token
+    assert len(sample["boxes"]) == 3
+    assert sample["asked_classes"].tolist() == [0, 1, 2, 0, 1]  # every class within the organ, then the boxes by name
+    assert np.allclose(sample["asked_boxes"][:3] * 256, [40, 10, 200, 200])
+    assert np.allclose(sample["asked_boxes"][3:], sample["boxes"][:2])
+    areas = sample["asked_masks"].sum((1, 2)).tolist()
+    assert areas == [15 * 60, 15 * 60, 0, 15 * 60, 15 * 60]
+    assert found["c-000"]["asked_masks"].sum() == 0
+    assert len(found["c-000"]["asked_boxes"]) == 3
+    assert len(found["c-000"]["boxes"]) == 0
+    assert len(found["a-001"]["asked_boxes"]) == 0  # no organ, and class 3 has no token
+
+
+def test_the_organ_alone(organs):
+    found = by_name(asking(organs, prompts=("organ",)))
+    assert "a-001" not in found
+    assert len(found["a-000"]["boxes"]) == 0
+    assert found["a-000"]["asked_classes"].tolist() == [0, 1, 2]
+
+
+def test_tokens_and_the_object_score_learn_and_padding_does_not_count(organs):
+    task = asking(organs)
+    task.train_mode()
+    batch = task.collate([task._read(path, None) for path in task.slices])
+    terms = task.loss(task.network, batch)
+    assert set(terms) == {"total", "dice", "ce", "object", "class_dice", "class_ce", "presence"}
+    values = {name: term.item() for name, term in terms.items()}
+    assert 2 * values["total"] == pytest.approx(sum(values.values()), rel=1e-5)
+    terms["presence"].backward(retain_graph=True)
+    head = task.network.network.mask_decoder.pred_obj_score_head
+    assert all(p.grad is not None and p.grad.any() for p in head.parameters())
+    assert task.network.tokens.weight.grad.any(dim=1).all()
+    padding = ~batch["organ_valid"]
+    assert padding.any()
+    batch["asked_masks"][padding] = 1
+    batch["asked_boxes"][padding] = 0.5
+    with torch.no_grad():
+        again = task.loss(task.network.eval(), batch)["total"]
+        batch["asked_masks"][padding] = 0
+        assert float(task.loss(task.network, batch)["total"]) == pytest.approx(float(again), rel=1e-5)
+
+
+def test_presence_is_cross_entropy_of_the_object_score(organs):
+    class Fixed(torch.nn.Module):
+        def forward(self, image, boxes, asked_boxes, asked_classes):
+            scores = torch.full(asked_boxes.shape[:2], 2.0)
+            return None, (torch.zeros(*scores.shape, 16, 16), scores)
+
+    task = asking(organs, prompts=("organ",))
+    batch = task.collate([task._read(path, None) for path in task.slices if path.stem == "a-000"])
+    loss = task.loss(Fixed(), batch)["presence"]  # two classes are there, one is not
+    assert float(loss) == pytest.approx((2 * np.log1p(np.exp(-2)) + np.log1p(np.exp(2))) / 3, rel=1e-5)
+
+
+def test_a_batch_without_any_prompt_of_a_kind(organs):
+    task = asking(organs)
+    one = {path.stem: task.collate([task._read(path, None)]) for path in task.slices}
+    for name in ("a-001", "c-000"):
+        assert torch.isfinite(task.loss(task.network, one[name])["total"])
+
+
+def test_validation_judges_masks_and_absence(organs):
+    scores = asking(organs).validate(torch.device("cpu"))
+    assert set(scores) == {"score", "loss", "dice", "class_dice", "absence"}
+    judged = [scores[name] for name in ("dice", "class_dice", "absence")]
+    assert scores["score"] == pytest.approx(sum(judged) / 3)
+
+
+def test_magnified_slices_keep_organ_and_labels_together(organs):
+    task = asking(organs, bbox_shift=0, scale_range=(0.8, 1.2))
+    seen = 0
+    for n in range(40):
+        sample = task.sample(n)
+        for box, mask in list(zip(sample["asked_boxes"] * 256, sample["asked_masks"]))[:2]:
+            rows, columns = np.nonzero(mask)
+            if len(rows):
+                seen += 1
+                assert box[0] <= columns.min() + 1  # every object lies in the organ
+                assert columns.max() <= box[2]
+                assert box[1] <= rows.min() + 1
+                assert rows.max() <= box[3]
+    assert seen > 10
+
+
+def test_slices_prepared_without_the_organ_are_refused(folder):
+    with pytest.raises(PlanewiseError, match="organs/"):
+        asking(folder)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from planewise.apps.ild.lungs import LEFT, RIGHT, find_lungs
+from planewise.apps.ild.lungs import LEFT, RIGHT, find_lungs, lungs_of, take_sides
 from planewise.cli import run
 from planewise.errors import PlanewiseError
-from planewise.labels import read_labels
+from planewise.labels import read_labels, write_labels
 from planewise.volume import Volume, to_canonical, write_volume
 
 SPACING = (4.0, 3.0, 3.0)
@@ -70,6 +70,25 @@ def test_one_lung_alone():
     found = find_lungs(hu, SPACING)
     assert not (found == LEFT).any()
     assert dice(found == RIGHT, lungs == RIGHT) > 0.97
+
+
+@pytest.mark.parametrize("numbers", [(1, 1), (5, 3), (2, 1)])
+def test_a_mask_of_another_tool_is_taken_whatever_its_numbers(numbers):
+    hu, lungs, _ = chest()
+    theirs = np.where(lungs == LEFT, numbers[0], np.where(lungs == RIGHT, numbers[1], 0)).astype(np.uint8)
+    assert np.array_equal(take_sides(theirs, hu, SPACING), lungs)
+
+
+def test_masks_are_found_by_case_and_must_fit(tmp_path):
+    hu, lungs, _ = chest()
+    write_labels(tmp_path / "masks" / "a.nii.gz", Volume(lungs * 7, SPACING, "mm"))
+    write_labels(tmp_path / "masks" / "b.nii.gz", Volume(lungs[1:] * 7, SPACING, "mm"))
+    write_labels(tmp_path / "masks" / "c.nii.gz", Volume(lungs * 0, SPACING, "mm"))
+    assert np.array_equal(lungs_of("a", hu, SPACING, tmp_path / "masks"), lungs)
+    assert np.array_equal(lungs_of("any", hu, SPACING, tmp_path / "masks" / "a.nii.gz"), lungs)
+    for case, what in (("b", "has shape"), ("c", "is empty"), ("d", "holds 0 files of case d")):
+        with pytest.raises(PlanewiseError, match=what):
+            lungs_of(case, hu, SPACING, tmp_path / "masks")
 
 
 def test_no_chest_and_no_hounsfield_units():

@@ -1,0 +1,188 @@
+"""ild on patients whom nobody has marked, as a user runs it."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from planewise.apps.ild.lungs import find_lungs
+from planewise.cli import run
+from planewise.labels import read_labels, write_labels
+from planewise.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
+from planewise.report.class_tables import PRESENCE, RESULTS, ROC
+from planewise.volume import Volume, open_volume, write_volume
+
+TRAIN = ["--from_scratch", "--image_size", "64", "--epochs", "1", "--batch_size", "4", "--num_workers", "0",
+         "--device", "cpu", "--min_voxels", "0", "--min_pixels", "0"]  # fmt: skip
+SHAPE = (10, 64, 64)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """A dataset with a class that no slice shows, and everything that ``ild run`` leaves."""
+    folder = tmp_path_factory.mktemp("auto")
+    write_chest_dataset(folder / "data", 0, SHAPE, train_cases=2)
+    meta = json.loads((folder / "data" / "dataset.json").read_text())
+    meta["labels"]["consolidation"] = 4
+    (folder / "data" / "dataset.json").write_text(json.dumps(meta))
+    arguments = ["ild", "run", str(folder / "data"), str(folder / "work"), "--train_prompts", "mixed", "--prompts",
+                 "truth", "lungs", "auto", *TRAIN]  # fmt: skip
+    assert run(arguments) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def eager(job):
+    """The model, made to say that every class is in every slice: what it draws matters little here, that it does."""
+    path = job / "eager.pth"
+    content = torch.load(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth", weights_only=True)
+    last = "sam2_model.sam_mask_decoder.pred_obj_score_head.layers.2.bias"
+    content["model"][last] += 100
+    torch.save(content, path)
+    return path
+
+
+def predict(image, output, model, *more):
+    return run(["ild", "predict", str(image), str(output), "--prompts", "auto", "--trained_model", str(model),
+                "--device", "cpu", "--precision", "32", *more])  # fmt: skip
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_ct(path, voxels, spacing=CHEST_SPACING_MM, **about):
+    write_volume(path, Volume(np.ascontiguousarray(voxels), spacing, "mm", **about))
+
+
+def test_run_puts_the_kinds_of_prompts_side_by_side(job):
+    segs = job / "work" / "segs"
+    assert {path.name for path in segs.iterdir()} == {f"MedSAM2-Tiny-ILD{kind}" for kind in ("", "_lungs", "_auto")}
+    results = segs / "MedSAM2-Tiny-ILD" / "evaluation"
+    kinds = ["truth (an oracle)", "lungs (each slice by itself)", "auto"]
+    rows = table(results / RESULTS)
+    assert list(dict.fromkeys(row["prompts"] for row in rows)) == kinds
+    assert {row["case"] for row in rows} == {"CT_phantomtest", "CT_phantomhealthy"}
+    told = table(results / PRESENCE)
+    assert len(told) == 3 * 4
+    assert all(int(row["n_with"]) + int(row["n_without"]) == 2 * SHAPE[0] for row in told)
+    assert {row["auc"] == "" for row in told if row["prompts"] == "truth (an oracle)"} == {True}
+    assert all(row["auc"] for row in told if row["prompts"] == "auto" and row["name"] != "consolidation")
+    assert (results / ROC).exists()
+    page = (results / "report.html").read_text()
+    assert all(kind in page for kind in kinds)
+
+
+def test_a_class_that_was_never_seen_has_a_token_and_is_told(job, capsys, tmp_path):
+    content = torch.load(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth", weights_only=True)
+    assert content["class_tokens"]["names"][4] == "consolidation"
+    shutil.copytree(job / "work" / "npy", tmp_path / "npy")
+    shutil.copy(job / "work" / "dataset.json", tmp_path)
+    assert run(["ild", "train", str(tmp_path), "--train_prompts", "lungs", *TRAIN[:-4]]) == 0
+    assert "no training slice holds consolidation" in capsys.readouterr().err
+
+
+def test_one_command_on_one_file(job, eager, tmp_path):
+    image = job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz"
+    assert predict(image, tmp_path, eager) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "CT_phantomtest.nii.gz", "CT_phantomtest.html", "CT_phantomtest_presence.csv", "prompts.json"
+    }  # fmt: skip
+    assert open_volume(tmp_path / "CT_phantomtest.nii.gz").shape == SHAPE
+    page = (tmp_path / "CT_phantomtest.html").read_text()
+    assert "not a diagnosis" in page
+    assert "honeycombing" in page
+    rows = table(tmp_path / "CT_phantomtest_presence.csv")
+    assert len(rows) == SHAPE[0] * 4
+    assert {row["name"] for row in rows} == {"ground_glass", "reticulation", "honeycombing", "consolidation"}
+
+
+def test_no_disease_is_an_answer(job, eager, tmp_path):
+    content = torch.load(eager, weights_only=True)
+    content["model"]["sam2_model.sam_mask_decoder.pred_obj_score_head.layers.2.bias"] -= 200
+    torch.save(content, tmp_path / "shy.pth")
+    image = job / "data" / "imagesTs" / "CT_phantomhealthy_0000.nii.gz"
+    assert predict(image, tmp_path / "out", tmp_path / "shy.pth") == 0
+    assert not read_labels(tmp_path / "out" / "CT_phantomhealthy.nii.gz").read().any()
+    assert "Nothing was found" in (tmp_path / "out" / "CT_phantomhealthy.html").read_text()
+
+
+def test_what_is_no_chest_is_a_row_and_the_others_are_done(job, eager, tmp_path, capsys):
+    hu, _ = chest_phantom(SHAPE, 5)
+    abdomen = np.where(hu > -950, 40, hu)
+    write_ct(tmp_path / "in" / "abdomen_0000.nii.gz", abdomen)
+    write_ct(tmp_path / "in" / "units_0000.nii.gz", ((hu + 1024) // 16).astype(np.uint8))
+    write_ct(tmp_path / "in" / "fine_0000.nii.gz", hu)
+    write_ct(tmp_path / "in" / "slice_0000.nii.gz", hu[4:5], (5.0, 5.0, 5.0))
+    (tmp_path / "in" / "torn_0000.nii.gz").write_bytes(b"\x1f\x8b torn")
+    assert predict(tmp_path / "in", tmp_path / "out", eager) == 1
+    out = "".join(capsys.readouterr().out.split())
+    assert "nolungswerefound" in out
+    assert "whichisnotHU" in out
+    assert "3problems" in out
+    done = {path.name for path in (tmp_path / "out").glob("*.nii.gz")}
+    assert done == {"fine.nii.gz", "slice.nii.gz"}
+    assert open_volume(tmp_path / "out" / "slice.nii.gz").shape == (1, *SHAPE[1:])
+
+
+def test_a_volume_that_is_stored_upside_down_gives_the_same(eager, tmp_path):
+    hu, _ = chest_phantom(SHAPE, 5)
+    write_ct(tmp_path / "up_0000.nii.gz", hu)
+    down = ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    write_ct(tmp_path / "down_0000.nii.gz", hu[::-1], direction=down)
+    for name in ("up", "down"):
+        assert predict(tmp_path / f"{name}_0000.nii.gz", tmp_path / "out", eager) == 0
+    up, turned = (read_labels(tmp_path / "out" / f"{name}.nii.gz").read() for name in ("up", "down"))
+    assert up.any()
+    assert np.array_equal(up, turned[::-1])
+    pages = [(tmp_path / "out" / f"{name}.html").read_text() for name in ("up", "down")]
+    assert pages[0].replace("up", "") == pages[1].replace("down", "").replace("up", "")
+
+
+def test_a_thousand_slices(job, eager, tmp_path):
+    hu, _ = chest_phantom((40, 48, 48), 5)
+    write_ct(tmp_path / "long_0000.nii.gz", np.repeat(hu, 25, axis=0), (0.3, 6.0, 6.0))
+    assert predict(tmp_path / "long_0000.nii.gz", tmp_path, eager) == 0
+    found = read_labels(tmp_path / "long.nii.gz").read()
+    assert found.shape == (1000, 48, 48)
+    assert found.any()
+
+
+def test_lungs_of_another_tool_are_taken(eager, tmp_path):
+    hu, _ = chest_phantom(SHAPE, 5)
+    write_ct(tmp_path / "a_0000.nii.gz", hu)
+    lungs = find_lungs(hu, CHEST_SPACING_MM)
+    upper = lungs * np.uint8(9)
+    upper[:5] = 0
+    write_labels(tmp_path / "masks" / "a.nii.gz", Volume(upper, CHEST_SPACING_MM, "mm"))
+    assert predict(tmp_path / "a_0000.nii.gz", tmp_path / "out", eager, "--lungs", str(tmp_path / "masks")) == 0
+    rows = table(tmp_path / "out" / "a_presence.csv")
+    asked = {int(row["slice"]) for row in rows if row["score"] != "-inf"}
+    assert asked == set(np.flatnonzero(upper.any(axis=(1, 2))).tolist())
+
+
+def test_a_model_of_drawn_boxes_is_refused_and_so_are_two_kinds_of_prompts_in_one_folder(job, eager, tmp_path, capsys):
+    tests = job / "work" / "npz_test" / "CT_ILD"
+    content = torch.load(eager, weights_only=True)
+    del content["class_tokens"]
+    torch.save(content, tmp_path / "drawn.pth")
+    assert predict(tests, tmp_path / "out", tmp_path / "drawn.pth") == 2
+    assert "--train_prompts" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert predict(tests, tmp_path / "out", eager) == 0
+    assert predict(tests, tmp_path / "out", eager, "--prompts", "truth") == 2
+    assert "holds predictions from prompts auto" in capsys.readouterr().err
+    assert predict(tests, tmp_path / "out", eager, "--prompts", "truth", "--overwrite") == 0
+
+
+def test_a_damaged_table_of_presence_is_a_problem_and_the_masks_are_scored(job, tmp_path, capsys):
+    segs = tmp_path / "segs"
+    shutil.copytree(job / "work" / "segs" / "MedSAM2-Tiny-ILD_auto", segs)
+    (segs / "CT_phantomtest_presence.csv").write_text("slice,class,score\n99,1,2\n")
+    assert run(["ild", "evaluate", str(segs), str(job / "data" / "labelsTs")]) == 1
+    assert "predict the case again" in " ".join(capsys.readouterr().out.split())
+    assert all(row["dsc"] for row in table(segs / "evaluation" / RESULTS) if row["truth_ml"] != "0.000000")

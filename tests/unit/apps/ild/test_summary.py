@@ -1,0 +1,84 @@
+import math
+
+import numpy as np
+import pytest
+
+from planewise.apps.ild.lungs import LEFT, RIGHT
+from planewise.apps.ild.summary import extents, write_summary
+from planewise.patients import Patient
+from planewise.volume import Volume
+
+SPACING = (10.0, 2.0, 2.0)  # 0.04 ml a voxel
+NAMES = {1: "ground glass", 3: "reticulation"}
+
+
+def chest():
+    """Lungs of 8 x 8 pixels in slices 2 to 10, of which the right one lacks the lowest three."""
+    lungs = np.zeros((12, 20, 40), np.uint8)
+    lungs[2:11, 6:14, 24:32] = LEFT
+    lungs[5:11, 6:14, 8:16] = RIGHT
+    return lungs
+
+
+def test_extents_by_hand():
+    labels = np.zeros((12, 20, 40), np.uint8)
+    labels[2:5, 6:14, 24:28] = 1  # half of the left lung's lower third
+    labels[9, 6:14, 8:16] = 3  # a slice of the right lung's upper third
+    labels[9, 0, 0:5] = 3  # and five voxels elsewhere
+    glass, net, all_together = extents(labels, chest(), SPACING, NAMES)
+    assert glass.name == "ground glass"
+    assert glass.ml == pytest.approx(3 * 32 * 0.04)
+    assert glass.outside_ml == 0
+    assert glass.slices == 3
+    assert glass.share == pytest.approx(96 / (15 * 64))
+    assert glass.shares["left", "lower"] == pytest.approx(0.5)
+    assert glass.shares["left", "all"] == pytest.approx(1 / 6)
+    assert glass.shares["left", "upper"] == glass.shares["left", "middle"] == glass.shares["right", "all"] == 0
+    assert math.isnan(glass.shares["right", "lower"])  # there is no lung
+    assert net.ml == pytest.approx(69 * 0.04)
+    assert net.outside_ml == pytest.approx(5 * 0.04)
+    assert net.shares["right", "upper"] == pytest.approx(1 / 3)
+    assert net.share == pytest.approx(64 / (15 * 64))
+    assert all_together.ml == pytest.approx(glass.ml + net.ml)
+    assert all_together.slices == 4
+
+
+def patient(labels):
+    shape = labels.shape
+    return Patient("CT_1<b>", np.full(shape, 90, np.uint8), None, np.arange(12), Volume(labels, SPACING, "mm"), chest())
+
+
+def page(tmp_path, labels, names=NAMES):
+    scores = np.full((12, len(names)), -3.0, np.float32)
+    scores[3, 0] = 2.0
+    write_summary(tmp_path / "p.html", patient(labels), chest(), labels, scores, names, "model.pth")
+    return (tmp_path / "p.html").read_text()
+
+
+def test_the_page_says_what_it_is_and_holds_all_it_needs(tmp_path):
+    labels = np.zeros((12, 20, 40), np.uint8)
+    labels[2:5, 6:14, 24:28] = 1
+    text = page(tmp_path, labels)
+    assert "Research software, not a diagnosis" in text
+    assert "CT_1&lt;b&gt;" in text
+    assert "model.pth" in text
+    assert "88.1" in text  # percent: the surest slice
+    assert "50.0" in text
+    assert "data:image/png" in text
+    assert "http" not in text
+    assert "end of the scan" not in text
+
+
+def test_a_healthy_patient_has_a_page(tmp_path):
+    text = page(tmp_path, np.zeros((12, 20, 40), np.uint8))
+    assert "Nothing was found" in text
+    assert "middle of the lungs" in text
+
+
+def test_lungs_that_are_cut_off_are_told(tmp_path):
+    lungs = chest()
+    lungs[0] = lungs[2]
+    labels = np.zeros_like(lungs)
+    scores = np.full((12, 2), -1.0, np.float32)
+    write_summary(tmp_path / "p.html", patient(labels), lungs, labels, scores, NAMES, "m")
+    assert "reach the bottom of the scan" in (tmp_path / "p.html").read_text()

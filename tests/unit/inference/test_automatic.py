@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+import torch
+
+from planewise.inference.automatic import SliceFindings, find_in_slices, prompts_from_slices, segment_within
+from planewise.inference.prompts import Prompt
+from planewise.inference.propagation import Encoder, PropagationOptions
+
+LEVELS = {1: 0.9, 4: 0.5}  # how bright each class is
+OPTIONS = PropagationOptions(margin=4, least_pixels=4)
+
+
+class Reader(torch.nn.Module):
+    """Finds the pixels of a class's brightness in the box; how sure it is of a slice is read from its corner."""
+
+    def __init__(self):
+        super().__init__()
+        self.parameter = torch.nn.Parameter(torch.zeros(1))
+        self.classes = {value: place for place, value in enumerate(LEVELS)}
+        self.encoded = 0
+
+    def encode(self, slices):
+        self.encoded += len(slices)
+        return [slices]
+
+    def decode(self, embeddings, boxes, classes):
+        _, height, width = embeddings[0].shape
+        masks = torch.full((*boxes.shape[:2], height, width), -1.0)
+        scores = torch.zeros(boxes.shape[:2])
+        for i, slice_ in enumerate(embeddings[0]):
+            for j, (x0, y0, x1, y1) in enumerate(boxes[i].tolist()):
+                rows = slice(round(y0 * height), round(y1 * height))
+                columns = slice(round(x0 * width), round(x1 * width))
+                place = int(classes[i, j])
+                level = list(LEVELS.values())[place]
+                masks[i, j, rows, columns] = 0.1 - (slice_[rows, columns] - level).abs()
+                scores[i, j] = 10 * (slice_[0, place] - 0.5)
+        return masks, scores
+
+
+def volume(depth=12, side=64):
+    """Images in 0..1 with the organ in the slices from 1 on; every class is said to be absent."""
+    images = np.full((depth, side, side), 0.2)
+    images[:, 0, :2] = 0
+    organ = np.zeros((depth, side, side), np.uint8)
+    organ[1:, 8:56, 8:56] = 1
+    return images, organ
+
+
+def say(images, label, sure):
+    for z, value in sure.items():
+        images[z, 0, list(LEVELS).index(label)] = value
+
+
+def encoder_of(images):
+    return Encoder(Reader(), (images * 255).round().astype(np.uint8))
+
+
+def segment(images, organ):
+    consecutive = np.ones(len(images) - 1, bool)
+    return segment_within(encoder_of(images), organ, consecutive, OPTIONS, lambda steps: None)
+
+
+def test_every_class_is_found_where_it_is_said_to_be_and_ends_there():
+    images, organ = volume()
+    images[2:9, 20:30, 20:30] = LEVELS[1]
+    images[4:7, 40:50, 36:46] = LEVELS[4]
+    say(images, 1, {z: 0.6 + 0.05 * z for z in range(3, 8)})  # not in 2 and 8, where it can be seen
+    say(images, 4, {4: 0.9, 5: 0.7, 6: 0.8})
+    labels, found = segment(images, organ)
+    expected = np.zeros_like(labels)
+    expected[3:8, 20:30, 20:30] = 1
+    expected[4:7, 40:50, 36:46] = 4
+    assert np.array_equal(labels, expected)
+    assert np.array_equal(found.labels, expected)
+    assert np.isinf(found.scores[0]).all()  # no organ, no question
+    assert (found.scores[3:8, 0] > 0).all()
+
+
+def test_no_disease_is_an_answer():
+    images, organ = volume()
+    images[2:9, 20:30, 20:30] = LEVELS[1]
+    labels, found = segment(images, organ)
+    assert not labels.any()
+    assert (found.scores[1:] < 0).all()
+
+
+def test_a_patient_without_the_organ_shows_nothing():
+    images, organ = volume()
+    labels, found = segment(images, np.zeros_like(organ))
+    assert not labels.any()
+    assert np.isinf(found.scores).all()
+
+
+def test_objects_are_grown_again_from_the_surest_slice():
+    images, organ = volume()
+    for z in range(2, 10):
+        images[z, 20:30, 16 + z : 26 + z] = LEVELS[1]
+    images[6, 16:50, 12:52] = LEVELS[1]  # in one slice all around is taken for it, though the model is least sure there
+    say(images, 1, dict.fromkeys(range(2, 10), 0.9) | {4: 1.0, 6: 0.55})
+    labels, found = segment(images, organ)
+    assert (found.labels[6] == 1).sum() == 34 * 40
+    assert (labels[6] == 1).sum() < 20 * 20  # what lies around the object's box is left out
+    assert (labels[[2, 3, 4, 5]] == 1).sum(axis=(1, 2)).tolist() == [100] * 4
+
+
+def test_a_slice_by_itself_shows_all_it_can_where_presence_is_not_asked():
+    images, organ = volume()
+    images[2:9, 20:30, 20:30] = LEVELS[1]
+    found = find_in_slices(encoder_of(images), organ, OPTIONS, False, lambda steps: None)
+    assert (found.labels[2:9, 20:30, 20:30] == 1).all()
+
+
+def test_each_slice_is_encoded_once():
+    images, organ = volume()
+    images[2:9, 20:30, 20:30] = LEVELS[1]
+    say(images, 1, dict.fromkeys(range(2, 9), 0.9))
+    encoder = encoder_of(images)
+    segment_within(encoder, organ, np.ones(11, bool), OPTIONS, lambda steps: None)
+    assert encoder.segmenter.encoded == 11  # all but the one without the organ
+
+
+def test_prompts_lie_in_the_surest_slice_that_shows_enough():
+    labels = np.zeros((6, 20, 20), np.uint8)
+    labels[1:4, 2:6, 3:9] = 2
+    labels[3, 2:6, 3:9] = 0
+    labels[3, 2, 3] = 2  # the surest slice of the first object, too little of it
+    labels[5, 10:14, 10:15] = 2
+    labels[4, 18, 18] = 7  # never enough
+    scores = np.array([[0, 9], [1, 9], [2, 9], [5, 9], [9, 9], [0.5, 9]], np.float32)
+    prompts = prompts_from_slices(SliceFindings(labels, scores), [2, 7], least_pixels=4)
+    assert prompts == [Prompt(2, 2, (3, 2, 9, 6)), Prompt(2, 5, (10, 10, 15, 14))]
+
+
+def test_tracks_know_their_class():
+    images, organ = volume()
+    images[2:9, 20:30, 20:30] = LEVELS[1]
+    images[2:9, 20:30, 30:40] = LEVELS[4]  # it touches the other class
+    for label in LEVELS:
+        say(images, label, dict.fromkeys(range(2, 9), 0.9))
+    labels, _ = segment(images, organ)
+    assert (labels[2:9, 20:30, 20:30] == 1).all()
+    assert (labels[2:9, 20:30, 30:40] == 4).all()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_direction_of_z_does_not_matter(reverse):
+    images, organ = volume()
+    images[2:9, 20:30, 20:30] = LEVELS[1]
+    say(images, 1, dict.fromkeys(range(3, 8), 0.9))
+    step = -1 if reverse else 1
+    labels, _ = segment(images[::step], organ[::step])
+    assert labels[::step].any(axis=(1, 2)).tolist() == [3 <= z < 8 for z in range(12)]
