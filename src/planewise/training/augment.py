@@ -5,20 +5,24 @@ import numpy as np
 
 BRIGHTNESS = 0.3  # of the full scale, added
 CONTRAST = 0.3  # relative
+TILT = np.pi / 12  # the largest rotation of what has an upright
 PROBABILITY = 0.5  # of a rotation, of a change of brightness and contrast, and of each flip
 
 
 def random_crop(
-    image: np.ndarray, labels: np.ndarray, size: int, scale_range: tuple[float, float], rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+    image: np.ndarray, labels: np.ndarray, size: int, scale_range: tuple[float, float], rng: np.random.Generator,
+    upright: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Return a random view (size, size) of ``image`` (H, W), float32 in 0..1, and of its ``labels``, int32.
 
     As published for MitoNet: magnified by a factor from ``scale_range``, cropped (what lies outside the slice is 0),
-    rotated by up to 180 degrees, flipped, brightness and contrast changed by up to 0.3.
+    rotated by up to 180 degrees, flipped, brightness and contrast changed by up to 0.3. ``upright``: slices whose left
+    and right mean something are tilted by up to 15 degrees, and not flipped.
     """
     scale = rng.uniform(*scale_range)
-    angle = rng.uniform(-np.pi, np.pi) if rng.random() < PROBABILITY else 0.0
-    flip_rows, flip_columns = rng.random(2) < PROBABILITY
+    most = TILT if upright else np.pi
+    angle = rng.uniform(-most, most) if rng.random() < PROBABILITY else 0.0
+    flip_rows, flip_columns = (rng.random(2) < PROBABILITY) & (not upright)
     # Where the crop's centre lies in the slice: anywhere that keeps it full, or as full as can be.
     centre = [
         rng.uniform(*sorted((size / 2 / scale, side - size / 2 / scale))) if side * scale > size else side / 2

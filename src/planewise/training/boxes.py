@@ -35,7 +35,8 @@ class BoxTraining:
     ``prompts``: "truth" (a box around every object), "organ" (the organ's box, with the token of every class), or both.
     ``bbox_shift``: boxes are moved outward by up to this many pixels of the 256 grid; ``one_class``: a random class of
     each slice instead of all, of those in boxes; ``scale_range``: training slices are also magnified by a factor from
-    it, turned, flipped and changed in contrast (None, as published: they are not).
+    it, turned, flipped and changed in contrast (None, as published: they are not); ``upright``: hardly turned, and not
+    flipped.
     """
 
     parts: tuple[TrainPart, ...] = ("encoder", "decoder")
@@ -43,6 +44,7 @@ class BoxTraining:
     bbox_shift: int = 5
     one_class: bool = False
     scale_range: tuple[float, float] | None = None
+    upright: bool = False
     seed: int = 0
 
 
@@ -106,7 +108,7 @@ class BoxTask:
         image = F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)[0, 0].numpy()
         if rng is not None and self.options.scale_range is not None:
             both = nearest_grid(organ, side).astype(np.int32) << 8 | nearest_grid(labels, side)
-            moved, moved_both = random_crop(image, both, side, self.options.scale_range, rng)
+            moved, moved_both = random_crop(image, both, side, self.options.scale_range, rng, self.options.upright)
             if moved_both.any():  # else all was cropped away
                 image, both = moved, nearest_grid(moved_both)
                 labels, organ = both & 255, both >> 8

@@ -81,3 +81,14 @@ def test_magnification():
             for s in range(20)
         ]
         assert max(areas) == pytest.approx(side**2, rel=0.06)
+
+
+def test_what_is_upright_stays_upright():
+    labels = np.zeros((96, 96), np.int32)
+    labels[40:56, 10:20] = 1  # left of the middle
+    labels[40:56, 60:90] = 2
+    for seed in range(40):
+        _, ids = random_crop(labels / 2, labels, 96, (0.9, 1.1), np.random.default_rng(seed), upright=True)
+        rows, columns = zip(*(np.mean(np.nonzero(ids == value), axis=1) for value in (1, 2)))
+        assert columns[0] < columns[1]
+        assert abs(rows[0] - rows[1]) < abs(columns[0] - columns[1]) * np.tan(np.pi / 12) + 2
