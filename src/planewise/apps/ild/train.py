@@ -26,6 +26,7 @@ SAME_WHEN_RESUMED = {
     "train_parts",
     "classes_per_slice",
     "train_prompts",
+    "upright",
 }
 PROMPT_KINDS: dict[str, tuple[PromptKind, ...]] = {
     "truth": ("truth",),
@@ -53,7 +54,7 @@ def train_ild(options: IldTrain) -> int:
     training = BoxTraining(
         parts=options.train_parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
         one_class=options.classes_per_slice == "one",
-        scale_range=SCRATCH_SCALE_RANGE if options.from_scratch else None, seed=options.seed,
+        scale_range=SCRATCH_SCALE_RANGE if options.from_scratch else None, upright=options.upright, seed=options.seed,
     )  # fmt: skip
     task = BoxTask(segmenter, npy / "train", npy / "valid", training)
     iterations = options.epochs * task.steps_per_epoch(options.batch_size)
