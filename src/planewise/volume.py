@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.ome_zarr import add_pyramid, blocks, create
 
 TIFF_ENDINGS = (".tiff", ".tif")
 ITK_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -32,7 +33,6 @@ UNITS = {  # what files call a unit -> what we call it
     "micrometre": "um",
     "mm": "mm", "millimeter": "mm", "millimetre": "mm",
 }  # fmt: skip
-ZARR_UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter"}
 
 
 class LazyArray(Protocol):
@@ -263,10 +263,31 @@ def _count_beyond(shape: tuple[int, ...], count: int) -> bool:
     return sum(side > 1 for side in shape) > count
 
 
+@dataclass(frozen=True)
+class _LastThreeAxes:
+    """An array whose axes before the last three are of length 1, without them; read when it is indexed."""
+
+    array: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape[-3:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(self.array.dtype)
+
+    def __getitem__(self, index: Any) -> Any:
+        before = (0,) * (len(self.array.shape) - 3)
+        return self.array[(*before, *(index if isinstance(index, tuple) else (index,)))]
+
+
 def _as_three_axes(voxels: LazyArray) -> LazyArray:
-    """Bring an array with leading axes of length 1, or with only two axes, to (z, y, x)."""
+    """Bring an array with axes of length 1 beyond the three, or with only two axes, to (z, y, x)."""
     if len(voxels.shape) == 3:
         return voxels
+    if all(side == 1 for side in voxels.shape[:-3]) and len(voxels.shape) > 3:
+        return _LastThreeAxes(voxels)
     whole = np.asarray(voxels[...])
     if whole.ndim == 2:
         return whole[None]
@@ -481,28 +502,10 @@ def _open_zarr(path: Path) -> Volume:
 
 
 def _write_zarr(path: Path, volume: Volume) -> None:
-    import zarr
-
-    voxels = volume.voxels
-    unit = {"unit": ZARR_UNITS[volume.unit]} if volume.unit in ZARR_UNITS else {}
-    transforms: list[dict[str, Any]] = [{"type": "scale", "scale": list(volume.spacing)}]
-    if any(volume.origin):
-        transforms.append({"type": "translation", "translation": list(volume.origin)})
-    group = zarr.open_group(path, mode="w", zarr_format=3)
-    group.attrs["ome"] = {
-        "version": "0.5",
-        "multiscales": [
-            {
-                "name": stem_of(path),
-                "axes": [{"name": axis, "type": "space", **unit} for axis in "zyx"],
-                "datasets": [{"path": "0", "coordinateTransformations": transforms}],
-            }
-        ],
-    }
-    chunks = tuple(min(side, 128) for side in voxels.shape)
-    array = group.create_array("0", shape=voxels.shape, chunks=chunks, dtype=voxels.dtype, dimension_names=list("zyx"))
-    for start in range(0, voxels.shape[0], chunks[0]):
-        array[start : start + chunks[0]] = voxels[start : start + chunks[0]]
+    array = create(path, volume.shape, volume.voxels.dtype, volume.spacing, volume.unit, volume.origin)
+    for block in blocks(volume.shape, array.shards):
+        array[block] = volume.voxels[block]
+    add_pyramid(path)
 
 
 # ---- orientation

@@ -64,8 +64,8 @@ def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: 
     labels = np.stack([keys >> (LABEL_BITS * i) & mask for i in range(len(planes))], axis=1)
     result = vote_labels(Combinations(labels, counts), [plane.sizes for plane in planes], vote)
 
-    table, values = new_table(_table_size(len(keys)))
-    _fill_table(table, values, keys, result)
+    table, values = new_table(table_size(len(keys)))
+    fill_table(table, values, keys, result)
     volume, objects = np.zeros(shape, np.int32), int(result.max(initial=0))
     measured = list(
         in_threads(lambda slab: _apply(volume, kernels_planes, *slab, table, values, objects), slabs, threads)
@@ -215,12 +215,12 @@ def _unite_overlapping(voted: list[list[int]], count: np.ndarray) -> list[list[i
 # ---- the two passes over the voxels
 
 
-def _table_size(rows: int) -> int:
+def table_size(rows: int) -> int:
     return 1 << max(4, (2 * rows).bit_length())
 
 
 @numba.njit(nogil=True, cache=True)
-def _fill_table(table: np.ndarray, values: np.ndarray, keys: np.ndarray, result: np.ndarray) -> None:
+def fill_table(table: np.ndarray, values: np.ndarray, keys: np.ndarray, result: np.ndarray) -> None:
     for i in range(len(keys)):
         place = find_place(table, keys[i])
         table[place], values[place] = keys[i], result[i]
@@ -250,22 +250,22 @@ def _count_combinations(
         _paint_planes(layers, z, planes)
         for y in range(height):
             keys, counts = with_room(keys, counts, used, width)
-            used += _count_row(layers[0, y], layers[1, y], layers[2, y], keys, counts)
+            used += count_row(layers[0, y], layers[1, y], layers[2, y], keys, counts)
     return filled_rows(keys, counts)
 
 
 @numba.njit(nogil=True, cache=True)
-def _pack(a: int, b: int, c: int) -> int:
+def pack(a: int, b: int, c: int) -> int:
     return np.int64(a) | np.int64(b) << LABEL_BITS | np.int64(c) << (2 * LABEL_BITS)
 
 
 @numba.njit(nogil=True, cache=True)
-def _count_row(a: np.ndarray, b: np.ndarray, c: np.ndarray, keys: np.ndarray, counts: np.ndarray) -> int:
+def count_row(a: np.ndarray, b: np.ndarray, c: np.ndarray, keys: np.ndarray, counts: np.ndarray) -> int:
     """Add a row's combinations to the table; return the number of new ones."""
     added = 0
     run_key, start = np.int64(0), 0
     for x in range(a.size + 1):
-        key = _pack(a[x], b[x], c[x]) if x < a.size else np.int64(0)
+        key = pack(a[x], b[x], c[x]) if x < a.size else np.int64(0)
         if key == run_key:
             continue
         if run_key != 0:
@@ -294,7 +294,7 @@ def _apply(
             a, b, c = layers[0, y], layers[1, y], layers[2, y]
             run_key, label, start = np.int64(0), np.int64(0), 0
             for x in range(width + 1):
-                key = _pack(a[x], b[x], c[x]) if x < width else np.int64(0)
+                key = pack(a[x], b[x], c[x]) if x < width else np.int64(0)
                 if key == run_key:
                     continue
                 if label != 0:  # a run of one combination has ended

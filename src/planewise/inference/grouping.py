@@ -32,6 +32,11 @@ def group_slice(
     return connect(Runs(*_group(logits, offsets, centres, STEP, STEP * scale, np.float32(least_logit))))
 
 
+def group_foreground(foreground: np.ndarray, centres: np.ndarray, offsets: np.ndarray, scale: int) -> SliceObjects:
+    """Label the objects of one slice of which foreground (H, W), 1 or 0, and centres are known; see ``group_slice``."""
+    return connect(Runs(*_group(foreground, offsets, centres, STEP, STEP * scale, np.float32(0.5))))
+
+
 def least_logit(confidence: float) -> float:
     """Return the smallest float32 whose float32 sigmoid is at least ``confidence``.
 

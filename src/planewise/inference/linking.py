@@ -276,17 +276,12 @@ def _paint(volume: np.ndarray, plane: tuple[int, np.ndarray, np.ndarray, np.ndar
         paint_layer(volume[z], z, plane)
 
 
-def plane_objects(
-    slices: list[SliceObjects], shape: tuple[int, int, int], plane: Plane, min_size: int, min_extent: int
-) -> PlaneObjects:
-    """Link the objects of all slices of a plane of a volume of ``shape`` (z, y, x), given in order.
+def linked_components(chain: Chain, min_size: int, min_extent: int) -> tuple[np.ndarray, np.ndarray]:
+    """Link the components of a plane; return the object of each, (components,) int32, and the objects' sizes.
 
-    Objects under ``min_size`` voxels or with a bounding box side under ``min_extent`` are dropped. Raises ValueError
-    if the number of slices is not the volume's.
+    Objects under ``min_size`` voxels or with a bounding box side under ``min_extent`` are dropped: 0. Sizes
+    (objects + 1,) in voxels, the background's 0.
     """
-    if len(slices) != shape[AXIS[plane]]:
-        raise ValueError(f"{len(slices)} slices were given for plane {plane} of a volume of shape {shape}")
-    chain = make_chain(slices)
     objects = link(chain)
     count = int(objects.max(initial=0))
     sizes = np.bincount(objects, chain.sizes, count + 1).astype(np.int64)
@@ -296,7 +291,20 @@ def plane_objects(
     keep = (sizes >= max(min_size, 1)) & ((high - low).min(axis=1) >= min_extent)
     keep[0] = False
     renumbered = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[objects]
+    return renumbered, np.concatenate([[0], sizes[keep]])
 
+
+def plane_objects(
+    slices: list[SliceObjects], shape: tuple[int, int, int], plane: Plane, min_size: int, min_extent: int
+) -> PlaneObjects:
+    """Link the objects of all slices of a plane of a volume of ``shape`` (z, y, x), given in order.
+
+    For what is dropped see ``linked_components``. Raises ValueError if the number of slices is not the volume's.
+    """
+    if len(slices) != shape[AXIS[plane]]:
+        raise ValueError(f"{len(slices)} slices were given for plane {plane} of a volume of shape {shape}")
+    chain = make_chain(slices)
+    renumbered, sizes = linked_components(chain, min_size, min_extent)
     all_runs = [objects.runs for objects in slices]
     first_run = np.cumsum([0, *(len(runs.start) for runs in all_runs)], dtype=np.int64)
     none = np.zeros(0, np.int32)
@@ -307,5 +315,5 @@ def plane_objects(
         np.concatenate([none, *(runs.start for runs in all_runs)]),
         np.concatenate([none, *(runs.stop for runs in all_runs)]),
         np.concatenate([none, *(renumbered[runs.label - 1 + first] for runs, first in zip(all_runs, chain.starts))]),
-        np.concatenate([[0], sizes[keep]]),
+        sizes,
     )

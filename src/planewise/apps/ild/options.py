@@ -74,7 +74,7 @@ class _Train(Options):
     from_scratch: bool = False
     """Start a small network from random weights instead."""
     upright: bool = False
-    """From scratch, slices are also turned and flipped; not so where classes differ by their side, as left and right."""
+    """From scratch, slices are also turned and flipped; not so where classes differ by their side (left, right)."""
     task_name: str = Field("MedSAM2-Tiny-ILD", pattern=r"^[\w.-]+$")
     """Folder, in the work folder, for the model."""
     epochs: int = Field(500, ge=1)

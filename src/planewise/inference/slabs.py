@@ -1,0 +1,153 @@
+"""A slab: consecutive slices of a plane, grouped into objects without the rest of the volume.
+
+The median across slices sees filtered slices behind it and unfiltered ones ahead. Foreground is what lies above a
+threshold, and a median of thresholded values is the thresholded median, so all that slabs hand over to each other is a
+few slices of bits: the filtered ones before a slab, the plain ones after it.
+
+::
+
+    slab k - 1 ... f f | p p p p p p p | p p ... slab k + 1       f filtered, p as predicted, kernel 5
+                   before               after
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from planewise.inference.gathering import GroupingOptions, SliceOutputs
+from planewise.inference.grouping import find_centres, group_foreground, least_logit
+from planewise.inference.linking import Chain, make_chain
+from planewise.inference.runs import Runs, SliceObjects, shared_pixels
+from planewise.slices import crop
+
+
+@dataclass(frozen=True)
+class SlabOutputs:
+    """What the network says of a slab, as much as grouping needs.
+
+    ``foreground`` (slices, H, ceil(W / 8)) uint8: bits along the rows; ``centres``: of each slice, (n, 2) int64;
+    ``offsets`` (slices, 2, h, w) float32 on the coarse grid; ``width``: W.
+    """
+
+    foreground: np.ndarray
+    centres: list[np.ndarray]
+    offsets: np.ndarray
+    width: int
+
+
+@dataclass(frozen=True)
+class SlabObjects:
+    """The objects of a slab: their sizes, boxes and overlaps, and the runs that its neighbours need.
+
+    ``chain``: with slices counted from the slab's first; ``first``, ``last``: the runs of its first and last slice.
+    """
+
+    chain: Chain
+    first: Runs
+    last: Runs
+
+
+def slab_outputs(outputs: Iterable[SliceOutputs], height: int, width: int, options: GroupingOptions) -> SlabOutputs:
+    """Return a slab's outputs, of slices of ``height`` x ``width``; the logits are let go one by one."""
+    least = np.float32(least_logit(options.confidence))
+    foreground, centres, offsets = [], [], []
+    for output in outputs:
+        foreground.append(np.packbits(crop(output.logits, height, width) >= least, axis=1))
+        centres.append(find_centres(output.heatmap, options.centre_threshold, options.centre_kernel))
+        offsets.append(output.offsets.astype(np.float32, copy=False))
+    return SlabOutputs(np.stack(foreground), centres, np.stack(offsets), width)
+
+
+def filter_slab(
+    foreground: np.ndarray, start: int, slices: int, before: np.ndarray, after: np.ndarray, kernel: int
+) -> np.ndarray:
+    """Return the median across slices of a slab's bits, as ``gathering.median_filter`` does for a whole stack.
+
+    ``foreground`` (n, H, bytes) of the slices from ``start`` of a stack of ``slices``; ``before``: the filtered
+    slices right before it and ``after``: the plain ones right after it, ``kernel // 2`` of each, or all that there are.
+    """
+    half = kernel // 2
+    stack = np.concatenate([before, foreground, after])
+    if slices >= kernel:
+        for place in range(len(before), len(before) + len(foreground)):
+            index = start + place - len(before)
+            if half <= index < slices - half:
+                stack[place] = _majority(stack[place - half : place + half + 1])
+    return stack[len(before) : len(before) + len(foreground)]
+
+
+def _majority(bits: np.ndarray) -> np.ndarray:
+    """Return the bits (H, bytes) that more than half of an odd number of slices have."""
+    if len(bits) == 3:
+        a, b, c = bits
+        return (a & b) | (b & c) | (a & c)
+    counts = np.zeros((bits.shape[1], 8 * bits.shape[2]), np.uint8)
+    for slice_ in bits:
+        counts += np.unpackbits(slice_, axis=1)
+    return np.packbits(counts > len(bits) // 2, axis=1)
+
+
+def group_slab(outputs: SlabOutputs, filtered: np.ndarray, scale: int) -> list[SliceObjects]:
+    """Return the connected objects of a slab's slices; ``filtered``: see ``filter_slab``; ``scale``: the shrinking."""
+    found = []
+    for bits, centres, offsets in zip(filtered, outputs.centres, outputs.offsets):
+        foreground = np.unpackbits(bits, axis=1, count=outputs.width)
+        found.append(group_foreground(foreground, centres, offsets, scale))
+    return found
+
+
+def slab_objects(slices: list[SliceObjects]) -> SlabObjects:
+    """Return what linking needs of a slab's slices."""
+    return SlabObjects(make_chain(slices), slices[0].runs, slices[-1].runs)
+
+
+def join_slabs(slabs: list[SlabObjects]) -> Chain:
+    """Return the chain of a whole stack from those of its slabs, in order."""
+    components = np.cumsum([0, *(len(slab.chain.sizes) for slab in slabs)])
+    depths = np.cumsum([0, *(len(slab.chain.starts) - 1 for slab in slabs)])
+    starts, counts, pairs, boxes = [np.zeros(1, np.int64)], [], [], []
+    for place, slab in enumerate(slabs):
+        chain, offset = slab.chain, components[place]
+        if place:  # between the slabs
+            above, below = slabs[place - 1], slab
+            first, second, shared = shared_pixels(above.last, below.first)
+            first_of_last = components[place - 1] + above.chain.starts[-2]
+            counts.append(np.array([len(first)]))
+            pairs.append(np.stack([first - 1 + first_of_last, second - 1 + offset, shared]))
+        starts.append(chain.starts[1:] + offset)
+        counts.append(np.diff(chain.pair_starts))
+        pairs.append(np.stack([chain.first + offset, chain.second + offset, chain.count]))
+        boxes.append(chain.boxes + np.array([depths[place], 0, 0, depths[place], 0, 0]))
+    first, second, count = np.concatenate(pairs, axis=1)
+    return Chain(
+        starts=np.concatenate(starts),
+        sizes=np.concatenate([slab.chain.sizes for slab in slabs]),
+        boxes=np.concatenate(boxes),
+        pair_starts=np.concatenate([[0], np.concatenate(counts).cumsum()]),
+        first=first,
+        second=second,
+        count=count,
+    )
+
+
+def paint_rows(slices: list[SliceObjects], rows: slice, width: int) -> np.ndarray:
+    """Return the components of some rows of a slab, (slices, rows, width) int32, numbered from 1 through its slices."""
+    painted = np.zeros((len(slices), rows.stop - rows.start, width), np.int32)
+    offset = 0
+    for image, objects in zip(painted, slices):
+        runs = objects.runs
+        _paint_rows(image, runs.row_starts, runs.start, runs.stop, runs.label, rows.start, offset)
+        offset += len(objects.sizes)
+    return painted
+
+
+@numba.njit(nogil=True, cache=True)
+def _paint_rows(
+    image: np.ndarray, row_starts: np.ndarray, start: np.ndarray, stop: np.ndarray, label: np.ndarray, first: int,
+    offset: int,
+) -> None:  # fmt: skip
+    for y in range(len(image)):
+        for run in range(row_starts[first + y], row_starts[first + y + 1]):
+            image[y, start[run] : stop[run]] = label[run] + offset

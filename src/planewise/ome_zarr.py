@@ -1,0 +1,90 @@
+"""OME-Zarr volumes: 0.4 and 0.5 read, 0.5 written in shards and with a pyramid, whole or block by block."""
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+CHUNK = 128  # voxels on a side
+LEAST_LEVEL = 256  # a volume whose sides are all at most this long needs no smaller copy
+UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter"}
+
+Index = tuple[slice, slice, slice]
+
+
+def create(
+    path: Path, shape: tuple[int, ...], dtype: Any, spacing: tuple[float, ...], unit: str, origin: tuple[float, ...],
+    shards: tuple[int, ...] | None = None,
+) -> Any:  # fmt: skip
+    """Return the empty full-resolution array (z, y, x) of a new OME-Zarr 0.5 at ``path``; all of it reads as 0.
+
+    ``shards``: the shape of its files, multiples of ``CHUNK``; None: up to 512 voxels on a side.
+    """
+    import zarr
+
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    array = _level(group, "0", shape, dtype, shards)
+    _describe(group, path, [array], spacing, unit, origin)
+    return array
+
+
+def _level(group: Any, name: str, shape: tuple[int, ...], dtype: Any, shards: tuple[int, ...] | None) -> Any:
+    chunks = tuple(min(CHUNK, side) for side in shape)
+    most = shards or (4 * CHUNK,) * 3
+    within = tuple(chunk * max(1, min(limit, side) // chunk) for chunk, limit, side in zip(chunks, most, shape))
+    return group.create_array(
+        name, shape=shape, chunks=chunks, shards=within, dtype=dtype, dimension_names=list("zyx"), fill_value=0
+    )
+
+
+def _describe(
+    group: Any, path: Path, levels: list[Any], spacing: tuple[float, ...], unit: str, origin: tuple[float, ...]
+) -> None:
+    """Write the metadata of the levels; each covers twice as much a voxel, whose first is the finer level's first."""
+    named = {"unit": UNITS[unit]} if unit in UNITS else {}
+    datasets = []
+    for number in range(len(levels)):
+        transforms: list[dict[str, Any]] = [{"type": "scale", "scale": [size * 2**number for size in spacing]}]
+        if any(origin):
+            transforms.append({"type": "translation", "translation": list(origin)})
+        datasets.append({"path": str(number), "coordinateTransformations": transforms})
+    axes = [{"name": axis, "type": "space", **named} for axis in "zyx"]
+    name = path.name.partition(".")[0]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"name": name, "axes": axes, "datasets": datasets}]}
+
+
+def add_pyramid(path: Path, shards: tuple[int, ...] | None = None) -> None:
+    """Write the smaller levels of the volume at ``path``: every second voxel of the level before, along each axis.
+
+    So labels stay labels. A level's first voxel lies where the finer one's does. ``shards``: see ``create``; 8 times
+    as many voxels are in memory.
+    """
+    import zarr
+
+    group = zarr.open_group(path, mode="r+")
+    image = group.attrs["ome"]["multiscales"][0]
+    first = {t["type"]: t[t["type"]] for t in image["datasets"][0]["coordinateTransformations"]}
+    levels = [group["0"]]
+    while max(levels[-1].shape) > LEAST_LEVEL:
+        finer = levels[-1]
+        shape = tuple(-(-side // 2) for side in finer.shape)
+        coarser = _level(group, str(len(levels)), shape, finer.dtype, shards)
+        for block in blocks(shape, coarser.shards):
+            twice = tuple(slice(2 * s.start, min(2 * s.stop, side)) for s, side in zip(block, finer.shape))
+            coarser[block] = finer[twice][::2, ::2, ::2]
+        levels.append(coarser)
+    unit = {long: short for short, long in UNITS.items()}.get(image["axes"][0].get("unit", ""), "pixel")
+    _describe(group, path, levels, tuple(first["scale"]), unit, tuple(first.get("translation", (0.0, 0.0, 0.0))))
+
+
+def blocks(shape: tuple[int, ...], side: tuple[int, ...]) -> Iterator[Index]:
+    """Yield the indices of the blocks of ``side`` that ``shape`` is made of; those at the end may be smaller."""
+    starts = [range(0, whole, part) for whole, part in zip(shape, side)]
+    for corner in product(*starts):
+        z, y, x = (slice(a, min(a + part, whole)) for a, part, whole in zip(corner, side, shape))
+        yield z, y, x
+
+
+def missing_chunks(array: Any) -> tuple[int, int]:
+    """Return how many chunks of a Zarr array are not stored, and so read as its fill value, and how many it has."""
+    return array.nchunks - array.nchunks_initialized, array.nchunks
