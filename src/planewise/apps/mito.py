@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
+from planewise.apps.mito_store import predict_store
 from planewise.dataset import Case, Dataset, Problem, case_name, open_dataset, volumes_in
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
@@ -237,6 +238,10 @@ def predict_mito(options: MitoPredict) -> int:
     """Segment a volume or a folder of volumes. Returns the exit code; see ``train_mito`` for errors."""
     if not options.input.exists():
         raise PlanewiseError(f"--input {options.input}: no such file or folder")
+    if ending_of(options.output) in ZARR_ENDINGS:
+        return predict_store(options)
+    if options.workers or options.scheduler:
+        raise PlanewiseError("--workers and --scheduler go with an --output that ends in .ome.zarr; see --devices")
     is_volume = bool(ending_of(options.input))
     paths = [options.input] if is_volume else volumes_in(options.input)
     if not paths:

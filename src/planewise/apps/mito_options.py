@@ -75,6 +75,21 @@ class MitoTrain(Options):
         return None if planes is None else _distinct(planes)
 
 
+UNITS_OF_MEMORY = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _bytes(text: str) -> int:
+    """Return the bytes in a text such as 4GB. Raises ValueError for another."""
+    number, unit = text.strip()[:-2], text.strip()[-2:].upper()
+    try:
+        count = int(float(number) * UNITS_OF_MEMORY[unit])
+    except (KeyError, ValueError):
+        raise ValueError(f"must be a size such as 4GB, in {', '.join(UNITS_OF_MEMORY)}") from None
+    if count <= 0:
+        raise ValueError("must be more than nothing")
+    return count
+
+
 class MitoPredict(Options):
     """Segment volumes with a trained model, in several planes with consensus."""
 
@@ -83,7 +98,8 @@ class MitoPredict(Options):
     input: Path
     """A volume, or a folder of volumes."""
     output: Path
-    """Folder for {case}.tiff, the result, and {case}_{plane}.tiff."""
+    """Folder for {case}.tiff, the result, and {case}_{plane}.tiff. Or an .ome.zarr: then one volume, of any size, is
+    segmented from store to store, with the same result, and a run that was stopped goes on."""
     axes: tuple[Plane, ...] = PLANES
     """Planes to predict in."""
     downsampling: int = Field(1, ge=1)
@@ -112,8 +128,24 @@ class MitoPredict(Options):
     """Slices predicted at once, on each device."""
     overwrite: bool = False
     """Predict cases again that are done already."""
+    memory: str = "4GB"
+    """From store to store: what a process may take, about."""
+    workers: int = Field(0, ge=0)
+    """From store to store: processes of this machine that share the work; 0 does it in this one."""
+    scheduler: str | None = None
+    """From store to store: the address of a dask scheduler (tcp://...) whose workers share the work."""
 
     _axes = field_validator("axes")(_distinct)
+
+    @field_validator("memory")
+    @classmethod
+    def _a_size(cls, value: str) -> str:
+        _bytes(value)
+        return value
+
+    def memory_bytes(self) -> int:
+        """Return ``memory`` in bytes."""
+        return _bytes(self.memory)
 
     @field_validator("downsampling")
     @classmethod

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
@@ -71,6 +73,30 @@ def _start(devices: Any, threads: int, initialise: Any, arguments: tuple[Any, ..
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", threads)))
     initialise(devices.get(), *arguments)
+
+
+@dataclass(frozen=True)
+class NetworkSource:
+    """Where a process gets the network from; it is loaded once, when it is first used. ``threads``: to compute with."""
+
+    weights: Path
+    architecture: str | None
+    device: str
+    half: bool
+    threads: int
+
+    def __call__(self) -> NetworkPredictor:
+        return _loaded(self)
+
+
+@lru_cache(maxsize=1)
+def _loaded(source: NetworkSource) -> NetworkPredictor:
+    import torch
+
+    from planewise.models.weights import inference_network
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", source.threads)))
+    return NetworkPredictor(inference_network(source.weights, source.architecture, source.device), source.half)
 
 
 class PoolPredictor:

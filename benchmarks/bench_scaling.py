@@ -1,0 +1,120 @@
+"""A volume from store to store: how time and memory grow with its size, and with the number of workers.
+
+The network is a perfect one (it knows the truth), so what is measured is everything but the network: reading, median,
+grouping, linking, consensus, writing. Sizes are 1/8, 1 and 2 times 1024 x 2048 x 2048; needs 20 GB of disk.
+
+    python benchmarks/bench_scaling.py                    all, each in a process of its own
+    python benchmarks/bench_scaling.py 512 1024 1024 2    one size, with 2 workers (0: in this process)
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from machine import describe, peak_gigabytes
+
+from planewise.inference.gathering import GroupingOptions, SliceOutputs
+from planewise.inference.out_of_core import Here, Job, begin_work, identity_of, plan_block, plan_slabs, segment
+from planewise.inference.planes import SliceOptions
+from planewise.inference.workers import Cluster
+from planewise.models.panoptic_loss import panoptic_targets
+from planewise.ome_zarr import blocks, create
+from planewise.phantom import em_phantom
+from planewise.slices import AXIS, PLANES
+from planewise.volume import open_volume
+
+TILE = 256
+MEMORY = 4 * 10**9
+SIZES = ((512, 1024, 1024), (1024, 2048, 2048), (2048, 2048, 2048))
+
+
+class TiledTruth:
+    """Outputs of a perfect network for slices that repeat a tile: made for the tile, and repeated."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, SliceOutputs] = {}
+
+    def __call__(self) -> "TiledTruth":
+        return self
+
+    def predict(self, batches: Iterable[np.ndarray], options: SliceOptions) -> Iterator[list[SliceOutputs]]:
+        for slices in batches:
+            yield [self.outputs(slice_) for slice_ in slices]
+
+    def outputs(self, slice_: np.ndarray) -> SliceOutputs:
+        tile = np.ascontiguousarray(slice_[:TILE, :TILE])
+        key = tile.tobytes()
+        if key not in self.known:
+            if len(self.known) > TILE:
+                self.known.clear()
+            heatmap, offsets = panoptic_targets(tile.astype(np.int32))
+            logits = np.where(tile > 0, 4.0, -4.0).astype(np.float32)
+            self.known[key] = SliceOutputs(logits, heatmap[0, ::4, ::4], offsets[:, ::4, ::4])
+        own = self.known[key]
+        times = tuple(side // TILE for side in slice_.shape)
+        return SliceOutputs(
+            np.tile(own.logits, times),
+            np.tile(own.heatmap, times),
+            np.ascontiguousarray(np.tile(own.offsets, (1, *times))),
+        )
+
+
+def make_volume(path: Path, shape: tuple[int, int, int]) -> None:
+    """Write a store in which one tile of labels repeats."""
+    labels = em_phantom((TILE,) * 3, 180, 0)[1].astype(np.uint8)
+    array = create(path, shape, np.uint8, (8.0, 8.0, 8.0), "nm", (0.0, 0.0, 0.0))
+    for block in blocks(shape, (TILE, 1024, 1024)):
+        array[block] = np.tile(labels, [(part.stop - part.start) // TILE for part in block])
+
+
+def measure(shape: tuple[int, int, int], workers: int) -> None:
+    """Segment a volume of this shape and print seconds, nanoseconds a voxel, and the peak of memory."""
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        folder = Path(name).resolve()
+        make_volume(folder / "in.ome.zarr", shape)
+        slabs = {p: plan_slabs(shape, 128, AXIS[p], 4, MEMORY // 2, 1) for p in PLANES}
+        job = Job(
+            folder / "in.ome.zarr", folder / "work", shape, SliceOptions(1.0, 0.0, 1.0, 1), GroupingOptions(), 4, 2,
+            slabs, plan_block(shape, MEMORY // 2), TiledTruth(),
+        )  # fmt: skip
+        begin_work(job.work, identity_of(job), False)
+        volume, passes, started = (
+            open_volume(job.source),
+            dict.fromkeys([*PLANES, "labels", "consensus"], 0.0),
+            time.time(),
+        )
+
+        def advance(what: str, count: int) -> None:
+            passes[what] = time.time() - started
+
+        if workers:
+            with Cluster(None, workers) as cluster:
+                started = time.time()
+                objects = segment(job, volume, cluster, cluster.size() + 1, advance)
+        else:
+            objects = segment(job, volume, Here(), 1, advance)
+        seconds = time.time() - started
+        stored = sum(file.stat().st_size for file in job.work.rglob("*") if file.is_file()) / 1e9
+        shutil.rmtree(job.work)
+    voxels = float(np.prod(shape))
+    ends = ", ".join(f"{what} {value:.0f}" for what, value in passes.items())
+    print(
+        f"{' x '.join(map(str, shape))}, {workers or 'no'} workers: {seconds:.0f} s, {seconds / voxels * 1e9:.0f} ns a "
+        f"voxel, {objects} objects, {peak_gigabytes():.2f} GB at most, {stored:.2f} GB on disk; done after, s: {ends}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        z, y, x, count = map(int, sys.argv[1:5])
+        measure((z, y, x), count)
+    else:
+        print(f"Store to store, {MEMORY / 1e9:g} GB of memory allowed, {describe()}")
+        for size, count in [*((size, 0) for size in SIZES), (SIZES[0], 1), (SIZES[0], 2)]:
+            subprocess.run([sys.executable, __file__, *map(str, size), str(count)], check=True)
