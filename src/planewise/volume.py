@@ -2,6 +2,7 @@
 
 Arrays are (z, y, x) whatever the format; so are spacing and origin. TIFF: spacing from a sidecar (``{case}.json``,
 nnU-Net's convention), else from OME or ImageJ metadata. NIfTI, NRRD, MHA: through SimpleITK. OME-Zarr: 0.4 and 0.5.
+HDF5 and N5: read only.
 """
 
 import gzip
@@ -19,13 +20,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from planewise.containers import open_hdf5, open_n5
 from planewise.errors import PlanewiseError
 from planewise.ome_zarr import add_pyramid, blocks, create
 
 TIFF_ENDINGS = (".tiff", ".tif")
 ITK_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 ZARR_ENDINGS = (".ome.zarr", ".zarr")
-ENDINGS = (".ome.tiff", ".ome.tif", *TIFF_ENDINGS, *ITK_ENDINGS, *ZARR_ENDINGS)
+CONTAINER_ENDINGS = (".h5", ".hdf5", ".n5")  # read, not written
+ENDINGS = (".ome.tiff", ".ome.tif", *TIFF_ENDINGS, *ITK_ENDINGS, *ZARR_ENDINGS, *CONTAINER_ENDINGS)
 
 UNITS = {  # what files call a unit -> what we call it
     "nm": "nm", "nanometer": "nm", "nanometre": "nm",
@@ -100,9 +103,12 @@ def open_volume(path: Path) -> Volume:
         return _open_dicom(path)
     if not ending:
         raise PlanewiseError(f"{path}: unknown format; volumes end in {', '.join(ENDINGS)}")
-    open_: Callable[[Path], Volume] = (
-        _open_zarr if ending in ZARR_ENDINGS else _open_itk if ending in ITK_ENDINGS else _open_tiff
-    )
+    readers: dict[tuple[str, ...], Callable[[Path], Volume]] = {
+        ZARR_ENDINGS: _open_zarr,
+        ITK_ENDINGS: _open_itk,
+        CONTAINER_ENDINGS: _open_container,
+    }
+    open_ = next((reader for endings, reader in readers.items() if ending in endings), _open_tiff)
     try:
         volume = open_(path)
         if volume.voxels.dtype.kind not in "uifb":
@@ -133,8 +139,9 @@ def write_volume(path: Path, volume: Volume) -> None:
     The file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
     """
     ending = ending_of(path)
-    if not ending:
-        raise PlanewiseError(f"{path}: unknown format; volumes end in {', '.join(ENDINGS)}")
+    if not ending or ending in CONTAINER_ENDINGS:
+        written = [known for known in ENDINGS if known not in CONTAINER_ENDINGS]
+        raise PlanewiseError(f"{path}: is of no format that is written; those end in {', '.join(written)}")
     write = _write_zarr if ending in ZARR_ENDINGS else _write_itk if ending in ITK_ENDINGS else _write_tiff
     with atomic_path(path) as temporary:
         write(temporary, volume)
@@ -506,6 +513,14 @@ def _write_zarr(path: Path, volume: Volume) -> None:
     for block in blocks(volume.shape, array.shards):
         array[block] = volume.voxels[block]
     add_pyramid(path)
+
+
+# ---- HDF5, N5
+
+
+def _open_container(path: Path) -> Volume:
+    voxels, spacing = open_n5(path) if path.name.lower().endswith(".n5") else open_hdf5(path)
+    return Volume(voxels) if spacing is None else Volume(voxels, spacing, "nm")
 
 
 # ---- orientation

@@ -10,7 +10,7 @@ import planewise
 ROOT = Path(planewise.__file__).parent
 LEVELS = [  # lowest first; a module imports from its own level and below
     ("errors",),
-    ("volume", "ome_zarr", "slices", "intensity", "progress", "device", "options"),
+    ("volume", "ome_zarr", "containers", "slices", "intensity", "progress", "device", "options"),
     ("labels",),
     ("dataset", "patients", "phantom", "evaluation"),
     ("report", "models"),

@@ -209,3 +209,74 @@ def test_canonical_orientation_and_back(order, signs, shape):
     place = np.asarray(volume.origin) + (index * volume.spacing) @ direction.T
     where = np.array([np.argwhere(canonical.read() == value)[0] for value in coded(shape).ravel()])
     assert np.allclose(np.asarray(canonical.origin) + where * canonical.spacing, place)
+
+
+def write_hdf5(path, **datasets):
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, (voxels, attributes) in datasets.items():
+            data = file.create_dataset(f"volumes/{name}", data=voxels, chunks=True, compression="gzip")
+            data.attrs.update(attributes)
+
+
+@pytest.mark.parametrize("attributes", [{"resolution": (40.0, 8.0, 4.0)}, {"element_size_um": (0.04, 0.008, 0.004)}])
+def test_hdf5(tmp_path, attributes):
+    write_hdf5(tmp_path / "a.h5", raw=(coded(), attributes), table=(np.zeros((2, 4, 4, 4)), {}))
+    volume = open_volume(tmp_path / "a.h5")
+    assert volume.spacing == pytest.approx((40, 8, 4))
+    assert volume.unit == "nm"
+    assert np.array_equal(volume.read(), coded())
+    assert np.array_equal(volume.voxels[2:4, :, 1], coded()[2:4, :, 1])
+    write_hdf5(tmp_path / "b.h5", raw=(coded(), {}), labels=(coded(), {}))
+    with pytest.raises(PlanewiseError, match=r"b\.h5: holds 2 volumes \(volumes/labels, volumes/raw\)"):
+        open_volume(tmp_path / "b.h5")
+    (tmp_path / "c.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:900])
+    with pytest.raises(PlanewiseError, match=r"c\.h5: cannot be read"):
+        open_volume(tmp_path / "c.h5")
+    with pytest.raises(PlanewiseError, match="no format that is written"):
+        write_volume(tmp_path / "d.h5", volume)
+
+
+def write_n5(path, voxels, **attributes):
+    import tensorstore
+
+    spec = {"driver": "n5", "kvstore": {"driver": "file", "path": str(path)},
+            "metadata": {"dimensions": voxels.shape[::-1], "blockSize": [4, 4, 4], "dataType": str(voxels.dtype),
+                         "compression": {"type": "gzip"}}}  # fmt: skip
+    tensorstore.open(spec, create=True).result().T.write(voxels).result()
+    about = json.loads((path / "attributes.json").read_text())
+    (path / "attributes.json").write_text(json.dumps(about | attributes))
+
+
+def test_n5(tmp_path):
+    physical = {"pixelResolution": {"unit": "um", "dimensions": [0.004, 0.008, 0.04]}}
+    write_n5(tmp_path / "a.n5" / "em" / "s0", coded(), **physical)
+    write_n5(tmp_path / "a.n5" / "em" / "s1", coded()[::2, ::2, ::2])
+    volume = open_volume(tmp_path / "a.n5")
+    assert volume.spacing == pytest.approx((40, 8, 4))
+    assert np.array_equal(volume.read(), coded())
+    assert np.array_equal(volume.voxels[1:3, 2], coded()[1:3, 2])
+    write_n5(tmp_path / "b.n5", coded(), resolution=[4, 8, 40])
+    assert open_volume(tmp_path / "b.n5").spacing == (40, 8, 4)
+    (tmp_path / "c.n5").mkdir()
+    with pytest.raises(PlanewiseError, match=r"c\.n5: holds 0 volumes"):
+        open_volume(tmp_path / "c.n5")
+
+
+def test_what_we_write_is_an_ome_zarr_image_with_a_pyramid(tmp_path):
+    from ome_zarr_models.v05 import Image
+
+    rng = np.random.default_rng(0)
+    voxels = rng.integers(0, 9, (3, 30, 600)).astype(np.uint16)
+    write_volume(tmp_path / "a.ome.zarr", Volume(voxels, (30.0, 4.0, 5.0), "nm", (60.0, 0.0, 10.0)))
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="r")
+    image = Image.from_zarr(group).ome_attributes.multiscales[0]
+    assert [dataset.path for dataset in image.datasets] == ["0", "1", "2"]
+    assert [axis.unit for axis in image.axes] == ["nanometer"] * 3
+    scales = [dataset.coordinateTransformations[0].scale for dataset in image.datasets]
+    assert scales == [[30, 4, 5], [60, 8, 10], [120, 16, 20]]
+    for level in range(3):
+        step = 2**level
+        assert np.array_equal(group[str(level)][:], voxels[::step, ::step, ::step])
+        assert group[str(level)].shards is not None

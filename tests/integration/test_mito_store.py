@@ -1,0 +1,265 @@
+"""mito from store to store, as a user runs it: stops, faults, many workers; always the result of memory."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from planewise.cli import run
+from planewise.models.model_file import ModelFile, write_model_file
+from planewise.models.panoptic_deeplab import build
+from planewise.models.weights import export_torchscript
+from planewise.ome_zarr import create
+from planewise.phantom import em_phantom
+from planewise.volume import open_volume
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+SHAPE = (48, 72, 80)
+SPACING, ORIGIN = (8.0, 4.0, 4.0), (80.0, 0.0, 12.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model that finds something, an image in small chunks, and the result of predicting it in memory."""
+    folder = tmp_path_factory.mktemp("store")
+    torch.manual_seed(0)
+    export_torchscript(build("mitonet_small"), folder / "M.pth")
+    write_model_file(folder / "M.yaml", ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}))
+    image, _ = em_phantom(SHAPE, 12, 1)
+    write_image(folder / "in.ome.zarr", image)
+    assert run(["mito", "predict", "--output", str(folder / "memory"), *arguments(folder)]) == 0
+    assert open_volume(folder / "memory" / "in.ome.zarr").read().max() >= 1
+    return folder
+
+
+def write_image(path, image):
+    array = create(path, image.shape, image.dtype, SPACING, "nm", ORIGIN)
+    del zarr.open_group(path, mode="r+")["0"]
+    array = zarr.open_group(path, mode="r+").create_array("0", shape=image.shape, chunks=(16,) * 3, dtype=image.dtype)
+    array[:] = image
+
+
+def arguments(folder, source=None):
+    return ["--trained_model", str(folder / "M.yaml"), "--input", str(source or folder / "in.ome.zarr"), "--device",
+            "cpu", "--precision", "32", "--min_size", "20", "--min_extent", "1", "--confidence_thr", "0.5",
+            "--center_confidence_thr", "0.0005", "--batch_size", "4"]  # fmt: skip
+
+
+def to_store(folder, output, *more, source=None):
+    return ["mito", "predict", "--output", str(output), *arguments(folder, source), *more]
+
+
+def same_as_memory(folder, output):
+    for kind in ("", "_xy", "_xz", "_yz"):
+        found = open_volume(output.with_name(output.name.replace(".ome", f"{kind}.ome"))).read()
+        assert np.array_equal(found, open_volume(folder / "memory" / f"in{kind}.ome.zarr").read())
+    assert not output.with_name(f"{output.name}.unfinished").exists()
+    return True
+
+
+def test_the_result_is_that_of_memory_with_its_geometry_and_a_pyramid(folder, tmp_path):
+    output = tmp_path / "out.ome.zarr"
+    assert run(to_store(folder, output)) == 0
+    assert same_as_memory(folder, output)
+    volume = open_volume(output)
+    assert (volume.spacing, volume.unit, volume.origin) == (SPACING, "nm", ORIGIN)
+    before = (output / "0" / "zarr.json").stat().st_mtime_ns
+    assert run(to_store(folder, output)) == 0  # done already
+    assert (output / "0" / "zarr.json").stat().st_mtime_ns == before
+
+
+def test_what_stopped_goes_on(folder, tmp_path, capsys):
+    """A chunk that is wrong stops the run; put right, the same command does what is left."""
+    source, output = tmp_path / "in.ome.zarr", tmp_path / "out.ome.zarr"
+    shutil.copytree(folder / "in.ome.zarr", source)
+    chunk = source / "0" / "c" / "2" / "1" / "1"
+    good = chunk.read_bytes()
+    chunk.write_bytes(b"wrong")
+    assert run(to_store(folder, output, source=source)) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "in.ome.zarr: cannot be read" in told
+    assert "run the same command again" in told
+    assert not output.exists()
+    work = tmp_path / "out.ome.zarr.unfinished"
+    first = work / "xy" / "slab_00000000.npz"
+    written = first.stat().st_mtime_ns
+    chunk.write_bytes(good)
+    assert run(to_store(folder, output, "--min_size", "21", source=source)) == 2  # not that run
+    assert "--overwrite" in capsys.readouterr().err
+    slabs = []
+    seen = first.stat
+    assert seen().st_mtime_ns == written
+    import planewise.inference.out_of_core as engine
+
+    predict = engine.predict_slab
+    engine.predict_slab = lambda job, plane, start: slabs.append((plane, start)) or predict(job, plane, start)
+    try:
+        assert run(to_store(folder, output, source=source)) == 0
+    finally:
+        engine.predict_slab = predict
+    assert ("xy", 0) not in slabs
+    assert same_as_memory(folder, output)
+
+
+def test_a_run_that_is_killed_goes_on(folder, tmp_path):
+    output = tmp_path / "out.ome.zarr"
+    command = [sys.executable, "-m", "planewise", *to_store(folder, output)]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    work = tmp_path / "out.ome.zarr.unfinished"
+    wait_for(lambda: (work / "xz").is_dir() and any((work / "xz").glob("slab_*.npz")))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not output.exists()
+    assert run(to_store(folder, output)) == 0
+    assert same_as_memory(folder, output)
+
+
+def wait_for(condition, seconds=120):
+    until = time.time() + seconds
+    while not condition():
+        assert time.time() < until
+        time.sleep(0.02)
+
+
+def test_two_runs_on_one_store(folder, tmp_path, capsys):
+    import fcntl
+
+    work = tmp_path / "out.ome.zarr.unfinished"
+    work.mkdir()
+    with (work / "lock").open("w") as file:
+        file.write("process 1 on somewhere")
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert run(to_store(folder, tmp_path / "out.ome.zarr")) == 2
+    assert "another run is at it (process 1 on somewhere)" in capsys.readouterr().err
+
+
+def test_missing_chunks_are_counted(folder, tmp_path, capsys):
+    source = tmp_path / "in.ome.zarr"
+    shutil.copytree(folder / "in.ome.zarr", source)
+    for name in ("0/0/0", "1/2/3"):
+        (source / "0" / "c" / name).unlink()
+    assert run(to_store(folder, tmp_path / "out.ome.zarr", source=source)) == 0
+    assert "2 of 75 chunks are not stored, and read as 0" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--memory", "50KB"], "--memory"),
+        (["--workers", "2", "--output", "folder"], "--workers"),
+        (["--output", "M.yaml/out.ome.zarr"], "cannot be written"),
+        (["--input", "."], "is no volume"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else value[0],
+)
+def test_what_cannot_be_used_is_refused(folder, tmp_path, more, words, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert run(to_store(folder, tmp_path / "out.ome.zarr", *more)) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_size_that_is_none_is_refused(folder, tmp_path, capsys):
+    with pytest.raises(SystemExit) as refused:
+        run(to_store(folder, tmp_path / "out.ome.zarr", "--memory", "4 parsecs"))
+    assert refused.value.code == 2
+    assert "--memory 4 parsecs: must be a size such as 4GB" in capsys.readouterr().err
+
+
+def test_a_full_disk_keeps_what_is_finished(folder, tmp_path):
+    """A small file system, mounted for this test alone; where that is not allowed there is nothing to test on."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=240k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("a file system cannot be mounted here")
+    try:
+        output = disk / "out.ome.zarr"
+        command = [sys.executable, "-m", "planewise", *to_store(folder, output)]
+        result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+        told = " ".join(result.stdout.split())
+        assert result.returncode == 1, result.stdout + result.stderr
+        assert "No space left on device" in told
+        assert "run the same command again" in told
+        assert "Traceback" not in result.stderr
+        assert any((disk / "out.ome.zarr.unfinished" / "xy").glob("slab_*.npz"))
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        assert run(to_store(folder, output)) == 0
+        assert same_as_memory(folder, output)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_two_processes_one_of_them_killed(folder, tmp_path):
+    """Workers of this machine: the result is the same, also if one dies in the middle."""
+    output = tmp_path / "out.ome.zarr"
+    command = [sys.executable, "-m", "planewise", *to_store(folder, output, "--workers", "2")]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    work = tmp_path / "out.ome.zarr.unfinished"
+    wait_for(lambda: (work / "xy").is_dir() and any((work / "xy").glob("slab_*.npz")))
+    victims = children(process.pid)
+    assert len(victims) >= 2
+    os.kill(victims[-1], signal.SIGKILL)
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, out + err
+    assert same_as_memory(folder, output)
+
+
+def children(pid):
+    """Return the worker processes of a process: those that it spawned, youngest last."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1]) if entry.name.isdigit() else 0
+            if parent == pid and b"spawn_main" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def test_a_scheduler_that_dies_leaves_work_to_go_on_with(folder, tmp_path):
+    output, address = tmp_path / "out.ome.zarr", tmp_path / "scheduler.json"
+    script = Path(sys.executable).parent / "dask"
+    quiet = {"env": ENVIRONMENT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+    def start():
+        address.unlink(missing_ok=True)
+        scheduler = subprocess.Popen([script, "scheduler", "--scheduler-file", address, "--port", "0", "--no-dashboard",
+                                      "--host", "127.0.0.1"], **quiet)  # fmt: skip
+        wait_for(lambda: address.exists() and address.read_text().endswith("}"))
+        worker = subprocess.Popen([script, "worker", "--scheduler-file", address, "--nthreads", "1", "--no-dashboard",
+                                   "--death-timeout", "5", "--local-directory", tmp_path], **quiet)  # fmt: skip
+        return scheduler, worker, json.loads(address.read_text())["address"]
+
+    scheduler, worker, tcp = start()
+    command = [sys.executable, "-m", "planewise", *to_store(folder, output, "--scheduler", tcp)]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    work = tmp_path / "out.ome.zarr.unfinished"
+    try:
+        wait_for(lambda: (work / "xy").is_dir() and any((work / "xy").glob("slab_*.npz")))
+        scheduler.kill()
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 1, out + err
+        assert "run the same command again" in " ".join(out.split())
+        assert "Traceback" not in err
+    finally:
+        for each in (scheduler, worker, process):
+            each.kill()
+            each.wait()
+    scheduler, worker, tcp = start()
+    try:
+        assert run(to_store(folder, output, "--scheduler", tcp)) == 0
+        assert same_as_memory(folder, output)
+    finally:
+        for each in (scheduler, worker):
+            each.kill()
+            each.wait()
