@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
@@ -76,7 +77,9 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:
     """Train ``task.network`` and leave in ``folder``: last and best checkpoint, metrics.csv.
 
     With ``resume`` the training goes on from the last checkpoint, to the same result as if it had not stopped; a
-    finished one is left as it is. Raises PlanewiseError if the batch cannot be shared, or a checkpoint is unusable.
+    finished one is left as it is. With several devices each process takes its share of every batch: gradients and the
+    losses in metrics.csv are means over them, batch norms see their own share alone, and the first process writes.
+    Raises PlanewiseError if the batch cannot be shared, a checkpoint is unusable, or a process dies.
     """
     if options.batch_size % options.devices:
         raise PlanewiseError(
@@ -89,7 +92,15 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:
         strategy="ddp_spawn" if options.devices > 1 else "auto",
         precision="bf16-mixed" if options.precision == "bf16" else "32-true",
     )
-    fabric.launch(partial(_train, task=task, options=options, folder=folder, resume=resume))
+    try:
+        fabric.launch(partial(_train, task=task, options=options, folder=folder, resume=resume))
+    except ProcessExitedException as error:
+        raise PlanewiseError(
+            f"one of {options.devices} training processes died ({error.signal_name or error.exit_code}: killed, or out "
+            "of memory), and the others were ended; go on with --resume, or with a smaller --batch_size"
+        ) from error
+    except ProcessRaisedException as error:  # with a traceback as its text
+        raise PlanewiseError(f"a training process failed: {str(error).strip().splitlines()[-1]}") from error
 
 
 def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:
@@ -141,8 +152,11 @@ def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resum
             schedule.step()
             step += 1
 
+            shared: dict[str, Any] = {
+                name: fabric.all_reduce(term.detach(), reduce_op="mean") for name, term in terms.items()
+            }
             if metrics is not None:
-                row = {"step": step, "learning_rate": rate, **{name: term.item() for name, term in terms.items()}}
+                row = {"step": step, "learning_rate": rate, **{name: term.item() for name, term in shared.items()}}
                 row["images_per_second"] = options.batch_size / (time.perf_counter() - clock)
                 note = f"loss {row['total']:.4g}, rate {rate:.2g}, {row['images_per_second']:.1f} images/s"
                 if step % options.checkpoint_interval == 0 or step == options.iterations:

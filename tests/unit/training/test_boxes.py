@@ -1,3 +1,5 @@
+import csv
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.training.boxes import BoxTask, BoxTraining, on_grid, prepared_slices
+from planewise.training.loop import METRICS, LoopOptions, train
 
 
 def write_slice(folder, name, classes, shape=(40, 50)):
@@ -244,3 +247,27 @@ def test_magnified_slices_keep_organ_and_labels_together(organs):
 def test_slices_prepared_without_the_organ_are_refused(folder):
     with pytest.raises(PlanewiseError, match="organs/"):
         asking(folder)
+
+
+def test_two_processes_with_half_the_batch_have_the_losses_of_one(tmp_path):
+    """SAM2 has no batch norm, so sharing a batch changes nothing where every slice has as many prompts."""
+    for i in range(8):
+        write_slice(tmp_path / "train", f"a-{i:03d}", (1 + i % 3,))
+        (tmp_path / "train" / "organs").mkdir(exist_ok=True)
+        np.save(tmp_path / "train" / "organs" / f"a-{i:03d}.npy", ORGAN)
+    losses = []
+    for devices in (1, 2):
+        torch.manual_seed(0)
+        network = build_sam2("mini", 64)
+        initialise(network)
+        segmenter = BoxSegmenter(network, ClassTokens({1: "a", 2: "b", 3: "c"}, 64))
+        task = BoxTask(segmenter, tmp_path / "train", tmp_path / "none", BoxTraining(prompts=("truth", "organ")))
+        options = LoopOptions(
+            iterations=3, batch_size=4, learning_rate=1e-3, seed=0, checkpoint_interval=3, accelerator="cpu",
+            devices=devices, precision="32", num_workers=0, identity={}, weight_decay=0.01, clip_norm=1.0,
+        )  # fmt: skip
+        train(task, options, tmp_path / str(devices), resume=False)
+        with (tmp_path / str(devices) / METRICS).open(newline="") as file:
+            losses.append([float(row["total"]) for row in csv.DictReader(file)])
+    assert len(losses[0]) == 3
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)

@@ -1,5 +1,7 @@
 import csv
+import os
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -143,3 +145,26 @@ def test_two_processes_share_the_batch(tmp_path, slices):
     train(task, replace(OPTIONS, iterations=2, devices=2), tmp_path, resume=False)
     assert load_checkpoint(tmp_path / LAST)["step"] == 2
     assert [int(row["step"]) for row in rows(tmp_path)] == [1, 2]
+
+
+class DyingTask(PanopticTask):
+    """Its second process is killed in the second step, or fails."""
+
+    how = "killed"
+
+    def loss(self, network, batch):
+        if torch.distributed.get_rank() == 1:
+            if self.how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ValueError("this cannot be")
+        return super().loss(network, batch)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"), [("killed", r"died \(SIGKILL"), ("fails", "failed: ValueError: this cannot be")]
+)
+def test_a_process_that_ends_ends_the_others_with_its_error(tmp_path, slices, how, words):
+    task = DyingTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
+    task.how = how
+    with pytest.raises(PlanewiseError, match=words):
+        train(task, replace(OPTIONS, iterations=2, devices=2), tmp_path, resume=False)
