@@ -5,6 +5,7 @@ import json
 import locale
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -283,3 +284,21 @@ def test_the_original_pipeline(job, tmp_path):
     command += ["-npz_valid_dir", npz / "npz_valid" / "CT_ILD", "-npy_dir", tmp_path / "npy", "-num_workers", "4"]
     assert subprocess.run(command, env=ONE_THREAD).returncode == 0
     assert files(tmp_path / "npy" / "train") == files(npz / "npy" / "train")
+
+
+def test_two_nodes_train_one_model(job, tmp_path):
+    """As a batch system starts them: the same command on each, here on one machine."""
+    shutil.copytree(job / "work" / "npy", tmp_path / "npy")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = [Path(sys.executable).parent / "torchrun", "--nnodes", "2", "--nproc-per-node", "1", "--master-addr",
+             "127.0.0.1", "--master-port", str(port)]  # fmt: skip
+    command = ["-m", "planewise", "ild", "train", tmp_path, *TRAIN, "--num_nodes", "2"]
+    nodes = [subprocess.Popen([*start, "--node-rank", str(rank), *command], env=ONE_THREAD, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True) for rank in (0, 1)]  # fmt: skip
+    said = [node.communicate(timeout=240)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], "\n".join(said)
+    folder = tmp_path / "MedSAM2-Tiny-ILD"
+    assert (folder / "medsam_model_best.pth").exists()
+    assert ["The model is" in text for text in said] == [True, False]

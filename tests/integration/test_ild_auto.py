@@ -186,3 +186,20 @@ def test_a_damaged_table_of_presence_is_a_problem_and_the_masks_are_scored(job, 
     assert run(["ild", "evaluate", str(segs), str(job / "data" / "labelsTs")]) == 1
     assert "predict the case again" in " ".join(capsys.readouterr().out.split())
     assert all(row["dsc"] for row in table(segs / "evaluation" / RESULTS) if row["truth_ml"] != "0.000000")
+
+
+def test_patients_are_shared_by_the_workers_of_a_scheduler(job, eager, tmp_path, capsys, monkeypatch):
+    from distributed import LocalCluster
+
+    tests = tmp_path / "in"
+    shutil.copytree(job / "work" / "npz_test" / "CT_ILD", tests)
+    assert predict(tests, tmp_path / "here", eager) == 0
+    (tests / "bad.npz").write_bytes(b"no archive")
+    monkeypatch.chdir(tmp_path)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        assert predict("in", "there", eager, "--scheduler", cluster.scheduler_address) == 1
+    assert "bad.npz" in "".join(capsys.readouterr().out.split())
+    for name in ("CT_phantomtest", "CT_phantomhealthy"):
+        a, b = (read_labels(tmp_path / where / f"{name}.nii.gz").read() for where in ("here", "there"))
+        assert np.array_equal(a, b)
+        assert (tmp_path / "there" / f"{name}.html").exists()

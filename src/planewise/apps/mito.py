@@ -66,6 +66,11 @@ def train_mito(options: MitoTrain) -> int:
         raise PlanewiseError(
             f"--patch_size {options.patch_size} must be a multiple of {model.padding_factor} for {model_path.name}"
         )
+    if options.num_nodes > 1 and not options.skip_conversion:
+        raise PlanewiseError(
+            "--num_nodes: several nodes cannot cut the slices at once; cut them before, on one, and give "
+            "--skip_conversion"
+        )
     files = _TrainingFiles(options.model_dir, options.model_name)
     files.check_free(options.resume, options.overwrite)
     dataset = open_dataset(options.dataset_path, need_test=options.test_after_training)
@@ -87,14 +92,16 @@ def train_mito(options: MitoTrain) -> int:
         loop = LoopOptions(
             iterations=options.iterations, batch_size=options.batch_size, learning_rate=options.learning_rate,
             seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
-            devices=options.devices, precision=choose_precision(options.precision, device),
+            devices=options.devices, num_nodes=options.num_nodes,
+            precision=choose_precision(options.precision, device),
             num_workers=options.num_workers, identity=options.model_dump(
                 mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer"}
             ),
         )  # fmt: skip
         if not options.resume:
             files.clear()
-        train(task, loop, files.training, options.resume)
+        if not train(task, loop, files.training, options.resume):
+            return conclude(problems)
         training_curve(files.training / METRICS, files.training / CURVE, "IoU of the foreground")
         _export(files, model, options)
     say(f"The model is {files.yaml} with {files.weights.name}")

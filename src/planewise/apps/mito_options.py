@@ -62,6 +62,8 @@ class MitoTrain(Options):
     """Where to train; auto takes a GPU where there is one."""
     devices: int = Field(1, ge=1)
     """Number of GPUs, or of CPU processes, that share each batch."""
+    num_nodes: int = Field(1, ge=1)
+    """Machines that share each batch, each with this many devices; srun or torchrun starts the command on all."""
     precision: PrecisionName = "auto"
     """auto is bf16 on a GPU that has it, else 32 bits."""
     num_workers: int = Field(2, ge=0)

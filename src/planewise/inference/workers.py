@@ -1,6 +1,7 @@
 """Other processes, here or on other machines, that do tasks: dask.distributed. Only the imports cost without it."""
 
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -51,16 +52,15 @@ class Cluster:
 
         waiting = list(results)
         while len(waiting) > most:
-            try:
-                done = wait(waiting, return_when="FIRST_COMPLETED").done
-                for future in done:
-                    future.result()
-            except PlanewiseError:
-                raise
-            except Exception as error:  # a task's own error, or what dask makes of a lost scheduler
-                raise PlanewiseError(f"a task failed ({type(error).__name__}: {error})") from error
+            done = _told(partial(wait, waiting, return_when="FIRST_COMPLETED")).done
+            for future in done:
+                self.result(future)
             waiting = [future for future in waiting if future not in done]
         return waiting
+
+    def result(self, submitted: Any) -> Any:
+        """Return what a task made, when it is done. Raises PlanewiseError if it failed, or its workers keep dying."""
+        return _told(submitted.result)
 
     def __enter__(self) -> "Cluster":
         return self
@@ -71,3 +71,12 @@ class Cluster:
         self._client.close(timeout=5)
         if self._cluster is not None:
             self._cluster.close(timeout=5)
+
+
+def _told(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except PlanewiseError:
+        raise
+    except Exception as error:  # a task's own error, or what dask makes of lost workers and schedulers
+        raise PlanewiseError(f"a task failed ({type(error).__name__}: {error})") from error

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,32 +65,42 @@ class LoopOptions:
     seed: int
     checkpoint_interval: int  # steps between validations, each with a checkpoint
     accelerator: str  # cpu, cuda, mps
-    devices: int
+    devices: int  # of each node
     precision: Literal["32", "bf16"]
     num_workers: int
     identity: dict[str, Any]  # what else makes this training what it is: compared before one is resumed
     weight_decay: float = 0.1  # none on biases and norms
     warm_up: float = 0.3  # share of the steps in which the rate rises
     clip_norm: float | None = None  # largest norm of all gradients together
+    num_nodes: int = 1  # with several, each process is started from outside (torchrun, srun)
 
 
-def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:
+def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
     """Train ``task.network`` and leave in ``folder``: last and best checkpoint, metrics.csv.
 
     With ``resume`` the training goes on from the last checkpoint, to the same result as if it had not stopped; a
     finished one is left as it is. With several devices each process takes its share of every batch: gradients and the
     losses in metrics.csv are means over them, batch norms see their own share alone, and the first process writes.
+    Returns whether this is the first process, which has the result; of several nodes there is one.
     Raises PlanewiseError if the batch cannot be shared, a checkpoint is unusable, or a process dies.
     """
-    if options.batch_size % options.devices:
+    world = options.devices * options.num_nodes
+    if options.batch_size % world:
         raise PlanewiseError(
-            f"--batch_size {options.batch_size} cannot be shared by --devices {options.devices}; make it a multiple"
+            f"--batch_size {options.batch_size} cannot be shared by --devices {options.devices}"
+            f"{f' on --num_nodes {options.num_nodes}' if options.num_nodes > 1 else ''}; make it a multiple"
+        )
+    if options.num_nodes > 1 and int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1))) != world:
+        raise PlanewiseError(
+            f"--num_nodes {options.num_nodes}: {world} processes are needed, one for each device of each node, started "
+            "by srun or torchrun (see docs/scaling.md)"
         )
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what is worth saying
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,
-        strategy="ddp_spawn" if options.devices > 1 else "auto",
+        num_nodes=options.num_nodes,
+        strategy="ddp" if options.num_nodes > 1 else "ddp_spawn" if options.devices > 1 else "auto",
         precision="bf16-mixed" if options.precision == "bf16" else "32-true",
     )
     try:
@@ -101,6 +112,7 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:
         ) from error
     except ProcessRaisedException as error:  # with a traceback as its text
         raise PlanewiseError(f"a training process failed: {str(error).strip().splitlines()[-1]}") from error
+    return fabric.is_global_zero
 
 
 def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:

@@ -168,3 +168,11 @@ def test_a_process_that_ends_ends_the_others_with_its_error(tmp_path, slices, ho
     task.how = how
     with pytest.raises(PlanewiseError, match=words):
         train(task, replace(OPTIONS, iterations=2, devices=2), tmp_path, resume=False)
+
+
+def test_several_nodes_are_started_from_outside(tmp_path, make_task, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(PlanewiseError, match=r"2 processes are needed, .* torchrun"):
+        train(make_task(), replace(OPTIONS, num_nodes=2), tmp_path, resume=False)
+    with pytest.raises(PlanewiseError, match="--batch_size 4 cannot be shared by --devices 1 on --num_nodes 3"):
+        train(make_task(), replace(OPTIONS, num_nodes=3), tmp_path, resume=False)

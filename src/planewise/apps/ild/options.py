@@ -105,6 +105,8 @@ class _Train(Options):
     """Where to run; auto takes a GPU where there is one."""
     devices: int = Field(1, ge=1)
     """Number of GPUs, or of CPU processes, that share each batch, and the patients to predict."""
+    num_nodes: int = Field(1, ge=1)
+    """Machines that share each batch, each with this many devices; srun or torchrun starts the command on all."""
     precision: PrecisionName = "auto"
     """auto is bf16 on a GPU that computes in it (to predict, also on such a CPU), else 32 bits."""
 
@@ -164,6 +166,8 @@ class IldPredict(_Predict):
     """Where to predict; auto takes a GPU where there is one."""
     devices: int = Field(1, ge=1)
     """Number of GPUs, or of CPU processes, that share the patients."""
+    scheduler: str | None = None
+    """The address of a dask scheduler (tcp://...) whose workers share the patients instead."""
     precision: PrecisionName = "auto"
     """auto is bf16 on a GPU or CPU that computes in it, else 32 bits."""
     overwrite: bool = False

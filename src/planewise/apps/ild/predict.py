@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from planewise.inference.automatic import find_in_slices, segment_within
 from planewise.inference.processes import DevicePool, WorkerDied, result_of
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import Encoder, PropagationOptions, propagate
+from planewise.inference.workers import Cluster
 from planewise.labels import write_labels
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2
@@ -65,10 +67,12 @@ def predict_ild(options: IldPredict) -> int:
             waiting[case] = path
     if not waiting:
         return conclude(problems)
-    if options.devices == 1 or len(waiting) == 1:
+    if not options.scheduler and (options.devices == 1 or len(waiting) == 1):
         _be_ready(device, weights, half)
         outcomes = (_predict_patient(case, path, given.get(case, []), options) for case, path in waiting.items())
         return conclude(problems + [problem for problem in outcomes if problem])
+    if options.scheduler:
+        return conclude(problems + _by_scheduler(options, waiting, given, (device, source.resolve(), half)))
     with DevicePool(options.devices, device, _load_segmenter, source, options.image_size, half) as pool:
         futures = [
             (path, pool.submit(_predict_patient, case, path, given.get(case, []), options))
@@ -81,6 +85,41 @@ def predict_ild(options: IldPredict) -> int:
                 problem = Problem.of(path, error)
             problems += [problem] if problem else []
     return conclude(problems)
+
+
+def _by_scheduler(
+    options: IldPredict, waiting: dict[str, Path], given: dict[str, list[Prompt]], start: tuple[str, Path, bool]
+) -> list[Problem]:
+    """Have a scheduler's workers segment the patients, each one by itself; return what went wrong."""
+    seen = {name: path.resolve() for name in ("output", "lungs", "truth") if (path := getattr(options, name))}
+    there = options.model_copy(update=seen)  # workers have working folders of their own
+    problems = []
+    with Cluster(options.scheduler, 0) as cluster:
+        cluster.size()  # waits for the first worker
+        submitted = [
+            (path, cluster.submit(_predict_there, start, case, path.resolve(), given.get(case, []), there))
+            for case, path in waiting.items()
+        ]
+        for path, future in submitted:
+            try:
+                problem = cluster.result(future)
+            except PlanewiseError as error:
+                problem = Problem.of(path, error)
+            problems += [problem] if problem else []
+    return problems
+
+
+def _predict_there(
+    start: tuple[str, Path, bool], case: str, path: Path, given: list[Prompt], options: IldPredict
+) -> Problem | None:
+    """Segment a patient in a worker, which gets ready for its first."""
+    _ready_once(*start, options.image_size)
+    return _predict_patient(case, path, given, options)
+
+
+@lru_cache(maxsize=1)
+def _ready_once(device: str, source: Path, half: bool, image_size: int | None) -> None:
+    _load_segmenter(device, source, image_size, half)
 
 
 def _model_name(options: IldPredict) -> str:

@@ -28,6 +28,8 @@ Job = TypeVar("Job")
 
 def run_ild(options: IldRun) -> int:
     """Prepare, fine-tune, predict and evaluate. Returns the exit code; see ``prepare_ild`` for errors."""
+    if options.num_nodes > 1:
+        raise PlanewiseError("--num_nodes: prepare on one machine, and give it to planewise ild train")
     base = options.base
     if not options.from_scratch and (base is None or not (base.exists() or is_hub_id(base))):
         raise PlanewiseError(f"--base {options.base}: no such file; give SAM2's weights, or --from_scratch")

@@ -62,13 +62,15 @@ def train_ild(options: IldTrain) -> int:
     loop = LoopOptions(
         iterations=iterations, batch_size=options.batch_size, learning_rate=options.learning_rate, seed=options.seed,
         checkpoint_interval=options.checkpoint_interval, accelerator=device, devices=options.devices,
+        num_nodes=options.num_nodes,
         precision=choose_precision(options.precision, device), num_workers=options.num_workers,
         weight_decay=options.weight_decay, warm_up=0.05, clip_norm=1.0,
         identity=options.model_dump(mode="json", include=SAME_WHEN_RESUMED),
     )  # fmt: skip
     if not options.resume:
         shutil.rmtree(logs, ignore_errors=True)
-    train(task, loop, logs, options.resume)
+    if not train(task, loop, logs, options.resume):
+        return 0
     training_curve(logs / METRICS, logs / CURVE, "Dice")
     for name, checkpoint in (("latest", LAST), ("best", BEST)):
         state = load_checkpoint(logs / checkpoint)
