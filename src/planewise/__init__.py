@@ -17,6 +17,7 @@ _HOME = {
     "load_network": "models.weights",
     "export_torchscript": "models.weights",
     "consensus": "inference.consensus",
+    "find_lungs": "apps.ild.lungs",
     "overlap_table": "evaluation.overlap",
     "score_labels": "evaluation.evaluate",
     "MitoTrain": "apps.mito_options",

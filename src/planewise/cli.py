@@ -48,7 +48,7 @@ COMMANDS = {
     ),
     "ild predict": Command(
         "planewise.apps.ild.options:IldPredict", "planewise.apps.ild.predict:predict_ild",
-        "segment classes by carrying boxes from slice to slice",
+        "segment classes in 3D, from boxes or from nothing but the CT",
     ),
     "ild evaluate": Command(
         "planewise.apps.ild.options:IldEvaluate", "planewise.apps.ild.evaluate:evaluate_ild",

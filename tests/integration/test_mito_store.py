@@ -15,6 +15,7 @@ import torch
 import zarr
 
 from planewise.cli import run
+from planewise.inference import out_of_core
 from planewise.models.model_file import ModelFile, write_model_file
 from planewise.models.panoptic_deeplab import build
 from planewise.models.weights import export_torchscript
@@ -77,7 +78,7 @@ def test_the_result_is_that_of_memory_with_its_geometry_and_a_pyramid(folder, tm
     assert (output / "0" / "zarr.json").stat().st_mtime_ns == before
 
 
-def test_what_stopped_goes_on(folder, tmp_path, capsys):
+def test_what_stopped_goes_on(folder, tmp_path, capsys, monkeypatch):
     """A chunk that is wrong stops the run; put right, the same command does what is left."""
     source, output = tmp_path / "in.ome.zarr", tmp_path / "out.ome.zarr"
     shutil.copytree(folder / "in.ome.zarr", source)
@@ -95,18 +96,35 @@ def test_what_stopped_goes_on(folder, tmp_path, capsys):
     chunk.write_bytes(good)
     assert run(to_store(folder, output, "--min_size", "21", source=source)) == 2  # not that run
     assert "--overwrite" in capsys.readouterr().err
-    slabs = []
-    seen = first.stat
-    assert seen().st_mtime_ns == written
-    import planewise.inference.out_of_core as engine
+    assert first.stat().st_mtime_ns == written
+    predicted = []
+    predict = out_of_core.predict_slab
+    monkeypatch.setattr(
+        out_of_core,
+        "predict_slab",
+        lambda job, plane, start: predicted.append((plane, start)) or predict(job, plane, start),
+    )
+    assert run(to_store(folder, output, source=source)) == 0
+    assert ("xy", 0) not in predicted
+    assert same_as_memory(folder, output)
 
-    predict = engine.predict_slab
-    engine.predict_slab = lambda job, plane, start: slabs.append((plane, start)) or predict(job, plane, start)
-    try:
-        assert run(to_store(folder, output, source=source)) == 0
-    finally:
-        engine.predict_slab = predict
-    assert ("xy", 0) not in slabs
+
+def test_a_run_that_is_stopped_while_it_delivers_goes_on(folder, tmp_path, monkeypatch):
+    output, moved = tmp_path / "out.ome.zarr", []
+    rename = Path.rename
+
+    def stop_at_the_second(path, target):
+        if path.parent.name.endswith(".unfinished") and path.name.endswith(".ome.zarr"):
+            moved.append(path.name)
+            if len(moved) == 2:
+                raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stop_at_the_second)
+    assert run(to_store(folder, output)) == 1
+    assert (tmp_path / "out_xy.ome.zarr").exists()
+    monkeypatch.undo()
+    assert run(to_store(folder, output)) == 0
     assert same_as_memory(folder, output)
 
 

@@ -151,28 +151,32 @@ def segment(job: Job, like: Volume, workers: Workers, at_once: int, advance: Cal
             _segment_plane(job, plane, workers, at_once, advance)
             link_plane(job, plane)
     every = list(blocks(job.shape, job.block))
-    for plane in job.axes:
-        _make_store(job.plane_store(plane), job, like)
-    _each_block(job, every, label_block, _count_file, "labels", workers, at_once, advance)
+    of_planes = [job.plane_store(plane) for plane in job.axes]
+    _each_block(job, like, every, label_block, _count_file, of_planes, "labels", workers, at_once, advance)
     verdict_file = job.work / "verdict.npz"
     if not verdict_file.exists():
         sizes = [np.load(_lookup_file(job, plane))["sizes"] for plane in job.axes]
         found = join_found([Found(**_arrays(_count_file(job, block))) for block in every])
         verdict = decide(found, sizes, job.vote, job.grouping.min_size, job.grouping.min_extent)
         _save(verdict_file, keys=verdict.keys, labels=verdict.labels, objects=verdict.objects)
-    _make_store(job.final_store(), job, like)
-    _each_block(job, every, fuse_block, _done_file, "consensus", workers, at_once, advance)
-    add_pyramid(job.final_store(), job.block)
+    _each_block(job, like, every, fuse_block, _done_file, [job.final_store()], "consensus", workers, at_once, advance)
+    if job.final_store().exists():  # else it was delivered before the run was stopped
+        add_pyramid(job.final_store(), job.block)
     return int(np.load(verdict_file)["objects"])
 
 
 def _each_block(
-    job: Job, every: list[Index], task: Callable[[Job, Index], None], file: Callable[[Job, Index], Path], what: str,
-    workers: Workers, at_once: int, advance: Callable[[str, int], None],
+    job: Job, like: Volume, every: list[Index], task: Callable[[Job, Index], None], file: Callable[[Job, Index], Path],
+    stores: list[Path], what: str, workers: Workers, at_once: int, advance: Callable[[str, int], None],
 ) -> None:  # fmt: skip
+    """Do a task that writes to ``stores`` for every block that it was not done for: then the block's ``file`` exists."""
+    done = [file(job, block).exists() for block in every]
+    if not all(done):
+        for store in stores:
+            _make_store(store, job, like)
     waiting: list[Any] = []
-    for block in every:
-        if not file(job, block).exists():
+    for block, before in zip(every, done):
+        if not before:
             waiting = workers.wait([*waiting, workers.submit(task, job, block)], at_once - 1)
         advance(what, 1)
     workers.wait(waiting, 0)

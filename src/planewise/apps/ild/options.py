@@ -143,7 +143,7 @@ class IldTrain(_Train):
 
 
 class IldPredict(_Predict):
-    """Segment CT volumes by carrying boxes from slice to slice."""
+    """Segment CT volumes: objects that boxes start from, or every class that is found in the lungs."""
 
     input: tyro.conf.Positional[Path]
     """Prepared patients (a folder of npz), or CT volumes (a file, a DICOM folder, or a folder of volumes)."""

@@ -198,7 +198,9 @@ def _segment(
     encoder = Encoder(_segmenting.segmenter, patient.images, options.cache_slices)
     if options.prompts in AUTOMATIC:
         if patient.organ is None:
-            raise PlanewiseError("no lungs were found when it was prepared; see --lungs")
+            raise PlanewiseError(
+                "has no lungs to look in: prepare it again, with --lungs if need be, or give the CT volume"
+            )
         if options.prompts == "lungs":
             found = find_in_slices(encoder, patient.organ, tracking, False, advance)
             return found.labels, "each slice by itself", found.scores
