@@ -169,7 +169,7 @@ def _each_block(
     job: Job, like: Volume, every: list[Index], task: Callable[[Job, Index], None], file: Callable[[Job, Index], Path],
     stores: list[Path], what: str, workers: Workers, at_once: int, advance: Callable[[str, int], None],
 ) -> None:  # fmt: skip
-    """Do a task that writes to ``stores`` for every block that it was not done for: then the block's ``file`` exists."""
+    """Do a task, which writes to ``stores``, for every block that it was not done for: whose ``file`` is not there."""
     done = [file(job, block).exists() for block in every]
     if not all(done):
         for store in stores:
