@@ -19,9 +19,10 @@ import numpy as np
 from machine import describe, peak_gigabytes
 
 from planewise.inference.gathering import GroupingOptions, SliceOutputs
-from planewise.inference.out_of_core import Here, Job, begin_work, identity_of, plan_block, plan_slabs, segment
+from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
+from planewise.inference.out_of_core.segment import Here, segment
+from planewise.inference.out_of_core.workers import Cluster
 from planewise.inference.planes import SliceOptions
-from planewise.inference.workers import Cluster
 from planewise.models.panoptic_loss import panoptic_targets
 from planewise.ome_zarr import blocks, create
 from planewise.phantom import em_phantom

@@ -15,7 +15,7 @@ import torch
 import zarr
 
 from planewise.cli import run
-from planewise.inference import out_of_core
+from planewise.inference.out_of_core import segment
 from planewise.models.model_file import ModelFile, write_model_file
 from planewise.models.panoptic_deeplab import build
 from planewise.models.weights import export_torchscript
@@ -98,9 +98,9 @@ def test_what_stopped_goes_on(folder, tmp_path, capsys, monkeypatch):
     assert "--overwrite" in capsys.readouterr().err
     assert first.stat().st_mtime_ns == written
     predicted = []
-    predict = out_of_core.predict_slab
+    predict = segment.predict_slab
     monkeypatch.setattr(
-        out_of_core,
+        segment,
         "predict_slab",
         lambda job, plane, start: predicted.append((plane, start)) or predict(job, plane, start),
     )

@@ -16,10 +16,11 @@ from planewise.dataset import Problem
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions
-from planewise.inference.out_of_core import Here, Job, begin_work, identity_of, plan_block, plan_slabs, segment
+from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
+from planewise.inference.out_of_core.segment import Here, segment
+from planewise.inference.out_of_core.workers import Cluster
 from planewise.inference.planes import SliceOptions
 from planewise.inference.processes import NetworkSource
-from planewise.inference.workers import Cluster
 from planewise.intensity import full_scale
 from planewise.models.model_file import ModelFile, read_model_file
 from planewise.models.weights import inference_network, locate_weights

@@ -18,10 +18,10 @@ from planewise.evaluation.classes import class_names
 from planewise.evaluation.presence import presence_file, write_presence
 from planewise.evaluation.provenance import Provenance, refuse_other_prompts, write_provenance
 from planewise.inference.automatic import find_in_slices, segment_within
+from planewise.inference.out_of_core.workers import Cluster
 from planewise.inference.processes import DevicePool, WorkerDied, result_of
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import Encoder, PropagationOptions, propagate
-from planewise.inference.workers import Cluster
 from planewise.labels import write_labels
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2

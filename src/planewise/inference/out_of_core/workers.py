@@ -13,7 +13,7 @@ START_SECONDS = 60  # that a scheduler may take to answer
 class Cluster:
     """Workers of a scheduler that runs already, or ``count`` processes of this machine for as long as this lasts.
 
-    See ``out_of_core.Workers``. A task whose worker dies is done again by another, with what it needs. Raises
+    See ``segment.Workers``. A task whose worker dies is done again by another, with what it needs. Raises
     PlanewiseError if dask is not installed or the scheduler does not answer.
     """
 

@@ -1,0 +1,168 @@
+"""One run from store to store: what its tasks must know, how it is cut into slabs and blocks, and its work folder."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from planewise.errors import PlanewiseError
+from planewise.inference.gathering import GroupingOptions
+from planewise.inference.planes import SliceOptions, SlicePredictor
+from planewise.ome_zarr import CHUNK, create
+from planewise.slices import AXIS, Plane
+from planewise.volume import Volume, atomic_path
+
+BYTES_A_SLAB_VOXEL = 3  # two slabs' bits and offsets, the one being read, the bands that are written
+BYTES_A_BLOCK_VOXEL = 24  # three planes' components and labels, and the result
+Index = tuple[slice, slice, slice]
+
+
+class PredictorSource(Protocol):
+    """What a process gets its predictor from; it travels to other processes."""
+
+    def __call__(self) -> SlicePredictor: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a task must know. Paths are seen alike by all processes.
+
+    ``slabs``: for each plane, how many slices are worked on at a time; ``block``: the shape of a block, which is also
+    that of the results' files.
+    """
+
+    source: Path
+    work: Path
+    shape: tuple[int, int, int]
+    slices: SliceOptions
+    grouping: GroupingOptions
+    batch_size: int
+    vote: int
+    slabs: dict[Plane, int]
+    block: tuple[int, int, int]
+    predictor: PredictorSource
+
+    @property
+    def axes(self) -> tuple[Plane, ...]:
+        """The planes, in order."""
+        return tuple(self.slabs)
+
+    def starts(self, plane: Plane) -> range:
+        """The first slice of every slab of a plane."""
+        return range(0, self.shape[AXIS[plane]], self.slabs[plane])
+
+    def slab(self, plane: Plane, start: int) -> slice:
+        return slice(start, min(start + self.slabs[plane], self.shape[AXIS[plane]]))
+
+    def plane_store(self, plane: Plane) -> Path:
+        return self.work / f"{plane}.ome.zarr"
+
+    def final_store(self) -> Path:
+        return self.work / "final.ome.zarr"
+
+
+def plan_slabs(shape: tuple[int, int, int], chunk: int, axis: int, batch_size: int, memory: int, half: int) -> int:
+    """Return how many slices of a plane are worked on at a time, within ``memory`` bytes.
+
+    A chunk's thickness ``chunk``, in whole batches as the network sees them in memory, so that each chunk is
+    decompressed once; fewer slices if they do not fit. Raises PlanewiseError if not even a batch does.
+    """
+    pixels = int(np.prod(shape)) // max(1, shape[axis])
+    fitting = memory // (BYTES_A_SLAB_VOXEL * max(1, pixels))
+    least = -(-max(half, 1) // batch_size) * batch_size
+    if fitting < least:
+        needed = least * BYTES_A_SLAB_VOXEL * pixels / 1e9
+        raise PlanewiseError(f"--memory: {least} slices of {pixels} pixels need {needed:.2g} GB beside the network")
+    wanted = int(np.lcm(chunk, batch_size))
+    return max(least, min(max(wanted, least), fitting // batch_size * batch_size))
+
+
+def plan_block(shape: tuple[int, int, int], memory: int) -> tuple[int, int, int]:
+    """Return the shape of the blocks that fit in ``memory`` bytes: whole chunks, at least one, at most 4 x 4."""
+    side = 4
+    while side > 1 and BYTES_A_BLOCK_VOXEL * CHUNK**3 * side**2 > memory:
+        side -= 1
+    z, y, x = (min(CHUNK * count, max(CHUNK, whole)) for count, whole in zip((1, side, side), shape))
+    return z, y // CHUNK * CHUNK, x // CHUNK * CHUNK
+
+
+def begin_work(work: Path, identity: dict[str, Any], overwrite: bool) -> None:
+    """Make the work folder of a run, or go on with that of one that stopped.
+
+    ``identity``: what makes the run what it is. Raises PlanewiseError if the folder is another run's.
+    """
+    file, told = work / "run.json", json.loads(json.dumps(identity, default=str))
+    if overwrite:
+        for item in work.iterdir() if work.is_dir() else ():
+            if item.is_dir():
+                shutil.rmtree(item)
+    elif file.exists():
+        before = json.loads(file.read_text("utf-8"))
+        other = [name for name in told if before.get(name) != told[name]]
+        if other:
+            raise PlanewiseError(
+                f"{work}: holds the unfinished work of a run with {other[0]} {before.get(other[0])}, not "
+                f"{told[other[0]]}; finish it as it was begun, or start again with --overwrite"
+            )
+    with atomic_path(file) as temporary:
+        temporary.write_text(json.dumps(told, indent=1), "utf-8")
+
+
+def identity_of(job: Job) -> dict[str, Any]:
+    """Return what makes a run what it is, as far as the job says: another of these, and its parts do not fit."""
+    told = asdict(job)
+    return {name: told[name] for name in ("shape", "slices", "grouping", "batch_size", "vote", "slabs", "block")}
+
+
+def make_components(job: Job, plane: Plane) -> None:
+    import zarr
+
+    path, axis = components_path(job, plane), AXIS[plane]
+    if not path.exists():
+        chunks = [min(CHUNK, side) for side in job.shape]
+        chunks[axis] = min(job.slabs[plane], job.shape[axis])
+        with atomic_path(path) as temporary:
+            zarr.create_array(temporary, shape=job.shape, chunks=tuple(chunks), dtype=np.int32, fill_value=0)
+
+
+def make_store(path: Path, job: Job, like: Volume) -> None:
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            create(temporary, job.shape, np.int32, like.spacing, like.unit, like.origin, job.block)
+
+
+def components_path(job: Job, plane: Plane) -> Path:
+    return job.work / plane / "components.zarr"
+
+
+def slab_file(job: Job, plane: Plane, start: int) -> Path:
+    return job.work / plane / f"slab_{start:08d}.npz"
+
+
+def lookup_file(job: Job, plane: Plane) -> Path:
+    return job.work / plane / "lookup.npz"
+
+
+def count_file(job: Job, block: Index) -> Path:
+    return job.work / "counts" / f"{_corner(block)}.npz"
+
+
+def done_file(job: Job, block: Index) -> Path:
+    return job.work / "fused" / f"{_corner(block)}.npz"
+
+
+def _corner(block: Index) -> str:
+    return "_".join(f"{part.start:08d}" for part in block)
+
+
+def save(path: Path, **arrays: Any) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as content:
+        return {name: content[name] for name in content.files}

@@ -1,0 +1,140 @@
+"""The order of the tasks: every plane's slabs, its linking, then the blocks twice; by this process or by others."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from planewise.inference.out_of_core.blocks import Found, decide, join_found
+from planewise.inference.out_of_core.job import (
+    Index,
+    Job,
+    arrays,
+    count_file,
+    done_file,
+    lookup_file,
+    make_components,
+    make_store,
+    save,
+    slab_file,
+)
+from planewise.inference.out_of_core.tasks import (
+    filter_outputs,
+    finish_slab,
+    first_of,
+    first_slices,
+    fuse_block,
+    label_block,
+    last_of,
+    last_slices,
+    link_plane,
+    no_slices,
+    predict_slab,
+)
+from planewise.ome_zarr import add_pyramid, blocks
+from planewise.slices import Plane
+from planewise.volume import Volume
+
+
+class Workers(Protocol):
+    """Who does the tasks: this process at once, or others in the background. Results can be given to other tasks."""
+
+    def submit(self, task: Callable[..., Any], *arguments: Any) -> Any:
+        """Have a task done and return its result, or what stands for it."""
+        ...
+
+    def wait(self, results: list[Any], most: int) -> list[Any]:
+        """Return the results that are not there yet, when they are at most ``most``. Raises what a task raised."""
+        ...
+
+
+class Here:
+    """This process does every task when it is submitted."""
+
+    def submit(self, task: Callable[..., Any], *arguments: Any) -> Any:
+        """See ``Workers``."""
+        return task(*arguments)
+
+    def wait(self, results: list[Any], most: int) -> list[Any]:
+        """See ``Workers``."""
+        return []
+
+
+def segment(job: Job, like: Volume, workers: Workers, at_once: int, advance: Callable[[str, int], None]) -> int:
+    """Segment a volume into ``job.plane_store`` of each plane and ``job.final_store``; return the number of objects.
+
+    ``like``: the volume's geometry; ``at_once``: how many tasks wait or are done at a time; ``advance`` is called with
+    what is going on and how many slices, or blocks, of it are done. What was finished before is not done again.
+    """
+    for plane in job.axes:
+        if not lookup_file(job, plane).exists():
+            _segment_plane(job, plane, workers, at_once, advance)
+            link_plane(job, plane)
+    every = list(blocks(job.shape, job.block))
+    of_planes = [job.plane_store(plane) for plane in job.axes]
+    _each_block(job, like, every, label_block, count_file, of_planes, "labels", workers, at_once, advance)
+    verdict_file = job.work / "verdict.npz"
+    if not verdict_file.exists():
+        sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
+        found = join_found([Found(**arrays(count_file(job, block))) for block in every])
+        verdict = decide(found, sizes, job.vote, job.grouping.min_size, job.grouping.min_extent)
+        save(verdict_file, keys=verdict.keys, labels=verdict.labels, objects=verdict.objects)
+    _each_block(job, like, every, fuse_block, done_file, [job.final_store()], "consensus", workers, at_once, advance)
+    if job.final_store().exists():  # else it was delivered before the run was stopped
+        add_pyramid(job.final_store(), job.block)
+    return int(np.load(verdict_file)["objects"])
+
+
+def _each_block(
+    job: Job, like: Volume, every: list[Index], task: Callable[[Job, Index], None], file: Callable[[Job, Index], Path],
+    stores: list[Path], what: str, workers: Workers, at_once: int, advance: Callable[[str, int], None],
+) -> None:  # fmt: skip
+    """Do a task, which writes to ``stores``, for every block that it was not done for: whose ``file`` is not there."""
+    done = [file(job, block).exists() for block in every]
+    if not all(done):
+        for store in stores:
+            make_store(store, job, like)
+    waiting: list[Any] = []
+    for block, before in zip(every, done):
+        if not before:
+            waiting = workers.wait([*waiting, workers.submit(task, job, block)], at_once - 1)
+        advance(what, 1)
+    workers.wait(waiting, 0)
+
+
+def _segment_plane(job: Job, plane: Plane, workers: Workers, at_once: int, advance: Callable[[str, int], None]) -> None:
+    """Find the components of every slab of a plane.
+
+    A slab's median needs filtered slices of the slab before and plain ones of the slab after; both are handed on.
+    """
+    make_components(job, plane)
+    starts = list(job.starts(plane))
+    done = {start: slab_file(job, plane, start).exists() for start in starts}
+    outputs: dict[int, Any] = {}
+    waiting: list[Any] = []
+    before = workers.submit(no_slices)
+
+    def outputs_of(start: int) -> Any:
+        if start not in outputs:
+            outputs[start] = workers.submit(predict_slab, job, plane, start)
+        return outputs[start]
+
+    for start, following in zip(starts, [*starts[1:], None]):
+        if done[start]:
+            before = workers.submit(last_slices, job, plane, start)
+        else:
+            if following is None:
+                after = workers.submit(no_slices)
+            elif done[following]:
+                after = workers.submit(first_slices, job, plane, following)
+            else:
+                after = workers.submit(first_of, outputs_of(following), job.grouping.median_kernel // 2)
+            filtered = workers.submit(filter_outputs, job, plane, start, outputs_of(start), before, after)
+            before = workers.submit(last_of, filtered, before, job.grouping.median_kernel // 2)
+            finished = workers.submit(finish_slab, job, plane, start, outputs_of(start), filtered, before)
+            waiting = workers.wait([*waiting, finished], at_once - 1)
+            del outputs[start], filtered, finished
+        slab = job.slab(plane, start)
+        advance(plane, slab.stop - slab.start)
+    workers.wait(waiting, 0)

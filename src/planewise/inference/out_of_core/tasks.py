@@ -1,0 +1,164 @@
+"""What is done with one slab, or one block: functions of the files in the work folder, for any process to call."""
+
+import numpy as np
+
+from planewise.inference.linking import Chain, linked_components
+from planewise.inference.out_of_core.blocks import Verdict, apply_verdict, count_block
+from planewise.inference.out_of_core.job import (
+    Index,
+    Job,
+    arrays,
+    components_path,
+    count_file,
+    done_file,
+    lookup_file,
+    save,
+    slab_file,
+)
+from planewise.inference.out_of_core.slabs import (
+    SlabObjects,
+    SlabOutputs,
+    filter_slab,
+    group_slab,
+    join_slabs,
+    paint_rows,
+    slab_objects,
+    slab_outputs,
+)
+from planewise.inference.planes import plane_outputs
+from planewise.inference.runs import Runs
+from planewise.ome_zarr import CHUNK
+from planewise.slices import AXIS, Plane, as_stack
+from planewise.volume import open_volume, read_voxels
+
+
+def predict_slab(job: Job, plane: Plane, start: int) -> SlabOutputs:
+    """Return what the network says of the slab of ``plane`` that begins with slice ``start``."""
+    slab, axis = job.slab(plane, start), AXIS[plane]
+    index = tuple(slab if i == axis else slice(None) for i in range(3))
+    voxels = read_voxels(open_volume(job.source), job.source, index)
+    height, width = as_stack(voxels, plane).shape[1:]
+    found = plane_outputs(job.predictor(), voxels, plane, job.slices, job.batch_size, lambda count: None)
+    return slab_outputs(found, height, width, job.grouping)
+
+
+def filter_outputs(
+    job: Job, plane: Plane, start: int, outputs: SlabOutputs, before: np.ndarray, after: np.ndarray
+) -> np.ndarray:
+    """Return the slab's foreground after the median; see ``slabs.filter_slab``."""
+    shape = outputs.foreground.shape[1:]
+    before, after = (neighbours.reshape(-1, *shape) for neighbours in (before, after))
+    count = job.shape[AXIS[plane]]
+    return filter_slab(outputs.foreground, start, count, before, after, job.grouping.median_kernel)
+
+
+def finish_slab(
+    job: Job, plane: Plane, start: int, outputs: SlabOutputs, filtered: np.ndarray, last: np.ndarray
+) -> None:
+    """Write a slab's components, and what linking and the neighbours need of it; ``last``: its last filtered slices."""
+    import zarr
+
+    slices = group_slab(outputs, filtered, job.grouping.scale)
+    found = slab_objects(slices)
+    components = zarr.open_array(components_path(job, plane), mode="r+")
+    slab, axis = job.slab(plane, start), AXIS[plane]
+    height = outputs.foreground.shape[1]
+    for top in range(0, height, CHUNK):
+        rows = slice(top, min(top + CHUNK, height))
+        index: list[slice] = [rows, slice(None)]
+        index.insert(axis, slab)
+        components[tuple(index)] = np.moveaxis(paint_rows(slices, rows, outputs.width), 0, axis)
+    half = job.grouping.median_kernel // 2
+    ends = {
+        f"{name}_{field}": getattr(runs, field)
+        for name, runs in (("first", found.first), ("last", found.last))
+        for field in Runs.__dataclass_fields__
+    }
+    save(
+        slab_file(job, plane, start),
+        **{name: getattr(found.chain, name) for name in Chain.__dataclass_fields__},
+        **ends,
+        filtered=last,
+        plain=outputs.foreground[:half],
+    )
+
+
+def no_slices() -> np.ndarray:
+    """Return what lies beyond the stack."""
+    return np.zeros((0, 0, 0), np.uint8)
+
+
+def first_of(outputs: SlabOutputs, count: int) -> np.ndarray:
+    """Return the first plain slices of a slab."""
+    return outputs.foreground[:count]
+
+
+def last_of(filtered: np.ndarray, before: np.ndarray, count: int) -> np.ndarray:
+    """Return the last filtered slices up to the end of a slab, of those before it too if it is too thin."""
+    return np.concatenate([before.reshape(-1, *filtered.shape[1:]), filtered])[-count:] if count else filtered[:0]
+
+
+def first_slices(job: Job, plane: Plane, start: int) -> np.ndarray:
+    """Return the first plain slices of a slab that is finished."""
+    return np.load(slab_file(job, plane, start))["plain"]
+
+
+def last_slices(job: Job, plane: Plane, start: int) -> np.ndarray:
+    """Return the last filtered slices of a slab that is finished."""
+    return np.load(slab_file(job, plane, start))["filtered"]
+
+
+def link_plane(job: Job, plane: Plane) -> None:
+    """Link a plane's components and write the label of each, slab by slab."""
+    slabs = []
+    for start in job.starts(plane):
+        found = arrays(slab_file(job, plane, start))
+        first, last = (Runs(**{f: found[f"{end}_{f}"] for f in Runs.__dataclass_fields__}) for end in ("first", "last"))
+        slabs.append(SlabObjects(Chain(**{name: found[name] for name in Chain.__dataclass_fields__}), first, last))
+    labels, sizes = linked_components(join_slabs(slabs), job.grouping.min_size, job.grouping.min_extent)
+    first_component = np.cumsum([0, *(len(slab.chain.sizes) for slab in slabs)])
+    save(lookup_file(job, plane), labels=labels, sizes=sizes, first_component=first_component)
+
+
+# ---- blocks
+
+
+def label_block(job: Job, block: Index) -> None:
+    """Write the planes' labels in a block, and count how they combine."""
+    import zarr
+
+    planes = np.zeros((3, *(part.stop - part.start for part in block)), np.int32)
+    for labels, plane in zip(planes, job.axes):
+        labels[:] = _labels(job, plane, block)
+        zarr.open_array(job.plane_store(plane) / "0", mode="r+")[block] = labels
+    found = count_block(planes, (block[0].start, block[1].start, block[2].start))
+    save(count_file(job, block), keys=found.keys, counts=found.counts, boxes=found.boxes)
+
+
+def _labels(job: Job, plane: Plane, block: Index) -> np.ndarray:
+    """Return a plane's labels in a block: each component's, looked up in the table of its slab."""
+    import zarr
+
+    lookup = arrays(lookup_file(job, plane))
+    axis, thickness = AXIS[plane], job.slabs[plane]
+    components = zarr.open_array(components_path(job, plane), mode="r")[block]
+    first = block[axis].start
+    for number in range(first // thickness, -(-block[axis].stop // thickness)):
+        start, stop = (max(0, edge * thickness - first) for edge in (number, number + 1))
+        part = np.moveaxis(components, axis, 0)[start:stop]
+        own = lookup["labels"][lookup["first_component"][number] : lookup["first_component"][number + 1]]
+        part[...] = np.concatenate([[0], own]).astype(np.int32)[part]
+    return components
+
+
+def fuse_block(job: Job, block: Index) -> None:
+    """Write the final labels in a block."""
+    import zarr
+
+    planes = np.zeros((3, *(part.stop - part.start for part in block)), np.int32)
+    for labels, plane in zip(planes, job.axes):
+        labels[:] = zarr.open_array(job.plane_store(plane) / "0", mode="r")[block]
+    found = arrays(job.work / "verdict.npz")
+    result = apply_verdict(planes, Verdict(found["keys"], found["labels"], int(found["objects"])))
+    zarr.open_array(job.final_store() / "0", mode="r+")[block] = result
+    save(done_file(job, block))

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+
+from perfect_network import ReadsLabels
+from planewise.errors import PlanewiseError
+from planewise.inference.consensus import consensus
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane, median_filter
+from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
+from planewise.inference.out_of_core.segment import Here, segment
+from planewise.inference.out_of_core.slabs import filter_slab
+from planewise.inference.planes import SliceOptions, plane_outputs
+from planewise.labels import write_labels
+from planewise.ome_zarr import CHUNK
+from planewise.phantom import em_phantom
+from planewise.volume import Volume, open_volume
+
+SHAPE = (70, 83, 97)  # no slab divides it
+OPTIONS = SliceOptions(1.0, 0.0, 1.0, 1)
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return em_phantom(SHAPE, 12, 3)[1].astype(np.uint16)
+
+
+def in_memory(labels, grouping, batch_size, axes=("xy", "xz", "yz"), vote=2):
+    planes = []
+    for plane in axes:
+        outputs = plane_outputs(ReadsLabels(), labels, plane, OPTIONS, batch_size, lambda count: None)
+        planes.append(gather_plane(outputs, labels.shape, plane, grouping))
+    return planes, consensus(planes, vote, grouping.min_size, grouping.min_extent)
+
+
+def job_of(tmp_path, labels, grouping, slabs, batch_size=4, block=(CHUNK, CHUNK, CHUNK), vote=2):
+    source = tmp_path / "in.ome.zarr"
+    if not source.exists():
+        write_labels(source, Volume(labels, (8.0, 8.0, 8.0), "nm"))
+    return Job(
+        source, tmp_path / "work", labels.shape, OPTIONS, grouping, batch_size, vote, slabs, block, ReadsLabels()
+    )  # fmt: skip
+
+
+def run(job):
+    begin_work(job.work, identity_of(job), False)
+    return segment(job, open_volume(job.source), Here(), 1, lambda what, count: None)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    for module in ("ome_zarr", "inference.out_of_core.job", "inference.out_of_core.tasks"):
+        monkeypatch.setattr(f"planewise.{module}.CHUNK", 32)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("block", [(32, 32, 32), (32, 64, 96), (64, 32, 64)])
+@pytest.mark.parametrize(("kernel", "thickness"), [(1, 4), (3, 4), (3, 12), (5, 16), (3, 200)])
+def test_the_result_is_that_of_memory_voxel_for_voxel(tmp_path, labels, kernel, thickness, block):
+    grouping = GroupingOptions(median_kernel=kernel, min_size=100, min_extent=3)
+    planes, expected = in_memory(labels, grouping, 4)
+    assert expected.max() >= 5
+    job = job_of(tmp_path, labels, grouping, {"xy": thickness, "xz": 2 * thickness, "yz": thickness + 4}, 4, block)
+    assert run(job) == expected.max()
+    assert np.array_equal(open_volume(job.final_store()).read(), expected)
+    for plane in planes:
+        assert np.array_equal(open_volume(job.plane_store(plane.plane)).read(), plane.labels())
+
+
+@pytest.mark.parametrize(("axes", "vote"), [(("xz",), 1), (("xy", "yz"), 1)])
+@pytest.mark.usefixtures("small_chunks")
+def test_fewer_planes(tmp_path, labels, axes, vote):
+    grouping = GroupingOptions(min_size=100, min_extent=3)
+    _, expected = in_memory(labels, grouping, 4, axes, vote)
+    job = job_of(tmp_path, labels, grouping, dict.fromkeys(axes, 16), vote=vote, block=(32, 32, 32))
+    assert run(job) == expected.max()
+    assert np.array_equal(open_volume(job.final_store()).read(), expected)
+
+
+def test_nothing_to_find(tmp_path):
+    labels = np.zeros((20, 24, 28), np.uint8)
+    labels[0, 0, 0] = 1
+    job = job_of(tmp_path, labels, GroupingOptions(), dict.fromkeys(("xy", "xz", "yz"), 8))
+    assert run(job) == 0
+    assert not open_volume(job.final_store()).read().any()
+
+
+def test_slabs_are_a_chunk_thick_where_they_fit_and_whole_batches():
+    shape = (1000, 2000, 3000)
+    assert plan_slabs(shape, 128, 0, 4, 10**11, 1) == 128
+    assert plan_slabs(shape, 100, 0, 8, 10**11, 1) == 200
+    assert plan_slabs(shape, 128, 0, 4, 60 * 3 * 6_000_000, 1) == 60
+    assert plan_slabs(shape, 128, 1, 4, 10**9, 1) == 108
+    assert plan_slabs(shape, 2, 0, 1, 10**11, 3) == 3  # the median needs as many of a neighbour
+    with pytest.raises(PlanewiseError, match=r"--memory: 4 slices of 6000000 pixels need 0\.072 GB"):
+        plan_slabs(shape, 128, 0, 4, 50_000_000, 1)
+
+
+def test_blocks_are_chunks_and_fit():
+    assert plan_block((1000, 2000, 3000), 10**10) == (128, 512, 512)
+    assert plan_block((1000, 2000, 3000), 300_000_000) == (128, 256, 256)
+    assert plan_block((1000, 200, 3000), 10**10) == (128, 128, 512)
+    assert plan_block((1000, 2000, 3000), 1) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7])
+@pytest.mark.parametrize("count", [1, 2, 4, 6, 11])
+def test_filtering_slab_by_slab_is_filtering_the_stack(kernel, count):
+    bits = np.random.default_rng(count).integers(0, 256, (count, 3, 2)).astype(np.uint8)
+    values = [SliceOutputs(np.unpackbits(b, axis=1).astype(np.float32), None, None) for b in bits]
+    expected = [np.packbits(output.logits > 0.5, axis=1) for output in median_filter(values, kernel)]
+    half, thickness, found = kernel // 2, max(2, kernel // 2), []
+    for start in range(0, count, thickness):
+        before = np.array(found[-half:] if half else []).reshape(-1, 3, 2).astype(np.uint8)
+        stop = min(start + thickness, count)
+        found += list(filter_slab(bits[start:stop], start, count, before, bits[stop : stop + half], kernel))
+    assert np.array_equal(found, expected)
