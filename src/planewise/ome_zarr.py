@@ -5,6 +5,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 CHUNK = 128  # voxels on a side
 LEAST_LEVEL = 256  # a volume whose sides are all at most this long needs no smaller copy
 UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter"}
@@ -56,8 +58,7 @@ def _describe(
 def add_pyramid(path: Path, shards: tuple[int, ...] | None = None) -> None:
     """Write the smaller levels of the volume at ``path``: every second voxel of the level before, along each axis.
 
-    So labels stay labels. A level's first voxel lies where the finer one's does. ``shards``: see ``create``; 8 times
-    as many voxels are in memory.
+    So labels stay labels. A level's first voxel lies where the finer one's does. ``shards``: see ``create``.
     """
     import zarr
 
@@ -70,11 +71,21 @@ def add_pyramid(path: Path, shards: tuple[int, ...] | None = None) -> None:
         shape = tuple(-(-side // 2) for side in finer.shape)
         coarser = _level(group, str(len(levels)), shape, finer.dtype, shards)
         for block in blocks(shape, coarser.shards):
-            twice = tuple(slice(2 * s.start, min(2 * s.stop, side)) for s, side in zip(block, finer.shape))
-            coarser[block] = finer[twice][::2, ::2, ::2]
+            coarser[block] = _every_second(finer, block)
         levels.append(coarser)
     unit = {long: short for short, long in UNITS.items()}.get(image["axes"][0].get("unit", ""), "pixel")
     _describe(group, path, levels, tuple(first["scale"]), unit, tuple(first.get("translation", (0.0, 0.0, 0.0))))
+
+
+def _every_second(finer: Any, block: Index) -> np.ndarray:
+    """Return every second voxel of ``finer`` as the ``block`` of the next level, read an eighth at a time."""
+    found = np.empty([part.stop - part.start for part in block], finer.dtype)
+    for piece in blocks(found.shape, tuple(-(-side // 2) for side in found.shape)):
+        corner = [2 * (whole.start + part.start) for whole, part in zip(block, piece)]
+        ends = [2 * (whole.start + part.stop) for whole, part in zip(block, piece)]
+        twice = tuple(slice(start, min(end, side)) for start, end, side in zip(corner, ends, finer.shape))
+        found[piece] = finer[twice][::2, ::2, ::2]
+    return found
 
 
 def blocks(shape: tuple[int, ...], side: tuple[int, ...]) -> Iterator[Index]:
