@@ -1,6 +1,5 @@
 """Segment one volume from store to store, never in memory as a whole, by this process or by many."""
 
-import fcntl
 import os
 import shutil
 import socket
@@ -54,11 +53,11 @@ def predict_store(options: MitoPredict) -> int:
     work = options.output.with_name(f"{options.output.name}.unfinished")
     with ExitStack() as running:
         running.enter_context(_alone(work, options.output))
-        job = _job(options, volume, model, NetworkSource(
-            weights, model.architecture, device, choose_precision(options.precision, device, predicting=True) == "bf16",
-            max(1, (os.cpu_count() or 1) // max(1, options.workers)),
-        ), work)  # fmt: skip
-        identity = identity_of(job) | {"input": _stamp(options.input), "model": _stamp(weights)}
+        half = choose_precision(options.precision, device, predicting=True) == "bf16"
+        threads = max(1, (os.cpu_count() or 1) // max(1, options.workers))
+        source = NetworkSource(weights, model.architecture, device, half, threads)
+        job = _job(options, volume, model, source, work)
+        identity = identity_of(job) | {"bf16": half, "input": _stamp(options.input), "model": _stamp(weights)}
         begin_work(work, identity, options.overwrite)
         workers: Here | Cluster = Here()
         at_once = 1
@@ -151,6 +150,8 @@ def _deliver(job: Job, output: Path) -> None:
 @contextmanager
 def _alone(work: Path, output: Path) -> Iterator[None]:
     """Hold the work folder. Raises PlanewiseError if another run does, or if it cannot be written."""
+    import fcntl  # which not every system has
+
     try:
         work.mkdir(parents=True, exist_ok=True)
         file = (work / "lock").open("a+")

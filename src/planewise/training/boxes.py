@@ -74,9 +74,8 @@ class BoxTask:
             self.trained.append(network.tokens)
         for module in self.trained:
             module.requires_grad_(True)
-        sam.mask_decoder.iou_prediction_head.requires_grad_(
-            False
-        )  # no loss looks at it, and processes would wait for it
+        # No loss looks at it, and processes that share batches would wait for its gradient.
+        sam.mask_decoder.iou_prediction_head.requires_grad_(False)
 
     def _usable(self, folder: Path) -> list[Path]:
         """Return the slices of ``folder`` with an object or, if the organ is asked for, with the organ."""

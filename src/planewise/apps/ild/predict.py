@@ -24,7 +24,7 @@ from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import Encoder, PropagationOptions, propagate
 from planewise.labels import write_labels
 from planewise.models.sam2 import BoxSegmenter
-from planewise.models.sam2_files import Sam2Weights, load_sam2
+from planewise.models.sam2_files import Sam2Weights, is_hub_id, load_sam2
 from planewise.patients import Patient, load_patient, read_patient
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
@@ -72,7 +72,8 @@ def predict_ild(options: IldPredict) -> int:
         outcomes = (_predict_patient(case, path, given.get(case, []), options) for case, path in waiting.items())
         return conclude(problems + [problem for problem in outcomes if problem])
     if options.scheduler:
-        return conclude(problems + _by_scheduler(options, waiting, given, (device, source.resolve(), half)))
+        start = (device, source if is_hub_id(source) else source.resolve(), half)
+        return conclude(problems + _by_scheduler(options, waiting, given, start))
     with DevicePool(options.devices, device, _load_segmenter, source, options.image_size, half) as pool:
         futures = [
             (path, pool.submit(_predict_patient, case, path, given.get(case, []), options))

@@ -55,12 +55,15 @@ class Job:
         return range(0, self.shape[AXIS[plane]], self.slabs[plane])
 
     def slab(self, plane: Plane, start: int) -> slice:
+        """The slices of a slab."""
         return slice(start, min(start + self.slabs[plane], self.shape[AXIS[plane]]))
 
     def plane_store(self, plane: Plane) -> Path:
+        """Where a plane's labels are written, to be moved when all is done."""
         return self.work / f"{plane}.ome.zarr"
 
     def final_store(self) -> Path:
+        """Where the result is written, likewise."""
         return self.work / "final.ome.zarr"
 
 
@@ -118,6 +121,10 @@ def identity_of(job: Job) -> dict[str, Any]:
 
 
 def make_components(job: Job, plane: Plane) -> None:
+    """Make the array (z, y, x) of a plane's components, if it is not there: the ids that each slab counts from 1.
+
+    Its chunks are as thick as the slabs, so that no two tasks write to one.
+    """
     import zarr
 
     path, axis = components_path(job, plane), AXIS[plane]
@@ -129,28 +136,34 @@ def make_components(job: Job, plane: Plane) -> None:
 
 
 def make_store(path: Path, job: Job, like: Volume) -> None:
+    """Make an empty OME-Zarr of labels with the geometry of ``like``, if it is not there."""
     if not path.exists():
         with atomic_path(path) as temporary:
             create(temporary, job.shape, np.int32, like.spacing, like.unit, like.origin, job.block)
 
 
 def components_path(job: Job, plane: Plane) -> Path:
+    """Return where a plane's components are."""
     return job.work / plane / "components.zarr"
 
 
 def slab_file(job: Job, plane: Plane, start: int) -> Path:
+    """Return what says that a slab is finished, and holds its chain, end runs and slices for its neighbours."""
     return job.work / plane / f"slab_{start:08d}.npz"
 
 
 def lookup_file(job: Job, plane: Plane) -> Path:
+    """Return what says that a plane is linked, and holds the label of every component."""
     return job.work / plane / "lookup.npz"
 
 
 def count_file(job: Job, block: Index) -> Path:
+    """Return what says that a block's labels are written, and holds how they combine."""
     return job.work / "counts" / f"{_corner(block)}.npz"
 
 
 def done_file(job: Job, block: Index) -> Path:
+    """Return what says that a block of the result is written."""
     return job.work / "fused" / f"{_corner(block)}.npz"
 
 
@@ -159,10 +172,12 @@ def _corner(block: Index) -> str:
 
 
 def save(path: Path, **arrays: Any) -> None:
+    """Write arrays by name; the file appears whole or not at all."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return what ``save`` wrote."""
     with np.load(path, allow_pickle=False) as content:
         return {name: content[name] for name in content.files}
