@@ -1,5 +1,6 @@
 """Other processes, here or on other machines, that do tasks: dask.distributed. Only the imports cost without it."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
@@ -22,6 +23,9 @@ class Cluster:
             from distributed import Client, LocalCluster
         except ImportError as error:
             raise PlanewiseError("--workers and --scheduler need dask: pip install planewise[cluster]") from error
+        for name in logging.root.manager.loggerDict:
+            if name.startswith("distributed"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told once, by us
         self._cluster: Any = None
         if scheduler is None:
             self._cluster = LocalCluster(
