@@ -174,6 +174,7 @@ def test_missing_chunks_are_counted(folder, tmp_path, capsys):
     ("more", "words"),
     [
         (["--memory", "50KB"], "--memory"),
+        (["--devices", "2"], "--workers 2"),
         (["--workers", "2", "--output", "folder"], "--workers"),
         (["--output", "M.yaml/out.ome.zarr"], "cannot be written"),
         (["--input", "."], "is no volume"),
@@ -184,6 +185,7 @@ def test_what_cannot_be_used_is_refused(folder, tmp_path, more, words, capsys, m
     monkeypatch.chdir(folder)
     assert run(to_store(folder, tmp_path / "out.ome.zarr", *more)) == 2
     assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_size_that_is_none_is_refused(folder, tmp_path, capsys):

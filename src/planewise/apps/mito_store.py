@@ -39,6 +39,8 @@ def predict_store(options: MitoPredict) -> int:
     """
     if not ending_of(options.input):
         raise PlanewiseError(f"--input {options.input}: is no volume; one volume goes to one store")
+    if options.devices > 1:
+        raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
     volume = open_volume(options.input)
     if min(volume.shape) == 0:
         raise PlanewiseError(f"--input {options.input}: is empty, {volume.shape}")
@@ -166,4 +168,8 @@ def _alone(work: Path, output: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            if [item.name for item in work.glob("*")] == ["lock"]:  # it was refused before it began
+                shutil.rmtree(work)
