@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from dicom import write_dicom
 from planewise.cli import run
 from planewise.labels import read_labels, write_labels
 from planewise.phantom import write_chest_dataset
@@ -211,24 +212,6 @@ def _locale():
     before = locale.setlocale(locale.LC_ALL)
     yield
     locale.setlocale(locale.LC_ALL, before)
-
-
-def write_dicom(folder, voxels):
-    import SimpleITK
-
-    folder.mkdir(parents=True)
-    writer = SimpleITK.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    for z, slice_ in enumerate(voxels):
-        image = SimpleITK.GetImageFromArray(slice_[None])
-        image.SetSpacing((2.5, 2.5, 5.0))
-        tags = {"0008|0060": "CT", "0020|000e": "1.2.3.4", "0020|000d": "1.2.3", "0020|0013": str(z),
-                "0020|0032": f"0\\0\\{5.0 * z}", "0020|0037": "1\\0\\0\\0\\1\\0", "0008|0018": f"1.2.3.4.{z}",
-                "0018|0050": "5.0"}  # fmt: skip
-        for tag, value in tags.items():
-            image.SetMetaData(tag, value)
-        writer.SetFileName(str(folder / f"{z:03d}.dcm"))
-        writer.Execute(image)
 
 
 @pytest.mark.usefixtures("_locale")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from dicom import write_dicom
 from planewise.apps.ild.lungs import find_lungs
 from planewise.cli import run
 from planewise.labels import read_labels, write_labels
@@ -99,6 +100,28 @@ def test_one_command_on_one_file(job, eager, tmp_path):
     rows = table(tmp_path / "CT_phantomtest_presence.csv")
     assert len(rows) == SHAPE[0] * 4
     assert {row["name"] for row in rows} == {"ground_glass", "reticulation", "honeycombing", "consolidation"}
+
+
+def test_a_dicom_folder(eager, tmp_path):
+    hu, _ = chest_phantom(SHAPE, 5)
+    write_dicom(tmp_path / "P1", hu)
+    assert predict(tmp_path / "P1", tmp_path / "out", eager) == 0
+    assert open_volume(tmp_path / "out" / "P1.nii.gz").shape == SHAPE
+    assert "not a diagnosis" in (tmp_path / "out" / "P1.html").read_text()
+
+
+def test_a_patient_with_a_class_that_was_never_seen_is_scored_as_missed(job, tmp_path):
+    hu, labels = chest_phantom(SHAPE, 5, (1,))
+    truth = np.where(labels == 1, 4, 0).astype(np.uint8)
+    write_ct(tmp_path / "in" / "a_0000.nii.gz", hu)
+    write_labels(tmp_path / "truth" / "a.nii.gz", Volume(truth, CHEST_SPACING_MM, "mm"))
+    shutil.copy(job / "data" / "dataset.json", tmp_path)
+    model = job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth"
+    assert predict(tmp_path / "in", tmp_path / "out", model) == 0
+    assert run(["ild", "evaluate", str(tmp_path / "out"), str(tmp_path / "truth")]) == 0
+    rows = {row["name"]: row for row in table(tmp_path / "out" / "evaluation" / RESULTS)}
+    assert float(rows["consolidation"]["dsc"]) == 0
+    assert float(rows["consolidation"]["slice_sensitivity"]) == 0
 
 
 def test_no_disease_is_an_answer(job, eager, tmp_path):

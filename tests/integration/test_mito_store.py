@@ -16,11 +16,13 @@ import zarr
 
 from planewise.cli import run
 from planewise.inference.out_of_core import segment
+from planewise.labels import write_labels
 from planewise.models.model_file import ModelFile, write_model_file
 from planewise.models.panoptic_deeplab import build
 from planewise.models.weights import export_torchscript
 from planewise.ome_zarr import create
 from planewise.phantom import em_phantom
+from planewise.report.tables import RESULTS
 from planewise.volume import open_volume
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -283,3 +285,16 @@ def test_a_scheduler_that_dies_leaves_work_to_go_on_with(folder, tmp_path):
         for each in (scheduler, worker):
             each.kill()
             each.wait()
+
+
+def test_stores_are_scored_as_files_are(folder, tmp_path):
+    """Evaluation and comparison read OME-Zarr slab by slab; the numbers are those of TIFFs."""
+    found = open_volume(folder / "memory" / "in.ome.zarr")
+    truth = open_volume(folder / "memory" / "in_xy.ome.zarr")
+    for kind in ("tiff", "ome.zarr"):
+        write_labels(tmp_path / kind / "truth" / f"a.{kind}", truth.with_voxels(truth.read()))
+        write_labels(tmp_path / kind / "pred" / f"a.{kind}", found.with_voxels(found.read()))
+        assert run(["mito", "evaluate", str(tmp_path / kind / "pred"), str(tmp_path / kind / "truth")]) == 0
+    results = [(tmp_path / kind / "pred" / "evaluation" / RESULTS).read_text() for kind in ("tiff", "ome.zarr")]
+    assert results[0] == results[1]
+    assert "ok" in results[0]
