@@ -24,7 +24,7 @@ from planewise.volume import atomic_path
 State = dict[str, Tensor]
 IMAGE_SIZE = 1024  # of the published models
 PREFIX = "sam2_model."  # of the published fine-tuned files
-OUR_OWN = ("image_size", "class_tokens")  # beside the published keys; others pass over them
+OUR_OWN = ("image_size", "class_tokens", "window")  # beside the published keys; others pass over them
 TOKENS_FILE = "class_tokens.safetensors"  # in a hub folder
 ONLY_IN_2_1 = {"no_obj_embed_spatial", "obj_ptr_tpos_proj.weight", "obj_ptr_tpos_proj.bias"}
 
@@ -66,13 +66,15 @@ _SHARED_COPY = "shared_image_embedding.positional_embedding"
 class Sam2Weights:
     """A network with what its file held besides: the video model's tensors, which are written out again as they came.
 
-    ``version`` is "2.0" or "2.1"; ``tokens``: of a network that was trained to find classes by itself.
+    ``version`` is "2.0" or "2.1"; ``tokens``: of a network that was trained to find classes by itself;
+    ``window``: level and width of the intensities that it was trained on, if its file says.
     """
 
     network: Any  # transformers' Sam2Model
     version: str = "2.0"
     rest: State = field(default_factory=dict)
     tokens: ClassTokens | None = None
+    window: tuple[float, float] | None = None
 
 
 def to_transformers(meta: State) -> tuple[State, State]:
@@ -178,7 +180,8 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
             network.load_state_dict(ours)
             version = "2.1" if ONLY_IN_2_1 & rest.keys() else "2.0"
             tokens = ours_only.get("class_tokens")
-            return Sam2Weights(network.eval(), version, rest, _tokens(tokens["names"], tokens) if tokens else None)
+            known = _tokens(tokens["names"], tokens) if tokens else None
+            return Sam2Weights(network.eval(), version, rest, known, ours_only.get("window"))
         problems = sorted(found) if not problems or len(found) < len(problems) else problems
     listed = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
     raise PlanewiseError(f"{source}: {len(problems)} tensors do not fit SAM2 hiera tiny:\n  {listed}")
@@ -236,6 +239,8 @@ def save_published(path: Path, weights: Sam2Weights, epoch: int) -> None:
     model = {PREFIX + key: value.cpu().clone() for key, value in meta.items()}
     side = weights.network.config.vision_config.backbone_config.image_size[0]
     content = {"model": model, "epoch": epoch, "image_size": side}
+    if weights.window is not None:
+        content["window"] = weights.window
     if weights.tokens is not None:
         content["class_tokens"] = {
             "names": weights.tokens.names,

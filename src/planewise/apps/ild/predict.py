@@ -50,6 +50,10 @@ def predict_ild(options: IldPredict) -> int:
             f"--prompts {options.prompts}: {source} was trained with drawn boxes alone; train it with --train_prompts "
             "mixed"
         )
+    volumes = [path for path in patients.values() if path.suffix != ".npz"]
+    if volumes and weights.window not in (None, options.window_in_hu()):
+        trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
+        say(f"WARNING: {source} was trained in the window {trained}, and is used in {now}: see --window_level")
     if options.prompts not in KINDS:
         given = _file_prompts(Path(options.prompts), patients, options, problems)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"

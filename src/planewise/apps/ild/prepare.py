@@ -25,6 +25,7 @@ from planewise.volume import atomic_path, write_volume
 
 PARTS = ("train", "valid", "test")
 ANATOMY = "CT_ILD"  # the published name of the folders of prepared patients
+WINDOW_FILE = "window.json"  # level and width, for the model to say what it was trained on
 SATURATION_WARNING = 0.25
 Saturation = dict[int, tuple[int, float]]  # voxels of a class, and the share of them that the window saturates
 
@@ -44,6 +45,8 @@ def prepare_ild(options: IldPrepare) -> int:
     with atomic_path(options.work_dir / "split.json") as temporary:
         temporary.write_text(json.dumps({part: sorted(split[part]) for part in PARTS}, indent=2), "utf-8")
 
+    with atomic_path(options.work_dir / WINDOW_FILE) as temporary:
+        temporary.write_text(json.dumps([level, width]), "utf-8")
     with atomic_path(options.work_dir / "dataset.json") as temporary:  # so that the classes keep their names
         shutil.copyfile(options.dataset_path / "dataset.json", temporary)
 

@@ -1,11 +1,13 @@
 """Fine-tune SAM2 on prepared slices."""
 
+import json
 import shutil
 from pathlib import Path
 
 import torch
 
 from planewise.apps.ild.options import IldTrain
+from planewise.apps.ild.prepare import WINDOW_FILE
 from planewise.dataset import read_label_names
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
@@ -50,6 +52,7 @@ def train_ild(options: IldTrain) -> int:
     weights = _start(options)
     npy = options.npy_path or options.work_dir / "npy"
     weights.tokens = _tokens(options, npy, weights) if options.train_prompts != "truth" else None
+    weights.window = _window(options.work_dir / WINDOW_FILE)
     segmenter = BoxSegmenter(weights.network, weights.tokens, options.gradient_checkpointing)
     training = BoxTraining(
         parts=options.train_parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
@@ -80,6 +83,14 @@ def train_ild(options: IldTrain) -> int:
     save_hub_folder(folder / "hub", weights)
     say(f"The model is {folder / 'medsam_model_best.pth'}")
     return 0
+
+
+def _window(path: Path) -> tuple[float, float] | None:
+    """Return the window that the slices were prepared with; None of slices that the original scripts made."""
+    if not path.exists():
+        return None
+    level, width = json.loads(path.read_text("utf-8"))
+    return float(level), float(width)
 
 
 def _start(options: IldTrain) -> Sam2Weights:
