@@ -89,7 +89,7 @@ def test_what_stopped_goes_on(folder, tmp_path, capsys, monkeypatch):
     chunk.write_bytes(b"wrong")
     assert run(to_store(folder, output, source=source)) == 1
     told = " ".join(capsys.readouterr().out.split())
-    assert "in.ome.zarr: cannot be read" in told
+    assert "in.ome.zarr cannot be read" in told
     assert "run the same command again" in told
     assert not output.exists()
     work = tmp_path / "out.ome.zarr.unfinished"

@@ -69,10 +69,10 @@ def predict_store(options: MitoPredict) -> int:
         try:
             count = _with_progress(job, volume, workers, at_once)
             _deliver(job, options.output)
-        except (PlanewiseError, OSError, ValueError) as error:
-            what = str(error) if isinstance(error, PlanewiseError) else f"{type(error).__name__}: {error}"
-            kept = f"{what}; what is finished is kept in {work}: run the same command again to go on"
-            return conclude([Problem(str(options.input), kept)])
+        except Exception as error:  # a damaged store fails in its codec's own way
+            problem = Problem.of(options.input, error)
+            kept = f"{problem.what}; what is finished is kept in {work}: run the same command again to go on"
+            return conclude([Problem(problem.where, kept)])
     shutil.rmtree(work)
     say(f"{options.input.name}: {count} objects, {options.output}")
     return 0
@@ -154,20 +154,19 @@ def _alone(work: Path, output: Path) -> Iterator[None]:
     """Hold the work folder. Raises PlanewiseError if another run does, or if it cannot be written."""
     import fcntl  # which not every system has
 
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        file = (work / "lock").open("a+")
-    except OSError as error:
-        raise PlanewiseError(f"--output {output}: cannot be written ({error.strerror})") from error
-    with file:
+    with ExitStack() as closing:
         try:
+            work.mkdir(parents=True, exist_ok=True)
+            file = closing.enter_context((work / "lock").open("a+"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+        except BlockingIOError as error:
             file.seek(0)
             raise PlanewiseError(f"--output {output}: another run is at it ({file.read().strip()})") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        except OSError as error:
+            raise PlanewiseError(f"--output {output}: cannot be written ({error.strerror})") from error
         try:
             yield
         finally:
