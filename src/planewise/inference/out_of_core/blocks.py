@@ -79,10 +79,13 @@ def decide(found: Found, sizes: list[np.ndarray], vote: int, min_size: int, min_
     return Verdict(found.keys, np.where(keep, np.cumsum(keep), 0)[result], int(keep.sum()))
 
 
-def apply_verdict(planes: np.ndarray, verdict: Verdict) -> np.ndarray:
-    """Return the final labels (d, h, w) int32 of a block of the planes' labels (3, d, h, w) int32."""
-    table, values = new_table(table_size(len(verdict.keys)))
-    fill_table(table, values, verdict.keys, verdict.labels)
+def apply_verdict(planes: np.ndarray, keys: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the final labels (d, h, w) int32 of a block of the planes' labels (3, d, h, w) int32.
+
+    ``keys``, ``labels`` (n,): the combinations that occur in the block, and their final labels.
+    """
+    table, values = new_table(table_size(len(keys)))
+    fill_table(table, values, keys, labels)
     return _apply_block(planes, table, values)
 
 

@@ -153,8 +153,18 @@ def slab_file(job: Job, plane: Plane, start: int) -> Path:
 
 
 def lookup_file(job: Job, plane: Plane) -> Path:
-    """Return what says that a plane is linked, and holds the label of every component."""
+    """Return what says that a plane is linked, and holds where each slab's labels begin in ``labels_file``."""
     return job.work / plane / "lookup.npz"
+
+
+def labels_file(job: Job, plane: Plane) -> Path:
+    """Return the label of every component of a plane, of which a task reads those of its slabs."""
+    return job.work / plane / "labels.npy"
+
+
+def verdict_files(job: Job) -> tuple[Path, Path, Path]:
+    """Return what says that the vote is over, and the keys and labels of it, of which a task reads those it needs."""
+    return job.work / "verdict.npz", job.work / "verdict_keys.npy", job.work / "verdict_labels.npy"
 
 
 def count_file(job: Job, block: Index) -> Path:
@@ -175,6 +185,12 @@ def save(path: Path, **arrays: Any) -> None:
     """Write arrays by name; the file appears whole or not at all."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an array by itself, so that parts of it can be read: ``np.load`` with ``mmap_mode``."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:

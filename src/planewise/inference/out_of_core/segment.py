@@ -17,7 +17,9 @@ from planewise.inference.out_of_core.job import (
     make_components,
     make_store,
     save,
+    save_array,
     slab_file,
+    verdict_files,
 )
 from planewise.inference.out_of_core.tasks import (
     filter_outputs,
@@ -74,12 +76,14 @@ def segment(job: Job, like: Volume, workers: Workers, at_once: int, advance: Cal
     every = list(blocks(job.shape, job.block))
     of_planes = [job.plane_store(plane) for plane in job.axes]
     _each_block(job, like, every, label_block, count_file, of_planes, "labels", workers, at_once, advance)
-    verdict_file = job.work / "verdict.npz"
+    verdict_file, keys_file, final_file = verdict_files(job)
     if not verdict_file.exists():
         sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
         found = join_found([Found(**arrays(count_file(job, block))) for block in every])
         verdict = decide(found, sizes, job.vote, job.grouping.min_size, job.grouping.min_extent)
-        save(verdict_file, keys=verdict.keys, labels=verdict.labels, objects=verdict.objects)
+        save_array(keys_file, verdict.keys)
+        save_array(final_file, verdict.labels)
+        save(verdict_file, objects=verdict.objects)
     _each_block(job, like, every, fuse_block, done_file, [job.final_store()], "consensus", workers, at_once, advance)
     if job.final_store().exists():  # else it was delivered before the run was stopped
         add_pyramid(job.final_store(), job.block)

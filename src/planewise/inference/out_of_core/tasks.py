@@ -3,7 +3,7 @@
 import numpy as np
 
 from planewise.inference.linking import Chain, linked_components
-from planewise.inference.out_of_core.blocks import Verdict, apply_verdict, count_block
+from planewise.inference.out_of_core.blocks import apply_verdict, count_block
 from planewise.inference.out_of_core.job import (
     Index,
     Job,
@@ -11,9 +11,12 @@ from planewise.inference.out_of_core.job import (
     components_path,
     count_file,
     done_file,
+    labels_file,
     lookup_file,
     save,
+    save_array,
     slab_file,
+    verdict_files,
 )
 from planewise.inference.out_of_core.slabs import (
     SlabObjects,
@@ -117,7 +120,8 @@ def link_plane(job: Job, plane: Plane) -> None:
         slabs.append(SlabObjects(Chain(**{name: found[name] for name in Chain.__dataclass_fields__}), first, last))
     labels, sizes = linked_components(join_slabs(slabs), job.grouping.min_size, job.grouping.min_extent)
     first_component = np.cumsum([0, *(len(slab.chain.sizes) for slab in slabs)])
-    save(lookup_file(job, plane), labels=labels, sizes=sizes, first_component=first_component)
+    save_array(labels_file(job, plane), labels)
+    save(lookup_file(job, plane), sizes=sizes, first_component=first_component)
 
 
 # ---- blocks
@@ -139,14 +143,15 @@ def _labels(job: Job, plane: Plane, block: Index) -> np.ndarray:
     """Return a plane's labels in a block: each component's, looked up in the table of its slab."""
     import zarr
 
-    lookup = arrays(lookup_file(job, plane))
+    labels = np.load(labels_file(job, plane), mmap_mode="r")
+    first_component = arrays(lookup_file(job, plane))["first_component"]
     axis, thickness = AXIS[plane], job.slabs[plane]
     components = zarr.open_array(components_path(job, plane), mode="r")[block]
     first = block[axis].start
     for number in range(first // thickness, -(-block[axis].stop // thickness)):
         start, stop = (max(0, edge * thickness - first) for edge in (number, number + 1))
         part = np.moveaxis(components, axis, 0)[start:stop]
-        own = lookup["labels"][lookup["first_component"][number] : lookup["first_component"][number + 1]]
+        own = labels[first_component[number] : first_component[number + 1]]
         part[...] = np.concatenate([[0], own]).astype(np.int32)[part]
     return components
 
@@ -158,7 +163,9 @@ def fuse_block(job: Job, block: Index) -> None:
     planes = np.zeros((3, *(part.stop - part.start for part in block)), np.int32)
     for labels, plane in zip(planes, job.axes):
         labels[:] = zarr.open_array(job.plane_store(plane) / "0", mode="r")[block]
-    found = arrays(job.work / "verdict.npz")
-    result = apply_verdict(planes, Verdict(found["keys"], found["labels"], int(found["objects"])))
+    _, keys_file, final_file = verdict_files(job)
+    keys = arrays(count_file(job, block))["keys"]  # those that occur here
+    place = np.searchsorted(np.load(keys_file, mmap_mode="r"), keys)
+    result = apply_verdict(planes, keys, np.load(final_file, mmap_mode="r")[place])
     zarr.open_array(job.final_store() / "0", mode="r+")[block] = result
     save(done_file(job, block))
