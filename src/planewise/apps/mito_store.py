@@ -29,8 +29,6 @@ from planewise.report.tables import conclude
 from planewise.slices import AXIS, Plane
 from planewise.volume import Volume, ending_of, open_volume, read_voxels, stem_of
 
-Index = tuple[slice, slice, slice]
-
 
 def predict_store(options: MitoPredict) -> int:
     """Segment ``options.input`` into the OME-Zarr ``options.output``. Returns the exit code.

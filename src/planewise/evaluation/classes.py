@@ -5,6 +5,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,13 +58,14 @@ class ClassEvaluation:
 def evaluate_folder(folder: Path, pairs: list[Pair], prompts: str, options: ClassOptions) -> ClassEvaluation:
     """Score the predictions in ``folder``, with the scores of presence beside them where there are any."""
     rows = evaluate_classes(pairs, options)
-    for row in rows:
-        if "slices" in row:
-            try:
-                told = read_presence(presence_file(folder, row["case"]), len(row["slices"].truth))
-                row["presence"] = told.get(row["class"])
-            except PlanewiseError as error:
-                row |= {"presence": None, "status": str(error)}
+    for case, group in groupby((row for row in rows if "slices" in row), key=lambda row: row["case"]):
+        of_case, told, damage = list(group), {}, {}
+        try:
+            told = read_presence(presence_file(folder, case), len(of_case[0]["slices"].truth))
+        except PlanewiseError as error:
+            damage = {"status": str(error)}
+        for row in of_case:
+            row |= {"presence": told.get(row["class"])} | damage
     presence = {}
     for value in options.names:
         own = [row for row in rows if row.get("class") == value]

@@ -9,11 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from planewise.inference.prompts import Prompt, tight_box
-from planewise.inference.propagation import Encoder, Painter, PropagationOptions, larger, propagate
+from planewise.inference.propagation import Encoder, Painter, PropagationOptions, Track, decode_tracks, propagate
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,6 @@ def segment_within(
     return propagate(encoder, consecutive, prompts, options, advance, present), found
 
 
-@torch.inference_mode()
 def find_in_slices(
     encoder: Encoder, organ: np.ndarray, options: PropagationOptions, where_present: bool,
     advance: Callable[[int], None],
@@ -55,20 +52,13 @@ def find_in_slices(
 
     Where classes overlap, the larger logit wins. See ``segment_within`` for the arguments.
     """
-    segmenter, images = encoder.segmenter, encoder.images
-    height, width = images.shape[1:]
-    classes = list(segmenter.classes)
-    tokens = torch.arange(len(classes), device=encoder.device)[None]
-    painter = Painter(images.shape)
-    scores = np.full((len(images), len(classes)), -np.inf, np.float32)
+    classes = list(encoder.segmenter.classes)
+    painter = Painter(encoder.images.shape)
+    scores = np.full((len(organ), len(classes)), -np.inf, np.float32)
     for z in np.flatnonzero(organ.any(axis=(1, 2))).tolist():
-        box = np.array(larger(tight_box(organ[z] > 0), (height, width), options.margin), np.float32)
-        shares = torch.from_numpy(box / np.array([width, height, width, height], np.float32)).to(encoder.device)
-        boxes = shares.expand(1, len(classes), 4)
-        logits, own = segmenter.decode(encoder(z), boxes, tokens)
-        scores[z] = own[0].cpu().numpy()
-        full = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)[0].cpu().numpy()
-        for label, mask, score in zip(classes, full, scores[z]):
+        box = tight_box(organ[z] > 0)
+        ((logits, scores[z]),) = decode_tracks(encoder, [(z, [Track(label, box) for label in classes])], options)
+        for label, mask, score in zip(classes, logits, scores[z]):
             if score > 0 or not where_present:
                 painter.paint(z, label, mask)
         advance(1)

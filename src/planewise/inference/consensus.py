@@ -52,17 +52,15 @@ def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: 
     """
     if len(planes) == 1:
         return planes[0].labels()
-    if max(len(plane.sizes) for plane in planes) > 1 << LABEL_BITS:
-        raise ValueError(f"more than {(1 << LABEL_BITS) - 1} objects in a plane")
+    sizes_of = [plane.sizes for plane in planes]
+    check_number(sizes_of)
     shape = planes[0].shape
     kernels_planes = tuple(plane.for_kernels() for plane in planes)
     slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
     tables = list(in_threads(lambda slab: _count_combinations(kernels_planes, shape, *slab), slabs, threads))
     keys, row = np.unique(np.concatenate([keys for keys, _ in tables]), return_inverse=True)
     counts = np.bincount(row, np.concatenate([counts for _, counts in tables]), len(keys)).astype(np.int64)
-    mask = (1 << LABEL_BITS) - 1
-    labels = np.stack([keys >> (LABEL_BITS * i) & mask for i in range(len(planes))], axis=1)
-    result = vote_labels(Combinations(labels, counts), [plane.sizes for plane in planes], vote)
+    result = vote_labels(Combinations(unpack(keys, len(planes)), counts), sizes_of, vote)
 
     table, values = new_table(table_size(len(keys)))
     fill_table(table, values, keys, result)
@@ -78,6 +76,18 @@ def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: 
         keep[0] = False
         _relabel(volume.reshape(-1), np.where(keep, np.cumsum(keep), 0).astype(np.int32))
     return volume
+
+
+def check_number(sizes: list[np.ndarray]) -> None:
+    """Raise ValueError if a plane has more objects than a key has room for; ``sizes``: of each plane's, by label."""
+    if max(len(own) for own in sizes) > 1 << LABEL_BITS:
+        raise ValueError(f"more than {(1 << LABEL_BITS) - 1} objects in a plane")
+
+
+def unpack(keys: np.ndarray, planes: int) -> np.ndarray:
+    """Return the labels (n, planes) of packed combinations (n,)."""
+    mask = (1 << LABEL_BITS) - 1
+    return np.stack([keys >> (LABEL_BITS * i) & mask for i in range(planes)], axis=1)
 
 
 def vote_labels(found: Combinations, sizes: list[np.ndarray], vote: int) -> np.ndarray:

@@ -282,12 +282,22 @@ def linked_components(chain: Chain, min_size: int, min_extent: int) -> tuple[np.
     Objects under ``min_size`` voxels or with a bounding box side under ``min_extent`` are dropped: 0. Sizes
     (objects + 1,) in voxels, the background's 0.
     """
-    objects = link(chain)
+    return keep_large(link(chain), chain.sizes, chain.boxes, min_size, min_extent)
+
+
+def keep_large(
+    objects: np.ndarray, part_sizes: np.ndarray, part_boxes: np.ndarray, min_size: int, min_extent: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``objects`` renumbered without those that are too small, and the sizes; see ``linked_components``.
+
+    ``objects`` (parts,): the object of every part, 0 for none; ``part_sizes`` (parts,) in voxels; ``part_boxes``
+    (parts, 6): from, then to (half open).
+    """
     count = int(objects.max(initial=0))
-    sizes = np.bincount(objects, chain.sizes, count + 1).astype(np.int64)
+    sizes = np.bincount(objects, part_sizes, count + 1).astype(np.int64)
     low, high = np.full((count + 1, 3), np.iinfo(np.int64).max), np.zeros((count + 1, 3), np.int64)
-    np.minimum.at(low, objects, chain.boxes[:, :3])
-    np.maximum.at(high, objects, chain.boxes[:, 3:])
+    np.minimum.at(low, objects, part_boxes[:, :3])
+    np.maximum.at(high, objects, part_boxes[:, 3:])
     keep = (sizes >= max(min_size, 1)) & ((high - low).min(axis=1) >= min_extent)
     keep[0] = False
     renumbered = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[objects]

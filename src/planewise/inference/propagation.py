@@ -59,7 +59,7 @@ def propagate(
         """Decode the tracks of one or two slices in one call; paint, and return what goes on from each."""
         return [
             _go_on(z, wanted, logits, scores, painter, options)
-            for (z, wanted), (logits, scores) in zip(slices, _decode(encoder, slices, options))
+            for (z, wanted), (logits, scores) in zip(slices, decode_tracks(encoder, slices, options))
         ]
 
     def pass_on(z: int, direction: int, found: list[Track]) -> None:
@@ -123,16 +123,19 @@ class Painter:
 
 
 @torch.inference_mode()
-def _decode(
+def decode_tracks(
     encoder: Encoder, slices: list[tuple[int, list[Track]]], options: PropagationOptions
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return, for each slice, the logits (tracks, H, W) and object scores (tracks,) of its tracks."""
+    """Return, for each slice, the logits (tracks, H, W) and object scores (tracks,) of its tracks.
+
+    Boxes are enlarged by the margin; the tokens of the tracks' classes stand beside them where the model has them all.
+    """
     height, width = encoder.images.shape[1:]
     most = max(len(wanted) for _, wanted in slices)
     boxes = np.zeros((len(slices), most, 4), np.float32)
     for i, (_, wanted) in enumerate(slices):
         for j, track in enumerate(wanted):
-            boxes[i, j] = np.array(larger(track.box, (height, width), options.margin)) / [width, height, width, height]
+            boxes[i, j] = np.array(_larger(track.box, (height, width), options.margin)) / [width, height, width, height]
     embeddings = [torch.cat(level) for level in zip(*(encoder(z) for z, _ in slices))]
     classes = _classes(encoder, slices, most)
     logits, scores = encoder.segmenter.decode(embeddings, torch.from_numpy(boxes).to(encoder.device), classes)
@@ -164,14 +167,14 @@ def _go_on(
         for part in range(1, int(parts.max()) + 1):
             piece = parts == part
             size = int(piece.sum())
-            inside = int(piece[_pixels(larger(track.box, mask.shape, options.margin))].sum())
+            inside = int(piece[_pixels(_larger(track.box, mask.shape, options.margin))].sum())
             if size >= options.least_pixels and inside >= options.least_inside * size:
                 painter.paint(z, track.label, np.where(piece, own, 0))
                 found.append(Track(track.label, tight_box(piece)))
     return found
 
 
-def larger(box: Box, shape: tuple[int, ...], margin: float) -> Box:
+def _larger(box: Box, shape: tuple[int, ...], margin: float) -> Box:
     """Return ``box`` enlarged by ``margin``, on a 256 grid laid over the slice, within the slice."""
     height, width = shape
     dx, dy = margin * width / GRID, margin * height / GRID

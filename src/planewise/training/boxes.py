@@ -18,6 +18,7 @@ from planewise.training.sampling import sample_generator
 
 TrainPart = Literal["encoder", "decoder"]
 PromptKind = Literal["truth", "organ"]
+Answers = tuple[Tensor, Tensor, Tensor]  # logits, true masks and object scores of prompts
 GROUPS = {  # what is prompted with boxes alone, and with a token beside: boxes and masks first
     "truth": ("boxes", "masks"),
     "organ": ("asked_boxes", "asked_masks", "asked_classes"),
@@ -176,8 +177,10 @@ class BoxTask:
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See ``Task``. Empty masks get no Dice, only cross entropy, and what SAM2's object score is trained with."""
+        return self._terms(*self._predicted(network, batch))
+
+    def _terms(self, boxed: Answers | None, asked: Answers | None) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
-        boxed, asked = self._predicted(network, batch)
         if boxed is not None:
             predicted, masks, scores = boxed
             terms |= {"dice": self._dice(predicted, masks), "ce": _cross_entropy(predicted, masks)}
@@ -191,10 +194,10 @@ class BoxTask:
             terms["presence"] = _mean(F.binary_cross_entropy_with_logits(scores, there.float(), reduction="none"))
         return {"total": torch.stack(list(terms.values())).sum(), **terms}
 
-    def _predicted(self, network: nn.Module, batch: dict[str, Tensor]) -> list[tuple[Tensor, Tensor, Tensor] | None]:
+    def _predicted(self, network: nn.Module, batch: dict[str, Tensor]) -> list[Answers | None]:
         """Return logits, masks (P, 256, 256) and scores (P,) of all valid prompts: boxes alone, and with tokens."""
         outputs = network(batch["image"], batch.get("boxes"), batch.get("asked_boxes"), batch.get("asked_classes"))
-        found: list[tuple[Tensor, Tensor, Tensor] | None] = []
+        found: list[Answers | None] = []
         for output, (kind, names) in zip(outputs, GROUPS.items()):
             if output is None:
                 found.append(None)
@@ -218,8 +221,8 @@ class BoxTask:
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             samples = [self._read(path, None) for path in self.validation[start : start + VALIDATION_BATCH]]
             batch = {name: tensor.to(device) for name, tensor in self.collate(samples).items()}
-            found["loss"].append(float(self.loss(self.network, batch)["total"]))
             boxed, asked = self._predicted(self.network, batch)
+            found["loss"].append(float(self._terms(boxed, asked)["total"]))
             if boxed is not None:
                 found.setdefault("dice", []).extend(_dices(boxed[0] > 0, boxed[1] > 0))
             if asked is not None:

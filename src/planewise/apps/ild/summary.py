@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.apps.ild.lungs import LEFT, RIGHT
+from planewise.evaluation.voxels import ratio
 from planewise.patients import Patient
 from planewise.report.figures import CLASS_COLOURS, new_figure
 from planewise.report.html import write_html
@@ -61,10 +62,10 @@ def extents(
         shares = {}
         for side, number in SIDES.items():
             for third, zone in zones.items():
-                shares[side, third] = _ratio(own[zone, number].sum(), lung[zone, number].sum())
+                shares[side, third] = ratio(own[zone, number].sum(), lung[zone, number].sum())
         inside = own[:, 1:].sum()
         return Extent(
-            name, own.sum() * ml, own[:, 0].sum() * ml, _ratio(inside, lung[:, 1:].sum()), shares,
+            name, own.sum() * ml, own[:, 0].sum() * ml, ratio(inside, lung[:, 1:].sum()), shares,
             int(own.any(axis=1).sum()),
         )  # fmt: skip
 
@@ -78,10 +79,6 @@ def _thirds(shown: np.ndarray) -> dict[str, slice]:
     low, high = int(heights[0]), int(heights[-1]) + 1
     cuts = [low + round(i * (high - low) / 3) for i in range(4)]
     return {"all": slice(low, high)} | {name: slice(cuts[2 - i], cuts[3 - i]) for i, name in enumerate(THIRDS)}
-
-
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole else float("nan")
 
 
 def write_summary(

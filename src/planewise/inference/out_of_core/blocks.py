@@ -13,7 +13,17 @@ import numba
 import numpy as np
 
 from planewise.evaluation.overlap import EMPTY, find_place, new_table, with_room
-from planewise.inference.consensus import LABEL_BITS, Combinations, count_row, fill_table, pack, table_size, vote_labels
+from planewise.inference.consensus import (
+    Combinations,
+    check_number,
+    count_row,
+    fill_table,
+    pack,
+    table_size,
+    unpack,
+    vote_labels,
+)
+from planewise.inference.linking import keep_large
 
 
 @dataclass(frozen=True)
@@ -62,21 +72,13 @@ def decide(found: Found, sizes: list[np.ndarray], vote: int, min_size: int, min_
 
     ``sizes``: of each plane's objects by label. Raises ValueError for more objects in a plane than 2**21 - 1.
     """
-    if max(len(own) for own in sizes) > 1 << LABEL_BITS:
-        raise ValueError(f"more than {(1 << LABEL_BITS) - 1} objects in a plane")
-    mask = (1 << LABEL_BITS) - 1
-    labels = np.stack([found.keys >> (LABEL_BITS * i) & mask for i in range(len(sizes))], axis=1)
+    check_number(sizes)
+    labels = unpack(found.keys, len(sizes))
     if len(sizes) == 1:  # one plane's objects are the result as they are
         return Verdict(found.keys, labels[:, 0], len(sizes[0]) - 1)
-    result = vote_labels(Combinations(labels, found.counts), sizes, vote)
-    objects = int(result.max(initial=0))
-    voxels = np.bincount(result, found.counts, objects + 1)
-    low, high = np.full((objects + 1, 3), np.iinfo(np.int64).max), np.zeros((objects + 1, 3), np.int64)
-    np.minimum.at(low, result, found.boxes[:, :3])
-    np.maximum.at(high, result, found.boxes[:, 3:])
-    keep = (voxels >= max(min_size, 1)) & ((high - low).min(axis=1) >= min_extent)
-    keep[0] = False
-    return Verdict(found.keys, np.where(keep, np.cumsum(keep), 0)[result], int(keep.sum()))
+    voted = vote_labels(Combinations(labels, found.counts), sizes, vote)
+    result, kept = keep_large(voted, found.counts, found.boxes, min_size, min_extent)
+    return Verdict(found.keys, result.astype(np.int64), len(kept) - 1)
 
 
 def apply_verdict(planes: np.ndarray, keys: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 
 from planewise.inference.out_of_core.blocks import Found, decide, join_found
 from planewise.inference.out_of_core.job import (
-    Index,
     Job,
     arrays,
     count_file,
@@ -34,7 +33,7 @@ from planewise.inference.out_of_core.tasks import (
     no_slices,
     predict_slab,
 )
-from planewise.ome_zarr import add_pyramid, blocks
+from planewise.ome_zarr import Index, add_pyramid, blocks
 from planewise.slices import Plane
 from planewise.volume import Volume
 

@@ -5,7 +5,6 @@ import numpy as np
 from planewise.inference.linking import Chain, linked_components
 from planewise.inference.out_of_core.blocks import apply_verdict, count_block
 from planewise.inference.out_of_core.job import (
-    Index,
     Job,
     arrays,
     components_path,
@@ -30,7 +29,7 @@ from planewise.inference.out_of_core.slabs import (
 )
 from planewise.inference.planes import plane_outputs
 from planewise.inference.runs import Runs
-from planewise.ome_zarr import CHUNK
+from planewise.ome_zarr import CHUNK, Index
 from planewise.slices import AXIS, Plane, as_stack
 from planewise.volume import open_volume, read_voxels
 
