@@ -26,11 +26,11 @@ from planewise.evaluation.evaluate import score_labels
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
 from planewise.inference.planes import NetworkPredictor, SliceOptions, plane_outputs, prepared
-from planewise.labels import read_labels
 from planewise.models.panoptic_deeplab import build
 from planewise.models.weights import export_torchscript, inference_network
-from planewise.slices import PLANES, as_stack
-from planewise.volume import open_volume
+from planewise.volumes.files import open_volume
+from planewise.volumes.labels import read_labels
+from planewise.volumes.slices import PLANES, as_stack
 
 REPEATS = 3
 TIMED_SLICES = 8

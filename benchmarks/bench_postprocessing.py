@@ -22,7 +22,7 @@ from machine import describe, peak_gigabytes, peak_memory
 from planewise.evaluation.evaluate import score_labels
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
-from planewise.slices import AXIS, PLANES
+from planewise.volumes.slices import AXIS, PLANES
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "mitonet"
 PUBLISHED = {"small": (11.2, 0.87), "large": (209.0, 3.05)}  # CPU seconds, peak GB: the reference's README

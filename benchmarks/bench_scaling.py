@@ -18,16 +18,16 @@ from pathlib import Path
 import numpy as np
 from machine import describe, peak_gigabytes
 
+from planewise.data.phantom import em_phantom
 from planewise.inference.gathering import GroupingOptions, SliceOutputs
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
 from planewise.inference.out_of_core.segment import Here, segment
 from planewise.inference.out_of_core.workers import Cluster
 from planewise.inference.planes import SliceOptions
 from planewise.models.panoptic_loss import panoptic_targets
-from planewise.ome_zarr import blocks, create
-from planewise.phantom import em_phantom
-from planewise.slices import AXIS, PLANES
-from planewise.volume import open_volume
+from planewise.volumes.files import open_volume
+from planewise.volumes.formats.ome_zarr import blocks, create
+from planewise.volumes.slices import AXIS, PLANES
 
 TILE = 256
 MEMORY = 4 * 10**9

@@ -8,7 +8,7 @@ import numpy as np
 from planewise.inference.gathering import SliceOutputs
 from planewise.inference.planes import SliceOptions
 from planewise.models.panoptic_loss import panoptic_targets
-from planewise.slices import Plane, as_stack, pad_to_factor
+from planewise.volumes.slices import Plane, as_stack, pad_to_factor
 
 
 def perfect_outputs(labels: np.ndarray, plane: Plane, scale: int = 1) -> Iterator[SliceOutputs]:

@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "Volume": "volume",
-    "open_volume": "volume",
-    "read_labels": "labels",
-    "write_labels": "labels",
-    "write_volume": "volume",
-    "open_dataset": "dataset",
+    "Volume": "volumes.volume",
+    "open_volume": "volumes.files",
+    "read_labels": "volumes.labels",
+    "write_labels": "volumes.labels",
+    "write_volume": "volumes.files",
+    "open_dataset": "data.nnunet",
     "load_network": "models.weights",
     "export_torchscript": "models.weights",
     "consensus": "inference.consensus",

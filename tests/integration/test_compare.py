@@ -12,9 +12,10 @@ import pytest
 import tifffile
 
 from planewise.cli import run
-from planewise.labels import write_labels
-from planewise.phantom import write_chest_dataset
-from planewise.volume import Volume, write_volume
+from planewise.data.phantom import write_chest_dataset
+from planewise.volumes.files import write_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 

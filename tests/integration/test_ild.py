@@ -16,10 +16,10 @@ import torch
 
 from dicom import write_dicom
 from planewise.cli import run
-from planewise.labels import read_labels, write_labels
-from planewise.phantom import write_chest_dataset
+from planewise.data.phantom import write_chest_dataset
 from planewise.report.class_tables import RESULTS, SUMMARY
-from planewise.volume import open_volume
+from planewise.volumes.files import open_volume
+from planewise.volumes.labels import read_labels, write_labels
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}

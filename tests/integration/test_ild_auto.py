@@ -11,10 +11,11 @@ import torch
 from dicom import write_dicom
 from planewise.apps.ild.lungs import find_lungs
 from planewise.cli import run
-from planewise.labels import read_labels, write_labels
-from planewise.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
+from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
 from planewise.report.class_tables import PRESENCE, RESULTS, ROC
-from planewise.volume import Volume, open_volume, write_volume
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.labels import read_labels, write_labels
+from planewise.volumes.volume import Volume
 
 TRAIN = ["--from_scratch", "--image_size", "64", "--epochs", "1", "--batch_size", "4", "--num_workers", "0",
          "--device", "cpu", "--min_voxels", "0", "--min_pixels", "0"]  # fmt: skip

@@ -17,11 +17,12 @@ import tifffile
 import torch
 
 from planewise.cli import run
-from planewise.labels import read_labels
-from planewise.phantom import write_phantom_dataset
+from planewise.data.phantom import write_phantom_dataset
 from planewise.report.tables import RESULTS, SUMMARY
 from planewise.training.checkpoint import load_checkpoint
-from planewise.volume import Volume, open_volume, write_volume
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.labels import read_labels
+from planewise.volumes.volume import Volume
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "mitoNet_finetune_from_nnunet.py"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}

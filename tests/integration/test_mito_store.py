@@ -15,15 +15,15 @@ import torch
 import zarr
 
 from planewise.cli import run
+from planewise.data.phantom import em_phantom
 from planewise.inference.out_of_core import segment
-from planewise.labels import write_labels
 from planewise.models.model_file import ModelFile, write_model_file
 from planewise.models.panoptic_deeplab import build
 from planewise.models.weights import export_torchscript
-from planewise.ome_zarr import create
-from planewise.phantom import em_phantom
 from planewise.report.tables import RESULTS
-from planewise.volume import open_volume
+from planewise.volumes.files import open_volume
+from planewise.volumes.formats.ome_zarr import create
+from planewise.volumes.labels import write_labels
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SHAPE = (48, 72, 80)

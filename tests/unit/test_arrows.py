@@ -10,9 +10,9 @@ import planewise
 ROOT = Path(planewise.__file__).parent
 LEVELS = [  # lowest first; a module imports from its own level and below
     ("errors",),
-    ("volume", "ome_zarr", "containers", "slices", "intensity", "progress", "device", "options"),
-    ("labels",),
-    ("dataset", "patients", "phantom", "evaluation"),
+    ("progress", "device", "options"),
+    ("volumes",),
+    ("data", "evaluation"),
     ("report", "models"),
     ("training", "inference"),
     ("apps",),

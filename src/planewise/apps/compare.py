@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
-from planewise.dataset import Problem, images_beside, read_label_names, volumes_in
-from planewise.errors import PlanewiseError
+from planewise.data.case import images_beside, volumes_in
+from planewise.data.nnunet import read_label_names
+from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import OBJECTS, TOLERANCES, Comparison, Contest, Tolerance, compare
 from planewise.evaluation.pairs import MISSING, Pair, pair_files

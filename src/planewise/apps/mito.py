@@ -9,9 +9,12 @@ from pathlib import Path
 
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
 from planewise.apps.mito_store import predict_store
-from planewise.dataset import Case, Dataset, Problem, case_name, open_dataset, volumes_in
+from planewise.data.case import Case, case_name, volumes_in
+from planewise.data.intensity import full_scale
+from planewise.data.nnunet import Dataset, open_dataset
+from planewise.data.phantom import write_phantom_dataset
 from planewise.device import choose_device, choose_precision
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import Contest, Tolerance, compare
 from planewise.evaluation.evaluate import Row, evaluate_pairs
 from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files
@@ -20,31 +23,24 @@ from planewise.inference.gathering import GroupingOptions, gather_plane
 from planewise.inference.linking import PlaneObjects
 from planewise.inference.planes import NetworkPredictor, SliceOptions, SlicePredictor, plane_outputs
 from planewise.inference.processes import DevicePool, PoolPredictor, WorkerDied, load_predictor
-from planewise.intensity import full_scale
-from planewise.labels import write_labels
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, inference_network, load_network, locate_weights, network_with
-from planewise.phantom import write_phantom_dataset
 from planewise.progress import progress, say
 from planewise.report.figures import comparison_picture, training_curve
 from planewise.report.page import write_report
 from planewise.report.tables import SUMMARY, conclude, print_problems, print_rows, write_results
-from planewise.slices import AXIS, PLANES, Plane
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import write_slice_folder
-from planewise.volume import (
-    ITK_ENDINGS,
-    ZARR_ENDINGS,
-    Volume,
-    atomic_path,
-    ending_of,
-    open_volume,
-    read_voxels,
-    to_canonical,
-)
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.formats import ending_of, ome_zarr, result_ending
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import write_labels
+from planewise.volumes.slices import AXIS, PLANES, Plane
+from planewise.volumes.volume import Volume
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 THREADS = min(4, os.cpu_count() or 1)  # of post-processing; more gain nothing
@@ -245,7 +241,7 @@ def predict_mito(options: MitoPredict) -> int:
     """Segment a volume or a folder of volumes. Returns the exit code; see ``train_mito`` for errors."""
     if not options.input.exists():
         raise PlanewiseError(f"--input {options.input}: no such file or folder")
-    if ending_of(options.output) in ZARR_ENDINGS:
+    if ending_of(options.output) in ome_zarr.FORMAT.endings:
         return predict_store(options)
     if options.workers or options.scheduler:
         raise PlanewiseError("--workers and --scheduler go with an --output that ends in .ome.zarr; see --devices")
@@ -305,8 +301,7 @@ def _is_newer(file: Path, weights: Path) -> bool:
 
 def _prediction_paths(name: str, image: Path, options: MitoPredict) -> tuple[Path, dict[Plane, Path]]:
     """Return where a case's result goes, and its planes' results: in the image's format, TIFFs as .tiff."""
-    found = ending_of(image)
-    ending = found if found in ITK_ENDINGS else ".ome.zarr" if found in ZARR_ENDINGS else ".tiff"
+    ending = result_ending(image)
     return (
         options.output / f"{name}{ending}",
         {plane: options.output / f"{name}_{plane}{ending}" for plane in options.axes},

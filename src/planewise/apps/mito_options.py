@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from planewise.device import DeviceName, PrecisionName
 from planewise.options import Options
-from planewise.slices import PLANES, Plane
+from planewise.volumes.slices import PLANES, Plane
 
 
 def _distinct(planes: tuple[Plane, ...]) -> tuple[Plane, ...]:

@@ -11,23 +11,24 @@ from typing import Any
 import numpy as np
 
 from planewise.apps.mito_options import MitoPredict
-from planewise.dataset import Problem
+from planewise.data.intensity import full_scale
 from planewise.device import choose_device, choose_precision
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, Problem
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
 from planewise.inference.out_of_core.segment import Here, segment
 from planewise.inference.out_of_core.workers import Cluster
 from planewise.inference.planes import SliceOptions
 from planewise.inference.processes import NetworkSource
-from planewise.intensity import full_scale
 from planewise.models.model_file import ModelFile, read_model_file
 from planewise.models.weights import inference_network, locate_weights
-from planewise.ome_zarr import CHUNK, blocks, missing_chunks
 from planewise.progress import progress, say
 from planewise.report.tables import conclude
-from planewise.slices import AXIS, Plane
-from planewise.volume import Volume, ending_of, open_volume, read_voxels, stem_of
+from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.formats import ending_of, stem_of
+from planewise.volumes.formats.ome_zarr import CHUNK, blocks, missing_chunks
+from planewise.volumes.slices import AXIS, Plane
+from planewise.volumes.volume import Volume
 
 
 def predict_store(options: MitoPredict) -> int:

@@ -20,7 +20,7 @@ from planewise.evaluation.presence import PresenceScores, Slices, presence_file,
 from planewise.evaluation.scale import Scale, scale_in
 from planewise.evaluation.surfaces import SurfaceParts, distances_between
 from planewise.evaluation.voxels import VoxelScores, mean_of_defined
-from planewise.labels import open_labels, slab_starts
+from planewise.volumes.labels import open_labels, slab_starts
 
 CLASS_COLUMNS = (
     "case", "class", "name", "status", "dsc", "iou", "dsc_slices", "n_slices", "nsd", "hd95_mm", "assd_mm",

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from planewise.dataset import case_name, volumes_in
+from planewise.data.case import case_name, volumes_in
 from planewise.errors import PlanewiseError
 from planewise.evaluation.overlap import MAX_LABEL
-from planewise.labels import open_labels, slab_starts
-from planewise.slices import PLANES
-from planewise.volume import Volume, ending_of, open_volume, to_canonical
+from planewise.volumes.files import open_volume
+from planewise.volumes.formats import ending_of
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.slices import PLANES
+from planewise.volumes.volume import Volume
 
 OK = "ok"
 MISSING = "prediction missing: counted as found nothing"

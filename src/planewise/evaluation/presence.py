@@ -10,7 +10,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.evaluation.voxels import ratio
-from planewise.volume import atomic_path
+from planewise.volumes.atomic import atomic_path
 
 COLUMNS = ("slice", "class", "name", "score")
 

@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from planewise.dataset import volumes_in
+from planewise.data.case import volumes_in
 from planewise.errors import PlanewiseError
-from planewise.volume import atomic_path
+from planewise.volumes.atomic import atomic_path
 
 PROMPTS_FILE = "prompts.json"
 UNKNOWN = "unknown"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planewise.volume import Volume
+from planewise.volumes.volume import Volume
 
 MILLIMETRES = {"mm": 1.0, "um": 1e-3, "nm": 1e-6}  # in one of a unit
 VOLUME_UNITS = {"mm": ("ml", 1e-3), "nm": ("um3", 1e-9), "voxel": ("voxels", 1.0)}  # and how many in a cubic unit

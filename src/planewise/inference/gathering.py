@@ -11,7 +11,7 @@ from planewise.inference.ahead import in_threads
 from planewise.inference.grouping import group_slice, least_logit
 from planewise.inference.linking import PlaneObjects, plane_objects
 from planewise.inference.runs import SliceObjects
-from planewise.slices import AXIS, Plane, crop
+from planewise.volumes.slices import AXIS, Plane, crop
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numba
 import numpy as np
 
 from planewise.inference.runs import SliceObjects, find_root, shared_pixels
-from planewise.slices import AXIS, Plane
+from planewise.volumes.slices import AXIS, Plane
 
 MERGE_IOU = 0.25
 MERGE_COVER = 0.25  # intersection over own area

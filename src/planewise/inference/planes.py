@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from planewise.data.intensity import normalise
 from planewise.inference.ahead import ahead
 from planewise.inference.gathering import SliceOutputs
-from planewise.intensity import normalise
 from planewise.models.panoptic_deeplab import PanopticNetwork
-from planewise.slices import Plane, as_stack, pad_to_factor, shrink
+from planewise.volumes.slices import Plane, as_stack, pad_to_factor, shrink
 
 BATCHES_AHEAD = 2  # that are read or predicted before they are used
 

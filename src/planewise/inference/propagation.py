@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from planewise.data.prepared import GRID
 from planewise.inference.prompts import Box, Prompt, tight_box
 from planewise.models.sam2 import BoxSegmenter
-from planewise.patients import GRID
 
 SAME_OBJECT = 0.8  # IoU of boxes of one class above which two tracks are one
 

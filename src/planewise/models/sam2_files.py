@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import ClassTokens, build_sam2
 from planewise.models.weights import read_state
-from planewise.volume import atomic_path
+from planewise.volumes.atomic import atomic_path
 
 State = dict[str, Tensor]
 IMAGE_SIZE = 1024  # of the published models

@@ -16,7 +16,7 @@ from planewise.errors import PlanewiseError
 from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build, fold_batch_norms
 from planewise.progress import Advance, progress
-from planewise.volume import atomic_path
+from planewise.volumes.atomic import atomic_path
 
 State = dict[str, Tensor]
 

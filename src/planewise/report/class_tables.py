@@ -11,7 +11,7 @@ from planewise.evaluation.classes import CLASS_COLUMNS, ClassEvaluation
 from planewise.evaluation.evaluate import Row
 from planewise.report.figures import histogram, roc_picture
 from planewise.report.tables import cell, mean_of, print_table, short
-from planewise.volume import atomic_path
+from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY, PRESENCE, ROC = "class_results.csv", "class_results_summary.txt", "presence.csv", "roc.png"
 MEANS = {

@@ -11,7 +11,7 @@ from planewise.evaluation.comparison import Comparison
 from planewise.evaluation.standings import MethodDifference, Standing
 from planewise.report.metrics import METRICS, TESTED, base_of
 from planewise.report.tables import cell
-from planewise.volume import atomic_path
+from planewise.volumes.atomic import atomic_path
 
 CSV, JSON = "results.csv", "results.json"
 

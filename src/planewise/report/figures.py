@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from planewise.evaluation.classes import ClassEvaluation
-from planewise.volume import atomic_path
+from planewise.volumes.atomic import atomic_path
 
 TRUTH_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: distinct for colour-blind readers
 

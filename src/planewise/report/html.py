@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from planewise.volume import atomic_path
+from planewise.volumes.atomic import atomic_path
 
 
 def write_html(path: Path, template: str, filters: dict[str, Callable[..., Any]], **content: Any) -> None:

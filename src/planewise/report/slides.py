@@ -11,9 +11,11 @@ import numpy as np
 from planewise.errors import PlanewiseError
 from planewise.evaluation.comparison import CaseErrors, Contest, Result
 from planewise.evaluation.pairs import Pair, with_spacing_of
-from planewise.labels import open_labels, slab_starts
-from planewise.slices import AXIS, PLANES, Plane, shrink
-from planewise.volume import Volume, open_volume, to_canonical
+from planewise.volumes.files import open_volume
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.slices import AXIS, PLANES, Plane, shrink
+from planewise.volumes.volume import Volume
 
 MAX_SIDE = 512  # pixels of a picture
 QUALITY = 70  # of JPEG

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from planewise.dataset import Problem
+from planewise.errors import Problem
 from planewise.evaluation.evaluate import COLUMNS, COUNT_COLUMNS, Row
 from planewise.evaluation.pairs import MISSING, OK
-from planewise.volume import atomic_path
+from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY = "evaluation_results.csv", "evaluation_results_summary.txt"
 NAMES = {

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from planewise.data.prepared import GRID, nearest_grid
 from planewise.errors import PlanewiseError
 from planewise.inference.prompts import tight_box
 from planewise.models.sam2 import BoxSegmenter
-from planewise.patients import GRID, nearest_grid
 from planewise.training.augment import random_crop
 from planewise.training.sampling import sample_generator
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from planewise.errors import PlanewiseError
-from planewise.volume import atomic_path
+from planewise.volumes.atomic import atomic_path
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from planewise.dataset import Case, Problem
-from planewise.errors import PlanewiseError
-from planewise.intensity import full_scale
-from planewise.labels import read_labels
-from planewise.slices import Plane, as_stack
-from planewise.volume import TIFF_ENDINGS, open_volume, read_voxels
+from planewise.data.case import Case
+from planewise.data.intensity import full_scale
+from planewise.errors import PlanewiseError, Problem
+from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.formats import tiff
+from planewise.volumes.labels import read_labels
+from planewise.volumes.slices import Plane, as_stack
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
 INDEX = re.compile(r"[_-]?\d+$")  # what distinguishes the slices of one stack
@@ -47,7 +48,7 @@ def read_slice_folder(folder: Path, part: str) -> list[SlicePair]:
     """
     images_name, labels_name = FOLDERS[part]
     images, labels = (
-        {path.stem: path for path in sorted((folder / part / name).glob("*")) if path.suffix in TIFF_ENDINGS}
+        {path.stem: path for path in sorted((folder / part / name).glob("*")) if path.suffix in tiff.FORMAT.endings}
         for name in (images_name, labels_name)
     )
     unmatched = sorted(images.keys() ^ labels.keys())

@@ -8,8 +8,8 @@ from planewise.evaluation.classes import ClassOptions, class_names, evaluate_cla
 from planewise.evaluation.pairs import MISSING, OK, OpenPair, Pair
 from planewise.evaluation.scale import Scale
 from planewise.evaluation.surfaces import surface_distances
-from planewise.labels import write_labels
-from planewise.volume import Volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 
 SPACING = (5.0, 1.0, 2.0)
 

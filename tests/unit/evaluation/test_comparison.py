@@ -8,8 +8,8 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from planewise.evaluation.comparison import OBJECTS, Contest, Tolerance, compare
 from planewise.evaluation.pairs import MISSING, OK, Pair
 from planewise.evaluation.standings import differences, standings
-from planewise.labels import write_labels
-from planewise.volume import Volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 
 SPACING = (30.0, 8.0, 10.0)
 DIAGONAL = math.sqrt((40 * 30) ** 2 + (48 * 8) ** 2 + (56 * 10) ** 2)
@@ -146,9 +146,9 @@ def test_a_truth_that_cannot_be_read_gives_no_scores(write, balls, tmp_path):
 def test_slabs_of_any_thickness_give_the_same(write, balls, monkeypatch):
     truth, predicted = write("t", balls), write("p", np.roll(balls, (1, 2, 2), axis=(0, 1, 2)))
     whole = scores_of(truth, predicted)
-    monkeypatch.setattr("planewise.labels.SLAB_VOXELS", 0)
+    monkeypatch.setattr("planewise.volumes.labels.SLAB_VOXELS", 0)
     for planes in (1, 7, 39):
-        monkeypatch.setattr("planewise.labels.SLAB_PLANES", planes)
+        monkeypatch.setattr("planewise.volumes.labels.SLAB_PLANES", planes)
         parts = scores_of(truth, predicted)
         assert parts.scores == whole.scores
         assert parts.mistakes == whole.mistakes

@@ -5,8 +5,8 @@ import tifffile
 from planewise.errors import PlanewiseError
 from planewise.evaluation.evaluate import evaluate_pairs
 from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files
-from planewise.labels import write_labels
-from planewise.volume import Volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 
 
 @pytest.fixture

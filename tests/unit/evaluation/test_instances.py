@@ -10,7 +10,7 @@ from planewise.evaluation.evaluate import score_labels
 from planewise.evaluation.instances import InstanceScores, instance_scores, match
 from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.voxels import VoxelScores, voxel_scores
-from planewise.labels import read_labels
+from planewise.volumes.labels import read_labels
 
 
 def row(*spans, length=40):

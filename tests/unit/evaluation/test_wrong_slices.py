@@ -2,7 +2,7 @@ import numpy as np
 
 from planewise.evaluation.pairs import OK, OpenPair
 from planewise.evaluation.wrong_slices import wrong_voxels
-from planewise.volume import Volume
+from planewise.volumes.volume import Volume
 
 
 def test_as_numpy_counts():

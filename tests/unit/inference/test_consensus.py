@@ -11,7 +11,7 @@ from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
 from planewise.inference.linking import PlaneObjects, plane_objects
 from planewise.inference.runs import connect_slice
-from planewise.slices import PLANES, as_stack
+from planewise.volumes.slices import PLANES, as_stack
 
 
 def plane_of(labels, plane):

@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from planewise.evaluation.overlap import overlap_table
 from planewise.inference.linking import assign_pairs, plane_objects
 from planewise.inference.runs import connect_slice
-from planewise.slices import as_stack
+from planewise.volumes.slices import as_stack
 
 
 def naive_link(stack):

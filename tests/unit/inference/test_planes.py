@@ -4,7 +4,7 @@ import torch
 
 from planewise.inference.planes import NetworkPredictor, SliceOptions, plane_outputs, prepared
 from planewise.models.panoptic_deeplab import build, fold_batch_norms
-from planewise.slices import PLANES, as_stack
+from planewise.volumes.slices import PLANES, as_stack
 
 OPTIONS = SliceOptions(255.0, 0.5, 0.2, 16)
 

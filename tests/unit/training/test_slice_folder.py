@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.dataset import Case
+from planewise.data.case import Case
 from planewise.errors import PlanewiseError
-from planewise.labels import write_labels
-from planewise.slices import PLANES
 from planewise.training.slice_folder import read_case, read_pair, read_slice_folder, split_slab, write_slice_folder
-from planewise.volume import Volume, write_volume
+from planewise.volumes.files import write_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.slices import PLANES
+from planewise.volumes.volume import Volume
 
 
 def make_case(folder, name, shape, instances=True, dtype=np.uint8):

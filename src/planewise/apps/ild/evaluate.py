@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from planewise.apps.ild.options import IldEvaluate
-from planewise.dataset import Problem, images_beside, read_label_names
+from planewise.data.case import images_beside
+from planewise.data.nnunet import read_label_names
+from planewise.errors import Problem
 from planewise.evaluation.classes import ClassEvaluation, ClassOptions, class_names, evaluate_folder
 from planewise.evaluation.comparison import TOLERANCES, Contest, Tolerance, compare
 from planewise.evaluation.pairs import MISSING, OK, pair_files

@@ -12,13 +12,15 @@ import numpy as np
 from scipy import ndimage
 
 from planewise.apps.ild.options import IldLungs
-from planewise.dataset import Problem, case_name, file_of_case, volumes_in
-from planewise.errors import PlanewiseError
+from planewise.data.case import case_name, file_of_case, volumes_in
+from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.scale import scale_in
-from planewise.labels import read_labels, write_labels
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
-from planewise.volume import ending_of, from_canonical, open_volume, read_voxels, to_canonical
+from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.formats import ending_of
+from planewise.volumes.geometry import from_canonical, to_canonical
+from planewise.volumes.labels import read_labels, write_labels
 
 LEFT, RIGHT = 1, 2
 AIR_HU = -400.0  # darker than this is air, or lung

@@ -11,9 +11,11 @@ import numpy as np
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
-from planewise.dataset import Problem, case_name, file_of_case, read_label_names, volumes_in
+from planewise.data.case import case_name, file_of_case, volumes_in
+from planewise.data.nnunet import read_label_names
+from planewise.data.prepared import Patient, load_patient, read_patient
 from planewise.device import choose_device, choose_precision
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.presence import presence_file, write_presence
 from planewise.evaluation.provenance import Provenance, refuse_other_prompts, write_provenance
@@ -22,14 +24,15 @@ from planewise.inference.out_of_core.workers import Cluster
 from planewise.inference.processes import DevicePool, WorkerDied, result_of
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import Encoder, PropagationOptions, propagate
-from planewise.labels import write_labels
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, is_hub_id, load_sam2
-from planewise.patients import Patient, load_patient, read_patient
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
-from planewise.volume import ending_of, open_volume, to_canonical
+from planewise.volumes.files import open_volume
+from planewise.volumes.formats import ending_of
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import write_labels
 
 AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
 KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and how they are told

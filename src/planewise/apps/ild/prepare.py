@@ -13,15 +13,17 @@ import numpy as np
 
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPrepare
-from planewise.dataset import Case, Problem, open_dataset
-from planewise.errors import PlanewiseError
+from planewise.data.case import Case
+from planewise.data.intensity import saturated_share
+from planewise.data.nnunet import open_dataset
+from planewise.data.prepared import choose_slices, load_patient, read_patient, save_patient, save_slices
+from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
-from planewise.intensity import saturated_share
-from planewise.labels import read_labels, write_labels
-from planewise.patients import choose_slices, load_patient, read_patient, save_patient, save_slices
 from planewise.progress import progress, say
 from planewise.report.tables import conclude, print_problems
-from planewise.volume import atomic_path, write_volume
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.files import write_volume
+from planewise.volumes.labels import read_labels, write_labels
 
 PARTS = ("train", "valid", "test")
 ANATOMY = "CT_ILD"  # the published name of the folders of prepared patients

@@ -11,16 +11,16 @@ from planewise.apps.ild.options import IldDemo, IldEvaluate, IldPredict, IldPrep
 from planewise.apps.ild.predict import predict_ild
 from planewise.apps.ild.prepare import ANATOMY, prepare_ild
 from planewise.apps.ild.train import train_ild
-from planewise.dataset import open_dataset
+from planewise.data.nnunet import open_dataset
+from planewise.data.phantom import write_chest_dataset
+from planewise.data.prepared import load_patient
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import class_names
-from planewise.labels import read_labels
 from planewise.models.sam2_files import is_hub_id
-from planewise.patients import load_patient
-from planewise.phantom import write_chest_dataset
 from planewise.progress import say
 from planewise.report.figures import overlay_picture
-from planewise.volume import to_canonical
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import read_labels
 
 TRAINED_FOR = {"truth": ("truth",), "lungs": ("auto",), "mixed": ("truth", "auto")}
 Job = TypeVar("Job")

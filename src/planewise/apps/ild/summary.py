@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from planewise.apps.ild.lungs import LEFT, RIGHT
+from planewise.data.prepared import Patient
 from planewise.evaluation.voxels import ratio
-from planewise.patients import Patient
 from planewise.report.figures import CLASS_COLOURS, new_figure
 from planewise.report.html import write_html
 

@@ -8,7 +8,7 @@ import torch
 
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepare import WINDOW_FILE
-from planewise.dataset import read_label_names
+from planewise.data.nnunet import read_label_names
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import class_names

@@ -11,9 +11,10 @@ import numpy as np
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, SlicePredictor
-from planewise.ome_zarr import CHUNK, Index, create
-from planewise.slices import AXIS, Plane
-from planewise.volume import Volume, atomic_path
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.formats.ome_zarr import CHUNK, Index, create
+from planewise.volumes.slices import AXIS, Plane
+from planewise.volumes.volume import Volume
 
 BYTES_A_SLAB_VOXEL = 3  # two slabs' bits and offsets, the one being read, the bands that are written
 BYTES_A_BLOCK_VOXEL = 24  # three planes' components and labels, and the result

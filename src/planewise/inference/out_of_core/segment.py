@@ -33,9 +33,9 @@ from planewise.inference.out_of_core.tasks import (
     no_slices,
     predict_slab,
 )
-from planewise.ome_zarr import Index, add_pyramid, blocks
-from planewise.slices import Plane
-from planewise.volume import Volume
+from planewise.volumes.formats.ome_zarr import Index, add_pyramid, blocks
+from planewise.volumes.slices import Plane
+from planewise.volumes.volume import Volume
 
 
 class Workers(Protocol):

@@ -20,7 +20,7 @@ from planewise.inference.gathering import GroupingOptions, SliceOutputs
 from planewise.inference.grouping import find_centres, group_foreground, least_logit
 from planewise.inference.linking import Chain, make_chain
 from planewise.inference.runs import Runs, SliceObjects, shared_pixels
-from planewise.slices import crop
+from planewise.volumes.slices import crop
 
 
 @dataclass(frozen=True)

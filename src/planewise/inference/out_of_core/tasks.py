@@ -29,9 +29,9 @@ from planewise.inference.out_of_core.slabs import (
 )
 from planewise.inference.planes import plane_outputs
 from planewise.inference.runs import Runs
-from planewise.ome_zarr import CHUNK, Index
-from planewise.slices import AXIS, Plane, as_stack
-from planewise.volume import open_volume, read_voxels
+from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.formats.ome_zarr import CHUNK, Index
+from planewise.volumes.slices import AXIS, Plane, as_stack
 
 
 def predict_slab(job: Job, plane: Plane, start: int) -> SlabOutputs:

@@ -4,8 +4,10 @@ import pytest
 from planewise.apps.ild.lungs import LEFT, RIGHT, find_lungs, lungs_of, take_sides
 from planewise.cli import run
 from planewise.errors import PlanewiseError
-from planewise.labels import read_labels, write_labels
-from planewise.volume import Volume, to_canonical, write_volume
+from planewise.volumes.files import write_volume
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import read_labels, write_labels
+from planewise.volumes.volume import Volume
 
 SPACING = (4.0, 3.0, 3.0)
 
@@ -122,7 +124,7 @@ def test_the_command_names_what_it_cannot_do_and_does_the_others(tmp_path, capsy
 
 
 def test_real_lungs(real_data):
-    from planewise.volume import open_volume
+    from planewise.volumes.files import open_volume
 
     data = real_data / "Dataset002_ChestCT"
     shared = total = 0

@@ -5,8 +5,8 @@ import pytest
 
 from planewise.apps.ild.lungs import LEFT, RIGHT
 from planewise.apps.ild.summary import extents, write_summary
-from planewise.patients import Patient
-from planewise.volume import Volume
+from planewise.data.prepared import Patient
+from planewise.volumes.volume import Volume
 
 SPACING = (10.0, 2.0, 2.0)  # 0.04 ml a voxel
 NAMES = {1: "ground glass", 3: "reticulation"}

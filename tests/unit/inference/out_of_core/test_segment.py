@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from perfect_network import ReadsLabels
+from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane, median_filter
@@ -9,10 +10,10 @@ from planewise.inference.out_of_core.job import Job, begin_work, identity_of, pl
 from planewise.inference.out_of_core.segment import Here, segment
 from planewise.inference.out_of_core.slabs import filter_slab
 from planewise.inference.planes import SliceOptions, plane_outputs
-from planewise.labels import write_labels
-from planewise.ome_zarr import CHUNK
-from planewise.phantom import em_phantom
-from planewise.volume import Volume, open_volume
+from planewise.volumes.files import open_volume
+from planewise.volumes.formats.ome_zarr import CHUNK
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 
 SHAPE = (70, 83, 97)  # no slab divides it
 OPTIONS = SliceOptions(1.0, 0.0, 1.0, 1)

@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 
 from planewise.apps.ild.options import WINDOWS
-from planewise.errors import PlanewiseError
-from planewise.intensity import apply_window, saturated_share
-from planewise.labels import write_labels
-from planewise.patients import (
+from planewise.data.intensity import apply_window, saturated_share
+from planewise.data.prepared import (
     choose_slices,
     load_patient,
     nearest_grid,
@@ -14,7 +12,10 @@ from planewise.patients import (
     save_patient,
     save_slices,
 )
-from planewise.volume import Volume, write_volume
+from planewise.errors import PlanewiseError
+from planewise.volumes.files import write_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 
 LPS, RAS = np.eye(3), np.diag([1.0, -1.0, -1.0])
 

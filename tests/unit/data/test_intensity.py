@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from planewise.intensity import full_scale, normalise
+from planewise.data.intensity import full_scale, normalise
 
 
 @pytest.mark.parametrize(

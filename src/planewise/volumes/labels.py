@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError
-from planewise.volume import Volume, open_volume, read_voxels, write_volume
+from planewise.volumes.files import open_volume, read_voxels, write_volume
+from planewise.volumes.volume import Volume
 
 SLAB_VOXELS = 2**24  # in memory at once, of each volume; but
 SLAB_PLANES = 8  # at least: each slab is read with a plane more on either side

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from planewise.slices import PLANES, as_stack, crop, from_stack, pad_to_factor, shrink
+from planewise.volumes.slices import PLANES, as_stack, crop, from_stack, pad_to_factor, shrink
 
 CODED = np.arange(4 * 5 * 6).reshape(4, 5, 6)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from planewise.labels import write_labels
-from planewise.volume import Volume, write_volume
+from planewise.volumes.files import write_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 
 SPACING_NM = (8.0, 8.0, 8.0)
 

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planewise.errors import PlanewiseError
-from planewise.labels import label_dtype, read_labels, write_labels
-from planewise.volume import Volume, from_canonical, open_volume, read_voxels, to_canonical, write_volume
+from planewise.volumes.files import open_volume, read_voxels, write_volume
+from planewise.volumes.geometry import from_canonical, to_canonical
+from planewise.volumes.labels import label_dtype, read_labels, write_labels
+from planewise.volumes.volume import Volume
 
 
 def coded(shape=(5, 6, 7), dtype=np.uint16):

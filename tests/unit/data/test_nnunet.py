@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.dataset import open_dataset, volumes_in
+from planewise.data.case import volumes_in
+from planewise.data.nnunet import open_dataset
 from planewise.errors import DatasetError, PlanewiseError
 
 META = {"channel_names": {"0": "EM"}, "labels": {"background": 0, "x": 1}, "numTraining": 2, "file_ending": ".tiff"}

@@ -1,42 +1,17 @@
 """nnU-Net raw datasets: cases paired by name, every problem listed at once."""
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planewise.errors import DatasetError, PlanewiseError
-from planewise.volume import ENDINGS, ITK_ENDINGS, Volume, ending_of, open_volume, stem_of
+from planewise.data.case import Case, case_name, volumes_in
+from planewise.errors import DatasetError, PlanewiseError, Problem
+from planewise.volumes.files import open_volume
+from planewise.volumes.formats import ending_of, itk, stem_of
+from planewise.volumes.volume import Volume
 
 DICOM = ".dcm"  # as file_ending: every image is a folder with one series, {case}_0000 or {case}
-CHANNEL = re.compile(r"_(\d{4})$")  # of nnU-Net's image names: {case}_0000
-
-
-@dataclass(frozen=True)
-class Case:
-    """One image with its truth, which a test case may lack. ``instances``: whether the truth holds instance ids."""
-
-    name: str
-    image: Path
-    truth: Path | None
-    instances: bool
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One row of the table of what is wrong: the file or folder, and what was found there."""
-
-    where: str
-    what: str
-
-    @classmethod
-    def of(cls, path: Path, error: Exception) -> "Problem":
-        """Return what an error says of a file; of one that is not ours, its kind and its first line."""
-        text = str(error).strip()
-        if isinstance(error, PlanewiseError):
-            return cls(str(path), text.removeprefix(f"{path}: "))
-        return cls(str(path), f"{type(error).__name__}: {text.splitlines()[0] if text else 'no reason given'}")
 
 
 @dataclass(frozen=True)
@@ -149,42 +124,10 @@ def _by_case(folder: Path, ending: str, problems: list[Problem], channels: bool)
     return found
 
 
-def images_beside(truth: Path) -> dict[str, Path]:
-    """Return the test images beside the folder of their truth (``instancesTs``, ``labelsTs``), by case; maybe none."""
-    folder = truth.absolute().parent / "imagesTs"
-    if not folder.is_dir():
-        return {}
-    series = {case_name(path): path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    return series | {case_name(path): path for path in volumes_in(folder)}
-
-
-def volumes_in(folder: Path) -> list[Path]:
-    """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over.
-
-    Raises PlanewiseError if it is no folder.
-    """
-    if not folder.is_dir():
-        raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {', '.join(ENDINGS)}")
-    return sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
-
-
-def file_of_case(case: str, folder: Path, what: str) -> Path:
-    """Return the file of ``case`` in ``folder``; ``what`` it is, for the error if there is not exactly one."""
-    found = [file for file in volumes_in(folder) if case_name(file) == case]
-    if len(found) != 1:
-        raise PlanewiseError(f"{folder}: holds {len(found)} files of case {case}; one {what} is needed")
-    return found[0]
-
-
-def case_name(path: Path) -> str:
-    """Return the case of an image: its name without ending and without nnU-Net's ``_0000``."""
-    return CHANNEL.sub("", stem_of(path))
-
-
 def _same_family(declared: str, found: str) -> bool:
     tiffs = (".tif", ".tiff", ".ome.tif", ".ome.tiff")
     if declared == DICOM:  # whose truth is in files of another format
-        return found in ITK_ENDINGS
+        return found in itk.FORMAT.endings
     return declared == found or (declared in tiffs and found in tiffs)
 
 

@@ -16,10 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from planewise.data.intensity import apply_window
 from planewise.errors import PlanewiseError
-from planewise.intensity import apply_window
-from planewise.labels import read_labels
-from planewise.volume import Volume, atomic_path, from_canonical, open_volume, read_voxels, to_canonical
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.geometry import from_canonical, to_canonical
+from planewise.volumes.labels import read_labels
+from planewise.volumes.volume import Volume
 
 SliceChoice = Literal["labelled", "all", "both"]
 GRID = 256  # side of the grid that labels of slices are kept on, as published

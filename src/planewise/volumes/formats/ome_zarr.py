@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from planewise.errors import PlanewiseError
+from planewise.volumes.formats import Format
+from planewise.volumes.volume import UNITS, Volume, as_three_axes, count_beyond
+
 CHUNK = 128  # voxels on a side
 LEAST_LEVEL = 256  # a volume whose sides are all at most this long needs no smaller copy
-UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter"}
+LONG_UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter"}
 
 Index = tuple[slice, slice, slice]
 
@@ -43,7 +47,7 @@ def _describe(
     group: Any, path: Path, levels: list[Any], spacing: tuple[float, ...], unit: str, origin: tuple[float, ...]
 ) -> None:
     """Write the metadata of the levels; each covers twice as much a voxel, whose first is the finer level's first."""
-    named = {"unit": UNITS[unit]} if unit in UNITS else {}
+    named = {"unit": LONG_UNITS[unit]} if unit in LONG_UNITS else {}
     datasets = []
     for number in range(len(levels)):
         transforms: list[dict[str, Any]] = [{"type": "scale", "scale": [size * 2**number for size in spacing]}]
@@ -73,7 +77,7 @@ def add_pyramid(path: Path, shards: tuple[int, ...] | None = None) -> None:
         for block in blocks(shape, coarser.shards):
             coarser[block] = _every_second(finer, block)
         levels.append(coarser)
-    unit = {long: short for short, long in UNITS.items()}.get(image["axes"][0].get("unit", ""), "pixel")
+    unit = {long: short for short, long in LONG_UNITS.items()}.get(image["axes"][0].get("unit", ""), "pixel")
     _describe(group, path, levels, tuple(first["scale"]), unit, tuple(first.get("translation", (0.0, 0.0, 0.0))))
 
 
@@ -99,3 +103,47 @@ def blocks(shape: tuple[int, ...], side: tuple[int, ...]) -> Iterator[Index]:
 def missing_chunks(array: Any) -> tuple[int, int]:
     """Return how many chunks of a Zarr array are not stored, and so read as its fill value, and how many it has."""
     return array.nchunks - array.nchunks_initialized, array.nchunks
+
+
+def _open_zarr(path: Path) -> Volume:
+    import zarr
+
+    group = zarr.open(path, mode="r")
+    if isinstance(group, zarr.Array):
+        raise PlanewiseError(f"{path}: is a bare Zarr array; an OME-Zarr image (0.4 or 0.5) says what its axes are")
+    attributes = group.attrs.asdict()
+    multiscales = attributes.get("ome", attributes).get("multiscales")  # 0.5 keeps it under "ome", 0.4 does not
+    if not multiscales:
+        raise PlanewiseError(f"{path}: has no multiscales metadata; an OME-Zarr image (0.4 or 0.5) was expected")
+    image = multiscales[0]
+    full = image["datasets"][0]
+    array = group[full["path"]]
+    axes = [axis["name"] for axis in image["axes"]]
+    if count_beyond(array.shape, 3) or not {"y", "x"} <= set(axes) <= set("tczyx"):
+        raise PlanewiseError(f"{path}: has shape {array.shape} ({', '.join(axes)}); one channel, one time expected")
+    scale, translation = dict.fromkeys("zyx", 1.0), dict.fromkeys("zyx", 0.0)
+    for transform in [*full.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]:
+        for axis, value in zip(axes, transform.get("scale", [])):
+            if axis in scale:
+                scale[axis] *= value
+                translation[axis] *= value
+        for axis, value in zip(axes, transform.get("translation", [])):
+            if axis in translation:
+                translation[axis] += value
+    units = {axis["name"]: UNITS.get(str(axis.get("unit", "")).lower(), "pixel") for axis in image["axes"]}
+    return Volume(
+        as_three_axes(array),
+        (scale["z"], scale["y"], scale["x"]),
+        units["x"],
+        (translation["z"], translation["y"], translation["x"]),
+    )
+
+
+def _write_zarr(path: Path, volume: Volume) -> None:
+    array = create(path, volume.shape, volume.voxels.dtype, volume.spacing, volume.unit, volume.origin)
+    for block in blocks(volume.shape, array.shards):
+        array[block] = volume.voxels[block]
+    add_pyramid(path)
+
+
+FORMAT = Format((".ome.zarr", ".zarr"), _open_zarr, _write_zarr, ".ome.zarr")

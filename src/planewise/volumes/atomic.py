@@ -1,0 +1,33 @@
+"""A file or folder appears whole or not at all, and the old one stays until then."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from planewise.errors import PlanewiseError, first_line
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path``; on success it replaces ``path``, else it is removed.
+
+    Folders are made as needed. Raises PlanewiseError, naming ``path``, when the disk is full or forbids writing.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    except OSError as error:
+        raise PlanewiseError(f"{path}: cannot be written ({error.strerror})") from error
+    temporary = holder / path.name
+    try:
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise PlanewiseError(f"{path}: cannot be written ({reason}); nothing was left there") from error
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)

@@ -1,0 +1,55 @@
+"""The formats of volumes: one module each, whose ``FORMAT`` says its endings, and how it is opened and written."""
+
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from planewise.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of volumes.
+
+    ``endings``: of its files' names; ``results``: the ending of what is written about a volume of this format, empty
+    for the volume's own; ``write``: None if it is only read.
+    """
+
+    endings: tuple[str, ...]
+    open: Callable[[Path], Volume]
+    write: Callable[[Path, Volume], None] | None = None
+    results: str = ""
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """Return every format by its endings, the longest first."""
+    modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
+    known = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
+    by_ending = {ending: format_ for format_ in known for ending in format_.endings}
+    return {ending: by_ending[ending] for ending in sorted(by_ending, key=lambda ending: (-len(ending), ending))}
+
+
+def endings(written: bool = False) -> str:
+    """Return the endings of all formats, or of those that are written, as a list to read."""
+    return ", ".join(ending for ending, format_ in formats().items() if format_.write or not written)
+
+
+def ending_of(path: Path) -> str:
+    """Return the volume ending of ``path``, or an empty string if it has none that is known."""
+    name = path.name.lower()
+    return next((ending for ending in formats() if name.endswith(ending)), "")
+
+
+def stem_of(path: Path) -> str:
+    """Return the file's name without its volume ending."""
+    return path.name[: len(path.name) - len(ending_of(path))]
+
+
+def result_ending(image: Path) -> str:
+    """Return the ending of what is written about ``image``: in its own format, if that is written."""
+    ending = ending_of(image)
+    return formats()[ending].results or ending if ending else ".tiff"
