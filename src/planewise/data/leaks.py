@@ -50,8 +50,8 @@ class Leak:
 
     def __str__(self) -> str:
         return (
-            f"{self.share:.1%} of the voxels of {self.test} ({self.voxels:,}) are the same as in {self.train}, "
-            f"{self.offset} voxels (z, y, x) further"
+            f"{self.test}: {self.share:.1%} of its voxels ({self.voxels:,}) are those of {self.train}, "
+            f"{self.offset} further (z, y, x)"
         )
 
 
@@ -80,11 +80,15 @@ class _Floats:
         return np.ascontiguousarray(voxels) + np.float32(0)  # and no -0
 
 
-def warn_of_shared_voxels(train: dict[str, Path], test: dict[str, Path]) -> list[Leak]:
-    """Print a line for each of ``shared_voxels``, and return them."""
-    leaks = shared_voxels(train, test)
+def warn_of_leaks(train: dict[str, Path], valid: dict[str, Path], test: dict[str, Path]) -> list[Leak]:
+    """Print a warning for all that two sides of a split share, each the images by case; see ``shared_voxels``."""
+    sides = {"training": train, "validation": valid, "test": test}
+    training, validation, tests = (
+        {f"{side} case {case}": path for case, path in images.items()} for side, images in sides.items()
+    )
+    leaks = shared_voxels(training, validation | tests) + shared_voxels(validation, tests)
     for leak in leaks:
-        say(f"WARNING: {leak}: scores on {leak.test} will not tell how good the model is on new data")
+        say(f"WARNING: {leak}: its scores do not tell how good the model is on new data")
     return leaks
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from planewise.data.leaks import Leak, shared_voxels, warn_of_shared_voxels
+from planewise.data.leaks import Leak, shared_voxels, warn_of_leaks
 from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
 from planewise.volumes.files import write_volume
 from planewise.volumes.volume import Volume
@@ -139,11 +139,14 @@ def test_large_training_data_is_thinned_and_still_known(write, monkeypatch):
     assert (leak.share, leak.offset) == (1, (3, 5, 7))
 
 
-def test_it_is_said_and_what_cannot_be_read_is_said_too(write, tmp_path, capsys):
+def test_what_any_two_sides_share_is_said_and_what_cannot_be_read_too(write, tmp_path, capsys):
     broken = tmp_path / "broken.nrrd"
     broken.write_bytes(b"NRRD0004\n")
-    warn_of_shared_voxels(write(train=noise(0)) | {"broken": broken}, write(test=noise(0)[2:], gone=noise(1)))
+    train, valid = write(a=noise(0)) | {"broken": broken}, write(b=noise(1), new=noise(2))
+    leaks = warn_of_leaks(train, valid, write(a2=noise(0)[2:], b2=noise(1)[:, 3:]))
     said = capsys.readouterr().err
-    assert "WARNING: 100.0% of the voxels of test (86,400) are the same as in train, (2, 0, 0) voxels" in said
-    assert "WARNING: broken is not searched" in said
-    assert "gone" not in said
+    assert [leak.share for leak in leaks] == [1, 1]
+    assert "WARNING: test case a2: 100.0% of its voxels (86,400) are those of training case a, (2, 0, 0) furth" in said
+    assert "WARNING: test case b2: 100.0% of its voxels (91,200) are those of validation case b, (0, 3, 0) f" in said
+    assert "WARNING: training case broken is not searched" in said
+    assert "new" not in said.replace("new data", "")

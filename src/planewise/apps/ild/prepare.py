@@ -15,6 +15,7 @@ from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPrepare
 from planewise.data.case import Case
 from planewise.data.intensity import saturated_share
+from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import open_dataset
 from planewise.data.prepared import choose_slices, load_patient, read_patient, save_patient, save_slices
 from planewise.errors import PlanewiseError, Problem
@@ -53,6 +54,7 @@ def prepare_ild(options: IldPrepare) -> int:
         shutil.copyfile(options.dataset_path / "dataset.json", temporary)
 
     cases = {case.name: case for case in [*dataset.train, *dataset.test]}
+    warn_of_leaks(*({name: cases[name].image for name in split[part]} for part in PARTS))
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
     voxels_of: dict[int, list[float]] = {value: [] for value in classes}
     with progress("preparing", len(jobs), unit="patients") as advance:
