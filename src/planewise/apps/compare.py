@@ -14,7 +14,7 @@ from planewise.evaluation.standings import Standing
 from planewise.progress import progress, say
 from planewise.report.metrics import title_of
 from planewise.report.page import write_report
-from planewise.report.ranking import Ranking, rankings
+from planewise.report.ranking import Ranking, delivered_text, rankings
 from planewise.report.tables import conclude, print_table, short
 
 PREFIX = "imagesTs_"  # of the folders of predictions
@@ -122,12 +122,14 @@ def _not_delivered(comparison: Comparison) -> list[Problem]:
 
 def _print_ranking(ranking: Ranking) -> None:
     columns = ranking.columns[:SHOWN]
-    header = ("dataset", *(() if ranking.instances else ("class",)), "method", "cases", ranking.primary)
+    header = ("dataset", *(() if ranking.instances else ("class",)), "method", ranking.unit, ranking.primary)
     table = [_ranking_cells(row, columns, ranking.instances) for row in ranking.rows]
-    print_table(f"{ranking.what}: means, missing cases counted", (*header, *map(title_of, columns)), table)
+    print_table(
+        f"{ranking.what}: means over {ranking.unit}, missing cases counted", (*header, *map(title_of, columns)), table
+    )
 
 
 def _ranking_cells(row: Standing, columns: list[str], instances: bool) -> tuple[str, ...]:
     scores = (row.counted[key].mean if key in row.counted else float("nan") for key in (row.primary, *columns))
     place = (row.dataset, row.method) if instances else (row.dataset, row.class_name, row.method)
-    return (*place, f"{row.n_delivered} of {row.n_cases}", *map(short, scores))
+    return (*place, delivered_text(row), *map(short, scores))

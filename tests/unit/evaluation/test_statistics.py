@@ -7,7 +7,7 @@ from planewise.evaluation.statistics import paired_difference, summarise
 
 
 def test_mean_and_median_leave_out_what_is_not_defined():
-    summary = summarise([1.0, math.nan, 2.0, 6.0])
+    summary = summarise([1.0, math.nan, 2.0, 6.0], [*"abcd"])
     assert (summary.n, summary.mean, summary.median) == (3, 3, 2)
     assert math.isnan(summary.low)  # too few cases
     assert summarise([math.nan]).n == 0
