@@ -1,10 +1,12 @@
 """compare: every method's predictions beside the truth, scored with one code, in one report."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
 from planewise.data.case import images_beside, volumes_in
 from planewise.data.nnunet import read_label_names
+from planewise.data.patients import patients_or_cases
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import OBJECTS, TOLERANCES, Comparison, Contest, Tolerance, compare
@@ -39,6 +41,7 @@ def compare_methods(options: Compare) -> int:
         name = method.partition("=")[0]
         if not any(name in contest.methods for contest in contests):
             raise PlanewiseError(f"--method {method}: no dataset has that folder, and there is none of that path")
+    contests = [replace(contest, patients=_patients(contest, options)) for contest in contests]
     tolerance = _tolerance(options, contests)
     count = sum(len(pairs) for contest in contests for pairs in contest.methods.values())
     with progress("scoring", count, unit="predictions") as advance:
@@ -86,6 +89,11 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
     return Contest(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
 
 
+def _patients(contest: Contest, options: Compare) -> dict[str, str]:
+    cases = [pair.case for pairs in contest.methods.values() for pair in pairs]
+    return patients_or_cases(cases, options.patient_pattern, options.patients)
+
+
 def _dataset_name(folder: Path, options: Compare) -> str:
     """Return the folder's name, with the one above it if another dataset is called the same."""
     path = folder.resolve()
@@ -124,9 +132,8 @@ def _print_ranking(ranking: Ranking) -> None:
     columns = ranking.columns[:SHOWN]
     header = ("dataset", *(() if ranking.instances else ("class",)), "method", ranking.unit, ranking.primary)
     table = [_ranking_cells(row, columns, ranking.instances) for row in ranking.rows]
-    print_table(
-        f"{ranking.what}: means over {ranking.unit}, missing cases counted", (*header, *map(title_of, columns)), table
-    )
+    title = f"{ranking.what}: means over {ranking.unit}, missing cases counted"
+    print_table(title, (*header, *map(title_of, columns)), table)
 
 
 def _ranking_cells(row: Standing, columns: list[str], instances: bool) -> tuple[str, ...]:

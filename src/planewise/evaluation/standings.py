@@ -82,7 +82,7 @@ def differences(comparison: Comparison, metrics: list[str]) -> list[MethodDiffer
             for metric in metrics:
                 if any(metric in a.scores for a, _ in scored):
                     values = [[r.scores.get(metric, math.nan) for r in side] for side in zip(*scored)]
-                    difference = paired_difference(*values, [a.patient for a, _ in scored])
+                    difference = paired_difference(values[0], values[1], [a.patient for a, _ in scored])
                     found.append(MethodDifference(dataset, class_name, metric, first, second, difference))
     return found
 

@@ -62,7 +62,8 @@ class Mean(NamedTuple):
 def mean_of(rows: list[Row], column: str) -> Mean:
     """Return the mean of a column over the patients where it is defined; a row without patient is its own."""
     known = [row for row in rows if not math.isnan(row.get(column, math.nan))]
-    means = mean_by_patient([row[column] for row in known], [row.get("patient", row["case"]) for row in known])
+    patients = [str(row.get("patient", row["case"])) for row in known]
+    means = mean_by_patient([row[column] for row in known], patients)
     return Mean(sum(means) / len(means) if means else math.nan, len(means), len(known))
 
 
