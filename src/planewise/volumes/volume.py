@@ -5,12 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-UNITS = {  # what files call a unit -> what we call it
-    "nm": "nm", "nanometer": "nm", "nanometre": "nm",
-    "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um",
-    "micrometre": "um",
-    "mm": "mm", "millimeter": "mm", "millimetre": "mm",
-}  # fmt: skip
+from planewise.volumes.units import PIXEL, convert
 
 
 class LazyArray(Protocol):
@@ -29,19 +24,32 @@ class Volume:
 
     ``spacing`` (z, y, x) in ``unit`` ("nm", "um", "mm", or "pixel" where the file does not say); ``origin`` (z, y, x)
     of the first voxel's centre; ``direction`` (3, 3): column i is the direction of array axis i in patient space
-    (z, y, x order, towards superior, posterior, left).
+    (z, y, x order, towards superior, posterior, left). ``has_origin``, ``has_direction``: whether the file says them;
+    a TIFF does not, and what stands here is no statement then.
     """
 
     voxels: LazyArray
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    unit: str = "pixel"
+    unit: str = PIXEL
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    has_origin: bool = True
+    has_direction: bool = True
 
     @property
     def shape(self) -> tuple[int, int, int]:
         depth, height, width = self.voxels.shape
         return depth, height, width
+
+    def spacing_in(self, unit: str) -> tuple[float, float, float]:
+        """Return the spacing (z, y, x) in ``unit``; of a volume in "pixel" as it is, as if it were in that unit."""
+        z, y, x = (convert(size, self.unit, unit) for size in self.spacing)
+        return z, y, x
+
+    def origin_in(self, unit: str) -> tuple[float, float, float]:
+        """Return the origin (z, y, x) in ``unit``; see ``spacing_in``."""
+        z, y, x = (convert(place, self.unit, unit) for place in self.origin)
+        return z, y, x
 
     def read(self) -> np.ndarray:
         """Return all voxels in memory."""

@@ -1,6 +1,6 @@
 """HDF5: the one volume in a file, read when it is indexed; not written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ def _open_hdf5(path: Path) -> Volume:
         file.visititems(look)
     name = only_volume(path, list(found))
     spacing = spacings[name]
-    return Volume(found[name]) if spacing is None else Volume(found[name], spacing, "nm")
+    volume = Volume(found[name], has_origin=False, has_direction=False)
+    return volume if spacing is None else replace(volume, spacing=spacing, unit="nm")
 
 
 FORMAT = Format((".h5", ".hdf5"), _open_hdf5, results=".tiff")

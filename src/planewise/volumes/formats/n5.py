@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ def _open_n5(path: Path) -> Volume:
     shape, chunks = (tuple(about[key][::-1]) for key in ("dimensions", "blockSize"))
     spacing = None if physical is None else spacing_in_nm(physical[::-1], unit)
     voxels = N5Voxels(path / name, shape, np.dtype(about["dataType"]), chunks)
-    return Volume(voxels) if spacing is None else Volume(voxels, spacing, "nm")
+    volume = Volume(voxels, has_origin=False, has_direction=False)
+    return volume if spacing is None else replace(volume, spacing=spacing, unit="nm")
 
 
 def _open_n5_array(path: Path) -> Any:

@@ -9,7 +9,8 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.formats import Format
-from planewise.volumes.volume import UNITS, Volume, as_three_axes, count_beyond
+from planewise.volumes.units import read_spacing
+from planewise.volumes.volume import Volume, as_three_axes, count_beyond
 
 CHUNK = 128  # voxels on a side
 LEAST_LEVEL = 256  # a volume whose sides are all at most this long needs no smaller copy
@@ -121,22 +122,22 @@ def _open_zarr(path: Path) -> Volume:
     axes = [axis["name"] for axis in image["axes"]]
     if count_beyond(array.shape, 3) or not {"y", "x"} <= set(axes) <= set("tczyx"):
         raise PlanewiseError(f"{path}: has shape {array.shape} ({', '.join(axes)}); one channel, one time expected")
+    stated = False
     scale, translation = dict.fromkeys("zyx", 1.0), dict.fromkeys("zyx", 0.0)
     for transform in [*full.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]:
         for axis, value in zip(axes, transform.get("scale", [])):
             if axis in scale:
                 scale[axis] *= value
                 translation[axis] *= value
+        stated |= "translation" in transform
         for axis, value in zip(axes, transform.get("translation", [])):
             if axis in translation:
                 translation[axis] += value
-    units = {axis["name"]: UNITS.get(str(axis.get("unit", "")).lower(), "pixel") for axis in image["axes"]}
-    return Volume(
-        as_three_axes(array),
-        (scale["z"], scale["y"], scale["x"]),
-        units["x"],
-        (translation["z"], translation["y"], translation["x"]),
-    )
+    units = {axis["name"]: axis.get("unit", "") for axis in image["axes"]}
+    names = [units.get(axis, units["x"]) for axis in "zyx"]
+    spacing, unit = read_spacing([scale[axis] for axis in "zyx"], names)
+    origin, _ = read_spacing([translation[axis] for axis in "zyx"], names)
+    return Volume(as_three_axes(array), spacing, unit, origin, has_origin=stated, has_direction=False)
 
 
 def _write_zarr(path: Path, volume: Volume) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.formats import Format, stem_of
-from planewise.volumes.volume import UNITS, LazyArray, Volume, as_three_axes, count_beyond
+from planewise.volumes.units import PIXEL, read_size, read_spacing
+from planewise.volumes.volume import LazyArray, Volume, as_three_axes, count_beyond
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _open_tiff_series(path: Path, flags: dict[str, bool]) -> Volume | None:
         voxels = _TiffVoxels(path, shape, dtype, flags)
     else:
         voxels = tifffile.imread(path)
-    return Volume(as_three_axes(voxels), spacing, unit)
+    return Volume(as_three_axes(voxels), spacing, unit, has_origin=False, has_direction=False)
 
 
 @contextmanager
@@ -112,17 +113,21 @@ def _tiff_spacing(tiff: Any) -> tuple[tuple[float, float, float], str]:
     if tiff.ome_metadata:
         found = dict(re.findall(r'\b(PhysicalSize[XYZ](?:Unit)?)="([^"]*)"', tiff.ome_metadata))
         if "PhysicalSizeX" in found and "PhysicalSizeY" in found:
-            x = float(found["PhysicalSizeX"])
-            unit = UNITS.get(found.get("PhysicalSizeXUnit", "um").lower(), "pixel")
-            return (float(found.get("PhysicalSizeZ", x)), float(found["PhysicalSizeY"]), x), unit
+            x = found["PhysicalSizeX"]
+            sizes = [found.get("PhysicalSizeZ", x), found["PhysicalSizeY"], x]
+            units = [found.get(f"PhysicalSize{axis}Unit", "um") for axis in "ZYX"]  # which is OME's default
+            if "PhysicalSizeZ" not in found:
+                units[0] = units[2]
+            return read_spacing(sizes, units)
     if tiff.imagej_metadata:
         tags = tiff.pages[0].tags
-        unit = UNITS.get(str(tiff.imagej_metadata.get("unit", "")).lower(), "pixel")
+        about = tiff.imagej_metadata
+        units = [about.get(name) or about.get("unit", "") for name in ("zunit", "yunit", "unit")]
         if "XResolution" in tags and "YResolution" in tags:
             x, y = (tags[name].value[1] / max(tags[name].value[0], 1) for name in ("XResolution", "YResolution"))
             if x > 0 and y > 0:
-                return (float(tiff.imagej_metadata.get("spacing", x)), float(y), float(x)), unit
-    return (1.0, 1.0, 1.0), "pixel"
+                return read_spacing([about.get("spacing", x), y, x], units)
+    return (1.0, 1.0, 1.0), PIXEL
 
 
 def _sidecar_spacing(path: Path) -> tuple[float, float, float] | None:
@@ -139,7 +144,7 @@ def _dataset_unit(path: Path) -> str:
     """Return the ``spacing_unit`` of the dataset.json above the volume's folder; nanometres where it says nothing."""
     try:
         meta = json.loads((path.parent.parent / "dataset.json").read_text("utf-8"))
-        return UNITS.get(str(meta["spacing_unit"]).lower(), "pixel")
+        return read_size(1.0, meta["spacing_unit"])[1]
     except (OSError, ValueError, TypeError, KeyError):
         return "nm"
 
