@@ -8,6 +8,7 @@ from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, Mit
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_store import predict_store
 from planewise.data.case import Case, case_name, volumes_in
+from planewise.data.intensity import IntensityRule
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.device import choose_device, choose_precision
@@ -25,15 +26,14 @@ from planewise.report.tables import SUMMARY, conclude, print_problems, print_row
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import write_slice_folder
+from planewise.training.slice_folder import SlicePair, planes_of, slice_intensities, write_slice_folder
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, ome_zarr
-from planewise.volumes.geometry import to_canonical
+from planewise.volumes.geometry import sharp_planes, to_canonical
 from planewise.volumes.slices import PLANES, Plane
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
-ISOTROPY = 1.2  # voxels whose sides differ by less are cut in all planes
 
 
 # ---- train
@@ -67,7 +67,10 @@ def train_mito(options: MitoTrain) -> int:
     if not (options.resume and files.yaml.exists()):
         network = _base_network(options, model, model_path)
         slices = options.output_data_path or options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
-        problems += _convert(options, dataset, slices)
+        base = model.trained_intensities()
+        if options.from_scratch:  # nothing was trained on the base's polarity
+            base = base.model_copy(update={"polarity": "unclear"})
+        problems += _convert(options, dataset, slices, IntensityRule(base, options.intensity, options.invert))
         task = PanopticTask(network, model, slices, options.patch_size, options.finetune_layer, options.seed)
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
         say(
@@ -88,7 +91,7 @@ def train_mito(options: MitoTrain) -> int:
         if not train(task, loop, files.training, options.resume):
             return conclude(problems)
         training_curve(files.training / METRICS, files.training / CURVE, "IoU of the foreground")
-        _export(files, model, options)
+        _export(files, model, options, task.pairs)
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if options.test_after_training:
@@ -96,6 +99,7 @@ def train_mito(options: MitoTrain) -> int:
         predict = MitoPredict(
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
             device=options.device, devices=options.devices,
+            intensity=options.intensity, invert=options.invert,
         )  # fmt: skip
         predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
         _test(dataset, folder, files.training, problems)
@@ -156,7 +160,7 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
     return build(model.architecture)
 
 
-def _convert(options: MitoTrain, dataset: Dataset, slices: Path) -> list[Problem]:
+def _convert(options: MitoTrain, dataset: Dataset, slices: Path, intensities: IntensityRule) -> list[Problem]:
     """Write the 2D slices, unless they are to be reused. Returns the cases that could not be read."""
     if options.skip_conversion or (options.resume and slices.exists()):
         say(f"Using the slices in {slices}")
@@ -165,20 +169,27 @@ def _convert(options: MitoTrain, dataset: Dataset, slices: Path) -> list[Problem
         say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
     planes = options.train_planes or _default_planes(dataset.train)
     with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
-        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name))
+        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name), intensities)
     say(f"The slices are in {slices}")
     return problems
 
 
 def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
-    spacings = [open_volume(case.image).spacing for case in cases]
-    if all(max(spacing) <= ISOTROPY * min(spacing) for spacing in spacings):
-        return PLANES
-    say(f"Voxels are anisotropic ({spacings[0]}): training on xy slices; --train_planes chooses others.")
-    return ("xy",)
+    """Return the planes in which the spacing of every case is even."""
+    volumes = {case.name: open_volume(case.image) for case in cases}
+    sharp = {name: sharp_planes(volume.spacing, volume.shape) for name, volume in volumes.items()}
+    planes = tuple(plane for plane in PLANES if all(plane in own for own in sharp.values()))
+    if not planes:
+        listed = ", ".join(f"{name} {'/'.join(own)}" for name, own in sharp.items())
+        raise PlanewiseError(f"--train_planes: the cases are not sharp in a common plane ({listed}); name the planes")
+    if planes != PLANES:
+        spacing = next(volume.spacing for name, volume in volumes.items() if sharp[name] != PLANES)
+        what = f"Voxels are anisotropic ({spacing}): training on {', '.join(planes)} slices"
+        say(f"{what}; --train_planes chooses others.")
+    return planes
 
 
-def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain) -> None:
+def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, slices: list[SlicePair]) -> None:
     """Write the best checkpoint as a model that empanada-napari and we load."""
     best = load_checkpoint(files.training / BEST)
     network = network_with(best["network"], files.training / BEST)
@@ -186,6 +197,7 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain) -> None:
     model = base.model_copy(
         update={
             "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
+            "intensities": slice_intensities(slices), "planes": planes_of(slices),
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on "
             f"{options.dataset_path.resolve().name} for {best['step']} steps with planewise.",
         }
