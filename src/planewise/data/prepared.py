@@ -25,6 +25,7 @@ from planewise.volumes.labels import read_labels
 from planewise.volumes.volume import Volume
 
 SliceChoice = Literal["labelled", "all", "both"]
+KINDS = ("imgs", "gts", "organs")  # folders of slices
 GRID = 256  # side of the grid that labels of slices are kept on, as published
 
 
@@ -171,7 +172,7 @@ def save_slices(folder: Path, patient: Patient) -> int:
     """Write a patient's slices as npy in ``imgs``, ``gts`` and ``organs`` of ``folder``; return their number."""
     if patient.labels is None:
         return 0
-    for kind in ("imgs", "gts", "organs"):
+    for kind in KINDS:
         (folder / kind).mkdir(parents=True, exist_ok=True)
     organ = np.zeros_like(patient.labels) if patient.organ is None else patient.organ
     for index, image in enumerate(patient.images):

@@ -19,16 +19,19 @@ import numpy as np
 import tifffile
 
 from planewise.data.case import Case
-from planewise.data.intensity import full_scale
+from planewise.data.intensity import IntensityRange, IntensityRule, Polarity, TrainedIntensities, measure_images
 from planewise.errors import PlanewiseError, Problem
+from planewise.progress import say
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import tiff
 from planewise.volumes.labels import read_labels
-from planewise.volumes.slices import Plane, as_stack
+from planewise.volumes.slices import PLANES, Plane, as_stack
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
 INDEX = re.compile(r"[_-]?\d+$")  # what distinguishes the slices of one stack
 VALIDATION_SHARE = 0.2  # of a single case's longest axis
+MEASURED = 256  # slices that are looked at to tell what a model was trained on
+AS_PUBLISHED = IntensityRule()
 GAP_SHARE = 0.05  # between its training and its validation slab, so that neighbours are not on both sides
 
 
@@ -73,12 +76,34 @@ def read_pair(pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
     image, labels = (np.asarray(open_volume(path).read()).squeeze(0) for path in (pair.image, pair.labels))
     if image.shape != labels.shape or image.ndim != 2:
         raise PlanewiseError(f"{pair.labels}: has shape {labels.shape}, its image {image.shape}; both must be (H, W)")
-    return image.astype(np.float32) / np.float32(full_scale(image)), labels
+    return as_shares(image), labels
+
+
+def as_shares(image: np.ndarray) -> np.ndarray:
+    """Return an image slice as shares of its range, float32: of its type's; real numbers of 0..1, or else of 0..255."""
+    if image.dtype.kind in "ui":
+        top = float(np.iinfo(image.dtype).max)
+    else:
+        top = 1.0 if image.size == 0 or image.max() <= 1 else 255.0
+    return image.astype(np.float32) / np.float32(top)
+
+
+def slice_intensities(pairs: list[SlicePair]) -> TrainedIntensities:
+    """Return what a model is trained on that sees these slices: of ``MEASURED`` of them, evenly spaced."""
+    chosen = np.linspace(0, len(pairs) - 1, min(MEASURED, len(pairs))).round().astype(int)
+    return measure_images(read_pair(pairs[i])[0] for i in chosen)
+
+
+def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
+    """Return the planes that slices were cut in, by their names; None if one does not say."""
+    cut = {pair.source.rpartition("_")[2] for pair in pairs}
+    return tuple(plane for plane in PLANES if plane in cut) if cut <= set(PLANES) else None
 
 
 def write_slice_folder(
-    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None]
-) -> list[Problem]:
+    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
+    intensities: IntensityRule = AS_PUBLISHED,
+) -> list[Problem]:  # fmt: skip
     """Cut ``cases`` into slices and write them to ``folder``, which appears whole or not at all.
 
     With several cases the smallest is kept for validation; a single one gives its last fifth along its longest axis,
@@ -100,7 +125,7 @@ def write_slice_folder(
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
     try:
-        unreadable = _write_cases(cases, temporary, planes, advance)
+        unreadable = _write_cases(cases, temporary, planes, advance, intensities)
         if not unreadable:
             if folder.exists():
                 shutil.rmtree(folder)
@@ -112,7 +137,7 @@ def write_slice_folder(
         shutil.rmtree(temporary, ignore_errors=True)
     # Without a case another one may have to be held out: start again with those that are left.
     left = [case for case in cases if case.name not in unreadable]
-    return [*unreadable.values(), *write_slice_folder(left, folder, planes, lambda name: None)]
+    return [*unreadable.values(), *write_slice_folder(left, folder, planes, lambda name: None, intensities)]
 
 
 def validation_case(cases: list[Case]) -> Case | None:
@@ -122,9 +147,13 @@ def validation_case(cases: list[Case]) -> Case | None:
 
 
 def _write_cases(
-    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None]
-) -> dict[str, Problem]:
-    """Write the slices of ``cases``; return those that cannot be read, by name."""
+    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
+    intensities: IntensityRule,
+) -> dict[str, Problem]:  # fmt: skip
+    """Write the slices of ``cases``; return those that cannot be read, by name.
+
+    The first case of clear polarity sets that of the others.
+    """
     held = validation_case(cases)
     unreadable = {}
     for part, names in FOLDERS.items():
@@ -132,7 +161,9 @@ def _write_cases(
             (folder / part / name).mkdir(parents=True)
     for case in cases:
         try:
-            image, labels = read_case(case)
+            image, labels, polarity = read_case(case, intensities)
+            if intensities.trained.polarity == "unclear":
+                intensities = intensities.of_polarity(polarity)
         except PlanewiseError as error:
             unreadable[case.name] = Problem(str(case.image), f"cannot be trained on: {error}")
             continue
@@ -146,9 +177,16 @@ def _write_cases(
     return unreadable
 
 
-def read_case(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Return a case's image and instance ids (z, y, x); a semantic truth is split into 26-connected components."""
-    image = read_voxels(open_volume(case.image), case.image)
+def read_case(case: Case, intensities: IntensityRule = AS_PUBLISHED) -> tuple[np.ndarray, np.ndarray, Polarity]:
+    """Return a case's image, its instance ids (z, y, x), and the polarity of its contrast as the model sees it.
+
+    The image keeps its integers if the model sees them in the range of their type, and is float32 shares of the range
+    otherwise. A semantic truth is split into 26-connected components.
+    """
+    volume = open_volume(case.image)
+    range_, seen, profile = intensities.range_of(volume, case.image)
+    say(f"{case.name}: {seen}")
+    image = read_voxels(volume, case.image)
     if case.truth is None:
         raise PlanewiseError(f"{case.image}: has no truth to train on")
     labels = np.asarray(read_labels(case.truth).voxels)
@@ -156,9 +194,9 @@ def read_case(case: Case) -> tuple[np.ndarray, np.ndarray]:
         import cc3d
 
         labels = cc3d.connected_components(labels, connectivity=26)
-    if image.dtype.kind == "f":  # so that every slice is scaled alike
-        image = image.astype(np.float32) / np.float32(full_scale(image))
-    return image, labels
+    if not (image.dtype.kind in "ui" and range_ == IntensityRange(0.0, float(np.iinfo(image.dtype).max))):
+        image = range_.shares(image)
+    return image, labels, profile.of_range(range_).polarity
 
 
 def split_slab(shape: tuple[int, ...], name: str) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

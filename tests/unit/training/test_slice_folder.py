@@ -70,7 +70,7 @@ def test_slabs_do_not_touch():
 
 
 def test_a_semantic_truth_is_split_into_components(tmp_path):
-    _, labels = read_case(make_case(tmp_path, "a", (8, 9, 10), instances=False))
+    _, labels, _ = read_case(make_case(tmp_path, "a", (8, 9, 10), instances=False))
     assert sorted(np.unique(labels)) == [0, 1, 2]
 
 

@@ -51,9 +51,12 @@ class _Prepare(_Volumes):
     """Components within a slice (8-connected) with fewer pixels are removed."""
     split: Path | None = None
     """JSON {"train": [...], "valid": [...], "test": [...]} of case names. Default: drawn by --seed, by patient."""
-    patient_pattern: str = r"^(.*\d)"
-    """Regular expression: what of a case's name (its first group, if it has one) names the patient. Default: all up to
-    the last digit, so that CT_LUNG1upper and CT_LUNG1lower are one patient."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient. Default: the name
+    without words for an examination or a part of one, such as scan1, visit_2, upper or 20230517; names that this does
+    not settle are refused."""
+    patients: Path | None = None
+    """CSV with the columns case and patient, or JSON {case: patient}, instead: which cases are one patient."""
     valid_share: float = Field(0.2, ge=0, lt=1)
     """Share of imagesTr's patients kept for validation."""
     seed: int = Field(0, ge=0)
