@@ -7,8 +7,9 @@ from pathlib import Path
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_store import predict_store
-from planewise.data.case import Case, case_name, volumes_in
+from planewise.data.case import Case, case_name, images_beside, volumes_in
 from planewise.data.intensity import IntensityRule
+from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.device import choose_device, choose_precision
@@ -26,7 +27,7 @@ from planewise.report.tables import SUMMARY, conclude, print_problems, print_row
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import SlicePair, planes_of, slice_intensities, write_slice_folder
+from planewise.training.slice_folder import SlicePair, planes_of, slice_intensities, validation_case, write_slice_folder
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, ome_zarr
@@ -66,6 +67,7 @@ def train_mito(options: MitoTrain) -> int:
 
     if not (options.resume and files.yaml.exists()):
         network = _base_network(options, model, model_path)
+        _warn_of_leaks(dataset)
         slices = options.output_data_path or options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
         base = model.trained_intensities()
         if options.from_scratch:  # nothing was trained on the base's polarity
@@ -158,6 +160,13 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
 
     torch.manual_seed(options.seed)
     return build(model.architecture)
+
+
+def _warn_of_leaks(dataset: Dataset) -> None:
+    held = validation_case(dataset.train)
+    train = {case.name: case.image for case in dataset.train if case is not held}
+    valid = {} if held is None else {held.name: held.image}
+    warn_of_leaks(train, valid, images_beside(dataset.folder / "instancesTs"))
 
 
 def _convert(options: MitoTrain, dataset: Dataset, slices: Path, intensities: IntensityRule) -> list[Problem]:

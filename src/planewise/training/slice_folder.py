@@ -140,6 +140,12 @@ def write_slice_folder(
     return [*unreadable.values(), *write_slice_folder(left, folder, planes, lambda name: None, intensities)]
 
 
+def validation_case(cases: list[Case]) -> Case | None:
+    """Return the case that is kept for validation, the smallest; None of a single one, of which a part is kept."""
+    sizes = {case.name: int(np.prod(open_volume(case.image).shape)) for case in cases}
+    return min(reversed(cases), key=lambda case: sizes[case.name]) if len(cases) > 1 else None
+
+
 def _write_cases(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
     intensities: IntensityRule,
@@ -148,8 +154,7 @@ def _write_cases(
 
     The first case of clear polarity sets that of the others.
     """
-    sizes = {case.name: int(np.prod(open_volume(case.image).shape)) for case in cases}
-    held = min(reversed(cases), key=lambda case: sizes[case.name])
+    held = validation_case(cases)
     unreadable = {}
     for part, names in FOLDERS.items():
         for name in names:
@@ -162,7 +167,7 @@ def _write_cases(
         except PlanewiseError as error:
             unreadable[case.name] = Problem(str(case.image), f"cannot be trained on: {error}")
             continue
-        if len(cases) == 1:
+        if held is None:
             training, validation = split_slab(image.shape, case.name)
             _write_case(folder, "train", case.name, image[training], labels[training], planes)
             _write_case(folder, "val", case.name, image[validation], labels[validation], planes)
