@@ -51,6 +51,7 @@ def prepare_ild(options: IldPrepare) -> int:
     patients = patients_of(cases, options.patient_pattern, options.patients)
     split = _split(options, dataset, patients)
     print_table("Patients", ("patient", "part", "cases"), split_rows(split, patients))
+    warn_of_leaks(*({name: cases[name].image for name in split[part]} for part in PARTS))
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
     folder = PreparedFolder.open(options.work_dir, _made_from(options, [case for case, _ in jobs], split), split)
     write_split(options.work_dir, split, patients)
@@ -66,7 +67,6 @@ def prepare_ild(options: IldPrepare) -> int:
         return conclude(problems)
     if folder.cases:
         say(f"{len(folder.cases)} of {len(cases)} cases are prepared already, from the same data, options and split")
-    warn_of_leaks(*({name: cases[name].image for name in split[part]} for part in PARTS))
     voxels_of: dict[int, list[float]] = {value: [] for value in classes}
     with progress("preparing", len(jobs), unit="patients") as advance:
         for case, outcome in _in_processes(options, jobs, level, width):
