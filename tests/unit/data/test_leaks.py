@@ -151,3 +151,15 @@ def test_what_any_two_sides_share_is_said_and_what_cannot_be_read_too(write, tmp
     assert "WARNING: training case broken is not searched" in said
     assert "WARNING: test case narrow is not searched for voxels in both training and test: it is 31 voxels" in said
     assert "new" not in said.replace("new data", "")
+
+
+def test_real_volumes(real_data):
+    em, ct = real_data / "Dataset001_HippocampusMito", real_data / "Dataset002_ChestCT"
+    lower = {"lower": real_data / "Dataset003_HippocampusLower" / "imagesTs" / "hippo_lower_0000.tiff"}
+    train = {path.name: path for path in (em / "imagesTr").glob("*.tiff")}
+    test = {"test": em / "imagesTs" / "hippo_test1_0000.tiff"}
+    assert len(train) == 2
+    assert shared_voxels(train, test | lower) == []  # other slices of one volume
+    assert shared_voxels(lower, test) == [Leak("lower", "test", 64 * 256 * 256, 1.0, (11, 0, 640))]
+    tests = {path.name: path for path in (ct / "imagesTs").iterdir()}
+    assert shared_voxels({path.name: path for path in (ct / "imagesTr").iterdir()}, tests) == []
