@@ -52,7 +52,8 @@ def read_voxels(volume: Volume, path: Path, index: Any = ...) -> np.ndarray:
 def write_volume(path: Path, volume: Volume) -> None:
     """Write ``volume`` as TIFF (zlib), NIfTI, NRRD, MHA or OME-Zarr 0.5, by the ending of ``path``.
 
-    The file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
+    Voxels are read piece by piece, so those of a ``LazyArray`` need not fit in memory, except in ITK's formats. The
+    file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
     """
     write = formats()[ending].write if (ending := ending_of(path)) else None
     if write is None:

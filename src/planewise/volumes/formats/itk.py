@@ -8,7 +8,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.formats import Format
-from planewise.volumes.volume import Volume, count_beyond
+from planewise.volumes.volume import Volume, count_beyond, slabs
 
 
 class _ItkVoxels:
@@ -65,8 +65,12 @@ def _open_itk(path: Path) -> Volume:
 def _write_itk(path: Path, volume: Volume) -> None:
     import SimpleITK
 
-    voxels = np.ascontiguousarray(volume.voxels)
-    image = SimpleITK.GetImageFromArray(voxels)
+    voxels = volume.voxels
+    one = SimpleITK.GetImageFromArray(np.zeros((1, 1, 1), voxels.dtype))
+    image = SimpleITK.Image(volume.shape[::-1], one.GetPixelID())  # which ITK writes as a whole
+    for slab in slabs(voxels):
+        piece = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels[slab]))
+        image[:, :, slab.start : slab.stop] = piece
     image.SetSpacing(volume.spacing[::-1])
     image.SetOrigin(volume.origin[::-1])
     image.SetDirection(np.asarray(volume.direction)[::-1, ::-1].ravel().tolist())

@@ -13,7 +13,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.formats import Format, stem_of
-from planewise.volumes.volume import UNITS, LazyArray, Volume, as_three_axes, count_beyond
+from planewise.volumes.volume import UNITS, LazyArray, Volume, as_three_axes, count_beyond, slabs
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,8 @@ def read_sidecar(path: Path) -> tuple[float, float, float] | None:
 def _write_tiff(path: Path, volume: Volume) -> None:
     import tifffile
 
-    voxels = np.asarray(volume.voxels)
+    voxels = volume.voxels
+    pages = (page for slab in slabs(voxels) for page in np.ascontiguousarray(voxels[slab]))
     metadata: dict[str, Any] = {"axes": "ZYX"}
     if volume.unit != "pixel":
         for axis, size in zip("ZYX", volume.spacing):
@@ -173,13 +174,15 @@ def _write_tiff(path: Path, volume: Volume) -> None:
             metadata[f"PhysicalSize{axis}Unit"] = "µm" if volume.unit == "um" else volume.unit
     tifffile.imwrite(
         path,
-        voxels,
+        pages,
+        shape=volume.shape,
+        dtype=voxels.dtype,
         ome=True,
         metadata=metadata,
         photometric="minisblack",
         compression="zlib",
         compressionargs={"level": 6},
-        bigtiff=voxels.nbytes > 2**31,
+        bigtiff=int(np.prod(volume.shape)) * voxels.dtype.itemsize > 2**31,
         maxworkers=2,
     )
 
