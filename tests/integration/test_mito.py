@@ -337,8 +337,8 @@ def test_test_voxels_in_the_training_data_are_said_before_training(tmp_path, cap
     said = capsys.readouterr().err
     lines = [line for line in said.splitlines() if line.startswith("WARNING: ")]
     assert len(lines) == 3  # the test case shares some with either
-    assert lines[0].startswith("WARNING: test case another: 100.0% of its voxels (53,760) are those of training case ")
-    assert lines[1].startswith("WARNING: validation case phantom_train2: 50.0% of its voxels (73,728) are those of")
+    assert lines[0].startswith("WARNING: test case another: 100 % of its voxels (53,760) are those of training case ")
+    assert lines[1].startswith("WARNING: validation case phantom_train2: 50 % of its voxels (73,728) are those of")
     assert "(4, 11, 5) further" in lines[0]
     assert said.index(lines[0]) < said.index("Training FinetunedMitoNet")
 

@@ -78,7 +78,6 @@ def prepare_ild(options: IldPrepare) -> int:
     patients = patients_of(cases, options.patient_pattern, options.patients)
     split = _split(options, dataset, patients)
     print_table("Patients", ("patient", "part", "cases"), split_rows(split, patients))
-    warn_of_leaks(*({name: cases[name].image for name in split[part]} for part in PARTS))
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
     folder = PreparedFolder.open(options.work_dir, _made_from(options, [case for case, _ in jobs], split), split)
     write_split(options.work_dir, split, patients)
@@ -91,6 +90,8 @@ def prepare_ild(options: IldPrepare) -> int:
     if folder.cases:
         how_many = f"{len(folder.cases)} of {len(jobs)} cases are" if waiting else "it is"
         say(f"{options.work_dir}: {how_many} prepared already, from the same data, options and split")
+    if waiting:
+        warn_of_leaks(*({name: cases[name].image for name in split[part]} for part in PARTS))
     with progress("preparing", len(waiting), unit="patients") as advance:
         for case, outcome in _in_processes(options, waiting, level, width, dataset.labels.ignore):
             if isinstance(outcome, Problem):
