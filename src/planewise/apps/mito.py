@@ -1,16 +1,13 @@
 """mito: fine-tune MitoNet on a nnU-Net dataset, predict instances in three planes with consensus, evaluate."""
 
-import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
+from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_store import predict_store
 from planewise.data.case import Case, case_name, volumes_in
-from planewise.data.intensity import full_scale
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.device import choose_device, choose_precision
@@ -18,14 +15,9 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import Contest, Tolerance, compare
 from planewise.evaluation.evaluate import Row, evaluate_pairs
 from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files
-from planewise.inference.consensus import consensus
-from planewise.inference.gathering import GroupingOptions, gather_plane
-from planewise.inference.linking import PlaneObjects
-from planewise.inference.planes import NetworkPredictor, SliceOptions, SlicePredictor, plane_outputs
-from planewise.inference.processes import DevicePool, PoolPredictor, WorkerDied, load_predictor
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
-from planewise.models.weights import export_torchscript, inference_network, load_network, locate_weights, network_with
+from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
 from planewise.progress import progress, say
 from planewise.report.figures import comparison_picture, training_curve
 from planewise.report.page import write_report
@@ -35,15 +27,12 @@ from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, tra
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import write_slice_folder
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.formats import ending_of, ome_zarr, result_ending
+from planewise.volumes.files import open_volume
+from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import write_labels
-from planewise.volumes.slices import AXIS, PLANES, Plane
-from planewise.volumes.volume import Volume
+from planewise.volumes.slices import PLANES, Plane
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
-THREADS = min(4, os.cpu_count() or 1)  # of post-processing; more gain nothing
 ISOTROPY = 1.2  # voxels whose sides differ by less are cut in all planes
 
 
@@ -108,7 +97,7 @@ def train_mito(options: MitoTrain) -> int:
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
             device=options.device, devices=options.devices,
         )  # fmt: skip
-        _predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
+        predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
         _test(dataset, folder, files.training, problems)
     return conclude(problems)
 
@@ -257,87 +246,8 @@ def predict_mito(options: MitoPredict) -> int:
             problems.append(Problem(str(path), f"is a second file for case {name}, beside {cases[name].name}"))
         else:
             cases[name] = path
-    _predict_cases(list(cases.items()), options, problems)
+    predict_cases(list(cases.items()), options, problems)
     return conclude(problems)
-
-
-def _predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems: list[Problem]) -> None:
-    """Predict every case that is not done; one that fails becomes a problem and does not stop the others."""
-    device = choose_device(options.device)
-    model = read_model_file(options.trained_model)
-    weights = locate_weights(model, options.trained_model)
-    waiting = []
-    for name, path in cases:
-        final, of_planes = _prediction_paths(name, path, options)
-        if not options.overwrite and all(_is_newer(file, weights) for file in (final, *of_planes.values())):
-            say(f"{name}: done already ({final}); --overwrite predicts it again")
-        else:
-            waiting.append((name, path))
-    if not waiting:
-        return
-    half = choose_precision(options.precision, device, predicting=True) == "bf16"
-    # Where other processes predict, it is loaded here too, so that bad weights are refused.
-    network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
-    with ExitStack() as running:
-        pool: DevicePool | None = None
-        for name, path in waiting:
-            predictor: SlicePredictor = NetworkPredictor(network, half)
-            if options.devices > 1:
-                if pool is None:
-                    start = DevicePool(options.devices, device, load_predictor, weights, model.architecture, half)
-                    pool = running.enter_context(start)
-                predictor = PoolPredictor(pool)
-            try:
-                _predict_case(name, path, predictor, model, options)
-            except Exception as error:  # whatever one case does to us, the others are still wanted
-                problems.append(Problem.of(path, error))
-                pool = None if isinstance(error, WorkerDied) else pool  # the next case gets new workers
-
-
-def _is_newer(file: Path, weights: Path) -> bool:
-    """Whether a result exists and was not made with older weights than these."""
-    return file.exists() and file.stat().st_mtime >= weights.stat().st_mtime
-
-
-def _prediction_paths(name: str, image: Path, options: MitoPredict) -> tuple[Path, dict[Plane, Path]]:
-    """Return where a case's result goes, and its planes' results: in the image's format, TIFFs as .tiff."""
-    ending = result_ending(image)
-    return (
-        options.output / f"{name}{ending}",
-        {plane: options.output / f"{name}_{plane}{ending}" for plane in options.axes},
-    )
-
-
-def _predict_case(name: str, path: Path, predictor: SlicePredictor, model: ModelFile, options: MitoPredict) -> None:
-    volume = open_volume(path)
-    voxels = read_voxels(volume, path)
-    if voxels.size == 0:
-        raise PlanewiseError(f"{path}: is empty, {voxels.shape}")
-    grouping = GroupingOptions(
-        confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
-        centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
-        scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
-    )  # fmt: skip
-    norms = model.norms
-    slices = SliceOptions(full_scale(voxels), norms.mean, norms.std, model.padding_factor, options.downsampling)
-    planes = []
-    final, of_planes = _prediction_paths(name, path, options)
-    with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
-        written = []
-        for plane in options.axes:
-            with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
-                outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
-                planes.append(gather_plane(outputs, voxels.shape, plane, grouping, THREADS))
-            written.append(writer.submit(_write_plane, of_planes[plane], volume, planes[-1]))
-        fused = consensus(planes, options.pixel_vote_thr, options.min_size, options.min_extent, THREADS)
-        for writing in written:
-            writing.result()
-    write_labels(final, volume.with_voxels(fused))
-    say(f"{name}: {int(fused.max(initial=0))} objects, {final}")
-
-
-def _write_plane(path: Path, volume: Volume, objects: PlaneObjects) -> None:
-    write_labels(path, volume.with_voxels(objects.labels()))
 
 
 # ---- evaluate
