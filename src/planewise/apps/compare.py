@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
-from planewise.data.case import images_beside, volumes_in
+from planewise.data.case import images_beside, label_volumes_in
 from planewise.data.nnunet import read_label_names
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
@@ -68,10 +68,10 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
             predictions[name] = path
     methods: dict[str, list[Pair]] = {}
     for name, path in predictions.items():
-        if not volumes_in(path):
+        if not label_volumes_in(path):
             problems.append(Problem(str(path), "holds no volumes"))
             continue
-        pairs = pair_files(path, truth)
+        pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
         methods[name] = [pair for pair in pairs if pair.truth is not None]
         if path.is_relative_to(folder):  # a folder for all datasets holds the cases of others too
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
@@ -80,7 +80,7 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
     meta = folder / "dataset.json"
     classes = {}
     if truth.name == "labelsTs":
-        classes = class_names(read_label_names(meta) if meta.is_file() else {}, volumes_in(truth))
+        classes = class_names(read_label_names(meta) if meta.is_file() else {}, label_volumes_in(truth))
     notes = {name: read_prompts_note(path) for name, path in predictions.items()}
     notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
     return Contest(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)

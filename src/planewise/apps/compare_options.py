@@ -23,6 +23,8 @@ class Compare(Options):
     """The same where spacing is in mm."""
     tolerance_voxels: float = Field(2.0, gt=0)
     """The same where the files do not say what a voxel measures."""
+    ignore_geometry: bool = False
+    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 
     @field_validator("datasets")
     @classmethod

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from planewise.apps.mito_options import MitoPredict
+from planewise.data.case import refuse_names_of_planes
 from planewise.data.intensity import full_scale
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
@@ -31,8 +32,10 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
     device = choose_device(options.device)
     model = read_model_file(options.trained_model)
     weights = locate_weights(model, options.trained_model)
+    apart, clashing = refuse_names_of_planes(dict(cases))
+    problems += clashing
     waiting = []
-    for name, path in cases:
+    for name, path in apart.items():
         final, of_planes = _prediction_paths(name, path, options)
         if not options.overwrite and all(_is_newer(file, weights) for file in (final, *of_planes.values())):
             say(f"{name}: done already ({final}); --overwrite predicts it again")

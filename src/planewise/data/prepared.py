@@ -17,11 +17,12 @@ from typing import Any, Literal
 import numpy as np
 
 from planewise.data.intensity import apply_window
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.geometry import from_canonical, to_canonical
-from planewise.volumes.labels import read_labels
+from planewise.volumes.labels import open_labels
 from planewise.volumes.volume import Volume
 
 SliceChoice = Literal["labelled", "all", "both"]
@@ -71,21 +72,20 @@ class _NoVoxels:
 
 
 def read_patient(
-    case: str, image: Path, truth: Path | None, level: float, width: float, min_voxels: int, min_pixels: int
-) -> tuple[Patient, np.ndarray]:
+    case: str, image: Path, truth: Path | None, level: float, width: float, min_voxels: int, min_pixels: int,
+    ignore_geometry: bool = False,
+) -> tuple[Patient, np.ndarray]:  # fmt: skip
     """Return a CT volume as a patient with all its slices, and its intensities in HU (N, H, W), canonical.
 
     Labels lose small components: see ``remove_small``. Raises PlanewiseError for files that cannot be read or do not
-    fit each other.
+    lie in one space; with ``ignore_geometry`` they fit as their arrays lie.
     """
     volume = open_volume(image)
     hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
     labels = None
     if truth is not None:
-        found = to_canonical(read_labels(truth))
-        if found.shape != hu.shape:
-            raise PlanewiseError(f"{truth}: has shape {found.shape}, its image {hu.shape}; they must agree")
-        labels = np.asarray(found.voxels)
+        placed = laid_on(open_labels(truth), truth, volume, image, ignore_geometry)
+        labels = to_canonical(placed).read()
         if labels.max(initial=0) > 255:
             raise PlanewiseError(f"{truth}: holds {labels.max()}; classes are numbers from 1 to 255")
         labels = remove_small(labels.astype(np.uint8), min_voxels, min_pixels)

@@ -23,7 +23,7 @@ import numpy as np
 
 from planewise.evaluation.overlap import add_count, filled_rows, find_place, new_table, with_room
 from planewise.inference.ahead import in_threads
-from planewise.inference.linking import PlaneObjects, paint_layer
+from planewise.inference.linking import PlaneObjects, long_enough, paint_layer
 
 CLUSTER_IOU = 0.75
 LEAST_IOU = 0.01  # an overlap below both of these is none
@@ -46,8 +46,8 @@ class Combinations:
 def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1) -> np.ndarray:
     """Return the fused objects of one to three planes of one volume, as int32 (z, y, x) labels from 1.
 
-    A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or with a bounding box side under ``min_extent``
-    are dropped. One plane's objects are the result as they are. ``threads``: slabs of the volume that are worked on at
+    A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or ``min_extent`` (see ``linking.long_enough``) are
+    dropped. One plane's objects are the result as they are. ``threads``: slabs of the volume that are worked on at
     a time. Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     if len(planes) == 1:
@@ -71,7 +71,7 @@ def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: 
     sizes = np.sum([sizes for sizes, _ in measured], axis=0)
     lower = np.min([boxes[:, :3] for _, boxes in measured], axis=0)
     upper = np.max([boxes[:, 3:] for _, boxes in measured], axis=0)
-    keep = (sizes >= max(min_size, 1)) & ((upper - lower).min(axis=1, initial=2**31) >= min_extent)
+    keep = (sizes >= max(min_size, 1)) & long_enough(upper - lower, shape, min_extent)
     if not keep[1:].all():
         keep[0] = False
         _relabel(volume.reshape(-1), np.where(keep, np.cumsum(keep), 0).astype(np.int32))

@@ -20,10 +20,12 @@ import tifffile
 
 from planewise.data.case import Case
 from planewise.data.intensity import full_scale
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import tiff
-from planewise.volumes.labels import read_labels
+from planewise.volumes.geometry import from_canonical, to_canonical
+from planewise.volumes.labels import open_labels
 from planewise.volumes.slices import Plane, as_stack
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
@@ -143,10 +145,12 @@ def _write_cases(
 
 def read_case(case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Return a case's image and instance ids (z, y, x); a semantic truth is split into 26-connected components."""
-    image = read_voxels(open_volume(case.image), case.image)
     if case.truth is None:
         raise PlanewiseError(f"{case.image}: has no truth to train on")
-    labels = np.asarray(read_labels(case.truth).voxels)
+    volume, truth = open_volume(case.image), open_labels(case.truth)
+    placed = laid_on(truth, case.truth, volume, case.image, case.ignore_geometry)
+    labels = np.asarray(from_canonical(to_canonical(placed).read(), volume).voxels)  # as the image's array lies
+    image = read_voxels(volume, case.image)
     if not case.instances:
         import cc3d
 

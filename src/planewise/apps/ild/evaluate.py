@@ -19,7 +19,7 @@ from planewise.report.tables import conclude
 def evaluate_ild(options: IldEvaluate) -> int:
     """Score predictions, class by class. Returns the exit code; see ``prepare_ild`` for errors."""
     every = [options.predictions, *options.beside]
-    pairs = {path: pair_files(path, options.truth) for path in every}
+    pairs = {path: pair_files(path, options.truth, every, options.ignore_geometry) for path in every}
     notes = _notes(every)
     meta = options.dataset or options.truth.resolve().parent / "dataset.json"
     labels = read_label_names(meta) if meta.is_file() else {}

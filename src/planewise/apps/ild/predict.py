@@ -11,7 +11,7 @@ import numpy as np
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
-from planewise.data.case import case_name, file_of_case, volumes_in
+from planewise.data.case import case_name, file_of_case, images_in
 from planewise.data.nnunet import read_label_names
 from planewise.data.prepared import Patient, load_patient, read_patient
 from planewise.device import choose_device, choose_precision
@@ -30,7 +30,6 @@ from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
 from planewise.volumes.files import open_volume
-from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import write_labels
 
@@ -44,8 +43,7 @@ def predict_ild(options: IldPredict) -> int:
     if options.trained_model == "none" and options.base is None:
         raise PlanewiseError("--trained_model none predicts with --base, which is missing")
     source = Path(_model_name(options))
-    patients = _patients(options)
-    problems: list[Problem] = []
+    patients, problems = _patients(options)
     given: dict[str, list[Prompt]] = {}
     weights = load_sam2(source, options.image_size)  # by this process too, so that bad weights are refused
     if options.prompts in AUTOMATIC and weights.tokens is None:
@@ -224,15 +222,15 @@ def _segment(
     return propagate(encoder, consecutive, prompts, tracking, advance), told, None
 
 
-def _patients(options: IldPredict) -> dict[str, Path]:
-    """Return the files to predict, by case."""
-    if not options.input.exists():
-        raise PlanewiseError(f"{options.input}: no such file or folder")
-    if options.input.suffix == ".npz" or ending_of(options.input):
-        paths = [options.input]
-    else:
-        paths = sorted(options.input.glob("*.npz")) or volumes_in(options.input) or [options.input]
-    return {path.stem if path.suffix == ".npz" else case_name(path): path for path in paths}
+def _patients(options: IldPredict) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the files to predict, by case, and what is wrong with others."""
+    prepared = [options.input] if options.input.suffix == ".npz" else sorted(options.input.glob("*.npz"))
+    if prepared:
+        return {path.stem: path for path in prepared}, []
+    images, problems = images_in(options.input, options.channel)
+    if not images and not problems:  # it is a DICOM series
+        images = {case_name(options.input): options.input}
+    return images, problems
 
 
 def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
@@ -243,9 +241,9 @@ def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
     truth = None
     if options.truth is not None and options.prompts == "truth":
         truth = file_of_case(case, options.truth, "truth")
-    patient, hu = read_patient(case, path, truth, level, width, 0, 0)
+    patient, hu = read_patient(case, path, truth, level, width, 0, 0, options.ignore_geometry)
     if options.prompts in AUTOMATIC:
-        return replace(patient, organ=lungs_of(case, hu, patient.spacing_mm, options.lungs))
+        return replace(patient, organ=lungs_of(patient, hu, path, options.lungs, options.ignore_geometry))
     return patient
 
 

@@ -23,6 +23,7 @@ from planewise.progress import progress, say
 from planewise.report.tables import conclude, print_problems
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
+from planewise.volumes.json_files import read_json
 from planewise.volumes.labels import read_labels, write_labels
 
 PARTS = ("train", "valid", "test")
@@ -38,7 +39,10 @@ def prepare_ild(options: IldPrepare) -> int:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     level, width = options.window_in_hu()
-    dataset = open_dataset(options.dataset_path, need_test=(options.dataset_path / "imagesTs").is_dir())
+    dataset = open_dataset(
+        options.dataset_path, need_test=(options.dataset_path / "imagesTs").is_dir(), channel=options.channel,
+        ignore_geometry=options.ignore_geometry,
+    )  # fmt: skip
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
@@ -103,9 +107,9 @@ def _split(options: IldPrepare, train: list[Case], tests: list[Case]) -> dict[st
 
 def _read_split(path: Path, known: list[str]) -> dict[str, list[str]]:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_json(path)
         split = {part: [str(name) for name in content.get(part, [])] for part in PARTS}
-    except (OSError, ValueError, AttributeError) as error:
+    except (TypeError, AttributeError) as error:
         raise PlanewiseError(f"{path}: is not a JSON object of train, valid and test ({error})") from error
     strange = sorted({name for part in PARTS for name in split[part]} - set(known))
     if strange:
@@ -152,10 +156,12 @@ def _prepare_case(case: Case, part: str, options: IldPrepare, level: float, widt
     """Prepare one patient; return voxels and saturated share of every class, or what went wrong."""
     try:
         patient, hu = read_patient(
-            case.name, case.image, case.truth, level, width, options.min_voxels, options.min_pixels
-        )
+            case.name, case.image, case.truth, level, width, options.min_voxels, options.min_pixels,
+            case.ignore_geometry,
+        )  # fmt: skip
+
         try:
-            patient = replace(patient, organ=lungs_of(case.name, hu, patient.spacing_mm, options.lungs))
+            patient = replace(patient, organ=lungs_of(patient, hu, case.image, options.lungs, case.ignore_geometry))
         except PlanewiseError as error:
             say(f"{case.name}: WARNING: without lungs it serves drawn boxes only: {error}")
         rng = np.random.default_rng([options.seed, sum(case.name.encode())])

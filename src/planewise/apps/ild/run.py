@@ -11,7 +11,7 @@ from planewise.apps.ild.options import IldDemo, IldEvaluate, IldPredict, IldPrep
 from planewise.apps.ild.predict import predict_ild
 from planewise.apps.ild.prepare import ANATOMY, prepare_ild
 from planewise.apps.ild.train import train_ild
-from planewise.data.nnunet import open_dataset
+from planewise.data.nnunet import read_label_names
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.prepared import load_patient
 from planewise.errors import PlanewiseError
@@ -53,7 +53,10 @@ def run_ild(options: IldRun) -> int:
     truth = options.dataset_path / "labelsTs"
     if truth.is_dir():
         first, *beside = folders.values()
-        scoring = IldEvaluate(predictions=first, beside=tuple(beside), truth=truth, tolerance_mm=options.tolerance_mm)
+        scoring = IldEvaluate(
+            predictions=first, beside=tuple(beside), truth=truth, tolerance_mm=options.tolerance_mm,
+            ignore_geometry=options.ignore_geometry,
+        )  # fmt: skip
         stage("evaluate", evaluate_ild, scoring)
         _overlays(options, tests, folders)
     say("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
@@ -68,7 +71,7 @@ def _folder(options: IldRun, prompts: str) -> Path:
 
 def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
     """Draw every test patient with each kind of prompts, into the folders' evaluation."""
-    names = class_names(open_dataset(options.dataset_path).labels, [])
+    names = class_names(read_label_names(options.dataset_path / "dataset.json"), [])
     for path in sorted(tests.glob("*.npz")):
         for kind, segs in folders.items():
             if (segs / f"{path.stem}.nii.gz").exists():

@@ -67,7 +67,9 @@ def join_found(parts: list[Found]) -> Found:
     return Found(keys, counts, boxes)
 
 
-def decide(found: Found, sizes: list[np.ndarray], vote: int, min_size: int, min_extent: int) -> Verdict:
+def decide(
+    found: Found, sizes: list[np.ndarray], shape: tuple[int, int, int], vote: int, min_size: int, min_extent: int
+) -> Verdict:
     """Return the final labels of a volume's combinations; see ``consensus.consensus`` for the arguments.
 
     ``sizes``: of each plane's objects by label. Raises ValueError for more objects in a plane than 2**21 - 1.
@@ -77,7 +79,7 @@ def decide(found: Found, sizes: list[np.ndarray], vote: int, min_size: int, min_
     if len(sizes) == 1:  # one plane's objects are the result as they are
         return Verdict(found.keys, labels[:, 0], len(sizes[0]) - 1)
     voted = vote_labels(Combinations(labels, found.counts), sizes, vote)
-    result, kept = keep_large(voted, found.counts, found.boxes, min_size, min_extent)
+    result, kept = keep_large(voted, found.counts, found.boxes, shape, min_size, min_extent)
     return Verdict(found.keys, result.astype(np.int64), len(kept) - 1)
 
 

@@ -1,6 +1,5 @@
 """TIFF: spacing from a sidecar (``{case}.json``, nnU-Net's convention), else from OME or ImageJ metadata."""
 
-import json
 import logging
 import re
 from collections.abc import Iterator
@@ -11,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from planewise.errors import PlanewiseError, first_line
+from planewise.errors import PlanewiseError
 from planewise.volumes.formats import Format, stem_of
+from planewise.volumes.json_files import read_json
 from planewise.volumes.units import PIXEL, read_size, read_spacing
 from planewise.volumes.volume import LazyArray, Volume, as_three_axes, count_beyond
 
@@ -143,18 +143,15 @@ def _sidecar_spacing(path: Path) -> tuple[float, float, float] | None:
 def _dataset_unit(path: Path) -> str:
     """Return the ``spacing_unit`` of the dataset.json above the volume's folder; nanometres where it says nothing."""
     try:
-        meta = json.loads((path.parent.parent / "dataset.json").read_text("utf-8"))
+        meta = read_json(path.parent.parent / "dataset.json")
         return read_size(1.0, meta["spacing_unit"])[1]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (PlanewiseError, ValueError, TypeError, KeyError):
         return "nm"
 
 
 def read_sidecar(path: Path) -> tuple[float, float, float] | None:
     """Return the ``spacing`` (z, y, x) of a sidecar, or None if it has none. Raises PlanewiseError on nonsense."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise PlanewiseError(f"{path}: is not a JSON file ({first_line(error)})") from error
+    content = read_json(path)
     spacing = content.get("spacing") if isinstance(content, dict) else None
     if spacing is None:
         return None
