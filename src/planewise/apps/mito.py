@@ -176,7 +176,7 @@ def _convert(options: MitoTrain, dataset: Dataset, slices: Path) -> list[Problem
 
 
 def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
-    spacings = [open_volume(case.image).spacing for case in cases]
+    spacings = [open_volume(case.image, case.channel).spacing for case in cases]
     if all(max(spacing) <= ISOTROPY * min(spacing) for spacing in spacings):
         return PLANES
     say(f"Voxels are anisotropic ({spacings[0]}): training on xy slices; --train_planes chooses others.")
@@ -227,7 +227,7 @@ def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem
         if row["status"] == OK and case.truth is not None:
             picture = pictures / f"{case.name}.png"
             truth, predicted = (volume.read() for volume in open_pair(pair)[:2])
-            image, stored = open_volume(case.image), open_labels(case.truth)
+            image, stored = open_volume(case.image, case.channel), open_labels(case.truth)
             placed = to_canonical(laid_on(image, case.image, stored, case.truth, case.ignore_geometry))
             comparison_picture(placed.read(), truth, predicted, picture, case.name)
             say(f"A picture of {case.name} is {picture}")

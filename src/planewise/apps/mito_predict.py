@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from planewise.apps.mito_options import MitoPredict
-from planewise.data.case import refuse_names_of_planes
+from planewise.data.case import channel_within, refuse_names_of_planes
 from planewise.data.intensity import full_scale
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
@@ -77,7 +77,7 @@ def _prediction_paths(name: str, image: Path, options: MitoPredict) -> tuple[Pat
 
 
 def _predict_case(name: str, path: Path, predictor: SlicePredictor, model: ModelFile, options: MitoPredict) -> None:
-    volume = open_volume(path)
+    volume = open_volume(path, channel_within(path, options.channel))
     voxels = read_voxels(volume, path)
     if voxels.size == 0:
         raise PlanewiseError(f"{path}: is empty, {voxels.shape}")

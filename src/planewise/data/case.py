@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planewise.data.image_sequences import SLICE_ENDINGS, SequenceChoice, is_sequence_folder, slices_of, stack_name
+from planewise.data.image_sequences import SequenceChoice, is_sequence_folder, slices_of, stack_name
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.volumes.formats import ending_of, endings, stem_of
+from planewise.volumes.formats.image_sequence import SLICES
 from planewise.volumes.slices import PLANES
 
 _RESULT = r"(?:_(?:consensus|prediction|pred))*"  # what programs call their results
@@ -123,7 +124,7 @@ def several_files(case: str, files: list[Path], channel: int | None = None) -> s
     if channel is not None:
         return f"{told}none of them is of --channel {channel}"
     told += "choose with --channel N, or rename them if they are images of their own"
-    flat = all(path.name.lower().endswith(SLICE_ENDINGS) for path in files)
+    flat = all(ending_of(path) in SLICES for path in files)
     return f"{told}; slices of one volume belong in a folder of their own (--sequence yes)" if flat else told
 
 
@@ -181,12 +182,12 @@ def images_in(
     if ending_of(path) or path.is_file():
         return {case_name(path): path}, []
     problems: list[Problem] = []
-    stacks: dict[Path, list[Path]] = {path: slices_of(path, sequence)}
+    stacks: dict[Path, list[Path]] = {path: slices_of(path, sequence, channel)}
     loose = not stacks[path]
     if loose and sequence != "no":
         for folder in sorted(item for item in path.iterdir() if item.is_dir() and not ending_of(item)):
             try:
-                stacks[folder] = [] if folder.name.startswith(".") else slices_of(folder, sequence)
+                stacks[folder] = [] if folder.name.startswith(".") else slices_of(folder, sequence, channel)
             except PlanewiseError as error:
                 problems.append(Problem.of(folder, error))
     images, several = one_file_each(
@@ -200,7 +201,7 @@ def images_in(
             said = f"{image}: its {len(stacks[image])} images are the slices of one volume, case {name}"
             say(f"{said}; --sequence no takes each for a volume" if sequence == "auto" else said)
     if sequence == "yes" and not any(stacks.values()):
-        raise PlanewiseError(f"--sequence yes: {path} holds no images {', '.join(SLICE_ENDINGS)}, nor folders of them")
+        raise PlanewiseError(f"--sequence yes: {path} holds no images {', '.join(SLICES)}, nor folders of them")
     return images, [*problems, *several.values()]
 
 

@@ -7,35 +7,30 @@ from typing import Literal
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume
+from planewise.volumes.formats.image_sequence import images_in
 
 SequenceChoice = Literal["auto", "yes", "no"]
-SLICE_ENDINGS = (".tif", ".tiff", ".png")
 LEAST_SLICES = 3  # two images may as well be two cases
 GENERIC = {"", "slice", "slices", "image", "images", "img", "im", "section", "sec", "frame", "layer", "page", "z"}
 _DIGITS = re.compile(r"(\d+)")
 
 
-def slices_of(folder: Path, sequence: SequenceChoice = "auto") -> list[Path]:
-    """Return the images of ``folder`` in order if they are the slices of one volume; else nothing.
+def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | None = None) -> list[Path]:
+    """Return the images of ``folder``, by name, if they are the slices of one volume; else nothing.
 
     They are if nothing else is there, each is 2D, and their names differ in one number alone that counts up without
-    gaps; or if ``sequence`` says so. Raises PlanewiseError, naming the option, if they may be one volume or several.
+    gaps; or if ``sequence`` says so. ``channel``: that is wanted of each. Raises PlanewiseError, naming the option, if they may be one volume or several.
     """
-    flat = sorted(path for path in folder.iterdir() if _is_slice_file(path))
+    flat = images_in(folder)
     if sequence == "no" or not flat:
         return []
     if sequence == "yes":
-        if len({_text(path) for path in flat}) > 1:
-            raise PlanewiseError(
-                f"--sequence yes: the images in {folder} are not named alike ({flat[0].name}, {flat[-1].name}): keep "
-                "those of one volume in a folder, their names differing only in a number"
-            )
-        return sorted(flat, key=_numbers)
+        return flat  # what keeps them from being one is said when they are opened
     stacks: dict[tuple[str, ...], list[Path]] = {}
     for path in flat:
         stacks.setdefault(_text(path), []).append(path)
     stack = max(stacks.values(), key=len)
-    if len(stack) == 1 or not _is_2d(stack[0]):
+    if len(stack) == 1 or not _is_2d(stack[0], channel):
         return []
     doubt = _doubt(sorted(stack, key=_numbers), len(stacks))
     if doubt:
@@ -43,7 +38,7 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto") -> list[Path]:
             f"{folder}: holds {len(flat)} images, {stack[0].name} ..., that may be the slices of one volume, or "
             f"volumes of one slice each ({doubt}): say --sequence yes or --sequence no"
         )
-    return sorted(stack, key=_numbers)
+    return stack
 
 
 def is_sequence_folder(folder: Path) -> bool:
@@ -68,30 +63,15 @@ def _doubt(stack: list[Path], stacks: int) -> str:
         return "not all are named alike"
     if len(stack) < LEAST_SLICES:
         return f"there are {len(stack)}"
-    if len(_varying(stack)) != 1:
-        return f"their names differ in {len(_varying(stack))} numbers"
+    numbers = [_numbers(path) for path in stack]
+    varying = [place for place, values in enumerate(zip(*numbers)) if len(set(values)) > 1]
+    if len(varying) != 1:
+        return f"their names differ in {len(varying)} numbers"
     if all(path.stem.endswith("_0000") for path in stack):
         return "each name ends in _0000, as nnU-Net's images do"
-    gap = gap_in(stack)
+    counted = [number[varying[0]] for number in numbers]
+    gap = next((before + 1 for before, after in pairwise(counted) if after != before + 1), None)
     return "" if gap is None else f"their numbers have a gap at {gap}"
-
-
-def gap_in(slices: list[Path]) -> int | None:
-    """Return the first number that is missing in the names of slices, given in order; None if none is."""
-    varying = _varying(slices)
-    counted = [_numbers(path)[varying[-1]] for path in slices] if varying else []
-    return next((before + 1 for before, after in pairwise(counted) if after != before + 1), None)
-
-
-def _varying(slices: list[Path]) -> list[int]:
-    """Return which of the numbers in names that differ in numbers alone are not the same in all."""
-    numbers = [_numbers(path) for path in slices]
-    return [place for place, values in enumerate(zip(*numbers)) if len(set(values)) > 1]
-
-
-def _is_slice_file(path: Path) -> bool:
-    is_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
-    return path.name.lower().endswith(SLICE_ENDINGS) and not is_ome and not path.name.startswith(".") and path.is_file()
 
 
 def _text(path: Path) -> tuple[str, ...]:
@@ -102,9 +82,9 @@ def _numbers(path: Path) -> list[int]:
     return [int(number) for number in _DIGITS.split(path.stem)[1::2]]
 
 
-def _is_2d(path: Path) -> bool:
-    """Whether a file is a grey image of one slice."""
+def _is_2d(path: Path, channel: int | None) -> bool:
+    """Whether a file is one slice: a grey image, or one that has ``channel``."""
     try:
-        return open_volume(path).shape[0] == 1
+        return open_volume(path, channel).shape[0] == 1
     except PlanewiseError:
         return False

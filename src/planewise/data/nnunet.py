@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each, volumes_in
-from planewise.data.image_sequences import SLICE_ENDINGS, gap_in, slices_of
 from planewise.data.space import laid_on
 from planewise.errors import DatasetError, PlanewiseError, Problem
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, itk
+from planewise.volumes.formats.image_sequence import SLICES, images_in
 from planewise.volumes.json_files import read_json
 
 DICOM = ".dcm"  # as file_ending: every image is a folder with one series, {case}_0000 or {case}
@@ -86,7 +86,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
             "nnUNetv2_convert_old_nnUNet_dataset, or write channel_names, labels {name: value} and file_ending"
         )
     ending = meta.get("file_ending")
-    if ending not in (DICOM, *SLICE_ENDINGS) and (not isinstance(ending, str) or not ending_of(Path("case" + ending))):
+    if ending != DICOM and (not isinstance(ending, str) or not ending_of(Path("case" + ending))):
         raise DatasetError(f"{path}: file_ending is {ending!r}; it must be an ending such as .tiff or .nii.gz")
     if not isinstance(meta.get("channel_names", {}), dict):
         raise DatasetError(f'{path}: channel_names is {meta["channel_names"]!r}; it must be an object, {{"0": "CT"}}')
@@ -190,22 +190,11 @@ class _Reading:
                 else:
                     what = f"is not a {self.ending} file, which dataset.json says the volumes are"
                     self.problems.append(Problem(str(path), what))
-        if self.ending in SLICE_ENDINGS:
-            paths += [path for path in folders if not ending_of(path) and self._is_stack(path)]
+        if self.ending in SLICES:
+            paths += [path for path in folders if not ending_of(path) and images_in(path)]
         files, several = one_file_each(paths, known or (), self.channel if known is None else None)
         self.problems.extend(several.values())
         return files, set(several)
-
-    def _is_stack(self, folder: Path) -> bool:
-        try:
-            slices = slices_of(folder, "yes")
-        except PlanewiseError as error:
-            self.problems.append(Problem.of(folder, error))
-            return False
-        gap = gap_in(slices)
-        if gap is not None:
-            self.problems.append(Problem(str(folder), f"its slices, {slices[0].name} ..., have a gap at {gap}"))
-        return bool(slices) and gap is None
 
     def _listed(self, listed: Any) -> tuple[dict[str, Path], dict[str, Path]]:
         """Return images and truths that dataset.json itself lists, as ``dataset``; paths count from its folder."""
@@ -233,7 +222,7 @@ class _Reading:
         """Whether a case's volumes open and lie in one space; if not, say so."""
         path = case.image
         try:
-            image = open_volume(path)
+            image = open_volume(path, case.channel)
             if case.truth is not None:
                 path = case.truth
                 laid_on(open_volume(path), path, image, case.image, case.ignore_geometry)

@@ -73,14 +73,14 @@ class _NoVoxels:
 
 def read_patient(
     case: str, image: Path, truth: Path | None, level: float, width: float, min_voxels: int, min_pixels: int,
-    ignore_geometry: bool = False,
+    channel: int | None = None, ignore_geometry: bool = False,
 ) -> tuple[Patient, np.ndarray]:  # fmt: skip
     """Return a CT volume as a patient with all its slices, and its intensities in HU (N, H, W), canonical.
 
     Labels lose small components: see ``remove_small``. Raises PlanewiseError for files that cannot be read or do not
     lie in one space; with ``ignore_geometry`` they fit as their arrays lie.
     """
-    volume = open_volume(image)
+    volume = open_volume(image, channel)
     hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
     labels = None
     if truth is not None:

@@ -121,7 +121,7 @@ def _write_cases(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None]
 ) -> dict[str, Problem]:
     """Write the slices of ``cases``; return those that cannot be read, by name."""
-    sizes = {case.name: int(np.prod(open_volume(case.image).shape)) for case in cases}
+    sizes = {case.name: int(np.prod(open_volume(case.image, case.channel).shape)) for case in cases}
     held = min(reversed(cases), key=lambda case: sizes[case.name])
     unreadable = {}
     for part, names in FOLDERS.items():
@@ -147,7 +147,7 @@ def read_case(case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Return a case's image and instance ids (z, y, x); a semantic truth is split into 26-connected components."""
     if case.truth is None:
         raise PlanewiseError(f"{case.image}: has no truth to train on")
-    volume, truth = open_volume(case.image), open_labels(case.truth)
+    volume, truth = open_volume(case.image, case.channel), open_labels(case.truth)
     placed = laid_on(truth, case.truth, volume, case.image, case.ignore_geometry)
     labels = np.asarray(from_canonical(to_canonical(placed).read(), volume).voxels)  # as the image's array lies
     image = read_voxels(volume, case.image)

@@ -69,8 +69,8 @@ def same_space(a: Volume, b: Volume) -> str:
     if PIXEL in (a.unit, b.unit):
         return ""
     differences = []
-    spacings = np.array([a.spacing_in(a.unit), b.spacing_in(a.unit)])
-    origins = np.array([a.origin_in(a.unit), b.origin_in(a.unit)])
+    b = b.in_unit(a.unit)
+    spacings, origins = np.array([a.spacing, b.spacing]), np.array([a.origin, b.origin])
     several = np.array(a.shape) > 1
     if (np.abs(spacings[0] - spacings[1]) > SPACING_TOLERANCE * spacings.min(axis=0))[several].any():
         differences.append(f"spacing {_listed(spacings[0])} and {_listed(spacings[1])} {a.unit}")

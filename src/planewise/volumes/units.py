@@ -1,6 +1,9 @@
 """Units of length: what files call them, and how one is converted into another. Nowhere else are they converted."""
 
+from pathlib import Path
 from typing import Any
+
+from planewise.errors import PlanewiseError
 
 PIXEL = "pixel"  # of a spacing whose unit the file does not say
 NANOMETRES = {"nm": 1.0, "um": 1e3, "mm": 1e6}  # in one of a unit: those that a volume may have
@@ -34,14 +37,16 @@ def convert(size: float, unit: str, into: str) -> float:
     return float(size) * (NANOMETRES[unit] / NANOMETRES[into])
 
 
-def read_spacing(sizes: list[Any], names: list[Any]) -> tuple[tuple[float, float, float], str]:
+def read_spacing(path: Path, sizes: list[Any], names: list[Any]) -> tuple[tuple[float, float, float], str]:
     """Return the spacing (z, y, x) and its one unit, from the sizes (z, y, x) and what a file calls the unit of each.
 
-    The unit is that of x, into which the others are brought. Raises ValueError if one has a unit and another has none.
+    The unit is that of x, into which the others are brought. Raises PlanewiseError, naming the file, if one has a unit
+    and another has none.
     """
     read = [read_size(size, name) for size, name in zip(sizes, names)]
     into = read[2][1]
     if len({unit == PIXEL for _, unit in read}) > 1:
-        raise ValueError(f"the units of z, y, x are {', '.join(repr(name) for name in names)}; all need one, or none")
+        listed = ", ".join(repr(str(name)) for name in names)
+        raise PlanewiseError(f"{path}: its units along z, y, x are {listed}; each axis must have one, or none")
     z, y, x = (convert(size, unit, into) for size, unit in read)
     return (z, y, x), into

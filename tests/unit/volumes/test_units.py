@@ -1,8 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from planewise.errors import PlanewiseError
 from planewise.volumes.units import convert, read_size, read_spacing
 from planewise.volumes.volume import Volume
+
+FILE = Path("a.tiff")
 
 
 @pytest.mark.parametrize(
@@ -25,12 +30,15 @@ def test_conversion_and_its_inverse():
 
 
 def test_axes_with_different_units_are_brought_to_that_of_x():
-    assert read_spacing([40, 0.008, 0.008], ["nm", "µm", "µm"]) == (pytest.approx((0.04, 0.008, 0.008)), "um")
-    with pytest.raises(ValueError, match="units of z, y, x"):
-        read_spacing([40, 8, 8], ["", "nm", "nm"])
+    assert read_spacing(FILE, [40, 0.008, 0.008], ["nm", "µm", "µm"]) == (pytest.approx((0.04, 0.008, 0.008)), "um")
+    with pytest.raises(PlanewiseError, match=r"a\.tiff: its units along z, y, x are '', 'nm', 'nm'"):
+        read_spacing(FILE, [40, 8, 8], ["", "nm", "nm"])
 
 
 def test_a_volume_in_another_unit():
     volume = Volume(np.zeros((1, 1, 1)), (40.0, 8.0, 4.0), "nm", (1000.0, 0.0, 0.0))
     assert volume.spacing_in("um") == pytest.approx((0.04, 0.008, 0.004))
-    assert volume.origin_in("mm") == pytest.approx((0.001, 0.0, 0.0))
+    assert volume.in_unit("mm").origin == pytest.approx((0.001, 0.0, 0.0))
+    assert volume.in_unit("mm").spacing == pytest.approx((4e-5, 8e-6, 4e-6))
+    unknown = Volume(np.zeros((1, 1, 1)), (2.0, 1.0, 1.0))
+    assert unknown.in_unit("mm") is unknown

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from planewise.apps.ild.options import IldLungs
-from planewise.data.case import case_name, file_of_case, images_in
+from planewise.data.case import case_name, channel_within, file_of_case, images_in
 from planewise.data.prepared import Patient
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
@@ -241,7 +241,7 @@ def lungs_ild(options: IldLungs) -> int:
             continue
         started = time.perf_counter()
         try:
-            left, right = _write_lungs(path, target)
+            left, right = _write_lungs(path, channel_within(path, options.channel), target)
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
             continue
@@ -267,9 +267,9 @@ def lungs_of(
     return take_sides(mask.read(), hu, patient.spacing_mm)
 
 
-def _write_lungs(path: Path, target: Path) -> tuple[float, float]:
+def _write_lungs(path: Path, channel: int | None, target: Path) -> tuple[float, float]:
     """Write the lungs of a volume, on its own grid; return the left's and the right's volume in ml."""
-    volume = open_volume(path)
+    volume = open_volume(path, channel)
     canonical = to_canonical(volume.with_voxels(read_voxels(volume, path)))
     scale = scale_in(canonical, "mm")
     labels = find_lungs(canonical.read(), scale.spacing)

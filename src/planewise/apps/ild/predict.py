@@ -11,7 +11,7 @@ import numpy as np
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
-from planewise.data.case import case_name, file_of_case, images_in
+from planewise.data.case import case_name, channel_within, file_of_case, images_in
 from planewise.data.nnunet import read_label_names
 from planewise.data.prepared import Patient, load_patient, read_patient
 from planewise.device import choose_device, choose_precision
@@ -241,7 +241,9 @@ def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
     truth = None
     if options.truth is not None and options.prompts == "truth":
         truth = file_of_case(case, options.truth, "truth")
-    patient, hu = read_patient(case, path, truth, level, width, 0, 0, options.ignore_geometry)
+    patient, hu = read_patient(
+        case, path, truth, level, width, 0, 0, channel_within(path, options.channel), options.ignore_geometry
+    )
     if options.prompts in AUTOMATIC:
         return replace(patient, organ=lungs_of(patient, hu, path, options.lungs, options.ignore_geometry))
     return patient
@@ -252,7 +254,10 @@ def _file_prompts(
 ) -> dict[str, list[Prompt]]:
     shapes, spacings = {}, {}
     for case, file in patients.items():
-        geometry = load_patient(file).geometry if file.suffix == ".npz" else open_volume(file)
+        if file.suffix == ".npz":
+            geometry = load_patient(file).geometry
+        else:
+            geometry = open_volume(file, channel_within(file, options.channel))
         canonical = to_canonical(geometry)
         shapes[case], spacings[case] = canonical.shape, canonical.spacing
     classes = {value: str(value) for value in range(1, 256)}

@@ -157,7 +157,7 @@ def _prepare_case(case: Case, part: str, options: IldPrepare, level: float, widt
     try:
         patient, hu = read_patient(
             case.name, case.image, case.truth, level, width, options.min_voxels, options.min_pixels,
-            case.ignore_geometry,
+            case.channel, case.ignore_geometry,
         )  # fmt: skip
 
         try:

@@ -38,7 +38,7 @@ def predict_slab(job: Job, plane: Plane, start: int) -> SlabOutputs:
     """Return what the network says of the slab of ``plane`` that begins with slice ``start``."""
     slab, axis = job.slab(plane, start), AXIS[plane]
     index = tuple(slab if i == axis else slice(None) for i in range(3))
-    voxels = read_voxels(open_volume(job.source), job.source, index)
+    voxels = read_voxels(open_volume(job.source, job.channel), job.source, index)
     height, width = as_stack(voxels, plane).shape[1:]
     found = plane_outputs(job.predictor(), voxels, plane, job.slices, job.batch_size, lambda count: None)
     return slab_outputs(found, height, width, job.grouping)
