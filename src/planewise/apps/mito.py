@@ -7,7 +7,7 @@ from pathlib import Path
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_store import predict_store
-from planewise.data.case import Case, images_in, one_file_each, volumes_in
+from planewise.data.case import Case, cases_in, one_file_each
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.data.space import laid_on
@@ -28,7 +28,7 @@ from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, tra
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import write_slice_folder
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.files import open_volume
+from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels
@@ -244,7 +244,7 @@ def predict_mito(options: MitoPredict) -> int:
         return predict_store(options)
     if options.workers or options.scheduler:
         raise PlanewiseError("--workers and --scheduler go with an --output that ends in .ome.zarr; see --devices")
-    cases, problems = images_in(options.input, options.channel, options.sequence)
+    cases, problems = cases_in(options.input, options.channel, options.sequence)
     if not cases and not problems:
         raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
     predict_cases(list(cases.items()), options, problems)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from planewise.apps.mito_options import MitoPredict
-from planewise.data.case import channel_within, images_in
+from planewise.data.case import cases_in, channel_within
 from planewise.data.intensity import full_scale
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
@@ -37,7 +37,7 @@ def predict_store(options: MitoPredict) -> int:
 
     Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it.
     """
-    images, problems = images_in(options.input, options.channel, options.sequence)
+    images, problems = cases_in(options.input, options.channel, options.sequence)
     if [options.input] != list(images.values()):
         told = "; ".join(problem.what for problem in problems) or f"holds {len(images)} volumes"
         raise PlanewiseError(f"--input {options.input}: is no volume ({told}); one volume goes to one store")
@@ -62,12 +62,8 @@ def predict_store(options: MitoPredict) -> int:
         threads = max(1, (os.cpu_count() or 1) // max(1, options.workers))
         source = NetworkSource(weights, model.architecture, device, half, threads)
         job = _job(options, volume, model, source, work)
-        identity = identity_of(job) | {
-            "bf16": half,
-            "input": _stamp(options.input),
-            "channel": channel,
-            "model": _stamp(weights),
-        }
+        stamps = {"input": _stamp(options.input), "channel": channel, "model": _stamp(weights)}
+        identity = identity_of(job) | {"bf16": half} | stamps
         begin_work(work, identity, options.overwrite)
         workers: Here | Cluster = Here()
         at_once = 1

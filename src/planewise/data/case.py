@@ -15,7 +15,8 @@ from typing import Any
 from planewise.data.image_sequences import SequenceChoice, is_sequence_folder, slices_of, stack_name
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
-from planewise.volumes.formats import ending_of, endings, stem_of
+from planewise.volumes.files import volumes_in
+from planewise.volumes.formats import ending_of, stem_of
 from planewise.volumes.formats.image_sequence import SLICES
 from planewise.volumes.slices import PLANES
 
@@ -128,16 +129,6 @@ def several_files(case: str, files: list[Path], channel: int | None = None) -> s
     return f"{told}; slices of one volume belong in a folder of their own (--sequence yes)" if flat else told
 
 
-def volumes_in(folder: Path) -> list[Path]:
-    """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over.
-
-    Raises PlanewiseError if it is no folder.
-    """
-    if not folder.is_dir():
-        raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {endings()}")
-    return sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
-
-
 def label_volumes_in(folder: Path) -> list[Path]:
     """Return the volumes of ``folder``: see ``volumes_in``; and those that are folders of slices."""
     folders = (path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
@@ -167,7 +158,7 @@ def images_beside(truth: Path) -> dict[str, Path]:
     return {name: paths[0] for name, paths in group_by_case([*volumes_in(folder), *folders]).items()}
 
 
-def images_in(
+def cases_in(
     path: Path, channel: int | None = None, sequence: SequenceChoice = "no"
 ) -> tuple[dict[str, Path], list[Problem]]:
     """Return the images that a command is given, by case, and a problem for each that cannot be told.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from planewise.errors import PlanewiseError
-from planewise.volumes.files import open_volume
+from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats.image_sequence import images_in
 
 SequenceChoice = Literal["auto", "yes", "no"]
@@ -18,12 +18,18 @@ _DIGITS = re.compile(r"(\d+)")
 def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | None = None) -> list[Path]:
     """Return the images of ``folder``, by name, if they are the slices of one volume; else nothing.
 
-    They are if nothing else is there, each is 2D, and their names differ in one number alone that counts up without
-    gaps; or if ``sequence`` says so. ``channel``: that is wanted of each. Raises PlanewiseError, naming the option, if they may be one volume or several.
+    They are if no other volume is there, each is 2D, and their names differ in one number alone that counts up without
+    gaps; or if ``sequence`` says so. ``channel``: that is wanted of each. Raises PlanewiseError, naming the option, if
+    they may be one volume or several.
     """
     flat = images_in(folder)
     if sequence == "no" or not flat:
         return []
+    others = [path for path in volumes_in(folder) if path not in flat]
+    if sequence == "yes" and others:
+        raise PlanewiseError(
+            f"--sequence yes: beside its images {folder} holds {others[0].name}, which is none of them"
+        )
     if sequence == "yes":
         return flat  # what keeps them from being one is said when they are opened
     stacks: dict[tuple[str, ...], list[Path]] = {}
@@ -32,7 +38,7 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
     stack = max(stacks.values(), key=len)
     if len(stack) == 1 or not _is_2d(stack[0], channel):
         return []
-    doubt = _doubt(sorted(stack, key=_numbers), len(stacks))
+    doubt = f"{others[0].name} lies beside them" if others else _doubt(sorted(stack, key=_numbers), len(stacks))
     if doubt:
         raise PlanewiseError(
             f"{folder}: holds {len(flat)} images, {stack[0].name} ..., that may be the slices of one volume, or "

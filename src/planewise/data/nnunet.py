@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each, volumes_in
+from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each
 from planewise.data.space import laid_on
 from planewise.errors import DatasetError, PlanewiseError, Problem
-from planewise.volumes.files import open_volume
+from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, itk
 from planewise.volumes.formats.image_sequence import SLICES, images_in
 from planewise.volumes.json_files import read_json

@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from planewise.data.case import volumes_in
 from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
+from planewise.volumes.files import volumes_in
 from planewise.volumes.json_files import read_json
 
 PROMPTS_FILE = "prompts.json"

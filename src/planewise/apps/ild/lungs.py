@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from planewise.apps.ild.options import IldLungs
-from planewise.data.case import case_name, channel_within, file_of_case, images_in
+from planewise.data.case import case_name, cases_in, channel_within, file_of_case
 from planewise.data.prepared import Patient
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
@@ -230,7 +230,7 @@ def lungs_ild(options: IldLungs) -> int:
 
     Raises PlanewiseError, before any work, if there is no input.
     """
-    images, problems = images_in(options.input, options.channel)
+    images, problems = cases_in(options.input, options.channel)
     if not images and not problems:  # it is a DICOM series
         images = {case_name(options.input): options.input}
     rows = []

@@ -11,7 +11,7 @@ import numpy as np
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
-from planewise.data.case import case_name, channel_within, file_of_case, images_in
+from planewise.data.case import case_name, cases_in, channel_within, file_of_case
 from planewise.data.nnunet import read_label_names
 from planewise.data.prepared import Patient, load_patient, read_patient
 from planewise.device import choose_device, choose_precision
@@ -227,7 +227,7 @@ def _patients(options: IldPredict) -> tuple[dict[str, Path], list[Problem]]:
     prepared = [options.input] if options.input.suffix == ".npz" else sorted(options.input.glob("*.npz"))
     if prepared:
         return {path.stem: path for path in prepared}, []
-    images, problems = images_in(options.input, options.channel)
+    images, problems = cases_in(options.input, options.channel)
     if not images and not problems:  # it is a DICOM series
         images = {case_name(options.input): options.input}
     return images, problems
