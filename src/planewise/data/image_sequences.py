@@ -28,7 +28,7 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
     others = [path for path in volumes_in(folder) if path not in flat]
     if sequence == "yes" and others:
         raise PlanewiseError(
-            f"--sequence yes: beside its images {folder} holds {others[0].name}, which is none of them"
+            f"--sequence yes: {folder} holds {others[0].name} too, which is none of its images"
         )
     if sequence == "yes":
         return flat  # what keeps them from being one is said when they are opened
