@@ -4,10 +4,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_store import predict_store
 from planewise.data.case import Case, cases_in, one_file_each
+from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.data.space import laid_on
@@ -15,7 +18,7 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import Contest, Tolerance, compare
 from planewise.evaluation.evaluate import Row, evaluate_pairs
-from planewise.evaluation.pairs import MISSING, OK, Pair, open_pair, pair_files
+from planewise.evaluation.pairs import MISSING, OK, Pair, open_pair, pair_files, with_ignored
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
@@ -64,6 +67,7 @@ def train_mito(options: MitoTrain) -> int:
         options.dataset_path, need_test=options.test_after_training, channel=options.channel,
         ignore_geometry=options.ignore_geometry,
     )  # fmt: skip
+    target = _target(dataset, options)
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
@@ -72,7 +76,7 @@ def train_mito(options: MitoTrain) -> int:
     if not (options.resume and files.yaml.exists()):
         network = _base_network(options, model, model_path)
         slices = options.output_data_path or options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
-        problems += _convert(options, dataset, slices)
+        problems += _convert(options, dataset, target, slices)
         task = PanopticTask(network, model, slices, options.patch_size, options.finetune_layer, options.seed)
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
         say(
@@ -85,7 +89,7 @@ def train_mito(options: MitoTrain) -> int:
             devices=options.devices, num_nodes=options.num_nodes,
             precision=choose_precision(options.precision, device),
             num_workers=options.num_workers, identity=options.model_dump(
-                mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer"}
+                mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
             ),
         )  # fmt: skip
         if not options.resume:
@@ -103,8 +107,23 @@ def train_mito(options: MitoTrain) -> int:
             device=options.device, devices=options.devices, channel=options.channel,
         )  # fmt: skip
         predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
-        _test(dataset, folder, files.training, problems)
+        _test(dataset, target, folder, files.training, problems)
     return conclude(problems)
+
+
+def _target(dataset: Dataset, options: MitoTrain) -> Target | None:
+    """Return the class of the semantic truth that is trained and scored, and say so; None if all truth is instances."""
+    cases = [*dataset.train, *dataset.test]
+    semantic = sorted({case.truth.parent.name for case in cases if case.truth is not None and not case.instances})
+    if not semantic and options.class_name is not None:
+        raise PlanewiseError(f"--class {options.class_name}: goes with labelsTr; here all instances are trained")
+    if semantic:
+        target = dataset.labels.target(options.class_name, "--class")
+        say(dataset.labels.sentence(target, f"trained and scored ({', '.join(semantic)})"))
+        return target
+    if dataset.labels.ignore is not None:
+        say(f"Ignored: voxels of the ignore label ({dataset.labels.ignore}) in the labels beside the instances.")
+    return None
 
 
 @dataclass(frozen=True)
@@ -161,7 +180,7 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
     return build(model.architecture)
 
 
-def _convert(options: MitoTrain, dataset: Dataset, slices: Path) -> list[Problem]:
+def _convert(options: MitoTrain, dataset: Dataset, target: Target | None, slices: Path) -> list[Problem]:
     """Write the 2D slices, unless they are to be reused. Returns the cases that could not be read."""
     if options.skip_conversion or (options.resume and slices.exists()):
         say(f"Using the slices in {slices}")
@@ -170,7 +189,8 @@ def _convert(options: MitoTrain, dataset: Dataset, slices: Path) -> list[Problem
         say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
     planes = options.train_planes or _default_planes(dataset.train)
     with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
-        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name))
+        wanted = target or Target("instances", (), dataset.labels.ignore)
+        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name), wanted)
     say(f"The slices are in {slices}")
     return problems
 
@@ -199,7 +219,7 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain) -> None:
         write_model_file(temporary, model)
 
 
-def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem]) -> None:
+def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path, problems: list[Problem]) -> None:
     """Evaluate the predictions of the test cases against their truth, and draw each."""
     with_truth = [case for case in dataset.test if case.truth is not None]
     for case in dataset.test:
@@ -208,25 +228,28 @@ def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem
     if not with_truth:
         say("No test case has a truth: nothing to evaluate.")
         return
-    semantic_class = None
-    if not with_truth[0].instances:
-        semantic_class = min((value for value in dataset.labels.values() if value > 0), default=1)
-        say(f"There is no instancesTs: class {semantic_class} of labelsTs is scored voxel by voxel.")
+    instances = with_truth[0].instances
+    scored = None if instances else target
+    if scored is not None:
+        say(f"There is no instancesTs: {scored.name} of labelsTs is scored voxel by voxel.")
     written, several = one_file_each(volumes_in(folder), {case.name for case in dataset.test})
     wrong = {name: problem.what for name, problem in several.items()}
     pairs = [
         Pair(case.name, written.get(case.name), case.truth, wrong.get(case.name, ""), case.ignore_geometry)
         for case in with_truth
     ]
-    rows = _score(pairs, semantic_class, folder / "evaluation", problems)
-    classes = {} if semantic_class is None else {semantic_class: f"class {semantic_class}"}
+    pairs = with_ignored(pairs, dataset.labels.ignore, instances)
+    rows = _score(pairs, scored, folder / "evaluation", problems)
+    classes = {} if scored is None else {scored.values[0]: scored.name}
     images = {case.name: case.image for case in with_truth}
-    contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes)
+    values = () if scored is None else scored.values
+    contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes, values=values)
     say(f"The report is {write_report(compare([contest], Tolerance()), folder / 'evaluation').page}")
     for case, pair, row in zip(with_truth, pairs, rows):
         if row["status"] == OK and case.truth is not None:
             picture = pictures / f"{case.name}.png"
             truth, predicted = (volume.read() for volume in open_pair(pair)[:2])
+            truth = truth if scored is None else np.isin(truth, scored.values)
             image, stored = open_volume(case.image, case.channel), open_labels(case.truth)
             placed = to_canonical(laid_on(image, case.image, stored, case.truth, case.ignore_geometry))
             comparison_picture(placed.read(), truth, predicted, picture, case.name)
@@ -261,18 +284,38 @@ def evaluate_mito(options: MitoEvaluate) -> int:
         options.output
         or (options.predictions if options.predictions.is_dir() else options.predictions.parent) / "evaluation"
     )
-    semantic_class = options.semantic_class
-    if semantic_class is None and options.truth.name.startswith("labels"):
-        semantic_class = 1
-        say(f"{options.truth} is a semantic map by its name: class 1 is scored; --semantic_class chooses another")
+    labels = labels_above(options.truth)
+    target = _scored_class(options, labels)
+    if target is None and labels.ignore is not None and not holds_instances(options.truth):
+        raise PlanewiseError(
+            f"{options.truth}: {labels.source} has the ignore label {labels.ignore}; say with --semantic_class which "
+            "class is scored if this is a semantic map, or call its folder instancesTs if it holds instances"
+        )
+    pairs = with_ignored(pairs, labels.ignore, instances=target is None)
+    say(
+        labels.sentence(target, "scored voxel by voxel")
+        if target
+        else f"All instances are scored; ignored: {'nothing' if labels.ignore is None else labels.ignore}."
+    )
     problems: list[Problem] = []
-    _score(pairs, semantic_class, folder, problems)
+    _score(pairs, target, folder, problems)
     return conclude(problems)
 
 
-def _score(pairs: list[Pair], semantic_class: int | None, folder: Path, problems: list[Problem]) -> list[Row]:
+def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | None:
+    """Return the class of a semantic truth; None if the truth holds instances."""
+    wanted = options.semantic_class
+    if wanted is None and not options.truth.name.startswith("labels"):
+        return None
+    if wanted is None and labels.source is None:
+        say(f"{options.truth} is a semantic map by its name: class 1 is scored; --semantic_class chooses another")
+        wanted = "1"
+    return labels.target(wanted, "--semantic_class")
+
+
+def _score(pairs: list[Pair], target: Target | None, folder: Path, problems: list[Problem]) -> list[Row]:
     with progress("evaluating", len(pairs), unit="cases") as advance:
-        rows = evaluate_pairs(pairs, semantic_class, advance)
+        rows = evaluate_pairs(pairs, target, advance)
     write_results(rows, folder)
     print_rows(rows, "Evaluation")
     say(f"The results are in {folder}, to read: {folder / SUMMARY}")

@@ -29,6 +29,9 @@ class MitoTrain(Options):
     """Base model: the path of its YAML, or the name of a shipped config."""
     model_name: str = Field("FinetunedMitoNet", pattern=r"^[\w.-]+$")
     """Name of the fine-tuned model."""
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
+    objects. Needed where there are several classes."""
     iterations: int = Field(1000, ge=1)
     """Optimiser steps."""
     batch_size: int = Field(16, ge=2)
@@ -183,8 +186,9 @@ class MitoEvaluate(Options):
     """The true instances: a volume, or a folder of them, named {case} as the predictions are."""
     output: Path | None = None
     """Folder for the two result files. Default: evaluation/ in the folder of the predictions."""
-    semantic_class: int | None = Field(None, ge=1)
-    """The truth is a semantic map: score the voxels of this value; the instance columns stay empty."""
+    semantic_class: str | None = None
+    """The truth is a semantic map: score the voxels of this class, a value, or a name in the dataset.json above the
+    truth; the instance columns stay empty."""
     ignore_geometry: bool = False
     """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 

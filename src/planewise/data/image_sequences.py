@@ -27,9 +27,7 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
         return []
     others = [path for path in volumes_in(folder) if path not in flat]
     if sequence == "yes" and others:
-        raise PlanewiseError(
-            f"--sequence yes: {folder} holds {others[0].name} too, which is none of its images"
-        )
+        raise PlanewiseError(f"--sequence yes: {folder} holds {others[0].name} too, which is none of its images")
     if sequence == "yes":
         return flat  # what keeps them from being one is said when they are opened
     stacks: dict[tuple[str, ...], list[Path]] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each
+from planewise.data.classes import LabelDefinition, read_labels_of
 from planewise.data.space import laid_on
 from planewise.errors import DatasetError, PlanewiseError, Problem
 from planewise.volumes.files import open_volume, volumes_in
@@ -23,7 +24,7 @@ class Dataset:
     """A dataset that was read: ``train`` and ``test`` hold only cases that can be used."""
 
     folder: Path
-    labels: dict[str, int]
+    labels: LabelDefinition
     train: list[Case]
     test: list[Case]
     problems: list[Problem] = field(default_factory=list)
@@ -50,16 +51,7 @@ def open_dataset(
         if needed and not cases:
             listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
             raise DatasetError(f"{folder}: has no usable case in {name}{listed}")
-    return Dataset(folder, read_label_names(folder / "dataset.json"), train, test, problems)
-
-
-def read_label_names(path: Path) -> dict[str, int]:
-    """Return the values of the labels in a dataset.json, by name. Raises DatasetError if it is no JSON object."""
-    try:
-        labels = read_json(path).get("labels", {})
-        return {str(name): value for name, value in labels.items() if isinstance(value, int)}
-    except (PlanewiseError, AttributeError) as error:
-        raise DatasetError(f"{path}: is not a dataset.json ({error})") from error
+    return Dataset(folder, read_labels_of(folder / "dataset.json"), train, test, problems)
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

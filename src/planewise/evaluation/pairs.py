@@ -1,7 +1,7 @@
 """A case's truth and prediction on disk: paired by name, opened together, read slab by slab."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ from planewise.data.case import (
     numbered_cases,
     plane_of,
     several_files,
-)  # fmt: skip
+)
+from planewise.data.classes import semantic_beside
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.overlap import MAX_LABEL
@@ -33,7 +34,8 @@ MISSING = "prediction missing: counted as found nothing"
 class Pair:
     """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so.
 
-    ``ignore_geometry``: they fit voxel by voxel as their arrays lie, whatever the files say of the place.
+    ``ignore_geometry``: they fit voxel by voxel as their arrays lie, whatever the files say of the place. ``ignored``:
+    a label volume and the value in it of the voxels that are not scored; see ``with_ignored``.
     """
 
     case: str
@@ -41,6 +43,14 @@ class Pair:
     truth: Path | None
     problem: str = ""
     ignore_geometry: bool = False
+    ignored: tuple[Path, int] | None = None
+
+
+class Ignored(NamedTuple):
+    """The voxels of ``labels`` that are ``value`` are not scored."""
+
+    labels: Volume
+    value: int
 
 
 class OpenPair(NamedTuple):
@@ -49,6 +59,7 @@ class OpenPair(NamedTuple):
     truth: Volume
     predicted: Volume
     status: str
+    ignored: Ignored | None = None
 
 
 class Slab(NamedTuple):
@@ -75,19 +86,48 @@ def open_pair(pair: Pair) -> OpenPair:
         raise PlanewiseError(pair.problem or "no truth")
     stored = open_labels(pair.truth)
     truth = to_canonical(stored)
+    ignored = _open_ignored(pair, pair.truth, stored, truth)
     if pair.prediction is None:
-        return OpenPair(truth, truth.with_voxels(np.broadcast_to(np.uint8(0), truth.shape)), MISSING)
+        return OpenPair(truth, truth.with_voxels(np.broadcast_to(np.uint8(0), truth.shape)), MISSING, ignored)
     predicted = open_labels(pair.prediction)
     placed = laid_on(predicted, pair.prediction, stored, pair.truth, pair.ignore_geometry)
-    return OpenPair(truth, to_canonical(placed), OK)
+    return OpenPair(truth, to_canonical(placed), OK, ignored)
+
+
+def _open_ignored(pair: Pair, truth: Path, stored: Volume, canonical: Volume) -> Ignored | None:
+    if pair.ignored is None:
+        return None
+    path, value = pair.ignored
+    if path == truth:
+        return Ignored(canonical, value)
+    return Ignored(to_canonical(laid_on(open_labels(path), path, stored, truth, pair.ignore_geometry)), value)
+
+
+def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:
+    """Return pairs in which voxels of nnU-Net's ignore label, ``value``, are not scored; None: all are.
+
+    The label stands in the semantic truth; that of ``instances`` lies beside them, in labelsTs. Where it lies nowhere
+    all voxels are scored.
+    """
+    if value is None:
+        return pairs
+    marked = []
+    for pair in pairs:
+        try:
+            path = semantic_beside(pair.truth, pair.case) if instances and pair.truth else pair.truth
+            marked.append(replace(pair, ignored=None if path is None else (path, value)))
+        except PlanewiseError as error:
+            marked.append(replace(pair, problem=pair.problem or str(error)))
+    return marked
 
 
 @dataclass(frozen=True)
 class _OneClass:
-    """Voxels of which every label above 0 is read as ``value``."""
+    """Voxels of which the labels ``own``, with None every label above 0, are read as ``value``, others as 0."""
 
     labels: Volume
     value: int
+    own: tuple[int, ...] | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -98,12 +138,13 @@ class _OneClass:
         return np.dtype(np.uint32)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        return (np.asarray(self.labels.voxels[index]) > 0) * np.uint32(self.value)
+        found = np.asarray(self.labels.voxels[index])
+        return (found > 0 if self.own is None else np.isin(found, self.own)) * np.uint32(self.value)
 
 
-def as_one_class(labels: Volume, value: int) -> Volume:
-    """Return ``labels``, of whatever ids, as a map of the one class ``value``; read when it is indexed."""
-    return labels.with_voxels(_OneClass(labels, value))
+def as_one_class(labels: Volume, value: int, own: tuple[int, ...] | None = None) -> Volume:
+    """Return ``labels``, of ``own`` or of whatever ids, as a map of the one class ``value``; read when indexed."""
+    return labels.with_voxels(_OneClass(labels, value, own))
 
 
 def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
@@ -122,14 +163,18 @@ def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
 
 
 def read_slabs(pair: OpenPair) -> Iterator[Slab]:
-    """Yield both volumes slab by slab.
+    """Yield both volumes slab by slab, 0 in both where the truth is the ignore label: such voxels count nowhere.
 
     Raises PlanewiseError if a file turns out to be damaged or holds labels above 2**31 - 1.
     """
     for planes in slab_starts(pair.truth.shape):
-        yield Slab(
-            planes.start, _with_border("truth", pair.truth, planes), _with_border("prediction", pair.predicted, planes)
-        )
+        truth = _with_border("truth", pair.truth, planes)
+        predicted = _with_border("prediction", pair.predicted, planes)
+        if pair.ignored is not None:
+            labels, value = pair.ignored
+            ignored = (truth if labels is pair.truth else _with_border("labels", labels, planes)) == value
+            truth[ignored] = predicted[ignored] = 0
+        yield Slab(planes.start, truth, predicted)
 
 
 def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:

@@ -37,8 +37,8 @@ def write_case(folder, direction, shape=(6, 40, 50)):
     return hu, labels
 
 
-def read(folder, min_voxels=0, min_pixels=0):
-    return read_patient("c", folder / "c_0000.nii.gz", folder / "c.nii.gz", -600, 1500, min_voxels, min_pixels)
+def read(folder, ignore=None):
+    return read_patient("c", folder / "c_0000.nii.gz", folder / "c.nii.gz", -600, 1500, ignore)
 
 
 @pytest.mark.parametrize("direction", [LPS, RAS], ids=["LPS", "RAS"])
@@ -83,10 +83,10 @@ def test_a_damaged_npz_is_named(tmp_path, content):
 
 
 def test_small_components_are_removed_in_3d_and_in_slices(tmp_path):
-    write_case(tmp_path, LPS)
-    assert set(np.unique(read(tmp_path, 28, 0)[0].labels)) == {0, 1}  # class 2 has 27 voxels
-    assert set(np.unique(read(tmp_path, 27, 0)[0].labels)) == {0, 1, 2}
-    assert set(np.unique(read(tmp_path, 0, 10)[0].labels)) == {0, 1}
+    _, labels = write_case(tmp_path, LPS)
+    assert set(np.unique(remove_small(labels, 28, 0))) == {0, 1}  # class 2 has 27 voxels
+    assert set(np.unique(remove_small(labels, 27, 0))) == {0, 1, 2}
+    assert set(np.unique(remove_small(labels, 0, 10))) == {0, 1}
     corner = np.zeros((1, 4, 4), np.uint8)
     corner[0, [0, 1], [0, 1]] = 1  # 8-connected: 2 pixels
     assert remove_small(corner, 0, 2).any()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from planewise.data.classes import CLASS_1
 from planewise.errors import PlanewiseError
 from planewise.evaluation.evaluate import evaluate_pairs
 from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files
@@ -87,7 +88,7 @@ def test_orientations_are_brought_together(tmp_path, balls):
 
 def test_a_semantic_truth_has_no_instance_columns(folders, balls):
     write_labels(folders[1] / "a.tiff", Volume(np.where(balls > 3, 2, balls > 0)))
-    row = evaluate_pairs(pair_files(*folders), semantic_class=1)[0]
+    row = evaluate_pairs(pair_files(*folders), CLASS_1)[0]
     assert row["voxel_recall"] == 1
     assert row["voxel_precision"] == pytest.approx((balls[balls > 0] <= 3).mean())
     assert "n_truth" not in row

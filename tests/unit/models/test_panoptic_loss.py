@@ -45,6 +45,7 @@ def test_loss_by_hand():
         "offsets": torch.tensor([[[[2.0, 7, 7, 7, 7]], [[-1.0, 7, 7, 7, 7]]]]),  # counted inside the foreground only
     }
     targets = {"foreground": foreground, "ctr_hmp": torch.zeros(1, 1, 1, 5), "offsets": torch.zeros(1, 2, 1, 5)}
+    targets["counted"] = torch.ones(1, 1, 1, 5, dtype=torch.bool)
     terms = panoptic_loss(outputs, targets, CriterionParams())
     assert terms["ce"].item() == pytest.approx(math.log(1 + math.exp(3)), rel=1e-5)
     assert terms["mse"].item() == pytest.approx(0.25)
@@ -55,5 +56,5 @@ def test_loss_by_hand():
 def test_no_foreground_gives_a_finite_loss():
     zeros = torch.zeros(1, 1, 4, 4)
     outputs = {"sem_logits": zeros, "ctr_hmp": zeros, "offsets": torch.ones(1, 2, 4, 4)}
-    targets = {"foreground": zeros, "ctr_hmp": zeros, "offsets": torch.zeros(1, 2, 4, 4)}
+    targets = {"foreground": zeros, "ctr_hmp": zeros, "offsets": torch.zeros(1, 2, 4, 4), "counted": zeros == 0}
     assert panoptic_loss(outputs, targets, CriterionParams())["l1"] == 0

@@ -3,6 +3,7 @@ import pytest
 import tifffile
 
 from planewise.data.case import Case
+from planewise.data.classes import Target
 from planewise.errors import PlanewiseError
 from planewise.training.slice_folder import read_case, read_pair, read_slice_folder, split_slab, write_slice_folder
 from planewise.volumes.files import write_volume
@@ -70,7 +71,7 @@ def test_slabs_do_not_touch():
 
 
 def test_a_semantic_truth_is_split_into_components(tmp_path):
-    _, labels = read_case(make_case(tmp_path, "a", (8, 9, 10), instances=False))
+    _, labels = read_case(make_case(tmp_path, "a", (8, 9, 10), instances=False), Target("body", (300,)))
     assert sorted(np.unique(labels)) == [0, 1, 2]
 
 

@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,11 +16,20 @@ from planewise.apps.ild.options import IldPrepare
 from planewise.data.case import Case
 from planewise.data.intensity import saturated_share
 from planewise.data.nnunet import open_dataset
-from planewise.data.prepared import choose_slices, load_patient, read_patient, save_patient, save_slices
+from planewise.data.prepared import (
+    Patient,
+    choose_slices,
+    is_object,
+    load_patient,
+    read_patient,
+    remove_small,
+    save_patient,
+    save_slices,
+)
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.progress import progress, say
-from planewise.report.tables import conclude, print_problems
+from planewise.report.tables import conclude, print_problems, print_table
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
 from planewise.volumes.json_files import read_json
@@ -30,7 +39,20 @@ PARTS = ("train", "valid", "test")
 ANATOMY = "CT_ILD"  # the published name of the folders of prepared patients
 WINDOW_FILE = "window.json"  # level and width, for the model to say what it was trained on
 SATURATION_WARNING = 0.25
-Saturation = dict[int, tuple[int, float]]  # voxels of a class, and the share of them that the window saturates
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A class in one patient's labels, before and after small components were removed.
+
+    ``voxels`` and ``parts`` (26-connected components): (before, after); ``ml``: of a voxel; ``saturated``: how many of
+    the voxels that are left the window makes black or white.
+    """
+
+    voxels: tuple[int, int]
+    parts: tuple[int, int]
+    ml: float
+    saturated: float
 
 
 def prepare_ild(options: IldPrepare) -> int:
@@ -47,6 +69,8 @@ def prepare_ild(options: IldPrepare) -> int:
     if problems:
         print_problems(problems)
     classes = class_names(dataset.labels, [case.truth for case in dataset.train if case.truth])
+    if dataset.labels.ignore is not None:
+        say(f"Voxels of the ignore label ({dataset.labels.ignore}) take no part in training and scores.")
     split = _split(options, dataset.train, dataset.test)
     with atomic_path(options.work_dir / "split.json") as temporary:
         temporary.write_text(json.dumps({part: sorted(split[part]) for part in PARTS}, indent=2), "utf-8")
@@ -58,25 +82,65 @@ def prepare_ild(options: IldPrepare) -> int:
 
     cases = {case.name: case for case in [*dataset.train, *dataset.test]}
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
-    voxels_of: dict[int, list[float]] = {value: [] for value in classes}
+    cleaned: dict[str, dict[int, Cleaned]] = {}
     with progress("preparing", len(jobs), unit="patients") as advance:
-        for case, outcome in _in_processes(options, jobs, level, width):
+        for case, outcome in _in_processes(options, jobs, level, width, dataset.labels.ignore):
             if isinstance(outcome, Problem):
                 problems.append(outcome)
             else:
-                for value, (count, saturated) in outcome.items():
-                    voxels_of.setdefault(value, []).extend([count, count * saturated])
+                cleaned[case] = outcome
             advance(1, case)
-    for value, counts in voxels_of.items():
-        total, saturated = sum(counts[0::2]), sum(counts[1::2])
+    _tell_classes(cleaned, classes)
+    _tell_window(cleaned, classes, level, width)
+    trained = [cleaned[name] for name in split["train"] if name in cleaned]
+    if trained and not any(found.voxels[1] for of_case in trained for found in of_case.values()):
+        raise PlanewiseError(
+            f"{options.dataset_path}: the training patients' labels hold no object (classes: "
+            f"{', '.join(f'{name} ({value})' for value, name in classes.items())}); give patients that have some, or "
+            "lower --min_volume_mm3 and --min_area_mm2 if the table above shows that they were removed"
+        )
+    say(f"The patients are in {options.work_dir}")
+    return conclude(problems)
+
+
+def _tell_classes(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str]) -> None:
+    """Print what is left of every class when small components are removed, and warn where nothing is."""
+    rows = []
+    for value in sorted({*classes, *(value for of_case in cleaned.values() for value in of_case)}):
+        name = classes.get(value, f"class {value}")
+        every = {case: of_case[value] for case, of_case in cleaned.items() if value in of_case}
+        row = [name]
+        for i in (0, 1):
+            voxels = sum(found.voxels[i] for found in every.values())
+            parts = sum(found.parts[i] for found in every.values())
+            ml = sum(found.voxels[i] * found.ml for found in every.values())
+            row += [f"{voxels:,}", f"{ml:.1f}", f"{parts:,}"]
+        rows.append((*row, str(len(every))))
+        lost = [case for case, found in every.items() if not found.voxels[1]]
+        for case in lost:
+            found = every[case]
+            say(
+                f"WARNING: {case}: {name} vanishes from its labels: all {found.voxels[0]} voxels "
+                f"({found.voxels[0] * found.ml:.2g} ml) are in components too small for --min_volume_mm3 or "
+                "--min_area_mm2 (--min_voxels, --min_pixels)"
+            )
+        if every and len(lost) == len(every):
+            say(f"WARNING: {name} vanishes from all cases: it can neither be learned nor found")
+    header = ("class", "voxels", "ml", "components", "voxels left", "ml left", "components left", "cases")
+    print_table("Labels before and after small components were removed", header, rows)
+
+
+def _tell_window(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str], level: float, width: float) -> None:
+    """Print how much of every class the window makes black or white, and warn where it is much."""
+    for value in sorted({value for of_case in cleaned.values() for value in of_case}):
+        found = [of_case[value] for of_case in cleaned.values() if value in of_case]
+        total = sum(f.voxels[1] for f in found)
         if total:
-            share = saturated / total
+            share = sum(f.saturated for f in found) / total
             name = classes.get(value, f"class {value}")
             say(f"{name}: the window {level:g}/{width:g} makes {share:.1%} of its voxels black or white")
             if share > SATURATION_WARNING:
                 say(f"WARNING: {name} can hardly be seen in this window; choose another (--window lung is -600/1500)")
-    say(f"The patients are in {options.work_dir}")
-    return conclude(problems)
 
 
 def _split(options: IldPrepare, train: list[Case], tests: list[Case]) -> dict[str, list[str]]:
@@ -139,27 +203,30 @@ def _stratified(
 
 
 def _in_processes(
-    options: IldPrepare, jobs: list[tuple[Case, str]], level: float, width: float
-) -> Iterator[tuple[str, Saturation | Problem]]:
-    """Yield (case name, voxels and saturated share by class, or a Problem) as patients are done."""
+    options: IldPrepare, jobs: list[tuple[Case, str]], level: float, width: float, ignore: int | None
+) -> Iterator[tuple[str, dict[int, Cleaned] | Problem]]:
+    """Yield (case name, what is left of its classes, or a Problem) as patients are done."""
     if options.num_workers == 0 or len(jobs) == 1:
         for case, part in jobs:
-            yield case.name, _prepare_case(case, part, options, level, width)
+            yield case.name, _prepare_case(case, part, options, level, width, ignore)
         return
     with ProcessPoolExecutor(options.num_workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_prepare_case, case, part, options, level, width): case for case, part in jobs}
+        futures = {pool.submit(_prepare_case, case, part, options, level, width, ignore): case for case, part in jobs}
         for future in as_completed(futures):
             yield futures[future].name, future.result()
 
 
-def _prepare_case(case: Case, part: str, options: IldPrepare, level: float, width: float) -> Saturation | Problem:
-    """Prepare one patient; return voxels and saturated share of every class, or what went wrong."""
+def _prepare_case(
+    case: Case, part: str, options: IldPrepare, level: float, width: float, ignore: int | None
+) -> dict[int, Cleaned] | Problem:
+    """Prepare one patient; return what is left of its classes, or what went wrong."""
     try:
         patient, hu = read_patient(
-            case.name, case.image, case.truth, level, width, options.min_voxels, options.min_pixels,
-            case.channel, case.ignore_geometry,
-        )  # fmt: skip
-
+            case.name, case.image, case.truth, level, width, ignore, case.channel, case.ignore_geometry
+        )
+        drawn = patient.labels
+        if drawn is not None:
+            patient = replace(patient, labels=remove_small(drawn, *options.smallest(patient.spacing_mm)))
         try:
             patient = replace(patient, organ=lungs_of(patient, hu, case.image, options.lungs, case.ignore_geometry))
         except PlanewiseError as error:
@@ -176,13 +243,26 @@ def _prepare_case(case: Case, part: str, options: IldPrepare, level: float, widt
             write_volume(folder / f"{case.name}_img.nii.gz", patient_kept.restore(patient_kept.images))
             if patient_kept.labels is not None:
                 write_labels(folder / f"{case.name}_gt.nii.gz", patient_kept.restore(patient_kept.labels))
-        if patient.labels is None:
-            return {}
-        values = np.unique(patient.labels[patient.labels > 0]).tolist()
-        masks = {value: patient.labels == value for value in values}
-        return {value: (int(m.sum()), saturated_share(hu[m], level, width)) for value, m in masks.items()}
+        return {} if drawn is None else _cleaned(drawn, patient, hu, level, width)
     except PlanewiseError as error:
         return Problem.of(case.image, error)
+
+
+def _cleaned(drawn: np.ndarray, patient: Patient, hu: np.ndarray, level: float, width: float) -> dict[int, Cleaned]:
+    """Return what is left of every class of the labels ``drawn`` in those of ``patient``."""
+    import cc3d
+
+    ml = float(np.prod(patient.spacing_mm)) / 1000
+    found = {}
+    for value in np.unique(drawn[is_object(drawn)]).tolist():
+        before, after = drawn == value, patient.labels == value
+        voxels, parts = [], []
+        for mask in (before, after):
+            voxels.append(int(mask.sum()))
+            parts.append(int(cc3d.connected_components(mask, connectivity=26, return_N=True)[1]))
+        saturated = voxels[1] * saturated_share(hu[after], level, width) if voxels[1] else 0.0
+        found[value] = Cleaned((voxels[0], voxels[1]), (parts[0], parts[1]), ml, saturated)
+    return found
 
 
 def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) -> int:

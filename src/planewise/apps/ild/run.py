@@ -11,11 +11,10 @@ from planewise.apps.ild.options import IldDemo, IldEvaluate, IldPredict, IldPrep
 from planewise.apps.ild.predict import predict_ild
 from planewise.apps.ild.prepare import ANATOMY, prepare_ild
 from planewise.apps.ild.train import train_ild
-from planewise.data.nnunet import read_label_names
+from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.prepared import load_patient
 from planewise.errors import PlanewiseError
-from planewise.evaluation.classes import class_names
 from planewise.models.sam2_files import is_hub_id
 from planewise.progress import say
 from planewise.report.figures import overlay_picture
@@ -71,7 +70,7 @@ def _folder(options: IldRun, prompts: str) -> Path:
 
 def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
     """Draw every test patient with each kind of prompts, into the folders' evaluation."""
-    names = class_names(read_label_names(options.dataset_path / "dataset.json"), [])
+    names = read_labels_of(options.dataset_path / DATASET_FILE).class_names()
     for path in sorted(tests.glob("*.npz")):
         for kind, segs in folders.items():
             if (segs / f"{path.stem}.nii.gz").exists():

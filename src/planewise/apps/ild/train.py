@@ -7,10 +7,9 @@ import torch
 
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepare import WINDOW_FILE
-from planewise.data.nnunet import read_label_names
+from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
-from planewise.evaluation.classes import class_names
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_hub_folder, save_published
 from planewise.progress import say
@@ -108,8 +107,8 @@ def _start(options: IldTrain) -> Sam2Weights:
 def _tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTokens:
     """Return a token for every class of the dataset: of classes that ``weights`` know by name, the one they have."""
     found = classes_in(npy / "train")
-    meta = options.work_dir / "dataset.json"
-    names = class_names(read_label_names(meta) if meta.is_file() else {}, [])
+    meta = options.work_dir / DATASET_FILE
+    names = read_labels_of(meta).class_names() if meta.is_file() else {}
     names = names or {value: f"class {value}" for value in found}
     unseen = [name for value, name in names.items() if value not in found]
     if unseen:
