@@ -14,6 +14,16 @@ from planewise.volumes.indexing import check_memory
 from planewise.volumes.volume import Volume
 
 
+def volumes_in(folder: Path) -> list[Path]:
+    """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over.
+
+    Raises PlanewiseError if it is no folder.
+    """
+    if not folder.is_dir():
+        raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {endings()}")
+    return sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
+
+
 def open_volume(path: Path, channel: int | None = None) -> Volume:
     """Open the volume at ``path``; voxels are read when they are indexed, where the format allows it.
 

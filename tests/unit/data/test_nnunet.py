@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.data.case import volumes_in
 from planewise.data.nnunet import open_dataset
 from planewise.errors import DatasetError, PlanewiseError
+from planewise.volumes.files import volumes_in
 
 META = {"channel_names": {"0": "EM"}, "labels": {"background": 0, "x": 1}, "numTraining": 2, "file_ending": ".tiff"}
 
