@@ -90,7 +90,7 @@ def test_a_version_1_dataset_is_named(folder):
         (None, "is missing"),
         ("{", "not a JSON file"),
         ("[]", "JSON object"),
-        (json.dumps({**META, "file_ending": ".png"}), r"\.png"),
+        (json.dumps({**META, "file_ending": ".jpg"}), r"\.jpg"),
         (json.dumps({**META, "channel_names": {"0": "a", "1": "b"}}), "2 channels"),
     ],
 )

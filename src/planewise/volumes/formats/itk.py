@@ -9,7 +9,7 @@ import numpy as np
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
-from planewise.volumes.formats.nifti_header import read_nifti_header
+from planewise.volumes.formats.nifti_header import check_nifti_header
 from planewise.volumes.volume import Volume, slabs
 
 
@@ -36,7 +36,7 @@ def _check_gzip(path: Path) -> None:
     with gzip.open(path) as file:
         while piece := file.read(1 << 24):
             size += len(piece)
-    if size < (needed := read_nifti_header(path).size):
+    if size < (needed := check_nifti_header(path)):
         raise PlanewiseError(f"{path}: is truncated ({size} bytes uncompressed, {needed} expected)")
 
 
@@ -45,7 +45,7 @@ def _open_itk(path: Path, channel: int | None) -> Volume:
 
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # to the terminal, from C++
     if path.name.lower().endswith((".nii", ".nii.gz")):
-        needed = read_nifti_header(path).size
+        needed = check_nifti_header(path)
         if path.suffix.lower() == ".nii" and (size := path.stat().st_size) < needed:
             raise PlanewiseError(f"{path}: is truncated ({size} bytes, {needed} expected)")
     reader = SimpleITK.ImageFileReader()
