@@ -20,7 +20,7 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import Contest, Tolerance, compare
 from planewise.evaluation.evaluate import Row, evaluate_pairs
-from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files, with_ignored
+from planewise.evaluation.pairs import MISSING, OK, Pair, open_truth, pair_files, with_ignored
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, gather_plane
 from planewise.inference.linking import PlaneObjects
@@ -247,11 +247,11 @@ def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path,
     values = () if scored is None else scored.values
     contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes, values=values)
     say(f"The report is {write_report(compare([contest], Tolerance()), folder / 'evaluation').page}")
-    for case, row in zip(with_truth, rows):
+    for case, pair, row in zip(with_truth, pairs, rows):
         if row["status"] == OK:
             picture = pictures / f"{case.name}.png"
-            shown = [case.image, case.truth, written[case.name]]
-            image, truth, predicted = (to_canonical(open_volume(path)).read() for path in shown if path is not None)
+            image, predicted = (to_canonical(open_volume(path)).read() for path in (case.image, written[case.name]))
+            truth = open_truth(pair).read()
             truth = truth if scored is None else np.isin(truth, scored.values)
             comparison_picture(image, truth, predicted, picture, case.name)
             say(f"A picture of {case.name} is {picture}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.evaluation.comparison import CaseErrors, Contest, Result
-from planewise.evaluation.pairs import Pair, with_spacing_of
+from planewise.evaluation.pairs import Pair, open_truth, with_spacing_of
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels, slab_starts
@@ -62,7 +62,7 @@ def case_slides(
     Raises PlanewiseError if the truth cannot be read.
     """
     pairs = {method: next(p for p in pairs if p.case == case) for method, pairs in contest.methods.items()}
-    truth = _open(next(iter(pairs.values())).truth)
+    truth = open_truth(next(iter(pairs.values())))
     places = {plane: _worst(errors, AXIS[plane], per_plane) for plane in PLANES}
     listed = {mistake.centre[0] for r in results if r.delivered for mistake in r.mistakes[:MISTAKES]}
     places["xy"] += sorted(listed - set(places["xy"]))
@@ -86,14 +86,9 @@ def case_slides(
     return CaseSlides(contest.dataset, case, aspects, step, slides, note, size)
 
 
-def _open(path: Path | None) -> Volume:
-    if path is None:
-        raise PlanewiseError("has no truth")
-    return to_canonical(open_labels(path))
-
-
 def _predictions(pairs: dict[str, Pair], wanted: set[str]) -> list[tuple[str, Volume]]:
-    return [(m, _open(pair.prediction)) for m, pair in pairs.items() if m in wanted and pair.prediction is not None]
+    paths = {method: pair.prediction for method, pair in pairs.items() if method in wanted}
+    return [(method, to_canonical(open_labels(path))) for method, path in paths.items() if path is not None]
 
 
 def _worst(errors: list[CaseErrors], axis: int, count: int) -> list[int]:
