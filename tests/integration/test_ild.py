@@ -174,6 +174,20 @@ def test_a_patient_is_never_on_two_sides(job, tmp_path, capsys):
     assert run(arguments) == 2
 
 
+def test_voxels_on_two_sides_of_the_split_are_said(job, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(job / "data", data)
+    shutil.copy(data / "imagesTr" / "CT_phantom2_0000.nii.gz", data / "imagesTs" / "CT_phantomtest_0000.nii.gz")
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["CT_phantom1"], "valid": ["CT_phantom2"], "test": ["CT_phantomtest"]}))
+    arguments = ["ild", "prepare", str(data), str(tmp_path / "w"), "--num_workers", "0", "--split", str(split)]
+    assert run([*arguments, *PREPARE]) == 0
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING: test case"))
+    assert "CT_phantomtest: 100.0% of its voxels (18,432) are those of validation case CT_phantom2, (0, 0, 0)" in line
+    assert run(["ild", "prepare", str(job / "data"), str(tmp_path / "w2"), "--num_workers", "0", *PREPARE]) == 0
+    assert "are those of" not in capsys.readouterr().err
+
+
 def test_a_bad_patient_is_a_row_and_the_others_are_done(job, tmp_path, capsys):
     data = tmp_path / "data"
     shutil.copytree(job / "data", data)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planewise.errors import PlanewiseError
+from planewise.progress import say
 
 COUNTED = (  # words for an examination that a number follows: scan1, scan_1
     "scan", "visit", "session", "sess", "ses", "series", "ser", "study", "examination", "exam", "acquisition", "acq",
@@ -59,6 +60,25 @@ def patients_of(cases: Iterable[str], pattern: str | None = None, file: Path | N
     if file is not None:
         return _by_file(names, file)
     return _by_rule(names) if pattern is None else _by_pattern(names, pattern)
+
+
+def patients_or_cases(cases: Iterable[str], pattern: str | None = None, file: Path | None = None) -> dict[str, str]:
+    """Return ``patients_of``, and say how many there are if some have several cases.
+
+    Where names do not settle it, every case is a patient of its own, with a warning. Raises PlanewiseError for a
+    pattern or a file that cannot be used.
+    """
+    names = list(dict.fromkeys(cases))
+    try:
+        patients = patients_of(names, pattern, file)
+    except PlanewiseError as error:
+        if pattern is not None or file is not None:
+            raise
+        say(f"WARNING: {error}. Until then every case counts as a patient of its own.")
+        return {name: name for name in names}
+    if (count := len(set(patients.values()))) < len(names):
+        say(f"The {len(names)} cases are of {count} patient{'s' * (count > 1)}, whose scores are averaged first.")
+    return patients
 
 
 def _by_pattern(names: list[str], pattern: str) -> dict[str, str]:

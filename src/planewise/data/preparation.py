@@ -23,6 +23,7 @@ from planewise.volumes.formats import stem_of
 RECORD = "prepared.json"
 READERS = 4  # threads: hashing one file keeps a core busy, and a disk half
 DETACHED = (".raw", ".zraw", ".raw.gz")  # where headers .mhd and .nhdr keep their voxels
+HASHED, PIECE = 4 * 2**30, 2**20  # bytes
 NAMED = 5  # cases in a difference
 
 
@@ -124,10 +125,7 @@ def fingerprints(cases: list[Case], advance: Callable[[str], None]) -> dict[str,
         truths = {case.name: pool.submit(fingerprint, case.truth) for case in cases if case.truth is not None}
         found = {}
         for case in cases:
-            read_as = [
-                f"{f.name}={getattr(case, f.name)}" for f in fields(case) if f.name not in ("name", "image", "truth")
-            ]
-            found[case.name] = " ".join([images[case.name].result(), *read_as])
+            found[case.name] = f"{images[case.name].result()} {read_as(case)}"
             if case.name in truths:
                 found[f"{case.name} (truth)"] = truths[case.name].result()
             advance(case.name)
@@ -135,20 +133,27 @@ def fingerprints(cases: list[Case], advance: Callable[[str], None]) -> dict[str,
 
 
 def fingerprint(path: Path) -> str:
-    """Return the size and a hash (BLAKE2b) of all bytes of a volume: a file with what lies beside it, or a folder.
+    """Return the size and a hash (BLAKE2b) of the bytes of a volume: a file with what lies beside it, or a folder.
 
-    Names do not matter, but those of the files in a folder. What cannot be read says so in its fingerprint.
+    Above ``HASHED`` bytes, of pieces spread evenly over them. Names do not matter, but those of the files in a folder.
+    What cannot be read says so in its fingerprint.
     """
-    digest, size = hashlib.blake2b(digest_size=16), 0
+    digest, piece = hashlib.blake2b(digest_size=16), 0
     try:
-        for name, file in _files(path):
-            digest.update(name.encode())
+        files = [(name, file, file.stat().st_size) for name, file in _files(path)]
+        total = sum(size for _, _, size in files)
+        every = max(1, -(-total // HASHED))
+        for name, file, size in files:
+            digest.update(f"{name} {size}".encode())
             with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "blake2b").digest())
-                size += opened.tell()
+                for start in range(0, size, PIECE):
+                    if piece % every == 0:
+                        opened.seek(start)
+                        digest.update(opened.read(PIECE))
+                    piece += 1
     except OSError as error:
         return f"unreadable: {error.strerror}"
-    return f"{size} {digest.hexdigest()}"
+    return f"{total} {digest.hexdigest()}"
 
 
 def _files(path: Path) -> list[tuple[str, Path]]:

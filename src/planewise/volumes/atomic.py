@@ -23,11 +23,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = holder / path.name
     try:
         yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        _put(temporary, path, holder / "replaced")
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise PlanewiseError(f"{path}: cannot be written ({reason}); nothing was left there") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def _put(new: Path, path: Path, aside: Path) -> None:
+    """Move ``new`` to ``path``. A folder that is there is moved ``aside`` first, and back if that fails."""
+    if not path.is_dir():
+        new.replace(path)
+        return
+    path.rename(aside)
+    try:
+        new.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise

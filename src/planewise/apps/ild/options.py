@@ -208,6 +208,10 @@ class IldEvaluate(Options):
     """dataset.json with the names of the classes. Default: the one above the truth, if there is one."""
     tolerance_mm: float = Field(2.0, gt=0)
     """Distance within which surfaces agree."""
+    patients: Path | None = None
+    """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
 
 
 class IldLungs(Options):

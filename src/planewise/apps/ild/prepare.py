@@ -15,6 +15,7 @@ from planewise.apps.ild.options import IldPrepare
 from planewise.apps.ild.prepared_folder import SLICES, PreparedFolder, npz_folder
 from planewise.data.case import Case
 from planewise.data.intensity import saturated_share
+from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.patients import patients_of
 from planewise.data.preparation import MadeFrom, fingerprint, fingerprints
@@ -77,6 +78,7 @@ def prepare_ild(options: IldPrepare) -> int:
     patients = patients_of(cases, options.patient_pattern, options.patients)
     split = _split(options, dataset, patients)
     print_table("Patients", ("patient", "part", "cases"), split_rows(split, patients))
+    warn_of_leaks(*({name: cases[name].image for name in split[part]} for part in PARTS))
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
     folder = PreparedFolder.open(options.work_dir, _made_from(options, [case for case, _ in jobs], split), split)
     write_split(options.work_dir, split, patients)

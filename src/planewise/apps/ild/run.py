@@ -55,7 +55,7 @@ def run_ild(options: IldRun) -> int:
     truth = options.dataset_path / "labelsTs"
     if truth.is_dir():
         first, *beside = folders.values()
-        scoring = IldEvaluate(predictions=first, beside=tuple(beside), truth=truth, tolerance_mm=options.tolerance_mm)
+        scoring = options.part(IldEvaluate, predictions=first, beside=tuple(beside), truth=truth)
         stage("evaluate", evaluate_ild, scoring)
         _overlays(options, tests, folders)
     say("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from perfect_network import ReadsLabels
+from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
 from planewise.inference.consensus import consensus
@@ -16,7 +17,7 @@ from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
 SHAPE = (70, 83, 97)  # no slab divides it
-OPTIONS = SliceOptions(1.0, 0.0, 1.0, 1)
+OPTIONS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def run(job):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    for module in ("ome_zarr", "inference.out_of_core.job", "inference.out_of_core.tasks"):
+    for module in ("volumes.formats.ome_zarr", "inference.out_of_core.job", "inference.out_of_core.tasks"):
         monkeypatch.setattr(f"planewise.{module}.CHUNK", 32)
 
 
