@@ -20,7 +20,7 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import Contest, Tolerance, compare
 from planewise.evaluation.evaluate import Row, evaluate_pairs
-from planewise.evaluation.pairs import MISSING, OK, Pair, open_pair, pair_files, with_ignored
+from planewise.evaluation.pairs import MISSING, OK, Pair, open_pair, open_truth, pair_files, with_ignored
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
@@ -272,7 +272,7 @@ def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path,
     for case, pair, row in zip(with_truth, pairs, rows):
         if row["status"] == OK and case.truth is not None:
             picture = pictures / f"{case.name}.png"
-            truth, predicted = (volume.read() for volume in open_pair(pair)[:2])
+            truth, predicted = open_truth(pair).read(), open_pair(pair).predicted.read()
             truth = truth if scored is None else np.isin(truth, scored.values)
             image, stored = open_volume(case.image, case.channel), open_labels(case.truth)
             placed = to_canonical(laid_on(image, case.image, stored, case.truth, case.ignore_geometry))

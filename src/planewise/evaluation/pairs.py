@@ -125,7 +125,7 @@ class _Scored:
 
 def open_truth(pair: Pair) -> Volume:
     """Open a case's truth as it is scored, 0 where ignored, for pictures. Raises PlanewiseError; see ``open_pair``."""
-    truth, _, _, ignored = open_pair(Pair(pair.case, None, pair.truth, ignored=pair.ignored))
+    truth, _, _, ignored = open_pair(replace(pair, prediction=None, problem=""))
     return truth if ignored is None else truth.with_voxels(_Scored(truth, ignored))
 
 
