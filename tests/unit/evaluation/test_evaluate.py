@@ -75,13 +75,15 @@ def test_a_case_that_is_named_like_a_plane_is_a_case(folders, balls):
 
 def test_two_files_for_one_case(folders, balls):
     write_labels(folders[0] / "a.tif", Volume(balls))
-    assert "several files" in statuses(folders)["a"]
+    told = statuses(folders)["a"]
+    assert "several files for one case, a: a.tif, a.tiff" in told
 
 
 def test_orientations_are_brought_together(tmp_path, balls):
     flipped = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
     write_labels(tmp_path / "a.nii.gz", Volume(balls, unit="mm"))
-    write_labels(tmp_path / "b.nii.gz", Volume(balls[:, ::-1, ::-1], unit="mm", direction=flipped))
+    there = Volume(balls[:, ::-1, ::-1], unit="mm", origin=(0.0, 47.0, 55.0), direction=flipped)
+    write_labels(tmp_path / "b.nii.gz", there)
     row = evaluate_pairs([Pair("a", tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")])[0]
     assert row["voxel_iou"] == 1
 
