@@ -165,7 +165,7 @@ def test_the_option_says_which(tmp_path, capsys):
     assert cases == {}
     assert "slices of one volume belong in a folder of their own (--sequence yes)" in problems[0].what
     write(tmp_path / "none", [])
-    with pytest.raises(PlanewiseError, match="--sequence yes: .* holds no images"):
+    with pytest.raises(PlanewiseError, match=r"--sequence yes: .* holds no images"):
         cases_in(tmp_path / "none", sequence="yes")
     write(tmp_path / "mixed", [*SLICES, "other.mrc"])
     with pytest.raises(PlanewiseError, match=r"holds other\.mrc too"):
