@@ -201,6 +201,7 @@ def test_no_dataset_can_be_used(tmp_path, capsys):
     assert "no such folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_volume(tmp_path):
     """A pair of 1 GiB, stored as it is, takes only slabs of it more memory than a tiny pair."""
 
