@@ -4,13 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
-from planewise.data.case import images_beside, volumes_in
-from planewise.data.nnunet import read_label_names
+from planewise.data.case import images_beside, label_volumes_in
+from planewise.data.classes import labels_above
 from planewise.data.patients import patients_or_cases
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import OBJECTS, TOLERANCES, Comparison, Contest, Tolerance, compare
-from planewise.evaluation.pairs import MISSING, Pair, pair_files
+from planewise.evaluation.pairs import MISSING, Pair, pair_files, with_ignored
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
 from planewise.evaluation.standings import Standing
 from planewise.progress import progress, say
@@ -69,21 +69,21 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
         path = next((path for path in (folder / where, Path(where)) if path.is_dir()), None)
         if path is not None:
             predictions[name] = path
+    labels, instances = labels_above(truth), truth.name == "instancesTs"
+    classes = {} if instances else class_names(labels, label_volumes_in(truth))
+    if labels.ignore is not None:
+        say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
     methods: dict[str, list[Pair]] = {}
     for name, path in predictions.items():
-        if not volumes_in(path):
+        if not label_volumes_in(path):
             problems.append(Problem(str(path), "holds no volumes"))
             continue
-        pairs = pair_files(path, truth)
-        methods[name] = [pair for pair in pairs if pair.truth is not None]
+        pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
+        methods[name] = with_ignored([pair for pair in pairs if pair.truth is not None], labels.ignore, instances)
         if path.is_relative_to(folder):  # a folder for all datasets holds the cases of others too
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
     if not methods:
         raise PlanewiseError(f"{folder}: has no predictions; they are expected in {PREFIX}{{method}}, or give --method")
-    meta = folder / "dataset.json"
-    classes = {}
-    if truth.name == "labelsTs":
-        classes = class_names(read_label_names(meta) if meta.is_file() else {}, volumes_in(truth))
     notes = {name: read_prompts_note(path) for name, path in predictions.items()}
     notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
     return Contest(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)

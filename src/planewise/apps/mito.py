@@ -4,19 +4,23 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_store import predict_store
-from planewise.data.case import Case, case_name, images_beside, volumes_in
+from planewise.data.case import Case, cases_in, images_beside, one_file_each
+from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
 from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
+from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import Contest, Tolerance, compare
 from planewise.evaluation.evaluate import Row, evaluate_pairs
-from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files
+from planewise.evaluation.pairs import MISSING, OK, Pair, open_pair, open_truth, pair_files, with_ignored
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
@@ -29,9 +33,10 @@ from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, tra
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import SlicePair, planes_of, slice_intensities, validation_case, write_slice_folder
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.files import open_volume
+from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.geometry import sharp_planes, to_canonical
+from planewise.volumes.labels import open_labels
 from planewise.volumes.slices import PLANES, Plane
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
@@ -59,7 +64,11 @@ def train_mito(options: MitoTrain) -> int:
         )
     files = _TrainingFiles(options.model_dir, options.model_name)
     files.check_free(options.resume, options.overwrite)
-    dataset = open_dataset(options.dataset_path, need_test=options.test_after_training)
+    dataset = open_dataset(
+        options.dataset_path, need_test=options.test_after_training, channel=options.channel,
+        ignore_geometry=options.ignore_geometry,
+    )  # fmt: skip
+    target = _target(dataset, options)
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
@@ -72,7 +81,8 @@ def train_mito(options: MitoTrain) -> int:
         base = model.trained_intensities()
         if options.from_scratch:  # nothing was trained on the base's polarity
             base = base.model_copy(update={"polarity": "unclear"})
-        problems += _convert(options, dataset, slices, IntensityRule(base, options.intensity, options.invert))
+        intensities = IntensityRule(base, options.intensity, options.invert)
+        problems += _convert(options, dataset, target, slices, intensities)
         task = PanopticTask(network, model, slices, options.patch_size, options.finetune_layer, options.seed)
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
         say(
@@ -85,7 +95,7 @@ def train_mito(options: MitoTrain) -> int:
             devices=options.devices, num_nodes=options.num_nodes,
             precision=choose_precision(options.precision, device),
             num_workers=options.num_workers, identity=options.model_dump(
-                mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer"}
+                mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
             ),
         )  # fmt: skip
         if not options.resume:
@@ -100,12 +110,27 @@ def train_mito(options: MitoTrain) -> int:
         folder = options.dataset_path / PREDICTIONS
         predict = MitoPredict(
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
-            device=options.device, devices=options.devices,
+            device=options.device, devices=options.devices, channel=options.channel,
             intensity=options.intensity, invert=options.invert,
         )  # fmt: skip
         predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
-        _test(dataset, folder, files.training, problems)
+        _test(dataset, target, folder, files.training, problems)
     return conclude(problems)
+
+
+def _target(dataset: Dataset, options: MitoTrain) -> Target | None:
+    """Return the class of the semantic truth that is trained and scored, and say so; None if all truth is instances."""
+    cases = [*dataset.train, *dataset.test]
+    semantic = sorted({case.truth.parent.name for case in cases if case.truth is not None and not case.instances})
+    if not semantic and options.class_name is not None:
+        raise PlanewiseError(f"--class {options.class_name}: goes with labelsTr; here all instances are trained")
+    if semantic:
+        target = dataset.labels.target(options.class_name, "--class")
+        say(dataset.labels.sentence(target, f"trained and scored ({', '.join(semantic)})"))
+        return target
+    if dataset.labels.ignore is not None:
+        say(f"Ignored: voxels of the ignore label ({dataset.labels.ignore}) in the labels beside the instances.")
+    return None
 
 
 @dataclass(frozen=True)
@@ -169,7 +194,9 @@ def _warn_of_leaks(dataset: Dataset) -> None:
     warn_of_leaks(train, valid, images_beside(dataset.folder / "instancesTs"))
 
 
-def _convert(options: MitoTrain, dataset: Dataset, slices: Path, intensities: IntensityRule) -> list[Problem]:
+def _convert(
+    options: MitoTrain, dataset: Dataset, target: Target | None, slices: Path, intensities: IntensityRule
+) -> list[Problem]:
     """Write the 2D slices, unless they are to be reused. Returns the cases that could not be read."""
     if options.skip_conversion or (options.resume and slices.exists()):
         say(f"Using the slices in {slices}")
@@ -178,14 +205,15 @@ def _convert(options: MitoTrain, dataset: Dataset, slices: Path, intensities: In
         say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
     planes = options.train_planes or _default_planes(dataset.train)
     with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
-        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name), intensities)
+        wanted = target or Target("instances", (), dataset.labels.ignore)
+        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name), wanted, intensities)
     say(f"The slices are in {slices}")
     return problems
 
 
 def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
     """Return the planes in which the spacing of every case is even."""
-    volumes = {case.name: open_volume(case.image) for case in cases}
+    volumes = {case.name: open_volume(case.image, case.channel) for case in cases}
     sharp = {name: sharp_planes(volume.spacing, volume.shape) for name, volume in volumes.items()}
     planes = tuple(plane for plane in PLANES if all(plane in own for own in sharp.values()))
     if not planes:
@@ -215,7 +243,7 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, slices: 
         write_model_file(temporary, model)
 
 
-def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem]) -> None:
+def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path, problems: list[Problem]) -> None:
     """Evaluate the predictions of the test cases against their truth, and draw each."""
     with_truth = [case for case in dataset.test if case.truth is not None]
     for case in dataset.test:
@@ -224,23 +252,31 @@ def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem
     if not with_truth:
         say("No test case has a truth: nothing to evaluate.")
         return
-    semantic_class = None
-    if not with_truth[0].instances:
-        semantic_class = min((value for value in dataset.labels.values() if value > 0), default=1)
-        say(f"There is no instancesTs: class {semantic_class} of labelsTs is scored voxel by voxel.")
-    written = {case_name(path): path for path in volumes_in(folder)}
-    pairs = [Pair(case.name, written.get(case.name), case.truth) for case in with_truth]
-    rows = _score(pairs, semantic_class, folder / "evaluation", problems)
-    classes = {} if semantic_class is None else {semantic_class: f"class {semantic_class}"}
+    instances = with_truth[0].instances
+    scored = None if instances else target
+    if scored is not None:
+        say(f"There is no instancesTs: {scored.name} of labelsTs is scored voxel by voxel.")
+    written, several = one_file_each(volumes_in(folder), {case.name for case in dataset.test})
+    wrong = {name: problem.what for name, problem in several.items()}
+    pairs = [
+        Pair(case.name, written.get(case.name), case.truth, wrong.get(case.name, ""), case.ignore_geometry)
+        for case in with_truth
+    ]
+    pairs = with_ignored(pairs, dataset.labels.ignore, instances)
+    rows = _score(pairs, scored, folder / "evaluation", problems)
+    classes = {} if scored is None else {scored.values[0]: scored.name}
     images = {case.name: case.image for case in with_truth}
-    contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes)
+    values = () if scored is None else scored.values
+    contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes, values=values)
     say(f"The report is {write_report(compare([contest], Tolerance()), folder / 'evaluation').page}")
-    for case, row in zip(with_truth, rows):
-        if row["status"] == OK:
+    for case, pair, row in zip(with_truth, pairs, rows):
+        if row["status"] == OK and case.truth is not None:
             picture = pictures / f"{case.name}.png"
-            shown = [case.image, case.truth, written[case.name]]
-            image, truth, predicted = (to_canonical(open_volume(path)).read() for path in shown if path is not None)
-            comparison_picture(image, truth, predicted, picture, case.name)
+            truth, predicted = open_truth(pair).read(), open_pair(pair).predicted.read()
+            truth = truth if scored is None else np.isin(truth, scored.values)
+            image, stored = open_volume(case.image, case.channel), open_labels(case.truth)
+            placed = to_canonical(laid_on(image, case.image, stored, case.truth, case.ignore_geometry))
+            comparison_picture(placed.read(), truth, predicted, picture, case.name)
             say(f"A picture of {case.name} is {picture}")
 
 
@@ -255,18 +291,9 @@ def predict_mito(options: MitoPredict) -> int:
         return predict_store(options)
     if options.workers or options.scheduler:
         raise PlanewiseError("--workers and --scheduler go with an --output that ends in .ome.zarr; see --devices")
-    is_volume = bool(ending_of(options.input))
-    paths = [options.input] if is_volume else volumes_in(options.input)
-    if not paths:
+    cases, problems = cases_in(options.input, options.channel, options.sequence)
+    if not cases and not problems:
         raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
-    cases: dict[str, Path] = {}
-    problems: list[Problem] = []
-    for path in paths:
-        name = case_name(path)
-        if name in cases:
-            problems.append(Problem(str(path), f"is a second file for case {name}, beside {cases[name].name}"))
-        else:
-            cases[name] = path
     predict_cases(list(cases.items()), options, problems)
     return conclude(problems)
 
@@ -276,23 +303,43 @@ def predict_mito(options: MitoPredict) -> int:
 
 def evaluate_mito(options: MitoEvaluate) -> int:
     """Score predictions against the truth. Returns the exit code; see ``train_mito`` for errors."""
-    pairs = pair_files(options.predictions, options.truth)
+    pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
     folder = (
         options.output
         or (options.predictions if options.predictions.is_dir() else options.predictions.parent) / "evaluation"
     )
-    semantic_class = options.semantic_class
-    if semantic_class is None and options.truth.name.startswith("labels"):
-        semantic_class = 1
-        say(f"{options.truth} is a semantic map by its name: class 1 is scored; --semantic_class chooses another")
+    labels = labels_above(options.truth)
+    target = _scored_class(options, labels)
+    if target is None and labels.ignore is not None and not holds_instances(options.truth):
+        raise PlanewiseError(
+            f"{options.truth}: {labels.source} has the ignore label {labels.ignore}; say with --semantic_class which "
+            "class is scored if this is a semantic map, or call its folder instancesTs if it holds instances"
+        )
+    pairs = with_ignored(pairs, labels.ignore, instances=target is None)
+    say(
+        labels.sentence(target, "scored voxel by voxel")
+        if target
+        else f"All instances are scored; ignored: {'nothing' if labels.ignore is None else labels.ignore}."
+    )
     problems: list[Problem] = []
-    _score(pairs, semantic_class, folder, problems)
+    _score(pairs, target, folder, problems)
     return conclude(problems)
 
 
-def _score(pairs: list[Pair], semantic_class: int | None, folder: Path, problems: list[Problem]) -> list[Row]:
+def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | None:
+    """Return the class of a semantic truth; None if the truth holds instances."""
+    wanted = options.semantic_class
+    if wanted is None and not options.truth.name.startswith("labels"):
+        return None
+    if wanted is None and labels.source is None:
+        say(f"{options.truth} is a semantic map by its name: class 1 is scored; --semantic_class chooses another")
+        wanted = "1"
+    return labels.target(wanted, "--semantic_class")
+
+
+def _score(pairs: list[Pair], target: Target | None, folder: Path, problems: list[Problem]) -> list[Row]:
     with progress("evaluating", len(pairs), unit="cases") as advance:
-        rows = evaluate_pairs(pairs, semantic_class, advance)
+        rows = evaluate_pairs(pairs, target, advance)
     write_results(rows, folder)
     print_rows(rows, "Evaluation")
     say(f"The results are in {folder}, to read: {folder / SUMMARY}")

@@ -69,6 +69,7 @@ def nii_to_npz(arguments: list[str]) -> list[str]:
             f"-img_path {images} -gt_path {labels}: must be imagesTr and labelsTr of one nnU-Net raw dataset"
         )
     work = flags.pop("output_path", ["./data"])
+    flags = {"min_voxels": ["1000"], "min_pixels": ["100"]} | flags  # as published
     return ["ild", "prepare", str(images.resolve().parent), *work, *_options(flags, {})]
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from planewise.data.classes import LabelDefinition
 from planewise.errors import PlanewiseError
 from planewise.evaluation.evaluate import Row
 from planewise.evaluation.overlap import overlap_table
@@ -161,15 +162,18 @@ def _counts(table: np.ndarray, code: int) -> VoxelScores:
     return VoxelScores(tp, int(table[:, code].sum()) - tp, int(table[code].sum()) - tp)
 
 
-def class_names(labels: dict[str, int], truths: list[Path]) -> dict[int, str]:
-    """Return the classes by number: those of a dataset.json, or else the values found in ``truths``."""
-    named = {value: name for name, value in labels.items() if value > 0}
+def class_names(labels: LabelDefinition, truths: list[Path]) -> dict[int, str]:
+    """Return the classes by number: those of a dataset.json, or else the values found in ``truths``.
+
+    Raises DatasetError if it names regions.
+    """
+    named = labels.class_names()
     if named:
-        return dict(sorted(named.items()))
+        return named
     values: set[int] = set()
     for path in truths:
         volume = open_labels(path)
         for planes in slab_starts(volume.shape):
             found = volume.voxels[planes]
             values |= set(overlap_table(found, found).first.tolist())
-    return {value: f"class {value}" for value in sorted(values) if value > 0}
+    return {value: f"class {value}" for value in sorted(values) if value not in (0, labels.ignore)}

@@ -1,7 +1,7 @@
 """Every method's prediction of every case of several datasets, scored with the same code."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,9 @@ class Contest:
 
     ``methods``: the cases' pairs by method, all methods' in the same order. ``images``: by case, for pictures; may lack
     any. ``classes``: names of the labels of a semantic truth; empty if labels are instances. Of a truth with one class
-    all that is predicted counts as it, so that instances can be compared with it. ``notes``: by method, what a reader
-    must know. ``patients``: whose scan a case is; a case that is not named is a patient of its own.
+    all that is predicted counts as it, so that instances can be compared with it; ``values``: what is that class in the
+    truth, where it is not just its number. ``notes``: by method, what a reader must know. ``patients``: whose scan a
+    case is; a case that is not named is a patient of its own.
     """
 
     dataset: str
@@ -39,6 +40,7 @@ class Contest:
     classes: dict[int, str]
     notes: dict[str, str] = field(default_factory=dict)
     patients: dict[str, str] = field(default_factory=dict)
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _score(contest: Contest, method: str, pair: Pair, tolerance: Tolerance) -> t
     except MemoryError as error:
         reason = f"does not fit in memory ({error})"
     if pair.truth is not None and pair.prediction is not None:
-        nothing = Pair(pair.case, None, pair.truth)
+        nothing = replace(pair, prediction=None, problem="")
         try:
             opened = open_pair(nothing)._replace(status=f"{reason}: counted as found nothing")
             return _score_opened(contest, method, pair.case, opened, tolerance)
@@ -154,7 +156,9 @@ def _score_opened(
     scale = scale_of(with_spacing_of(pair.truth, contest.images.get(case)))
     place = _place(contest, method, case)
     if len(contest.classes) == 1:  # then instance ids are that class too
-        pair = pair._replace(predicted=as_one_class(pair.predicted, *contest.classes))
+        (value,) = contest.classes
+        truth = as_one_class(pair.truth, value, contest.values or (value,))
+        pair = pair._replace(truth=truth, predicted=as_one_class(pair.predicted, value))
     if contest.classes:
         results = _score_classes(contest, place, pair, scale, tolerance)
         right = {(value, value) for value in contest.classes}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.data.preparation import RECORD, MadeFrom, Record, read_record, write_record
-from planewise.data.prepared import KINDS
+from planewise.data.prepared import KINDS, slice_name
 from planewise.data.split import PARTS, Split
 from planewise.errors import PlanewiseError
 from planewise.progress import say
@@ -159,7 +159,7 @@ def _files(work: Path) -> Iterator[tuple[Path, CaseInPart]]:
 
 
 def _slices(work: Path, case: str, part: str, numbers: Iterable[int]) -> list[Path]:
-    return [work / SLICES / part / kind / f"{case}-{number:03d}.npy" for number in numbers for kind in KINDS]
+    return [work / SLICES / part / kind / slice_name(case, number) for number in numbers for kind in KINDS]
 
 
 def _missing(work: Path, case: str, of: dict[str, Any], files: dict[Path, CaseInPart]) -> list[str]:

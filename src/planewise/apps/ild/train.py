@@ -1,6 +1,5 @@
 """Fine-tune SAM2 on prepared slices."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -9,11 +8,10 @@ import torch
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepare import WINDOW_FILE
 from planewise.apps.ild.prepared_folder import SLICES, record_of_slices
-from planewise.data.nnunet import read_label_names
+from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.preparation import RECORD, Record, check_same, write_record
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
-from planewise.evaluation.classes import class_names
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_hub_folder, save_published
 from planewise.progress import say
@@ -21,6 +19,7 @@ from planewise.report.figures import training_curve
 from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_in
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
+from planewise.volumes.json_files import read_json
 
 SAME_WHEN_RESUMED = {
     "base",
@@ -105,7 +104,7 @@ def _window(path: Path) -> tuple[float, float] | None:
     """Return the window that the slices were prepared with; None of slices that the original scripts made."""
     if not path.exists():
         return None
-    level, width = json.loads(path.read_text("utf-8"))
+    level, width = read_json(path)
     return float(level), float(width)
 
 
@@ -124,8 +123,8 @@ def _start(options: IldTrain) -> Sam2Weights:
 def _tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTokens:
     """Return a token for every class of the dataset: of classes that ``weights`` know by name, the one they have."""
     found = classes_in(npy / "train")
-    meta = options.work_dir / "dataset.json"
-    names = class_names(read_label_names(meta) if meta.is_file() else {}, [])
+    meta = options.work_dir / DATASET_FILE
+    names = read_labels_of(meta).class_names() if meta.is_file() else {}
     names = names or {value: f"class {value}" for value in found}
     unseen = [name for value, name in names.items() if value not in found]
     if unseen:
