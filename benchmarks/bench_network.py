@@ -21,6 +21,7 @@ from machine import describe, peak_memory
 
 from planewise.apps.mito import demo_mito
 from planewise.apps.mito_options import MitoDemo
+from planewise.data.intensity import IntensityRange
 from planewise.device import choose_precision
 from planewise.evaluation.evaluate import score_labels
 from planewise.inference.consensus import consensus
@@ -34,7 +35,7 @@ from planewise.volumes.slices import PLANES, as_stack
 
 REPEATS = 3
 TIMED_SLICES = 8
-OPTIONS = SliceOptions(255.0, 0.57571, 0.12765, 16)
+OPTIONS = SliceOptions(IntensityRange(0.0, 255.0), 0.57571, 0.12765, 16)
 
 
 def published_slices(scripted: torch.jit.ScriptModule, voxels: np.ndarray, plane: str) -> Iterator[SliceOutputs]:
@@ -83,7 +84,7 @@ def compare_f1(weights: Path, dataset: Path) -> None:
     }
     for name, order in orders.items():
         planes = [gather_plane(order(plane), voxels.shape, plane, GroupingOptions()) for plane in PLANES]
-        scores = score_labels(labels, consensus(planes, 2, 500, 5))
+        scores = score_labels(labels, consensus(planes, 2, 500, 5)[...])
         print(
             f"  {name:<16}F1 {scores['f1_50']:.4f} at 0.5, {scores['f1_75']:.4f} at 0.75; IoU {scores['voxel_iou']:.4f}"
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.data.case import Case, case_name, volumes_in
+from planewise.data.classes import LabelDefinition, read_labels_of
 from planewise.errors import DatasetError, PlanewiseError, Problem
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, itk, stem_of
@@ -19,7 +20,7 @@ class Dataset:
     """A dataset that was read: ``train`` and ``test`` hold only cases that can be used."""
 
     folder: Path
-    labels: dict[str, int]
+    labels: LabelDefinition
     train: list[Case]
     test: list[Case]
     problems: list[Problem] = field(default_factory=list)
@@ -40,16 +41,7 @@ def open_dataset(folder: Path, need_train: bool = True, need_test: bool = False)
         if needed and not cases:
             listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
             raise DatasetError(f"{folder}: has no usable case in {name}{listed}")
-    return Dataset(folder, read_label_names(folder / "dataset.json"), train, test, problems)
-
-
-def read_label_names(path: Path) -> dict[str, int]:
-    """Return the values of the labels in a dataset.json, by name. Raises DatasetError if it is no JSON object."""
-    try:
-        labels = json.loads(path.read_text("utf-8")).get("labels", {})
-        return {str(name): value for name, value in labels.items() if isinstance(value, int)}
-    except (OSError, ValueError, AttributeError) as error:
-        raise DatasetError(f"{path}: is not a dataset.json ({error})") from error
+    return Dataset(folder, read_labels_of(folder / "dataset.json"), train, test, problems)
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

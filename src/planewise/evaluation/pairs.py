@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from planewise.data.case import case_name, volumes_in
+from planewise.data.classes import semantic_beside
 from planewise.errors import PlanewiseError
 from planewise.evaluation.overlap import MAX_LABEL
 from planewise.volumes.files import open_volume
@@ -24,12 +25,23 @@ MISSING = "prediction missing: counted as found nothing"
 
 @dataclass(frozen=True)
 class Pair:
-    """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so."""
+    """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so.
+
+    ``ignored``: a label volume and the value in it of the voxels that are not scored; see ``with_ignored``.
+    """
 
     case: str
     prediction: Path | None
     truth: Path | None
     problem: str = ""
+    ignored: tuple[Path, int] | None = None
+
+
+class Ignored(NamedTuple):
+    """The voxels of ``labels`` that are ``value`` are not scored."""
+
+    labels: Volume
+    value: int
 
 
 class OpenPair(NamedTuple):
@@ -38,6 +50,7 @@ class OpenPair(NamedTuple):
     truth: Volume
     predicted: Volume
     status: str
+    ignored: Ignored | None = None
 
 
 class Slab(NamedTuple):
@@ -63,20 +76,50 @@ def open_pair(pair: Pair) -> OpenPair:
     if pair.problem or pair.truth is None:
         raise PlanewiseError(pair.problem or "no truth")
     truth = to_canonical(open_labels(pair.truth))
+    ignored = _open_ignored(pair, truth)
     if pair.prediction is None:
-        return OpenPair(truth, truth.with_voxels(np.broadcast_to(np.uint8(0), truth.shape)), MISSING)
+        return OpenPair(truth, truth.with_voxels(np.broadcast_to(np.uint8(0), truth.shape)), MISSING, ignored)
     predicted = to_canonical(open_labels(pair.prediction))
     if truth.shape != predicted.shape:
         raise PlanewiseError(f"{pair.prediction} has shape {predicted.shape}, its truth {truth.shape}; they must agree")
-    return OpenPair(truth, predicted, OK)
+    return OpenPair(truth, predicted, OK, ignored)
+
+
+def _open_ignored(pair: Pair, truth: Volume) -> Ignored | None:
+    if pair.ignored is None:
+        return None
+    path, value = pair.ignored
+    labels = truth if path == pair.truth else to_canonical(open_labels(path))
+    if labels.shape != truth.shape:
+        raise PlanewiseError(f"{path} has shape {labels.shape}, the truth {truth.shape}; they must agree")
+    return Ignored(labels, value)
+
+
+def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:
+    """Return pairs in which voxels of nnU-Net's ignore label, ``value``, are not scored; None: all are.
+
+    The label stands in the semantic truth; that of ``instances`` lies beside them, in labelsTs. Where it lies nowhere
+    all voxels are scored.
+    """
+    if value is None:
+        return pairs
+    marked = []
+    for pair in pairs:
+        try:
+            path = semantic_beside(pair.truth, pair.case) if instances and pair.truth else pair.truth
+            marked.append(replace(pair, ignored=None if path is None else (path, value)))
+        except PlanewiseError as error:
+            marked.append(replace(pair, problem=pair.problem or str(error)))
+    return marked
 
 
 @dataclass(frozen=True)
 class _OneClass:
-    """Voxels of which every label above 0 is read as ``value``."""
+    """Voxels of which the labels ``own``, with None every label above 0, are read as ``value``, others as 0."""
 
     labels: Volume
     value: int
+    own: tuple[int, ...] | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,12 +130,13 @@ class _OneClass:
         return np.dtype(np.uint32)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        return (np.asarray(self.labels.voxels[index]) > 0) * np.uint32(self.value)
+        found = np.asarray(self.labels.voxels[index])
+        return (found > 0 if self.own is None else np.isin(found, self.own)) * np.uint32(self.value)
 
 
-def as_one_class(labels: Volume, value: int) -> Volume:
-    """Return ``labels``, of whatever ids, as a map of the one class ``value``; read when it is indexed."""
-    return labels.with_voxels(_OneClass(labels, value))
+def as_one_class(labels: Volume, value: int, own: tuple[int, ...] | None = None) -> Volume:
+    """Return ``labels``, of ``own`` or of whatever ids, as a map of the one class ``value``; read when indexed."""
+    return labels.with_voxels(_OneClass(labels, value, own))
 
 
 def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
@@ -110,14 +154,18 @@ def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
 
 
 def read_slabs(pair: OpenPair) -> Iterator[Slab]:
-    """Yield both volumes slab by slab.
+    """Yield both volumes slab by slab, 0 in both where the truth is the ignore label: such voxels count nowhere.
 
     Raises PlanewiseError if a file turns out to be damaged or holds labels above 2**31 - 1.
     """
     for planes in slab_starts(pair.truth.shape):
-        yield Slab(
-            planes.start, _with_border("truth", pair.truth, planes), _with_border("prediction", pair.predicted, planes)
-        )
+        truth = _with_border("truth", pair.truth, planes)
+        predicted = _with_border("prediction", pair.predicted, planes)
+        if pair.ignored is not None:
+            labels, value = pair.ignored
+            ignored = (truth if labels is pair.truth else _with_border("labels", labels, planes)) == value
+            truth[ignored] = predicted[ignored] = 0
+        yield Slab(planes.start, truth, predicted)
 
 
 def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:

@@ -77,7 +77,8 @@ def read_voxels(volume: Volume, path: Path, index: Any = ...) -> np.ndarray:
 def write_volume(path: Path, volume: Volume) -> None:
     """Write ``volume`` as TIFF (zlib), NIfTI, NRRD, MHA or OME-Zarr 0.5, by the ending of ``path``.
 
-    The file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
+    Voxels are read piece by piece, so those of a ``LazyArray`` need not fit in memory, except in ITK's formats. The
+    file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
     """
     ending = ending_of(path)
     write = formats()[ending].write if ending and formats()[ending].writes(ending) else None

@@ -12,11 +12,10 @@ from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
 from planewise.data.case import case_name, file_of_case, volumes_in
-from planewise.data.nnunet import read_label_names
-from planewise.data.prepared import Patient, load_patient, read_patient
+from planewise.data.classes import DATASET_FILE, labels_above, read_labels_of
+from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.evaluation.classes import class_names
 from planewise.evaluation.presence import presence_file, write_presence
 from planewise.evaluation.provenance import Provenance, refuse_other_prompts, write_provenance
 from planewise.inference.automatic import find_in_slices, segment_within
@@ -219,7 +218,7 @@ def _segment(
     elif patient.labels is None:
         raise PlanewiseError("has no truth to take boxes from; give --truth or --prompts FILE")
     else:
-        prompts = prompts_from_truth(patient.labels, options.components)
+        prompts = prompts_from_truth(patient.labels * is_object(patient.labels), options.components)
     told = f"{len(prompts)} boxes from {_prompts_note(options)}"
     return propagate(encoder, consecutive, prompts, tracking, advance), told, None
 
@@ -243,7 +242,8 @@ def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
     truth = None
     if options.truth is not None and options.prompts == "truth":
         truth = file_of_case(case, options.truth, "truth")
-    patient, hu = read_patient(case, path, truth, level, width, 0, 0)
+    ignore = None if truth is None else labels_above(truth).ignore
+    patient, hu = read_patient(case, path, truth, level, width, ignore)
     if options.prompts in AUTOMATIC:
         return replace(patient, organ=lungs_of(case, hu, patient.spacing_mm, options.lungs))
     return patient
@@ -257,11 +257,11 @@ def _file_prompts(
         geometry = load_patient(file).geometry if file.suffix == ".npz" else open_volume(file)
         canonical = to_canonical(geometry)
         shapes[case], spacings[case] = canonical.shape, canonical.spacing
-    classes = {value: str(value) for value in range(1, 256)}
-    above = [folder / "dataset.json" for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
+    classes = {value: str(value) for value in range(1, IGNORED)}
+    above = [folder / DATASET_FILE for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
     meta = next((file for file in above if file.is_file()), None)
     if meta is not None:
-        classes |= class_names(read_label_names(meta), [])
+        classes |= read_labels_of(meta).class_names()
     prompts, strange = read_prompts(path, shapes, spacings, classes)
     problems += [Problem(str(path), what) for what in strange]
     if not prompts:

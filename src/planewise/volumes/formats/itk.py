@@ -10,7 +10,7 @@ from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.nifti_header import check_nifti_header
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import Volume, slabs
 
 
 class _ItkVoxels:
@@ -72,8 +72,12 @@ def _write_itk(path: Path, volume: Volume) -> None:
     import SimpleITK
 
     volume = volume.in_unit("mm")
-    voxels = np.ascontiguousarray(volume.voxels)
-    image = SimpleITK.GetImageFromArray(voxels)
+    voxels = volume.voxels
+    one = SimpleITK.GetImageFromArray(np.zeros((1, 1, 1), voxels.dtype))
+    image = SimpleITK.Image(volume.shape[::-1], one.GetPixelID())  # which ITK writes as a whole
+    for slab in slabs(voxels):
+        piece = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels[slab]))
+        image[:, :, slab.start : slab.stop] = piece
     image.SetSpacing(volume.spacing[::-1])
     image.SetOrigin(volume.origin[::-1])
     image.SetDirection(np.asarray(volume.direction)[::-1, ::-1].ravel().tolist())
