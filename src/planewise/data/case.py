@@ -32,15 +32,11 @@ def images_beside(truth: Path) -> dict[str, Path]:
 def volumes_in(folder: Path) -> list[Path]:
     """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over.
 
-    So are pictures of the volumes: ``{name}.png`` beside ``{name}`` of another format.
-
     Raises PlanewiseError if it is no folder.
     """
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {endings()}")
-    found = sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
-    volumes = {stem_of(path) for path in found if ending_of(path) != ".png"}
-    return [path for path in found if ending_of(path) != ".png" or stem_of(path) not in volumes]
+    return sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
 
 
 def file_of_case(case: str, folder: Path, what: str) -> Path:
