@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from planewise.apps.mito_options import MitoPredict
+from planewise.data.case import channel_within, refuse_names_of_planes
 from planewise.data.intensity import IntensityRule
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
@@ -32,10 +33,12 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
     device = choose_device(options.device)
     model = read_model_file(options.trained_model)
     weights = locate_weights(model, options.trained_model)
+    apart, clashing = refuse_names_of_planes(dict(cases))
+    problems += clashing
     waiting = []
-    for name, path in cases:
+    for name, path in apart.items():
         try:
-            planes, _ = choose_planes(open_volume(path), model, options.axes)
+            planes, _ = choose_planes(open_volume(path, channel_within(path, options.channel)), model, options.axes)
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
             continue
@@ -104,7 +107,7 @@ def _prediction_paths(
 
 
 def _predict_case(name: str, path: Path, predictor: SlicePredictor, model: ModelFile, options: MitoPredict) -> None:
-    volume = open_volume(path)
+    volume = open_volume(path, channel_within(path, options.channel))
     axes, why = choose_planes(volume, model, options.axes)
     range_, seen, _ = intensity_rule(model, options).range_of(volume, path)
     say(f"{name}: {seen}; {why}")

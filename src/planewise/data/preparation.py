@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +111,21 @@ def check_same(before: Path, now: Record | None) -> None:
 
 
 def fingerprints(cases: list[Case], advance: Callable[[str], None]) -> dict[str, str]:
-    """Return a fingerprint of every case's image and truth, by name; ``advance`` is called with a case's name."""
+    """Return a fingerprint of every case's image and truth, and of how they are read, by the case's name.
+
+    ``advance`` is called with it when the case is done.
+    """
+
+    def read_as(case: Case) -> str:
+        said = {f.name: getattr(case, f.name) for f in fields(case) if f.name not in ("name", "image", "truth")}
+        return " ".join(f"{name}={value}" for name, value in said.items())
+
     with ThreadPoolExecutor(READERS) as pool:
         images = {case.name: pool.submit(fingerprint, case.image) for case in cases}
         truths = {case.name: pool.submit(fingerprint, case.truth) for case in cases if case.truth is not None}
         found = {}
         for case in cases:
-            found[case.name] = images[case.name].result()
+            found[case.name] = f"{images[case.name].result()} {read_as(case)}"
             if case.name in truths:
                 found[f"{case.name} (truth)"] = truths[case.name].result()
             advance(case.name)

@@ -88,8 +88,8 @@ class FusedObjects(Painted):
 def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1) -> Painted:
     """Return the fused objects of one to three planes of one volume.
 
-    A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or with a bounding box side under ``min_extent``
-    are dropped. One plane's objects are the result as they are. ``threads``: slabs of the volume that are worked on at
+    A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or ``min_extent`` (see ``linking.long_enough``) are
+    dropped. One plane's objects are the result as they are. ``threads``: slabs of the volume that are worked on at
     a time. Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     if len(planes) == 1:
@@ -100,7 +100,7 @@ def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: 
     kernels_planes = tuple(plane.for_kernels() for plane in planes)
     slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
     parts = in_threads(lambda slab: Found(*_count_combinations(kernels_planes, shape, *slab)), slabs, threads)
-    return FusedObjects(planes, decide(join_found(list(parts)), sizes, vote, min_size, min_extent))
+    return FusedObjects(planes, decide(join_found(list(parts)), sizes, shape, vote, min_size, min_extent))
 
 
 def join_found(parts: list[Found]) -> Found:
@@ -116,7 +116,9 @@ def join_found(parts: list[Found]) -> Found:
     return Found(keys, counts, boxes)
 
 
-def decide(found: Found, sizes: list[np.ndarray], vote: int, min_size: int, min_extent: int) -> Verdict:
+def decide(
+    found: Found, sizes: list[np.ndarray], shape: tuple[int, int, int], vote: int, min_size: int, min_extent: int
+) -> Verdict:
     """Return the final labels of a volume's combinations; see ``consensus`` for the arguments.
 
     ``sizes``: of each plane's objects by label. Raises ValueError for more objects in a plane than 2**21 - 1.
@@ -126,7 +128,7 @@ def decide(found: Found, sizes: list[np.ndarray], vote: int, min_size: int, min_
     if len(sizes) == 1:  # one plane's objects are the result as they are
         return Verdict(found.keys, labels[:, 0], len(sizes[0]) - 1)
     voted = vote_labels(Combinations(labels, found.counts), sizes, vote)
-    result, kept = keep_large(voted, found.counts, found.boxes, min_size, min_extent)
+    result, kept = keep_large(voted, found.counts, found.boxes, shape, min_size, min_extent)
     return Verdict(found.keys, result.astype(np.int64), len(kept) - 1)
 
 

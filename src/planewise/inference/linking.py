@@ -288,18 +288,29 @@ def _paint(
         paint_layer(window[i], z + i, top, left, plane)
 
 
-def linked_components(chain: Chain, min_size: int, min_extent: int) -> tuple[np.ndarray, np.ndarray]:
+def linked_components(
+    chain: Chain, shape: tuple[int, int, int], min_size: int, min_extent: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Link the components of a plane; return the object of each, (components,) int32, and the objects' sizes.
 
-    Objects under ``min_size`` voxels or with a bounding box side under ``min_extent`` are dropped: 0. Sizes
-    (objects + 1,) in voxels, the background's 0.
+    Objects under ``min_size`` voxels or ``min_extent`` (see ``long_enough``; ``shape``: the volume's) are dropped: 0.
+    Sizes (objects + 1,) in voxels, the background's 0.
     """
-    return keep_large(link(chain), chain.sizes, chain.boxes, min_size, min_extent)
+    return keep_large(link(chain), chain.sizes, chain.boxes, shape, min_size, min_extent)
+
+
+def long_enough(sides: np.ndarray, shape: tuple[int, int, int], min_extent: int) -> np.ndarray:
+    """Return whether bounding boxes with ``sides`` (n, 3) measure ``min_extent`` along every axis of a volume.
+
+    An axis along which the volume of ``shape`` is one voxel long does not count: nothing is longer there.
+    """
+    return np.all(sides[:, np.array(shape) > 1] >= min_extent, axis=1)
 
 
 def keep_large(
-    objects: np.ndarray, part_sizes: np.ndarray, part_boxes: np.ndarray, min_size: int, min_extent: int
-) -> tuple[np.ndarray, np.ndarray]:
+    objects: np.ndarray, part_sizes: np.ndarray, part_boxes: np.ndarray, shape: tuple[int, int, int], min_size: int,
+    min_extent: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Return ``objects`` renumbered without those that are too small, and the sizes; see ``linked_components``.
 
     ``objects`` (parts,): the object of every part, 0 for none; ``part_sizes`` (parts,) in voxels; ``part_boxes``
@@ -310,7 +321,7 @@ def keep_large(
     low, high = np.full((count + 1, 3), np.iinfo(np.int64).max), np.zeros((count + 1, 3), np.int64)
     np.minimum.at(low, objects, part_boxes[:, :3])
     np.maximum.at(high, objects, part_boxes[:, 3:])
-    keep = (sizes >= max(min_size, 1)) & ((high - low).min(axis=1) >= min_extent)
+    keep = (sizes >= max(min_size, 1)) & long_enough(high - low, shape, min_extent)
     keep[0] = False
     renumbered = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[objects]
     return renumbered, np.concatenate([[0], sizes[keep]])
@@ -326,7 +337,7 @@ def plane_objects(
     if len(slices) != shape[AXIS[plane]]:
         raise ValueError(f"{len(slices)} slices were given for plane {plane} of a volume of shape {shape}")
     chain = make_chain(slices)
-    renumbered, sizes = linked_components(chain, min_size, min_extent)
+    renumbered, sizes = linked_components(chain, shape, min_size, min_extent)
     rows = shape[0] if AXIS[plane] else shape[1]
     labels = [renumbered[objects.runs.label - 1 + first] for objects, first in zip(slices, chain.starts)]
     first_run = np.cumsum([0, *(np.count_nonzero(label) for label in labels)], dtype=np.int64)
