@@ -92,3 +92,12 @@ def test_a_scale_that_cannot_be_is_refused(tmp_path, size):
     write(tmp_path / "a.zarr", CODED, "zyx", translation={"z": float("nan")})
     with pytest.raises(PlanewiseError, match=r"a\.zarr: its origin .* is not finite"):
         open_volume(tmp_path / "a.zarr")
+
+
+def test_an_image_of_no_voxels_is_refused(tmp_path):
+    write(tmp_path / "a.zarr", np.zeros((3, 1, 5), np.uint8), "zyx")
+    (tmp_path / "a.zarr" / "0" / ".zarray").write_text(
+        (tmp_path / "a.zarr" / "0" / ".zarray").read_text().replace("1,\n    5", "0,\n    5")
+    )
+    with pytest.raises(PlanewiseError, match=r"a\.zarr: is empty, \(3, 0, 5\)"):
+        open_volume(tmp_path / "a.zarr")
