@@ -83,7 +83,8 @@ def test_what_is_wrong_is_named_and_the_rest_is_written(dataset, balls, tmp_path
     out = tmp_path / "report"
     assert run(["compare", str(dataset), str(tmp_path / "nothing"), "--output", str(out)]) == 1
     printed = capsys.readouterr()
-    for words in ("one.tiff", "(39, 48, 56)", "fractions", "colour", "several files", "no truth", "holds no volumes",
+    for words in ("one.tiff", "(39, 48, 56)", "fractions", "3 channels", "several files", "no truth",
+                  "holds no volumes",
                   "instancesTs nor labelsTs"):  # fmt: skip
         assert words in printed.out
     assert "Traceback" not in printed.err
@@ -200,6 +201,7 @@ def test_no_dataset_can_be_used(tmp_path, capsys):
     assert "no such folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_volume(tmp_path):
     """A pair of 1 GiB, stored as it is, takes only slabs of it more memory than a tiny pair."""
 

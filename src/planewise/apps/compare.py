@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
-from planewise.data.case import images_beside, volumes_in
+from planewise.data.case import images_beside, label_volumes_in
 from planewise.data.classes import labels_above
 from planewise.data.patients import patients_or_cases
 from planewise.errors import PlanewiseError, Problem
@@ -70,15 +70,15 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
         if path is not None:
             predictions[name] = path
     labels, instances = labels_above(truth), truth.name == "instancesTs"
-    classes = {} if instances else class_names(labels, volumes_in(truth))
+    classes = {} if instances else class_names(labels, label_volumes_in(truth))
     if labels.ignore is not None:
         say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
     methods: dict[str, list[Pair]] = {}
     for name, path in predictions.items():
-        if not volumes_in(path):
+        if not label_volumes_in(path):
             problems.append(Problem(str(path), "holds no volumes"))
             continue
-        pairs = pair_files(path, truth)
+        pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
         methods[name] = with_ignored([pair for pair in pairs if pair.truth is not None], labels.ignore, instances)
         if path.is_relative_to(folder):  # a folder for all datasets holds the cases of others too
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]

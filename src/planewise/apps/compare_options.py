@@ -27,6 +27,8 @@ class Compare(Options):
     """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
     patient_pattern: str | None = None
     """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    ignore_geometry: bool = False
+    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 
     @field_validator("datasets")
     @classmethod

@@ -10,18 +10,19 @@ from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, Mit
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_slices import slices_to_train_on
 from planewise.apps.mito_store import predict_store
-from planewise.data.case import case_name, images_beside, volumes_in
+from planewise.data.case import cases_in, images_beside, one_file_each
 from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
 from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
+from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import Contest, Tolerance, compare
 from planewise.evaluation.evaluate import Row, evaluate_pairs
-from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files, with_ignored
+from planewise.evaluation.pairs import MISSING, OK, Pair, open_pair, open_truth, pair_files, with_ignored
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
@@ -34,9 +35,10 @@ from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, tra
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import SlicePair, planes_of, slice_intensities, validation_case
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.files import open_volume
+from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import open_labels
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 
@@ -63,7 +65,10 @@ def train_mito(options: MitoTrain) -> int:
         )
     files = _TrainingFiles(options.model_dir, options.model_name)
     files.check_free(options.resume, options.overwrite)
-    dataset = open_dataset(options.dataset_path, need_test=options.test_after_training)
+    dataset = open_dataset(
+        options.dataset_path, need_test=options.test_after_training, channel=options.channel,
+        ignore_geometry=options.ignore_geometry,
+    )  # fmt: skip
     target = _target(dataset, options)
     problems = list(dataset.problems)
     if problems:
@@ -108,7 +113,7 @@ def train_mito(options: MitoTrain) -> int:
         folder = options.dataset_path / PREDICTIONS
         predict = MitoPredict(
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
-            device=options.device, devices=options.devices,
+            device=options.device, devices=options.devices, channel=options.channel,
             intensity=options.intensity, invert=options.invert,
         )  # fmt: skip
         predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
@@ -222,8 +227,12 @@ def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path,
     scored = None if instances else target
     if scored is not None:
         say(f"There is no instancesTs: {scored.name} of labelsTs is scored voxel by voxel.")
-    written = {case_name(path): path for path in volumes_in(folder)}
-    pairs = [Pair(case.name, written.get(case.name), case.truth) for case in with_truth]
+    written, several = one_file_each(volumes_in(folder), {case.name for case in dataset.test})
+    wrong = {name: problem.what for name, problem in several.items()}
+    pairs = [
+        Pair(case.name, written.get(case.name), case.truth, wrong.get(case.name, ""), case.ignore_geometry)
+        for case in with_truth
+    ]
     pairs = with_ignored(pairs, dataset.labels.ignore, instances)
     rows = _score(pairs, scored, folder / "evaluation", problems)
     classes = {} if scored is None else {scored.values[0]: scored.name}
@@ -231,13 +240,14 @@ def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path,
     values = () if scored is None else scored.values
     contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes, values=values)
     say(f"The report is {write_report(compare([contest], Tolerance()), folder / 'evaluation').page}")
-    for case, row in zip(with_truth, rows):
-        if row["status"] == OK:
+    for case, pair, row in zip(with_truth, pairs, rows):
+        if row["status"] == OK and case.truth is not None:
             picture = pictures / f"{case.name}.png"
-            shown = [case.image, case.truth, written[case.name]]
-            image, truth, predicted = (to_canonical(open_volume(path)).read() for path in shown if path is not None)
+            truth, predicted = open_truth(pair).read(), open_pair(pair).predicted.read()
             truth = truth if scored is None else np.isin(truth, scored.values)
-            comparison_picture(image, truth, predicted, picture, case.name)
+            image, stored = open_volume(case.image, case.channel), open_labels(case.truth)
+            placed = to_canonical(laid_on(image, case.image, stored, case.truth, case.ignore_geometry))
+            comparison_picture(placed.read(), truth, predicted, picture, case.name)
             say(f"A picture of {case.name} is {picture}")
 
 
@@ -252,18 +262,9 @@ def predict_mito(options: MitoPredict) -> int:
         return predict_store(options)
     if options.workers or options.scheduler:
         raise PlanewiseError("--workers and --scheduler go with an --output that ends in .ome.zarr; see --devices")
-    is_volume = bool(ending_of(options.input))
-    paths = [options.input] if is_volume else volumes_in(options.input)
-    if not paths:
+    cases, problems = cases_in(options.input, options.channel, options.sequence)
+    if not cases and not problems:
         raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
-    cases: dict[str, Path] = {}
-    problems: list[Problem] = []
-    for path in paths:
-        name = case_name(path)
-        if name in cases:
-            problems.append(Problem(str(path), f"is a second file for case {name}, beside {cases[name].name}"))
-        else:
-            cases[name] = path
     predict_cases(list(cases.items()), options, problems)
     return conclude(problems)
 
@@ -273,7 +274,7 @@ def predict_mito(options: MitoPredict) -> int:
 
 def evaluate_mito(options: MitoEvaluate) -> int:
     """Score predictions against the truth. Returns the exit code; see ``train_mito`` for errors."""
-    pairs = pair_files(options.predictions, options.truth)
+    pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
     folder = (
         options.output
         or (options.predictions if options.predictions.is_dir() else options.predictions.parent) / "evaluation"

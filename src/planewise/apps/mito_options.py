@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 from pydantic import Field, field_validator
 
+from planewise.data.image_sequences import SequenceChoice
 from planewise.device import DeviceName, PrecisionName
 from planewise.options import Options
 from planewise.volumes.slices import PLANES, Plane
@@ -55,9 +56,13 @@ class MitoTrain(Options):
     train_planes: tuple[Plane, ...] | None = None
     """Planes to cut training slices in. Default: all three if the voxels are isotropic within 20 %, else xy."""
     skip_conversion: bool = False
-    """Use the 2D slices that are there already."""
+    """Use the 2D slices that are there already; those with a record must be of this dataset and these options."""
+    channel: int | None = Field(None, ge=0)
+    """Channel to train on, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    ignore_geometry: bool = False
+    """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
     output_data_path: Path | None = None
-    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset."""
+    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if that holds others."""
     test_after_training: bool = False
     """Predict imagesTs and evaluate against instancesTs."""
     test_axes: tuple[Plane, ...] | None = None
@@ -110,10 +115,15 @@ class MitoPredict(Options):
     trained_model: Path
     """The model's YAML."""
     input: Path
-    """A volume, or a folder of volumes."""
+    """A volume, or a folder of volumes, of 2D images that are the slices of one, or of such folders."""
     output: Path
     """Folder for {case}.tiff, the result, and {case}_{plane}.tiff. Or an .ome.zarr: then one volume, of any size, is
     segmented from store to store, with the same result, and a run that was stopped goes on."""
+    channel: int | None = Field(None, ge=0)
+    """Channel to segment, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    sequence: SequenceChoice = "auto"
+    """Whether TIFF or PNG images in a folder are the slices of one volume. auto: they are if all are 2D and their
+    names differ in one number that counts up without gaps, and what may be either is refused."""
     axes: tuple[Plane, ...] | None = None
     """Planes to predict in. Default: of those that the model was trained in, the ones in which the volume's spacing is
     even within 20 %: all three of an isotropic volume."""
@@ -135,7 +145,7 @@ class MitoPredict(Options):
     min_size: int = Field(500, ge=0)
     """Least size of an object, in voxels."""
     min_extent: int = Field(5, ge=0)
-    """Least side of an object's bounding box, in voxels."""
+    """Least side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)
     """Planes that must agree on a voxel."""
     device: DeviceName = "auto"
@@ -195,6 +205,8 @@ class MitoEvaluate(Options):
     semantic_class: str | None = None
     """The truth is a semantic map: score the voxels of this class, a value, or a name in the dataset.json above the
     truth; the instance columns stay empty."""
+    ignore_geometry: bool = False
+    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 
 
 class MitoDemo(Options):

@@ -6,21 +6,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from planewise.apps.mito_options import MitoPredict
+from planewise.data.case import channel_within, refuse_names_of_planes
 from planewise.data.intensity import IntensityRule
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, gather_plane
-from planewise.inference.linking import PlaneObjects
 from planewise.inference.planes import NetworkPredictor, SliceOptions, SlicePredictor, plane_outputs
 from planewise.inference.processes import DevicePool, PoolPredictor, WorkerDied, load_predictor
 from planewise.models.model_file import ModelFile, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
-from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.atomic import write_again
+from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.formats import result_ending
 from planewise.volumes.geometry import sharp_planes
-from planewise.volumes.labels import write_labels
 from planewise.volumes.slices import AXIS, PLANES, Plane
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
@@ -33,10 +33,12 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
     device = choose_device(options.device)
     model = read_model_file(options.trained_model)
     weights = locate_weights(model, options.trained_model)
+    apart, clashing = refuse_names_of_planes(dict(cases))
+    problems += clashing
     waiting = []
-    for name, path in cases:
+    for name, path in apart.items():
         try:
-            planes, _ = choose_planes(open_volume(path), model, options.axes)
+            planes, _ = choose_planes(open_volume(path, channel_within(path, options.channel)), model, options.axes)
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
             continue
@@ -105,7 +107,7 @@ def _prediction_paths(
 
 
 def _predict_case(name: str, path: Path, predictor: SlicePredictor, model: ModelFile, options: MitoPredict) -> None:
-    volume = open_volume(path)
+    volume = open_volume(path, channel_within(path, options.channel))
     axes, why = choose_planes(volume, model, options.axes)
     range_, seen, _ = intensity_rule(model, options).range_of(volume, path)
     say(f"{name}: {seen}; {why}")
@@ -125,13 +127,14 @@ def _predict_case(name: str, path: Path, predictor: SlicePredictor, model: Model
             with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
                 outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
                 planes.append(gather_plane(outputs, voxels.shape, plane, grouping, THREADS))
-            written.append(writer.submit(_write_plane, of_planes[plane], volume, planes[-1]))
+            volume = volume.with_voxels(planes[-1])
+            written.append(writer.submit(write_volume, of_planes[plane], volume))
+        del voxels  # consensus does not read them
         fused = consensus(planes, options.pixel_vote_thr, options.min_size, options.min_extent, THREADS)
         for writing in written:
             writing.result()
-    write_labels(final, volume.with_voxels(fused))
-    say(f"{name}: {int(fused.max(initial=0))} objects, {final}")
-
-
-def _write_plane(path: Path, volume: Volume, objects: PlaneObjects) -> None:
-    write_labels(path, volume.with_voxels(objects.labels()))
+    if len(planes) == 1:
+        write_again(final, of_planes[axes[0]])
+    else:
+        write_volume(final, volume.with_voxels(fused))
+    say(f"{name}: {fused.count} objects, {final}")

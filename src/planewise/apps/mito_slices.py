@@ -17,6 +17,7 @@ from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.slices import PLANES, Plane
 
+TRAINED = "base model's intensities"
 LAYOUT = 1  # goes up when other slices are cut of the same data and options
 
 
@@ -49,10 +50,13 @@ def slices_to_train_on(
     wanted = target or Target("instances", (), dataset.labels.ignore)
     made_from = _made_from(dataset.train, planes, wanted, intensities)
     folders = (first,) if options.output_data_path else folders_for(beside, made_from)
+    if options.skip_conversion:
+        slices = _kept(first, folders, made_from)
+        if options.resume:
+            check_same(trained_on, slices.record)
+        return slices
     if options.resume:
         check_same(trained_on, Record(made_from))
-    if options.skip_conversion:
-        return Slices(kept_slices(folders, made_from), Record(made_from))
 
     def cut(folder: Path) -> list[Problem]:
         if target is not None:
@@ -63,6 +67,18 @@ def slices_to_train_on(
     folder, left_out = keep_slices(folders, made_from, cut)
     say(f"The slices are in {folder}")
     return Slices(folder, Record(made_from), left_out)
+
+
+def _kept(first: Path, folders: tuple[Path, ...], made_from: MadeFrom) -> Slices:
+    """Return the slices in ``first`` if they are those that are asked for, whatever model they were cut for."""
+    record = read_record(first / RECORD)
+    if record is not None:
+        of_their_model = {TRAINED: record.made_from.options.get(TRAINED)}
+        served = MadeFrom(made_from.options | of_their_model, made_from.data)
+        if record.made_from.key == served.key != made_from.key:
+            say(f"The slices were cut for a base model with other intensities ({served.differences(made_from)})")
+            folders, made_from = (first,), served
+    return Slices(kept_slices(folders, made_from), Record(made_from))
 
 
 def _made_from(cases: list[Case], planes: tuple[Plane, ...], target: Target, intensities: IntensityRule) -> MadeFrom:
@@ -76,7 +92,7 @@ def _made_from(cases: list[Case], planes: tuple[Plane, ...], target: Target, int
     trained = intensities.trained
     decisive = {
         "layout": LAYOUT, "planes": planes, "class": target.values or "instances", "ignore label": target.ignore,
-        "trained intensities": (trained.low, trained.high, trained.polarity), "intensity": intensities.given,
+        TRAINED: (trained.low, trained.high, trained.polarity), "intensity": intensities.given,
         "invert": intensities.invert,
     }  # fmt: skip
     return MadeFrom(decisive, data)
@@ -92,7 +108,7 @@ def _ignored(truth: Path, case: str) -> str:
 
 def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
     """Return the planes in which the spacing of every case is even."""
-    volumes = {case.name: open_volume(case.image) for case in cases}
+    volumes = {case.name: open_volume(case.image, case.channel) for case in cases}
     sharp = {name: sharp_planes(volume.spacing, volume.shape) for name, volume in volumes.items()}
     planes = tuple(plane for plane in PLANES if all(plane in own for own in sharp.values()))
     if not planes:

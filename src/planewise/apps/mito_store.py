@@ -10,6 +10,7 @@ from typing import Any
 
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_predict import choose_planes, intensity_rule
+from planewise.data.case import cases_in, channel_within
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.gathering import GroupingOptions
@@ -34,11 +35,14 @@ def predict_store(options: MitoPredict) -> int:
 
     Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it.
     """
-    if not ending_of(options.input):
-        raise PlanewiseError(f"--input {options.input}: is no volume; one volume goes to one store")
+    images, problems = cases_in(options.input, options.channel, options.sequence)
+    if [options.input] != list(images.values()):
+        told = "; ".join(problem.what for problem in problems) or f"holds {len(images)} volumes"
+        raise PlanewiseError(f"--input {options.input}: is no volume ({told}); one volume goes to one store")
+    channel = channel_within(options.input, options.channel)
     if options.devices > 1:
         raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
-    volume = open_volume(options.input)
+    volume = open_volume(options.input, channel)
     if min(volume.shape) == 0:
         raise PlanewiseError(f"--input {options.input}: is empty, {volume.shape}")
     device = choose_device(options.device)
@@ -56,7 +60,8 @@ def predict_store(options: MitoPredict) -> int:
         threads = max(1, (os.cpu_count() or 1) // max(1, options.workers))
         source = NetworkSource(weights, model.architecture, device, half, threads)
         job = _job(options, volume, model, source, work)
-        identity = identity_of(job) | {"bf16": half, "input": _stamp(options.input), "model": _stamp(weights)}
+        stamps = {"input": _stamp(options.input), "channel": channel, "model": _stamp(weights)}
+        identity = identity_of(job) | {"bf16": half} | stamps
         begin_work(work, identity, options.overwrite)
         workers: Here | Cluster = Here()
         at_once = 1
@@ -103,6 +108,7 @@ def _job(options: MitoPredict, volume: Volume, model: ModelFile, predictor: Netw
     return Job(
         options.input.resolve(), work.resolve(), volume.shape, slices, grouping, options.batch_size,
         options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), predictor,
+        channel_within(options.input, options.channel),
     )  # fmt: skip
 
 

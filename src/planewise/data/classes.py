@@ -4,15 +4,16 @@ nnU-Net's dataset.json names them under ``labels``: classes ``{"mito": 1}``, reg
 union of several values, and ``{"ignore": 3}``, the highest value: nobody knows what its voxels are.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from planewise.data.case import file_of_case
 from planewise.errors import DatasetError, PlanewiseError
+from planewise.volumes.json_files import read_json
 
 BACKGROUND, IGNORE = "background", "ignore"  # nnU-Net's names
+MAX_CLASS = 65_535  # tables are as long as the highest class
 DATASET_FILE = "dataset.json"
 
 
@@ -92,10 +93,11 @@ def read_labels_of(path: Path) -> LabelDefinition:
     nnU-Net's version 1, ``{"1": "mito"}``, is understood too.
     """
     try:
-        labels = json.loads(path.read_text("utf-8")).get("labels", {})
-        items = dict(labels.items())
-    except (OSError, ValueError, AttributeError) as error:
-        raise DatasetError(f"{path}: is not a dataset.json ({error})") from error
+        items = dict(read_json(path).get("labels", {}).items())
+    except PlanewiseError as error:
+        raise DatasetError(str(error)) from error
+    except AttributeError as error:
+        raise DatasetError(f"{path}: is not a dataset.json; its labels must be an object {{name: value}}") from error
     if items and all(name.isdecimal() and isinstance(value, str) for name, value in items.items()):
         items = {value: int(name) for name, value in items.items()}
     classes: dict[int, str] = {}
@@ -128,11 +130,13 @@ def read_labels_of(path: Path) -> LabelDefinition:
 
 def _values(name: str, value: Any, path: Path) -> tuple[int, ...]:
     """Return the values of a label: one, or those of a region."""
-    values = tuple(dict.fromkeys(value)) if isinstance(value, list) and value else (value,)
+    values = value if isinstance(value, list) and value else [value]
     lowest = 1 if isinstance(value, list) else 0
-    if not all(isinstance(v, int) and not isinstance(v, bool) and v >= lowest for v in values):
-        raise DatasetError(f"{path}: labels: {name} is {value!r}; it must be a whole number, or a list of them")
-    return values
+    if not all(isinstance(v, int) and not isinstance(v, bool) and lowest <= v <= MAX_CLASS for v in values):
+        raise DatasetError(
+            f"{path}: labels: {name} is {value!r}; it must be a whole number up to {MAX_CLASS}, or a list of them"
+        )
+    return tuple(dict.fromkeys(values))
 
 
 def labels_above(truth: Path, dataset: Path | None = None) -> LabelDefinition:

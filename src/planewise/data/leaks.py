@@ -50,7 +50,7 @@ class Leak:
 
     def __str__(self) -> str:
         return (
-            f"{self.test}: {self.share:.1%} of its voxels ({self.voxels:,}) are those of {self.train}, "
+            f"{self.test}: {100 * self.share:.3g} % of its voxels ({self.voxels:,}) are those of {self.train}, "
             f"{self.offset} further (z, y, x)"
         )
 
@@ -77,7 +77,8 @@ class _Floats:
     def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
         with np.errstate(over="ignore"):  # a float64 may be beyond
             voxels = read_voxels(self.volume, self.path, index).astype(np.float32)
-        return np.ascontiguousarray(voxels) + np.float32(0)  # and no -0
+        voxels += 0  # no -0, which has other bits
+        return np.ascontiguousarray(voxels)
 
 
 def warn_of_leaks(train: dict[str, Path], valid: dict[str, Path], test: dict[str, Path]) -> list[Leak]:
@@ -134,6 +135,8 @@ def _anchors(case: str, path: Path, thinning: int, owner: int) -> _Anchors:
     hashes, places = [np.zeros(0, np.uint64)], [np.zeros((0, 3), np.int32)]
     try:
         voxels = _Floats.of(path)
+        if voxels.volume.shape[2] < RUN:
+            raise PlanewiseError(f"it is {voxels.volume.shape[2]} voxels wide, and runs of {RUN} are compared")
         for planes in slab_starts(voxels.volume.shape):
             slab = voxels[planes, :, :]
             capacity = 4 * (slab.size >> thinning) + 1024  # where there are more, it is a pattern

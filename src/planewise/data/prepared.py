@@ -18,11 +18,12 @@ from typing import Any, Literal
 import numpy as np
 
 from planewise.data.intensity import apply_window
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.geometry import from_canonical, to_canonical
-from planewise.volumes.labels import read_labels
+from planewise.volumes.labels import open_labels
 from planewise.volumes.volume import Volume
 
 SliceChoice = Literal["labelled", "all", "both"]
@@ -74,21 +75,20 @@ class _NoVoxels:
 
 
 def read_patient(
-    case: str, image: Path, truth: Path | None, level: float, width: float, ignore: int | None = None
-) -> tuple[Patient, np.ndarray]:
+    case: str, image: Path, truth: Path | None, level: float, width: float, ignore: int | None = None,
+    channel: int | None = None, ignore_geometry: bool = False,
+) -> tuple[Patient, np.ndarray]:  # fmt: skip
     """Return a CT volume as a patient with all its slices, and its intensities in HU (N, H, W), canonical.
 
-    ``ignore``: the truth's value of voxels that nobody knows. Raises PlanewiseError for files that cannot be read or do
-    not fit each other, or classes above 254.
+    ``ignore``: the truth's value of voxels that nobody knows. Raises PlanewiseError for classes above 254, and for
+    files that cannot be read or do not lie in one space; with ``ignore_geometry`` they fit as their arrays lie.
     """
-    volume = open_volume(image)
+    volume = open_volume(image, channel)
     hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
     labels = None
     if truth is not None:
-        found = to_canonical(read_labels(truth))
-        if found.shape != hu.shape:
-            raise PlanewiseError(f"{truth}: has shape {found.shape}, its image {hu.shape}; they must agree")
-        values = np.asarray(found.voxels)
+        placed = laid_on(open_labels(truth), truth, volume, image, ignore_geometry)
+        values = to_canonical(placed).read()
         ignored = np.zeros(values.shape, bool) if ignore is None else values == ignore
         largest = values.max(initial=0, where=~ignored)
         if largest >= IGNORED:

@@ -1,7 +1,6 @@
 """Boxes to start from: from the truth (an oracle), or from a file. Each is one slice of one object of one class."""
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.json_files import read_json
 
 Box = tuple[float, float, float, float]  # x and y from, x and y to (half open), in pixels
 Components = Literal["all", "one"]
@@ -61,7 +61,7 @@ def read_prompts(
     """
     try:
         if path.suffix.lower() == ".json":
-            rows: list[tuple[int, dict[str, Any]]] = list(enumerate(json.loads(path.read_text("utf-8")), start=1))
+            rows: list[tuple[int, dict[str, Any]]] = list(enumerate(read_json(path), start=1))
         else:
             with path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file, skipinitialspace=True)
@@ -91,7 +91,7 @@ def read_prompts(
                 raise ValueError(f"slice {z} is outside 0..{depth - 1}")
             if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
                 raise ValueError(f"box {x0:g} {y0:g} {x1:g} {y1:g} does not lie within 0 0 {width} {height}")
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             problems.append(f"line {line}: {error}")
             continue
         prompts.setdefault(case, []).append(Prompt(label, z, (x0, y0, x1, y1)))

@@ -21,12 +21,15 @@ import tifffile
 from planewise.data.case import Case
 from planewise.data.classes import CLASS_1, Target, semantic_beside
 from planewise.data.intensity import IntensityRange, IntensityRule, Polarity, TrainedIntensities, measure_images
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import tiff
-from planewise.volumes.labels import read_labels
+from planewise.volumes.geometry import from_canonical, to_canonical
+from planewise.volumes.labels import open_labels
 from planewise.volumes.slices import PLANES, Plane, as_stack
+from planewise.volumes.volume import Volume
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
 IGNORED = -1  # in masks: pixels that take no part in any loss or score; 0 is background
@@ -143,7 +146,7 @@ def write_slice_folder(
 
 def validation_case(cases: list[Case]) -> Case | None:
     """Return the case that is kept for validation, the smallest; None of a single one, of which a part is kept."""
-    sizes = {case.name: int(np.prod(open_volume(case.image).shape)) for case in cases}
+    sizes = {case.name: int(np.prod(open_volume(case.image, case.channel).shape)) for case in cases}
     return min(reversed(cases), key=lambda case: sizes[case.name]) if len(cases) > 1 else None
 
 
@@ -191,7 +194,7 @@ def read_case(
     the image's range or contrast cannot be used.
     """
     ids = read_instances(case, target)
-    volume = open_volume(case.image)
+    volume = open_volume(case.image, case.channel)
     range_, seen, profile = intensities.range_of(volume, case.image)
     say(f"{case.name}: {seen}")
     image = read_voxels(volume, case.image)
@@ -205,17 +208,16 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
 
     Of a semantic truth the voxels of ``target`` are split into 26-connected components; instances keep their ids. What
     is ignored is said by the semantic truth, for instances by the one beside them. Raises PlanewiseError if a file
-    cannot be read, or if there is no object.
+    cannot be read, if labels do not lie in the image's space, or if there is no object.
     """
     if case.truth is None:
         raise PlanewiseError(f"{case.image}: has no truth to train on")
-    truth = np.asarray(read_labels(case.truth).voxels)
+    volume = open_volume(case.image, case.channel)
+    truth = _labels_on(volume, case, case.truth)
     if case.instances:
         ids = _as_int32(truth)
         semantic = None if target.ignore is None else semantic_beside(case.truth, case.name)
-        known = None if semantic is None else np.asarray(read_labels(semantic).voxels)
-        if known is not None and known.shape != ids.shape:
-            raise PlanewiseError(f"{semantic}: has shape {known.shape}, the instances {ids.shape}; they must agree")
+        known = None if semantic is None else _labels_on(volume, case, semantic)
         wanted = "instance"
     else:
         import cc3d
@@ -229,6 +231,12 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
         values = ", ".join(map(str, np.unique(truth)[:10].tolist()))
         raise PlanewiseError(f"{case.truth}: holds no {wanted} to learn from; its values are {values}")
     return ids
+
+
+def _labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:
+    """Return the labels at ``path`` (z, y, x) as the array of the case's image lies."""
+    placed = laid_on(open_labels(path), path, image, case.image, case.ignore_geometry)
+    return np.asarray(from_canonical(to_canonical(placed).read(), image).voxels)
 
 
 def _as_int32(ids: np.ndarray) -> np.ndarray:

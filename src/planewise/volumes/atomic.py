@@ -1,5 +1,6 @@
 """A file or folder appears whole or not at all, and the old one stays until then."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -42,3 +43,23 @@ def _put(new: Path, path: Path, aside: Path) -> None:
     except OSError:
         aside.rename(path)
         raise
+
+
+def write_again(path: Path, source: Path) -> None:
+    """Give what lies at ``source``, a file or folder, a second name: ``path``.
+
+    By hard links where the file system knows them, so that nothing is stored twice, else by copying. Both names stay
+    apart: what is written to one later by ``atomic_path``, or by Zarr, replaces that one alone. Raises PlanewiseError.
+    """
+    with atomic_path(path) as temporary:
+        if source.is_dir():
+            shutil.copytree(source, temporary, copy_function=_link_or_copy)
+        else:
+            _link_or_copy(source, temporary)
+
+
+def _link_or_copy(source: Path | str, target: Path | str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # the file system has no links, or is another
+        shutil.copyfile(source, target)

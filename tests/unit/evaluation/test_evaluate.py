@@ -5,7 +5,7 @@ import tifffile
 from planewise.data.classes import CLASS_1, Target
 from planewise.errors import PlanewiseError
 from planewise.evaluation.evaluate import evaluate_pairs
-from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files, with_ignored
+from planewise.evaluation.pairs import MISSING, OK, Pair, open_truth, pair_files, with_ignored
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
@@ -75,13 +75,15 @@ def test_a_case_that_is_named_like_a_plane_is_a_case(folders, balls):
 
 def test_two_files_for_one_case(folders, balls):
     write_labels(folders[0] / "a.tif", Volume(balls))
-    assert "several files" in statuses(folders)["a"]
+    told = statuses(folders)["a"]
+    assert "several files for one case, a: a.tif, a.tiff" in told
 
 
 def test_orientations_are_brought_together(tmp_path, balls):
     flipped = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
     write_labels(tmp_path / "a.nii.gz", Volume(balls, unit="mm"))
-    write_labels(tmp_path / "b.nii.gz", Volume(balls[:, ::-1, ::-1], unit="mm", direction=flipped))
+    there = Volume(balls[:, ::-1, ::-1], unit="mm", origin=(0.0, 47.0, 55.0), direction=flipped)
+    write_labels(tmp_path / "b.nii.gz", there)
     row = evaluate_pairs([Pair("a", tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")])[0]
     assert row["voxel_iou"] == 1
 
@@ -135,3 +137,10 @@ def test_instances_are_ignored_by_the_labels_beside_them(tmp_path):
     (tmp_path / "labelsTs" / "a.tiff").unlink()
     status = evaluate_pairs(with_ignored(pairs, 2, instances=True))[0]["status"]
     assert "holds 0 files of case a" in status
+
+
+def test_the_truth_that_is_shown_is_the_one_that_is_scored(tmp_path):
+    write_labels(tmp_path / "t.tiff", Volume(np.array([[[1, 3, 2]]], np.uint8)))
+    pairs = [Pair("t", None, tmp_path / "t.tiff")]
+    assert open_truth(pairs[0]).read().tolist() == [[[1, 3, 2]]]
+    assert open_truth(with_ignored(pairs, 3, instances=False)[0]).read().tolist() == [[[1, 0, 2]]]

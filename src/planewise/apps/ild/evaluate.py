@@ -21,7 +21,8 @@ def evaluate_ild(options: IldEvaluate) -> int:
     """Score predictions, class by class. Returns the exit code; see ``prepare_ild`` for errors."""
     every = [options.predictions, *options.beside]
     labels = labels_above(options.truth, options.dataset)
-    pairs = {path: with_ignored(pair_files(path, options.truth), labels.ignore, instances=False) for path in every}
+    pairs = {path: pair_files(path, options.truth, every, options.ignore_geometry) for path in every}
+    pairs = {path: with_ignored(found, labels.ignore, instances=False) for path, found in pairs.items()}
     notes = _notes(every)
     names = class_names(labels, [pair.truth for pair in pairs[options.predictions] if pair.truth])
     if labels.ignore is not None:

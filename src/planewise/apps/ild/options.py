@@ -31,6 +31,12 @@ class _Volumes(Options):
     lungs: Path | None = None
     """Lungs that another tool found, in any numbers: a mask, or a folder of them by case. Default: found from HU."""
 
+    channel: int | None = Field(None, ge=0)
+    """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    ignore_geometry: bool = False
+    """Take image, labels and lungs voxel by voxel as the arrays lie, whatever spacing, origin and direction the files
+    say."""
+
     def window_in_hu(self) -> tuple[float, float]:
         """Return level and width of the window. Raises PlanewiseError if only one of them is given."""
         level, width = self.window_level, self.window_width
@@ -212,6 +218,8 @@ class IldEvaluate(Options):
     """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
     patient_pattern: str | None = None
     """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    ignore_geometry: bool = False
+    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 
 
 class IldLungs(Options):
@@ -221,6 +229,8 @@ class IldLungs(Options):
     """CT volumes in HU: a file, a DICOM folder, or a folder of volumes."""
     output: tyro.conf.Positional[Path]
     """Folder for {case}.nii.gz: 1 left lung, 2 right lung."""
+    channel: int | None = Field(None, ge=0)
+    """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     overwrite: bool = False
     """Find them again where they are found already."""
 

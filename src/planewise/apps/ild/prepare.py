@@ -67,7 +67,10 @@ def prepare_ild(options: IldPrepare) -> int:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     level, width = options.window_in_hu()
-    dataset = open_dataset(options.dataset_path, need_test=(options.dataset_path / "imagesTs").is_dir())
+    dataset = open_dataset(
+        options.dataset_path, need_test=(options.dataset_path / "imagesTs").is_dir(), channel=options.channel,
+        ignore_geometry=options.ignore_geometry,
+    )  # fmt: skip
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
@@ -78,7 +81,6 @@ def prepare_ild(options: IldPrepare) -> int:
     patients = patients_of(cases, options.patient_pattern, options.patients)
     split = _split(options, dataset, patients)
     print_table("Patients", ("patient", "part", "cases"), split_rows(split, patients))
-    warn_of_leaks(*({name: cases[name].image for name in split[part]} for part in PARTS))
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
     folder = PreparedFolder.open(options.work_dir, _made_from(options, [case for case, _ in jobs], split), split)
     write_split(options.work_dir, split, patients)
@@ -91,6 +93,8 @@ def prepare_ild(options: IldPrepare) -> int:
     if folder.cases:
         how_many = f"{len(folder.cases)} of {len(jobs)} cases are" if waiting else "it is"
         say(f"{options.work_dir}: {how_many} prepared already, from the same data, options and split")
+    if waiting:
+        warn_of_leaks(*({name: cases[name].image for name in split[part]} for part in PARTS))
     with progress("preparing", len(waiting), unit="patients") as advance:
         for case, outcome in _in_processes(options, waiting, level, width, dataset.labels.ignore):
             if isinstance(outcome, Problem):
@@ -204,12 +208,14 @@ def _prepare_case(
 ) -> dict[int, Cleaned] | Problem:
     """Prepare one patient; return what is left of its classes, or what went wrong."""
     try:
-        patient, hu = read_patient(case.name, case.image, case.truth, level, width, ignore)
+        patient, hu = read_patient(
+            case.name, case.image, case.truth, level, width, ignore, case.channel, case.ignore_geometry
+        )
         drawn = patient.labels
         if drawn is not None:
             patient = replace(patient, labels=remove_small(drawn, *options.smallest(patient.spacing_mm)))
         try:
-            patient = replace(patient, organ=lungs_of(case.name, hu, patient.spacing_mm, options.lungs))
+            patient = replace(patient, organ=lungs_of(patient, hu, case.image, options.lungs, case.ignore_geometry))
         except PlanewiseError as error:
             say(f"{case.name}: WARNING: without lungs it serves drawn boxes only: {error}")
         rng = np.random.default_rng([options.seed, sum(case.name.encode())])

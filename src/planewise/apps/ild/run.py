@@ -12,7 +12,7 @@ from planewise.apps.ild.predict import predict_ild
 from planewise.apps.ild.prepare import prepare_ild
 from planewise.apps.ild.prepared_folder import npz_folder
 from planewise.apps.ild.train import record_to_train_on, train_ild
-from planewise.data.nnunet import open_dataset
+from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.prepared import load_patient
 from planewise.errors import PlanewiseError
@@ -70,7 +70,7 @@ def _folder(options: IldRun, prompts: str) -> Path:
 
 def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
     """Draw every test patient with each kind of prompts, into the folders' evaluation."""
-    names = open_dataset(options.dataset_path).labels.class_names()
+    names = read_labels_of(options.dataset_path / DATASET_FILE).class_names()
     for path in sorted(tests.glob("*.npz")):
         for kind, segs in folders.items():
             if (segs / f"{path.stem}.nii.gz").exists():

@@ -1,6 +1,5 @@
 """Fine-tune SAM2 on prepared slices."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from planewise.report.figures import training_curve
 from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_in
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
+from planewise.volumes.json_files import read_json
 
 SAME_WHEN_RESUMED = {
     "base",
@@ -104,7 +104,7 @@ def _window(path: Path) -> tuple[float, float] | None:
     """Return the window that the slices were prepared with; None of slices that the original scripts made."""
     if not path.exists():
         return None
-    level, width = json.loads(path.read_text("utf-8"))
+    level, width = read_json(path)
     return float(level), float(width)
 
 

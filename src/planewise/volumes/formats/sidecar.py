@@ -1,13 +1,13 @@
 """nnU-Net's sidecars: ``{case}.json`` beside ``{case}_0000.tiff`` or ``{case}.tiff``, with the spacing of an image."""
 
-import json
 import math
 import re
 from dataclasses import replace
 from pathlib import Path
 
-from planewise.errors import PlanewiseError, first_line
+from planewise.errors import PlanewiseError
 from planewise.volumes.formats import stem_of
+from planewise.volumes.json_files import read_json
 from planewise.volumes.units import read_spacing
 from planewise.volumes.volume import Volume
 
@@ -33,17 +33,14 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
 
 def _dataset_unit(path: Path) -> str:
     try:
-        return str(json.loads((path.parent.parent / "dataset.json").read_text("utf-8"))["spacing_unit"])
-    except (OSError, ValueError, TypeError, KeyError):
+        return str(read_json(path.parent.parent / "dataset.json")["spacing_unit"])
+    except (PlanewiseError, TypeError, KeyError):
         return "nm"
 
 
 def read_sidecar(path: Path) -> Spacing | None:
     """Return the ``spacing`` (z, y, x) of a sidecar, or None if it has none. Raises PlanewiseError on nonsense."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PlanewiseError(f"{path}: is not a JSON file ({first_line(error)})") from error
+    content = read_json(path)
     spacing = content.get("spacing") if isinstance(content, dict) else None
     if spacing is None:
         return None
