@@ -62,7 +62,7 @@ class MitoTrain(Options):
     ignore_geometry: bool = False
     """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
     output_data_path: Path | None = None
-    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if that holds others."""
+    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if others are there."""
     test_after_training: bool = False
     """Predict imagesTs and evaluate against instancesTs."""
     test_axes: tuple[Plane, ...] | None = None
