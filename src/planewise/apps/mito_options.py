@@ -56,13 +56,13 @@ class MitoTrain(Options):
     train_planes: tuple[Plane, ...] | None = None
     """Planes to cut training slices in. Default: all three if the voxels are isotropic within 20 %, else xy."""
     skip_conversion: bool = False
-    """Use the 2D slices that are there already."""
+    """Use the 2D slices that are there already; those with a record must be of this dataset and these options."""
     channel: int | None = Field(None, ge=0)
     """Channel to train on, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     ignore_geometry: bool = False
     """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
     output_data_path: Path | None = None
-    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset."""
+    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if others are there."""
     test_after_training: bool = False
     """Predict imagesTs and evaluate against instancesTs."""
     test_axes: tuple[Plane, ...] | None = None
