@@ -163,7 +163,7 @@ def test_a_channel_is_chosen_by_the_number_of_the_file(folder):
 def test_a_channel_is_chosen_within_a_file(folder):
     for path in (folder / "imagesTr").iterdir():
         tifffile.imwrite(path, np.zeros((4, 5, 6, 3), np.uint8), photometric="rgb")
-    with pytest.raises(DatasetError, match="3 channels.*--channel"):
+    with pytest.raises(DatasetError, match=r"3 channels.*--channel"):
         open_dataset(folder)
     assert [case.channel for case in open_dataset(folder, channel=2).train] == [2, 2]
 
