@@ -1,10 +1,12 @@
 """compare: every method's predictions beside the truth, scored with one code, in one report."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
 from planewise.data.case import images_beside, label_volumes_in
 from planewise.data.classes import labels_above
+from planewise.data.patients import patients_or_cases
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import OBJECTS, TOLERANCES, Comparison, Contest, Tolerance, compare
@@ -14,7 +16,7 @@ from planewise.evaluation.standings import Standing
 from planewise.progress import progress, say
 from planewise.report.metrics import title_of
 from planewise.report.page import write_report
-from planewise.report.ranking import Ranking, rankings
+from planewise.report.ranking import Ranking, delivered_text, rankings
 from planewise.report.tables import conclude, print_table, short
 
 PREFIX = "imagesTs_"  # of the folders of predictions
@@ -39,6 +41,7 @@ def compare_methods(options: Compare) -> int:
         name = method.partition("=")[0]
         if not any(name in contest.methods for contest in contests):
             raise PlanewiseError(f"--method {method}: no dataset has that folder, and there is none of that path")
+    contests = [replace(contest, patients=_patients(contest, options)) for contest in contests]
     tolerance = _tolerance(options, contests)
     count = sum(len(pairs) for contest in contests for pairs in contest.methods.values())
     with progress("scoring", count, unit="predictions") as advance:
@@ -86,6 +89,11 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
     return Contest(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
 
 
+def _patients(contest: Contest, options: Compare) -> dict[str, str]:
+    cases = [pair.case for pairs in contest.methods.values() for pair in pairs]
+    return patients_or_cases(cases, options.patient_pattern, options.patients)
+
+
 def _dataset_name(folder: Path, options: Compare) -> str:
     """Return the folder's name, with the one above it if another dataset is called the same."""
     path = folder.resolve()
@@ -122,12 +130,13 @@ def _not_delivered(comparison: Comparison) -> list[Problem]:
 
 def _print_ranking(ranking: Ranking) -> None:
     columns = ranking.columns[:SHOWN]
-    header = ("dataset", *(() if ranking.instances else ("class",)), "method", "cases", ranking.primary)
+    header = ("dataset", *(() if ranking.instances else ("class",)), "method", ranking.unit, ranking.primary)
     table = [_ranking_cells(row, columns, ranking.instances) for row in ranking.rows]
-    print_table(f"{ranking.what}: means, missing cases counted", (*header, *map(title_of, columns)), table)
+    title = f"{ranking.what}: means over {ranking.unit}, missing cases counted"
+    print_table(title, (*header, *map(title_of, columns)), table)
 
 
 def _ranking_cells(row: Standing, columns: list[str], instances: bool) -> tuple[str, ...]:
     scores = (row.counted[key].mean if key in row.counted else float("nan") for key in (row.primary, *columns))
     place = (row.dataset, row.method) if instances else (row.dataset, row.class_name, row.method)
-    return (*place, f"{row.n_delivered} of {row.n_cases}", *map(short, scores))
+    return (*place, delivered_text(row), *map(short, scores))

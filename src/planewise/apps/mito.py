@@ -9,8 +9,10 @@ import numpy as np
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_store import predict_store
-from planewise.data.case import Case, cases_in, one_file_each
+from planewise.data.case import Case, cases_in, images_beside, one_file_each
 from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
+from planewise.data.intensity import IntensityRule
+from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.data.space import laid_on
@@ -18,7 +20,7 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import Contest, Tolerance, compare
 from planewise.evaluation.evaluate import Row, evaluate_pairs
-from planewise.evaluation.pairs import MISSING, OK, Pair, open_pair, pair_files, with_ignored
+from planewise.evaluation.pairs import MISSING, OK, Pair, open_pair, open_truth, pair_files, with_ignored
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
@@ -29,16 +31,15 @@ from planewise.report.tables import SUMMARY, conclude, print_problems, print_row
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import write_slice_folder
+from planewise.training.slice_folder import SlicePair, planes_of, slice_intensities, validation_case, write_slice_folder
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, ome_zarr
-from planewise.volumes.geometry import to_canonical
+from planewise.volumes.geometry import sharp_planes, to_canonical
 from planewise.volumes.labels import open_labels
 from planewise.volumes.slices import PLANES, Plane
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
-ISOTROPY = 1.2  # voxels whose sides differ by less are cut in all planes
 
 
 # ---- train
@@ -75,8 +76,13 @@ def train_mito(options: MitoTrain) -> int:
 
     if not (options.resume and files.yaml.exists()):
         network = _base_network(options, model, model_path)
+        _warn_of_leaks(dataset)
         slices = options.output_data_path or options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
-        problems += _convert(options, dataset, target, slices)
+        base = model.trained_intensities()
+        if options.from_scratch:  # nothing was trained on the base's polarity
+            base = base.model_copy(update={"polarity": "unclear"})
+        intensities = IntensityRule(base, options.intensity, options.invert)
+        problems += _convert(options, dataset, target, slices, intensities)
         task = PanopticTask(network, model, slices, options.patch_size, options.finetune_layer, options.seed)
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
         say(
@@ -97,7 +103,7 @@ def train_mito(options: MitoTrain) -> int:
         if not train(task, loop, files.training, options.resume):
             return conclude(problems)
         training_curve(files.training / METRICS, files.training / CURVE, "IoU of the foreground")
-        _export(files, model, options)
+        _export(files, model, options, task.pairs)
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if options.test_after_training:
@@ -105,6 +111,7 @@ def train_mito(options: MitoTrain) -> int:
         predict = MitoPredict(
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
             device=options.device, devices=options.devices, channel=options.channel,
+            intensity=options.intensity, invert=options.invert,
         )  # fmt: skip
         predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
         _test(dataset, target, folder, files.training, problems)
@@ -180,7 +187,16 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
     return build(model.architecture)
 
 
-def _convert(options: MitoTrain, dataset: Dataset, target: Target | None, slices: Path) -> list[Problem]:
+def _warn_of_leaks(dataset: Dataset) -> None:
+    held = validation_case(dataset.train)
+    train = {case.name: case.image for case in dataset.train if case is not held}
+    valid = {} if held is None else {held.name: held.image}
+    warn_of_leaks(train, valid, images_beside(dataset.folder / "instancesTs"))
+
+
+def _convert(
+    options: MitoTrain, dataset: Dataset, target: Target | None, slices: Path, intensities: IntensityRule
+) -> list[Problem]:
     """Write the 2D slices, unless they are to be reused. Returns the cases that could not be read."""
     if options.skip_conversion or (options.resume and slices.exists()):
         say(f"Using the slices in {slices}")
@@ -190,20 +206,27 @@ def _convert(options: MitoTrain, dataset: Dataset, target: Target | None, slices
     planes = options.train_planes or _default_planes(dataset.train)
     with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
         wanted = target or Target("instances", (), dataset.labels.ignore)
-        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name), wanted)
+        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name), wanted, intensities)
     say(f"The slices are in {slices}")
     return problems
 
 
 def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
-    spacings = [open_volume(case.image, case.channel).spacing for case in cases]
-    if all(max(spacing) <= ISOTROPY * min(spacing) for spacing in spacings):
-        return PLANES
-    say(f"Voxels are anisotropic ({spacings[0]}): training on xy slices; --train_planes chooses others.")
-    return ("xy",)
+    """Return the planes in which the spacing of every case is even."""
+    volumes = {case.name: open_volume(case.image, case.channel) for case in cases}
+    sharp = {name: sharp_planes(volume.spacing, volume.shape) for name, volume in volumes.items()}
+    planes = tuple(plane for plane in PLANES if all(plane in own for own in sharp.values()))
+    if not planes:
+        listed = ", ".join(f"{name} {'/'.join(own)}" for name, own in sharp.items())
+        raise PlanewiseError(f"--train_planes: the cases are not sharp in a common plane ({listed}); name the planes")
+    if planes != PLANES:
+        spacing = next(volume.spacing for name, volume in volumes.items() if sharp[name] != PLANES)
+        what = f"Voxels are anisotropic ({spacing}): training on {', '.join(planes)} slices"
+        say(f"{what}; --train_planes chooses others.")
+    return planes
 
 
-def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain) -> None:
+def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, slices: list[SlicePair]) -> None:
     """Write the best checkpoint as a model that empanada-napari and we load."""
     best = load_checkpoint(files.training / BEST)
     network = network_with(best["network"], files.training / BEST)
@@ -211,6 +234,7 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain) -> None:
     model = base.model_copy(
         update={
             "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
+            "intensities": slice_intensities(slices), "planes": planes_of(slices),
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on "
             f"{options.dataset_path.resolve().name} for {best['step']} steps with planewise.",
         }
@@ -248,7 +272,7 @@ def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path,
     for case, pair, row in zip(with_truth, pairs, rows):
         if row["status"] == OK and case.truth is not None:
             picture = pictures / f"{case.name}.png"
-            truth, predicted = (volume.read() for volume in open_pair(pair)[:2])
+            truth, predicted = open_truth(pair).read(), open_pair(pair).predicted.read()
             truth = truth if scored is None else np.isin(truth, scored.values)
             image, stored = open_volume(case.image, case.channel), open_labels(case.truth)
             placed = to_canonical(laid_on(image, case.image, stored, case.truth, case.ignore_geometry))

@@ -1,5 +1,6 @@
 """The options of ``planewise mito ...``: each is written down once, here, for command line, Python and checkpoints."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,10 +13,18 @@ from planewise.options import Options
 from planewise.volumes.slices import PLANES, Plane
 
 
-def _distinct(planes: tuple[Plane, ...]) -> tuple[Plane, ...]:
+def _distinct(planes: tuple[Plane, ...] | None) -> tuple[Plane, ...] | None:
+    if planes is None:
+        return None
     if not planes or len(set(planes)) < len(planes):
         raise ValueError(f"must name one or more of {', '.join(PLANES)}, each once")
     return planes
+
+
+def _low_and_high(intensity: tuple[float, float] | None) -> tuple[float, float] | None:
+    if intensity is not None and not -math.inf < intensity[0] < intensity[1] < math.inf:
+        raise ValueError("must be LOW HIGH, the first less than the second; --invert turns contrast round")
+    return intensity
 
 
 class MitoTrain(Options):
@@ -56,8 +65,12 @@ class MitoTrain(Options):
     """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset."""
     test_after_training: bool = False
     """Predict imagesTs and evaluate against instancesTs."""
-    test_axes: tuple[Plane, ...] = PLANES
-    """Planes to predict in when testing."""
+    test_axes: tuple[Plane, ...] | None = None
+    """Planes to predict in when testing. Default: as planewise mito predict chooses them."""
+    intensity: tuple[float, float] | None = None
+    """What is black and what is white, in the volumes' own intensities; see planewise mito predict."""
+    invert: bool = False
+    """Contrast is inverted relative to the images that the base model was trained on."""
     resume: bool = False
     """Go on from the last checkpoint of this model."""
     overwrite: bool = False
@@ -77,12 +90,8 @@ class MitoTrain(Options):
     num_workers: int = Field(2, ge=0)
     """Processes that prepare crops, on each device."""
 
-    _test_axes = field_validator("test_axes")(_distinct)
-
-    @field_validator("train_planes")
-    @classmethod
-    def _train_planes(cls, planes: tuple[Plane, ...] | None) -> tuple[Plane, ...] | None:
-        return None if planes is None else _distinct(planes)
+    _planes = field_validator("train_planes", "test_axes")(_distinct)
+    _intensity = field_validator("intensity")(_low_and_high)
 
 
 UNITS_OF_MEMORY = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -115,8 +124,14 @@ class MitoPredict(Options):
     sequence: SequenceChoice = "auto"
     """Whether TIFF or PNG images in a folder are the slices of one volume. auto: they are if all are 2D and their
     names differ in one number that counts up without gaps, and what may be either is refused."""
-    axes: tuple[Plane, ...] = PLANES
-    """Planes to predict in."""
+    axes: tuple[Plane, ...] | None = None
+    """Planes to predict in. Default: of those that the model was trained in, the ones in which the volume's spacing is
+    even within 20 %: all three of an isotropic volume."""
+    intensity: tuple[float, float] | None = None
+    """What is black and what is white, in the volume's own intensities. Default: the range of its type, or the bit
+    depth that holds it, if the volume fills it; else the used range is laid on that of the training images."""
+    invert: bool = False
+    """Contrast is inverted relative to the images that the model was trained on."""
     downsampling: int = Field(1, ge=1)
     """1, 2, 4, ...: shrink slices to save time and memory; results come back at full resolution."""
     confidence_thr: float = Field(0.5, gt=0, lt=1)
@@ -151,6 +166,7 @@ class MitoPredict(Options):
     """From store to store: the address of a dask scheduler (tcp://...) whose workers share the work."""
 
     _axes = field_validator("axes")(_distinct)
+    _intensity = field_validator("intensity")(_low_and_high)
 
     @field_validator("memory")
     @classmethod

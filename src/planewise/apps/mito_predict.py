@@ -7,21 +7,22 @@ from pathlib import Path
 
 from planewise.apps.mito_options import MitoPredict
 from planewise.data.case import channel_within, refuse_names_of_planes
-from planewise.data.intensity import full_scale
+from planewise.data.intensity import IntensityRule
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, gather_plane
-from planewise.inference.linking import PlaneObjects
 from planewise.inference.planes import NetworkPredictor, SliceOptions, SlicePredictor, plane_outputs
 from planewise.inference.processes import DevicePool, PoolPredictor, WorkerDied, load_predictor
 from planewise.models.model_file import ModelFile, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
-from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.atomic import write_again
+from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.formats import result_ending
-from planewise.volumes.labels import write_labels
-from planewise.volumes.slices import AXIS, Plane
+from planewise.volumes.geometry import sharp_planes
+from planewise.volumes.slices import AXIS, PLANES, Plane
+from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 THREADS = min(4, os.cpu_count() or 1)  # of post-processing; more gain nothing
@@ -36,7 +37,12 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
     problems += clashing
     waiting = []
     for name, path in apart.items():
-        final, of_planes = _prediction_paths(name, path, options)
+        try:
+            planes, _ = choose_planes(open_volume(path, channel_within(path, options.channel)), model, options.axes)
+        except PlanewiseError as error:
+            problems.append(Problem.of(path, error))
+            continue
+        final, of_planes = _prediction_paths(name, path, options, planes)
         if not options.overwrite and all(_is_newer(file, weights) for file in (final, *of_planes.values())):
             say(f"{name}: done already ({final}); --overwrite predicts it again")
         else:
@@ -62,47 +68,73 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
                 pool = None if isinstance(error, WorkerDied) else pool  # the next case gets new workers
 
 
+def intensity_rule(model: ModelFile, options: MitoPredict) -> IntensityRule:
+    """Return how volumes are brought to what ``model`` was trained on."""
+    return IntensityRule(model.trained_intensities(), options.intensity, options.invert)
+
+
+def choose_planes(volume: Volume, model: ModelFile, asked: tuple[Plane, ...] | None) -> tuple[tuple[Plane, ...], str]:
+    """Return the planes to predict ``volume`` in, and why, to read: those ``asked`` for, as far as the volume has them.
+
+    If none were: of those that the model was trained in, the ones in which the volume's spacing is even.
+    """
+    along = [plane for plane in PLANES if all(volume.shape[axis] > 1 for axis in range(3) if axis != AXIS[plane])]
+    if asked is not None:
+        there = tuple(plane for plane in asked if plane in along) or asked[:1]
+        left = [plane for plane in asked if plane not in there]
+        return there, f"planes {', '.join(there)}" + (f" ({', '.join(left)}: one voxel wide)" if left else "")
+    sharp, trained = sharp_planes(volume.spacing, volume.shape), model.planes or PLANES
+    planes = tuple(plane for plane in sharp if plane in trained) or sharp
+    size = " x ".join(f"{side:g}" for side in volume.spacing)
+    spacing = "no spacing is stated, taken as even" if volume.unit == PIXEL else f"spacing {size} {volume.unit}"
+    return planes, f"planes {', '.join(planes)} ({spacing}; the model was trained in {', '.join(trained)})"
+
+
 def _is_newer(file: Path, weights: Path) -> bool:
     """Whether a result exists and was not made with older weights than these."""
     return file.exists() and file.stat().st_mtime >= weights.stat().st_mtime
 
 
-def _prediction_paths(name: str, image: Path, options: MitoPredict) -> tuple[Path, dict[Plane, Path]]:
+def _prediction_paths(
+    name: str, image: Path, options: MitoPredict, planes: tuple[Plane, ...]
+) -> tuple[Path, dict[Plane, Path]]:
     """Return where a case's result goes, and its planes' results: in the image's format, TIFFs as .tiff."""
     ending = result_ending(image)
     return (
         options.output / f"{name}{ending}",
-        {plane: options.output / f"{name}_{plane}{ending}" for plane in options.axes},
+        {plane: options.output / f"{name}_{plane}{ending}" for plane in planes},
     )
 
 
 def _predict_case(name: str, path: Path, predictor: SlicePredictor, model: ModelFile, options: MitoPredict) -> None:
     volume = open_volume(path, channel_within(path, options.channel))
+    axes, why = choose_planes(volume, model, options.axes)
+    range_, seen, _ = intensity_rule(model, options).range_of(volume, path)
+    say(f"{name}: {seen}; {why}")
     voxels = read_voxels(volume, path)
-    if voxels.size == 0:
-        raise PlanewiseError(f"{path}: is empty, {voxels.shape}")
     grouping = GroupingOptions(
         confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
         centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
         scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
     )  # fmt: skip
     norms = model.norms
-    slices = SliceOptions(full_scale(voxels), norms.mean, norms.std, model.padding_factor, options.downsampling)
+    slices = SliceOptions(range_, norms.mean, norms.std, model.padding_factor, options.downsampling)
     planes = []
-    final, of_planes = _prediction_paths(name, path, options)
+    final, of_planes = _prediction_paths(name, path, options, axes)
     with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
         written = []
-        for plane in options.axes:
+        for plane in axes:
             with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
                 outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
                 planes.append(gather_plane(outputs, voxels.shape, plane, grouping, THREADS))
-            written.append(writer.submit(_write_plane, of_planes[plane], volume, planes[-1]))
+            volume = volume.with_voxels(planes[-1])
+            written.append(writer.submit(write_volume, of_planes[plane], volume))
+        del voxels  # consensus does not read them
         fused = consensus(planes, options.pixel_vote_thr, options.min_size, options.min_extent, THREADS)
         for writing in written:
             writing.result()
-    write_labels(final, volume.with_voxels(fused))
-    say(f"{name}: {int(fused.max(initial=0))} objects, {final}")
-
-
-def _write_plane(path: Path, volume: Volume, objects: PlaneObjects) -> None:
-    write_labels(path, volume.with_voxels(objects.labels()))
+    if len(planes) == 1:
+        write_again(final, of_planes[axes[0]])
+    else:
+        write_volume(final, volume.with_voxels(fused))
+    say(f"{name}: {fused.count} objects, {final}")

@@ -8,11 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from planewise.apps.mito_options import MitoPredict
+from planewise.apps.mito_predict import choose_planes, intensity_rule
 from planewise.data.case import cases_in, channel_within
-from planewise.data.intensity import full_scale
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.gathering import GroupingOptions
@@ -25,7 +23,7 @@ from planewise.models.model_file import ModelFile, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
 from planewise.report.tables import conclude
-from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, stem_of
 from planewise.volumes.formats.ome_zarr import CHUNK, blocks, missing_chunks
 from planewise.volumes.slices import AXIS, Plane
@@ -96,27 +94,22 @@ def _job(options: MitoPredict, volume: Volume, model: ModelFile, predictor: Netw
     chunks = getattr(volume.voxels, "chunks", (CHUNK,) * 3)
     memory = options.memory_bytes() // 2  # the rest is the network's, and Python's
     slabs: dict[Plane, int] = {}
-    for plane in options.axes:
+    axes, why = choose_planes(volume, model, options.axes)
+    for plane in axes:
         axis = AXIS[plane]
         slabs[plane] = plan_slabs(
             volume.shape, chunks[axis], axis, options.batch_size, memory, options.median_kernel // 2
         )
         if slabs[plane] < min(chunks[axis], volume.shape[axis]):
             say(f"--memory {options.memory}: in {plane}, {slabs[plane]} slices at a time, so chunks are read again")
-    scale = _full_scale(volume, options.input)
-    slices = SliceOptions(scale, model.norms.mean, model.norms.std, model.padding_factor, options.downsampling)
+    range_, seen, _ = intensity_rule(model, options).range_of(volume, options.input)
+    say(f"{options.input.name}: {seen}; {why}")
+    slices = SliceOptions(range_, model.norms.mean, model.norms.std, model.padding_factor, options.downsampling)
     return Job(
         options.input.resolve(), work.resolve(), volume.shape, slices, grouping, options.batch_size,
         options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), predictor,
         channel_within(options.input, options.channel),
     )  # fmt: skip
-
-
-def _full_scale(volume: Volume, path: Path) -> float:
-    """Return what intensities are divided by; of real numbers all must be seen for that."""
-    if volume.voxels.dtype.kind != "f":
-        return full_scale(np.zeros(1, volume.voxels.dtype))
-    return max(full_scale(read_voxels(volume, path, block)) for block in blocks(volume.shape, (CHUNK, 1024, 1024)))
 
 
 def _tell_missing(volume: Volume, path: Path) -> None:

@@ -113,7 +113,7 @@ def read_labels_of(path: Path) -> LabelDefinition:
             regions[name] = values
         elif values[0] in classes:
             raise DatasetError(
-                f"{path}: labels: {classes[values[0]]} and {name} both are {values[0]}; each needs its own"
+                f"{path}: labels: {classes[values[0]]} and {name} are both {values[0]}; give each its own"
             )
         elif values[0] > 0 and name != BACKGROUND:
             classes[values[0]] = name

@@ -27,6 +27,7 @@ from planewise.volumes.labels import open_labels
 from planewise.volumes.volume import Volume
 
 SliceChoice = Literal["labelled", "all", "both"]
+KINDS = ("imgs", "gts", "organs")  # folders of slices
 IGNORED = 255  # in prepared labels
 GRID = 256  # side of the grid that labels of slices are kept on, as published
 
@@ -186,11 +187,11 @@ def save_slices(folder: Path, patient: Patient) -> int:
     """Write a patient's slices as npy in ``imgs``, ``gts`` and ``organs`` of ``folder``; return their number."""
     if patient.labels is None:
         return 0
-    for kind in ("imgs", "gts", "organs"):
+    for kind in KINDS:
         (folder / kind).mkdir(parents=True, exist_ok=True)
     organ = np.zeros_like(patient.labels) if patient.organ is None else patient.organ
     for index, image in enumerate(patient.images):
-        name = f"{patient.case}-{index:03d}.npy"
+        name = slice_name(patient.case, index)
         written = {
             "imgs": np.repeat(image[..., None], 3, axis=2),
             "gts": nearest_grid(patient.labels[index]),
@@ -200,6 +201,11 @@ def save_slices(folder: Path, patient: Patient) -> int:
             with atomic_path(folder / kind / name) as temporary, temporary.open("wb") as file:
                 np.save(file, content)
     return len(patient.images)
+
+
+def slice_name(case: str, number: int) -> str:
+    """Return the name of a case's slice, in each of ``KINDS``."""
+    return f"{case}-{number:03d}.npy"
 
 
 def nearest_grid(labels: np.ndarray, side: int = GRID) -> np.ndarray:

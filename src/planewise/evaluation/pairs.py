@@ -103,6 +103,32 @@ def _open_ignored(pair: Pair, truth: Path, stored: Volume, canonical: Volume) ->
     return Ignored(to_canonical(laid_on(open_labels(path), path, stored, truth, pair.ignore_geometry)), value)
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """Voxels of ``labels``, 0 where they are ignored."""
+
+    labels: Volume
+    ignored: Ignored
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.labels.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.labels.voxels.dtype
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        found = np.asarray(self.labels.voxels[index])
+        return found * (np.asarray(self.ignored.labels.voxels[index]) != self.ignored.value)
+
+
+def open_truth(pair: Pair) -> Volume:
+    """Open a case's truth as it is scored, 0 where ignored, for pictures. Raises PlanewiseError; see ``open_pair``."""
+    truth, _, _, ignored = open_pair(replace(pair, prediction=None, problem=""))
+    return truth if ignored is None else truth.with_voxels(_Scored(truth, ignored))
+
+
 def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:
     """Return pairs in which voxels of nnU-Net's ignore label, ``value``, are not scored; None: all are.
 

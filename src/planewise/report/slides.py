@@ -2,7 +2,7 @@
 
 import base64
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.comparison import CaseErrors, Contest, Result
-from planewise.evaluation.pairs import Pair, open_pair, with_spacing_of
+from planewise.evaluation.pairs import Pair, open_pair, open_truth, with_spacing_of
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels, slab_starts
@@ -63,8 +63,8 @@ def case_slides(
     Raises PlanewiseError if the truth cannot be read.
     """
     pairs = {method: next(p for p in pairs if p.case == case) for method, pairs in contest.methods.items()}
-    any_pair = replace(next(iter(pairs.values())), prediction=None, problem="")
-    truth = open_pair(any_pair).truth
+    any_pair = next(iter(pairs.values()))
+    truth = open_truth(any_pair)
     places = {plane: _worst(errors, AXIS[plane], per_plane) for plane in PLANES}
     listed = {mistake.centre[0] for r in results if r.delivered for mistake in r.mistakes[:MISTAKES]}
     places["xy"] += sorted(listed - set(places["xy"]))

@@ -20,20 +20,23 @@ import tifffile
 
 from planewise.data.case import Case
 from planewise.data.classes import CLASS_1, Target, semantic_beside
-from planewise.data.intensity import full_scale
+from planewise.data.intensity import IntensityRange, IntensityRule, Polarity, TrainedIntensities, measure_images
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
+from planewise.progress import say
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import tiff
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels
-from planewise.volumes.slices import Plane, as_stack
+from planewise.volumes.slices import PLANES, Plane, as_stack
 from planewise.volumes.volume import Volume
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
 IGNORED = -1  # in masks: pixels that take no part in any loss or score; 0 is background
 INDEX = re.compile(r"[_-]?\d+$")  # what distinguishes the slices of one stack
 VALIDATION_SHARE = 0.2  # of a single case's longest axis
+MEASURED = 256  # slices that are looked at to tell what a model was trained on
+AS_PUBLISHED = IntensityRule()
 GAP_SHARE = 0.05  # between its training and its validation slab, so that neighbours are not on both sides
 
 
@@ -83,12 +86,33 @@ def read_pair(pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
         raise PlanewiseError(
             f"{pair.labels}: holds fractions or negative values; ids are whole numbers, 0 background, {IGNORED} ignored"
         )
-    return image.astype(np.float32) / np.float32(full_scale(image)), _as_int32(labels)
+    return as_shares(image), _as_int32(labels)
+
+
+def as_shares(image: np.ndarray) -> np.ndarray:
+    """Return an image slice as shares of its range, float32: of its type's; real numbers of 0..1, or else of 0..255."""
+    if image.dtype.kind in "ui":
+        top = float(np.iinfo(image.dtype).max)
+    else:
+        top = 1.0 if image.size == 0 or image.max() <= 1 else 255.0
+    return image.astype(np.float32) / np.float32(top)
+
+
+def slice_intensities(pairs: list[SlicePair]) -> TrainedIntensities:
+    """Return what a model is trained on that sees these slices: of ``MEASURED`` of them, evenly spaced."""
+    chosen = np.linspace(0, len(pairs) - 1, min(MEASURED, len(pairs))).round().astype(int)
+    return measure_images(read_pair(pairs[i])[0] for i in chosen)
+
+
+def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
+    """Return the planes that slices were cut in, by their names; None if one does not say."""
+    cut = {pair.source.rpartition("_")[2] for pair in pairs}
+    return tuple(plane for plane in PLANES if plane in cut) if cut <= set(PLANES) else None
 
 
 def write_slice_folder(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
-    target: Target = CLASS_1,
+    target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED,
 ) -> list[Problem]:  # fmt: skip
     """Cut ``cases`` into slices and write them to ``folder``, which appears whole or not at all.
 
@@ -111,7 +135,7 @@ def write_slice_folder(
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
     try:
-        unreadable = _write_cases(cases, temporary, planes, advance, target)
+        unreadable = _write_cases(cases, temporary, planes, advance, target, intensities)
         if not unreadable:
             if folder.exists():
                 shutil.rmtree(folder)
@@ -125,30 +149,41 @@ def write_slice_folder(
     left = [case for case in cases if case.name not in unreadable]
     if not left:
         raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in unreadable.values()))
-    return [*unreadable.values(), *write_slice_folder(left, folder, planes, lambda name: None, target)]
+    return [*unreadable.values(), *write_slice_folder(left, folder, planes, lambda name: None, target, intensities)]
+
+
+def validation_case(cases: list[Case]) -> Case | None:
+    """Return the case that is kept for validation, the smallest; None of a single one, of which a part is kept."""
+    sizes = {case.name: int(np.prod(open_volume(case.image, case.channel).shape)) for case in cases}
+    return min(reversed(cases), key=lambda case: sizes[case.name]) if len(cases) > 1 else None
 
 
 def _write_cases(
-    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None], target: Target
-) -> dict[str, Problem]:
-    """Write the slices of ``cases``; return those that cannot be used, by name."""
-    sizes = {case.name: int(np.prod(open_volume(case.image, case.channel).shape)) for case in cases}
-    held = min(reversed(cases), key=lambda case: sizes[case.name])
+    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None], target: Target,
+    intensities: IntensityRule,
+) -> dict[str, Problem]:  # fmt: skip
+    """Write the slices of ``cases``; return those that cannot be used, by name.
+
+    The first case of clear polarity sets that of the others.
+    """
+    held = validation_case(cases)
     unreadable = {}
     for part, names in FOLDERS.items():
         for name in names:
             (folder / part / name).mkdir(parents=True)
     for case in cases:
         try:
-            image, labels = read_case(case, target)
-            if len(cases) == 1:
+            image, labels, polarity = read_case(case, target, intensities)
+            if intensities.trained.polarity == "unclear":
+                intensities = intensities.of_polarity(polarity)
+            if held is None:
                 training, validation = split_slab(image.shape, case.name)
                 if not (labels[training] > 0).any():
                     raise PlanewiseError("all objects lie in the part kept for validation; add a second case")
         except PlanewiseError as error:
             unreadable[case.name] = Problem(str(case.image), f"cannot be trained on: {error}")
             continue
-        if len(cases) == 1:
+        if held is None:
             _write_case(folder, "train", case.name, image[training], labels[training], planes)
             _write_case(folder, "val", case.name, image[validation], labels[validation], planes)
         else:
@@ -157,8 +192,27 @@ def _write_cases(
     return unreadable
 
 
-def read_case(case: Case, target: Target = CLASS_1) -> tuple[np.ndarray, np.ndarray]:
-    """Return a case's image and instance ids (z, y, x) int32, 0 for background and ``IGNORED``.
+def read_case(
+    case: Case, target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED
+) -> tuple[np.ndarray, np.ndarray, Polarity]:
+    """Return a case's image and instance ids (z, y, x), and the polarity of its contrast as the model sees it.
+
+    The image keeps its integers if the model sees them in the range of their type, and is float32 shares of the range
+    otherwise. Ids: see ``read_instances``. Raises PlanewiseError if a file cannot be read, if there is no object, or if
+    the image's range or contrast cannot be used.
+    """
+    ids = read_instances(case, target)
+    volume = open_volume(case.image, case.channel)
+    range_, seen, profile = intensities.range_of(volume, case.image)
+    say(f"{case.name}: {seen}")
+    image = read_voxels(volume, case.image)
+    if not (image.dtype.kind in "ui" and range_ == IntensityRange(0.0, float(np.iinfo(image.dtype).max))):
+        image = range_.shares(image)
+    return image, ids, profile.of_range(range_).polarity
+
+
+def read_instances(case: Case, target: Target) -> np.ndarray:
+    """Return a case's instance ids (z, y, x) int32, 0 for background and ``IGNORED``.
 
     Of a semantic truth the voxels of ``target`` are split into 26-connected components; instances keep their ids. What
     is ignored is said by the semantic truth, for instances by the one beside them. Raises PlanewiseError if a file
@@ -184,10 +238,7 @@ def read_case(case: Case, target: Target = CLASS_1) -> tuple[np.ndarray, np.ndar
     if not (ids > 0).any():
         values = ", ".join(map(str, np.unique(truth)[:10].tolist()))
         raise PlanewiseError(f"{case.truth}: holds no {wanted} to learn from; its values are {values}")
-    image = read_voxels(volume, case.image)
-    if image.dtype.kind == "f":  # so that every slice is scaled alike
-        image = image.astype(np.float32) / np.float32(full_scale(image))
-    return image, ids
+    return ids
 
 
 def _labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:

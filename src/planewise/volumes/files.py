@@ -7,7 +7,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.formats import ending_of, endings, formats
+from planewise.volumes.formats import ending_of, endings, formats, stem_of
 from planewise.volumes.formats.dicom import open_dicom
 from planewise.volumes.formats.image_sequence import images_in, open_sequence
 from planewise.volumes.indexing import check_memory
@@ -17,11 +17,15 @@ from planewise.volumes.volume import Volume
 def volumes_in(folder: Path) -> list[Path]:
     """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over.
 
+    So are pictures of the volumes: ``{name}.png`` beside ``{name}`` of another format.
+
     Raises PlanewiseError if it is no folder.
     """
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {endings()}")
-    return sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
+    found = sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
+    volumes = {stem_of(path) for path in found if ending_of(path) != ".png"}
+    return [path for path in found if ending_of(path) != ".png" or stem_of(path) not in volumes]
 
 
 def open_volume(path: Path, channel: int | None = None) -> Volume:
@@ -87,7 +91,8 @@ def read_voxels(volume: Volume, path: Path, index: Any = ...) -> np.ndarray:
 def write_volume(path: Path, volume: Volume) -> None:
     """Write ``volume`` as TIFF (zlib), NIfTI, NRRD, MHA or OME-Zarr 0.5, by the ending of ``path``.
 
-    The file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
+    Voxels are read piece by piece, so those of a ``LazyArray`` need not fit in memory, except in ITK's formats. The
+    file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
     """
     ending = ending_of(path)
     write = formats()[ending].write if ending and formats()[ending].writes(ending) else None

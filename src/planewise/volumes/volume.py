@@ -1,5 +1,6 @@
 """A volume: voxels with their spacing, unit and orientation. Arrays are (z, y, x), and so are spacing and origin."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -7,6 +8,9 @@ import numpy as np
 
 from planewise.volumes.indexing import check_memory
 from planewise.volumes.units import PIXEL, convert
+
+SLAB_BYTES = 2**24  # that are read and written at a time; but
+STORED_BYTES = 2**28  # of voxels stored in thick chunks, which are decompressed once for each slab that cuts them
 
 
 class LazyArray(Protocol):
@@ -64,3 +68,12 @@ class Volume:
         if tuple(voxels.shape) != tuple(self.voxels.shape):
             raise ValueError(f"voxels of shape {tuple(voxels.shape)} cannot stand for {tuple(self.voxels.shape)}")
         return replace(self, voxels=voxels)
+
+
+def slabs(voxels: LazyArray) -> Iterator[slice]:
+    """Yield slices along z that cut ``voxels`` (z, y, x) into slabs which can be read one after the other."""
+    plane = max(1, int(np.prod(voxels.shape[1:])) * voxels.dtype.itemsize)
+    chunk = getattr(voxels, "chunks", (1,))[0]
+    thickness = max(1, SLAB_BYTES // plane, min(chunk, STORED_BYTES // plane))
+    for start in range(0, voxels.shape[0], thickness):
+        yield slice(start, min(start + thickness, voxels.shape[0]))

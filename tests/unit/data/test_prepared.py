@@ -4,7 +4,9 @@ import pytest
 from planewise.apps.ild.options import WINDOWS
 from planewise.data.intensity import apply_window, saturated_share
 from planewise.data.prepared import (
+    IGNORED,
     choose_slices,
+    is_object,
     load_patient,
     nearest_grid,
     read_patient,
@@ -126,3 +128,32 @@ def test_ground_glass_cannot_be_seen_in_soft_tissue():
     assert saturated_share(ground_glass, *WINDOWS["soft-tissue"]) == 1
     assert saturated_share(ground_glass, *WINDOWS["lung"]) == 0
     assert np.isnan(saturated_share(np.zeros(0), 40, 400))
+
+
+def test_the_ignore_label_is_kept_as_255_and_is_neither_an_object_nor_small(tmp_path):
+    write_case(tmp_path, LPS)
+    labels = read(tmp_path, ignore=2)[0].labels
+    assert set(np.unique(labels)) == {0, 1, IGNORED}
+    assert (labels == IGNORED).sum() == 27
+    assert (remove_small(labels, 28, 10) == IGNORED).sum() == 27
+    assert not is_object(labels)[labels != 1].any()
+    assert is_object(labels)[labels == 1].all()
+
+
+def test_a_slice_with_ignored_voxels_alone_is_not_labelled(tmp_path):
+    write_case(tmp_path, LPS)
+    patient = read(tmp_path, ignore=2)[0]  # slice 4 holds class 2 alone
+    kept = choose_slices(patient, "labelled", 0, np.random.default_rng(0))
+    assert kept.kept.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("value", "ignore"), [(255, None), (300, None), (256, 255)])
+def test_classes_that_do_not_fit_are_refused_by_name(tmp_path, value, ignore):
+    write_case(tmp_path, LPS)
+    labels = np.zeros((6, 40, 50), np.uint16)
+    labels[2, 3, 4] = value
+    write_labels(tmp_path / "c.nii.gz", Volume(labels, (5, 2, 2), "mm"))
+    with pytest.raises(PlanewiseError, match=rf"c\.nii\.gz: holds {value}; classes are numbers from 1 to 254"):
+        read(tmp_path, ignore)
+    if ignore is None:
+        assert (read(tmp_path, ignore=value)[0].labels == IGNORED).sum() == 1

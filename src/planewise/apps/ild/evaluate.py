@@ -5,6 +5,7 @@ from pathlib import Path
 from planewise.apps.ild.options import IldEvaluate
 from planewise.data.case import images_beside
 from planewise.data.classes import labels_above
+from planewise.data.patients import patients_or_cases
 from planewise.errors import Problem
 from planewise.evaluation.classes import ClassEvaluation, ClassOptions, class_names, evaluate_folder
 from planewise.evaluation.comparison import TOLERANCES, Contest, Tolerance, compare
@@ -26,7 +27,9 @@ def evaluate_ild(options: IldEvaluate) -> int:
     names = class_names(labels, [pair.truth for pair in pairs[options.predictions] if pair.truth])
     if labels.ignore is not None:
         say(f"Voxels of the ignore label ({labels.ignore}) are not scored.")
-    scoring = ClassOptions(names, options.tolerance_mm)
+    cases = [pair.case for of_folder in pairs.values() for pair in of_folder if pair.truth]
+    patients = patients_or_cases(cases, options.patient_pattern, options.patients)
+    scoring = ClassOptions(names, options.tolerance_mm, patients)
     evaluations = [evaluate_folder(_home(path), pairs[path], notes[path], scoring) for path in every]
     folder = options.output or _home(options.predictions) / "evaluation"
     write_class_results(evaluations, names, folder, options.tolerance_mm)
@@ -36,6 +39,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
         options.truth.resolve().parent.name,
         {method: [pair for pair in pairs[path] if pair.truth] for method, path in methods.items()},
         images_beside(options.truth), names, {method: f"boxes from {notes[path]}" for method, path in methods.items()},
+        patients,
     )  # fmt: skip
     tolerance = Tolerance(TOLERANCES | {"mm": options.tolerance_mm})
     say(f"The results are in {folder}, to look at: {write_report(compare([contest], tolerance), folder).page}")

@@ -64,9 +64,12 @@ class _Prepare(_Volumes):
     """The same as --min_area_mm2 in pixels, instead of it (published: 100)."""
     split: Path | None = None
     """JSON {"train": [...], "valid": [...], "test": [...]} of case names. Default: drawn by --seed, by patient."""
-    patient_pattern: str = r"^(.*\d)"
-    """Regular expression: what of a case's name (its first group, if it has one) names the patient. Default: all up to
-    the last digit, so that CT_LUNG1upper and CT_LUNG1lower are one patient."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient. Default: the name
+    without words for an examination or a part of one, such as scan1, visit_2, upper or 20230517; names that this does
+    not settle are refused."""
+    patients: Path | None = None
+    """CSV with the columns case and patient, or JSON {case: patient}, instead: which cases are one patient."""
     valid_share: float = Field(0.2, ge=0, lt=1)
     """Share of imagesTr's patients kept for validation."""
     seed: int = Field(0, ge=0)
@@ -211,6 +214,10 @@ class IldEvaluate(Options):
     """dataset.json with the names of the classes. Default: the one above the truth, if there is one."""
     tolerance_mm: float = Field(2.0, gt=0)
     """Distance within which surfaces agree."""
+    patients: Path | None = None
+    """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
     ignore_geometry: bool = False
     """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 

@@ -1,11 +1,10 @@
 """Prepare CT volumes: window them, find the lungs, split the patients, write npz per patient and npy per slice."""
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,9 +12,13 @@ import numpy as np
 
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPrepare
+from planewise.apps.ild.prepared_folder import SLICES, PreparedFolder, npz_folder
 from planewise.data.case import Case
 from planewise.data.intensity import saturated_share
-from planewise.data.nnunet import open_dataset
+from planewise.data.leaks import warn_of_leaks
+from planewise.data.nnunet import Dataset, open_dataset
+from planewise.data.patients import patients_of
+from planewise.data.preparation import MadeFrom, fingerprint, fingerprints
 from planewise.data.prepared import (
     Patient,
     choose_slices,
@@ -25,20 +28,23 @@ from planewise.data.prepared import (
     remove_small,
     save_patient,
     save_slices,
+    slice_name,
 )
+from planewise.data.split import PARTS, Split, draw_split, read_split, split_rows, write_split
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.progress import progress, say
 from planewise.report.tables import conclude, print_problems, print_table
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
-from planewise.volumes.json_files import read_json
 from planewise.volumes.labels import read_labels, write_labels
 
-PARTS = ("train", "valid", "test")
-ANATOMY = "CT_ILD"  # the published name of the folders of prepared patients
 WINDOW_FILE = "window.json"  # level and width, for the model to say what it was trained on
 SATURATION_WARNING = 0.25
+LAYOUT = 1  # goes up when other files are written of the same data and options
+DECISIVE = {  # options that decide on what is written
+    "slices", "background_share", "min_volume_mm3", "min_area_mm2", "min_voxels", "min_pixels", "seed", "save_nii",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,25 +77,37 @@ def prepare_ild(options: IldPrepare) -> int:
     classes = class_names(dataset.labels, [case.truth for case in dataset.train if case.truth])
     if dataset.labels.ignore is not None:
         say(f"Voxels of the ignore label ({dataset.labels.ignore}) take no part in training and scores.")
-    split = _split(options, dataset.train, dataset.test)
-    with atomic_path(options.work_dir / "split.json") as temporary:
-        temporary.write_text(json.dumps({part: sorted(split[part]) for part in PARTS}, indent=2), "utf-8")
-
+    cases = {case.name: case for case in [*dataset.train, *dataset.test]}
+    patients = patients_of(cases, options.patient_pattern, options.patients)
+    split = _split(options, dataset, patients)
+    print_table("Patients", ("patient", "part", "cases"), split_rows(split, patients))
+    jobs = [(cases[name], part) for part in PARTS for name in split[part]]
+    folder = PreparedFolder.open(options.work_dir, _made_from(options, [case for case, _ in jobs], split), split)
+    write_split(options.work_dir, split, patients)
     with atomic_path(options.work_dir / WINDOW_FILE) as temporary:
         temporary.write_text(json.dumps([level, width]), "utf-8")
     with atomic_path(options.work_dir / "dataset.json") as temporary:  # so that the classes keep their names
         shutil.copyfile(options.dataset_path / "dataset.json", temporary)
 
-    cases = {case.name: case for case in [*dataset.train, *dataset.test]}
-    jobs = [(cases[name], part) for part in PARTS for name in split[part]]
-    cleaned: dict[str, dict[int, Cleaned]] = {}
-    with progress("preparing", len(jobs), unit="patients") as advance:
-        for case, outcome in _in_processes(options, jobs, level, width, dataset.labels.ignore):
+    waiting = [(case, part) for case, part in jobs if case.name not in folder.cases]
+    if folder.cases:
+        how_many = f"{len(folder.cases)} of {len(jobs)} cases are" if waiting else "it is"
+        say(f"{options.work_dir}: {how_many} prepared already, from the same data, options and split")
+    if waiting:
+        warn_of_leaks(*({name: cases[name].image for name in split[part]} for part in PARTS))
+    with progress("preparing", len(waiting), unit="patients") as advance:
+        for case, outcome in _in_processes(options, waiting, level, width, dataset.labels.ignore):
             if isinstance(outcome, Problem):
                 problems.append(outcome)
+                folder.failed(case)
             else:
-                cleaned[case] = outcome
+                folder.done(case, {value: asdict(found) for value, found in outcome.items()})
             advance(1, case)
+    folder.finish()
+    cleaned = {
+        case: {int(value): Cleaned(**found) for value, found in of["outcome"].items()}
+        for case, of in folder.cases.items()
+    }
     _tell_classes(cleaned, classes)
     _tell_window(cleaned, classes, level, width)
     trained = [cleaned[name] for name in split["train"] if name in cleaned]
@@ -143,63 +161,32 @@ def _tell_window(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str]
                 say(f"WARNING: {name} can hardly be seen in this window; choose another (--window lung is -600/1500)")
 
 
-def _split(options: IldPrepare, train: list[Case], tests: list[Case]) -> dict[str, list[str]]:
-    """Return the case names of every part; no patient is in two."""
-    names = [case.name for case in train]
-    patients: dict[str, list[str]] = {}
-    for name in names + [case.name for case in tests]:
-        found = re.search(options.patient_pattern, name)
-        patient = name if found is None else (found.group(1) if found.groups() else found.group(0))
-        patients.setdefault(patient, []).append(name)
+def _split(options: IldPrepare, dataset: Dataset, patients: dict[str, str]) -> Split:
+    """Return the split that is asked for."""
     if options.split is not None:
-        split = _read_split(options.split, [*names, *(case.name for case in tests)])
-    else:
-        split = {"train": [], "valid": [], "test": [case.name for case in tests]}
-        tested = {patient for patient, own in patients.items() if set(own) & set(split["test"])}
-        free = sorted(patient for patient in patients if patient not in tested)
-        held = _stratified(free, patients, {c.name: c for c in train}, options) if len(free) > 1 else []
-        if not held:
-            say("There is one training patient: none is held out, and validation is on training slices.")
-        for patient in free:
-            split["valid" if patient in held else "train"] += patients[patient]
-    for patient, own in patients.items():
-        sides = [part for part in PARTS if set(own) & set(split[part])]
-        if len(sides) > 1:
-            raise PlanewiseError(f"--split: patient {patient} is in {' and '.join(sides)}; a patient has one side")
-    return split
+        return read_split(options.split, patients)
+    truths = {case.name: case.truth for case in dataset.train}
+
+    def classes(case: str) -> frozenset[int]:
+        truth = truths[case]
+        try:
+            return frozenset(np.unique(read_labels(truth).read()).tolist()) - {0} if truth else frozenset()
+        except PlanewiseError:  # which is said when the case is prepared
+            return frozenset()
+
+    tests = [case.name for case in dataset.test]
+    return draw_split(patients, list(truths), tests, classes, options.valid_share, options.seed)
 
 
-def _read_split(path: Path, known: list[str]) -> dict[str, list[str]]:
-    try:
-        content = read_json(path)
-        split = {part: [str(name) for name in content.get(part, [])] for part in PARTS}
-    except (TypeError, AttributeError) as error:
-        raise PlanewiseError(f"{path}: is not a JSON object of train, valid and test ({error})") from error
-    strange = sorted({name for part in PARTS for name in split[part]} - set(known))
-    if strange:
-        raise PlanewiseError(f"{path}: names cases that are not there: {', '.join(strange[:5])}")
-    return split
-
-
-def _stratified(
-    patients: list[str], cases_of: dict[str, list[str]], cases: dict[str, Case], options: IldPrepare
-) -> set[str]:
-    """Return the patients to validate on: as many of each set of classes as their share, at least one in all."""
-    groups: dict[frozenset[int], list[str]] = {}
-    for patient in patients:
-        present: set[int] = set()
-        for name in cases_of[patient]:
-            truth = cases[name].truth
-            if truth is not None:
-                present |= set(np.unique(read_labels(truth).read()).tolist()) - {0}
-        groups.setdefault(frozenset(present), []).append(patient)
-    rng = np.random.default_rng(options.seed)
-    order = [str(p) for group in groups.values() for p in rng.permutation(group)]
-    wanted = max(1, round(len(order) * options.valid_share)) if options.valid_share else 0
-    if not wanted:
-        return set()
-    # Evenly spaced in an order that keeps patients of one set of classes together.
-    return {order[int((i + 0.5) * len(order) / wanted)] for i in range(wanted)}
+def _made_from(options: IldPrepare, cases: list[Case], split: Split) -> MadeFrom:
+    """Return what decides on the files that are written."""
+    with progress("checking what is there", len(cases), unit="cases") as advance:
+        data = fingerprints(cases, lambda name: advance(1, name))
+    data["dataset.json"] = fingerprint(options.dataset_path / "dataset.json")
+    if options.lungs is not None:
+        data["lungs"] = fingerprint(options.lungs)
+    decisive = options.model_dump(mode="json", include=DECISIVE)
+    return MadeFrom({"layout": LAYOUT, "window": options.window_in_hu(), "split": split, **decisive}, data)
 
 
 def _in_processes(
@@ -234,10 +221,10 @@ def _prepare_case(
         rng = np.random.default_rng([options.seed, sum(case.name.encode())])
         if part != "test":
             patient_kept = choose_slices(patient, options.slices, options.background_share, rng)
-            save_slices(options.work_dir / "npy" / part, patient_kept)
+            save_slices(options.work_dir / SLICES / part, patient_kept)
         else:
             patient_kept = patient
-        folder = options.work_dir / f"npz_{part}" / ANATOMY
+        folder = npz_folder(options.work_dir, part)
         save_patient(folder / f"{case.name}.npz", patient_kept)
         if options.save_nii:
             write_volume(folder / f"{case.name}_img.nii.gz", patient_kept.restore(patient_kept.images))
@@ -266,14 +253,28 @@ def _cleaned(drawn: np.ndarray, patient: Patient, hu: np.ndarray, level: float, 
 
 
 def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) -> int:
-    """Write the slices of prepared patients as npy, as ``prepare_ild`` does itself. Returns the exit code."""
+    """Write the slices of prepared patients as npy, as ``prepare_ild`` does itself. Returns the exit code.
+
+    Nothing is removed: slices in ``npy_folder`` that are not of these patients are problems.
+    """
     problems = []
+    sides: dict[str, Path] = {}
     for part, folder in (("train", train_folder), ("valid", valid_folder)):
+        written: set[str] = set()
         for path in sorted(folder.glob("*.npz")):
+            if path.stem in sides:
+                problems.append(Problem(str(path), f"is in {sides[path.stem]} too; a patient has one side"))
+                continue
+            sides[path.stem] = folder
             try:
-                save_slices(npy_folder / part, load_patient(path))
+                count = save_slices(npy_folder / part, load_patient(path))
+                written |= {slice_name(path.stem, number) for number in range(count)}
             except PlanewiseError as error:
                 problems.append(Problem.of(path, error))
+        stale = sorted({path.name for path in (npy_folder / part / "imgs").glob("*.npy")} - written)
+        if stale:
+            what = f"{len(stale)} slices are not of the patients in {folder} ({', '.join(stale[:3])}); remove them"
+            problems.append(Problem(str(npy_folder / part), what))
     if not (npy_folder / "train").exists():
         raise PlanewiseError(f"{train_folder}: holds no prepared patient (npz)")
     return conclude(problems)

@@ -7,7 +7,9 @@ import torch
 
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepare import WINDOW_FILE
+from planewise.apps.ild.prepared_folder import SLICES, record_of_slices
 from planewise.data.classes import DATASET_FILE, read_labels_of
+from planewise.data.preparation import RECORD, Record, check_same, write_record
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
@@ -48,10 +50,11 @@ def train_ild(options: IldTrain) -> int:
             raise PlanewiseError(f"{logs / LAST}: no checkpoint to resume from; train without --resume")
     elif (logs / LAST).exists() and not options.overwrite:
         raise PlanewiseError(f"{folder}: holds a model; go on with --resume, replace it with --overwrite")
+    npy = options.npy_path or options.work_dir / SLICES
+    record = record_to_train_on(options)
     weights = _start(options)
-    npy = options.npy_path or options.work_dir / "npy"
     weights.tokens = _tokens(options, npy, weights) if options.train_prompts != "truth" else None
-    weights.window = _window(options.work_dir / WINDOW_FILE)
+    weights.window = _window(npy.parent / WINDOW_FILE)
     segmenter = BoxSegmenter(weights.network, weights.tokens, options.gradient_checkpointing)
     training = BoxTraining(
         parts=options.train_parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
@@ -71,6 +74,8 @@ def train_ild(options: IldTrain) -> int:
     )  # fmt: skip
     if not options.resume:
         shutil.rmtree(logs, ignore_errors=True)
+        if record is not None:
+            write_record(logs / RECORD, record)
     if not train(task, loop, logs, options.resume):
         return 0
     training_curve(logs / METRICS, logs / CURVE, "Dice")
@@ -82,6 +87,17 @@ def train_ild(options: IldTrain) -> int:
     save_hub_folder(folder / "hub", weights)
     say(f"The model is {folder / 'medsam_model_best.pth'}")
     return 0
+
+
+def record_to_train_on(options: IldTrain) -> Record | None:
+    """Return the record of the slices, if they have one.
+
+    Raises PlanewiseError if they are not as it says, or if a training that is resumed was on others.
+    """
+    record = record_of_slices(options.npy_path or options.work_dir / SLICES)
+    if options.resume:
+        check_same(options.work_dir / options.task_name / "training" / RECORD, record)
+    return record
 
 
 def _window(path: Path) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from planewise.inference.out_of_core.blocks import Found, decide, join_found
+from planewise.inference.consensus import Found, decide, join_found
 from planewise.inference.out_of_core.job import (
     Job,
     arrays,

@@ -165,6 +165,6 @@ def fuse_block(job: Job, block: Index) -> None:
     _, keys_file, final_file = verdict_files(job)
     keys = arrays(count_file(job, block))["keys"]  # those that occur here
     place = np.searchsorted(np.load(keys_file, mmap_mode="r"), keys)
-    result = apply_verdict(planes, keys, np.load(final_file, mmap_mode="r")[place])
-    zarr.open_array(job.final_store() / "0", mode="r+")[block] = result
+    store = zarr.open_array(job.final_store() / "0", mode="r+")
+    store[block] = apply_verdict(planes, keys, np.load(final_file, mmap_mode="r")[place], store.dtype)
     save(done_file(job, block))

@@ -9,8 +9,8 @@ import numpy as np
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
-from planewise.volumes.formats.nifti_header import read_nifti_header
-from planewise.volumes.volume import Volume
+from planewise.volumes.formats.nifti_header import check_nifti_header
+from planewise.volumes.volume import Volume, slabs
 
 
 class _ItkVoxels:
@@ -36,7 +36,7 @@ def _check_gzip(path: Path) -> None:
     with gzip.open(path) as file:
         while piece := file.read(1 << 24):
             size += len(piece)
-    if size < (needed := read_nifti_header(path).size):
+    if size < (needed := check_nifti_header(path)):
         raise PlanewiseError(f"{path}: is truncated ({size} bytes uncompressed, {needed} expected)")
 
 
@@ -45,7 +45,7 @@ def _open_itk(path: Path, channel: int | None) -> Volume:
 
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # to the terminal, from C++
     if path.name.lower().endswith((".nii", ".nii.gz")):
-        needed = read_nifti_header(path).size
+        needed = check_nifti_header(path)
         if path.suffix.lower() == ".nii" and (size := path.stat().st_size) < needed:
             raise PlanewiseError(f"{path}: is truncated ({size} bytes, {needed} expected)")
     reader = SimpleITK.ImageFileReader()
@@ -72,8 +72,12 @@ def _write_itk(path: Path, volume: Volume) -> None:
     import SimpleITK
 
     volume = volume.in_unit("mm")
-    voxels = np.ascontiguousarray(volume.voxels)
-    image = SimpleITK.GetImageFromArray(voxels)
+    voxels = volume.voxels
+    one = SimpleITK.GetImageFromArray(np.zeros((1, 1, 1), voxels.dtype))
+    image = SimpleITK.Image(volume.shape[::-1], one.GetPixelID())  # which ITK writes as a whole
+    for slab in slabs(voxels):
+        piece = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels[slab]))
+        image[:, :, slab.start : slab.stop] = piece
     image.SetSpacing(volume.spacing[::-1])
     image.SetOrigin(volume.origin[::-1])
     image.SetDirection(np.asarray(volume.direction)[::-1, ::-1].ravel().tolist())

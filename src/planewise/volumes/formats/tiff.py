@@ -16,7 +16,7 @@ from planewise.volumes.formats import Format
 from planewise.volumes.formats.mapped import MappedVoxels
 from planewise.volumes.formats.sidecar import Spacing, with_sidecar
 from planewise.volumes.units import PIXEL, read_spacing
-from planewise.volumes.volume import LazyArray, Volume
+from planewise.volumes.volume import LazyArray, Volume, slabs
 
 
 class _TiffVoxels:
@@ -137,7 +137,8 @@ def _tiff_spacing(path: Path, tiff: Any) -> tuple[Spacing, str]:
 def _write_tiff(path: Path, volume: Volume) -> None:
     import tifffile
 
-    voxels = np.asarray(volume.voxels)
+    voxels = volume.voxels
+    pages = (page for slab in slabs(voxels) for page in np.ascontiguousarray(voxels[slab]))
     metadata: dict[str, Any] = {"axes": "ZYX"}
     if volume.unit != PIXEL:
         for axis, size in zip("ZYX", volume.spacing):
@@ -145,13 +146,15 @@ def _write_tiff(path: Path, volume: Volume) -> None:
             metadata[f"PhysicalSize{axis}Unit"] = "µm" if volume.unit == "um" else volume.unit
     tifffile.imwrite(
         path,
-        voxels,
+        pages,
+        shape=volume.shape,
+        dtype=voxels.dtype,
         ome=True,
         metadata=metadata,
         photometric="minisblack",
         compression="zlib",
         compressionargs={"level": 6},
-        bigtiff=voxels.nbytes > 2**31,
+        bigtiff=int(np.prod(volume.shape)) * voxels.dtype.itemsize > 2**31,
         maxworkers=2,
     )
 
