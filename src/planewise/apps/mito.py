@@ -8,13 +8,15 @@ import numpy as np
 
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
+from planewise.apps.mito_slices import slices_to_train_on
 from planewise.apps.mito_store import predict_store
-from planewise.data.case import Case, cases_in, images_beside, one_file_each
+from planewise.data.case import cases_in, one_file_each
 from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
 from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
+from planewise.data.preparation import RECORD, write_record
 from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
@@ -31,13 +33,12 @@ from planewise.report.tables import SUMMARY, conclude, print_problems, print_row
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import SlicePair, planes_of, slice_intensities, validation_case, write_slice_folder
+from planewise.training.slice_folder import SlicePair, planes_of, slice_intensities, validation_case
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, ome_zarr
-from planewise.volumes.geometry import sharp_planes, to_canonical
+from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels
-from planewise.volumes.slices import PLANES, Plane
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 
@@ -76,14 +77,14 @@ def train_mito(options: MitoTrain) -> int:
 
     if not (options.resume and files.yaml.exists()):
         network = _base_network(options, model, model_path)
-        _warn_of_leaks(dataset)
-        slices = options.output_data_path or options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
+        _warn_of_leaks(dataset, options.channel)
         base = model.trained_intensities()
         if options.from_scratch:  # nothing was trained on the base's polarity
             base = base.model_copy(update={"polarity": "unclear"})
         intensities = IntensityRule(base, options.intensity, options.invert)
-        problems += _convert(options, dataset, target, slices, intensities)
-        task = PanopticTask(network, model, slices, options.patch_size, options.finetune_layer, options.seed)
+        slices = slices_to_train_on(options, dataset, target, intensities, files.training / RECORD)
+        problems += slices.left_out
+        task = PanopticTask(network, model, slices.folder, options.patch_size, options.finetune_layer, options.seed)
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
         say(
             f"Training {options.model_name} on {device}: {len(task.pairs)} slices, {len(task.validation)} for "
@@ -100,6 +101,8 @@ def train_mito(options: MitoTrain) -> int:
         )  # fmt: skip
         if not options.resume:
             files.clear()
+            if slices.record is not None:
+                write_record(files.training / RECORD, slices.record)
         if not train(task, loop, files.training, options.resume):
             return conclude(problems)
         training_curve(files.training / METRICS, files.training / CURVE, "IoU of the foreground")
@@ -187,43 +190,13 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
     return build(model.architecture)
 
 
-def _warn_of_leaks(dataset: Dataset) -> None:
+def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:
     held = validation_case(dataset.train)
     train = {case.name: case.image for case in dataset.train if case is not held}
     valid = {} if held is None else {held.name: held.image}
-    warn_of_leaks(train, valid, images_beside(dataset.folder / "instancesTs"))
-
-
-def _convert(
-    options: MitoTrain, dataset: Dataset, target: Target | None, slices: Path, intensities: IntensityRule
-) -> list[Problem]:
-    """Write the 2D slices, unless they are to be reused. Returns the cases that could not be read."""
-    if options.skip_conversion or (options.resume and slices.exists()):
-        say(f"Using the slices in {slices}")
-        return []
-    if not all(case.instances for case in dataset.train):
-        say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
-    planes = options.train_planes or _default_planes(dataset.train)
-    with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
-        wanted = target or Target("instances", (), dataset.labels.ignore)
-        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name), wanted, intensities)
-    say(f"The slices are in {slices}")
-    return problems
-
-
-def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
-    """Return the planes in which the spacing of every case is even."""
-    volumes = {case.name: open_volume(case.image, case.channel) for case in cases}
-    sharp = {name: sharp_planes(volume.spacing, volume.shape) for name, volume in volumes.items()}
-    planes = tuple(plane for plane in PLANES if all(plane in own for own in sharp.values()))
-    if not planes:
-        listed = ", ".join(f"{name} {'/'.join(own)}" for name, own in sharp.items())
-        raise PlanewiseError(f"--train_planes: the cases are not sharp in a common plane ({listed}); name the planes")
-    if planes != PLANES:
-        spacing = next(volume.spacing for name, volume in volumes.items() if sharp[name] != PLANES)
-        what = f"Voxels are anisotropic ({spacing}): training on {', '.join(planes)} slices"
-        say(f"{what}; --train_planes chooses others.")
-    return planes
+    folder = dataset.folder / "imagesTs"
+    tests = cases_in(folder, channel)[0] if folder.is_dir() else {}
+    warn_of_leaks(train, valid, tests, channel)
 
 
 def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, slices: list[SlicePair]) -> None:

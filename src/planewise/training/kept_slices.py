@@ -49,24 +49,15 @@ def keep_slices(
         ) from error
 
 
-def slices_as_they_are(folders: tuple[Path, ...], made_from: MadeFrom) -> Path:
-    """Return the first of ``folders`` whose slices were made from the same, else the first without a record, for
-    ``read_slice_folder`` to refuse if it holds no slices.
-
-    Raises PlanewiseError if the first has a record of something else.
-    """
+def kept_slices(folders: tuple[Path, ...], made_from: MadeFrom) -> Path:
+    """Return the first of ``folders`` with slices made from the same. Raises PlanewiseError if none has."""
     for folder in folders:
         if _differences(folder, made_from) == "":
             _reuse(folder)
             return folder
-    record = read_record(folders[0] / RECORD)
-    if record is not None:
-        raise PlanewiseError(
-            f"--skip_conversion: the slices in {folders[0]} were made from something else "
-            f"({record.made_from.differences(made_from)}); without it they are cut"
-        )
-    say(f"Using the slices in {folders[0]} as they are: they have no record of what they were made from")
-    return folders[0]
+    raise PlanewiseError(
+        f"--skip_conversion: {folders[0]} {_differences(folders[0], made_from)}; without --skip_conversion they are cut"
+    )
 
 
 def _reuse(folder: Path) -> list[Problem]:

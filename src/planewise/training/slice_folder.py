@@ -114,19 +114,13 @@ def write_slice_folder(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
     target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED,
 ) -> list[Problem]:  # fmt: skip
-    """Cut ``cases`` into slices and write them to ``folder``, which appears whole or not at all.
+    """Cut ``cases`` into slices and write them to ``folder``, which is new and appears whole or not at all.
 
     With several cases the smallest is kept for validation; a single one gives its last fifth along its longest axis,
-    after a gap. ``advance`` is called with every case's name when it is done. Slices that are there already are
-    replaced. Cases that cannot be read, or hold no object of ``target`` (see ``read_case``), are left out and returned.
-    Raises PlanewiseError if none is left, if anything else is in the folder, or if the disk refuses.
+    after a gap. ``advance`` is called with every case's name when it is done. Cases that cannot be read, or hold no
+    object of ``target`` (see ``read_case``), are left out and returned. Raises PlanewiseError if none is left, or if
+    the disk refuses.
     """
-    strange = sorted(item.name for item in folder.iterdir() if item.name not in FOLDERS) if folder.exists() else []
-    if strange:
-        raise PlanewiseError(
-            f"{folder}: holds {', '.join(strange[:5])}; the folder of the 2D slices is replaced as a whole, so choose "
-            "another --output_data_path"
-        )
     if not cases:
         raise PlanewiseError(f"{folder}: there is no training case that can be read")
     try:
@@ -137,9 +131,7 @@ def write_slice_folder(
     try:
         unreadable = _write_cases(cases, temporary, planes, advance, target, intensities)
         if not unreadable:
-            if folder.exists():
-                shutil.rmtree(folder)
-            temporary.replace(folder)
+            temporary.rename(folder)
             return []
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error

@@ -103,14 +103,6 @@ def test_no_slices_are_refused(tmp_path):
         read_slice_folder(tmp_path / "nowhere", "train")
 
 
-def test_a_folder_with_other_things_in_it_is_not_replaced(tmp_path):
-    case = make_case(tmp_path, "a", (8, 9, 40))
-    with pytest.raises(PlanewiseError, match=r"a\.tiff"):
-        write_slice_folder([case], tmp_path, ("xy",), lambda name: None)
-    for _ in range(2):  # but slices of an earlier conversion are
-        write_slice_folder([case], tmp_path / "2d", ("xy",), lambda name: None)
-
-
 def test_a_case_that_cannot_be_read_is_left_out_and_told(tmp_path):
     cases = [make_case(tmp_path, name, (8, 9, 40)) for name in "abc"]
     path = cases[2].truth  # of the case that would have been held out
