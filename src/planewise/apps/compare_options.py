@@ -5,7 +5,7 @@ from pathlib import Path
 import tyro
 from pydantic import Field, field_validator
 
-from planewise.options import Options
+from planewise.options import Options, PathText
 
 
 class Compare(Options):
@@ -15,7 +15,7 @@ class Compare(Options):
     """nnU-Net raw datasets: instancesTs or labelsTs, and a folder imagesTs_{method} for each method."""
     output: Path
     """Folder for report.html, results.csv and results.json."""
-    method: tuple[str, ...] = ()
+    method: tuple[PathText, ...] = ()
     """More methods, NAME=FOLDER: a folder in every dataset, or one for all, whose cases are paired by name."""
     tolerance_nm: tuple[str, ...] = ("30",)
     """Distance within which surfaces agree, where spacing is in nm or um: a number, and CLASS=NUMBER for classes."""

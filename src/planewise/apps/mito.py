@@ -10,7 +10,7 @@ from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, Mit
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_slices import slices_to_train_on
 from planewise.apps.mito_store import predict_store
-from planewise.data.case import cases_in, images_beside, one_file_each
+from planewise.data.case import cases_in, one_file_each
 from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
 from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
@@ -77,7 +77,7 @@ def train_mito(options: MitoTrain) -> int:
 
     if not (options.resume and files.yaml.exists()):
         network = _base_network(options, model, model_path)
-        _warn_of_leaks(dataset)
+        _warn_of_leaks(dataset, options.channel)
         base = model.trained_intensities()
         if options.from_scratch:  # nothing was trained on the base's polarity
             base = base.model_copy(update={"polarity": "unclear"})
@@ -190,11 +190,13 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
     return build(model.architecture)
 
 
-def _warn_of_leaks(dataset: Dataset) -> None:
+def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:
     held = validation_case(dataset.train)
     train = {case.name: case.image for case in dataset.train if case is not held}
     valid = {} if held is None else {held.name: held.image}
-    warn_of_leaks(train, valid, images_beside(dataset.folder / "instancesTs"))
+    folder = dataset.folder / "imagesTs"
+    tests = cases_in(folder, channel)[0] if folder.is_dir() else {}
+    warn_of_leaks(train, valid, tests, channel)
 
 
 def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, slices: list[SlicePair]) -> None:

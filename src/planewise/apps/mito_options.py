@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from planewise.data.image_sequences import SequenceChoice
 from planewise.device import DeviceName, PrecisionName
-from planewise.options import Options
+from planewise.options import Folder, Name, Options, PathText
 from planewise.volumes.slices import PLANES, Plane
 
 
@@ -32,11 +32,12 @@ class MitoTrain(Options):
 
     dataset_path: tyro.conf.Positional[Path]
     """nnU-Net raw dataset: dataset.json, imagesTr, instancesTr (or labelsTr), imagesTs, instancesTs."""
-    model_dir: tyro.conf.Positional[Path]
+    model_dir: tyro.conf.Positional[Folder]
     """Folder for {model_name}.yaml and {model_name}.pth; the training's own files go to {model_name}_training/."""
-    base_model: Annotated[str, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"  # pydantic owns model_config
+    # pydantic owns the name model_config
+    base_model: Annotated[PathText, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"
     """Base model: the path of its YAML, or the name of a shipped config."""
-    model_name: str = Field("FinetunedMitoNet", pattern=r"^[\w.-]+$")
+    model_name: Name = "FinetunedMitoNet"
     """Name of the fine-tuned model."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
@@ -61,7 +62,7 @@ class MitoTrain(Options):
     """Channel to train on, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     ignore_geometry: bool = False
     """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
-    output_data_path: Path | None = None
+    output_data_path: Folder | None = None
     """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if others are there."""
     test_after_training: bool = False
     """Predict imagesTs and evaluate against instancesTs."""
@@ -212,7 +213,7 @@ class MitoEvaluate(Options):
 class MitoDemo(Options):
     """Make a small synthetic EM dataset, train on it, predict in three planes and evaluate."""
 
-    folder: tyro.conf.Positional[Path] = Path("demo")
+    folder: tyro.conf.Positional[Folder] = Path("demo")
     """Where to work."""
     seed: int = Field(0, ge=0)
     """Another seed makes another dataset."""

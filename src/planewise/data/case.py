@@ -186,7 +186,7 @@ def cases_in(
         channel=channel,
     )
     if not loose:
-        images = {stack_name(stacks[path]) or case_name(path.resolve()): path}
+        images = {case_name(Path(stack_name(stacks[path]) or path.resolve().name)): path}
     for name, image in images.items():
         if stacks.get(image):
             said = f"{image}: its {len(stacks[image])} images are the slices of one volume, case {name}"

@@ -11,7 +11,9 @@ from planewise.volumes.formats.image_sequence import images_in
 
 SequenceChoice = Literal["auto", "yes", "no"]
 LEAST_SLICES = 3  # two images may as well be two cases
-GENERIC = {"", "slice", "slices", "image", "images", "img", "im", "section", "sec", "frame", "layer", "page", "z"}
+GENERIC = re.compile(
+    r"(^|[_\-. ]+)(slices?|images?|img|im|sections?|sec|frames?|layers?|pages?|z)?[_\-. ]*$", re.IGNORECASE
+)
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -54,11 +56,10 @@ def is_sequence_folder(folder: Path) -> bool:
 
 
 def stack_name(slices: list[Path]) -> str:
-    """Return what names of slices have in common before their number; empty if that says nothing, as ``slice_``."""
+    """Return what names of slices have in common before their number, without ``slice_`` or its like; maybe nothing."""
     first, last = (_DIGITS.split(path.stem) for path in (slices[0], slices[-1]))
     differs = next((i for i in range(1, len(first), 2) if int(first[i]) != int(last[i])), len(first))
-    name = "".join(first[:differs]).strip("_-. ")
-    return "" if name.lower() in GENERIC else name
+    return GENERIC.sub("", "".join(first[:differs]))
 
 
 def _doubt(stack: list[Path], stacks: int) -> str:

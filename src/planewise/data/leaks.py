@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from planewise.data.case import channel_within
 from planewise.errors import PlanewiseError
 from planewise.progress import progress, say
 from planewise.volumes.files import open_volume, read_voxels
@@ -70,10 +71,6 @@ class _Floats:
     path: Path
     volume: Volume
 
-    @classmethod
-    def of(cls, path: Path) -> "_Floats":
-        return cls(path, to_canonical(open_volume(path)))
-
     def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
         with np.errstate(over="ignore"):  # a float64 may be beyond
             voxels = read_voxels(self.volume, self.path, index).astype(np.float32)
@@ -81,60 +78,73 @@ class _Floats:
         return np.ascontiguousarray(voxels)
 
 
-def warn_of_leaks(train: dict[str, Path], valid: dict[str, Path], test: dict[str, Path]) -> list[Leak]:
+class _Image(NamedTuple):
+    """A case's image, not open: of many only one is held in memory."""
+
+    case: str
+    path: Path
+    channel: int | None
+
+    def open(self) -> _Floats:
+        return _Floats(self.path, to_canonical(open_volume(self.path, channel_within(self.path, self.channel))))
+
+    def size(self) -> int:
+        try:
+            return int(np.prod(self.open().volume.shape))
+        except PlanewiseError:
+            return 0  # said when its voxels are read
+
+
+def warn_of_leaks(
+    train: dict[str, Path], valid: dict[str, Path], test: dict[str, Path], channel: int | None = None
+) -> list[Leak]:
     """Print a warning for all that two sides of a split share, each the images by case; see ``shared_voxels``."""
     sides = {"training": train, "validation": valid, "test": test}
     training, validation, tests = (
         {f"{side} case {case}": path for case, path in images.items()} for side, images in sides.items()
     )
-    leaks = shared_voxels(training, validation | tests) + shared_voxels(validation, tests)
+    leaks = shared_voxels(training, validation | tests, channel) + shared_voxels(validation, tests, channel)
     for leak in leaks:
         say(f"WARNING: {leak}: its scores do not tell how good the model is on new data")
     return leaks
 
 
-def shared_voxels(train: dict[str, Path], test: dict[str, Path]) -> list[Leak]:
+def shared_voxels(train: dict[str, Path], test: dict[str, Path], channel: int | None = None) -> list[Leak]:
     """Return what the volumes of ``test`` share with those of ``train``, both by case, the largest share first.
 
+    ``channel``: of the files that have several, as ``--channel`` means it.
     A crop is found at any offset, in any type of voxel that holds the same values. A copy that was flipped, scaled or
     resampled is not found, nor a crop narrower than ``RUN`` along x. Volumes are read in slabs; one that cannot be read
     is passed over with a warning.
     """
     if not (train and test):
         return []
-    thinning = max(LEAST_THINNING, int(np.ceil(np.log2(max(1, sum(map(_size, train.values())) / MOST_ANCHORS)))))
-    cases = list(train)
+    known_images, images = ([_Image(case, path, channel) for case, path in of.items()] for of in (train, test))
+    total = sum(image.size() for image in known_images)
+    thinning = max(LEAST_THINNING, int(np.ceil(np.log2(max(1, total / MOST_ANCHORS)))))
     leaks: list[Leak] = []
     with progress("looking for test voxels in the training data", len(train) + len(test), unit="volumes") as advance:
         parts = []
-        for owner, case in enumerate(cases):
-            parts.append(_anchors(case, train[case], thinning, owner))
-            advance(1, case)
+        for owner, image in enumerate(known_images):
+            parts.append(_anchors(image, thinning, owner))
+            advance(1, image.case)
         known = _sorted(_Anchors(*map(np.concatenate, zip(*parts))))
-        for case, path in test.items():
-            found = _sorted(_anchors(case, path, thinning, 0))
+        for image in images:
+            found = _sorted(_anchors(image, thinning, 0))
             ours, theirs = _same_hashes(found, known)
             offsets = known.places[theirs] - found.places[ours]
             for owner in np.unique(known.owners[theirs]).tolist():
                 of_owner = known.owners[theirs] == owner
-                pair = (cases[owner], train[cases[owner]], case, path)
-                leaks += _confirmed(*pair, ours[of_owner], offsets[of_owner])
-            advance(1, case)
+                leaks += _confirmed(known_images[owner], image, ours[of_owner], offsets[of_owner])
+            advance(1, image.case)
     return sorted(leaks, key=lambda leak: -leak.share)
 
 
-def _size(path: Path) -> int:
-    try:
-        return int(np.prod(open_volume(path).shape))
-    except PlanewiseError:
-        return 0  # said when its voxels are read
-
-
-def _anchors(case: str, path: Path, thinning: int, owner: int) -> _Anchors:
+def _anchors(image: _Image, thinning: int, owner: int) -> _Anchors:
     """Return one in ``2**thinning`` of a volume's varied runs, without those that it repeats."""
     hashes, places = [np.zeros(0, np.uint64)], [np.zeros((0, 3), np.int32)]
     try:
-        voxels = _Floats.of(path)
+        voxels = image.open()
         if voxels.volume.shape[2] < RUN:
             raise PlanewiseError(f"it is {voxels.volume.shape[2]} voxels wide, and runs of {RUN} are compared")
         for planes in slab_starts(voxels.volume.shape):
@@ -144,7 +154,7 @@ def _anchors(case: str, path: Path, thinning: int, owner: int) -> _Anchors:
             hashes.append(found)
             places.append(at + np.array([planes.start, 0, 0], np.int32))
     except PlanewiseError as error:
-        say(f"WARNING: {case} is not searched for voxels in both training and test: {error}")
+        say(f"WARNING: {image.case} is not searched for voxels in both training and test: {error}")
     joined = np.concatenate(hashes)
     _, index, counts = np.unique(joined, return_inverse=True, return_counts=True)
     few = counts[index] <= REPEATS
@@ -165,9 +175,7 @@ def _same_hashes(ours: _Anchors, theirs: _Anchors) -> tuple[np.ndarray, np.ndarr
     return np.repeat(np.arange(len(ours.hashes)), count), np.repeat(first, count) + within
 
 
-def _confirmed(
-    train: str, train_path: Path, test: str, test_path: Path, runs: np.ndarray, offsets: np.ndarray
-) -> list[Leak]:
+def _confirmed(train: _Image, test: _Image, runs: np.ndarray, offsets: np.ndarray) -> list[Leak]:
     """Return the leaks at the offsets that most matches have, by comparing the voxels there.
 
     ``runs`` (n,): of each match the test volume's run; ``offsets`` (n, 3).
@@ -180,11 +188,11 @@ def _confirmed(
         most = int(counts.argmax())
         dz, dy, dx = every[most].tolist()
         try:
-            voxels, share = _count_same(_Floats.of(train_path), _Floats.of(test_path), (dz, dy, dx))
+            voxels, share = _count_same(train.open(), test.open(), (dz, dy, dx))
         except PlanewiseError:
             break  # said when its runs were chosen
         if voxels >= LEAST_VOXELS:
-            leaks.append(Leak(train, test, voxels, share, (dz, dy, dx)))
+            leaks.append(Leak(train.case, test.case, voxels, share, (dz, dy, dx)))
         unexplained = ~np.isin(runs, runs[which.ravel() == most])
         runs, offsets = runs[unexplained], offsets[unexplained]
     return leaks

@@ -74,7 +74,8 @@ def patients_or_cases(cases: Iterable[str], pattern: str | None = None, file: Pa
     except PlanewiseError as error:
         if pattern is not None or file is not None:
             raise
-        say(f"WARNING: {error}. Until then every case counts as a patient of its own.")
+        if len(names) > 1:
+            say(f"WARNING: {error}. Until then every case counts as a patient of its own.")
         return {name: name for name in names}
     if (count := len(set(patients.values()))) < len(names):
         say(f"The {len(names)} cases are of {count} patient{'s' * (count > 1)}, whose scores are averaged first.")

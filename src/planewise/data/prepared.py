@@ -83,7 +83,7 @@ def read_patient(
     ``ignore``: the truth's value of voxels that nobody knows. Raises PlanewiseError for classes above 254, and for
     files that cannot be read or do not lie in one space; with ``ignore_geometry`` they fit as their arrays lie.
     """
-    volume = open_volume(image, channel)
+    volume = open_volume(image, channel).in_unit("mm")
     hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
     labels = None
     if truth is not None:

@@ -115,6 +115,8 @@ def read_model_file(path: Path) -> ModelFile:
         content: Any = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise PlanewiseError(f"{path}: is not a readable YAML file ({str(error).splitlines()[0]})") from error
+    except RecursionError as error:
+        raise PlanewiseError(f"{path}: is nested too deeply for a model's YAML") from error
     if not isinstance(content, dict):
         raise PlanewiseError(f"{path}: is not a model's YAML; it must map keys such as norms, model, padding_factor")
     try:

@@ -38,9 +38,12 @@ def locate_weights(model: ModelFile, model_path: Path) -> Path:
         raise PlanewiseError(f"{model_path}: model: {model.model} is no URL ({str(error).lower()})") from error
     if url.scheme in ("http", "https"):
         return _download(model.model, model.model_sha256, model_path)
-    for path in (model_path.parent / model.model, Path(model.model), model_path.parent / Path(model.model).name):
-        if path.is_file():
-            return path
+    try:
+        for path in (model_path.parent / model.model, Path(model.model), model_path.parent / Path(model.model).name):
+            if path.is_file():
+                return path
+    except OSError as error:
+        raise PlanewiseError(f"{model_path}: model: {model.model[:60]}...: {first_line(error)[:99]}") from error
     raise PlanewiseError(
         f"{model_path}: its weights {model.model} do not exist; put the file beside the YAML, change model:, or train "
         "with --from_scratch"

@@ -34,6 +34,11 @@ class _ThreeAxes:
     def chunks(self) -> tuple[int, ...]:
         return tuple(1 if axis is None else self.array.chunks[axis] for axis in self.order)
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("nchunks", "nchunks_initialized", "fill_value"):  # which tell of a Zarr array what is not stored
+            return getattr(self.array, name)
+        raise AttributeError(name)
+
     def __getitem__(self, index: Any) -> Any:
         needed, within = split_index(index, self.shape)
         source: list[Part] = [0 if place is None else place for place in self.at]

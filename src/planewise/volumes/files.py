@@ -62,6 +62,8 @@ def _check(path: Path, volume: Volume) -> None:
     """Raise PlanewiseError if a file opens, but says what cannot be."""
     if volume.voxels.dtype.kind not in "uifb":
         raise PlanewiseError(f"{path}: holds {volume.voxels.dtype}; a volume holds integers or real numbers")
+    if 0 in volume.shape:
+        raise PlanewiseError(f"{path}: is empty, {volume.shape}")
     if not all(0 < size < np.inf for size in volume.spacing):
         listed = ", ".join(f"{size:g}" for size in volume.spacing)
         raise PlanewiseError(f"{path}: its spacing (z, y, x) is {listed}; it must be three positive numbers")

@@ -123,8 +123,17 @@ def test_a_folder_of_slices_is_one_volume_and_it_is_said(tmp_path, capsys):
 
 
 def test_its_name_is_what_the_slices_say(tmp_path):
-    write(tmp_path, [f"mouse-3_z{z:03d}.tif" for z in range(1, 4)])
-    assert list(cases_in(tmp_path, sequence="auto")[0]) == ["mouse-3_z"]
+    names = {
+        "mouse-3_z": "mouse-3",
+        "brain": "brain",
+        "x 2_Slice_": "x 2",
+        "m_0000_": "m",
+        "IMG-": "folder",
+        "": "folder",
+    }
+    for number, (prefix, name) in enumerate(names.items()):
+        folder = write(tmp_path / str(number) / "folder", [f"{prefix}{z:03d}.tif" for z in range(1, 4)])
+        assert list(cases_in(folder, sequence="auto")[0]) == [name]
 
 
 def test_each_folder_of_slices_is_a_case(tmp_path, capsys):

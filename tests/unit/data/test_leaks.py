@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tifffile
 from scipy import ndimage
 
 from planewise.data.leaks import Leak, shared_voxels, warn_of_leaks
@@ -74,6 +75,16 @@ def test_the_same_patient_stored_in_another_orientation(tmp_path):
     write_volume(tmp_path / "b.nii.gz", flipped)
     (leak,) = shared_voxels({"a": tmp_path / "a.nii.gz"}, {"b": tmp_path / "b.nii.gz"})
     assert (leak.share, leak.offset) == (1, (0, 0, 0))
+
+
+def test_a_channel_of_several_and_one_in_a_file_of_its_own(tmp_path):
+    both = np.stack([noise(1), noise(0)], axis=1)
+    tifffile.imwrite(tmp_path / "both.tiff", both, imagej=True, metadata={"axes": "ZCYX"})
+    write_volume(tmp_path / "alone_0001.tiff", Volume(noise(0)[4:]))
+    files = {"both": tmp_path / "both.tiff"}, {"alone": tmp_path / "alone_0001.tiff"}
+    (leak,) = shared_voxels(*files, channel=1)
+    assert (leak.share, leak.offset) == (1, (4, 0, 0))
+    assert shared_voxels(*files, channel=0) == []
 
 
 def test_air_around_two_bodies_is_no_leak_and_does_not_count_as_one(write):
@@ -151,3 +162,15 @@ def test_what_any_two_sides_share_is_said_and_what_cannot_be_read_too(write, tmp
     assert "WARNING: training case broken is not searched" in said
     assert "WARNING: test case narrow is not searched for voxels in both training and test: it is 31 voxels" in said
     assert "new" not in said.replace("new data", "")
+
+
+def test_real_volumes(real_data):
+    em, ct = real_data / "Dataset001_HippocampusMito", real_data / "Dataset002_ChestCT"
+    lower = {"lower": real_data / "Dataset003_HippocampusLower" / "imagesTs" / "hippo_lower_0000.tiff"}
+    train = {path.name: path for path in (em / "imagesTr").glob("*.tiff")}
+    test = {"test": em / "imagesTs" / "hippo_test1_0000.tiff"}
+    assert len(train) == 2
+    assert shared_voxels(train, test) == []  # other slices of one volume
+    assert shared_voxels(lower, test) == [Leak("lower", "test", 64 * 256 * 256, 1.0, (11, 0, 640))]
+    tests = {path.name: path for path in (ct / "imagesTs").iterdir()}
+    assert shared_voxels({path.name: path for path in (ct / "imagesTr").iterdir()}, tests) == []

@@ -55,6 +55,14 @@ def test_both_orientations_give_one_patient_and_go_back(tmp_path, direction):
     assert np.allclose(restored.direction, direction)
 
 
+def test_a_patient_in_another_unit_is_in_millimetres(tmp_path):
+    write_volume(tmp_path / "c.ome.zarr", Volume(np.zeros((2, 8, 8), np.int16), (5000.0, 2000.0, 2000.0), "um"))
+    patient, _ = read_patient("c", tmp_path / "c.ome.zarr", None, -600, 1500)
+    save_patient(tmp_path / "c.npz", patient)
+    for found in (patient, load_patient(tmp_path / "c.npz")):
+        assert found.spacing_mm == pytest.approx((5, 2, 2))
+
+
 def test_an_npz_survives_and_restores_kept_slices_only(tmp_path):
     _, labels = write_case(tmp_path, RAS)
     patient, _ = read(tmp_path)

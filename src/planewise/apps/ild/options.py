@@ -9,7 +9,7 @@ from pydantic import Field
 
 from planewise.device import DeviceName, PrecisionName
 from planewise.errors import PlanewiseError
-from planewise.options import Options
+from planewise.options import Folder, Name, Options, PathText
 
 WindowName = Literal["lung", "soft-tissue", "mediastinum"]
 WINDOWS: dict[WindowName, tuple[float, float]] = {  # level and width, in Hounsfield units
@@ -100,7 +100,7 @@ class _Train(Options):
     """Start a small network from random weights instead."""
     upright: bool = False
     """From scratch, slices are also turned and flipped; not so where classes differ by their side (left, right)."""
-    task_name: str = Field("MedSAM2-Tiny-ILD", pattern=r"^[\w.-]+$")
+    task_name: Name = "MedSAM2-Tiny-ILD"
     """Folder, in the work folder, for the model."""
     epochs: int = Field(500, ge=1)
     """Times that every slice is shown."""
@@ -150,14 +150,14 @@ class IldPrepare(_Prepare):
 
     dataset_path: tyro.conf.Positional[Path]
     """nnU-Net raw dataset: dataset.json, imagesTr, labelsTr, imagesTs, labelsTs."""
-    work_dir: tyro.conf.Positional[Path]
+    work_dir: tyro.conf.Positional[Folder]
     """Folder for npz_train, npz_valid, npz_test, npy and split.json."""
 
 
 class IldTrain(_Train):
     """Fine-tune SAM2 on prepared slices."""
 
-    work_dir: tyro.conf.Positional[Path]
+    work_dir: tyro.conf.Positional[Folder]
     """Folder that planewise ild prepare wrote; the model goes to {work_dir}/{task_name}."""
     npy_path: Path | None = None
     """Folder of the slices, with train/ and valid/. Default: {work_dir}/npy."""
@@ -174,10 +174,10 @@ class IldPredict(_Predict):
     """Prepared patients (a folder of npz), or CT volumes (a file, a DICOM folder, or a folder of volumes)."""
     output: tyro.conf.Positional[Path] = Path("predicted")
     """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
-    prompts: str = "truth"
+    prompts: PathText = "truth"
     """Where boxes come from: truth (an oracle, and called so in every output); a CSV or JSON file; auto: nowhere, every
     class is looked for in the lungs; or lungs: the same in each slice by itself, to see what auto adds to it."""
-    trained_model: str = "none"
+    trained_model: PathText = "none"
     """A model that was fine-tuned (medsam_model_best.pth); none predicts with --base as it is: the baseline."""
     base: Path | None = None
     """The model before fine-tuning."""
@@ -240,9 +240,9 @@ class IldRun(_Prepare, _Train, _Predict):
 
     dataset_path: tyro.conf.Positional[Path]
     """nnU-Net raw dataset: dataset.json, imagesTr, labelsTr, imagesTs, labelsTs."""
-    work_dir: tyro.conf.Positional[Path]
+    work_dir: tyro.conf.Positional[Folder]
     """Where everything goes."""
-    prompts: tuple[str, ...] = ()
+    prompts: tuple[PathText, ...] = ()
     """Where boxes come from when predicting, each kind beside the others: truth, lungs, auto, a CSV or JSON file.
     Default: what was trained, truth, auto, or both."""
     tolerance_mm: float = Field(2.0, gt=0)
@@ -252,6 +252,6 @@ class IldRun(_Prepare, _Train, _Predict):
 class IldDemo(Options):
     """Make a small synthetic chest CT dataset, and do the whole job on it."""
 
-    folder: tyro.conf.Positional[Path] = Path("demo_ild")
+    folder: tyro.conf.Positional[Folder] = Path("demo_ild")
     """Where to work."""
     seed: Annotated[int, tyro.conf.arg(help="Another seed makes another dataset.")] = Field(0, ge=0)

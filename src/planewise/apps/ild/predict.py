@@ -259,7 +259,7 @@ def _file_prompts(
         else:
             geometry = open_volume(file, channel_within(file, options.channel))
         canonical = to_canonical(geometry)
-        shapes[case], spacings[case] = canonical.shape, canonical.spacing
+        shapes[case], spacings[case] = canonical.shape, canonical.spacing_in("mm")
     classes = {value: str(value) for value in range(1, IGNORED)}
     above = [folder / DATASET_FILE for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
     meta = next((file for file in above if file.is_file()), None)

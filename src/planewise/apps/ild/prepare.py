@@ -94,7 +94,8 @@ def prepare_ild(options: IldPrepare) -> int:
         how_many = f"{len(folder.cases)} of {len(jobs)} cases are" if waiting else "it is"
         say(f"{options.work_dir}: {how_many} prepared already, from the same data, options and split")
     if waiting:
-        warn_of_leaks(*({name: cases[name].image for name in split[part]} for part in PARTS))
+        train, valid, test = ({name: cases[name].image for name in split[part]} for part in PARTS)
+        warn_of_leaks(train, valid, test, options.channel)
     with progress("preparing", len(waiting), unit="patients") as advance:
         for case, outcome in _in_processes(options, waiting, level, width, dataset.labels.ignore):
             if isinstance(outcome, Problem):

@@ -47,19 +47,6 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if ending_of(path) in SLICES and not path.name.startswith("."))
 
 
-def is_image_sequence(folder: Path) -> bool:
-    """Whether a folder's TIFFs or PNGs, at least two, are one slice each and have names that differ only in a number.
-
-    Whether numbers are missing, or slices differ in size, shows when it is opened.
-    """
-    files = images_in(folder) if folder.is_dir() else []
-    try:
-        slices = list(_by_number(files).values())
-        return len(slices) > 1 and all(_open_slice(file, 0).shape[0] == 1 for file in (slices[0], slices[-1]))
-    except Exception:  # what cannot be opened is none
-        return False
-
-
 def open_sequence(files: list[Path], channel: int | None = None) -> Volume:
     """Open 2D images as the slices of one volume (z, y, x), in the order of the number in their names.
 

@@ -113,8 +113,14 @@ def _open_zarr(path: Path, channel: int | None) -> Volume:
     group = zarr.open(path, mode="r")
     if isinstance(group, zarr.Array):
         raise PlanewiseError(f"{path}: is a bare Zarr array; an OME-Zarr image (0.4 or 0.5) says what its axes are")
-    attributes = group.attrs.asdict()
-    multiscales = attributes.get("ome", attributes).get("multiscales")  # 0.5 keeps it under "ome", 0.4 does not
+    attributes = _ome_attributes(group)
+    if "bioformats2raw.layout" in attributes:  # a group of images: 0, 1, ...
+        images = sorted(name for name in group.group_keys() if name != "OME")
+        if images != ["0"]:
+            raise PlanewiseError(f"{path}: holds {len(images)} images; one is needed: copy it to its own OME-Zarr")
+        group = group["0"]
+        attributes = _ome_attributes(group)
+    multiscales = attributes.get("multiscales")
     if not multiscales:
         raise PlanewiseError(f"{path}: has no multiscales metadata; an OME-Zarr image (0.4 or 0.5) was expected")
     image = multiscales[0]
@@ -141,6 +147,12 @@ def _open_zarr(path: Path, channel: int | None) -> Volume:
     spacing, unit = read_spacing(path, [scale[axis] for axis in "zyx"], names)
     origin, _ = read_spacing(path, [translation[axis] for axis in "zyx"], names)
     return Volume(voxels, spacing, unit, origin, has_origin=has_origin, has_direction=False)
+
+
+def _ome_attributes(group: Any) -> dict[str, Any]:
+    """Return a group's metadata: 0.5 keeps it under "ome", 0.4 does not."""
+    attributes = group.attrs.asdict()
+    return attributes.get("ome", attributes)
 
 
 def _letter(axis: dict[str, Any]) -> str:

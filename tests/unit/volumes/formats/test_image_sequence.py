@@ -8,7 +8,7 @@ import tifffile
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import image_sequence
-from planewise.volumes.formats.image_sequence import images_in, is_image_sequence, open_sequence
+from planewise.volumes.formats.image_sequence import images_in, open_sequence
 
 CODED = np.arange(12 * 4 * 5).reshape(12, 4, 5).astype(np.uint16)
 
@@ -29,7 +29,6 @@ def write(folder, names, voxels=CODED, **options):
 def test_a_folder_of_slices_is_one_volume_in_the_order_of_their_numbers(tmp_path, name, first):
     write(tmp_path / "em", [name.format(number) for number in range(first, first + 12)])
     (tmp_path / "em" / "notes.txt").write_text("not an image")
-    assert is_image_sequence(tmp_path / "em")
     volume = open_volume(tmp_path / "em")
     assert volume.shape == (12, 4, 5)
     assert volume.voxels.dtype == np.uint16
@@ -51,7 +50,6 @@ def test_only_the_slices_that_are_wanted_are_read(tmp_path):
 def test_files_that_are_listed(tmp_path):
     write(tmp_path / "em", [f"a{number}.tif" for number in range(3)])
     write(tmp_path / "em", [f"b{number}.tif" for number in range(3)], CODED[5:])
-    assert not is_image_sequence(tmp_path / "em")
     assert np.array_equal(open_sequence(sorted(tmp_path.glob("em/b*"))[::-1]).read(), CODED[5:8])
 
 
@@ -69,7 +67,6 @@ def test_spacing_is_that_of_the_sidecar_else_of_the_first_slice(tmp_path):
 def test_a_channel_of_colour_slices(tmp_path):
     colour = np.stack([CODED, CODED + 1, CODED + 2], axis=-1)
     write(tmp_path / "em", [f"{number}.png" for number in range(12)], colour)
-    assert is_image_sequence(tmp_path / "em")
     with pytest.raises(PlanewiseError, match=r"0\.png: has 3 channels.*--channel"):
         open_volume(tmp_path / "em")
     assert np.array_equal(open_volume(tmp_path / "em", 2).read(), CODED + 2)
@@ -89,7 +86,6 @@ def test_names_that_are_no_sequence(tmp_path, names, words):
     write(tmp_path / "em", names)
     with pytest.raises(PlanewiseError, match=rf"em: .*{words}"):
         open_volume(tmp_path / "em")
-    assert is_image_sequence(tmp_path / "em") == ("lacks" in words)
 
 
 def test_gaps_of_any_width_are_found_at_once(tmp_path):
@@ -116,16 +112,12 @@ def test_slices_that_differ_are_named(tmp_path):
 
 def test_volumes_in_a_folder_are_no_sequence(tmp_path):
     write(tmp_path / "em", ["case_1.tif", "case_2.tif"], CODED.reshape(2, 6, 4, 5))
-    assert not is_image_sequence(tmp_path / "em")
     with pytest.raises(PlanewiseError, match=r"case_1\.tif: holds 6 slices; each file of an image sequence holds one"):
         open_volume(tmp_path / "em")
 
 
-def test_one_file_and_no_folder_are_no_sequence(tmp_path):
+def test_a_folder_of_one_image_is_a_volume_of_one_slice(tmp_path):
     write(tmp_path / "em", ["a.tif"])
-    assert not is_image_sequence(tmp_path / "em")
-    assert not is_image_sequence(tmp_path / "em" / "a.tif")
-    assert not is_image_sequence(tmp_path / "nowhere")
     assert open_volume(tmp_path / "em").shape == (1, 4, 5)
 
 

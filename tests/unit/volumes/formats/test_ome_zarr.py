@@ -6,6 +6,7 @@ import zarr
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume
+from planewise.volumes.formats.ome_zarr import missing_chunks
 
 CODED = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.uint16)
 SPACING = {"z": 40.0, "y": 8.0, "x": 4.0, "c": 1.0, "t": 1.0}
@@ -91,4 +92,31 @@ def test_a_scale_that_cannot_be_is_refused(tmp_path, size):
         open_volume(tmp_path / "a.zarr")
     write(tmp_path / "a.zarr", CODED, "zyx", translation={"z": float("nan")})
     with pytest.raises(PlanewiseError, match=r"a\.zarr: its origin .* is not finite"):
+        open_volume(tmp_path / "a.zarr")
+
+
+def test_an_image_of_no_voxels_is_refused(tmp_path):
+    write(tmp_path / "a.zarr", np.zeros((3, 1, 5), np.uint8), "zyx")
+    (tmp_path / "a.zarr" / "0" / ".zarray").write_text(
+        (tmp_path / "a.zarr" / "0" / ".zarray").read_text().replace("1,\n    5", "0,\n    5")
+    )
+    with pytest.raises(PlanewiseError, match=r"a\.zarr: is empty, \(3, 0, 5\)"):
+        open_volume(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("axes", ["zyx", "xyz"])
+def test_what_is_not_stored_is_counted_whatever_the_axes(tmp_path, axes):
+    write(tmp_path / "a.zarr", np.ones((4, 4, 4), np.uint8), axes)
+    (tmp_path / "a.zarr" / "0" / "1.0.1").unlink(missing_ok=True)
+    (tmp_path / "a.zarr" / "0" / "1" / "0" / "1").unlink(missing_ok=True)
+    assert missing_chunks(open_volume(tmp_path / "a.zarr").voxels) == (1, 8)
+
+
+def test_the_one_image_of_a_bioformats2raw_group(tmp_path):
+    zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2).attrs["bioformats2raw.layout"] = 3
+    write(tmp_path / "a.zarr" / "0", CODED[None, None], "tczyx")
+    zarr.open_group(tmp_path / "a.zarr" / "OME", mode="w", zarr_format=2)
+    assert np.array_equal(open_volume(tmp_path / "a.zarr").read(), CODED)
+    write(tmp_path / "a.zarr" / "1", CODED, "zyx")
+    with pytest.raises(PlanewiseError, match=r"a\.zarr: holds 2 images; one is needed"):
         open_volume(tmp_path / "a.zarr")
