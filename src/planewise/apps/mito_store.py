@@ -1,10 +1,13 @@
-"""Segment one volume from store to store, never in memory as a whole, by this process or by many."""
+"""Segment one volume by way of stores on disk, never in memory as a whole, by this process or by many."""
 
+import math
 import os
 import shutil
 import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,16 @@ from planewise.data.intensity import full_scale
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.gathering import GroupingOptions
-from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
+from planewise.inference.memory import machine_memory
+from planewise.inference.out_of_core.job import (
+    Job,
+    PredictorSource,
+    begin_work,
+    clear_work,
+    identity_of,
+    plan_block,
+    plan_slabs,
+)
 from planewise.inference.out_of_core.segment import Here, segment
 from planewise.inference.out_of_core.workers import Cluster
 from planewise.inference.planes import SliceOptions
@@ -24,11 +36,14 @@ from planewise.models.model_file import ModelFile, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
 from planewise.report.tables import conclude
-from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.formats import ending_of, stem_of
-from planewise.volumes.formats.ome_zarr import CHUNK, blocks, missing_chunks
+from planewise.volumes.atomic import atomic_path, write_again
+from planewise.volumes.files import open_volume, read_voxels, write_volume
+from planewise.volumes.formats import ending_of, ome_zarr, stem_of
+from planewise.volumes.formats.ome_zarr import CHUNK, blocks, create, missing_chunks
 from planewise.volumes.slices import AXIS, Plane
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import Volume, access
+
+STREAMING_MEMORY = 4 * 10**9  # of a process, if nothing is said
 
 
 def predict_store(options: MitoPredict) -> int:
@@ -51,57 +66,141 @@ def predict_store(options: MitoPredict) -> int:
     if newer and not options.overwrite:
         say(f"{options.output}: done already; --overwrite predicts it again")
         return 0
-    work = options.output.with_name(f"{options.output.name}.unfinished")
+    half = choose_precision(options.precision, device, predicting=True) == "bf16"
+    threads = max(1, (os.cpu_count() or 1) // max(1, options.workers))
+    source = NetworkSource(weights, model.architecture, device, half, threads)
+    ending = ending_of(options.output)
+    results = Results(
+        options.output,
+        {p: options.output.with_name(f"{stem_of(options.output)}_{p}{ending}") for p in options.axes},
+        options.output.with_name(f"{options.output.name}.unfinished"),
+    )
+    try:
+        count = segment_out_of_core(
+            options.input, results, source, model, options, {"bf16": half, "model": stamp(weights)}
+        )
+    except Unfinished as error:
+        return conclude([Problem.of(options.input, error)])
+    say(f"{options.input.name}: {count} objects, {options.output}")
+    return 0
+
+
+class Unfinished(PlanewiseError):
+    """A run that stopped when it was under way; what it has finished is kept."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where a volume's result goes, those of its planes, and until all are there, its work: a folder."""
+
+    final: Path
+    planes: dict[Plane, Path]
+    work: Path
+
+
+def segment_out_of_core(
+    path: Path, results: Results, predictor: PredictorSource, model: ModelFile, options: MitoPredict,
+    made_with: dict[str, Any],
+) -> int:  # fmt: skip
+    """Segment the volume at ``path`` by way of stores in a folder; return the number of objects.
+
+    ``made_with``: what else makes the run what it is, beside input and options: another goes on with no work of this.
+    Raises PlanewiseError if it cannot begin, or another run is at it, and ``Unfinished`` if it stops.
+    """
+    volume = open_volume(path)
+    if min(volume.shape) == 0:
+        raise PlanewiseError(f"{path}: is empty, {volume.shape}")
+    _tell_missing(volume, path)
+    memory = (options.memory_bytes() or min(STREAMING_MEMORY, machine_memory() // 2)) // 2  # the rest is the network's
     with ExitStack() as running:
-        running.enter_context(_alone(work, options.output))
-        half = choose_precision(options.precision, device, predicting=True) == "bf16"
-        threads = max(1, (os.cpu_count() or 1) // max(1, options.workers))
-        source = NetworkSource(weights, model.architecture, device, half, threads)
-        job = _job(options, volume, model, source, work)
-        identity = identity_of(job) | {"bf16": half, "input": _stamp(options.input), "model": _stamp(weights)}
-        begin_work(work, identity, options.overwrite)
+        running.enter_context(_alone(results.work, results.final))
+        if options.overwrite:
+            clear_work(results.work)
+        source = path
+        if not _reads_anywhere(volume, options.axes):
+            source = results.work / f"input_{zlib.crc32(stamp(path).encode()):08x}.ome.zarr"
+            volume = _unpacked(volume, path, source, memory)
+        job = _job(options, volume, source, model, predictor, results.work, memory)
+        begin_work(results.work, identity_of(job) | made_with | {"input": stamp(path)})
         workers: Here | Cluster = Here()
         at_once = 1
         if options.workers or options.scheduler:
             workers = running.enter_context(Cluster(options.scheduler, options.workers))
             at_once = workers.size() + 1
         try:
-            count = _with_progress(job, volume, workers, at_once)
-            _deliver(job, options.output)
+            count = _with_progress(job, path.name, volume, workers, at_once)
+            _deliver(job, volume, results)
         except Exception as error:  # a damaged store fails in its codec's own way
-            problem = Problem.of(options.input, error)
-            kept = f"{problem.what}; what is finished is kept in {work}: run the same command again to go on"
-            return conclude([Problem(problem.where, kept)])
-    shutil.rmtree(work)
-    say(f"{options.input.name}: {count} objects, {options.output}")
-    return 0
+            problem = Problem.of(path, error).what
+            raise Unfinished(
+                f"{path}: {problem}; what is finished is kept in {results.work}: run the same command again to go on"
+            ) from error
+    shutil.rmtree(results.work)
+    return count
 
 
-def _stamp(path: Path) -> str:
+def stamp(path: Path) -> str:
+    """Return what tells a file from another, or from itself at another time."""
     return f"{path.resolve()}, {path.stat().st_mtime}"
 
 
-def _job(options: MitoPredict, volume: Volume, model: ModelFile, predictor: NetworkSource, work: Path) -> Job:
-    grouping = GroupingOptions(
+def grouping_of(options: MitoPredict) -> GroupingOptions:
+    """Return how slices become objects."""
+    return GroupingOptions(
         confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
         centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
         scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
     )  # fmt: skip
-    _tell_missing(volume, options.input)
+
+
+def _reads_anywhere(volume: Volume, planes: tuple[Plane, ...]) -> bool:
+    """Whether slabs of these planes are read without reading much else: of rows a slab of yz wants a part of each."""
+    how = access(volume.voxels)
+    return how == "chunks" or (how == "rows" and "yz" not in planes)
+
+
+def _unpacked(volume: Volume, path: Path, store: Path, memory: int) -> Volume:
+    """Return ``volume`` with voxels in the OME-Zarr ``store``, to which they are copied if they are not there."""
+    if not store.exists():
+        size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
+        if access(volume.voxels) == "whole":
+            say(f"{path.name}: its format is read as a whole, {size / 1e9:.2g} GB at once, before it is streamed")
+        plane = max(1, size // volume.shape[0])
+        thickness = max(1, min(CHUNK, memory // (2 * plane)))
+        with atomic_path(store) as temporary, progress(f"{path.name} unpacking", volume.shape[0], unit="slices") as by:
+            array = create(
+                temporary,
+                volume.shape,
+                volume.voxels.dtype.newbyteorder("="),
+                (1.0,) * 3,
+                "pixel",
+                (0.0,) * 3,
+                (CHUNK,) * 3,
+            )
+            for start in range(0, volume.shape[0], thickness):
+                slab = read_voxels(volume, path, slice(start, start + thickness))
+                array[start : start + thickness] = slab
+                by(len(slab))
+    return volume.with_voxels(open_volume(store).voxels)
+
+
+def _job(
+    options: MitoPredict, volume: Volume, source: Path, model: ModelFile, predictor: PredictorSource, work: Path,
+    memory: int,
+) -> Job:  # fmt: skip
     chunks = getattr(volume.voxels, "chunks", (CHUNK,) * 3)
-    memory = options.memory_bytes() // 2  # the rest is the network's, and Python's
     slabs: dict[Plane, int] = {}
     for plane in options.axes:
         axis = AXIS[plane]
         slabs[plane] = plan_slabs(
             volume.shape, chunks[axis], axis, options.batch_size, memory, options.median_kernel // 2
         )
-        if slabs[plane] < min(chunks[axis], volume.shape[axis]):
+        if access(volume.voxels) == "chunks" and slabs[plane] < min(chunks[axis], volume.shape[axis]):
             say(f"--memory {options.memory}: in {plane}, {slabs[plane]} slices at a time, so chunks are read again")
     scale = _full_scale(volume, options.input)
     slices = SliceOptions(scale, model.norms.mean, model.norms.std, model.padding_factor, options.downsampling)
     return Job(
-        options.input.resolve(), work.resolve(), volume.shape, slices, grouping, options.batch_size,
+        source.resolve(), work.resolve(), volume.shape, slices, grouping_of(options), options.batch_size,
         options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), predictor,
     )  # fmt: skip
 
@@ -121,7 +220,7 @@ def _tell_missing(volume: Volume, path: Path) -> None:
             say(f"WARNING: {path}: {missing} of {count} chunks are not stored, and read as {value}")
 
 
-def _with_progress(job: Job, volume: Volume, workers: Here | Cluster, at_once: int) -> int:
+def _with_progress(job: Job, name: str, volume: Volume, workers: Here | Cluster, at_once: int) -> int:
     """Segment, with a bar for every plane and every pass over the blocks."""
     every = sum(1 for _ in blocks(job.shape, job.block))
     totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes} | {"labels": every, "consensus": every}
@@ -132,20 +231,26 @@ def _with_progress(job: Job, volume: Volume, workers: Here | Cluster, at_once: i
             if what not in shown:
                 bars.close()  # that of what came before
                 unit = "slices" if what in job.axes else "blocks"
-                shown[what] = bars.enter_context(progress(f"{job.source.name} {what}", totals[what], unit=unit))
+                shown[what] = bars.enter_context(progress(f"{name} {what}", totals[what], unit=unit))
             shown[what](count)
 
         return segment(job, volume, workers, at_once, advance)
 
 
-def _deliver(job: Job, output: Path) -> None:
-    """Move the finished stores to where they belong: the planes' first, the result last."""
-    targets = {job.plane_store(p): output.with_name(f"{stem_of(output)}_{p}{ending_of(output)}") for p in job.axes}
-    for store, target in (targets | {job.final_store(): output}).items():
-        if store.exists():  # it may have been moved before a run was stopped
+def _deliver(job: Job, volume: Volume, results: Results) -> None:
+    """Bring the finished stores to where they belong: the planes' first, the result last."""
+    stores = {job.plane_store(plane): results.planes[plane] for plane in job.axes}
+    if len(job.axes) > 1:
+        stores[job.final_store()] = results.final
+    for store, target in stores.items():
+        if ending_of(target) not in ome_zarr.FORMAT.endings:
+            write_volume(target, volume.with_voxels(open_volume(store).voxels))
+        elif store.exists():  # it may have been moved before a run was stopped
             if target.exists():
                 shutil.rmtree(target)
             store.rename(target)
+    if len(job.axes) == 1:
+        write_again(results.final, results.planes[job.axes[0]])
 
 
 @contextmanager

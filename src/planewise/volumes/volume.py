@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -26,6 +26,17 @@ class LazyArray(Protocol):
     @property
     def dtype(self) -> np.dtype: ...
     def __getitem__(self, index: Any, /) -> Any: ...
+
+
+Access = Literal["chunks", "rows", "pages", "whole"]
+
+
+def access(voxels: LazyArray) -> Access:
+    """Return what of voxels is read when a few are: their chunks, rows or pages, or the whole."""
+    if hasattr(voxels, "chunks"):
+        return "chunks"
+    mapped: Access = "rows" if isinstance(voxels, np.memmap) else "whole"
+    return getattr(voxels, "access", mapped)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,19 @@
 
 import json
 import logging
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.formats import Format, stem_of
-from planewise.volumes.volume import UNITS, LazyArray, Volume, as_three_axes, count_beyond, slabs
+from planewise.volumes.volume import UNITS, Access, LazyArray, Volume, as_three_axes, count_beyond, slabs
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,20 @@ class _MappedVoxels:
     dtype: np.dtype
     offset: int
     shape: tuple[int, ...]
+    access: ClassVar[Access] = "rows"
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        found = np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[index])
-        return found.astype(found.dtype.newbyteorder("="), copy=False)
+        if index is Ellipsis:  # not mapped, which would count twice
+            found = np.fromfile(self.path, self.dtype, math.prod(self.shape), offset=self.offset).reshape(self.shape)
+        else:
+            found = np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[index])
+        return found if found.dtype.isnative else found.byteswap(inplace=True).view(found.dtype.newbyteorder("="))
 
 
 class _TiffVoxels:
     """Voxels of a compressed TIFF of several pages: only the pages that an index touches are decoded."""
+
+    access: ClassVar[Access] = "pages"
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, flags: dict[str, bool]) -> None:
         self.path, self.shape, self.dtype, self.flags = path, shape, dtype, flags
