@@ -67,11 +67,11 @@ def measure(folder: Path, tile: np.ndarray, shape: tuple[int, int, int], axes: t
         size = image.nbytes
         del image
         options = MitoPredict(
-            trained_model=Path("M.yaml"), input=path, output=folder / "out", axes=axes, overwrite=True
+            trained_model=Path("M.yaml"), input=path, output=folder / "out", axes=axes, memory=memory, overwrite=True
         )
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
         before, started = resident_gigabytes(), time.perf_counter()
-        predict_case(name, path, network, ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}), options)
+        predict_case(name, path, network, ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}), options, {})
         return size, peak_gigabytes() - before, time.perf_counter() - started
 
     predict("small", (1, 1, 1))  # compile
@@ -98,7 +98,7 @@ if __name__ == "__main__":
     shape = (128, 256, 256) if tiny else (256, 1024, 1024)
     tile = em_phantom((TILE,) * 3, 24, 0)[1].astype(np.uint8)
     print(f"Predicting {' x '.join(map(str, shape))}, {describe()}", flush=True)
-    for memory in ("auto",):
+    for memory in ("auto", "8MB" if tiny else STREAMED):
         for axes in (("xy",), PLANES):
             with tempfile.TemporaryDirectory(dir=".") as folder:
                 process = multiprocessing.get_context("spawn").Process(

@@ -131,9 +131,9 @@ class MitoPredict(Options):
     overwrite: bool = False
     """Predict cases again that are done already."""
     memory: str = "auto"
-    """What a process may take, about, such as 8GB. A volume that needs more is streamed: worked on piece by piece, by
-    way of a folder {case}.unfinished on disk, with the same result. auto: half of the machine's memory; streaming takes
-    4GB of it at most."""
+    """What a process may take beside the network, about, such as 8GB. A volume that needs more is streamed: worked on
+    piece by piece, by way of {case}.unfinished beside the result, which is the same. auto: half of the machine's
+    memory, of which streaming takes 4GB at most."""
     workers: int = Field(0, ge=0)
     """From store to store: processes of this machine that share the work; 0 does it in this one."""
     scheduler: str | None = None

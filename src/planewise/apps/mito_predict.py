@@ -86,13 +86,17 @@ def predict_case(
     need = need_in_memory(volume, options.axes, options.batch_size, options.downsampling, choose_device(options.device))
     limit = options.memory_bytes() or machine_memory() // 2
     results = _results(name, path, options)
-    if need.total > limit:
-        say(f"{name}: would need {need}, more than {_allowed(options, limit)}: it is streamed through {results.work}")
+    streamed = need.beside_network > limit
+    if streamed:
+        say(f"{name}: would need {need}, beside the network more than {_allowed(options, limit)}: it is streamed")
+    elif need.total > WORTH_SAYING:
+        say(f"{name}: needs {need}")
+    if (need.network if streamed else need.total) > machine_memory():
+        say(f"WARNING: {name}: that is more memory than there is; a smaller --batch_size takes less for the network")
+    if streamed:
         del volume  # some formats hold voxels as soon as they are open
         count = segment_out_of_core(path, results, lambda: predictor, model, options, made_with)
     else:
-        if need.total > WORTH_SAYING:
-            say(f"{name}: needs {need}")
         count = _segment_in_memory(name, path, volume, results, predictor, model, options)
     say(f"{name}: {count} objects, {results.final}")
 

@@ -38,7 +38,7 @@ from planewise.progress import progress, say
 from planewise.report.tables import conclude
 from planewise.volumes.atomic import atomic_path, write_again
 from planewise.volumes.files import open_volume, read_voxels, write_volume
-from planewise.volumes.formats import ending_of, ome_zarr, stem_of
+from planewise.volumes.formats import ending_of, itk, ome_zarr, result_ending, stem_of
 from planewise.volumes.formats.ome_zarr import CHUNK, blocks, create, missing_chunks
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume, access
@@ -164,19 +164,13 @@ def _unpacked(volume: Volume, path: Path, store: Path, memory: int) -> Volume:
     if not store.exists():
         size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
         if access(volume.voxels) == "whole":
-            say(f"{path.name}: its format is read as a whole, {size / 1e9:.2g} GB at once, before it is streamed")
+            written = ", and its results are written so" if result_ending(path) in itk.FORMAT.endings else ""
+            say(f"{path.name}: is read as a whole, {size / 1e9:.2g} GB, before it is streamed{written}: by its library")
         plane = max(1, size // volume.shape[0])
         thickness = max(1, min(CHUNK, memory // (2 * plane)))
         with atomic_path(store) as temporary, progress(f"{path.name} unpacking", volume.shape[0], unit="slices") as by:
-            array = create(
-                temporary,
-                volume.shape,
-                volume.voxels.dtype.newbyteorder("="),
-                (1.0,) * 3,
-                "pixel",
-                (0.0,) * 3,
-                (CHUNK,) * 3,
-            )
+            dtype, shards = volume.voxels.dtype.newbyteorder("="), (CHUNK,) * 3
+            array = create(temporary, volume.shape, dtype, (1.0,) * 3, "pixel", (0.0,) * 3, shards)
             for start in range(0, volume.shape[0], thickness):
                 slab = read_voxels(volume, path, slice(start, start + thickness))
                 array[start : start + thickness] = slab

@@ -1,5 +1,6 @@
 """What predicting a volume in memory will need, and what the machine has: known before any work."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,22 +11,30 @@ from planewise.volumes.volume import Volume, access
 
 OBJECT_BYTES = 0.5  # a voxel and plane: what is kept of crowded slices, as runs
 WAITING_BATCHES = 6  # read, predicted or grouped at one time, as float32
-NETWORK_BYTES = 400  # a pixel of a batch as the network sees it: MitoNet_v1 on a CPU, 1024 x 1024
+NETWORK_BYTES = 270  # a pixel of a batch as the network sees it: MitoNet_v1 on a CPU, bf16, 2048 x 2048
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that a job takes at most, about: its ``volume`` as it is read, what is made of it, and the network's."""
+    """Bytes that a job takes at most, about: its ``volume`` as it is read, what is made of it, and the network's.
+
+    The network's part is that of its batches, which streaming does not lessen.
+    """
 
     volume: int
     objects: int
     network: int
 
     @property
+    def beside_network(self) -> int:
+        """What grows with the volume."""
+        return self.volume + self.objects
+
+    @property
     def total(self) -> int:
         """All together."""
-        return self.volume + self.objects + self.network
+        return self.beside_network + self.network
 
     def __str__(self) -> str:
         parts = (("the volume", self.volume), ("its objects", self.objects), ("the network", self.network))
@@ -37,10 +46,8 @@ def need_in_memory(
     volume: Volume, planes: tuple[Plane, ...], batch_size: int, downsampling: int, device: str
 ) -> Need:  # fmt: skip
     """Return what predicting ``volume`` in memory needs. On a GPU the network's memory is the GPU's."""
-    voxels = 1
-    for side in volume.shape:
-        voxels *= side
-    times = 2 if access(volume.voxels) == "whole" else 1  # its library's own copy
+    voxels = math.prod(volume.shape)
+    times = 2 if access(volume.voxels) == "whole" else 1  # its library's own copy, of the volume or of a result
     pixels = max(voxels // max(1, volume.shape[AXIS[plane]]) for plane in planes)
     network = NETWORK_BYTES * batch_size * pixels // downsampling**2 if device == "cpu" else 0
     return Need(
@@ -56,7 +63,7 @@ def machine_memory() -> int:
 
 
 def _limits(root: Path, membership: Path) -> list[int]:
-    """Return the limits of the control groups that a process is in: of version 2 all above it, of version 1 its own."""
+    """Return the limits of a process's control groups: of version 2 its own and all above it, of version 1 its own."""
     limits = []
     for line in membership.read_text().splitlines() if membership.is_file() else []:
         number, controllers, group = line.split(":", 2)

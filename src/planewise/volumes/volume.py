@@ -15,7 +15,7 @@ UNITS = {  # what files call a unit -> what we call it
 
 
 SLAB_BYTES = 2**24  # that are read and written at a time; but
-STORED_BYTES = 2**28  # of voxels stored in thick chunks, which are decompressed once for each slab that cuts them
+STORED_BYTES = 2**27  # of voxels stored in thick chunks, which are decompressed once for each slab that cuts them
 
 
 class LazyArray(Protocol):

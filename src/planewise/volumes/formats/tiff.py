@@ -173,7 +173,6 @@ def _write_tiff(path: Path, volume: Volume) -> None:
     import tifffile
 
     voxels = volume.voxels
-    pages = (page for slab in slabs(voxels) for page in np.ascontiguousarray(voxels[slab]))
     metadata: dict[str, Any] = {"axes": "ZYX"}
     if volume.unit != "pixel":
         for axis, size in zip("ZYX", volume.spacing):
@@ -181,7 +180,7 @@ def _write_tiff(path: Path, volume: Volume) -> None:
             metadata[f"PhysicalSize{axis}Unit"] = "µm" if volume.unit == "um" else volume.unit
     tifffile.imwrite(
         path,
-        pages,
+        _pages(voxels),
         shape=volume.shape,
         dtype=voxels.dtype,
         ome=True,
@@ -192,6 +191,13 @@ def _write_tiff(path: Path, volume: Volume) -> None:
         bigtiff=int(np.prod(volume.shape)) * voxels.dtype.itemsize > 2**31,
         maxworkers=2,
     )
+
+
+def _pages(voxels: LazyArray) -> Iterator[np.ndarray]:
+    for slab in slabs(voxels):
+        piece = np.ascontiguousarray(voxels[slab])
+        yield from piece
+        del piece  # before the next is read
 
 
 FORMAT = Format((".ome.tiff", ".ome.tif", ".tiff", ".tif"), _open_tiff, _write_tiff, ".tiff")
