@@ -54,9 +54,7 @@ class CheckedCase:
 def check_image(path: Path, channel: int | None = None) -> CheckedImage:
     """Read the image at ``path`` once and return what it is. Raises PlanewiseError if it cannot be used."""
     volume = open_volume(path, channel)
-    return CheckedImage(
-        path, volume, measure_intensities(volume, path), sharp_planes(volume.spacing, volume.shape)
-    )
+    return CheckedImage(path, volume, measure_intensities(volume, path), sharp_planes(volume.spacing, volume.shape))
 
 
 def check_cases(
@@ -102,7 +100,7 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
     found = {}
     for name, values in named.items():
         voxels = sum(counts.get(value, 0) for value in values)
-        counted = 0 < voxels and whole <= COMPONENT_VOXELS and name != "ignore"
+        counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != "ignore"
         objects = _components(volume, values) if counted else None if voxels else 0
         found[name] = CheckedClass(voxels, voxels / whole, objects)
     known = {value for values in named.values() for value in values}

@@ -65,5 +65,3 @@ def _files(images: Path, truths: Path, meta: dict[str, Any], where: str) -> Iter
             continue  # said of the file itself
         if difference:
             yield Problem(str(truth), f"does not lie in the space of {paths[0].name}: {difference}")
-
-
