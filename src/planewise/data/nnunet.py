@@ -167,8 +167,8 @@ class _Reading:
     def _files(self, folder: Path, known: Collection[str] | None = None) -> tuple[dict[str, Path], dict[str, Problem]]:
         """Return the volumes of ``folder`` by case, and what is wrong with each case that has several.
 
-        They are files of the dataset's ending, or folders. ``known``: the cases that these are the truths of; None: they
-        are images, of which a channel is chosen.
+        They are files of the dataset's ending, or folders. ``known``: the cases that these are the truths of; None:
+        they are images, of which a channel is chosen.
         """
         if not folder.is_dir():
             self.problems.append(Problem(str(folder), "no such folder"))
