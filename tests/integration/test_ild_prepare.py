@@ -10,6 +10,7 @@ import pytest
 from planewise.apps.ild import prepare
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset
+from planewise.data.preparation import MadeFrom, Record, write_record
 from planewise.volumes.files import open_volume, write_volume
 
 TRAIN = ["--from_scratch", "--image_size", "64", "--epochs", "1", "--batch_size", "8", "--num_workers", "0",
@@ -297,3 +298,26 @@ def test_npz_to_npy_makes_what_prepare_made_and_says_what_is_stale(data, tmp_pat
     assert "has no record" in capsys.readouterr().err
     assert prepare.slices_from_npz(folders[1], folders[0], tmp_path / "published") == 1  # the sides exchanged
     assert "P0-000.npy" in capsys.readouterr().out
+
+
+def test_a_name_in_imagestr_and_imagests_is_tested_and_a_split_may_not_name_it(phantoms, tmp_path, capsys):
+    data = renamed(phantoms, tmp_path / "data", ["P0", "P1", "P2"], ["P0"])
+    assert prepare_ild(data, tmp_path / "work") == 0
+    assert "1 training cases are of patients who are tested, and left out: P0" in capsys.readouterr().err
+    assert sides(tmp_path / "work")["P0"] == {"test"}
+    asked = split_file(tmp_path, train=["P0"], valid=["P1"])
+    assert prepare_ild(data, tmp_path / "other", *asked) == 2
+    assert "imagesTr and imagesTs both have P0" in capsys.readouterr().err
+
+
+def test_nobody_to_train_on_is_refused(phantoms, tmp_path, capsys):
+    data = renamed(phantoms, tmp_path / "data", ["P0_scan1", "P0_scan2"], ["P0_scan3"])
+    assert prepare_ild(data, tmp_path / "work") == 2
+    assert "every patient of imagesTr is tested" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_folder_with_another_s_record_is_prepared_into(data, tmp_path):
+    work = tmp_path / "work"
+    write_record(work / "prepared.json", Record(MadeFrom({"planes": ["xy"]}, {}), {"slices": {}}))  # of mito's slices
+    assert prepare_ild(data, work) == 0

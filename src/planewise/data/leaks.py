@@ -18,7 +18,7 @@ from planewise.data.case import channel_within
 from planewise.errors import PlanewiseError
 from planewise.progress import progress, say
 from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.geometry import to_canonical
+from planewise.volumes.geometry import canonical_axes, to_canonical
 from planewise.volumes.labels import slab_starts
 from planewise.volumes.volume import Volume
 
@@ -30,6 +30,7 @@ REPEATS = 4  # a run that is in one volume more often is a pattern, which says n
 MATCHES = 3  # shared runs with one offset before voxels are compared there
 LEAST_VOXELS = 1000  # that are the same before it is told
 OFFSETS = 8  # at most, of two volumes, at which voxels are compared
+CANONICAL = ((0, 1, 2), (1, 1, 1))
 BASE = np.uint64(0x9E3779B97F4A7C15)
 LEAVING = np.uint64(pow(int(BASE), RUN, 2**64))  # the weight of the voxel that leaves the window
 
@@ -85,12 +86,18 @@ class _Image(NamedTuple):
     path: Path
     channel: int | None
 
-    def open(self) -> _Floats:
-        return _Floats(self.path, to_canonical(open_volume(self.path, channel_within(self.path, self.channel))))
+    def open(self) -> Volume:
+        return open_volume(self.path, channel_within(self.path, self.channel))
+
+    def floats(self) -> _Floats:
+        volume = self.open()
+        if canonical_axes(volume) != CANONICAL:  # to turn it takes it whole
+            volume = to_canonical(volume.with_voxels(read_voxels(volume, self.path)))
+        return _Floats(self.path, volume)
 
     def size(self) -> int:
         try:
-            return int(np.prod(self.open().volume.shape))
+            return int(np.prod(self.open().shape))
         except PlanewiseError:
             return 0  # said when its voxels are read
 
@@ -113,6 +120,7 @@ def shared_voxels(train: dict[str, Path], test: dict[str, Path], channel: int | 
     """Return what the volumes of ``test`` share with those of ``train``, both by case, the largest share first.
 
     ``channel``: of the files that have several, as ``--channel`` means it.
+
     A crop is found at any offset, in any type of voxel that holds the same values. A copy that was flipped, scaled or
     resampled is not found, nor a crop narrower than ``RUN`` along x. Volumes are read in slabs; one that cannot be read
     is passed over with a warning.
@@ -144,7 +152,7 @@ def _anchors(image: _Image, thinning: int, owner: int) -> _Anchors:
     """Return one in ``2**thinning`` of a volume's varied runs, without those that it repeats."""
     hashes, places = [np.zeros(0, np.uint64)], [np.zeros((0, 3), np.int32)]
     try:
-        voxels = image.open()
+        voxels = image.floats()
         if voxels.volume.shape[2] < RUN:
             raise PlanewiseError(f"it is {voxels.volume.shape[2]} voxels wide, and runs of {RUN} are compared")
         for planes in slab_starts(voxels.volume.shape):
@@ -188,7 +196,7 @@ def _confirmed(train: _Image, test: _Image, runs: np.ndarray, offsets: np.ndarra
         most = int(counts.argmax())
         dz, dy, dx = every[most].tolist()
         try:
-            voxels, share = _count_same(train.open(), test.open(), (dz, dy, dx))
+            voxels, share = _count_same(train.floats(), test.floats(), (dz, dy, dx))
         except PlanewiseError:
             break  # said when its runs were chosen
         if voxels >= LEAST_VOXELS:

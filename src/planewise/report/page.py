@@ -87,7 +87,7 @@ def _score(value: float, key: str = "") -> str:
 
 def _interval(summary: Summary | Difference) -> str:
     if math.isnan(summary.low):
-        return f"too few {'cases' if summary.n == summary.n_cases else 'patients'} ({_number(summary)})"
+        return f"too few {'cases' if summary.n == summary.n_cases else 'patients'} ({summary.n})"
     return f"{_score(summary.low)} to {_score(summary.high)}"
 
 

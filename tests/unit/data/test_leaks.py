@@ -68,13 +68,16 @@ def test_the_same_values_in_another_type(write, dtype):
     assert (leak.share, leak.offset) == (1, (2, 5, 9))
 
 
-def test_the_same_patient_stored_in_another_orientation(tmp_path):
+def test_the_same_patient_stored_in_another_orientation(tmp_path, capsys):
     volume = noise(0, dtype=np.int16)
     flipped = Volume(volume[:, ::-1, ::-1], direction=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
     write_volume(tmp_path / "a.nii.gz", Volume(volume))
     write_volume(tmp_path / "b.nii.gz", flipped)
     (leak,) = shared_voxels({"a": tmp_path / "a.nii.gz"}, {"b": tmp_path / "b.nii.gz"})
     assert (leak.share, leak.offset) == (1, (0, 0, 0))
+    (tmp_path / "cut.nii.gz").write_bytes((tmp_path / "b.nii.gz").read_bytes()[:-5000])
+    assert shared_voxels({"a": tmp_path / "a.nii.gz"}, {"cut": tmp_path / "cut.nii.gz"}) == []
+    assert "WARNING: cut is not searched" in capsys.readouterr().err
 
 
 def test_a_channel_of_several_and_one_in_a_file_of_its_own(tmp_path):

@@ -164,14 +164,21 @@ def _tell_window(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str]
 
 def _split(options: IldPrepare, dataset: Dataset, patients: dict[str, str]) -> Split:
     """Return the split that is asked for."""
-    if options.split is not None:
-        return read_split(options.split, patients)
     truths = {case.name: case.truth for case in dataset.train}
+    if options.split is not None:
+        twice = sorted(truths.keys() & {case.name for case in dataset.test})
+        if twice:
+            raise PlanewiseError(
+                f"--split: imagesTr and imagesTs both have {', '.join(twice[:5])}; rename one of the two"
+            )
+        return read_split(options.split, patients)
+
+    no_class = {0, dataset.labels.ignore}
 
     def classes(case: str) -> frozenset[int]:
         truth = truths[case]
         try:
-            return frozenset(np.unique(read_labels(truth).read()).tolist()) - {0} if truth else frozenset()
+            return frozenset(np.unique(read_labels(truth).read()).tolist()) - no_class if truth else frozenset()
         except PlanewiseError:  # which is said when the case is prepared
             return frozenset()
 

@@ -127,7 +127,7 @@ def record_of_slices(npy: Path) -> Record | None:
         say(f"{npy} has no record of what its slices were made from: they are used as they are")
         return None
     files = dict(_files(work))
-    cases = record.written["cases"].items()
+    cases = record.written.get("cases", {}).items()
     missing = [name for case, of in cases for name in _missing(work, case, of, files)]
     named = {path for case, of in cases for path in _slices(work, case, of["part"], range(of["slices"]))}
     others = [str(path) for path in files if path.is_relative_to(npy) and path not in named]
@@ -143,7 +143,7 @@ def record_of_slices(npy: Path) -> Record | None:
 def _written(record: Record) -> set[CaseInPart]:
     """Return the cases that may have files, with their parts."""
     begun = {(case, part) for case, part in record.written.get("begun", [])}
-    return begun | {(case, of["part"]) for case, of in record.written["cases"].items()}
+    return begun | {(case, of["part"]) for case, of in record.written.get("cases", {}).items()}
 
 
 def _files(work: Path) -> Iterator[tuple[Path, CaseInPart]]:
