@@ -116,8 +116,8 @@ def test_a_file_settles_it(tmp_path):
         ("p.csv", "case,patient\nP00_1," + "x" * 200_000, "field larger"),
         ("p.json", '{"P00_1": 5}', "must be"),
         ("p.json", '["P00_1"]', "must be"),
-        ("p.json", "[" * 100_000, "recursion"),
-        ("p.json", "{", "is no CSV"),
+        ("p.json", "[" * 100_000, "nested too deeply"),
+        ("p.json", "{", "is not a JSON file"),
     ],
 )
 def test_a_bad_file_is_refused_by_name(tmp_path, name, content, words):
