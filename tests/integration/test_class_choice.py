@@ -57,7 +57,7 @@ def test_the_same_class_is_trained_and_scored(dataset, capsys, wanted, objects, 
     assert train(dataset, "--class", wanted, "--test_after_training", "--test_axes", "xy") == 0
     said = capsys.readouterr().err
     shown = ", ".join(map(str, values))
-    assert f"Classes: {wanted} ({shown}) is trained and scored (labelsTr, labelsTs);" in said
+    assert f"Classes: {wanted} ({shown}) is trained and scored; background: " in said
     assert "ignored: ignore (3)." in said
     ids = read_pair(read_slice_folder(dataset.parent / "Dataset001_Two_2d", "train")[0])[1]
     assert ((ids == -1) == (labels()[0] == 3)).all()

@@ -112,6 +112,19 @@ def test_predicting_volumes_gives_what_predicting_prepared_patients_gives(job, t
     assert (tmp_path / "CT_phantomtest.png").exists()
 
 
+def test_two_files_for_one_patient_are_refused_and_the_others_predicted(job, tmp_path, capsys):
+    model = job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth"
+    source = job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz"
+    (tmp_path / "in").mkdir()
+    for name in ("PAT_0001", "PAT_0002", "CT_phantomtest_0000"):
+        shutil.copy(source, tmp_path / "in" / f"{name}.nii.gz")
+    command = ["ild", "predict", str(tmp_path / "in"), str(tmp_path / "out"), "--trained_model", str(model),
+               "--truth", str(job / "data" / "labelsTs"), "--device", "cpu"]  # fmt: skip
+    assert run(command) == 1
+    assert "PAT_0001.nii.gz,PAT_0002.nii.gz" in "".join(capsys.readouterr().out.split())  # a table folds long names
+    assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["CT_phantomtest.nii.gz"]
+
+
 def test_boxes_from_a_file_and_a_second_run(job, tmp_path, capsys):
     model = str(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth")
     boxes = tmp_path / "boxes.csv"

@@ -71,8 +71,6 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
             predictions[name] = path
     labels, instances = labels_above(truth), truth.name == "instancesTs"
     classes = {} if instances else class_names(labels, label_volumes_in(truth))
-    if labels.ignore is not None:
-        say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
     methods: dict[str, list[Pair]] = {}
     for name, path in predictions.items():
         if not label_volumes_in(path):
@@ -84,6 +82,8 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
     if not methods:
         raise PlanewiseError(f"{folder}: has no predictions; they are expected in {PREFIX}{{method}}, or give --method")
+    if any(pair.ignored for pairs in methods.values() for pair in pairs):
+        say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
     notes = {name: read_prompts_note(path) for name, path in predictions.items()}
     notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
     return Contest(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)

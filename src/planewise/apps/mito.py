@@ -129,10 +129,13 @@ def _target(dataset: Dataset, options: MitoTrain) -> Target | None:
         raise PlanewiseError(f"--class {options.class_name}: goes with labelsTr; here all instances are trained")
     if semantic:
         target = dataset.labels.target(options.class_name, "--class")
-        say(dataset.labels.sentence(target, f"trained and scored ({', '.join(semantic)})"))
+        done = {"labelsTr": "trained", "labelsTs": "scored"}
+        say(dataset.labels.sentence(target, " and ".join(done[name] for name in semantic)))
         return target
     if dataset.labels.ignore is not None:
-        say(f"Ignored: voxels of the ignore label ({dataset.labels.ignore}) in the labels beside the instances.")
+        beside = (dataset.folder / "labelsTr").is_dir()
+        where = "in labelsTr, beside the instances" if beside else "nowhere: there is no labelsTr beside the instances"
+        say(f"All instances are trained; ignored: voxels of the ignore label ({dataset.labels.ignore}) {where}.")
     return None
 
 
@@ -289,11 +292,9 @@ def evaluate_mito(options: MitoEvaluate) -> int:
             "class is scored if this is a semantic map, or call its folder instancesTs if it holds instances"
         )
     pairs = with_ignored(pairs, labels.ignore, instances=target is None)
-    say(
-        labels.sentence(target, "scored voxel by voxel")
-        if target
-        else f"All instances are scored; ignored: {'nothing' if labels.ignore is None else labels.ignore}."
-    )
+    ignored = f"ignore ({labels.ignore}) in the labels beside" if any(pair.ignored for pair in pairs) else "nothing"
+    scored = f"All instances are scored; ignored: {ignored}."
+    say(labels.sentence(target, "scored voxel by voxel") if target else scored)
     problems: list[Problem] = []
     _score(pairs, target, folder, problems)
     return conclude(problems)

@@ -24,10 +24,11 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
     gaps; or if ``sequence`` says so. ``channel``: that is wanted of each. Raises PlanewiseError, naming the option, if
     they may be one volume or several.
     """
-    flat = images_in(folder)
+    volumes = dict.fromkeys(volumes_in(folder))
+    flat = [path for path in images_in(folder) if path in volumes]
     if sequence == "no" or not flat:
         return []
-    others = [path for path in volumes_in(folder) if path not in flat]
+    others = list(volumes.keys() - flat)
     if sequence == "yes" and others:
         raise PlanewiseError(f"--sequence yes: {folder} holds {others[0].name} too, which is none of its images")
     if sequence == "yes":

@@ -63,7 +63,8 @@ class BoxTask:
         self.slices = self._usable(train_folder)
         if not self.slices:
             raise PlanewiseError(
-                f"{train_folder}: holds no labelled slices; run planewise ild prepare, and look at its table of classes"
+                f"{train_folder}: holds no labelled slices (classes are 1 to {IGNORED - 1}, {IGNORED} is ignored); run "
+                "planewise ild prepare, and look at its table of classes"
             )
         validation = self._usable(validation_folder) or self.slices
         chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)

@@ -48,7 +48,7 @@ def seen(voxels, rule=RULE):
 def test_every_encoding_of_an_image_is_seen_alike(encoding):
     difference = np.abs(seen(ENCODINGS[encoding]) - VALUES / 255)
     assert difference.max() < 0.05  # of the range; the training data's quantiles are another phantom's
-    assert difference.mean() < 0.015
+    assert difference.mean() < 0.025
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

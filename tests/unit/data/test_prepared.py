@@ -55,6 +55,16 @@ def test_both_orientations_give_one_patient_and_go_back(tmp_path, direction):
     assert np.allclose(restored.direction, direction)
 
 
+def test_labels_without_their_header_are_refused_or_taken_as_they_lie(tmp_path):
+    _, labels = write_case(tmp_path, RAS)
+    write_labels(tmp_path / "c.nii.gz", Volume(np.ascontiguousarray(labels[:, ::-1, ::-1]), unit="mm"))
+    with pytest.raises(PlanewiseError, match=r"c\.nii\.gz: does not lie in the space of .*--ignore_geometry"):
+        read(tmp_path)
+    image, truth = tmp_path / "c_0000.nii.gz", tmp_path / "c.nii.gz"
+    patient, _ = read_patient("c", image, truth, -600, 1500, ignore_geometry=True)
+    assert np.array_equal(patient.labels, labels)
+
+
 def test_a_patient_in_another_unit_is_in_millimetres(tmp_path):
     write_volume(tmp_path / "c.ome.zarr", Volume(np.zeros((2, 8, 8), np.int16), (5000.0, 2000.0, 2000.0), "um"))
     patient, _ = read_patient("c", tmp_path / "c.ome.zarr", None, -600, 1500)

@@ -5,9 +5,23 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from planewise.evaluation.overlap import overlap_table
-from planewise.inference.linking import assign_pairs, plane_objects
+from planewise.inference.linking import assign_pairs, long_enough, plane_objects
 from planewise.inference.runs import connect_slice
 from planewise.volumes.slices import as_stack
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [
+        ((9, 9, 9), [True, False, False]),
+        ((1, 9, 9), [True, True, False]),
+        ((1, 1, 9), [True] * 3),
+        ((1, 1, 1), [True] * 3),
+    ],
+)
+def test_along_an_axis_of_one_voxel_no_extent_is_asked_for(shape, kept):
+    sides = np.array([[5, 5, 5], [1, 5, 5], [1, 1, 5]])
+    assert long_enough(sides, shape, 5).tolist() == kept
 
 
 def naive_link(stack):

@@ -15,7 +15,7 @@ from planewise.training.slice_folder import (
     split_slab,
     write_slice_folder,
 )
-from planewise.volumes.files import write_volume
+from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.slices import PLANES
 from planewise.volumes.volume import Volume
@@ -82,6 +82,22 @@ def test_slabs_do_not_touch():
 def test_a_semantic_truth_is_split_into_components(tmp_path):
     _, labels, _ = read_case(make_case(tmp_path, "a", (8, 9, 10), instances=False), Target("body", (300,)))
     assert sorted(np.unique(labels)) == [0, 1, 2]
+
+
+def test_labels_are_brought_to_where_the_image_s_array_lies(tmp_path):
+    """Of one place, but stored in another order: trained as they are stored, they would be flipped."""
+    case = make_case(tmp_path, "a", (8, 9, 10))
+    image, labels = (open_volume(path).read() for path in (case.image, case.truth))
+    flipped = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+    stored = replace(case, image=tmp_path / "a_0000.nii.gz", truth=tmp_path / "a.nii.gz")
+    spacing = (2.0, 2.0, 2.0)
+    write_volume(stored.image, Volume(image[:, ::-1, ::-1], spacing, "mm", (0.0, 16.0, 18.0), flipped))
+    write_labels(stored.truth, Volume(labels, spacing, "mm"))
+    assert np.array_equal(read_case(stored)[1], labels[:, ::-1, ::-1])
+    write_labels(stored.truth, Volume(np.ascontiguousarray(labels[:, ::-1, ::-1]), unit="mm"))  # its header is lost
+    with pytest.raises(PlanewiseError, match="--ignore_geometry"):
+        read_case(stored)
+    assert np.array_equal(read_case(replace(stored, ignore_geometry=True))[1], labels[:, ::-1, ::-1])
 
 
 def test_real_numbers_are_scaled_alike_in_every_slice(tmp_path):

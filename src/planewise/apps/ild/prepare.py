@@ -175,10 +175,12 @@ def _split(options: IldPrepare, dataset: Dataset, patients: dict[str, str]) -> S
             )
         return read_split(options.split, patients)
 
+    no_class = {0, dataset.labels.ignore}
+
     def classes(case: str) -> frozenset[int]:
         truth = truths[case]
         try:
-            return frozenset(np.unique(read_labels(truth).read()).tolist()) - {0} if truth else frozenset()
+            return frozenset(np.unique(read_labels(truth).read()).tolist()) - no_class if truth else frozenset()
         except PlanewiseError:  # which is said when the case is prepared
             return frozenset()
 

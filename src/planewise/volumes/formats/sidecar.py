@@ -23,7 +23,7 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
     for name in dict.fromkeys((re.sub(r"_\d{4}$", "", stem), stem)):
         sidecar = path.with_name(f"{name}.json")
         if sidecar.is_file():
-            found = read_sidecar(sidecar)
+            found = _read_sidecar(sidecar)
             if found is None:
                 return volume
             spacing, unit = read_spacing(sidecar, list(found), [_dataset_unit(path)] * 3)
@@ -38,7 +38,7 @@ def _dataset_unit(path: Path) -> str:
         return "nm"
 
 
-def read_sidecar(path: Path) -> Spacing | None:
+def _read_sidecar(path: Path) -> Spacing | None:
     """Return the ``spacing`` (z, y, x) of a sidecar, or None if it has none. Raises PlanewiseError on nonsense."""
     content = read_json(path)
     spacing = content.get("spacing") if isinstance(content, dict) else None
