@@ -88,6 +88,9 @@ def _by_pattern(names: list[str], pattern: str) -> dict[str, str]:
         compiled = re.compile(pattern)
     except re.error as error:
         raise PlanewiseError(f"--patient_pattern {pattern}: is not a regular expression ({error})") from error
+    unmatched = [name for name in names if not compiled.search(name)]
+    if unmatched:
+        say(f"--patient_pattern {pattern} does not match {_listed(unmatched)}: each is a patient of its own")
     patients = {}
     for name in names:
         match = compiled.search(name)
