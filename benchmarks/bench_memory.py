@@ -20,8 +20,10 @@ import numpy as np
 import tifffile
 from machine import describe, peak_gigabytes
 
+from planewise.apps.mito_case import Results, VolumeToPredict
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_predict import predict_case
+from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.inference.gathering import SliceOutputs
 from planewise.inference.planes import SliceOptions
@@ -56,6 +58,9 @@ class RepeatedTile:
         )  # fmt: skip
 
 
+AS_IT_IS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 16)
+
+
 def measure(folder: Path, tile: np.ndarray, shape: tuple[int, int, int], axes: tuple[Plane, ...], memory: str) -> None:
     """Predict a volume in which ``tile`` repeats and print what it took at most."""
     network = RepeatedTile(tile)
@@ -71,7 +76,9 @@ def measure(folder: Path, tile: np.ndarray, shape: tuple[int, int, int], axes: t
         )
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
         before, started = resident_gigabytes(), time.perf_counter()
-        predict_case(name, path, network, ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}), options, {})
+        case = VolumeToPredict.open(path, ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}), options)
+        results = Results.named(folder / "out", name, ".tiff", case.planes)
+        predict_case(name, case, AS_IT_IS, results, network, options, {})
         return size, peak_gigabytes() - before, time.perf_counter() - started
 
     predict("small", (1, 1, 1))  # compile

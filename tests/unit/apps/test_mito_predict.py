@@ -8,20 +8,25 @@ import pytest
 import tifffile
 
 from perfect_network import ReadsLabels, slice_outputs
+from planewise.apps.mito_case import Results, VolumeToPredict
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_predict import predict_case
 from planewise.apps.mito_store import Unfinished
+from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
 from planewise.inference.memory import need_in_memory
 from planewise.inference.out_of_core import segment
+from planewise.inference.planes import SliceOptions
 from planewise.models.model_file import ModelFile
 from planewise.volumes import volume as volumes
 from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.formats import result_ending
 from planewise.volumes.volume import Volume
 
 MODEL = ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2})
 TURNED = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+AS_IT_IS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 16)
 LITTLE = "100KB"  # less than the volumes here need, enough for a few slices
 
 
@@ -42,7 +47,9 @@ def predict(path, output, memory="auto", axes=("xy", "xz", "yz"), network=None, 
         trained_model=Path("M.yaml"), input=path, output=output, axes=axes, memory=memory, min_size=60, min_extent=2,
         batch_size=2, **more,
     )  # fmt: skip
-    predict_case("case", path, network or ReadsLabels(), MODEL, options, {"model": "M"})
+    case = VolumeToPredict.open(path, MODEL, options)
+    results = Results.named(output, "case", result_ending(path), case.planes)
+    predict_case("case", case, AS_IT_IS, results, network or ReadsLabels(), options, {"model": "M"})
 
 
 def names(folder):
