@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import resource
 import shutil
 import signal
@@ -101,7 +100,7 @@ IMAGE = "Dataset001_Phantom/imagesTs/phantom_test1_0000.tiff"
 
 def test_a_second_run_skips_what_is_done_unless_told(trained, tmp_path, capsys):
     assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
-    assert files(tmp_path) == ["phantom_test1.tiff", "phantom_test1_xy.tiff"]
+    assert files(tmp_path) == ["phantom_test1.tiff", "phantom_test1_xy.tiff", MANIFEST]
     made = (tmp_path / "phantom_test1.tiff").stat().st_mtime_ns
     assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
     assert (tmp_path / "phantom_test1.tiff").stat().st_mtime_ns == made
@@ -110,11 +109,32 @@ def test_a_second_run_skips_what_is_done_unless_told(trained, tmp_path, capsys):
     assert (tmp_path / "phantom_test1.tiff").stat().st_mtime_ns > made
 
 
-def test_a_result_of_older_weights_is_not_taken_for_this_model_s(trained, tmp_path):
-    assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
-    os.utime(tmp_path / "phantom_test1.tiff", (0, 0))
-    assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
-    assert (tmp_path / "phantom_test1.tiff").stat().st_mtime > 0
+def test_results_of_another_model_or_other_options_are_neither_taken_for_these_nor_replaced(trained, tmp_path, capsys):
+    out, models = tmp_path / "out", tmp_path / "models"
+    assert predict(trained, trained / IMAGE, out, "--axes", "xy") == 0
+    made = (out / "phantom_test1.tiff").read_bytes()
+    assert predict(trained, trained / IMAGE, out, "--axes", "xy", "--min_size", "21") == 2
+    assert "min_size: 500 -> 21" in capsys.readouterr().err
+    shutil.copytree(trained / "models", models)
+    with (models / "M.pth").open("ab") as file:
+        file.write(b"another")  # which TorchScript's reader does not mind
+    other = ["mito", "predict", "--trained_model", str(models / "M.yaml"), "--input", str(trained / IMAGE), "--output",
+             str(out), "--axes", "xy"]  # fmt: skip
+    text = (models / "M.yaml").read_text()
+    (models / "M.yaml").write_text(re.sub(r"model: .*M.pth", f"model: {models / 'M.pth'}", text, count=1))
+    assert run(other) == 2
+    assert "model: M.pth" in capsys.readouterr().err
+    assert (out / "phantom_test1.tiff").read_bytes() == made
+
+
+def test_an_input_is_never_an_output(trained, tmp_path, capsys):
+    shutil.copy(trained / IMAGE, tmp_path / "cell.tiff")
+    raw = (tmp_path / "cell.tiff").read_bytes()
+    for more in ((), ("--overwrite",)):
+        assert predict(trained, tmp_path, tmp_path, "--axes", "xy", *more) == 1
+        assert "results never replace their input" in capsys.readouterr().out
+    assert (tmp_path / "cell.tiff").read_bytes() == raw
+    assert files(tmp_path) == ["cell.tiff"]
 
 
 def test_one_plane_is_its_own_result(trained, tmp_path):
@@ -151,7 +171,7 @@ def test_a_killed_process_is_told_and_leaves_no_half_file(trained, tmp_path):
     assert "a worker process died" in out
     assert "long.tiff" in out
     assert "Traceback" not in err
-    assert files(tmp_path / "out") == ["next.tiff", "next_xy.tiff"]
+    assert files(tmp_path / "out") == ["next.tiff", "next_xy.tiff", MANIFEST]
 
 
 def test_one_bad_file_does_not_stop_the_others(trained, tmp_path, capsys):
@@ -162,7 +182,7 @@ def test_one_bad_file_does_not_stop_the_others(trained, tmp_path, capsys):
     (source / "b_0000.tiff").write_bytes((trained / IMAGE).read_bytes()[:9000])
     tifffile.imwrite(source / "c_0000.tiff", np.zeros((5, 6, 3), np.uint8), photometric="rgb")
     assert predict(trained, source, tmp_path / "out", "--axes", "xy") == 1
-    assert files(tmp_path / "out") == ["a.tiff", "a_xy.tiff", "d.tiff", "d_xy.tiff"]
+    assert files(tmp_path / "out") == ["a.tiff", "a_xy.tiff", "d.tiff", "d_xy.tiff", MANIFEST]
     out = capsys.readouterr()
     assert "2 problems" in out.out
     assert "b_0000.tiff" in out.out
@@ -192,7 +212,7 @@ def test_downsampling_and_nifti(trained, tmp_path):
     nifti = Volume(volume.read()[:, :37], (8.0, 8.0, 8.0), "mm", (1.0, 2.0, 3.0), direction)
     write_volume(tmp_path / "case.nii.gz", nifti)
     assert predict(trained, tmp_path / "case.nii.gz", tmp_path / "out", "--downsampling", "2") == 0
-    assert files(tmp_path / "out") == [f"case{suffix}.nii.gz" for suffix in ("", "_xy", "_xz", "_yz")]
+    assert files(tmp_path / "out") == [f"case{suffix}.nii.gz" for suffix in ("", "_xy", "_xz", "_yz")] + [MANIFEST]
     result = open_volume(tmp_path / "out" / "case.nii.gz")
     assert result.shape == (24, 37, 56)
     assert result.origin == pytest.approx((1, 2, 3))

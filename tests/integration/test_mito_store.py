@@ -51,7 +51,7 @@ def write_image(path, image):
 
 def arguments(folder, source=None):
     return ["--trained_model", str(folder / "M.yaml"), "--input", str(source or folder / "in.ome.zarr"), "--device",
-            "cpu", "--precision", "32", "--min_size", "20", "--min_extent", "1", "--confidence_thr", "0.5",
+            "cpu", "--precision", "32", "--min_size", "20", "--min_extent", "1", "--confidence_thr", "0.5", "--axes", "xy", "xz", "yz",
             "--center_confidence_thr", "0.0005", "--batch_size", "4"]  # fmt: skip
 
 

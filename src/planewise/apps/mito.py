@@ -17,6 +17,7 @@ from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
+from planewise.data.run import MANIFEST, read_manifest, sha256_of
 from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
@@ -110,9 +111,10 @@ def train_mito(options: MitoTrain) -> int:
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if options.test_after_training:
-        folder = options.dataset_path / PREDICTIONS
+        folder, again = _test_folder(options, files.weights)
         predict = MitoPredict(
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
+            overwrite=again,
             device=options.device, devices=options.devices, channel=options.channel,
             intensity=options.intensity, invert=options.invert,
         )  # fmt: skip
@@ -217,6 +219,23 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, slices: 
     )  # fmt: skip
     with atomic_path(files.yaml) as temporary:
         write_model_file(temporary, model)
+
+
+def _test_folder(options: MitoTrain, weights: Path) -> tuple[Path, bool]:
+    """Return the folder for this model's predictions of the test cases, and whether those in it are to be replaced.
+
+    It is the published one, unless that holds another model's: then it is named after the model.
+    """
+    folder = options.dataset_path / PREDICTIONS
+    before = read_manifest(folder / MANIFEST)
+    if before is not None and before.model != str(weights.resolve()):
+        say(f"{folder} holds predictions of another model, {before.model}; this model's go to a folder of its name")
+        folder = folder.with_name(f"{PREDICTIONS}_{options.model_name}")
+        before = read_manifest(folder / MANIFEST)
+        if before is not None and before.model != str(weights.resolve()):
+            raise PlanewiseError(f"{folder}: holds predictions of another model, {before.model}; move them away")
+    made_by = "" if before is None else str(before.made_from.options.get("model"))
+    return folder, before is not None and sha256_of(weights) not in made_by
 
 
 def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path, problems: list[Problem]) -> None:

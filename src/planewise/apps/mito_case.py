@@ -25,11 +25,9 @@ class Results:
     @classmethod
     def named(cls, folder: Path, name: str, ending: str, planes: tuple[Plane, ...]) -> "Results":
         """Return the results {name}{ending} and {name}_{plane}{ending} in ``folder``."""
-        return cls(
-            folder / f"{name}{ending}",
-            {plane: folder / f"{name}_{plane}{ending}" for plane in planes},
-            folder / f"{name}.unfinished",
-        )
+        final = folder / f"{name}{ending}"
+        of_planes = {plane: folder / f"{name}_{plane}{ending}" for plane in planes}
+        return cls(final, of_planes, folder / f"{final.name}.unfinished")
 
     @property
     def files(self) -> list[Path]:

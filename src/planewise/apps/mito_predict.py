@@ -70,11 +70,11 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
                     pool = running.enter_context(start)
                 predictor = PoolPredictor(pool)
             try:
-                run.start(name, [case.path], results.files)
-                slices, seen = case.slice_options(model, options)
-                say(f"{name}: {seen}; {case.why}")
-                count = predict_case(name, case, slices, results, predictor, options, made_with)
-                run.finish(name, {"intensities": seen, "planes": case.why, "objects": count})
+                with run.making(name, [case.path], results.files) as decided:
+                    slices, seen = case.slice_options(model, options)
+                    say(f"{name}: {seen}; {case.why}")
+                    count = predict_case(name, case, slices, results, predictor, options, made_with)
+                    decided |= {"intensities": seen, "planes": case.why, "objects": count}
                 say(f"{name}: {count} objects, {results.final}")
             except Exception as error:  # whatever one case does to us, the others are still wanted
                 problems.append(Problem.of(case.path, error))

@@ -12,6 +12,7 @@ from typing import Any
 
 from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of
 from planewise.apps.mito_options import MitoPredict
+from planewise.data.case import cases_in
 from planewise.data.run import MANIFEST, Run
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
@@ -48,8 +49,10 @@ def predict_store(options: MitoPredict) -> int:
 
     Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it.
     """
-    if not ending_of(options.input):
-        raise PlanewiseError(f"--input {options.input}: is no volume; one volume goes to one store")
+    images, problems = cases_in(options.input, options.channel, options.sequence)
+    if [options.input] != list(images.values()):
+        there = "; ".join(problem.what for problem in problems) or f"holds {len(images)} volumes"
+        raise PlanewiseError(f"--input {options.input}: is no volume ({there}); one volume goes to one store")
     if options.devices > 1:
         raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
     device = choose_device(options.device)
@@ -65,17 +68,20 @@ def predict_store(options: MitoPredict) -> int:
     if run.is_done(name, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         return 0
-    run.start(name, [options.input], results.files)
     threads = max(1, (os.cpu_count() or 1) // max(1, options.workers))
     source = NetworkSource(weights, model.architecture, device, half, threads)
     try:
-        slices, seen = case.slice_options(model, options)
-        say(f"{options.input.name}: {seen}; {case.why}")
-        made_with = {"bf16": half, "model": stamp(weights)}
-        count = segment_out_of_core(case, slices, results, source, options, made_with)
+        with run.making(name, [options.input], results.files) as decided:
+            try:
+                slices, seen = case.slice_options(model, options)
+            except PlanewiseError as error:
+                raise Unfinished(str(error)) from error
+            say(f"{options.input.name}: {seen}; {case.why}")
+            made_with = {"bf16": half, "model": stamp(weights)}
+            count = segment_out_of_core(case, slices, results, source, options, made_with)
+            decided |= {"intensities": seen, "planes": case.why, "objects": count}
     except Unfinished as error:
         return conclude([Problem.of(options.input, error)])
-    run.finish(name, {"intensities": seen, "planes": case.why, "objects": count})
     say(f"{options.input.name}: {count} objects, {options.output}")
     return 0
 

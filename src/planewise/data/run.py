@@ -10,7 +10,8 @@ manifest does not name is never replaced, and an input is never an output.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -36,11 +37,17 @@ class CaseRecord:
 
 
 class Run:
-    """One command's results in a folder: ``begin`` it, and for each case ask ``is_done``, ``start`` and ``finish``."""
+    """One command's results in a folder: ``begin`` it, ask of each case whether it ``is_done``, and have it ``making``.
 
-    def __init__(self, manifest: Path, made_from: MadeFrom, cases: dict[str, CaseRecord], overwrite: bool) -> None:
-        self.manifest, self.made_from, self.cases, self.overwrite = manifest, made_from, cases, overwrite
-        self.folder = manifest.parent
+    Where another process makes a case, ``start`` and ``finish`` say when.
+    """
+
+    def __init__(
+        self, manifest: Path, made_from: MadeFrom, model: str, cases: dict[str, CaseRecord], overwrite: bool
+    ) -> None:
+        """``model``: where its file lies; that it is this one is in ``made_from``."""
+        self.manifest, self.folder, self.made_from, self.model = manifest, manifest.parent, made_from, model
+        self.cases, self.overwrite = cases, overwrite
         self._fingerprints: dict[Path, str] = {}
 
     @classmethod
@@ -56,13 +63,12 @@ class Run:
         """
         decisive = {"command": command, **json.loads(json.dumps(options, default=str))}
         if model is not None:
-            with model.open("rb") as file:
-                decisive["model"] = f"{model.name} (sha256 {hashlib.file_digest(file, 'sha256').hexdigest()})"
+            decisive["model"] = f"{model.name} (sha256 {sha256_of(model)})"
         made_from = MadeFrom(decisive, {})
-        before = read_manifest(manifest)
+        before, where = read_manifest(manifest), str(model.resolve()) if model else ""
         if before is None:
-            return cls(manifest, made_from, {}, overwrite)
-        run = cls(manifest, made_from, before.cases, overwrite)
+            return cls(manifest, made_from, where, {}, overwrite)
+        run = cls(manifest, made_from, where, before.cases, overwrite)
         difference = before.made_from.differences(made_from)
         others = sorted(before.cases.keys() - set(cases))
         if difference and before.cases and not (overwrite and not others):
@@ -114,11 +120,28 @@ class Run:
         )
         self._write()
 
-    def finish(self, case: str, decided: dict[str, Any] | None = None) -> None:
+    @contextmanager
+    def making(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path]) -> Iterator[dict[str, Any]]:
+        """Make the ``outputs`` of ``case`` within; what was decided about it goes into the dict that is yielded.
+
+        If that fails, what was begun stays in the manifest, to be made again, unless none of it is there.
+        """
+        self.start(case, inputs, outputs)
+        decided: dict[str, Any] = {}
+        try:
+            yield decided
+        except BaseException:
+            if not any((self.folder / name).exists() for name in self.cases[case].outputs):
+                del self.cases[case]
+                self._write()
+            raise
+        self.finish(case, decided)
+
+    def finish(self, case: str, decided: dict[str, Any]) -> None:
         """Say in the manifest that a case's outputs are there, and what was ``decided`` about it."""
         record = self.cases[case]
         record.outputs = {name: fingerprint(self.folder / name) for name in record.outputs}
-        record.decided = decided or {}
+        record.decided = decided
         self._write()
 
     def _of(self, path: Path) -> str:
@@ -130,8 +153,11 @@ class Run:
         return output.resolve().relative_to(self.folder.resolve()).as_posix()
 
     def _write(self) -> None:
+        if not self.cases:
+            self.manifest.unlink(missing_ok=True)
+            return
         content = {
-            "version": version("planewise"), "options": self.made_from.options,
+            "version": version("planewise"), "options": self.made_from.options, "model": self.model,
             "cases": {name: asdict(record) for name, record in sorted(self.cases.items())},
         }  # fmt: skip
         with atomic_path(self.manifest) as temporary:
@@ -140,9 +166,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest says."""
+    """What a manifest says; ``model``: where its file lay."""
 
     made_from: MadeFrom
+    model: str
     cases: dict[str, CaseRecord]
 
 
@@ -151,14 +178,20 @@ def read_manifest(path: Path) -> Manifest | None:
     try:
         content = json.loads(path.read_text("utf-8"))
         cases = {name: CaseRecord(**record) for name, record in content["cases"].items()}
-        return Manifest(MadeFrom(dict(content["options"]), {}), cases)
-    except FileNotFoundError:
+        return Manifest(MadeFrom(dict(content["options"]), {}), str(content["model"]), cases)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PlanewiseError(
             f"{path}: is not a manifest of planewise ({error}); move it away with the results beside it, or give "
             "another folder"
         ) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_inputs_as_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
