@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from planewise.volumes.tilt import tilted_again, upright
 from planewise.volumes.volume import Volume
 
 
@@ -20,11 +21,13 @@ def canonical_axes(volume: Volume) -> tuple[tuple[int, int, int], tuple[int, int
     return (order[0], order[1], order[2]), (signs[0], signs[1], signs[2])
 
 
-def to_canonical(volume: Volume) -> Volume:
-    """Return the volume with its axes permuted and flipped into the canonical orientation; no resampling.
+def to_canonical(volume: Volume, labels: bool = False) -> Volume:
+    """Return the volume with its axes permuted and flipped into the canonical orientation.
 
-    Of a volume that is canonical already the voxels stay where they are, on disk or in memory.
+    Resampled is only what a gantry tilted, see ``upright``: ``labels`` to the nearest. Of a volume that is canonical
+    already the voxels stay where they are, on disk or in memory.
     """
+    volume = upright(volume, labels)
     order, signs = canonical_axes(volume)
     if order == (0, 1, 2) and signs == (1, 1, 1):
         return volume
@@ -44,4 +47,4 @@ def from_canonical(voxels: np.ndarray, original: Volume) -> Volume:
     """Return canonical ``voxels`` in the place and orientation of ``original``: the inverse of ``to_canonical``."""
     order, signs = canonical_axes(original)
     flipped = voxels[tuple(slice(None, None, sign) for sign in signs)]
-    return original.with_voxels(np.transpose(flipped, np.argsort(order)))
+    return original.with_voxels(tilted_again(np.transpose(flipped, np.argsort(order)), original))

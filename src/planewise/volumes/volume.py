@@ -29,7 +29,9 @@ class Volume:
 
     ``spacing`` (z, y, x) in ``unit`` ("nm", "um", "mm", or "pixel" where the file does not say); ``origin`` (z, y, x)
     of the first voxel's centre; ``direction`` (3, 3): column i is the direction of array axis i in patient space
-    (z, y, x order, towards superior, posterior, left).
+    (z, y, x order, towards superior, posterior, left); ``tilt`` (y, x), in ``unit``: how much further along those axes
+    each slice lies than the one before it, where a tilted gantry moved them apart; the rest of the geometry is that of
+    the upright stack of the same slices, from the first one on.
     """
 
     voxels: LazyArray
@@ -37,6 +39,7 @@ class Volume:
     unit: str = "pixel"
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    tilt: tuple[float, float] = (0.0, 0.0)
 
     @property
     def shape(self) -> tuple[int, int, int]:
