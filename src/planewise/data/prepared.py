@@ -4,7 +4,7 @@
 
     {folder}/{case}.npz               imgs uint8 (N, H, W), gts uint8 (N, H, W), spacing (x, y, z) in mm as published,
                                       organ uint8 (N, H, W), where it was found, and what puts a prediction back: kept
-                                      (N,), file_shape, file_spacing, direction, origin
+                                      (N,), file_shape, file_spacing, direction, origin, tilt
     {folder}/imgs/{case}-000.npy      (H, W, 3) uint8
     {folder}/gts/{case}-000.npy       (256, 256) uint8, nearest
     {folder}/organs/{case}-000.npy    the same of the organ
@@ -18,10 +18,13 @@ import numpy as np
 
 from planewise.data.intensity import apply_window
 from planewise.errors import PlanewiseError
+from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import read_labels
+from planewise.volumes.tilt import tilt_note, with_tilt_of
 from planewise.volumes.volume import Volume
 
 SliceChoice = Literal["labelled", "all", "both"]
@@ -71,7 +74,7 @@ class _NoVoxels:
 
 
 def read_patient(
-    case: str, image: Path, truth: Path | None, level: float, width: float, min_voxels: int, min_pixels: int
+    case: str, image: Path | Series, truth: Path | None, level: float, width: float, min_voxels: int, min_pixels: int
 ) -> tuple[Patient, np.ndarray]:
     """Return a CT volume as a patient with all its slices, and its intensities in HU (N, H, W), canonical.
 
@@ -79,17 +82,19 @@ def read_patient(
     fit each other.
     """
     volume = open_volume(image)
+    if any(volume.tilt):
+        say(f"{case}: {tilt_note(volume)}")
     hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
     labels = None
     if truth is not None:
-        found = to_canonical(read_labels(truth))
+        found = to_canonical(with_tilt_of(volume, read_labels(truth), truth), labels=True)
         if found.shape != hu.shape:
             raise PlanewiseError(f"{truth}: has shape {found.shape}, its image {hu.shape}; they must agree")
-        labels = np.asarray(found.voxels)
+        labels = found.read()
         if labels.max(initial=0) > 255:
             raise PlanewiseError(f"{truth}: holds {labels.max()}; classes are numbers from 1 to 255")
         labels = remove_small(labels.astype(np.uint8), min_voxels, min_pixels)
-    voxels = np.asarray(hu.voxels)
+    voxels = hu.read()
     geometry = volume.with_voxels(_NoVoxels(volume.shape))
     return Patient(case, apply_window(voxels, level, width), labels, np.arange(len(voxels)), geometry), voxels
 
@@ -136,7 +141,7 @@ def save_patient(path: Path, patient: Patient) -> None:
         np.savez_compressed(
             file, imgs=patient.images, gts=labels, spacing=np.array(patient.spacing_mm[::-1]), kept=patient.kept,
             labelled=patient.labels is not None, file_shape=geometry.shape, file_spacing=geometry.spacing,
-            direction=geometry.direction, origin=geometry.origin, **found,
+            direction=geometry.direction, origin=geometry.origin, tilt=geometry.tilt, **found,
         )  # fmt: skip
 
 
@@ -159,9 +164,11 @@ def load_patient(path: Path) -> Patient:
         x, y, z = fields["spacing"].tolist() if "spacing" in fields else (1.0, 1.0, 1.0)
         geometry = Volume(_NoVoxels(images.shape), (z, y, x), "mm")
         return Patient(path.stem, images, labels, np.arange(len(images)), geometry)
+    tilt_y, tilt_x = fields["tilt"].tolist() if "tilt" in fields else (0.0, 0.0)
     geometry = Volume(
         _NoVoxels(tuple(fields["file_shape"].tolist())), tuple(fields["file_spacing"].tolist()), "mm",
         tuple(fields["origin"].tolist()), tuple(tuple(row) for row in fields["direction"].tolist()),
+        (tilt_y, tilt_x),
     )  # fmt: skip
     labels = labels if fields["labelled"] else None
     return Patient(path.stem, images, labels, fields["kept"], geometry, fields.get("organ"))

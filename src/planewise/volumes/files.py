@@ -8,16 +8,18 @@ import numpy as np
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats import ending_of, endings, formats
-from planewise.volumes.formats.dicom import open_dicom
+from planewise.volumes.formats.dicom import Series, open_dicom, open_series
 from planewise.volumes.volume import Volume
 
 
-def open_volume(path: Path) -> Volume:
-    """Open the volume at ``path``; voxels are read when they are indexed, where the format allows it.
+def open_volume(path: Path | Series) -> Volume:
+    """Open the volume at ``path``, or a DICOM series; voxels are read when indexed, where the format allows it.
 
     Raises PlanewiseError, naming the file, if it is missing, damaged, of an unknown format, or not a 3D image of
     numbers (one channel, one time point).
     """
+    if isinstance(path, Series):
+        return open_series(path)
     if not path.exists():
         raise PlanewiseError(f"{path}: no such file")
     ending = ending_of(path)
@@ -36,13 +38,15 @@ def open_volume(path: Path) -> Volume:
     return volume
 
 
-def read_voxels(volume: Volume, path: Path, index: Any = ...) -> np.ndarray:
+def read_voxels(volume: Volume, path: Path | Series, index: Any = ...) -> np.ndarray:
     """Read the voxels of ``volume`` at ``index``, all if none is given; ``path`` is where it was opened from.
 
     Raises PlanewiseError if the file is damaged or the voxels do not fit in memory.
     """
     try:
         return np.asarray(volume.voxels[index])
+    except PlanewiseError:
+        raise
     except MemoryError as error:
         raise PlanewiseError(f"{path}: {volume.shape} voxels do not fit in memory") from error
     except Exception as error:

@@ -11,16 +11,41 @@
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from planewise.errors import PlanewiseError
 from planewise.volumes.volume import LazyArray, Volume
 
 
 def tilt_degrees(volume: Volume) -> float:
     """Return the angle between the way from slice to slice and the normal of the slices; 0 without a tilt."""
     return math.degrees(math.atan2(math.hypot(*volume.tilt), volume.spacing[0]))
+
+
+def tilt_note(volume: Volume) -> str:
+    """Return what a tilt means for what is made of the volume, as a line to print."""
+    return (
+        f"the gantry was tilted by {tilt_degrees(volume):.1f} degrees: each slice was moved to its place, linearly in "
+        "its plane; labels go back to the original slices, pixel for pixel, and stand in their file as an upright stack"
+    )
+
+
+def with_tilt_of(image: Volume, labels: Volume, path: Path) -> Volume:
+    """Return ``labels``, which were read from ``path``, with the tilt of the image whose slices they were drawn on.
+
+    Raises PlanewiseError if they do not lie on those slices.
+    """
+    if not any(image.tilt):
+        return labels
+    if labels.shape != image.shape or not np.allclose(labels.direction, image.direction, atol=1e-3):
+        raise PlanewiseError(
+            f"{path}: has shape {labels.shape}, and its image {image.shape} in slices of a tilted gantry: give labels "
+            "of those slices, in the same orientation"
+        )
+    return replace(labels, tilt=image.tilt)
 
 
 def upright(volume: Volume, labels: bool = False) -> Volume:

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 
+from planewise.apps.ild.cohort import dicom_cases
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
@@ -31,6 +33,7 @@ from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import write_labels
 
@@ -44,8 +47,8 @@ def predict_ild(options: IldPredict) -> int:
     if options.trained_model == "none" and options.base is None:
         raise PlanewiseError("--trained_model none predicts with --base, which is missing")
     source = Path(_model_name(options))
-    patients = _patients(options)
     problems: list[Problem] = []
+    patients = _patients(options, problems)
     given: dict[str, list[Prompt]] = {}
     weights = load_sam2(source, options.image_size)  # by this process too, so that bad weights are refused
     if options.prompts in AUTOMATIC and weights.tokens is None:
@@ -53,7 +56,7 @@ def predict_ild(options: IldPredict) -> int:
             f"--prompts {options.prompts}: {source} was trained with drawn boxes alone; train it with --train_prompts "
             "mixed"
         )
-    volumes = [path for path in patients.values() if path.suffix != ".npz"]
+    volumes = [path for path in patients.values() if not _is_prepared(path)]
     if volumes and weights.window not in (None, options.window_in_hu()):
         trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
         say(f"WARNING: {source} was trained in the window {trained}, and is used in {now}: see --window_level")
@@ -64,7 +67,7 @@ def predict_ild(options: IldPredict) -> int:
     if not options.overwrite:
         refuse_other_prompts(options.output, provenance)
     write_provenance(options.output, provenance)
-    waiting = {}
+    waiting: dict[str, Path | Series] = {}
     for case, path in patients.items():
         target = options.output / f"{case}.nii.gz"
         newer = not source.exists() or (target.exists() and target.stat().st_mtime >= source.stat().st_mtime)
@@ -96,7 +99,10 @@ def predict_ild(options: IldPredict) -> int:
 
 
 def _by_scheduler(
-    options: IldPredict, waiting: dict[str, Path], given: dict[str, list[Prompt]], start: tuple[str, Path, bool]
+    options: IldPredict,
+    waiting: dict[str, Path | Series],
+    given: dict[str, list[Prompt]],
+    start: tuple[str, Path, bool],
 ) -> list[Problem]:
     """Have a scheduler's workers segment the patients, each one by itself; return what went wrong."""
     seen = {name: path.resolve() for name in ("output", "lungs", "truth") if (path := getattr(options, name))}
@@ -105,7 +111,7 @@ def _by_scheduler(
     with Cluster(options.scheduler, 0) as cluster:
         cluster.size()  # waits for the first worker
         submitted = [
-            (path, cluster.submit(_predict_there, start, case, path.resolve(), given.get(case, []), there))
+            (path, cluster.submit(_predict_there, start, case, _resolved(path), given.get(case, []), there))
             for case, path in waiting.items()
         ]
         for path, future in submitted:
@@ -118,7 +124,7 @@ def _by_scheduler(
 
 
 def _predict_there(
-    start: tuple[str, Path, bool], case: str, path: Path, given: list[Prompt], options: IldPredict
+    start: tuple[str, Path, bool], case: str, path: Path | Series, given: list[Prompt], options: IldPredict
 ) -> Problem | None:
     """Segment a patient in a worker, which gets ready for its first."""
     _ready_once(*start, options.image_size)
@@ -162,7 +168,7 @@ def _be_ready(device: str, weights: Sam2Weights, half: bool) -> None:
     _segmenting = _Segmenting(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
 
 
-def _predict_patient(case: str, path: Path, given: list[Prompt], options: IldPredict) -> Problem | None:
+def _predict_patient(case: str, path: Path | Series, given: list[Prompt], options: IldPredict) -> Problem | None:
     """Segment one patient and write the result; return what went wrong, if anything did."""
     import torch
 
@@ -224,20 +230,29 @@ def _segment(
     return propagate(encoder, consecutive, prompts, tracking, advance), told, None
 
 
-def _patients(options: IldPredict) -> dict[str, Path]:
-    """Return the files to predict, by case."""
+def _is_prepared(path: Path | Series) -> TypeGuard[Path]:
+    return isinstance(path, Path) and path.suffix == ".npz"
+
+
+def _resolved(path: Path | Series) -> Path | Series:
+    return path.resolve() if isinstance(path, Path) else path.resolved()
+
+
+def _patients(options: IldPredict, problems: list[Problem]) -> dict[str, Path | Series]:
+    """Return the files, or the DICOM series, to predict, by case."""
     if not options.input.exists():
         raise PlanewiseError(f"{options.input}: no such file or folder")
-    if options.input.suffix == ".npz" or ending_of(options.input):
-        paths = [options.input]
-    else:
-        paths = sorted(options.input.glob("*.npz")) or volumes_in(options.input) or [options.input]
+    prepared = [options.input] if options.input.suffix == ".npz" else sorted(options.input.glob("*.npz"))
+    series = {} if prepared and options.series is None else dicom_cases(options.input, options.series, problems)
+    if series or problems:
+        return dict(series)
+    paths = prepared or ([options.input] if ending_of(options.input) else volumes_in(options.input) or [options.input])
     return {path.stem if path.suffix == ".npz" else case_name(path): path for path in paths}
 
 
-def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
+def _open_patient(case: str, path: Path | Series, options: IldPredict) -> Patient:
     """Return a patient, with lungs if they are wanted."""
-    if path.suffix == ".npz":
+    if _is_prepared(path):
         return load_patient(path)
     level, width = options.window_in_hu()
     truth = None
@@ -245,16 +260,19 @@ def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
         truth = file_of_case(case, options.truth, "truth")
     patient, hu = read_patient(case, path, truth, level, width, 0, 0)
     if options.prompts in AUTOMATIC:
-        return replace(patient, organ=lungs_of(case, hu, patient.spacing_mm, options.lungs))
+        return replace(patient, organ=lungs_of(case, hu, patient.geometry, options.lungs))
     return patient
 
 
 def _file_prompts(
-    path: Path, patients: dict[str, Path], options: IldPredict, problems: list[Problem]
+    path: Path, patients: dict[str, Path | Series], options: IldPredict, problems: list[Problem]
 ) -> dict[str, list[Prompt]]:
     shapes, spacings = {}, {}
     for case, file in patients.items():
-        geometry = load_patient(file).geometry if file.suffix == ".npz" else open_volume(file)
+        try:
+            geometry = load_patient(file).geometry if _is_prepared(file) else open_volume(file)
+        except PlanewiseError:
+            continue  # predicting it says why
         canonical = to_canonical(geometry)
         shapes[case], spacings[case] = canonical.shape, canonical.spacing
     classes = {value: str(value) for value in range(1, 256)}

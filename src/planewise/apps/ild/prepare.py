@@ -155,7 +155,7 @@ def _prepare_case(case: Case, part: str, options: IldPrepare, level: float, widt
             case.name, case.image, case.truth, level, width, options.min_voxels, options.min_pixels
         )
         try:
-            patient = replace(patient, organ=lungs_of(case.name, hu, patient.spacing_mm, options.lungs))
+            patient = replace(patient, organ=lungs_of(case.name, hu, patient.geometry, options.lungs))
         except PlanewiseError as error:
             say(f"{case.name}: WARNING: without lungs it serves drawn boxes only: {error}")
         rng = np.random.default_rng([options.seed, sum(case.name.encode())])

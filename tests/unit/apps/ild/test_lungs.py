@@ -83,14 +83,15 @@ def test_a_mask_of_another_tool_is_taken_whatever_its_numbers(numbers):
 
 def test_masks_are_found_by_case_and_must_fit(tmp_path):
     hu, lungs, _ = chest()
+    image = Volume(hu, SPACING, "mm")
     write_labels(tmp_path / "masks" / "a.nii.gz", Volume(lungs * 7, SPACING, "mm"))
     write_labels(tmp_path / "masks" / "b.nii.gz", Volume(lungs[1:] * 7, SPACING, "mm"))
     write_labels(tmp_path / "masks" / "c.nii.gz", Volume(lungs * 0, SPACING, "mm"))
-    assert np.array_equal(lungs_of("a", hu, SPACING, tmp_path / "masks"), lungs)
-    assert np.array_equal(lungs_of("any", hu, SPACING, tmp_path / "masks" / "a.nii.gz"), lungs)
+    assert np.array_equal(lungs_of("a", hu, image, tmp_path / "masks"), lungs)
+    assert np.array_equal(lungs_of("any", hu, image, tmp_path / "masks" / "a.nii.gz"), lungs)
     for case, what in (("b", "has shape"), ("c", "is empty"), ("d", "holds 0 files of case d")):
         with pytest.raises(PlanewiseError, match=what):
-            lungs_of(case, hu, SPACING, tmp_path / "masks")
+            lungs_of(case, hu, image, tmp_path / "masks")
 
 
 def test_no_chest_and_no_hounsfield_units():

@@ -22,7 +22,7 @@ from planewise.volumes.formats.dicom.series import Contents, Series, list_series
 from planewise.volumes.formats.dicom.stack import stack
 from planewise.volumes.volume import Volume
 
-__all__ = ["Contents", "Series", "list_series", "open_dicom", "open_series", "read_folder", "without_series"]
+__all__ = ["Contents", "Series", "list_series", "listed", "open_dicom", "open_series", "read_folder", "without_series"]
 
 
 def open_dicom(folder: Path) -> Volume:

@@ -95,7 +95,9 @@ def quiet() -> Iterator[None]:
 def _header(path: Path, preamble: bool) -> Header | None:
     import pydicom
 
-    file = pydicom.dcmread(path, stop_before_pixels=True, force=not preamble, specific_tags=list(READ))
+    with path.open("rb") as opened:
+        file = pydicom.dcmread(opened, stop_before_pixels=True, force=not preamble, specific_tags=list(READ))
+        pixel_bytes = path.stat().st_size - opened.tell()  # it stopped before them
     syntax = str(file.file_meta.get("TransferSyntaxUID", ""))
     if str(file.file_meta.get("MediaStorageSOPClassUID", "")) == DICOMDIR:
         return None
@@ -112,7 +114,7 @@ def _header(path: Path, preamble: bool) -> Header | None:
         _text(file.SeriesInstanceUID), _text(file.get("SeriesNumber")), _text(file.get("SeriesDescription")), modality,
         _text(kernel) if isinstance(kernel, str) or kernel is None else " ".join(map(_text, kernel)),
         None if thickness in (None, "") else float(thickness), slices, left_out,
-        "" if left_out else _missing_pixels(path, file, syntax, len(frames)),
+        "" if left_out else _missing_pixels(file, syntax, len(frames), pixel_bytes),
     )  # fmt: skip
 
 
@@ -179,13 +181,12 @@ def _vector(values: list[float]) -> Vector:
     return x, y, z
 
 
-def _missing_pixels(path: Path, file: Any, syntax: str, frames: int) -> str:
-    """Return what is missing of a file that is cut short, as far as its size says."""
+def _missing_pixels(file: Any, syntax: str, frames: int, there: int) -> str:
+    """Return what is missing of a file that is cut short, as far as its size says: of uncompressed ones."""
     needed = int(file.Rows) * int(file.Columns) * frames * int(file.get("BitsAllocated") or 16) // 8
-    there = path.stat().st_size
     if syntax not in UNCOMPRESSED or there >= needed:
         return ""
-    return f"is truncated ({there} bytes, more than {needed} expected)"
+    return f"is truncated ({there} bytes of pixels, {needed} expected)"
 
 
 def _text(value: Any) -> str:
