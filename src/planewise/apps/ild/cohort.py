@@ -41,7 +41,7 @@ def dicom_cases(folder: Path, wanted: str | None, problems: list[Problem]) -> di
         return {}
     problems += contents.problems
     if contents.left_out:
-        say(f"{folder}: left out {', '.join(f'{count} {kind}' for kind, count in contents.left_out.items())}")
+        say(f"{folder}: left out {contents.left_out_text}")
     cases = _by_case(folder, contents, problems)
     chosen = {}
     for case, series in cases.items():
@@ -95,7 +95,9 @@ def is_lung_kernel(kernel: str) -> bool:
 def _named(series: list[Series], wanted: str) -> list[Series]:
     exactly = [one for one in series if wanted in (one.uid, one.number)]
     text = wanted.casefold()
-    named = exactly or [one for one in series if text in f"{one.description} {one.part}".casefold()]
+    named = exactly
+    if not exactly and not wanted.isdecimal():  # a number is that of a series, and no part of a kernel's name
+        named = [one for one in series if text in f"{one.description} {one.part}".casefold()]
     if not named:
         raise PlanewiseError(f"no series fits --series {wanted}; there are {_all(series)}")
     return named

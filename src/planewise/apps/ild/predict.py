@@ -273,6 +273,8 @@ def _file_prompts(
             geometry = load_patient(file).geometry if _is_prepared(file) else open_volume(file)
         except PlanewiseError:
             continue  # predicting it says why
+        if any(geometry.tilt):
+            say(f"{case}: the gantry was tilted; boxes are taken to lie on its slices as they were moved upright")
         canonical = to_canonical(geometry)
         shapes[case], spacings[case] = canonical.shape, canonical.spacing
     classes = {value: str(value) for value in range(1, 256)}

@@ -332,8 +332,8 @@ def test_a_folder_without_a_volume_says_what_it_holds(tmp_path):
     write_file(tmp_path / "b" / "s.dcm", None, Modality="RTSTRUCT", SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3")
     write_file(tmp_path / "b" / "p.dcm", np.zeros((4, 4)), Modality="OT", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
     words = refused(tmp_path / "b")
-    assert "1 RTSTRUCT objects" in words
-    assert "1 images without a position" in words
+    assert "RTSTRUCT objects (1)" in words
+    assert "images without a position (ImagePositionPatient) (1)" in words
 
 
 def test_nothing_reaches_the_terminal_and_the_locale_stays(tmp_path, hu, capfd):

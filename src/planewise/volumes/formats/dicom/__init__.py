@@ -51,7 +51,7 @@ def open_series(series: Series) -> Volume:
 def without_series(folder: Path, contents: Contents) -> str:
     """Return why there is no volume in ``folder``."""
     reasons = [f"{problem.where} {problem.what}" for problem in contents.problems]
-    reasons += [f"{count} {kind}" for kind, count in contents.left_out.items()]
+    reasons += [contents.left_out_text] if contents.left_out else []
     holds = "; ".join(reasons) or ("files of other kinds" if any(folder.iterdir()) else "nothing")
     return f"{folder}: holds no DICOM series that is a volume, but {holds}"
 

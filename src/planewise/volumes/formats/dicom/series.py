@@ -88,6 +88,10 @@ class Contents:
     left_out: dict[str, int]
     problems: tuple[Problem, ...]
 
+    @property
+    def left_out_text(self) -> str:
+        return ", ".join(f"{kind} ({count})" for kind, count in self.left_out.items())
+
 
 def list_series(folder: Path) -> list[Series]:
     """Return the DICOM series in ``folder`` and all folders in it, by patient, date and number; see ``read_folder``."""
