@@ -40,6 +40,7 @@ from planewise.volumes.formats import ending_of, ome_zarr, result_ending
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import write_labels
 from planewise.volumes.slices import AXIS, PLANES, Plane
+from planewise.volumes.tilt import as_stack
 from planewise.volumes.volume import Volume
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
@@ -229,7 +230,9 @@ def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem
         if row["status"] == OK:
             picture = pictures / f"{case.name}.png"
             shown = [case.image, case.truth, written[case.name]]
-            image, truth, predicted = (to_canonical(open_volume(path)).read() for path in shown if path is not None)
+            image, truth, predicted = (
+                to_canonical(as_stack(open_volume(path))).read() for path in shown if path is not None
+            )
             comparison_picture(image, truth, predicted, picture, case.name)
             say(f"A picture of {case.name} is {picture}")
 

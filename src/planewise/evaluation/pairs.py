@@ -16,6 +16,7 @@ from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.slices import PLANES
+from planewise.volumes.tilt import as_stack
 from planewise.volumes.volume import Volume
 
 OK = "ok"
@@ -103,7 +104,7 @@ def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
     if labels.unit != "pixel" or image is None:
         return labels
     try:
-        found = to_canonical(open_volume(image))
+        found = to_canonical(as_stack(open_volume(image)))
     except PlanewiseError:
         return labels
     return found.with_voxels(labels.voxels) if found.shape == labels.shape else labels

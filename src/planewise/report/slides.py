@@ -15,6 +15,7 @@ from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.slices import AXIS, PLANES, Plane, shrink
+from planewise.volumes.tilt import as_stack
 from planewise.volumes.volume import Volume
 
 MAX_SIDE = 512  # pixels of a picture
@@ -142,7 +143,7 @@ def _images(
     if path is None:
         return {}, "no image was found: outlines only"
     try:
-        volume = to_canonical(open_volume(path))
+        volume = to_canonical(as_stack(open_volume(path)))
         if volume.shape != shape:
             return {}, f"the image has shape {volume.shape}, its truth {shape}: outlines only"
         slices = _gather(volume, places, step, average=True)

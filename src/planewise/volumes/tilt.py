@@ -48,6 +48,11 @@ def with_tilt_of(image: Volume, labels: Volume, path: Path) -> Volume:
     return replace(labels, tilt=image.tilt)
 
 
+def as_stack(volume: Volume) -> Volume:
+    """Return the slices of ``volume`` as they are, its tilt left out: as labels of it stand in their file."""
+    return replace(volume, tilt=(0.0, 0.0))
+
+
 def upright(volume: Volume, labels: bool = False) -> Volume:
     """Return ``volume`` without its tilt: every slice moved in its plane, linearly, or ``labels`` to the nearest pixel.
 

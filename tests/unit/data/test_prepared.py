@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dicom import write_dicom
 from planewise.apps.ild.options import WINDOWS
 from planewise.data.intensity import apply_window, saturated_share
 from planewise.data.prepared import (
@@ -126,3 +127,24 @@ def test_ground_glass_cannot_be_seen_in_soft_tissue():
     assert saturated_share(ground_glass, *WINDOWS["soft-tissue"]) == 1
     assert saturated_share(ground_glass, *WINDOWS["lung"]) == 0
     assert np.isnan(saturated_share(np.zeros(0), 40, 400))
+
+
+def test_labels_of_a_tilted_gantry_go_back_to_its_slices(tmp_path):
+    z, y, _ = np.indices((6, 40, 50))
+    labels = ((y // 8) % 3).astype(np.uint8)
+    tilt = (-0.75, 0.0)
+    write_dicom(tmp_path / "c", (100 * z + y).astype(np.int16), spacing=(5, 2, 2), tilt=tilt)
+    stack = Volume(labels, (5, 2, 2), "mm")
+    write_labels(tmp_path / "c.nii.gz", stack)
+    patient, hu = read_patient("c", tmp_path / "c", tmp_path / "c.nii.gz", -600, 1500, 0, 0)
+    assert hu.shape == patient.images.shape == patient.labels.shape == (6, 42, 50)  # 5 steps of 0.375 pixels
+    save_patient(tmp_path / "c.npz", patient)
+    back = load_patient(tmp_path / "c.npz")
+    assert back.geometry.tilt == tilt
+    restored = back.restore(back.labels)
+    assert np.array_equal(restored.read(), labels)
+    write_labels(
+        tmp_path / "turned.nii.gz", Volume(labels[:, ::-1], (5, 2, 2), "mm", direction=rows(np.diag([1, -1, 1])))
+    )
+    with pytest.raises(PlanewiseError, match=r"turned.nii.gz: .*in the same orientation"):
+        read_patient("c", tmp_path / "c", tmp_path / "turned.nii.gz", -600, 1500, 0, 0)

@@ -21,6 +21,7 @@ from planewise.progress import say
 from planewise.report.figures import overlay_picture
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import read_labels
+from planewise.volumes.tilt import with_tilt_of
 
 TRAINED_FOR = {"truth": ("truth",), "lungs": ("auto",), "mixed": ("truth", "auto")}
 Job = TypeVar("Job")
@@ -73,7 +74,9 @@ def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
         for kind, segs in folders.items():
             if (segs / f"{path.stem}.nii.gz").exists():
                 patient = load_patient(path)
-                predicted = to_canonical(read_labels(segs / f"{path.stem}.nii.gz")).read()
+                labels = segs / f"{path.stem}.nii.gz"
+                on_slices = with_tilt_of(patient.geometry, read_labels(labels), labels)
+                predicted = to_canonical(on_slices, labels=True).read()
                 picture = segs / "evaluation" / f"{path.stem}.png"
                 overlay_picture(patient.images, patient.labels, predicted, names, picture, f"{path.stem}, {kind}")
                 say(f"A picture of {path.stem} is {picture}")

@@ -113,7 +113,7 @@ def _spacing(series: Series, slices: tuple[Slice, ...], places: np.ndarray) -> f
             _refuse(series, ["is one slice, and SliceThickness does not say how thick"], REMEDY)
         return float(series.thickness_mm)
     steps = np.diff(places)
-    usual = float(np.median(steps))
+    usual = float(np.percentile(steps[steps > UNEVEN_MM], 50, method="lower")) if (steps > UNEVEN_MM).any() else 0.0
     tolerance = max(UNEVEN * usual, UNEVEN_MM)
     doubled, missing, uneven = [], [], []
     for i, step in enumerate(steps.tolist()):
@@ -129,7 +129,7 @@ def _spacing(series: Series, slices: tuple[Slice, ...], places: np.ndarray) -> f
             missing.append(f"{count} of {usual:.3g} mm missing between {a} and {b}")
     if doubled:
         _refuse(series, [f"{len(doubled)} positions are doubled", *doubled], "keep one file for each position")
-    if missing and len(missing) * 4 <= len(steps) and len(uneven) == 0:
+    if missing and len(missing) * 2 <= len(steps) and not uneven:
         _refuse(series, missing, REMEDY)
     if missing or uneven:
         _refuse(series, [f"slices are not evenly spaced (usually {usual:.3g} mm)", *missing, *uneven], REMEDY)
