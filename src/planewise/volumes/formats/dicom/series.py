@@ -3,6 +3,7 @@
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from planewise.volumes.formats.dicom.headers import Header, Slice, read_header
 
 SAME_DIRECTION = 1e-3  # of unit vectors, within a series
 SHOWN = 12  # series, or places, in a message
+MANY = 1000  # files, about two seconds: more are worth a bar
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def read_folder(folder: Path) -> Contents:
     headers: list[Header] = []
     damaged: list[Problem] = []
     files = sorted(_files_below(folder))
-    with progress(f"{folder.name}: headers", len(files), unit="files") as advance:
+    shown = progress(f"{folder.name}: headers", len(files), unit="files") if len(files) > MANY else nullcontext(_no_bar)
+    with shown as advance:
         for path in files:
             try:
                 header = read_header(path)
@@ -131,6 +134,10 @@ def read_folder(folder: Path) -> Contents:
     suspected = {problem for one in series for problem in one.problems}
     series.sort(key=lambda one: (one.patient, one.study_date, one.study, _as_number(one.number), one.uid, one.part))
     return Contents(tuple(series), dict(left_out), tuple(problem for problem in damaged if problem not in suspected))
+
+
+def _no_bar(steps: int = 1, note: str = "") -> None:
+    """Show nothing: see ``MANY``."""
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
