@@ -1,6 +1,7 @@
 """DICOM: what a folder holds, where its slices lie, and what keeps them from being a volume."""
 
 import locale
+import pickle
 import shutil
 from pathlib import Path
 
@@ -167,6 +168,12 @@ def test_a_shift_of_less_than_half_a_pixel_is_no_tilt(tmp_path, hu):
     assert open_volume(tmp_path).tilt == (0, 0)
 
 
+def test_a_tilt_that_only_the_header_knows_is_told(tmp_path, hu, capsys):
+    write_dicom(tmp_path, hu, GantryDetectorTilt=-12)
+    assert open_volume(tmp_path).tilt == (0, 0)
+    assert "tilted by -12 degrees, and where its slices lie does not" in capsys.readouterr().err
+
+
 # ---- values
 
 
@@ -297,6 +304,26 @@ def test_series_are_listed_at_any_depth_among_other_files(tmp_path, hu):
     assert "holds 3 DICOM series" in words
     assert "series 4 'Thorax 1.0' (Br59f 3, 6 slices of 1 mm)" in words
     assert "--series" in words
+
+
+def test_files_without_a_preamble_are_read(tmp_path, hu):
+    for path in write_dicom(tmp_path, hu, SpecificCharacterSet="ISO_IR 100"):
+        file = pydicom.dcmread(path)
+        del file.file_meta
+        file.preamble = None
+        path.unlink()
+        file.save_as(path.with_suffix(""), implicit_vr=True, little_endian=True, enforce_file_format=False)
+        assert path.with_suffix("").read_bytes()[:4] == b"\x08\x00\x05\x00"
+    assert np.array_equal(open_volume(tmp_path).read(), hu)
+
+
+def test_a_series_goes_to_other_processes(tmp_path, hu, monkeypatch):
+    write_dicom(tmp_path / "a", hu)
+    monkeypatch.chdir(tmp_path)
+    [series] = list_series(Path("a"))
+    there = pickle.loads(pickle.dumps(series.resolved()))
+    monkeypatch.chdir("/")
+    assert np.array_equal(open_volume(there).read(), hu)
 
 
 @pytest.mark.parametrize("damage", ["cut", "header", "empty"])

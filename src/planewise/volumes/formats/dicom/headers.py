@@ -13,10 +13,11 @@ from planewise.errors import PlanewiseError, first_line
 Vector = tuple[float, float, float]
 READ = (
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyDate", "StudyInstanceUID",
-    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ConvolutionKernel", "SliceThickness", "NumberOfFrames",
-    "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesPerPixel",
-    "PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope",
-    "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ConvolutionKernel", "SliceThickness",
+    "GantryDetectorTilt", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation",
+    "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient",
+    "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 NO_IMAGES = ("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC")  # modalities
 UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
@@ -62,6 +63,7 @@ class Header:
     modality: str
     kernel: str
     thickness_mm: float | None
+    gantry_degrees: float
     slices: tuple[Slice, ...]
     left_out: str = ""
     damage: str = ""
@@ -109,11 +111,13 @@ def _header(path: Path, preamble: bool) -> Header | None:
     left_out = _why_left_out(file, modality)
     slices = () if left_out else tuple(_slice(path, index, file, frame) for index, frame in enumerate(frames))
     thickness = frames[0].get("SliceThickness")
+    gantry = frames[0].get("GantryDetectorTilt")
     return Header(
         _text(file.get("PatientID")), _text(file.get("StudyInstanceUID")), _text(file.get("StudyDate")),
         _text(file.SeriesInstanceUID), _text(file.get("SeriesNumber")), _text(file.get("SeriesDescription")), modality,
         _text(kernel) if isinstance(kernel, str) or kernel is None else " ".join(map(_text, kernel)),
-        None if thickness in (None, "") else float(thickness), slices, left_out,
+        None if thickness in (None, "") else float(thickness), 0.0 if gantry in (None, "") else float(gantry), slices,
+        left_out,
         "" if left_out else _missing_pixels(file, syntax, len(frames), pixel_bytes),
     )  # fmt: skip
 

@@ -24,8 +24,9 @@ class Series:
     """A CT, MR or other series of slices that belong on one grid: one SeriesInstanceUID, orientation and image size.
 
     ``study_date`` YYYYMMDD or empty; ``thickness_mm``: of a slice, as the header says, None if it does not;
-    ``slices`` in the order of their files; ``part``: what tells it from the others of its UID, where that mixes
-    orientations or sizes; ``problems``: files of it, or beside it, that are damaged.
+    ``gantry_degrees``: its tilt, as the header says, 0 if it does not; ``slices`` in the order of their files;
+    ``part``: what tells it from the others of its UID, where that mixes orientations or sizes; ``problems``: files of
+    it, or beside it, that are damaged.
     """
 
     patient: str
@@ -37,6 +38,7 @@ class Series:
     modality: str
     kernel: str
     thickness_mm: float | None
+    gantry_degrees: float
     slices: tuple[Slice, ...]
     part: str = ""
     problems: tuple[Problem, ...] = ()
@@ -174,7 +176,7 @@ def _parts(headers: list[Header], damaged: list[Problem]) -> list[Series]:
     first = headers[0]
     whole = Series(
         first.patient, first.study, first.study_date, first.series, first.number, first.description, first.modality,
-        first.kernel, first.thickness_mm, (), problems=tuple(problems),
+        first.kernel, first.thickness_mm, first.gantry_degrees, (), problems=tuple(problems),
     )  # fmt: skip
     parts = [replace(whole, slices=tuple(group)) for group in groups]
     return parts if len(parts) == 1 else [replace(part, part=_what_is_its(part)) for part in parts]

@@ -15,6 +15,7 @@ from planewise.volumes.formats.dicom.series import SHOWN, Series
 UNEVEN = 0.01  # of the spacing, that a distance between slices may differ by
 UNEVEN_MM = 0.01  # and at least this: positions are rounded in headers
 SHIFT_PIXELS = 0.5  # over the whole series: less than this along the slices is no tilt
+TOLD_DEGREES = 0.5  # a header that says a larger tilt than positions show is told of
 REMEDY = "export the whole series again, or choose another one"
 
 
@@ -151,5 +152,11 @@ def _tilt(
         beside = np.abs(away[i] * pixel_mm).max()
         _refuse(series, [f"{_at(i, slices[i], place)} lies {beside:.2f} mm beside the line of the others"], REMEDY)
     tilted = np.abs(shifts[-1]) > SHIFT_PIXELS * pixel_mm
+    upright = not tilted.any() and abs(series.normal[2]) > np.cos(np.radians(TOLD_DEGREES))
+    if abs(series.gantry_degrees) > TOLD_DEGREES and upright:
+        say(
+            f"{series}: its header says that the gantry was tilted by {series.gantry_degrees:g} degrees, and where its "
+            "slices lie does not; it is taken as upright"
+        )
     y, x = np.where(tilted, step, 0.0).tolist()
     return y, x
