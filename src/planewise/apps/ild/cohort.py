@@ -25,7 +25,7 @@ LUNG_KERNELS = {
 def dicom_cases(folder: Path, wanted: str | None, problems: list[Problem]) -> dict[str, Series]:
     """Return the series to segment in a folder of DICOM files, by case; none if it holds volumes, or no DICOM.
 
-    One series alone is named after the folder. Else each patient is a case, each study date of one who has several, and
+    One series alone is named after the folder. Else each patient is a case, or each study date of one who has several;
     ``choose_series`` takes one series of it; all are printed. Those that cannot be named or chosen go to ``problems``.
     Raises PlanewiseError if there is DICOM and no series that is a volume, or ``wanted`` without DICOM.
     """
@@ -69,7 +69,7 @@ def choose_series(series: list[Series], wanted: str | None) -> tuple[Series, str
         asked = f"of --series {wanted} "
         if len(series) == 1:
             return series[0], f"--series {wanted}"
-    of_ct = [one for one in series if one.modality == "CT" and len(one.slices) > 1]
+    of_ct = [one for one in series if one.in_hu and len(one.slices) > 1]
     if len(of_ct) == 1:
         return of_ct[0], f"the only CT {asked}with more than one slice"
     lung = [one for one in of_ct if is_lung_kernel(one.kernel)]
@@ -112,20 +112,27 @@ def _thickness(series: Series) -> float:
 
 
 def _by_case(folder: Path, contents: Contents, problems: list[Problem]) -> dict[str, list[Series]]:
-    """Return series by case: patients, and study dates of those with several. What cannot be named is refused."""
+    """Return series by case: patients, and study dates of those with several. What cannot be named is refused.
+
+    Folders that are named as nnU-Net names images, with ``_0000``, are cases instead.
+    """
     if len(contents.series) == 1:
-        return {case_name(folder): list(contents.series)}
+        return {case_name(folder.absolute()): list(contents.series)}
     dates = defaultdict(set)
     for one in contents.series:
         dates[one.patient].add(one.study_date)
     groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for one in contents.series:
-        groups[one.patient, one.study_date if len(dates[one.patient]) > 1 else ""].append(one)
+        image = folder.absolute().joinpath(*one.folder.relative_to(folder).parts[:1])
+        if case_name(image) != image.name:
+            groups[case_name(image), ""].append(one)
+        else:
+            groups[one.patient, one.study_date if len(dates[one.patient]) > 1 else ""].append(one)
     names: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for patient, date in groups:
         name = re.sub(r"[^\w.-]+", "_", patient).strip("._")
         if not name and len({one.study for one in contents.series}) == 1:
-            name = case_name(folder)
+            name = case_name(folder.absolute())
         names["_".join(filter(None, (name, date))) if name else ""].append((patient, date))
     cases = {}
     for name, keys in names.items():

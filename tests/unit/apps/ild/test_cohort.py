@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dicom import change, write_dicom, write_file
+from dicom import CORONAL, change, write_dicom, write_file
 from planewise.apps.ild.cohort import choose_series, dicom_cases, is_lung_kernel
 from planewise.apps.ild.lungs import LEFT, RIGHT
 from planewise.cli import run
@@ -49,6 +49,7 @@ def test_the_thinnest_with_a_lung_kernel_is_taken(tmp_path):
     write_series(tmp_path / "c", 4, kernel="Bl57f", thickness=1)
     write_series(tmp_path / "d", 5, kernel="Bl57f", thickness=0.5, voxels=SMALL[:1])  # one slice is no chest
     write_series(tmp_path / "e", 6, kernel="BONE", thickness=0.4, Modality="PT")
+    write_series(tmp_path / "f", 7, kernel="Bl57f", thickness=0.5, RescaleType="MGML")  # iodine, not HU
     assert chosen(tmp_path) == ("4", "the thinnest CT with a lung kernel")
     assert chosen(tmp_path, "3") == ("3", "--series 3")
     assert chosen(tmp_path, f"1.2.3.{sum(b'P1')}.2")[0] == "2"
@@ -72,6 +73,16 @@ def test_what_is_not_settled_is_refused(tmp_path):
         chosen(tmp_path)
 
 
+def test_a_uid_that_mixes_orientations_is_taken_apart(tmp_path):
+    write_series(tmp_path / "a", 2, kernel="Bl57f", thickness=1)
+    for path in write_series(tmp_path / "b", 2, kernel="Bl57f", thickness=1, orientation=CORONAL):
+        path.rename(tmp_path / "a" / f"coronal {path.name}")
+    with pytest.raises(PlanewiseError, match=r"equally thin .*axial, 4 x 4: 000.dcm at 0.0 mm, .*coronal, 4 x 4: cor"):
+        chosen(tmp_path)
+    series, _ = choose_series(list_series(tmp_path), "coronal")
+    assert (series.orientation, len(series.slices)) == ("coronal", 3)
+
+
 def test_patients_and_dates_are_cases(tmp_path):
     write_series(tmp_path / "x", 1, kernel="LUNG", thickness=1, patient="ILD/07", StudyDate="20200102")
     write_series(tmp_path / "y", 2, kernel="LUNG", thickness=1, patient="ILD/07", StudyDate="20210304",
@@ -86,10 +97,18 @@ def test_patients_and_dates_are_cases(tmp_path):
     write_series(tmp_path / "v", 4, kernel="LUNG", thickness=1, patient="P/8")
     write_series(tmp_path / "w", 5, kernel="LUNG", thickness=1, patient="")
     assert set(dicom_cases(tmp_path, None, problems)) == {"ILD_07_20200102", "ILD_07_20210304"}
-    told = sorted(problem.what for problem in problems)
-    assert told[0].startswith("'P 8' and 'P/8' become one case name, P_8")
-    assert told[1] == told[0]
-    assert "has no PatientID" in told[2]
+    reasons = sorted(problem.what for problem in problems)
+    assert reasons[0].startswith("'P 8' and 'P/8' become one case name, P_8")
+    assert reasons[1] == reasons[0]
+    assert "has no PatientID" in reasons[2]
+
+
+def test_folders_that_are_named_as_nnunet_names_images_are_cases(tmp_path):
+    write_series(tmp_path / "CT_7_0000" / "deep", 1, kernel="LUNG", thickness=1, patient="ANON")
+    write_series(tmp_path / "CT_8_0000", 2, kernel="LUNG", thickness=1, patient="ANON", StudyDate="20250101")
+    problems = []
+    assert list(dicom_cases(tmp_path, None, problems)) == ["CT_7", "CT_8"]
+    assert problems == []
 
 
 def test_one_series_is_named_after_its_folder(tmp_path):

@@ -111,6 +111,7 @@ def test_doubled_positions_are_named_and_copies_of_a_file_are_passed_over(tmp_pa
         ({"ImageOrientationPatient": [*CORONAL]}, "coronal, 7 x 8: 002.dcm"),
         ({"Columns": 4, "PixelData": bytes(56)}, "axial, 7 x 4: 002.dcm at 10.0 mm"),
         ({"PixelSpacing": [2.5, 2.6]}, "slice 3 (002.dcm, 10.00 mm) has pixels of 2.5 x 2.6 mm; the others have 2.5 x"),
+        ({"RescaleType": "MGML"}, "slice 3 (002.dcm, 10.00 mm) holds MGML, not HU"),
         ({"RescaleSlope": None}, "slice 3 (002.dcm, 10.00 mm) lacks RescaleSlope and RescaleIntercept"),
         ({"ImagePositionPatient": None}, "002.dcm has no position in the patient"),
         ({"PhotometricInterpretation": "MONOCHROME1"}, "slice 3 (002.dcm, 10.00 mm) is stored as MONOCHROME1"),

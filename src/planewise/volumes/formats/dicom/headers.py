@@ -16,11 +16,12 @@ READ = (
     "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ConvolutionKernel", "SliceThickness",
     "GantryDetectorTilt", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation",
     "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient",
-    "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence",
+    "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "RescaleType", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 NO_IMAGES = ("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC")  # modalities
 UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+HU = ("", "US", "HU", "HU_MOD")  # RescaleType of CT: HU where nothing is said (PS3.3 C.8.2.1) or nothing is specified
 DICOMDIR = "1.2.840.10008.1.3.10"  # the SOP class of a folder's index
 
 
@@ -30,8 +31,8 @@ class Slice:
 
     ``position`` (x, y, z) in mm, to the patient's left, back and head, of the centre of its first pixel, if the header
     has one; ``along_row`` and ``along_column``: unit vectors to the next column and the next row; ``pixel_mm`` (y, x);
-    ``rescale``: slope and intercept, which make stored values HU, if the header has them; ``stored`` (least, most) that
-    pixels can hold.
+    ``rescale``: slope and intercept, which make stored values those of ``unit``, if the header has them; ``stored``
+    (least, most) that pixels can hold.
     """
 
     file: Path
@@ -43,6 +44,7 @@ class Slice:
     along_column: Vector
     pixel_mm: tuple[float, float]
     rescale: tuple[float, float] | None
+    unit: str
     stored: tuple[int, int]
     photometric: str
 
@@ -107,17 +109,13 @@ def _header(path: Path, preamble: bool) -> Header | None:
         raise ValueError("no SOPClassUID or no SeriesInstanceUID")
     modality = str(file.get("Modality") or "")
     frames = _frames(file)
-    kernel = frames[0].get("ConvolutionKernel")
     left_out = _why_left_out(file, modality)
     slices = () if left_out else tuple(_slice(path, index, file, frame) for index, frame in enumerate(frames))
-    thickness = frames[0].get("SliceThickness")
-    gantry = frames[0].get("GantryDetectorTilt")
     return Header(
         _text(file.get("PatientID")), _text(file.get("StudyInstanceUID")), _text(file.get("StudyDate")),
         _text(file.SeriesInstanceUID), _text(file.get("SeriesNumber")), _text(file.get("SeriesDescription")), modality,
-        _text(kernel) if isinstance(kernel, str) or kernel is None else " ".join(map(_text, kernel)),
-        None if thickness in (None, "") else float(thickness), 0.0 if gantry in (None, "") else float(gantry), slices,
-        left_out,
+        " ".join(_texts(frames[0].get("ConvolutionKernel"))), _number(frames[0], "SliceThickness"),
+        _number(frames[0], "GantryDetectorTilt") or 0.0, slices, left_out,
         "" if left_out else _missing_pixels(file, syntax, len(frames), pixel_bytes),
     )  # fmt: skip
 
@@ -125,7 +123,7 @@ def _header(path: Path, preamble: bool) -> Header | None:
 def _why_left_out(file: Any, modality: str) -> str:
     if "Rows" not in file or modality in NO_IMAGES:
         return f"{modality or 'other'} objects"
-    if "LOCALIZER" in [str(value).upper() for value in file.get("ImageType") or []]:
+    if "LOCALIZER" in _texts(file.get("ImageType")):
         return "localizers"
     if int(file.get("SamplesPerPixel") or 1) != 1:
         return "colour images"
@@ -139,33 +137,37 @@ def _frames(file: Any) -> list[dict[str, Any]]:
     """
     common = {element.keyword: element.value for element in file}
     count = int(common.get("NumberOfFrames") or 1)
-    shared = _group_values(common.get("SharedFunctionalGroupsSequence"))
-    per_frame = common.get("PerFrameFunctionalGroupsSequence") or [None] * count
+    shared, per_frame = (common.get(f"{of}FunctionalGroupsSequence") for of in ("Shared", "PerFrame"))
+    if not per_frame:
+        return [common if count == 1 else common | {"ImagePositionPatient": None}]  # which is that of one frame at most
     if len(per_frame) != count:
         raise ValueError(f"{count} frames, but functional groups of {len(per_frame)}")
-    return [common | shared | _group_values([groups] if groups is not None else None) for groups in per_frame]
+    of_all = common | (_group_values(shared[0]) if shared else {})
+    return [of_all | _group_values(groups) for groups in per_frame]
 
 
 def _group_values(groups: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for group in groups[0] if groups else ():
+    for group in groups:
         if group.VR == "SQ" and len(group.value):
             values |= {element.keyword: element.value for element in group.value[0]}
     return values
 
 
 def _slice(path: Path, index: int, file: Any, frame: dict[str, Any]) -> Slice:
-    bits = int(file.get("BitsStored") or file.get("BitsAllocated") or 16)
+    bits, rows, columns = int(file.BitsStored), int(file.Rows), int(file.Columns)
+    if not 1 <= bits <= int(file.BitsAllocated) <= 32 or rows < 1 or columns < 1:
+        raise ValueError(f"{rows} x {columns} pixels of {bits} bits in {file.BitsAllocated}")
     signed = bool(file.get("PixelRepresentation"))
-    slope, intercept = frame.get("RescaleSlope"), frame.get("RescaleIntercept")
+    slope, intercept = _number(frame, "RescaleSlope"), _number(frame, "RescaleIntercept")
     row_and_column = _numbers(frame.get("ImageOrientationPatient"), 6, "ImageOrientationPatient") or [math.nan] * 6
     y, x = _numbers(frame.get("PixelSpacing"), 2, "PixelSpacing") or [math.nan] * 2
     position = _numbers(frame.get("ImagePositionPatient"), 3, "ImagePositionPatient")
     return Slice(
-        path, index, _text(file.get("SOPInstanceUID")), (int(file.Rows), int(file.Columns)),
+        path, index, _text(file.get("SOPInstanceUID")), (rows, columns),
         None if position is None or math.isnan(row_and_column[0]) else _vector(position),
         _vector(row_and_column[:3]), _vector(row_and_column[3:]), (y, x),
-        None if slope in (None, "") or intercept in (None, "") else (float(slope), float(intercept)),
+        None if slope is None or intercept is None else (slope, intercept), _text(frame.get("RescaleType")),
         (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1),
         _text(file.get("PhotometricInterpretation")),
     )  # fmt: skip
@@ -180,6 +182,11 @@ def _numbers(values: Any, count: int, name: str) -> list[float] | None:
     return numbers
 
 
+def _number(frame: dict[str, Any], name: str) -> float | None:
+    numbers = _numbers([value] if (value := frame.get(name)) not in (None, "") else None, 1, name)
+    return None if numbers is None else numbers[0]
+
+
 def _vector(values: list[float]) -> Vector:
     x, y, z = values
     return x, y, z
@@ -187,7 +194,7 @@ def _vector(values: list[float]) -> Vector:
 
 def _missing_pixels(file: Any, syntax: str, frames: int, there: int) -> str:
     """Return what is missing of a file that is cut short, as far as its size says: of uncompressed ones."""
-    needed = int(file.Rows) * int(file.Columns) * frames * int(file.get("BitsAllocated") or 16) // 8
+    needed = int(file.Rows) * int(file.Columns) * frames * int(file.BitsAllocated) // 8
     if syntax not in UNCOMPRESSED or there >= needed:
         return ""
     return f"is truncated ({there} bytes of pixels, {needed} expected)"
@@ -195,3 +202,7 @@ def _missing_pixels(file: Any, syntax: str, frames: int, there: int) -> str:
 
 def _text(value: Any) -> str:
     return "" if value is None else " ".join(str(value).split())
+
+
+def _texts(value: Any) -> list[str]:
+    return [_text(part) for part in ([value] if isinstance(value, str) or value is None else value)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress
-from planewise.volumes.formats.dicom.headers import Header, Slice, read_header
+from planewise.volumes.formats.dicom.headers import HU, Header, Slice, read_header
 
 SAME_DIRECTION = 1e-3  # of unit vectors, within a series
 SHOWN = 12  # series, or places, in a message
@@ -69,6 +69,11 @@ class Series:
         """The usual distance between slices; None of one slice."""
         places = np.unique([np.round(self.normal @ np.asarray(slice_.position), 3) for slice_ in self.slices])
         return float(np.median(np.diff(places))) if len(places) > 1 else None
+
+    @property
+    def in_hu(self) -> bool:
+        """Whether it is a CT, and no map of iodine or the like that is made from one."""
+        return self.modality == "CT" and all(slice_.unit in HU for slice_ in self.slices)
 
     @property
     def title(self) -> str:

@@ -9,13 +9,13 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.progress import say
-from planewise.volumes.formats.dicom.headers import Slice
+from planewise.volumes.formats.dicom.headers import HU, Slice
 from planewise.volumes.formats.dicom.series import SHOWN, Series
 
 UNEVEN = 0.01  # of the spacing, that a distance between slices may differ by
 UNEVEN_MM = 0.01  # and at least this: positions are rounded in headers
 SHIFT_PIXELS = 0.5  # over the whole series: less than this along the slices is no tilt
-TOLD_DEGREES = 0.5  # a header that says a larger tilt than positions show is told of
+HEADER_TILT = 0.5  # degrees: a larger tilt in a header, that positions do not show, is said
 REMEDY = "export the whole series again, or choose another one"
 
 
@@ -91,6 +91,8 @@ def _check_pixels(series: Series, slices: tuple[Slice, ...], places: np.ndarray)
     for slice_, at in zip(slices, where):
         if slice_.photometric != "MONOCHROME2":
             _refuse(series, [f"{at} is stored as {slice_.photometric or 'nothing named'}; MONOCHROME2 is read"], REMEDY)
+        if series.modality == "CT" and slice_.unit not in HU:
+            _refuse(series, [f"{at} holds {slice_.unit}, not HU (RescaleType)"], REMEDY)
         if not all(value > 0 for value in slice_.pixel_mm):
             _refuse(series, [f"{at} has no PixelSpacing"], REMEDY)
     sizes = np.array([slice_.pixel_mm for slice_ in slices])
@@ -152,8 +154,8 @@ def _tilt(
         beside = np.abs(away[i] * pixel_mm).max()
         _refuse(series, [f"{_at(i, slices[i], place)} lies {beside:.2f} mm beside the line of the others"], REMEDY)
     tilted = np.abs(shifts[-1]) > SHIFT_PIXELS * pixel_mm
-    upright = not tilted.any() and abs(series.normal[2]) > np.cos(np.radians(TOLD_DEGREES))
-    if abs(series.gantry_degrees) > TOLD_DEGREES and upright:
+    upright = not tilted.any() and abs(series.normal[2]) > np.cos(np.radians(HEADER_TILT))
+    if abs(series.gantry_degrees) > HEADER_TILT and upright:
         say(
             f"{series}: its header says that the gantry was tilted by {series.gantry_degrees:g} degrees, and where its "
             "slices lie does not; it is taken as upright"
