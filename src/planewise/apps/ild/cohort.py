@@ -149,7 +149,7 @@ def _by_case(folder: Path, contents: Contents, problems: list[Problem]) -> dict[
 
 
 def _print_series(folder: Path, contents: Contents, chosen: list[Series]) -> None:
-    header = ("patient", "date", "series", "description", "kernel", "slices", "thickness, mm", "taken")
+    header = ("patient", "date", "series", "description", "kernel", "slices", "thick, mm", "taken")
     rows = []
     for one in contents.series:
         thickness = "" if one.thickness_mm is None else f"{one.thickness_mm:g}"

@@ -179,7 +179,7 @@ def test_lungs_of_a_tilted_gantry_lie_on_the_original_slices(tmp_path, hu, capfd
 @pytest.mark.parametrize(
     ("make", "arguments", "words"),
     [
-        (lambda folder: folder.mkdir(), [], "nothing"),
+        (lambda folder: folder.mkdir(), [], "is an empty folder"),
         (lambda folder: folder.mkdir() or write_file(folder / "a", None, Modality="SR"), [], "SR objects (1)"),
         (lambda folder: write_series(folder, 1, kernel="LUNG", thickness=1)[0].rename(folder / "a.bin"),
          ["--series", "nothing like it"], "no series fits --series nothing like it"),

@@ -353,9 +353,9 @@ def test_damaged_pixels_are_named_when_they_are_read(tmp_path, hu):
 
 def test_a_folder_without_a_volume_says_what_it_holds(tmp_path):
     (tmp_path / "a").mkdir()
-    assert "but nothing" in refused(tmp_path / "a")
+    assert "is an empty folder" in refused(tmp_path / "a")
     (tmp_path / "a" / "notes.txt").write_text("x")
-    assert "but files of other kinds" in refused(tmp_path / "a")
+    assert "only files of other kinds" in refused(tmp_path / "a")
     (tmp_path / "b").mkdir()
     write_file(tmp_path / "b" / "s.dcm", None, Modality="RTSTRUCT", SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3")
     write_file(tmp_path / "b" / "p.dcm", np.zeros((4, 4)), Modality="OT", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")

@@ -52,8 +52,9 @@ def without_series(folder: Path, contents: Contents) -> str:
     """Return why there is no volume in ``folder``."""
     reasons = [f"{problem.where} {problem.what}" for problem in contents.problems]
     reasons += [contents.left_out_text] if contents.left_out else []
-    holds = "; ".join(reasons) or ("files of other kinds" if any(folder.iterdir()) else "nothing")
-    return f"{folder}: holds no DICOM series that is a volume, but {holds}"
+    if not any(folder.iterdir()):
+        return f"{folder}: is an empty folder"
+    return f"{folder}: holds no DICOM series that is a volume, only {'; '.join(reasons) or 'files of other kinds'}"
 
 
 class _DicomVoxels:
