@@ -88,6 +88,11 @@ def test_uneven_slices_are_named_and_rounding_passes(tmp_path, hu):
     for z, path in enumerate(files):
         change(path, ImagePositionPatient=[0, 0, 5 * z + (0.02 if z == 2 else 0)])  # 0.4 % of the spacing
     assert open_volume(tmp_path).spacing[0] == pytest.approx(5)
+    for z, path in enumerate(files):
+        change(path, ImagePositionPatient=[0, 0, round(0.625 * z, 1)])  # 0.6 and 0.7, by rounding alone
+    assert open_volume(tmp_path).spacing[0] == pytest.approx(0.62)
+    for z, path in enumerate(files):
+        change(path, ImagePositionPatient=[0, 0, 5 * z])
     change(files[2], ImagePositionPatient=[0, 0, 10.4])
     words = refused(tmp_path)
     assert "not evenly spaced (usually 5 mm)" in words
@@ -98,7 +103,7 @@ def test_doubled_positions_are_named_and_copies_of_a_file_are_passed_over(tmp_pa
     files = write_dicom(tmp_path, hu)
     shutil.copy(files[1], tmp_path / "copy of 001.dcm")
     assert np.array_equal(open_volume(tmp_path).read(), hu)
-    assert "1 files are copies of others and are passed over" in capsys.readouterr().err
+    assert "passed over copies of files (1): copy of 001.dcm" in capsys.readouterr().err
     change(tmp_path / "copy of 001.dcm", SOPInstanceUID="1.9")
     words = refused(tmp_path)
     assert "1 positions are doubled" in words

@@ -13,7 +13,9 @@ from planewise.volumes.formats.dicom.headers import HU, Slice
 from planewise.volumes.formats.dicom.series import SHOWN, Series
 
 UNEVEN = 0.01  # of the spacing, that a distance between slices may differ by
-UNEVEN_MM = 0.01  # and at least this: positions are rounded in headers
+UNEVEN_MM = 0.01  # and at least this
+ROUNDED_MM = 0.051  # from an even grid: some headers give a tenth of a mm; but no more than
+ROUNDED = 0.1  # of the spacing
 SHIFT_PIXELS = 0.5  # over the whole series: less than this along the slices is no tilt
 HEADER_TILT = 0.5  # degrees: a larger tilt in a header, that positions do not show, is said
 REMEDY = "export the whole series again, or choose another one"
@@ -70,8 +72,8 @@ def _at(number: int, slice_: Slice, place: float) -> str:
 def _without_copies(series: Series) -> list[Slice]:
     """Return the slices without files that are byte for byte copies of another one, which is said."""
     kept: dict[tuple[str, int], Slice] = {}
-    copies = []
-    others = []
+    copies: list[str] = []
+    others: list[Slice] = []
     for slice_ in series.slices:
         before = kept.setdefault((slice_.instance, slice_.frame), slice_)
         if before is slice_:
@@ -81,7 +83,8 @@ def _without_copies(series: Series) -> list[Slice]:
         else:
             others.append(slice_)
     if copies:
-        say(f"{series}: {len(copies)} files are copies of others and are passed over: {', '.join(copies[:SHOWN])}")
+        names = list(dict.fromkeys(copies))
+        say(f"{series}: passed over copies of files ({len(names)}): {', '.join(names[:SHOWN])}")
     return list(kept.values()) + others
 
 
@@ -115,6 +118,10 @@ def _spacing(series: Series, slices: tuple[Slice, ...], places: np.ndarray) -> f
         if not series.thickness_mm:
             _refuse(series, ["is one slice, and SliceThickness does not say how thick"], REMEDY)
         return float(series.thickness_mm)
+    spacing = float((places[-1] - places[0]) / (len(places) - 1))
+    away = np.abs(places - places[0] - spacing * np.arange(len(places))).max()
+    if away <= min(ROUNDED_MM, ROUNDED * spacing) and spacing > UNEVEN_MM:
+        return spacing
     steps = np.diff(places)
     usual = float(np.percentile(steps[steps > UNEVEN_MM], 50, method="lower")) if (steps > UNEVEN_MM).any() else 0.0
     tolerance = max(UNEVEN * usual, UNEVEN_MM)
@@ -136,7 +143,7 @@ def _spacing(series: Series, slices: tuple[Slice, ...], places: np.ndarray) -> f
         _refuse(series, missing, REMEDY)
     if missing or uneven:
         _refuse(series, [f"slices are not evenly spaced (usually {usual:.3g} mm)", *missing, *uneven], REMEDY)
-    return float((places[-1] - places[0]) / (len(places) - 1))
+    return spacing
 
 
 def _tilt(
