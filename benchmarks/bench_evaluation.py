@@ -4,11 +4,10 @@ Ours against scikit-image's ``contingency_table`` with the same matching, and ag
 foreground), alternating in one run, medians; the numbers must be the same. One thread.
 
     pip install -e '.[bench]'
-    python benchmarks/bench_evaluation.py [side]
+    python benchmarks/bench_evaluation.py [side] [--tiny]
 """
 
 import statistics
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import describe, peak_memory
+from machine import TINY, WORDS, describe, peak_memory
 from monai.metrics.utils import get_surface_distance
 from scipy import ndimage
 from skimage.metrics import contingency_table
@@ -26,7 +25,7 @@ from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.surfaces import SurfaceParts, distances_between, surface_distances
 
 SPACING = (2.0, 1.0, 1.0)
-REPEATS = 3
+REPEATS = 1 if TINY else 3
 CELL = 39  # voxels a side, each with a ball
 
 
@@ -138,4 +137,4 @@ def main(side: int) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    main(int(sys.argv[1]) if sys.argv[1:] else 512)
+    main(int(WORDS[0]) if WORDS else 78 if TINY else 512)

@@ -3,7 +3,7 @@
 A small network is trained on the synthetic dataset first, so that F1 can be compared; MitoNet_v1 (random weights: the
 cost does not depend on them) is timed on the same slices. One thread, alternating in one run, medians.
 
-    python benchmarks/bench_network.py
+    python benchmarks/bench_network.py [--tiny]
 """
 
 import io
@@ -17,10 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import describe, peak_memory
+from machine import TINY, describe, peak_memory
 
-from planewise.apps.mito import demo_mito
-from planewise.apps.mito_options import MitoDemo
+from planewise.apps.mito import demo_mito, train_mito
+from planewise.apps.mito_options import MitoDemo, MitoTrain
+from planewise.data.intensity import IntensityRange
+from planewise.data.phantom import write_phantom_dataset
 from planewise.device import choose_precision
 from planewise.evaluation.evaluate import score_labels
 from planewise.inference.consensus import consensus
@@ -32,9 +34,10 @@ from planewise.volumes.files import open_volume
 from planewise.volumes.labels import read_labels
 from planewise.volumes.slices import PLANES, as_stack
 
-REPEATS = 3
-TIMED_SLICES = 8
-OPTIONS = SliceOptions(255.0, 0.57571, 0.12765, 16)
+REPEATS = 1 if TINY else 3
+TIMED_SLICES = 1 if TINY else 8
+LARGE, NAME = ("mitonet_small", "small, untrained") if TINY else ("mitonet_v1", "MitoNet_v1")
+OPTIONS = SliceOptions(IntensityRange(0.0, 255.0), 0.57571, 0.12765, 16)
 
 
 def published_slices(scripted: torch.jit.ScriptModule, voxels: np.ndarray, plane: str) -> Iterator[SliceOutputs]:
@@ -83,25 +86,40 @@ def compare_f1(weights: Path, dataset: Path) -> None:
     }
     for name, order in orders.items():
         planes = [gather_plane(order(plane), voxels.shape, plane, GroupingOptions()) for plane in PLANES]
-        scores = score_labels(labels, consensus(planes, 2, 500, 5))
+        scores = score_labels(labels, consensus(planes, 2, 500, 5)[...])
         print(
             f"  {name:<16}F1 {scores['f1_50']:.4f} at 0.5, {scores['f1_75']:.4f} at 0.75; IoU {scores['voxel_iou']:.4f}"
         )
+
+
+def train_small(folder: Path) -> tuple[Path, Path]:
+    """Return a dataset, the demo's, and the weights of a small network that was trained on it."""
+    dataset, models = folder / "Dataset000_Phantom", folder / "Dataset000_Phantom_model"
+    if TINY:
+        write_phantom_dataset(dataset, 0, (32, 64, 72), (24, 40, 56), 1, bodies=8)
+        train_mito(
+            MitoTrain(
+                dataset_path=dataset, model_dir=models, base_model="MitoNet_small.yaml", model_name="Demo",
+                from_scratch=True, iterations=1, batch_size=2, patch_size=64, num_workers=0, train_planes=("xy",),
+            )
+        )  # fmt: skip
+    else:
+        demo_mito(MitoDemo(folder=folder))
+    return dataset, models / "Demo.pth"
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        demo = Path(folder) / "demo"
         with redirect_stdout(io.StringIO()):
-            demo_mito(MitoDemo(folder=demo))
-        small, v1 = demo / "Dataset000_Phantom_model" / "Demo.pth", Path(folder) / "v1.pth"
+            dataset, small = train_small(Path(folder) / "demo")
+        large = Path(folder) / "large.pth"
         torch.manual_seed(0)
-        export_torchscript(build("mitonet_v1"), v1)
+        export_torchscript(build(LARGE), large)
         voxels = np.random.default_rng(0).integers(0, 255, (TIMED_SLICES, 256, 256), np.uint8)
-        time_orders("MitoNet_v1", v1, voxels)
+        time_orders(NAME, large, voxels)
         time_orders("MitoNet_small", small, voxels)
-        compare_f1(small, demo / "Dataset000_Phantom")
+        compare_f1(small, dataset)
     print(f"  auto is {choose_precision('auto', 'cpu', predicting=True)} on this CPU")
     print(f"  {peak_memory()}, training included; {describe()}")

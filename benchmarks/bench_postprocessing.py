@@ -1,32 +1,37 @@
-"""3D post-processing: network outputs of three planes in, the final volume out; one thread and two.
+"""3D post-processing: a perfect network's outputs of three planes in, the final volume out; one thread and two.
 
-Runs on the reference's ``orthoplane_small`` and ``orthoplane_large`` volumes with ``fake_network`` outputs, and prints
-the published implementation's cost on the same work, as the reference gives it (it does not install on current
-Python). Then how the cost grows: 1/8, 1 and 8 times the large volume's voxels, and one object of 2 million voxels.
-Without the reference folder there is nothing to compare with, and it says so.
+Runs on the reference's ``orthoplane_small`` and ``orthoplane_large`` volumes, and prints the published implementation's
+cost on the same work, as the reference gives it (it does not install on current Python). Then how the cost grows: 1/8,
+1 and 8 times the large volume's voxels, and one object of 2 million voxels. Without the reference folder the volumes
+are phantoms of the same sizes, and there is nothing to compare with.
 
-    python benchmarks/bench_postprocessing.py
+    python benchmarks/bench_postprocessing.py [--tiny]
 """
 
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from machine import describe, peak_gigabytes, peak_memory
+from machine import TINY, describe, peak_gigabytes, peak_memory
 
+from planewise.data.phantom import em_phantom
 from planewise.evaluation.evaluate import score_labels
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
-from planewise.volumes.slices import AXIS, PLANES
+from planewise.models.panoptic_loss import panoptic_targets
+from planewise.volumes.slices import AXIS, PLANES, as_stack, pad_to_factor
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "mitonet"
 PUBLISHED = {"small": (11.2, 0.87), "large": (209.0, 3.05)}  # CPU seconds, peak GB: the reference's README
-REPEATS = 5
+REPEATS = 1 if TINY else 5
+SHAPES = {"small": (128, 256, 256), "large": (256, 512, 512)}
+if TINY:
+    SHAPES = {"small": (24, 48, 48), "large": (48, 96, 96)}
+BODIES = 120 / (128 * 256 * 256)  # a voxel
 PUBLISHED_QUADRATIC = (33.0, 2e5)  # seconds of consensus for one object of that many runs: the reference's README
 
 Outputs = dict[str, list[SliceOutputs]]
@@ -53,16 +58,29 @@ def now() -> Seconds:
 
 def outputs_of(truth: np.ndarray) -> Outputs:
     """Return what a perfect network would say of every slice of every plane."""
-    sys.path.insert(0, str(REFERENCE))
-    from fake_network import outputs
+    return {plane: [slice_outputs(slice_, plane, i) for i, slice_ in enumerate(as_stack(truth, plane))]
+            for plane in PLANES}  # fmt: skip
 
-    found: Outputs = {}
-    for plane in PLANES:
-        found[plane] = []
-        for index in range(truth.shape[AXIS[plane]]):
-            out = outputs(truth, plane, index)
-            found[plane].append(SliceOutputs(out["sem_logits"][0, 0], out["ctr_hmp"][0, 0], out["offsets"][0]))
-    return found
+
+def slice_outputs(labels: np.ndarray, plane: str, index: int) -> SliceOutputs:
+    """Return the outputs for one slice (H, W): sure of what is inside, with noise that its place determines."""
+    padded = pad_to_factor(labels, 16)
+    heatmap, offsets = panoptic_targets(padded)
+    noise = np.random.default_rng([7, AXIS[plane], index]).standard_normal(padded.shape)
+    return SliceOutputs(
+        (np.where(padded > 0, 4.0, -4.0) + noise).astype(np.float32),
+        np.ascontiguousarray(heatmap[0, ::4, ::4]),
+        np.ascontiguousarray(offsets[:, ::4, ::4]),
+    )
+
+
+def volumes_of(which: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the truth of a volume, and the published result of it, if the reference is here."""
+    if REFERENCE.is_dir() and not TINY:
+        reference = np.load(REFERENCE / f"orthoplane_{which}.npz")
+        return reference["gt"], reference["consensus"]
+    shape = SHAPES[which]
+    return em_phantom(shape, round(BODIES * np.prod(shape)) + 1, 0)[1], None
 
 
 def tiled(outputs: Outputs, times: int) -> Callable[[str], list[SliceOutputs]]:
@@ -92,14 +110,13 @@ def run(
         planes.append(gather_plane(inputs, shape, plane, GroupingOptions(), threads))
         spent = Seconds(*(total + b - a for total, a, b in zip(spent, started, now())))
     started = now()
-    volume = consensus(planes, 2, 500, 5, threads)
+    volume = consensus(planes, 2, 500, 5, threads)[...]
     return volume, Seconds(*(total + b - a for total, a, b in zip(spent, started, now())))
 
 
 def compare(which: str) -> Outputs:
     """Print ours, theirs and the ratio for one volume; return its outputs."""
-    reference = np.load(REFERENCE / f"orthoplane_{which}.npz")
-    truth = reference["gt"]
+    truth, published = volumes_of(which)
     inputs = outputs_of(truth)
     before = peak_gigabytes()
     volume, _ = run(inputs.__getitem__, truth.shape)
@@ -112,17 +129,17 @@ def compare(which: str) -> Outputs:
         two.append(run(inputs.__getitem__, truth.shape, 2)[1].wall)
     total, theirs, their_memory = statistics.median(cpu), *PUBLISHED[which]
     scores = score_labels(truth, volume)
-    found_voxels, differing = int((volume > 0).sum()), int(((volume > 0) != (reference["consensus"] > 0)).sum())
-    print(f"orthoplane_{which} {truth.shape}")
-    print(f"  one thread   {total:.2f} CPU s; published {theirs:.1f} (from the reference, on its machine)")
-    print(f"  ratio        {theirs / total:.0f}")
+    print(f"{'orthoplane' if published is not None else 'phantom'}_{which} {truth.shape}")
+    print(f"  one thread   {total:.2f} CPU s")
+    if published is not None:
+        print(f"  ratio        {theirs / total:.0f}; published {theirs:.1f} CPU s (from the reference, on its machine)")
     print(f"  two threads  {statistics.median(two):.2f} s, one {statistics.median(one):.2f} s")
     own = f"{memory:.2f} GB beyond the inputs, of which the result is {volume.nbytes / 1e9:.2f}"
     print(f"  memory       {own}; published {their_memory:.2f} GB in all")
-    print(
-        f"  result       F1 {scores['f1_50']:.3f} at IoU 0.5; {differing} of {found_voxels} foreground voxels differ "
-        "from theirs"
-    )
+    print(f"  result       F1 {scores['f1_50']:.3f} at IoU 0.5")
+    if published is not None:
+        differing = int(((volume > 0) != (published > 0)).sum())
+        print(f"               {differing} of {int((volume > 0).sum())} foreground voxels differ from theirs")
     read = 3 * truth.size * 4  # every logit of three planes, once
     print(f"  limit        the logits alone are {read / 1e9:.2f} GB, {read / 1e9 / copy_rate():.2f} s to read once")
     return inputs
@@ -130,7 +147,7 @@ def compare(which: str) -> Outputs:
 
 def copy_rate() -> float:
     """Return the GB a second that one thread reads from memory."""
-    values = np.ones(2**27, np.float32)
+    values = np.ones(2**20 if TINY else 2**27, np.float32)
     started = time.perf_counter()
     values.max()
     return values.nbytes / 1e9 / (time.perf_counter() - started)
@@ -140,9 +157,9 @@ def show_growth(small: Outputs, large: Outputs) -> None:
     """Print the seconds for 1/8, 1 and 8 times the volume, and for one large object."""
     print("growth, one thread")
     for name, outputs, shape in (
-        ("1/8", small.__getitem__, (128, 256, 256)),
-        ("1", large.__getitem__, (256, 512, 512)),
-        ("8", tiled(large, 2), (512, 1024, 1024)),
+        ("1/8", small.__getitem__, SHAPES["small"]),
+        ("1", large.__getitem__, SHAPES["large"]),
+        ("8", tiled(large, 2), tuple(2 * side for side in SHAPES["large"])),
     ):
         # Memory that a virtual machine has to get first can cost more than all work on it: told apart.
         spent = min((run(outputs, shape)[1] for _ in range(2)), key=lambda seconds: seconds.cpu)
@@ -150,8 +167,9 @@ def show_growth(small: Outputs, large: Outputs) -> None:
         print(
             f"  {name:>4} of the volume: {spent.user:6.2f} s user, {voxel:5.1f} ns a voxel; {spent.system:.2f} s system"
         )
-    grid = np.ogrid[:224, :224, :224]
-    truth = (sum((g - 112) ** 2 for g in grid) <= 78.2**2).astype(np.int32)
+    side = 32 if TINY else 224
+    grid = np.ogrid[:side, :side, :side]
+    truth = (sum((g - side / 2) ** 2 for g in grid) <= (0.349 * side) ** 2).astype(np.int32)
     volume, spent = run(outputs_of(truth).__getitem__, truth.shape)
     rows = int((np.diff(truth, axis=2, prepend=0) > 0).sum())
     print(
@@ -162,11 +180,8 @@ def show_growth(small: Outputs, large: Outputs) -> None:
 
 
 if __name__ == "__main__":
-    if REFERENCE.is_dir():
-        print(describe())
-        crop = np.load(REFERENCE / "orthoplane_small.npz")["gt"][:32, :64, :64]
-        run(outputs_of(crop).__getitem__, crop.shape)  # compile
-        show_growth(compare("small"), compare("large"))
-        print(f"  {peak_memory()}, the inputs and 8 times the volume included")
-    else:
-        print(f"bench_postprocessing: no reference outputs at {REFERENCE}; nothing to compare with")
+    print(describe())
+    crop = em_phantom((32, 64, 64), 4, 0)[1]
+    run(outputs_of(crop).__getitem__, crop.shape)  # compile
+    show_growth(compare("small"), compare("large"))
+    print(f"  {peak_memory()}, the inputs and 8 times the volume included")

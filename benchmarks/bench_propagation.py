@@ -3,9 +3,10 @@
 The same weights (random: the cost does not depend on them) and the same slices, alternating in one run; then the peak
 memory of 200 slices, and what bf16 does to Dice on the synthetic chest with a small network trained on it.
 
-    python benchmarks/bench_propagation.py [image size] [slices]
+    python benchmarks/bench_propagation.py [image size] [slices] [--tiny]
 """
 
+import csv
 import io
 import statistics
 import subprocess
@@ -18,13 +19,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from machine import describe, peak_gigabytes
+from machine import TINY, WORDS, describe, peak_gigabytes
 
 from planewise.inference.prompts import Box, Prompt, tight_box
 from planewise.inference.propagation import Encoder, PropagationOptions, propagate
 from planewise.models.sam2 import BoxSegmenter, build_sam2
 
-REPEATS = 3
+REPEATS = 1 if TINY else 3
+SIZE, IMAGE_SIZE = ("mini", 64) if TINY else ("tiny", 512)
 # Random weights find no objects: let every track go on to the end, so that both orders do the same work.
 OPTIONS = PropagationOptions(least_score=-1e9, least_inside=0.0, least_pixels=1, split=False)
 BOXES: list[Box] = [(20, 20, 90, 90), (120, 20, 200, 90), (20, 120, 90, 200), (120, 120, 230, 230)]
@@ -60,8 +62,8 @@ def published_order(segmenter: BoxSegmenter, images: np.ndarray) -> np.ndarray:
 def compare_orders(image_size: int, count: int) -> None:
     """Print ours, theirs and the ratio, in fp32 and in bf16."""
     torch.manual_seed(0)
-    plain = BoxSegmenter(build_sam2("tiny", image_size)).eval()
-    frozen = BoxSegmenter(build_sam2("tiny", image_size))
+    plain = BoxSegmenter(build_sam2(SIZE, image_size)).eval()
+    frozen = BoxSegmenter(build_sam2(SIZE, image_size))
     frozen.load_state_dict(plain.state_dict())
     frozen.frozen()
     images = np.random.default_rng(0).integers(0, 255, (count, 256, 256), np.uint8)
@@ -112,7 +114,7 @@ def product_rates() -> None:
 
 def memory_of(count: int) -> float:
     """Return the GB that carrying boxes through ``count`` slices takes at most beyond the network."""
-    segmenter = BoxSegmenter(build_sam2("tiny", 512)).frozen()
+    segmenter = BoxSegmenter(build_sam2(SIZE, IMAGE_SIZE)).frozen()
     images = np.random.default_rng(0).integers(0, 255, (count, 256, 256), np.uint8)
     before = peak_gigabytes()
     prompts = [Prompt(i + 1, count // 2, box) for i, box in enumerate(BOXES)]
@@ -121,18 +123,35 @@ def memory_of(count: int) -> float:
     return peak_gigabytes() - before
 
 
+def train_small(folder: Path) -> None:
+    """Train a small network on the synthetic chest, the demo's."""
+    from planewise.apps.ild.options import IldDemo, IldRun
+    from planewise.apps.ild.run import demo_ild, run_ild
+    from planewise.data.phantom import write_chest_dataset
+
+    if not TINY:
+        demo_ild(IldDemo(folder=folder))
+        return
+    write_chest_dataset(folder / "Dataset000_Chest", 0, (8, 48, 48), train_cases=3)
+    run_ild(
+        IldRun(
+            dataset_path=folder / "Dataset000_Chest", work_dir=folder / "work", from_scratch=True, epochs=1,
+            batch_size=4, image_size=IMAGE_SIZE, min_voxels=0, min_pixels=0, num_workers=0, prompts=("truth",),
+        )
+    )  # fmt: skip
+
+
 def dice_of_precisions() -> None:
     """Train a small network on the synthetic chest and print each class's Dice in fp32 and in bf16."""
     from planewise.apps.ild.evaluate import evaluate_ild
-    from planewise.apps.ild.options import IldDemo, IldEvaluate, IldPredict
+    from planewise.apps.ild.options import IldEvaluate, IldPredict
     from planewise.apps.ild.predict import predict_ild
-    from planewise.apps.ild.run import demo_ild
     from planewise.report.class_tables import RESULTS
 
     found = {}
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         demo = Path(folder) / "demo"
-        demo_ild(IldDemo(folder=demo))
+        train_small(demo)
         for precision in ("32", "bf16"):
             out = Path(folder) / precision
             predict_ild(
@@ -142,19 +161,22 @@ def dice_of_precisions() -> None:
                 )
             )  # fmt: skip
             evaluate_ild(IldEvaluate(predictions=out, truth=demo / "Dataset000_Chest" / "labelsTs"))
-            rows = (out / "evaluation" / RESULTS).read_text().splitlines()[1:]
-            found[precision] = ", ".join(f"{row.split(',')[2]} {float(row.split(',')[4]):.4f}" for row in rows)
+            with (out / "evaluation" / RESULTS).open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            # A class that a patient does not have, and in which nothing was found, has no Dice.
+            found[precision] = ", ".join(f"{row['case']} {row['class']} {row['dsc'] or 'undefined'}" for row in rows)
     for precision, scores in found.items():
         print(f"  Dice of the synthetic chest, {precision}: {scores}")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if sys.argv[1:2] == ["memory"]:
-        print(f"  {sys.argv[2]} slices at 512, bf16: {memory_of(int(sys.argv[2])):.2f} GB beyond the network")
+    if WORDS[:1] == ["memory"]:
+        count = int(WORDS[1])
+        print(f"  {count} slices at {IMAGE_SIZE}, bf16: {memory_of(count):.2f} GB beyond the network")
     else:
-        compare_orders(*([int(word) for word in sys.argv[1:3]] or [512, 8]))
+        compare_orders(*([int(word) for word in WORDS] or [IMAGE_SIZE, 4 if TINY else 8]))
         product_rates()
-        for slices in ("100", "200"):
-            subprocess.run([sys.executable, __file__, "memory", slices], check=True)
+        for slices in (["4", "--tiny"], ["8", "--tiny"]) if TINY else (["100"], ["200"]):
+            subprocess.run([sys.executable, __file__, "memory", *slices], check=True)
         dice_of_precisions()

@@ -3,7 +3,7 @@
 The network is a perfect one (it knows the truth), so what is measured is everything but the network: reading, median,
 grouping, linking, consensus, writing. Sizes are 1/8, 1 and 2 times 1024 x 2048 x 2048; needs 20 GB of disk.
 
-    python benchmarks/bench_scaling.py                    all, each in a process of its own
+    python benchmarks/bench_scaling.py [--tiny]           all, each in a process of its own
     python benchmarks/bench_scaling.py 512 1024 1024 2    one size, with 2 workers (0: in this process)
 """
 
@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from machine import describe, peak_gigabytes
+from machine import TINY, WORDS, describe, peak_gigabytes
 
+from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.inference.gathering import GroupingOptions, SliceOutputs
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
@@ -29,9 +30,10 @@ from planewise.volumes.files import open_volume
 from planewise.volumes.formats.ome_zarr import blocks, create
 from planewise.volumes.slices import AXIS, PLANES
 
-TILE = 256
+TILE = 64 if TINY else 256
 MEMORY = 4 * 10**9
-SIZES = ((512, 1024, 1024), (1024, 2048, 2048), (2048, 2048, 2048))
+AS_IT_IS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 1)
+SIZES = ((64, 128, 128),) if TINY else ((512, 1024, 1024), (1024, 2048, 2048), (2048, 2048, 2048))
 
 
 class TiledTruth:
@@ -67,7 +69,7 @@ class TiledTruth:
 
 def make_volume(path: Path, shape: tuple[int, int, int]) -> None:
     """Write a store in which one tile of labels repeats."""
-    labels = em_phantom((TILE,) * 3, 180, 0)[1].astype(np.uint8)
+    labels = em_phantom((TILE,) * 3, 180 * TILE**3 // 256**3 + 1, 0)[1].astype(np.uint8)
     array = create(path, shape, np.uint8, (8.0, 8.0, 8.0), "nm", (0.0, 0.0, 0.0))
     for block in blocks(shape, (TILE, 1024, 1024)):
         array[block] = np.tile(labels, [(part.stop - part.start) // TILE for part in block])
@@ -80,7 +82,7 @@ def measure(shape: tuple[int, int, int], workers: int) -> None:
         make_volume(folder / "in.ome.zarr", shape)
         slabs = {p: plan_slabs(shape, 128, AXIS[p], 4, MEMORY // 2, 1) for p in PLANES}
         job = Job(
-            folder / "in.ome.zarr", folder / "work", shape, SliceOptions(1.0, 0.0, 1.0, 1), GroupingOptions(), 4, 2,
+            folder / "in.ome.zarr", folder / "work", shape, AS_IT_IS, GroupingOptions(), 4, 2,
             slabs, plan_block(shape, MEMORY // 2), TiledTruth(),
         )  # fmt: skip
         begin_work(job.work, identity_of(job), False)
@@ -112,10 +114,11 @@ def measure(shape: tuple[int, int, int], workers: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        z, y, x, count = map(int, sys.argv[1:5])
+    if WORDS:
+        z, y, x, count = map(int, WORDS)
         measure((z, y, x), count)
     else:
         print(f"Store to store, {MEMORY / 1e9:g} GB of memory allowed, {describe()}")
         for size, count in [*((size, 0) for size in SIZES), (SIZES[0], 1), (SIZES[0], 2)]:
-            subprocess.run([sys.executable, __file__, *map(str, size), str(count)], check=True)
+            more = ["--tiny"] if TINY else []
+            subprocess.run([sys.executable, __file__, *map(str, size), str(count), *more], check=True)

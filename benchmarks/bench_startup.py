@@ -1,6 +1,6 @@
 """Start-up: how long the command line takes to answer, beside importing torch alone. Medians of wall seconds.
 
-python benchmarks/bench_startup.py
+python benchmarks/bench_startup.py [--tiny]
 """
 
 import statistics
@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 
-from machine import describe
+from machine import TINY, describe
 
-REPEATS = 7
+REPEATS = 1 if TINY else 7
 COMMANDS = {
     "planewise --help": ["-m", "planewise", "--help"],
     "planewise mito predict --help": ["-m", "planewise", "mito", "predict", "--help"],

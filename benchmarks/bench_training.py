@@ -3,7 +3,7 @@
 The published recipe's step is float32 in the default memory layout; ours has the same batch and precision in
 channels_last, and then bf16. Random slices in a folder of the published form, alternating in one run, medians.
 
-    python benchmarks/bench_training.py
+    python benchmarks/bench_training.py [--tiny]
 """
 
 import statistics
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
-from machine import describe, peak_memory
+from machine import TINY, describe, peak_memory
 from torch.utils.data import DataLoader
 
 from planewise.models.model_file import find_model_file, read_model_file
@@ -23,8 +23,9 @@ from planewise.training.panoptic import PanopticTask
 from planewise.training.sampling import SampleRange
 
 BATCH = 4
-REPEATS = 3
+REPEATS = 1 if TINY else 3
 SIDE = 512
+NETWORKS = ("mitonet_small",) if TINY else ("mitonet_v1", "mitonet_small")
 
 
 class Samples(torch.utils.data.Dataset):
@@ -60,7 +61,7 @@ def write_slices(folder: Path) -> None:
 
 def loader_rate(task: PanopticTask, workers: int) -> float:
     """Return the crops a second that the loader alone delivers."""
-    count = 40
+    count = 4 if TINY else 40  # batches
     loader = DataLoader(
         Samples(task), 16, sampler=SampleRange(0, count, 16, 0, 1), num_workers=workers, collate_fn=task.collate
     )
@@ -85,10 +86,10 @@ def main(folder: Path) -> None:
     """Print the rates."""
     write_slices(folder)
     model = read_model_file(find_model_file("MitoNet_v1.yaml"))
-    for name in ("mitonet_v1", "mitonet_small"):
+    for name in NETWORKS:
         ours, theirs = (PanopticTask(build(name), model, folder, 256, "all", 0) for _ in range(2))
         theirs.network.to(memory_format=torch.contiguous_format)
-        if name == "mitonet_v1":
+        if name == NETWORKS[0]:
             rates = {workers: loader_rate(ours, workers) for workers in (1, 2)}
             print(f"loader, crops of 256 from slices of {SIDE}")
             for workers, rate in rates.items():

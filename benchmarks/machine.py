@@ -1,10 +1,14 @@
-"""What a benchmark ran on, and the memory that it took."""
+"""What a benchmark ran on, the memory that it took, and how it was asked to run."""
 
 import os
 import platform
 import re
 import resource
+import sys
 from pathlib import Path
+
+TINY = "--tiny" in sys.argv  # the same work in the smallest size, to see that it still runs: its numbers mean nothing
+WORDS = [word for word in sys.argv[1:] if word != "--tiny"]
 
 
 def describe() -> str:

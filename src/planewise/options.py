@@ -1,12 +1,56 @@
 """What the options of every command have in common."""
 
-from typing import Any, TypeVar
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from planewise.errors import PlanewiseError
 
 Job = TypeVar("Job", bound="Options")
+
+NAME_BYTES, PATH_BYTES = 255, 4095  # the most that file systems take
+SHOWN = 60  # characters of a value that an error repeats
+ADDED_BYTES = 55  # that names of files have beside the name they are made of, with what is unfinished or hidden
+
+
+def _fits_file_systems(text: str) -> str:
+    longest = max((len(os.fsencode(part)) for part in text.split("/")), default=0)
+    if longest > NAME_BYTES or len(os.fsencode(text)) > PATH_BYTES:
+        raise ValueError(f"is too long; no name may have more than {NAME_BYTES} bytes, no path more than {PATH_BYTES}")
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]+", text) or not text.strip("."):
+        raise ValueError("must be a name of letters, digits, '_', '-' and '.', and not of dots alone")
+    if len(os.fsencode(text)) > NAME_BYTES - ADDED_BYTES:
+        raise ValueError(f"is too long; at most {NAME_BYTES - ADDED_BYTES} bytes")
+    return text
+
+
+def _folder(path: Path) -> Path:
+    _fits_file_systems(str(path))
+    for place in (path, *path.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise ValueError(f"{'is' if place == path else f'is below {place},'} a file; give a folder")
+            break
+    return path
+
+
+PathText = Annotated[str, AfterValidator(_fits_file_systems)]  # a path, or a word of ours instead of one
+Name = Annotated[str, AfterValidator(_name)]  # of files and folders that are made
+Folder = Annotated[Path, AfterValidator(_folder)]  # that is there, or will be made
 
 
 class Options(BaseModel):
@@ -25,9 +69,17 @@ class Options(BaseModel):
     @classmethod
     def _refuse_plainly(cls, values: Any, handler: ModelWrapValidatorHandler["Options"]) -> "Options":
         try:
-            return handler(values)
+            options = handler(values)
         except ValidationError as error:
             raise PlanewiseError("; ".join(_plain(problem) for problem in error.errors())) from None
+        for name, value in options:
+            for path in value if isinstance(value, tuple) else (value,):
+                if isinstance(path, Path):
+                    try:
+                        _fits_file_systems(str(path))
+                    except ValueError as error:
+                        raise PlanewiseError(f"--{name} {_short(path)}: {error}") from None
+        return options
 
 
 def _plain(problem: Any) -> str:
@@ -36,4 +88,9 @@ def _plain(problem: Any) -> str:
     value = problem["input"]
     shown = " ".join(map(str, value)) if isinstance(value, tuple | list) else value
     ours = problem["msg"].removeprefix("Value error, ")
-    return f"--{option} {shown}: {ours if problem['type'] == 'value_error' else ours.lower()}"
+    return f"--{option} {_short(shown)}: {ours if problem['type'] == 'value_error' else ours.lower()}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,9 @@ from planewise.training.checkpoint import load_checkpoint
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import read_labels
 from planewise.volumes.volume import Volume
+from stopped import ENVIRONMENT, run_until_killed, start
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "mitoNet_finetune_from_nnunet.py"
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 SMALL = ["--model_config", "MitoNet_small.yaml", "--from_scratch", "--patch_size", "64", "--batch_size", "2",
          "--num_workers", "0", "--device", "cpu"]  # fmt: skip
 
@@ -51,7 +50,7 @@ def trained(tmp_path_factory):
     dataset = make_dataset(folder / "Dataset001_Phantom", train_cases=2)
     command = [sys.executable, SCRIPT, dataset, folder / "models", "--model_name", "M", "--iterations", "4",
                "--test_after_training", "--test_axes", "xy", "xz", "yz", *SMALL]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True, env=ONE_THREAD)
+    result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder
 
@@ -136,32 +135,19 @@ def test_two_processes_give_the_same_volumes(trained, tmp_path):
         assert np.array_equal(open_volume(tmp_path / "one" / name).read(), open_volume(tmp_path / "two" / name).read())
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_told_and_leaves_no_half_file(trained, tmp_path):
     """One of two workers is killed: the case fails by name, the next is done by new workers."""
     rng = np.random.default_rng(0)
-    write_volume(tmp_path / "in" / "long.tiff", Volume(rng.integers(0, 255, (3000, 96, 96), np.uint8)))
+    write_volume(tmp_path / "in" / "long.tiff", Volume(rng.integers(0, 255, (40, 96, 96), np.uint8)))
     write_volume(tmp_path / "in" / "next.tiff", Volume(rng.integers(0, 255, (8, 32, 32), np.uint8)))
-    command = [sys.executable, "-m", "planewise", "mito", "predict", "--trained_model", str(trained / "models/M.yaml"),
-               "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--axes", "xy", "--device", "cpu",
-               "--pixel_vote_thr", "1", "--devices", "2"]  # fmt: skip
-    run_ = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
-
-    def workers():
-        children = [
-            pid for task in Path(f"/proc/{run_.pid}/task").glob("*/children") for pid in task.read_text().split()
-        ]
-        return [pid for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
-
-    def has_worked(pid):
-        ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()
-        return int(ticks[11]) > 5 * os.sysconf("SC_CLK_TCK")  # seconds of its own: beyond importing
-
-    while len(found := workers()) < 2 or not has_worked(found[0]):
-        assert run_.poll() is None, run_.communicate()
-        time.sleep(0.1)
-    os.kill(int(found[0]), signal.SIGKILL)
-    out, err = run_.communicate(timeout=240)
-    assert run_.returncode == 1, err
+    arguments = ["mito", "predict", "--trained_model", trained / "models/M.yaml", "--input", tmp_path / "in",
+                 "--output", tmp_path / "out", "--axes", "xy", "--device", "cpu", "--pixel_vote_thr", "1",
+                 "--batch_size", "4", "--devices", "2"]  # fmt: skip
+    kill_one = "kill(multiprocessing.active_children()[0].pid)"
+    process = start(arguments, kill_one, "planewise.inference.processes:DevicePool.submit", 5)
+    out, err = process.communicate()
+    assert process.returncode == 1, err
     assert "a worker process died" in out
     assert "long.tiff" in out
     assert "Traceback" not in err
@@ -218,7 +204,7 @@ def test_a_full_disk_leaves_no_half_file(trained, tmp_path):
     command = [sys.executable, "-m", "planewise", "mito", "predict", "--trained_model", trained / "models" / "M.yaml",
                "--input", tmp_path / "a_0000.tiff", "--output", tmp_path / "out", "--axes", "xy"]  # fmt: skip
 
-    environment = {**ONE_THREAD, "PYTHONDONTWRITEBYTECODE": "1"}  # torn bytecode would outlive the test
+    environment = {**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"}  # torn bytecode would outlive the test
 
     def small_files_only():  # what a write meets when no block is free, without a disk to fill
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -326,6 +312,23 @@ def test_anisotropic_voxels_are_cut_in_xy_only(tmp_path, capsys):
     assert {path.name.split("_")[2] for path in (tmp_path / "data_2d" / "train" / "images").iterdir()} == {"xy"}
 
 
+def test_test_voxels_in_the_training_data_are_said_before_training(tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "data", train_cases=2)
+    trained, held = (open_volume(dataset / "imagesTr" / f"phantom_train{i}_0000.tiff").read() for i in (1, 2))
+    held[:16] = trained[3:19]
+    write_volume(dataset / "imagesTr" / "phantom_train2_0000.tiff", Volume(held))  # the last of one size is held out
+    write_volume(dataset / "imagesTs" / "another_0000.tiff", Volume(trained[4:28, 11:51, 5:61]))
+    arguments = ["mito", "train", str(dataset), str(tmp_path / "m"), "--iterations", "1", "--train_planes", "xy"]
+    assert run([*arguments, *SMALL]) == 0
+    said = capsys.readouterr().err
+    lines = [line for line in said.splitlines() if line.startswith("WARNING: ")]
+    assert len(lines) == 3  # the test case shares some with either
+    assert lines[0].startswith("WARNING: test case another: 100 % of its voxels (53,760) are those of training case ")
+    assert lines[1].startswith("WARNING: validation case phantom_train2: 50 % of its voxels (73,728) are those of")
+    assert "(4, 11, 5) further" in lines[0]
+    assert said.index(lines[0]) < said.index("Training FinetunedMitoNet")
+
+
 def test_fine_tuning_a_published_file_and_reusing_its_slices(trained, tmp_path):
     dataset = trained / "Dataset001_Phantom"
     code = run(["mito", "train", str(dataset), str(tmp_path), "--model_config", str(trained / "models" / "M.yaml"),
@@ -340,24 +343,21 @@ def test_fine_tuning_a_published_file_and_reusing_its_slices(trained, tmp_path):
     assert not all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+@pytest.mark.slow
 def test_a_killed_training_is_resumed_to_the_same_result(tmp_path):
     dataset = make_dataset(tmp_path / "data")
-    command = [sys.executable, "-m", "planewise", "mito", "train", dataset, tmp_path / "killed", "--iterations", "12",
-               "--checkpoint_interval", "4", "--train_planes", "xy", *SMALL]  # fmt: skip
-    process = subprocess.Popen(command, env=ONE_THREAD, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def arguments(name):
+        return ["mito", "train", str(dataset), str(tmp_path / name), "--iterations", "12", "--checkpoint_interval", "4",
+                "--train_planes", "xy", *SMALL]  # fmt: skip
+
+    run_until_killed(arguments("killed"), "planewise.training.loop:_MetricsFile.add", 6)
     last = tmp_path / "killed" / "FinetunedMitoNet_training" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not last.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    reached = load_checkpoint(last)["step"]
-    assert 0 < reached < 12
+    assert load_checkpoint(last)["step"] == 4
     assert not (tmp_path / "killed" / "FinetunedMitoNet.yaml").exists()
 
-    assert subprocess.run([*command, "--resume"], env=ONE_THREAD).returncode == 0
-    whole = [tmp_path / "whole" if part == tmp_path / "killed" else part for part in command]
-    assert subprocess.run(whole, env=ONE_THREAD).returncode == 0
+    assert run([*arguments("killed"), "--resume"]) == 0
+    assert run(arguments("whole")) == 0
     resumed, straight = (
         load_checkpoint(tmp_path / name / "FinetunedMitoNet_training" / "last.ckpt")["network"]
         for name in ("killed", "whole")

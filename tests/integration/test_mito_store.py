@@ -1,12 +1,9 @@
 """mito from store to store, as a user runs it: stops, faults, many workers; always the result of memory."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +21,9 @@ from planewise.report.tables import RESULTS
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.ome_zarr import create
 from planewise.volumes.labels import write_labels
+from stopped import ENVIRONMENT, json_of, run_until_killed, start
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+SEGMENT, WORKERS = "planewise.inference.out_of_core.segment", "planewise.inference.out_of_core.workers"
 SHAPE = (48, 72, 80)
 SPACING, ORIGIN = (8.0, 4.0, 4.0), (80.0, 0.0, 12.0)
 
@@ -130,24 +128,15 @@ def test_a_run_that_is_stopped_while_it_delivers_goes_on(folder, tmp_path, monke
     assert same_as_memory(folder, output)
 
 
-def test_a_run_that_is_killed_goes_on(folder, tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize(("function", "count"), [("link_plane", 2), ("fuse_block", 1)])
+def test_a_run_that_is_killed_goes_on(folder, tmp_path, function, count):
     output = tmp_path / "out.ome.zarr"
-    command = [sys.executable, "-m", "planewise", *to_store(folder, output)]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    work = tmp_path / "out.ome.zarr.unfinished"
-    wait_for(lambda: (work / "xz").is_dir() and any((work / "xz").glob("slab_*.npz")))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    run_until_killed(to_store(folder, output), f"{SEGMENT}:{function}", count)
+    assert any((tmp_path / "out.ome.zarr.unfinished" / "xz").glob("slab_*.npz"))
     assert not output.exists()
     assert run(to_store(folder, output)) == 0
     assert same_as_memory(folder, output)
-
-
-def wait_for(condition, seconds=120):
-    until = time.time() + seconds
-    while not condition():
-        assert time.time() < until
-        time.sleep(0.02)
 
 
 def test_two_runs_on_one_store(folder, tmp_path, capsys):
@@ -220,71 +209,56 @@ def test_a_full_disk_keeps_what_is_finished(folder, tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.slow
 def test_two_processes_one_of_them_killed(folder, tmp_path):
     """Workers of this machine: the result is the same, also if one dies in the middle."""
     output = tmp_path / "out.ome.zarr"
-    command = [sys.executable, "-m", "planewise", *to_store(folder, output, "--workers", "2")]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    work = tmp_path / "out.ome.zarr.unfinished"
-    wait_for(lambda: (work / "xy").is_dir() and any((work / "xy").glob("slab_*.npz")))
-    victims = children(process.pid)
-    assert len(victims) >= 2
-    os.kill(victims[-1], signal.SIGKILL)
-    out, err = process.communicate(timeout=180)
+    kill_one = "kill(multiprocessing.active_children()[0].pid)"
+    process = start(to_store(folder, output, "--workers", "2"), kill_one, f"{WORKERS}:Cluster.submit", 8)
+    out, err = process.communicate()
     assert process.returncode == 0, out + err
     assert same_as_memory(folder, output)
 
 
-def children(pid):
-    """Return the worker processes of a process: those that it spawned, youngest last."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1]) if entry.name.isdigit() else 0
-            if parent == pid and b"spawn_main" in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return sorted(found)
+@pytest.fixture
+def scheduler(tmp_path):
+    """Start a scheduler with one worker, and return (the scheduler's process, its address); all end with the test."""
+    processes = []
+
+    def begin():
+        address = tmp_path / f"scheduler{len(processes)}.json"
+        for role in ("scheduler", "worker"):
+            more = {
+                "scheduler": ["--port", "0", "--host", "127.0.0.1"],
+                "worker": ["--nthreads", "1", "--death-timeout", "5", "--local-directory", tmp_path],
+            }
+            command = [Path(sys.executable).parent / "dask", role, "--scheduler-file", address, "--no-dashboard"]
+            process = subprocess.Popen([*command, *more[role]], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+            processes.append(process)
+            if role == "scheduler":
+                found = json.loads(json_of(process, address))["address"]
+        return processes[-2], found
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
-def test_a_scheduler_that_dies_leaves_work_to_go_on_with(folder, tmp_path):
-    output, address = tmp_path / "out.ome.zarr", tmp_path / "scheduler.json"
-    script = Path(sys.executable).parent / "dask"
-    quiet = {"env": ENVIRONMENT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-
-    def start():
-        address.unlink(missing_ok=True)
-        scheduler = subprocess.Popen([script, "scheduler", "--scheduler-file", address, "--port", "0", "--no-dashboard",
-                                      "--host", "127.0.0.1"], **quiet)  # fmt: skip
-        wait_for(lambda: address.exists() and address.read_text().endswith("}"))
-        worker = subprocess.Popen([script, "worker", "--scheduler-file", address, "--nthreads", "1", "--no-dashboard",
-                                   "--death-timeout", "5", "--local-directory", tmp_path], **quiet)  # fmt: skip
-        return scheduler, worker, json.loads(address.read_text())["address"]
-
-    scheduler, worker, tcp = start()
-    command = [sys.executable, "-m", "planewise", *to_store(folder, output, "--scheduler", tcp)]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    work = tmp_path / "out.ome.zarr.unfinished"
-    try:
-        wait_for(lambda: (work / "xy").is_dir() and any((work / "xy").glob("slab_*.npz")))
-        scheduler.kill()
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 1, out + err
-        assert "run the same command again" in " ".join(out.split())
-        assert "Traceback" not in err
-    finally:
-        for each in (scheduler, worker, process):
-            each.kill()
-            each.wait()
-    scheduler, worker, tcp = start()
-    try:
-        assert run(to_store(folder, output, "--scheduler", tcp)) == 0
-        assert same_as_memory(folder, output)
-    finally:
-        for each in (scheduler, worker):
-            each.kill()
-            each.wait()
+@pytest.mark.slow
+def test_a_scheduler_that_dies_leaves_work_to_go_on_with(folder, tmp_path, scheduler):
+    """In processes of their own: what dask leaves open when its scheduler is killed ends with them."""
+    output = tmp_path / "out.ome.zarr"
+    process, tcp = scheduler()
+    client = start(to_store(folder, output, "--scheduler", tcp), f"kill({process.pid})", f"{WORKERS}:Cluster.submit", 8)
+    out, err = client.communicate()
+    assert client.returncode == 1, out + err
+    assert "run the same command again" in " ".join(out.split())
+    assert "Traceback" not in err
+    command = [sys.executable, "-m", "planewise", *to_store(folder, output, "--scheduler", scheduler()[1])]
+    result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert same_as_memory(folder, output)
 
 
 def test_stores_are_scored_as_files_are(folder, tmp_path):

@@ -90,7 +90,8 @@ def test_the_original_flags(old, new):
             "-img_path /d/imagesTr -img_name_suffix _0000.nii.gz -gt_path labelsTr -gt_name_suffix .nii.gz "
             "-output_path ./data/ILD -num_workers 4 -modality CT -anatomy ILD -window_level 40 "
             "-window_width 400 --save_nii",
-            "ild prepare /d ./data/ILD --num_workers 4 --window_level 40 --window_width 400 --save_nii",
+            "ild prepare /d ./data/ILD --min_voxels 1000 --min_pixels 100 --num_workers 4 --window_level 40 "
+            "--window_width 400 --save_nii",
         ),
         (
             "finetune_sam2_img",

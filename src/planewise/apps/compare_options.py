@@ -5,7 +5,7 @@ from pathlib import Path
 import tyro
 from pydantic import Field, field_validator
 
-from planewise.options import Options
+from planewise.options import Options, PathText
 
 
 class Compare(Options):
@@ -15,7 +15,7 @@ class Compare(Options):
     """nnU-Net raw datasets: instancesTs or labelsTs, and a folder imagesTs_{method} for each method."""
     output: Path
     """Folder for report.html, results.csv and results.json."""
-    method: tuple[str, ...] = ()
+    method: tuple[PathText, ...] = ()
     """More methods, NAME=FOLDER: a folder in every dataset, or one for all, whose cases are paired by name."""
     tolerance_nm: tuple[str, ...] = ("30",)
     """Distance within which surfaces agree, where spacing is in nm or um: a number, and CLASS=NUMBER for classes."""
@@ -23,6 +23,12 @@ class Compare(Options):
     """The same where spacing is in mm."""
     tolerance_voxels: float = Field(2.0, gt=0)
     """The same where the files do not say what a voxel measures."""
+    patients: Path | None = None
+    """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    ignore_geometry: bool = False
+    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 
     @field_validator("datasets")
     @classmethod

@@ -8,10 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from planewise.apps.mito_options import MitoPredict
-from planewise.data.intensity import full_scale
+from planewise.apps.mito_predict import choose_planes, intensity_rule
+from planewise.data.case import cases_in, channel_within
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.gathering import GroupingOptions
@@ -24,7 +23,7 @@ from planewise.models.model_file import ModelFile, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
 from planewise.report.tables import conclude
-from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, stem_of
 from planewise.volumes.formats.ome_zarr import CHUNK, blocks, missing_chunks
 from planewise.volumes.slices import AXIS, Plane
@@ -36,11 +35,14 @@ def predict_store(options: MitoPredict) -> int:
 
     Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it.
     """
-    if not ending_of(options.input):
-        raise PlanewiseError(f"--input {options.input}: is no volume; one volume goes to one store")
+    images, problems = cases_in(options.input, options.channel, options.sequence)
+    if [options.input] != list(images.values()):
+        told = "; ".join(problem.what for problem in problems) or f"holds {len(images)} volumes"
+        raise PlanewiseError(f"--input {options.input}: is no volume ({told}); one volume goes to one store")
+    channel = channel_within(options.input, options.channel)
     if options.devices > 1:
         raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
-    volume = open_volume(options.input)
+    volume = open_volume(options.input, channel)
     if min(volume.shape) == 0:
         raise PlanewiseError(f"--input {options.input}: is empty, {volume.shape}")
     device = choose_device(options.device)
@@ -58,7 +60,8 @@ def predict_store(options: MitoPredict) -> int:
         threads = max(1, (os.cpu_count() or 1) // max(1, options.workers))
         source = NetworkSource(weights, model.architecture, device, half, threads)
         job = _job(options, volume, model, source, work)
-        identity = identity_of(job) | {"bf16": half, "input": _stamp(options.input), "model": _stamp(weights)}
+        stamps = {"input": _stamp(options.input), "channel": channel, "model": _stamp(weights)}
+        identity = identity_of(job) | {"bf16": half} | stamps
         begin_work(work, identity, options.overwrite)
         workers: Here | Cluster = Here()
         at_once = 1
@@ -91,26 +94,22 @@ def _job(options: MitoPredict, volume: Volume, model: ModelFile, predictor: Netw
     chunks = getattr(volume.voxels, "chunks", (CHUNK,) * 3)
     memory = options.memory_bytes() // 2  # the rest is the network's, and Python's
     slabs: dict[Plane, int] = {}
-    for plane in options.axes:
+    axes, why = choose_planes(volume, model, options.axes)
+    for plane in axes:
         axis = AXIS[plane]
         slabs[plane] = plan_slabs(
             volume.shape, chunks[axis], axis, options.batch_size, memory, options.median_kernel // 2
         )
         if slabs[plane] < min(chunks[axis], volume.shape[axis]):
             say(f"--memory {options.memory}: in {plane}, {slabs[plane]} slices at a time, so chunks are read again")
-    scale = _full_scale(volume, options.input)
-    slices = SliceOptions(scale, model.norms.mean, model.norms.std, model.padding_factor, options.downsampling)
+    range_, seen, _ = intensity_rule(model, options).range_of(volume, options.input)
+    say(f"{options.input.name}: {seen}; {why}")
+    slices = SliceOptions(range_, model.norms.mean, model.norms.std, model.padding_factor, options.downsampling)
     return Job(
         options.input.resolve(), work.resolve(), volume.shape, slices, grouping, options.batch_size,
         options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), predictor,
+        channel_within(options.input, options.channel),
     )  # fmt: skip
-
-
-def _full_scale(volume: Volume, path: Path) -> float:
-    """Return what intensities are divided by; of real numbers all must be seen for that."""
-    if volume.voxels.dtype.kind != "f":
-        return full_scale(np.zeros(1, volume.voxels.dtype))
-    return max(full_scale(read_voxels(volume, path, block)) for block in blocks(volume.shape, (CHUNK, 1024, 1024)))
 
 
 def _tell_missing(volume: Volume, path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from planewise.data.intensity import normalise
+from planewise.data.intensity import IntensityRange, normalise
 from planewise.inference.ahead import ahead
 from planewise.inference.gathering import SliceOutputs
 from planewise.models.panoptic_deeplab import PanopticNetwork
@@ -18,9 +18,9 @@ BATCHES_AHEAD = 2  # that are read or predicted before they are used
 
 @dataclass(frozen=True)
 class SliceOptions:
-    """How slices are made ready for the network: ``scale`` is what intensities are divided by to lie in 0..1."""
+    """How slices are made ready for the network, which was trained on images of this ``mean`` and ``std``."""
 
-    scale: float
+    range: IntensityRange
     mean: float
     std: float
     padding_factor: int
@@ -83,7 +83,7 @@ def prepared(slices: np.ndarray, options: SliceOptions) -> np.ndarray:
     """Return ``slices`` (n, H, W) shrunk, normalised and padded at their end, float32."""
     if options.downsampling > 1:
         slices = shrink(slices, options.downsampling)
-    return pad_to_factor(normalise(slices, options.scale, options.mean, options.std), options.padding_factor)
+    return pad_to_factor(normalise(slices, options.range, options.mean, options.std), options.padding_factor)
 
 
 def plane_outputs(

@@ -1,7 +1,6 @@
 """Boxes to start from: from the truth (an oracle), or from a file. Each is one slice of one object of one class."""
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.json_files import read_json
 
 Box = tuple[float, float, float, float]  # x and y from, x and y to (half open), in pixels
 Components = Literal["all", "one"]
@@ -61,7 +61,10 @@ def read_prompts(
     """
     try:
         if path.suffix.lower() == ".json":
-            rows: list[tuple[int, dict[str, Any]]] = list(enumerate(json.loads(path.read_text("utf-8")), start=1))
+            content: Any = read_json(path)
+            if not isinstance(content, list):
+                raise PlanewiseError(f"{path}: holds no list; it needs a list of objects with {', '.join(COLUMNS)}")
+            rows: list[tuple[int, dict[str, Any]]] = list(enumerate(content, start=1))
         else:
             with path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file, skipinitialspace=True)
@@ -69,13 +72,17 @@ def read_prompts(
                 if missing:
                     raise PlanewiseError(f"{path}: has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
                 rows = [(reader.line_num, row) for row in reader]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise PlanewiseError(f"{path}: cannot be read as CSV or JSON ({error})") from error
+    except RecursionError as error:
+        raise PlanewiseError(f"{path}: is nested too deeply; it needs a list of objects, each of numbers") from error
     numbers = {name: value for value, name in classes.items()}
     prompts: dict[str, list[Prompt]] = {}
     problems = []
     for line, row in rows:
         try:
+            if not isinstance(row, dict):
+                raise ValueError(f"is no object with {', '.join(COLUMNS)}")
             case = str(row["case"])
             if case not in shapes:
                 raise ValueError(f"there is no case {case}")
@@ -91,8 +98,11 @@ def read_prompts(
                 raise ValueError(f"slice {z} is outside 0..{depth - 1}")
             if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
                 raise ValueError(f"box {x0:g} {y0:g} {x1:g} {y1:g} does not lie within 0 0 {width} {height}")
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             problems.append(f"line {line}: {error}")
+            continue
+        except KeyError as error:
+            problems.append(f"line {line}: has no {error.args[0]}")
             continue
         prompts.setdefault(case, []).append(Prompt(label, z, (x0, y0, x1, y1)))
     return prompts, problems

@@ -9,22 +9,23 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, first_line
 from planewise.models.sam2 import ClassTokens, build_sam2
 from planewise.models.weights import read_state
 from planewise.volumes.atomic import atomic_path
 
 State = dict[str, Tensor]
 IMAGE_SIZE = 1024  # of the published models
+LARGEST_SIDE = 4096  # of an input; what a file says beyond that is damage
 PREFIX = "sam2_model."  # of the published fine-tuned files
-OUR_OWN = ("image_size", "class_tokens", "window")  # beside the published keys; others pass over them
 TOKENS_FILE = "class_tokens.safetensors"  # in a hub folder
 ONLY_IN_2_1 = {"no_obj_embed_spatial", "obj_ptr_tpos_proj.weight", "obj_ptr_tpos_proj.bias"}
 
@@ -60,6 +61,40 @@ _NAMES = (
 _POINT_EMBEDDINGS = "sam_prompt_encoder.point_embeddings.{}.weight"
 _SHARED = "prompt_encoder.shared_embedding.positional_embedding"
 _SHARED_COPY = "shared_image_embedding.positional_embedding"
+
+
+class _Tokens(BaseModel):
+    """Class tokens as they are stored: the classes by number, and a row of ``weight`` for each, in that order."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    names: dict[int, str] = Field(min_length=1)
+    weight: Tensor
+
+    @field_validator("weight")
+    @classmethod
+    def _plain(cls, weight: Tensor) -> Tensor:
+        if weight.layout != torch.strided or weight.is_meta or not weight.is_floating_point():
+            raise ValueError("must be plain numbers")
+        return weight
+
+    def module(self, channels: int) -> ClassTokens:
+        """Return the tokens of a network with so many channels. Raises ValueError if they are others."""
+        if self.weight.shape != (len(self.names), channels):
+            raise ValueError(
+                f"class tokens have shape {tuple(self.weight.shape)}; {len(self.names)} classes with {channels} "
+                "channels are needed"
+            )
+        tokens = ClassTokens(self.names, channels)
+        tokens.load_state_dict({"weight": self.weight})
+        return tokens
+
+
+class _OurOwn(BaseModel):
+    """What our files hold beside the published keys; others pass over it."""
+
+    image_size: int | None = Field(None, ge=32, le=LARGEST_SIDE, multiple_of=32)
+    class_tokens: _Tokens | None = None
+    window: tuple[FiniteFloat, Annotated[FiniteFloat, Field(gt=0)]] | None = None
 
 
 @dataclass
@@ -162,7 +197,7 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
     if source.is_dir() or is_hub_id(source):
         return _load_hub(source, image_size)
     ours_only = _our_own(source)
-    image_size = image_size or ours_only.get("image_size") or IMAGE_SIZE
+    image_size = image_size or ours_only.image_size or IMAGE_SIZE
     state = {key.removeprefix(PREFIX): value for key, value in read_state(source).items()}
     ours, rest = to_transformers(state)
     problems: list[str] = []
@@ -179,27 +214,31 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
         if not found:
             network.load_state_dict(ours)
             version = "2.1" if ONLY_IN_2_1 & rest.keys() else "2.0"
-            tokens = ours_only.get("class_tokens")
-            known = _tokens(tokens["names"], tokens) if tokens else None
-            return Sam2Weights(network.eval(), version, rest, known, ours_only.get("window"))
+            try:
+                channels = network.config.mask_decoder_config.hidden_size
+                tokens = ours_only.class_tokens.module(channels) if ours_only.class_tokens else None
+            except ValueError as error:
+                raise PlanewiseError(f"{source}: {error}; the file is damaged") from error
+            return Sam2Weights(network.eval(), version, rest, tokens, ours_only.window)
         problems = sorted(found) if not problems or len(found) < len(problems) else problems
     listed = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
     raise PlanewiseError(f"{source}: {len(problems)} tensors do not fit SAM2 hiera tiny:\n  {listed}")
 
 
-def _our_own(path: Path) -> dict[str, Any]:
-    """Return what ``save_published`` wrote beside the published keys, where it wrote the file."""
+def _our_own(path: Path) -> _OurOwn:
+    """Return what ``save_published`` wrote beside the published keys, where it wrote the file.
+
+    Raises PlanewiseError naming what of it does not fit.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception:  # read_state says what is wrong with the file; the older format cannot be mapped, nor is ours
-        return {}
-    return {name: content[name] for name in OUR_OWN if name in content} if isinstance(content, dict) else {}
-
-
-def _tokens(names: dict[int, str], state: State) -> ClassTokens:
-    tokens = ClassTokens(names, state["weight"].shape[1])
-    tokens.load_state_dict({"weight": state["weight"]})
-    return tokens
+        return _OurOwn()
+    try:
+        return _OurOwn.model_validate(content if isinstance(content, dict) and "model" in content else {})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
+        raise PlanewiseError(f"{path}: what stands beside its weights does not fit: {wrong}") from error
 
 
 def is_hub_id(source: Path) -> bool:
@@ -210,26 +249,50 @@ def is_hub_id(source: Path) -> bool:
 def _load_hub(source: Path, image_size: int | None) -> Sam2Weights:
     """Load a hub folder that is here, or a model of the hub, which transformers caches."""
     from transformers import Sam2Model
+    from transformers.utils import logging
 
+    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is told once, by us
     try:
-        saved: Any = Sam2Model.from_pretrained(str(source), local_files_only=source.is_dir())
-    except (OSError, ValueError) as error:
+        loaded: Any = Sam2Model.from_pretrained(
+            str(source), local_files_only=source.is_dir(), use_safetensors=True, output_loading_info=True
+        )
+        saved, loading = loaded
+        side = saved.config.vision_config.backbone_config.image_size[0]
+        size = "tiny" if saved.config.mask_decoder_config.hidden_size == 256 else "mini"
+    except Exception as error:  # a damaged or foreign folder fails in many ways
         raise PlanewiseError(
-            f"{source}: is not a hub folder of SAM2, nor a model of the hub that can be fetched or is cached "
-            f"({str(error).splitlines()[0]}); give the path of its weights"
+            f"{source}: is not a hub folder of SAM2 with config.json and model.safetensors, nor a model of the hub "
+            f"that can be fetched or is cached ({_reason(error)}); give the path of its weights"
         ) from error
-    size = "tiny" if saved.config.mask_decoder_config.hidden_size == 256 else "mini"
-    network = build_sam2(size, image_size or saved.config.vision_config.backbone_config.image_size[0])
-    network.load_state_dict(saved.state_dict())
+    if loading["missing_keys"]:
+        missing = sorted(loading["missing_keys"])
+        raise PlanewiseError(f"{source}: {len(missing)} tensors are missing, the first is {missing[0]}")
+    if not 32 <= (image_size or side) <= LARGEST_SIDE:
+        raise PlanewiseError(f"{source}: its config.json says image_size {side}; at most {LARGEST_SIDE} can be")
+    network = build_sam2(size, image_size or side)
+    try:
+        network.load_state_dict(saved.state_dict())
+    except RuntimeError as error:
+        raise PlanewiseError(f"{source}: is SAM2 of another size; known here is hiera tiny") from error
     tokens = None
     if (source / TOKENS_FILE).is_file():
         try:
             with safe_open(source / TOKENS_FILE, "pt") as file:
-                names = {int(value): name for value, name in json.loads(file.metadata()["names"]).items()}
-                tokens = _tokens(names, {"weight": file.get_tensor("weight")})
+                stored = _Tokens(names=json.loads(file.metadata()["names"]), weight=file.get_tensor("weight"))
+            tokens = stored.module(network.config.mask_decoder_config.hidden_size)
         except Exception as error:  # a damaged file fails in many ways
-            raise PlanewiseError(f"{source / TOKENS_FILE}: cannot be read ({error}); copy the folder again") from error
+            raise PlanewiseError(
+                f"{source / TOKENS_FILE}: cannot be read ({_reason(error)}); copy the folder again"
+            ) from error
     return Sam2Weights(network.eval(), tokens=tokens)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "its JSON is nested too deeply"
+    if "ignore_mismatched_sizes" in str(error):
+        return "the shapes of its tensors are not those of its config.json"
+    return first_line(error)
 
 
 def save_published(path: Path, weights: Sam2Weights, epoch: int) -> None:

@@ -1,8 +1,8 @@
 """Weights in and out: every form that MitoNet weights are found in, and the published form to write."""
 
 import copy
+import hashlib
 import warnings
-import zipfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,10 +12,11 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, first_line
 from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build, fold_batch_norms
-from planewise.progress import Advance, progress
+from planewise.models.torchscript import is_torchscript, read_torchscript
+from planewise.progress import Advance, progress, say
 from planewise.volumes.atomic import atomic_path
 
 State = dict[str, Tensor]
@@ -26,15 +27,23 @@ def locate_weights(model: ModelFile, model_path: Path) -> Path:
 
     Paths are taken relative to the YAML first, then to the working folder; a model whose folder was moved since it was
     written is found beside its YAML. Raises PlanewiseError saying what to put
-    where if the file is missing, or cannot be downloaded and is not cached, or has another sha256 than the YAML says.
+    where if the file is missing, or cannot be downloaded and is not cached, or has another sha256 than the YAML says,
+    or, where it says none, than the file had when it was first used.
     """
     if not model.model:
         raise PlanewiseError(f"{model_path}: names no weights (model:); train it with --from_scratch")
-    if urlparse(model.model).scheme in ("http", "https"):
+    try:
+        url = urlparse(model.model)
+    except ValueError as error:
+        raise PlanewiseError(f"{model_path}: model: {model.model} is no URL ({str(error).lower()})") from error
+    if url.scheme in ("http", "https"):
         return _download(model.model, model.model_sha256, model_path)
-    for path in (model_path.parent / model.model, Path(model.model), model_path.parent / Path(model.model).name):
-        if path.is_file():
-            return path
+    try:
+        for path in (model_path.parent / model.model, Path(model.model), model_path.parent / Path(model.model).name):
+            if path.is_file():
+                return path
+    except OSError as error:
+        raise PlanewiseError(f"{model_path}: model: {model.model[:60]}...: {first_line(error)[:99]}") from error
     raise PlanewiseError(
         f"{model_path}: its weights {model.model} do not exist; put the file beside the YAML, change model:, or train "
         "with --from_scratch"
@@ -42,18 +51,27 @@ def locate_weights(model: ModelFile, model_path: Path) -> Path:
 
 
 def _download(url: str, sha256: str | None, model_path: Path) -> Path:
+    """Return the cached file of ``url``: in a folder of its own, since many URLs end in the same name."""
     import pooch
 
-    name = Path(urlparse(url).path).name
-    cache = Path(pooch.os_cache("planewise"))
+    name = Path(urlparse(url).path).name or "weights"
+    cache = Path(pooch.os_cache("planewise")) / hashlib.sha256(url.encode()).hexdigest()[:16]
+    pinned = cache / f"{name}.sha256"
     try:
+        known = sha256 or (pinned.read_text("ascii").strip() if pinned.exists() else None)
         downloader = pooch.HTTPDownloader(progressbar=_DownloadBar(name))
-        known_hash = f"sha256:{sha256}" if sha256 else None
-        return Path(pooch.retrieve(url, known_hash, fname=name, path=cache, downloader=downloader))
+        path = Path(pooch.retrieve(url, f"sha256:{known}" if known else None, name, cache, downloader=downloader))
+        if known is None:
+            found = pooch.file_hash(str(path))
+            pinned.write_text(f"{found}\n", "ascii")
+            say(
+                f"{url}: {model_path} gives no model_sha256 to check it by. Its sha256 is {found}, and has to be that "
+                "from now on; compare it with what the publisher says"
+            )
+        return path
     except ValueError as error:  # pooch's word for another hash
-        raise PlanewiseError(
-            f"{url}: was downloaded, but its sha256 is not the one in {model_path}: {error}"
-        ) from error
+        by = f"in {model_path}" if sha256 else f"of the file first downloaded, in {pinned}"
+        raise PlanewiseError(f"{url}: was downloaded, but its sha256 is not the one {by}: {error}") from error
     except Exception as error:  # requests has a dozen ways to say that there is no network
         raise PlanewiseError(
             f"{url}: cannot be downloaded ({type(error).__name__}). Download it elsewhere and put it at "
@@ -132,33 +150,36 @@ def _differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tu
 
 
 def read_state(path: Path) -> State:
-    """Return the tensors by name in a file of weights; see ``load_network`` for the forms."""
+    """Return the tensors by name in a file of weights; see ``load_network`` for the forms. Nothing in it is run."""
     try:
-        if _is_torchscript(path):
-            with warnings.catch_warnings():  # torch's own notice about the format that is published
-                warnings.simplefilter("ignore")
-                return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = (
+            read_torchscript(path) if is_torchscript(path) else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except FileNotFoundError as error:
         raise PlanewiseError(f"{path}: no such file") from error
+    except PlanewiseError:
+        raise
     except Exception as error:  # a damaged or foreign file fails in many ways
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise PlanewiseError(f"{path}: cannot be read as PyTorch weights ({first})") from error
+        raise PlanewiseError(f"{path}: cannot be read as PyTorch weights ({_reason(error)})") from error
     for key in ("state_dict", "model", "network"):
         if isinstance(content, dict) and isinstance(content.get(key), Mapping):
             content = content[key]
             break
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise PlanewiseError(f"{path}: holds no state_dict, neither alone nor under state_dict, model or network")
+    for key, value in content.items():
+        if value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_complex():
+            kind = "has no values (meta)" if value.is_meta else f"is {value.layout}, {value.dtype}"
+            raise PlanewiseError(f"{path}: {key} {kind}; plain tensors of numbers are needed")
     prefix = "module."  # of a model that was saved inside DistributedDataParallel
     return {str(key).removeprefix(prefix): value for key, value in content.items()}
 
 
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be read; torch's own words on what it does not unpickle fill a page."""
+    if "weights_only" in str(error) or "Weights only" in str(error):
+        return "it holds more than tensors, such as a whole model or objects of a program, which are not loaded"
+    return first_line(error)
 
 
 def export_torchscript(network: PanopticNetwork, path: Path) -> None:

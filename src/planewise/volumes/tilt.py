@@ -11,12 +11,10 @@
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from planewise.errors import PlanewiseError
 from planewise.volumes.volume import LazyArray, Volume
 
 
@@ -33,22 +31,15 @@ def tilt_note(volume: Volume) -> str:
     )
 
 
-def with_tilt_of(image: Volume, labels: Volume, path: Path) -> Volume:
-    """Return ``labels``, which were read from ``path``, with the tilt of the image whose slices they were drawn on.
-
-    Raises PlanewiseError if they do not lie on those slices.
-    """
-    if not any(image.tilt):
-        return labels
-    if labels.shape != image.shape or not np.allclose(labels.direction, image.direction, atol=1e-3):
-        raise PlanewiseError(
-            f"{path}: has shape {labels.shape}, and its image {image.shape} in slices of a tilted gantry: give labels "
-            "of those slices, in the same orientation"
-        )
-    return replace(labels, tilt=image.tilt)
+def stack_note(volume: Volume) -> str:
+    """Return that the slices of a tilted gantry are taken as they are, as a line to print."""
+    return (
+        f"the gantry was tilted by {tilt_degrees(volume):.1f} degrees: its slices are taken as they are, as an upright "
+        "stack; planes across them are sheared"
+    )
 
 
-def as_stack(volume: Volume) -> Volume:
+def without_tilt(volume: Volume) -> Volume:
     """Return the slices of ``volume`` as they are, its tilt left out: as labels of it stand in their file."""
     return replace(volume, tilt=(0.0, 0.0))
 

@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 
@@ -7,18 +6,18 @@ from planewise.inference.ahead import ahead, in_threads
 
 
 def test_items_come_in_order_and_are_made_meanwhile():
-    made = []
+    made, enough = [], threading.Event()
 
     def work():
         for i in range(6):
             made.append(i)
+            if i == 3:  # one used, two waiting, one in hand: the next is not made before one is used
+                enough.set()
             yield i
 
     items = ahead(work(), 2)
     assert next(items) == 0
-    deadline = time.monotonic() + 5
-    while len(made) < 4 and time.monotonic() < deadline:  # one used, two waiting, one in hand
-        time.sleep(0.01)
+    enough.wait()
     assert made == [0, 1, 2, 3]
     assert list(items) == [1, 2, 3, 4, 5]
 

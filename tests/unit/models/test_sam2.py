@@ -1,8 +1,10 @@
+import json
 import zlib
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
@@ -158,6 +160,95 @@ def test_an_image_size_that_does_not_divide_is_refused():
 def test_what_is_no_hub_folder_is_named(tmp_path):
     with pytest.raises(PlanewiseError, match="hub folder"):
         load_sam2(tmp_path, None)
+
+
+TOKENS = {"names": {1: "a", 2: "b"}, "weight": torch.zeros(2, 64)}
+
+
+@pytest.mark.parametrize(
+    ("beside", "words"),
+    [
+        ({"class_tokens": {"weight": torch.zeros(2, 64)}}, "class_tokens.names: field required"),
+        ({"class_tokens": [1]}, "class_tokens: "),
+        ({"class_tokens": "ab"}, "class_tokens: "),
+        ({"class_tokens": {**TOKENS, "names": ["a", "b"]}}, "class_tokens.names: "),
+        ({"class_tokens": {**TOKENS, "weight": torch.zeros(3, 64)}}, "class tokens have shape (3, 64); 2 classes"),
+        ({"class_tokens": {**TOKENS, "weight": torch.zeros(2)}}, "class tokens have shape (2,); 2 classes"),
+        ({"class_tokens": {**TOKENS, "weight": torch.zeros(2, 64).to_sparse()}}, "must be plain numbers"),
+        ({"image_size": "abc"}, "image_size: "),
+        ({"image_size": 10**6}, "image_size: "),
+        ({"image_size": 100}, "image_size: "),
+        ({"window": "lung"}, "window: "),
+        ({"window": (1.0,)}, "window.1: field required"),
+        ({"window": (float("nan"), 1.0)}, "window.0: "),
+        ({"window": (0.0, 0.0)}, "window.1: "),
+    ],
+    ids=lambda value: None if isinstance(value, str) else str(value)[:40],
+)
+def test_what_stands_beside_the_weights_and_does_not_fit_is_named(tmp_path, mini, beside, words):
+    save_published(tmp_path / "m.pth", mini, 1)
+    torch.save(torch.load(tmp_path / "m.pth", weights_only=True) | beside, tmp_path / "m.pth")
+    with pytest.raises(PlanewiseError) as caught:
+        load_sam2(tmp_path / "m.pth", None)
+    assert words in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path / 'm.pth'}: ")
+    assert "\n" not in str(caught.value)
+
+
+def put(name, content):
+    def change(folder):
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return change
+
+
+def change_config(**values):
+    def change(folder):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | values))
+
+    return change
+
+
+def remove(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def only_a_pickle(folder):
+    (folder / "model.safetensors").unlink()
+    torch.save({"a": torch.zeros(2)}, folder / "pytorch_model.bin")
+
+
+def without_a_tensor(folder):
+    state = load_file(folder / "model.safetensors")
+    save_file({name: value for name, value in state.items() if name != "no_memory_embedding"},
+              folder / "model.safetensors", {"format": "pt"})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("config.json", "{}"),
+        put("config.json", ""),
+        put("config.json", "[" * 100_000),
+        remove("config.json"),
+        change_config(vision_config=[1, 2]),
+        only_a_pickle,
+        without_a_tensor,
+        put("model.safetensors", b""),
+        put("model.safetensors", b"\xff" * 20),
+        put("class_tokens.safetensors", b"\xff" * 20),
+    ],
+    ids=["config {}", "config empty", "config deep", "no config", "vision_config list", "a pickle", "a tensor missing",
+         "safetensors empty", "safetensors damaged", "tokens damaged"],
+)  # fmt: skip
+def test_what_is_wrong_with_a_hub_folder_is_told_in_one_line(tmp_path, mini, change, capfd):
+    save_hub_folder(tmp_path / "hub", mini)
+    change(tmp_path / "hub")
+    with pytest.raises(PlanewiseError, match=r"^[^\n]*hub[^\n]*$") as caught:
+        load_sam2(tmp_path / "hub", None)
+    assert "Traceback" not in str(caught.value)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("size", ["mini", "tiny"])

@@ -1,12 +1,15 @@
 import functools
 import hashlib
 import http.server
+import re
 import threading
+from pathlib import Path
 
 import pooch
 import pytest
 import torch
 import yaml
+from torch import nn
 
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
@@ -86,7 +89,18 @@ def test_weights_that_do_not_fit_are_listed(tmp_path, network):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not weights", None, {"a": 1}], ids=["empty", "text", "missing", "no tensors"]
+    "content",
+    [
+        b"",
+        b"not weights",
+        None,
+        {"a": 1},
+        nn.ReLU(),
+        {"a": torch.zeros(2).to_sparse()},
+        {"a": torch.zeros(2, device="meta")},
+        {"a": torch.zeros(2, dtype=torch.complex64)},
+    ],
+    ids=["empty", "text", "missing", "no tensors", "a module", "sparse", "meta", "complex"],
 )
 def test_what_is_not_weights_is_named(tmp_path, content):
     path = tmp_path / "w.pth"
@@ -94,7 +108,7 @@ def test_what_is_not_weights_is_named(tmp_path, content):
         path.write_bytes(content)
     elif content is not None:
         torch.save(content, path)
-    with pytest.raises(PlanewiseError, match=r"w\.pth"):
+    with pytest.raises(PlanewiseError, match=r"w\.pth: [^\n]*$"):
         load_network(path)
 
 
@@ -136,28 +150,56 @@ def server(tmp_path, monkeypatch):
         thread.join()
 
 
-@pytest.mark.parametrize("checked", [True, False])
-def test_weights_are_downloaded_once(tmp_path, server, checked):
+def test_weights_are_downloaded_once(tmp_path, server):
     url, sha256, requests = server
-    model = ModelFile(model=url, model_sha256=sha256 if checked else None, norms=NORMS)
     for _ in range(2):
-        path = locate_weights(model, tmp_path / "m.yaml")
-        assert path == tmp_path / "cache" / "w.pth"
+        path = locate_weights(ModelFile(model=url, model_sha256=sha256, norms=NORMS), tmp_path / "m.yaml")
         assert path.read_bytes() == b"weights"
     assert len(requests) == 1
+    assert path.name == "w.pth"
+    assert [file.name for file in path.parent.iterdir()] == ["w.pth"]
+
+
+def test_a_sha256_that_nobody_gave_is_told_and_kept(tmp_path, server, capsys):
+    url, sha256, requests = server
+    model = ModelFile(model=url, norms=NORMS)
+    path = locate_weights(model, tmp_path / "m.yaml")
+    assert f"Its sha256 is {sha256}" in capsys.readouterr().err
+    assert locate_weights(model, tmp_path / "m.yaml") == path
+    assert capsys.readouterr().err == ""
+    assert len(requests) == 1
+    path.write_bytes(b"changed")
+    (tmp_path / "served" / "w.pth").write_bytes(b"other weights")
+    with pytest.raises(PlanewiseError, match="its sha256 is not the one of the file first downloaded"):
+        locate_weights(model, tmp_path / "m.yaml")
+
+
+def test_files_of_one_name_at_two_urls_are_two_files(tmp_path, server):
+    url, _, _ = server
+    (tmp_path / "served" / "b").mkdir()
+    (tmp_path / "served" / "b" / "w.pth").write_bytes(b"other weights")
+    paths = [
+        locate_weights(ModelFile(model=where, norms=NORMS), tmp_path / "m.yaml")
+        for where in (url, url.replace("/w.pth", "/b/w.pth"))
+    ]
+    assert [path.read_bytes() for path in paths] == [b"weights", b"other weights"]
 
 
 def test_another_sha256_is_refused(tmp_path, server):
     url, _, _ = server
-    with pytest.raises(PlanewiseError, match="sha256"):
+    with pytest.raises(PlanewiseError, match=r"sha256 is not the one in .*m\.yaml"):
         locate_weights(ModelFile(model=url, model_sha256="0" * 64, norms=NORMS), tmp_path / "m.yaml")
 
 
 def test_with_no_network_the_error_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
     model = ModelFile(model="http://127.0.0.1:9/MitoNet.pth?download=1", norms=NORMS)  # nothing listens there
-    with pytest.raises(PlanewiseError, match=r"cache/MitoNet\.pth.*--from_scratch"):
+    with pytest.raises(PlanewiseError, match=r"cache/[0-9a-f]{16}/MitoNet\.pth.*--from_scratch") as caught:
         locate_weights(model, tmp_path / "m.yaml")
+    place = Path(re.search(r"put it at (\S+),", str(caught.value))[1])
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"weights")
+    assert locate_weights(model, tmp_path / "m.yaml") == place
 
 
 @pytest.mark.parametrize("name", ["MitoNet_v1", "MitoNet_v1.yaml", "configs/MitoNet_v1_mini.yaml", "MitoNet_small"])
@@ -176,7 +218,7 @@ def test_a_model_file_survives_a_round_trip_with_keys_of_others(tmp_path):
     content = yaml.safe_load(find_model_file("MitoNet_v1").read_text()) | {"their_key": [1, 2]}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
     write_model_file(tmp_path / "b.yaml", read_model_file(tmp_path / "a.yaml"))
-    assert yaml.safe_load((tmp_path / "b.yaml").read_text()) == content | {"model_sha256": None}
+    assert yaml.safe_load((tmp_path / "b.yaml").read_text()) == content | {"model_sha256": None, "planes": None}
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from planewise.data.case import case_name, volumes_in
+from planewise.data.case import case_name, cases_in, channel_number
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.report.tables import print_table
+from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Contents, Series, listed, read_folder, without_series
 from planewise.volumes.formats.dicom.headers import read_header
@@ -15,28 +16,44 @@ from planewise.volumes.formats.dicom.headers import read_header
 # ConvolutionKernel of sharp reconstructions for lung, by maker. A name that is not here is never taken for one: the
 # series is then chosen with --series.
 LUNG_KERNELS = {
-    "GE": r"LUNG|BONE|BONEPLUS|EDGE",  # BONE for diffuse lung disease: LTRC, doi:10.1117/12.652288
+    "GE": r"LUNG|BONE|BONEPLUS|EDGE",
     "Siemens": r"[BI][5-8]\d[a-z]?|Bl\d\d[a-z]?|Br[56]\d[a-z]?",  # Somatom's operating instructions: thorax B50 to B80
     "Philips": r"L|Y[A-D]",
     "Canon": r"FC5\d|FC8[0-6]",  # FC55 the conventional one: doi:10.3348/kjr.2018.0249
 }
 
 
+def cts_in(path: Path, channel: int | None, series: str | None) -> tuple[dict[str, Path | Series], list[Problem]]:
+    """Return the CTs that a command is given, volumes or DICOM series, by case, and what is wrong with others.
+
+    Raises PlanewiseError if there is none; see ``dicom_cases`` and ``cases_in``.
+    """
+    problems: list[Problem] = []
+    chosen = dicom_cases(path, series, problems)
+    if chosen or problems:
+        return {**chosen}, problems
+    images, problems = cases_in(path, channel)
+    if not images and not problems:
+        raise PlanewiseError(without_series(path, Contents((), {}, ())))
+    return {**images}, problems
+
+
 def dicom_cases(folder: Path, wanted: str | None, problems: list[Problem]) -> dict[str, Series]:
     """Return the series to segment in a folder of DICOM files, by case; none if it holds volumes, or no DICOM.
 
-    One series alone is named after the folder. Else each patient is a case, or each study date of one who has several;
-    ``choose_series`` takes one series of it; all are printed. Those that cannot be named or chosen go to ``problems``.
-    Raises PlanewiseError if there is DICOM and no series that is a volume, or ``wanted`` without DICOM.
+    A PNG is no volume here, but a picture that lies beside DICOM. One series alone is named after the folder. Else each
+    patient is a case, or each study date of one who has several; ``choose_series`` takes one series of it; all are
+    printed. Those that cannot be named or chosen go to ``problems``. Raises PlanewiseError if there is DICOM and no
+    series that is a volume, or ``wanted`` without DICOM.
     """
-    volumes = ending_of(folder) or (folder.is_dir() and volumes_in(folder))
+    volumes = ending_of(folder) or (folder.is_dir() and any(ending_of(file) != ".png" for file in volumes_in(folder)))
     if folder.is_file() and not volumes and read_header(folder):
         raise PlanewiseError(f"{folder}: is one file of a DICOM series; give the folder of the whole series")
     contents = read_folder(folder) if folder.is_dir() and not volumes else Contents((), {}, ())
     if not contents.series:
         if contents.left_out or contents.problems:
             raise PlanewiseError(without_series(folder, contents))
-        if wanted is not None:
+        if wanted is not None and folder.exists():
             raise PlanewiseError(f"--series {wanted}: chooses among DICOM series, and {folder} holds none")
         return {}
     problems += contents.problems
@@ -124,7 +141,7 @@ def _by_case(folder: Path, contents: Contents, problems: list[Problem]) -> dict[
     groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for one in contents.series:
         image = folder.absolute().joinpath(*one.folder.relative_to(folder).parts[:1])
-        if case_name(image) != image.name:
+        if channel_number(image) == 0:
             groups[case_name(image), ""].append(one)
         else:
             groups[one.patient, one.study_date if len(dates[one.patient]) > 1 else ""].append(one)

@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from planewise.apps.ild.cohort import dicom_cases
+from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.options import IldLungs
-from planewise.data.case import case_name, file_of_case, volumes_in
+from planewise.data.case import channel_within, file_of_case
+from planewise.data.prepared import Patient
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.scale import scale_in
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, to_canonical
-from planewise.volumes.labels import read_labels, write_labels
-from planewise.volumes.tilt import tilt_note, with_tilt_of
-from planewise.volumes.volume import Volume
+from planewise.volumes.labels import open_labels, write_labels
+from planewise.volumes.tilt import tilt_note
 
 LEFT, RIGHT = 1, 2
 AIR_HU = -400.0  # darker than this is air, or lung
@@ -233,13 +233,7 @@ def lungs_ild(options: IldLungs) -> int:
 
     Raises PlanewiseError, before any work, if there is no input.
     """
-    if not options.input.exists():
-        raise PlanewiseError(f"{options.input}: no such file or folder")
-    problems: list[Problem] = []
-    images: dict[str, Path | Series] = {**dicom_cases(options.input, options.series, problems)}
-    if not images and not problems:
-        paths = [options.input] if ending_of(options.input) else volumes_in(options.input) or [options.input]
-        images |= {case_name(path): path for path in paths}
+    images, problems = cts_in(options.input, options.channel, options.series)
     rows = []
     for case, path in images.items():
         target = options.output / f"{case}.nii.gz"
@@ -248,7 +242,7 @@ def lungs_ild(options: IldLungs) -> int:
             continue
         started = time.perf_counter()
         try:
-            left, right = _write_lungs(case, path, target)
+            left, right = _write_lungs(case, path, channel_within(path, options.channel), target)
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
             continue
@@ -258,25 +252,25 @@ def lungs_ild(options: IldLungs) -> int:
     return conclude(problems)
 
 
-def lungs_of(case: str, hu: np.ndarray, image: Volume, masks: Path | None) -> np.ndarray:
-    """Return the lungs of a CT (z, y, x) in canonical orientation: those of a mask that is given, or found ones.
+def lungs_of(
+    patient: Patient, hu: np.ndarray, image: Path | Series, masks: Path | None, ignore_geometry: bool = False
+) -> np.ndarray:
+    """Return the lungs of a patient (z, y, x) in canonical orientation: those of a mask that is given, or found ones.
 
-    ``image``: the CT as its file has it, whose voxels are not read; ``masks``: a mask that another tool made, or a
-    folder with one for each case. Raises PlanewiseError; see ``find_lungs`` and ``take_sides``.
+    ``hu``: the CT, canonical, of the file or series ``image``. ``masks``: a mask that another tool made, or a folder
+    with one for each case; it lies in the CT's space, or with ``ignore_geometry`` as its array does; of a tilted gantry
+    it is one of the slices as they were acquired. Raises PlanewiseError; see ``find_lungs`` and ``take_sides``.
     """
-    spacing_mm = to_canonical(image).spacing
     if masks is None:
-        return find_lungs(hu, spacing_mm)
-    path = masks if masks.is_file() else file_of_case(case, masks, "mask of the lungs")
-    mask = to_canonical(with_tilt_of(image, read_labels(path), path), labels=True)
-    if mask.shape != hu.shape:
-        raise PlanewiseError(f"{path}: has shape {mask.shape}, its CT {hu.shape}; they must agree")
-    return take_sides(mask.read(), hu, spacing_mm)
+        return find_lungs(hu, patient.spacing_mm)
+    path = masks if masks.is_file() else file_of_case(patient.case, masks, "mask of the lungs")
+    placed = laid_on(open_labels(path), path, patient.geometry, image, ignore_geometry)
+    return take_sides(to_canonical(placed, labels=True).read(), hu, patient.spacing_mm)
 
 
-def _write_lungs(case: str, path: Path | Series, target: Path) -> tuple[float, float]:
+def _write_lungs(case: str, path: Path | Series, channel: int | None, target: Path) -> tuple[float, float]:
     """Write the lungs of a volume, on its own grid; return the left's and the right's volume in ml."""
-    volume = open_volume(path)
+    volume = open_volume(path, channel)
     if any(volume.tilt):
         say(f"{case}: {tilt_note(volume)}")
     canonical = to_canonical(volume.with_voxels(read_voxels(volume, path)))

@@ -1,5 +1,6 @@
 """The options of ``planewise ild ...``: each is written down once, here, for command line, Python and checkpoints."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +9,7 @@ from pydantic import Field
 
 from planewise.device import DeviceName, PrecisionName
 from planewise.errors import PlanewiseError
-from planewise.options import Options
+from planewise.options import Folder, Name, Options, PathText
 
 WindowName = Literal["lung", "soft-tissue", "mediastinum"]
 WINDOWS: dict[WindowName, tuple[float, float]] = {  # level and width, in Hounsfield units
@@ -29,6 +30,12 @@ class _Volumes(Options):
     """Width of the window in HU."""
     lungs: Path | None = None
     """Lungs that another tool found, in any numbers: a mask, or a folder of them by case. Default: found from HU."""
+
+    channel: int | None = Field(None, ge=0)
+    """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    ignore_geometry: bool = False
+    """Take image, labels and lungs voxel by voxel as the arrays lie, whatever spacing, origin and direction the files
+    say."""
 
     def window_in_hu(self) -> tuple[float, float]:
         """Return level and width of the window. Raises PlanewiseError if only one of them is given."""
@@ -53,15 +60,24 @@ class _Prepare(_Volumes):
     """Slices to train on; both adds background slices, which drawn boxes have no use for. Test volumes keep all."""
     background_share: float = Field(0.2, ge=0, lt=1)
     """Share of background slices with --slices both."""
-    min_voxels: int = Field(1000, ge=0)
-    """3D components of a class (26-connected) with fewer voxels are removed from the labels."""
-    min_pixels: int = Field(100, ge=0)
-    """Components within a slice (8-connected) with fewer pixels are removed."""
+    min_volume_mm3: float = Field(100.0, ge=0)
+    """3D components of a class (26-connected) that are smaller are removed from the labels. 100 mm3 is a ball of 6 mm,
+    below which a nodule needs no follow-up (Fleischner Society 2017); what is left out is specks of drawing."""
+    min_area_mm2: float = Field(10.0, ge=0)
+    """Then components within a slice (8-connected) that are smaller. 10 mm2 is a disc of 3.6 mm, a few pixels of a CT;
+    a spinal cord has 140."""
+    min_voxels: int | None = Field(None, ge=0)
+    """The same as --min_volume_mm3 in voxels, instead of it (published: 1000)."""
+    min_pixels: int | None = Field(None, ge=0)
+    """The same as --min_area_mm2 in pixels, instead of it (published: 100)."""
     split: Path | None = None
     """JSON {"train": [...], "valid": [...], "test": [...]} of case names. Default: drawn by --seed, by patient."""
-    patient_pattern: str = r"^(.*\d)"
-    """Regular expression: what of a case's name (its first group, if it has one) names the patient. Default: all up to
-    the last digit, so that CT_LUNG1upper and CT_LUNG1lower are one patient."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient. Default: the name
+    without words for an examination or a part of one, such as scan1, visit_2, upper or 20230517; names that this does
+    not settle are refused."""
+    patients: Path | None = None
+    """CSV with the columns case and patient, or JSON {case: patient}, instead: which cases are one patient."""
     valid_share: float = Field(0.2, ge=0, lt=1)
     """Share of imagesTr's patients kept for validation."""
     seed: int = Field(0, ge=0)
@@ -70,6 +86,15 @@ class _Prepare(_Volumes):
     """Processes: patients prepared at a time, or loading of training slices."""
     save_nii: bool = False
     """Also write each patient's windowed image and cleaned labels as NIfTI, to look at."""
+
+    def smallest(self, spacing_mm: tuple[float, float, float]) -> tuple[int, int]:
+        """Return how many voxels, and pixels of a slice, a component must have; ``spacing_mm`` is (z, y, x)."""
+        z, y, x = spacing_mm
+        voxels, pixels = math.ceil(self.min_volume_mm3 / (z * y * x)), math.ceil(self.min_area_mm2 / (y * x))
+        return (
+            voxels if self.min_voxels is None else self.min_voxels,
+            pixels if self.min_pixels is None else self.min_pixels,
+        )
 
 
 class _Train(Options):
@@ -83,7 +108,7 @@ class _Train(Options):
     """Start a small network from random weights instead."""
     upright: bool = False
     """From scratch, slices are also turned and flipped; not so where classes differ by their side (left, right)."""
-    task_name: str = Field("MedSAM2-Tiny-ILD", pattern=r"^[\w.-]+$")
+    task_name: Name = "MedSAM2-Tiny-ILD"
     """Folder, in the work folder, for the model."""
     epochs: int = Field(500, ge=1)
     """Times that every slice is shown."""
@@ -133,14 +158,14 @@ class IldPrepare(_Prepare):
 
     dataset_path: tyro.conf.Positional[Path]
     """nnU-Net raw dataset: dataset.json, imagesTr, labelsTr, imagesTs, labelsTs."""
-    work_dir: tyro.conf.Positional[Path]
+    work_dir: tyro.conf.Positional[Folder]
     """Folder for npz_train, npz_valid, npz_test, npy and split.json."""
 
 
 class IldTrain(_Train):
     """Fine-tune SAM2 on prepared slices."""
 
-    work_dir: tyro.conf.Positional[Path]
+    work_dir: tyro.conf.Positional[Folder]
     """Folder that planewise ild prepare wrote; the model goes to {work_dir}/{task_name}."""
     npy_path: Path | None = None
     """Folder of the slices, with train/ and valid/. Default: {work_dir}/npy."""
@@ -157,10 +182,10 @@ class IldPredict(_Predict, _Series):
     """Prepared patients (a folder of npz), or CT volumes (a file, a folder of volumes, or one of DICOM patients)."""
     output: tyro.conf.Positional[Path] = Path("predicted")
     """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
-    prompts: str = "truth"
+    prompts: PathText = "truth"
     """Where boxes come from: truth (an oracle, and called so in every output); a CSV or JSON file; auto: nowhere, every
     class is looked for in the lungs; or lungs: the same in each slice by itself, to see what auto adds to it."""
-    trained_model: str = "none"
+    trained_model: PathText = "none"
     """A model that was fine-tuned (medsam_model_best.pth); none predicts with --base as it is: the baseline."""
     base: Path | None = None
     """The model before fine-tuning."""
@@ -197,6 +222,12 @@ class IldEvaluate(Options):
     """dataset.json with the names of the classes. Default: the one above the truth, if there is one."""
     tolerance_mm: float = Field(2.0, gt=0)
     """Distance within which surfaces agree."""
+    patients: Path | None = None
+    """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    ignore_geometry: bool = False
+    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 
 
 class IldLungs(_Series):
@@ -206,6 +237,8 @@ class IldLungs(_Series):
     """CT volumes in HU: a file, a folder of volumes, or a folder of DICOM patients."""
     output: tyro.conf.Positional[Path]
     """Folder for {case}.nii.gz: 1 left lung, 2 right lung."""
+    channel: int | None = Field(None, ge=0)
+    """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     overwrite: bool = False
     """Find them again where they are found already."""
 
@@ -215,9 +248,9 @@ class IldRun(_Prepare, _Train, _Predict):
 
     dataset_path: tyro.conf.Positional[Path]
     """nnU-Net raw dataset: dataset.json, imagesTr, labelsTr, imagesTs, labelsTs."""
-    work_dir: tyro.conf.Positional[Path]
+    work_dir: tyro.conf.Positional[Folder]
     """Where everything goes."""
-    prompts: tuple[str, ...] = ()
+    prompts: tuple[PathText, ...] = ()
     """Where boxes come from when predicting, each kind beside the others: truth, lungs, auto, a CSV or JSON file.
     Default: what was trained, truth, auto, or both."""
     tolerance_mm: float = Field(2.0, gt=0)
@@ -227,6 +260,6 @@ class IldRun(_Prepare, _Train, _Predict):
 class IldDemo(Options):
     """Make a small synthetic chest CT dataset, and do the whole job on it."""
 
-    folder: tyro.conf.Positional[Path] = Path("demo_ild")
+    folder: tyro.conf.Positional[Folder] = Path("demo_ild")
     """Where to work."""
     seed: Annotated[int, tyro.conf.arg(help="Another seed makes another dataset.")] = Field(0, ge=0)

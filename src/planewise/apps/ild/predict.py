@@ -9,16 +9,15 @@ from typing import TypeGuard
 
 import numpy as np
 
-from planewise.apps.ild.cohort import dicom_cases
+from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
-from planewise.data.case import case_name, file_of_case, volumes_in
-from planewise.data.nnunet import read_label_names
-from planewise.data.prepared import Patient, load_patient, read_patient
+from planewise.data.case import channel_within, file_of_case
+from planewise.data.classes import DATASET_FILE, labels_above, read_labels_of
+from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.evaluation.classes import class_names
 from planewise.evaluation.presence import presence_file, write_presence
 from planewise.evaluation.provenance import Provenance, refuse_other_prompts, write_provenance
 from planewise.inference.automatic import find_in_slices, segment_within
@@ -32,7 +31,6 @@ from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
 from planewise.volumes.files import open_volume
-from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import write_labels
@@ -47,8 +45,7 @@ def predict_ild(options: IldPredict) -> int:
     if options.trained_model == "none" and options.base is None:
         raise PlanewiseError("--trained_model none predicts with --base, which is missing")
     source = Path(_model_name(options))
-    problems: list[Problem] = []
-    patients = _patients(options, problems)
+    patients, problems = _patients(options)
     given: dict[str, list[Prompt]] = {}
     weights = load_sam2(source, options.image_size)  # by this process too, so that bad weights are refused
     if options.prompts in AUTOMATIC and weights.tokens is None:
@@ -225,7 +222,7 @@ def _segment(
     elif patient.labels is None:
         raise PlanewiseError("has no truth to take boxes from; give --truth or --prompts FILE")
     else:
-        prompts = prompts_from_truth(patient.labels, options.components)
+        prompts = prompts_from_truth(patient.labels * is_object(patient.labels), options.components)
     told = f"{len(prompts)} boxes from {_prompts_note(options)}"
     return propagate(encoder, consecutive, prompts, tracking, advance), told, None
 
@@ -238,16 +235,12 @@ def _resolved(path: Path | Series) -> Path | Series:
     return path.resolve() if isinstance(path, Path) else path.resolved()
 
 
-def _patients(options: IldPredict, problems: list[Problem]) -> dict[str, Path | Series]:
-    """Return the files, or the DICOM series, to predict, by case."""
-    if not options.input.exists():
-        raise PlanewiseError(f"{options.input}: no such file or folder")
+def _patients(options: IldPredict) -> tuple[dict[str, Path | Series], list[Problem]]:
+    """Return the files, or the DICOM series, to predict, by case, and what is wrong with others."""
     prepared = [options.input] if options.input.suffix == ".npz" else sorted(options.input.glob("*.npz"))
-    series = {} if prepared and options.series is None else dicom_cases(options.input, options.series, problems)
-    if series or problems:
-        return dict(series)
-    paths = prepared or ([options.input] if ending_of(options.input) else volumes_in(options.input) or [options.input])
-    return {path.stem if path.suffix == ".npz" else case_name(path): path for path in paths}
+    if prepared and options.series is None:
+        return {path.stem: path for path in prepared}, []
+    return cts_in(options.input, options.channel, options.series)
 
 
 def _open_patient(case: str, path: Path | Series, options: IldPredict) -> Patient:
@@ -258,9 +251,12 @@ def _open_patient(case: str, path: Path | Series, options: IldPredict) -> Patien
     truth = None
     if options.truth is not None and options.prompts == "truth":
         truth = file_of_case(case, options.truth, "truth")
-    patient, hu = read_patient(case, path, truth, level, width, 0, 0)
+    ignore = None if truth is None else labels_above(truth).ignore
+    patient, hu = read_patient(
+        case, path, truth, level, width, ignore, channel_within(path, options.channel), options.ignore_geometry
+    )
     if options.prompts in AUTOMATIC:
-        return replace(patient, organ=lungs_of(case, hu, patient.geometry, options.lungs))
+        return replace(patient, organ=lungs_of(patient, hu, path, options.lungs, options.ignore_geometry))
     return patient
 
 
@@ -270,18 +266,21 @@ def _file_prompts(
     shapes, spacings = {}, {}
     for case, file in patients.items():
         try:
-            geometry = load_patient(file).geometry if _is_prepared(file) else open_volume(file)
+            if _is_prepared(file):
+                geometry = load_patient(file).geometry
+            else:
+                geometry = open_volume(file, channel_within(file, options.channel))
         except PlanewiseError:
             continue  # predicting it says why
         if any(geometry.tilt):
             say(f"{case}: the gantry was tilted; boxes are taken to lie on its slices as they were moved upright")
         canonical = to_canonical(geometry)
-        shapes[case], spacings[case] = canonical.shape, canonical.spacing
-    classes = {value: str(value) for value in range(1, 256)}
-    above = [folder / "dataset.json" for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
+        shapes[case], spacings[case] = canonical.shape, canonical.spacing_in("mm")
+    classes = {value: str(value) for value in range(1, IGNORED)}
+    above = [folder / DATASET_FILE for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
     meta = next((file for file in above if file.is_file()), None)
     if meta is not None:
-        classes |= class_names(read_label_names(meta), [])
+        classes |= read_labels_of(meta).class_names()
     prompts, strange = read_prompts(path, shapes, spacings, classes)
     problems += [Problem(str(path), what) for what in strange]
     if not prompts:

@@ -31,7 +31,7 @@ class Job:
     """All that a task must know. Paths are seen alike by all processes.
 
     ``slabs``: for each plane, how many slices are worked on at a time; ``block``: the shape of a block, which is also
-    that of the results' files.
+    that of the results' files; ``channel``: of the source's, where it has several.
     """
 
     source: Path
@@ -44,6 +44,7 @@ class Job:
     slabs: dict[Plane, int]
     block: tuple[int, int, int]
     predictor: PredictorSource
+    channel: int | None = None
 
     @property
     def axes(self) -> tuple[Plane, ...]:

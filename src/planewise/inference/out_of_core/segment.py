@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from planewise.inference.out_of_core.blocks import Found, decide, join_found
+from planewise.inference.consensus import Found, decide, join_found
 from planewise.inference.out_of_core.job import (
     Job,
     arrays,
@@ -79,7 +79,7 @@ def segment(job: Job, like: Volume, workers: Workers, at_once: int, advance: Cal
     if not verdict_file.exists():
         sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
         found = join_found([Found(**arrays(count_file(job, block))) for block in every])
-        verdict = decide(found, sizes, job.vote, job.grouping.min_size, job.grouping.min_extent)
+        verdict = decide(found, sizes, job.shape, job.vote, job.grouping.min_size, job.grouping.min_extent)
         save_array(keys_file, verdict.keys)
         save_array(final_file, verdict.labels)
         save(verdict_file, objects=verdict.objects)

@@ -1,10 +1,11 @@
 """A folder of DICOM patients: which series of each is taken, and what is refused."""
 
+import imagecodecs
 import numpy as np
 import pytest
 
 from dicom import CORONAL, change, write_dicom, write_file
-from planewise.apps.ild.cohort import choose_series, dicom_cases, is_lung_kernel
+from planewise.apps.ild.cohort import choose_series, cts_in, dicom_cases, is_lung_kernel
 from planewise.apps.ild.lungs import LEFT, RIGHT
 from planewise.cli import run
 from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom
@@ -111,6 +112,22 @@ def test_folders_that_are_named_as_nnunet_names_images_are_cases(tmp_path):
     assert problems == []
 
 
+def test_only_a_channel_s_number_names_a_case_after_its_folder(tmp_path):
+    write_series(tmp_path / "scans_2019", 1, kernel="LUNG", thickness=1, patient="A")
+    write_series(tmp_path / "P_pred", 2, kernel="LUNG", thickness=1, patient="B")
+    write_series(tmp_path / "P_0000", 3, kernel="LUNG", thickness=1, patient="C")
+    assert sorted(dicom_cases(tmp_path, None, [])) == ["A", "B", "P"]
+
+
+def test_a_picture_beside_dicom_is_no_volume(tmp_path):
+    write_series(tmp_path / "scan", 1, kernel="LUNG", thickness=1)
+    (tmp_path / "scan" / "preview.png").write_bytes(imagecodecs.png_encode(np.zeros((4, 4), np.uint8)))
+    assert list(dicom_cases(tmp_path / "scan", None, [])) == ["scan"]
+    for file in (tmp_path / "scan").glob("*.dcm"):
+        file.unlink()
+    assert list(cts_in(tmp_path / "scan", None, None)[0]) == ["preview"]
+
+
 def test_one_series_is_named_after_its_folder(tmp_path):
     write_series(tmp_path / "scan_0000" / "study" / "series", 1, kernel="STANDARD", thickness=5)
     [(case, series)] = dicom_cases(tmp_path / "scan_0000", None, []).items()
@@ -184,8 +201,13 @@ def test_lungs_of_a_tilted_gantry_lie_on_the_original_slices(tmp_path, hu, capfd
         (lambda folder: write_series(folder, 1, kernel="LUNG", thickness=1)[0].rename(folder / "a.bin"),
          ["--series", "nothing like it"], "no series fits --series nothing like it"),
         (lambda folder: folder.mkdir() or (folder / "a.dcm").write_bytes(b"x"), [], "a.dcm is a damaged DICOM file"),
+        (lambda folder: folder.mkdir() or (folder / "notes.txt").write_text("x"), [],
+         "in: holds neither a DICOM series nor an image sequence"),
+        (lambda folder: None, ["--series", "1"], "in: no such file or folder"),
+        (lambda folder: write_series(folder, 1, kernel="LUNG", thickness=1), ["--channel", "1"],
+         "a DICOM series has 1 channel, which is 0"),
     ],
-    ids=["empty", "no images", "series", "damaged"],
+    ids=["empty", "no images", "series", "damaged", "neither", "nothing", "channel"],
 )  # fmt: skip
 def test_what_cannot_be_done_is_refused_in_plain_words(tmp_path, capfd, make, arguments, words):
     make(tmp_path / "in")

@@ -45,7 +45,7 @@ def open_series(series: Series) -> Volume:
     """Open a series; pixels are read at the first index. Raises PlanewiseError: see ``stack``."""
     stacked = stack(series)
     voxels = _DicomVoxels(stacked.slices)
-    return Volume(voxels, stacked.spacing, "mm", stacked.origin, stacked.direction, stacked.tilt)
+    return Volume(voxels, stacked.spacing, "mm", stacked.origin, stacked.direction, tilt=stacked.tilt)
 
 
 def without_series(folder: Path, contents: Contents) -> str:
@@ -54,7 +54,9 @@ def without_series(folder: Path, contents: Contents) -> str:
     reasons += [contents.left_out_text] if contents.left_out else []
     if not any(folder.iterdir()):
         return f"{folder}: is an empty folder"
-    return f"{folder}: holds no DICOM series that is a volume, only {'; '.join(reasons) or 'files of other kinds'}"
+    if not reasons:
+        return f"{folder}: holds neither a DICOM series nor an image sequence, only files of other kinds"
+    return f"{folder}: holds no DICOM series that is a volume, only {'; '.join(reasons)}"
 
 
 class _DicomVoxels:

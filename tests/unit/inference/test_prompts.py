@@ -1,0 +1,85 @@
+import pytest
+
+from planewise.errors import PlanewiseError
+from planewise.inference.prompts import COLUMNS, Prompt, read_prompts
+
+HEADER = ",".join(COLUMNS)
+SHAPES, SPACINGS, CLASSES = {"a": (4, 20, 30)}, {"a": (2.0, 0.5, 0.5)}, {1: "cyst", 2: "2"}
+
+
+def read(path):
+    return read_prompts(path, SHAPES, SPACINGS, CLASSES)
+
+
+def test_both_kinds_of_file_give_the_same(tmp_path):
+    (tmp_path / "b.csv").write_text(f"{HEADER},unit\na, cyst, 1, 0, 1, 30, 20, voxel\na,1,4.5,1,1,2,2,mm\n")
+    (tmp_path / "b.json").write_text(
+        '[{"case": "a", "class": "cyst", "slice": 1, "x0": 0, "y0": 1, "x1": 30, "y1": 20},'
+        ' {"case": "a", "class": 1, "slice": 4.5, "x0": 1, "y0": 1, "x1": 2, "y1": 2, "unit": "mm"}]'
+    )
+    expected = {"a": [Prompt(1, 1, (0, 1, 30, 20)), Prompt(1, 2, (2, 2, 4, 4))]}
+    for name in ("b.csv", "b.json"):
+        assert read(tmp_path / name) == (expected, [])
+
+
+@pytest.mark.parametrize("slice_", ["inf", "-inf", "1e400", "nan", "x", "", "-1", "4"])
+def test_a_slice_that_is_none_is_named_with_its_line(tmp_path, slice_):
+    (tmp_path / "b.csv").write_text(f"{HEADER}\na,1,{slice_},1,1,2,2\na,1,1,1,1,2,2\n")
+    prompts, problems = read(tmp_path / "b.csv")
+    assert prompts == {"a": [Prompt(1, 1, (1, 1, 2, 2))]}
+    assert len(problems) == 1
+    assert problems[0].startswith("line 2: ")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ('{"case": "a", "class": 1, "slice": Infinity, "x0": 0, "y0": 0, "x1": 1, "y1": 1}', "infinity"),
+        ('{"case": "a", "class": 1, "slice": 1' + "0" * 400 + ', "x0": 0, "y0": 0, "x1": 1, "y1": 1}', "too large"),
+        ('{"case": "a", "class": 1, "slice": 1, "x0": 0, "y0": 0, "x1": 1}', "has no y1"),
+        ('{"case": "a", "class": 1, "slice": [1], "x0": 0, "y0": 0, "x1": 1, "y1": 1}', "number"),
+        ('{"case": "a", "class": null, "slice": 1, "x0": 0, "y0": 0, "x1": 1, "y1": 1}', "None"),
+        ("7", "is no object"),
+        ('"abc"', "is no object"),
+        ("null", "is no object"),
+    ],
+    ids=["infinity", "a large number", "a key missing", "a list", "null", "a number", "a text", "nothing"],
+)
+def test_a_bad_row_of_json_is_named(tmp_path, row, words):
+    (tmp_path / "b.json").write_text(f"[{row}]")
+    prompts, problems = read(tmp_path / "b.json")
+    assert prompts == {}
+    assert len(problems) == 1
+    assert problems[0].startswith("line 1: ")
+    assert words in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("b.csv", f"{HEADER}\na,1,{'1' * 200_000},1,1,2,2\n", "field larger than"),
+        ("b.csv", "case,class\n", "has no column slice"),
+        ("b.csv", "", "has no column"),
+        ("b.json", "[" * 100_000, "nested too deeply"),
+        ("b.json", '{"a": ' * 100_000, "nested too deeply"),
+        ("b.json", '{"a": 1}', "holds no list"),
+        ("b.json", "1", "holds no list"),
+        ("b.json", f"[{'1' * 5000}]", "cannot be read"),
+        ("b.json", "[", "cannot be read"),
+    ],
+    ids=[
+        "a long field",
+        "a column missing",
+        "nothing",
+        "deep",
+        "deep in a key",
+        "an object",
+        "a number",
+        "digits",
+        "cut",
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(PlanewiseError, match=rf"^{tmp_path / name}: [^\n]*{words}[^\n]*$"):
+        read(tmp_path / name)
