@@ -85,7 +85,7 @@ def measure(shape: tuple[int, int, int], workers: int) -> None:
             folder / "in.ome.zarr", folder / "work", shape, AS_IT_IS, GroupingOptions(), 4, 2,
             slabs, plan_block(shape, MEMORY // 2), TiledTruth(),
         )  # fmt: skip
-        begin_work(job.work, identity_of(job), False)
+        begin_work(job.work, identity_of(job))
         volume, passes, started = (
             open_volume(job.source),
             dict.fromkeys([*PLANES, "labels", "consensus"], 0.0),

@@ -1,10 +1,15 @@
 """ild prepare as a user runs it, again and again in one folder: whose slices lie there, made from what."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from planewise.apps.ild import prepare
@@ -221,6 +226,29 @@ def test_a_killed_prepare_is_not_trained_on_and_goes_on_where_it_stopped(data, t
     other = split_file(tmp_path, train=["P2"], valid=["P1"], test=["T0"])
     assert prepare_ild(data, work, *other) == 0
     assert sides(work) == {"P2": {"train"}, "P1": {"valid"}, "T0": {"test"}}
+
+
+def test_nothing_is_written_after_a_kill_and_the_next_run_replaces_what_was(data, tmp_path):
+    arguments = ["ild", "prepare", str(data), str(tmp_path / "work"), "--num_workers", "2"]
+    process = subprocess.Popen([sys.executable, "-m", "planewise", *arguments], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+    journal = tmp_path / "work" / "preparing.json"
+    deadline = time.monotonic() + 120
+    workers = []
+    while len(workers) < 2 and process.poll() is None and time.monotonic() < deadline:
+        workers = psutil.Process(process.pid).children(recursive=True) if journal.exists() else []
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert len(workers) >= 2
+    assert not alive
+    assert not (tmp_path / "work" / "prepared.json").exists()
+    for name in ("work", "new"):
+        assert prepare_ild(data, tmp_path / name, "--window", "soft-tissue") == 0
+    again, new = ({path: bytes_ for path, (bytes_, _) in content(tmp_path / name).items()} for name in ("work", "new"))
+    assert again.keys() == new.keys()
+    assert all(again[path] == new[path] for path in new if path.suffix == ".npy")
 
 
 def test_a_case_that_failed_is_tried_again_and_the_others_are_kept(data, tmp_path, capsys):

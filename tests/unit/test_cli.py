@@ -71,11 +71,12 @@ def test_underscores_and_hyphens_are_alike(capsys):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("DATA MODELS --iterations 5", "mito train DATA MODELS --iterations 5"),
-        ("--mode train DATA MODELS", "mito train DATA MODELS"),
-        ("--mode predict --input I", "mito predict --input I --device cpu"),
-        ("--mode=predict --use_gpu --input I", "mito predict --input I --device auto"),
-        ("--input I --use-gpu --mode predict", "mito predict --input I --device auto"),
+        ("DATA MODELS --iterations 5", "mito train DATA MODELS --iterations 5 --test_axes xy xz yz"),
+        ("--mode train DATA MODELS", "mito train DATA MODELS --test_axes xy xz yz"),
+        ("--mode train D M --test-axes xy", "mito train D M --test-axes xy"),
+        ("--mode predict --input I", "mito predict --input I --axes xy xz yz --device cpu"),
+        ("--mode=predict --use_gpu --input I", "mito predict --input I --axes xy xz yz --device auto"),
+        ("--input I --use-gpu --mode predict --axes=yz", "mito predict --input I --axes=yz --device auto"),
     ],
 )
 def test_the_original_flags(old, new):

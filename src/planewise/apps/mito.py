@@ -232,7 +232,7 @@ def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path,
     scored = None if instances else target
     if scored is not None:
         say(f"There is no instancesTs: {scored.name} of labelsTs is scored voxel by voxel.")
-    written, several = one_file_each(volumes_in(folder), {case.name for case in dataset.test})
+    written, several = one_file_each(volumes_in(folder), {case.name for case in dataset.test}, labels=True)
     wrong = {name: problem.what for name, problem in several.items()}
     pairs = [
         Pair(case.name, written.get(case.name), case.truth, wrong.get(case.name, ""), case.ignore_geometry)

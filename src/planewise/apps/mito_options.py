@@ -104,7 +104,7 @@ def _bytes(text: str) -> int:
     try:
         count = int(float(number) * UNITS_OF_MEMORY[unit])
     except (KeyError, ValueError):
-        raise ValueError(f"must be a size such as 4GB, in {', '.join(UNITS_OF_MEMORY)}") from None
+        raise ValueError(f"must be a size such as 4GB, in {', '.join(UNITS_OF_MEMORY)}, or auto") from None
     if count <= 0:
         raise ValueError("must be more than nothing")
     return count
@@ -159,8 +159,10 @@ class MitoPredict(Options):
     """Slices predicted at once, on each device."""
     overwrite: bool = False
     """Predict cases again that are done already."""
-    memory: str = "4GB"
-    """From store to store: what a process may take, about."""
+    memory: str = "auto"
+    """What a process may take beside the network, about, such as 8GB. A volume that needs more is streamed: worked on
+    piece by piece, by way of {case}.unfinished beside the result, which is the same. auto: half of the machine's
+    memory, of which streaming takes 4GB at most."""
     workers: int = Field(0, ge=0)
     """From store to store: processes of this machine that share the work; 0 does it in this one."""
     scheduler: str | None = None
@@ -172,12 +174,13 @@ class MitoPredict(Options):
     @field_validator("memory")
     @classmethod
     def _a_size(cls, value: str) -> str:
-        _bytes(value)
+        if value != "auto":
+            _bytes(value)
         return value
 
-    def memory_bytes(self) -> int:
-        """Return ``memory`` in bytes."""
-        return _bytes(self.memory)
+    def memory_bytes(self) -> int | None:
+        """Return ``memory`` in bytes, or None for auto."""
+        return None if self.memory == "auto" else _bytes(self.memory)
 
     @field_validator("downsampling")
     @classmethod

@@ -59,7 +59,7 @@ def slices_to_train_on(
         check_same(trained_on, Record(made_from))
 
     def cut(folder: Path) -> list[Problem]:
-        if target is not None:
+        if not all(case.instances for case in dataset.train):  # there is a target for test cases alone too
             say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
         with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
             return write_slice_folder(dataset.train, folder, planes, lambda name: advance(1, name), wanted, intensities)

@@ -100,11 +100,11 @@ def group_by_case(paths: Iterable[Path], known: Collection[str] = ()) -> dict[st
 
 
 def one_file_each(
-    paths: Iterable[Path], known: Collection[str] = (), channel: int | None = None
+    paths: Iterable[Path], known: Collection[str] = (), channel: int | None = None, labels: bool = False
 ) -> tuple[dict[str, Path], dict[str, Problem]]:
     """Return the file of every case, and what is wrong with each case that has several: none of them is taken.
 
-    With ``channel`` the file of that number is taken where several differ in it.
+    With ``channel`` the file of that number is taken where several differ in it. ``labels``: they are no images.
     """
     chosen: dict[str, Path] = {}
     refused = {}
@@ -113,11 +113,11 @@ def one_file_each(
         if len(files) == 1 or len(wanted) == 1:
             chosen[name] = (files if len(files) == 1 else wanted)[0]
         else:
-            refused[name] = Problem(str(files[0]), several_files(name, files, channel))
+            refused[name] = Problem(str(files[0]), several_files(name, files, channel, labels))
     return chosen, refused
 
 
-def several_files(case: str, files: list[Path], channel: int | None = None) -> str:
+def several_files(case: str, files: list[Path], channel: int | None = None, labels: bool = False) -> str:
     """Return what is wrong with several files for one case, and what to do."""
     told = f"several files for one case, {case}: {', '.join(path.name for path in files)}"
     numbers = {channel_number(path) for path in files}
@@ -126,9 +126,11 @@ def several_files(case: str, files: list[Path], channel: int | None = None) -> s
     told += "; _NNNN at the end of a name is nnU-Net's channel number: "
     if channel is not None:
         return f"{told}none of them is of --channel {channel}"
+    if labels:
+        return f"{told}labels have none; keep one, or rename the others"
     told += "choose with --channel N, or rename them if they are images of their own"
     flat = all(ending_of(path) in SLICES for path in files)
-    return f"{told}; slices of one volume belong in a folder of their own (--sequence yes)" if flat else told
+    return f"{told}; slices of one volume belong in a folder of their own" if flat else told
 
 
 def label_volumes_in(folder: Path) -> list[Path]:
@@ -143,7 +145,7 @@ def file_of_case(case: str, folder: Path, what: str) -> Path:
     if not files:
         raise PlanewiseError(f"{folder}: holds 0 files of case {case}; one {what} is needed")
     if len(files) > 1:
-        told = several_files(case, files)
+        told = several_files(case, files, labels=True)
         raise PlanewiseError(f"{folder}: holds {len(files)} files of case {case}; one {what} is needed: {told}")
     return files[0]
 

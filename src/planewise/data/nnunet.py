@@ -137,16 +137,17 @@ class _Reading:
         truth_folder = self.folder / (f"instances{split}" if instances else f"labels{split}")
         listed = self.meta.get("dataset") if split == "Tr" else None
         truths: dict[str, Path] = {}
-        refused: set[str] = set()
+        refused: dict[str, Problem] = {}
         if listed is None:
             images, refused = self._files(self.folder / f"images{split}")
         else:
             images, truths = self._listed(listed)
         if instances or (listed is None and (truth_needed or truth_folder.is_dir())):
-            truths, several = self._files(truth_folder, images.keys() | refused)
-            refused |= several
+            truths, several = self._files(truth_folder, images.keys() | refused.keys())
+            refused = several | refused
+        self.problems.extend(refused.values())
         cases = []
-        for name in sorted((images.keys() | truths.keys()) - refused):
+        for name in sorted((images.keys() | truths.keys()) - refused.keys()):
             image, truth = images.get(name), truths.get(name)
             if image is None:
                 if listed is None:
@@ -163,14 +164,15 @@ class _Reading:
                 cases.append(case)
         return cases
 
-    def _files(self, folder: Path, known: Collection[str] | None = None) -> tuple[dict[str, Path], set[str]]:
-        """Return the volumes of ``folder`` by case, files of the dataset's ending or folders, and cases with several.
+    def _files(self, folder: Path, known: Collection[str] | None = None) -> tuple[dict[str, Path], dict[str, Problem]]:
+        """Return the volumes of ``folder`` by case, and what is wrong with each case that has several.
 
-        ``known``: the cases that these are the truths of; None: they are images, of which a channel is chosen.
+        They are files of the dataset's ending, or folders. ``known``: the cases that these are the truths of; None:
+        they are images, of which a channel is chosen.
         """
         if not folder.is_dir():
             self.problems.append(Problem(str(folder), "no such folder"))
-            return {}, set()
+            return {}, {}
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         paths = []
         if self.ending == DICOM and known is None:
@@ -184,9 +186,9 @@ class _Reading:
                     self.problems.append(Problem(str(path), what))
         if self.ending in SLICES:
             paths += [path for path in folders if not ending_of(path) and images_in(path)]
-        files, several = one_file_each(paths, known or (), self.channel if known is None else None)
-        self.problems.extend(several.values())
-        return files, set(several)
+        if known is None:
+            return one_file_each(paths, channel=self.channel)
+        return one_file_each(paths, known, labels=True)
 
     def _listed(self, listed: Any) -> tuple[dict[str, Path], dict[str, Path]]:
         """Return images and truths that dataset.json itself lists, as ``dataset``; paths count from its folder."""

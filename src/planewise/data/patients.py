@@ -11,15 +11,16 @@ does not settle it, and is refused, where
 """
 
 import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from planewise.errors import PlanewiseError
 from planewise.progress import say
+from planewise.volumes.json_files import read_json
 
 COUNTED = (  # words for an examination that a number follows: scan1, scan_1
     "scan", "visit", "session", "sess", "ses", "series", "ser", "study", "examination", "exam", "acquisition", "acq",
@@ -87,6 +88,9 @@ def _by_pattern(names: list[str], pattern: str) -> dict[str, str]:
         compiled = re.compile(pattern)
     except re.error as error:
         raise PlanewiseError(f"--patient_pattern {pattern}: is not a regular expression ({error})") from error
+    unmatched = [name for name in names if not compiled.search(name)]
+    if unmatched:
+        say(f"--patient_pattern {pattern} does not match {_listed(unmatched)}: each is a patient of its own")
     patients = {}
     for name in names:
         match = compiled.search(name)
@@ -99,9 +103,11 @@ def _by_pattern(names: list[str], pattern: str) -> dict[str, str]:
 
 def _by_file(names: list[str], path: Path) -> dict[str, str]:
     try:
-        text = path.read_text("utf-8-sig")
-        rows = _json_rows(text) if path.suffix.lower() == ".json" else _csv_rows(text)
-    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        is_json = path.suffix.lower() == ".json"
+        rows = _json_rows(read_json(path)) if is_json else _csv_rows(path.read_text("utf-8-sig"))
+    except PlanewiseError as error:
+        raise PlanewiseError(f"--patients {error}") from error
+    except (OSError, ValueError, csv.Error) as error:
         raise PlanewiseError(f"--patients {path}: is no CSV of case and patient, nor JSON ({error})") from error
     patients: dict[str, str] = {}
     for case, patient in rows:
@@ -113,8 +119,7 @@ def _by_file(names: list[str], path: Path) -> dict[str, str]:
     return {name: patients[name] for name in names}
 
 
-def _json_rows(text: str) -> list[tuple[str, str]]:
-    content = json.loads(text)
+def _json_rows(content: Any) -> list[tuple[str, str]]:
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise ValueError('a JSON file must be {"case": "patient", ...}')
     return list(content.items())

@@ -9,6 +9,7 @@ import numpy as np
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
+from planewise.volumes.json_files import read_json
 
 PARTS = ("train", "valid", "test")
 SPLIT_FILE, PATIENTS_FILE = "split.json", "patients.json"
@@ -67,9 +68,9 @@ def read_split(path: Path, patients: dict[str, str]) -> Split:
     twice, has no training case, or a patient on two sides.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PlanewiseError(f"--split {path}: is not a JSON object of train, valid and test ({error})") from error
+        content = read_json(path)
+    except PlanewiseError as error:
+        raise PlanewiseError(f"--split {error}; it is a JSON object of train, valid and test") from error
     if not isinstance(content, dict) or not set(content) <= set(PARTS):
         what = f"has {', '.join(sorted(map(str, content)))}" if isinstance(content, dict) else "is no object"
         raise PlanewiseError(f'--split {path}: {what}; it must be {{"train": [...], "valid": [...], "test": [...]}}')

@@ -248,7 +248,7 @@ def pair_files(
         several = next((paths for paths in (prediction, truth) if len(paths) > 1), None)
         problem = ""
         if several:
-            problem = several_files(case, several)
+            problem = several_files(case, several, labels=True)
         elif not truth:
             problem = f"no truth {truths / case}.*"
         the_truth = truth[0] if len(truth) == 1 else None

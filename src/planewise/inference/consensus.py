@@ -124,10 +124,7 @@ def decide(
     ``sizes``: of each plane's objects by label. Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     check_number(sizes)
-    labels = unpack(found.keys, len(sizes))
-    if len(sizes) == 1:  # one plane's objects are the result as they are
-        return Verdict(found.keys, labels[:, 0], len(sizes[0]) - 1)
-    voted = vote_labels(Combinations(labels, found.counts), sizes, vote)
+    voted = vote_labels(Combinations(unpack(found.keys, len(sizes)), found.counts), sizes, vote)
     result, kept = keep_large(voted, found.counts, found.boxes, shape, min_size, min_extent)
     return Verdict(found.keys, result.astype(np.int64), len(kept) - 1)
 

@@ -223,8 +223,8 @@ class PlaneObjects(Painted):
     """One plane's 3D objects, as runs along the rows of its slices.
 
     ``shape`` (z, y, x) of the volume; ``row_starts`` (slices, rows + 1) int64: the first run of each row of each
-    slice; ``start``, ``stop``, ``label`` (runs,) int32: columns, half open, and the object, above 0; ``sizes``
-    (objects + 1,) in voxels, the background's 0.
+    slice; ``start``, ``stop`` (runs,) uint16 where they fit, else int32: columns, half open; ``label`` (runs,) int32:
+    the object, above 0; ``sizes`` (objects + 1,) in voxels, the background's 0.
     """
 
     plane: Plane
@@ -342,7 +342,9 @@ def plane_objects(
     labels = [renumbered[objects.runs.label - 1 + first] for objects, first in zip(slices, chain.starts)]
     first_run = np.cumsum([0, *(np.count_nonzero(label) for label in labels)], dtype=np.int64)
     row_starts = np.empty((len(slices), rows + 1), np.int64)
-    start, stop, kept_label = (np.empty(first_run[-1], np.int32) for _ in range(3))
+    column = np.uint16 if max(shape) < 2**16 else np.int32  # of all planes alike: kernels are compiled for each type
+    start, stop = np.empty(first_run[-1], column), np.empty(first_run[-1], column)
+    kept_label = np.empty(first_run[-1], np.int32)
     for index, (objects, label) in enumerate(zip(slices, labels)):
         kept, place = label > 0, slice(first_run[index], first_run[index + 1])
         before = np.concatenate([[0], np.cumsum(kept)])

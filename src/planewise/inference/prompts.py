@@ -74,8 +74,6 @@ def read_prompts(
                 rows = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise PlanewiseError(f"{path}: cannot be read as CSV or JSON ({error})") from error
-    except RecursionError as error:
-        raise PlanewiseError(f"{path}: is nested too deeply; it needs a list of objects, each of numbers") from error
     numbers = {name: value for value, name in classes.items()}
     prompts: dict[str, list[Prompt]] = {}
     problems = []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from planewise.data.space import laid_on
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, first_line
 from planewise.evaluation.comparison import CaseErrors, Contest, Result
 from planewise.evaluation.pairs import Pair, open_pair, open_truth, with_spacing_of
 from planewise.volumes.files import open_volume
@@ -143,6 +143,8 @@ def _images(
         slices = _gather(volume, places, step, average=True)
     except PlanewiseError as error:
         return {}, f"{error}: outlines only"
+    except Exception as error:  # a damaged file fails in its reader's own way
+        return {}, f"{path}: cannot be read ({first_line(error)}): outlines only"
     shown = np.concatenate([slice_.ravel() for slice_ in slices.values()])
     low, high = np.percentile(shown, [0.5, 99.5])
     return {place: _jpeg((slice_ - low) / max(high - low, 1e-9)) for place, slice_ in slices.items()}, ""

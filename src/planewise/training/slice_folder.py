@@ -174,7 +174,9 @@ def _write_cases(
                 if not (labels[training] > 0).any():
                     raise PlanewiseError("all objects lie in the part kept for validation; add a second case")
         except PlanewiseError as error:
-            unreadable[case.name] = Problem(str(case.image), f"cannot be trained on: {error}")
+            unreadable[case.name] = Problem(
+                str(case.image), f"cannot be trained on: {Problem.of(case.image, error).what}"
+            )
             continue
         if held is None:
             _write_case(folder, "train", case.name, image[training], labels[training], planes)

@@ -8,7 +8,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.indexing import Part, split_index
-from planewise.volumes.volume import LazyArray
+from planewise.volumes.volume import Access, LazyArray, access
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,13 @@ class _ThreeAxes:
     @property
     def dtype(self) -> np.dtype:
         return np.dtype(self.array.dtype)
+
+    @property
+    def access(self) -> Access:
+        """How the array is read; rows of another order are not rows of z, y, x."""
+        how = access(self.array)
+        rows_stay = [axis for axis in self.order if axis is not None] == sorted(a for a in self.order if a is not None)
+        return "whole" if how == "rows" and not rows_stay else how
 
     @property
     def chunks(self) -> tuple[int, ...]:

@@ -8,13 +8,13 @@ from planewise.errors import PlanewiseError, first_line
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file.
+    """Return the content of a JSON file, with or without a byte order mark.
 
     Raises PlanewiseError, naming the file, if it is missing, no JSON in UTF-8, nested too deeply, or holds text that is
     no Unicode (half of a surrogate pair), which could not be printed again.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8-sig"))
         json.dumps(content, ensure_ascii=False).encode("utf-8")
     except FileNotFoundError as error:
         raise PlanewiseError(f"{path}: no such file") from error

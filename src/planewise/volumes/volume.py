@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from planewise.volumes.indexing import check_memory
 from planewise.volumes.units import PIXEL, convert
 
 SLAB_BYTES = 2**24  # that are read and written at a time; but
-STORED_BYTES = 2**28  # of voxels stored in thick chunks, which are decompressed once for each slab that cuts them
+STORED_BYTES = 2**27  # of voxels stored in thick chunks, which are decompressed once for each slab that cuts them
 
 
 class LazyArray(Protocol):
@@ -21,6 +21,17 @@ class LazyArray(Protocol):
     @property
     def dtype(self) -> np.dtype: ...
     def __getitem__(self, index: Any, /) -> Any: ...
+
+
+Access = Literal["chunks", "rows", "pages", "whole"]
+
+
+def access(voxels: LazyArray) -> Access:
+    """Return what of voxels is read when a few are: their chunks, rows or pages, or the whole."""
+    if hasattr(voxels, "chunks"):
+        return "chunks"
+    mapped: Access = "rows" if isinstance(voxels, np.memmap) else "whole"
+    return getattr(voxels, "access", mapped)
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,10 @@ def test_only_the_cases_in_doubt_are_named():
     assert "P01_a" not in str(refusal.value)
 
 
-def test_a_pattern_settles_it_and_its_first_group_names_the_patient():
+def test_a_pattern_settles_it_and_its_first_group_names_the_patient(capsys):
     names = ["P00_a", "P00_b", "P01_a", "other"]
     assert patients_of(names, r"^(P\d+)_") == {"P00_a": "P00", "P00_b": "P00", "P01_a": "P01", "other": "other"}
+    assert "does not match other: each is a patient of its own" in capsys.readouterr().err
     assert patients_of(names, r"(?:.*)") == {name: name for name in names}
 
 
@@ -116,8 +117,8 @@ def test_a_file_settles_it(tmp_path):
         ("p.csv", "case,patient\nP00_1," + "x" * 200_000, "field larger"),
         ("p.json", '{"P00_1": 5}', "must be"),
         ("p.json", '["P00_1"]', "must be"),
-        ("p.json", "[" * 100_000, "recursion"),
-        ("p.json", "{", "is no CSV"),
+        ("p.json", "[" * 100_000, "nested too deeply"),
+        ("p.json", "{", "is not a JSON file"),
     ],
 )
 def test_a_bad_file_is_refused_by_name(tmp_path, name, content, words):

@@ -1,11 +1,13 @@
 """Prepare CT volumes: window them, find the lungs, split the patients, write npz per patient and npy per slice."""
 
 import json
+import os
 import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -205,10 +207,22 @@ def _in_processes(
         for case, part in jobs:
             yield case.name, _prepare_case(case, part, options, level, width, ignore)
         return
-    with ProcessPoolExecutor(options.num_workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(options.num_workers, get_context("spawn"), initializer=_end_with_parent) as pool:
         futures = {pool.submit(_prepare_case, case, part, options, level, width, ignore): case for case, part in jobs}
         for future in as_completed(futures):
             yield futures[future].name, future.result()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed, lest it writes into what the next run prepares."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _prepare_case(

@@ -133,7 +133,8 @@ def label_block(job: Job, block: Index) -> None:
     planes = np.zeros((3, *(part.stop - part.start for part in block)), np.int32)
     for labels, plane in zip(planes, job.axes):
         labels[:] = _labels(job, plane, block)
-        zarr.open_array(job.plane_store(plane) / "0", mode="r+")[block] = labels
+        store = zarr.open_array(job.plane_store(plane) / "0", mode="r+")
+        store[block] = labels.astype(store.dtype)
     found = count_block(planes, (block[0].start, block[1].start, block[2].start))
     save(count_file(job, block), keys=found.keys, counts=found.counts, boxes=found.boxes)
 

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.volume import Access
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class MappedVoxels:
     stored: np.dtype
     offset: int
     shape: tuple[int, ...]
+    access: ClassVar[Access] = "rows"
 
     def __post_init__(self) -> None:
         needed = self.offset + int(np.prod([int(side) for side in self.shape], dtype=object)) * self.stored.itemsize
@@ -31,5 +33,9 @@ class MappedVoxels:
         return self.stored.newbyteorder("=")
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        read = np.array(np.memmap(self.path, self.stored, "r", self.offset, self.shape)[index])
-        return read.astype(self.dtype, copy=False)
+        if index is Ellipsis:  # not mapped, which would count twice
+            count = int(np.prod(self.shape))
+            read = np.fromfile(self.path, self.stored, count, offset=self.offset).reshape(self.shape)
+        else:
+            read = np.array(np.memmap(self.path, self.stored, "r", self.offset, self.shape)[index])
+        return read if read.dtype.isnative else read.byteswap(inplace=True).view(self.dtype)

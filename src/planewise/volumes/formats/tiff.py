@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,11 +16,13 @@ from planewise.volumes.formats import Format
 from planewise.volumes.formats.mapped import MappedVoxels
 from planewise.volumes.formats.sidecar import Spacing, with_sidecar
 from planewise.volumes.units import PIXEL, read_spacing
-from planewise.volumes.volume import LazyArray, Volume, slabs
+from planewise.volumes.volume import Access, LazyArray, Volume, slabs
 
 
 class _TiffVoxels:
     """Voxels of a compressed TIFF of several pages: only the pages that an index touches are decoded."""
+
+    access: ClassVar[Access] = "pages"
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, flags: dict[str, bool]) -> None:
         self.path, self.shape, self.dtype, self.flags = path, shape, dtype, flags
@@ -138,7 +140,6 @@ def _write_tiff(path: Path, volume: Volume) -> None:
     import tifffile
 
     voxels = volume.voxels
-    pages = (page for slab in slabs(voxels) for page in np.ascontiguousarray(voxels[slab]))
     metadata: dict[str, Any] = {"axes": "ZYX"}
     if volume.unit != PIXEL:
         for axis, size in zip("ZYX", volume.spacing):
@@ -146,7 +147,7 @@ def _write_tiff(path: Path, volume: Volume) -> None:
             metadata[f"PhysicalSize{axis}Unit"] = "µm" if volume.unit == "um" else volume.unit
     tifffile.imwrite(
         path,
-        pages,
+        _pages(voxels),
         shape=volume.shape,
         dtype=voxels.dtype,
         ome=True,
@@ -157,6 +158,13 @@ def _write_tiff(path: Path, volume: Volume) -> None:
         bigtiff=int(np.prod(volume.shape)) * voxels.dtype.itemsize > 2**31,
         maxworkers=2,
     )
+
+
+def _pages(voxels: LazyArray) -> Iterator[np.ndarray]:
+    for slab in slabs(voxels):
+        piece = np.ascontiguousarray(voxels[slab])
+        yield from piece
+        del piece  # before the next is read
 
 
 FORMAT = Format((".ome.tiff", ".ome.tif", ".tiff", ".tif"), _open_tiff, _write_tiff, ".tiff")

@@ -43,7 +43,7 @@ def job_of(tmp_path, labels, grouping, slabs, batch_size=4, block=(CHUNK, CHUNK,
 
 
 def run(job):
-    begin_work(job.work, identity_of(job), False)
+    begin_work(job.work, identity_of(job))
     return segment(job, open_volume(job.source), Here(), 1, lambda what, count: None)
 
 
