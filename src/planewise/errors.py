@@ -1,7 +1,6 @@
 """The two ways a job can be refused. Both carry a message for the person who gave the command, never a traceback."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 
 class PlanewiseError(Exception):
@@ -23,8 +22,8 @@ class Problem:
     what: str
 
     @classmethod
-    def of(cls, path: Path, error: Exception) -> "Problem":
-        """Return what an error says of a file; of one that is not ours, its kind and its first line."""
+    def of(cls, path: object, error: Exception) -> "Problem":
+        """Return what an error says of a file or series; of an error that is not ours, its kind and first line."""
         text = str(error).strip()
         if isinstance(error, PlanewiseError):
             return cls(str(path), text.removeprefix(f"{path}: "))

@@ -111,6 +111,30 @@ def test_a_dicom_folder(eager, tmp_path):
     assert "not a diagnosis" in (tmp_path / "out" / "P1.html").read_text()
 
 
+def test_a_cohort_of_dicom_patients(eager, tmp_path, capfd):
+    hu, _ = chest_phantom(SHAPE, 5)
+    cohort, out = tmp_path / "cohort", tmp_path / "out"
+    write_dicom(cohort / "a" / "soft", hu, uid="1.1", PatientID="A", ConvolutionKernel="B30f", SeriesNumber=2)
+    write_dicom(cohort / "a" / "lung", hu, uid="1.2", PatientID="A", ConvolutionKernel="B70f", SeriesNumber=3)
+    write_dicom(cohort / "b", hu, uid="1.3", PatientID="B", tilt=(-1.25, 0))
+    write_dicom(cohort / "c", hu, uid="1.4", PatientID="C")[4].unlink()
+    assert predict(cohort, out, eager) == 1
+    printed = capfd.readouterr()
+    assert "A: series 3 (B70f, 10 slices of 5 mm): the thinnest CT with a lung kernel" in printed.err
+    assert "B: the gantry was tilted by 14.0 degrees" in printed.err
+    assert "1 slice of 5 mm missing between slice 4 (003.dcm, 15.00 mm)" in printed.out
+    assert "arning" not in printed.out + printed.err
+    for case in "AB":
+        labels = open_volume(out / f"{case}.nii.gz")
+        assert labels.shape == SHAPE  # the slices as they were acquired
+        assert labels.read().any()
+    assert not (out / "C.nii.gz").exists()
+    assert predict(cohort / "a", tmp_path / "soft", eager, "--series", "2", "--devices", "2") == 0
+    assert "A: series 2 (B30f, 10 slices of 5 mm): --series 2" in capfd.readouterr().err
+    assert predict(cohort / "b", tmp_path / "none", eager, "--series", "7") == 1
+    assert "no series fits --series 7; there are series 1" in capfd.readouterr().out
+
+
 def test_a_patient_with_a_class_that_was_never_seen_is_scored_as_missed(job, tmp_path):
     hu, labels = chest_phantom(SHAPE, 5, (1,))
     truth = np.where(labels == 1, 4, 0).astype(np.uint8)

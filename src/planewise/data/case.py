@@ -17,6 +17,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of, stem_of
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.image_sequence import SLICES
 from planewise.volumes.slices import PLANES
 
@@ -58,9 +59,10 @@ def channel_number(path: Path) -> int | None:
     return None if digits is None else int(digits)
 
 
-def channel_within(path: Path, channel: int | None) -> int | None:
-    """Return which channel of the file at ``path`` is meant by ``--channel``: None where its name says it already."""
-    return None if channel and channel_number(path) == channel else channel
+def channel_within(path: Path | Series, channel: int | None) -> int | None:
+    """Return which channel of the image at ``path`` is meant by ``--channel``: None where its name says it already."""
+    named = isinstance(path, Path) and channel_number(path) == channel
+    return None if channel and named else channel
 
 
 def numbered_cases(predictions: Iterable[Path], truths: Iterable[Path]) -> set[str]:

@@ -20,6 +20,7 @@ from planewise.progress import progress, say
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.geometry import canonical_axes, to_canonical
 from planewise.volumes.labels import slab_starts
+from planewise.volumes.tilt import without_tilt
 from planewise.volumes.volume import Volume
 
 RUN = 32  # voxels along x that are hashed together
@@ -90,7 +91,7 @@ class _Image(NamedTuple):
         return open_volume(self.path, channel_within(self.path, self.channel))
 
     def floats(self) -> _Floats:
-        volume = self.open()
+        volume = without_tilt(self.open())
         if canonical_axes(volume) != CANONICAL:  # to turn it takes it whole
             volume = to_canonical(volume.with_voxels(read_voxels(volume, self.path)))
         return _Floats(self.path, volume)

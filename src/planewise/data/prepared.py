@@ -5,7 +5,7 @@
     {folder}/{case}.npz               imgs uint8 (N, H, W), gts uint8 (N, H, W): classes 1 to 254, and 255 where the
                                       truth is nnU-Net's ignore label, spacing (x, y, z) in mm as published, organ uint8
                                       (N, H, W), where it was found, and what puts a prediction back: kept (N,),
-                                      file_shape, file_spacing, direction, origin
+                                      file_shape, file_spacing, direction, origin, tilt
     {folder}/imgs/{case}-000.npy      (H, W, 3) uint8
     {folder}/gts/{case}-000.npy       (256, 256) uint8, nearest
     {folder}/organs/{case}-000.npy    the same of the organ
@@ -20,10 +20,13 @@ import numpy as np
 from planewise.data.intensity import apply_window
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
+from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels
+from planewise.volumes.tilt import tilt_note
 from planewise.volumes.volume import Volume
 
 SliceChoice = Literal["labelled", "all", "both"]
@@ -75,7 +78,7 @@ class _NoVoxels:
 
 
 def read_patient(
-    case: str, image: Path, truth: Path | None, level: float, width: float, ignore: int | None = None,
+    case: str, image: Path | Series, truth: Path | None, level: float, width: float, ignore: int | None = None,
     channel: int | None = None, ignore_geometry: bool = False,
 ) -> tuple[Patient, np.ndarray]:  # fmt: skip
     """Return a CT volume as a patient with all its slices, and its intensities in HU (N, H, W), canonical.
@@ -84,11 +87,13 @@ def read_patient(
     files that cannot be read or do not lie in one space; with ``ignore_geometry`` they fit as their arrays lie.
     """
     volume = open_volume(image, channel).in_unit("mm")
+    if any(volume.tilt):
+        say(f"{case}: {tilt_note(volume)}")
     hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
     labels = None
     if truth is not None:
         placed = laid_on(open_labels(truth), truth, volume, image, ignore_geometry)
-        values = to_canonical(placed).read()
+        values = to_canonical(placed, labels=True).read()
         ignored = np.zeros(values.shape, bool) if ignore is None else values == ignore
         largest = values.max(initial=0, where=~ignored)
         if largest >= IGNORED:
@@ -96,7 +101,7 @@ def read_patient(
                 f"{truth}: holds {largest}; classes are numbers from 1 to {IGNORED - 1}: number them anew"
             )
         labels = np.where(ignored, IGNORED, values).astype(np.uint8)
-    voxels = np.asarray(hu.voxels)
+    voxels = hu.read()
     geometry = volume.with_voxels(_NoVoxels(volume.shape))
     return Patient(case, apply_window(voxels, level, width), labels, np.arange(len(voxels)), geometry), voxels
 
@@ -152,7 +157,7 @@ def save_patient(path: Path, patient: Patient) -> None:
         np.savez_compressed(
             file, imgs=patient.images, gts=labels, spacing=np.array(patient.spacing_mm[::-1]), kept=patient.kept,
             labelled=patient.labels is not None, file_shape=geometry.shape, file_spacing=geometry.spacing,
-            direction=geometry.direction, origin=geometry.origin, **found,
+            direction=geometry.direction, origin=geometry.origin, tilt=geometry.tilt, **found,
         )  # fmt: skip
 
 
@@ -175,9 +180,11 @@ def load_patient(path: Path) -> Patient:
         x, y, z = fields["spacing"].tolist() if "spacing" in fields else (1.0, 1.0, 1.0)
         geometry = Volume(_NoVoxels(images.shape), (z, y, x), "mm")
         return Patient(path.stem, images, labels, np.arange(len(images)), geometry)
+    tilt_y, tilt_x = fields["tilt"].tolist() if "tilt" in fields else (0.0, 0.0)
     geometry = Volume(
         _NoVoxels(tuple(fields["file_shape"].tolist())), tuple(fields["file_spacing"].tolist()), "mm",
         tuple(fields["origin"].tolist()), tuple(tuple(row) for row in fields["direction"].tolist()),
+        tilt=(tilt_y, tilt_x),
     )  # fmt: skip
     labels = labels if fields["labelled"] else None
     return Patient(path.stem, images, labels, fields["kept"], geometry, fields.get("organ"))

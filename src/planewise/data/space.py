@@ -3,22 +3,28 @@
 from pathlib import Path
 
 from planewise.errors import PlanewiseError
-from planewise.volumes.geometry import same_space
+from planewise.volumes.formats.dicom import Series
+from planewise.volumes.geometry import from_canonical, same_space, to_canonical
+from planewise.volumes.tilt import without_tilt
 from planewise.volumes.volume import Volume
 
 
-def laid_on(volume: Volume, path: Path, other: Volume, other_path: Path, ignore_geometry: bool = False) -> Volume:
+def laid_on(
+    volume: Volume, path: Path, other: Volume, other_path: Path | Series, ignore_geometry: bool = False
+) -> Volume:
     """Return ``volume`` where it lies beside ``other``: in the canonical orientation both then fit voxel by voxel.
 
     With ``ignore_geometry``, or where one of the two files does not say how its axes run, the arrays fit as they lie in
-    the files: ``volume`` is given the place of ``other``. No voxels are read.
+    the files: ``volume`` is given the place of ``other``. Labels of a tilted gantry's slices, which stand in their file
+    as an upright stack, get the tilt of ``other``; an image beside such labels loses its own. No voxels are read, but
+    those of labels that get a tilt.
 
     Raises PlanewiseError, naming the file at ``path``, if the two do not lie in one space, or, of arrays that are to
     fit as they lie, if their shapes differ.
     """
     if ignore_geometry and volume.shape != other.shape:
         raise PlanewiseError(
-            f"{path}: has shape {volume.shape} as it is stored, {other_path.name} {other.shape}; with "
+            f"{path}: has shape {volume.shape} as it is stored, {other_path} {other.shape}; with "
             "--ignore_geometry they must agree"
         )
     different = "" if ignore_geometry else same_space(volume, other)
@@ -31,4 +37,7 @@ def laid_on(volume: Volume, path: Path, other: Volume, other_path: Path, ignore_
         )
     if ignore_geometry or not (volume.has_direction and other.has_direction):
         return other.with_voxels(volume.voxels)
-    return volume
+    stack = without_tilt(volume)
+    if not any(other.tilt):
+        return stack
+    return other.with_voxels(from_canonical(to_canonical(stack).read(), without_tilt(other)).voxels)

@@ -24,6 +24,7 @@ from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.tilt import without_tilt
 from planewise.volumes.volume import Volume
 
 OK = "ok"
@@ -182,7 +183,8 @@ def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
     if labels.unit != "pixel" or image is None:
         return labels
     try:
-        found = to_canonical(open_volume(image)) if labels.has_direction else open_volume(image)
+        found = without_tilt(open_volume(image))
+        found = to_canonical(found) if labels.has_direction else found
     except PlanewiseError:
         return labels
     return found.with_voxels(labels.voxels) if found.shape == labels.shape else labels

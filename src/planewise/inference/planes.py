@@ -13,6 +13,7 @@ from planewise.inference.gathering import SliceOutputs
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.slices import AXIS, PLANES, Plane, as_stack, pad_to_factor, shrink
+from planewise.volumes.tilt import stack_note
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
@@ -113,14 +114,15 @@ def choose_planes(
     If none were: of those that the model was ``trained`` in (None: not known, so all), the ones in which the volume's
     spacing is even.
     """
+    tilted = f"; {stack_note(volume)}" if any(volume.tilt) else ""
     along = [plane for plane in PLANES if all(volume.shape[axis] > 1 for axis in range(3) if axis != AXIS[plane])]
     if asked is not None:
         there = tuple(plane for plane in asked if plane in along) or asked[:1]
         left = [plane for plane in asked if plane not in there]
-        return there, f"planes {', '.join(there)}" + (f" ({', '.join(left)}: one voxel wide)" if left else "")
+        return there, f"planes {', '.join(there)}" + (f" ({', '.join(left)}: one voxel wide)" if left else "") + tilted
     sharp = sharp_planes(volume.spacing, volume.shape)
     planes = tuple(plane for plane in sharp if plane in (trained or PLANES)) or sharp
     size = " x ".join(f"{side:g}" for side in volume.spacing)
     spacing = "no spacing is stated, taken as even" if volume.unit == PIXEL else f"spacing {size} {volume.unit}"
     model = f"the model was trained in {', '.join(trained)}" if trained else "the model does not say its planes"
-    return planes, f"planes {', '.join(planes)} ({spacing}; {model})"
+    return planes, f"planes {', '.join(planes)} ({spacing}; {model}){tilted}"

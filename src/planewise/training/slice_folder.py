@@ -29,6 +29,7 @@ from planewise.volumes.formats import tiff
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels
 from planewise.volumes.slices import PLANES, Plane, as_stack
+from planewise.volumes.tilt import stack_note
 from planewise.volumes.volume import Volume
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
@@ -197,6 +198,8 @@ def read_case(
     """
     ids = read_instances(case, target)
     volume = open_volume(case.image, case.channel)
+    if any(volume.tilt):
+        say(f"{case.name}: {stack_note(volume)}")
     range_, seen, profile = intensities.range_of(volume, case.image)
     say(f"{case.name}: {seen}")
     image = read_voxels(volume, case.image)
@@ -238,7 +241,7 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
 def _labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:
     """Return the labels at ``path`` (z, y, x) as the array of the case's image lies."""
     placed = laid_on(open_labels(path), path, image, case.image, case.ignore_geometry)
-    return np.asarray(from_canonical(to_canonical(placed).read(), image).voxels)
+    return np.asarray(from_canonical(to_canonical(placed, labels=True).read(), image).voxels)
 
 
 def _as_int32(ids: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats import ending_of, endings, formats, stem_of
-from planewise.volumes.formats.dicom import open_dicom
+from planewise.volumes.formats.dicom import Series, open_dicom, open_series
 from planewise.volumes.formats.image_sequence import images_in, open_sequence
 from planewise.volumes.indexing import check_memory
 from planewise.volumes.volume import Volume
@@ -28,13 +28,16 @@ def volumes_in(folder: Path) -> list[Path]:
     return [path for path in found if ending_of(path) != ".png" or stem_of(path) not in volumes]
 
 
-def open_volume(path: Path, channel: int | None = None) -> Volume:
-    """Open the volume at ``path``; voxels are read when they are indexed, where the format allows it.
+def open_volume(path: Path | Series, channel: int | None = None) -> Volume:
+    """Open the volume at ``path``, or a DICOM series; voxels are read when indexed, where the format allows it.
 
     A folder is a DICOM series or a sequence of 2D images. ``channel``: the one that is wanted, counted from 0; it may
     be None if there is only one. Raises PlanewiseError, naming the file, if it is missing, damaged, of an unknown
     format, not a 3D or 2D image of numbers at one time point, or has no such channel.
     """
+    if isinstance(path, Series):
+        _refuse_other_channels(path, channel)
+        return open_series(path)
     if not path.exists():
         raise PlanewiseError(f"{path}: no such file")
     ending = ending_of(path)
@@ -53,9 +56,13 @@ def open_volume(path: Path, channel: int | None = None) -> Volume:
 def _open_folder(folder: Path, channel: int | None) -> Volume:
     if images_in(folder):
         return open_sequence(images_in(folder), channel)
-    if channel:
-        raise PlanewiseError(f"{folder}: a DICOM series has 1 channel, which is 0; --channel {channel} is none of them")
+    _refuse_other_channels(folder, channel)
     return open_dicom(folder)
+
+
+def _refuse_other_channels(path: Path | Series, channel: int | None) -> None:
+    if channel:
+        raise PlanewiseError(f"{path}: a DICOM series has 1 channel, which is 0; --channel {channel} is none of them")
 
 
 def _check(path: Path, volume: Volume) -> None:
@@ -71,7 +78,7 @@ def _check(path: Path, volume: Volume) -> None:
         raise PlanewiseError(f"{path}: its origin {volume.origin} or direction {volume.direction} is not finite")
 
 
-def read_voxels(volume: Volume, path: Path, index: Any = ...) -> np.ndarray:
+def read_voxels(volume: Volume, path: Path | Series, index: Any = ...) -> np.ndarray:
     """Read the voxels of ``volume`` at ``index``, all if none is given; ``path`` is where it was opened from.
 
     Raises PlanewiseError if the file is damaged or the voxels do not fit in memory.

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from planewise.volumes.slices import AXIS, PLANES, Plane
+from planewise.volumes.tilt import tilted_again, upright, without_tilt
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
@@ -28,11 +29,13 @@ def canonical_axes(volume: Volume) -> tuple[tuple[int, int, int], tuple[int, int
     return (order[0], order[1], order[2]), (signs[0], signs[1], signs[2])
 
 
-def to_canonical(volume: Volume) -> Volume:
-    """Return the volume with its axes permuted and flipped into the canonical orientation; no resampling.
+def to_canonical(volume: Volume, labels: bool = False) -> Volume:
+    """Return the volume with its axes permuted and flipped into the canonical orientation.
 
-    Of a volume that is canonical already the voxels stay where they are, on disk or in memory.
+    Resampled is only what a gantry tilted, see ``upright``: ``labels`` to the nearest. Of a volume that is canonical
+    already the voxels stay where they are, on disk or in memory.
     """
+    volume = upright(volume, labels)
     order, signs = canonical_axes(volume)
     if order == (0, 1, 2) and signs == (1, 1, 1):
         return volume
@@ -53,17 +56,19 @@ def from_canonical(voxels: np.ndarray, original: Volume) -> Volume:
     """Return canonical ``voxels`` in the place and orientation of ``original``: the inverse of ``to_canonical``."""
     order, signs = canonical_axes(original)
     flipped = voxels[tuple(slice(None, None, sign) for sign in signs)]
-    return original.with_voxels(np.transpose(flipped, np.argsort(order)))
+    return original.with_voxels(tilted_again(np.transpose(flipped, np.argsort(order)), original))
 
 
 def same_space(a: Volume, b: Volume) -> str:
     """Return what differs between the places of two volumes, in plain words; an empty string if they agree.
 
     Compared are shape, spacing, origin and direction, in the canonical orientation and in one unit, as far as both
-    files say them: nothing but the shape if one has no unit, and no spacing along an axis of one voxel.
+    files say them: nothing but the shape if one has no unit, and no spacing along an axis of one voxel. Slices of a
+    tilted gantry are compared as an upright stack, which labels of them are.
     """
     if a.has_direction and b.has_direction:
-        a, b = (to_canonical(volume.with_voxels(np.broadcast_to(np.uint8(0), volume.shape))) for volume in (a, b))
+        nothing = (volume.with_voxels(np.broadcast_to(np.uint8(0), volume.shape)) for volume in (a, b))
+        a, b = (to_canonical(without_tilt(volume)) for volume in nothing)
     if a.shape != b.shape:
         return f"shape {a.shape} and {b.shape}"
     if PIXEL in (a.unit, b.unit):

@@ -40,8 +40,10 @@ class Volume:
 
     ``spacing`` (z, y, x) in ``unit`` ("nm", "um", "mm", or "pixel" where the file does not say); ``origin`` (z, y, x)
     of the first voxel's centre; ``direction`` (3, 3): column i is the direction of array axis i in patient space
-    (z, y, x order, towards superior, posterior, left). ``has_origin``, ``has_direction``: whether the file says them;
-    a TIFF does not, and what stands here is no statement then.
+    (z, y, x order, towards superior, posterior, left). ``tilt`` (y, x), in ``unit``: how much further along those axes
+    each slice lies than the one before it, where a tilted gantry moved them apart; the rest of the geometry is that of
+    the upright stack of the same slices, from the first one on. ``has_origin``, ``has_direction``: whether the file
+    says them; a TIFF does not, and what stands here is no statement then.
     """
 
     voxels: LazyArray
@@ -49,6 +51,7 @@ class Volume:
     unit: str = PIXEL
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    tilt: tuple[float, float] = (0.0, 0.0)
     has_origin: bool = True
     has_direction: bool = True
 
@@ -63,11 +66,12 @@ class Volume:
         return z, y, x
 
     def in_unit(self, unit: str) -> "Volume":
-        """Return the volume with spacing and origin in ``unit``; one in "pixel" as it is."""
+        """Return the volume with spacing, origin and tilt in ``unit``; one in "pixel" as it is."""
         if self.unit == PIXEL:
             return self
         z, y, x = (convert(place, self.unit, unit) for place in self.origin)
-        return replace(self, spacing=self.spacing_in(unit), origin=(z, y, x), unit=unit)
+        tilt_y, tilt_x = (convert(step, self.unit, unit) for step in self.tilt)
+        return replace(self, spacing=self.spacing_in(unit), origin=(z, y, x), unit=unit, tilt=(tilt_y, tilt_x))
 
     def read(self) -> np.ndarray:
         """Return all voxels in memory. Raises PlanewiseError if this machine has less than they need."""

@@ -3,6 +3,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from dicom import write_dicom
 from planewise.data.leaks import Leak, shared_voxels, warn_of_leaks
 from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
 from planewise.volumes.files import write_volume
@@ -28,6 +29,13 @@ def body(seed, shape=(24, 96, 96)):
     y, x = np.mgrid[: shape[1], : shape[2]]
     inside = np.hypot(y - 48, x - 48) < 27
     return np.where(inside, np.random.default_rng(seed).normal(40, 20, shape), -1024).astype(np.int16)
+
+
+def test_slices_of_a_tilted_gantry_are_looked_for_as_they_are(write, tmp_path):
+    volume = noise(0).astype(np.int16)
+    write_dicom(tmp_path / "tilted", volume, tilt=(-1.1, 0))
+    (leak,) = shared_voxels({"a": tmp_path / "tilted"}, write(copy=volume, other=noise(2)))
+    assert leak == Leak("a", "copy", volume.size, 1.0, (0, 0, 0))
 
 
 @pytest.mark.parametrize("offset", [(0, 0, 0), (3, 7, 11), (1, 13, 17)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from dicom import write_dicom
 from planewise.data.nnunet import open_dataset
 from planewise.errors import DatasetError, PlanewiseError
 from planewise.volumes.files import volumes_in, write_volume
@@ -132,6 +133,26 @@ def test_a_file_that_is_no_volume_is_named(tmp_path):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no such folder"):
         open_dataset(tmp_path / "nowhere")
+
+
+def test_images_are_folders_with_one_dicom_series_each(tmp_path):
+    (tmp_path / "dataset.json").write_text(json.dumps({**META, "channel_names": {"0": "CT"}, "file_ending": ".dcm"}))
+    voxels = np.zeros((4, 5, 6), np.int16)
+    for case in ("good_0000", "gap", "two", "other"):
+        files = write_dicom(tmp_path / "imagesTr" / case / "deep", voxels)
+        if case == "gap":
+            files[1].unlink()
+    write_dicom(tmp_path / "imagesTr" / "two" / "second", voxels, uid="1.5", SeriesNumber=2)
+    for case, depth in (("good", 4), ("gap", 3), ("two", 4), ("other", 3)):
+        write_volume(
+            tmp_path / "labelsTr" / f"{case}.nii.gz", Volume(np.zeros((depth, 5, 6), np.uint8), (5, 2.5, 2.5), "mm")
+        )
+    dataset = open_dataset(tmp_path)
+    assert [case.name for case in dataset.train] == ["good"]
+    problems = {problem.where.rpartition("/")[2]: problem.what for problem in dataset.problems}
+    assert "1 slice of 5 mm missing" in problems["gap"]
+    assert "holds 2 DICOM series: series 1 (CT, 4 slices of 5 mm); series 2" in problems["two"]
+    assert "(3, 5, 6)" in problems["other.nii.gz"]
 
 
 def test_without_dataset_json_one_to_paste_is_given(folder):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dicom import write_dicom
 from planewise.apps.ild.options import WINDOWS
 from planewise.data.intensity import apply_window, saturated_share
 from planewise.data.prepared import (
@@ -146,6 +147,37 @@ def test_ground_glass_cannot_be_seen_in_soft_tissue():
     assert saturated_share(ground_glass, *WINDOWS["soft-tissue"]) == 1
     assert saturated_share(ground_glass, *WINDOWS["lung"]) == 0
     assert np.isnan(saturated_share(np.zeros(0), 40, 400))
+
+
+def test_labels_of_a_tilted_gantry_go_back_to_its_slices(tmp_path):
+    z, y, _ = np.indices((6, 40, 50))
+    labels = ((y // 8) % 3).astype(np.uint8)
+    tilt = (-0.75, 0.0)
+    write_dicom(tmp_path / "c", (100 * z + y).astype(np.int16), spacing=(5, 2, 2), tilt=tilt)
+    stack = Volume(labels, (5, 2, 2), "mm")
+    write_labels(tmp_path / "c.nii.gz", stack)
+    patient, hu = read_patient("c", tmp_path / "c", tmp_path / "c.nii.gz", -600, 1500)
+    assert hu.shape == patient.images.shape == patient.labels.shape == (6, 42, 50)  # 5 steps of 0.375 pixels
+    save_patient(tmp_path / "c.npz", patient)
+    back = load_patient(tmp_path / "c.npz")
+    assert back.geometry.tilt == tilt
+    restored = back.restore(back.labels)
+    assert np.array_equal(restored.read(), labels)
+
+
+def test_labels_of_a_tilted_gantry_may_be_stored_turned_but_not_elsewhere(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 3, (6, 40, 50)).astype(np.uint8)
+    write_dicom(tmp_path / "c", np.zeros((6, 40, 50), np.int16), spacing=(5, 2, 2), tilt=(-0.75, 0.0))
+    backwards = rows(np.diag([1, -1, 1]))
+    for name, origin in (("turned", (0.0, 78.0, 0.0)), ("elsewhere", (0.0, 0.0, 0.0))):
+        write_labels(tmp_path / f"{name}.nii.gz", Volume(labels[:, ::-1], (5, 2, 2), "mm", origin, backwards))
+    patient, _ = read_patient("c", tmp_path / "c", tmp_path / "turned.nii.gz", -600, 1500)
+    assert np.array_equal(patient.restore(patient.labels).read(), labels)
+    with pytest.raises(PlanewiseError, match=r"elsewhere\.nii\.gz: does not lie in the space of .*origin"):
+        read_patient("c", tmp_path / "c", tmp_path / "elsewhere.nii.gz", -600, 1500)
+    write_labels(tmp_path / "as_stored.nii.gz", Volume(labels, (5, 2, 2), "mm", direction=backwards))
+    patient, _ = read_patient("c", tmp_path / "c", tmp_path / "as_stored.nii.gz", -600, 1500, ignore_geometry=True)
+    assert np.array_equal(patient.restore(patient.labels).read(), labels)
 
 
 def test_the_ignore_label_is_kept_as_255_and_is_neither_an_object_nor_small(tmp_path):

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from planewise.data.intensity import IntensityRange
-from planewise.inference.planes import NetworkPredictor, SliceOptions, plane_outputs, prepared
+from planewise.inference.planes import NetworkPredictor, SliceOptions, choose_planes, plane_outputs, prepared
 from planewise.models.panoptic_deeplab import build, fold_batch_norms
 from planewise.volumes.slices import PLANES, as_stack
+from planewise.volumes.volume import Volume
 
 OPTIONS = SliceOptions(IntensityRange(0.0, 255.0), 0.5, 0.2, 16)
 
@@ -54,3 +57,13 @@ def test_half_precision_is_near(network):
     for full, half in zip(run(network, voxels), run(network, voxels, half=True)):
         assert half.logits.dtype == np.float32
         assert half.logits == pytest.approx(full.logits, abs=0.1)
+
+
+@pytest.mark.parametrize("asked", [None, ("xy",)])
+def test_slices_of_a_tilted_gantry_are_said_to_be_taken_as_they_are(asked):
+    volume = Volume(np.zeros((4, 5, 6)), (5.0, 2.0, 2.0), "mm")
+    planes, why = choose_planes(volume, None, asked)
+    assert (planes, "tilted" in why) == (("xy",), False)
+    planes, why = choose_planes(replace(volume, tilt=(-1.25, 0.0)), None, asked)
+    assert planes == ("xy",)
+    assert "; the gantry was tilted by 14.0 degrees: its slices are taken as they are" in why

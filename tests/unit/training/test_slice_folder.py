@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from dicom import write_dicom
 from planewise.data.case import Case
 from planewise.data.classes import Target
 from planewise.errors import PlanewiseError
@@ -98,6 +99,17 @@ def test_labels_are_brought_to_where_the_image_s_array_lies(tmp_path):
     with pytest.raises(PlanewiseError, match="--ignore_geometry"):
         read_case(stored)
     assert np.array_equal(read_case(replace(stored, ignore_geometry=True))[1], labels[:, ::-1, ::-1])
+
+
+def test_slices_of_a_tilted_gantry_are_trained_as_they_are_and_it_is_said(tmp_path, capsys):
+    voxels = np.random.default_rng(0).integers(0, 256, (4, 12, 14)).astype(np.int16)
+    labels = (voxels > 128).astype(np.uint8) * np.arange(1, 5, dtype=np.uint8)[:, None, None]
+    write_dicom(tmp_path / "a", voxels, spacing=(5, 2, 2), tilt=(-0.75, 0))
+    write_labels(tmp_path / "a.nii.gz", Volume(labels, (5, 2, 2), "mm"))
+    image, ids, _ = read_case(Case("a", tmp_path / "a", tmp_path / "a.nii.gz", True))
+    assert image.shape == voxels.shape
+    assert np.array_equal(ids, labels)
+    assert "a: the gantry was tilted by 8.5 degrees: its slices are taken as they are" in capsys.readouterr().err
 
 
 def test_real_numbers_are_scaled_alike_in_every_slice(tmp_path):

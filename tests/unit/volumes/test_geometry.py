@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,13 @@ def test_an_oblique_volume_lies_elsewhere():
     cos, sin = np.cos(0.1), np.sin(0.1)
     tilted = Volume(VOXELS, CT.spacing, "mm", CT.origin, ((cos, -sin, 0.0), (sin, cos, 0.0), (0.0, 0.0, 1.0)))
     assert same_space(CT, tilted).startswith("direction (1, 0, 0, 0, 1, 0, 0, 0, 1) and (0.995004, ")
+
+
+def test_slices_of_a_tilted_gantry_are_compared_as_the_upright_stack_of_their_labels():
+    tilted = replace(CT, tilt=(-1.0, 0.0))
+    assert same_space(tilted, CT) == same_space(CT, tilted) == ""
+    elsewhere = replace(CT, origin=(10.0, -21.0, 30.0))
+    assert same_space(tilted, elsewhere) == "origin (10, -20, 30) and (10, -21, 30) mm"
 
 
 def test_shapes_are_compared():

@@ -40,5 +40,7 @@ def test_a_volume_in_another_unit():
     assert volume.spacing_in("um") == pytest.approx((0.04, 0.008, 0.004))
     assert volume.in_unit("mm").origin == pytest.approx((0.001, 0.0, 0.0))
     assert volume.in_unit("mm").spacing == pytest.approx((4e-5, 8e-6, 4e-6))
+    tilted = Volume(np.zeros((2, 1, 1)), (5000.0, 700.0, 700.0), "um", tilt=(-1250.0, 0.0))
+    assert tilted.in_unit("mm").tilt == pytest.approx((-1.25, 0.0))
     unknown = Volume(np.zeros((1, 1, 1)), (2.0, 1.0, 1.0))
     assert unknown.in_unit("mm") is unknown

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.options import IldLungs
-from planewise.data.case import case_name, cases_in, channel_within, file_of_case
+from planewise.data.case import channel_within, file_of_case
 from planewise.data.prepared import Patient
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
@@ -20,8 +21,10 @@ from planewise.evaluation.scale import scale_in
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels, write_labels
+from planewise.volumes.tilt import tilt_note
 
 LEFT, RIGHT = 1, 2
 AIR_HU = -400.0  # darker than this is air, or lung
@@ -230,9 +233,7 @@ def lungs_ild(options: IldLungs) -> int:
 
     Raises PlanewiseError, before any work, if there is no input.
     """
-    images, problems = cases_in(options.input, options.channel)
-    if not images and not problems:  # it is a DICOM series
-        images = {case_name(options.input): options.input}
+    images, problems = cts_in(options.input, options.channel, options.series)
     rows = []
     for case, path in images.items():
         target = options.output / f"{case}.nii.gz"
@@ -241,7 +242,7 @@ def lungs_ild(options: IldLungs) -> int:
             continue
         started = time.perf_counter()
         try:
-            left, right = _write_lungs(path, channel_within(path, options.channel), target)
+            left, right = _write_lungs(case, path, channel_within(path, options.channel), target)
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
             continue
@@ -252,24 +253,26 @@ def lungs_ild(options: IldLungs) -> int:
 
 
 def lungs_of(
-    patient: Patient, hu: np.ndarray, image: Path, masks: Path | None, ignore_geometry: bool = False
+    patient: Patient, hu: np.ndarray, image: Path | Series, masks: Path | None, ignore_geometry: bool = False
 ) -> np.ndarray:
     """Return the lungs of a patient (z, y, x) in canonical orientation: those of a mask that is given, or found ones.
 
-    ``hu``: the CT, canonical, of the file ``image``. ``masks``: a mask that another tool made, or a folder with one for
-    each case; it lies in the CT's space, or with ``ignore_geometry`` as its array does. Raises PlanewiseError; see
-    ``find_lungs`` and ``take_sides``.
+    ``hu``: the CT, canonical, of the file or series ``image``. ``masks``: a mask that another tool made, or a folder
+    with one for each case; it lies in the CT's space, or with ``ignore_geometry`` as its array does; of a tilted gantry
+    it is one of the slices as they were acquired. Raises PlanewiseError; see ``find_lungs`` and ``take_sides``.
     """
     if masks is None:
         return find_lungs(hu, patient.spacing_mm)
     path = masks if masks.is_file() else file_of_case(patient.case, masks, "mask of the lungs")
-    mask = to_canonical(laid_on(open_labels(path), path, patient.geometry, image, ignore_geometry))
-    return take_sides(mask.read(), hu, patient.spacing_mm)
+    placed = laid_on(open_labels(path), path, patient.geometry, image, ignore_geometry)
+    return take_sides(to_canonical(placed, labels=True).read(), hu, patient.spacing_mm)
 
 
-def _write_lungs(path: Path, channel: int | None, target: Path) -> tuple[float, float]:
+def _write_lungs(case: str, path: Path | Series, channel: int | None, target: Path) -> tuple[float, float]:
     """Write the lungs of a volume, on its own grid; return the left's and the right's volume in ml."""
     volume = open_volume(path, channel)
+    if any(volume.tilt):
+        say(f"{case}: {tilt_note(volume)}")
     canonical = to_canonical(volume.with_voxels(read_voxels(volume, path)))
     scale = scale_in(canonical, "mm")
     labels = find_lungs(canonical.read(), scale.spacing)

@@ -47,6 +47,14 @@ class _Volumes(Options):
         return WINDOWS[self.window] if level is None or width is None else (level, width)
 
 
+class _Series(Options):
+    """Which series of a DICOM folder."""
+
+    series: str | None = None
+    """Of a folder with several DICOM series: the one for each patient, by its UID, its number or part of its
+    description. Default: the thinnest CT with a lung kernel."""
+
+
 class _Prepare(_Volumes):
     slices: Literal["labelled", "all", "both"] = "both"
     """Slices to train on; both adds background slices, which drawn boxes have no use for. Test volumes keep all."""
@@ -167,11 +175,11 @@ class IldTrain(_Train):
     """Processes that load slices, on each device."""
 
 
-class IldPredict(_Predict):
+class IldPredict(_Predict, _Series):
     """Segment CT volumes: objects that boxes start from, or every class that is found in the lungs."""
 
     input: tyro.conf.Positional[Path]
-    """Prepared patients (a folder of npz), or CT volumes (a file, a DICOM folder, or a folder of volumes)."""
+    """Prepared patients (a folder of npz), or CT volumes (a file, a folder of volumes, or one of DICOM patients)."""
     output: tyro.conf.Positional[Path] = Path("predicted")
     """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
     prompts: PathText = "truth"
@@ -222,11 +230,11 @@ class IldEvaluate(Options):
     """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 
 
-class IldLungs(Options):
+class IldLungs(_Series):
     """Find the left and the right lung in CT volumes, from HU alone."""
 
     input: tyro.conf.Positional[Path]
-    """CT volumes in HU: a file, a DICOM folder, or a folder of volumes."""
+    """CT volumes in HU: a file, a folder of volumes, or a folder of DICOM patients."""
     output: tyro.conf.Positional[Path]
     """Folder for {case}.nii.gz: 1 left lung, 2 right lung."""
     channel: int | None = Field(None, ge=0)

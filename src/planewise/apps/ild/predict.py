@@ -5,13 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 
+from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
-from planewise.data.case import case_name, cases_in, channel_within, file_of_case
+from planewise.data.case import channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, labels_above, read_labels_of
 from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
 from planewise.device import choose_device, choose_precision
@@ -29,6 +31,7 @@ from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
 from planewise.volumes.files import open_volume
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import write_labels
 
@@ -50,7 +53,7 @@ def predict_ild(options: IldPredict) -> int:
             f"--prompts {options.prompts}: {source} was trained with drawn boxes alone; train it with --train_prompts "
             "mixed"
         )
-    volumes = [path for path in patients.values() if path.suffix != ".npz"]
+    volumes = [path for path in patients.values() if not _is_prepared(path)]
     if volumes and weights.window not in (None, options.window_in_hu()):
         trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
         say(f"WARNING: {source} was trained in the window {trained}, and is used in {now}: see --window_level")
@@ -61,7 +64,7 @@ def predict_ild(options: IldPredict) -> int:
     if not options.overwrite:
         refuse_other_prompts(options.output, provenance)
     write_provenance(options.output, provenance)
-    waiting = {}
+    waiting: dict[str, Path | Series] = {}
     for case, path in patients.items():
         target = options.output / f"{case}.nii.gz"
         newer = not source.exists() or (target.exists() and target.stat().st_mtime >= source.stat().st_mtime)
@@ -93,7 +96,10 @@ def predict_ild(options: IldPredict) -> int:
 
 
 def _by_scheduler(
-    options: IldPredict, waiting: dict[str, Path], given: dict[str, list[Prompt]], start: tuple[str, Path, bool]
+    options: IldPredict,
+    waiting: dict[str, Path | Series],
+    given: dict[str, list[Prompt]],
+    start: tuple[str, Path, bool],
 ) -> list[Problem]:
     """Have a scheduler's workers segment the patients, each one by itself; return what went wrong."""
     seen = {name: path.resolve() for name in ("output", "lungs", "truth") if (path := getattr(options, name))}
@@ -102,7 +108,7 @@ def _by_scheduler(
     with Cluster(options.scheduler, 0) as cluster:
         cluster.size()  # waits for the first worker
         submitted = [
-            (path, cluster.submit(_predict_there, start, case, path.resolve(), given.get(case, []), there))
+            (path, cluster.submit(_predict_there, start, case, _resolved(path), given.get(case, []), there))
             for case, path in waiting.items()
         ]
         for path, future in submitted:
@@ -115,7 +121,7 @@ def _by_scheduler(
 
 
 def _predict_there(
-    start: tuple[str, Path, bool], case: str, path: Path, given: list[Prompt], options: IldPredict
+    start: tuple[str, Path, bool], case: str, path: Path | Series, given: list[Prompt], options: IldPredict
 ) -> Problem | None:
     """Segment a patient in a worker, which gets ready for its first."""
     _ready_once(*start, options.image_size)
@@ -159,7 +165,7 @@ def _be_ready(device: str, weights: Sam2Weights, half: bool) -> None:
     _segmenting = _Segmenting(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
 
 
-def _predict_patient(case: str, path: Path, given: list[Prompt], options: IldPredict) -> Problem | None:
+def _predict_patient(case: str, path: Path | Series, given: list[Prompt], options: IldPredict) -> Problem | None:
     """Segment one patient and write the result; return what went wrong, if anything did."""
     import torch
 
@@ -221,20 +227,25 @@ def _segment(
     return propagate(encoder, consecutive, prompts, tracking, advance), told, None
 
 
-def _patients(options: IldPredict) -> tuple[dict[str, Path], list[Problem]]:
-    """Return the files to predict, by case, and what is wrong with others."""
+def _is_prepared(path: Path | Series) -> TypeGuard[Path]:
+    return isinstance(path, Path) and path.suffix == ".npz"
+
+
+def _resolved(path: Path | Series) -> Path | Series:
+    return path.resolve() if isinstance(path, Path) else path.resolved()
+
+
+def _patients(options: IldPredict) -> tuple[dict[str, Path | Series], list[Problem]]:
+    """Return the files, or the DICOM series, to predict, by case, and what is wrong with others."""
     prepared = [options.input] if options.input.suffix == ".npz" else sorted(options.input.glob("*.npz"))
-    if prepared:
+    if prepared and options.series is None:
         return {path.stem: path for path in prepared}, []
-    images, problems = cases_in(options.input, options.channel)
-    if not images and not problems:  # it is a DICOM series
-        images = {case_name(options.input): options.input}
-    return images, problems
+    return cts_in(options.input, options.channel, options.series)
 
 
-def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
+def _open_patient(case: str, path: Path | Series, options: IldPredict) -> Patient:
     """Return a patient, with lungs if they are wanted."""
-    if path.suffix == ".npz":
+    if _is_prepared(path):
         return load_patient(path)
     level, width = options.window_in_hu()
     truth = None
@@ -250,14 +261,19 @@ def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
 
 
 def _file_prompts(
-    path: Path, patients: dict[str, Path], options: IldPredict, problems: list[Problem]
+    path: Path, patients: dict[str, Path | Series], options: IldPredict, problems: list[Problem]
 ) -> dict[str, list[Prompt]]:
     shapes, spacings = {}, {}
     for case, file in patients.items():
-        if file.suffix == ".npz":
-            geometry = load_patient(file).geometry
-        else:
-            geometry = open_volume(file, channel_within(file, options.channel))
+        try:
+            if _is_prepared(file):
+                geometry = load_patient(file).geometry
+            else:
+                geometry = open_volume(file, channel_within(file, options.channel))
+        except PlanewiseError:
+            continue  # predicting it says why
+        if any(geometry.tilt):
+            say(f"{case}: the gantry was tilted; boxes are taken to lie on its slices as they were moved upright")
         canonical = to_canonical(geometry)
         shapes[case], spacings[case] = canonical.shape, canonical.spacing_in("mm")
     classes = {value: str(value) for value in range(1, IGNORED)}

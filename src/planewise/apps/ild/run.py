@@ -15,12 +15,13 @@ from planewise.apps.ild.train import record_to_train_on, train_ild
 from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.prepared import load_patient
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.models.sam2_files import is_hub_id
 from planewise.progress import say
 from planewise.report.figures import overlay_picture
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import read_labels
+from planewise.volumes.labels import open_labels
 
 TRAINED_FOR = {"truth": ("truth",), "lungs": ("auto",), "mixed": ("truth", "auto")}
 Job = TypeVar("Job")
@@ -75,7 +76,9 @@ def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
         for kind, segs in folders.items():
             if (segs / f"{path.stem}.nii.gz").exists():
                 patient = load_patient(path)
-                predicted = to_canonical(read_labels(segs / f"{path.stem}.nii.gz")).read()
+                labels = segs / f"{path.stem}.nii.gz"
+                placed = laid_on(open_labels(labels), labels, patient.geometry, path)
+                predicted = to_canonical(placed, labels=True).read()
                 picture = segs / "evaluation" / f"{path.stem}.png"
                 overlay_picture(patient.images, patient.labels, predicted, names, picture, f"{path.stem}, {kind}")
                 say(f"A picture of {path.stem} is {picture}")

@@ -1,0 +1,34 @@
+"""Labels beside their image: what lies where in the arrays."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from planewise.data.space import laid_on
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.volume import Volume
+
+IMAGE, LABELS = Path("image"), Path("labels.nii.gz")
+TILTED = Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), (5.0, 2.0, 2.0), "mm", tilt=(1.0, 0.0))
+STACK = Volume(np.arange(60, dtype=np.uint8).reshape(3, 4, 5), (5.0, 2.0, 2.0), "mm")
+
+
+@pytest.mark.parametrize("ignore_geometry", [False, True])
+def test_labels_of_a_tilted_gantry_get_its_tilt(ignore_geometry):
+    placed = laid_on(STACK, LABELS, TILTED, IMAGE, ignore_geometry)
+    assert placed.tilt == TILTED.tilt
+    assert np.array_equal(placed.read(), STACK.read())
+    assert to_canonical(placed, labels=True).shape == to_canonical(TILTED).shape == (3, 5, 5)
+
+
+def test_an_image_of_a_tilted_gantry_beside_its_labels_is_an_upright_stack():
+    placed = to_canonical(laid_on(TILTED, IMAGE, STACK, LABELS))
+    assert np.array_equal(placed.read(), TILTED.read())
+    assert placed.tilt == (0.0, 0.0)
+
+
+def test_the_tilt_is_that_of_the_image_even_if_the_labels_have_no_unit():
+    placed = laid_on(replace(STACK, unit="pixel", spacing=(1.0, 1.0, 1.0)), LABELS, TILTED, IMAGE)
+    assert (placed.spacing, placed.unit, placed.tilt) == (TILTED.spacing, "mm", TILTED.tilt)
