@@ -51,8 +51,8 @@ def write_image(path, image):
 
 def arguments(folder, source=None):
     return ["--trained_model", str(folder / "M.yaml"), "--input", str(source or folder / "in.ome.zarr"), "--device",
-            "cpu", "--precision", "32", "--min_size", "20", "--min_extent", "1", "--confidence_thr", "0.5", "--axes", "xy", "xz", "yz",
-            "--center_confidence_thr", "0.0005", "--batch_size", "4"]  # fmt: skip
+            "cpu", "--precision", "32", "--min_size", "20", "--min_extent", "1", "--confidence_thr", "0.5",
+            "--axes", "xy", "xz", "yz", "--center_confidence_thr", "0.0005", "--batch_size", "4"]  # fmt: skip
 
 
 def to_store(folder, output, *more, source=None):
@@ -79,26 +79,29 @@ def test_the_result_is_that_of_memory_with_its_geometry_and_a_pyramid(folder, tm
 
 
 def test_what_stopped_goes_on(folder, tmp_path, capsys, monkeypatch):
-    """A chunk that is wrong stops the run; put right, the same command does what is left."""
+    """A slab that fails stops the run; then the same command does what is left."""
     source, output = tmp_path / "in.ome.zarr", tmp_path / "out.ome.zarr"
     shutil.copytree(folder / "in.ome.zarr", source)
-    chunk = source / "0" / "c" / "2" / "1" / "1"
-    good = chunk.read_bytes()
-    chunk.write_bytes(b"wrong")
+    predict = segment.predict_slab
+
+    def fail_at_the_second(job, plane, start):
+        if start > 0 or plane != "xy":
+            raise OSError(5, "Input/output error")
+        return predict(job, plane, start)
+
+    monkeypatch.setattr(segment, "predict_slab", fail_at_the_second)
     assert run(to_store(folder, output, source=source)) == 1
     told = " ".join(capsys.readouterr().out.split())
-    assert "in.ome.zarr cannot be read" in told
+    assert "Input/output error" in told
     assert "run the same command again" in told
     assert not output.exists()
     work = tmp_path / "out.ome.zarr.unfinished"
     first = work / "xy" / "slab_00000000.npz"
     written = first.stat().st_mtime_ns
-    chunk.write_bytes(good)
     assert run(to_store(folder, output, "--min_size", "21", source=source)) == 2  # not that run
     assert "--overwrite" in capsys.readouterr().err
     assert first.stat().st_mtime_ns == written
     predicted = []
-    predict = segment.predict_slab
     monkeypatch.setattr(
         segment,
         "predict_slab",
@@ -107,6 +110,28 @@ def test_what_stopped_goes_on(folder, tmp_path, capsys, monkeypatch):
     assert run(to_store(folder, output, source=source)) == 0
     assert ("xy", 0) not in predicted
     assert same_as_memory(folder, output)
+
+
+def test_a_wrong_chunk_is_said_before_anything_is_predicted(folder, tmp_path, capsys):
+    source, output = tmp_path / "in.ome.zarr", tmp_path / "out.ome.zarr"
+    shutil.copytree(folder / "in.ome.zarr", source)
+    (source / "0" / "c" / "2" / "1" / "1").write_bytes(b"wrong")
+    assert run(to_store(folder, output, source=source)) == 1
+    assert "cannot be read" in " ".join(capsys.readouterr().out.split())
+    assert [item.name for item in tmp_path.iterdir()] == ["in.ome.zarr"]
+
+
+def test_input_and_older_stores_are_kept(folder, tmp_path, capsys):
+    store = tmp_path / "in.ome.zarr"
+    shutil.copytree(folder / "in.ome.zarr", store)
+    assert run(to_store(folder, store, "--overwrite", source=store)) == 2
+    assert "results never replace their input" in capsys.readouterr().err
+    older = tmp_path / "older.ome.zarr"
+    shutil.copytree(folder / "memory" / "in.ome.zarr", older)
+    assert run(to_store(folder, older, "--overwrite")) == 2
+    assert "is there already" in capsys.readouterr().err
+    for kept, same in ((store, folder / "in.ome.zarr"), (older, folder / "memory" / "in.ome.zarr")):
+        assert np.array_equal(open_volume(kept).read(), open_volume(same).read())
 
 
 def test_a_run_that_is_stopped_while_it_delivers_goes_on(folder, tmp_path, monkeypatch):
