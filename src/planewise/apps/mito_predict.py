@@ -98,6 +98,8 @@ def predict_case(
         count = segment_out_of_core(path, results, lambda: predictor, model, options, made_with)
     else:
         count = _segment_in_memory(name, path, volume, results, predictor, model, options)
+        if results.work.exists():
+            say(f"{name}: {results.work} is left of a streamed run that was stopped; it is of no use now, delete it")
     say(f"{name}: {count} objects, {results.final}")
 
 
