@@ -14,7 +14,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.formats import Format, stem_of
-from planewise.volumes.volume import UNITS, Access, LazyArray, Volume, as_three_axes, count_beyond, slabs
+from planewise.volumes.volume import SLAB_BYTES, UNITS, Access, LazyArray, Volume, as_three_axes, count_beyond, slabs
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,7 @@ def _write_tiff(path: Path, volume: Volume) -> None:
         compressionargs={"level": 6},
         bigtiff=int(np.prod(volume.shape)) * voxels.dtype.itemsize > 2**31,
         maxworkers=2,
+        buffersize=SLAB_BYTES,
     )
 
 
