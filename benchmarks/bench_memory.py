@@ -5,7 +5,7 @@ network. Each case runs in a process of its own, on an uncompressed TIFF of 256 
 Linux's own figure, less what the process had when all that stays was loaded and compiled.
 
     python benchmarks/bench_memory.py            all
-    python benchmarks/bench_memory.py --tiny     the same on 64 x 256 x 256, where what is fixed outweighs the input
+    python benchmarks/bench_memory.py --tiny     the same on 128 x 256 x 256, where what is fixed outweighs the input
 """
 
 import argparse

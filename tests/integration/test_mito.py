@@ -222,6 +222,25 @@ def test_downsampling_and_nifti(trained, tmp_path):
     assert np.allclose(result.direction, direction)
 
 
+def test_in_a_folder_only_what_does_not_fit_is_streamed(trained, tmp_path, capsys):
+    inputs, image = tmp_path / "inputs", open_volume(trained / IMAGE).read()
+    write_volume(inputs / "large.tiff", Volume(image))
+    write_volume(inputs / "small.nii.gz", Volume(image[:8]))
+    assert predict(trained, inputs, tmp_path / "memory", "--min_size", "20") == 0
+    assert "is streamed" not in capsys.readouterr().err
+    assert predict(trained, inputs, tmp_path / "out", "--min_size", "20", "--memory", "100KB") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "large: would need" in said
+    assert "more than --memory 100KB: it is streamed" in said
+    assert "small: would need" not in said
+    assert files(tmp_path / "out") == files(tmp_path / "memory")
+    for name in files(tmp_path / "out"):
+        one, other = (open_volume(tmp_path / folder / name) for folder in ("memory", "out"))
+        assert np.array_equal(one.read(), other.read())
+    assert predict(trained, inputs, tmp_path / "out", "--memory", "100KB") == 0
+    assert "large: done already" in capsys.readouterr().err
+
+
 def test_a_full_disk_leaves_no_half_file(trained, tmp_path):
     write_volume(tmp_path / "a_0000.tiff", Volume(open_volume(trained / IMAGE).read()))
     command = [sys.executable, "-m", "planewise", "mito", "predict", "--trained_model", trained / "models" / "M.yaml",

@@ -102,7 +102,10 @@ def predict_case(
         say(f"WARNING: {name}: that is more memory than there is; a smaller --batch_size takes less for the network")
     if streamed:
         return segment_out_of_core(case, slices, results, lambda: predictor, options, made_with)
-    return _segment_in_memory(name, case, slices, results, predictor, options)
+    count = _segment_in_memory(name, case, slices, results, predictor, options)
+    if results.work.exists():
+        say(f"{name}: {results.work} is left of a streamed run that was stopped; it is of no use now, delete it")
+    return count
 
 
 def _allowed(options: MitoPredict, limit: int) -> str:

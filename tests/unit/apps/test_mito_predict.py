@@ -36,10 +36,13 @@ def image():
 
 
 class Quiet(ReadsLabels):
-    """A network without noise, whose objects are in one piece."""
+    """A network without noise, whose objects are in one piece; ``scale``: by which what it sees is shrunk."""
+
+    def __init__(self, scale=1):
+        self.scale = scale
 
     def _outputs(self, ids):
-        return slice_outputs(ids.astype(np.int32))
+        return slice_outputs(ids.astype(np.int32), self.scale)
 
 
 def predict(path, output, memory="auto", axes=("xy", "xz", "yz"), network=None, **more):
@@ -100,6 +103,16 @@ def test_streamed_is_the_same_as_in_memory(tmp_path, image, name, write, axes, c
         assert one.read().max() >= 5
 
 
+def test_streamed_is_the_same_of_shrunk_slices(tmp_path, image):
+    write_raw(tmp_path / "case.tif", Volume(image))
+    for folder, memory in (("memory", "auto"), ("streamed", LITTLE)):
+        predict(tmp_path / "case.tif", tmp_path / folder, memory, network=Quiet(2), downsampling=2)
+    for result in names(tmp_path / "memory"):
+        one, other = (open_volume(tmp_path / folder / result).read() for folder in ("memory", "streamed"))
+        assert np.array_equal(one, other)
+        assert one.max() >= 3
+
+
 @pytest.mark.parametrize("name", ["case.tif", "case.nii.gz"])
 def test_a_streamed_run_that_stopped_goes_on(tmp_path, image, name, monkeypatch):
     write_volume(tmp_path / name, Volume(image))
@@ -117,7 +130,9 @@ def test_a_streamed_run_that_stopped_goes_on(tmp_path, image, name, monkeypatch)
     with pytest.raises(Unfinished, match=r"the device is gone; what is finished is kept in .*case\.unfinished: run"):
         predict(tmp_path / name, tmp_path / "out", LITTLE, network=Dies())
     assert names(tmp_path / "out") == ["case.unfinished"]
-    with pytest.raises(PlanewiseError, match=r"pixel|vote|unfinished work of a run"):
+    with pytest.raises(
+        PlanewiseError, match=r"case\.unfinished: holds the unfinished work of a run with vote 2, not 1"
+    ):
         predict(tmp_path / name, tmp_path / "out", LITTLE, pixel_vote_thr=1)
     predicted = []
     task = segment.predict_slab
@@ -148,16 +163,20 @@ def test_the_result_of_one_plane_is_stored_once(tmp_path, image, memory):
     assert np.array_equal(open_volume(plane).read(), before)
 
 
-@pytest.mark.parametrize("axes", [("xy",), ("xy", "xz", "yz")], ids=["one plane", "three planes"])
-def test_no_more_than_three_times_the_volume_is_held(tmp_path, axes, monkeypatch):
+@pytest.mark.parametrize(
+    ("axes", "scale"),
+    [(("xy",), 1), (("xy", "xz", "yz"), 1), (("xy", "xz", "yz"), 2)],
+    ids=["one plane", "three planes", "three planes, shrunk"],
+)
+def test_no_more_than_three_times_the_volume_is_held(tmp_path, axes, scale, monkeypatch):
     """Beside what waits for the network; as Python counts, so that no other process disturbs it."""
     monkeypatch.setattr(volumes, "SLAB_BYTES", 2**16)
     image = np.tile(em_phantom((64, 96, 96), 8, 3)[1].astype(np.uint8), (3, 2, 1))
     tifffile.imwrite(tmp_path / "case.tif", image, photometric="minisblack")
-    predict(tmp_path / "case.tif", tmp_path / "compiled", axes=axes, network=Quiet())
+    predict(tmp_path / "case.tif", tmp_path / "compiled", axes=axes, network=Quiet(scale), downsampling=scale)
     tracemalloc.start()
     try:
-        predict(tmp_path / "case.tif", tmp_path / "out", axes=axes, network=Quiet())
+        predict(tmp_path / "case.tif", tmp_path / "out", axes=axes, network=Quiet(scale), downsampling=scale)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels, write_volume
+from planewise.volumes.formats.ome_zarr import add_pyramid
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import label_dtype, read_labels, write_labels
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import Volume, slabs
 
 
 def coded(shape=(5, 6, 7), dtype=np.uint16):
@@ -31,6 +32,51 @@ def test_write_then_open_gives_the_same_volume(tmp_path, ending):
     assert read.spacing == pytest.approx((3.0, 2.0, 1.5))
     assert read.unit == "mm"
     assert [item.name for item in tmp_path.iterdir()] == [f"a{ending}"]
+
+
+class Counted:
+    """Voxels that remember the most that was read of them at once."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.most = array, array.shape, array.dtype, 0
+
+    def __getitem__(self, index):
+        read = self.array[index]
+        self.most = max(self.most, read.size)
+        return read
+
+
+@pytest.mark.parametrize("ending", ["tiff", "nii.gz", "nrrd", "ome.zarr"])
+def test_voxels_are_read_piece_by_piece_when_they_are_written(tmp_path, monkeypatch, ending):
+    monkeypatch.setattr("planewise.volumes.volume.SLAB_BYTES", 2 * 3 * 40 * 50)  # three planes
+    monkeypatch.setattr("planewise.volumes.formats.ome_zarr.CHUNK", 4)
+    voxels = Counted(np.random.default_rng(0).integers(0, 4000, (100, 40, 50)).astype(np.uint16))
+    write_volume(tmp_path / f"a.{ending}", Volume(voxels))
+    assert np.array_equal(open_volume(tmp_path / f"a.{ending}").read(), voxels.array)
+    assert voxels.most <= (16**3 if ending == "ome.zarr" else 3 * 40 * 50)
+
+
+def test_slabs_are_as_thick_as_chunks_where_they_fit(monkeypatch):
+    monkeypatch.setattr("planewise.volumes.volume.SLAB_BYTES", 100)
+    monkeypatch.setattr("planewise.volumes.volume.STORED_BYTES", 400)
+    voxels = np.zeros((10, 5, 10), np.uint8)
+    assert list(slabs(voxels)) == [slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 8), slice(8, 10)]
+    stored = zarr.create_array({}, shape=(10, 5, 10), chunks=(4, 5, 5), dtype=np.uint8)
+    assert list(slabs(stored)) == [slice(0, 4), slice(4, 8), slice(8, 10)]
+    thick = zarr.create_array({}, shape=(10, 5, 10), chunks=(10, 5, 5), dtype=np.uint8)
+    assert list(slabs(thick)) == [slice(0, 8), slice(8, 10)]
+    large = np.zeros((3, 20, 20), np.uint8)
+    assert list(slabs(large)) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+
+
+def test_a_pyramid_that_is_there_is_made_again(tmp_path, monkeypatch):
+    """A run that was stopped while it delivered its result makes it once more."""
+    monkeypatch.setattr("planewise.volumes.formats.ome_zarr.LEAST_LEVEL", 8)
+    voxels = np.random.default_rng(0).integers(0, 99, (10, 20, 30)).astype(np.uint8)
+    write_volume(tmp_path / "a.ome.zarr", Volume(voxels))
+    add_pyramid(tmp_path / "a.ome.zarr")
+    assert np.array_equal(zarr.open_array(tmp_path / "a.ome.zarr" / "1", mode="r")[:], voxels[::2, ::2, ::2])
+    assert np.array_equal(open_volume(tmp_path / "a.ome.zarr").read(), voxels)
 
 
 def test_itk_formats_keep_origin_and_direction(tmp_path):

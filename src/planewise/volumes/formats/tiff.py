@@ -16,7 +16,7 @@ from planewise.volumes.formats import Format
 from planewise.volumes.formats.mapped import MappedVoxels
 from planewise.volumes.formats.sidecar import Spacing, with_sidecar
 from planewise.volumes.units import PIXEL, read_spacing
-from planewise.volumes.volume import Access, LazyArray, Volume, slabs
+from planewise.volumes.volume import SLAB_BYTES, Access, LazyArray, Volume, slabs
 
 
 class _TiffVoxels:
@@ -157,6 +157,7 @@ def _write_tiff(path: Path, volume: Volume) -> None:
         compressionargs={"level": 6},
         bigtiff=int(np.prod(volume.shape)) * voxels.dtype.itemsize > 2**31,
         maxworkers=2,
+        buffersize=SLAB_BYTES,
     )
 
 

@@ -1,0 +1,50 @@
+import errno
+import os
+
+import numpy as np
+import pytest
+import zarr
+
+from planewise.volumes.atomic import write_again
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.volume import Volume
+
+ONES, TWOS = Volume(np.ones((3, 4, 5), np.uint8)), Volume(np.full((3, 4, 5), 2, np.uint8))
+
+
+def refuse(*names):
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("ending", ["tiff", "nii.gz", "ome.zarr"])
+@pytest.mark.parametrize("links", [True, False], ids=["with links", "without"])
+def test_both_names_exist_and_overwriting_one_leaves_the_other(tmp_path, monkeypatch, ending, links):
+    first, second = tmp_path / f"a_xy.{ending}", tmp_path / f"a.{ending}"
+    write_volume(first, ONES)
+    write_volume(second, TWOS)
+    with monkeypatch.context() as context:
+        if not links:
+            context.setattr(os, "link", refuse)
+        write_again(second, first)  # in place of an older one
+    assert np.array_equal(open_volume(second).read(), ONES.voxels)
+    files = [path for path in first.rglob("*") if path.is_file()] if first.is_dir() else [first]
+    assert {path.stat().st_nlink for path in files} == {2 if links else 1}
+    for written, left in ((first, second), (second, first)):
+        write_volume(written, TWOS)
+        expected = ONES if left == second else TWOS
+        assert np.array_equal(open_volume(left).read(), expected.voxels)
+
+
+def test_a_voxel_that_is_changed_in_a_store_is_not_changed_in_the_other(tmp_path):
+    first, second = tmp_path / "a_xy.ome.zarr", tmp_path / "a.ome.zarr"
+    write_volume(first, ONES)
+    write_again(second, first)
+    zarr.open_array(second / "0", mode="r+")[1, 2, 3] = 9
+    assert open_volume(second).read()[1, 2, 3] == 9
+    assert np.array_equal(open_volume(first).read(), ONES.voxels)
+
+
+def test_what_is_not_there_is_told(tmp_path):
+    with pytest.raises(Exception, match=r"a\.tiff"):
+        write_again(tmp_path / "a.tiff", tmp_path / "missing.tiff")
+    assert list(tmp_path.iterdir()) == []
