@@ -4,9 +4,8 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from planewise.data.nnunet import open_dataset
 from planewise.data.prepared import choose_slices, load_patient, read_patient, save_patient, save_slices
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
+from planewise.processes import WorkerPool
 from planewise.progress import progress, say
 from planewise.report.tables import conclude, print_problems
 from planewise.volumes.atomic import atomic_path
@@ -142,7 +142,7 @@ def _in_processes(
         for case, part in jobs:
             yield case.name, _prepare_case(case, part, options, level, width)
         return
-    with ProcessPoolExecutor(options.num_workers, mp_context=get_context("spawn")) as pool:
+    with WorkerPool(options.num_workers) as pool:
         futures = {pool.submit(_prepare_case, case, part, options, level, width): case for case, part in jobs}
         for future in as_completed(futures):
             yield futures[future].name, future.result()
