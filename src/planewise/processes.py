@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -44,6 +44,7 @@ def sigterm_raises() -> Iterator[None]:
 @contextmanager
 def shielded(signals: Collection[signal.Signals] = SIGNALS) -> Iterator[None]:
     """Processes and threads that are started in here do not get the signals; this one gets them afterwards."""
+    resource_tracker.ensure_running()  # multiprocessing's own process, whose start lets the signals in again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
