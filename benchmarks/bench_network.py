@@ -21,6 +21,7 @@ from machine import TINY, describe, peak_memory
 
 from planewise.apps.mito import demo_mito, train_mito
 from planewise.apps.mito_options import MitoDemo, MitoTrain
+from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import write_phantom_dataset
 from planewise.device import choose_precision
 from planewise.evaluation.evaluate import score_labels
@@ -36,7 +37,7 @@ from planewise.volumes.slices import PLANES, as_stack
 REPEATS = 1 if TINY else 3
 TIMED_SLICES = 1 if TINY else 8
 LARGE, NAME = ("mitonet_small", "small, untrained") if TINY else ("mitonet_v1", "MitoNet_v1")
-OPTIONS = SliceOptions(255.0, 0.57571, 0.12765, 16)
+OPTIONS = SliceOptions(IntensityRange(0.0, 255.0), 0.57571, 0.12765, 16)
 
 
 def published_slices(scripted: torch.jit.ScriptModule, voxels: np.ndarray, plane: str) -> Iterator[SliceOutputs]:
@@ -85,7 +86,7 @@ def compare_f1(weights: Path, dataset: Path) -> None:
     }
     for name, order in orders.items():
         planes = [gather_plane(order(plane), voxels.shape, plane, GroupingOptions()) for plane in PLANES]
-        scores = score_labels(labels, consensus(planes, 2, 500, 5))
+        scores = score_labels(labels, consensus(planes, 2, 500, 5)[...])
         print(
             f"  {name:<16}F1 {scores['f1_50']:.4f} at 0.5, {scores['f1_75']:.4f} at 0.75; IoU {scores['voxel_iou']:.4f}"
         )

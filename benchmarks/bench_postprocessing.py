@@ -110,7 +110,7 @@ def run(
         planes.append(gather_plane(inputs, shape, plane, GroupingOptions(), threads))
         spent = Seconds(*(total + b - a for total, a, b in zip(spent, started, now())))
     started = now()
-    volume = consensus(planes, 2, 500, 5, threads)
+    volume = consensus(planes, 2, 500, 5, threads)[...]
     return volume, Seconds(*(total + b - a for total, a, b in zip(spent, started, now())))
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from machine import TINY, WORDS, describe, peak_gigabytes
 
+from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.inference.gathering import GroupingOptions, SliceOutputs
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
@@ -31,6 +32,7 @@ from planewise.volumes.slices import AXIS, PLANES
 
 TILE = 64 if TINY else 256
 MEMORY = 4 * 10**9
+AS_IT_IS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 1)
 SIZES = ((64, 128, 128),) if TINY else ((512, 1024, 1024), (1024, 2048, 2048), (2048, 2048, 2048))
 
 
@@ -80,10 +82,10 @@ def measure(shape: tuple[int, int, int], workers: int) -> None:
         make_volume(folder / "in.ome.zarr", shape)
         slabs = {p: plan_slabs(shape, 128, AXIS[p], 4, MEMORY // 2, 1) for p in PLANES}
         job = Job(
-            folder / "in.ome.zarr", folder / "work", shape, SliceOptions(1.0, 0.0, 1.0, 1), GroupingOptions(), 4, 2,
+            folder / "in.ome.zarr", folder / "work", shape, AS_IT_IS, GroupingOptions(), 4, 2,
             slabs, plan_block(shape, MEMORY // 2), TiledTruth(),
         )  # fmt: skip
-        begin_work(job.work, identity_of(job), False)
+        begin_work(job.work, identity_of(job))
         volume, passes, started = (
             open_volume(job.source),
             dict.fromkeys([*PLANES, "labels", "consensus"], 0.0),

@@ -83,8 +83,8 @@ def test_what_is_wrong_is_named_and_the_rest_is_written(dataset, balls, tmp_path
     out = tmp_path / "report"
     assert run(["compare", str(dataset), str(tmp_path / "nothing"), "--output", str(out)]) == 1
     printed = capsys.readouterr()
-    for words in ("one.tiff", "(39, 48, 56)", "fractions", "colour", "several files", "no truth", "holds no volumes",
-                  "instancesTs nor labelsTs"):  # fmt: skip
+    for words in ("one.tiff", "(39, 48, 56)", "fractions", "3 channels", "several files", "no truth",
+                  "holds no volumes", "instancesTs nor labelsTs"):  # fmt: skip
         assert words in printed.out
     assert "Traceback" not in printed.err
     assert results(out)["Dataset001_Balls", "good", "one", "objects", "delivered"] == "0"
@@ -92,6 +92,17 @@ def test_what_is_wrong_is_named_and_the_rest_is_written(dataset, balls, tmp_path
     page = (out / "report.html").read_text()
     assert "several files" in page
     assert "0 of 5" in page
+
+
+def test_a_damaged_image_costs_its_pictures_only(dataset, tmp_path):
+    image = dataset / "imagesTs" / "one_0000.tiff"
+    content = bytearray(image.read_bytes())
+    content[20_000:20_500] = bytes(500)
+    image.write_bytes(content)
+    out = tmp_path / "report"
+    assert run(["compare", str(dataset), "--output", str(out)]) == 0
+    assert results(out)["Dataset001_Balls", "good", "one", "objects", "f1_50"] == "1.000000"
+    assert "one_0000.tiff: cannot be read" in (out / "report.html").read_text()
 
 
 def test_a_missing_case(dataset, tmp_path, capsys):
@@ -120,10 +131,66 @@ def test_more_methods_by_name(dataset, balls, tmp_path):
     assert results(tmp_path / "r")["Dataset001_Balls", "good", "two", "objects", "nsd"] == "1.000000"
 
 
+def scans(folder, balls):
+    """Two patients of one and of two scans; the good method misses the second scan of P00."""
+    make_dataset(folder, balls, ("P00_scan1", "P00_scan2", "P01"))
+    write_labels(folder / "imagesTs_good" / "P00_scan2.tiff", Volume(np.zeros_like(balls)))
+    return str(folder)
+
+
+def test_scans_of_one_patient_are_averaged_first(balls, tmp_path, capsys):
+    dataset, out = scans(tmp_path / "d", balls), tmp_path / "r"
+    assert run(["compare", dataset, "--output", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "The 3 cases are of 2 patients" in printed.err
+    assert "means over patients" in printed.out
+    assert re.search(r"good\s+2 patients \(3 of 3 cases\)\s+0.750", printed.out)
+    standing = json.loads((out / "results.json").read_text())["standings"][0]
+    assert (standing["method"], standing["n_patients"], standing["n_cases"]) == ("good", 2, 3)
+    assert standing["counted"]["f1_50"]["mean"] == 0.75  # (1 + 0) / 2 of P00, 1 of P01
+    assert [standing["counted"]["f1_50"][key] for key in ("n", "n_cases")] == [2, 3]
+    with (out / "results.csv").open(newline="") as file:
+        assert {(row["case"], row["patient"]) for row in csv.DictReader(file)} == {
+            ("P00_scan1", "P00"), ("P00_scan2", "P00"), ("P01", "P01"),
+        }  # fmt: skip
+    page = (out / "report.html").read_text()
+    for words in ("3 cases of 2 patients", "2 patients (3 of 3 cases)", "2 patients (3 cases)", "too few patients",
+                  "patient by patient", "patient P00", "means over patients"):  # fmt: skip
+        assert words in page
+
+
+def test_names_that_do_not_settle_the_patients_are_said_and_a_file_or_a_pattern_settles_them(balls, tmp_path, capsys):
+    dataset = str(make_dataset(tmp_path / "d", balls, ("P00_a", "P00_b", "P01_a")))
+
+    def compared(*options):
+        code = run(["compare", dataset, "--output", str(tmp_path / "r"), *options])
+        return code, capsys.readouterr()
+
+    code, printed = compared()
+    assert code == 0
+    assert "WARNING: The names do not settle" in printed.err
+    assert "--patients" in printed.err
+    assert re.search(r"good\s+3 of 3", printed.out)
+    table = tmp_path / "patients.csv"
+    table.write_text("case,patient\nP00_a,anna\nP00_b,anna\nP01_a,bob\n")
+    code, printed = compared("--patients", str(table))
+    assert code == 0
+    assert "WARNING" not in printed.err
+    assert "2 patients (3 of 3 cases)" in printed.out
+    assert "2 patients (3 of 3 cases)" in compared("--patient_pattern", r"^(P\d+)")[1].out
+    table.write_text("case,patient\nP00_a,anna\n")
+    shutil.rmtree(tmp_path / "r")
+    code, printed = compared("--patients", str(table))
+    assert code == 2
+    assert "no patient for P00_b, P01_a" in printed.err
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--method", "nothing"], "NAME=FOLDER"),
+        (["--patient_pattern", "("], "--patient_pattern ("),
         (["--method", "a=no/such"], "--method a=no/such"),
         (["--tolerance_nm", "-1"], "positive"),
         (["--tolerance_nm", "lung=3"], "no such class; there are objects"),

@@ -3,6 +3,7 @@
 import csv
 import json
 import locale
+import re
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from planewise.data.phantom import write_chest_dataset
 from planewise.report.class_tables import RESULTS, SUMMARY
 from planewise.volumes.files import open_volume
 from planewise.volumes.labels import read_labels, write_labels
+from planewise.volumes.volume import Volume
 from stopped import ENVIRONMENT
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -110,6 +112,19 @@ def test_predicting_volumes_gives_what_predicting_prepared_patients_gives(job, t
     assert (tmp_path / "CT_phantomtest.png").exists()
 
 
+def test_two_files_for_one_patient_are_refused_and_the_others_predicted(job, tmp_path, capsys):
+    model = job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth"
+    source = job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz"
+    (tmp_path / "in").mkdir()
+    for name in ("PAT_0001", "PAT_0002", "CT_phantomtest_0000"):
+        shutil.copy(source, tmp_path / "in" / f"{name}.nii.gz")
+    command = ["ild", "predict", str(tmp_path / "in"), str(tmp_path / "out"), "--trained_model", str(model),
+               "--truth", str(job / "data" / "labelsTs"), "--device", "cpu"]  # fmt: skip
+    assert run(command) == 1
+    assert "PAT_0001.nii.gz,PAT_0002.nii.gz" in "".join(capsys.readouterr().out.split())  # a table folds long names
+    assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["CT_phantomtest.nii.gz"]
+
+
 def test_boxes_from_a_file_and_a_second_run(job, tmp_path, capsys):
     model = str(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth")
     boxes = tmp_path / "boxes.csv"
@@ -153,6 +168,29 @@ def test_evaluate_reads_the_written_predictions(job, tmp_path, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_scans_of_one_patient_are_averaged_before_patients_are(tmp_path, capsys):
+    labels = np.zeros((4, 10, 20), np.uint8)
+    labels[1:3, :, :10] = 1
+    for case, width in (("P00_scan1", 10), ("P00_scan2", 0), ("P01", 10)):
+        write_labels(tmp_path / "labelsTs" / f"{case}.nii.gz", Volume(labels, unit="mm"))
+        predicted = labels * (np.arange(20) < width)
+        write_labels(tmp_path / "segs" / f"{case}.nii.gz", Volume(predicted, unit="mm"))
+    command = ["ild", "evaluate", str(tmp_path / "segs"), str(tmp_path / "labelsTs")]
+    assert run(command) == 0
+    printed = capsys.readouterr()
+    assert "The 3 cases are of 2 patients" in printed.err
+    assert "Mean over patients" in printed.out
+    assert re.search(r"class 1\s+0.750 .*2 patients \(3 cases\)", printed.out)
+    folder = tmp_path / "segs" / "evaluation"
+    summary = (folder / SUMMARY).read_text()
+    assert "3 cases of 2 patients, whose means are averaged" in summary
+    assert re.search(r"DSC in 3D +0.7500   n = 2 patients \(3 cases\)", summary)
+    assert [row["patient"] for row in results(folder)] == ["P00", "P00", "P01"]
+    assert "2 patients (3 cases)" in (folder / "report.html").read_text()
+    assert run([*command, "--patient_pattern", "(.*)"]) == 0
+    assert re.search(r"DSC in 3D +0.6667   n = 3\n", (folder / SUMMARY).read_text())
+
+
 def test_ground_glass_in_the_old_window_is_warned_of(job, tmp_path, capsys):
     arguments = ["ild", "prepare", str(job / "data"), str(tmp_path), "--window", "soft-tissue", "--num_workers", "0"]
     assert run([*arguments, *PREPARE]) == 0
@@ -171,6 +209,20 @@ def test_a_patient_is_never_on_two_sides(job, tmp_path, capsys):
     assert "a patient has one side" in capsys.readouterr().err
     split.write_text(json.dumps({"train": ["nobody"]}))
     assert run(arguments) == 2
+
+
+def test_voxels_on_two_sides_of_the_split_are_said(job, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(job / "data", data)
+    shutil.copy(data / "imagesTr" / "CT_phantom2_0000.nii.gz", data / "imagesTs" / "CT_phantomtest_0000.nii.gz")
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["CT_phantom1"], "valid": ["CT_phantom2"], "test": ["CT_phantomtest"]}))
+    arguments = ["ild", "prepare", str(data), str(tmp_path / "w"), "--num_workers", "0", "--split", str(split)]
+    assert run([*arguments, *PREPARE]) == 0
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING: test case"))
+    assert "CT_phantomtest: 100 % of its voxels (18,432) are those of validation case CT_phantom2, (0, 0, 0)" in line
+    assert run(["ild", "prepare", str(job / "data"), str(tmp_path / "w2"), "--num_workers", "0", *PREPARE]) == 0
+    assert "are those of" not in capsys.readouterr().err
 
 
 def test_a_bad_patient_is_a_row_and_the_others_are_done(job, tmp_path, capsys):

@@ -166,7 +166,7 @@ def test_one_bad_file_does_not_stop_the_others(trained, tmp_path, capsys):
     out = capsys.readouterr()
     assert "2 problems" in out.out
     assert "b_0000.tiff" in out.out
-    assert "colour" in out.out
+    assert "3 channels" in out.out
     assert "Traceback" not in out.out + out.err
 
 
@@ -306,10 +306,28 @@ def test_without_instances_components_of_the_labels_are_trained_on(tmp_path, cap
 
 def test_anisotropic_voxels_are_cut_in_xy_only(tmp_path, capsys):
     dataset = make_dataset(tmp_path / "data")
-    (dataset / "imagesTr" / "phantom_train1.json").write_text(json.dumps({"spacing": [40, 8, 8]}))
+    for folder in ("imagesTr", "instancesTr"):
+        (dataset / folder / "phantom_train1.json").write_text(json.dumps({"spacing": [40, 8, 8]}))
     assert run(["mito", "train", str(dataset), str(tmp_path / "m"), "--iterations", "1", *SMALL]) == 0
     assert "anisotropic" in capsys.readouterr().err
     assert {path.name.split("_")[2] for path in (tmp_path / "data_2d" / "train" / "images").iterdir()} == {"xy"}
+
+
+def test_test_voxels_in_the_training_data_are_said_before_training(tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "data", train_cases=2)
+    trained, held = (open_volume(dataset / "imagesTr" / f"phantom_train{i}_0000.tiff").read() for i in (1, 2))
+    held[:16] = trained[3:19]
+    write_volume(dataset / "imagesTr" / "phantom_train2_0000.tiff", Volume(held))  # the last of one size is held out
+    write_volume(dataset / "imagesTs" / "another_0000.tiff", Volume(trained[4:28, 11:51, 5:61]))
+    arguments = ["mito", "train", str(dataset), str(tmp_path / "m"), "--iterations", "1", "--train_planes", "xy"]
+    assert run([*arguments, *SMALL]) == 0
+    said = capsys.readouterr().err
+    lines = [line for line in said.splitlines() if line.startswith("WARNING: ")]
+    assert len(lines) == 3  # the test case shares some with either
+    assert lines[0].startswith("WARNING: test case another: 100 % of its voxels (53,760) are those of training case ")
+    assert lines[1].startswith("WARNING: validation case phantom_train2: 50 % of its voxels (73,728) are those of")
+    assert "(4, 11, 5) further" in lines[0]
+    assert said.index(lines[0]) < said.index("Training FinetunedMitoNet")
 
 
 def test_fine_tuning_a_published_file_and_reusing_its_slices(trained, tmp_path):

@@ -75,11 +75,12 @@ def test_underscores_and_hyphens_are_alike(capsys):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("DATA MODELS --iterations 5", "mito train DATA MODELS --iterations 5"),
-        ("--mode train DATA MODELS", "mito train DATA MODELS"),
-        ("--mode predict --input I", "mito predict --input I --device cpu"),
-        ("--mode=predict --use_gpu --input I", "mito predict --input I --device auto"),
-        ("--input I --use-gpu --mode predict", "mito predict --input I --device auto"),
+        ("DATA MODELS --iterations 5", "mito train DATA MODELS --iterations 5 --test_axes xy xz yz"),
+        ("--mode train DATA MODELS", "mito train DATA MODELS --test_axes xy xz yz"),
+        ("--mode train D M --test-axes xy", "mito train D M --test-axes xy"),
+        ("--mode predict --input I", "mito predict --input I --axes xy xz yz --device cpu"),
+        ("--mode=predict --use_gpu --input I", "mito predict --input I --axes xy xz yz --device auto"),
+        ("--input I --use-gpu --mode predict --axes=yz", "mito predict --input I --axes=yz --device auto"),
     ],
 )
 def test_the_original_flags(old, new):
@@ -94,7 +95,8 @@ def test_the_original_flags(old, new):
             "-img_path /d/imagesTr -img_name_suffix _0000.nii.gz -gt_path labelsTr -gt_name_suffix .nii.gz "
             "-output_path ./data/ILD -num_workers 4 -modality CT -anatomy ILD -window_level 40 "
             "-window_width 400 --save_nii",
-            "ild prepare /d ./data/ILD --num_workers 4 --window_level 40 --window_width 400 --save_nii",
+            "ild prepare /d ./data/ILD --min_voxels 1000 --min_pixels 100 --num_workers 4 --window_level 40 "
+            "--window_width 400 --save_nii",
         ),
         (
             "finetune_sam2_img",

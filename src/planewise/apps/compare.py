@@ -1,20 +1,22 @@
 """compare: every method's predictions beside the truth, scored with one code, in one report."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
-from planewise.data.case import images_beside, volumes_in
-from planewise.data.nnunet import read_label_names
+from planewise.data.case import images_beside, label_volumes_in
+from planewise.data.classes import labels_above
+from planewise.data.patients import patients_or_cases
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import OBJECTS, TOLERANCES, Comparison, Contest, Tolerance, compare
-from planewise.evaluation.pairs import MISSING, Pair, pair_files
+from planewise.evaluation.pairs import MISSING, Pair, pair_files, with_ignored
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
 from planewise.evaluation.standings import Standing
 from planewise.progress import progress, say
 from planewise.report.metrics import title_of
 from planewise.report.page import write_report
-from planewise.report.ranking import Ranking, rankings
+from planewise.report.ranking import Ranking, delivered_text, rankings
 from planewise.report.tables import conclude, print_table, short
 
 PREFIX = "imagesTs_"  # of the folders of predictions
@@ -39,6 +41,7 @@ def compare_methods(options: Compare) -> int:
         name = method.partition("=")[0]
         if not any(name in contest.methods for contest in contests):
             raise PlanewiseError(f"--method {method}: no dataset has that folder, and there is none of that path")
+    contests = [replace(contest, patients=_patients(contest, options)) for contest in contests]
     tolerance = _tolerance(options, contests)
     count = sum(len(pairs) for contest in contests for pairs in contest.methods.values())
     with progress("scoring", count, unit="predictions") as advance:
@@ -66,24 +69,29 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
         path = next((path for path in (folder / where, Path(where)) if path.is_dir()), None)
         if path is not None:
             predictions[name] = path
+    labels, instances = labels_above(truth), truth.name == "instancesTs"
+    classes = {} if instances else class_names(labels, label_volumes_in(truth))
     methods: dict[str, list[Pair]] = {}
     for name, path in predictions.items():
-        if not volumes_in(path):
+        if not label_volumes_in(path):
             problems.append(Problem(str(path), "holds no volumes"))
             continue
-        pairs = pair_files(path, truth)
-        methods[name] = [pair for pair in pairs if pair.truth is not None]
+        pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
+        methods[name] = with_ignored([pair for pair in pairs if pair.truth is not None], labels.ignore, instances)
         if path.is_relative_to(folder):  # a folder for all datasets holds the cases of others too
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
     if not methods:
         raise PlanewiseError(f"{folder}: has no predictions; they are expected in {PREFIX}{{method}}, or give --method")
-    meta = folder / "dataset.json"
-    classes = {}
-    if truth.name == "labelsTs":
-        classes = class_names(read_label_names(meta) if meta.is_file() else {}, volumes_in(truth))
+    if any(pair.ignored for pairs in methods.values() for pair in pairs):
+        say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
     notes = {name: read_prompts_note(path) for name, path in predictions.items()}
     notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
     return Contest(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
+
+
+def _patients(contest: Contest, options: Compare) -> dict[str, str]:
+    cases = [pair.case for pairs in contest.methods.values() for pair in pairs]
+    return patients_or_cases(cases, options.patient_pattern, options.patients)
 
 
 def _dataset_name(folder: Path, options: Compare) -> str:
@@ -122,12 +130,13 @@ def _not_delivered(comparison: Comparison) -> list[Problem]:
 
 def _print_ranking(ranking: Ranking) -> None:
     columns = ranking.columns[:SHOWN]
-    header = ("dataset", *(() if ranking.instances else ("class",)), "method", "cases", ranking.primary)
+    header = ("dataset", *(() if ranking.instances else ("class",)), "method", ranking.unit, ranking.primary)
     table = [_ranking_cells(row, columns, ranking.instances) for row in ranking.rows]
-    print_table(f"{ranking.what}: means, missing cases counted", (*header, *map(title_of, columns)), table)
+    title = f"{ranking.what}: means over {ranking.unit}, missing cases counted"
+    print_table(title, (*header, *map(title_of, columns)), table)
 
 
 def _ranking_cells(row: Standing, columns: list[str], instances: bool) -> tuple[str, ...]:
     scores = (row.counted[key].mean if key in row.counted else float("nan") for key in (row.primary, *columns))
     place = (row.dataset, row.method) if instances else (row.dataset, row.class_name, row.method)
-    return (*place, f"{row.n_delivered} of {row.n_cases}", *map(short, scores))
+    return (*place, delivered_text(row), *map(short, scores))

@@ -23,6 +23,12 @@ class Compare(Options):
     """The same where spacing is in mm."""
     tolerance_voxels: float = Field(2.0, gt=0)
     """The same where the files do not say what a voxel measures."""
+    patients: Path | None = None
+    """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    ignore_geometry: bool = False
+    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 
     @field_validator("datasets")
     @classmethod

@@ -1,31 +1,31 @@
 """mito: fine-tune MitoNet on a nnU-Net dataset, predict instances in three planes with consensus, evaluate."""
 
-import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from planewise.apps.mito_options import MitoDemo, MitoEvaluate, MitoPredict, MitoTrain
+from planewise.apps.mito_predict import predict_cases
+from planewise.apps.mito_slices import slices_to_train_on
 from planewise.apps.mito_store import predict_store
-from planewise.data.case import Case, case_name, volumes_in
-from planewise.data.intensity import full_scale
+from planewise.data.case import cases_in, one_file_each
+from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
+from planewise.data.intensity import IntensityRule
+from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
+from planewise.data.preparation import RECORD, write_record
+from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import Contest, Tolerance, compare
 from planewise.evaluation.evaluate import Row, evaluate_pairs
-from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files
-from planewise.inference.consensus import consensus
-from planewise.inference.gathering import GroupingOptions, gather_plane
-from planewise.inference.linking import PlaneObjects
-from planewise.inference.planes import NetworkPredictor, SliceOptions, SlicePredictor, plane_outputs
-from planewise.inference.processes import DevicePool, PoolPredictor, WorkerDied, load_predictor
+from planewise.evaluation.pairs import MISSING, OK, Pair, open_pair, open_truth, pair_files, with_ignored
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
-from planewise.models.weights import export_torchscript, inference_network, load_network, locate_weights, network_with
+from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
 from planewise.progress import progress, say
 from planewise.report.figures import comparison_picture, training_curve
 from planewise.report.page import write_report
@@ -33,18 +33,14 @@ from planewise.report.tables import SUMMARY, conclude, print_problems, print_row
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import write_slice_folder
+from planewise.training.slice_folder import SlicePair, planes_of, slice_intensities, validation_case
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.formats import ending_of, ome_zarr, result_ending
+from planewise.volumes.files import open_volume, volumes_in
+from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import write_labels
-from planewise.volumes.slices import AXIS, PLANES, Plane
-from planewise.volumes.volume import Volume
+from planewise.volumes.labels import open_labels
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
-THREADS = min(4, os.cpu_count() or 1)  # of post-processing; more gain nothing
-ISOTROPY = 1.2  # voxels whose sides differ by less are cut in all planes
 
 
 # ---- train
@@ -69,7 +65,11 @@ def train_mito(options: MitoTrain) -> int:
         )
     files = _TrainingFiles(options.model_dir, options.model_name)
     files.check_free(options.resume, options.overwrite)
-    dataset = open_dataset(options.dataset_path, need_test=options.test_after_training)
+    dataset = open_dataset(
+        options.dataset_path, need_test=options.test_after_training, channel=options.channel,
+        ignore_geometry=options.ignore_geometry,
+    )  # fmt: skip
+    target = _target(dataset, options)
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
@@ -77,9 +77,14 @@ def train_mito(options: MitoTrain) -> int:
 
     if not (options.resume and files.yaml.exists()):
         network = _base_network(options, model, model_path)
-        slices = options.output_data_path or options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
-        problems += _convert(options, dataset, slices)
-        task = PanopticTask(network, model, slices, options.patch_size, options.finetune_layer, options.seed)
+        _warn_of_leaks(dataset, options.channel)
+        base = model.trained_intensities()
+        if options.from_scratch:  # nothing was trained on the base's polarity
+            base = base.model_copy(update={"polarity": "unclear"})
+        intensities = IntensityRule(base, options.intensity, options.invert)
+        slices = slices_to_train_on(options, dataset, target, intensities, files.training / RECORD)
+        problems += slices.left_out
+        task = PanopticTask(network, model, slices.folder, options.patch_size, options.finetune_layer, options.seed)
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
         say(
             f"Training {options.model_name} on {device}: {len(task.pairs)} slices, {len(task.validation)} for "
@@ -91,26 +96,47 @@ def train_mito(options: MitoTrain) -> int:
             devices=options.devices, num_nodes=options.num_nodes,
             precision=choose_precision(options.precision, device),
             num_workers=options.num_workers, identity=options.model_dump(
-                mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer"}
+                mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
             ),
         )  # fmt: skip
         if not options.resume:
             files.clear()
+            if slices.record is not None:
+                write_record(files.training / RECORD, slices.record)
         if not train(task, loop, files.training, options.resume):
             return conclude(problems)
         training_curve(files.training / METRICS, files.training / CURVE, "IoU of the foreground")
-        _export(files, model, options)
+        _export(files, model, options, task.pairs)
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if options.test_after_training:
         folder = options.dataset_path / PREDICTIONS
         predict = MitoPredict(
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
-            device=options.device, devices=options.devices,
+            device=options.device, devices=options.devices, channel=options.channel,
+            intensity=options.intensity, invert=options.invert,
         )  # fmt: skip
-        _predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
-        _test(dataset, folder, files.training, problems)
+        predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
+        _test(dataset, target, folder, files.training, problems)
     return conclude(problems)
+
+
+def _target(dataset: Dataset, options: MitoTrain) -> Target | None:
+    """Return the class of the semantic truth that is trained and scored, and say so; None if all truth is instances."""
+    cases = [*dataset.train, *dataset.test]
+    semantic = sorted({case.truth.parent.name for case in cases if case.truth is not None and not case.instances})
+    if not semantic and options.class_name is not None:
+        raise PlanewiseError(f"--class {options.class_name}: goes with labelsTr; here all instances are trained")
+    if semantic:
+        target = dataset.labels.target(options.class_name, "--class")
+        done = {"labelsTr": "trained", "labelsTs": "scored"}
+        say(dataset.labels.sentence(target, " and ".join(done[name] for name in semantic)))
+        return target
+    if dataset.labels.ignore is not None:
+        beside = (dataset.folder / "labelsTr").is_dir()
+        where = "in labelsTr, beside the instances" if beside else "nowhere: there is no labelsTr beside the instances"
+        say(f"All instances are trained; ignored: voxels of the ignore label ({dataset.labels.ignore}) {where}.")
+    return None
 
 
 @dataclass(frozen=True)
@@ -167,29 +193,16 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
     return build(model.architecture)
 
 
-def _convert(options: MitoTrain, dataset: Dataset, slices: Path) -> list[Problem]:
-    """Write the 2D slices, unless they are to be reused. Returns the cases that could not be read."""
-    if options.skip_conversion or (options.resume and slices.exists()):
-        say(f"Using the slices in {slices}")
-        return []
-    if not all(case.instances for case in dataset.train):
-        say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
-    planes = options.train_planes or _default_planes(dataset.train)
-    with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
-        problems = write_slice_folder(dataset.train, slices, planes, lambda name: advance(1, name))
-    say(f"The slices are in {slices}")
-    return problems
+def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:
+    held = validation_case(dataset.train)
+    train = {case.name: case.image for case in dataset.train if case is not held}
+    valid = {} if held is None else {held.name: held.image}
+    folder = dataset.folder / "imagesTs"
+    tests = cases_in(folder, channel)[0] if folder.is_dir() else {}
+    warn_of_leaks(train, valid, tests, channel)
 
 
-def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
-    spacings = [open_volume(case.image).spacing for case in cases]
-    if all(max(spacing) <= ISOTROPY * min(spacing) for spacing in spacings):
-        return PLANES
-    say(f"Voxels are anisotropic ({spacings[0]}): training on xy slices; --train_planes chooses others.")
-    return ("xy",)
-
-
-def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain) -> None:
+def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, slices: list[SlicePair]) -> None:
     """Write the best checkpoint as a model that empanada-napari and we load."""
     best = load_checkpoint(files.training / BEST)
     network = network_with(best["network"], files.training / BEST)
@@ -197,6 +210,7 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain) -> None:
     model = base.model_copy(
         update={
             "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
+            "intensities": slice_intensities(slices), "planes": planes_of(slices),
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on "
             f"{options.dataset_path.resolve().name} for {best['step']} steps with planewise.",
         }
@@ -205,7 +219,7 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain) -> None:
         write_model_file(temporary, model)
 
 
-def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem]) -> None:
+def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path, problems: list[Problem]) -> None:
     """Evaluate the predictions of the test cases against their truth, and draw each."""
     with_truth = [case for case in dataset.test if case.truth is not None]
     for case in dataset.test:
@@ -214,23 +228,31 @@ def _test(dataset: Dataset, folder: Path, pictures: Path, problems: list[Problem
     if not with_truth:
         say("No test case has a truth: nothing to evaluate.")
         return
-    semantic_class = None
-    if not with_truth[0].instances:
-        semantic_class = min((value for value in dataset.labels.values() if value > 0), default=1)
-        say(f"There is no instancesTs: class {semantic_class} of labelsTs is scored voxel by voxel.")
-    written = {case_name(path): path for path in volumes_in(folder)}
-    pairs = [Pair(case.name, written.get(case.name), case.truth) for case in with_truth]
-    rows = _score(pairs, semantic_class, folder / "evaluation", problems)
-    classes = {} if semantic_class is None else {semantic_class: f"class {semantic_class}"}
+    instances = with_truth[0].instances
+    scored = None if instances else target
+    if scored is not None:
+        say(f"There is no instancesTs: {scored.name} of labelsTs is scored voxel by voxel.")
+    written, several = one_file_each(volumes_in(folder), {case.name for case in dataset.test}, labels=True)
+    wrong = {name: problem.what for name, problem in several.items()}
+    pairs = [
+        Pair(case.name, written.get(case.name), case.truth, wrong.get(case.name, ""), case.ignore_geometry)
+        for case in with_truth
+    ]
+    pairs = with_ignored(pairs, dataset.labels.ignore, instances)
+    rows = _score(pairs, scored, folder / "evaluation", problems)
+    classes = {} if scored is None else {scored.values[0]: scored.name}
     images = {case.name: case.image for case in with_truth}
-    contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes)
+    values = () if scored is None else scored.values
+    contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes, values=values)
     say(f"The report is {write_report(compare([contest], Tolerance()), folder / 'evaluation').page}")
-    for case, row in zip(with_truth, rows):
-        if row["status"] == OK:
+    for case, pair, row in zip(with_truth, pairs, rows):
+        if row["status"] == OK and case.truth is not None:
             picture = pictures / f"{case.name}.png"
-            shown = [case.image, case.truth, written[case.name]]
-            image, truth, predicted = (to_canonical(open_volume(path)).read() for path in shown if path is not None)
-            comparison_picture(image, truth, predicted, picture, case.name)
+            truth, predicted = open_truth(pair).read(), open_pair(pair).predicted.read()
+            truth = truth if scored is None else np.isin(truth, scored.values)
+            image, stored = open_volume(case.image, case.channel), open_labels(case.truth)
+            placed = to_canonical(laid_on(image, case.image, stored, case.truth, case.ignore_geometry))
+            comparison_picture(placed.read(), truth, predicted, picture, case.name)
             say(f"A picture of {case.name} is {picture}")
 
 
@@ -245,99 +267,11 @@ def predict_mito(options: MitoPredict) -> int:
         return predict_store(options)
     if options.workers or options.scheduler:
         raise PlanewiseError("--workers and --scheduler go with an --output that ends in .ome.zarr; see --devices")
-    is_volume = bool(ending_of(options.input))
-    paths = [options.input] if is_volume else volumes_in(options.input)
-    if not paths:
+    cases, problems = cases_in(options.input, options.channel, options.sequence)
+    if not cases and not problems:
         raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
-    cases: dict[str, Path] = {}
-    problems: list[Problem] = []
-    for path in paths:
-        name = case_name(path)
-        if name in cases:
-            problems.append(Problem(str(path), f"is a second file for case {name}, beside {cases[name].name}"))
-        else:
-            cases[name] = path
-    _predict_cases(list(cases.items()), options, problems)
+    predict_cases(list(cases.items()), options, problems)
     return conclude(problems)
-
-
-def _predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems: list[Problem]) -> None:
-    """Predict every case that is not done; one that fails becomes a problem and does not stop the others."""
-    device = choose_device(options.device)
-    model = read_model_file(options.trained_model)
-    weights = locate_weights(model, options.trained_model)
-    waiting = []
-    for name, path in cases:
-        final, of_planes = _prediction_paths(name, path, options)
-        if not options.overwrite and all(_is_newer(file, weights) for file in (final, *of_planes.values())):
-            say(f"{name}: done already ({final}); --overwrite predicts it again")
-        else:
-            waiting.append((name, path))
-    if not waiting:
-        return
-    half = choose_precision(options.precision, device, predicting=True) == "bf16"
-    # Where other processes predict, it is loaded here too, so that bad weights are refused.
-    network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
-    with ExitStack() as running:
-        pool: DevicePool | None = None
-        for name, path in waiting:
-            predictor: SlicePredictor = NetworkPredictor(network, half)
-            if options.devices > 1:
-                if pool is None:
-                    start = DevicePool(options.devices, device, load_predictor, weights, model.architecture, half)
-                    pool = running.enter_context(start)
-                predictor = PoolPredictor(pool)
-            try:
-                _predict_case(name, path, predictor, model, options)
-            except Exception as error:  # whatever one case does to us, the others are still wanted
-                problems.append(Problem.of(path, error))
-                pool = None if isinstance(error, WorkerDied) else pool  # the next case gets new workers
-
-
-def _is_newer(file: Path, weights: Path) -> bool:
-    """Whether a result exists and was not made with older weights than these."""
-    return file.exists() and file.stat().st_mtime >= weights.stat().st_mtime
-
-
-def _prediction_paths(name: str, image: Path, options: MitoPredict) -> tuple[Path, dict[Plane, Path]]:
-    """Return where a case's result goes, and its planes' results: in the image's format, TIFFs as .tiff."""
-    ending = result_ending(image)
-    return (
-        options.output / f"{name}{ending}",
-        {plane: options.output / f"{name}_{plane}{ending}" for plane in options.axes},
-    )
-
-
-def _predict_case(name: str, path: Path, predictor: SlicePredictor, model: ModelFile, options: MitoPredict) -> None:
-    volume = open_volume(path)
-    voxels = read_voxels(volume, path)
-    if voxels.size == 0:
-        raise PlanewiseError(f"{path}: is empty, {voxels.shape}")
-    grouping = GroupingOptions(
-        confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
-        centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
-        scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
-    )  # fmt: skip
-    norms = model.norms
-    slices = SliceOptions(full_scale(voxels), norms.mean, norms.std, model.padding_factor, options.downsampling)
-    planes = []
-    final, of_planes = _prediction_paths(name, path, options)
-    with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
-        written = []
-        for plane in options.axes:
-            with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
-                outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
-                planes.append(gather_plane(outputs, voxels.shape, plane, grouping, THREADS))
-            written.append(writer.submit(_write_plane, of_planes[plane], volume, planes[-1]))
-        fused = consensus(planes, options.pixel_vote_thr, options.min_size, options.min_extent, THREADS)
-        for writing in written:
-            writing.result()
-    write_labels(final, volume.with_voxels(fused))
-    say(f"{name}: {int(fused.max(initial=0))} objects, {final}")
-
-
-def _write_plane(path: Path, volume: Volume, objects: PlaneObjects) -> None:
-    write_labels(path, volume.with_voxels(objects.labels()))
 
 
 # ---- evaluate
@@ -345,23 +279,41 @@ def _write_plane(path: Path, volume: Volume, objects: PlaneObjects) -> None:
 
 def evaluate_mito(options: MitoEvaluate) -> int:
     """Score predictions against the truth. Returns the exit code; see ``train_mito`` for errors."""
-    pairs = pair_files(options.predictions, options.truth)
+    pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
     folder = (
         options.output
         or (options.predictions if options.predictions.is_dir() else options.predictions.parent) / "evaluation"
     )
-    semantic_class = options.semantic_class
-    if semantic_class is None and options.truth.name.startswith("labels"):
-        semantic_class = 1
-        say(f"{options.truth} is a semantic map by its name: class 1 is scored; --semantic_class chooses another")
+    labels = labels_above(options.truth)
+    target = _scored_class(options, labels)
+    if target is None and labels.ignore is not None and not holds_instances(options.truth):
+        raise PlanewiseError(
+            f"{options.truth}: {labels.source} has the ignore label {labels.ignore}; say with --semantic_class which "
+            "class is scored if this is a semantic map, or call its folder instancesTs if it holds instances"
+        )
+    pairs = with_ignored(pairs, labels.ignore, instances=target is None)
+    ignored = f"ignore ({labels.ignore}) in the labels beside" if any(pair.ignored for pair in pairs) else "nothing"
+    scored = f"All instances are scored; ignored: {ignored}."
+    say(labels.sentence(target, "scored voxel by voxel") if target else scored)
     problems: list[Problem] = []
-    _score(pairs, semantic_class, folder, problems)
+    _score(pairs, target, folder, problems)
     return conclude(problems)
 
 
-def _score(pairs: list[Pair], semantic_class: int | None, folder: Path, problems: list[Problem]) -> list[Row]:
+def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | None:
+    """Return the class of a semantic truth; None if the truth holds instances."""
+    wanted = options.semantic_class
+    if wanted is None and not options.truth.name.startswith("labels"):
+        return None
+    if wanted is None and labels.source is None:
+        say(f"{options.truth} is a semantic map by its name: class 1 is scored; --semantic_class chooses another")
+        wanted = "1"
+    return labels.target(wanted, "--semantic_class")
+
+
+def _score(pairs: list[Pair], target: Target | None, folder: Path, problems: list[Problem]) -> list[Row]:
     with progress("evaluating", len(pairs), unit="cases") as advance:
-        rows = evaluate_pairs(pairs, semantic_class, advance)
+        rows = evaluate_pairs(pairs, target, advance)
     write_results(rows, folder)
     print_rows(rows, "Evaluation")
     say(f"The results are in {folder}, to read: {folder / SUMMARY}")

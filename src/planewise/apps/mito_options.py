@@ -1,20 +1,30 @@
 """The options of ``planewise mito ...``: each is written down once, here, for command line, Python and checkpoints."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 from pydantic import Field, field_validator
 
+from planewise.data.image_sequences import SequenceChoice
 from planewise.device import DeviceName, PrecisionName
 from planewise.options import Folder, Name, Options, PathText
 from planewise.volumes.slices import PLANES, Plane
 
 
-def _distinct(planes: tuple[Plane, ...]) -> tuple[Plane, ...]:
+def _distinct(planes: tuple[Plane, ...] | None) -> tuple[Plane, ...] | None:
+    if planes is None:
+        return None
     if not planes or len(set(planes)) < len(planes):
         raise ValueError(f"must name one or more of {', '.join(PLANES)}, each once")
     return planes
+
+
+def _low_and_high(intensity: tuple[float, float] | None) -> tuple[float, float] | None:
+    if intensity is not None and not -math.inf < intensity[0] < intensity[1] < math.inf:
+        raise ValueError("must be LOW HIGH, the first less than the second; --invert turns contrast round")
+    return intensity
 
 
 class MitoTrain(Options):
@@ -29,6 +39,9 @@ class MitoTrain(Options):
     """Base model: the path of its YAML, or the name of a shipped config."""
     model_name: Name = "FinetunedMitoNet"
     """Name of the fine-tuned model."""
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
+    objects. Needed where there are several classes."""
     iterations: int = Field(1000, ge=1)
     """Optimiser steps."""
     batch_size: int = Field(16, ge=2)
@@ -44,13 +57,21 @@ class MitoTrain(Options):
     train_planes: tuple[Plane, ...] | None = None
     """Planes to cut training slices in. Default: all three if the voxels are isotropic within 20 %, else xy."""
     skip_conversion: bool = False
-    """Use the 2D slices that are there already."""
+    """Use the 2D slices that are there already; those with a record must be of this dataset and these options."""
+    channel: int | None = Field(None, ge=0)
+    """Channel to train on, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    ignore_geometry: bool = False
+    """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
     output_data_path: Folder | None = None
-    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset."""
+    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if others are there."""
     test_after_training: bool = False
     """Predict imagesTs and evaluate against instancesTs."""
-    test_axes: tuple[Plane, ...] = PLANES
-    """Planes to predict in when testing."""
+    test_axes: tuple[Plane, ...] | None = None
+    """Planes to predict in when testing. Default: as planewise mito predict chooses them."""
+    intensity: tuple[float, float] | None = None
+    """What is black and what is white, in the volumes' own intensities; see planewise mito predict."""
+    invert: bool = False
+    """Contrast is inverted relative to the images that the base model was trained on."""
     resume: bool = False
     """Go on from the last checkpoint of this model."""
     overwrite: bool = False
@@ -70,12 +91,8 @@ class MitoTrain(Options):
     num_workers: int = Field(2, ge=0)
     """Processes that prepare crops, on each device."""
 
-    _test_axes = field_validator("test_axes")(_distinct)
-
-    @field_validator("train_planes")
-    @classmethod
-    def _train_planes(cls, planes: tuple[Plane, ...] | None) -> tuple[Plane, ...] | None:
-        return None if planes is None else _distinct(planes)
+    _planes = field_validator("train_planes", "test_axes")(_distinct)
+    _intensity = field_validator("intensity")(_low_and_high)
 
 
 UNITS_OF_MEMORY = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -87,7 +104,7 @@ def _bytes(text: str) -> int:
     try:
         count = int(float(number) * UNITS_OF_MEMORY[unit])
     except (KeyError, ValueError):
-        raise ValueError(f"must be a size such as 4GB, in {', '.join(UNITS_OF_MEMORY)}") from None
+        raise ValueError(f"must be a size such as 4GB, in {', '.join(UNITS_OF_MEMORY)}, or auto") from None
     if count <= 0:
         raise ValueError("must be more than nothing")
     return count
@@ -99,12 +116,23 @@ class MitoPredict(Options):
     trained_model: Path
     """The model's YAML."""
     input: Path
-    """A volume, or a folder of volumes."""
+    """A volume, or a folder of volumes, of 2D images that are the slices of one, or of such folders."""
     output: Path
     """Folder for {case}.tiff, the result, and {case}_{plane}.tiff. Or an .ome.zarr: then one volume, of any size, is
     segmented from store to store, with the same result, and a run that was stopped goes on."""
-    axes: tuple[Plane, ...] = PLANES
-    """Planes to predict in."""
+    channel: int | None = Field(None, ge=0)
+    """Channel to segment, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    sequence: SequenceChoice = "auto"
+    """Whether TIFF or PNG images in a folder are the slices of one volume. auto: they are if all are 2D and their
+    names differ in one number that counts up without gaps, and what may be either is refused."""
+    axes: tuple[Plane, ...] | None = None
+    """Planes to predict in. Default: of those that the model was trained in, the ones in which the volume's spacing is
+    even within 20 %: all three of an isotropic volume."""
+    intensity: tuple[float, float] | None = None
+    """What is black and what is white, in the volume's own intensities. Default: the range of its type, or the bit
+    depth that holds it, if the volume fills it; else the used range is laid on that of the training images."""
+    invert: bool = False
+    """Contrast is inverted relative to the images that the model was trained on."""
     downsampling: int = Field(1, ge=1)
     """1, 2, 4, ...: shrink slices to save time and memory; results come back at full resolution."""
     confidence_thr: float = Field(0.5, gt=0, lt=1)
@@ -118,7 +146,7 @@ class MitoPredict(Options):
     min_size: int = Field(500, ge=0)
     """Least size of an object, in voxels."""
     min_extent: int = Field(5, ge=0)
-    """Least side of an object's bounding box, in voxels."""
+    """Least side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)
     """Planes that must agree on a voxel."""
     device: DeviceName = "auto"
@@ -131,24 +159,28 @@ class MitoPredict(Options):
     """Slices predicted at once, on each device."""
     overwrite: bool = False
     """Predict cases again that are done already."""
-    memory: str = "4GB"
-    """From store to store: what a process may take, about."""
+    memory: str = "auto"
+    """What a process may take beside the network, about, such as 8GB. A volume that needs more is streamed: worked on
+    piece by piece, by way of {case}.unfinished beside the result, which is the same. auto: half of the machine's
+    memory, of which streaming takes 4GB at most."""
     workers: int = Field(0, ge=0)
     """From store to store: processes of this machine that share the work; 0 does it in this one."""
     scheduler: str | None = None
     """From store to store: the address of a dask scheduler (tcp://...) whose workers share the work."""
 
     _axes = field_validator("axes")(_distinct)
+    _intensity = field_validator("intensity")(_low_and_high)
 
     @field_validator("memory")
     @classmethod
     def _a_size(cls, value: str) -> str:
-        _bytes(value)
+        if value != "auto":
+            _bytes(value)
         return value
 
-    def memory_bytes(self) -> int:
-        """Return ``memory`` in bytes."""
-        return _bytes(self.memory)
+    def memory_bytes(self) -> int | None:
+        """Return ``memory`` in bytes, or None for auto."""
+        return None if self.memory == "auto" else _bytes(self.memory)
 
     @field_validator("downsampling")
     @classmethod
@@ -174,8 +206,11 @@ class MitoEvaluate(Options):
     """The true instances: a volume, or a folder of them, named {case} as the predictions are."""
     output: Path | None = None
     """Folder for the two result files. Default: evaluation/ in the folder of the predictions."""
-    semantic_class: int | None = Field(None, ge=1)
-    """The truth is a semantic map: score the voxels of this value; the instance columns stay empty."""
+    semantic_class: str | None = None
+    """The truth is a semantic map: score the voxels of this class, a value, or a name in the dataset.json above the
+    truth; the instance columns stay empty."""
+    ignore_geometry: bool = False
+    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 
 
 class MitoDemo(Options):

@@ -1,34 +1,46 @@
-"""Segment one volume from store to store, never in memory as a whole, by this process or by many."""
+"""Segment one volume by way of stores on disk, never in memory as a whole, by this process or by many."""
 
+import math
 import os
 import shutil
 import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of
 from planewise.apps.mito_options import MitoPredict
-from planewise.data.intensity import full_scale
+from planewise.data.run import MANIFEST, Run
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.inference.gathering import GroupingOptions
-from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
+from planewise.inference.memory import machine_memory
+from planewise.inference.out_of_core.job import (
+    Job,
+    PredictorSource,
+    begin_work,
+    clear_work,
+    identity_of,
+    plan_block,
+    plan_slabs,
+)
 from planewise.inference.out_of_core.segment import Here, segment
 from planewise.inference.out_of_core.workers import Cluster
 from planewise.inference.planes import SliceOptions
 from planewise.inference.processes import NetworkSource
-from planewise.models.model_file import ModelFile, read_model_file
+from planewise.models.model_file import read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
 from planewise.report.tables import conclude
-from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.formats import ending_of, stem_of
-from planewise.volumes.formats.ome_zarr import CHUNK, blocks, missing_chunks
+from planewise.volumes.atomic import atomic_path, write_again
+from planewise.volumes.files import open_volume, read_voxels, write_volume
+from planewise.volumes.formats import ending_of, itk, ome_zarr, result_ending, stem_of
+from planewise.volumes.formats.ome_zarr import CHUNK, blocks, create, missing_chunks
 from planewise.volumes.slices import AXIS, Plane
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import Volume, access
+
+STREAMING_MEMORY = 4 * 10**9  # of a process, if nothing is said
 
 
 def predict_store(options: MitoPredict) -> int:
@@ -40,77 +52,123 @@ def predict_store(options: MitoPredict) -> int:
         raise PlanewiseError(f"--input {options.input}: is no volume; one volume goes to one store")
     if options.devices > 1:
         raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
-    volume = open_volume(options.input)
-    if min(volume.shape) == 0:
-        raise PlanewiseError(f"--input {options.input}: is empty, {volume.shape}")
     device = choose_device(options.device)
     model = read_model_file(options.trained_model)
     weights = locate_weights(model, options.trained_model)
+    case = VolumeToPredict.open(options.input, model, options)
     inference_network(weights, model.architecture, "cpu")  # so that bad weights are refused
-    newer = options.output.exists() and options.output.stat().st_mtime >= weights.stat().st_mtime
-    if newer and not options.overwrite:
-        say(f"{options.output}: done already; --overwrite predicts it again")
+    half = choose_precision(options.precision, device, predicting=True) == "bf16"
+    name = stem_of(options.output)
+    results = Results.named(options.output.parent, name, ending_of(options.output), case.planes)
+    manifest = options.output.with_name(f"{name}.{MANIFEST}")
+    run = Run.begin(manifest, "mito predict", decisive(options, half), weights, [name], options.overwrite)
+    if run.is_done(name, [options.input]):
+        say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         return 0
-    work = options.output.with_name(f"{options.output.name}.unfinished")
+    run.start(name, [options.input], results.files)
+    threads = max(1, (os.cpu_count() or 1) // max(1, options.workers))
+    source = NetworkSource(weights, model.architecture, device, half, threads)
+    try:
+        slices, seen = case.slice_options(model, options)
+        say(f"{options.input.name}: {seen}; {case.why}")
+        made_with = {"bf16": half, "model": stamp(weights)}
+        count = segment_out_of_core(case, slices, results, source, options, made_with)
+    except Unfinished as error:
+        return conclude([Problem.of(options.input, error)])
+    run.finish(name, {"intensities": seen, "planes": case.why, "objects": count})
+    say(f"{options.input.name}: {count} objects, {options.output}")
+    return 0
+
+
+class Unfinished(PlanewiseError):
+    """A run that stopped when it was under way; what it has finished is kept."""
+
+
+def segment_out_of_core(
+    case: VolumeToPredict, slices: SliceOptions, results: Results, predictor: PredictorSource, options: MitoPredict,
+    made_with: dict[str, Any],
+) -> int:  # fmt: skip
+    """Segment a volume by way of stores in a folder; return the number of objects.
+
+    ``made_with``: what else makes the run what it is, beside input and options: another goes on with no work of this.
+    Raises PlanewiseError if it cannot begin, or another run is at it, and ``Unfinished`` if it stops.
+    """
+    path, volume, channel = case.path, case.volume, case.channel
+    _tell_missing(volume, path)
+    memory = (options.memory_bytes() or min(STREAMING_MEMORY, machine_memory() // 2)) // 2  # the rest is the network's
     with ExitStack() as running:
-        running.enter_context(_alone(work, options.output))
-        half = choose_precision(options.precision, device, predicting=True) == "bf16"
-        threads = max(1, (os.cpu_count() or 1) // max(1, options.workers))
-        source = NetworkSource(weights, model.architecture, device, half, threads)
-        job = _job(options, volume, model, source, work)
-        identity = identity_of(job) | {"bf16": half, "input": _stamp(options.input), "model": _stamp(weights)}
-        begin_work(work, identity, options.overwrite)
+        running.enter_context(_alone(results.work, results.final))
+        if options.overwrite:
+            clear_work(results.work)
+        source = path
+        if not _reads_anywhere(volume, case.planes):
+            source = results.work / f"input_{zlib.crc32(stamp(path).encode()):08x}.ome.zarr"
+            volume, channel = _unpacked(volume, path, source, memory), None
+        slabs = _slabs(options, volume, case.planes, memory)
+        job = Job(
+            source.resolve(), results.work.resolve(), volume.shape, slices, grouping_of(options), options.batch_size,
+            options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), predictor, channel,
+        )  # fmt: skip
+        begin_work(results.work, identity_of(job) | made_with | {"input": stamp(path), "channel": case.channel})
         workers: Here | Cluster = Here()
         at_once = 1
         if options.workers or options.scheduler:
             workers = running.enter_context(Cluster(options.scheduler, options.workers))
             at_once = workers.size() + 1
         try:
-            count = _with_progress(job, volume, workers, at_once)
-            _deliver(job, options.output)
+            count = _with_progress(job, path.name, volume, workers, at_once)
+            _deliver(job, volume, results)
         except Exception as error:  # a damaged store fails in its codec's own way
-            problem = Problem.of(options.input, error)
-            kept = f"{problem.what}; what is finished is kept in {work}: run the same command again to go on"
-            return conclude([Problem(problem.where, kept)])
-    shutil.rmtree(work)
-    say(f"{options.input.name}: {count} objects, {options.output}")
-    return 0
+            problem = Problem.of(path, error).what
+            raise Unfinished(
+                f"{path}: {problem}; what is finished is kept in {results.work}: run the same command again to go on"
+            ) from error
+    shutil.rmtree(results.work)
+    return count
 
 
-def _stamp(path: Path) -> str:
+def stamp(path: Path) -> str:
+    """Return what tells a file from another, or from itself at another time."""
     return f"{path.resolve()}, {path.stat().st_mtime}"
 
 
-def _job(options: MitoPredict, volume: Volume, model: ModelFile, predictor: NetworkSource, work: Path) -> Job:
-    grouping = GroupingOptions(
-        confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
-        centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
-        scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
-    )  # fmt: skip
-    _tell_missing(volume, options.input)
+def _reads_anywhere(volume: Volume, planes: tuple[Plane, ...]) -> bool:
+    """Whether slabs of these planes are read without reading much else: of rows a slab of yz wants a part of each."""
+    how = access(volume.voxels)
+    return how == "chunks" or (how == "rows" and "yz" not in planes)
+
+
+def _unpacked(volume: Volume, path: Path, store: Path, memory: int) -> Volume:
+    """Return ``volume`` with voxels in the OME-Zarr ``store``, to which they are copied if they are not there."""
+    if not store.exists():
+        size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
+        if access(volume.voxels) == "whole":
+            written = ", and its results are written so" if result_ending(path) in itk.FORMAT.endings else ""
+            say(f"{path.name}: is read as a whole, {size / 1e9:.2g} GB, before it is streamed{written}: by its library")
+        plane = max(1, size // volume.shape[0])
+        thickness = max(1, min(CHUNK, memory // (2 * plane)))
+        with atomic_path(store) as temporary, progress(f"{path.name} unpacking", volume.shape[0], unit="slices") as by:
+            dtype, shards = volume.voxels.dtype.newbyteorder("="), (CHUNK,) * 3
+            array = create(temporary, volume.shape, dtype, (1.0,) * 3, "pixel", (0.0,) * 3, shards)
+            for start in range(0, volume.shape[0], thickness):
+                slab = read_voxels(volume, path, slice(start, start + thickness))
+                array[start : start + thickness] = slab
+                by(len(slab))
+    return volume.with_voxels(open_volume(store).voxels)
+
+
+def _slabs(options: MitoPredict, volume: Volume, planes: tuple[Plane, ...], memory: int) -> dict[Plane, int]:
+    """Return how many slices of each plane are worked on at a time."""
     chunks = getattr(volume.voxels, "chunks", (CHUNK,) * 3)
-    memory = options.memory_bytes() // 2  # the rest is the network's, and Python's
     slabs: dict[Plane, int] = {}
-    for plane in options.axes:
+    for plane in planes:
         axis = AXIS[plane]
         slabs[plane] = plan_slabs(
             volume.shape, chunks[axis], axis, options.batch_size, memory, options.median_kernel // 2
         )
-        if slabs[plane] < min(chunks[axis], volume.shape[axis]):
+        if access(volume.voxels) == "chunks" and slabs[plane] < min(chunks[axis], volume.shape[axis]):
             say(f"--memory {options.memory}: in {plane}, {slabs[plane]} slices at a time, so chunks are read again")
-    scale = _full_scale(volume, options.input)
-    slices = SliceOptions(scale, model.norms.mean, model.norms.std, model.padding_factor, options.downsampling)
-    return Job(
-        options.input.resolve(), work.resolve(), volume.shape, slices, grouping, options.batch_size,
-        options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), predictor,
-    )  # fmt: skip
-
-
-def _full_scale(volume: Volume, path: Path) -> float:
-    """Return what intensities are divided by; of real numbers all must be seen for that."""
-    if volume.voxels.dtype.kind != "f":
-        return full_scale(np.zeros(1, volume.voxels.dtype))
-    return max(full_scale(read_voxels(volume, path, block)) for block in blocks(volume.shape, (CHUNK, 1024, 1024)))
+    return slabs
 
 
 def _tell_missing(volume: Volume, path: Path) -> None:
@@ -121,7 +179,7 @@ def _tell_missing(volume: Volume, path: Path) -> None:
             say(f"WARNING: {path}: {missing} of {count} chunks are not stored, and read as {value}")
 
 
-def _with_progress(job: Job, volume: Volume, workers: Here | Cluster, at_once: int) -> int:
+def _with_progress(job: Job, name: str, volume: Volume, workers: Here | Cluster, at_once: int) -> int:
     """Segment, with a bar for every plane and every pass over the blocks."""
     every = sum(1 for _ in blocks(job.shape, job.block))
     totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes} | {"labels": every, "consensus": every}
@@ -132,20 +190,26 @@ def _with_progress(job: Job, volume: Volume, workers: Here | Cluster, at_once: i
             if what not in shown:
                 bars.close()  # that of what came before
                 unit = "slices" if what in job.axes else "blocks"
-                shown[what] = bars.enter_context(progress(f"{job.source.name} {what}", totals[what], unit=unit))
+                shown[what] = bars.enter_context(progress(f"{name} {what}", totals[what], unit=unit))
             shown[what](count)
 
         return segment(job, volume, workers, at_once, advance)
 
 
-def _deliver(job: Job, output: Path) -> None:
-    """Move the finished stores to where they belong: the planes' first, the result last."""
-    targets = {job.plane_store(p): output.with_name(f"{stem_of(output)}_{p}{ending_of(output)}") for p in job.axes}
-    for store, target in (targets | {job.final_store(): output}).items():
-        if store.exists():  # it may have been moved before a run was stopped
+def _deliver(job: Job, volume: Volume, results: Results) -> None:
+    """Bring the finished stores to where they belong: the planes' first, the result last."""
+    stores = {job.plane_store(plane): results.planes[plane] for plane in job.axes}
+    if len(job.axes) > 1:
+        stores[job.final_store()] = results.final
+    for store, target in stores.items():
+        if ending_of(target) not in ome_zarr.FORMAT.endings:
+            write_volume(target, volume.with_voxels(open_volume(store).voxels))
+        elif store.exists():  # it may have been moved before a run was stopped
             if target.exists():
                 shutil.rmtree(target)
             store.rename(target)
+    if len(job.axes) == 1:
+        write_again(results.final, results.planes[job.axes[0]])
 
 
 @contextmanager

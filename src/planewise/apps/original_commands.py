@@ -5,6 +5,7 @@ from pathlib import Path
 
 from planewise.cli import guarded, run
 from planewise.errors import PlanewiseError
+from planewise.volumes.slices import PLANES
 
 # Flags that have nothing to say any more: the model's size is read from its weights, and names of folders are fixed.
 _IGNORED = {"model_cfg", "modality", "anatomy", "img_name_suffix", "gt_name_suffix", "label_id"}
@@ -41,6 +42,9 @@ def mito(arguments: list[str]) -> list[str]:
                 gpu = True
             case _:
                 rest.append(word)
+    planes = "axes" if mode == "predict" else "test_axes"
+    if not any(word.partition("=")[0].replace("-", "_") == f"__{planes}" for word in rest):
+        rest += [f"--{planes}", *PLANES]  # as published; ours go by the volume's spacing
     if mode == "predict" or gpu:
         rest += ["--device", "auto" if gpu else "cpu"]
     return ["mito", mode, *rest]
@@ -65,6 +69,7 @@ def nii_to_npz(arguments: list[str]) -> list[str]:
             f"-img_path {images} -gt_path {labels}: must be imagesTr and labelsTr of one nnU-Net raw dataset"
         )
     work = flags.pop("output_path", ["./data"])
+    flags = {"min_voxels": ["1000"], "min_pixels": ["100"]} | flags  # as published
     return ["ild", "prepare", str(images.resolve().parent), *work, *_options(flags, {})]
 
 

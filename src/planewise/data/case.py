@@ -1,52 +1,215 @@
-"""A case: a name, its image, its truth. Names of files are understood here and nowhere else."""
+"""A case: a name, its image, its truth. Names of files are understood here and nowhere else.
+
+::
+
+    {case}.tiff  {case}_0000.tiff  {case}_pred.nii.gz  {case}_consensus.tiff   are all of case {case}
+    {case}_0001.tiff beside {case}_0000.tiff                                   is another channel of it
+"""
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from planewise.errors import PlanewiseError
-from planewise.volumes.formats import ending_of, endings, stem_of
+from planewise.data.image_sequences import SequenceChoice, is_sequence_folder, slices_of, stack_name
+from planewise.errors import PlanewiseError, Problem
+from planewise.progress import say
+from planewise.volumes.files import volumes_in
+from planewise.volumes.formats import ending_of, stem_of
+from planewise.volumes.formats.image_sequence import SLICES
+from planewise.volumes.slices import PLANES
 
-CHANNEL = re.compile(r"_(\d{4})$")  # of nnU-Net's image names: {case}_0000
+_RESULT = r"(?:_(?:consensus|prediction|pred))*"  # what programs call their results
+_NAME = re.compile(rf"(?P<full>(?P<case>.+?){_RESULT}(?:_(?P<channel>\d{{4}}))?){_RESULT}", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One image with its truth, which a test case may lack. ``instances``: whether the truth holds instance ids."""
+    """One image with its truth, which a test case may lack.
+
+    ``instances``: whether the truth holds instance ids. ``channel``: which of the image file's, if it has several.
+    ``ignore_geometry``: truth and image fit voxel by voxel as their arrays lie, whatever their files say of the place.
+    """
 
     name: str
     image: Path
     truth: Path | None
     instances: bool
+    channel: int | None = None
+    ignore_geometry: bool = False
 
 
-def images_beside(truth: Path) -> dict[str, Path]:
-    """Return the test images beside the folder of their truth (``instancesTs``, ``labelsTs``), by case; maybe none."""
-    folder = truth.absolute().parent / "imagesTs"
-    if not folder.is_dir():
-        return {}
-    series = {case_name(path): path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    return series | {case_name(path): path for path in volumes_in(folder)}
+# ---- names
 
 
-def volumes_in(folder: Path) -> list[Path]:
-    """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over.
+def case_name(path: Path, known: Collection[str] = ()) -> str:
+    """Return the case that a file belongs to: its name without ending, channel number, ``_pred`` and ``_consensus``.
 
-    Raises PlanewiseError if it is no folder.
+    ``known``: names of cases, which stay as they are: if PAT_0001 is one, its ``_0001`` is no channel number.
     """
-    if not folder.is_dir():
-        raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {endings()}")
-    return sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
+    stem, parts = stem_of(path), _parts(path)
+    return next((name for name in (stem, parts["full"]) if name in known), parts["case"])
+
+
+def channel_number(path: Path) -> int | None:
+    """Return nnU-Net's channel number in a file's name, None if there is none."""
+    digits = _parts(path)["channel"]
+    return None if digits is None else int(digits)
+
+
+def channel_within(path: Path, channel: int | None) -> int | None:
+    """Return which channel of the file at ``path`` is meant by ``--channel``: None where its name says it already."""
+    return None if channel and channel_number(path) == channel else channel
+
+
+def numbered_cases(predictions: Iterable[Path], truths: Iterable[Path]) -> set[str]:
+    """Return the names of truths that end in a number which looks like a channel's, but is the case's own.
+
+    It is where predictions have it too; of ``{case}_0000`` alone that is not to be thought.
+    """
+    numbered = {_parts(path)["full"] for path in truths if channel_number(path) is not None}
+    shared = sorted(numbered & {_parts(path)["full"] for path in predictions})
+    alike = [name[:-5] for name in shared]
+    bases = {name[:-5] for name in shared if not name.endswith("_0000") or alike.count(name[:-5]) > 1}
+    return {name for name in numbered if name[:-5] in bases}
+
+
+def plane_of(case: str) -> str:
+    """Return the case whose plane's own result would be called ``case`` ({case}_xy ...), empty if there is none."""
+    base = re.sub(rf"_({'|'.join(PLANES)})$", "", case)
+    return base if base != case else ""
+
+
+def _parts(path: Path) -> dict[str, Any]:
+    found = _NAME.fullmatch(stem_of(path))
+    return found.groupdict() if found else {"full": path.name, "case": path.name, "channel": None}
+
+
+# ---- files of cases
+
+
+def group_by_case(paths: Iterable[Path], known: Collection[str] = ()) -> dict[str, list[Path]]:
+    """Return all files of every case; see ``case_name``."""
+    groups: dict[str, list[Path]] = {}
+    for path in paths:
+        groups.setdefault(case_name(path, known), []).append(path)
+    return groups
+
+
+def one_file_each(
+    paths: Iterable[Path], known: Collection[str] = (), channel: int | None = None, labels: bool = False
+) -> tuple[dict[str, Path], dict[str, Problem]]:
+    """Return the file of every case, and what is wrong with each case that has several: none of them is taken.
+
+    With ``channel`` the file of that number is taken where several differ in it. ``labels``: they are no images.
+    """
+    chosen: dict[str, Path] = {}
+    refused = {}
+    for name, files in group_by_case(paths, known).items():
+        wanted = [path for path in files if channel_number(path) == channel] if channel is not None else files
+        if len(files) == 1 or len(wanted) == 1:
+            chosen[name] = (files if len(files) == 1 else wanted)[0]
+        else:
+            refused[name] = Problem(str(files[0]), several_files(name, files, channel, labels))
+    return chosen, refused
+
+
+def several_files(case: str, files: list[Path], channel: int | None = None, labels: bool = False) -> str:
+    """Return what is wrong with several files for one case, and what to do."""
+    told = f"several files for one case, {case}: {', '.join(path.name for path in files)}"
+    numbers = {channel_number(path) for path in files}
+    if None in numbers or len(numbers) < len(files):
+        return f"{told}; keep one, or rename the others"
+    told += "; _NNNN at the end of a name is nnU-Net's channel number: "
+    if channel is not None:
+        return f"{told}none of them is of --channel {channel}"
+    if labels:
+        return f"{told}labels have none; keep one, or rename the others"
+    told += "choose with --channel N, or rename them if they are images of their own"
+    flat = all(ending_of(path) in SLICES for path in files)
+    return f"{told}; slices of one volume belong in a folder of their own" if flat else told
+
+
+def label_volumes_in(folder: Path) -> list[Path]:
+    """Return the volumes of ``folder``: see ``volumes_in``; and those that are folders of slices."""
+    folders = (path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
+    return sorted([*volumes_in(folder), *(path for path in folders if is_sequence_folder(path))])
 
 
 def file_of_case(case: str, folder: Path, what: str) -> Path:
     """Return the file of ``case`` in ``folder``; ``what`` it is, for the error if there is not exactly one."""
-    found = [file for file in volumes_in(folder) if case_name(file) == case]
-    if len(found) != 1:
-        raise PlanewiseError(f"{folder}: holds {len(found)} files of case {case}; one {what} is needed")
-    return found[0]
+    files = group_by_case(label_volumes_in(folder), {case}).get(case, [])
+    if not files:
+        raise PlanewiseError(f"{folder}: holds 0 files of case {case}; one {what} is needed")
+    if len(files) > 1:
+        told = several_files(case, files, labels=True)
+        raise PlanewiseError(f"{folder}: holds {len(files)} files of case {case}; one {what} is needed: {told}")
+    return files[0]
 
 
-def case_name(path: Path) -> str:
-    """Return the case of an image: its name without ending and without nnU-Net's ``_0000``."""
-    return CHANNEL.sub("", stem_of(path))
+def images_beside(truth: Path) -> dict[str, Path]:
+    """Return the test images beside the folder of their truth (``instancesTs``, ``labelsTs``), by case; maybe none.
+
+    Of an image of several channels it is the first.
+    """
+    folder = truth.absolute().parent / "imagesTs"
+    if not folder.is_dir():
+        return {}
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return {name: paths[0] for name, paths in group_by_case([*volumes_in(folder), *folders]).items()}
+
+
+def cases_in(
+    path: Path, channel: int | None = None, sequence: SequenceChoice = "no"
+) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the images that a command is given, by case, and a problem for each that cannot be told.
+
+    ``path``: a volume, or a folder of volumes. With ``sequence`` "auto" or "yes" a folder of 2D images is one volume,
+    and so is each such folder within it; what was taken for one is printed. Nothing at all may be there.
+
+    Raises PlanewiseError if ``path`` is missing, or its 2D images may be one volume or several.
+    """
+    if not path.exists():
+        raise PlanewiseError(f"{path}: no such file or folder")
+    if ending_of(path) or path.is_file():
+        return {case_name(path): path}, []
+    problems: list[Problem] = []
+    stacks: dict[Path, list[Path]] = {path: slices_of(path, sequence, channel)}
+    loose = not stacks[path]
+    if loose and sequence != "no":
+        for folder in sorted(item for item in path.iterdir() if item.is_dir() and not ending_of(item)):
+            try:
+                stacks[folder] = [] if folder.name.startswith(".") else slices_of(folder, sequence, channel)
+            except PlanewiseError as error:
+                problems.append(Problem.of(folder, error))
+    images, several = one_file_each(
+        [*(volumes_in(path) if loose else []), *(folder for folder, slices in stacks.items() if slices)],
+        channel=channel,
+    )
+    if not loose:
+        images = {case_name(Path(stack_name(stacks[path]) or path.resolve().name)): path}
+    for name, image in images.items():
+        if stacks.get(image):
+            said = f"{image}: its {len(stacks[image])} images are the slices of one volume, case {name}"
+            say(f"{said}; --sequence no takes each for a volume" if sequence == "auto" else said)
+    if sequence == "yes" and not any(stacks.values()):
+        raise PlanewiseError(f"--sequence yes: {path} holds no images {', '.join(SLICES)}, nor folders of them")
+    return images, [*problems, *several.values()]
+
+
+def refuse_names_of_planes(cases: dict[str, Path]) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the cases whose results do not have the name of another's plane, and a problem for each other.
+
+    The results of case ``a`` are ``a`` and ``a_xy``; those of a case that is called ``a_xy`` would replace them.
+    """
+    refused: dict[str, Problem] = {}
+    for name, path in cases.items():
+        if (base := plane_of(name)) in cases:
+            told = (
+                f"plane {name[-2:]} of case {base} ({cases[base].name}) and the result of case {name} ({path.name}) "
+                f"would both be called {name}: rename one of the two"
+            )
+            for case in (base, name):
+                refused.setdefault(case, Problem(str(cases[case]), told))
+    return {name: path for name, path in cases.items() if name not in refused}, list(refused.values())

@@ -1,24 +1,320 @@
-"""Intensities: from a volume's own range to what the network was trained on."""
+"""Intensities: the range that a volume uses, brought to the one that a model was trained on; and windows of CT.
 
+A model sees intensities as shares of a range: 0 is its black, 1 its white. Of a volume that fills the range of its
+type, or the bit depth that holds it, that range is kept. Of another, dim or of low contrast, two quantiles are laid on
+the quantiles of the training data, by one straight line for the whole volume.
+"""
+
+# mypy: disable-error-code="arg-type, assignment"
+# (the kernel's integers are numba's machine integers, which mypy takes for Python's)
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numba
 import numpy as np
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from planewise.errors import PlanewiseError
+from planewise.volumes.files import read_voxels
+from planewise.volumes.labels import slab_starts
+from planewise.volumes.volume import Volume
+
+QUANTILES = (0.005, 0.995)  # between which the used range lies: specks and hot pixels do not stretch it
+PADDING_SHARE = 0.01  # of the lowest or highest value: more of it is padding or saturation, and takes no part
+LEAST_CONTRAST = 0.7  # of the training data's: what random contrast in training still shows to a model
+BIT_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
+SAMPLE = 2**22  # voxels of types with too many values to count each
+SAMPLE_OF_IMAGE = 2**14
+TILES, TILE = 32, 128  # in which fine structures are looked at: their number, and their side in pixels
+FINE, COARSE = 1.0, 4.0  # pixels; structures between these sizes are membranes and the like
+LEAST_SKEWNESS, STANDARD_ERRORS = 0.02, 3.0  # a polarity is clear above both
+
+Polarity = Literal["dark", "bright", "unclear"]
 
 
-def full_scale(voxels: np.ndarray) -> float:
-    """Return what a volume's intensities are divided by to lie in 0..1, where the model's mean and std are given.
+class TrainedIntensities(BaseModel):
+    """What a model was trained on: the two ``QUANTILES`` as shares of the range, and the polarity of the contrast.
 
-    An integer type's maximum; for real numbers 1 if none exceeds 1, else 255 (as published for MitoNet).
+    ``polarity``: whether fine structures, such as membranes, are darker or brighter than what lies around them. By
+    default, two thirds of the range.
     """
-    if voxels.dtype.kind == "b":
-        return 1.0
-    if voxels.dtype.kind in "ui":
-        return float(np.iinfo(voxels.dtype).max)
-    return 1.0 if voxels.size == 0 or float(voxels.max()) <= 1 else 255.0
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    low: float = 0.25
+    high: float = 0.9
+    polarity: Polarity = "unclear"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "TrainedIntensities":
+        if not self.low < self.high:
+            raise ValueError("low must be less than high")
+        return self
 
 
-def normalise(slices: np.ndarray, scale: float, mean: float, std: float) -> np.ndarray:
-    """Return (slices / scale - mean) / std as float32."""
-    factor = np.float32(1 / (scale * std))
-    return slices.astype(np.float32) * factor - np.float32(mean / std)
+@dataclass(frozen=True)
+class IntensityRange:
+    """The intensities that are black (0) and white (1) to a model. ``low`` above ``high``: contrast is inverted.
+
+    ``clipped``: whether intensities beyond the range occur, and are set to its ends.
+    """
+
+    low: float
+    high: float
+    clipped: bool = False
+
+    def shares(self, voxels: np.ndarray) -> np.ndarray:
+        """Return ``voxels`` as shares of the range, float32."""
+        return normalise(voxels, self, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class IntensityProfile:
+    """What a volume's intensities are.
+
+    ``least``, ``most``: of all voxels. ``low``, ``high``: the ``QUANTILES``, padding left out. ``values``: how many
+    different ones occur, counted up to 3. ``skewness``: see ``fine_skewness``.
+    """
+
+    dtype: np.dtype
+    least: float
+    most: float
+    low: float
+    high: float
+    values: int
+    skewness: float
+    polarity: Polarity
+
+    @property
+    def used(self) -> str:
+        """The type and the used range, to read."""
+        return f"{self.dtype}, uses {self.low:g} to {self.high:g}"
+
+    def of_range(self, range_: IntensityRange) -> TrainedIntensities:
+        """Return what a model is trained on that sees this volume in ``range_``."""
+        low, high = sorted((v - range_.low) / (range_.high - range_.low) for v in (self.low, self.high))
+        inverted = range_.low > range_.high
+        flipped: dict[Polarity, Polarity] = {"dark": "bright", "bright": "dark", "unclear": "unclear"}
+        return TrainedIntensities(low=low, high=high, polarity=flipped[self.polarity] if inverted else self.polarity)
+
+
+def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
+    """Read ``volume`` slab by slab and return what its intensities are; ``path`` is where it was opened from.
+
+    Raises PlanewiseError if it is empty, damaged, or holds NaN or infinity.
+    """
+    dtype = np.dtype(volume.voxels.dtype)
+    if min(volume.shape) == 0:
+        raise PlanewiseError(f"{path}: is empty, {volume.shape}")
+    counted = dtype.kind in "uib" and dtype.itemsize <= 2
+    offset = int(np.iinfo(dtype).min) if dtype.kind in "ui" else 0
+    counts = np.zeros(1 << (8 * dtype.itemsize) if counted else 0, np.int64)
+    step = max(1, math.prod(volume.shape) // SAMPLE)
+    samples: list[np.ndarray] = []
+    least, most = math.inf, -math.inf
+    of_tiles: list[float] = []
+    tiles = _tile_places(volume.shape)
+    for planes in slab_starts(volume.shape):
+        slab = read_voxels(volume, path, planes)
+        if counted:
+            _count(slab.view(np.uint8) if dtype.kind == "b" else slab, counts, offset)
+        else:
+            if slab.dtype.kind == "f" and not np.isfinite(slab).all():
+                beyond = int(np.count_nonzero(~np.isfinite(slab)))
+                raise PlanewiseError(
+                    f"{path}: {beyond} voxels between z = {planes.start} and {planes.stop} are NaN or infinite; "
+                    "intensities are numbers: set those voxels to the background's"
+                )
+            least, most = min(least, float(slab.min())), max(most, float(slab.max()))
+            samples.append(slab.reshape(-1)[::step].astype(np.float64))
+        for z, y, x in tiles:
+            if planes.start <= z < planes.stop:
+                of_tiles.append(fine_skewness(slab[z - planes.start, y : y + TILE, x : x + TILE]))
+    if counted:
+        values = np.flatnonzero(counts)
+        amounts, values = counts[values], values + float(offset)
+    else:
+        values, amounts = np.unique(np.concatenate(samples), return_counts=True)
+        values, amounts = _with_ends(values, amounts, least, most)
+    low, high = _quantiles(values, amounts)
+    skewness, polarity = _polarity(of_tiles)
+    return IntensityProfile(
+        dtype, float(values[0]), float(values[-1]), low, high, min(len(values), 3), skewness, polarity
+    )
+
+
+def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
+    """Return what a model is trained on that sees ``images`` (H, W), float32 shares of its range."""
+    samples: list[np.ndarray] = []
+    of_tiles: list[float] = []
+    for image in images:
+        samples.append(image.reshape(-1)[:: max(1, image.size // SAMPLE_OF_IMAGE)])
+        y, x = (max(0, side - TILE) // 2 for side in image.shape)
+        of_tiles.append(fine_skewness(image[y : y + TILE, x : x + TILE]))
+    low, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
+    if low == high:  # all alike: any range will do
+        low, high = 0.0, 1.0
+    return TrainedIntensities(low=round(low, 4), high=round(high, 4), polarity=_polarity(of_tiles)[1])
+
+
+@numba.njit(nogil=True, cache=True)
+def _count(voxels: np.ndarray, counts: np.ndarray, offset: int) -> None:
+    """Add how often each value occurs to ``counts``, whose first is of ``offset``."""
+    for value in voxels.flat:
+        counts[np.int64(value) - offset] += 1
+
+
+def _with_ends(values: np.ndarray, amounts: np.ndarray, least: float, most: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return a sample's values and their amounts with the lowest and the highest of all voxels among them."""
+    for end, place in ((least, 0), (most, len(values))):
+        if end not in (values[0], values[-1]):
+            values, amounts = np.insert(values, place, end), np.insert(amounts, place, 1)
+    return values, amounts
+
+
+def _quantiles(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float]:
+    """Return the ``QUANTILES`` of values (ascending) that occur ``amounts`` times, padding at either end left out."""
+    total = amounts.sum()
+    kept = amounts.astype(np.float64)
+    if len(values) > 2:
+        for end in (0, -1):
+            if amounts[end] > PADDING_SHARE * total:
+                kept[end] = 0
+    shares = np.cumsum(kept) / kept.sum()
+    low, high = (float(values[min(int(np.searchsorted(shares, q)), len(values) - 1)]) for q in QUANTILES)
+    return low, high
+
+
+def _tile_places(shape: tuple[int, int, int]) -> set[tuple[int, int, int]]:
+    """Return the first voxels (z, y, x) of tiles of xy slices, spread over a volume."""
+    depth, *sides = shape
+    places = set()
+    for number, z in enumerate(np.linspace(0, depth - 1, TILES).round().astype(int).tolist()):
+        y, x = (max(0, side - TILE) * (number * prime % 7) // 6 for side, prime in zip(sides, (3, 5)))
+        places.add((z, y, x))
+    return places
+
+
+def fine_skewness(tile: np.ndarray) -> float:
+    """Return the skewness of the fine structures in ``tile`` (H, W): below 0 if they are darker than what is around.
+
+    Of the difference of two Gaussian blurs, ``FINE`` and ``COARSE``, the quantile skewness (Hinkley 1975,
+    doi:10.1093/biomet/62.1.101) between 1 % and 99 %; NaN of a tile without contrast. Inverting the image negates it.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    pixels = tile.astype(np.float32)
+    detail = gaussian_filter(pixels, FINE) - gaussian_filter(pixels, COARSE)
+    low, middle, high = np.quantile(detail, [0.01, 0.5, 0.99])
+    return float((high + low - 2 * middle) / (high - low)) if high > low else math.nan
+
+
+def _polarity(of_tiles: list[float]) -> tuple[float, Polarity]:
+    """Return the mean skewness of tiles, and the polarity if it is clear."""
+    known = np.array([value for value in of_tiles if not math.isnan(value)])
+    if len(known) < 2:
+        return (float(known[0]) if len(known) else math.nan), "unclear"
+    mean, error = float(known.mean()), float(known.std(ddof=1) / math.sqrt(len(known)))
+    if abs(mean) < max(LEAST_SKEWNESS, STANDARD_ERRORS * error):
+        return mean, "unclear"
+    return mean, "dark" if mean < 0 else "bright"
+
+
+@dataclass(frozen=True)
+class IntensityRule:
+    """How volumes are brought to what a model was ``trained`` on; see ``choose_range`` for what the user may say."""
+
+    trained: TrainedIntensities = field(default_factory=TrainedIntensities)
+    given: tuple[float, float] | None = None
+    invert: bool = False
+
+    def range_of(self, volume: Volume, path: Path) -> tuple[IntensityRange, str, IntensityProfile]:
+        """Return the range in which the model sees ``volume``, opened from ``path``, what was decided, and the profile.
+
+        Raises PlanewiseError as ``measure_intensities`` and ``choose_range`` do.
+        """
+        profile = measure_intensities(volume, path)
+        return *choose_range(profile, self.trained, path, self.given, self.invert), profile
+
+    def of_polarity(self, polarity: Polarity) -> "IntensityRule":
+        """Return the rule for a model that is trained on images of ``polarity``."""
+        return replace(self, trained=self.trained.model_copy(update={"polarity": polarity}))
+
+
+def choose_range(
+    profile: IntensityProfile, trained: TrainedIntensities, path: Path,
+    given: tuple[float, float] | None = None, invert: bool = False,
+) -> tuple[IntensityRange, str]:  # fmt: skip
+    """Return the range in which a model trained on ``trained`` sees a volume, and what was decided, to read.
+
+    ``given``: what the user says is black and white; then nothing is judged. ``invert``: the user says that contrast is
+    inverted. Raises PlanewiseError if the range cannot be told, or if contrast is inverted and nobody said so.
+    """
+    if given is not None:
+        low, high = given[::-1] if invert else given
+        seen = f"{profile.used}; seen as {low:g} (black) to {high:g}, as --intensity says"
+        return _clipping(profile, low, high), seen
+    if profile.values < 3 or profile.low == profile.high:
+        what = {1: f"is {profile.least:g} everywhere", 2: f"holds two values, {profile.least:g} and {profile.most:g}"}
+        most = f"is {profile.low:g} nearly everywhere ({profile.least:g} to {profile.most:g})"
+        raise PlanewiseError(
+            f"{path}: {what.get(profile.values, most)}; the range of an image cannot be told from that. Is it a mask? "
+            "--intensity LOW HIGH says what is black and what is white"
+        )
+    if not invert and {profile.polarity, trained.polarity} == {"dark", "bright"}:
+        raise PlanewiseError(
+            f"{path}: its contrast is inverted: fine structures are {profile.polarity}, and the model was trained on "
+            f"{trained.polarity} ones (skewness {profile.skewness:+.3f}); --invert turns it round, and --intensity "
+            "LOW HIGH uses it as it is"
+        )
+    top = _full_range(profile)
+    if top is not None and profile.high - profile.low >= LEAST_CONTRAST * top * (trained.high - trained.low):
+        low, high = (top, 0.0) if invert else (0.0, top)
+        return _clipping(profile, low, high), f"{profile.used}; seen as {low:g} (black) to {high:g}"
+    slope = (profile.high - profile.low) / (trained.high - trained.low)
+    start, sign = (profile.high, -1) if invert else (profile.low, 1)
+    low = start - sign * trained.low * slope
+    range_ = _clipping(profile, low, low + sign * slope)
+    return range_, (
+        f"{profile.used}, which is laid on {trained.low:.2f} to {trained.high:.2f} of the range that the model was "
+        f"trained in: seen as {range_.low:.6g} (black) to {range_.high:.6g}"
+    )
+
+
+def _full_range(profile: IntensityProfile) -> float | None:
+    """Return the largest intensity that the volume's type, or else the least bit depth that holds it, has room for.
+
+    The type is taken if the volume fills a good part of it. None if intensities are negative, or beyond 16 bits.
+    """
+    if profile.least < 0:
+        return None
+    fits = [top for top in (*((1,) if profile.dtype.kind == "f" else ()), *BIT_DEPTHS) if profile.most <= top]
+    if profile.dtype.kind in "ui":
+        whole = float(np.iinfo(profile.dtype).max)
+        if not fits or profile.most > whole / 2:
+            return whole
+    return float(fits[0]) if fits else None
+
+
+def _clipping(profile: IntensityProfile, low: float, high: float) -> IntensityRange:
+    return IntensityRange(low, high, not min(low, high) <= profile.least <= profile.most <= max(low, high))
+
+
+def normalise(slices: np.ndarray, range_: IntensityRange, mean: float, std: float) -> np.ndarray:
+    """Return ``slices``, as shares of ``range_``, less ``mean`` and divided by ``std``, as float32."""
+    factor = 1 / ((range_.high - range_.low) * std)
+    wide = slices.dtype.itemsize > 2 and range_.low != 0  # a large offset would take all digits of a float32
+    pixels = (slices.astype(np.float64) - range_.low).astype(np.float32) if wide else slices.astype(np.float32)
+    if range_.low != 0 and not wide:
+        pixels -= np.float32(range_.low)
+    pixels *= np.float32(factor)
+    pixels -= np.float32(mean / std)
+    if range_.clipped:
+        np.clip(pixels, np.float32(-mean / std), np.float32((1 - mean) / std), out=pixels)
+    return pixels
 
 
 def apply_window(voxels: np.ndarray, level: float, width: float) -> np.ndarray:

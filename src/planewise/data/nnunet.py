@@ -1,15 +1,20 @@
 """nnU-Net raw datasets: cases paired by name, every problem listed at once."""
 
 import json
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planewise.data.case import Case, case_name, volumes_in
+from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each
+from planewise.data.classes import LabelDefinition, read_labels_of
+from planewise.data.space import laid_on
 from planewise.errors import DatasetError, PlanewiseError, Problem
-from planewise.volumes.files import open_volume
-from planewise.volumes.formats import ending_of, itk, stem_of
-from planewise.volumes.volume import Volume
+from planewise.volumes.files import open_volume, volumes_in
+from planewise.volumes.formats import ending_of, itk
+from planewise.volumes.formats.image_sequence import SLICES, images_in
+from planewise.volumes.json_files import read_json
 
 DICOM = ".dcm"  # as file_ending: every image is a folder with one series, {case}_0000 or {case}
 
@@ -19,54 +24,52 @@ class Dataset:
     """A dataset that was read: ``train`` and ``test`` hold only cases that can be used."""
 
     folder: Path
-    labels: dict[str, int]
+    labels: LabelDefinition
     train: list[Case]
     test: list[Case]
     problems: list[Problem] = field(default_factory=list)
 
 
-def open_dataset(folder: Path, need_train: bool = True, need_test: bool = False) -> Dataset:
+def open_dataset(
+    folder: Path, need_train: bool = True, need_test: bool = False, channel: int | None = None,
+    ignore_geometry: bool = False,
+) -> Dataset:  # fmt: skip
     """Read the nnU-Net raw dataset at ``folder``: dataset.json, then headers of all volumes, no voxels.
 
     Truth is taken from ``instancesTr`` / ``instancesTs``, else from ``labelsTr`` / ``labelsTs``, which then is
-    semantic. Cases that cannot be used are left out and listed in ``problems``. Raises DatasetError, with all problems,
-    if no training case (``need_train``) or no test image (``need_test``) is usable.
+    semantic. Training cases are those of dataset.json's ``dataset``, if it has one, else the files of ``imagesTr``.
+    ``channel``: of the images, where they have several. Image and truth must lie in one space, unless
+    ``ignore_geometry`` says that they fit as their arrays lie. Cases that cannot be used are left out and listed in
+    ``problems``. Raises DatasetError, with all problems, if no training case (``need_train``) or no test image
+    (``need_test``) is usable.
     """
-    meta = _read_meta(folder)
-    problems: list[Problem] = []
-    train = _cases(folder, "Tr", meta["file_ending"], problems, truth_needed=True) if need_train else []
-    test = _cases(folder, "Ts", meta["file_ending"], problems, truth_needed=False) if need_test else []
+    reading = _Reading(folder, read_meta(folder), channel, ignore_geometry)
+    problems = reading.problems
+    train = reading.cases("Tr", truth_needed=True) if need_train else []
+    test = reading.cases("Ts", truth_needed=False) if need_test else []
     for needed, cases, name in ((need_train, train, "imagesTr"), (need_test, test, "imagesTs")):
         if needed and not cases:
             listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
             raise DatasetError(f"{folder}: has no usable case in {name}{listed}")
-    return Dataset(folder, read_label_names(folder / "dataset.json"), train, test, problems)
+    return Dataset(folder, read_labels_of(folder / "dataset.json"), train, test, problems)
 
 
-def read_label_names(path: Path) -> dict[str, int]:
-    """Return the values of the labels in a dataset.json, by name. Raises DatasetError if it is no JSON object."""
-    try:
-        labels = json.loads(path.read_text("utf-8")).get("labels", {})
-        return {str(name): value for name, value in labels.items() if isinstance(value, int)}
-    except (OSError, ValueError, AttributeError) as error:
-        raise DatasetError(f"{path}: is not a dataset.json ({error})") from error
+def read_meta(folder: Path) -> dict[str, Any]:
+    """Return the dataset.json of the nnU-Net raw dataset at ``folder``.
 
-
-def _read_meta(folder: Path) -> dict[str, Any]:
+    Raises DatasetError if there is none, with one to fill in, or if it makes no sense; the labels are not looked at.
+    """
     path = folder / "dataset.json"
     if not folder.is_dir():
         raise DatasetError(
             f"{folder}: no such folder; a nnU-Net raw dataset was expected (dataset.json, imagesTr, ...)"
         )
+    if not path.exists():
+        raise DatasetError(_missing_meta(path))
     try:
-        meta = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        found = ", ".join(sorted(item.name for item in folder.iterdir())[:12]) or "nothing"
-        raise DatasetError(
-            f"{path}: is missing; a nnU-Net raw dataset has one (found in the folder: {found})"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: is not a JSON file ({error})") from error
+        meta = read_json(path)
+    except PlanewiseError as error:
+        raise DatasetError(str(error)) from error
     if not isinstance(meta, dict):
         raise DatasetError(f"{path}: must hold a JSON object")
     if "channel_names" not in meta and ("modality" in meta or "training" in meta):
@@ -77,51 +80,150 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     ending = meta.get("file_ending")
     if ending != DICOM and (not isinstance(ending, str) or not ending_of(Path("case" + ending))):
         raise DatasetError(f"{path}: file_ending is {ending!r}; it must be an ending such as .tiff or .nii.gz")
-    if isinstance(meta.get("channel_names"), dict) and len(meta["channel_names"]) > 1:
-        raise DatasetError(f"{path}: has {len(meta['channel_names'])} channels; images of one channel are read")
+    if not isinstance(meta.get("channel_names", {}), dict):
+        raise DatasetError(f'{path}: channel_names is {meta["channel_names"]!r}; it must be an object, {{"0": "CT"}}')
     return meta
 
 
-def _cases(folder: Path, split: str, ending: str, problems: list[Problem], truth_needed: bool) -> list[Case]:
-    images = _by_case(folder / f"images{split}", ending, problems, channels=True)
-    instances = (folder / f"instances{split}").is_dir()
-    truth_folder = folder / (f"instances{split}" if instances else f"labels{split}")
-    truths: dict[str, Path] = {}
-    if truth_folder.is_dir() or truth_needed:
-        truths = _by_case(truth_folder, ending, problems, channels=False)
-    cases = []
-    for name in sorted(images.keys() | truths.keys()):
-        image, truth = images.get(name), truths.get(name)
-        if image is None:
-            problems.append(Problem(str(truth), f"has no image images{split}/{name}_0000{ending}"))
-        elif truth is None and (truth_needed or truths):
-            problems.append(Problem(str(image), f"has no {truth_folder.name}/{name}{ending}"))
-            if not truth_needed:
-                cases.append(Case(name, image, None, instances))
-        elif _fits(image, truth, problems):
-            cases.append(Case(name, image, truth, instances))
-    return cases
+def _missing_meta(path: Path) -> str:
+    """Return what to say of a dataset without dataset.json: what is there, and one to paste, as far as that tells."""
+    there = ", ".join(sorted(item.name for item in path.parent.iterdir())[:12]) or "nothing"
+    told = f"{path}: is missing; a nnU-Net raw dataset has one (found in the folder: {there})"
+    images = path.parent / "imagesTr"
+    if not images.is_dir():
+        return (
+            f"{told}; and it has images in imagesTr, {{case}}_0000.tiff ..., and their truth in labelsTr, {{case}}.tiff"
+        )
+    volumes = volumes_in(images)
+    endings = Counter(map(ending_of, volumes)).most_common(1)
+    numbers = {channel_number(file) or 0 for file in volumes}
+    template = {
+        "channel_names": {str(number): "EM or CT" for number in sorted(numbers or {0})},
+        "labels": {"background": 0, "NAME OF THE CLASS OF VALUE 1": 1},
+        "numTraining": len({case_name(file) for file in volumes}),
+        "file_ending": endings[0][0] if endings else ".tiff or .nii.gz",
+    }
+    return (
+        f"{told}.\nWrite this into it, with the names of your channels and classes:\n{json.dumps(template, indent=2)}"
+    )
 
 
-def _by_case(folder: Path, ending: str, problems: list[Problem], channels: bool) -> dict[str, Path]:
-    """Return the volumes of ``folder`` by case name."""
-    if not folder.is_dir():
-        problems.append(Problem(str(folder), "no such folder"))
-        return {}
-    found: dict[str, Path] = {}
-    series = ending == DICOM and channels
-    for path in sorted(item for item in folder.iterdir() if item.is_dir()) if series else volumes_in(folder):
-        if not series and not _same_family(ending, ending_of(path)):
-            problems.append(Problem(str(path), f"is not a {ending} file, which dataset.json says the volumes are"))
-            continue
-        name = case_name(path) if channels else stem_of(path)
-        if channels and stem_of(path) not in (name, f"{name}_0000"):
-            problems.append(Problem(str(path), "is not the first channel; images of one channel are read"))
-        elif name in found:
-            problems.append(Problem(str(path), f"is a second file for case {name}, beside {found[name].name}"))
+@dataclass(frozen=True)
+class _Reading:
+    """A dataset that is being read, and what is wrong with it."""
+
+    folder: Path
+    meta: dict[str, Any]
+    channel: int | None
+    ignore_geometry: bool
+    problems: list[Problem] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        names = self.meta.get("channel_names", {})
+        if len(names) > 1 and self.channel is None:
+            listed = ", ".join(f"{number} {name}" for number, name in names.items())
+            raise DatasetError(
+                f"{self.folder / 'dataset.json'}: has {len(names)} channels ({listed}); one is read: choose with "
+                "--channel N"
+            )
+
+    @property
+    def ending(self) -> str:
+        return str(self.meta["file_ending"])
+
+    def cases(self, split: str, truth_needed: bool) -> list[Case]:
+        """Return the cases of ``split``, Tr or Ts, that can be used."""
+        instances = (self.folder / f"instances{split}").is_dir()
+        truth_folder = self.folder / (f"instances{split}" if instances else f"labels{split}")
+        listed = self.meta.get("dataset") if split == "Tr" else None
+        truths: dict[str, Path] = {}
+        refused: dict[str, Problem] = {}
+        if listed is None:
+            images, refused = self._files(self.folder / f"images{split}")
         else:
-            found[name] = path
-    return found
+            images, truths = self._listed(listed)
+        if instances or (listed is None and (truth_needed or truth_folder.is_dir())):
+            truths, several = self._files(truth_folder, images.keys() | refused.keys())
+            refused = several | refused
+        self.problems.extend(refused.values())
+        cases = []
+        for name in sorted((images.keys() | truths.keys()) - refused.keys()):
+            image, truth = images.get(name), truths.get(name)
+            if image is None:
+                if listed is None:
+                    what = f"has no image images{split}/{name}_0000{self.ending}"
+                    self.problems.append(Problem(str(truth), what))
+                continue
+            within = channel_within(image, self.channel)
+            case = Case(name, image, truth, instances, within, self.ignore_geometry)
+            if truth is None and (truth_needed or truths):
+                self.problems.append(Problem(str(image), f"has no {truth_folder.name}/{name}{self.ending}"))
+                if not truth_needed:
+                    cases.append(case)
+            elif self._fits(case):
+                cases.append(case)
+        return cases
+
+    def _files(self, folder: Path, known: Collection[str] | None = None) -> tuple[dict[str, Path], dict[str, Problem]]:
+        """Return the volumes of ``folder`` by case, and what is wrong with each case that has several.
+
+        They are files of the dataset's ending, or folders. ``known``: the cases that these are the truths of; None:
+        they are images, of which a channel is chosen.
+        """
+        if not folder.is_dir():
+            self.problems.append(Problem(str(folder), "no such folder"))
+            return {}, {}
+        folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        paths = []
+        if self.ending == DICOM and known is None:
+            paths = folders
+        else:
+            for path in volumes_in(folder):
+                if _same_family(self.ending, ending_of(path)):
+                    paths.append(path)
+                else:
+                    what = f"is not a {self.ending} file, which dataset.json says the volumes are"
+                    self.problems.append(Problem(str(path), what))
+        if self.ending in SLICES:
+            paths += [path for path in folders if not ending_of(path) and images_in(path)]
+        if known is None:
+            return one_file_each(paths, channel=self.channel)
+        return one_file_each(paths, known, labels=True)
+
+    def _listed(self, listed: Any) -> tuple[dict[str, Path], dict[str, Path]]:
+        """Return images and truths that dataset.json itself lists, as ``dataset``; paths count from its folder."""
+        where = self.folder / "dataset.json"
+        if not isinstance(listed, dict):
+            raise DatasetError(f"{where}: dataset must be an object, {{case: {{images: [path], label: path}}}}")
+        images, truths = {}, {}
+        for name, entry in listed.items():
+            files, label = (entry.get(key) if isinstance(entry, dict) else None for key in ("images", "label"))
+            strings = isinstance(files, list) and all(isinstance(file, str) for file in files)
+            if not (files and strings and isinstance(label, str)):
+                what = f'dataset: {name} must be {{"images": [path, ...], "label": path}}'
+                self.problems.append(Problem(str(where), what))
+            elif "/" in name or name in ("", ".", ".."):
+                self.problems.append(Problem(str(where), f"dataset: {name!r} is no name of a case"))
+            elif len(files) > 1 and not 0 <= (self.channel or 0) < len(files):
+                what = f"dataset: {name} has {len(files)} images; there is none of --channel {self.channel}"
+                self.problems.append(Problem(str(where), what))
+            else:
+                images[name] = self.folder / files[(self.channel or 0) if len(files) > 1 else 0]
+                truths[name] = self.folder / label
+        return images, truths
+
+    def _fits(self, case: Case) -> bool:
+        """Whether a case's volumes open and lie in one space; if not, say so."""
+        path = case.image
+        try:
+            image = open_volume(path, case.channel)
+            if case.truth is not None:
+                path = case.truth
+                laid_on(open_volume(path), path, image, case.image, case.ignore_geometry)
+        except PlanewiseError as error:
+            self.problems.append(Problem.of(path, error))
+            return False
+        return True
 
 
 def _same_family(declared: str, found: str) -> bool:
@@ -129,20 +231,3 @@ def _same_family(declared: str, found: str) -> bool:
     if declared == DICOM:  # whose truth is in files of another format
         return found in itk.FORMAT.endings
     return declared == found or (declared in tiffs and found in tiffs)
-
-
-def _fits(image: Path, truth: Path | None, problems: list[Problem]) -> bool:
-    """Whether both volumes open and have one shape; if not, say so."""
-    opened: list[Volume] = []
-    for path in (image, truth):
-        if path is None:
-            continue
-        try:
-            opened.append(open_volume(path))
-        except PlanewiseError as error:
-            problems.append(Problem.of(path, error))
-            return False
-    if len({volume.shape for volume in opened}) > 1:
-        problems.append(Problem(str(truth), f"has shape {opened[1].shape}, its image {opened[0].shape}"))
-        return False
-    return True

@@ -76,9 +76,11 @@ def write_phantom_dataset(
     for number, (name, split, shape) in enumerate(cases):
         image, labels = em_phantom(shape, bodies, seed * 1000 + number)
         write_volume(folder / f"images{split}" / f"{name}_0000.tiff", Volume(image, SPACING_NM, "nm"))
-        (folder / f"images{split}" / f"{name}.json").write_text(json.dumps({"spacing": list(SPACING_NM)}), "utf-8")
         write_labels(folder / f"instances{split}" / f"{name}.tiff", Volume(labels, SPACING_NM, "nm"))
         write_labels(folder / f"labels{split}" / f"{name}.tiff", Volume((labels > 0) * np.uint8(1), SPACING_NM, "nm"))
+        for kind in ("images", "instances", "labels"):  # nnU-Net wants the spacing of TIFFs beside each
+            sidecar = folder / f"{kind}{split}" / f"{name}.json"
+            sidecar.write_text(json.dumps({"spacing": list(SPACING_NM)}), "utf-8")
     meta = {
         "channel_names": {"0": "EM"},
         "labels": {"background": 0, "mitochondria": 1},

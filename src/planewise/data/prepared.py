@@ -2,9 +2,10 @@
 
 ::
 
-    {folder}/{case}.npz               imgs uint8 (N, H, W), gts uint8 (N, H, W), spacing (x, y, z) in mm as published,
-                                      organ uint8 (N, H, W), where it was found, and what puts a prediction back: kept
-                                      (N,), file_shape, file_spacing, direction, origin
+    {folder}/{case}.npz               imgs uint8 (N, H, W), gts uint8 (N, H, W): classes 1 to 254, and 255 where the
+                                      truth is nnU-Net's ignore label, spacing (x, y, z) in mm as published, organ uint8
+                                      (N, H, W), where it was found, and what puts a prediction back: kept (N,),
+                                      file_shape, file_spacing, direction, origin
     {folder}/imgs/{case}-000.npy      (H, W, 3) uint8
     {folder}/gts/{case}-000.npy       (256, 256) uint8, nearest
     {folder}/organs/{case}-000.npy    the same of the organ
@@ -17,14 +18,17 @@ from typing import Any, Literal
 import numpy as np
 
 from planewise.data.intensity import apply_window
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.geometry import from_canonical, to_canonical
-from planewise.volumes.labels import read_labels
+from planewise.volumes.labels import open_labels
 from planewise.volumes.volume import Volume
 
 SliceChoice = Literal["labelled", "all", "both"]
+KINDS = ("imgs", "gts", "organs")  # folders of slices
+IGNORED = 255  # in prepared labels
 GRID = 256  # side of the grid that labels of slices are kept on, as published
 
 
@@ -32,9 +36,9 @@ GRID = 256  # side of the grid that labels of slices are kept on, as published
 class Patient:
     """A prepared volume, in canonical orientation (z upwards).
 
-    ``images`` (N, H, W) uint8; ``labels`` (N, H, W) uint8 or None; ``kept`` (N,) the z of each slice in the whole
-    volume; ``geometry``: the file's own volume, without voxels; ``organ`` (N, H, W) uint8 or None: where classes are
-    looked for, its parts by number.
+    ``images`` (N, H, W) uint8; ``labels`` (N, H, W) uint8 or None, ``IGNORED`` where nobody knows; ``kept`` (N,) the z
+    of each slice in the whole volume; ``geometry``: the file's own volume, without voxels; ``organ`` (N, H, W) uint8 or
+    None: where classes are looked for, its parts by number.
     """
 
     case: str
@@ -71,52 +75,64 @@ class _NoVoxels:
 
 
 def read_patient(
-    case: str, image: Path, truth: Path | None, level: float, width: float, min_voxels: int, min_pixels: int
-) -> tuple[Patient, np.ndarray]:
+    case: str, image: Path, truth: Path | None, level: float, width: float, ignore: int | None = None,
+    channel: int | None = None, ignore_geometry: bool = False,
+) -> tuple[Patient, np.ndarray]:  # fmt: skip
     """Return a CT volume as a patient with all its slices, and its intensities in HU (N, H, W), canonical.
 
-    Labels lose small components: see ``remove_small``. Raises PlanewiseError for files that cannot be read or do not
-    fit each other.
+    ``ignore``: the truth's value of voxels that nobody knows. Raises PlanewiseError for classes above 254, and for
+    files that cannot be read or do not lie in one space; with ``ignore_geometry`` they fit as their arrays lie.
     """
-    volume = open_volume(image)
+    volume = open_volume(image, channel).in_unit("mm")
     hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
     labels = None
     if truth is not None:
-        found = to_canonical(read_labels(truth))
-        if found.shape != hu.shape:
-            raise PlanewiseError(f"{truth}: has shape {found.shape}, its image {hu.shape}; they must agree")
-        labels = np.asarray(found.voxels)
-        if labels.max(initial=0) > 255:
-            raise PlanewiseError(f"{truth}: holds {labels.max()}; classes are numbers from 1 to 255")
-        labels = remove_small(labels.astype(np.uint8), min_voxels, min_pixels)
+        placed = laid_on(open_labels(truth), truth, volume, image, ignore_geometry)
+        values = to_canonical(placed).read()
+        ignored = np.zeros(values.shape, bool) if ignore is None else values == ignore
+        largest = values.max(initial=0, where=~ignored)
+        if largest >= IGNORED:
+            raise PlanewiseError(
+                f"{truth}: holds {largest}; classes are numbers from 1 to {IGNORED - 1}: number them anew"
+            )
+        labels = np.where(ignored, IGNORED, values).astype(np.uint8)
     voxels = np.asarray(hu.voxels)
     geometry = volume.with_voxels(_NoVoxels(volume.shape))
     return Patient(case, apply_window(voxels, level, width), labels, np.arange(len(voxels)), geometry), voxels
 
 
+def is_object(labels: np.ndarray) -> np.ndarray:
+    """Return where prepared labels are of a class: neither background nor ignored."""
+    return (labels > 0) & (labels != IGNORED)
+
+
 def remove_small(labels: np.ndarray, min_voxels: int, min_pixels: int) -> np.ndarray:
-    """Return ``labels`` (z, y, x) without small components of any class.
+    """Return ``labels`` (z, y, x) without small components of any class; what is ignored stays.
 
     Components in 3D (26-connected) under ``min_voxels``, then in each slice (8-connected) under ``min_pixels``.
     """
     import cc3d
 
-    result = cc3d.dust(labels, threshold=min_voxels, connectivity=26) if min_voxels > 1 else labels.copy()
+    result = labels * is_object(labels)
+    if min_voxels > 1:
+        result = cc3d.dust(result, threshold=min_voxels, connectivity=26)
     if min_pixels > 1:
         for index, slice_ in enumerate(result):
             if slice_.any():
                 result[index] = cc3d.dust(slice_, threshold=min_pixels, connectivity=8)
+    result[labels == IGNORED] = IGNORED
     return result
 
 
 def choose_slices(patient: Patient, choice: SliceChoice, background_share: float, rng: np.random.Generator) -> Patient:
     """Return the patient with its labelled slices, all, or the labelled and some background slices.
 
-    With "both" background slices make up ``background_share`` of what is kept, as far as there are any.
+    Ignored voxels are no labels. With "both" background slices make up ``background_share`` of what is kept, as far as
+    there are any.
     """
     if choice == "all" or patient.labels is None:
         return patient
-    labelled = patient.labels.any(axis=(1, 2))
+    labelled = is_object(patient.labels).any(axis=(1, 2))
     keep = np.flatnonzero(labelled)
     if choice == "both":
         background = np.flatnonzero(~labelled)
@@ -171,11 +187,11 @@ def save_slices(folder: Path, patient: Patient) -> int:
     """Write a patient's slices as npy in ``imgs``, ``gts`` and ``organs`` of ``folder``; return their number."""
     if patient.labels is None:
         return 0
-    for kind in ("imgs", "gts", "organs"):
+    for kind in KINDS:
         (folder / kind).mkdir(parents=True, exist_ok=True)
     organ = np.zeros_like(patient.labels) if patient.organ is None else patient.organ
     for index, image in enumerate(patient.images):
-        name = f"{patient.case}-{index:03d}.npy"
+        name = slice_name(patient.case, index)
         written = {
             "imgs": np.repeat(image[..., None], 3, axis=2),
             "gts": nearest_grid(patient.labels[index]),
@@ -185,6 +201,11 @@ def save_slices(folder: Path, patient: Patient) -> int:
             with atomic_path(folder / kind / name) as temporary, temporary.open("wb") as file:
                 np.save(file, content)
     return len(patient.images)
+
+
+def slice_name(case: str, number: int) -> str:
+    """Return the name of a case's slice, in each of ``KINDS``."""
+    return f"{case}-{number:03d}.npy"
 
 
 def nearest_grid(labels: np.ndarray, side: int = GRID) -> np.ndarray:

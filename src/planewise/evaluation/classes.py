@@ -4,7 +4,7 @@
 # (a kernel's integers are numba's machine integers)
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from planewise.data.classes import LabelDefinition
 from planewise.errors import PlanewiseError
 from planewise.evaluation.evaluate import Row
 from planewise.evaluation.overlap import overlap_table
@@ -37,10 +38,12 @@ class ClassScores(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassOptions:
-    """Which classes, by number and name, and within what distance surfaces agree."""
+    """Which classes, by number and name, within what distance surfaces agree, and whose scan a case is, if not its own
+    patient's."""
 
     names: dict[int, str]
     tolerance_mm: float = 2.0
+    patients: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,18 +80,19 @@ def evaluate_classes(pairs: list[Pair], options: ClassOptions) -> list[Row]:
     """Return a row of ``CLASS_COLUMNS`` for every case and class; of one that cannot be scored, one with the reason.
 
     Scores are read from the written files. A missing prediction counts as one that found nothing, and says so. The
-    rows hold ``slices`` besides, to put those of several cases together.
+    rows hold ``patient`` and ``slices`` besides, to put those of several cases together.
     """
     rows: list[Row] = []
     for pair in pairs:
+        whose = {"case": pair.case, "patient": options.patients.get(pair.case, pair.case)}
         try:
             opened = open_pair(pair)
             found = score_classes(opened, list(options.names), scale_in(opened.truth, "mm"), options.tolerance_mm)
         except PlanewiseError as error:
-            rows.append({"case": pair.case, "status": str(error)})
+            rows.append(whose | {"status": str(error)})
             continue
         for value, name in options.names.items():
-            about = {"case": pair.case, "class": value, "name": name, "status": opened.status}
+            about = whose | {"class": value, "name": name, "status": opened.status}
             told = presence_scores([found.slices[value]], [None])
             about |= {"slice_sensitivity": told.sensitivity, "slice_specificity": told.specificity}
             rows.append(about | found.scores[value] | {"slices": found.slices[value]})
@@ -158,15 +162,18 @@ def _counts(table: np.ndarray, code: int) -> VoxelScores:
     return VoxelScores(tp, int(table[:, code].sum()) - tp, int(table[code].sum()) - tp)
 
 
-def class_names(labels: dict[str, int], truths: list[Path]) -> dict[int, str]:
-    """Return the classes by number: those of a dataset.json, or else the values found in ``truths``."""
-    named = {value: name for name, value in labels.items() if value > 0}
+def class_names(labels: LabelDefinition, truths: list[Path]) -> dict[int, str]:
+    """Return the classes by number: those of a dataset.json, or else the values found in ``truths``.
+
+    Raises DatasetError if it names regions.
+    """
+    named = labels.class_names()
     if named:
-        return dict(sorted(named.items()))
+        return named
     values: set[int] = set()
     for path in truths:
         volume = open_labels(path)
         for planes in slab_starts(volume.shape):
             found = volume.voxels[planes]
             values |= set(overlap_table(found, found).first.tolist())
-    return {value: f"class {value}" for value in sorted(values) if value > 0}
+    return {value: f"class {value}" for value in sorted(values) if value not in (0, labels.ignore)}

@@ -1,7 +1,7 @@
 """Every method's prediction of every case of several datasets, scored with the same code."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,9 @@ class Contest:
 
     ``methods``: the cases' pairs by method, all methods' in the same order. ``images``: by case, for pictures; may lack
     any. ``classes``: names of the labels of a semantic truth; empty if labels are instances. Of a truth with one class
-    all that is predicted counts as it, so that instances can be compared with it. ``notes``: by method, what a reader
-    must know.
+    all that is predicted counts as it, so that instances can be compared with it; ``values``: what is that class in the
+    truth, where it is not just its number. ``notes``: by method, what a reader must know. ``patients``: whose scan a
+    case is; a case that is not named is a patient of its own.
     """
 
     dataset: str
@@ -38,6 +39,8 @@ class Contest:
     images: dict[str, Path]
     classes: dict[int, str]
     notes: dict[str, str] = field(default_factory=dict)
+    patients: dict[str, str] = field(default_factory=dict)
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,16 @@ class Tolerance:
 class Result:
     """What a method achieved in one class of one case.
 
-    ``status``: "ok", or why there is no prediction to score: the scores are then those of one that found nothing.
-    ``scores`` by metric; NaN where one is not defined; none at all if there is no truth to score against.
+    ``patient``: whose scan the case is. ``status``: "ok", or why there is no prediction to score: the scores are then
+    those of one that found nothing. ``scores`` by metric; NaN where one is not defined; none at all if there is no
+    truth to score against.
     ``object_sizes``, ``object_ious``: of every true object its voxels and its IoU with its best prediction.
     """
 
     dataset: str
     method: str
     case: str
+    patient: str
     class_name: str
     status: str
     scores: dict[str, float]
@@ -130,33 +135,41 @@ def _score(contest: Contest, method: str, pair: Pair, tolerance: Tolerance) -> t
     except MemoryError as error:
         reason = f"does not fit in memory ({error})"
     if pair.truth is not None and pair.prediction is not None:
-        nothing = Pair(pair.case, None, pair.truth)
+        nothing = replace(pair, prediction=None, problem="")
         try:
             opened = open_pair(nothing)._replace(status=f"{reason}: counted as found nothing")
             return _score_opened(contest, method, pair.case, opened, tolerance)
         except (PlanewiseError, MemoryError):
             pass  # then it is the truth that cannot be read, and there is nothing to score against
-    return [Result(contest.dataset, method, pair.case, name, reason, {}) for name in names], []
+    place = _place(contest, method, pair.case)
+    return [Result(*place, name, reason, {}) for name in names], []
+
+
+def _place(contest: Contest, method: str, case: str) -> tuple[str, str, str, str]:
+    """Return the dataset, the method, the case and its patient."""
+    return contest.dataset, method, case, contest.patients.get(case, case)
 
 
 def _score_opened(
     contest: Contest, method: str, case: str, pair: OpenPair, tolerance: Tolerance
 ) -> tuple[list[Result], list[CaseErrors]]:
     scale = scale_of(with_spacing_of(pair.truth, contest.images.get(case)))
-    place = (contest.dataset, method, case)
+    place = _place(contest, method, case)
     if len(contest.classes) == 1:  # then instance ids are that class too
-        pair = pair._replace(predicted=as_one_class(pair.predicted, *contest.classes))
+        (value,) = contest.classes
+        truth = as_one_class(pair.truth, value, contest.values or (value,))
+        pair = pair._replace(truth=truth, predicted=as_one_class(pair.predicted, value))
     if contest.classes:
         results = _score_classes(contest, place, pair, scale, tolerance)
         right = {(value, value) for value in contest.classes}
     else:
         result, right = _score_objects(place, pair, scale, tolerance.of(scale.unit, OBJECTS))
         results = [result]
-    return results, [CaseErrors(*place, wrong_voxels(pair, right))]
+    return results, [CaseErrors(contest.dataset, method, case, wrong_voxels(pair, right))]
 
 
 def _score_classes(
-    contest: Contest, place: tuple[str, str, str], pair: OpenPair, scale: Scale, tolerance: Tolerance
+    contest: Contest, place: tuple[str, str, str, str], pair: OpenPair, scale: Scale, tolerance: Tolerance
 ) -> list[Result]:
     tolerances = {value: tolerance.of(scale.unit, name) for value, name in contest.classes.items()}
     rows = score_classes(pair, list(contest.classes), scale, tolerances).scores
@@ -172,7 +185,7 @@ def _score_classes(
 
 
 def _score_objects(
-    place: tuple[str, str, str], pair: OpenPair, scale: Scale, tolerance: float
+    place: tuple[str, str, str, str], pair: OpenPair, scale: Scale, tolerance: float
 ) -> tuple[Result, set[tuple[int, int]]]:
     counter, truth_surface, predicted_surface = LocatedCounter(), SurfaceParts(), SurfaceParts()
     for slab in read_slabs(pair):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from planewise.data.classes import Target
 from planewise.errors import PlanewiseError
 from planewise.evaluation.instances import ACCURACY_THRESHOLDS, instance_scores
 from planewise.evaluation.overlap import Overlap, OverlapCounter, overlap_table
@@ -21,18 +22,18 @@ Row = dict[str, Any]  # by COLUMNS; a score that was not computed is absent
 
 
 def evaluate_pairs(
-    pairs: list[Pair], semantic_class: int | None = None, advance: Callable[[], None] = lambda: None
+    pairs: list[Pair], target: Target | None = None, advance: Callable[[], None] = lambda: None
 ) -> list[Row]:
     """Return a row of ``COLUMNS`` for every pair.
 
     ``status`` is ``ok``, or the reason why the case could not be scored, or that its prediction is missing: it then
-    counts as one that found nothing. With ``semantic_class`` the truth is a semantic map of which that value is
-    scored voxel by voxel, and the instance columns stay empty.
+    counts as one that found nothing. With ``target`` the truth is a semantic map of which that class is scored voxel by
+    voxel, and the instance columns stay empty.
     """
     rows = []
     for pair in pairs:
         try:
-            rows.append(_evaluate(pair, semantic_class))
+            rows.append(_evaluate(pair, target))
         except PlanewiseError as error:
             rows.append({"case": pair.case, "status": str(error)})
         except (ValueError, MemoryError) as error:
@@ -41,13 +42,13 @@ def evaluate_pairs(
     return rows
 
 
-def _evaluate(pair: Pair, semantic_class: int | None) -> Row:
+def _evaluate(pair: Pair, target: Target | None) -> Row:
     opened = open_pair(pair)
     counter = OverlapCounter()
     for slab in read_slabs(opened):
-        known = slab.truth if semantic_class is None else (slab.truth == semantic_class).astype(np.uint32)
+        known = slab.truth if target is None else np.isin(slab.truth, target.values).astype(np.uint32)
         counter.add(known, slab.predicted)
-    return {"case": pair.case, "status": opened.status, **score_overlap(counter.table(), semantic_class is None)}
+    return {"case": pair.case, "status": opened.status, **score_overlap(counter.table(), target is None)}
 
 
 def score_labels(truth: np.ndarray, predicted: np.ndarray, instances: bool = True) -> Row:

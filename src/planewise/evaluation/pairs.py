@@ -1,21 +1,29 @@
 """A case's truth and prediction on disk: paired by name, opened together, read slab by slab."""
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from planewise.data.case import case_name, volumes_in
+from planewise.data.case import (
+    case_name,
+    group_by_case,
+    images_beside,
+    label_volumes_in,
+    numbered_cases,
+    plane_of,
+    several_files,
+)
+from planewise.data.classes import semantic_beside
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.overlap import MAX_LABEL
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels, slab_starts
-from planewise.volumes.slices import PLANES
 from planewise.volumes.volume import Volume
 
 OK = "ok"
@@ -24,20 +32,34 @@ MISSING = "prediction missing: counted as found nothing"
 
 @dataclass(frozen=True)
 class Pair:
-    """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so."""
+    """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so.
+
+    ``ignore_geometry``: they fit voxel by voxel as their arrays lie, whatever the files say of the place. ``ignored``:
+    a label volume and the value in it of the voxels that are not scored; see ``with_ignored``.
+    """
 
     case: str
     prediction: Path | None
     truth: Path | None
     problem: str = ""
+    ignore_geometry: bool = False
+    ignored: tuple[Path, int] | None = None
+
+
+class Ignored(NamedTuple):
+    """The voxels of ``labels`` that are ``value`` are not scored."""
+
+    labels: Volume
+    value: int
 
 
 class OpenPair(NamedTuple):
-    """A case's label volumes, of one shape and in the canonical orientation; a missing prediction is empty."""
+    """A case's label volumes, in one space and in the canonical orientation; a missing prediction is empty."""
 
     truth: Volume
     predicted: Volume
     status: str
+    ignored: Ignored | None = None
 
 
 class Slab(NamedTuple):
@@ -59,24 +81,79 @@ class Slab(NamedTuple):
 
 
 def open_pair(pair: Pair) -> OpenPair:
-    """Open a case's volumes. Raises PlanewiseError if one cannot be opened or their shapes differ."""
+    """Open a case's volumes. Raises PlanewiseError if one cannot be opened or they do not lie in one space."""
     if pair.problem or pair.truth is None:
         raise PlanewiseError(pair.problem or "no truth")
-    truth = to_canonical(open_labels(pair.truth))
+    stored = open_labels(pair.truth)
+    truth = to_canonical(stored)
+    ignored = _open_ignored(pair, pair.truth, stored, truth)
     if pair.prediction is None:
-        return OpenPair(truth, truth.with_voxels(np.broadcast_to(np.uint8(0), truth.shape)), MISSING)
-    predicted = to_canonical(open_labels(pair.prediction))
-    if truth.shape != predicted.shape:
-        raise PlanewiseError(f"{pair.prediction} has shape {predicted.shape}, its truth {truth.shape}; they must agree")
-    return OpenPair(truth, predicted, OK)
+        return OpenPair(truth, truth.with_voxels(np.broadcast_to(np.uint8(0), truth.shape)), MISSING, ignored)
+    predicted = open_labels(pair.prediction)
+    placed = laid_on(predicted, pair.prediction, stored, pair.truth, pair.ignore_geometry)
+    return OpenPair(truth, to_canonical(placed), OK, ignored)
+
+
+def _open_ignored(pair: Pair, truth: Path, stored: Volume, canonical: Volume) -> Ignored | None:
+    if pair.ignored is None:
+        return None
+    path, value = pair.ignored
+    if path == truth:
+        return Ignored(canonical, value)
+    return Ignored(to_canonical(laid_on(open_labels(path), path, stored, truth, pair.ignore_geometry)), value)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Voxels of ``labels``, 0 where they are ignored."""
+
+    labels: Volume
+    ignored: Ignored
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.labels.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.labels.voxels.dtype
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        found = np.asarray(self.labels.voxels[index])
+        return found * (np.asarray(self.ignored.labels.voxels[index]) != self.ignored.value)
+
+
+def open_truth(pair: Pair) -> Volume:
+    """Open a case's truth as it is scored, 0 where ignored, for pictures. Raises PlanewiseError; see ``open_pair``."""
+    truth, _, _, ignored = open_pair(replace(pair, prediction=None, problem=""))
+    return truth if ignored is None else truth.with_voxels(_Scored(truth, ignored))
+
+
+def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:
+    """Return pairs in which voxels of nnU-Net's ignore label, ``value``, are not scored; None: all are.
+
+    The label stands in the semantic truth; that of ``instances`` lies beside them, in labelsTs. Where it lies nowhere
+    all voxels are scored.
+    """
+    if value is None:
+        return pairs
+    marked = []
+    for pair in pairs:
+        try:
+            path = semantic_beside(pair.truth, pair.case) if instances and pair.truth else pair.truth
+            marked.append(replace(pair, ignored=None if path is None else (path, value)))
+        except PlanewiseError as error:
+            marked.append(replace(pair, problem=pair.problem or str(error)))
+    return marked
 
 
 @dataclass(frozen=True)
 class _OneClass:
-    """Voxels of which every label above 0 is read as ``value``."""
+    """Voxels of which the labels ``own``, with None every label above 0, are read as ``value``, others as 0."""
 
     labels: Volume
     value: int
+    own: tuple[int, ...] | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,37 +164,43 @@ class _OneClass:
         return np.dtype(np.uint32)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        return (np.asarray(self.labels.voxels[index]) > 0) * np.uint32(self.value)
+        found = np.asarray(self.labels.voxels[index])
+        return (found > 0 if self.own is None else np.isin(found, self.own)) * np.uint32(self.value)
 
 
-def as_one_class(labels: Volume, value: int) -> Volume:
-    """Return ``labels``, of whatever ids, as a map of the one class ``value``; read when it is indexed."""
-    return labels.with_voxels(_OneClass(labels, value))
+def as_one_class(labels: Volume, value: int, own: tuple[int, ...] | None = None) -> Volume:
+    """Return ``labels``, of ``own`` or of whatever ids, as a map of the one class ``value``; read when indexed."""
+    return labels.with_voxels(_OneClass(labels, value, own))
 
 
 def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
     """Return ``labels`` with their image's spacing if their own file does not say any, as TIFFs beside sidecars do not.
 
+    ``labels`` are canonical; where their file does not say how its axes run they lie as the image's array does.
     Unchanged if there is no image, or it cannot be read or has another shape.
     """
     if labels.unit != "pixel" or image is None:
         return labels
     try:
-        found = to_canonical(open_volume(image))
+        found = to_canonical(open_volume(image)) if labels.has_direction else open_volume(image)
     except PlanewiseError:
         return labels
     return found.with_voxels(labels.voxels) if found.shape == labels.shape else labels
 
 
 def read_slabs(pair: OpenPair) -> Iterator[Slab]:
-    """Yield both volumes slab by slab.
+    """Yield both volumes slab by slab, 0 in both where the truth is the ignore label: such voxels count nowhere.
 
     Raises PlanewiseError if a file turns out to be damaged or holds labels above 2**31 - 1.
     """
     for planes in slab_starts(pair.truth.shape):
-        yield Slab(
-            planes.start, _with_border("truth", pair.truth, planes), _with_border("prediction", pair.predicted, planes)
-        )
+        truth = _with_border("truth", pair.truth, planes)
+        predicted = _with_border("prediction", pair.predicted, planes)
+        if pair.ignored is not None:
+            labels, value = pair.ignored
+            ignored = (truth if labels is pair.truth else _with_border("labels", labels, planes)) == value
+            truth[ignored] = predicted[ignored] = 0
+        yield Slab(planes.start, truth, predicted)
 
 
 def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:
@@ -132,12 +215,14 @@ def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:
     return slab
 
 
-def pair_files(predictions: Path, truths: Path) -> list[Pair]:
-    """Return the cases of two folders, or of two files, paired by name.
+def pair_files(
+    predictions: Path, truths: Path, beside: Iterable[Path] = (), ignore_geometry: bool = False
+) -> list[Pair]:
+    """Return the cases of two folders, or of two files, paired by name; see ``data.case`` for what a name tells.
 
-    ``{case}`` and ``{case}_0000`` are one case, in any volume format. The planes' own files beside a prediction
-    (``{case}_xy`` ...) are passed over. Raises PlanewiseError if either path is missing, if one is a folder and the
-    other a file, or if there is no truth at all.
+    ``beside``: other folders of predictions for the same truths, so that all of them get the same cases. The planes'
+    own files beside a prediction (``{case}_xy`` ...) are passed over. Raises PlanewiseError if either path is missing,
+    if one is a folder and the other a file, or if there is no truth at all.
     """
     for path in (predictions, truths):
         if not path.exists():
@@ -146,28 +231,24 @@ def pair_files(predictions: Path, truths: Path) -> list[Pair]:
     if len(volumes) == 1:
         raise PlanewiseError(f"{predictions} and {truths}: give two volumes or two folders")
     if volumes:
-        return [Pair(case_name(truths), predictions, truths)]
-    found = [_group_by_case(folder) for folder in (predictions, truths)]
-    if not found[1]:
+        return [Pair(case_name(truths), predictions, truths, ignore_geometry=ignore_geometry)]
+    truth_files = label_volumes_in(truths)
+    if not truth_files:
         raise PlanewiseError(f"{truths}: holds no volumes; truth is {{case}}.tiff, .nii.gz, ...")
+    every = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
+    known = numbered_cases(every, truth_files) | images_beside(truths).keys()
+    predicted, true = group_by_case(label_volumes_in(predictions), known), group_by_case(truth_files, known)
     pairs = []
-    for case in sorted(found[0].keys() | found[1].keys()):
-        prediction, truth = (group.get(case, []) for group in found)
-        of_a_plane = re.sub(rf"_({'|'.join(PLANES)})$", "", case)
-        if not truth and of_a_plane != case and of_a_plane in found[0]:
+    for case in sorted(predicted.keys() | true.keys()):
+        prediction, truth = predicted.get(case, []), true.get(case, [])
+        if not truth and plane_of(case) in predicted:
             continue
         several = next((paths for paths in (prediction, truth) if len(paths) > 1), None)
         problem = ""
         if several:
-            problem = f"several files for one case: {', '.join(path.name for path in several)}"
+            problem = several_files(case, several, labels=True)
         elif not truth:
             problem = f"no truth {truths / case}.*"
-        pairs.append(Pair(case, next(iter(prediction), None), truth[0] if len(truth) == 1 else None, problem))
+        the_truth = truth[0] if len(truth) == 1 else None
+        pairs.append(Pair(case, next(iter(prediction), None), the_truth, problem, ignore_geometry))
     return pairs
-
-
-def _group_by_case(folder: Path) -> dict[str, list[Path]]:
-    groups: dict[str, list[Path]] = {}
-    for path in volumes_in(folder):
-        groups.setdefault(case_name(path), []).append(path)
-    return groups

@@ -4,9 +4,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from planewise.data.case import volumes_in
 from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
+from planewise.volumes.files import volumes_in
+from planewise.volumes.json_files import read_json
 
 PROMPTS_FILE = "prompts.json"
 UNKNOWN = "unknown"
@@ -45,7 +46,6 @@ def read_prompts_note(folder: Path) -> str:
 
 def _read(folder: Path) -> dict[str, str]:
     try:
-        content = json.loads((folder / PROMPTS_FILE).read_text("utf-8"))
-        return {key: str(value) for key, value in content.items()}
-    except (OSError, ValueError, AttributeError):
+        return {key: str(value) for key, value in read_json(folder / PROMPTS_FILE).items()}
+    except (PlanewiseError, AttributeError):
         return {}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
-MILLIMETRES = {"mm": 1.0, "um": 1e-3, "nm": 1e-6}  # in one of a unit
 VOLUME_UNITS = {"mm": ("ml", 1e-3), "nm": ("um3", 1e-9), "voxel": ("voxels", 1.0)}  # and how many in a cubic unit
 
 
@@ -35,13 +35,11 @@ class Scale:
 
 def scale_of(volume: Volume) -> Scale:
     """Return the scale in the unit of the volume's field: micrometres become nanometres."""
-    if volume.unit not in MILLIMETRES:
+    if volume.unit == PIXEL:
         return Scale("voxel", volume.spacing)
     return scale_in(volume, "mm" if volume.unit == "mm" else "nm")
 
 
 def scale_in(volume: Volume, unit: str) -> Scale:
     """Return the scale in ``unit``; a spacing whose unit the file does not say is taken for that unit."""
-    factor = MILLIMETRES.get(volume.unit, MILLIMETRES[unit]) / MILLIMETRES[unit]
-    z, y, x = volume.spacing
-    return Scale(unit, (z * factor, y * factor, x * factor))
+    return Scale(unit, volume.spacing_in(unit))

@@ -1,4 +1,4 @@
-"""How the methods stand against each other: every score over all cases, twice, and their differences case by case."""
+"""How the methods stand against each other: every score over all patients, twice, and their differences in pairs."""
 
 import math
 from collections.abc import Iterator
@@ -15,14 +15,15 @@ PRIMARY = {True: "f1_50", False: "dsc"}  # of instances, of classes: what method
 class Standing:
     """A method in one class of one dataset.
 
-    ``n_cases``: those with a truth; ``n_delivered``: those of them with a prediction that could be scored. Each score
-    by metric, over all cases (``counted``: what was not delivered counts as found nothing) and over the delivered ones
-    alone (``left_out``).
+    ``n_cases``: those with a truth, of ``n_patients``; ``n_delivered``: those of them with a prediction that could be
+    scored. Each score by metric, over all cases (``counted``: what was not delivered counts as found nothing) and over
+    the delivered ones alone (``left_out``); a patient's cases are averaged first.
     """
 
     dataset: str
     class_name: str
     method: str
+    n_patients: int
     n_cases: int
     n_delivered: int
     counted: dict[str, Summary]
@@ -54,11 +55,9 @@ def standings(comparison: Comparison) -> list[Standing]:
         for method, results in methods.items():
             scored = [result for result in results if result.scores]
             delivered = [result for result in scored if result.delivered]
-            group.append(
-                Standing(
-                    dataset, class_name, method, len(scored), len(delivered), _summaries(scored), _summaries(delivered)
-                )
-            )
+            n_patients = len({result.patient for result in scored})
+            counts = n_patients, len(scored), len(delivered)
+            group.append(Standing(dataset, class_name, method, *counts, _summaries(scored), _summaries(delivered)))
         found += sorted(group, key=lambda standing: -_rank_score(standing))
     return found
 
@@ -70,7 +69,8 @@ def _rank_score(standing: Standing) -> float:
 
 def _summaries(results: list[Result]) -> dict[str, Summary]:
     metrics = list(dict.fromkeys(metric for result in results for metric in result.scores))
-    return {metric: summarise([result.scores.get(metric, math.nan) for result in results]) for metric in metrics}
+    patients = [result.patient for result in results]
+    return {metric: summarise([r.scores.get(metric, math.nan) for r in results], patients) for metric in metrics}
 
 
 def differences(comparison: Comparison, metrics: list[str]) -> list[MethodDifference]:
@@ -82,7 +82,7 @@ def differences(comparison: Comparison, metrics: list[str]) -> list[MethodDiffer
             for metric in metrics:
                 if any(metric in a.scores for a, _ in scored):
                     values = [[r.scores.get(metric, math.nan) for r in side] for side in zip(*scored)]
-                    difference = paired_difference(*values)
+                    difference = paired_difference(values[0], values[1], [a.patient for a, _ in scored])
                     found.append(MethodDifference(dataset, class_name, metric, first, second, difference))
     return found
 

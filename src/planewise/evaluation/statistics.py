@@ -1,4 +1,7 @@
-"""What the cases together say: means with their uncertainty, and differences between methods case by case."""
+"""What the patients together say: means with their uncertainty, and differences between methods pair by pair.
+
+Scans of one patient are alike, and do not count as several: their scores are averaged first.
+"""
 
 import math
 from dataclasses import dataclass
@@ -6,36 +9,51 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wilcoxon
 
-ENOUGH_CASES = 6  # fewer pairs cannot reach p < 0.05 in a two-sided signed-rank test, whatever they are
+ENOUGH_PATIENTS = 6  # fewer pairs cannot reach p < 0.05 in a two-sided signed-rank test, whatever they are
 RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Of the ``n`` cases in which a score is defined. ``low``, ``high``: the 95 % interval of the mean.
+    """Of the ``n`` patients, with ``n_cases`` cases, in which a score is defined. ``low``, ``high``: the 95 % interval
+    of the mean.
 
-    The interval is the percentile bootstrap's over cases (Efron 1979, doi:10.1214/aos/1176344552); NaN with fewer than
-    ``ENOUGH_CASES``.
+    The interval is the percentile bootstrap's over patients (Efron 1979, doi:10.1214/aos/1176344552); NaN with fewer
+    than ``ENOUGH_PATIENTS``.
     """
 
     n: int
+    n_cases: int
     mean: float
     median: float
     low: float
     high: float
 
 
-def summarise(values: list[float]) -> Summary:
-    """Summarise a score over cases; NaN, not defined, is left out."""
-    known = np.array([value for value in values if not math.isnan(value)])
+def mean_by_patient(values: list[float], patients: list[str]) -> list[float]:
+    """Return the mean of every patient's ``values``, one for each case, in the order in which patients first come.
+
+    NaN, not defined, is left out, and so is a patient who has nothing else.
+    """
+    of_patient: dict[str, list[float]] = {}
+    for value, patient in zip(values, patients, strict=True):
+        if not math.isnan(value):
+            of_patient.setdefault(patient, []).append(value)
+    return [sum(known) / len(known) for known in of_patient.values()]
+
+
+def summarise(values: list[float], patients: list[str]) -> Summary:
+    """Summarise a score over the ``patients`` of its cases; NaN, not defined, is left out."""
+    n_cases = sum(not math.isnan(value) for value in values)
+    known = np.array(mean_by_patient(values, patients))
     if len(known) == 0:
-        return Summary(0, math.nan, math.nan, math.nan, math.nan)
+        return Summary(0, 0, math.nan, math.nan, math.nan, math.nan)
     low, high = _interval(known)
-    return Summary(len(known), float(known.mean()), float(np.median(known)), low, high)
+    return Summary(len(known), n_cases, float(known.mean()), float(np.median(known)), low, high)
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
-    if len(values) < ENOUGH_CASES:
+    if len(values) < ENOUGH_PATIENTS:
         return math.nan, math.nan
     rng = np.random.default_rng(0)  # the same interval every time
     means = rng.choice(values, (RESAMPLES, len(values))).mean(axis=1)
@@ -45,23 +63,30 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two methods over the ``n`` cases in which both scores are defined: the mean of first - second, its 95 %
-    interval, and ``p`` of a two-sided Wilcoxon signed-rank test (1945, doi:10.2307/3001968); NaN with too few cases."""
+    """Of two methods over the ``n`` patients, with ``n_cases`` cases, in which both scores are defined: the mean of
+    first - second, its 95 % interval, and ``p`` of a two-sided Wilcoxon signed-rank test (1945, doi:10.2307/3001968);
+    NaN with too few patients."""
 
     n: int
+    n_cases: int
     mean: float
     low: float
     high: float
     p: float
 
 
-def paired_difference(first: list[float], second: list[float]) -> Difference:
-    """Compare two methods by their scores in the same cases, in the same order. Cases without a score are left out."""
-    differences = np.array([a - b for a, b in zip(first, second, strict=True) if not math.isnan(a - b)])
+def paired_difference(first: list[float], second: list[float], patients: list[str]) -> Difference:
+    """Compare two methods by their scores in the same cases of ``patients``, all in one order.
+
+    Cases without a score are left out.
+    """
+    by_case = [a - b for a, b in zip(first, second, strict=True)]
+    n_cases = sum(not math.isnan(difference) for difference in by_case)
+    differences = np.array(mean_by_patient(by_case, patients))
     if len(differences) == 0:
-        return Difference(0, math.nan, math.nan, math.nan, math.nan)
+        return Difference(0, 0, math.nan, math.nan, math.nan, math.nan)
     low, high = _interval(differences)
     p = math.nan
-    if len(differences) >= ENOUGH_CASES:
+    if len(differences) >= ENOUGH_PATIENTS:
         p = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
-    return Difference(len(differences), float(differences.mean()), low, high, p)
+    return Difference(len(differences), n_cases, float(differences.mean()), low, high, p)

@@ -4,9 +4,9 @@ Objects of different planes that overlap form a graph. In each of its connected 
 (IoU above 0.75) are one cluster, clusters that still overlap are merged around the most connected one, and a
 cluster's voxels are those that enough of its objects cover.
 
-All of this depends on one table alone: how many voxels carry each combination of the planes' labels. The planes' runs
-are painted, one layer of z at a time, once to make it and once to write the result, in which a voxel's label is a
-function of its combination. No plane is ever held as a volume.
+All of this depends on one table alone: how many voxels carry each combination of the planes' labels, and their
+bounding box. The planes' runs are painted, one layer of z at a time, once to make it and again where the result is
+looked at, in which a voxel's label is a function of its combination. No plane is ever held as a volume, nor the result.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
@@ -21,9 +21,10 @@ from typing import TypeVar
 import numba
 import numpy as np
 
-from planewise.evaluation.overlap import add_count, filled_rows, find_place, new_table, with_room
+from planewise.evaluation.overlap import EMPTY, find_place, new_table, with_room
 from planewise.inference.ahead import in_threads
-from planewise.inference.linking import PlaneObjects, paint_layer
+from planewise.inference.linking import PlaneObjects, keep_large, paint_layer
+from planewise.inference.painted import Corner, Painted
 
 CLUSTER_IOU = 0.75
 LEAST_IOU = 0.01  # an overlap below both of these is none
@@ -43,39 +44,89 @@ class Combinations:
     count: np.ndarray
 
 
-def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1) -> np.ndarray:
-    """Return the fused objects of one to three planes of one volume, as int32 (z, y, x) labels from 1.
+@dataclass(frozen=True)
+class Found:
+    """The combinations of labels that occur somewhere.
 
-    A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or with a bounding box side under ``min_extent``
-    are dropped. One plane's objects are the result as they are. ``threads``: slabs of the volume that are worked on at
+    ``keys`` (n,) int64, packed and sorted; ``counts`` (n,) voxels; ``boxes`` (n, 6): z, y, x from, then to (half open).
+    """
+
+    keys: np.ndarray
+    counts: np.ndarray
+    boxes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The final label, 1 to n or 0, of every combination: ``keys`` and ``labels`` (n,) int64; ``objects``: n."""
+
+    keys: np.ndarray
+    labels: np.ndarray
+    objects: int
+
+
+class FusedObjects(Painted):
+    """The objects of several planes' consensus: ``verdict`` on how the planes' labels combine."""
+
+    def __init__(self, planes: list[PlaneObjects], verdict: Verdict) -> None:
+        self.shape = planes[0].shape
+        self._count = verdict.objects
+        self._planes = tuple(plane.for_kernels() for plane in planes)
+        self._table, self._values = new_table(table_size(len(verdict.keys)))
+        fill_table(self._table, self._values, verdict.keys, verdict.labels)
+
+    @property
+    def count(self) -> int:
+        """See ``Painted``."""
+        return self._count
+
+    def paint(self, window: np.ndarray, corner: Corner) -> None:
+        """See ``Painted``."""
+        _apply(window, *corner, self._planes, self._table, self._values)
+
+
+def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1) -> Painted:
+    """Return the fused objects of one to three planes of one volume.
+
+    A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or ``min_extent`` (see ``linking.long_enough``) are
+    dropped. One plane's objects are the result as they are. ``threads``: slabs of the volume that are worked on at
     a time. Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     if len(planes) == 1:
-        return planes[0].labels()
-    sizes_of = [plane.sizes for plane in planes]
-    check_number(sizes_of)
+        return planes[0]
+    sizes = [plane.sizes for plane in planes]
+    check_number(sizes)
     shape = planes[0].shape
     kernels_planes = tuple(plane.for_kernels() for plane in planes)
     slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
-    tables = list(in_threads(lambda slab: _count_combinations(kernels_planes, shape, *slab), slabs, threads))
-    keys, row = np.unique(np.concatenate([keys for keys, _ in tables]), return_inverse=True)
-    counts = np.bincount(row, np.concatenate([counts for _, counts in tables]), len(keys)).astype(np.int64)
-    result = vote_labels(Combinations(unpack(keys, len(planes)), counts), sizes_of, vote)
+    parts = in_threads(lambda slab: Found(*_count_combinations(kernels_planes, shape, *slab)), slabs, threads)
+    return FusedObjects(planes, decide(join_found(list(parts)), sizes, shape, vote, min_size, min_extent))
 
-    table, values = new_table(table_size(len(keys)))
-    fill_table(table, values, keys, result)
-    volume, objects = np.zeros(shape, np.int32), int(result.max(initial=0))
-    measured = list(
-        in_threads(lambda slab: _apply(volume, kernels_planes, *slab, table, values, objects), slabs, threads)
-    )
-    sizes = np.sum([sizes for sizes, _ in measured], axis=0)
-    lower = np.min([boxes[:, :3] for _, boxes in measured], axis=0)
-    upper = np.max([boxes[:, 3:] for _, boxes in measured], axis=0)
-    keep = (sizes >= max(min_size, 1)) & ((upper - lower).min(axis=1, initial=2**31) >= min_extent)
-    if not keep[1:].all():
-        keep[0] = False
-        _relabel(volume.reshape(-1), np.where(keep, np.cumsum(keep), 0).astype(np.int32))
-    return volume
+
+def join_found(parts: list[Found]) -> Found:
+    """Return the combinations of several parts of a volume together."""
+    keys, row = np.unique(np.concatenate([part.keys for part in parts]), return_inverse=True)
+    counts = np.zeros(len(keys), np.int64)
+    boxes = np.zeros((len(keys), 6), np.int64)
+    boxes[:, :3] = np.iinfo(np.int64).max
+    np.add.at(counts, row, np.concatenate([part.counts for part in parts]))
+    every = np.concatenate([part.boxes for part in parts])
+    np.minimum.at(boxes[:, :3], row, every[:, :3])
+    np.maximum.at(boxes[:, 3:], row, every[:, 3:])
+    return Found(keys, counts, boxes)
+
+
+def decide(
+    found: Found, sizes: list[np.ndarray], shape: tuple[int, int, int], vote: int, min_size: int, min_extent: int
+) -> Verdict:
+    """Return the final labels of a volume's combinations; see ``consensus`` for the arguments.
+
+    ``sizes``: of each plane's objects by label. Raises ValueError for more objects in a plane than 2**21 - 1.
+    """
+    check_number(sizes)
+    voted = vote_labels(Combinations(unpack(found.keys, len(sizes)), found.counts), sizes, vote)
+    result, kept = keep_large(voted, found.counts, found.boxes, shape, min_size, min_extent)
+    return Verdict(found.keys, result.astype(np.int64), len(kept) - 1)
 
 
 def check_number(sizes: list[np.ndarray]) -> None:
@@ -237,31 +288,32 @@ def fill_table(table: np.ndarray, values: np.ndarray, keys: np.ndarray, result: 
 
 
 @numba.njit(nogil=True, cache=True)
-def _paint_planes(layers: np.ndarray, z: int, planes: tuple[tuple, ...]) -> None:
-    """Fill ``layers`` (3, y, x) with the labels of up to three planes at ``z``."""
+def _paint_planes(layers: np.ndarray, z: int, top: int, left: int, planes: tuple[tuple, ...]) -> None:
+    """Fill ``layers`` (3, y, x) with the labels of up to three planes at ``z``; see ``paint_layer``."""
     layers[:] = 0
     for i in range(len(planes)):
-        paint_layer(layers[i], z, planes[i])
+        paint_layer(layers[i], z, top, left, planes[i])
 
 
 @numba.njit(nogil=True, cache=True)
 def _count_combinations(
     planes: tuple[tuple, ...], shape: tuple[int, int, int], first: int, stop: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the packed combinations of labels in the layers ``first`` to ``stop``, and their voxel counts.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the combinations of labels in the layers ``first`` to ``stop``: keys, counts and boxes, in any order.
 
     All-background is left out.
     """
     _, height, width = shape
     layers = np.zeros((3, height, width), np.int32)
-    keys, counts = new_table(1024)
+    keys, counts, boxes = new_found(1024)
     used = 0
     for z in range(first, stop):
-        _paint_planes(layers, z, planes)
+        _paint_planes(layers, z, 0, 0, planes)
         for y in range(height):
-            keys, counts = with_room(keys, counts, used, width)
-            used += count_row(layers[0, y], layers[1, y], layers[2, y], keys, counts)
-    return filled_rows(keys, counts)
+            keys, counts, boxes = with_room_for(keys, counts, boxes, used, width)
+            used += count_row(layers[0, y], layers[1, y], layers[2, y], z, y, 0, keys, counts, boxes)
+    filled = keys != EMPTY
+    return keys[filled], counts[filled], boxes[filled]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -270,8 +322,35 @@ def pack(a: int, b: int, c: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True)
-def count_row(a: np.ndarray, b: np.ndarray, c: np.ndarray, keys: np.ndarray, counts: np.ndarray) -> int:
-    """Add a row's combinations to the table; return the number of new ones."""
+def new_found(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return an empty table of combinations, a power of two in ``size``: keys, counts and boxes."""
+    keys, counts = new_table(size)
+    boxes = np.zeros((size, 6), np.int64)
+    boxes[:, :3] = 2**62
+    return keys, counts, boxes
+
+
+@numba.njit(nogil=True, cache=True)
+def with_room_for(
+    keys: np.ndarray, counts: np.ndarray, boxes: np.ndarray, used: int, more: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the table, enlarged if it must be; see ``overlap.with_room``."""
+    new_keys, new_counts = with_room(keys, counts, used, more)
+    if new_keys.size == keys.size:
+        return keys, counts, boxes
+    _, _, new_boxes = new_found(new_keys.size)
+    for i in range(keys.size):
+        if keys[i] != EMPTY:
+            new_boxes[find_place(new_keys, keys[i])] = boxes[i]
+    return new_keys, new_counts, new_boxes
+
+
+@numba.njit(nogil=True, cache=True)
+def count_row(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, z: int, y: int, left: int,
+    keys: np.ndarray, counts: np.ndarray, boxes: np.ndarray,
+) -> int:  # fmt: skip
+    """Add the combinations of the row at ``z``, ``y``, columns from ``left``, to the table; return how many are new."""
     added = 0
     run_key, start = np.int64(0), 0
     for x in range(a.size + 1):
@@ -279,47 +358,43 @@ def count_row(a: np.ndarray, b: np.ndarray, c: np.ndarray, keys: np.ndarray, cou
         if key == run_key:
             continue
         if run_key != 0:
-            added += add_count(keys, counts, run_key, x - start)
+            place = find_place(keys, run_key)
+            if keys[place] == EMPTY:
+                keys[place] = run_key
+                added += 1
+            counts[place] += x - start
+            box = boxes[place]
+            box[0], box[1], box[2] = min(box[0], z), min(box[1], y), min(box[2], left + start)
+            box[3], box[4], box[5] = max(box[3], z + 1), max(box[4], y + 1), max(box[5], left + x)
         run_key, start = key, x
     return added
 
 
 @numba.njit(nogil=True, cache=True)
 def _apply(
-    volume: np.ndarray, planes: tuple[tuple, ...], first: int, stop: int, table: np.ndarray, values: np.ndarray,
-    objects: int,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Write final labels into the layers ``first`` to ``stop`` of ``volume``, which is all background.
-
-    Returns what the layers hold of each: sizes (objects + 1,) and boxes (objects + 1, 6).
-    """
-    _, height, width = volume.shape
+    window: np.ndarray, first: int, top: int, left: int, planes: tuple[tuple, ...], table: np.ndarray,
+    values: np.ndarray,
+) -> None:  # fmt: skip
+    """Write final labels into ``window``, which is all background and begins at (``first``, ``top``, ``left``)."""
+    depth, height, width = window.shape
     layers = np.zeros((3, height, width), np.int32)
-    sizes = np.zeros(objects + 1, np.int64)
-    boxes = np.zeros((objects + 1, 6), np.int64)
-    boxes[:, :3] = 2**31
-    for z in range(first, stop):
-        _paint_planes(layers, z, planes)
+    for z in range(depth):
+        _paint_planes(layers, first + z, top, left, planes)
         for y in range(height):
-            a, b, c = layers[0, y], layers[1, y], layers[2, y]
-            run_key, label, start = np.int64(0), np.int64(0), 0
-            for x in range(width + 1):
-                key = pack(a[x], b[x], c[x]) if x < width else np.int64(0)
-                if key == run_key:
-                    continue
-                if label != 0:  # a run of one combination has ended
-                    volume[z, y, start:x] = label
-                    sizes[label] += x - start
-                    box = boxes[label]
-                    box[0], box[1], box[2] = min(box[0], z), min(box[1], y), min(box[2], start)
-                    box[3], box[4], box[5] = max(box[3], z + 1), max(box[4], y + 1), max(box[5], x)
-                run_key, start = key, x
-                label = values[find_place(table, key)] if key != 0 else np.int64(0)
-    return sizes, boxes
+            apply_row(layers[0, y], layers[1, y], layers[2, y], window[z, y], table, values)
 
 
 @numba.njit(nogil=True, cache=True)
-def _relabel(labels: np.ndarray, lookup: np.ndarray) -> None:
-    for i in range(labels.size):
-        if labels[i] != 0:
-            labels[i] = lookup[labels[i]]
+def apply_row(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, row: np.ndarray, table: np.ndarray, values: np.ndarray
+) -> None:
+    """Write the final labels of a row of combinations, all of which are in the table, into ``row``."""
+    run_key, label, start = np.int64(0), np.int64(0), 0
+    for x in range(row.size + 1):
+        key = pack(a[x], b[x], c[x]) if x < row.size else np.int64(0)
+        if key == run_key:
+            continue
+        if label != 0:  # a run of one combination has ended
+            row[start:x] = label
+        run_key, start = key, x
+        label = values[find_place(table, key)] if key != 0 else np.int64(0)

@@ -17,6 +17,7 @@ from itertools import pairwise
 import numba
 import numpy as np
 
+from planewise.inference.painted import Corner, Painted
 from planewise.inference.runs import SliceObjects, find_root, shared_pixels
 from planewise.volumes.slices import AXIS, Plane
 
@@ -218,12 +219,12 @@ def _hungarian(cost: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class PlaneObjects:
+class PlaneObjects(Painted):
     """One plane's 3D objects, as runs along the rows of its slices.
 
     ``shape`` (z, y, x) of the volume; ``row_starts`` (slices, rows + 1) int64: the first run of each row of each
-    slice; ``start``, ``stop``, ``label`` (runs,) int32: columns, half open, and the object, 0 where it was dropped;
-    ``sizes`` (objects + 1,) in voxels, the background's 0.
+    slice; ``start``, ``stop`` (runs,) uint16 where they fit, else int32: columns, half open; ``label`` (runs,) int32:
+    the object, above 0; ``sizes`` (objects + 1,) in voxels, the background's 0.
     """
 
     plane: Plane
@@ -234,11 +235,14 @@ class PlaneObjects:
     label: np.ndarray
     sizes: np.ndarray
 
-    def labels(self) -> np.ndarray:
-        """Return the labelled volume (z, y, x), int32."""
-        volume = np.zeros(self.shape, np.int32)
-        _paint(volume, self.for_kernels())
-        return volume
+    @property
+    def count(self) -> int:
+        """See ``Painted``."""
+        return len(self.sizes) - 1
+
+    def paint(self, window: np.ndarray, corner: Corner) -> None:
+        """See ``Painted``."""
+        _paint(window, *corner, self.for_kernels())
 
     def for_kernels(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return (axis of the slices, row_starts, start, stop, label): what ``paint_layer`` takes."""
@@ -246,8 +250,13 @@ class PlaneObjects:
 
 
 @numba.njit(nogil=True, cache=True)
-def paint_layer(layer: np.ndarray, z: int, plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
-    """Write a plane's labels at ``z`` into ``layer`` (y, x); what is background stays as it is.
+def paint_layer(
+    layer: np.ndarray, z: int, top: int, left: int,
+    plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+) -> None:  # fmt: skip
+    """Write a plane's labels at ``z`` into ``layer``, rows from ``top``, columns from ``left``.
+
+    What is background stays as it is.
 
     ::
 
@@ -258,36 +267,50 @@ def paint_layer(layer: np.ndarray, z: int, plane: tuple[int, np.ndarray, np.ndar
     height, width = layer.shape
     if axis == 2:
         for x in range(width):
-            for run in range(row_starts[x, z], row_starts[x, z + 1]):
-                if label[run] != 0:
-                    for y in range(start[run], stop[run]):
-                        layer[y, x] = label[run]
+            for run in range(row_starts[left + x, z], row_starts[left + x, z + 1]):
+                for y in range(max(start[run] - top, 0), min(stop[run] - top, height)):
+                    layer[y, x] = label[run]
         return
     for y in range(height):
-        i, j = (z, y) if axis == 0 else (y, z)
+        i, j = (z, top + y) if axis == 0 else (top + y, z)
         for run in range(row_starts[i, j], row_starts[i, j + 1]):
-            if label[run] != 0:
-                layer[y, start[run] : stop[run]] = label[run]
+            first, end = max(start[run] - left, 0), min(stop[run] - left, width)
+            if first < end:
+                layer[y, first:end] = label[run]
 
 
 @numba.njit(nogil=True, cache=True)
-def _paint(volume: np.ndarray, plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
-    for z in range(len(volume)):
-        paint_layer(volume[z], z, plane)
+def _paint(
+    window: np.ndarray, z: int, top: int, left: int,
+    plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+) -> None:  # fmt: skip
+    for i in range(len(window)):
+        paint_layer(window[i], z + i, top, left, plane)
 
 
-def linked_components(chain: Chain, min_size: int, min_extent: int) -> tuple[np.ndarray, np.ndarray]:
+def linked_components(
+    chain: Chain, shape: tuple[int, int, int], min_size: int, min_extent: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Link the components of a plane; return the object of each, (components,) int32, and the objects' sizes.
 
-    Objects under ``min_size`` voxels or with a bounding box side under ``min_extent`` are dropped: 0. Sizes
-    (objects + 1,) in voxels, the background's 0.
+    Objects under ``min_size`` voxels or ``min_extent`` (see ``long_enough``; ``shape``: the volume's) are dropped: 0.
+    Sizes (objects + 1,) in voxels, the background's 0.
     """
-    return keep_large(link(chain), chain.sizes, chain.boxes, min_size, min_extent)
+    return keep_large(link(chain), chain.sizes, chain.boxes, shape, min_size, min_extent)
+
+
+def long_enough(sides: np.ndarray, shape: tuple[int, int, int], min_extent: int) -> np.ndarray:
+    """Return whether bounding boxes with ``sides`` (n, 3) measure ``min_extent`` along every axis of a volume.
+
+    An axis along which the volume of ``shape`` is one voxel long does not count: nothing is longer there.
+    """
+    return np.all(sides[:, np.array(shape) > 1] >= min_extent, axis=1)
 
 
 def keep_large(
-    objects: np.ndarray, part_sizes: np.ndarray, part_boxes: np.ndarray, min_size: int, min_extent: int
-) -> tuple[np.ndarray, np.ndarray]:
+    objects: np.ndarray, part_sizes: np.ndarray, part_boxes: np.ndarray, shape: tuple[int, int, int], min_size: int,
+    min_extent: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Return ``objects`` renumbered without those that are too small, and the sizes; see ``linked_components``.
 
     ``objects`` (parts,): the object of every part, 0 for none; ``part_sizes`` (parts,) in voxels; ``part_boxes``
@@ -298,7 +321,7 @@ def keep_large(
     low, high = np.full((count + 1, 3), np.iinfo(np.int64).max), np.zeros((count + 1, 3), np.int64)
     np.minimum.at(low, objects, part_boxes[:, :3])
     np.maximum.at(high, objects, part_boxes[:, 3:])
-    keep = (sizes >= max(min_size, 1)) & ((high - low).min(axis=1) >= min_extent)
+    keep = (sizes >= max(min_size, 1)) & long_enough(high - low, shape, min_extent)
     keep[0] = False
     renumbered = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[objects]
     return renumbered, np.concatenate([[0], sizes[keep]])
@@ -314,16 +337,18 @@ def plane_objects(
     if len(slices) != shape[AXIS[plane]]:
         raise ValueError(f"{len(slices)} slices were given for plane {plane} of a volume of shape {shape}")
     chain = make_chain(slices)
-    renumbered, sizes = linked_components(chain, min_size, min_extent)
-    all_runs = [objects.runs for objects in slices]
-    first_run = np.cumsum([0, *(len(runs.start) for runs in all_runs)], dtype=np.int64)
-    none = np.zeros(0, np.int32)
-    return PlaneObjects(
-        plane,
-        shape,
-        np.stack([runs.row_starts + first for runs, first in zip(all_runs, first_run)]),
-        np.concatenate([none, *(runs.start for runs in all_runs)]),
-        np.concatenate([none, *(runs.stop for runs in all_runs)]),
-        np.concatenate([none, *(renumbered[runs.label - 1 + first] for runs, first in zip(all_runs, chain.starts))]),
-        sizes,
-    )
+    renumbered, sizes = linked_components(chain, shape, min_size, min_extent)
+    rows = shape[0] if AXIS[plane] else shape[1]
+    labels = [renumbered[objects.runs.label - 1 + first] for objects, first in zip(slices, chain.starts)]
+    first_run = np.cumsum([0, *(np.count_nonzero(label) for label in labels)], dtype=np.int64)
+    row_starts = np.empty((len(slices), rows + 1), np.int64)
+    column = np.uint16 if max(shape) < 2**16 else np.int32  # of all planes alike: kernels are compiled for each type
+    start, stop = np.empty(first_run[-1], column), np.empty(first_run[-1], column)
+    kept_label = np.empty(first_run[-1], np.int32)
+    for index, (objects, label) in enumerate(zip(slices, labels)):
+        kept, place = label > 0, slice(first_run[index], first_run[index + 1])
+        before = np.concatenate([[0], np.cumsum(kept)])
+        row_starts[index] = before[objects.runs.row_starts] + place.start
+        start[place], stop[place] = objects.runs.start[kept], objects.runs.stop[kept]
+        kept_label[place] = label[kept]
+    return PlaneObjects(plane, shape, row_starts, start, stop, kept_label, sizes)

@@ -7,20 +7,23 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from planewise.data.intensity import normalise
+from planewise.data.intensity import IntensityRange, normalise
 from planewise.inference.ahead import ahead
 from planewise.inference.gathering import SliceOutputs
 from planewise.models.panoptic_deeplab import PanopticNetwork
-from planewise.volumes.slices import Plane, as_stack, pad_to_factor, shrink
+from planewise.volumes.geometry import sharp_planes
+from planewise.volumes.slices import AXIS, PLANES, Plane, as_stack, pad_to_factor, shrink
+from planewise.volumes.units import PIXEL
+from planewise.volumes.volume import Volume
 
 BATCHES_AHEAD = 2  # that are read or predicted before they are used
 
 
 @dataclass(frozen=True)
 class SliceOptions:
-    """How slices are made ready for the network: ``scale`` is what intensities are divided by to lie in 0..1."""
+    """How slices are made ready for the network, which was trained on images of this ``mean`` and ``std``."""
 
-    scale: float
+    range: IntensityRange
     mean: float
     std: float
     padding_factor: int
@@ -83,7 +86,7 @@ def prepared(slices: np.ndarray, options: SliceOptions) -> np.ndarray:
     """Return ``slices`` (n, H, W) shrunk, normalised and padded at their end, float32."""
     if options.downsampling > 1:
         slices = shrink(slices, options.downsampling)
-    return pad_to_factor(normalise(slices, options.scale, options.mean, options.std), options.padding_factor)
+    return pad_to_factor(normalise(slices, options.range, options.mean, options.std), options.padding_factor)
 
 
 def plane_outputs(
@@ -100,3 +103,24 @@ def plane_outputs(
     for outputs in ahead(predictor.predict(batches, options), BATCHES_AHEAD):
         yield from outputs
         advance(len(outputs))
+
+
+def choose_planes(
+    volume: Volume, trained: tuple[Plane, ...] | None, asked: tuple[Plane, ...] | None
+) -> tuple[tuple[Plane, ...], str]:
+    """Return the planes to predict ``volume`` in, and why, to read: those ``asked`` for, as far as the volume has them.
+
+    If none were: of those that the model was ``trained`` in (None: not known, so all), the ones in which the volume's
+    spacing is even.
+    """
+    along = [plane for plane in PLANES if all(volume.shape[axis] > 1 for axis in range(3) if axis != AXIS[plane])]
+    if asked is not None:
+        there = tuple(plane for plane in asked if plane in along) or asked[:1]
+        left = [plane for plane in asked if plane not in there]
+        return there, f"planes {', '.join(there)}" + (f" ({', '.join(left)}: one voxel wide)" if left else "")
+    sharp = sharp_planes(volume.spacing, volume.shape)
+    planes = tuple(plane for plane in sharp if plane in (trained or PLANES)) or sharp
+    size = " x ".join(f"{side:g}" for side in volume.spacing)
+    spacing = "no spacing is stated, taken as even" if volume.unit == PIXEL else f"spacing {size} {volume.unit}"
+    model = f"the model was trained in {', '.join(trained)}" if trained else "the model does not say its planes"
+    return planes, f"planes {', '.join(planes)} ({spacing}; {model})"

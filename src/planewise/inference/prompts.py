@@ -1,7 +1,6 @@
 """Boxes to start from: from the truth (an oracle), or from a file. Each is one slice of one object of one class."""
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.json_files import read_json
 
 Box = tuple[float, float, float, float]  # x and y from, x and y to (half open), in pixels
 Components = Literal["all", "one"]
@@ -61,7 +61,7 @@ def read_prompts(
     """
     try:
         if path.suffix.lower() == ".json":
-            content: Any = json.loads(path.read_text("utf-8"))
+            content: Any = read_json(path)
             if not isinstance(content, list):
                 raise PlanewiseError(f"{path}: holds no list; it needs a list of objects with {', '.join(COLUMNS)}")
             rows: list[tuple[int, dict[str, Any]]] = list(enumerate(content, start=1))
@@ -74,8 +74,6 @@ def read_prompts(
                 rows = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise PlanewiseError(f"{path}: cannot be read as CSV or JSON ({error})") from error
-    except RecursionError as error:
-        raise PlanewiseError(f"{path}: is nested too deeply; it needs a list of objects, each of numbers") from error
     numbers = {name: value for value, name in classes.items()}
     prompts: dict[str, list[Prompt]] = {}
     problems = []

@@ -1,12 +1,15 @@
 """A model's YAML: what the weights expect and how they were trained. empanada-napari's schema, read and written."""
 
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from planewise.data.intensity import QUANTILES, TrainedIntensities
 from planewise.errors import PlanewiseError
+from planewise.volumes.slices import Plane
 
 SHIPPED = Path(__file__).parent.parent / "configs"
 
@@ -17,6 +20,11 @@ class Norms(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     mean: float
     std: float = Field(gt=0)
+
+    def intensities(self) -> TrainedIntensities:
+        """Return the quantiles of a normal distribution with this mean and std, of unclear polarity."""
+        low, high = (self.mean + NormalDist().inv_cdf(q) * self.std for q in QUANTILES)
+        return TrainedIntensities(low=max(low, 0.0), high=min(high, 1.0))
 
 
 class CriterionParams(BaseModel):
@@ -76,8 +84,14 @@ class ModelFile(BaseModel):
     architecture: str | None = None  # name of the network; None: recognised from the weights
     padding_factor: int = Field(16, ge=1)
     norms: Norms
+    intensities: TrainedIntensities | None = None  # of the training images; None: what the norms say of them
+    planes: tuple[Plane, ...] | None = None  # that it was trained in; None: not known
     description: str = ""
     FINETUNE: Finetune = Finetune()
+
+    def trained_intensities(self) -> TrainedIntensities:
+        """Return what the file says of its training images' intensities, or else what its norms say."""
+        return self.intensities or self.norms.intensities()
 
 
 def find_model_file(name: str | Path) -> Path:

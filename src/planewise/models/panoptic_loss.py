@@ -18,14 +18,15 @@ HEATMAP_SIGMA = 6.0  # pixels
 def panoptic_targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what the instance heads should predict for one slice.
 
-    ``labels`` (H, W), integers, 0 is background. Returns ``ctr_hmp`` (1, H, W) float32 in [0, 1]: a Gaussian of
-    6 pixels at the truncated centroid of every instance, zero beyond the border, divided by the slice's maximum; and
-    ``offsets`` (2, H, W) float32: centroid minus pixel, (dy, dx), inside instances and 0 outside.
+    ``labels`` (H, W), integers; 0 is background, and what is below 0 is ignored. Returns ``ctr_hmp`` (1, H, W) float32
+    in [0, 1]: a Gaussian of 6 pixels at the truncated centroid of every instance, zero beyond the border, divided by
+    the slice's maximum; and ``offsets`` (2, H, W) float32: centroid minus pixel, (dy, dx), inside instances and 0
+    outside.
     """
     height, width = labels.shape
     heatmap = np.zeros((height, width), np.float64)
     offsets = np.zeros((2, height, width), np.float32)
-    rows, columns = np.nonzero(labels)
+    rows, columns = np.nonzero(labels > 0)
     if len(rows) == 0:
         return heatmap[None].astype(np.float32), offsets
     _, instance = np.unique(labels[rows, columns], return_inverse=True)
@@ -43,21 +44,26 @@ def panoptic_loss(outputs: dict[str, Tensor], targets: dict[str, Tensor], params
     """Return the scalar terms ``ce``, ``mse``, ``l1``, ``pointrend_ce`` (if points were predicted), and ``total``.
 
     ``outputs`` as the network returns them when training. ``targets``: ``foreground`` (N, 1, H, W) of 0 and 1,
-    ``ctr_hmp`` (N, 1, H, W), ``offsets`` (N, 2, H, W), all float32. The total is weighted by ``params``.
+    ``ctr_hmp`` (N, 1, H, W), ``offsets`` (N, 2, H, W), all float32, and ``counted`` (N, 1, H, W) bool: the pixels that
+    are not ignored; the others take no part in any term. The total is weighted by ``params``.
     """
-    foreground = targets["foreground"]
-    pixels = F.binary_cross_entropy_with_logits(outputs["sem_logits"], foreground, reduction="none").flatten()
-    hardest = max(1, int(params.top_k_percent * pixels.numel()))
-    distance = (outputs["offsets"] - targets["offsets"]).abs() * foreground
+    foreground, counted = targets["foreground"], targets["counted"]
+    pixels = F.binary_cross_entropy_with_logits(outputs["sem_logits"], foreground, reduction="none") * counted
+    hardest = max(1, int(params.top_k_percent * int(counted.sum())))
+    squares = F.mse_loss(outputs["ctr_hmp"], targets["ctr_hmp"], reduction="none") * counted
+    distance = (outputs["offsets"] - targets["offsets"]).abs() * foreground  # which ignored pixels are not in
     terms = {
-        "ce": pixels.topk(hardest, sorted=False)[0].mean(),
-        "mse": F.mse_loss(outputs["ctr_hmp"], targets["ctr_hmp"]),
+        "ce": pixels.flatten().topk(hardest, sorted=False)[0].mean(),  # ignored ones are 0, and no pixel is easier
+        "mse": squares.sum() / counted.sum().clamp(min=1),
         "l1": distance.sum() / foreground.sum().clamp(min=1),
     }
     total = params.ce_weight * terms["ce"] + params.mse_weight * terms["mse"] + params.l1_weight * terms["l1"]
     if "sem_points" in outputs:
-        points = sample_points(foreground, outputs["point_coords"], mode="nearest")
-        terms["pointrend_ce"] = F.binary_cross_entropy_with_logits(outputs["sem_points"], points)
+        points, known = (
+            sample_points(target, outputs["point_coords"], mode="nearest") for target in (foreground, counted.float())
+        )
+        of_points = F.binary_cross_entropy_with_logits(outputs["sem_points"], points, reduction="none") * known
+        terms["pointrend_ce"] = of_points.sum() / known.sum().clamp(min=1)
         total = total + params.pr_weight * terms["pointrend_ce"]
     return {"total": total, **terms}
 
@@ -65,8 +71,10 @@ def panoptic_loss(outputs: dict[str, Tensor], targets: dict[str, Tensor], params
 def collate_targets(labels: list[np.ndarray]) -> dict[str, Tensor]:
     """Return the ``targets`` that ``panoptic_loss`` takes, from N label slices (H, W) of one shape."""
     heatmaps, offsets = zip(*(panoptic_targets(slice_) for slice_ in labels))
+    stacked = np.stack(labels)[:, None]
     return {
-        "foreground": torch.from_numpy(np.stack([(slice_ > 0)[None].astype(np.float32) for slice_ in labels])),
+        "foreground": torch.from_numpy((stacked > 0).astype(np.float32)),
+        "counted": torch.from_numpy(stacked >= 0),
         "ctr_hmp": torch.from_numpy(np.stack(heatmaps)),
         "offsets": torch.from_numpy(np.stack(offsets)),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from planewise.evaluation.classes import CLASS_COLUMNS, ClassEvaluation
 from planewise.evaluation.evaluate import Row
 from planewise.report.figures import histogram, roc_picture
-from planewise.report.tables import cell, mean_of, print_table, short
+from planewise.report.tables import cell, mean_of, number_text, print_table, short
 from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY, PRESENCE, ROC = "class_results.csv", "class_results_summary.txt", "presence.csv", "roc.png"
@@ -33,10 +33,11 @@ def write_class_results(
     """
     with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*CLASS_COLUMNS, "prompts"])
+        writer.writerow([*CLASS_COLUMNS, "prompts", "patient"])
         for found in evaluations:
             writer.writerows(
-                [*(cell(row.get(column)) for column in CLASS_COLUMNS), found.prompts] for row in found.rows
+                [*(cell(row.get(column)) for column in CLASS_COLUMNS), found.prompts, row["patient"]]
+                for row in found.rows
             )
     with atomic_path(folder / PRESENCE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -57,11 +58,12 @@ def write_class_results(
 
 
 def summary(evaluations: list[ClassEvaluation], names: dict[int, str], tolerance_mm: float) -> str:
-    """Return the means of every class as text, each with the number of cases it is over."""
+    """Return the means of every class as text, each with the number of patients and cases it is over."""
     text = io.StringIO()
     for found in evaluations:
-        cases = {row["case"] for row in found.rows}
-        print(f"{len(cases)} cases. Boxes came from: {found.prompts}.", file=text)
+        cases, patients = ({row[of] for row in found.rows} for of in ("case", "patient"))
+        several = f" of {len(patients)} patients, whose means are averaged" if len(patients) < len(cases) else ""
+        print(f"{len(cases)} cases{several}. Boxes came from: {found.prompts}.", file=text)
         print(f"Surface Dice at {tolerance_mm:g} mm. A score that is not defined is left out of its mean.\n", file=text)
         for row in found.rows:
             if "class" not in row:
@@ -69,9 +71,9 @@ def summary(evaluations: list[ClassEvaluation], names: dict[int, str], tolerance
         for value, name in names.items():
             print(name, file=text)
             for column, what in MEANS.items():
-                mean, count = mean_of(_of_class(found, value), column)
-                shown = f"{mean:>9.4f}" if count else "        -"
-                print(f"  {what:<22}{shown}   n = {count}", file=text)
+                mean = mean_of(_of_class(found, value), column)
+                shown = f"{mean.value:>9.4f}" if mean.n else "        -"
+                print(f"  {what:<22}{shown}   n = {number_text(mean.n, mean.n_cases)}", file=text)
             for column, what in PRESENCE_COLUMNS.items():
                 print(f"  {what:<22}{short(getattr(found.presence[value], column)):>9}", file=text)
         print(file=text)
@@ -82,10 +84,13 @@ def print_class_means(evaluations: list[ClassEvaluation], names: dict[int, str])
     """Print the means of every class on standard output, prompts of several kinds below each other."""
     rows = []
     for value, name, found in _by_class(evaluations, names):
-        means = [mean_of(_of_class(found, value), column) for column in MEANS]
-        shown = [f"{mean:.3f}" if count else "-" for mean, count in means]
-        rows.append((name, *shown, str(mean_of(_of_class(found, value), "dsc")[1]), found.prompts))
-    print_table("Mean over cases", ("class", *MEANS, "n", "boxes from"), rows)
+        means = {column: mean_of(_of_class(found, value), column) for column in MEANS}
+        shown = [short(mean.value) for mean in means.values()]
+        rows.append((name, *shown, number_text(means["dsc"].n, means["dsc"].n_cases), found.prompts))
+    cases, patients = ({row[of] for found in evaluations for row in found.rows} for of in ("case", "patient"))
+    print_table(
+        f"Mean over {'patients' if len(patients) < len(cases) else 'cases'}", ("class", *MEANS, "n", "boxes from"), rows
+    )
     told = []
     for value, name, found in _by_class(evaluations, names):
         told.append(

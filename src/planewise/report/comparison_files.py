@@ -19,14 +19,17 @@ CSV, JSON = "results.csv", "results.json"
 def write_comparison_files(
     comparison: Comparison, found: list[Standing], between: list[MethodDifference], folder: Path
 ) -> None:
-    """Write both files. In the CSV, ``delivered`` is a metric too: 0 where the other scores are those of nothing."""
+    """Write both files. In the CSV, ``delivered`` is a metric too: 0 where the other scores are those of nothing.
+
+    In the JSON, ``n`` of a summary or a difference is the number of patients.
+    """
     with atomic_path(folder / CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("dataset", "method", "case", "class", "metric", "value"))
+        writer.writerow(("dataset", "method", "case", "class", "metric", "value", "patient"))
         for result in comparison.results:
             place = (result.dataset, result.method, result.case, result.class_name)
-            writer.writerow((*place, "delivered", int(result.delivered)))
-            writer.writerows((*place, metric, cell(value)) for metric, value in result.scores.items())
+            scores = {"delivered": int(result.delivered)} | {key: cell(value) for key, value in result.scores.items()}
+            writer.writerows((*place, metric, value, result.patient) for metric, value in scores.items())
     with atomic_path(folder / JSON) as temporary:
         temporary.write_text(
             json.dumps(_plain(_content(comparison, found, between)), indent=1, allow_nan=False), "utf-8"
@@ -50,8 +53,8 @@ def _content(comparison: Comparison, found: list[Standing], between: list[Method
         "differences": [asdict(difference) for difference in between],
         "results": [
             {
-                "dataset": result.dataset, "method": result.method, "case": result.case, "class": result.class_name,
-                "status": result.status, "scores": result.scores,
+                "dataset": result.dataset, "method": result.method, "case": result.case, "patient": result.patient,
+                "class": result.class_name, "status": result.status, "scores": result.scores,
                 "mistakes": [asdict(mistake) for mistake in result.mistakes],
                 "object_sizes": result.object_sizes.tolist(), "object_ious": result.object_ious.tolist(),
             }

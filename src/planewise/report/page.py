@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 from planewise.errors import PlanewiseError
 from planewise.evaluation.comparison import OBJECTS, Comparison, Result
 from planewise.evaluation.standings import Standing, differences, groups, standings
-from planewise.evaluation.statistics import ENOUGH_CASES, Difference, Summary
+from planewise.evaluation.statistics import ENOUGH_PATIENTS, Difference, Summary
 from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.comparison_files import tested_metrics, write_comparison_files
 from planewise.report.html import write_html
 from planewise.report.metrics import COUNTS, METRICS, base_of, title_of
 from planewise.report.plots import METHOD_COLOURS, cases_plot, histogram_plot, sizes_plot, threshold_plot
-from planewise.report.ranking import Ranking, rankings
+from planewise.report.ranking import Ranking, delivered_text, rankings
 from planewise.report.slides import MISTAKES, CaseSlides, case_slides
+from planewise.report.tables import number_text
 
 PAGE = "report.html"
 PICTURE_BYTES = 15_000_000  # of all slides; the page stays under 20 MB
@@ -46,7 +47,14 @@ def write_report(comparison: Comparison, folder: Path, advance: Callable[[], Non
     write_html(
         path,
         "report.html",
-        {"score": _score, "title_of": title_of, "interval": _interval, "viewer_data": _viewer_data},
+        {
+            "score": _score,
+            "title_of": title_of,
+            "interval": _interval,
+            "viewer_data": _viewer_data,
+            "delivered": delivered_text,
+            "number": _number,
+        },
         title=", ".join(contest.dataset for contest in comparison.contests),
         today=date.today().isoformat(),
         version=version("planewise"),
@@ -57,7 +65,8 @@ def write_report(comparison: Comparison, folder: Path, advance: Callable[[], Non
         plots=[_plots(*group, places) for group in groups(comparison)],
         standings=[(standing, [key for key in standing.counted if base_of(key) in METRICS]) for standing in found],
         differences=between,
-        enough=ENOUGH_CASES,
+        enough=ENOUGH_PATIENTS,
+        patients=len({(result.dataset, result.patient) for result in comparison.results}),
         cases=cases,
         left_out=left_out,
         tolerance=comparison.tolerance,
@@ -78,8 +87,12 @@ def _score(value: float, key: str = "") -> str:
 
 def _interval(summary: Summary | Difference) -> str:
     if math.isnan(summary.low):
-        return f"too few cases ({summary.n})"
+        return f"too few {'cases' if summary.n == summary.n_cases else 'patients'} ({summary.n})"
     return f"{_score(summary.low)} to {_score(summary.high)}"
+
+
+def _number(summary: Summary | Difference) -> str:
+    return number_text(summary.n, summary.n_cases)
 
 
 def _notes(comparison: Comparison) -> list[tuple[str, str, str]]:
@@ -100,6 +113,7 @@ def _ranking_table(ranking: Ranking) -> dict[str, Any]:
         "what": ranking.what,
         "instances": ranking.instances,
         "primary": ranking.primary,
+        "unit": ranking.unit,
         "columns": [(key, METRICS[base_of(key)]) for key in ranking.columns],
         "rows": [_ranking_row(row, ranking.columns, ranking.rows) for row in ranking.rows],
     }
@@ -132,6 +146,9 @@ def _mean(summaries: dict[str, Summary], key: str) -> float:
 
 def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dict[str, int]) -> dict[str, Any]:
     dataset, class_name = where
+    cases = {result.case: result.patient for results in methods.values() for result in results}
+    several = len(set(cases.values())) < len(cases)
+    unit, median = ("patients", "the median over patients") if several else ("cases", "the median")
     if class_name == OBJECTS:
         figures = [
             cases_plot(methods, places, "f1_50", title_of("f1_50")),
@@ -139,8 +156,8 @@ def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dic
             sizes_plot(methods, places),
         ]
         captions = [
-            "F1 at IoU 0.5: every case a point, hollow where nothing was delivered; the bar is the median.",
-            "F1, mean over cases, against the IoU from which an object counts as found.",
+            f"F1 at IoU 0.5: every case a point, hollow where nothing was delivered; the bar is {median}.",
+            f"F1, mean over {unit}, against the IoU from which an object counts as found.",
             "Every true object: its size, and its IoU with its best prediction.",
         ]
     else:
@@ -149,7 +166,7 @@ def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dic
             histogram_plot(methods, places, "dsc", title_of("dsc")),
         ]
         captions = [
-            "Dice in 3D: every case a point, hollow where nothing was delivered; the bar is the median.",
+            f"Dice in 3D: every case a point, hollow where nothing was delivered; the bar is {median}.",
             "How many cases reached which Dice.",
         ]
     return {"dataset": dataset, "class_name": class_name, "figures": list(zip(figures, captions))}
@@ -183,7 +200,9 @@ def _cases(comparison: Comparison, advance: Callable[[], None]) -> tuple[list[di
             left_out.append(f"{dataset}, {case}: the page would be too large")
             slides = None
         room -= slides.size if slides else 0
-        found.append({"dataset": dataset, "case": case, "results": results, "slides": slides})
+        found.append(
+            {"dataset": dataset, "case": case, "patient": results[0].patient, "results": results, "slides": slides}
+        )
         advance()
     return found, left_out
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from planewise.evaluation.comparison import Result
 from planewise.evaluation.instances import ACCURACY_THRESHOLDS
+from planewise.evaluation.statistics import mean_by_patient
 from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.figures import new_figure
 
@@ -29,7 +30,7 @@ def style(place: int) -> dict[str, Any]:
 
 
 def cases_plot(methods: Methods, places: Places, metric: str, title: str) -> str:
-    """Draw every case as a point, by method; what was not delivered is hollow. A bar is the median."""
+    """Draw every case as a point, by method; what was not delivered is hollow. A bar is the median over patients."""
     figure = new_figure(1.4 + 1.1 * len(methods), 3.2)
     axes = figure.subplots()
     for place, (name, results) in enumerate(methods.items()):
@@ -44,21 +45,22 @@ def cases_plot(methods: Methods, places: Places, metric: str, title: str) -> str
                 label=name, rasterized=len(values) > MANY_POINTS,
             )  # fmt: skip
         if len(values):
-            axes.hlines(np.median(values), place - 0.3, place + 0.3, color=INK, linewidth=1.5)
+            median = np.median(mean_by_patient(values.tolist(), [r.patient for r in scored]))
+            axes.hlines(median, place - 0.3, place + 0.3, color=INK, linewidth=1.5)
     axes.set_xticks(range(len(methods)), [_in_lines(name) for name in methods])
     axes.set(ylabel=title, xlim=(-0.6, len(methods) - 0.4), ylim=(-0.03, 1.03))
     return _svg(figure, f"{title} of every case, by method")
 
 
 def threshold_plot(methods: Methods, places: Places) -> str:
-    """Draw F1, mean over cases, against the IoU from which objects count as found."""
+    """Draw F1, mean over patients, against the IoU from which objects count as found."""
     figure = new_figure(4.6, 3.2)
     axes = figure.subplots()
     for name, results in methods.items():
         place = places[name]
+        keys, patients = [f"f1_{round(100 * t)}" for t in ACCURACY_THRESHOLDS], [r.patient for r in results]
         curve = [
-            mean_of_defined([r.scores.get(f"f1_{round(100 * t)}", math.nan) for r in results])
-            for t in ACCURACY_THRESHOLDS
+            mean_of_defined(mean_by_patient([r.scores.get(key, math.nan) for r in results], patients)) for key in keys
         ]
         axes.plot(
             ACCURACY_THRESHOLDS, curve, **style(place), linestyle=DASHES[place % len(DASHES)], label=name, clip_on=False

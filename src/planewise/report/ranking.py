@@ -24,6 +24,19 @@ class Ranking:
         """The title of the score that methods are ranked by."""
         return title_of(self.rows[0].primary)
 
+    @property
+    def unit(self) -> str:
+        """What means are over: cases, or patients where one has several."""
+        return "patients" if any(row.n_patients < row.n_cases for row in self.rows) else "cases"
+
+
+def delivered_text(standing: Standing) -> str:
+    """Return how many cases have a prediction that could be scored, of how many, and of how many patients."""
+    cases = f"{standing.n_delivered} of {standing.n_cases}"
+    if standing.n_patients == standing.n_cases:
+        return cases
+    return f"{standing.n_patients} patient{'s' * (standing.n_patients != 1)} ({cases} cases)"
+
 
 def rankings(standings: list[Standing]) -> list[Ranking]:
     """Return a table for the instances and one for the classes, if there are any."""

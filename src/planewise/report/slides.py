@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from planewise.errors import PlanewiseError
+from planewise.data.space import laid_on
+from planewise.errors import PlanewiseError, first_line
 from planewise.evaluation.comparison import CaseErrors, Contest, Result
-from planewise.evaluation.pairs import Pair, with_spacing_of
+from planewise.evaluation.pairs import Pair, open_pair, open_truth, with_spacing_of
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels, slab_starts
@@ -62,7 +63,8 @@ def case_slides(
     Raises PlanewiseError if the truth cannot be read.
     """
     pairs = {method: next(p for p in pairs if p.case == case) for method, pairs in contest.methods.items()}
-    truth = _open(next(iter(pairs.values())).truth)
+    any_pair = next(iter(pairs.values()))
+    truth = open_truth(any_pair)
     places = {plane: _worst(errors, AXIS[plane], per_plane) for plane in PLANES}
     listed = {mistake.centre[0] for r in results if r.delivered for mistake in r.mistakes[:MISTAKES]}
     places["xy"] += sorted(listed - set(places["xy"]))
@@ -73,7 +75,7 @@ def case_slides(
     for name, volume in [("truth", truth), *_predictions(pairs, delivered)]:
         for place, labels in _gather(volume, places, step, average=False).items():
             outlines.setdefault(place, {})[name] = outline_path(labels)
-    images, note = _images(contest.images.get(case), truth.shape, places, step)
+    images, note = _images(contest.images.get(case), any_pair, places, step)
     slides = []
     for plane, indices in places.items():
         sides = [-(-side // step) for axis, side in enumerate(truth.shape) if axis != AXIS[plane]]
@@ -86,14 +88,8 @@ def case_slides(
     return CaseSlides(contest.dataset, case, aspects, step, slides, note, size)
 
 
-def _open(path: Path | None) -> Volume:
-    if path is None:
-        raise PlanewiseError("has no truth")
-    return to_canonical(open_labels(path))
-
-
 def _predictions(pairs: dict[str, Pair], wanted: set[str]) -> list[tuple[str, Volume]]:
-    return [(m, _open(pair.prediction)) for m, pair in pairs.items() if m in wanted and pair.prediction is not None]
+    return [(m, open_pair(pair).predicted) for m, pair in pairs.items() if m in wanted and pair.prediction is not None]
 
 
 def _worst(errors: list[CaseErrors], axis: int, count: int) -> list[int]:
@@ -136,18 +132,19 @@ def _gather(
 
 
 def _images(
-    path: Path | None, shape: tuple[int, int, int], places: dict[Plane, list[int]], step: int
+    path: Path | None, pair: Pair, places: dict[Plane, list[int]], step: int
 ) -> tuple[dict[tuple[Plane, int], str], str]:
     """Return the slices of the image as data URIs, or why there are none."""
-    if path is None:
+    if path is None or pair.truth is None:
         return {}, "no image was found: outlines only"
     try:
-        volume = to_canonical(open_volume(path))
-        if volume.shape != shape:
-            return {}, f"the image has shape {volume.shape}, its truth {shape}: outlines only"
+        placed = laid_on(open_volume(path), path, open_labels(pair.truth), pair.truth, pair.ignore_geometry)
+        volume = to_canonical(placed)
         slices = _gather(volume, places, step, average=True)
     except PlanewiseError as error:
         return {}, f"{error}: outlines only"
+    except Exception as error:  # a damaged file fails in its reader's own way
+        return {}, f"{path}: cannot be read ({first_line(error)}): outlines only"
     shown = np.concatenate([slice_.ravel() for slice_ in slices.values()])
     low, high = np.percentile(shown, [0.5, 99.5])
     return {place: _jpeg((slice_ - low) / max(high - low, 1e-9)) for place, slice_ in slices.items()}, ""

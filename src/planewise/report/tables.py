@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.text import Text
 from planewise.errors import Problem
 from planewise.evaluation.evaluate import COLUMNS, COUNT_COLUMNS, Row
 from planewise.evaluation.pairs import MISSING, OK
+from planewise.evaluation.statistics import mean_by_patient
 from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY = "evaluation_results.csv", "evaluation_results_summary.txt"
@@ -49,10 +51,25 @@ def cell(value: object) -> object:
     return "" if value is None else value
 
 
-def mean_of(rows: list[Row], column: str) -> tuple[float, int]:
-    """Return the mean of a column over the cases where it is defined, and how many those are."""
-    values = [row[column] for row in rows if column in row and not math.isnan(row[column])]
-    return (sum(values) / len(values) if values else math.nan), len(values)
+class Mean(NamedTuple):
+    """A mean over ``n`` patients with ``n_cases`` cases; NaN if there are none."""
+
+    value: float
+    n: int
+    n_cases: int
+
+
+def mean_of(rows: list[Row], column: str) -> Mean:
+    """Return the mean of a column over the patients where it is defined; a row without patient is its own."""
+    known = [row for row in rows if not math.isnan(row.get(column, math.nan))]
+    patients = [str(row.get("patient", row["case"])) for row in known]
+    means = mean_by_patient([row[column] for row in known], patients)
+    return Mean(sum(means) / len(means) if means else math.nan, len(means), len(known))
+
+
+def number_text(n: int, n_cases: int) -> str:
+    """Return the number of patients that a mean is over, with that of their cases if it is another."""
+    return str(n) if n == n_cases else f"{n} patient{'s' * (n != 1)} ({n_cases} cases)"
 
 
 def summary(rows: list[Row]) -> str:
@@ -71,10 +88,10 @@ def summary(rows: list[Row]) -> str:
             print(f"  {COUNT_NAMES[column]:<36}{sum(row.get(column, 0) for row in rows):>8}", file=text)
     print("\nMean over the cases in which the score is defined, with their number", file=text)
     for column, name in NAMES.items():
-        mean, count = mean_of(rows, column)
-        if count:
-            print(f"  {name:<36}{mean:>8.4f}   n = {count}", file=text)
-    if not any(mean_of(rows, column)[1] for column in NAMES):
+        mean = mean_of(rows, column)
+        if mean.n:
+            print(f"  {name:<36}{mean.value:>8.4f}   n = {number_text(mean.n, mean.n_cases)}", file=text)
+    if not any(mean_of(rows, column).n for column in NAMES):
         print(
             "  no score is defined: there was nothing to find and nothing was found, or no case could be read",
             file=text,

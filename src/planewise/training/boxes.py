@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from planewise.data.prepared import GRID, nearest_grid
+from planewise.data.prepared import GRID, IGNORED, is_object, nearest_grid
 from planewise.errors import PlanewiseError
 from planewise.inference.prompts import tight_box
 from planewise.models.sam2 import BoxSegmenter
@@ -18,7 +18,7 @@ from planewise.training.sampling import sample_generator
 
 TrainPart = Literal["encoder", "decoder"]
 PromptKind = Literal["truth", "organ"]
-Answers = tuple[Tensor, Tensor, Tensor]  # logits, true masks and object scores of prompts
+Answers = tuple[Tensor, Tensor, Tensor, Tensor]  # logits, true masks, counted pixels and object scores of prompts
 GROUPS = {  # what is prompted with boxes alone, and with a token beside: boxes and masks first
     "truth": ("boxes", "masks"),
     "organ": ("asked_boxes", "asked_masks", "asked_classes"),
@@ -59,10 +59,13 @@ class BoxTask:
         from monai.losses import DiceLoss
 
         self.network, self.options = network, options
-        self.dice = DiceLoss(sigmoid=True, squared_pred=True)
+        self.dice = DiceLoss(squared_pred=True)
         self.slices = self._usable(train_folder)
         if not self.slices:
-            raise PlanewiseError(f"{train_folder}: holds no labelled slices; run planewise ild prepare")
+            raise PlanewiseError(
+                f"{train_folder}: holds no labelled slices (classes are 1 to {IGNORED - 1}, {IGNORED} is ignored); run "
+                "planewise ild prepare, and look at its table of classes"
+            )
         validation = self._usable(validation_folder) or self.slices
         chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)
         self.validation = [validation[i] for i in chosen]
@@ -79,15 +82,18 @@ class BoxTask:
         sam.mask_decoder.iou_prediction_head.requires_grad_(False)
 
     def _usable(self, folder: Path) -> list[Path]:
-        """Return the slices of ``folder`` with an object or, if the organ is asked for, with the organ."""
+        """Return the slices of ``folder`` with an object or, if the organ is asked for, with the organ.
+
+        None at all if no slice has an object.
+        """
         slices = prepared_slices(folder)
-        kinds = {"truth": "gts", "organ": "organs"}
-        wanted = [kinds[kind] for kind in self.options.prompts]
-        if "organs" in wanted and slices and not (folder / "organs").is_dir():
+        if "organ" in self.options.prompts and slices and not (folder / "organs").is_dir():
             raise PlanewiseError(f"{folder}: has no organs/, to take boxes from; run planewise ild prepare again")
-        return [
-            path for path in slices if any(np.load(folder / kind / path.name, mmap_mode="r").any() for kind in wanted)
-        ]
+        labelled = [path for path in slices if is_object(np.load(folder / "gts" / path.name, mmap_mode="r")).any()]
+        if "organ" not in self.options.prompts or not labelled:
+            return labelled
+        with_organ = [path for path in slices if np.load(folder / "organs" / path.name, mmap_mode="r").any()]
+        return sorted({*with_organ, *(labelled if "truth" in self.options.prompts else [])})
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Return how many batches show every slice once."""
@@ -102,8 +108,9 @@ class BoxTask:
     def _read(self, slice_: Path, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """Return a slice with what it is prompted with; ``rng`` moves and chooses.
 
-        ``image`` (R, R) in 0..1; ``boxes`` (P, 4) in 0..1 and their ``masks`` (P, 256, 256); the same of what is asked
-        for by a token: ``asked_boxes``, ``asked_masks``, and ``asked_classes`` (Q,), the places of the tokens.
+        ``image`` (R, R) in 0..1; ``counted`` (256, 256), False where ignored; ``boxes`` (P, 4) in 0..1 and their
+        ``masks`` (P, 256, 256); the same of what is asked for by a token: ``asked_boxes``, ``asked_masks``, and
+        ``asked_classes`` (Q,), the places of the tokens.
         """
         image, labels, organ = self._load(slice_)
         side = self.network.image_size
@@ -112,14 +119,15 @@ class BoxTask:
         if rng is not None and self.options.scale_range is not None:
             both = nearest_grid(organ, side).astype(np.int32) << 8 | nearest_grid(labels, side)
             moved, moved_both = random_crop(image, both, side, self.options.scale_range, rng, self.options.upright)
-            if moved_both.any():  # else all was cropped away
+            if is_object(moved_both & 255).any() or (moved_both >> 8).any():  # else all was cropped away
                 image, both = moved, nearest_grid(moved_both)
                 labels, organ = both & 255, both >> 8
-        classes = np.unique(labels[labels > 0]) if "truth" in self.options.prompts else np.zeros(0, np.uint8)
+        classes = np.unique(labels[is_object(labels)]) if "truth" in self.options.prompts else np.zeros(0, np.uint8)
         if self.options.one_class and rng is not None and len(classes):
             classes = rng.choice(classes, 1)
         masks = labels[None] == classes[:, None, None]
-        sample = {"image": image, "boxes": self._boxes(list(masks), rng), "masks": masks.astype(np.float32)}
+        sample = {"image": image, "counted": labels != IGNORED}
+        sample |= {"boxes": self._boxes(list(masks), rng), "masks": masks.astype(np.float32)}
         if "organ" in self.options.prompts:
             sample |= self._asked(labels, organ, classes, rng)
         return sample
@@ -160,7 +168,7 @@ class BoxTask:
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """See ``Task``. Where slices have fewer prompts than others, empty ones stand, for which ``valid`` is False."""
-        batch = {"image": torch.from_numpy(np.stack([sample["image"] for sample in samples]))}
+        batch = {name: torch.from_numpy(np.stack([s[name] for s in samples])) for name in ("image", "counted")}
         for kind, names in GROUPS.items():
             if kind in self.options.prompts:
                 counts = [len(sample[names[0]]) for sample in samples]
@@ -176,26 +184,31 @@ class BoxTask:
             module.train()
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See ``Task``. Empty masks get no Dice, only cross entropy, and what SAM2's object score is trained with."""
+        """See ``Task``. Empty masks get no Dice, only cross entropy, and what SAM2's object score is trained with.
+
+        Ignored pixels take no part; whether a class is in a slice with such pixels is learned only where it is seen.
+        """
         return self._terms(*self._predicted(network, batch))
 
     def _terms(self, boxed: Answers | None, asked: Answers | None) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
         if boxed is not None:
-            predicted, masks, scores = boxed
-            terms |= {"dice": self._dice(predicted, masks), "ce": _cross_entropy(predicted, masks)}
+            predicted, masks, counted, scores = boxed
+            terms |= {"dice": self._dice(predicted, masks, counted), "ce": _cross_entropy(predicted, masks, counted)}
             weight = OBJECT_WEIGHT if asked is None else 1.0
             terms["object"] = weight * _mean(F.softplus(-scores))
         if asked is not None:
-            predicted, masks, scores = asked
+            predicted, masks, counted, scores = asked
             there = _there(masks)
-            terms["class_dice"] = self._dice(predicted[there], masks[there])
-            terms["class_ce"] = _cross_entropy(predicted, masks)
-            terms["presence"] = _mean(F.binary_cross_entropy_with_logits(scores, there.float(), reduction="none"))
+            known = there | ~_there(~counted)
+            terms["class_dice"] = self._dice(predicted[there], masks[there], counted[there])
+            terms["class_ce"] = _cross_entropy(predicted, masks, counted)
+            presence = F.binary_cross_entropy_with_logits(scores, there.float(), reduction="none")
+            terms["presence"] = _mean(presence[known])
         return {"total": torch.stack(list(terms.values())).sum(), **terms}
 
     def _predicted(self, network: nn.Module, batch: dict[str, Tensor]) -> list[Answers | None]:
-        """Return logits, masks (P, 256, 256) and scores (P,) of all valid prompts: boxes alone, and with tokens."""
+        """Return logits, masks, counted (P, 256, 256), scores (P,) of all valid prompts: boxes alone, with tokens."""
         outputs = network(batch["image"], batch.get("boxes"), batch.get("asked_boxes"), batch.get("asked_classes"))
         found: list[Answers | None] = []
         for output, (kind, names) in zip(outputs, GROUPS.items()):
@@ -203,18 +216,21 @@ class BoxTask:
                 found.append(None)
                 continue
             (logits, scores), valid = output, batch[f"{kind}_valid"]
-            found.append((on_grid(logits)[valid], batch[names[1]][valid], scores[valid]))
+            counted = batch["counted"][:, None].expand(-1, valid.shape[1], -1, -1)[valid]
+            found.append((on_grid(logits)[valid], batch[names[1]][valid], counted, scores[valid]))
         return found
 
-    def _dice(self, logits: Tensor, masks: Tensor) -> Tensor:
-        return self.dice(logits[:, None], masks[:, None]) if len(logits) else logits.sum()
+    def _dice(self, logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
+        if not len(logits):
+            return logits.sum()
+        return self.dice((logits.sigmoid() * counted)[:, None], masks[:, None])  # masks hold nothing that is ignored
 
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
         """Return metrics of validation slices, without jitter: mean ``loss``, and ``score``, the mean of the others.
 
         ``dice``: mean over boxes; ``class_dice``: over the classes that are there, none found counts as 0; ``absence``:
-        the share of classes that are not there and are not said to be.
+        the share of classes that are not there and are not said to be. Ignored pixels count in none.
         """
         self.network.eval()
         found: dict[str, list[float]] = {"loss": []}
@@ -224,16 +240,17 @@ class BoxTask:
             boxed, asked = self._predicted(self.network, batch)
             found["loss"].append(float(self._terms(boxed, asked)["total"]))
             if boxed is not None:
-                found.setdefault("dice", []).extend(_dices(boxed[0] > 0, boxed[1] > 0))
+                found.setdefault("dice", []).extend(_dices((boxed[0] > 0) & boxed[2], boxed[1] > 0))
             if asked is not None:
-                predicted, masks, scores = asked
+                predicted, masks, counted, scores = asked
                 there, said = _there(masks), scores > 0
-                shown = (predicted > 0) & said[:, None, None]
+                absent = ~there & ~_there(~counted)
+                shown = (predicted > 0) & counted & said[:, None, None]
                 found.setdefault("class_dice", []).extend(_dices(shown[there], masks[there] > 0))
-                found.setdefault("absence", []).extend((~said[~there]).float().tolist())
+                found.setdefault("absence", []).extend((~said[absent]).float().tolist())
         means = {name: sum(values) / len(values) for name, values in found.items() if values}
         judged = [value for name, value in means.items() if name != "loss"]
-        return {"score": sum(judged) / len(judged), **means}
+        return {"score": sum(judged) / len(judged) if judged else 0.0, **means}
 
 
 def _there(masks: Tensor) -> Tensor:
@@ -251,8 +268,9 @@ def _mean(values: Tensor) -> Tensor:
     return values.sum() / max(1, values.numel())
 
 
-def _cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
-    return _mean(F.binary_cross_entropy_with_logits(logits, masks, reduction="none"))
+def _cross_entropy(logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
+    pixels = F.binary_cross_entropy_with_logits(logits, masks, reduction="none") * counted
+    return pixels.sum() / counted.sum().clamp(min=1)
 
 
 def _dices(predicted: Tensor, truth: Tensor) -> list[float]:
@@ -281,6 +299,5 @@ def prepared_slices(folder: Path) -> list[Path]:
 
 def classes_in(folder: Path) -> list[int]:
     """Return the classes that the slices of ``folder`` hold, by number."""
-    return sorted(
-        {int(v) for path in prepared_slices(folder) for v in np.unique(np.load(folder / "gts" / path.name))} - {0}
-    )
+    values = {int(v) for path in prepared_slices(folder) for v in np.unique(np.load(folder / "gts" / path.name))}
+    return sorted(values - {0, IGNORED})

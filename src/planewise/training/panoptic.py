@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from planewise.errors import PlanewiseError
 from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.panoptic_loss import collate_targets, panoptic_loss
@@ -34,6 +35,8 @@ class PanopticTask:
         self.seed = seed
         self.frozen = freeze(network, finetune_layer)
         self.pairs = read_slice_folder(folder, "train")
+        if not any((read_pair(pair)[1] > 0).any() for pair in self.pairs):
+            raise PlanewiseError(f"{folder}: no training slice shows an object; nothing can be learned from background")
         gamma = model.FINETUNE.dataset_params.weight_gamma
         self.weights = source_weights([pair.source for pair in self.pairs], gamma)
         validation = read_slice_folder(folder, "val")
@@ -61,7 +64,10 @@ class PanopticTask:
 
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
-        """Return ``iou``, of the foreground over all validation slices together, and the mean ``loss``."""
+        """Return ``iou``, of the foreground over all validation slices together, and the mean ``loss``.
+
+        Ignored pixels count in neither.
+        """
         self.network.eval()
         intersection = union = 0
         losses = []
@@ -71,7 +77,7 @@ class PanopticTask:
             batch = {name: tensor.to(device) for name, tensor in self.collate(samples).items()}
             outputs = self.network(batch["image"])
             losses.append(float(panoptic_loss(outputs, batch, self.model.FINETUNE.criterion_params)["total"]))
-            predicted, truth = outputs["sem_logits"] >= 0, batch["foreground"] > 0
+            predicted, truth = (outputs["sem_logits"] >= 0) & batch["counted"], batch["foreground"] > 0
             intersection += int((predicted & truth).sum())
             union += int((predicted | truth).sum())
         iou = intersection / union if union else 1.0

@@ -2,7 +2,7 @@
 
 ::
 
-    train/images/{case}_{plane}_{index}.tiff    train/masks/ the same names, int32 instance ids
+    train/images/{case}_{plane}_{index}.tiff    train/masks/ the same names, int32 instance ids, -1 where ignored
     val/raw/                                    val/labels/
 
 Slices are written once and read many times, so they are compressed lightly.
@@ -19,16 +19,24 @@ import numpy as np
 import tifffile
 
 from planewise.data.case import Case
-from planewise.data.intensity import full_scale
+from planewise.data.classes import CLASS_1, Target, semantic_beside
+from planewise.data.intensity import IntensityRange, IntensityRule, Polarity, TrainedIntensities, measure_images
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
+from planewise.progress import say
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import tiff
-from planewise.volumes.labels import read_labels
-from planewise.volumes.slices import Plane, as_stack
+from planewise.volumes.geometry import from_canonical, to_canonical
+from planewise.volumes.labels import open_labels
+from planewise.volumes.slices import PLANES, Plane, as_stack
+from planewise.volumes.volume import Volume
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
+IGNORED = -1  # in masks: pixels that take no part in any loss or score; 0 is background
 INDEX = re.compile(r"[_-]?\d+$")  # what distinguishes the slices of one stack
 VALIDATION_SHARE = 0.2  # of a single case's longest axis
+MEASURED = 256  # slices that are looked at to tell what a model was trained on
+AS_PUBLISHED = IntensityRule()
 GAP_SHARE = 0.05  # between its training and its validation slab, so that neighbours are not on both sides
 
 
@@ -66,32 +74,53 @@ def read_slice_folder(folder: Path, part: str) -> list[SlicePair]:
 
 
 def read_pair(pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image slice (H, W), scaled to 0..1 float32, and its labels (H, W).
+    """Return an image slice (H, W), scaled to 0..1 float32, and its labels (H, W) int32, ``IGNORED`` where ignored.
 
-    Raises PlanewiseError, naming the file, if one is damaged or if they do not fit each other.
+    Raises PlanewiseError, naming the file, if one is damaged, if they do not fit each other, or if labels are fractions
+    or other negative numbers.
     """
     image, labels = (np.asarray(open_volume(path).read()).squeeze(0) for path in (pair.image, pair.labels))
     if image.shape != labels.shape or image.ndim != 2:
         raise PlanewiseError(f"{pair.labels}: has shape {labels.shape}, its image {image.shape}; both must be (H, W)")
-    return image.astype(np.float32) / np.float32(full_scale(image)), labels
+    if labels.dtype.kind not in "iub" or (labels.size and labels.min() < IGNORED):
+        raise PlanewiseError(
+            f"{pair.labels}: holds fractions or negative values; ids are whole numbers, 0 background, {IGNORED} ignored"
+        )
+    return as_shares(image), _as_int32(labels)
+
+
+def as_shares(image: np.ndarray) -> np.ndarray:
+    """Return an image slice as shares of its range, float32: of its type's; real numbers of 0..1, or else of 0..255."""
+    if image.dtype.kind in "ui":
+        top = float(np.iinfo(image.dtype).max)
+    else:
+        top = 1.0 if image.size == 0 or image.max() <= 1 else 255.0
+    return image.astype(np.float32) / np.float32(top)
+
+
+def slice_intensities(pairs: list[SlicePair]) -> TrainedIntensities:
+    """Return what a model is trained on that sees these slices: of ``MEASURED`` of them, evenly spaced."""
+    chosen = np.linspace(0, len(pairs) - 1, min(MEASURED, len(pairs))).round().astype(int)
+    return measure_images(read_pair(pairs[i])[0] for i in chosen)
+
+
+def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
+    """Return the planes that slices were cut in, by their names; None if one does not say."""
+    cut = {pair.source.rpartition("_")[2] for pair in pairs}
+    return tuple(plane for plane in PLANES if plane in cut) if cut <= set(PLANES) else None
 
 
 def write_slice_folder(
-    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None]
-) -> list[Problem]:
-    """Cut ``cases`` into slices and write them to ``folder``, which appears whole or not at all.
+    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
+    target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED,
+) -> list[Problem]:  # fmt: skip
+    """Cut ``cases`` into slices and write them to ``folder``, which is new and appears whole or not at all.
 
     With several cases the smallest is kept for validation; a single one gives its last fifth along its longest axis,
-    after a gap. ``advance`` is called with every case's name when it is done. Slices that are there already are
-    replaced. Cases that cannot be read are left out and returned. Raises PlanewiseError if none can be read, if
-    anything else is in the folder, or if the disk refuses.
+    after a gap. ``advance`` is called with every case's name when it is done. Cases that cannot be read, or hold no
+    object of ``target`` (see ``read_case``), are left out and returned. Raises PlanewiseError if none is left, or if
+    the disk refuses.
     """
-    strange = sorted(item.name for item in folder.iterdir() if item.name not in FOLDERS) if folder.exists() else []
-    if strange:
-        raise PlanewiseError(
-            f"{folder}: holds {', '.join(strange[:5])}; the folder of the 2D slices is replaced as a whole, so choose "
-            "another --output_data_path"
-        )
     if not cases:
         raise PlanewiseError(f"{folder}: there is no training case that can be read")
     try:
@@ -100,11 +129,9 @@ def write_slice_folder(
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
     try:
-        unreadable = _write_cases(cases, temporary, planes, advance)
+        unreadable = _write_cases(cases, temporary, planes, advance, target, intensities)
         if not unreadable:
-            if folder.exists():
-                shutil.rmtree(folder)
-            temporary.replace(folder)
+            temporary.rename(folder)
             return []
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
@@ -112,27 +139,45 @@ def write_slice_folder(
         shutil.rmtree(temporary, ignore_errors=True)
     # Without a case another one may have to be held out: start again with those that are left.
     left = [case for case in cases if case.name not in unreadable]
-    return [*unreadable.values(), *write_slice_folder(left, folder, planes, lambda name: None)]
+    if not left:
+        raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in unreadable.values()))
+    return [*unreadable.values(), *write_slice_folder(left, folder, planes, lambda name: None, target, intensities)]
+
+
+def validation_case(cases: list[Case]) -> Case | None:
+    """Return the case that is kept for validation, the smallest; None of a single one, of which a part is kept."""
+    sizes = {case.name: int(np.prod(open_volume(case.image, case.channel).shape)) for case in cases}
+    return min(reversed(cases), key=lambda case: sizes[case.name]) if len(cases) > 1 else None
 
 
 def _write_cases(
-    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None]
-) -> dict[str, Problem]:
-    """Write the slices of ``cases``; return those that cannot be read, by name."""
-    sizes = {case.name: int(np.prod(open_volume(case.image).shape)) for case in cases}
-    held = min(reversed(cases), key=lambda case: sizes[case.name])
+    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None], target: Target,
+    intensities: IntensityRule,
+) -> dict[str, Problem]:  # fmt: skip
+    """Write the slices of ``cases``; return those that cannot be used, by name.
+
+    The first case of clear polarity sets that of the others.
+    """
+    held = validation_case(cases)
     unreadable = {}
     for part, names in FOLDERS.items():
         for name in names:
             (folder / part / name).mkdir(parents=True)
     for case in cases:
         try:
-            image, labels = read_case(case)
+            image, labels, polarity = read_case(case, target, intensities)
+            if intensities.trained.polarity == "unclear":
+                intensities = intensities.of_polarity(polarity)
+            if held is None:
+                training, validation = split_slab(image.shape, case.name)
+                if not (labels[training] > 0).any():
+                    raise PlanewiseError("all objects lie in the part kept for validation; add a second case")
         except PlanewiseError as error:
-            unreadable[case.name] = Problem(str(case.image), f"cannot be trained on: {error}")
+            unreadable[case.name] = Problem(
+                str(case.image), f"cannot be trained on: {Problem.of(case.image, error).what}"
+            )
             continue
-        if len(cases) == 1:
-            training, validation = split_slab(image.shape, case.name)
+        if held is None:
             _write_case(folder, "train", case.name, image[training], labels[training], planes)
             _write_case(folder, "val", case.name, image[validation], labels[validation], planes)
         else:
@@ -141,19 +186,69 @@ def _write_cases(
     return unreadable
 
 
-def read_case(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Return a case's image and instance ids (z, y, x); a semantic truth is split into 26-connected components."""
-    image = read_voxels(open_volume(case.image), case.image)
+def read_case(
+    case: Case, target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED
+) -> tuple[np.ndarray, np.ndarray, Polarity]:
+    """Return a case's image and instance ids (z, y, x), and the polarity of its contrast as the model sees it.
+
+    The image keeps its integers if the model sees them in the range of their type, and is float32 shares of the range
+    otherwise. Ids: see ``read_instances``. Raises PlanewiseError if a file cannot be read, if there is no object, or if
+    the image's range or contrast cannot be used.
+    """
+    ids = read_instances(case, target)
+    volume = open_volume(case.image, case.channel)
+    range_, seen, profile = intensities.range_of(volume, case.image)
+    say(f"{case.name}: {seen}")
+    image = read_voxels(volume, case.image)
+    if not (image.dtype.kind in "ui" and range_ == IntensityRange(0.0, float(np.iinfo(image.dtype).max))):
+        image = range_.shares(image)
+    return image, ids, profile.of_range(range_).polarity
+
+
+def read_instances(case: Case, target: Target) -> np.ndarray:
+    """Return a case's instance ids (z, y, x) int32, 0 for background and ``IGNORED``.
+
+    Of a semantic truth the voxels of ``target`` are split into 26-connected components; instances keep their ids. What
+    is ignored is said by the semantic truth, for instances by the one beside them. Raises PlanewiseError if a file
+    cannot be read, if labels do not lie in the image's space, or if there is no object.
+    """
     if case.truth is None:
         raise PlanewiseError(f"{case.image}: has no truth to train on")
-    labels = np.asarray(read_labels(case.truth).voxels)
-    if not case.instances:
+    volume = open_volume(case.image, case.channel)
+    truth = _labels_on(volume, case, case.truth)
+    if case.instances:
+        ids = _as_int32(truth)
+        semantic = None if target.ignore is None else semantic_beside(case.truth, case.name)
+        known = None if semantic is None else _labels_on(volume, case, semantic)
+        wanted = "instance"
+    else:
         import cc3d
 
-        labels = cc3d.connected_components(labels, connectivity=26)
-    if image.dtype.kind == "f":  # so that every slice is scaled alike
-        image = image.astype(np.float32) / np.float32(full_scale(image))
-    return image, labels
+        ids = cc3d.connected_components(np.isin(truth, target.values), connectivity=26).astype(np.int32, copy=False)
+        known = truth
+        wanted = f"voxel of {target.name} ({', '.join(map(str, target.values))})"
+    if known is not None and target.ignore is not None:
+        ids[known == target.ignore] = IGNORED
+    if not (ids > 0).any():
+        values = ", ".join(map(str, np.unique(truth)[:10].tolist()))
+        raise PlanewiseError(f"{case.truth}: holds no {wanted} to learn from; its values are {values}")
+    return ids
+
+
+def _labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:
+    """Return the labels at ``path`` (z, y, x) as the array of the case's image lies."""
+    placed = laid_on(open_labels(path), path, image, case.image, case.ignore_geometry)
+    return np.asarray(from_canonical(to_canonical(placed).read(), image).voxels)
+
+
+def _as_int32(ids: np.ndarray) -> np.ndarray:
+    """Return instance ids as int32; where the largest does not fit, all are numbered anew from 1."""
+    if ids.size and ids.max() > np.iinfo(np.int32).max:
+        values, places = np.unique(ids, return_inverse=True)
+        numbers = np.cumsum(values > 0, dtype=np.int32)
+        numbers[values < 0] = IGNORED
+        return numbers[places].reshape(ids.shape)
+    return ids.astype(np.int32)
 
 
 def split_slab(shape: tuple[int, ...], name: str) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -179,7 +274,7 @@ def _write_case(
     for plane in planes:
         for index, (pixels, ids) in _slices(image, labels, plane):
             file = f"{name}_{plane}_{index:05d}.tiff"
-            for kind, content in ((images_name, pixels), (labels_name, ids.astype(np.int32))):
+            for kind, content in ((images_name, pixels), (labels_name, ids)):
                 tifffile.imwrite(
                     folder / part / kind / file,
                     np.ascontiguousarray(content),

@@ -1,5 +1,6 @@
 """A file or folder appears whole or not at all, and the old one stays until then."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,11 +24,42 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = holder / path.name
     try:
         yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        _put(temporary, path, holder / "replaced")
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise PlanewiseError(f"{path}: cannot be written ({reason}); nothing was left there") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def _put(new: Path, path: Path, aside: Path) -> None:
+    """Move ``new`` to ``path``. A folder that is there is moved ``aside`` first, and back if that fails."""
+    if not path.is_dir():
+        new.replace(path)
+        return
+    path.rename(aside)
+    try:
+        new.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
+
+
+def write_again(path: Path, source: Path) -> None:
+    """Give what lies at ``source``, a file or folder, a second name: ``path``.
+
+    By hard links where the file system knows them, so that nothing is stored twice, else by copying. Both names stay
+    apart: what is written to one later by ``atomic_path``, or by Zarr, replaces that one alone. Raises PlanewiseError.
+    """
+    with atomic_path(path) as temporary:
+        if source.is_dir():
+            shutil.copytree(source, temporary, copy_function=_link_or_copy)
+        else:
+            _link_or_copy(source, temporary)
+
+
+def _link_or_copy(source: Path | str, target: Path | str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # the file system has no links, or is another
+        shutil.copyfile(source, target)

@@ -7,33 +7,68 @@ import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.formats import ending_of, endings, formats
+from planewise.volumes.formats import ending_of, endings, formats, stem_of
 from planewise.volumes.formats.dicom import open_dicom
+from planewise.volumes.formats.image_sequence import images_in, open_sequence
+from planewise.volumes.indexing import check_memory
 from planewise.volumes.volume import Volume
 
 
-def open_volume(path: Path) -> Volume:
+def volumes_in(folder: Path) -> list[Path]:
+    """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over.
+
+    So are pictures of the volumes: ``{name}.png`` beside ``{name}`` of another format.
+
+    Raises PlanewiseError if it is no folder.
+    """
+    if not folder.is_dir():
+        raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {endings()}")
+    found = sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
+    volumes = {stem_of(path) for path in found if ending_of(path) != ".png"}
+    return [path for path in found if ending_of(path) != ".png" or stem_of(path) not in volumes]
+
+
+def open_volume(path: Path, channel: int | None = None) -> Volume:
     """Open the volume at ``path``; voxels are read when they are indexed, where the format allows it.
 
-    Raises PlanewiseError, naming the file, if it is missing, damaged, of an unknown format, or not a 3D image of
-    numbers (one channel, one time point).
+    A folder is a DICOM series or a sequence of 2D images. ``channel``: the one that is wanted, counted from 0; it may
+    be None if there is only one. Raises PlanewiseError, naming the file, if it is missing, damaged, of an unknown
+    format, not a 3D or 2D image of numbers at one time point, or has no such channel.
     """
     if not path.exists():
         raise PlanewiseError(f"{path}: no such file")
     ending = ending_of(path)
-    if not ending and path.is_dir():
-        return open_dicom(path)
-    if not ending:
+    if not ending and not path.is_dir():
         raise PlanewiseError(f"{path}: unknown format; volumes end in {endings()}")
     try:
-        volume = formats()[ending].open(path)
-        if volume.voxels.dtype.kind not in "uifb":
-            raise PlanewiseError(f"{path}: holds {volume.voxels.dtype}; a volume holds integers or real numbers")
+        volume = formats()[ending].open(path, channel) if ending else _open_folder(path, channel)
     except PlanewiseError:
         raise
     except Exception as error:  # a damaged file fails in its reader's own way
         raise PlanewiseError(f"{path}: cannot be read ({first_line(error)}); is the file complete?") from error
+    _check(path, volume)
     return volume
+
+
+def _open_folder(folder: Path, channel: int | None) -> Volume:
+    if images_in(folder):
+        return open_sequence(images_in(folder), channel)
+    if channel:
+        raise PlanewiseError(f"{folder}: a DICOM series has 1 channel, which is 0; --channel {channel} is none of them")
+    return open_dicom(folder)
+
+
+def _check(path: Path, volume: Volume) -> None:
+    """Raise PlanewiseError if a file opens, but says what cannot be."""
+    if volume.voxels.dtype.kind not in "uifb":
+        raise PlanewiseError(f"{path}: holds {volume.voxels.dtype}; a volume holds integers or real numbers")
+    if 0 in volume.shape:
+        raise PlanewiseError(f"{path}: is empty, {volume.shape}")
+    if not all(0 < size < np.inf for size in volume.spacing):
+        listed = ", ".join(f"{size:g}" for size in volume.spacing)
+        raise PlanewiseError(f"{path}: its spacing (z, y, x) is {listed}; it must be three positive numbers")
+    if not np.isfinite(volume.origin).all() or not np.isfinite(volume.direction).all():
+        raise PlanewiseError(f"{path}: its origin {volume.origin} or direction {volume.direction} is not finite")
 
 
 def read_voxels(volume: Volume, path: Path, index: Any = ...) -> np.ndarray:
@@ -42,7 +77,13 @@ def read_voxels(volume: Volume, path: Path, index: Any = ...) -> np.ndarray:
     Raises PlanewiseError if the file is damaged or the voxels do not fit in memory.
     """
     try:
+        check_memory(volume.shape, volume.voxels.dtype, index)
+    except PlanewiseError as error:
+        raise PlanewiseError(f"{path}: {error}") from error
+    try:
         return np.asarray(volume.voxels[index])
+    except PlanewiseError:
+        raise
     except MemoryError as error:
         raise PlanewiseError(f"{path}: {volume.shape} voxels do not fit in memory") from error
     except Exception as error:
@@ -52,9 +93,11 @@ def read_voxels(volume: Volume, path: Path, index: Any = ...) -> np.ndarray:
 def write_volume(path: Path, volume: Volume) -> None:
     """Write ``volume`` as TIFF (zlib), NIfTI, NRRD, MHA or OME-Zarr 0.5, by the ending of ``path``.
 
-    The file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
+    Voxels are read piece by piece, so those of a ``LazyArray`` need not fit in memory, except in ITK's formats. The
+    file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
     """
-    write = formats()[ending].write if (ending := ending_of(path)) else None
+    ending = ending_of(path)
+    write = formats()[ending].write if ending and formats()[ending].writes(ending) else None
     if write is None:
         raise PlanewiseError(f"{path}: is of no format that is written; those end in {endings(written=True)}")
     with atomic_path(path) as temporary:

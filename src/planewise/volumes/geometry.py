@@ -1,8 +1,16 @@
-"""Orientation of volumes: into the canonical one, in which they are compared and processed, and back."""
+"""Where volumes lie: canonical orientation and back, whether two lie in one space, which planes are sharp."""
+
+from dataclasses import replace
 
 import numpy as np
 
+from planewise.volumes.slices import AXIS, PLANES, Plane
+from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
+
+SPACING_TOLERANCE = 1e-3  # of a voxel: what files round away
+ORIGIN_TOLERANCE = 1e-2  # of a voxel
+DIRECTION_TOLERANCE = 1e-3  # of a unit vector's parts
 
 
 def canonical_axes(volume: Volume) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
@@ -37,7 +45,8 @@ def to_canonical(volume: Volume) -> Volume:
             origin = origin + direction[:, axis] * volume.spacing[axis] * (volume.shape[axis] - 1)
     z, y, x = (volume.spacing[axis] for axis in order)
     oz, oy, ox = origin.tolist()
-    return Volume(voxels, (z, y, x), volume.unit, (oz, oy, ox), tuple(tuple(row) for row in columns.tolist()))
+    rows = tuple(tuple(row) for row in columns.tolist())
+    return replace(volume, voxels=voxels, spacing=(z, y, x), origin=(oz, oy, ox), direction=rows)
 
 
 def from_canonical(voxels: np.ndarray, original: Volume) -> Volume:
@@ -45,3 +54,52 @@ def from_canonical(voxels: np.ndarray, original: Volume) -> Volume:
     order, signs = canonical_axes(original)
     flipped = voxels[tuple(slice(None, None, sign) for sign in signs)]
     return original.with_voxels(np.transpose(flipped, np.argsort(order)))
+
+
+def same_space(a: Volume, b: Volume) -> str:
+    """Return what differs between the places of two volumes, in plain words; an empty string if they agree.
+
+    Compared are shape, spacing, origin and direction, in the canonical orientation and in one unit, as far as both
+    files say them: nothing but the shape if one has no unit, and no spacing along an axis of one voxel.
+    """
+    if a.has_direction and b.has_direction:
+        a, b = (to_canonical(volume.with_voxels(np.broadcast_to(np.uint8(0), volume.shape))) for volume in (a, b))
+    if a.shape != b.shape:
+        return f"shape {a.shape} and {b.shape}"
+    if PIXEL in (a.unit, b.unit):
+        return ""
+    differences = []
+    b = b.in_unit(a.unit)
+    spacings, origins = np.array([a.spacing, b.spacing]), np.array([a.origin, b.origin])
+    several = np.array(a.shape) > 1
+    if (np.abs(spacings[0] - spacings[1]) > SPACING_TOLERANCE * spacings.min(axis=0))[several].any():
+        differences.append(f"spacing {_listed(spacings[0])} and {_listed(spacings[1])} {a.unit}")
+    if a.has_origin and b.has_origin and (np.abs(origins[0] - origins[1]) > ORIGIN_TOLERANCE * spacings.min()).any():
+        differences.append(f"origin {_listed(origins[0])} and {_listed(origins[1])} {a.unit}")
+    if a.has_direction and b.has_direction:
+        axes = [np.asarray(volume.direction) for volume in (a, b)]
+        if np.abs(axes[0] - axes[1]).max() > DIRECTION_TOLERANCE:
+            differences.append(" and ".join(["direction " + _listed(axes[0].ravel()), _listed(axes[1].ravel())]))
+    return "; ".join(differences)
+
+
+def _listed(numbers: np.ndarray) -> str:
+    return "(" + ", ".join(f"{number:.6g}" for number in numbers + 0.0) + ")"  # -0.0 + 0.0 is 0.0
+
+
+def sharp_planes(
+    spacing: tuple[float, float, float], shape: tuple[int, int, int] | None = None, tolerance: float = 1.2
+) -> tuple[Plane, ...]:
+    """Return the planes whose both spacings are within ``tolerance`` of the smallest: all of an isotropic volume.
+
+    If there is none, the one whose pixels are smallest. A plane along an axis of ``shape`` that is one voxel long is no
+    plane of the volume, and that axis' spacing does not count.
+    """
+    real = [plane for plane in PLANES if shape is None or all(shape[axis] > 1 for axis in _axes_of(plane))] or PLANES
+    smallest = min(spacing[axis] for plane in real for axis in _axes_of(plane))
+    sharp = tuple(plane for plane in real if all(spacing[axis] <= tolerance * smallest for axis in _axes_of(plane)))
+    return sharp or (min(real, key=lambda plane: np.prod([spacing[axis] for axis in _axes_of(plane)])),)
+
+
+def _axes_of(plane: Plane) -> list[int]:
+    return [axis for axis in range(3) if axis != AXIS[plane]]

@@ -1,16 +1,16 @@
 """A volume: voxels with their spacing, unit and orientation. Arrays are (z, y, x), and so are spacing and origin."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-UNITS = {  # what files call a unit -> what we call it
-    "nm": "nm", "nanometer": "nm", "nanometre": "nm",
-    "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um",
-    "micrometre": "um",
-    "mm": "mm", "millimeter": "mm", "millimetre": "mm",
-}  # fmt: skip
+from planewise.volumes.indexing import check_memory
+from planewise.volumes.units import PIXEL, convert
+
+SLAB_BYTES = 2**24  # that are read and written at a time; but
+STORED_BYTES = 2**27  # of voxels stored in thick chunks, which are decompressed once for each slab that cuts them
 
 
 class LazyArray(Protocol):
@@ -23,28 +23,55 @@ class LazyArray(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
+Access = Literal["chunks", "rows", "pages", "whole"]
+
+
+def access(voxels: LazyArray) -> Access:
+    """Return what of voxels is read when a few are: their chunks, rows or pages, or the whole."""
+    if hasattr(voxels, "chunks"):
+        return "chunks"
+    mapped: Access = "rows" if isinstance(voxels, np.memmap) else "whole"
+    return getattr(voxels, "access", mapped)
+
+
 @dataclass(frozen=True)
 class Volume:
     """Voxels (z, y, x) with their geometry.
 
     ``spacing`` (z, y, x) in ``unit`` ("nm", "um", "mm", or "pixel" where the file does not say); ``origin`` (z, y, x)
     of the first voxel's centre; ``direction`` (3, 3): column i is the direction of array axis i in patient space
-    (z, y, x order, towards superior, posterior, left).
+    (z, y, x order, towards superior, posterior, left). ``has_origin``, ``has_direction``: whether the file says them;
+    a TIFF does not, and what stands here is no statement then.
     """
 
     voxels: LazyArray
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    unit: str = "pixel"
+    unit: str = PIXEL
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    has_origin: bool = True
+    has_direction: bool = True
 
     @property
     def shape(self) -> tuple[int, int, int]:
         depth, height, width = self.voxels.shape
         return depth, height, width
 
+    def spacing_in(self, unit: str) -> tuple[float, float, float]:
+        """Return the spacing (z, y, x) in ``unit``; of a volume in "pixel" as it is, as if it were in that unit."""
+        z, y, x = (convert(size, self.unit, unit) for size in self.spacing)
+        return z, y, x
+
+    def in_unit(self, unit: str) -> "Volume":
+        """Return the volume with spacing and origin in ``unit``; one in "pixel" as it is."""
+        if self.unit == PIXEL:
+            return self
+        z, y, x = (convert(place, self.unit, unit) for place in self.origin)
+        return replace(self, spacing=self.spacing_in(unit), origin=(z, y, x), unit=unit)
+
     def read(self) -> np.ndarray:
-        """Return all voxels in memory."""
+        """Return all voxels in memory. Raises PlanewiseError if this machine has less than they need."""
+        check_memory(self.voxels.shape, self.voxels.dtype)
         return np.asarray(self.voxels[...])
 
     def with_voxels(self, voxels: LazyArray) -> "Volume":
@@ -54,39 +81,10 @@ class Volume:
         return replace(self, voxels=voxels)
 
 
-def count_beyond(shape: tuple[int, ...], count: int) -> bool:
-    """Whether more than ``count`` axes are longer than 1."""
-    return sum(side > 1 for side in shape) > count
-
-
-@dataclass(frozen=True)
-class _LastThreeAxes:
-    """An array whose axes before the last three are of length 1, without them; read when it is indexed."""
-
-    array: Any
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.array.shape[-3:])
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(self.array.dtype)
-
-    def __getitem__(self, index: Any) -> Any:
-        before = (0,) * (len(self.array.shape) - 3)
-        return self.array[(*before, *(index if isinstance(index, tuple) else (index,)))]
-
-
-def as_three_axes(voxels: LazyArray) -> LazyArray:
-    """Bring an array with axes of length 1 beyond the three, or with only two axes, to (z, y, x)."""
-    if len(voxels.shape) == 3:
-        return voxels
-    if all(side == 1 for side in voxels.shape[:-3]) and len(voxels.shape) > 3:
-        return _LastThreeAxes(voxels)
-    whole = np.asarray(voxels[...])
-    if whole.ndim == 2:
-        return whole[None]
-    while whole.ndim > 3:
-        whole = whole.squeeze(next(axis for axis, side in enumerate(whole.shape) if side == 1))
-    return whole
+def slabs(voxels: LazyArray) -> Iterator[slice]:
+    """Yield slices along z that cut ``voxels`` (z, y, x) into slabs which can be read one after the other."""
+    plane = max(1, int(np.prod(voxels.shape[1:])) * voxels.dtype.itemsize)
+    chunk = getattr(voxels, "chunks", (1,))[0]
+    thickness = max(1, SLAB_BYTES // plane, min(chunk, STORED_BYTES // plane))
+    for start in range(0, voxels.shape[0], thickness):
+        yield slice(start, min(start + thickness, voxels.shape[0]))

@@ -1,28 +1,150 @@
+"""Intensities: one image in every encoding is seen alike, and what cannot be told is refused."""
+
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from planewise.data.intensity import full_scale, normalise
+from planewise.data.intensity import (
+    IntensityRange,
+    IntensityRule,
+    TrainedIntensities,
+    choose_range,
+    fine_skewness,
+    measure_images,
+    measure_intensities,
+    normalise,
+)
+from planewise.data.phantom import em_phantom
+from planewise.errors import PlanewiseError
+from planewise.volumes.volume import Volume
+
+HERE = Path("cell.tiff")
+EIGHT_BIT = em_phantom((32, 144, 144), 12, 0)[0]
+VALUES = EIGHT_BIT.astype(float)
+TRAINED = measure_intensities(Volume(em_phantom((32, 144, 144), 12, 1)[0]), HERE).of_range(IntensityRange(0.0, 255.0))
+RULE = IntensityRule(TRAINED)
+ENCODINGS = {
+    "full 16 bit": EIGHT_BIT.astype(np.uint16) * 257,
+    "float": (VALUES / 255).astype(np.float32),
+    "12 bit in uint16": np.rint(VALUES / 255 * 4095).astype(np.uint16),
+    "low-contrast 16 bit": (30_000 + 10 * VALUES).astype(np.uint16),
+    "dim 8 bit": EIGHT_BIT // 4,
+    "int16 of 0..255": EIGHT_BIT.astype(np.int16),
+    "floats beyond 1": (VALUES * 16).astype(np.float32),
+    "floats of 0..255": VALUES,
+    "negative": (VALUES - 500).astype(np.int16),
+    "32 bit with an offset": (VALUES * 1000 + 1e9).astype(np.uint32),
+}
+
+
+def seen(voxels, rule=RULE):
+    range_, _, _ = rule.range_of(Volume(voxels), HERE)
+    return range_.shares(voxels)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_of_an_image_is_seen_alike(encoding):
+    difference = np.abs(seen(ENCODINGS[encoding]) - VALUES / 255)
+    assert difference.max() < 0.05  # of the range; the training data's quantiles are another phantom's
+    assert difference.mean() < 0.025
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_full_range_is_divided_by_the_largest_value_of_the_type_and_by_nothing_else(dtype):
+    top = np.iinfo(dtype).max
+    voxels = EIGHT_BIT.astype(dtype) * (top // 255)
+    range_, _, _ = IntensityRule(TRAINED).range_of(Volume(voxels), HERE)
+    assert range_ == IntensityRange(0.0, float(top), clipped=False)
+    published = voxels.astype(np.float32) * np.float32(1 / (top * 0.12765)) - np.float32(0.57571 / 0.12765)
+    assert np.array_equal(normalise(voxels, range_, 0.57571, 0.12765), published)
+
+
+def test_inverted_contrast_is_refused_and_turned_round_when_told():
+    inverted = 255 - EIGHT_BIT
+    with pytest.raises(PlanewiseError, match=r"cell.tiff: its contrast is inverted.*--invert"):
+        seen(inverted)
+    assert np.allclose(seen(inverted, IntensityRule(TRAINED, invert=True)), VALUES / 255, atol=1e-6)
+    dim = inverted // 4
+    assert np.abs(seen(dim, IntensityRule(TRAINED, invert=True)) - VALUES / 255).max() < 0.04
+    assert np.allclose(seen(inverted, IntensityRule(TRAINED, given=(0, 255))), 1 - VALUES / 255)  # the user says so
+
+
+def test_a_range_that_is_given_is_used_and_nothing_is_judged():
+    range_, told, _ = IntensityRule(TRAINED, given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), HERE)
+    assert range_ == IntensityRange(50.0, 150.0, clipped=True)
+    assert "--intensity" in told
+    shares = range_.shares(np.array([0, 50, 100, 150, 255], np.uint8))
+    assert shares.tolist() == pytest.approx([0, 0, 0.5, 1, 1])
 
 
 @pytest.mark.parametrize(
-    ("voxels", "scale"),
+    ("voxels", "words"),
     [
-        (np.zeros(3, np.uint8), 255),
-        (np.zeros(3, np.uint16), 65535),
-        (np.zeros(3, np.int16), 32767),
-        (np.array([0, 0.5, 1], np.float32), 1),
-        (np.array([0, 128, 255], np.float32), 255),
-        (np.array([0, 1], np.float16), 1),
-        (np.zeros(3, bool), 1),
+        (np.full((4, 5, 6), 7, np.uint8), "is 7 everywhere"),
+        (np.arange(120).reshape(4, 5, 6) % 2 * 3.5, "holds two values, 0 and 3.5"),
+        (np.arange(120).reshape(4, 5, 6) % 2 == 1, "holds two values, 0 and 1"),
+        (np.where(np.arange(1200) == 7, np.nan, np.arange(1200)).reshape(10, 10, 12), "1 voxels between z = 0 and 10"),
+        (np.zeros((0, 5, 6), np.uint8), "is empty"),
     ],
+    ids=["constant", "two values", "a mask", "NaN", "empty"],
 )
-def test_full_scale(voxels, scale):
-    assert full_scale(voxels) == scale
+def test_what_cannot_be_told_is_refused_by_name(voxels, words):
+    with pytest.raises(PlanewiseError, match=rf"cell.tiff: .*{words}"):
+        seen(voxels)
 
 
-def test_the_same_image_is_normalised_alike_in_every_type():
-    share = np.array([[0, 0.2, 1.0]])
-    expected = (share - 0.57571) / 0.12765
-    for voxels in ((share * 255).astype(np.uint8), (share * 65535).astype(np.uint16), share, share * 255):
-        assert np.allclose(normalise(voxels, full_scale(voxels), 0.57571, 0.12765), expected, atol=1e-4)
-    assert normalise(share, 1, 0.5, 0.1).dtype == np.float32
+def test_hot_pixels_padding_and_saturation_do_not_stretch_the_range():
+    plain = measure_intensities(Volume(EIGHT_BIT), HERE)
+    hot = EIGHT_BIT.astype(np.uint16)
+    hot[3, 5, 7] = 65_535
+    assert (measure_intensities(Volume(hot), HERE).low, measure_intensities(Volume(hot), HERE).high) == (
+        plain.low, plain.high,
+    )  # fmt: skip
+    assert np.abs(seen(hot) - VALUES / 255)[hot < 65_535].max() < 0.04
+    assert seen(hot).max() == 1.0  # clipped
+    padded = np.pad(EIGHT_BIT, ((0, 0), (40, 40), (40, 40)))
+    assert measure_intensities(Volume(padded), HERE).low == plain.low
+
+
+def test_quantiles_of_known_values():
+    voxels = np.arange(1000, dtype=np.uint16).reshape(10, 10, 10)
+    profile = measure_intensities(Volume(voxels), HERE)
+    assert (profile.least, profile.low, profile.high, profile.most) == (0, 4, 994, 999)
+    signed = measure_intensities(Volume(voxels.astype(np.int16) - 500), HERE)
+    assert (signed.least, signed.low, signed.high, signed.most) == (-500, -496, 494, 499)
+    real = measure_intensities(Volume(voxels / 1000), HERE)
+    assert (real.least, real.low, real.high, real.most) == (0, 0.004, 0.994, 0.999)
+
+
+def test_slabs_give_the_profile_of_the_whole(monkeypatch):
+    whole = measure_intensities(Volume(EIGHT_BIT), HERE)
+    monkeypatch.setattr("planewise.volumes.labels.SLAB_VOXELS", 144 * 144)
+    assert dataclasses.asdict(measure_intensities(Volume(EIGHT_BIT), HERE)) == dataclasses.asdict(whole)
+
+
+def test_the_polarity_is_the_sign_of_the_fine_structures():
+    lines = np.full((64, 64), 100.0)
+    lines[::8] = 60
+    assert fine_skewness(lines) < -0.5
+    assert fine_skewness(-lines) == pytest.approx(-fine_skewness(lines))
+    noise = np.random.default_rng(0).integers(0, 256, (16, 128, 128)).astype(np.uint8)
+    assert measure_intensities(Volume(noise), HERE).polarity == "unclear"
+    assert measure_intensities(Volume(EIGHT_BIT), HERE).polarity == "dark"
+    assert measure_intensities(Volume(255 - EIGHT_BIT), HERE).polarity == "bright"
+
+
+def test_an_unclear_polarity_refuses_nothing():
+    unclear = TRAINED.model_copy(update={"polarity": "unclear"})
+    choose_range(measure_intensities(Volume(255 - EIGHT_BIT), HERE), unclear, HERE)
+
+
+def test_what_a_model_is_trained_on_is_told_from_its_slices():
+    shares = EIGHT_BIT.astype(np.float32) / 255
+    measured = measure_images(iter(shares))
+    assert measured.polarity == "dark"
+    assert measured.low == pytest.approx(TRAINED.low, abs=0.02)
+    assert measured.high == pytest.approx(TRAINED.high, abs=0.02)
+    with pytest.raises(ValueError, match="low must be less"):
+        TrainedIntensities(low=0.5, high=0.5)

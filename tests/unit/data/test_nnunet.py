@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.data.case import volumes_in
 from planewise.data.nnunet import open_dataset
 from planewise.errors import DatasetError, PlanewiseError
+from planewise.volumes.files import volumes_in, write_volume
+from planewise.volumes.volume import Volume
 
 META = {"channel_names": {"0": "EM"}, "labels": {"background": 0, "x": 1}, "numTraining": 2, "file_ending": ".tiff"}
 
@@ -55,12 +56,15 @@ def test_every_problem_is_listed_at_once(folder):
     write(folder / "imagesTr" / "f_0000.tiff")
     (folder / "instancesTr" / "f.tiff").write_bytes(b"II*\0")
     write(folder / "instancesTr" / "b.tif")
-    write(folder / "imagesTr" / "a_0001.tiff")
+    write(folder / "imagesTr" / "g_0000.tiff")
+    write(folder / "imagesTr" / "g_0001.tiff")
+    write(folder / "instancesTr" / "g.tiff")
     dataset = open_dataset(folder)
-    assert [case.name for case in dataset.train] == ["a", "b"]
+    assert [case.name for case in dataset.train] == ["a"]
     told = " | ".join(f"{problem.where} {problem.what}" for problem in dataset.problems)
     for words in ("c_0000.tiff has no instancesTr/c.tiff", "d.tiff has no image", "(4, 5, 7)", "f.tiff cannot be read",
-                  "second file for case b", "not the first channel"):  # fmt: skip
+                  "several files for one case, b: b.tif, b.tiff; keep one",
+                  "several files for one case, g: g_0000.tiff, g_0001.tiff; _NNNN"):  # fmt: skip
         assert words in told
     assert len(dataset.problems) == 6
 
@@ -90,9 +94,19 @@ def test_a_version_1_dataset_is_named(folder):
         (None, "is missing"),
         ("{", "not a JSON file"),
         ("[]", "JSON object"),
-        (json.dumps({**META, "file_ending": ".png"}), r"\.png"),
-        (json.dumps({**META, "channel_names": {"0": "a", "1": "b"}}), "2 channels"),
+        (json.dumps({**META, "file_ending": ".jpg"}), r"\.jpg"),
+        (json.dumps({**META, "channel_names": "EM"}), "channel_names is 'EM'"),
+        ('{"a": ' * 5000 + "1" + "}" * 5000, "nested too deeply"),
+        (json.dumps({**META, "name": "\ud800"}), "lone surrogate"),
+        (json.dumps({**META, "labels": {"x": 10**30}}), "labels: x is 1000.*up to 65535"),
+        (json.dumps({**META, "labels": {"x": 1e30}}), "labels: x is 1e.30"),
+        (json.dumps({**META, "labels": {"x": True}}), "labels: x is True"),
+        (json.dumps({**META, "labels": {"x": [[1]]}}), "labels: x is"),
+        (json.dumps({**META, "labels": [1]}), "labels must be an object"),
+        (json.dumps({**META, "dataset": []}), "dataset must be an object"),
+        (json.dumps({**META, "channel_names": {"0": "a", "1": "b"}}), "2 channels .0 a, 1 b.*--channel N"),
     ],
+    ids=lambda value: value[-60:] if isinstance(value, str) else None,
 )
 def test_a_bad_dataset_json_is_named(folder, content, words):
     (folder / "dataset.json").unlink()
@@ -118,3 +132,101 @@ def test_a_file_that_is_no_volume_is_named(tmp_path):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no such folder"):
         open_dataset(tmp_path / "nowhere")
+
+
+def test_without_dataset_json_one_to_paste_is_given(folder):
+    (folder / "dataset.json").unlink()
+    write(folder / "imagesTr" / "a_0001.tiff")
+    with pytest.raises(DatasetError) as caught:
+        open_dataset(folder)
+    told, _, pasted = str(caught.value).partition("\n")
+    assert "dataset.json: is missing" in told
+    meta = json.loads(pasted.partition("\n")[2])
+    assert (meta["file_ending"], meta["numTraining"], list(meta["channel_names"])) == (".tiff", 2, ["0", "1"])
+    (folder / "imagesTr" / "a_0001.tiff").unlink()
+    meta["channel_names"].popitem()
+    (folder / "dataset.json").write_text(json.dumps(meta))
+    assert len(open_dataset(folder).train) == 2
+
+
+def test_a_channel_is_chosen_by_the_number_of_the_file(folder):
+    (folder / "dataset.json").write_text(json.dumps({**META, "channel_names": {"0": "a", "1": "b"}}))
+    for case in "ab":
+        write(folder / "imagesTr" / f"{case}_0001.tiff")
+    dataset = open_dataset(folder, channel=1)
+    assert [(case.image.name, case.channel) for case in dataset.train] == [("a_0001.tiff", None), ("b_0001.tiff", None)]
+    assert [case.image.name for case in open_dataset(folder, channel=0).train] == ["a_0000.tiff", "b_0000.tiff"]
+    with pytest.raises(DatasetError, match="none of them is of --channel 2"):
+        open_dataset(folder, channel=2)
+
+
+def test_a_channel_is_chosen_within_a_file(folder):
+    for path in (folder / "imagesTr").iterdir():
+        tifffile.imwrite(path, np.zeros((4, 5, 6, 3), np.uint8), photometric="rgb")
+    with pytest.raises(DatasetError, match=r"3 channels.*--channel"):
+        open_dataset(folder)
+    assert [case.channel for case in open_dataset(folder, channel=2).train] == [2, 2]
+
+
+def test_cases_that_end_in_a_number_are_no_channels(folder):
+    for path in [*(folder / "imagesTr").iterdir(), *(folder / "instancesTr").iterdir()]:
+        path.unlink()
+    for number in range(1, 4):
+        write(folder / "imagesTr" / f"PAT_{number:04d}_0000.tiff")
+        write(folder / "instancesTr" / f"PAT_{number:04d}.tiff")
+    dataset = open_dataset(folder)
+    assert [(c.name, c.truth.name) for c in dataset.train] == [(f"PAT_{n:04d}", f"PAT_{n:04d}.tiff") for n in (1, 2, 3)]
+    assert dataset.problems == []
+
+
+def test_folders_of_slices_are_cases(folder):
+    for case, part in (("c_0000", "imagesTr"), ("c", "instancesTr"), ("d", "imagesTr"), ("d", "instancesTr")):
+        for z in range(4):
+            if not (case == "d" and z == 2):
+                write(folder / part / case / f"slice_{z:04d}.tif", (5, 6))
+    dataset = open_dataset(folder)
+    assert [case.name for case in dataset.train] == ["a", "b", "c"]
+    assert len(dataset.problems) == 1
+    assert "lacks number 2" in dataset.problems[0].what
+
+
+def test_cases_that_dataset_json_lists(folder):
+    (folder / "instancesTr").rename(folder / "labels")
+    (folder / "imagesTr").rename(folder / "scans")
+    listed = {
+        "one": {"images": ["scans/a_0000.tiff"], "label": "labels/a.tiff"},
+        "two": {"images": ["scans/b_0000.tiff"], "label": str(folder / "labels" / "b.tiff")},
+        "three": {"images": ["scans/gone.tiff"], "label": "labels/b.tiff"},
+        "four": {"images": "scans/a_0000.tiff"},
+        "../five": {"images": ["scans/a_0000.tiff"], "label": "labels/a.tiff"},
+    }
+    (folder / "dataset.json").write_text(json.dumps({**META, "dataset": listed}))
+    dataset = open_dataset(folder)
+    assert [(c.name, c.image.name, c.truth.name, c.instances) for c in dataset.train] == [
+        ("one", "a_0000.tiff", "a.tiff", False),
+        ("two", "b_0000.tiff", "b.tiff", False),
+    ]
+    told = " | ".join(problem.what for problem in dataset.problems)
+    for words in ("no such file", "four must be", "'../five' is no name of a case"):
+        assert words in told
+
+
+def test_image_and_truth_lie_in_one_space(folder):
+    """A truth whose header was lost, of identical voxels, would be trained flipped."""
+    meta = {**META, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(meta))
+    for part in ("imagesTr", "instancesTr"):
+        for path in (folder / part).iterdir():
+            path.unlink()
+    voxels = np.zeros((4, 5, 6), np.uint8)
+    ras = Volume(voxels, (3, 2, 2), "mm", direction=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
+    for case in "ab":
+        write_volume(folder / "imagesTr" / f"{case}_0000.nii.gz", ras)
+    write_volume(folder / "instancesTr" / "a.nii.gz", ras)
+    write_volume(folder / "instancesTr" / "b.nii.gz", Volume(voxels, (3, 2, 2), "mm"))
+    dataset = open_dataset(folder)
+    assert [case.name for case in dataset.train] == ["a"]
+    assert "does not lie in the space of" in dataset.problems[0].what
+    assert "--ignore_geometry" in dataset.problems[0].what
+    dataset = open_dataset(folder, ignore_geometry=True)
+    assert [(case.name, case.ignore_geometry) for case in dataset.train] == [("a", True), ("b", True)]

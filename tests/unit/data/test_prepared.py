@@ -4,7 +4,9 @@ import pytest
 from planewise.apps.ild.options import WINDOWS
 from planewise.data.intensity import apply_window, saturated_share
 from planewise.data.prepared import (
+    IGNORED,
     choose_slices,
+    is_object,
     load_patient,
     nearest_grid,
     read_patient,
@@ -37,8 +39,8 @@ def write_case(folder, direction, shape=(6, 40, 50)):
     return hu, labels
 
 
-def read(folder, min_voxels=0, min_pixels=0):
-    return read_patient("c", folder / "c_0000.nii.gz", folder / "c.nii.gz", -600, 1500, min_voxels, min_pixels)
+def read(folder, ignore=None):
+    return read_patient("c", folder / "c_0000.nii.gz", folder / "c.nii.gz", -600, 1500, ignore)
 
 
 @pytest.mark.parametrize("direction", [LPS, RAS], ids=["LPS", "RAS"])
@@ -51,6 +53,24 @@ def test_both_orientations_give_one_patient_and_go_back(tmp_path, direction):
     restored = patient.restore(patient.labels)
     assert np.array_equal(restored.read(), labels if direction is LPS else labels[:, ::-1, ::-1])
     assert np.allclose(restored.direction, direction)
+
+
+def test_labels_without_their_header_are_refused_or_taken_as_they_lie(tmp_path):
+    _, labels = write_case(tmp_path, RAS)
+    write_labels(tmp_path / "c.nii.gz", Volume(np.ascontiguousarray(labels[:, ::-1, ::-1]), unit="mm"))
+    with pytest.raises(PlanewiseError, match=r"c\.nii\.gz: does not lie in the space of .*--ignore_geometry"):
+        read(tmp_path)
+    image, truth = tmp_path / "c_0000.nii.gz", tmp_path / "c.nii.gz"
+    patient, _ = read_patient("c", image, truth, -600, 1500, ignore_geometry=True)
+    assert np.array_equal(patient.labels, labels)
+
+
+def test_a_patient_in_another_unit_is_in_millimetres(tmp_path):
+    write_volume(tmp_path / "c.ome.zarr", Volume(np.zeros((2, 8, 8), np.int16), (5000.0, 2000.0, 2000.0), "um"))
+    patient, _ = read_patient("c", tmp_path / "c.ome.zarr", None, -600, 1500)
+    save_patient(tmp_path / "c.npz", patient)
+    for found in (patient, load_patient(tmp_path / "c.npz")):
+        assert found.spacing_mm == pytest.approx((5, 2, 2))
 
 
 def test_an_npz_survives_and_restores_kept_slices_only(tmp_path):
@@ -83,10 +103,10 @@ def test_a_damaged_npz_is_named(tmp_path, content):
 
 
 def test_small_components_are_removed_in_3d_and_in_slices(tmp_path):
-    write_case(tmp_path, LPS)
-    assert set(np.unique(read(tmp_path, 28, 0)[0].labels)) == {0, 1}  # class 2 has 27 voxels
-    assert set(np.unique(read(tmp_path, 27, 0)[0].labels)) == {0, 1, 2}
-    assert set(np.unique(read(tmp_path, 0, 10)[0].labels)) == {0, 1}
+    _, labels = write_case(tmp_path, LPS)
+    assert set(np.unique(remove_small(labels, 28, 0))) == {0, 1}  # class 2 has 27 voxels
+    assert set(np.unique(remove_small(labels, 27, 0))) == {0, 1, 2}
+    assert set(np.unique(remove_small(labels, 0, 10))) == {0, 1}
     corner = np.zeros((1, 4, 4), np.uint8)
     corner[0, [0, 1], [0, 1]] = 1  # 8-connected: 2 pixels
     assert remove_small(corner, 0, 2).any()
@@ -126,3 +146,32 @@ def test_ground_glass_cannot_be_seen_in_soft_tissue():
     assert saturated_share(ground_glass, *WINDOWS["soft-tissue"]) == 1
     assert saturated_share(ground_glass, *WINDOWS["lung"]) == 0
     assert np.isnan(saturated_share(np.zeros(0), 40, 400))
+
+
+def test_the_ignore_label_is_kept_as_255_and_is_neither_an_object_nor_small(tmp_path):
+    write_case(tmp_path, LPS)
+    labels = read(tmp_path, ignore=2)[0].labels
+    assert set(np.unique(labels)) == {0, 1, IGNORED}
+    assert (labels == IGNORED).sum() == 27
+    assert (remove_small(labels, 28, 10) == IGNORED).sum() == 27
+    assert not is_object(labels)[labels != 1].any()
+    assert is_object(labels)[labels == 1].all()
+
+
+def test_a_slice_with_ignored_voxels_alone_is_not_labelled(tmp_path):
+    write_case(tmp_path, LPS)
+    patient = read(tmp_path, ignore=2)[0]  # slice 4 holds class 2 alone
+    kept = choose_slices(patient, "labelled", 0, np.random.default_rng(0))
+    assert kept.kept.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("value", "ignore"), [(255, None), (300, None), (256, 255)])
+def test_classes_that_do_not_fit_are_refused_by_name(tmp_path, value, ignore):
+    write_case(tmp_path, LPS)
+    labels = np.zeros((6, 40, 50), np.uint16)
+    labels[2, 3, 4] = value
+    write_labels(tmp_path / "c.nii.gz", Volume(labels, (5, 2, 2), "mm"))
+    with pytest.raises(PlanewiseError, match=rf"c\.nii\.gz: holds {value}; classes are numbers from 1 to 254"):
+        read(tmp_path, ignore)
+    if ignore is None:
+        assert (read(tmp_path, ignore=value)[0].labels == IGNORED).sum() == 1

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from planewise.data.classes import LabelDefinition
 from planewise.evaluation.classes import ClassOptions, class_names, evaluate_classes, score_classes
 from planewise.evaluation.pairs import MISSING, OK, OpenPair, Pair
 from planewise.evaluation.scale import Scale
@@ -106,5 +107,5 @@ def test_it_is_the_written_prediction_that_is_scored(tmp_path):
 
 def test_class_names(tmp_path):
     write_labels(tmp_path / "t.nii.gz", Volume(np.array([[[0, 3, 5]]], np.uint8)))
-    assert class_names({"background": 0, "b": 2, "a": 1}, []) == {1: "a", 2: "b"}
-    assert class_names({}, [tmp_path / "t.nii.gz"]) == {3: "class 3", 5: "class 5"}
+    assert class_names(LabelDefinition({1: "a", 2: "b"}), []) == {1: "a", 2: "b"}
+    assert class_names(LabelDefinition(), [tmp_path / "t.nii.gz"]) == {3: "class 3", 5: "class 5"}

@@ -6,7 +6,7 @@ import tifffile
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
 from planewise.evaluation.comparison import OBJECTS, Contest, Tolerance, compare
-from planewise.evaluation.pairs import MISSING, OK, Pair
+from planewise.evaluation.pairs import MISSING, OK, Pair, with_ignored
 from planewise.evaluation.standings import differences, standings
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
@@ -152,3 +152,18 @@ def test_slabs_of_any_thickness_give_the_same(write, balls, monkeypatch):
         parts = scores_of(truth, predicted)
         assert parts.scores == whole.scores
         assert parts.mistakes == whole.mistakes
+
+
+def test_a_region_is_one_class_and_the_ignore_label_counts_nowhere(write):
+    truth = np.zeros((6, 8, 8), np.uint8)
+    truth[1:4, 1:4, 1:4], truth[1:4, 1:4, 4:6], truth[5], truth[0] = 1, 2, 3, 4
+    predicted = np.zeros_like(truth)
+    predicted[1:4, 1:4, 1:6], predicted[5] = 7, 8  # the region, as an instance of whatever number, and what is ignored
+    pair = with_ignored([Pair("c", write("p", predicted), write("t", truth))], 3, instances=False)
+    contest = Contest("d", {"m": pair}, {}, {1: "both"}, values=(1, 2))
+    comparison = compare([contest], Tolerance())
+    scores = comparison.results[0].scores
+    assert scores["dsc"] == scores["nsd"] == 1
+    assert sum(int(along.sum()) for along in comparison.errors[0].along) == 0
+    contest = Contest("d", {"m": pair}, {}, {1: "a", 2: "b"})  # classes by number: nothing is predicted of them
+    assert [result.scores["dsc"] for result in compare([contest], Tolerance()).results] == [0, 0]

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from planewise.data.classes import CLASS_1, Target
 from planewise.errors import PlanewiseError
 from planewise.evaluation.evaluate import evaluate_pairs
-from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files
+from planewise.evaluation.pairs import MISSING, OK, Pair, open_truth, pair_files, with_ignored
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
@@ -74,20 +75,22 @@ def test_a_case_that_is_named_like_a_plane_is_a_case(folders, balls):
 
 def test_two_files_for_one_case(folders, balls):
     write_labels(folders[0] / "a.tif", Volume(balls))
-    assert "several files" in statuses(folders)["a"]
+    told = statuses(folders)["a"]
+    assert "several files for one case, a: a.tif, a.tiff" in told
 
 
 def test_orientations_are_brought_together(tmp_path, balls):
     flipped = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
     write_labels(tmp_path / "a.nii.gz", Volume(balls, unit="mm"))
-    write_labels(tmp_path / "b.nii.gz", Volume(balls[:, ::-1, ::-1], unit="mm", direction=flipped))
+    there = Volume(balls[:, ::-1, ::-1], unit="mm", origin=(0.0, 47.0, 55.0), direction=flipped)
+    write_labels(tmp_path / "b.nii.gz", there)
     row = evaluate_pairs([Pair("a", tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")])[0]
     assert row["voxel_iou"] == 1
 
 
 def test_a_semantic_truth_has_no_instance_columns(folders, balls):
     write_labels(folders[1] / "a.tiff", Volume(np.where(balls > 3, 2, balls > 0)))
-    row = evaluate_pairs(pair_files(*folders), semantic_class=1)[0]
+    row = evaluate_pairs(pair_files(*folders), CLASS_1)[0]
     assert row["voxel_recall"] == 1
     assert row["voxel_precision"] == pytest.approx((balls[balls > 0] <= 3).mean())
     assert "n_truth" not in row
@@ -103,3 +106,41 @@ def test_two_files_and_mixed_arguments(folders):
     (folders[0] / "empty").mkdir()
     with pytest.raises(PlanewiseError, match="holds no volumes"):
         pair_files(folders[0], folders[0] / "empty")
+
+
+def test_ignored_voxels_count_neither_as_missed_nor_as_invented(tmp_path):
+    truth = np.array([[[1, 1, 0, 0, 3, 3, 3, 2]]], np.uint8)
+    predicted = np.array([[[1, 0, 0, 9, 9, 9, 0, 0]]], np.uint8)
+    for name, labels in (("truth", truth), ("predicted", predicted)):
+        write_labels(tmp_path / f"{name}.tiff", Volume(labels))
+    pair = Pair("a", tmp_path / "predicted.tiff", tmp_path / "truth.tiff")
+    (marked,) = with_ignored([pair], 3, instances=False)
+    row = evaluate_pairs([marked], CLASS_1)[0]  # right 1, missed 1, invented 1 (and 2 where nobody knows)
+    assert (row["voxel_iou"], row["voxel_precision"], row["voxel_recall"]) == pytest.approx((1 / 3, 1 / 2, 1 / 2))
+    assert evaluate_pairs([pair], CLASS_1)[0]["voxel_precision"] == pytest.approx(1 / 4)
+    region = evaluate_pairs([marked], Target("both", (1, 2), 3))[0]
+    assert region["voxel_recall"] == pytest.approx(1 / 3)
+
+
+def test_instances_are_ignored_by_the_labels_beside_them(tmp_path):
+    volumes = {
+        "instancesTs/a": [[[5, 5, 5, 5, 0, 8, 8]]],
+        "labelsTs/a": [[[1, 1, 1, 1, 2, 2, 2]]],
+        "p/a": [[[4, 4, 4, 0, 6, 6, 6]]],
+    }
+    for name, labels in volumes.items():
+        write_labels(tmp_path / f"{name}.tiff", Volume(np.array(labels, np.uint8)))
+    pairs = pair_files(tmp_path / "p", tmp_path / "instancesTs")
+    row = evaluate_pairs(with_ignored(pairs, 2, instances=True))[0]
+    assert (row["n_truth"], row["n_pred"], row["tp_50"], row["voxel_iou"]) == (1, 1, 1, 0.75)
+    assert evaluate_pairs(pairs)[0]["n_pred"] == 2
+    (tmp_path / "labelsTs" / "a.tiff").unlink()
+    status = evaluate_pairs(with_ignored(pairs, 2, instances=True))[0]["status"]
+    assert "holds 0 files of case a" in status
+
+
+def test_the_truth_that_is_shown_is_the_one_that_is_scored(tmp_path):
+    write_labels(tmp_path / "t.tiff", Volume(np.array([[[1, 3, 2]]], np.uint8)))
+    pairs = [Pair("t", None, tmp_path / "t.tiff")]
+    assert open_truth(pairs[0]).read().tolist() == [[[1, 3, 2]]]
+    assert open_truth(with_ignored(pairs, 3, instances=False)[0]).read().tolist() == [[[1, 0, 2]]]

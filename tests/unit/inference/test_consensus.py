@@ -38,7 +38,8 @@ def boxes(*spans, shape=(10, 10, 60)):
 
 
 def fused(*planes, vote=2, min_size=0, min_extent=0):
-    return consensus([plane_of(labels, plane) for labels, plane in zip(planes, PLANES)], vote, min_size, min_extent)
+    found = [plane_of(labels, plane) for labels, plane in zip(planes, PLANES)]
+    return consensus(found, vote, min_size, min_extent)[...]
 
 
 def columns(labels):
@@ -105,14 +106,14 @@ def test_more_than_65535_objects_do_not_wrap():
 def test_a_perfect_network_finds_every_object(balls, planes, scale):
     options = GroupingOptions(scale=scale)
     found = [gather_plane(perfect_outputs(balls, plane, scale), balls.shape, plane, options) for plane in planes]
-    scores = instance_scores(overlap_table(balls, consensus(found, 2, 500, 5)), 0.75)
+    scores = instance_scores(overlap_table(balls, consensus(found, 2, 500, 5)[...]), 0.75)
     assert (scores.tp, scores.fp, scores.fn) == (5, 0, 0)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 50])
 def test_threads_change_nothing(balls, threads):
     planes = [plane_of(np.roll(balls, i, axis=i), plane) for i, plane in enumerate(PLANES)]
-    assert np.array_equal(consensus(planes, 2, 500, 5, threads), consensus(planes, 2, 500, 5))
+    assert np.array_equal(consensus(planes, 2, 500, 5, threads)[...], consensus(planes, 2, 500, 5)[...])
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_the_published_consensus_from_the_published_slices(reference):
         plane_objects([connect_slice(slice_) for slice_ in reference[f"pan_{plane}"]], shape, plane, 500, 5)
         for plane in PLANES
     ]
-    check_against_published(consensus(planes, 2, 500, 5), reference)
+    check_against_published(consensus(planes, 2, 500, 5)[...], reference)
 
 
 def test_the_published_consensus_from_network_outputs(mitonet, reference):
@@ -149,4 +150,4 @@ def test_the_published_consensus_from_network_outputs(mitonet, reference):
             yield SliceOutputs(out["sem_logits"][0, 0], out["ctr_hmp"][0, 0], out["offsets"][0])
 
     planes = [gather_plane(slices(plane), truth.shape, plane, GroupingOptions()) for plane in PLANES]
-    check_against_published(consensus(planes, 2, 500, 5), reference)
+    check_against_published(consensus(planes, 2, 500, 5)[...], reference)

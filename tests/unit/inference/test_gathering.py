@@ -37,14 +37,14 @@ def test_volumes_of_few_slices_and_short_sides(shape):
     labels = np.ones(shape, np.int32)
     for plane in ("xy", "xz", "yz"):
         found = gather_plane(perfect_outputs(labels, plane), shape, plane, GroupingOptions(min_size=1, min_extent=1))
-        assert found.labels().shape == shape
-        assert found.labels().max() >= 1
+        assert found[...].shape == shape
+        assert found[...].max() >= 1
 
 
 def test_nothing_to_find():
     labels = np.zeros((6, 20, 24), np.int32)
     for plane in ("xy", "xz", "yz"):
-        assert not gather_plane(perfect_outputs(labels, plane), labels.shape, plane, GroupingOptions()).labels().any()
+        assert not gather_plane(perfect_outputs(labels, plane), labels.shape, plane, GroupingOptions())[...].any()
 
 
 def test_too_few_slices_are_refused():

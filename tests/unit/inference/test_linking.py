@@ -5,9 +5,23 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from planewise.evaluation.overlap import overlap_table
-from planewise.inference.linking import assign_pairs, plane_objects
+from planewise.inference.linking import assign_pairs, long_enough, plane_objects
 from planewise.inference.runs import connect_slice
 from planewise.volumes.slices import as_stack
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [
+        ((9, 9, 9), [True, False, False]),
+        ((1, 9, 9), [True, True, False]),
+        ((1, 1, 9), [True] * 3),
+        ((1, 1, 1), [True] * 3),
+    ],
+)
+def test_along_an_axis_of_one_voxel_no_extent_is_asked_for(shape, kept):
+    sides = np.array([[5, 5, 5], [1, 5, 5], [1, 1, 5]])
+    assert long_enough(sides, shape, 5).tolist() == kept
 
 
 def naive_link(stack):
@@ -45,7 +59,7 @@ def match_slice(target, own):
 
 def linked(stack):
     stack = np.ascontiguousarray(stack, np.int32)
-    return plane_objects([connect_slice(slice_) for slice_ in stack], stack.shape, "xy", 0, 0).labels()
+    return plane_objects([connect_slice(slice_) for slice_ in stack], stack.shape, "xy", 0, 0)[...]
 
 
 def blobs(seed, shape=(9, 24, 24)):
@@ -119,7 +133,7 @@ def test_small_and_flat_objects_are_dropped():
     stack[:, 12:18, 12:18] = 2  # 288 voxels: too small
     stack[:4, 20:30, 1:21] = 3  # 800 voxels, but 4 thick
     plane = plane_objects([connect_slice(s) for s in stack], stack.shape, "xy", 500, 5)
-    assert np.array_equal(plane.labels(), (stack == 1).astype(int))
+    assert np.array_equal(plane[...], (stack == 1).astype(int))
     assert plane.sizes.tolist() == [0, 512]
 
 
@@ -127,7 +141,7 @@ def test_small_and_flat_objects_are_dropped():
 def test_every_plane_comes_back_in_the_volume_s_axes(plane, balls):
     slices = [connect_slice(slice_) for slice_ in as_stack(balls, plane)]
     found = plane_objects(slices, balls.shape, plane, 10, 2)
-    table = overlap_table(balls, found.labels())
+    table = overlap_table(balls, found[...])
     assert len(table.count) == 5
     assert (table.first > 0).all()
     assert (table.second > 0).all()

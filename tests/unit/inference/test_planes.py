@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
+from planewise.data.intensity import IntensityRange
 from planewise.inference.planes import NetworkPredictor, SliceOptions, plane_outputs, prepared
 from planewise.models.panoptic_deeplab import build, fold_batch_norms
 from planewise.volumes.slices import PLANES, as_stack
 
-OPTIONS = SliceOptions(255.0, 0.5, 0.2, 16)
+OPTIONS = SliceOptions(IntensityRange(0.0, 255.0), 0.5, 0.2, 16)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_slices_of_one_value_are_not_predicted(network, monkeypatch):
     shapes = []
     forward = network.forward
     monkeypatch.setattr(network, "forward", lambda x, *rest: shapes.append(len(x)) or forward(x, *rest))
-    for options in (OPTIONS, SliceOptions(255.0, 0.5, 0.2, 16, downsampling=2)):
+    for options in (OPTIONS, SliceOptions(IntensityRange(0.0, 255.0), 0.5, 0.2, 16, downsampling=2)):
         shapes.clear()
         found = run(network, voxels, options=options)
         assert sum(shapes) == 3

@@ -64,8 +64,8 @@ def test_a_bad_row_of_json_is_named(tmp_path, row, words):
         ("b.json", '{"a": ' * 100_000, "nested too deeply"),
         ("b.json", '{"a": 1}', "holds no list"),
         ("b.json", "1", "holds no list"),
-        ("b.json", f"[{'1' * 5000}]", "cannot be read"),
-        ("b.json", "[", "cannot be read"),
+        ("b.json", f"[{'1' * 5000}]", "is not a JSON file"),
+        ("b.json", "[", "is not a JSON file"),
     ],
     ids=[
         "a long field",

@@ -45,6 +45,7 @@ def test_loss_by_hand():
         "offsets": torch.tensor([[[[2.0, 7, 7, 7, 7]], [[-1.0, 7, 7, 7, 7]]]]),  # counted inside the foreground only
     }
     targets = {"foreground": foreground, "ctr_hmp": torch.zeros(1, 1, 1, 5), "offsets": torch.zeros(1, 2, 1, 5)}
+    targets["counted"] = torch.ones(1, 1, 1, 5, dtype=torch.bool)
     terms = panoptic_loss(outputs, targets, CriterionParams())
     assert terms["ce"].item() == pytest.approx(math.log(1 + math.exp(3)), rel=1e-5)
     assert terms["mse"].item() == pytest.approx(0.25)
@@ -55,5 +56,42 @@ def test_loss_by_hand():
 def test_no_foreground_gives_a_finite_loss():
     zeros = torch.zeros(1, 1, 4, 4)
     outputs = {"sem_logits": zeros, "ctr_hmp": zeros, "offsets": torch.ones(1, 2, 4, 4)}
-    targets = {"foreground": zeros, "ctr_hmp": zeros, "offsets": torch.zeros(1, 2, 4, 4)}
+    targets = {"foreground": zeros, "ctr_hmp": zeros, "offsets": torch.zeros(1, 2, 4, 4), "counted": zeros == 0}
     assert panoptic_loss(outputs, targets, CriterionParams())["l1"] == 0
+
+
+def random_outputs(rng, shape):
+    outputs = {name: rng.normal(size=(1, 1, *shape)) for name in ("sem_logits", "ctr_hmp")}
+    outputs |= {"offsets": rng.normal(size=(1, 2, *shape)), "sem_points": rng.normal(size=(1, 1, 3))}
+    outputs["point_coords"] = np.array([[[0.2, 0.3], [0.4, 0.9], [0.9, 0.5]]])  # (x, y): the last is on the right
+    return {name: torch.from_numpy(values.astype(np.float32)) for name, values in outputs.items()}
+
+
+def test_ignored_pixels_take_no_part_in_any_term():
+    """The loss of a slice whose right half is ignored is that of its left half, whatever is predicted on the right."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((6, 8), np.int32)
+    labels[1:4, 1:3] = 4
+    whole = labels.copy()
+    whole[:, 4:] = -1
+    outputs, half = random_outputs(rng, (6, 8)), collate_targets([labels[:, :4]])
+    targets = collate_targets([whole])
+    half["ctr_hmp"] = targets["ctr_hmp"][..., :4]  # which is smoothed beyond the border
+    assert torch.equal(targets["counted"][..., :4], half["counted"])
+    left = {name: values[..., :4] for name, values in outputs.items()}
+    left["sem_points"] = outputs["sem_points"][..., :2]
+    left["point_coords"] = outputs["point_coords"][:, :2] * torch.tensor([2.0, 1.0])
+    expected = panoptic_loss(left, half, CriterionParams())
+    found = panoptic_loss(outputs, targets, CriterionParams())
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(float(value), rel=1e-6), name
+    for name in ("sem_logits", "ctr_hmp", "offsets"):
+        outputs[name][..., 4:] = 100
+    outputs["sem_points"][..., 2] = 100
+    assert panoptic_loss(outputs, targets, CriterionParams()) == found
+
+
+def test_a_slice_that_is_ignored_whole_has_no_loss():
+    outputs = random_outputs(np.random.default_rng(1), (6, 8))
+    terms = panoptic_loss(outputs, collate_targets([np.full((6, 8), -1)]), CriterionParams())
+    assert all(value == 0 for value in terms.values())

@@ -1,10 +1,12 @@
 import csv
+import math
 
 import numpy as np
+import pytest
 
 from planewise.evaluation.evaluate import COLUMNS, score_labels
 from planewise.evaluation.pairs import MISSING, OK
-from planewise.report.tables import RESULTS, SUMMARY, mean_of, print_rows, write_results
+from planewise.report.tables import RESULTS, SUMMARY, mean_of, number_text, print_rows, write_results
 
 ISSUE = (  # the columns and their order, as users' own scripts read them
     "case, status, voxel_iou, voxel_dice, voxel_precision, voxel_recall, n_truth, n_pred, tp_50, fp_50, fn_50, "
@@ -40,11 +42,20 @@ def test_csv(tmp_path, balls):
 
 
 def test_means_are_over_the_cases_in_which_the_score_is_defined(balls):
-    assert mean_of(rows(balls), "f1_50") == (0.5, 2)
-    assert mean_of(rows(balls), "precision_50") == (1.0, 1)
-    mean, count = mean_of([], "f1_50")
-    assert np.isnan(mean)
-    assert count == 0
+    assert mean_of(rows(balls), "f1_50") == (0.5, 2, 2)
+    assert mean_of(rows(balls), "precision_50") == (1.0, 1, 1)
+    nothing = mean_of([], "f1_50")
+    assert np.isnan(nothing.value)
+    assert (nothing.n, nothing.n_cases) == (0, 0)
+
+
+def test_a_patient_s_cases_are_averaged_first():
+    of_anna = [{"case": case, "patient": "anna", "dsc": dsc} for case, dsc in (("a", 0.2), ("b", 0.4), ("c", math.nan))]
+    mean = mean_of([*of_anna, {"case": "d", "patient": "bob", "dsc": 0.9}], "dsc")
+    assert mean == (pytest.approx(0.6), 2, 3)
+    assert number_text(mean.n, mean.n_cases) == "2 patients (3 cases)"
+    assert number_text(1, 2) == "1 patient (2 cases)"
+    assert number_text(3, 3) == "3"
 
 
 def test_summary(tmp_path, balls):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
-from planewise.training.boxes import BoxTask, BoxTraining, on_grid, prepared_slices
+from planewise.training.boxes import BoxTask, BoxTraining, classes_in, on_grid, prepared_slices
 from planewise.training.loop import METRICS, LoopOptions, train
 
 
@@ -271,3 +272,76 @@ def test_two_processes_with_half_the_batch_have_the_losses_of_one(tmp_path):
             losses.append([float(row["total"]) for row in csv.DictReader(file)])
     assert len(losses[0]) == 3
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def ignore_below(folder, part, row):
+    """Mark the rows from ``row`` of every slice as ignored."""
+    for path in (folder / part / "gts").iterdir():
+        labels = np.load(path)
+        labels[row:] = IGNORED
+        np.save(path, labels)
+
+
+def test_no_box_comes_from_ignored_pixels(folder):
+    ignore_below(folder, "train", 50)  # a-000 holds 1 above, 2 and 4 below; a-001 nothing but 3, below
+    task = make(folder, shift=0)
+    assert [path.stem for path in task.slices] == ["a-000"]
+    sample = task.sample(0)
+    assert len(sample["boxes"]) == 2
+    assert sample["counted"][:50].all()
+    assert not sample["counted"][50:].any()
+    assert np.allclose(sample["boxes"][1] * 256, [60, 40, 120, 50])  # of class 2 what is known
+    assert classes_in(folder / "train") == [1, 2]
+
+
+def test_training_without_any_object_is_refused_whatever_is_asked(organs):
+    for part in ("train", "valid"):
+        ignore_below(organs, part, 0)
+    for prompts in (("truth",), ("organ",)):
+        with pytest.raises(PlanewiseError, match="no labelled slices"):
+            asking(organs, prompts=prompts)
+
+
+class Fixed(torch.nn.Module):
+    """Answers with given logits (256, 256) and scores, the same to every prompt."""
+
+    def __init__(self, logits, score):
+        super().__init__()
+        self.logits, self.score = torch.as_tensor(logits, dtype=torch.float32), score
+
+    def forward(self, image, boxes, asked_boxes, asked_classes):
+        return [
+            None
+            if given is None
+            else (self.logits.expand(*given.shape[:2], -1, -1), torch.full(given.shape[:2], self.score))
+            for given in (boxes, asked_boxes)
+        ]
+
+
+def test_ignored_pixels_take_no_part_in_the_losses_by_hand(organs):
+    ignore_below(organs, "train", 50)
+    task = asking(organs, bbox_shift=0)
+    batch = task.collate([task._read(path, None) for path in task.slices if path.stem == "a-000"])
+    logits = np.full((256, 256), -20.0)
+    logits[20:35, 60:120] = 20.0  # class 1 as it is
+    first = task.loss(Fixed(logits, 2.0), batch)
+    logits[50:] = 20.0  # whatever is said of what nobody knows
+    second = task.loss(Fixed(logits, 2.0), batch)
+    assert {name: float(value) for name, value in first.items()} == {name: float(v) for name, v in second.items()}
+    # Boxes: class 1 is right in all pixels, and class 2, of which 10 rows are known, is missed: 0 and 20 each.
+    assert float(first["dice"]) == pytest.approx((0 + 1) / 2, abs=1e-4)
+    assert float(first["ce"]) == pytest.approx(20 * (15 + 10) * 60 / (2 * 50 * 256), rel=1e-4)
+    # Presence: 1 and 2 are seen, also by their boxes; of 9 nobody knows where pixels are ignored.
+    assert float(first["presence"]) == pytest.approx(np.log1p(np.exp(-2)), rel=1e-5)
+
+
+def test_validation_leaves_ignored_pixels_out(organs):
+    ignore_below(organs, "valid", 50)
+    task = asking(organs)
+    logits = np.full((256, 256), 20.0)
+    logits[:50] = -20.0
+    logits[20:35, 60:120] = 20.0
+    task.network.forward = Fixed(logits, 2.0).forward
+    scores = task.validate(torch.device("cpu"))
+    assert scores["dice"] == scores["class_dice"] == 1
+    assert "absence" not in scores  # of no class is it known to be absent

@@ -1,7 +1,11 @@
+import numpy as np
 import pytest
+import tifffile
 import torch
-from test_slice_folder import make_case
+from test_slice_folder import make_case, make_labelled
 
+from planewise.data.classes import Target
+from planewise.errors import PlanewiseError
 from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import build, fold_batch_norms
 from planewise.training.panoptic import PanopticTask, freeze
@@ -67,3 +71,35 @@ def test_validation_scores(task):
     scores = task.validate(torch.device("cpu"))
     assert 0 <= scores["score"] == scores["iou"] <= 1
     assert scores["loss"] > 0
+
+
+def test_slices_without_any_object_are_refused(tmp_path):
+    write_slice_folder([make_case(tmp_path, "a", (8, 9, 40))], tmp_path / "2d", ("xy",), lambda name: None)
+    for path in (tmp_path / "2d" / "train" / "masks").iterdir():
+        tifffile.imwrite(path, np.full((9, 30), -1, np.int32), photometric="minisblack")
+    with pytest.raises(PlanewiseError, match="no training slice shows an object"):
+        PanopticTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), tmp_path / "2d", 32, "all", 0)
+
+
+def test_garbage_in_ignored_voxels_changes_no_loss(tmp_path):
+    """Instances drawn at random where the labels beside them say ignore, or none drawn there: the same losses."""
+    losses = []
+    labels = np.zeros((16, 64, 64), np.uint8)
+    labels[:, 40:] = 2
+    for name, seed in (("clean", None), ("garbage", 1)):
+        instances = np.zeros(labels.shape, np.uint16)
+        instances[:, 8:24, 8:24] = 5
+        if seed is not None:
+            instances[:, 40:] = np.random.default_rng(seed).integers(0, 9, (16, 24, 64))
+        case = make_labelled(tmp_path / name, labels, instances)
+        target = Target("instances", (), 2)
+        write_slice_folder([case], tmp_path / name / "2d", ("xy",), lambda name: None, target)
+        torch.manual_seed(0)
+        model = ModelFile(norms={"mean": 0.5, "std": 0.1})
+        task = PanopticTask(build("mitonet_small"), model, tmp_path / name / "2d", 32, "all", 5)
+        task.train_mode()
+        batch = task.collate([task.sample(n) for n in range(4)])
+        assert not batch["counted"].all()
+        terms = {term: value.item() for term, value in task.loss(task.network, batch).items()}
+        losses.append((terms, task.validate(torch.device("cpu"))))
+    assert losses[0] == losses[1]

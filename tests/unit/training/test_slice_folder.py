@@ -1,11 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
 
 from planewise.data.case import Case
+from planewise.data.classes import Target
 from planewise.errors import PlanewiseError
-from planewise.training.slice_folder import read_case, read_pair, read_slice_folder, split_slab, write_slice_folder
-from planewise.volumes.files import write_volume
+from planewise.training.slice_folder import (
+    IGNORED,
+    read_case,
+    read_pair,
+    read_slice_folder,
+    split_slab,
+    write_slice_folder,
+)
+from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.slices import PLANES
 from planewise.volumes.volume import Volume
@@ -70,8 +80,24 @@ def test_slabs_do_not_touch():
 
 
 def test_a_semantic_truth_is_split_into_components(tmp_path):
-    _, labels = read_case(make_case(tmp_path, "a", (8, 9, 10), instances=False))
+    _, labels, _ = read_case(make_case(tmp_path, "a", (8, 9, 10), instances=False), Target("body", (300,)))
     assert sorted(np.unique(labels)) == [0, 1, 2]
+
+
+def test_labels_are_brought_to_where_the_image_s_array_lies(tmp_path):
+    """Of one place, but stored in another order: trained as they are stored, they would be flipped."""
+    case = make_case(tmp_path, "a", (8, 9, 10))
+    image, labels = (open_volume(path).read() for path in (case.image, case.truth))
+    flipped = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+    stored = replace(case, image=tmp_path / "a_0000.nii.gz", truth=tmp_path / "a.nii.gz")
+    spacing = (2.0, 2.0, 2.0)
+    write_volume(stored.image, Volume(image[:, ::-1, ::-1], spacing, "mm", (0.0, 16.0, 18.0), flipped))
+    write_labels(stored.truth, Volume(labels, spacing, "mm"))
+    assert np.array_equal(read_case(stored)[1], labels[:, ::-1, ::-1])
+    write_labels(stored.truth, Volume(np.ascontiguousarray(labels[:, ::-1, ::-1]), unit="mm"))  # its header is lost
+    with pytest.raises(PlanewiseError, match="--ignore_geometry"):
+        read_case(stored)
+    assert np.array_equal(read_case(replace(stored, ignore_geometry=True))[1], labels[:, ::-1, ::-1])
 
 
 def test_real_numbers_are_scaled_alike_in_every_slice(tmp_path):
@@ -93,14 +119,6 @@ def test_no_slices_are_refused(tmp_path):
         read_slice_folder(tmp_path / "nowhere", "train")
 
 
-def test_a_folder_with_other_things_in_it_is_not_replaced(tmp_path):
-    case = make_case(tmp_path, "a", (8, 9, 40))
-    with pytest.raises(PlanewiseError, match=r"a\.tiff"):
-        write_slice_folder([case], tmp_path, ("xy",), lambda name: None)
-    for _ in range(2):  # but slices of an earlier conversion are
-        write_slice_folder([case], tmp_path / "2d", ("xy",), lambda name: None)
-
-
 def test_a_case_that_cannot_be_read_is_left_out_and_told(tmp_path):
     cases = [make_case(tmp_path, name, (8, 9, 40)) for name in "abc"]
     path = cases[2].truth  # of the case that would have been held out
@@ -120,3 +138,83 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_slice_folder([case], tmp_path / "out" / "2d", ("xy",), stop)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def make_labelled(folder, labels, instances=None):
+    """A case with a semantic truth in labelsTr, and with instancesTr beside if they are given."""
+    image = np.linspace(0, 250, labels.size).reshape(labels.shape).astype(np.uint8)
+    write_volume(folder / "imagesTr" / "a_0000.tiff", Volume(image))
+    write_volume(folder / "labelsTr" / "a.tiff", Volume(labels))
+    if instances is not None:
+        write_volume(folder / "instancesTr" / "a.tiff", Volume(instances))
+    truth = folder / ("labelsTr" if instances is None else "instancesTr") / "a.tiff"
+    return Case("a", folder / "imagesTr" / "a_0000.tiff", truth, instances is not None)
+
+
+def test_only_the_class_is_trained_and_the_ignore_label_is_marked(tmp_path):
+    case = make_labelled(tmp_path, np.array([[[1, 0, 1, 2, 3]]], np.uint8))
+    assert read_case(case, Target("a", (1,), 3))[1].tolist() == [[[1, 0, 2, 0, -1]]]
+    assert read_case(case, Target("both", (1, 2), 3))[1].tolist() == [[[1, 0, 2, 2, -1]]]
+    assert read_case(case, Target("a", (1,)))[1].tolist() == [[[1, 0, 2, 0, 0]]]
+
+
+def test_instances_are_ignored_where_the_labels_beside_them_are(tmp_path):
+    labels, instances = np.array([[[1, 3, 3, 0]]], np.uint8), np.array([[[7, 7, 9, 3]]], np.uint16)
+    case = make_labelled(tmp_path, labels, instances)
+    assert read_case(case, Target("instances", (), 3))[1].tolist() == [[[7, -1, -1, 3]]]
+    assert read_case(case)[1].tolist() == instances.tolist()
+
+
+def test_ignored_pixels_come_back_from_the_slices(tmp_path):
+    labels = np.zeros((40, 8, 9), np.uint8)
+    labels[:, 2:4, 2:4], labels[:, 5:] = 1, 2
+    case, target = make_labelled(tmp_path, labels), Target("a", (1,), 2)
+    write_slice_folder([case], tmp_path / "2d", ("xy",), lambda name: None, target)
+    for part in ("train", "val"):
+        ids = read_pair(read_slice_folder(tmp_path / "2d", part)[0])[1]
+        assert ids.dtype == np.int32
+        assert (ids[5:] == IGNORED).all()
+        assert ids[:5].min() == 0
+        assert ids[2, 2] > 0
+
+
+@pytest.mark.parametrize("largest", [2**31 - 1, 2**31, 3_000_000_000, 2**32 + 7], ids=str)
+def test_ids_that_do_not_fit_are_numbered_anew_and_none_are_merged(tmp_path, largest):
+    ids = np.array([[[0, 7, largest, 7, 12]]], np.uint64)
+    tifffile.imwrite(tmp_path / "ids.tiff", ids, photometric="minisblack")
+    case = make_labelled(tmp_path, np.zeros((1, 1, 5), np.uint8))
+    found = read_case(replace(case, truth=tmp_path / "ids.tiff", instances=True))[1]
+    assert found.dtype == np.int32
+    assert found[0, 0, 0] == 0
+    assert (found[0, 0, 1:] > 0).all()
+    assert [found[0, 0, 1] == other for other in found[0, 0, 2:]] == [False, True, False]
+
+
+def test_negative_ids_are_refused_by_name(tmp_path):
+    case = make_labelled(tmp_path, np.zeros((1, 1, 2), np.uint8), np.array([[[-1, 4]]], np.int32))
+    with pytest.raises(PlanewiseError, match=r"instancesTr/a\.tiff: holds negative values"):
+        read_case(case)
+
+
+@pytest.mark.parametrize("ids", [np.array([[-2, 1]], np.int16), np.array([[0.5, 1]], np.float32)], ids=str)
+def test_slices_of_others_with_such_labels_are_refused_too(tmp_path, ids):
+    write_slice_folder([make_case(tmp_path, "a", (8, 9, 40))], tmp_path / "2d", ("xy",), lambda name: None)
+    pair = read_slice_folder(tmp_path / "2d", "train")[0]
+    tifffile.imwrite(pair.image, np.zeros((1, 2), np.uint8), photometric="minisblack")
+    tifffile.imwrite(pair.labels, ids, photometric="minisblack")
+    with pytest.raises(PlanewiseError, match=pair.labels.name):
+        read_pair(pair)
+
+
+def test_cases_without_an_object_are_left_out_and_without_any_there_is_no_training(tmp_path):
+    empty = make_labelled(tmp_path / "b", np.full((8, 9, 40), 255, np.uint8))
+    problems = write_slice_folder(
+        [make_case(tmp_path, "c", (8, 9, 40)), empty], tmp_path / "2d", ("xy",), lambda name: None
+    )
+    assert "holds no voxel of class 1 (1) to learn from; its values are 255" in problems[0].what
+    with pytest.raises(PlanewiseError, match=r"labelsTr/a\.tiff: holds no voxel of mito \(3\)"):
+        write_slice_folder([empty], tmp_path / "2d", ("xy",), lambda name: None, Target("mito", (3,)))
+    late = np.zeros((2, 2, 40), np.uint8)
+    late[..., 35:] = 1
+    with pytest.raises(PlanewiseError, match="all objects lie in the part kept for validation"):
+        write_slice_folder([make_labelled(tmp_path / "d", late)], tmp_path / "2d", ("xy",), lambda name: None)

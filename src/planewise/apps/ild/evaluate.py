@@ -4,11 +4,12 @@ from pathlib import Path
 
 from planewise.apps.ild.options import IldEvaluate
 from planewise.data.case import images_beside
-from planewise.data.nnunet import read_label_names
+from planewise.data.classes import labels_above
+from planewise.data.patients import patients_or_cases
 from planewise.errors import Problem
 from planewise.evaluation.classes import ClassEvaluation, ClassOptions, class_names, evaluate_folder
 from planewise.evaluation.comparison import TOLERANCES, Contest, Tolerance, compare
-from planewise.evaluation.pairs import MISSING, OK, pair_files
+from planewise.evaluation.pairs import MISSING, OK, pair_files, with_ignored
 from planewise.evaluation.provenance import read_prompts_note
 from planewise.progress import say
 from planewise.report.class_tables import print_class_means, write_class_results
@@ -19,12 +20,16 @@ from planewise.report.tables import conclude
 def evaluate_ild(options: IldEvaluate) -> int:
     """Score predictions, class by class. Returns the exit code; see ``prepare_ild`` for errors."""
     every = [options.predictions, *options.beside]
-    pairs = {path: pair_files(path, options.truth) for path in every}
+    labels = labels_above(options.truth, options.dataset)
+    pairs = {path: pair_files(path, options.truth, every, options.ignore_geometry) for path in every}
+    pairs = {path: with_ignored(found, labels.ignore, instances=False) for path, found in pairs.items()}
     notes = _notes(every)
-    meta = options.dataset or options.truth.resolve().parent / "dataset.json"
-    labels = read_label_names(meta) if meta.is_file() else {}
     names = class_names(labels, [pair.truth for pair in pairs[options.predictions] if pair.truth])
-    scoring = ClassOptions(names, options.tolerance_mm)
+    if labels.ignore is not None:
+        say(f"Voxels of the ignore label ({labels.ignore}) are not scored.")
+    cases = [pair.case for of_folder in pairs.values() for pair in of_folder if pair.truth]
+    patients = patients_or_cases(cases, options.patient_pattern, options.patients)
+    scoring = ClassOptions(names, options.tolerance_mm, patients)
     evaluations = [evaluate_folder(_home(path), pairs[path], notes[path], scoring) for path in every]
     folder = options.output or _home(options.predictions) / "evaluation"
     write_class_results(evaluations, names, folder, options.tolerance_mm)
@@ -34,6 +39,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
         options.truth.resolve().parent.name,
         {method: [pair for pair in pairs[path] if pair.truth] for method, path in methods.items()},
         images_beside(options.truth), names, {method: f"boxes from {notes[path]}" for method, path in methods.items()},
+        patients,
     )  # fmt: skip
     tolerance = Tolerance(TOLERANCES | {"mm": options.tolerance_mm})
     say(f"The results are in {folder}, to look at: {write_report(compare([contest], tolerance), folder).page}")

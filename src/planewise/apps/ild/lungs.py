@@ -12,15 +12,16 @@ import numpy as np
 from scipy import ndimage
 
 from planewise.apps.ild.options import IldLungs
-from planewise.data.case import case_name, file_of_case, volumes_in
+from planewise.data.case import case_name, cases_in, channel_within, file_of_case
+from planewise.data.prepared import Patient
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.scale import scale_in
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import from_canonical, to_canonical
-from planewise.volumes.labels import read_labels, write_labels
+from planewise.volumes.labels import open_labels, write_labels
 
 LEFT, RIGHT = 1, 2
 AIR_HU = -400.0  # darker than this is air, or lung
@@ -229,20 +230,18 @@ def lungs_ild(options: IldLungs) -> int:
 
     Raises PlanewiseError, before any work, if there is no input.
     """
-    if not options.input.exists():
-        raise PlanewiseError(f"{options.input}: no such file or folder")
-    paths = [options.input] if ending_of(options.input) else volumes_in(options.input) or [options.input]
-    problems: list[Problem] = []
+    images, problems = cases_in(options.input, options.channel)
+    if not images and not problems:  # it is a DICOM series
+        images = {case_name(options.input): options.input}
     rows = []
-    for path in paths:
-        case = case_name(path)
+    for case, path in images.items():
         target = options.output / f"{case}.nii.gz"
         if target.exists() and not options.overwrite:
             say(f"{case}: done already ({target}); --overwrite finds them again")
             continue
         started = time.perf_counter()
         try:
-            left, right = _write_lungs(path, target)
+            left, right = _write_lungs(path, channel_within(path, options.channel), target)
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
             continue
@@ -252,24 +251,25 @@ def lungs_ild(options: IldLungs) -> int:
     return conclude(problems)
 
 
-def lungs_of(case: str, hu: np.ndarray, spacing_mm: Spacing, masks: Path | None) -> np.ndarray:
-    """Return the lungs of a CT (z, y, x) in canonical orientation: those of a mask that is given, or found ones.
+def lungs_of(
+    patient: Patient, hu: np.ndarray, image: Path, masks: Path | None, ignore_geometry: bool = False
+) -> np.ndarray:
+    """Return the lungs of a patient (z, y, x) in canonical orientation: those of a mask that is given, or found ones.
 
-    ``masks``: a mask that another tool made, or a folder with one for each case. Raises PlanewiseError; see
+    ``hu``: the CT, canonical, of the file ``image``. ``masks``: a mask that another tool made, or a folder with one for
+    each case; it lies in the CT's space, or with ``ignore_geometry`` as its array does. Raises PlanewiseError; see
     ``find_lungs`` and ``take_sides``.
     """
     if masks is None:
-        return find_lungs(hu, spacing_mm)
-    path = masks if masks.is_file() else file_of_case(case, masks, "mask of the lungs")
-    mask = to_canonical(read_labels(path))
-    if mask.shape != hu.shape:
-        raise PlanewiseError(f"{path}: has shape {mask.shape}, its CT {hu.shape}; they must agree")
-    return take_sides(mask.read(), hu, spacing_mm)
+        return find_lungs(hu, patient.spacing_mm)
+    path = masks if masks.is_file() else file_of_case(patient.case, masks, "mask of the lungs")
+    mask = to_canonical(laid_on(open_labels(path), path, patient.geometry, image, ignore_geometry))
+    return take_sides(mask.read(), hu, patient.spacing_mm)
 
 
-def _write_lungs(path: Path, target: Path) -> tuple[float, float]:
+def _write_lungs(path: Path, channel: int | None, target: Path) -> tuple[float, float]:
     """Write the lungs of a volume, on its own grid; return the left's and the right's volume in ml."""
-    volume = open_volume(path)
+    volume = open_volume(path, channel)
     canonical = to_canonical(volume.with_voxels(read_voxels(volume, path)))
     scale = scale_in(canonical, "mm")
     labels = find_lungs(canonical.read(), scale.spacing)

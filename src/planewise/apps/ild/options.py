@@ -1,5 +1,6 @@
 """The options of ``planewise ild ...``: each is written down once, here, for command line, Python and checkpoints."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +31,12 @@ class _Volumes(Options):
     lungs: Path | None = None
     """Lungs that another tool found, in any numbers: a mask, or a folder of them by case. Default: found from HU."""
 
+    channel: int | None = Field(None, ge=0)
+    """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    ignore_geometry: bool = False
+    """Take image, labels and lungs voxel by voxel as the arrays lie, whatever spacing, origin and direction the files
+    say."""
+
     def window_in_hu(self) -> tuple[float, float]:
         """Return level and width of the window. Raises PlanewiseError if only one of them is given."""
         level, width = self.window_level, self.window_width
@@ -45,15 +52,24 @@ class _Prepare(_Volumes):
     """Slices to train on; both adds background slices, which drawn boxes have no use for. Test volumes keep all."""
     background_share: float = Field(0.2, ge=0, lt=1)
     """Share of background slices with --slices both."""
-    min_voxels: int = Field(1000, ge=0)
-    """3D components of a class (26-connected) with fewer voxels are removed from the labels."""
-    min_pixels: int = Field(100, ge=0)
-    """Components within a slice (8-connected) with fewer pixels are removed."""
+    min_volume_mm3: float = Field(100.0, ge=0)
+    """3D components of a class (26-connected) that are smaller are removed from the labels. 100 mm3 is a ball of 6 mm,
+    below which a nodule needs no follow-up (Fleischner Society 2017); what is left out is specks of drawing."""
+    min_area_mm2: float = Field(10.0, ge=0)
+    """Then components within a slice (8-connected) that are smaller. 10 mm2 is a disc of 3.6 mm, a few pixels of a CT;
+    a spinal cord has 140."""
+    min_voxels: int | None = Field(None, ge=0)
+    """The same as --min_volume_mm3 in voxels, instead of it (published: 1000)."""
+    min_pixels: int | None = Field(None, ge=0)
+    """The same as --min_area_mm2 in pixels, instead of it (published: 100)."""
     split: Path | None = None
     """JSON {"train": [...], "valid": [...], "test": [...]} of case names. Default: drawn by --seed, by patient."""
-    patient_pattern: str = r"^(.*\d)"
-    """Regular expression: what of a case's name (its first group, if it has one) names the patient. Default: all up to
-    the last digit, so that CT_LUNG1upper and CT_LUNG1lower are one patient."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient. Default: the name
+    without words for an examination or a part of one, such as scan1, visit_2, upper or 20230517; names that this does
+    not settle are refused."""
+    patients: Path | None = None
+    """CSV with the columns case and patient, or JSON {case: patient}, instead: which cases are one patient."""
     valid_share: float = Field(0.2, ge=0, lt=1)
     """Share of imagesTr's patients kept for validation."""
     seed: int = Field(0, ge=0)
@@ -62,6 +78,15 @@ class _Prepare(_Volumes):
     """Processes: patients prepared at a time, or loading of training slices."""
     save_nii: bool = False
     """Also write each patient's windowed image and cleaned labels as NIfTI, to look at."""
+
+    def smallest(self, spacing_mm: tuple[float, float, float]) -> tuple[int, int]:
+        """Return how many voxels, and pixels of a slice, a component must have; ``spacing_mm`` is (z, y, x)."""
+        z, y, x = spacing_mm
+        voxels, pixels = math.ceil(self.min_volume_mm3 / (z * y * x)), math.ceil(self.min_area_mm2 / (y * x))
+        return (
+            voxels if self.min_voxels is None else self.min_voxels,
+            pixels if self.min_pixels is None else self.min_pixels,
+        )
 
 
 class _Train(Options):
@@ -189,6 +214,12 @@ class IldEvaluate(Options):
     """dataset.json with the names of the classes. Default: the one above the truth, if there is one."""
     tolerance_mm: float = Field(2.0, gt=0)
     """Distance within which surfaces agree."""
+    patients: Path | None = None
+    """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    ignore_geometry: bool = False
+    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
 
 
 class IldLungs(Options):
@@ -198,6 +229,8 @@ class IldLungs(Options):
     """CT volumes in HU: a file, a DICOM folder, or a folder of volumes."""
     output: tyro.conf.Positional[Path]
     """Folder for {case}.nii.gz: 1 left lung, 2 right lung."""
+    channel: int | None = Field(None, ge=0)
+    """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     overwrite: bool = False
     """Find them again where they are found already."""
 

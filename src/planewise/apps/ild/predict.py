@@ -11,12 +11,11 @@ import numpy as np
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
-from planewise.data.case import case_name, file_of_case, volumes_in
-from planewise.data.nnunet import read_label_names
-from planewise.data.prepared import Patient, load_patient, read_patient
+from planewise.data.case import case_name, cases_in, channel_within, file_of_case
+from planewise.data.classes import DATASET_FILE, labels_above, read_labels_of
+from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.evaluation.classes import class_names
 from planewise.evaluation.presence import presence_file, write_presence
 from planewise.evaluation.provenance import Provenance, refuse_other_prompts, write_provenance
 from planewise.inference.automatic import find_in_slices, segment_within
@@ -30,7 +29,6 @@ from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
 from planewise.volumes.files import open_volume
-from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import write_labels
 
@@ -44,8 +42,7 @@ def predict_ild(options: IldPredict) -> int:
     if options.trained_model == "none" and options.base is None:
         raise PlanewiseError("--trained_model none predicts with --base, which is missing")
     source = Path(_model_name(options))
-    patients = _patients(options)
-    problems: list[Problem] = []
+    patients, problems = _patients(options)
     given: dict[str, list[Prompt]] = {}
     weights = load_sam2(source, options.image_size)  # by this process too, so that bad weights are refused
     if options.prompts in AUTOMATIC and weights.tokens is None:
@@ -219,20 +216,20 @@ def _segment(
     elif patient.labels is None:
         raise PlanewiseError("has no truth to take boxes from; give --truth or --prompts FILE")
     else:
-        prompts = prompts_from_truth(patient.labels, options.components)
+        prompts = prompts_from_truth(patient.labels * is_object(patient.labels), options.components)
     told = f"{len(prompts)} boxes from {_prompts_note(options)}"
     return propagate(encoder, consecutive, prompts, tracking, advance), told, None
 
 
-def _patients(options: IldPredict) -> dict[str, Path]:
-    """Return the files to predict, by case."""
-    if not options.input.exists():
-        raise PlanewiseError(f"{options.input}: no such file or folder")
-    if options.input.suffix == ".npz" or ending_of(options.input):
-        paths = [options.input]
-    else:
-        paths = sorted(options.input.glob("*.npz")) or volumes_in(options.input) or [options.input]
-    return {path.stem if path.suffix == ".npz" else case_name(path): path for path in paths}
+def _patients(options: IldPredict) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the files to predict, by case, and what is wrong with others."""
+    prepared = [options.input] if options.input.suffix == ".npz" else sorted(options.input.glob("*.npz"))
+    if prepared:
+        return {path.stem: path for path in prepared}, []
+    images, problems = cases_in(options.input, options.channel)
+    if not images and not problems:  # it is a DICOM series
+        images = {case_name(options.input): options.input}
+    return images, problems
 
 
 def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
@@ -243,9 +240,12 @@ def _open_patient(case: str, path: Path, options: IldPredict) -> Patient:
     truth = None
     if options.truth is not None and options.prompts == "truth":
         truth = file_of_case(case, options.truth, "truth")
-    patient, hu = read_patient(case, path, truth, level, width, 0, 0)
+    ignore = None if truth is None else labels_above(truth).ignore
+    patient, hu = read_patient(
+        case, path, truth, level, width, ignore, channel_within(path, options.channel), options.ignore_geometry
+    )
     if options.prompts in AUTOMATIC:
-        return replace(patient, organ=lungs_of(case, hu, patient.spacing_mm, options.lungs))
+        return replace(patient, organ=lungs_of(patient, hu, path, options.lungs, options.ignore_geometry))
     return patient
 
 
@@ -254,14 +254,17 @@ def _file_prompts(
 ) -> dict[str, list[Prompt]]:
     shapes, spacings = {}, {}
     for case, file in patients.items():
-        geometry = load_patient(file).geometry if file.suffix == ".npz" else open_volume(file)
+        if file.suffix == ".npz":
+            geometry = load_patient(file).geometry
+        else:
+            geometry = open_volume(file, channel_within(file, options.channel))
         canonical = to_canonical(geometry)
-        shapes[case], spacings[case] = canonical.shape, canonical.spacing
-    classes = {value: str(value) for value in range(1, 256)}
-    above = [folder / "dataset.json" for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
+        shapes[case], spacings[case] = canonical.shape, canonical.spacing_in("mm")
+    classes = {value: str(value) for value in range(1, IGNORED)}
+    above = [folder / DATASET_FILE for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
     meta = next((file for file in above if file.is_file()), None)
     if meta is not None:
-        classes |= class_names(read_label_names(meta), [])
+        classes |= read_labels_of(meta).class_names()
     prompts, strange = read_prompts(path, shapes, spacings, classes)
     problems += [Problem(str(path), what) for what in strange]
     if not prompts:

@@ -1,35 +1,64 @@
 """Prepare CT volumes: window them, find the lungs, split the patients, write npz per patient and npy per slice."""
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import as_completed
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPrepare
+from planewise.apps.ild.prepared_folder import SLICES, PreparedFolder, npz_folder
 from planewise.data.case import Case
 from planewise.data.intensity import saturated_share
-from planewise.data.nnunet import open_dataset
-from planewise.data.prepared import choose_slices, load_patient, read_patient, save_patient, save_slices
+from planewise.data.leaks import warn_of_leaks
+from planewise.data.nnunet import Dataset, open_dataset
+from planewise.data.patients import patients_of
+from planewise.data.preparation import MadeFrom, fingerprint, fingerprints
+from planewise.data.prepared import (
+    Patient,
+    choose_slices,
+    is_object,
+    load_patient,
+    read_patient,
+    remove_small,
+    save_patient,
+    save_slices,
+    slice_name,
+)
+from planewise.data.split import PARTS, Split, draw_split, read_split, split_rows, write_split
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.processes import WorkerPool
 from planewise.progress import progress, say
-from planewise.report.tables import conclude, print_problems
+from planewise.report.tables import conclude, print_problems, print_table
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import read_labels, write_labels
 
-PARTS = ("train", "valid", "test")
-ANATOMY = "CT_ILD"  # the published name of the folders of prepared patients
 WINDOW_FILE = "window.json"  # level and width, for the model to say what it was trained on
 SATURATION_WARNING = 0.25
-Saturation = dict[int, tuple[int, float]]  # voxels of a class, and the share of them that the window saturates
+LAYOUT = 1  # goes up when other files are written of the same data and options
+DECISIVE = {  # options that decide on what is written
+    "slices", "background_share", "min_volume_mm3", "min_area_mm2", "min_voxels", "min_pixels", "seed", "save_nii",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A class in one patient's labels, before and after small components were removed.
+
+    ``voxels`` and ``parts`` (26-connected components): (before, after); ``ml``: of a voxel; ``saturated``: how many of
+    the voxels that are left the window makes black or white.
+    """
+
+    voxels: tuple[int, int]
+    parts: tuple[int, int]
+    ml: float
+    saturated: float
 
 
 def prepare_ild(options: IldPrepare) -> int:
@@ -38,156 +67,222 @@ def prepare_ild(options: IldPrepare) -> int:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     level, width = options.window_in_hu()
-    dataset = open_dataset(options.dataset_path, need_test=(options.dataset_path / "imagesTs").is_dir())
+    dataset = open_dataset(
+        options.dataset_path, need_test=(options.dataset_path / "imagesTs").is_dir(), channel=options.channel,
+        ignore_geometry=options.ignore_geometry,
+    )  # fmt: skip
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
     classes = class_names(dataset.labels, [case.truth for case in dataset.train if case.truth])
-    split = _split(options, dataset.train, dataset.test)
-    with atomic_path(options.work_dir / "split.json") as temporary:
-        temporary.write_text(json.dumps({part: sorted(split[part]) for part in PARTS}, indent=2), "utf-8")
-
+    if dataset.labels.ignore is not None:
+        say(f"Voxels of the ignore label ({dataset.labels.ignore}) take no part in training and scores.")
+    cases = {case.name: case for case in [*dataset.train, *dataset.test]}
+    patients = patients_of(cases, options.patient_pattern, options.patients)
+    split = _split(options, dataset, patients)
+    print_table("Patients", ("patient", "part", "cases"), split_rows(split, patients))
+    jobs = [(cases[name], part) for part in PARTS for name in split[part]]
+    folder = PreparedFolder.open(options.work_dir, _made_from(options, [case for case, _ in jobs], split), split)
+    write_split(options.work_dir, split, patients)
     with atomic_path(options.work_dir / WINDOW_FILE) as temporary:
         temporary.write_text(json.dumps([level, width]), "utf-8")
     with atomic_path(options.work_dir / "dataset.json") as temporary:  # so that the classes keep their names
         shutil.copyfile(options.dataset_path / "dataset.json", temporary)
 
-    cases = {case.name: case for case in [*dataset.train, *dataset.test]}
-    jobs = [(cases[name], part) for part in PARTS for name in split[part]]
-    voxels_of: dict[int, list[float]] = {value: [] for value in classes}
-    with progress("preparing", len(jobs), unit="patients") as advance:
-        for case, outcome in _in_processes(options, jobs, level, width):
+    waiting = [(case, part) for case, part in jobs if case.name not in folder.cases]
+    if folder.cases:
+        how_many = f"{len(folder.cases)} of {len(jobs)} cases are" if waiting else "it is"
+        say(f"{options.work_dir}: {how_many} prepared already, from the same data, options and split")
+    if waiting:
+        train, valid, test = ({name: cases[name].image for name in split[part]} for part in PARTS)
+        warn_of_leaks(train, valid, test, options.channel)
+    with progress("preparing", len(waiting), unit="patients") as advance:
+        for case, outcome in _in_processes(options, waiting, level, width, dataset.labels.ignore):
             if isinstance(outcome, Problem):
                 problems.append(outcome)
+                folder.failed(case)
             else:
-                for value, (count, saturated) in outcome.items():
-                    voxels_of.setdefault(value, []).extend([count, count * saturated])
+                folder.done(case, {value: asdict(found) for value, found in outcome.items()})
             advance(1, case)
-    for value, counts in voxels_of.items():
-        total, saturated = sum(counts[0::2]), sum(counts[1::2])
-        if total:
-            share = saturated / total
-            name = classes.get(value, f"class {value}")
-            say(f"{name}: the window {level:g}/{width:g} makes {share:.1%} of its voxels black or white")
-            if share > SATURATION_WARNING:
-                say(f"WARNING: {name} can hardly be seen in this window; choose another (--window lung is -600/1500)")
+    folder.finish()
+    cleaned = {
+        case: {int(value): Cleaned(**found) for value, found in of["outcome"].items()}
+        for case, of in folder.cases.items()
+    }
+    _tell_classes(cleaned, classes)
+    _tell_window(cleaned, classes, level, width)
+    trained = [cleaned[name] for name in split["train"] if name in cleaned]
+    if trained and not any(found.voxels[1] for of_case in trained for found in of_case.values()):
+        raise PlanewiseError(
+            f"{options.dataset_path}: the training patients' labels hold no object (classes: "
+            f"{', '.join(f'{name} ({value})' for value, name in classes.items())}); give patients that have some, or "
+            "lower --min_volume_mm3 and --min_area_mm2 if the table above shows that they were removed"
+        )
     say(f"The patients are in {options.work_dir}")
     return conclude(problems)
 
 
-def _split(options: IldPrepare, train: list[Case], tests: list[Case]) -> dict[str, list[str]]:
-    """Return the case names of every part; no patient is in two."""
-    names = [case.name for case in train]
-    patients: dict[str, list[str]] = {}
-    for name in names + [case.name for case in tests]:
-        found = re.search(options.patient_pattern, name)
-        patient = name if found is None else (found.group(1) if found.groups() else found.group(0))
-        patients.setdefault(patient, []).append(name)
+def _tell_classes(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str]) -> None:
+    """Print what is left of every class when small components are removed, and warn where nothing is."""
+    rows = []
+    for value in sorted({*classes, *(value for of_case in cleaned.values() for value in of_case)}):
+        name = classes.get(value, f"class {value}")
+        every = {case: of_case[value] for case, of_case in cleaned.items() if value in of_case}
+        row = [name]
+        for i in (0, 1):
+            voxels = sum(found.voxels[i] for found in every.values())
+            parts = sum(found.parts[i] for found in every.values())
+            ml = sum(found.voxels[i] * found.ml for found in every.values())
+            row += [f"{voxels:,}", f"{ml:.1f}", f"{parts:,}"]
+        rows.append((*row, str(len(every))))
+        lost = [case for case, found in every.items() if not found.voxels[1]]
+        for case in lost:
+            found = every[case]
+            say(
+                f"WARNING: {case}: {name} vanishes from its labels: all {found.voxels[0]} voxels "
+                f"({found.voxels[0] * found.ml:.2g} ml) are in components too small for --min_volume_mm3 or "
+                "--min_area_mm2 (--min_voxels, --min_pixels)"
+            )
+        if every and len(lost) == len(every):
+            say(f"WARNING: {name} vanishes from all cases: it can neither be learned nor found")
+    header = ("class", "voxels", "ml", "components", "voxels left", "ml left", "components left", "cases")
+    print_table("Labels before and after small components were removed", header, rows)
+
+
+def _tell_window(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str], level: float, width: float) -> None:
+    """Print how much of every class the window makes black or white, and warn where it is much."""
+    for value in sorted({value for of_case in cleaned.values() for value in of_case}):
+        found = [of_case[value] for of_case in cleaned.values() if value in of_case]
+        total = sum(f.voxels[1] for f in found)
+        if total:
+            share = sum(f.saturated for f in found) / total
+            name = classes.get(value, f"class {value}")
+            say(f"{name}: the window {level:g}/{width:g} makes {share:.1%} of its voxels black or white")
+            if share > SATURATION_WARNING:
+                say(f"WARNING: {name} can hardly be seen in this window; choose another (--window lung is -600/1500)")
+
+
+def _split(options: IldPrepare, dataset: Dataset, patients: dict[str, str]) -> Split:
+    """Return the split that is asked for."""
+    truths = {case.name: case.truth for case in dataset.train}
     if options.split is not None:
-        split = _read_split(options.split, [*names, *(case.name for case in tests)])
-    else:
-        split = {"train": [], "valid": [], "test": [case.name for case in tests]}
-        tested = {patient for patient, own in patients.items() if set(own) & set(split["test"])}
-        free = sorted(patient for patient in patients if patient not in tested)
-        held = _stratified(free, patients, {c.name: c for c in train}, options) if len(free) > 1 else []
-        if not held:
-            say("There is one training patient: none is held out, and validation is on training slices.")
-        for patient in free:
-            split["valid" if patient in held else "train"] += patients[patient]
-    for patient, own in patients.items():
-        sides = [part for part in PARTS if set(own) & set(split[part])]
-        if len(sides) > 1:
-            raise PlanewiseError(f"--split: patient {patient} is in {' and '.join(sides)}; a patient has one side")
-    return split
+        twice = sorted(truths.keys() & {case.name for case in dataset.test})
+        if twice:
+            raise PlanewiseError(
+                f"--split: imagesTr and imagesTs both have {', '.join(twice[:5])}; rename one of the two"
+            )
+        return read_split(options.split, patients)
+
+    no_class = {0, dataset.labels.ignore}
+
+    def classes(case: str) -> frozenset[int]:
+        truth = truths[case]
+        try:
+            return frozenset(np.unique(read_labels(truth).read()).tolist()) - no_class if truth else frozenset()
+        except PlanewiseError:  # which is said when the case is prepared
+            return frozenset()
+
+    tests = [case.name for case in dataset.test]
+    return draw_split(patients, list(truths), tests, classes, options.valid_share, options.seed)
 
 
-def _read_split(path: Path, known: list[str]) -> dict[str, list[str]]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        split = {part: [str(name) for name in content.get(part, [])] for part in PARTS}
-    except (OSError, ValueError, AttributeError) as error:
-        raise PlanewiseError(f"{path}: is not a JSON object of train, valid and test ({error})") from error
-    strange = sorted({name for part in PARTS for name in split[part]} - set(known))
-    if strange:
-        raise PlanewiseError(f"{path}: names cases that are not there: {', '.join(strange[:5])}")
-    return split
-
-
-def _stratified(
-    patients: list[str], cases_of: dict[str, list[str]], cases: dict[str, Case], options: IldPrepare
-) -> set[str]:
-    """Return the patients to validate on: as many of each set of classes as their share, at least one in all."""
-    groups: dict[frozenset[int], list[str]] = {}
-    for patient in patients:
-        present: set[int] = set()
-        for name in cases_of[patient]:
-            truth = cases[name].truth
-            if truth is not None:
-                present |= set(np.unique(read_labels(truth).read()).tolist()) - {0}
-        groups.setdefault(frozenset(present), []).append(patient)
-    rng = np.random.default_rng(options.seed)
-    order = [str(p) for group in groups.values() for p in rng.permutation(group)]
-    wanted = max(1, round(len(order) * options.valid_share)) if options.valid_share else 0
-    if not wanted:
-        return set()
-    # Evenly spaced in an order that keeps patients of one set of classes together.
-    return {order[int((i + 0.5) * len(order) / wanted)] for i in range(wanted)}
+def _made_from(options: IldPrepare, cases: list[Case], split: Split) -> MadeFrom:
+    """Return what decides on the files that are written."""
+    with progress("checking what is there", len(cases), unit="cases") as advance:
+        data = fingerprints(cases, lambda name: advance(1, name))
+    data["dataset.json"] = fingerprint(options.dataset_path / "dataset.json")
+    if options.lungs is not None:
+        data["lungs"] = fingerprint(options.lungs)
+    decisive = options.model_dump(mode="json", include=DECISIVE)
+    return MadeFrom({"layout": LAYOUT, "window": options.window_in_hu(), "split": split, **decisive}, data)
 
 
 def _in_processes(
-    options: IldPrepare, jobs: list[tuple[Case, str]], level: float, width: float
-) -> Iterator[tuple[str, Saturation | Problem]]:
-    """Yield (case name, voxels and saturated share by class, or a Problem) as patients are done."""
+    options: IldPrepare, jobs: list[tuple[Case, str]], level: float, width: float, ignore: int | None
+) -> Iterator[tuple[str, dict[int, Cleaned] | Problem]]:
+    """Yield (case name, what is left of its classes, or a Problem) as patients are done."""
     if options.num_workers == 0 or len(jobs) == 1:
         for case, part in jobs:
-            yield case.name, _prepare_case(case, part, options, level, width)
+            yield case.name, _prepare_case(case, part, options, level, width, ignore)
         return
     with WorkerPool(options.num_workers) as pool:
-        futures = {pool.submit(_prepare_case, case, part, options, level, width): case for case, part in jobs}
+        futures = {pool.submit(_prepare_case, case, part, options, level, width, ignore): case for case, part in jobs}
         for future in as_completed(futures):
             yield futures[future].name, future.result()
 
 
-def _prepare_case(case: Case, part: str, options: IldPrepare, level: float, width: float) -> Saturation | Problem:
-    """Prepare one patient; return voxels and saturated share of every class, or what went wrong."""
+def _prepare_case(
+    case: Case, part: str, options: IldPrepare, level: float, width: float, ignore: int | None
+) -> dict[int, Cleaned] | Problem:
+    """Prepare one patient; return what is left of its classes, or what went wrong."""
     try:
         patient, hu = read_patient(
-            case.name, case.image, case.truth, level, width, options.min_voxels, options.min_pixels
+            case.name, case.image, case.truth, level, width, ignore, case.channel, case.ignore_geometry
         )
+        drawn = patient.labels
+        if drawn is not None:
+            patient = replace(patient, labels=remove_small(drawn, *options.smallest(patient.spacing_mm)))
         try:
-            patient = replace(patient, organ=lungs_of(case.name, hu, patient.spacing_mm, options.lungs))
+            patient = replace(patient, organ=lungs_of(patient, hu, case.image, options.lungs, case.ignore_geometry))
         except PlanewiseError as error:
             say(f"{case.name}: WARNING: without lungs it serves drawn boxes only: {error}")
         rng = np.random.default_rng([options.seed, sum(case.name.encode())])
         if part != "test":
             patient_kept = choose_slices(patient, options.slices, options.background_share, rng)
-            save_slices(options.work_dir / "npy" / part, patient_kept)
+            save_slices(options.work_dir / SLICES / part, patient_kept)
         else:
             patient_kept = patient
-        folder = options.work_dir / f"npz_{part}" / ANATOMY
+        folder = npz_folder(options.work_dir, part)
         save_patient(folder / f"{case.name}.npz", patient_kept)
         if options.save_nii:
             write_volume(folder / f"{case.name}_img.nii.gz", patient_kept.restore(patient_kept.images))
             if patient_kept.labels is not None:
                 write_labels(folder / f"{case.name}_gt.nii.gz", patient_kept.restore(patient_kept.labels))
-        if patient.labels is None:
-            return {}
-        values = np.unique(patient.labels[patient.labels > 0]).tolist()
-        masks = {value: patient.labels == value for value in values}
-        return {value: (int(m.sum()), saturated_share(hu[m], level, width)) for value, m in masks.items()}
+        return {} if drawn is None else _cleaned(drawn, patient, hu, level, width)
     except PlanewiseError as error:
         return Problem.of(case.image, error)
 
 
+def _cleaned(drawn: np.ndarray, patient: Patient, hu: np.ndarray, level: float, width: float) -> dict[int, Cleaned]:
+    """Return what is left of every class of the labels ``drawn`` in those of ``patient``."""
+    import cc3d
+
+    ml = float(np.prod(patient.spacing_mm)) / 1000
+    found = {}
+    for value in np.unique(drawn[is_object(drawn)]).tolist():
+        before, after = drawn == value, patient.labels == value
+        voxels, parts = [], []
+        for mask in (before, after):
+            voxels.append(int(mask.sum()))
+            parts.append(int(cc3d.connected_components(mask, connectivity=26, return_N=True)[1]))
+        saturated = voxels[1] * saturated_share(hu[after], level, width) if voxels[1] else 0.0
+        found[value] = Cleaned((voxels[0], voxels[1]), (parts[0], parts[1]), ml, saturated)
+    return found
+
+
 def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) -> int:
-    """Write the slices of prepared patients as npy, as ``prepare_ild`` does itself. Returns the exit code."""
+    """Write the slices of prepared patients as npy, as ``prepare_ild`` does itself. Returns the exit code.
+
+    Nothing is removed: slices in ``npy_folder`` that are not of these patients are problems.
+    """
     problems = []
+    sides: dict[str, Path] = {}
     for part, folder in (("train", train_folder), ("valid", valid_folder)):
+        written: set[str] = set()
         for path in sorted(folder.glob("*.npz")):
+            if path.stem in sides:
+                problems.append(Problem(str(path), f"is in {sides[path.stem]} too; a patient has one side"))
+                continue
+            sides[path.stem] = folder
             try:
-                save_slices(npy_folder / part, load_patient(path))
+                count = save_slices(npy_folder / part, load_patient(path))
+                written |= {slice_name(path.stem, number) for number in range(count)}
             except PlanewiseError as error:
                 problems.append(Problem.of(path, error))
+        stale = sorted({path.name for path in (npy_folder / part / "imgs").glob("*.npy")} - written)
+        if stale:
+            what = f"{len(stale)} slices are not of the patients in {folder} ({', '.join(stale[:3])}); remove them"
+            problems.append(Problem(str(npy_folder / part), what))
     if not (npy_folder / "train").exists():
         raise PlanewiseError(f"{train_folder}: holds no prepared patient (npz)")
     return conclude(problems)

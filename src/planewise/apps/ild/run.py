@@ -9,13 +9,13 @@ from typing import TypeVar
 from planewise.apps.ild.evaluate import evaluate_ild
 from planewise.apps.ild.options import IldDemo, IldEvaluate, IldPredict, IldPrepare, IldRun, IldTrain
 from planewise.apps.ild.predict import predict_ild
-from planewise.apps.ild.prepare import ANATOMY, prepare_ild
-from planewise.apps.ild.train import train_ild
-from planewise.data.nnunet import open_dataset
+from planewise.apps.ild.prepare import prepare_ild
+from planewise.apps.ild.prepared_folder import npz_folder
+from planewise.apps.ild.train import record_to_train_on, train_ild
+from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.prepared import load_patient
 from planewise.errors import PlanewiseError
-from planewise.evaluation.classes import class_names
 from planewise.models.sam2_files import is_hub_id
 from planewise.progress import say
 from planewise.report.figures import overlay_picture
@@ -43,9 +43,11 @@ def run_ild(options: IldRun) -> int:
 
     stage("prepare", prepare_ild, options.part(IldPrepare))
     trained = options.work_dir / options.task_name / "medsam_model_best.pth"
-    if not (trained.exists() and options.resume):
+    if trained.exists() and options.resume:
+        record_to_train_on(options.part(IldTrain))
+    else:
         stage("train", train_ild, options.part(IldTrain))
-    tests = options.work_dir / "npz_test" / ANATOMY
+    tests = npz_folder(options.work_dir, "test")
     folders = {kind: _folder(options, kind) for kind in options.prompts or TRAINED_FOR[options.train_prompts]}
     for kind, segs in folders.items():
         job = options.part(IldPredict, input=tests, output=segs, trained_model=str(trained), prompts=kind)
@@ -53,7 +55,7 @@ def run_ild(options: IldRun) -> int:
     truth = options.dataset_path / "labelsTs"
     if truth.is_dir():
         first, *beside = folders.values()
-        scoring = IldEvaluate(predictions=first, beside=tuple(beside), truth=truth, tolerance_mm=options.tolerance_mm)
+        scoring = options.part(IldEvaluate, predictions=first, beside=tuple(beside), truth=truth)
         stage("evaluate", evaluate_ild, scoring)
         _overlays(options, tests, folders)
     say("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
@@ -68,7 +70,7 @@ def _folder(options: IldRun, prompts: str) -> Path:
 
 def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
     """Draw every test patient with each kind of prompts, into the folders' evaluation."""
-    names = class_names(open_dataset(options.dataset_path).labels, [])
+    names = read_labels_of(options.dataset_path / DATASET_FILE).class_names()
     for path in sorted(tests.glob("*.npz")):
         for kind, segs in folders.items():
             if (segs / f"{path.stem}.nii.gz").exists():

@@ -1,6 +1,5 @@
 """Fine-tune SAM2 on prepared slices."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,10 +7,11 @@ import torch
 
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepare import WINDOW_FILE
-from planewise.data.nnunet import read_label_names
+from planewise.apps.ild.prepared_folder import SLICES, record_of_slices
+from planewise.data.classes import DATASET_FILE, read_labels_of
+from planewise.data.preparation import RECORD, Record, check_same, write_record
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
-from planewise.evaluation.classes import class_names
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_hub_folder, save_published
 from planewise.progress import say
@@ -19,6 +19,7 @@ from planewise.report.figures import training_curve
 from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_in
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
+from planewise.volumes.json_files import read_json
 
 SAME_WHEN_RESUMED = {
     "base",
@@ -49,10 +50,11 @@ def train_ild(options: IldTrain) -> int:
             raise PlanewiseError(f"{logs / LAST}: no checkpoint to resume from; train without --resume")
     elif (logs / LAST).exists() and not options.overwrite:
         raise PlanewiseError(f"{folder}: holds a model; go on with --resume, replace it with --overwrite")
+    npy = options.npy_path or options.work_dir / SLICES
+    record = record_to_train_on(options)
     weights = _start(options)
-    npy = options.npy_path or options.work_dir / "npy"
     weights.tokens = _tokens(options, npy, weights) if options.train_prompts != "truth" else None
-    weights.window = _window(options.work_dir / WINDOW_FILE)
+    weights.window = _window(npy.parent / WINDOW_FILE)
     segmenter = BoxSegmenter(weights.network, weights.tokens, options.gradient_checkpointing)
     training = BoxTraining(
         parts=options.train_parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
@@ -72,6 +74,8 @@ def train_ild(options: IldTrain) -> int:
     )  # fmt: skip
     if not options.resume:
         shutil.rmtree(logs, ignore_errors=True)
+        if record is not None:
+            write_record(logs / RECORD, record)
     if not train(task, loop, logs, options.resume):
         return 0
     training_curve(logs / METRICS, logs / CURVE, "Dice")
@@ -85,11 +89,22 @@ def train_ild(options: IldTrain) -> int:
     return 0
 
 
+def record_to_train_on(options: IldTrain) -> Record | None:
+    """Return the record of the slices, if they have one.
+
+    Raises PlanewiseError if they are not as it says, or if a training that is resumed was on others.
+    """
+    record = record_of_slices(options.npy_path or options.work_dir / SLICES)
+    if options.resume:
+        check_same(options.work_dir / options.task_name / "training" / RECORD, record)
+    return record
+
+
 def _window(path: Path) -> tuple[float, float] | None:
     """Return the window that the slices were prepared with; None of slices that the original scripts made."""
     if not path.exists():
         return None
-    level, width = json.loads(path.read_text("utf-8"))
+    level, width = read_json(path)
     return float(level), float(width)
 
 
@@ -108,8 +123,8 @@ def _start(options: IldTrain) -> Sam2Weights:
 def _tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTokens:
     """Return a token for every class of the dataset: of classes that ``weights`` know by name, the one they have."""
     found = classes_in(npy / "train")
-    meta = options.work_dir / "dataset.json"
-    names = class_names(read_label_names(meta) if meta.is_file() else {}, [])
+    meta = options.work_dir / DATASET_FILE
+    names = read_labels_of(meta).class_names() if meta.is_file() else {}
     names = names or {value: f"class {value}" for value in found}
     unseen = [name for value, name in names.items() if value not in found]
     if unseen:

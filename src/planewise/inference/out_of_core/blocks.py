@@ -1,50 +1,24 @@
 """Consensus block by block: the table of how labels combine is gathered from blocks, and its result applied to them.
 
-The same table, vote and numbers as ``consensus.consensus``; the size and bounding box of every combination are gathered
-with its count, so that what is dropped is known before any voxel of the result is written.
+The same table, vote and numbers as ``consensus.consensus``.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)
 
-from dataclasses import dataclass
-
 import numba
 import numpy as np
 
-from planewise.evaluation.overlap import EMPTY, find_place, new_table, with_room
+from planewise.evaluation.overlap import EMPTY, new_table
 from planewise.inference.consensus import (
-    Combinations,
-    check_number,
+    Found,
+    apply_row,
     count_row,
     fill_table,
-    pack,
+    new_found,
     table_size,
-    unpack,
-    vote_labels,
+    with_room_for,
 )
-from planewise.inference.linking import keep_large
-
-
-@dataclass(frozen=True)
-class Found:
-    """The combinations of labels that occur somewhere.
-
-    ``keys`` (n,) int64, packed and sorted; ``counts`` (n,) voxels; ``boxes`` (n, 6): z, y, x from, then to (half open).
-    """
-
-    keys: np.ndarray
-    counts: np.ndarray
-    boxes: np.ndarray
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The final label, 1 to n or 0, of every combination: ``keys`` and ``labels`` (n,) int64; ``objects``: n."""
-
-    keys: np.ndarray
-    labels: np.ndarray
-    objects: int
 
 
 def count_block(planes: np.ndarray, corner: tuple[int, int, int]) -> Found:
@@ -54,89 +28,35 @@ def count_block(planes: np.ndarray, corner: tuple[int, int, int]) -> Found:
     return Found(keys[order], counts[order], boxes[order])
 
 
-def join_found(parts: list[Found]) -> Found:
-    """Return the combinations of several parts of a volume together."""
-    keys, row = np.unique(np.concatenate([part.keys for part in parts]), return_inverse=True)
-    counts = np.zeros(len(keys), np.int64)
-    boxes = np.zeros((len(keys), 6), np.int64)
-    boxes[:, :3] = np.iinfo(np.int64).max
-    np.add.at(counts, row, np.concatenate([part.counts for part in parts]))
-    every = np.concatenate([part.boxes for part in parts])
-    np.minimum.at(boxes[:, :3], row, every[:, :3])
-    np.maximum.at(boxes[:, 3:], row, every[:, 3:])
-    return Found(keys, counts, boxes)
-
-
-def decide(found: Found, sizes: list[np.ndarray], vote: int, min_size: int, min_extent: int) -> Verdict:
-    """Return the final labels of a volume's combinations; see ``consensus.consensus`` for the arguments.
-
-    ``sizes``: of each plane's objects by label. Raises ValueError for more objects in a plane than 2**21 - 1.
-    """
-    check_number(sizes)
-    labels = unpack(found.keys, len(sizes))
-    if len(sizes) == 1:  # one plane's objects are the result as they are
-        return Verdict(found.keys, labels[:, 0], len(sizes[0]) - 1)
-    voted = vote_labels(Combinations(labels, found.counts), sizes, vote)
-    result, kept = keep_large(voted, found.counts, found.boxes, min_size, min_extent)
-    return Verdict(found.keys, result.astype(np.int64), len(kept) - 1)
-
-
-def apply_verdict(planes: np.ndarray, keys: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the final labels (d, h, w) int32 of a block of the planes' labels (3, d, h, w) int32.
+def apply_verdict(planes: np.ndarray, keys: np.ndarray, labels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return the final labels (d, h, w) of a block of the planes' labels (3, d, h, w) int32.
 
     ``keys``, ``labels`` (n,): the combinations that occur in the block, and their final labels.
     """
     table, values = new_table(table_size(len(keys)))
     fill_table(table, values, keys, labels)
-    return _apply_block(planes, table, values)
+    result = np.zeros(planes.shape[1:], dtype)
+    _apply_block(result, planes, table, values)
+    return result
 
 
 @numba.njit(nogil=True, cache=True)
 def _count_block(planes: np.ndarray, z0: int, y0: int, x0: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     _, depth, height, width = planes.shape
-    keys, counts = new_table(1024)
+    keys, counts, boxes = new_found(1024)
     used = 0
     for z in range(depth):
         for y in range(height):
-            keys, counts = with_room(keys, counts, used, width)
-            used += count_row(planes[0, z, y], planes[1, z, y], planes[2, z, y], keys, counts)
-    boxes = np.zeros((keys.size, 6), np.int64)
-    boxes[:, :3] = 2**62
-    for z in range(depth):
-        for y in range(height):
-            _measure_row(planes[0, z, y], planes[1, z, y], planes[2, z, y], keys, boxes, z0 + z, y0 + y, x0)
+            keys, counts, boxes = with_room_for(keys, counts, boxes, used, width)
+            a, b, c = planes[0, z, y], planes[1, z, y], planes[2, z, y]
+            used += count_row(a, b, c, z0 + z, y0 + y, x0, keys, counts, boxes)
     filled = keys != EMPTY
     return keys[filled], counts[filled], boxes[filled]
 
 
 @numba.njit(nogil=True, cache=True)
-def _measure_row(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, keys: np.ndarray, boxes: np.ndarray, z: int, y: int, x0: int
-) -> None:
-    run_key, start = np.int64(0), 0
-    for x in range(a.size + 1):
-        key = pack(a[x], b[x], c[x]) if x < a.size else np.int64(0)
-        if key == run_key:
-            continue
-        if run_key != 0:
-            box = boxes[find_place(keys, run_key)]
-            box[0], box[1], box[2] = min(box[0], z), min(box[1], y), min(box[2], x0 + start)
-            box[3], box[4], box[5] = max(box[3], z + 1), max(box[4], y + 1), max(box[5], x0 + x)
-        run_key, start = key, x
-
-
-@numba.njit(nogil=True, cache=True)
-def _apply_block(planes: np.ndarray, table: np.ndarray, values: np.ndarray) -> np.ndarray:
-    _, depth, height, width = planes.shape
-    result = np.zeros((depth, height, width), np.int32)
+def _apply_block(result: np.ndarray, planes: np.ndarray, table: np.ndarray, values: np.ndarray) -> None:
+    depth, height, _ = result.shape
     for z in range(depth):
         for y in range(height):
-            run_key, label = np.int64(0), np.int64(0)
-            for x in range(width):
-                key = pack(planes[0, z, y, x], planes[1, z, y, x], planes[2, z, y, x])
-                if key != run_key:
-                    run_key = key
-                    label = values[find_place(table, key)] if key != 0 else np.int64(0)
-                if label != 0:
-                    result[z, y, x] = label
-    return result
+            apply_row(planes[0, z, y], planes[1, z, y], planes[2, z, y], result[z, y], table, values)

@@ -13,6 +13,7 @@ from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, SlicePredictor
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats.ome_zarr import CHUNK, Index, create
+from planewise.volumes.labels import label_dtype
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume
 
@@ -31,7 +32,7 @@ class Job:
     """All that a task must know. Paths are seen alike by all processes.
 
     ``slabs``: for each plane, how many slices are worked on at a time; ``block``: the shape of a block, which is also
-    that of the results' files.
+    that of the results' files; ``channel``: of the source's, where it has several.
     """
 
     source: Path
@@ -44,6 +45,7 @@ class Job:
     slabs: dict[Plane, int]
     block: tuple[int, int, int]
     predictor: PredictorSource
+    channel: int | None = None
 
     @property
     def axes(self) -> tuple[Plane, ...]:
@@ -63,8 +65,8 @@ class Job:
         return self.work / f"{plane}.ome.zarr"
 
     def final_store(self) -> Path:
-        """Where the result is written, likewise."""
-        return self.work / "final.ome.zarr"
+        """Where the result is written, likewise: of one plane, it is the plane's."""
+        return self.work / "final.ome.zarr" if len(self.slabs) > 1 else self.plane_store(self.axes[0])
 
 
 def plan_slabs(shape: tuple[int, int, int], chunk: int, axis: int, batch_size: int, memory: int, half: int) -> int:
@@ -92,17 +94,21 @@ def plan_block(shape: tuple[int, int, int], memory: int) -> tuple[int, int, int]
     return z, y // CHUNK * CHUNK, x // CHUNK * CHUNK
 
 
-def begin_work(work: Path, identity: dict[str, Any], overwrite: bool) -> None:
+def clear_work(work: Path) -> None:
+    """Remove what a run has left in its work folder."""
+    for item in work.iterdir() if work.is_dir() else ():
+        if item.is_dir():
+            shutil.rmtree(item)
+    (work / "run.json").unlink(missing_ok=True)
+
+
+def begin_work(work: Path, identity: dict[str, Any]) -> None:
     """Make the work folder of a run, or go on with that of one that stopped.
 
     ``identity``: what makes the run what it is. Raises PlanewiseError if the folder is another run's.
     """
     file, told = work / "run.json", json.loads(json.dumps(identity, default=str))
-    if overwrite:
-        for item in work.iterdir() if work.is_dir() else ():
-            if item.is_dir():
-                shutil.rmtree(item)
-    elif file.exists():
+    if file.exists():
         before = json.loads(file.read_text("utf-8"))
         other = [name for name in told if before.get(name) != told[name]]
         if other:
@@ -116,8 +122,8 @@ def begin_work(work: Path, identity: dict[str, Any], overwrite: bool) -> None:
 
 def identity_of(job: Job) -> dict[str, Any]:
     """Return what makes a run what it is, as far as the job says: another of these, and its parts do not fit."""
-    told = asdict(job)
-    return {name: told[name] for name in ("shape", "slices", "grouping", "batch_size", "vote", "slabs", "block")}
+    told = {name: getattr(job, name) for name in ("shape", "batch_size", "vote", "slabs", "block")}
+    return told | {"slices": asdict(job.slices), "grouping": asdict(job.grouping)}
 
 
 def make_components(job: Job, plane: Plane) -> None:
@@ -135,11 +141,11 @@ def make_components(job: Job, plane: Plane) -> None:
             zarr.create_array(temporary, shape=job.shape, chunks=tuple(chunks), dtype=np.int32, fill_value=0)
 
 
-def make_store(path: Path, job: Job, like: Volume) -> None:
-    """Make an empty OME-Zarr of labels with the geometry of ``like``, if it is not there."""
+def make_store(path: Path, job: Job, like: Volume, objects: int) -> None:
+    """Make an empty OME-Zarr for the labels of ``objects`` with the geometry of ``like``, if it is not there."""
     if not path.exists():
         with atomic_path(path) as temporary:
-            create(temporary, job.shape, np.int32, like.spacing, like.unit, like.origin, job.block)
+            create(temporary, job.shape, label_dtype(objects), like.spacing, like.unit, like.origin, job.block)
 
 
 def components_path(job: Job, plane: Plane) -> Path:

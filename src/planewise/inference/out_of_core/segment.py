@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from planewise.inference.out_of_core.blocks import Found, decide, join_found
+from planewise.inference.consensus import Found, decide, join_found
 from planewise.inference.out_of_core.job import (
     Job,
     arrays,
@@ -73,31 +73,43 @@ def segment(job: Job, like: Volume, workers: Workers, at_once: int, advance: Cal
             _segment_plane(job, plane, workers, at_once, advance)
             link_plane(job, plane)
     every = list(blocks(job.shape, job.block))
-    of_planes = [job.plane_store(plane) for plane in job.axes]
+    sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
+    of_planes = {job.plane_store(plane): len(own) - 1 for plane, own in zip(job.axes, sizes)}
     _each_block(job, like, every, label_block, count_file, of_planes, "labels", workers, at_once, advance)
+    objects = len(sizes[0]) - 1
+    if len(job.axes) > 1:
+        objects = _vote(job, every, sizes)
+        final = {job.final_store(): objects}
+        _each_block(job, like, every, fuse_block, done_file, final, "consensus", workers, at_once, advance)
+    if job.final_store().exists():  # else it was delivered before the run was stopped
+        add_pyramid(job.final_store(), job.block)
+    return objects
+
+
+def _vote(job: Job, every: list[Index], sizes: list[np.ndarray]) -> int:
+    """Decide on the combinations of all blocks, if that was not done; return the number of objects."""
     verdict_file, keys_file, final_file = verdict_files(job)
     if not verdict_file.exists():
-        sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
         found = join_found([Found(**arrays(count_file(job, block))) for block in every])
-        verdict = decide(found, sizes, job.vote, job.grouping.min_size, job.grouping.min_extent)
+        verdict = decide(found, sizes, job.shape, job.vote, job.grouping.min_size, job.grouping.min_extent)
         save_array(keys_file, verdict.keys)
         save_array(final_file, verdict.labels)
         save(verdict_file, objects=verdict.objects)
-    _each_block(job, like, every, fuse_block, done_file, [job.final_store()], "consensus", workers, at_once, advance)
-    if job.final_store().exists():  # else it was delivered before the run was stopped
-        add_pyramid(job.final_store(), job.block)
     return int(np.load(verdict_file)["objects"])
 
 
 def _each_block(
     job: Job, like: Volume, every: list[Index], task: Callable[[Job, Index], None], file: Callable[[Job, Index], Path],
-    stores: list[Path], what: str, workers: Workers, at_once: int, advance: Callable[[str, int], None],
+    stores: dict[Path, int], what: str, workers: Workers, at_once: int, advance: Callable[[str, int], None],
 ) -> None:  # fmt: skip
-    """Do a task, which writes to ``stores``, for every block that it was not done for: whose ``file`` is not there."""
+    """Do a task, for every block that it was not done for: whose ``file`` is not there.
+
+    ``stores``: those that it writes to, with the number of objects in each.
+    """
     done = [file(job, block).exists() for block in every]
     if not all(done):
-        for store in stores:
-            make_store(store, job, like)
+        for store, objects in stores.items():
+            make_store(store, job, like, objects)
     waiting: list[Any] = []
     for block, before in zip(every, done):
         if not before:

@@ -38,7 +38,7 @@ def predict_slab(job: Job, plane: Plane, start: int) -> SlabOutputs:
     """Return what the network says of the slab of ``plane`` that begins with slice ``start``."""
     slab, axis = job.slab(plane, start), AXIS[plane]
     index = tuple(slab if i == axis else slice(None) for i in range(3))
-    voxels = read_voxels(open_volume(job.source), job.source, index)
+    voxels = read_voxels(open_volume(job.source, job.channel), job.source, index)
     height, width = as_stack(voxels, plane).shape[1:]
     found = plane_outputs(job.predictor(), voxels, plane, job.slices, job.batch_size, lambda count: None)
     return slab_outputs(found, height, width, job.grouping)
@@ -117,7 +117,7 @@ def link_plane(job: Job, plane: Plane) -> None:
         found = arrays(slab_file(job, plane, start))
         first, last = (Runs(**{f: found[f"{end}_{f}"] for f in Runs.__dataclass_fields__}) for end in ("first", "last"))
         slabs.append(SlabObjects(Chain(**{name: found[name] for name in Chain.__dataclass_fields__}), first, last))
-    labels, sizes = linked_components(join_slabs(slabs), job.grouping.min_size, job.grouping.min_extent)
+    labels, sizes = linked_components(join_slabs(slabs), job.shape, job.grouping.min_size, job.grouping.min_extent)
     first_component = np.cumsum([0, *(len(slab.chain.sizes) for slab in slabs)])
     save_array(labels_file(job, plane), labels)
     save(lookup_file(job, plane), sizes=sizes, first_component=first_component)
@@ -133,7 +133,8 @@ def label_block(job: Job, block: Index) -> None:
     planes = np.zeros((3, *(part.stop - part.start for part in block)), np.int32)
     for labels, plane in zip(planes, job.axes):
         labels[:] = _labels(job, plane, block)
-        zarr.open_array(job.plane_store(plane) / "0", mode="r+")[block] = labels
+        store = zarr.open_array(job.plane_store(plane) / "0", mode="r+")
+        store[block] = labels.astype(store.dtype)
     found = count_block(planes, (block[0].start, block[1].start, block[2].start))
     save(count_file(job, block), keys=found.keys, counts=found.counts, boxes=found.boxes)
 
@@ -165,6 +166,6 @@ def fuse_block(job: Job, block: Index) -> None:
     _, keys_file, final_file = verdict_files(job)
     keys = arrays(count_file(job, block))["keys"]  # those that occur here
     place = np.searchsorted(np.load(keys_file, mmap_mode="r"), keys)
-    result = apply_verdict(planes, keys, np.load(final_file, mmap_mode="r")[place])
-    zarr.open_array(job.final_store() / "0", mode="r+")[block] = result
+    store = zarr.open_array(job.final_store() / "0", mode="r+")
+    store[block] = apply_verdict(planes, keys, np.load(final_file, mmap_mode="r")[place], store.dtype)
     save(done_file(job, block))

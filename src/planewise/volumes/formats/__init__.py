@@ -14,14 +14,19 @@ from planewise.volumes.volume import Volume
 class Format:
     """A format of volumes.
 
-    ``endings``: of its files' names; ``results``: the ending of what is written about a volume of this format, empty
-    for the volume's own; ``write``: None if it is only read.
+    ``endings``: of its files' names; ``open``: with the channel that is wanted, None if the file should have only one;
+    ``write``: None if it is only read; ``results``: the ending of what is written about a volume of this format, empty
+    for the volume's own, or by the volume's ending, for those that are only read.
     """
 
     endings: tuple[str, ...]
-    open: Callable[[Path], Volume]
+    open: Callable[[Path, int | None], Volume]
     write: Callable[[Path, Volume], None] | None = None
-    results: str = ""
+    results: str | dict[str, str] = ""
+
+    def writes(self, ending: str) -> bool:
+        """Whether volumes of this ending are written."""
+        return self.write is not None and not (isinstance(self.results, dict) and ending in self.results)
 
 
 @cache
@@ -35,7 +40,7 @@ def formats() -> dict[str, Format]:
 
 def endings(written: bool = False) -> str:
     """Return the endings of all formats, or of those that are written, as a list to read."""
-    return ", ".join(ending for ending, format_ in formats().items() if format_.write or not written)
+    return ", ".join(ending for ending, format_ in formats().items() if format_.writes(ending) or not written)
 
 
 def ending_of(path: Path) -> str:
@@ -52,4 +57,7 @@ def stem_of(path: Path) -> str:
 def result_ending(image: Path) -> str:
     """Return the ending of what is written about ``image``: in its own format, if that is written."""
     ending = ending_of(image)
-    return formats()[ending].results or ending if ending else ".tiff"
+    if not ending:
+        return ".tiff"
+    results = formats()[ending].results
+    return (results.get(ending) if isinstance(results, dict) else results) or ending

@@ -1,19 +1,23 @@
 """HDF5: the one volume in a file, read when it is indexed; not written."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from planewise.errors import PlanewiseError
+from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
-from planewise.volumes.formats.containers import Spacing, only_volume, spacing_in_nm
+from planewise.volumes.formats.containers import only_volume
+from planewise.volumes.units import read_spacing
 from planewise.volumes.volume import Volume
 
 
 @dataclass(frozen=True)
 class Hdf5Voxels:
-    """A dataset (z, y, x) of an HDF5 file; the file is open only while it is read."""
+    """A dataset of an HDF5 file; the file is open only while it is read."""
 
     path: Path
     name: str
@@ -28,29 +32,56 @@ class Hdf5Voxels:
             return file[self.name][index]
 
 
-def _open_hdf5(path: Path) -> Volume:
-    """Open the one 3D dataset of a file, with its spacing (z, y, x) in nm if it says any.
+def _open_hdf5(path: Path, channel: int | None) -> Volume:
+    """Open the one volume of a file, with its spacing (z, y, x) if it says any.
 
-    ``resolution`` (z, y, x) in nm, as CREMI's files have it, or ``element_size_um`` (z, y, x), as ilastik's and Fiji's.
-    Raises PlanewiseError if there is none, or several.
+    A volume is a dataset of 3 axes or, if there is none, of as many as its ``axistags`` name, or of 4, of which the
+    shortest, first or last, is of channels. ``resolution`` is (z, y, x) in nm, as CREMI's files have it,
+    ``element_size_um`` in um, as ilastik's and Fiji's. Raises PlanewiseError if there is no volume, or several.
     """
     import h5py
 
     found: dict[str, Hdf5Voxels] = {}
-    spacings: dict[str, Spacing | None] = {}
+    axes: dict[str, str] = {}
+    spacings: dict[str, tuple[list[float], str]] = {}
 
     def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and len(item.shape) == 3 and item.dtype.kind in "uifb":
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "uifb" and (letters := _axes_of(item)):
             found[name] = Hdf5Voxels(path, name, item.shape, item.dtype, item.chunks or item.shape)
-            in_nm = item.attrs.get("resolution")
-            in_um = item.attrs.get("element_size_um")
-            spacings[name] = spacing_in_nm(in_nm, 1.0) if in_nm is not None else spacing_in_nm(in_um, 1000.0)
+            axes[name] = letters
+            for attribute, unit in (("element_size_um", "um"), ("resolution", "nm")):
+                if attribute in item.attrs:
+                    spacings[name] = np.asarray(item.attrs[attribute], float).tolist(), unit
 
     with h5py.File(path, "r") as file:
         file.visititems(look)
-    name = only_volume(path, list(found))
-    spacing = spacings[name]
-    return Volume(found[name]) if spacing is None else Volume(found[name], spacing, "nm")
+    least = min(map(len, axes.values()), default=0)
+    name = only_volume(path, [name for name in found if len(axes[name]) == least])
+    volume = Volume(as_zyx(path, found[name], axes[name], channel), has_origin=False, has_direction=False)
+    if name not in spacings:
+        return volume
+    sizes, stated = spacings[name]
+    if len(sizes) > 3 and len(sizes) == len(axes[name]):  # one for the channels too
+        sizes = [size for size, axis in zip(sizes, axes[name]) if axis in "zyx"]
+    if len(sizes) != 3:
+        raise PlanewiseError(f"{path}: the spacing of {name} is {sizes}; it must be three numbers (z, y, x)")
+    spacing, unit = read_spacing(path, sizes, [stated] * 3)
+    return replace(volume, spacing=spacing, unit=unit).in_unit("nm")
+
+
+def _axes_of(dataset: Any) -> str:
+    """Return a letter for each axis of a dataset: z, y, x, c (channels), t (time); nothing if that is not clear."""
+    shape = dataset.shape
+    if len(shape) == 3:
+        return "zyx"
+    if "axistags" in dataset.attrs:  # as vigra and ilastik write them
+        letters = "".join(axis["key"] for axis in json.loads(dataset.attrs["axistags"])["axes"])
+        return letters if len(letters) == len(shape) and set("zyx") <= set(letters) else ""
+    if len(shape) == 4 and shape[0] < min(shape[1:]):
+        return "czyx"
+    if len(shape) == 4 and shape[3] < min(shape[:3]):
+        return "zyxc"
+    return ""
 
 
 FORMAT = Format((".h5", ".hdf5"), _open_hdf5, results=".tiff")

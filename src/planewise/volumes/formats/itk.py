@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
+from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
-from planewise.volumes.volume import Volume, count_beyond
+from planewise.volumes.formats.nifti_header import check_nifti_header
+from planewise.volumes.volume import Volume, slabs
 
 
 class _ItkVoxels:
@@ -29,44 +31,53 @@ class _ItkVoxels:
 
 
 def _check_gzip(path: Path) -> None:
-    """Raise if a compressed file is cut short: ITK would return zeros for what is missing."""
+    """Raise if a compressed NIfTI is cut short, or shorter than it says: ITK would return zeros for what is missing."""
+    size = 0
     with gzip.open(path) as file:
-        while file.read(1 << 24):
-            pass
+        while piece := file.read(1 << 24):
+            size += len(piece)
+    if size < (needed := check_nifti_header(path)):
+        raise PlanewiseError(f"{path}: is truncated ({size} bytes uncompressed, {needed} expected)")
 
 
-def _open_itk(path: Path) -> Volume:
+def _open_itk(path: Path, channel: int | None) -> Volume:
     import SimpleITK
 
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # to the terminal, from C++
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        needed = check_nifti_header(path)
+        if path.suffix.lower() == ".nii" and (size := path.stat().st_size) < needed:
+            raise PlanewiseError(f"{path}: is truncated ({size} bytes, {needed} expected)")
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
-    size = reader.GetSize()
-    if reader.GetNumberOfComponents() != 1:
-        raise PlanewiseError(f"{path}: has {reader.GetNumberOfComponents()} channels; a volume has one")
-    if len(size) < 3 or count_beyond(size, 3) or any(side != 1 for side in size[3:]):
-        raise PlanewiseError(f"{path}: has shape {size[::-1]}; a volume has axes z, y, x")
-    dtype = SimpleITK.GetArrayFromImage(SimpleITK.Image([1, 1], reader.GetPixelID())).dtype
-    if path.suffix.lower() == ".nii" and path.stat().st_size < (needed := int(np.prod(size)) * dtype.itemsize + 352):
-        raise PlanewiseError(f"{path}: is truncated ({path.stat().st_size} bytes, at least {needed} expected)")
-    axes = len(size)
-    direction = np.reshape(reader.GetDirection(), (axes, axes))[:3, :3][::-1, ::-1]
-    x, y, z = reader.GetSpacing()[:3]
-    ox, oy, oz = reader.GetOrigin()[:3]
-    return Volume(
-        _ItkVoxels(path, tuple(size[:3][::-1]), dtype),
-        (z, y, x),
-        "mm",
-        (oz, oy, ox),
-        tuple(tuple(float(value) for value in row) for row in direction),
-    )
+    sides, channels = reader.GetSize()[::-1], reader.GetNumberOfComponents()
+    axes = len(sides)
+    letters = "zyx"[-axes:] if axes <= 3 else "i" * (axes - 4) + "czyx"  # a fourth axis is of channels, or of times
+    dtype = SimpleITK.GetArrayFromImage(SimpleITK.Image([1] * 2, reader.GetPixelID(), channels)).dtype
+    shape = sides
+    if channels > 1:
+        letters, shape = f"{letters}c", (*sides, channels)
+    voxels = as_zyx(path, _ItkVoxels(path, shape, dtype), letters, channel)
+    direction = np.eye(3)
+    directed = np.reshape(reader.GetDirection(), (axes, axes))[:3, :3][::-1, ::-1]  # into z, y, x order
+    direction[-len(directed) :, -len(directed) :] = directed
+    z, y, x = [1.0, *reader.GetSpacing()[2::-1]][-3:]  # a 2D image has none along z
+    oz, oy, ox = [0.0, *reader.GetOrigin()[2::-1]][-3:]
+    return Volume(voxels, (z, y, x), "mm", (oz, oy, ox), tuple(tuple(row) for row in direction.tolist()))
 
 
 def _write_itk(path: Path, volume: Volume) -> None:
+    """Write a volume in millimetres, which these formats are in."""
     import SimpleITK
 
-    voxels = np.ascontiguousarray(volume.voxels)
-    image = SimpleITK.GetImageFromArray(voxels)
+    volume = volume.in_unit("mm")
+    voxels = volume.voxels
+    one = SimpleITK.GetImageFromArray(np.zeros((1, 1, 1), voxels.dtype))
+    image = SimpleITK.Image(volume.shape[::-1], one.GetPixelID())  # which ITK writes as a whole
+    for slab in slabs(voxels):
+        piece = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels[slab]))
+        image[:, :, slab.start : slab.stop] = piece
     image.SetSpacing(volume.spacing[::-1])
     image.SetOrigin(volume.origin[::-1])
     image.SetDirection(np.asarray(volume.direction)[::-1, ::-1].ravel().tolist())
@@ -76,4 +87,9 @@ def _write_itk(path: Path, volume: Volume) -> None:
         raise OSError(None, first_line(error)) from error
 
 
-FORMAT = Format((".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd"), _open_itk, _write_itk)
+FORMAT = Format(
+    (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd"),
+    _open_itk,
+    _write_itk,
+    {".mhd": ".mha", ".nhdr": ".nrrd"},  # of two files, which do not appear at once
+)

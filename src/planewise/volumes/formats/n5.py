@@ -2,15 +2,18 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
-from planewise.volumes.formats.containers import only_volume, spacing_in_nm
+from planewise.volumes.formats.containers import only_volume
+from planewise.volumes.indexing import check_memory
+from planewise.volumes.units import read_spacing
 from planewise.volumes.volume import Volume
 
 COARSER = re.compile(r"s[1-9]\d*")  # a level of a pyramid that is not the finest
@@ -29,10 +32,11 @@ class N5Voxels:
         return np.asarray(_open_n5_array(self.path).T[index].read().result())
 
 
-def _open_n5(path: Path) -> Volume:
-    """Open the one 3D dataset of a container, of a pyramid s0, s1, ... the finest, with its spacing in nm, if any.
+def _open_n5(path: Path, channel: int | None) -> Volume:
+    """Open the one 3D dataset of a container, of a pyramid s0, s1, ... the finest, with its spacing, if any.
 
-    ``resolution`` or ``pixelResolution`` (x, y, z), the latter in its own unit. Raises PlanewiseError as ``open_hdf5``.
+    ``resolution`` or ``pixelResolution`` (x, y, z), in the unit that the latter says, else nm. Raises PlanewiseError if
+    there is no volume, or several, or its sides cannot be.
     """
     found = {}
     for file in sorted(path.rglob("attributes.json")):
@@ -42,15 +46,28 @@ def _open_n5(path: Path) -> Volume:
             found[name] = attributes
     name = only_volume(path, list(found))
     about = found[name]
+    shape, chunks = (_sides(path, key, about) for key in ("dimensions", "blockSize"))
+    dtype = np.dtype(about["dataType"])
+    check_memory(chunks, dtype)  # a block is read whole, and without memory for it the process would be killed
+    voxels = as_zyx(path, N5Voxels(path / name, shape, dtype, chunks), "zyx", channel)
+    volume = Volume(voxels, has_origin=False, has_direction=False)
     physical = about.get("pixelResolution", about.get("resolution"))
-    unit = 1.0
+    if physical is None:
+        return volume
+    stated = "nm"
     if isinstance(physical, dict):
-        unit = {"nm": 1.0, "um": 1000.0, "µm": 1000.0, "mm": 1e6}.get(str(physical.get("unit")), 1.0)
-        physical = physical.get("dimensions")
-    shape, chunks = (tuple(about[key][::-1]) for key in ("dimensions", "blockSize"))
-    spacing = None if physical is None else spacing_in_nm(physical[::-1], unit)
-    voxels = N5Voxels(path / name, shape, np.dtype(about["dataType"]), chunks)
-    return Volume(voxels) if spacing is None else Volume(voxels, spacing, "nm")
+        stated, physical = physical.get("unit") or "nm", physical["dimensions"]
+    if len(physical) != 3:
+        raise PlanewiseError(f"{path}: its resolution is {physical}; it must be three numbers (x, y, z)")
+    spacing, unit = read_spacing(path, physical[::-1], [stated] * 3)
+    return replace(volume, spacing=spacing, unit=unit).in_unit("nm")
+
+
+def _sides(path: Path, key: str, about: dict[str, Any]) -> tuple[int, ...]:
+    sides = tuple(about[key][::-1])
+    if len(sides) != 3 or not all(isinstance(side, int) and 0 < side < 2**63 for side in sides):
+        raise PlanewiseError(f"{path}: its {key} are {about[key]}; they must be three positive whole numbers")
+    return sides
 
 
 def _open_n5_array(path: Path) -> Any:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
-from planewise.volumes.volume import UNITS, Volume, as_three_axes, count_beyond
+from planewise.volumes.units import read_spacing
+from planewise.volumes.volume import Volume
 
 CHUNK = 128  # voxels on a side
 LEAST_LEVEL = 256  # a volume whose sides are all at most this long needs no smaller copy
@@ -39,8 +41,9 @@ def _level(group: Any, name: str, shape: tuple[int, ...], dtype: Any, shards: tu
     most = shards or (4 * CHUNK,) * 3
     within = tuple(chunk * max(1, min(limit, side) // chunk) for chunk, limit, side in zip(chunks, most, shape))
     return group.create_array(
-        name, shape=shape, chunks=chunks, shards=within, dtype=dtype, dimension_names=list("zyx"), fill_value=0
-    )
+        name, shape=shape, chunks=chunks, shards=within, dtype=dtype, dimension_names=list("zyx"), fill_value=0,
+        overwrite=True,  # a level that a run left when it was stopped
+    )  # fmt: skip
 
 
 def _describe(
@@ -105,24 +108,34 @@ def missing_chunks(array: Any) -> tuple[int, int]:
     return array.nchunks - array.nchunks_initialized, array.nchunks
 
 
-def _open_zarr(path: Path) -> Volume:
+def _open_zarr(path: Path, channel: int | None) -> Volume:
     import zarr
 
     group = zarr.open(path, mode="r")
     if isinstance(group, zarr.Array):
         raise PlanewiseError(f"{path}: is a bare Zarr array; an OME-Zarr image (0.4 or 0.5) says what its axes are")
-    attributes = group.attrs.asdict()
-    multiscales = attributes.get("ome", attributes).get("multiscales")  # 0.5 keeps it under "ome", 0.4 does not
+    attributes = _ome_attributes(group)
+    if "bioformats2raw.layout" in attributes:  # a group of images: 0, 1, ...
+        images = sorted(name for name in group.group_keys() if name != "OME")
+        if images != ["0"]:
+            raise PlanewiseError(f"{path}: holds {len(images)} images; one is needed: copy it to its own OME-Zarr")
+        group = group["0"]
+        attributes = _ome_attributes(group)
+    multiscales = attributes.get("multiscales")
     if not multiscales:
         raise PlanewiseError(f"{path}: has no multiscales metadata; an OME-Zarr image (0.4 or 0.5) was expected")
     image = multiscales[0]
     full = image["datasets"][0]
     array = group[full["path"]]
-    axes = [axis["name"] for axis in image["axes"]]
-    if count_beyond(array.shape, 3) or not {"y", "x"} <= set(axes) <= set("tczyx"):
-        raise PlanewiseError(f"{path}: has shape {array.shape} ({', '.join(axes)}); one channel, one time expected")
+    about = [axis if isinstance(axis, dict) else {"name": axis} for axis in image["axes"]]  # 0.3 has names only
+    axes = "".join(_letter(axis) for axis in about)
+    if len(axes) != array.ndim:
+        raise PlanewiseError(f"{path}: has shape {array.shape}, and metadata of {len(axes)} axes")
+    voxels = as_zyx(path, array, axes, channel)
     scale, translation = dict.fromkeys("zyx", 1.0), dict.fromkeys("zyx", 0.0)
+    has_origin = False
     for transform in [*full.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]:
+        has_origin |= "translation" in transform
         for axis, value in zip(axes, transform.get("scale", [])):
             if axis in scale:
                 scale[axis] *= value
@@ -130,13 +143,24 @@ def _open_zarr(path: Path) -> Volume:
         for axis, value in zip(axes, transform.get("translation", [])):
             if axis in translation:
                 translation[axis] += value
-    units = {axis["name"]: UNITS.get(str(axis.get("unit", "")).lower(), "pixel") for axis in image["axes"]}
-    return Volume(
-        as_three_axes(array),
-        (scale["z"], scale["y"], scale["x"]),
-        units["x"],
-        (translation["z"], translation["y"], translation["x"]),
-    )
+    units = {axis: item.get("unit", "") for axis, item in zip(axes, about)}
+    names = [units.get(axis, units["x"]) for axis in "zyx"]
+    spacing, unit = read_spacing(path, [scale[axis] for axis in "zyx"], names)
+    origin, _ = read_spacing(path, [translation[axis] for axis in "zyx"], names)
+    return Volume(voxels, spacing, unit, origin, has_origin=has_origin, has_direction=False)
+
+
+def _ome_attributes(group: Any) -> dict[str, Any]:
+    """Return a group's metadata: 0.5 keeps it under "ome", 0.4 does not."""
+    attributes = group.attrs.asdict()
+    return attributes.get("ome", attributes)
+
+
+def _letter(axis: dict[str, Any]) -> str:
+    """Return z, y, x, c (channels), t (time), or i for an axis of another kind."""
+    name, kind = str(axis.get("name", "")).lower(), axis.get("type")
+    letter = {"channel": "c", "time": "t"}.get(str(kind), name)
+    return letter if letter in ("z", "y", "x", "c", "t") else "i"
 
 
 def _write_zarr(path: Path, volume: Volume) -> None:

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from planewise.apps.ild.lungs import LEFT, RIGHT, find_lungs, lungs_of, take_sides
 from planewise.cli import run
+from planewise.data.prepared import Patient
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import write_volume
 from planewise.volumes.geometry import to_canonical
@@ -86,11 +89,19 @@ def test_masks_are_found_by_case_and_must_fit(tmp_path):
     write_labels(tmp_path / "masks" / "a.nii.gz", Volume(lungs * 7, SPACING, "mm"))
     write_labels(tmp_path / "masks" / "b.nii.gz", Volume(lungs[1:] * 7, SPACING, "mm"))
     write_labels(tmp_path / "masks" / "c.nii.gz", Volume(lungs * 0, SPACING, "mm"))
-    assert np.array_equal(lungs_of("a", hu, SPACING, tmp_path / "masks"), lungs)
-    assert np.array_equal(lungs_of("any", hu, SPACING, tmp_path / "masks" / "a.nii.gz"), lungs)
-    for case, what in (("b", "has shape"), ("c", "is empty"), ("d", "holds 0 files of case d")):
+    write_labels(tmp_path / "masks" / "e.nii.gz", Volume(lungs * 7, SPACING, "mm", (0.0, 50.0, 0.0)))
+
+    def of(case, masks=tmp_path / "masks", ignore_geometry=False):
+        patient = Patient(case, hu, None, np.arange(len(hu)), Volume(hu, SPACING, "mm"))
+        return lungs_of(patient, hu, Path(f"{case}_0000.nii.gz"), masks, ignore_geometry)
+
+    assert np.array_equal(of("a"), lungs)
+    assert np.array_equal(of("any", tmp_path / "masks" / "a.nii.gz"), lungs)
+    said = {"b": "shape", "c": "is empty", "d": "holds 0 files of case d", "e": "origin.*--ignore_geometry"}
+    for case, what in said.items():
         with pytest.raises(PlanewiseError, match=what):
-            lungs_of(case, hu, SPACING, tmp_path / "masks")
+            of(case)
+    assert np.array_equal(of("e", ignore_geometry=True), lungs)
 
 
 def test_no_chest_and_no_hounsfield_units():

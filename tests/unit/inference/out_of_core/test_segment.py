@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from perfect_network import ReadsLabels
+from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
 from planewise.inference.consensus import consensus
@@ -16,7 +17,7 @@ from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
 SHAPE = (70, 83, 97)  # no slab divides it
-OPTIONS = SliceOptions(1.0, 0.0, 1.0, 1)
+OPTIONS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def in_memory(labels, grouping, batch_size, axes=("xy", "xz", "yz"), vote=2):
     for plane in axes:
         outputs = plane_outputs(ReadsLabels(), labels, plane, OPTIONS, batch_size, lambda count: None)
         planes.append(gather_plane(outputs, labels.shape, plane, grouping))
-    return planes, consensus(planes, vote, grouping.min_size, grouping.min_extent)
+    return planes, consensus(planes, vote, grouping.min_size, grouping.min_extent)[...]
 
 
 def job_of(tmp_path, labels, grouping, slabs, batch_size=4, block=(CHUNK, CHUNK, CHUNK), vote=2):
@@ -42,7 +43,7 @@ def job_of(tmp_path, labels, grouping, slabs, batch_size=4, block=(CHUNK, CHUNK,
 
 
 def run(job):
-    begin_work(job.work, identity_of(job), False)
+    begin_work(job.work, identity_of(job))
     return segment(job, open_volume(job.source), Here(), 1, lambda what, count: None)
 
 
@@ -63,7 +64,7 @@ def test_the_result_is_that_of_memory_voxel_for_voxel(tmp_path, labels, kernel, 
     assert run(job) == expected.max()
     assert np.array_equal(open_volume(job.final_store()).read(), expected)
     for plane in planes:
-        assert np.array_equal(open_volume(job.plane_store(plane.plane)).read(), plane.labels())
+        assert np.array_equal(open_volume(job.plane_store(plane.plane)).read(), plane[...])
 
 
 @pytest.mark.parametrize(("axes", "vote"), [(("xz",), 1), (("xy", "yz"), 1)])

@@ -1,0 +1,135 @@
+"""Predict cases of mito, each in memory or streamed: a folder of results, with those of the planes."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of
+from planewise.apps.mito_options import MitoPredict
+from planewise.apps.mito_store import segment_out_of_core, stamp
+from planewise.data.case import refuse_names_of_planes
+from planewise.data.run import MANIFEST, Run
+from planewise.device import choose_device, choose_precision
+from planewise.errors import PlanewiseError, Problem
+from planewise.inference.consensus import consensus
+from planewise.inference.gathering import gather_plane
+from planewise.inference.memory import machine_memory, need_in_memory
+from planewise.inference.planes import NetworkPredictor, SliceOptions, SlicePredictor, plane_outputs
+from planewise.inference.processes import DevicePool, PoolPredictor, WorkerDied, load_predictor
+from planewise.models.model_file import read_model_file
+from planewise.models.weights import inference_network, locate_weights
+from planewise.progress import progress, say
+from planewise.volumes.atomic import write_again
+from planewise.volumes.files import read_voxels, write_volume
+from planewise.volumes.formats import result_ending
+from planewise.volumes.slices import AXIS
+
+THREADS = min(4, os.cpu_count() or 1)  # of post-processing; more gain nothing
+WORTH_SAYING = 10**9  # bytes that a case needs
+
+
+def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems: list[Problem]) -> None:
+    """Predict every case that is not done; one that fails becomes a problem and does not stop the others.
+
+    Raises PlanewiseError, before any work, if the output folder holds what was made otherwise.
+    """
+    device = choose_device(options.device)
+    model = read_model_file(options.trained_model)
+    weights = locate_weights(model, options.trained_model)
+    half = choose_precision(options.precision, device, predicting=True) == "bf16"
+    apart, clashing = refuse_names_of_planes(dict(cases))
+    problems += clashing
+    run = Run.begin(
+        options.output / MANIFEST, "mito predict", decisive(options, half), weights, apart, options.overwrite
+    )
+    waiting: list[tuple[str, VolumeToPredict, Results]] = []
+    for name, path in apart.items():
+        try:
+            case = VolumeToPredict.open(path, model, options)
+            results = Results.named(options.output, name, result_ending(path), case.planes)
+            if run.is_done(name, [path]):
+                say(f"{name}: done already, by the same model from the same data ({results.final})")
+            else:
+                waiting.append((name, case, results))
+        except PlanewiseError as error:
+            problems.append(Problem.of(path, error))
+    if not waiting:
+        return
+    # Where other processes predict, it is loaded here too, so that bad weights are refused.
+    network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
+    made_with = {"bf16": half, "model": stamp(weights)}
+    with ExitStack() as running:
+        pool: DevicePool | None = None
+        for name, case, results in waiting:
+            predictor: SlicePredictor = NetworkPredictor(network, half)
+            if options.devices > 1:
+                if pool is None:
+                    start = DevicePool(options.devices, device, load_predictor, weights, model.architecture, half)
+                    pool = running.enter_context(start)
+                predictor = PoolPredictor(pool)
+            try:
+                run.start(name, [case.path], results.files)
+                slices, seen = case.slice_options(model, options)
+                say(f"{name}: {seen}; {case.why}")
+                count = predict_case(name, case, slices, results, predictor, options, made_with)
+                run.finish(name, {"intensities": seen, "planes": case.why, "objects": count})
+                say(f"{name}: {count} objects, {results.final}")
+            except Exception as error:  # whatever one case does to us, the others are still wanted
+                problems.append(Problem.of(case.path, error))
+                if isinstance(error, WorkerDied) or isinstance(error.__cause__, WorkerDied):
+                    pool = None  # the next case gets new workers
+
+
+def predict_case(
+    name: str, case: VolumeToPredict, slices: SliceOptions, results: Results, predictor: SlicePredictor,
+    options: MitoPredict, made_with: dict[str, Any],
+) -> int:  # fmt: skip
+    """Segment a volume in memory, or by way of stores if it does not fit; return the number of objects.
+
+    For errors see ``segment_out_of_core``.
+    """
+    device = choose_device(options.device)
+    need = need_in_memory(case.volume, case.planes, options.batch_size, options.downsampling, device)
+    limit = options.memory_bytes() or machine_memory() // 2
+    streamed = need.beside_network > limit
+    if streamed:
+        say(f"{name}: would need {need}, beside the network more than {_allowed(options, limit)}: it is streamed")
+    elif need.total > WORTH_SAYING:
+        say(f"{name}: needs {need}")
+    if (need.network if streamed else need.total) > machine_memory():
+        say(f"WARNING: {name}: that is more memory than there is; a smaller --batch_size takes less for the network")
+    if streamed:
+        return segment_out_of_core(case, slices, results, lambda: predictor, options, made_with)
+    return _segment_in_memory(name, case, slices, results, predictor, options)
+
+
+def _allowed(options: MitoPredict, limit: int) -> str:
+    if options.memory_bytes() is None:
+        return f"half of this machine's memory ({limit / 1e9:.2g} GB; --memory sets another limit)"
+    return f"--memory {options.memory}"
+
+
+def _segment_in_memory(
+    name: str, case: VolumeToPredict, slices: SliceOptions, results: Results, predictor: SlicePredictor,
+    options: MitoPredict,
+) -> int:  # fmt: skip
+    """Write a volume's results; return the number of objects. Labels are painted when they are written."""
+    voxels = read_voxels(case.volume, case.path)
+    planes = []
+    with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
+        written = []
+        for plane in case.planes:
+            with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
+                outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
+                planes.append(gather_plane(outputs, voxels.shape, plane, grouping_of(options), THREADS))
+            written.append(writer.submit(write_volume, results.planes[plane], case.volume.with_voxels(planes[-1])))
+        fused = consensus(planes, options.pixel_vote_thr, options.min_size, options.min_extent, THREADS)
+        for writing in written:
+            writing.result()
+    if len(planes) == 1:
+        write_again(results.final, results.planes[case.planes[0]])
+    else:
+        write_volume(results.final, case.volume.with_voxels(fused))
+    return fused.count

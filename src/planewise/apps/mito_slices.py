@@ -1,0 +1,121 @@
+"""The 2D slices that a training uses: cut from its dataset, or those that are there already."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from planewise.apps.mito_options import MitoTrain
+from planewise.data.case import Case
+from planewise.data.classes import Target, semantic_beside
+from planewise.data.intensity import IntensityRule
+from planewise.data.nnunet import Dataset
+from planewise.data.preparation import RECORD, MadeFrom, Record, check_same, fingerprint, fingerprints, read_record
+from planewise.errors import PlanewiseError, Problem
+from planewise.progress import progress, say
+from planewise.training.kept_slices import folders_for, keep_slices, kept_slices
+from planewise.training.slice_folder import write_slice_folder
+from planewise.volumes.files import open_volume
+from planewise.volumes.geometry import sharp_planes
+from planewise.volumes.slices import PLANES, Plane
+
+TRAINED = "base model's intensities"
+LAYOUT = 1  # goes up when other slices are cut of the same data and options
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Slices in ``folder``, with their record if they have one, and the cases that are not among them."""
+
+    folder: Path
+    record: Record | None
+    left_out: list[Problem] = field(default_factory=list)
+
+
+def slices_to_train_on(
+    options: MitoTrain, dataset: Dataset, target: Target | None, intensities: IntensityRule, trained_on: Path
+) -> Slices:
+    """Return the slices of a dataset's training cases, cut now unless there are such, or unless they are to be reused.
+
+    ``target``: the class of a semantic truth; None of instances. ``trained_on``: the record of a training that is
+    resumed. Raises PlanewiseError if the slices that are there were made from something else.
+    """
+    beside = options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
+    first = options.output_data_path or beside
+    unfinished = options.resume and not trained_on.exists()  # by an older version, which kept no records
+    if (options.skip_conversion or (unfinished and first.exists())) and read_record(first / RECORD) is None:
+        say(f"Using the slices in {first} as they are: they have no record of what they were made from")
+        if options.resume and trained_on.exists():
+            check_same(trained_on, None)
+        return Slices(first, None)
+    planes = options.train_planes or _default_planes(dataset.train)
+    wanted = target or Target("instances", (), dataset.labels.ignore)
+    made_from = _made_from(dataset.train, planes, wanted, intensities)
+    folders = (first,) if options.output_data_path else folders_for(beside, made_from)
+    if options.skip_conversion:
+        slices = _kept(first, folders, made_from)
+        if options.resume:
+            check_same(trained_on, slices.record)
+        return slices
+    if options.resume:
+        check_same(trained_on, Record(made_from))
+
+    def cut(folder: Path) -> list[Problem]:
+        if not all(case.instances for case in dataset.train):  # there is a target for test cases alone too
+            say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
+        with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
+            return write_slice_folder(dataset.train, folder, planes, lambda name: advance(1, name), wanted, intensities)
+
+    folder, left_out = keep_slices(folders, made_from, cut)
+    say(f"The slices are in {folder}")
+    return Slices(folder, Record(made_from), left_out)
+
+
+def _kept(first: Path, folders: tuple[Path, ...], made_from: MadeFrom) -> Slices:
+    """Return the slices in ``first`` if they are those that are asked for, whatever model they were cut for."""
+    record = read_record(first / RECORD)
+    if record is not None:
+        of_their_model = {TRAINED: record.made_from.options.get(TRAINED)}
+        served = MadeFrom(made_from.options | of_their_model, made_from.data)
+        if record.made_from.key == served.key != made_from.key:
+            say(f"The slices were cut for a base model with other intensities ({served.differences(made_from)})")
+            folders, made_from = (first,), served
+    return Slices(kept_slices(folders, made_from), Record(made_from))
+
+
+def _made_from(cases: list[Case], planes: tuple[Plane, ...], target: Target, intensities: IntensityRule) -> MadeFrom:
+    """Return what decides on the slices that are cut."""
+    with progress("checking what is there", len(cases), unit="cases") as advance:
+        data = fingerprints(cases, lambda name: advance(1, name))
+    if target.ignore is not None:  # which the semantic truth beside instances says
+        for case in cases:
+            if case.truth is not None and case.instances:
+                data[f"{case.name} (ignored)"] = _ignored(case.truth, case.name)
+    trained = intensities.trained
+    decisive = {
+        "layout": LAYOUT, "planes": planes, "class": target.values or "instances", "ignore label": target.ignore,
+        TRAINED: (trained.low, trained.high, trained.polarity), "intensity": intensities.given,
+        "invert": intensities.invert,
+    }  # fmt: skip
+    return MadeFrom(decisive, data)
+
+
+def _ignored(truth: Path, case: str) -> str:
+    try:
+        semantic = semantic_beside(truth, case)
+    except PlanewiseError as error:  # for which the case is left out when it is cut
+        return str(error)
+    return "nothing" if semantic is None else fingerprint(semantic)
+
+
+def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
+    """Return the planes in which the spacing of every case is even."""
+    volumes = {case.name: open_volume(case.image, case.channel) for case in cases}
+    sharp = {name: sharp_planes(volume.spacing, volume.shape) for name, volume in volumes.items()}
+    planes = tuple(plane for plane in PLANES if all(plane in own for own in sharp.values()))
+    if not planes:
+        listed = ", ".join(f"{name} {'/'.join(own)}" for name, own in sharp.items())
+        raise PlanewiseError(f"--train_planes: the cases are not sharp in a common plane ({listed}); name the planes")
+    if planes != PLANES:
+        spacing = next(volume.spacing for name, volume in volumes.items() if sharp[name] != PLANES)
+        what = f"Voxels are anisotropic ({spacing}): training on {', '.join(planes)} slices"
+        say(f"{what}; --train_planes chooses others.")
+    return planes

@@ -1,0 +1,117 @@
+"""What a dataset or a volume holds: all that a command would stumble over, before it runs."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from planewise.data.case import Case
+from planewise.data.classes import LabelDefinition
+from planewise.data.intensity import IntensityProfile, measure_intensities
+from planewise.errors import PlanewiseError, Problem
+from planewise.volumes.files import open_volume
+from planewise.volumes.geometry import sharp_planes
+from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.slices import Plane
+from planewise.volumes.volume import Volume
+
+COMPONENT_VOXELS = 2**28  # of a semantic truth whose objects are counted: the whole of it is in memory then
+
+
+@dataclass(frozen=True)
+class CheckedImage:
+    """An image: ``volume`` as it was opened from ``path``, its intensities, and the planes that its spacing allows."""
+
+    path: Path
+    volume: Volume
+    intensities: IntensityProfile
+    planes: tuple[Plane, ...]
+
+
+@dataclass(frozen=True)
+class CheckedClass:
+    """A class in one case's truth: its voxels, their share of the volume, and its objects.
+
+    ``objects``: instances, or 26-connected components; None if they were too many voxels to count.
+    """
+
+    voxels: int
+    share: float
+    objects: int | None
+
+
+@dataclass
+class CheckedCase:
+    """A case of a dataset, or a volume alone. ``part``: Tr, Ts, or empty; ``image``: None if it cannot be used."""
+
+    name: str
+    part: str
+    image: CheckedImage | None = None
+    classes: dict[str, CheckedClass] = field(default_factory=dict)
+
+
+def check_image(path: Path, channel: int | None = None) -> CheckedImage:
+    """Read the image at ``path`` once and return what it is. Raises PlanewiseError if it cannot be used."""
+    volume = open_volume(path, channel)
+    return CheckedImage(path, volume, measure_intensities(volume, path), sharp_planes(volume.spacing, volume.shape))
+
+
+def check_cases(
+    cases: Iterable[tuple[Case, str]], labels: LabelDefinition, advance: Callable[[str], None]
+) -> tuple[list[CheckedCase], list[Problem]]:
+    """Return what every case (with its part, Tr or Ts) holds, and what is wrong with it."""
+    checked, problems = [], []
+    for case, part in cases:
+        entry = CheckedCase(case.name, part)
+        checked.append(entry)
+        try:
+            entry.image = check_image(case.image, case.channel)
+        except PlanewiseError as error:
+            problems.append(Problem.of(case.image, error))
+        if case.truth is not None:
+            try:
+                entry.classes, strangers = check_truth(case.truth, labels, case.instances)
+                problems += [Problem(str(case.truth), what) for what in strangers]
+            except PlanewiseError as error:
+                problems.append(Problem.of(case.truth, error))
+        advance(case.name)
+    return checked, problems
+
+
+def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[dict[str, CheckedClass], list[str]]:
+    """Return what a truth holds by class, and what is wrong with it: values that no label of the dataset has.
+
+    Raises PlanewiseError if it cannot be read.
+    """
+    volume = open_labels(path)
+    counts: dict[int, int] = {}
+    for planes in slab_starts(volume.shape):
+        for value, count in zip(*np.unique(np.asarray(volume.voxels[planes]), return_counts=True)):
+            counts[int(value)] = counts.get(int(value), 0) + int(count)
+    whole = sum(counts.values())
+    counts.pop(0, None)
+    if instances:
+        voxels = sum(counts.values())
+        return {"objects": CheckedClass(voxels, voxels / whole, len(counts))}, []
+    named = {name: (value,) for value, name in labels.classes.items()} | labels.regions
+    if labels.ignore is not None:
+        named["ignore"] = (labels.ignore,)
+    found = {}
+    for name, values in named.items():
+        voxels = sum(counts.get(value, 0) for value in values)
+        counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != "ignore"
+        objects = _components(volume, values) if counted else None if voxels else 0
+        found[name] = CheckedClass(voxels, voxels / whole, objects)
+    known = {value for values in named.values() for value in values}
+    strangers = sorted(counts.keys() - known) if named else []
+    if not strangers:
+        return found, []
+    listed = ", ".join(map(str, strangers[:10]))
+    return found, [f"holds {listed}, which dataset.json names no label of ({', '.join(named)})"]
+
+
+def _components(volume: Volume, values: tuple[int, ...]) -> int:
+    import cc3d
+
+    return int(cc3d.connected_components(np.isin(volume.read(), values), connectivity=26, return_N=True)[1])

@@ -1,0 +1,167 @@
+"""What the values of label volumes mean: which are trained, which are scored, which take no part in anything.
+
+nnU-Net's dataset.json names them under ``labels``: classes ``{"mito": 1}``, regions ``{"tumour": [1, 2]}``, the
+union of several values, and ``{"ignore": 3}``, the highest value: nobody knows what its voxels are.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from planewise.data.case import file_of_case
+from planewise.errors import DatasetError, PlanewiseError
+from planewise.volumes.json_files import read_json
+
+BACKGROUND, IGNORE = "background", "ignore"  # nnU-Net's names
+MAX_CLASS = 65_535  # tables are as long as the highest class
+DATASET_FILE = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The class of a semantic truth that is trained and scored: the voxels of any of ``values``.
+
+    ``ignore``: the value of voxels that take no part; None if there is no such value.
+    """
+
+    name: str
+    values: tuple[int, ...]
+    ignore: int | None = None
+
+
+CLASS_1 = Target("class 1", (1,))  # of a semantic truth without further ado
+
+
+@dataclass(frozen=True)
+class LabelDefinition:
+    """The labels of a dataset.json: names of ``classes`` by value, values of ``regions`` by name, the ignore value.
+
+    ``source``: the file, for messages; None where there is none, and nothing is named.
+    """
+
+    classes: dict[int, str] = field(default_factory=dict)
+    regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    ignore: int | None = None
+    source: Path | None = None
+
+    def class_names(self) -> dict[int, str]:
+        """Return the names of the classes by value, ascending. Raises DatasetError if there are regions."""
+        if self.regions:
+            listed = ", ".join(f"{name} {list(values)}" for name, values in self.regions.items())
+            raise DatasetError(
+                f"{self.source}: labels: {listed}: is a region, a union of classes; here every voxel has one class, so "
+                "name each value as a class of its own"
+            )
+        return self.classes
+
+    def target(self, wanted: str | None, option: str) -> Target:
+        """Return the class or region ``wanted``, a name or a value; with None, the only one that there is.
+
+        ``option`` is what to name where that is not settled. Raises PlanewiseError then, or if there is no such class.
+        """
+        known = {name: (value,) for value, name in self.classes.items()} | self.regions
+        listed = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in known.items())
+        if wanted is None and len(known) == 1:
+            wanted = next(iter(known))
+        if wanted is None:
+            there = f"has several classes, {listed}" if known else "names no class under labels"
+            raise PlanewiseError(f"{self.source or DATASET_FILE}: {there}; choose one with {option}")
+        if wanted in known:
+            return Target(wanted, known[wanted], self.ignore)
+        value = int(wanted) if wanted.isdecimal() else 0
+        if value and value == self.ignore:
+            raise PlanewiseError(f"{option} {wanted}: is the ignore label, which takes no part in anything")
+        if value in self.classes:
+            return Target(self.classes[value], (value,), self.ignore)
+        if value and (not known or any(value in values for values in known.values())):
+            return Target(f"class {value}", (value,), self.ignore)
+        raise PlanewiseError(
+            f"{option} {wanted}: no such class; {f'there are {listed}' if known else 'give the value of a class'}"
+        )
+
+    def sentence(self, target: Target, done: str) -> str:
+        """Return in a line what is ``done`` ("trained and scored"), what is background, and what is ignored."""
+        others = [f"{name} ({value})" for value, name in self.classes.items() if value not in target.values]
+        shown = f"{target.name} ({', '.join(map(str, target.values))})"
+        ignored = "nothing" if self.ignore is None else f"{IGNORE} ({self.ignore})"
+        return f"Classes: {shown} is {done}; background: {', '.join(others) or 'the rest'}; ignored: {ignored}."
+
+
+def read_labels_of(path: Path) -> LabelDefinition:
+    """Return the labels of the dataset.json at ``path``. Raises DatasetError, naming the label, if they make no sense.
+
+    nnU-Net's version 1, ``{"1": "mito"}``, is understood too.
+    """
+    try:
+        items = dict(read_json(path).get("labels", {}).items())
+    except PlanewiseError as error:
+        raise DatasetError(str(error)) from error
+    except AttributeError as error:
+        raise DatasetError(f"{path}: is not a dataset.json; its labels must be an object {{name: value}}") from error
+    if items and all(name.isdecimal() and isinstance(value, str) for name, value in items.items()):
+        items = {value: int(name) for name, value in items.items()}
+    classes: dict[int, str] = {}
+    regions: dict[str, tuple[int, ...]] = {}
+    ignore = None
+    for name, value in items.items():
+        values = _values(name, value, path)
+        if name == IGNORE:
+            ignore = values[0] if len(values) == 1 and values[0] > 0 else None
+            if ignore is None:
+                raise DatasetError(f"{path}: labels: {IGNORE} is {value!r}; it must be one value above 0, the highest")
+        elif len(values) > 1:
+            regions[name] = values
+        elif values[0] in classes:
+            raise DatasetError(
+                f"{path}: labels: {classes[values[0]]} and {name} are both {values[0]}; give each its own"
+            )
+        elif values[0] > 0 and name != BACKGROUND:
+            classes[values[0]] = name
+        elif values[0] > 0:
+            raise DatasetError(f"{path}: labels: {BACKGROUND} is {value!r}; it must be 0")
+    used = {*classes, *(value for values in regions.values() for value in values)}
+    if ignore is not None and max(used, default=0) >= ignore:
+        raise DatasetError(
+            f"{path}: labels: {IGNORE} is {ignore}, and another label is {max(used)}; nnU-Net demands that {IGNORE} be "
+            "the highest value"
+        )
+    return LabelDefinition(dict(sorted(classes.items())), regions, ignore, path)
+
+
+def _values(name: str, value: Any, path: Path) -> tuple[int, ...]:
+    """Return the values of a label: one, or those of a region."""
+    values = value if isinstance(value, list) and value else [value]
+    lowest = 1 if isinstance(value, list) else 0
+    if not all(isinstance(v, int) and not isinstance(v, bool) and lowest <= v <= MAX_CLASS for v in values):
+        raise DatasetError(
+            f"{path}: labels: {name} is {value!r}; it must be a whole number up to {MAX_CLASS}, or a list of them"
+        )
+    return tuple(dict.fromkeys(values))
+
+
+def labels_above(truth: Path, dataset: Path | None = None) -> LabelDefinition:
+    """Return the labels of ``dataset``, a dataset.json, or else of the one above a truth file or folder, if any.
+
+    Raises DatasetError if ``dataset`` is no such file.
+    """
+    if dataset is not None:
+        return read_labels_of(dataset)
+    above = truth.resolve().parents[: 1 if truth.is_dir() else 2]
+    meta = next((folder / DATASET_FILE for folder in above if (folder / DATASET_FILE).is_file()), None)
+    return LabelDefinition() if meta is None else read_labels_of(meta)
+
+
+def holds_instances(truth: Path) -> bool:
+    """Whether a truth file or folder holds instance ids, by nnU-Net's layout: instancesTr and instancesTs do."""
+    return any(path.name.startswith("instances") for path in (truth, truth.parent))
+
+
+def semantic_beside(instances: Path, case: str) -> Path | None:
+    """Return the semantic labels of a case whose instances are in the file ``instances``: labelsTr beside instancesTr.
+
+    None if there is no such folder. Raises PlanewiseError if the folder lacks the case.
+    """
+    folder = instances.parent.with_name(instances.parent.name.replace("instances", "labels", 1))
+    if folder == instances.parent or not folder.is_dir():
+        return None
+    return file_of_case(case, folder, "label volume, which holds the ignore label,")

@@ -1,0 +1,96 @@
+"""Folders of 2D images: whether they are the slices of one volume. A guess is told, what may be either is refused."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from planewise.errors import PlanewiseError
+from planewise.volumes.files import open_volume, volumes_in
+from planewise.volumes.formats.image_sequence import images_in
+
+SequenceChoice = Literal["auto", "yes", "no"]
+LEAST_SLICES = 3  # two images may as well be two cases
+GENERIC = re.compile(
+    r"(^|[_\-. ]+)(slices?|images?|img|im|sections?|sec|frames?|layers?|pages?|z)?[_\-. ]*$", re.IGNORECASE
+)
+_DIGITS = re.compile(r"(\d+)")
+
+
+def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | None = None) -> list[Path]:
+    """Return the images of ``folder``, by name, if they are the slices of one volume; else nothing.
+
+    They are if no other volume is there, each is 2D, and their names differ in one number alone that counts up without
+    gaps; or if ``sequence`` says so. ``channel``: that is wanted of each. Raises PlanewiseError, naming the option, if
+    they may be one volume or several.
+    """
+    volumes = dict.fromkeys(volumes_in(folder))
+    flat = [path for path in images_in(folder) if path in volumes]
+    if sequence == "no" or not flat:
+        return []
+    others = list(volumes.keys() - flat)
+    if sequence == "yes" and others:
+        raise PlanewiseError(f"--sequence yes: {folder} holds {others[0].name} too, which is none of its images")
+    if sequence == "yes":
+        return flat  # what keeps them from being one is said when they are opened
+    stacks: dict[tuple[str, ...], list[Path]] = {}
+    for path in flat:
+        stacks.setdefault(_text(path), []).append(path)
+    stack = max(stacks.values(), key=len)
+    if len(stack) == 1 or not _is_2d(stack[0], channel):
+        return []
+    doubt = f"{others[0].name} lies beside them" if others else _doubt(sorted(stack, key=_numbers), len(stacks))
+    if doubt:
+        raise PlanewiseError(
+            f"{folder}: holds {len(flat)} images, {stack[0].name} ..., that may be the slices of one volume, or "
+            f"volumes of one slice each ({doubt}): say --sequence yes or --sequence no"
+        )
+    return stack
+
+
+def is_sequence_folder(folder: Path) -> bool:
+    """Whether a folder holds the slices of one volume, without any doubt."""
+    try:
+        return not folder.name.startswith(".") and bool(slices_of(folder))
+    except (OSError, PlanewiseError):
+        return False
+
+
+def stack_name(slices: list[Path]) -> str:
+    """Return what names of slices have in common before their number, without ``slice_`` or its like; maybe nothing."""
+    first, last = (_DIGITS.split(path.stem) for path in (slices[0], slices[-1]))
+    differs = next((i for i in range(1, len(first), 2) if int(first[i]) != int(last[i])), len(first))
+    return GENERIC.sub("", "".join(first[:differs]))
+
+
+def _doubt(stack: list[Path], stacks: int) -> str:
+    """Return why images that differ in numbers alone may be no sequence; empty if they are one."""
+    if stacks > 1:
+        return "not all are named alike"
+    if len(stack) < LEAST_SLICES:
+        return f"there are {len(stack)}"
+    numbers = [_numbers(path) for path in stack]
+    varying = [place for place, values in enumerate(zip(*numbers)) if len(set(values)) > 1]
+    if len(varying) != 1:
+        return f"their names differ in {len(varying)} numbers"
+    if all(path.stem.endswith("_0000") for path in stack):
+        return "each name ends in _0000, as nnU-Net's images do"
+    counted = [number[varying[0]] for number in numbers]
+    gap = next((before + 1 for before, after in pairwise(counted) if after != before + 1), None)
+    return "" if gap is None else f"their numbers have a gap at {gap}"
+
+
+def _text(path: Path) -> tuple[str, ...]:
+    return (*_DIGITS.split(path.stem)[0::2], path.suffix.lower())
+
+
+def _numbers(path: Path) -> list[int]:
+    return [int(number) for number in _DIGITS.split(path.stem)[1::2]]
+
+
+def _is_2d(path: Path, channel: int | None) -> bool:
+    """Whether a file is one slice: a grey image, or one that has ``channel``."""
+    try:
+        return open_volume(path, channel).shape[0] == 1
+    except PlanewiseError:
+        return False

@@ -1,0 +1,293 @@
+"""Leaks: voxels of a test volume that are also in a training volume, at any offset, whatever the files are called.
+
+Runs of voxels are hashed, a few of them are chosen by what they hold, and those that two volumes share say at which
+offset the voxels themselves are to be compared: Schleimer et al. 2003, doi:10.1145/872757.872770.
+"""
+
+# mypy: disable-error-code="index, arg-type, assignment"
+# (a kernel's integers are numba's machine integers)
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from planewise.data.case import channel_within
+from planewise.errors import PlanewiseError
+from planewise.progress import progress, say
+from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.geometry import canonical_axes, to_canonical
+from planewise.volumes.labels import slab_starts
+from planewise.volumes.volume import Volume
+
+RUN = 32  # voxels along x that are hashed together
+DISTINCT, TURNS = 8, 6  # fewer values, or fewer changes between rising and falling, in a run: padding, air, a gradient
+MOST_ANCHORS = 2**20  # of all training volumes, in memory: the larger they are, the fewer runs are chosen
+LEAST_THINNING = 6  # one run in 2**6, of small volumes
+REPEATS = 4  # a run that is in one volume more often is a pattern, which says nothing of where it is
+MATCHES = 3  # shared runs with one offset before voxels are compared there
+LEAST_VOXELS = 1000  # that are the same before it is told
+OFFSETS = 8  # at most, of two volumes, at which voxels are compared
+CANONICAL = ((0, 1, 2), (1, 1, 1))
+BASE = np.uint64(0x9E3779B97F4A7C15)
+LEAVING = np.uint64(pow(int(BASE), RUN, 2**64))  # the weight of the voxel that leaves the window
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Voxels that ``test`` shares with ``train``.
+
+    ``voxels``: those in rows of at least ``RUN`` along x that are the same and varied: rows of padding do not count;
+    ``share`` of all voxels of the test volume. ``offset`` (z, y, x): voxel i of the test volume is voxel i + offset of
+    the training volume, both in canonical orientation.
+    """
+
+    train: str
+    test: str
+    voxels: int
+    share: float
+    offset: tuple[int, int, int]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.test}: {100 * self.share:.3g} % of its voxels ({self.voxels:,}) are those of {self.train}, "
+            f"{self.offset} further (z, y, x)"
+        )
+
+
+class _Anchors(NamedTuple):
+    """Chosen runs: their hashes (n,) uint64, where they begin (n, 3) int32, and in which volume (n,) int32."""
+
+    hashes: np.ndarray
+    places: np.ndarray
+    owners: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Floats:
+    """A volume in canonical orientation whose voxels are read as float32: a value is the same in every type of file."""
+
+    path: Path
+    volume: Volume
+
+    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+        with np.errstate(over="ignore"):  # a float64 may be beyond
+            voxels = read_voxels(self.volume, self.path, index).astype(np.float32)
+        voxels += 0  # no -0, which has other bits
+        return np.ascontiguousarray(voxels)
+
+
+class _Image(NamedTuple):
+    """A case's image, not open: of many only one is held in memory."""
+
+    case: str
+    path: Path
+    channel: int | None
+
+    def open(self) -> Volume:
+        return open_volume(self.path, channel_within(self.path, self.channel))
+
+    def floats(self) -> _Floats:
+        volume = self.open()
+        if canonical_axes(volume) != CANONICAL:  # to turn it takes it whole
+            volume = to_canonical(volume.with_voxels(read_voxels(volume, self.path)))
+        return _Floats(self.path, volume)
+
+    def size(self) -> int:
+        try:
+            return int(np.prod(self.open().shape))
+        except PlanewiseError:
+            return 0  # said when its voxels are read
+
+
+def warn_of_leaks(
+    train: dict[str, Path], valid: dict[str, Path], test: dict[str, Path], channel: int | None = None
+) -> list[Leak]:
+    """Print a warning for all that two sides of a split share, each the images by case; see ``shared_voxels``."""
+    sides = {"training": train, "validation": valid, "test": test}
+    training, validation, tests = (
+        {f"{side} case {case}": path for case, path in images.items()} for side, images in sides.items()
+    )
+    leaks = shared_voxels(training, validation | tests, channel) + shared_voxels(validation, tests, channel)
+    for leak in leaks:
+        say(f"WARNING: {leak}: its scores do not tell how good the model is on new data")
+    return leaks
+
+
+def shared_voxels(train: dict[str, Path], test: dict[str, Path], channel: int | None = None) -> list[Leak]:
+    """Return what the volumes of ``test`` share with those of ``train``, both by case, the largest share first.
+
+    ``channel``: of the files that have several, as ``--channel`` means it.
+
+    A crop is found at any offset, in any type of voxel that holds the same values. A copy that was flipped, scaled or
+    resampled is not found, nor a crop narrower than ``RUN`` along x. Volumes are read in slabs; one that cannot be read
+    is passed over with a warning.
+    """
+    if not (train and test):
+        return []
+    known_images, images = ([_Image(case, path, channel) for case, path in of.items()] for of in (train, test))
+    total = sum(image.size() for image in known_images)
+    thinning = max(LEAST_THINNING, int(np.ceil(np.log2(max(1, total / MOST_ANCHORS)))))
+    leaks: list[Leak] = []
+    with progress("looking for test voxels in the training data", len(train) + len(test), unit="volumes") as advance:
+        parts = []
+        for owner, image in enumerate(known_images):
+            parts.append(_anchors(image, thinning, owner))
+            advance(1, image.case)
+        known = _sorted(_Anchors(*map(np.concatenate, zip(*parts))))
+        for image in images:
+            found = _sorted(_anchors(image, thinning, 0))
+            ours, theirs = _same_hashes(found, known)
+            offsets = known.places[theirs] - found.places[ours]
+            for owner in np.unique(known.owners[theirs]).tolist():
+                of_owner = known.owners[theirs] == owner
+                leaks += _confirmed(known_images[owner], image, ours[of_owner], offsets[of_owner])
+            advance(1, image.case)
+    return sorted(leaks, key=lambda leak: -leak.share)
+
+
+def _anchors(image: _Image, thinning: int, owner: int) -> _Anchors:
+    """Return one in ``2**thinning`` of a volume's varied runs, without those that it repeats."""
+    hashes, places = [np.zeros(0, np.uint64)], [np.zeros((0, 3), np.int32)]
+    try:
+        voxels = image.floats()
+        if voxels.volume.shape[2] < RUN:
+            raise PlanewiseError(f"it is {voxels.volume.shape[2]} voxels wide, and runs of {RUN} are compared")
+        for planes in slab_starts(voxels.volume.shape):
+            slab = voxels[planes, :, :]
+            capacity = 4 * (slab.size >> thinning) + 1024  # where there are more, it is a pattern
+            found, at = _choose_runs(slab, slab.view(np.uint32), thinning, capacity)
+            hashes.append(found)
+            places.append(at + np.array([planes.start, 0, 0], np.int32))
+    except PlanewiseError as error:
+        say(f"WARNING: {image.case} is not searched for voxels in both training and test: {error}")
+    joined = np.concatenate(hashes)
+    _, index, counts = np.unique(joined, return_inverse=True, return_counts=True)
+    few = counts[index] <= REPEATS
+    return _Anchors(joined[few], np.concatenate(places)[few], np.full(int(few.sum()), owner, np.int32))
+
+
+def _sorted(anchors: _Anchors) -> _Anchors:
+    order = np.argsort(anchors.hashes, kind="stable")
+    return _Anchors(*(column[order] for column in anchors))
+
+
+def _same_hashes(ours: _Anchors, theirs: _Anchors) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of both, sorted by hash, that have one hash: every pair of them."""
+    first = np.searchsorted(theirs.hashes, ours.hashes, "left")
+    count = np.searchsorted(theirs.hashes, ours.hashes, "right") - first
+    ends = np.cumsum(count)
+    within = np.arange(count.sum()) - np.repeat(ends - count, count)
+    return np.repeat(np.arange(len(ours.hashes)), count), np.repeat(first, count) + within
+
+
+def _confirmed(train: _Image, test: _Image, runs: np.ndarray, offsets: np.ndarray) -> list[Leak]:
+    """Return the leaks at the offsets that most matches have, by comparing the voxels there.
+
+    ``runs`` (n,): of each match the test volume's run; ``offsets`` (n, 3).
+    """
+    leaks = []
+    for _ in range(OFFSETS):
+        every, which, counts = np.unique(offsets, axis=0, return_inverse=True, return_counts=True)
+        if not len(counts) or counts.max() < MATCHES:
+            break
+        most = int(counts.argmax())
+        dz, dy, dx = every[most].tolist()
+        try:
+            voxels, share = _count_same(train.floats(), test.floats(), (dz, dy, dx))
+        except PlanewiseError:
+            break  # said when its runs were chosen
+        if voxels >= LEAST_VOXELS:
+            leaks.append(Leak(train.case, test.case, voxels, share, (dz, dy, dx)))
+        unexplained = ~np.isin(runs, runs[which.ravel() == most])
+        runs, offsets = runs[unexplained], offsets[unexplained]
+    return leaks
+
+
+def _count_same(train: _Floats, test: _Floats, offset: tuple[int, int, int]) -> tuple[int, float]:
+    """Return how many voxels are the same at ``offset``, see ``Leak``, and their share of the test volume."""
+    shape, other = test.volume.shape, train.volume.shape
+    first = [max(0, -shift) for shift in offset]
+    stop = [min(side, length - shift) for side, length, shift in zip(shape, other, offset)]
+    z, y, x = (end - start for start, end in zip(first, stop))
+    count = 0
+    for planes in slab_starts((z, y, x)):
+        box = [slice(first[0] + planes.start, first[0] + planes.stop), *map(slice, first[1:], stop[1:])]
+        there = tuple(slice(part.start + shift, part.stop + shift) for part, shift in zip(box, offset))
+        count += int(_same_runs(test[tuple(box)], train[there]))
+    return count, count / float(np.prod(shape))
+
+
+@numba.njit(nogil=True, cache=True)
+def _choose_runs(voxels: np.ndarray, bits: np.ndarray, thinning: int, capacity: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the hashes and the beginnings of the chosen runs of a slab (z, y, x) float32, at most ``capacity``.
+
+    ``bits``: the voxels as uint32. A run is chosen where the top ``thinning`` bits of its mixed hash are 0.
+    """
+    hashes, places = np.empty(capacity, np.uint64), np.empty((capacity, 3), np.int32)
+    count = 0
+    shift = np.uint64(64 - thinning)
+    for z in range(voxels.shape[0]):
+        for y in range(voxels.shape[1]):
+            row = bits[z, y]
+            rolling = np.uint64(0)
+            for x in range(len(row)):
+                rolling = rolling * BASE + _spread(row[x])
+                if x >= RUN:
+                    rolling -= LEAVING * _spread(row[x - RUN])
+                mixed = (rolling ^ (rolling >> np.uint64(32))) * BASE
+                if mixed >> shift == 0 and x >= RUN - 1 and count < capacity:
+                    start = x - RUN + 1
+                    if _is_varied(voxels[z, y, start : x + 1]):
+                        hashes[count] = rolling
+                        places[count, 0], places[count, 1], places[count, 2] = z, y, start
+                        count += 1
+    return hashes[:count].copy(), places[:count].copy()
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
+def _spread(bits: np.uint32) -> np.uint64:
+    """Return the bits of a float32 so that the low ones, which are 0 in small whole numbers, differ too."""
+    wide = np.uint64(bits)
+    return wide ^ (wide >> np.uint64(16))
+
+
+@numba.njit(nogil=True, cache=True)
+def _is_varied(run: np.ndarray) -> bool:
+    """Whether a run (RUN,) has enough distinct values and turns; see ``DISTINCT``."""
+    turns, direction = 0, 0
+    for i in range(1, RUN):
+        step = int(run[i] > run[i - 1]) - int(run[i] < run[i - 1])
+        turns += step * direction < 0
+        direction = step if step != 0 else direction
+    if turns < TURNS:
+        return False
+    distinct = 0
+    for i in range(RUN):
+        new = True
+        for j in range(i):
+            new = new and run[i] != run[j]
+        distinct += new
+        if distinct == DISTINCT:
+            return True
+    return False
+
+
+@numba.njit(nogil=True, cache=True)
+def _same_runs(ours: np.ndarray, theirs: np.ndarray) -> int:
+    """Return the number of voxels of two boxes (z, y, x) that are the same, in rows of at least RUN that are varied."""
+    total = 0
+    for z in range(ours.shape[0]):
+        for y in range(ours.shape[1]):
+            start = 0
+            for x in range(ours.shape[2] + 1):
+                if x < ours.shape[2] and ours[z, y, x] == theirs[z, y, x]:
+                    continue
+                for first in range(start, x - RUN + 1, RUN):
+                    if _is_varied(ours[z, y, first : first + RUN]):
+                        total += x - start
+                        break
+                start = x + 1
+    return total

@@ -1,0 +1,67 @@
+"""What nnU-Net's own ``verify_dataset_integrity`` finds wrong with a raw dataset, found without nnU-Net."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from planewise.data.case import case_name
+from planewise.data.classes import LabelDefinition
+from planewise.errors import PlanewiseError, Problem
+from planewise.volumes.files import open_volume, volumes_in
+from planewise.volumes.formats import tiff
+from planewise.volumes.geometry import same_space
+
+REQUIRED = ("channel_names", "labels", "numTraining", "file_ending")
+
+
+def nnunet_problems(folder: Path, meta: dict[str, Any], labels: LabelDefinition) -> list[Problem]:
+    """Return what keeps nnU-Net from training on the dataset at ``folder``; ``meta``: its dataset.json.
+
+    What ``check_cases`` finds of images and truths by itself, NaN and values without a label, is not repeated.
+    """
+    where = str(folder / "dataset.json")
+    problems = [Problem(where, f"has no {key}, which nnU-Net needs") for key in REQUIRED if key not in meta]
+    values = sorted({*labels.classes, *(value for region in labels.regions.values() for value in region)})
+    values += [labels.ignore] if labels.ignore is not None else []
+    if values != list(range(1, len(values) + 1)):
+        shown = ", ".join(map(str, values))
+        problems.append(Problem(where, f"labels are {shown}; nnU-Net wants 1, 2, ... without a gap"))
+    if labels.regions and "regions_class_order" not in meta:
+        problems.append(Problem(where, "has regions and no regions_class_order, which nnU-Net needs"))
+    if "dataset" in meta:
+        return problems
+    images, truths = folder / "imagesTr", folder / "labelsTr"
+    if not truths.is_dir():
+        return [*problems, Problem(str(truths), "no such folder; nnU-Net trains on it")]
+    if images.is_dir():
+        problems += _files(images, truths, meta, where)
+    return problems
+
+
+def _files(images: Path, truths: Path, meta: dict[str, Any], where: str) -> Iterator[Problem]:
+    """Yield what is wrong with the files of a dataset: channels, truths, sidecars and the space they lie in."""
+    channels, ending = max(1, len(meta.get("channel_names", {}))), str(meta.get("file_ending"))
+    of_case: dict[str, list[Path]] = {}
+    for path in volumes_in(images):
+        of_case.setdefault(case_name(path), []).append(path)
+    if len(of_case) != meta.get("numTraining", len(of_case)):
+        yield Problem(where, f"numTraining is {meta['numTraining']}; imagesTr holds {len(of_case)} cases")
+    for case, paths in of_case.items():
+        wanted = [f"{case}_{number:04d}{ending}" for number in range(channels)]
+        there = sorted(path.name for path in paths)
+        if there != wanted:
+            yield Problem(str(images / there[0]), f"nnU-Net wants {', '.join(wanted)} for case {case}")
+        truth = truths / f"{case}{ending}"
+        if not truth.exists():
+            yield Problem(str(truth), "no such file, which nnU-Net wants as the truth of this case")
+            continue
+        if ending in tiff.FORMAT.endings:
+            for beside in (images / f"{case}.json", truths / f"{case}.json"):
+                if not beside.exists():
+                    yield Problem(str(beside), 'no such file; nnU-Net wants {"spacing": [z, y, x]} beside a TIFF')
+        try:
+            difference = same_space(open_volume(truth), open_volume(paths[0], 0 if channels > 1 else None))
+        except PlanewiseError:
+            continue  # said of the file itself
+        if difference:
+            yield Problem(str(truth), f"does not lie in the space of {paths[0].name}: {difference}")

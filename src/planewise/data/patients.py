@@ -1,0 +1,225 @@
+"""Which cases are one patient: by a rule over their names, a pattern, or a file.
+
+The rule. A name is cut into words at all that is neither letter nor digit. Words for an examination or a part of one,
+with their numbers, do not name the patient (scan1, visit_2, baseline, upper, thin, 20230517): what is left does. Cases
+with the same words left are one patient. ``sub-01`` and ``patient_7`` name the patient whatever follows. What is left
+does not settle it, and is refused, where
+
+- nothing is left (scan1, scan2), or one word without a number of all cases (CT_scan1, CT_scan2);
+- after the words that all cases share, some cases share the next one and some do not (P00_a, P00_b, P01_a);
+- all cases share a word with a digit, and only a number or a letter follows (P00_1, P00_2).
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planewise.errors import PlanewiseError
+from planewise.progress import say
+from planewise.volumes.json_files import read_json
+
+COUNTED = (  # words for an examination that a number follows: scan1, scan_1
+    "scan", "visit", "session", "sess", "ses", "series", "ser", "study", "examination", "exam", "acquisition", "acq",
+    "run", "repeat", "replicate", "rep", "timepoint", "time", "tp", "part", "piece", "crop", "slab", "block", "roi",
+    "phase", "reconstruction", "recon", "kernel", "day", "week", "month", "year", "followup", "fup", "fu",
+)  # fmt: skip
+PLAIN = (  # and those that stand by themselves
+    "baseline", "bl", "pre", "post", "prior", "before", "after", "initial", "final", "first", "second", "third",
+    "follow", "up", "inspiration", "inspiratory", "insp", "expiration", "expiratory", "exp", "upper", "lower",
+    "middle", "mid", "left", "right", "top", "bottom", "half", "apex", "apical", "basal", "front", "back", "anterior",
+    "posterior", "superior", "inferior", "cranial", "caudal", "prone", "supine", "axial", "coronal", "sagittal",
+    "thin", "thick", "soft", "sharp", "smooth", "native", "contrast",
+)  # fmt: skip
+PATIENT = re.compile(r"(?:subject|subj|sub|patient|pat)(\d*)")
+DATE = re.compile(r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)")
+THICKNESS = r"\d+(?:mm|um|nm)"
+EXAMINATION = re.compile(rf"(?:(?:{'|'.join(COUNTED + PLAIN)})\d{{0,4}}|{THICKNESS})+")
+COUNTED_ALONE = re.compile("|".join(COUNTED))
+NUMBER_OR_LETTER = re.compile(r"\d{1,3}|[^\W\d_]|[a-bd-oq-z]\d{1,2}")  # 1, a, s1; but p1 and c1 name a patient, a case
+SEAM = re.compile(r"(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])")  # within LUNG1upper, P00a, annaUpper
+SETTLE = (
+    "Give --patient_pattern, a regular expression whose first group names the patient ('(.*)': every case is a patient "
+    "of its own; '^([^_]*)': all up to the first _), or --patients FILE, a CSV of case,patient"
+)
+NAMED_IN_ERRORS = 6
+
+
+def patients_of(cases: Iterable[str], pattern: str | None = None, file: Path | None = None) -> dict[str, str]:
+    """Return the patient of every case: by ``pattern``, by ``file``, else by the rule above.
+
+    ``pattern``: a regular expression, whose first group (all that matches, if it has none) is the patient; a name that
+    it does not match is a patient of its own. ``file``: a CSV with the columns case and patient, or a JSON object of
+    patients by case. Raises PlanewiseError, naming the cases, if names do not settle it or the file lacks them.
+    """
+    names = list(dict.fromkeys(cases))
+    if pattern is not None and file is not None:
+        raise PlanewiseError("--patient_pattern and --patients: both say which patient a case is of; give one")
+    if file is not None:
+        return _by_file(names, file)
+    return _by_rule(names) if pattern is None else _by_pattern(names, pattern)
+
+
+def patients_or_cases(cases: Iterable[str], pattern: str | None = None, file: Path | None = None) -> dict[str, str]:
+    """Return ``patients_of``, and say how many there are if some have several cases.
+
+    Where names do not settle it, every case is a patient of its own, with a warning. Raises PlanewiseError for a
+    pattern or a file that cannot be used.
+    """
+    names = list(dict.fromkeys(cases))
+    try:
+        patients = patients_of(names, pattern, file)
+    except PlanewiseError as error:
+        if pattern is not None or file is not None:
+            raise
+        if len(names) > 1:
+            say(f"WARNING: {error}. Until then every case counts as a patient of its own.")
+        return {name: name for name in names}
+    if (count := len(set(patients.values()))) < len(names):
+        say(f"The {len(names)} cases are of {count} patient{'s' * (count > 1)}, whose scores are averaged first.")
+    return patients
+
+
+def _by_pattern(names: list[str], pattern: str) -> dict[str, str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise PlanewiseError(f"--patient_pattern {pattern}: is not a regular expression ({error})") from error
+    unmatched = [name for name in names if not compiled.search(name)]
+    if unmatched:
+        say(f"--patient_pattern {pattern} does not match {_listed(unmatched)}: each is a patient of its own")
+    patients = {}
+    for name in names:
+        match = compiled.search(name)
+        patient = match.group(1 if compiled.groups else 0) if match else name
+        if not patient:
+            raise PlanewiseError(f"--patient_pattern {pattern}: takes nothing from {name}; a patient needs a name")
+        patients[name] = patient
+    return patients
+
+
+def _by_file(names: list[str], path: Path) -> dict[str, str]:
+    try:
+        is_json = path.suffix.lower() == ".json"
+        rows = _json_rows(read_json(path)) if is_json else _csv_rows(path.read_text("utf-8-sig"))
+    except PlanewiseError as error:
+        raise PlanewiseError(f"--patients {error}") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise PlanewiseError(f"--patients {path}: is no CSV of case and patient, nor JSON ({error})") from error
+    patients: dict[str, str] = {}
+    for case, patient in rows:
+        if patients.setdefault(case, patient) != patient:
+            raise PlanewiseError(f"--patients {path}: says of {case} both {patients[case]} and {patient}")
+    missing = [name for name in names if not patients.get(name)]
+    if missing:
+        raise PlanewiseError(f"--patients {path}: has no patient for {_listed(missing)}")
+    return {name: patients[name] for name in names}
+
+
+def _json_rows(content: Any) -> list[tuple[str, str]]:
+    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+        raise ValueError('a JSON file must be {"case": "patient", ...}')
+    return list(content.items())
+
+
+def _csv_rows(text: str) -> list[tuple[str, str]]:
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    if not {"case", "patient"} <= set(reader.fieldnames or ()):
+        raise ValueError(f"its first line is {','.join(reader.fieldnames or ()) or 'empty'}")
+    return [((row["case"] or "").strip(), (row["patient"] or "").strip()) for row in reader]
+
+
+@dataclass(frozen=True)
+class _Name:
+    """The words of a case's name that are left; ``certain``: it says itself that they are a patient."""
+
+    words: tuple[str, ...]
+    certain: bool
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return tuple(word.lower() for word in self.words)
+
+
+def _by_rule(names: list[str]) -> dict[str, str]:
+    left = {name: _left(name) for name in names}
+    doubt = _doubt({name: part for name, part in left.items() if not part.certain})
+    if doubt:
+        reason, cases = doubt
+        raise PlanewiseError(
+            f"The names do not settle which cases are one patient: {_listed(cases)}: {reason}. {SETTLE}"
+        )
+    shown: dict[tuple[str, ...], str] = {}
+    for part in left.values():
+        shown.setdefault(part.key, "_".join(part.words))
+    return {name: shown[part.key] for name, part in left.items()}
+
+
+def _left(name: str) -> _Name:
+    """Return the words of ``name`` that are not of an examination."""
+    words = []
+    for word in re.split(r"[\W_]+", DATE.sub("_", name)):
+        words += _at_its_seam(word) if word else []
+    left: list[str] = []
+    position = 0
+    while position < len(words):
+        word, following = words[position].lower(), words[position + 1 : position + 2]
+        numbered = bool(following) and re.fullmatch(r"\d{1,4}", following[0]) is not None
+        patient = PATIENT.fullmatch(word)
+        if patient and (patient[1] or numbered):
+            return _Name((*left, *words[position : position + (1 if patient[1] else 2)]), certain=True)
+        if EXAMINATION.fullmatch(word):
+            lettered = bool(following) and len(following[0]) == 1
+            position += 2 if COUNTED_ALONE.fullmatch(word) and (numbered or lettered) else 1
+            continue
+        left.append(words[position])
+        position += 1
+    return _Name(tuple(left), certain=False)
+
+
+def _at_its_seam(word: str) -> list[str]:
+    """Return ``word`` in two where an examination's word, or a single letter, ends it without a break."""
+    for seam in SEAM.finditer(word):
+        head, tail = word[: seam.start()], word[seam.start() :]
+        ends = len(tail) == 1 or EXAMINATION.fullmatch(tail.lower())
+        if ends and not EXAMINATION.fullmatch(word.lower()):
+            return [head, tail]
+    return [word]
+
+
+def _doubt(left: dict[str, _Name]) -> tuple[str, list[str]] | None:
+    """Return why the words that are left do not name patients, and of which cases; None if they do."""
+    keys = {name: part.key for name, part in left.items()}
+    distinct = {part.key: part.words for part in left.values()}
+    if () in distinct:
+        return "nothing but examinations is named", [name for name, key in keys.items() if not key]
+    if len(distinct) < 2:
+        word = "_".join(*distinct.values()) if distinct else ""
+        if len(keys) > 1 and not re.search(r"\d", word):
+            return f"{word} may be a patient, or the name of them all", list(keys)
+        return None
+    shared = 0
+    while len({key[: shared + 1] for key in distinct}) == 1:
+        shared += 1
+    beginning = next(iter(distinct.values()))[:shared]
+    common = "_".join(beginning)
+    if any(len(key) == shared for key in distinct):
+        return f"{common} is one name, and the beginning of others", list(keys)
+    following = Counter(key[shared] for key in distinct)
+    crowded = {key[shared]: words[shared] for key, words in distinct.items() if following[key[shared]] > 1}
+    if crowded:
+        reason = f"{next(iter(crowded.values()))} may be a patient, or the name of several"
+        return reason, [name for name, key in keys.items() if key[shared] in crowded]
+    if beginning and re.search(r"\d", beginning[-1]):
+        bare = [name for name, key in keys.items() if all(map(NUMBER_OR_LETTER.fullmatch, key[shared:]))]
+        if bare:
+            return f"{common} may be a patient, or the name of them all", bare
+    return None
+
+
+def _listed(cases: list[str]) -> str:
+    more = len(cases) - NAMED_IN_ERRORS
+    return ", ".join(cases[:NAMED_IN_ERRORS]) + (f" and {more} more" if more > 0 else "")

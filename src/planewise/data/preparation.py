@@ -1,0 +1,172 @@
+"""What prepared data were made from: a record beside them, by which stale ones are known and never used.
+
+::
+
+    prepared.json    key, options, data: a fingerprint of each file's whole content; and what was written, for those
+                     who check that it is all there
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from planewise.data.case import Case, case_name
+from planewise.errors import PlanewiseError
+from planewise.progress import say
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.formats import stem_of
+
+RECORD = "prepared.json"
+READERS = 4  # threads: hashing one file keeps a core busy, and a disk half
+DETACHED = (".raw", ".zraw", ".raw.gz")  # where headers .mhd and .nhdr keep their voxels
+HASHED, PIECE = 4 * 2**30, 2**20  # bytes
+NAMED = 5  # cases in a difference
+
+
+@dataclass(frozen=True)
+class MadeFrom:
+    """``options`` that decide what is written, as JSON has them; ``data``: fingerprints by name of what was read."""
+
+    options: dict[str, Any]
+    data: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """The same for the same options and data, wherever they lie; in hexadecimal digits."""
+        text = json.dumps([self.options, self.data], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def differences(self, now: "MadeFrom") -> str:
+        """Return what is different ``now``, to read: ``planes: xy -> xy xz yz; data: a changed, b new``."""
+        old, new = _as_json(self.options), _as_json(now.options)
+        said = [
+            f"{name}: {_shown(old.get(name))} -> {_shown(new.get(name))}"
+            if not isinstance(new.get(name, old.get(name)), dict)
+            else f"another {name}"
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+        ]
+        for names, what in (
+            ({name for name in self.data.keys() & now.data.keys() if self.data[name] != now.data[name]}, "changed"),
+            (now.data.keys() - self.data.keys(), "new"),
+            (self.data.keys() - now.data.keys(), "gone"),
+        ):
+            if names:
+                more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+                said.append(f"data {what}: {', '.join(sorted(names)[:NAMED])}{more}")
+        return "; ".join(said)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record of prepared data: what they were made from, and ``written``, what the writer says of them."""
+
+    made_from: MadeFrom
+    written: dict[str, Any] = field(default_factory=dict)
+
+
+def read_record(path: Path) -> Record | None:
+    """Return the record at ``path``; None if there is none. Raises PlanewiseError if it is damaged."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        record = Record(MadeFrom(dict(content["options"]), dict(content["data"])), dict(content["written"]))
+        if content["key"] != record.made_from.key:
+            raise ValueError("its key does not fit")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise PlanewiseError(
+            f"{path}: is not the record of what was prepared ({error}); remove the folder, and prepare again"
+        ) from error
+    return record
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record; the old one stays until it is whole."""
+    made_from = record.made_from
+    content = {
+        "key": made_from.key, "options": made_from.options, "data": made_from.data, "written": record.written,
+    }  # fmt: skip
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), "utf-8")
+
+
+def check_same(before: Path, now: Record | None) -> None:
+    """Refuse to go on with a training whose record ``before`` is of other data than those that are there ``now``."""
+    record = read_record(before)
+    if record is None:
+        say(f"{before.parent}: has no record of what it was trained on; it goes on with the slices that are there")
+        return
+    if now is None:
+        raise PlanewiseError(f"{before.parent}: was trained on slices with a record, and these have none; train anew")
+    if record.made_from.key != now.made_from.key:
+        raise PlanewiseError(
+            f"{before.parent}: was trained on other slices ({record.made_from.differences(now.made_from)}): make those "
+            "again, or train anew, without --resume"
+        )
+
+
+def fingerprints(cases: list[Case], advance: Callable[[str], None]) -> dict[str, str]:
+    """Return a fingerprint of every case's image and truth, and of how they are read, by the case's name.
+
+    ``advance`` is called with it when the case is done.
+    """
+
+    def read_as(case: Case) -> str:
+        said = {f.name: getattr(case, f.name) for f in fields(case) if f.name not in ("name", "image", "truth")}
+        return " ".join(f"{name}={value}" for name, value in said.items())
+
+    with ThreadPoolExecutor(READERS) as pool:
+        images = {case.name: pool.submit(fingerprint, case.image) for case in cases}
+        truths = {case.name: pool.submit(fingerprint, case.truth) for case in cases if case.truth is not None}
+        found = {}
+        for case in cases:
+            found[case.name] = f"{images[case.name].result()} {read_as(case)}"
+            if case.name in truths:
+                found[f"{case.name} (truth)"] = truths[case.name].result()
+            advance(case.name)
+    return found
+
+
+def fingerprint(path: Path) -> str:
+    """Return the size and a hash (BLAKE2b) of the bytes of a volume: a file with what lies beside it, or a folder.
+
+    Above ``HASHED`` bytes, of pieces spread evenly over them. Names do not matter, but those of the files in a folder.
+    What cannot be read says so in its fingerprint.
+    """
+    digest, piece = hashlib.blake2b(digest_size=16), 0
+    try:
+        files = [(name, file, file.stat().st_size) for name, file in _files(path)]
+        total = sum(size for _, _, size in files)
+        every = max(1, -(-total // HASHED))
+        for name, file, size in files:
+            digest.update(f"{name} {size}".encode())
+            with file.open("rb") as opened:
+                for start in range(0, size, PIECE):
+                    if piece % every == 0:
+                        opened.seek(start)
+                        digest.update(opened.read(PIECE))
+                    piece += 1
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+    return f"{total} {digest.hexdigest()}"
+
+
+def _files(path: Path) -> list[tuple[str, Path]]:
+    """Return the files of a volume, each with what its name says: nothing, or its place in a folder."""
+    if path.is_dir():
+        return [(file.relative_to(path).as_posix(), file) for file in sorted(path.rglob("*")) if file.is_file()]
+    beside = [path.with_name(f"{case_name(path)}.json"), *(path.with_name(stem_of(path) + end) for end in DETACHED)]
+    return [("", path), *((file.suffix, file) for file in beside if file.is_file())]
+
+
+def _as_json(options: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(options)))
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

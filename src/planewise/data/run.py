@@ -1,0 +1,173 @@
+"""A run: what made the results in a folder. A manifest beside them says it, and what is done, stale or not ours.
+
+::
+
+    planewise.json    command, version, options, model; of every case its inputs, outputs and what was decided
+
+A case is done if the manifest says so and it still holds: the same inputs, and outputs as they were written. What the
+manifest does not name is never replaced, and an input is never an output.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from planewise.data.preparation import MadeFrom, fingerprint
+from planewise.errors import PlanewiseError
+from planewise.volumes.atomic import atomic_path
+
+MANIFEST = "planewise.json"
+
+
+@dataclass
+class CaseRecord:
+    """A case in a manifest: fingerprints of its ``inputs`` by path, and of its ``outputs`` by name in the folder.
+
+    An output without a fingerprint is one that was begun. ``decided``: what was decided for the case, to read.
+    """
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    decided: dict[str, Any] = field(default_factory=dict)
+
+
+class Run:
+    """One command's results in a folder: ``begin`` it, and for each case ask ``is_done``, ``start`` and ``finish``."""
+
+    def __init__(self, manifest: Path, made_from: MadeFrom, cases: dict[str, CaseRecord], overwrite: bool) -> None:
+        self.manifest, self.made_from, self.cases, self.overwrite = manifest, made_from, cases, overwrite
+        self.folder = manifest.parent
+        self._fingerprints: dict[Path, str] = {}
+
+    @classmethod
+    def begin(
+        cls, manifest: Path, command: str, options: dict[str, Any], model: Path | None, cases: Iterable[str],
+        overwrite: bool,
+    ) -> "Run":  # fmt: skip
+        """Begin ``command`` for ``cases``, or go on with it; nothing is written before a case is started.
+
+        ``manifest``: its path, in the folder of the results. ``options``: those that decide what the results are, as
+        JSON has them. ``model``: the file of its weights. Raises PlanewiseError if the folder holds what was made
+        otherwise, unless ``overwrite`` and all of it is among ``cases``.
+        """
+        decisive = {"command": command, **json.loads(json.dumps(options, default=str))}
+        if model is not None:
+            with model.open("rb") as file:
+                decisive["model"] = f"{model.name} (sha256 {hashlib.file_digest(file, 'sha256').hexdigest()})"
+        made_from = MadeFrom(decisive, {})
+        before = read_manifest(manifest)
+        if before is None:
+            return cls(manifest, made_from, {}, overwrite)
+        run = cls(manifest, made_from, before.cases, overwrite)
+        difference = before.made_from.differences(made_from)
+        others = sorted(before.cases.keys() - set(cases))
+        if difference and before.cases and not (overwrite and not others):
+            what = f"; --overwrite would leave {', '.join(others[:3])} as they were" if overwrite else ""
+            replace = "" if others else ", or replace what is there with --overwrite"
+            raise PlanewiseError(
+                f"{run.folder}: holds results that were made otherwise ({difference}){what}; give another folder"
+                f"{replace}"
+            )
+        return run
+
+    def is_done(self, case: str, inputs: Iterable[Path]) -> bool:
+        """Whether the results of ``case`` were made from ``inputs`` as they are now, and are still there.
+
+        Raises PlanewiseError if something has changed since, unless all is to be made again.
+        """
+        record = self.cases.get(case)
+        if self.overwrite or record is None or not all(record.outputs.values()):
+            return False
+        now = {str(path.resolve()): self._of(path) for path in inputs}
+        if now != record.inputs:
+            changed = sorted(path for path in now.keys() | record.inputs if now.get(path) != record.inputs.get(path))
+            raise PlanewiseError(
+                f"{case}: {', '.join(changed)} has changed since its results in {self.folder} were made; --overwrite "
+                "makes them again"
+            )
+        there = {name: self.folder / name for name in record.outputs if (self.folder / name).exists()}
+        edited = [path for name, path in there.items() if self._of(path) != record.outputs[name]]
+        if edited:
+            raise PlanewiseError(f"{edited[0]}: was changed after it was made, and is kept; --overwrite makes it again")
+        return len(there) == len(record.outputs)
+
+    def start(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+        """Say in the manifest that ``outputs`` are about to be made from ``inputs``.
+
+        Raises PlanewiseError if an output is an input, or is there and was made by nobody that the manifest knows.
+        """
+        sources, targets = list(inputs), list(outputs)
+        refuse_inputs_as_outputs(sources, targets)
+        known = {name for record in self.cases.values() for name in record.outputs}
+        for target in targets:
+            if target.exists() and self._name(target) not in known:
+                raise PlanewiseError(
+                    f"{target}: is there already, and {self.manifest} does not say that planewise made it; it is kept: "
+                    "move it away, or give another folder"
+                )
+        self.cases[case] = CaseRecord(
+            {str(path.resolve()): self._of(path) for path in sources}, {self._name(target): "" for target in targets}
+        )
+        self._write()
+
+    def finish(self, case: str, decided: dict[str, Any] | None = None) -> None:
+        """Say in the manifest that a case's outputs are there, and what was ``decided`` about it."""
+        record = self.cases[case]
+        record.outputs = {name: fingerprint(self.folder / name) for name in record.outputs}
+        record.decided = decided or {}
+        self._write()
+
+    def _of(self, path: Path) -> str:
+        if path not in self._fingerprints:
+            self._fingerprints[path] = fingerprint(path)
+        return self._fingerprints[path]
+
+    def _name(self, output: Path) -> str:
+        return output.resolve().relative_to(self.folder.resolve()).as_posix()
+
+    def _write(self) -> None:
+        content = {
+            "version": version("planewise"), "options": self.made_from.options,
+            "cases": {name: asdict(record) for name, record in sorted(self.cases.items())},
+        }  # fmt: skip
+        with atomic_path(self.manifest) as temporary:
+            temporary.write_text(json.dumps(content, indent=1), "utf-8")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says."""
+
+    made_from: MadeFrom
+    cases: dict[str, CaseRecord]
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Return what the manifest at ``path`` says; None if there is none. Raises PlanewiseError if it is damaged."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        cases = {name: CaseRecord(**record) for name, record in content["cases"].items()}
+        return Manifest(MadeFrom(dict(content["options"]), {}), cases)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PlanewiseError(
+            f"{path}: is not a manifest of planewise ({error}); move it away with the results beside it, or give "
+            "another folder"
+        ) from error
+
+
+def refuse_inputs_as_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Raise PlanewiseError if one of ``outputs`` is one of ``inputs``, lies in one, or has one in it."""
+    sources = [path.resolve() for path in inputs]
+    for output in outputs:
+        target = output.resolve()
+        for source in sources:
+            if target == source or source in target.parents or (target in source.parents and target.suffix):
+                raise PlanewiseError(
+                    f"{output}: is what is read ({source}); results never replace their input: give another output"
+                )

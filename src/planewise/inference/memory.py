@@ -1,0 +1,79 @@
+"""What predicting a volume in memory will need, and what the machine has: known before any work."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from planewise.volumes.slices import AXIS, Plane
+from planewise.volumes.volume import Volume, access
+
+OBJECT_BYTES = 0.5  # a voxel and plane: what is kept of crowded slices, as runs
+WAITING_BATCHES = 6  # read, predicted or grouped at one time, as float32
+NETWORK_BYTES = 270  # a pixel of a batch as the network sees it: MitoNet_v1 on a CPU, bf16, 2048 x 2048
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a job takes at most, about: its ``volume`` as it is read, what is made of it, and the network's.
+
+    The network's part is that of its batches, which streaming does not lessen.
+    """
+
+    volume: int
+    objects: int
+    network: int
+
+    @property
+    def beside_network(self) -> int:
+        """What grows with the volume."""
+        return self.volume + self.objects
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.beside_network + self.network
+
+    def __str__(self) -> str:
+        parts = (("the volume", self.volume), ("its objects", self.objects), ("the network", self.network))
+        told = ", ".join(f"{what} {count / 1e9:.2g}" for what, count in parts)
+        return f"about {self.total / 1e9:.2g} GB of memory ({told})"
+
+
+def need_in_memory(
+    volume: Volume, planes: tuple[Plane, ...], batch_size: int, downsampling: int, device: str
+) -> Need:  # fmt: skip
+    """Return what predicting ``volume`` in memory needs. On a GPU the network's memory is the GPU's."""
+    voxels = math.prod(volume.shape)
+    times = 2 if access(volume.voxels) == "whole" else 1  # its library's own copy, of the volume or of a result
+    pixels = max(voxels // max(1, volume.shape[AXIS[plane]]) for plane in planes)
+    network = NETWORK_BYTES * batch_size * pixels // downsampling**2 if device == "cpu" else 0
+    return Need(
+        volume=times * voxels * volume.voxels.dtype.itemsize,
+        objects=int(OBJECT_BYTES * voxels * len(planes)),
+        network=network + WAITING_BATCHES * batch_size * pixels * 4,
+    )
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory that this process may have: the machine's, or its control group's if fewer."""
+    return min([psutil.virtual_memory().total, *_limits(CGROUPS, Path("/proc/self/cgroup"))])
+
+
+def _limits(root: Path, membership: Path) -> list[int]:
+    """Return the limits of a process's control groups: of version 2 its own and all above it, of version 1 its own."""
+    limits = []
+    for line in membership.read_text().splitlines() if membership.is_file() else []:
+        number, controllers, group = line.split(":", 2)
+        if number == "0":
+            inner = root / group.lstrip("/")
+            files = [folder / "memory.max" for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
+        elif "memory" in controllers.split(","):
+            files = [root / "memory" / part / "memory.limit_in_bytes" for part in (group.lstrip("/"), "")]
+        else:
+            continue
+        found = (file.read_text().strip() for file in files if file.is_file())
+        limits += [int(text) for text in found if text.isdigit()]  # "max" is none
+    return limits

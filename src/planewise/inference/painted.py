@@ -1,0 +1,41 @@
+"""Objects that are painted when they are looked at: a volume of labels that is never held as a whole."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from planewise.volumes.labels import label_dtype
+
+Corner = tuple[int, int, int]
+
+
+class Painted(ABC):
+    """A volume of labels (z, y, x), 0 to ``count``, in the smallest type that holds them: a ``LazyArray``."""
+
+    shape: tuple[int, int, int]
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """The number of objects; each occurs."""
+
+    @abstractmethod
+    def paint(self, window: np.ndarray, corner: Corner) -> None:
+        """Write the labels into ``window`` (z, y, x), which is all background and begins at ``corner``."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the labels."""
+        return label_dtype(self.count)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """Return the labels at ``index``: whole numbers and slices without steps, or ``...`` for all."""
+        given = index if isinstance(index, tuple) else () if index is Ellipsis else (index,)
+        spans = [range(side)[part] for side, part in zip(self.shape, (*given, *[slice(None)] * (3 - len(given))))]
+        z, y, x = (range(span, span + 1) if isinstance(span, int) else span for span in spans)
+        if {z.step, y.step, x.step} != {1}:
+            raise ValueError(f"labels are painted at every voxel of a window, not at {index}")
+        window = np.zeros((len(z), len(y), len(x)), self.dtype)
+        self.paint(window, (z.start, y.start, x.start))
+        return window[tuple(0 if isinstance(span, int) else slice(None) for span in spans)]

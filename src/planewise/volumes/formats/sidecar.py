@@ -1,0 +1,52 @@
+"""nnU-Net's sidecars: ``{case}.json`` beside ``{case}_0000.tiff`` or ``{case}.tiff``, with the spacing of an image."""
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from planewise.errors import PlanewiseError
+from planewise.volumes.formats import stem_of
+from planewise.volumes.json_files import read_json
+from planewise.volumes.units import read_spacing
+from planewise.volumes.volume import Volume
+
+Spacing = tuple[float, float, float]
+
+
+def with_sidecar(path: Path, volume: Volume) -> Volume:
+    """Return the volume opened from ``path`` with the spacing in its sidecar, if it has one.
+
+    Its unit is the ``spacing_unit`` of the dataset.json above the volume's folder; nanometres where that says nothing.
+    """
+    stem = stem_of(path)
+    for name in dict.fromkeys((re.sub(r"_\d{4}$", "", stem), stem)):
+        sidecar = path.with_name(f"{name}.json")
+        if sidecar.is_file():
+            found = _read_sidecar(sidecar)
+            if found is None:
+                return volume
+            spacing, unit = read_spacing(sidecar, list(found), [_dataset_unit(path)] * 3)
+            return replace(volume, spacing=spacing, unit=unit)
+    return volume
+
+
+def _dataset_unit(path: Path) -> str:
+    try:
+        return str(read_json(path.parent.parent / "dataset.json")["spacing_unit"])
+    except (PlanewiseError, TypeError, KeyError):
+        return "nm"
+
+
+def _read_sidecar(path: Path) -> Spacing | None:
+    """Return the ``spacing`` (z, y, x) of a sidecar, or None if it has none. Raises PlanewiseError on nonsense."""
+    content = read_json(path)
+    spacing = content.get("spacing") if isinstance(content, dict) else None
+    if spacing is None:
+        return None
+    numbers = spacing if isinstance(spacing, list) else []
+    good = [isinstance(s, int | float) and not isinstance(s, bool) and 0 < s < math.inf for s in numbers]
+    if good != [True] * 3:
+        raise PlanewiseError(f"{path}: spacing is {spacing!r}; it must be three positive numbers (z, y, x)")
+    z, y, x = numbers
+    return float(z), float(y), float(x)

@@ -1,0 +1,29 @@
+"""JSON files of anybody: read, or refused by name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from planewise.errors import PlanewiseError, first_line
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file, with or without a byte order mark.
+
+    Raises PlanewiseError, naming the file, if it is missing, no JSON in UTF-8, nested too deeply, or holds text that is
+    no Unicode (half of a surrogate pair), which could not be printed again.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8-sig"))
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except FileNotFoundError as error:
+        raise PlanewiseError(f"{path}: no such file") from error
+    except OSError as error:
+        raise PlanewiseError(f"{path}: cannot be read ({error.strerror})") from error
+    except RecursionError as error:
+        raise PlanewiseError(f"{path}: is not a JSON file that can be read: it is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise PlanewiseError(f"{path}: holds text that is no Unicode (a lone surrogate); write it anew") from error
+    except ValueError as error:
+        raise PlanewiseError(f"{path}: is not a JSON file ({first_line(error)})") from error
+    return content

@@ -1,0 +1,52 @@
+"""Units of length: what files call them, and how one is converted into another. Nowhere else are they converted."""
+
+from pathlib import Path
+from typing import Any
+
+from planewise.errors import PlanewiseError
+
+PIXEL = "pixel"  # of a spacing whose unit the file does not say
+NANOMETRES = {"nm": 1.0, "um": 1e3, "mm": 1e6}  # in one of a unit: those that a volume may have
+_FOREIGN = {"angstrom": (0.1, "nm"), "cm": (10.0, "mm"), "m": (1000.0, "mm"), "inch": (25.4, "mm")}
+_NAMES = {  # what files call a unit -> what we call it
+    "nm": "nm", "nanometer": "nm", "nanometre": "nm", "nanometers": "nm",
+    "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um", "micrometre": "um",
+    "micrometers": "um", "\\u00b5m": "um",
+    "mm": "mm", "millimeter": "mm", "millimetre": "mm", "millimeters": "mm",
+    "å": "angstrom", "angstrom": "angstrom", "angstroms": "angstrom", "ångström": "angstrom",
+    "cm": "cm", "centimeter": "cm", "centimetre": "cm",
+    "m": "m", "meter": "m", "metre": "m",
+    "inch": "inch", "in": "inch",
+}  # fmt: skip
+
+
+def read_size(size: float, name: Any) -> tuple[float, str]:
+    """Return a length in nm, um or mm and which it is, from a number and what a file calls its unit.
+
+    The unit is "pixel", and the number stays, if the file says nothing that is known.
+    """
+    unit = _NAMES.get(str(name).strip().lower(), PIXEL)
+    factor, known = _FOREIGN.get(unit, (1.0, unit))
+    return float(size) * factor, known
+
+
+def convert(size: float, unit: str, into: str) -> float:
+    """Return a length in another unit; "pixel" on either side leaves the number as it is."""
+    if unit == into or PIXEL in (unit, into):
+        return float(size)
+    return float(size) * (NANOMETRES[unit] / NANOMETRES[into])
+
+
+def read_spacing(path: Path, sizes: list[Any], names: list[Any]) -> tuple[tuple[float, float, float], str]:
+    """Return the spacing (z, y, x) and its one unit, from the sizes (z, y, x) and what a file calls the unit of each.
+
+    The unit is that of x, into which the others are brought. Raises PlanewiseError, naming the file, if one has a unit
+    and another has none.
+    """
+    read = [read_size(size, name) for size, name in zip(sizes, names)]
+    into = read[2][1]
+    if len({unit == PIXEL for _, unit in read}) > 1:
+        listed = ", ".join(repr(str(name)) for name in names)
+        raise PlanewiseError(f"{path}: its units along z, y, x are {listed}; each axis must have one, or none")
+    z, y, x = (convert(size, unit, into) for size, unit in read)
+    return (z, y, x), into

@@ -1,0 +1,246 @@
+"""Which files are which case, in every command as a user gives it: names, channels, sequences of slices, spaces."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from planewise.cli import run
+from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
+from planewise.models.model_file import ModelFile, write_model_file
+from planewise.models.panoptic_deeplab import build
+from planewise.models.weights import export_torchscript
+from planewise.report import class_tables, tables
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.labels import read_labels, write_labels
+from planewise.volumes.volume import Volume
+
+FLIPPED = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model that was not trained: what it finds does not matter here."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    export_torchscript(build("mitonet_small"), folder / "M.pth")
+    write_model_file(folder / "M.yaml", ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}))
+    return folder / "M.yaml"
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 255, (4, 32, 40)).astype(np.uint8)
+
+
+def predict(model, source, output, *more):
+    options = ["--axes", "xy", "--device", "cpu", "--precision", "32", "--min_size", "1", "--min_extent", "1"]
+    files = ["--trained_model", str(model), "--input", str(source), "--output", str(output)]
+    return run(["mito", "predict", *files, *options, "--center_confidence_thr", "0.0005", *more])
+
+
+def save(path, voxels, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, voxels, **{"photometric": "minisblack"} | options)
+
+
+def results(folder, name):
+    with (folder / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def printed(capsys):
+    """What was printed, without the places where a table folds its cells."""
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.out + captured.err
+    return "".join(captured.out.split()), captured.err
+
+
+# ---- mito predict
+
+
+def test_two_files_for_one_case_are_refused_and_the_others_predicted(model, image, tmp_path, capsys):
+    for name in ("PAT_0001", "PAT_0002", "other"):
+        write_volume(tmp_path / "in" / f"{name}.nii.gz", Volume(image, unit="mm"))
+    for name in ("a", "a_xy"):
+        save(tmp_path / "in" / f"{name}.tif", image)
+    assert predict(model, tmp_path / "in", tmp_path / "out") == 1
+    out, _ = printed(capsys)
+    assert "PAT_0001.nii.gz,PAT_0002.nii.gz;_NNNN" in out
+    assert "--channelN" in out
+    assert "wouldbothbecalleda_xy" in out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"other.nii.gz", "other_xy.nii.gz"}
+    assert predict(model, tmp_path / "in", tmp_path / "out", "--channel", "2", "--overwrite") == 1
+    assert (tmp_path / "out" / "PAT.nii.gz").exists()
+
+
+def test_a_channel_of_a_file(model, image, tmp_path, capsys):
+    colours = np.stack([np.zeros_like(image), image, np.zeros_like(image)], axis=-1)
+    save(tmp_path / "c" / "v.tif", colours, photometric="rgb")
+    save(tmp_path / "g" / "v.tif", image)
+    assert predict(model, tmp_path / "c", tmp_path / "none") == 1
+    assert "--channel" in printed(capsys)[0]
+    assert predict(model, tmp_path / "c", tmp_path / "one", "--channel", "1") == 0
+    assert predict(model, tmp_path / "g", tmp_path / "grey", "--channel", "0") == 0
+    found, expected = (open_volume(tmp_path / name / "v.tiff").read() for name in ("one", "grey"))
+    assert expected.max() > 0
+    assert np.array_equal(found, expected)
+    assert predict(model, tmp_path / "c", tmp_path / "none", "--channel", "3") == 1
+    assert predict(model, tmp_path / "c" / "v.tif", tmp_path / "s.ome.zarr", "--channel", "1") == 0
+    assert np.array_equal(open_volume(tmp_path / "s.ome.zarr").read(), expected)
+
+
+@pytest.mark.parametrize("ending", ["tif", "png"])
+def test_an_image_sequence_is_one_volume(model, image, tmp_path, capsys, ending):
+    import imagecodecs
+
+    save(tmp_path / "stack" / "brain.tif", image)
+    for z, plane in enumerate(image):
+        path = tmp_path / "brain" / f"slice_{z:04d}.{ending}"
+        save(path, plane)
+        if ending == "png":
+            path.write_bytes(imagecodecs.png_encode(plane))
+    assert predict(model, tmp_path / "stack", tmp_path / "expected") == 0
+    assert predict(model, tmp_path / "brain", tmp_path / "out") == 0
+    assert "are the slices of one volume, case brain; --sequence no" in printed(capsys)[1]
+    expected = open_volume(tmp_path / "expected" / "brain.tiff").read()
+    assert expected.max() > 0
+    assert np.array_equal(open_volume(tmp_path / "out" / "brain.tiff").read(), expected)
+    assert predict(model, tmp_path / "brain", tmp_path / "s.ome.zarr") == 0
+    assert np.array_equal(open_volume(tmp_path / "s.ome.zarr").read(), expected)
+
+
+def test_a_sequence_that_may_be_volumes_is_refused_naming_the_option(model, image, tmp_path, capsys):
+    for z in (0, 1):
+        save(tmp_path / "in" / f"slice_{z:04d}.tif", image[z])
+    assert predict(model, tmp_path / "in", tmp_path / "out") == 2
+    assert "--sequence yes or --sequence no" in printed(capsys)[1]
+    assert not (tmp_path / "out").exists()
+    assert predict(model, tmp_path / "in", tmp_path / "out", "--sequence", "yes") == 0
+    assert open_volume(tmp_path / "out" / "in.tiff").shape == (2, 32, 40)
+    assert predict(model, tmp_path / "in", tmp_path / "none", "--sequence", "no") == 1
+
+
+def test_one_2d_image_is_a_volume_of_one_slice(model, image, tmp_path):
+    """Its objects are as thick as they can be, whatever --min_extent says."""
+    save(tmp_path / "in" / "flat.tif", image[0])
+    assert predict(model, tmp_path / "in", tmp_path / "one") == 0
+    assert predict(model, tmp_path / "in", tmp_path / "out", "--min_extent", "2") == 0
+    assert predict(model, tmp_path / "in" / "flat.tif", tmp_path / "s.ome.zarr", "--min_extent", "2") == 0
+    found = open_volume(tmp_path / "out" / "flat.tiff").read()
+    assert found.shape == (1, 32, 40)
+    assert found.max() > 0
+    assert np.array_equal(found > 0, open_volume(tmp_path / "s.ome.zarr").read() > 0)
+
+
+# ---- evaluation
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A truth stored flipped, and its identical voxels without the header."""
+    labels = np.zeros((4, 6, 8), np.uint8)
+    labels[:2, :3, :3] = 1
+    dataset = tmp_path / "Dataset001_X"
+    write_labels(dataset / "labelsTs" / "a.nii.gz", Volume(labels, (3.0, 2.0, 2.0), "mm", (0.0, 9.0, 9.0), FLIPPED))
+    write_labels(dataset / "imagesTs_m" / "a_pred.nii.gz", Volume(labels))
+    (dataset / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "x": 1}}))
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("command", "table", "score"),
+    [("mito", tables.RESULTS, "voxel_dice"), ("ild", class_tables.RESULTS, "dsc")],
+)
+def test_evaluate_another_space_is_a_row_and_never_a_score(pair, tmp_path, capsys, command, table, score):
+    folders = [str(pair / "imagesTs_m"), str(pair / "labelsTs"), "--output"]
+    assert run([command, "evaluate", *folders, str(tmp_path / "a")]) == 1
+    assert "--ignore_geometry" in printed(capsys)[0]
+    row = results(tmp_path / "a", table)[0]
+    assert "does not lie in the space of" in row["status"]
+    assert row[score] in ("", "nan")
+    assert run([command, "evaluate", *folders, str(tmp_path / "b"), "--ignore_geometry"]) == 0
+    row = results(tmp_path / "b", table)[0]
+    assert (row["status"], float(row[score])) == ("ok", 1)
+
+
+def test_compare_another_space_is_scored_as_nothing_predicted(pair, tmp_path, capsys):
+    assert run(["compare", str(pair), "--output", str(tmp_path / "a")]) == 1
+    assert "--ignore_geometry" in printed(capsys)[0]
+    value = {row["metric"]: row["value"] for row in results(tmp_path / "a", "results.csv")}
+    assert (float(value["dsc"]), value["delivered"]) == (0, "0")
+    assert run(["compare", str(pair), "--output", str(tmp_path / "b"), "--ignore_geometry"]) == 0
+    value = {row["metric"]: row["value"] for row in results(tmp_path / "b", "results.csv")}
+    assert (float(value["dsc"]), value["delivered"]) == (1, "1")
+
+
+def test_compare_pairs_cases_that_end_in_a_number(tmp_path, capsys):
+    labels = np.zeros((4, 6, 8), np.uint8)
+    labels[:2, :3, :3] = 1
+    for name in ("PAT_0001.tiff", "PAT_0002.tiff"):
+        for folder in ("instancesTs", "imagesTs_m", "imagesTs_n"):
+            write_labels(tmp_path / "D" / folder / name, Volume(labels))
+    write_labels(tmp_path / "D" / "imagesTs_m" / "PAT_0002_pred.tiff", Volume(labels))
+    (tmp_path / "D" / "imagesTs_n" / "PAT_0001.tiff").unlink()
+    assert run(["compare", str(tmp_path / "D"), "--output", str(tmp_path / "r")]) == 1
+    assert "severalfilesforonecase,PAT_0002:PAT_0002.tiff,PAT_0002_pred.tiff" in printed(capsys)[0]
+    rows = results(tmp_path / "r", "results.csv")
+    delivered = {(row["method"], row["case"]): row["value"] for row in rows if row["metric"] == "delivered"}
+    assert delivered == {("m", "PAT_0001"): "1", ("m", "PAT_0002"): "0", ("n", "PAT_0001"): "0", ("n", "PAT_0002"): "1"}
+
+
+# ---- training
+
+
+def test_train_on_slices_and_on_a_channel_of_them(tmp_path, capsys):
+    data = tmp_path / "data"
+    write_phantom_dataset(data, 0, (24, 48, 48), (16, 32, 32), 1, bodies=6)
+    meta = json.loads((data / "dataset.json").read_text()) | {"file_ending": ".tif"}
+    (data / "dataset.json").write_text(json.dumps(meta))
+    for part in ("imagesTr", "instancesTr"):
+        file = next((data / part).glob("*.tiff"))
+        whole = open_volume(file).read()
+        file.unlink()
+        for z, plane in enumerate(whole):
+            pixels = np.stack([np.zeros_like(plane), plane], axis=-1) if part == "imagesTr" else plane
+            save(data / part / "slices_0000" / f"z{z:03d}.tif", pixels, planarconfig="contig")
+    command = ["mito", "train", str(data), str(tmp_path / "m"), "--model_config", "MitoNet_small.yaml", "--iterations",
+               "2", "--from_scratch", "--patch_size", "32", "--batch_size", "2", "--num_workers", "0", "--device",
+               "cpu", "--output_data_path", str(tmp_path / "2d")]  # fmt: skip
+    assert run(command) == 2
+    assert "--channel" in printed(capsys)[1]
+    assert run([*command, "--channel", "1"]) == 0
+    cut = tifffile.imread(next((tmp_path / "2d" / "train" / "images").glob("slices_xy_*.tiff")))
+    assert cut.max() > 0
+
+
+def test_a_truth_without_its_header_is_not_trained_on(tmp_path, capsys):
+    data = tmp_path / "data"
+    write_chest_dataset(data, 0, (8, 48, 48), train_cases=2)
+    path = data / "labelsTr" / "CT_phantom2.nii.gz"
+    labels = read_labels(path)
+    assert labels.direction == FLIPPED
+    write_labels(path, Volume(labels.read(), labels.spacing, "mm"))
+    command = ["ild", "prepare", str(data), str(tmp_path / "w"), "--num_workers", "0", "--valid_share", "0"]
+    assert run(command) == 1
+    assert "doesnotlieinthespaceof" in printed(capsys)[0]
+    assert {path.stem for path in (tmp_path / "w" / "npz_train").rglob("*.npz")} == {"CT_phantom1"}
+    assert run([*command[:3], str(tmp_path / "v"), *command[4:], "--ignore_geometry"]) == 0
+    assert {path.stem for path in (tmp_path / "v" / "npz_train").rglob("*.npz")} == {"CT_phantom1", "CT_phantom2"}
+
+
+def test_lungs_of_two_files_for_one_patient(tmp_path, capsys):
+    write_chest_dataset(tmp_path / "data", 0, (8, 48, 48), train_cases=1)
+    source = tmp_path / "data" / "imagesTr" / "CT_phantom1_0000.nii.gz"
+    (tmp_path / "in").mkdir()
+    for name in ("PAT_0001", "PAT_0002", "other"):
+        shutil.copy(source, tmp_path / "in" / f"{name}.nii.gz")
+    assert run(["ild", "lungs", str(tmp_path / "in"), str(tmp_path / "out")]) == 1
+    assert "severalfilesforonecase,PAT:PAT_0001.nii.gz,PAT_0002.nii.gz" in printed(capsys)[0]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["other.nii.gz"]
+    assert run(["ild", "lungs", str(tmp_path / "in"), str(tmp_path / "out"), "--channel", "2"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"other.nii.gz", "PAT.nii.gz"}

@@ -1,0 +1,165 @@
+"""One case of mito, in memory and streamed, with a network that reads labels instead of guessing them."""
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from perfect_network import ReadsLabels, slice_outputs
+from planewise.apps.mito_case import Results, VolumeToPredict
+from planewise.apps.mito_options import MitoPredict
+from planewise.apps.mito_predict import predict_case
+from planewise.apps.mito_store import Unfinished
+from planewise.data.intensity import IntensityRange
+from planewise.data.phantom import em_phantom
+from planewise.errors import PlanewiseError
+from planewise.inference.memory import need_in_memory
+from planewise.inference.out_of_core import segment
+from planewise.inference.planes import SliceOptions
+from planewise.models.model_file import ModelFile
+from planewise.volumes import volume as volumes
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.formats import result_ending
+from planewise.volumes.volume import Volume
+
+MODEL = ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2})
+TURNED = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+AS_IT_IS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 16)
+LITTLE = "100KB"  # less than the volumes here need, enough for a few slices
+
+
+@pytest.fixture(scope="module")
+def image():
+    return em_phantom((20, 60, 52), 8, 3)[1].astype(np.uint16)
+
+
+class Quiet(ReadsLabels):
+    """A network without noise, whose objects are in one piece."""
+
+    def _outputs(self, ids):
+        return slice_outputs(ids.astype(np.int32))
+
+
+def predict(path, output, memory="auto", axes=("xy", "xz", "yz"), network=None, **more):
+    options = MitoPredict(
+        trained_model=Path("M.yaml"), input=path, output=output, axes=axes, memory=memory, min_size=60, min_extent=2,
+        batch_size=2, **more,
+    )  # fmt: skip
+    case = VolumeToPredict.open(path, MODEL, options)
+    results = Results.named(output, "case", result_ending(path), case.planes)
+    predict_case("case", case, AS_IT_IS, results, network or ReadsLabels(), options, {"model": "M"})
+
+
+def names(folder):
+    return sorted(item.name for item in folder.iterdir())
+
+
+def write_zlib(path, volume):
+    tifffile.imwrite(path, volume.read(), photometric="minisblack", compression="zlib")
+
+
+def write_raw(path, volume):
+    tifffile.imwrite(path, volume.read(), photometric="minisblack")
+
+
+def write_big_endian(path, volume):
+    tifffile.imwrite(path, volume.read().astype(">u2"), photometric="minisblack", byteorder=">")
+
+
+@pytest.mark.parametrize("axes", [("xy",), ("xy", "xz", "yz")], ids=["one plane", "three planes"])
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("case.tif", write_raw),
+        ("case.tif", write_big_endian),
+        ("case.tif", write_zlib),
+        ("case.nii.gz", write_volume),
+        ("case.nrrd", write_volume),
+        ("case.ome.zarr", write_volume),
+    ],
+    ids=["rows", "big endian", "pages", "nii.gz", "nrrd", "store"],
+)
+def test_streamed_is_the_same_as_in_memory(tmp_path, image, name, write, axes, capsys):
+    write(tmp_path / name, Volume(image, (3.0, 2.0, 2.0), "mm", (1.0, 2.0, 3.0), TURNED))
+    predict(tmp_path / name, tmp_path / "memory", axes=axes)
+    assert "is streamed" not in capsys.readouterr().err
+    predict(tmp_path / name, tmp_path / "streamed", LITTLE, axes)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"beside the network more than --memory {LITTLE}: it is streamed" in said
+    assert ("is read as a whole" in said) == (name in ("case.nii.gz", "case.nrrd"))
+    assert names(tmp_path / "memory") == names(tmp_path / "streamed")
+    for result in names(tmp_path / "memory"):
+        one, other = (open_volume(tmp_path / folder / result) for folder in ("memory", "streamed"))
+        assert np.array_equal(one.read(), other.read())
+        assert one.voxels.dtype == other.voxels.dtype == np.uint8
+        assert (one.spacing, one.unit, one.origin, one.direction) == (
+            other.spacing, other.unit, other.origin, other.direction,
+        )  # fmt: skip
+        assert one.read().max() >= 5
+
+
+@pytest.mark.parametrize("name", ["case.tif", "case.nii.gz"])
+def test_a_streamed_run_that_stopped_goes_on(tmp_path, image, name, monkeypatch):
+    write_volume(tmp_path / name, Volume(image))
+    predict(tmp_path / name, tmp_path / "memory")
+
+    class Dies(ReadsLabels):
+        slices = 0
+
+        def _outputs(self, ids):
+            Dies.slices += 1
+            if Dies.slices > 40:
+                raise RuntimeError("the device is gone")
+            return super()._outputs(ids)
+
+    with pytest.raises(Unfinished, match=r"the device is gone; what is finished is kept in .*case\.unfinished: run"):
+        predict(tmp_path / name, tmp_path / "out", LITTLE, network=Dies())
+    assert names(tmp_path / "out") == ["case.unfinished"]
+    with pytest.raises(PlanewiseError, match=r"pixel|vote|unfinished work of a run"):
+        predict(tmp_path / name, tmp_path / "out", LITTLE, pixel_vote_thr=1)
+    predicted = []
+    task = segment.predict_slab
+    monkeypatch.setattr(segment, "predict_slab", lambda *given: predicted.append(given[1:]) or task(*given))
+    predict(tmp_path / name, tmp_path / "out", LITTLE)
+    assert ("xy", 0) not in predicted
+    assert predicted
+    assert names(tmp_path / "out") == names(tmp_path / "memory")
+    for result in names(tmp_path / "out"):
+        assert np.array_equal(*(open_volume(tmp_path / folder / result).read() for folder in ("memory", "out")))
+
+
+def test_too_little_memory_is_refused_and_leaves_nothing(tmp_path, image):
+    write_raw(tmp_path / "case.tif", Volume(image))
+    with pytest.raises(PlanewiseError, match="--memory"):
+        predict(tmp_path / "case.tif", tmp_path / "out", "10KB", ("xy",))
+    assert names(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("memory", ["auto", LITTLE])
+def test_the_result_of_one_plane_is_stored_once(tmp_path, image, memory):
+    write_raw(tmp_path / "case.tif", Volume(image))
+    predict(tmp_path / "case.tif", tmp_path / "out", memory, ("xy",))
+    final, plane = tmp_path / "out" / "case.tiff", tmp_path / "out" / "case_xy.tiff"
+    assert final.samefile(plane)
+    before = open_volume(plane).read()
+    write_volume(final, Volume(np.zeros((2, 3, 4), np.uint8)))
+    assert np.array_equal(open_volume(plane).read(), before)
+
+
+@pytest.mark.parametrize("axes", [("xy",), ("xy", "xz", "yz")], ids=["one plane", "three planes"])
+def test_no_more_than_three_times_the_volume_is_held(tmp_path, axes, monkeypatch):
+    """Beside what waits for the network; as Python counts, so that no other process disturbs it."""
+    monkeypatch.setattr(volumes, "SLAB_BYTES", 2**16)
+    image = np.tile(em_phantom((64, 96, 96), 8, 3)[1].astype(np.uint8), (3, 2, 1))
+    tifffile.imwrite(tmp_path / "case.tif", image, photometric="minisblack")
+    predict(tmp_path / "case.tif", tmp_path / "compiled", axes=axes, network=Quiet())
+    tracemalloc.start()
+    try:
+        predict(tmp_path / "case.tif", tmp_path / "out", axes=axes, network=Quiet())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    waiting = need_in_memory(Volume(image), axes, 2, 1, "cuda").network
+    assert image.nbytes < peak < 3 * image.nbytes + waiting

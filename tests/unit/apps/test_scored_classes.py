@@ -1,0 +1,86 @@
+"""Which classes are scored, as a user says it: by name, by value, or not at all."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from planewise.cli import run
+from planewise.report import class_tables, tables
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
+
+TRUTH = np.zeros((4, 8, 8), np.uint8)
+TRUTH[:, :4, :4], TRUTH[:, :4, 4:], TRUTH[:, 7] = 1, 2, 3  # two classes, and what nobody knows
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A prediction of everything that is not background, as the one value 1, beside the truth."""
+    describe(tmp_path, {"background": 0, "mito": 1, "er": 2, "ignore": 3})
+    write_labels(tmp_path / "labelsTs" / "c.nii.gz", Volume(TRUTH, unit="mm"))
+    write_labels(tmp_path / "imagesTs_p" / "c.nii.gz", Volume((TRUTH > 0) * np.uint8(1), unit="mm"))
+    return tmp_path
+
+
+def describe(folder, labels):
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+
+
+def evaluate(dataset, *options):
+    return run(["mito", "evaluate", str(dataset / "imagesTs_p"), str(dataset / "labelsTs"), *options])
+
+
+def only_row(folder, name):
+    with (folder / name).open(newline="") as file:
+        return next(iter(csv.DictReader(file)))
+
+
+@pytest.mark.parametrize("wanted", ["mito", "1"])
+def test_a_class_is_scored_by_name_or_value_and_ignored_voxels_are_not(dataset, capsys, wanted):
+    assert evaluate(dataset, "--semantic_class", wanted) == 0
+    row = only_row(dataset / "imagesTs_p" / "evaluation", tables.RESULTS)
+    assert float(row["voxel_precision"]) == 0.5  # 16 of 32 pixels in each slice; the 8 ignored ones count nowhere
+    assert float(row["voxel_recall"]) == 1
+    said = capsys.readouterr().err
+    assert "mito (1) is scored voxel by voxel; background: er (2); ignored: ignore (3)" in said
+
+
+def test_a_region_is_scored_by_name(dataset):
+    describe(dataset, {"background": 0, "mito": 1, "er": 2, "both": [1, 2], "ignore": 3})
+    assert evaluate(dataset, "--semantic_class", "both") == 0
+    assert float(only_row(dataset / "imagesTs_p" / "evaluation", tables.RESULTS)["voxel_iou"]) == 1
+
+
+def test_which_of_several_classes_is_not_guessed(dataset, capsys):
+    assert evaluate(dataset) == 2
+    assert "several classes, mito (1), er (2); choose one with --semantic_class" in capsys.readouterr().err
+
+
+def test_whether_a_truth_holds_classes_or_instances_is_not_guessed_where_it_matters(dataset, capsys):
+    (dataset / "labelsTs").rename(dataset / "truth")
+    command = ["mito", "evaluate", str(dataset / "imagesTs_p"), str(dataset / "truth")]
+    assert run(command) == 2
+    assert "has the ignore label 3; say with --semantic_class" in capsys.readouterr().err
+
+
+def test_compare_and_ild_evaluate_leave_ignored_voxels_out(dataset, tmp_path, capsys):
+    predicted = dataset / "imagesTs_p" / "c.nii.gz"
+    write_labels(predicted, Volume(np.where(TRUTH == 3, 1, TRUTH), unit="mm"))  # right but for what nobody knows
+    assert run(["compare", str(dataset), "--output", str(tmp_path / "out")]) == 0
+    assert run(["ild", "evaluate", str(dataset / "imagesTs_p"), str(dataset / "labelsTs")]) == 0
+    with (tmp_path / "out" / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["class"] for row in rows} == {"mito", "er"}
+    with (dataset / "imagesTs_p" / "evaluation" / class_tables.RESULTS).open(newline="") as file:
+        scored = {row["name"]: float(row["dsc"]) for row in csv.DictReader(file)}
+    assert scored == {"mito": 1, "er": 1}
+    assert capsys.readouterr().err.count("voxels of the ignore label (3) are not scored") >= 1
+
+
+def test_compare_and_ild_evaluate_refuse_regions_by_name(dataset, tmp_path, capsys):
+    describe(dataset, {"background": 0, "mito": 1, "both": [1, 2]})
+    assert run(["compare", str(dataset), "--output", str(tmp_path / "out")]) == 2
+    assert run(["ild", "evaluate", str(dataset / "imagesTs_p"), str(dataset / "labelsTs")]) == 2
+    assert capsys.readouterr().err.count("both [1, 2]: is a region, a union of classes") == 2

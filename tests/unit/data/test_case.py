@@ -1,0 +1,190 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from planewise.data.case import (
+    case_name,
+    cases_in,
+    channel_number,
+    channel_within,
+    file_of_case,
+    images_beside,
+    numbered_cases,
+    one_file_each,
+    refuse_names_of_planes,
+)
+from planewise.errors import PlanewiseError
+
+
+def paths(*names):
+    return [Path(name) for name in names]
+
+
+def write(folder, names, shape=(6, 7)):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        tifffile.imwrite(folder / name, np.zeros(shape, np.uint8), photometric="minisblack")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "channel"),
+    [
+        ("a.tiff", "a", None),
+        ("a_0000.nii.gz", "a", 0),
+        ("a_0012.ome.zarr", "a", 12),
+        ("a_pred.nii.gz", "a", None),
+        ("a_prediction.tif", "a", None),
+        ("a_consensus.tiff", "a", None),
+        ("a_0000_pred.tif", "a", 0),
+        ("a_pred_0000.tif", "a", 0),
+        ("a_consensus_pred.tif", "a", None),
+        ("scan_0001_0000.nii.gz", "scan_0001", 0),
+        ("scan_001.nii.gz", "scan_001", None),
+        ("a_xy.tiff", "a_xy", None),
+        ("_pred.tif", "_pred", None),
+        ("_0000.tif", "_0000", None),
+        (".tiff", ".tiff", None),
+        ("folder", "folder", None),
+    ],
+)
+def test_what_a_name_tells(name, case, channel):
+    assert (case_name(Path(name)), channel_number(Path(name))) == (case, channel)
+
+
+def test_the_number_of_a_known_case_is_no_channel():
+    known = {"PAT_0001"}
+    assert case_name(Path("PAT_0001.tiff"), known) == "PAT_0001"
+    assert case_name(Path("PAT_0001_pred.tiff"), known) == "PAT_0001"
+    assert case_name(Path("PAT_0001_0000.tiff"), known) == "PAT_0001"
+    assert case_name(Path("PAT_0002.tiff"), known) == "PAT"
+
+
+def test_numbers_that_both_sides_have_are_the_cases_own():
+    truths = paths("P_0001.tif", "P_0002.tif", "P_0003.tif", "a_0000.tif", "b_0007.tif")
+    predictions = paths("P_0001_pred.nii.gz", "P_0002.nii.gz", "a_0000.tif", "b.tif")
+    assert numbered_cases(predictions, truths) == {"P_0001", "P_0002", "P_0003"}
+    assert numbered_cases(paths("x_0000.tif", "x_0001.tif"), paths("x_0000.tif", "x_0001.tif")) == {"x_0000", "x_0001"}
+
+
+def test_two_files_for_one_case_are_refused_and_both_named():
+    chosen, refused = one_file_each(paths("a.tif", "P_0001.nii.gz", "P_0002.nii.gz", "b.tif", "b.tiff"))
+    assert chosen == {"a": Path("a.tif")}
+    assert refused["P"].what == (
+        "several files for one case, P: P_0001.nii.gz, P_0002.nii.gz; _NNNN at the end of a name is nnU-Net's channel "
+        "number: choose with --channel N, or rename them if they are images of their own"
+    )
+    assert refused["b"].what == "several files for one case, b: b.tif, b.tiff; keep one, or rename the others"
+
+
+def test_a_channel_chooses_between_files_or_within_one():
+    files = paths("a_0000.tif", "a_0001.tif", "b.tif")
+    assert one_file_each(files, channel=1)[0] == {"a": Path("a_0001.tif"), "b": Path("b.tif")}
+    assert "none of them is of --channel 2" in one_file_each(files, channel=2)[1]["a"].what
+    assert channel_within(Path("a_0001.tif"), 1) is None
+    assert channel_within(Path("b.tif"), 1) == 1
+    assert channel_within(Path("a_0000.tif"), 1) == 1
+    assert channel_within(Path("a.tif"), None) is None
+
+
+def test_a_case_with_the_name_of_a_plane_of_another():
+    cases = {name: Path(f"{name}_0000.tif") for name in ("a", "a_xy", "b_xz", "c")}
+    left, problems = refuse_names_of_planes(cases)
+    assert list(left) == ["b_xz", "c"]
+    assert [problem.where for problem in problems] == ["a_0000.tif", "a_xy_0000.tif"]
+    assert all("would both be called a_xy" in problem.what for problem in problems)
+
+
+def test_the_file_of_a_case(tmp_path):
+    write(tmp_path, ["a_pred.tif", "P_0001.tif", "P_0002.tif", "b.tif", "b_0000.tif"])
+    assert file_of_case("a", tmp_path, "truth").name == "a_pred.tif"
+    assert file_of_case("P_0002", tmp_path, "truth").name == "P_0002.tif"
+    with pytest.raises(PlanewiseError, match=r"holds 2 files of case b.*b\.tif, b_0000\.tif"):
+        file_of_case("b", tmp_path, "truth")
+
+
+def test_images_beside_their_truth(tmp_path):
+    write(tmp_path / "imagesTs", ["a_0000.tif", "a_0001.tif", "b.tif"])
+    found = images_beside(tmp_path / "labelsTs")
+    assert {case: path.name for case, path in found.items()} == {"a": "a_0000.tif", "b": "b.tif"}
+
+
+# ---- sequences
+
+SLICES = [f"slice_{z:04d}.tif" for z in range(5)]
+
+
+def test_a_folder_of_slices_is_one_volume_and_it_is_said(tmp_path, capsys):
+    write(tmp_path / "brain", SLICES)
+    assert cases_in(tmp_path / "brain", sequence="auto") == ({"brain": tmp_path / "brain"}, [])
+    assert "its 5 images are the slices of one volume, case brain; --sequence no" in capsys.readouterr().err
+
+
+def test_its_name_is_what_the_slices_say(tmp_path):
+    names = {
+        "mouse-3_z": "mouse-3",
+        "brain": "brain",
+        "x 2_Slice_": "x 2",
+        "m_0000_": "m",
+        "IMG-": "folder",
+        "": "folder",
+    }
+    for number, (prefix, name) in enumerate(names.items()):
+        folder = write(tmp_path / str(number) / "folder", [f"{prefix}{z:03d}.tif" for z in range(1, 4)])
+        assert list(cases_in(folder, sequence="auto")[0]) == [name]
+
+
+def test_each_folder_of_slices_is_a_case(tmp_path, capsys):
+    for folder in ("a_0000", "b"):
+        write(tmp_path / folder, SLICES)
+    write(tmp_path / "doubtful", SLICES[:2])
+    write(tmp_path / "volumes", ["v1.tif", "v2.tif", "v3.tif"], (4, 6, 7))
+    write(tmp_path, ["c.tif"], (4, 6, 7))
+    cases, problems = cases_in(tmp_path, sequence="auto")
+    assert {case: path.name for case, path in cases.items()} == {"a": "a_0000", "b": "b", "c": "c.tif"}
+    assert [problem.where for problem in problems] == [str(tmp_path / "doubtful")]
+    assert "--sequence" in problems[0].what
+    assert list(cases_in(tmp_path)[0]) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("names", "doubt"),
+    [
+        (SLICES[:2], "there are 2"),
+        ([*SLICES[:2], *SLICES[3:]], "a gap at 2"),
+        ([*SLICES, *(f"other_{z}.tif" for z in range(3))], "not all are named alike"),
+        (["a1_z1.tif", "a2_z2.tif", "a3_z3.tif"], "differ in 2 numbers"),
+        (["c1_0000.tif", "c2_0000.tif", "c3_0000.tif"], "as nnU-Net's images do"),
+        ([*SLICES, "notes.mrc"], r"notes\.mrc lies beside them"),
+    ],
+)
+def test_what_may_be_one_volume_or_several_is_refused_naming_the_option(tmp_path, names, doubt):
+    write(tmp_path, names)
+    with pytest.raises(PlanewiseError, match=f"{doubt}.*--sequence yes or --sequence no"):
+        cases_in(tmp_path, sequence="auto")
+
+
+def test_the_option_says_which(tmp_path, capsys):
+    write(tmp_path / "two", SLICES[:2])
+    assert cases_in(tmp_path / "two", sequence="yes") == ({"two": tmp_path / "two"}, [])
+    assert "2 images are the slices of one volume" in capsys.readouterr().err
+    cases, problems = cases_in(tmp_path / "two", sequence="no")
+    assert cases == {}
+    assert "slices of one volume belong in a folder of their own" in problems[0].what
+    write(tmp_path / "none", [])
+    with pytest.raises(PlanewiseError, match=r"--sequence yes: .* holds no images"):
+        cases_in(tmp_path / "none", sequence="yes")
+    write(tmp_path / "mixed", [*SLICES, "other.mrc"])
+    with pytest.raises(PlanewiseError, match=r"holds other\.mrc too"):
+        cases_in(tmp_path / "mixed", sequence="yes")
+
+
+def test_volumes_and_images_without_numbers_are_cases_of_their_own(tmp_path):
+    write(tmp_path / "flat", ["left.tif", "right.tif"])
+    assert list(cases_in(tmp_path / "flat", sequence="auto")[0]) == ["left", "right"]
+    write(tmp_path / "solid", ["v1.tif", "v2.tif", "v3.tif"], (4, 6, 7))
+    assert list(cases_in(tmp_path / "solid", sequence="auto")[0]) == ["v1", "v2", "v3"]
+    with pytest.raises(PlanewiseError, match="no such file"):
+        cases_in(tmp_path / "gone")

@@ -1,0 +1,129 @@
+"""The manifest beside results: what is done, what has changed, what is not ours, and that input is never output."""
+
+import json
+
+import pytest
+
+from planewise.data.run import MANIFEST, Run, read_manifest, refuse_inputs_as_outputs
+from planewise.errors import PlanewiseError
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with an input and two models."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.tiff").write_bytes(b"image a")
+    (tmp_path / "in" / "b.tiff").write_bytes(b"image b")
+    (tmp_path / "A.pth").write_bytes(b"weights A")
+    (tmp_path / "B.pth").write_bytes(b"weights B")
+    return tmp_path
+
+
+def begin(place, cases=("a",), model="A.pth", overwrite=False, **options):
+    return Run.begin(place / "out" / MANIFEST, "predict", options, place / model, cases, overwrite)
+
+
+def make(run, place, case="a", content=b"labels"):
+    source, target = place / "in" / f"{case}.tiff", place / "out" / f"{case}.tiff"
+    run.start(case, [source], [target])
+    target.write_bytes(content)
+    run.finish(case, {"planes": "xy"})
+
+
+def done(run, place, case="a"):
+    return run.is_done(case, [place / "in" / f"{case}.tiff"])
+
+
+def test_what_was_made_is_done_and_is_said(place):
+    run = begin(place, vote=2)
+    assert not done(run, place)
+    make(run, place)
+    assert done(begin(place, vote=2), place)
+    content = json.loads((place / "out" / MANIFEST).read_text())
+    assert content["options"]["command"] == "predict"
+    assert content["options"]["model"].startswith("A.pth (sha256 ")
+    assert content["cases"]["a"]["decided"] == {"planes": "xy"}
+    assert list(content["cases"]["a"]["inputs"]) == [str(place / "in" / "a.tiff")]
+
+
+def test_another_model_or_option_is_told_and_never_mixed(place):
+    make(begin(place, cases="ab", vote=2), place)
+    with pytest.raises(PlanewiseError, match=r"model: A.pth \(sha256 \w+\) -> B.pth"):
+        begin(place, model="B.pth", vote=2)
+    with pytest.raises(PlanewiseError, match=r"vote: 2 -> 3.*--overwrite"):
+        begin(place, vote=3)
+    make(begin(place, model="B.pth", overwrite=True, vote=2), place, content=b"others")
+    assert done(begin(place, model="B.pth", vote=2), place)
+
+
+def test_overwriting_one_case_does_not_relabel_the_others(place):
+    run = begin(place, cases="ab")
+    make(run, place, "a")
+    make(run, place, "b")
+    with pytest.raises(PlanewiseError, match="--overwrite would leave b as they were"):
+        begin(place, cases="a", model="B.pth", overwrite=True)
+
+
+def test_files_that_no_manifest_names_are_kept(place):
+    (place / "out").mkdir()
+    (place / "out" / "a.tiff").write_bytes(b"somebody's")
+    for overwrite in (False, True):
+        with pytest.raises(PlanewiseError, match="is there already"):
+            begin(place, overwrite=overwrite).start("a", [place / "in" / "a.tiff"], [place / "out" / "a.tiff"])
+    assert (place / "out" / "a.tiff").read_bytes() == b"somebody's"
+
+
+def test_a_run_that_was_stopped_in_a_case_goes_on(place):
+    run = begin(place)
+    run.start("a", [place / "in" / "a.tiff"], [place / "out" / "a.tiff"])
+    (place / "out" / "a.tiff").write_bytes(b"half")  # and killed
+    again = begin(place)
+    assert not done(again, place)
+    make(again, place)
+    assert done(begin(place), place)
+
+
+def test_changed_inputs_and_edited_outputs_are_told(place):
+    make(begin(place), place)
+    (place / "in" / "a.tiff").write_bytes(b"another image")
+    with pytest.raises(PlanewiseError, match=r"a.tiff has changed since.*--overwrite"):
+        done(begin(place), place)
+    (place / "in" / "a.tiff").write_bytes(b"image a")
+    (place / "out" / "a.tiff").write_bytes(b"corrected by hand")
+    with pytest.raises(PlanewiseError, match=r"a.tiff: was changed after it was made, and is kept"):
+        done(begin(place), place)
+    assert not done(begin(place, overwrite=True), place)
+    (place / "out" / "a.tiff").unlink()
+    assert not done(begin(place), place)
+
+
+def test_a_copy_of_an_input_elsewhere_is_another_input(place):
+    make(begin(place), place)
+    copy = place / "in" / "copy.tiff"
+    copy.write_bytes(b"image a")
+    with pytest.raises(PlanewiseError, match="has changed"):
+        begin(place).is_done("a", [copy])
+
+
+def test_input_is_never_output(place):
+    image = place / "in" / "a.tiff"
+    with pytest.raises(PlanewiseError, match="results never replace their input"):
+        begin(place).start("a", [image], [place / "out" / ".." / "in" / "a.tiff"])
+    store = place / "x.ome.zarr"
+    store.mkdir()
+    for output in (store, store / "labels", place):
+        if output is place:
+            refuse_inputs_as_outputs([store], [output])  # a folder of volumes is no result
+        else:
+            with pytest.raises(PlanewiseError, match="is what is read"):
+                refuse_inputs_as_outputs([store], [output])
+    with pytest.raises(PlanewiseError, match="is what is read"):
+        refuse_inputs_as_outputs([store / "0"], [store])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cases": {"a": 3}, "options": {}}', "[" * 100_000])
+def test_a_damaged_manifest_is_told(place, text):
+    (place / "out").mkdir()
+    (place / "out" / MANIFEST).write_text(text)
+    with pytest.raises(PlanewiseError, match=r"planewise.json: is not a manifest"):
+        read_manifest(place / "out" / MANIFEST)

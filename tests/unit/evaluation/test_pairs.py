@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from planewise.errors import PlanewiseError
+from planewise.evaluation.classes import ClassOptions, evaluate_classes
+from planewise.evaluation.evaluate import evaluate_pairs
+from planewise.evaluation.pairs import OK, Pair, open_pair, pair_files
+from planewise.volumes.files import write_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
+
+RAS = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+LPS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
+@pytest.fixture
+def corner():
+    """Labels that no flip leaves as they are, (4, 6, 8)."""
+    labels = np.zeros((4, 6, 8), np.uint8)
+    labels[:2, :3, :3] = 1
+    return labels
+
+
+def label_files(folder, names, labels):
+    for name in names:
+        write_labels(folder / name, Volume(labels))
+    return folder
+
+
+def test_truth_and_prediction_pair_by_case_however_they_are_called(tmp_path, corner):
+    truths = label_files(tmp_path / "truth", ["a.tiff", "b_consensus.tiff", "c_0000.tif", "d_pred.nii.gz"], corner)
+    predictions = ["a_pred.nii.gz", "b_0000.tif", "c_consensus.tiff", "d.tiff", "a_xy.tiff", "a_xz.tiff"]
+    pairs = pair_files(label_files(tmp_path / "pred", predictions, corner), truths)
+    assert [(pair.case, pair.prediction.name) for pair in pairs] == [
+        ("a", "a_pred.nii.gz"), ("b", "b_0000.tif"), ("c", "c_consensus.tiff"), ("d", "d.tiff"),
+    ]  # fmt: skip
+    assert [row["status"] for row in evaluate_pairs(pairs)] == [OK] * 4
+
+
+def test_two_files_for_a_case_are_refused_for_that_case_alone(tmp_path, corner):
+    truths = label_files(tmp_path / "truth", ["a.tiff", "b.tiff", "c.tiff", "c_0000.tiff"], corner)
+    predictions = label_files(tmp_path / "pred", ["a.tiff", "a_pred.tiff", "b.tiff", "c.tiff"], corner)
+    status = {row["case"]: row["status"] for row in evaluate_pairs(pair_files(predictions, truths))}
+    assert "several files for one case, a: a.tiff, a_pred.tiff" in status["a"]
+    assert status["b"] == OK
+    assert "several files for one case, c: c.tiff, c_0000.tiff" in status["c"]
+
+
+def test_cases_that_end_in_a_number_pair_by_it(tmp_path, corner):
+    names = [f"PAT_{number:04d}.tiff" for number in range(1, 4)]
+    truths = label_files(tmp_path / "labelsTs", names, corner)
+    both, one = label_files(tmp_path / "both", names, corner), label_files(tmp_path / "one", ["other.tiff"], corner)
+    assert [pair.case for pair in pair_files(both, truths)] == ["PAT_0001", "PAT_0002", "PAT_0003"]
+    assert {pair.case for pair in pair_files(one, truths, [both, one]) if pair.truth} == {name[:8] for name in names}
+    (both / "PAT_0002.tiff").unlink()
+    (both / "PAT_0003.tiff").unlink()
+    assert [pair.prediction is None for pair in pair_files(both, truths)] == [False, True, True]
+
+
+def test_a_truth_in_slices(tmp_path, corner):
+    for z, labels in enumerate(corner):
+        write_labels(tmp_path / "truth" / "a" / f"z{z:03d}.tif", Volume(labels[None]))
+    write_labels(tmp_path / "pred" / "a.tiff", Volume(corner))
+    rows = evaluate_pairs(pair_files(tmp_path / "pred", tmp_path / "truth"))
+    assert [(row["case"], row["status"], row["voxel_dice"]) for row in rows] == [("a", OK, 1)]
+
+
+def space_cases(corner):
+    there = Volume(corner, (3.0, 2.0, 2.0), "mm", (10.0, -40.0, 5.0), RAS)
+    return there, {
+        "lost header": Volume(corner),
+        "other spacing": Volume(corner, (3.0, 2.0, 2.5), "mm", there.origin, RAS),
+        "moved": Volume(corner, there.spacing, "mm", (10.0, -38.0, 5.0), RAS),
+        "flipped": Volume(corner, there.spacing, "mm", there.origin, LPS),
+    }
+
+
+@pytest.mark.parametrize("what", ["lost header", "other spacing", "moved", "flipped"])
+def test_identical_voxels_in_another_space_are_never_ok(tmp_path, corner, what):
+    there, others = space_cases(corner)
+    write_volume(tmp_path / "truth.nii.gz", there)
+    write_volume(tmp_path / "pred.nii.gz", others[what])
+    pair = Pair("a", tmp_path / "pred.nii.gz", tmp_path / "truth.nii.gz")
+    row = evaluate_pairs([pair])[0]
+    assert "does not lie in the space of" in row["status"]
+    assert "--ignore_geometry" in row["status"]
+    assert "--ignore_geometry" in evaluate_classes([pair], ClassOptions({1: "x"}))[0]["status"]
+    known = Pair("a", pair.prediction, pair.truth, ignore_geometry=True)
+    assert evaluate_pairs([known])[0] | {"status": OK, "voxel_dice": 1} == evaluate_pairs([known])[0]
+    assert evaluate_classes([known], ClassOptions({1: "x"}))[0]["dsc"] == 1
+
+
+def test_ignored_geometry_needs_equal_arrays(tmp_path, corner):
+    write_volume(tmp_path / "truth.nii.gz", Volume(corner, unit="mm"))
+    turned = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+    write_volume(tmp_path / "pred.nii.gz", Volume(corner.transpose(2, 1, 0), unit="mm", direction=turned))
+    pair = Pair("a", tmp_path / "pred.nii.gz", tmp_path / "truth.nii.gz")
+    assert np.array_equal(open_pair(pair).predicted.read(), corner)
+    with pytest.raises(PlanewiseError, match=r"shape \(8, 6, 4\) as it is stored"):
+        open_pair(Pair("a", pair.prediction, pair.truth, ignore_geometry=True))
+
+
+def test_a_file_that_says_no_orientation_lies_as_the_other_s_array(tmp_path, corner):
+    """A TIFF beside a NIfTI that is stored flipped: identical arrays are the same."""
+    write_volume(tmp_path / "truth.nii.gz", Volume(corner, (3.0, 2.0, 2.0), "mm", direction=RAS))
+    write_labels(tmp_path / "pred.tiff", Volume(corner))
+    pair = Pair("a", tmp_path / "pred.tiff", tmp_path / "truth.nii.gz")
+    assert evaluate_pairs([pair])[0]["voxel_dice"] == 1
+    turned = Pair("a", pair.truth, pair.prediction)
+    assert evaluate_pairs([turned])[0]["voxel_dice"] == 1

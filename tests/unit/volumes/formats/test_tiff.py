@@ -1,0 +1,162 @@
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from planewise.errors import PlanewiseError
+from planewise.volumes.files import open_volume
+
+CODED = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.uint16)
+CHANNELS = np.stack([CODED, CODED + 100])  # (c, z, y, x)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(("axes", "flavour"), [("CZYX", "ome"), ("ZCYX", "ome"), ("TCZYX", "ome"), ("ZCYX", "imagej")])
+def test_a_channel_of_several(tmp_path, axes, flavour, compression):
+    voxels = CHANNELS.swapaxes(0, 1) if axes == "ZCYX" else CHANNELS
+    voxels = voxels[None] if axes == "TCZYX" else voxels
+    tifffile.imwrite(tmp_path / "a.tif", voxels, metadata={"axes": axes}, compression=compression, **{flavour: True})
+    volume = open_volume(tmp_path / "a.tif", 1)
+    assert volume.shape == (3, 4, 5)
+    assert np.array_equal(volume.read(), CHANNELS[1])
+    assert np.array_equal(volume.voxels[2, 1:3], CHANNELS[1, 2, 1:3])
+    with pytest.raises(PlanewiseError, match=r"a\.tif: has 2 channels.*--channel"):
+        open_volume(tmp_path / "a.tif")
+    with pytest.raises(PlanewiseError, match=r"a\.tif: has 2 channels, 0 to 1; --channel 2"):
+        open_volume(tmp_path / "a.tif", 2)
+
+
+def test_the_channel_of_a_file_with_one(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", CODED, photometric="minisblack")
+    assert np.array_equal(open_volume(tmp_path / "a.tif", 0).read(), CODED)
+    with pytest.raises(PlanewiseError, match="has 1 channel, which is 0; --channel 1"):
+        open_volume(tmp_path / "a.tif", 1)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("slices", [1, 4])
+def test_colour(tmp_path, slices, compression):
+    colour = np.arange(slices * 6 * 7 * 3, dtype=np.uint16).reshape(slices, 6, 7, 3)
+    tifffile.imwrite(tmp_path / "a.tif", colour.squeeze(), photometric="rgb", compression=compression)
+    assert np.array_equal(open_volume(tmp_path / "a.tif", 2).read(), colour[..., 2])
+    with pytest.raises(PlanewiseError, match=r"a\.tif: has 3 channels"):
+        open_volume(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("slices", [3, 4])
+def test_three_slices_are_no_colours(tmp_path, slices, compression):
+    stack = np.arange(slices * 6 * 7, dtype=np.uint8).reshape(slices, 6, 7)
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="rgb", planarconfig="separate", compression=compression)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.series[0].axes == "SYX"  # as an old tifffile wrote a stack of three or four slices
+    assert np.array_equal(open_volume(tmp_path / "a.tif").read(), stack)
+
+
+@pytest.mark.parametrize("axes", ["TYX", "ZYX"])
+def test_a_stack_that_is_called_time_is_a_stack(tmp_path, axes):
+    tifffile.imwrite(tmp_path / "a.tif", CODED, imagej=True, metadata={"axes": axes})
+    assert np.array_equal(open_volume(tmp_path / "a.tif").read(), CODED)
+
+
+def test_slices_at_several_times_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", CHANNELS, metadata={"axes": "TZYX"}, ome=True)
+    with pytest.raises(PlanewiseError, match=r"a\.tif: has shape .*one time point is needed"):
+        open_volume(tmp_path / "a.tif")
+
+
+def test_axes_without_names_are_refused_with_a_channel_too(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", CHANNELS, photometric="minisblack")
+    for channel in (None, 0):
+        with pytest.raises(PlanewiseError, match=r"a\.tif: has shape \(2, 3, 4, 5\)"):
+            open_volume(tmp_path / "a.tif", channel)
+
+
+@pytest.mark.parametrize("metadata", [{}, None], ids=["shaped", "plain"])
+@pytest.mark.parametrize("other", [np.zeros((5, 5), np.uint16), np.zeros((4, 5), np.float32)], ids=["size", "type"])
+def test_pages_of_different_sizes_or_types_are_refused(tmp_path, metadata, other):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page in (*CODED, other):
+            tiff.write(page, contiguous=False, metadata=metadata)
+    with pytest.raises(PlanewiseError, match=r"a\.tif: holds .* images \(.*4 x 5 uint16, .*\), not one"):
+        open_volume(tmp_path / "a.tif")
+
+
+def test_several_images_in_an_ome_tiff_are_refused(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tiff:
+        tiff.write(CODED, metadata={"axes": "ZYX"}, photometric="minisblack")
+        tiff.write(CODED, metadata={"axes": "ZYX"}, photometric="minisblack")
+    with pytest.raises(PlanewiseError, match=r"a\.ome\.tif: holds 2 images \(3 x 4 x 5 uint16\), not one"):
+        open_volume(tmp_path / "a.ome.tif")
+
+
+def test_a_thumbnail_and_a_pyramid_do_not_count(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(CODED, photometric="minisblack")
+        tiff.write(CODED[0, ::2, ::2], subfiletype=1)
+    assert np.array_equal(open_volume(tmp_path / "a.tif").read(), CODED)
+    with tifffile.TiffWriter(tmp_path / "b.ome.tif", ome=True) as tiff:
+        tiff.write(CODED, photometric="minisblack", metadata={"axes": "ZYX"}, subifds=1)
+        tiff.write(CODED[:, ::2, ::2], photometric="minisblack", subfiletype=1)
+    assert np.array_equal(open_volume(tmp_path / "b.ome.tif").read(), CODED)
+
+
+def write_ome(path, **sizes):
+    tifffile.imwrite(path, CODED, ome=True, photometric="minisblack", metadata={"axes": "ZYX", **sizes})
+
+
+def test_ome_units_that_differ_are_brought_to_one(tmp_path):
+    sizes = {"PhysicalSizeX": 0.008, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 80, "PhysicalSizeYUnit": "Å"}
+    write_ome(tmp_path / "a.tif", **sizes, PhysicalSizeZ=40, PhysicalSizeZUnit="nm")
+    volume = open_volume(tmp_path / "a.tif")
+    assert (volume.spacing, volume.unit) == (pytest.approx((0.04, 0.008, 0.008)), "um")
+
+
+def test_an_ome_unit_that_is_missing_is_um_and_an_ome_z_is_as_x(tmp_path):
+    write_ome(tmp_path / "a.tif", PhysicalSizeX=5.0, PhysicalSizeXUnit="nm", PhysicalSizeY=0.005)
+    volume = open_volume(tmp_path / "a.tif")
+    assert (volume.spacing, volume.unit) == (pytest.approx((5, 5, 5)), "nm")
+
+
+@pytest.mark.parametrize(("z_unit", "z"), [("nm", 0.04), ("um", 40.0), (None, 40.0)])
+def test_imagej_units_that_differ_are_brought_to_one(tmp_path, z_unit, z):
+    metadata = {"axes": "ZYX", "spacing": 40, "unit": "\\u00B5m"} | ({"zunit": z_unit} if z_unit else {})
+    tifffile.imwrite(tmp_path / "a.tif", CODED, imagej=True, resolution=(125, 125), metadata=metadata)
+    volume = open_volume(tmp_path / "a.tif")
+    assert (volume.spacing, volume.unit) == (pytest.approx((z, 0.008, 0.008)), "um")
+
+
+@pytest.mark.parametrize("size", ["0", "-5", "nan", "inf"])
+def test_an_ome_size_that_cannot_be_is_refused(tmp_path, size):
+    write_ome(tmp_path / "a.tif", PhysicalSizeX=123.0, PhysicalSizeY=1.0, PhysicalSizeZ=1.0)
+    content = (tmp_path / "a.tif").read_bytes()
+    assert content.count(b'="123.0"') == 1
+    (tmp_path / "a.tif").write_bytes(content.replace(b'="123.0"', f'="{size}"'.ljust(8).encode()))
+    with pytest.raises(PlanewiseError, match=r"a\.tif: its spacing \(z, y, x\) is 1, 1, "):
+        open_volume(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("resolution", "spacing"), [((0, 1), 1.0), ((1, 1), -1.0), ((1, 1), 0.0)])
+def test_an_imagej_size_that_cannot_be_is_refused(tmp_path, resolution, spacing):
+    metadata = {"axes": "ZYX", "unit": "nm", "spacing": spacing}
+    tifffile.imwrite(tmp_path / "a.tif", CODED, imagej=True, resolution=(resolution, (1, 1)), metadata=metadata)
+    with pytest.raises(PlanewiseError, match=r"a\.tif: its spacing"):
+        open_volume(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("spacing", ["[40, 8, Infinity]", "[40, 8, NaN]", "[40, 8, true]", "[40, 8, -8]", '"40"'])
+def test_a_sidecar_that_cannot_be_is_refused(tmp_path, spacing):
+    tifffile.imwrite(tmp_path / "a.tif", CODED, photometric="minisblack")
+    (tmp_path / "a.json").write_text(f'{{"spacing": {spacing}}}')
+    with pytest.raises(PlanewiseError, match=r"a\.json: spacing is .*three positive numbers"):
+        open_volume(tmp_path / "a.tif")
+
+
+def test_a_sidecar_in_angstrom(tmp_path):
+    (tmp_path / "imagesTr").mkdir()
+    tifffile.imwrite(tmp_path / "imagesTr" / "a_0000.tif", CODED, photometric="minisblack")
+    (tmp_path / "imagesTr" / "a.json").write_text(json.dumps({"spacing": [400, 80, 80]}))
+    (tmp_path / "dataset.json").write_text(json.dumps({"spacing_unit": "angstrom"}))
+    volume = open_volume(tmp_path / "imagesTr" / "a_0000.tif")
+    assert (volume.spacing, volume.unit) == (pytest.approx((40, 8, 8)), "nm")
