@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -57,7 +57,9 @@ def start(arguments: list[str], action: str, where: str, count: int, then: str =
     """
     program = PROGRAM.format(action=action, moment=(where, count, then))
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )  # so that a signal to its group is none to us
 
 
 def run_until_killed(arguments: list[str], where: str, count: int, then: str = "before") -> str:
@@ -68,9 +70,8 @@ def run_until_killed(arguments: list[str], where: str, count: int, then: str = "
     return err
 
 
-def json_of(process: subprocess.Popen, file: Path) -> str:
-    """Return the JSON in ``file`` when ``process`` has written it, however long that takes."""
-    while not (file.exists() and file.read_text().rstrip().endswith("}")):
-        assert process.poll() is None, f"it ended with {process.returncode} before it wrote {file}"
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Wait for what ``process`` is to bring about, however long that takes; fail if it ends without."""
+    while not condition():
+        assert process.poll() is None, f"it ended with {process.returncode}"
         time.sleep(0.01)
-    return file.read_text()

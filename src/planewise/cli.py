@@ -1,5 +1,6 @@
 """The command line: arguments -> typed options -> one function. Heavy imports wait until a command runs."""
 
+import errno
 import importlib
 import os
 import sys
@@ -10,6 +11,10 @@ from typing import Any
 EXIT_FAILED = 1
 EXIT_REFUSED = 2  # options or a dataset that cannot be used: nothing was done
 EXIT_INTERRUPTED = 130
+KEPT = "What was finished is kept; the same command goes on, a training with --resume."
+# What a disk or a system can say at any time: no mistake of the program, unlike other errors
+SYSTEM = {errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENAMETOOLONG, errno.ENOMEM, errno.ENOSPC,
+          errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command line and exit: 0 done, 1 some cases failed, 2 refused before any work."""
+    """Run a command line and exit: 0 done, 1 some cases failed, 2 refused before any work, 130 and 143 stopped."""
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
@@ -109,8 +114,7 @@ def run(arguments: list[str]) -> int:
         print(f"planewise: unknown command '{name}'; known are {', '.join(group or COMMANDS)}", file=sys.stderr)
         return EXIT_REFUSED
     command = COMMANDS[name]
-    options = parse(command, f"planewise {name}", arguments[words:])
-    return guarded(lambda: int(_find(command.function)(options)))
+    return guarded(lambda: int(_find(command.function)(parse(command, f"planewise {name}", arguments[words:]))))
 
 
 def parse(command: Command, program: str, arguments: list[str]) -> Any:
@@ -133,24 +137,38 @@ def parse(command: Command, program: str, arguments: list[str]) -> Any:
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Return the exit code of ``work``; refusals are told without a traceback."""
+    """Return the exit code of ``work``; refusals, and what is no fault of ours, are told without a traceback."""
     from planewise.errors import PlanewiseError
+    from planewise.processes import Terminated, sigterm_raises
 
     try:
-        return work()
+        with sigterm_raises():
+            return work()
     except PlanewiseError as error:
         print(f"planewise: {error}", file=sys.stderr)
         return EXIT_REFUSED
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":  # torch's, not imported
+        words = ("can't allocate memory", "not enough memory")  # torch's own class is for GPUs
+        ours = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        if not ours and not any(said in str(error) for said in words):
             raise
-        print(f"planewise: out of memory; a smaller --batch_size needs less ({error})", file=sys.stderr)
+        print(f"planewise: out of memory; a smaller --batch_size needs less ({str(error)[:200]})", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        print("planewise: stopped. What was finished is kept; a training goes on with --resume.", file=sys.stderr)
+        print(f"planewise: stopped. {KEPT}", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except Terminated as stopped:
+        print(f"planewise: stopped (SIGTERM). {KEPT}", file=sys.stderr)
+        return int(stopped.code or 0)
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as error:
+        if error.errno not in SYSTEM:
+            raise
+        where = str(error.filename or "a file")
+        shown = where if len(where) < 200 else f"{where[:200]}..."
+        print(f"planewise: {shown}: {os.strerror(error.errno or 0).lower()}", file=sys.stderr)
         return EXIT_FAILED
 
 

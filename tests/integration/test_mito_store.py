@@ -21,7 +21,7 @@ from planewise.report.tables import RESULTS
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.ome_zarr import create
 from planewise.volumes.labels import write_labels
-from stopped import ENVIRONMENT, json_of, run_until_killed, start
+from stopped import ENVIRONMENT, run_until_killed, start, wait_until
 
 SEGMENT, WORKERS = "planewise.inference.out_of_core.segment", "planewise.inference.out_of_core.workers"
 SHAPE = (48, 72, 80)
@@ -261,7 +261,8 @@ def scheduler(tmp_path):
             process = subprocess.Popen([*command, *more[role]], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
             processes.append(process)
             if role == "scheduler":
-                found = json.loads(json_of(process, address))["address"]
+                wait_until(lambda: address.exists() and address.read_text().rstrip().endswith("}"), process)
+                found = json.loads(address.read_text())["address"]
         return processes[-2], found
 
     yield begin

@@ -8,7 +8,7 @@ import planewise
 ROOT = Path(planewise.__file__).parent
 LEVELS = [  # lowest first; a module imports from its own level and below
     ("errors",),
-    ("progress", "device", "options"),
+    ("progress", "device", "options", "processes"),
     ("volumes",),
     ("data", "evaluation"),
     ("report", "models"),

@@ -1,10 +1,14 @@
+import errno
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from planewise.apps.original_commands import TRANSLATE, mito
-from planewise.cli import COMMANDS, run
+from planewise.cli import COMMANDS, guarded, run
+from planewise.processes import Terminated
 
 
 def test_help_needs_nothing_heavy():
@@ -112,3 +116,46 @@ def test_the_original_flags(old, new):
 )
 def test_the_original_single_dash_flags(script, old, new):
     assert TRANSLATE[script](old.split()) == new.split()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a.txt"), 1, "planewise: a.txt: no space left on device\n"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), 1, "planewise: a/b: not a directory\n"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 1, "...: file name too long\n"),
+        (MemoryError(), 1, "planewise: out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "planewise: out of memory"),
+        (KeyboardInterrupt(), 130, "planewise: stopped. "),
+        (Terminated(), 143, "planewise: stopped (SIGTERM). "),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_what_is_no_fault_of_ours_is_one_line(error, code, words, capsys):
+    def work():
+        raise error
+
+    assert guarded(work) == code
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError(), FileNotFoundError(2, "no"), KeyError()])
+def test_a_fault_of_ours_keeps_its_traceback(error):
+    def work():
+        raise error
+
+    with pytest.raises(type(error)):
+        guarded(work)
+
+
+def test_sigterm_is_as_before_when_a_command_has_ended(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work():
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+
+    assert guarded(work) == 143
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -67,9 +67,7 @@ def test_names_that_lead_elsewhere(option, name, capsys):
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "file/far/below"])
-@pytest.mark.parametrize(
-    "command", [["mito", "train", "d"], ["ild", "train"], ["ild", "prepare", "d"], ["demo", "ild"]]
-)
+@pytest.mark.parametrize("command", ["mito train d", "ild train", "ild prepare d", "demo ild"])
 def test_folders_that_are_files(command, place, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("file").touch()

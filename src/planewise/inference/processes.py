@@ -3,13 +3,12 @@
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import SliceOutputs
 from planewise.inference.planes import NetworkPredictor, SliceOptions, prepared
+from planewise.processes import WorkerPool
 
 DIED = "a worker process died (killed, or out of memory); a smaller --batch_size or fewer --devices need less"
 
@@ -25,39 +25,18 @@ class WorkerDied(PlanewiseError):
     """A process of a pool is gone, and with it the pool."""
 
 
-class DevicePool:
+class DevicePool(WorkerPool):
     """Processes that each have a device of their own; if one of them dies, so does the pool: ``WorkerDied``.
 
     ``initialise`` is called in each with its device and ``arguments``.
     """
 
     def __init__(self, count: int, device: str, initialise: Any, *arguments: Any) -> None:
-        context = get_context("spawn")
-        self._devices = context.Queue()
+        devices = get_context("spawn").Queue()
         for place in range(count):
-            self._devices.put(f"{device}:{place}" if device == "cuda" else device)
-        threads = max(1, (os.cpu_count() or 1) // count)
-        self._pool = ProcessPoolExecutor(
-            count, context, _start, (self._devices, threads if device == "cpu" else 1, initialise, arguments)
-        )
-        self.count = count
-
-    def submit(self, work: Any, *arguments: Any) -> "Future[Any]":
-        """Have ``work(*arguments)`` done in one of the processes; ``result_of`` waits for it."""
-        try:
-            return self._pool.submit(work, *arguments)
-        except BrokenProcessPool as error:
-            failed: Future[Any] = Future()
-            failed.set_exception(error)
-            return failed
-
-    def __enter__(self) -> "DevicePool":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+            devices.put(f"{device}:{place}" if device == "cuda" else device)
+        threads = max(1, (os.cpu_count() or 1) // count) if device == "cpu" else 1
+        super().__init__(count, _start, devices, threads, initialise, arguments)
 
 
 def result_of(future: "Future[Any]") -> Any:

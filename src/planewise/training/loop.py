@@ -3,6 +3,7 @@
 import csv
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
 from planewise.errors import PlanewiseError
+from planewise.processes import end_with_parent, in_thread, shielded
 from planewise.progress import progress, say
 from planewise.training.checkpoint import load_checkpoint, save_checkpoint
 from planewise.training.sampling import SampleRange
@@ -103,8 +105,12 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
         strategy="ddp" if options.num_nodes > 1 else "ddp_spawn" if options.devices > 1 else "auto",
         precision="bf16-mixed" if options.precision == "bf16" else "32-true",
     )
+    launch = partial(fabric.launch, partial(_train, task=task, options=options, folder=folder, resume=resume))
     try:
-        fabric.launch(partial(_train, task=task, options=options, folder=folder, resume=resume))
+        if options.devices > 1 and options.num_nodes == 1:
+            in_thread(launch)
+        else:
+            launch()
     except ProcessExitedException as error:
         raise PlanewiseError(
             f"one of {options.devices} training processes died ({error.signal_name or error.exit_code}: killed, or out "
@@ -116,6 +122,7 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
 
 
 def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:
+    end_with_parent()
     if fabric.world_size > 1:  # spawned processes would all write to the memory of the one that spawned them
         for tensor in (*task.network.parameters(), *task.network.buffers()):
             tensor.data = tensor.data.clone()
@@ -196,7 +203,9 @@ def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resum
 
 def _on_device(fabric: Fabric, loader: DataLoader) -> Iterator[Batch]:
     try:
-        for batch in loader:
+        with shielded({signal.SIGINT}):  # its workers, which PyTorch ends by SIGTERM where they hang
+            batches = iter(loader)
+        for batch in batches:
             yield {name: tensor.to(fabric.device, non_blocking=True) for name, tensor in batch.items()}
     except PlanewiseError as error:  # one from a worker comes with its traceback as text
         raise PlanewiseError(str(error).rpartition("PlanewiseError: ")[2].strip()) from None

@@ -1,13 +1,10 @@
 """Prepare CT volumes: window them, find the lungs, split the patients, write npz per patient and npy per slice."""
 
 import json
-import os
 import shutil
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +32,7 @@ from planewise.data.prepared import (
 from planewise.data.split import PARTS, Split, draw_split, read_split, split_rows, write_split
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
+from planewise.processes import WorkerPool
 from planewise.progress import progress, say
 from planewise.report.tables import conclude, print_problems, print_table
 from planewise.volumes.atomic import atomic_path
@@ -207,22 +205,10 @@ def _in_processes(
         for case, part in jobs:
             yield case.name, _prepare_case(case, part, options, level, width, ignore)
         return
-    with ProcessPoolExecutor(options.num_workers, get_context("spawn"), initializer=_end_with_parent) as pool:
+    with WorkerPool(options.num_workers) as pool:
         futures = {pool.submit(_prepare_case, case, part, options, level, width, ignore): case for case, part in jobs}
         for future in as_completed(futures):
             yield futures[future].name, future.result()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is killed, lest it writes into what the next run prepares."""
-    parent = parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _prepare_case(

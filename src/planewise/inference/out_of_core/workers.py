@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from planewise.errors import PlanewiseError
+from planewise.processes import shielded
 
 START_SECONDS = 60  # that a scheduler may take to answer
 
@@ -28,9 +29,10 @@ class Cluster:
                 logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told once, by us
         self._cluster: Any = None
         if scheduler is None:
-            self._cluster = LocalCluster(
-                n_workers=count, threads_per_worker=1, dashboard_address=None, memory_limit=None, silence_logs=50
-            )
+            with shielded():
+                self._cluster = LocalCluster(
+                    n_workers=count, threads_per_worker=1, dashboard_address=None, memory_limit=None, silence_logs=50
+                )
         try:
             self._client = Client(self._cluster or scheduler, timeout=START_SECONDS)
         except (OSError, ValueError, TimeoutError) as error:

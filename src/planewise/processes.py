@@ -1,0 +1,124 @@
+"""Processes of this machine: Ctrl-C and SIGTERM are for the one that was started; the others end with it, silently."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context, resource_tracker
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+class Terminated(SystemExit):
+    """SIGTERM came: whoever holds something cleans up, as after Ctrl-C."""
+
+    def __init__(self, code: int = EXIT_TERMINATED) -> None:
+        super().__init__(code)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: cleaning up goes on to its end
+    raise Terminated
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """In here SIGTERM raises ``Terminated``, as Ctrl-C raises KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():  # the only one that may say so
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def shielded(signals: Collection[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """Processes and threads that are started in here do not get the signals; this one gets them afterwards."""
+    resource_tracker.ensure_running()  # multiprocessing's own process, whose start lets the signals in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class WorkerPool:
+    """``count`` processes that call ``initialise(*arguments)`` and then do what is submitted.
+
+    Left by Ctrl-C or SIGTERM, they drop what they do, and clean up behind it; killed, this process takes them along.
+    """
+
+    def __init__(self, count: int, initialise: Callable[..., None] | None = None, *arguments: Any) -> None:
+        self._pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (initialise, arguments))
+        self.count = count
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Have ``work(*arguments)`` done in one of the processes. The result raises BrokenProcessPool if one dies."""
+        try:
+            with shielded():
+                return self._pool.submit(work, *arguments)
+        except BrokenProcessPool as error:
+            failed: Future[Any] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            for process in list((self._pool._processes or {}).values()):  # public from Python 3.14 on
+                process.terminate()
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _begin(initialise: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    end_with_parent()
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, _terminate)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if initialise is not None:
+            initialise(*arguments)
+    except Terminated:
+        os._exit(EXIT_TERMINATED)  # a pool tells of what its initialiser raises, with a traceback
+
+
+def end_with_parent() -> None:
+    """Have this process end when the one that spawned it does, however that ends; if none did, nothing happens."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_and_end, args=(parent,), daemon=True).start()
+
+
+def _wait_and_end(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def in_thread(spawn_and_wait: Callable[[], Any]) -> None:
+    """Call what spawns processes and waits for them, in a thread, so that they get no signals; on one, kill them."""
+    with ThreadPoolExecutor(1) as threads:
+        with shielded():
+            done = threads.submit(spawn_and_wait)
+        try:
+            done.result()
+        except (KeyboardInterrupt, Terminated):
+            while not done.done():  # it may be about to spawn another
+                for process in multiprocessing.active_children():
+                    process.kill()
+                    process.join()
+                wait([done], timeout=0.1)
+            raise

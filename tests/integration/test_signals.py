@@ -1,0 +1,89 @@
+"""Ctrl-C, which a terminal sends to every process, and SIGTERM, which a batch system sends to one or to all of them.
+
+Each comes at a moment that the command itself chooses; ``communicate`` returns when no process of it is left, since
+each holds the pipes.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
+from planewise.models.model_file import ModelFile, write_model_file
+from planewise.models.panoptic_deeplab import build
+from planewise.models.weights import export_torchscript
+from stopped import ENVIRONMENT, start, wait_until
+
+pytestmark = pytest.mark.slow
+TRAIN = ["--model_config", "MitoNet_small.yaml", "--from_scratch", "--patch_size", "64", "--batch_size", "2",
+         "--train_planes", "xy", "--iterations", "100000", "--device", "cpu"]  # fmt: skip
+EVERY = {
+    "Ctrl-C": ("os.killpg(os.getpgrp(), signal.SIGINT)", 130, "planewise: stopped."),
+    "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", 143, "planewise: stopped (SIGTERM)."),
+    "SIGTERM to all": ("os.killpg(os.getpgrp(), signal.SIGTERM)", 143, "planewise: stopped (SIGTERM)."),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A dataset of each kind, and a model."""
+    folder = tmp_path_factory.mktemp("signals")
+    write_phantom_dataset(folder / "em", 0, (32, 64, 72), (24, 40, 56), 1, bodies=8)
+    write_chest_dataset(folder / "ct", 0, (8, 48, 48), train_cases=3)
+    export_torchscript(build("mitonet_small"), folder / "M.pth")
+    write_model_file(folder / "M.yaml", ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}))
+    return folder
+
+
+def check_stopped(process, code, words):
+    out, err = process.communicate()
+    assert process.returncode == code, out + err
+    assert err.strip().splitlines()[-1].startswith(words), err
+    for noise in ("Traceback", "leaked", "Error", "Exception"):
+        assert noise not in out + err
+
+
+@pytest.mark.parametrize("how", EVERY)
+@pytest.mark.parametrize("what", ["train", "predict", "predict by processes", "store by workers", "prepare"])
+def test_a_command_stops_in_one_line(folder, tmp_path, what, how):
+    action, code, words = EVERY[how]
+    image = str(folder / "em" / "imagesTs" / "phantom_test1_0000.tiff")
+    predict = ["mito", "predict", "--trained_model", str(folder / "M.yaml"), "--input", image, "--device", "cpu",
+               "--batch_size", "1", "--output"]  # fmt: skip
+    arguments, where, count = {
+        "train": (["mito", "train", str(folder / "em"), str(tmp_path / "m"), "--num_workers", "2", *TRAIN,
+                   "--output_data_path", str(tmp_path / "2d")], "planewise.training.loop:_MetricsFile.add", 2),
+        "predict": ([*predict, str(tmp_path / "o")], "planewise.inference.planes:NetworkPredictor.outputs", 2),
+        "predict by processes": ([*predict, str(tmp_path / "o"), "--devices", "2"],
+                                 "planewise.processes:WorkerPool.submit", 4),
+        "store by workers": ([*predict, str(tmp_path / "o.ome.zarr"), "--workers", "2"],
+                             "planewise.inference.out_of_core.workers:Cluster.submit", 3),
+        "prepare": (["ild", "prepare", str(folder / "ct"), str(tmp_path / "w"), "--num_workers", "2"],
+                    "planewise.processes:WorkerPool.submit", 3),
+    }[what]  # fmt: skip
+    if what == "train" and how == "SIGTERM to all":
+        pytest.skip("PyTorch's own loading processes are ended by it before ours hears of it, or after")
+    check_stopped(start(arguments, action, where, count, "after"), code, words)
+    assert not list(tmp_path.rglob(".writing-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_of_two_processes_stops_in_one_line(folder, tmp_path, number):
+    command = [sys.executable, "-m", "planewise", "mito", "train", folder / "em", tmp_path / "m", *TRAIN,
+               "--devices", "2", "--num_workers", "0", "--output_data_path", tmp_path / "2d"]  # fmt: skip
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)  # fmt: skip
+    metrics = tmp_path / "m" / "FinetunedMitoNet_training" / "metrics.csv"
+    wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") > 2, process)
+    os.killpg(process.pid, number)
+    check_stopped(process, 128 + number, "planewise: stopped")
+
+
+def test_processes_end_with_one_that_is_killed(folder, tmp_path):
+    process = start(["ild", "prepare", str(folder / "ct"), str(tmp_path / "w"), "--num_workers", "2"],
+                    "kill(os.getpid())", "planewise.processes:WorkerPool.submit", 3, "after")  # fmt: skip
+    process.communicate()  # returns when the last of them has ended
+    assert process.returncode == -signal.SIGKILL
