@@ -63,6 +63,10 @@ COMMANDS = {
         "planewise.apps.ild.options:IldLungs", "planewise.apps.ild.lungs:lungs_ild",
         "find the left and the right lung, from HU alone",
     ),
+    "check": Command(
+        "planewise.apps.check_options:Check", "planewise.apps.check:check",
+        "say what datasets and volumes hold, and what is wrong with them",
+    ),
     "compare": Command(
         "planewise.apps.compare_options:Compare", "planewise.apps.compare:compare_methods",
         "score every method on every dataset, in one report",

@@ -8,7 +8,7 @@ import numpy as np
 
 from planewise.data.case import Case
 from planewise.data.classes import LabelDefinition
-from planewise.data.intensity import IntensityProfile, measure_intensities
+from planewise.data.intensity import IntensityProfile, measure_intensities, refuse_what_has_no_range
 from planewise.errors import PlanewiseError, Problem
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import sharp_planes
@@ -54,7 +54,9 @@ class CheckedCase:
 def check_image(path: Path, channel: int | None = None) -> CheckedImage:
     """Read the image at ``path`` once and return what it is. Raises PlanewiseError if it cannot be used."""
     volume = open_volume(path, channel)
-    return CheckedImage(path, volume, measure_intensities(volume, path), sharp_planes(volume.spacing, volume.shape))
+    intensities = measure_intensities(volume, path)
+    refuse_what_has_no_range(intensities, path)
+    return CheckedImage(path, volume, intensities, sharp_planes(volume.spacing, volume.shape))
 
 
 def check_cases(
