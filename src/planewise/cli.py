@@ -118,7 +118,12 @@ def run(arguments: list[str]) -> int:
         print(f"planewise: unknown command '{name}'; known are {', '.join(group or COMMANDS)}", file=sys.stderr)
         return EXIT_REFUSED
     command = COMMANDS[name]
-    return guarded(lambda: int(_find(command.function)(parse(command, f"planewise {name}", arguments[words:]))))
+
+    def work() -> int:
+        options = parse(command, f"planewise {name}", arguments[words:])  # before anything heavy is imported
+        return int(_find(command.function)(options))
+
+    return guarded(work)
 
 
 def parse(command: Command, program: str, arguments: list[str]) -> Any:
