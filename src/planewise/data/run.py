@@ -10,6 +10,7 @@ manifest does not name is never replaced, and an input is never an output.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -39,7 +40,7 @@ class CaseRecord:
 class Run:
     """One command's results in a folder: ``begin`` it, ask of each case whether it ``is_done``, and have it ``making``.
 
-    Where another process makes a case, ``start`` and ``finish`` say when.
+    Where another process makes a case, ``start``, and ``finish`` or ``fail``, say when.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Run:
         """``model``: where its file lies; that it is this one is in ``made_from``."""
         self.manifest, self.folder, self.made_from, self.model = manifest, manifest.parent, made_from, model
         self.cases, self.overwrite = cases, overwrite
+        self._folder_is_new = not self.folder.exists()
         self._fingerprints: dict[Path, str] = {}
 
     @classmethod
@@ -104,6 +106,7 @@ class Run:
     def start(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         """Say in the manifest that ``outputs`` are about to be made from ``inputs``.
 
+        What was made of the case before and is not among them is removed.
         Raises PlanewiseError if an output is an input, or is there and was made by nobody that the manifest knows.
         """
         sources, targets = list(inputs), list(outputs)
@@ -115,6 +118,9 @@ class Run:
                     f"{target}: is there already, and {self.manifest} does not say that planewise made it; it is kept: "
                     "move it away, or give another folder"
                 )
+        before = self.cases[case].outputs if case in self.cases else {}
+        for name in before.keys() - {self._name(target) for target in targets}:
+            _remove(self.folder / name)
         self.cases[case] = CaseRecord(
             {str(path.resolve()): self._of(path) for path in sources}, {self._name(target): "" for target in targets}
         )
@@ -122,20 +128,21 @@ class Run:
 
     @contextmanager
     def making(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path]) -> Iterator[dict[str, Any]]:
-        """Make the ``outputs`` of ``case`` within; what was decided about it goes into the dict that is yielded.
-
-        If that fails, what was begun stays in the manifest, to be made again, unless none of it is there.
-        """
+        """Make the ``outputs`` of ``case`` within; what was decided about it goes into the dict that is yielded."""
         self.start(case, inputs, outputs)
         decided: dict[str, Any] = {}
         try:
             yield decided
         except BaseException:
-            if not any((self.folder / name).exists() for name in self.cases[case].outputs):
-                del self.cases[case]
-                self._write()
+            self.fail(case)
             raise
         self.finish(case, decided)
+
+    def fail(self, case: str) -> None:
+        """Say that a case was not made: what was begun stays in the manifest, unless none of it is there."""
+        if not any((self.folder / name).exists() for name in self.cases[case].outputs):
+            del self.cases[case]
+            self._write()
 
     def finish(self, case: str, decided: dict[str, Any]) -> None:
         """Say in the manifest that a case's outputs are there, and what was ``decided`` about it."""
@@ -155,6 +162,8 @@ class Run:
     def _write(self) -> None:
         if not self.cases:
             self.manifest.unlink(missing_ok=True)
+            if self._folder_is_new and not any(self.folder.iterdir()):
+                self.folder.rmdir()
             return
         content = {
             "version": version("planewise"), "options": self.made_from.options, "model": self.model,
@@ -186,6 +195,13 @@ def read_manifest(path: Path) -> Manifest | None:
             f"{path}: is not a manifest of planewise ({error}); move it away with the results beside it, or give "
             "another folder"
         ) from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -97,6 +97,24 @@ def test_changed_inputs_and_edited_outputs_are_told(place):
     assert not done(begin(place), place)
 
 
+def test_what_a_case_no_longer_has_is_removed_and_nothing_else(place):
+    run = begin(place)
+    outputs = [place / "out" / name for name in ("a.tiff", "a.html")]
+    with run.making("a", [place / "in" / "a.tiff"], outputs):
+        for output in outputs:
+            output.write_text("made")
+    (place / "out" / "notes.txt").write_text("somebody's")
+    make(begin(place, overwrite=True), place)
+    assert sorted(path.name for path in (place / "out").iterdir()) == ["a.tiff", "notes.txt", MANIFEST]
+
+
+def test_a_case_that_fails_before_anything_is_there_leaves_nothing(place):
+    run = begin(place)
+    with pytest.raises(ValueError, match="no"), run.making("a", [place / "in" / "a.tiff"], [place / "out" / "a.tiff"]):
+        raise ValueError("no")
+    assert not (place / "out").exists()
+
+
 def test_a_copy_of_an_input_elsewhere_is_another_input(place):
     make(begin(place), place)
     copy = place / "in" / "copy.tiff"
