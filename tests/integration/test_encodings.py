@@ -32,7 +32,8 @@ def trained(tmp_path_factory):
     write_phantom_dataset(folder / "Dataset001_Phantom", 3, (32, 96, 96), (8, 32, 32), 2, bodies=14)
     command = ["mito", "train", folder / "Dataset001_Phantom", folder / "models", "--model_config",
                "MitoNet_small.yaml", "--from_scratch", "--model_name", "M", "--iterations", "90", "--batch_size", "8",
-               "--patch_size", "64", "--checkpoint_interval", "90", "--device", "cpu", "--num_workers", "0"]  # fmt: skip
+               "--patch_size", "64", "--checkpoint_interval", "90", "--device", "cpu", "--num_workers",
+               "0"]  # fmt: skip
     assert run([str(word) for word in command]) == 0
     objects = predict(folder, EIGHT_BIT, "plain")
     assert objects.max() >= 3

@@ -32,6 +32,7 @@ from planewise.volumes.slices import AXIS, as_stack
 from planewise.volumes.volume import Volume
 
 YAML = (".yaml", ".yml")
+BATCH = 4  # slices, as mito predict has them by default
 TIMED_SLICES = 2  # that the network is timed on
 
 
@@ -62,6 +63,8 @@ def check(options: Check) -> int:
             checked = Checked(path, "nothing that can be used", problems=[Problem.of(path, error)])
         if model is not None:
             model.hold_against(checked)
+        else:
+            _note_memory(checked)
         _print(checked)
         found.append(checked)
     if options.json_file is not None:
@@ -69,6 +72,18 @@ def check(options: Check) -> int:
             temporary.write_text(json.dumps([_as_json(checked) for checked in found], indent=1), "utf-8")
         say(f"All of it is in {options.json_file}")
     return conclude([problem for checked in found for problem in checked.problems])
+
+
+def _note_memory(checked: Checked) -> None:
+    """Say what predicting the largest image takes, in the planes that its spacing allows."""
+    images = [case.image for case in checked.cases if case.image is not None]
+    if images:
+        largest = max(images, key=lambda image: math.prod(image.volume.shape))
+        need = need_in_memory(largest.volume, largest.planes, BATCH, 1, "cpu")
+        streamed = "; it would be streamed" if need.beside_network > machine_memory() // 2 else ""
+        checked.notes.append(
+            f"mito predict of {largest.path.name} needs {need}{streamed}; --model tells how long it takes"
+        )
 
 
 def _check_path(path: Path, options: Check) -> Checked:
@@ -230,7 +245,7 @@ class _Model:
             slices = SliceOptions(range_, norms.mean, norms.std, self.file.padding_factor)
             seconds = seconds or self._seconds_a_pixel(volume, slices)
             pixels = len(planes) * math.prod(volume.shape)
-            need = need_in_memory(volume, planes, 4, 1, "cpu")
+            need = need_in_memory(volume, planes, BATCH, 1, "cpu")
             streamed = "streamed" if need.beside_network > machine_memory() // 2 else f"needs {need}"
             checked.notes.append(
                 f"{case.name}: {seen}; {why}; {streamed}; about {_duration(pixels * seconds)} on this CPU"
