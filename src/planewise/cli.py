@@ -33,7 +33,7 @@ COMMANDS = {
     ),
     "mito predict": Command(
         "planewise.apps.mito_options:MitoPredict", "planewise.apps.mito:predict_mito",
-        "segment volumes in three planes with consensus",
+        "segment volumes plane by plane, with consensus",
     ),
     "mito evaluate": Command(
         "planewise.apps.mito_options:MitoEvaluate", "planewise.apps.mito:evaluate_mito",

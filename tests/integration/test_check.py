@@ -101,6 +101,19 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_an_empty_folder_and_an_empty_imagests(em, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, (found,) = check(tmp_path / "empty", tmp_path=tmp_path)
+    assert (code, found["problems"][0]["what"][:29]) == (1, "holds nothing that is read: n")
+    folder = tmp_path / "Dataset003"
+    shutil.copytree(em, folder)
+    shutil.rmtree(folder / "imagesTs")
+    (folder / "imagesTs").mkdir()
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert code == 0
+    assert len(found["cases"]) == 2
+
+
 def test_volumes_dicom_and_nothing(tmp_path, capsys):
     (tmp_path / "volumes").mkdir()
     image, _ = em_phantom((16, 40, 48), 3, 0)
@@ -117,4 +130,4 @@ def test_volumes_dicom_and_nothing(tmp_path, capsys):
     assert any("holds two values" in what for what in said)
     assert any("missing" in what for what in said)
     assert "no such file or folder" in said
-    assert "2 DICOM series" in capsys.readouterr().out
+    assert "2 DICOM series" in " ".join(capsys.readouterr().out.split())

@@ -12,28 +12,32 @@ import numpy as np
 from planewise.apps.check_options import Check
 from planewise.data.case import cases_in, channel_within
 from planewise.data.check import CheckedCase, check_cases, check_image
+from planewise.data.classes import IGNORE
 from planewise.data.intensity import choose_range
 from planewise.data.leaks import Leak, shared_voxels
-from planewise.data.nnunet import Dataset, open_dataset, read_meta
+from planewise.data.nnunet import Dataset, holds_anything, open_dataset, read_meta
 from planewise.data.nnunet_check import nnunet_problems
 from planewise.data.patients import patients_of
 from planewise.data.split import PARTS, VALID_SHARE, draw_split
 from planewise.errors import PlanewiseError, Problem
-from planewise.inference.memory import machine_memory, need_in_memory
+from planewise.inference.memory import need_in_memory
 from planewise.inference.planes import NetworkPredictor, SliceOptions, choose_planes, prepared
 from planewise.models.model_file import ModelFile, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.formats.dicom import Series, list_series
+from planewise.volumes.files import volumes_in
+from planewise.volumes.formats import ending_of
+from planewise.volumes.formats.dicom import Contents, read_folder
 from planewise.volumes.formats.dicom.stack import stack
+from planewise.volumes.machine import machine_memory
 from planewise.volumes.slices import AXIS, as_stack
 from planewise.volumes.volume import Volume
 
 YAML = (".yaml", ".yml")
 BATCH = 4  # slices, as mito predict has them by default
-TIMED_SLICES = 2  # that the network is timed on
+TIMED_SLICES, TIMED_SIDE = 2, 1024  # that the network is timed on, and their side in pixels at most
 
 
 @dataclass
@@ -62,7 +66,7 @@ def check(options: Check) -> int:
         except PlanewiseError as error:
             checked = Checked(path, "nothing that can be used", problems=[Problem.of(path, error)])
         if model is not None:
-            model.hold_against(checked)
+            model.hold_against(checked, options)
         else:
             _note_memory(checked)
         _print(checked)
@@ -91,11 +95,13 @@ def _check_path(path: Path, options: Check) -> Checked:
         raise PlanewiseError(f"{path}: no such file or folder")
     if any((path / name).exists() for name in ("dataset.json", "imagesTr", "imagesTs")):
         return _check_dataset(path, options)
-    series = list_series(path) if path.is_dir() else []
-    if series:
-        return _check_series(path, series)
+    contents = read_folder(path) if path.is_dir() and not ending_of(path) and not volumes_in(path) else None
+    if contents is not None and (contents.series or contents.problems):
+        return _check_series(path, contents)
     images, problems = cases_in(path, options.channel, options.sequence)
     checked = Checked(path, "volumes", problems=problems)
+    if not images and not problems:
+        problems.append(Problem(str(path), "holds nothing that is read: no dataset, volume, image or DICOM series"))
     with progress("reading", len(images), unit="volumes") as advance:
         for name, image in images.items():
             case = CheckedCase(name, "")
@@ -110,7 +116,7 @@ def _check_path(path: Path, options: Check) -> Checked:
 
 def _check_dataset(path: Path, options: Check) -> Checked:
     meta = read_meta(path)
-    has = {split: (path / f"images{split}").is_dir() for split in ("Tr", "Ts")}
+    has = {split: holds_anything(path / f"images{split}") for split in ("Tr", "Ts")}
     train = has["Tr"] or "dataset" in meta
     dataset = open_dataset(path, train, has["Ts"], options.channel, options.ignore_geometry)
     checked = Checked(path, "nnU-Net raw dataset", problems=list(dataset.problems))
@@ -152,14 +158,16 @@ def _vanishing(dataset: Dataset, checked: Checked) -> list[Problem]:
     return [
         Problem(str(dataset.folder), f"no training case has {name}: it cannot be learned")
         for name, voxels in totals.items()
-        if not voxels and name != "ignore"
+        if not voxels and name != IGNORE
     ]
 
 
 def _note_split(dataset: Dataset, checked: Checked) -> None:
     """Say how ``ild prepare`` would split the patients, by its default share and seed."""
     present = {
-        case.name: frozenset(number for number, of_class in enumerate(case.classes.values()) if of_class.voxels)
+        case.name: frozenset(
+            number for number, (name, of_class) in enumerate(case.classes.items()) if of_class.voxels and name != IGNORE
+        )
         for case in checked.cases
     }
     train, test = ([case.name for case in cases] for cases in (dataset.train, dataset.test))
@@ -173,11 +181,13 @@ def _note_split(dataset: Dataset, checked: Checked) -> None:
     checked.notes.append(f"patients, as planewise ild prepare splits them: {'; '.join(parts)}")
 
 
-def _check_series(path: Path, series: list[Series]) -> Checked:
+def _check_series(path: Path, contents: Contents) -> Checked:
     """List the DICOM series of a folder, and say of each why it cannot be read, if so."""
-    checked = Checked(path, "DICOM folder")
+    checked = Checked(path, "DICOM folder", problems=list(contents.problems))
+    if contents.left_out:
+        checked.notes.append(f"{path}: {contents.left_out_text}")
     rows = []
-    for entry in series:
+    for entry in contents.series:
         trouble = "ok"
         try:
             stack(entry)
@@ -198,7 +208,7 @@ def _check_series(path: Path, series: list[Series]) -> Checked:
             )
         )
     header = ("patient", "date", "series", "kernel", "slices", "mm apart", "orientation", "status")
-    print_table(f"{path}: {len(series)} DICOM series", header, rows)
+    print_table(f"{path}: {len(rows)} DICOM series", header, rows)
     return checked
 
 
@@ -225,7 +235,7 @@ class _Model:
         window = "no window is stated" if weights.window is None else "window {:g}/{:g} HU".format(*weights.window)
         return cls(path, notes=(f"{path.name}: SAM2 {weights.version}, trained for {names}; {window}",))
 
-    def hold_against(self, checked: Checked) -> None:
+    def hold_against(self, checked: Checked, options: Check) -> None:
         """Say how the model would see every image, in which planes, and what it would take."""
         checked.notes += self.notes
         if self.file is None or self.predictor is None:
@@ -237,7 +247,8 @@ class _Model:
             volume, profile = case.image.volume, case.image.intensities
             planes, why = choose_planes(volume, self.file.planes, None)
             try:
-                range_, seen = choose_range(profile, self.file.trained_intensities(), case.image.path)
+                trained = self.file.trained_intensities()
+                range_, seen = choose_range(profile, trained, case.image.path, options.intensity, options.invert)
             except PlanewiseError as error:
                 checked.problems.append(Problem.of(case.image.path, error))
                 continue
@@ -256,7 +267,8 @@ class _Model:
         assert self.predictor is not None
         axis = AXIS["xy"]
         middle = volume.shape[axis] // 2
-        slices = as_stack(np.asarray(volume.voxels[middle : middle + TIMED_SLICES]), "xy")
+        part = (slice(middle, middle + TIMED_SLICES), slice(TIMED_SIDE), slice(TIMED_SIDE))
+        slices = as_stack(np.asarray(volume.voxels[part]), "xy")
         images = prepared(slices, options)
         self.predictor.outputs(images, slices.shape[1:], 1)  # the first is slower than the rest
         started = time.perf_counter()

@@ -18,6 +18,10 @@ class Check(Options):
     """A model to hold them against: the YAML of a MitoNet, or the weights of a fine-tuned SAM2."""
     json_file: Path | None = None
     """Also write everything as JSON into this file."""
+    intensity: tuple[float, float] | None = None
+    """What is black and what is white to the model, in the volumes' own intensities; see planewise mito predict."""
+    invert: bool = False
+    """Contrast is inverted relative to the images that the model was trained on."""
     channel: int | None = Field(None, ge=0)
     """Channel to look at, from 0, where images have several."""
     sequence: SequenceChoice = "auto"

@@ -113,6 +113,8 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     offset = int(np.iinfo(dtype).min) if dtype.kind in "ui" else 0
     counts = np.zeros(1 << (8 * dtype.itemsize) if counted else 0, np.int64)
     step = max(1, math.prod(volume.shape) // SAMPLE)
+    while math.gcd(step, volume.shape[2]) > 1:  # or a few columns would stand for all
+        step += 1
     samples: list[np.ndarray] = []
     least, most = math.inf, -math.inf
     of_tiles: list[float] = []
@@ -136,12 +138,13 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     if counted:
         values = np.flatnonzero(counts)
         amounts, values = counts[values], values + float(offset)
+        least, most = float(values[0]), float(values[-1])
     else:
         values, amounts = np.unique(np.concatenate(samples), return_counts=True)
-        values, amounts = _with_ends(values, amounts, least, most)
     low, high = _quantiles(values, amounts)
     lines, polarity = _polarity(of_tiles)
-    return IntensityProfile(dtype, float(values[0]), float(values[-1]), low, high, min(len(values), 3), lines, polarity)
+    different = len(np.union1d(values, [least, most]))
+    return IntensityProfile(dtype, least, most, low, high, min(different, 3), lines, polarity)
 
 
 def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
@@ -163,14 +166,6 @@ def _count(voxels: np.ndarray, counts: np.ndarray, offset: int) -> None:
     """Add how often each value occurs to ``counts``, whose first is of ``offset``."""
     for value in voxels.flat:
         counts[np.int64(value) - offset] += 1
-
-
-def _with_ends(values: np.ndarray, amounts: np.ndarray, least: float, most: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return a sample's values and their amounts with the lowest and the highest of all voxels among them."""
-    for end, place in ((least, 0), (most, len(values))):
-        if end not in (values[0], values[-1]):
-            values, amounts = np.insert(values, place, end), np.insert(amounts, place, 1)
-    return values, amounts
 
 
 def _quantiles(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float]:

@@ -10,6 +10,7 @@ manifest does not name is never replaced, and an input is never an output.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class Run:
         self.manifest, self.folder, self.made_from, self.model = manifest, manifest.parent, made_from, model
         self.cases, self.overwrite = cases, overwrite
         self._folder_is_new = not self.folder.exists()
+        self._touched: set[str] = set()
         self._fingerprints: dict[Path, str] = {}
 
     @classmethod
@@ -80,6 +82,9 @@ class Run:
                 f"{run.folder}: holds results that were made otherwise ({difference}){what}; give another folder"
                 f"{replace}"
             )
+        if difference:  # whatever of it is there is not what is asked for
+            for record in run.cases.values():
+                record.outputs = dict.fromkeys(record.outputs, "")
         return run
 
     def is_done(self, case: str, inputs: Iterable[Path]) -> bool:
@@ -118,6 +123,7 @@ class Run:
                     f"{target}: is there already, and {self.manifest} does not say that planewise made it; it is kept: "
                     "move it away, or give another folder"
                 )
+        self._touched.add(case)
         before = self.cases[case].outputs if case in self.cases else {}
         for name in before.keys() - {self._name(target) for target in targets}:
             _remove(self.folder / name)
@@ -160,6 +166,15 @@ class Run:
         return output.resolve().relative_to(self.folder.resolve()).as_posix()
 
     def _write(self) -> None:
+        """Write the manifest: the cases of this run as it knows them, those of others as they are there by now."""
+        with _locked(self.folder):
+            there = read_manifest(self.manifest)
+            if there is not None and there.made_from == self.made_from:
+                others = {name: record for name, record in there.cases.items() if name not in self._touched}
+                self.cases = others | {name: self.cases[name] for name in self._touched & self.cases.keys()}
+            self._write_cases()
+
+    def _write_cases(self) -> None:
         if not self.cases:
             self.manifest.unlink(missing_ok=True)
             if self._folder_is_new and not any(self.folder.iterdir()):
@@ -197,6 +212,23 @@ def read_manifest(path: Path) -> Manifest | None:
         ) from error
 
 
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder``, which is made, against other processes that write its manifest, where the system can."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
@@ -205,7 +237,9 @@ def _remove(path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal digits."""
+    """Return the sha256 of a file, in hexadecimal digits; of a folder its fingerprint."""
+    if path.is_dir():
+        return fingerprint(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

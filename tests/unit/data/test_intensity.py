@@ -118,6 +118,16 @@ def test_quantiles_of_known_values():
     assert (real.least, real.low, real.high, real.most) == (0, 0.004, 0.994, 0.999)
 
 
+def test_extremes_and_padding_outside_a_sample_count(monkeypatch):
+    monkeypatch.setattr("planewise.data.intensity.SAMPLE", 100)
+    voxels = np.random.default_rng(0).random((10, 16, 32)).astype(np.float32)
+    voxels[..., 0] = 0  # a column of padding, which a step of whole rows would take for everything
+    voxels[3, 5, 7], voxels[4, 6, 9] = -3, 5000
+    profile = measure_intensities(Volume(voxels), HERE)
+    assert (profile.least, profile.most, profile.values) == (-3, 5000, 3)
+    assert 0 < profile.low < profile.high < 1
+
+
 def test_slabs_give_the_profile_of_the_whole(monkeypatch):
     whole = measure_intensities(Volume(EIGHT_BIT), HERE)
     monkeypatch.setattr("planewise.volumes.labels.SLAB_VOXELS", 144 * 144)

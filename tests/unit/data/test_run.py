@@ -64,6 +64,25 @@ def test_overwriting_one_case_does_not_relabel_the_others(place):
         begin(place, cases="a", model="B.pth", overwrite=True)
 
 
+def test_a_replacement_that_is_stopped_leaves_no_result_of_the_other_model_as_this_one_s(place):
+    for case in "ab":
+        make(begin(place, cases="ab"), place, case)
+    run = begin(place, cases="ab", model="B.pth", overwrite=True)
+    make(run, place, "a")  # and killed
+    again = begin(place, cases="ab", model="B.pth")
+    assert done(again, place, "a")
+    assert not done(again, place, "b")
+
+
+def test_two_runs_at_once_into_one_folder_know_each_other_s_results(place):
+    one, two = begin(place, cases="a"), begin(place, cases="b")
+    make(one, place, "a")
+    make(two, place, "b")
+    again = begin(place, cases="ab")
+    assert done(again, place, "a")
+    assert done(again, place, "b")
+
+
 def test_files_that_no_manifest_names_are_kept(place):
     (place / "out").mkdir()
     (place / "out" / "a.tiff").write_bytes(b"somebody's")

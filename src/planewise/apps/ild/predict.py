@@ -61,7 +61,7 @@ def predict_ild(options: IldPredict) -> int:
         given = _file_prompts(Path(options.prompts), patients, options, problems)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     run = Run.begin(
-        options.output / MANIFEST, "ild predict", _decisive(options, half), source if source.is_file() else None,
+        options.output / MANIFEST, "ild predict", _decisive(options, half), source if source.exists() else None,
         patients, options.overwrite,
     )  # fmt: skip
     waiting: dict[str, Path | Series] = {}
@@ -93,7 +93,7 @@ def _decisive(options: IldPredict, half: bool) -> dict[str, object]:
     trained = "none" if options.trained_model == "none" else "the model's"
     return options.model_dump(mode="json", include=DECISIVE) | {
         "prompts": _prompts_note(options), "window": options.window_in_hu(), "fine-tuning": trained,
-        "precision": "bf16" if half else "32", "model named": "" if Path(_model_name(options)).is_file() else
+        "precision": "bf16" if half else "32", "model named": "" if Path(_model_name(options)).exists() else
         _model_name(options),
     }  # fmt: skip
 
