@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from scipy import ndimage
 
 from dicom import write_dicom
 from planewise.cli import run
@@ -80,8 +81,14 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
     labels[0, 0, 0] = 7
     tifffile.imwrite(folder / "labelsTr" / "phantom_train1.tiff", labels, photometric="minisblack")
     (folder / "labelsTr" / "phantom_train2.json").unlink()
-    image = tifffile.imread(folder / "imagesTr" / "phantom_train2_0000.tiff")
-    tifffile.imwrite(folder / "imagesTr" / "phantom_train2_0000.tiff", 255 - image, photometric="minisblack")
+    rng = np.random.default_rng(0)
+    folds = ndimage.gaussian_filter(rng.standard_normal((24, 160, 160)), (4, 9, 9))
+    bright = np.where(np.abs(folds) < 0.08 * folds.std(), 195.0, 95.0) + rng.normal(0, 12, folds.shape)
+    tifffile.imwrite(
+        folder / "imagesTs" / "bright_0000.tiff",
+        np.clip(ndimage.gaussian_filter(bright, 0.7), 0, 255).astype(np.uint8),
+        photometric="minisblack",
+    )
     test = tifffile.imread(folder / "imagesTr" / "phantom_train1_0000.tiff")[3:27, 5:45, 7:63]
     tifffile.imwrite(folder / "imagesTs" / "phantom_test1_0000.tiff", test, photometric="minisblack")
     code, (found,) = check(folder, "--model", model, tmp_path=tmp_path)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numba
 import numpy as np
@@ -24,14 +24,16 @@ from planewise.volumes.labels import slab_starts
 from planewise.volumes.volume import Volume
 
 QUANTILES = (0.005, 0.995)  # between which the used range lies: specks and hot pixels do not stretch it
-PADDING_SHARE = 0.01  # of the lowest or highest value: more of it is padding or saturation, and takes no part
+PADDING_SHARE = 0.004  # of the lowest or highest value: more of it is padding or saturation, and takes no part
+PADDING_GAP = 0.2  # of the used range: values beyond so wide a gap, and not few, are padding too
 LEAST_CONTRAST = 0.7  # of the training data's: what random contrast in training still shows to a model
 BIT_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 SAMPLE = 2**22  # voxels of types with too many values to count each
 SAMPLE_OF_IMAGE = 2**14
 TILES, TILE = 32, 128  # in which fine structures are looked at: their number, and their side in pixels
-LINE_WIDTH = 1.5  # pixels, sigma: membranes and the like
-LEAST_LINE_CONTRAST, AGREEING, LEAST_TILES = 0.02, 0.75, 4  # a polarity is clear if most tiles agree
+LINE_WIDTHS = (1.5, 3.0)  # pixels, sigma: membranes and the like
+LEAST_LINE_CONTRAST, AGREEING, LEAST_TILES = 0.02, 0.75, 4  # a polarity is clear if most tiles agree, at both widths
+SHARP = 4.0  # curvature at the first width over that at the second: of less, an image is too blurred to tell
 
 Polarity = Literal["dark", "bright", "unclear"]
 
@@ -117,7 +119,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
         step += 1
     samples: list[np.ndarray] = []
     least, most = math.inf, -math.inf
-    of_tiles: list[float] = []
+    of_tiles: list[Lines] = []
     tiles = _tile_places(volume.shape)
     for planes in slab_starts(volume.shape):
         slab = read_voxels(volume, path, planes)
@@ -132,7 +134,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
                 )
             least, most = min(least, float(slab.min())), max(most, float(slab.max()))
             samples.append(slab.reshape(-1)[::step].astype(np.float64))
-        for z, y, x in tiles:
+        for z, y, x in tiles if min(volume.shape[1:]) >= TILE else ():  # less says too little
             if planes.start <= z < planes.stop:
                 of_tiles.append(line_contrast(slab[z - planes.start, y : y + TILE, x : x + TILE]))
     if counted:
@@ -150,11 +152,12 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
 def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
     """Return what a model is trained on that sees ``images`` (H, W), float32 shares of its range."""
     samples: list[np.ndarray] = []
-    of_tiles: list[float] = []
+    of_tiles: list[Lines] = []
     for number, image in enumerate(images):
         samples.append(image.reshape(-1)[:: max(1, image.size // SAMPLE_OF_IMAGE)])
         y, x = _tile_corner(number, *image.shape)
-        of_tiles.append(line_contrast(image[y : y + TILE, x : x + TILE]))
+        if min(image.shape) >= TILE:
+            of_tiles.append(line_contrast(image[y : y + TILE, x : x + TILE]))
     low, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
     if low == high:  # all alike: any range will do
         low, high = 0.0, 1.0
@@ -170,24 +173,33 @@ def _count(voxels: np.ndarray, counts: np.ndarray, offset: int) -> None:
 
 def _quantiles(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float]:
     """Return the ``QUANTILES`` of values (ascending) that occur ``amounts`` times, padding at either end left out."""
-    total = amounts.sum()
     kept = amounts.astype(np.float64)
     if len(values) > 2:
-        for end in (0, -1):
-            if amounts[end] > PADDING_SHARE * total:
-                kept[end] = 0
-    shares = np.cumsum(kept) / kept.sum()
+        kept[[end for end in (0, -1) if amounts[end] > PADDING_SHARE * amounts.sum()]] = 0
+    low, high = _quantiles_of(values, kept)
+    for _ in range(2):  # padding at the low end, then at the high one, or the other way round
+        gaps = np.flatnonzero(np.diff(values) > PADDING_GAP * max(high - low, 1e-300))
+        for gap in gaps.tolist():
+            for beyond in (slice(None, gap + 1), slice(gap + 1, None)):
+                if PADDING_SHARE < kept[beyond].sum() / max(kept.sum(), 1) < 0.5:
+                    kept[beyond] = 0
+        low, high = _quantiles_of(values, kept)
+    return low, high
+
+
+def _quantiles_of(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float]:
+    shares = np.cumsum(amounts) / amounts.sum()
     low, high = (float(values[min(int(np.searchsorted(shares, q)), len(values) - 1)]) for q in QUANTILES)
     return low, high
 
 
-def _tile_places(shape: tuple[int, int, int]) -> set[tuple[int, int, int]]:
-    """Return the first voxels (z, y, x) of tiles of xy slices, spread over a volume."""
+def _tile_places(shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+    """Return the first voxels (z, y, x) of tiles of xy slices, spread over a volume, by z."""
     depth, *sides = shape
     places = set()
     for number, z in enumerate(np.linspace(0, depth - 1, TILES).round().astype(int).tolist()):
         places.add((z, *_tile_corner(number, *sides)))
-    return places
+    return sorted(places)
 
 
 def _tile_corner(number: int, height: int, width: int) -> tuple[int, int]:
@@ -196,33 +208,49 @@ def _tile_corner(number: int, height: int, width: int) -> tuple[int, int]:
     return y, x
 
 
-def line_contrast(tile: np.ndarray) -> float:
-    """Return which lines are stronger in ``tile`` (H, W), the bright (up to 1) or the dark (down to -1).
+class Lines(NamedTuple):
+    """Of an image, for each of ``LINE_WIDTHS``: which lines are stronger, the bright (up to 1) or the dark (to -1).
 
-    A line is where one eigenvalue of the Hessian, at ``LINE_WIDTH``, exceeds the other: Frangi et al. 1998,
-    doi:10.1007/BFb0056195. Squared excesses are compared. NaN of a tile without contrast; inverting it negates it.
+    ``sharpness``: the curvature at the first width over that at the second. All NaN of an image without contrast.
+    """
+
+    contrasts: tuple[float, ...]
+    sharpness: float
+
+
+def line_contrast(tile: np.ndarray) -> Lines:
+    """Return which lines are stronger in ``tile`` (H, W); inverting it negates the contrasts.
+
+    A line is where one eigenvalue of the Hessian exceeds the other: Frangi et al. 1998, doi:10.1007/BFb0056195.
+    Squared excesses are compared.
     """
     from scipy.ndimage import gaussian_filter
 
     pixels = (tile - tile.mean(dtype=np.float64)).astype(np.float32)  # a large offset would take all digits
-    yy, xx, yx = (gaussian_filter(pixels, LINE_WIDTH, order=order) for order in ((2, 0), (0, 2), (1, 1)))
-    middle, half = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
-    larger, smaller = middle + half, middle - half
-    dark = np.square(np.clip(larger - np.abs(smaller), 0, None)).mean()
-    bright = np.square(np.clip(-smaller - np.abs(larger), 0, None)).mean()
-    return float((bright - dark) / (bright + dark)) if bright + dark > 0 else math.nan
+    contrasts, curvatures = [], []
+    for width in LINE_WIDTHS:
+        yy, xx, yx = (gaussian_filter(pixels, width, order=order) for order in ((2, 0), (0, 2), (1, 1)))
+        middle, half = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
+        larger, smaller = middle + half, middle - half
+        dark = float(np.square(np.clip(larger - np.abs(smaller), 0, None)).mean())
+        bright = float(np.square(np.clip(-smaller - np.abs(larger), 0, None)).mean())
+        contrasts.append((bright - dark) / (bright + dark) if bright + dark > 0 else math.nan)
+        curvatures.append(float((yy**2 + xx**2).mean()))
+    return Lines(tuple(contrasts), curvatures[0] / curvatures[1] if curvatures[1] > 0 else math.nan)
 
 
-def _polarity(of_tiles: list[float]) -> tuple[float, Polarity]:
-    """Return the mean line contrast of tiles, and the polarity if most of them agree."""
-    known = np.array([value for value in of_tiles if not math.isnan(value)])
-    if not len(known):
-        return math.nan, "unclear"
-    mean = float(known.mean())
-    agree = float((np.sign(known) == np.sign(mean)).mean())
-    if len(known) < LEAST_TILES or abs(mean) < LEAST_LINE_CONTRAST or agree < AGREEING:
-        return mean, "unclear"
-    return mean, "dark" if mean < 0 else "bright"
+def _polarity(of_tiles: list[Lines]) -> tuple[float, Polarity]:
+    """Return the mean contrast of fine lines in tiles, and the polarity if most tiles agree at both widths."""
+    known = np.array([lines.contrasts for lines in of_tiles if not math.isnan(sum(lines.contrasts))])
+    if len(known) < LEAST_TILES:
+        return (float(known[:, 0].mean()) if len(known) else math.nan), "unclear"
+    means = known.mean(axis=0)
+    agree = (np.sign(known) == np.sign(means)).mean(axis=0)
+    sharp = float(np.nanmean([lines.sharpness for lines in of_tiles])) >= SHARP
+    clear = sharp and len(set(np.sign(means))) == 1 and (np.abs(means) >= LEAST_LINE_CONTRAST).all()
+    if not clear or (agree < AGREEING).any():
+        return float(means[0]), "unclear"
+    return float(means[0]), "dark" if means[0] < 0 else "bright"
 
 
 @dataclass(frozen=True)

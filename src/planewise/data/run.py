@@ -52,7 +52,9 @@ class Run:
         self.cases, self.overwrite = cases, overwrite
         self._folder_is_new = not self.folder.exists()
         self._touched: set[str] = set()
+        self._made_before: dict[str, set[str]] = {}  # outputs that cases being made do not have any more
         self._fingerprints: dict[Path, str] = {}
+        self._before: MadeFrom | None = None  # what the manifest said when this run began
 
     @classmethod
     def begin(
@@ -73,6 +75,7 @@ class Run:
         if before is None:
             return cls(manifest, made_from, where, {}, overwrite)
         run = cls(manifest, made_from, where, before.cases, overwrite)
+        run._before = before.made_from
         difference = before.made_from.differences(made_from)
         others = sorted(before.cases.keys() - set(cases))
         if difference and before.cases and not (overwrite and not others):
@@ -96,7 +99,7 @@ class Run:
         if self.overwrite or record is None or not all(record.outputs.values()):
             return False
         now = {str(path.resolve()): self._of(path) for path in inputs}
-        if now != record.inputs:
+        if sorted(now.values()) != sorted(record.inputs.values()):  # the same may lie elsewhere by now
             changed = sorted(path for path in now.keys() | record.inputs if now.get(path) != record.inputs.get(path))
             raise PlanewiseError(
                 f"{case}: {', '.join(changed)} has changed since its results in {self.folder} were made; --overwrite "
@@ -111,24 +114,26 @@ class Run:
     def start(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         """Say in the manifest that ``outputs`` are about to be made from ``inputs``.
 
-        What was made of the case before and is not among them is removed.
+        What was made of the case before and is not among them is removed when they are there.
         Raises PlanewiseError if an output is an input, or is there and was made by nobody that the manifest knows.
         """
         sources, targets = list(inputs), list(outputs)
         refuse_inputs_as_outputs(sources, targets)
-        known = {name for record in self.cases.values() for name in record.outputs}
+        before = self.cases[case].outputs if case in self.cases else {}
+        of_others = {name: other for other, record in self.cases.items() if other != case for name in record.outputs}
         for target in targets:
-            if target.exists() and self._name(target) not in known:
+            if (name := self._name(target)) in of_others:
+                raise PlanewiseError(f"{target}: is a result of case {of_others[name]}; give another folder")
+            if target.exists() and name not in before:
                 raise PlanewiseError(
                     f"{target}: is there already, and {self.manifest} does not say that planewise made it; it is kept: "
                     "move it away, or give another folder"
                 )
         self._touched.add(case)
-        before = self.cases[case].outputs if case in self.cases else {}
-        for name in before.keys() - {self._name(target) for target in targets}:
-            _remove(self.folder / name)
+        self._made_before[case] = before.keys() - {self._name(target) for target in targets}
         self.cases[case] = CaseRecord(
-            {str(path.resolve()): self._of(path) for path in sources}, {self._name(target): "" for target in targets}
+            {str(path.resolve()): self._of(path) for path in sources},
+            dict.fromkeys([*(self._name(target) for target in targets), *self._made_before[case]], ""),
         )
         self._write()
 
@@ -153,6 +158,9 @@ class Run:
     def finish(self, case: str, decided: dict[str, Any]) -> None:
         """Say in the manifest that a case's outputs are there, and what was ``decided`` about it."""
         record = self.cases[case]
+        for name in self._made_before.pop(case, set()):
+            _remove(self.folder / name)
+            del record.outputs[name]
         record.outputs = {name: fingerprint(self.folder / name) for name in record.outputs}
         record.decided = decided
         self._write()
@@ -163,12 +171,15 @@ class Run:
         return self._fingerprints[path]
 
     def _name(self, output: Path) -> str:
-        return output.resolve().relative_to(self.folder.resolve()).as_posix()
+        return output.relative_to(self.folder).as_posix()
 
     def _write(self) -> None:
         """Write the manifest: the cases of this run as it knows them, those of others as they are there by now."""
         with _locked(self.folder):
             there = read_manifest(self.manifest)
+            if there is not None and there.made_from not in (self.made_from, self._before):
+                raise PlanewiseError(f"{self.folder}: another command, with other options, writes into it by now")
+            self._before = self.made_from
             if there is not None and there.made_from == self.made_from:
                 others = {name: record for name, record in there.cases.items() if name not in self._touched}
                 self.cases = others | {name: self.cases[name] for name in self._touched & self.cases.keys()}
@@ -202,6 +213,9 @@ def read_manifest(path: Path) -> Manifest | None:
     try:
         content = json.loads(path.read_text("utf-8"))
         cases = {name: CaseRecord(**record) for name, record in content["cases"].items()}
+        names = [Path(name) for record in cases.values() for name in record.outputs]
+        if any(name.is_absolute() or ".." in name.parts for name in names):
+            raise ValueError("an output lies outside its folder")
         return Manifest(MadeFrom(dict(content["options"]), {}), str(content["model"]), cases)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -234,6 +248,23 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def refuse_folder_of_inputs(inputs: Iterable[Path], folder: Path, option: str) -> None:
+    """Raise PlanewiseError if results in ``folder`` would lie among the ``inputs``, and be taken for such."""
+    if folder.resolve() in {path.resolve().parent for path in inputs}:
+        raise PlanewiseError(
+            f"{option} {folder}: is the folder of the input, and results never replace their input, nor lie among "
+            "images that the next command reads: give another folder"
+        )
+
+
+def edited_outputs(folder: Path) -> list[Path]:
+    """Return the results in ``folder`` that were changed after they were made."""
+    manifest = read_manifest(folder / MANIFEST)
+    made = [] if manifest is None else [item for record in manifest.cases.values() for item in record.outputs.items()]
+    there = [(folder / name, before) for name, before in made if before and (folder / name).exists()]
+    return [path for path, before in there if fingerprint(path) != before]
 
 
 def sha256_of(path: Path) -> str:

@@ -88,7 +88,8 @@ def read_voxels(volume: Volume, path: Path | Series, index: Any = ...) -> np.nda
     except PlanewiseError as error:
         raise PlanewiseError(f"{path}: {error}") from error
     try:
-        return np.asarray(volume.voxels[index])
+        voxels = np.asarray(volume.voxels[index])
+        return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
     except PlanewiseError:
         raise
     except MemoryError as error:

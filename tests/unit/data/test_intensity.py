@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from planewise.data.intensity import (
     IntensityRange,
@@ -25,6 +26,17 @@ EIGHT_BIT = em_phantom((32, 144, 144), 12, 0)[0]
 VALUES = EIGHT_BIT.astype(float)
 TRAINED = measure_intensities(Volume(em_phantom((32, 144, 144), 12, 1)[0]), HERE).of_range(IntensityRange(0.0, 255.0))
 RULE = IntensityRule(TRAINED)
+
+
+def membranes(shape=(24, 160, 160), seed=0):
+    """Dark sheets in a noisy bright ground, uint8."""
+    rng = np.random.default_rng(seed)
+    folds = ndimage.gaussian_filter(rng.standard_normal(shape), (4, 9, 9))
+    image = np.where(np.abs(folds) < 0.08 * folds.std(), 60.0, 160.0)
+    return np.clip(ndimage.gaussian_filter(image, 0.7) + rng.normal(0, 12, shape), 0, 255).astype(np.uint8)
+
+
+DARK = TrainedIntensities(low=0.2, high=0.75, polarity="dark")
 ENCODINGS = {
     "full 16 bit": EIGHT_BIT.astype(np.uint16) * 257,
     "float": (VALUES / 255).astype(np.float32),
@@ -62,9 +74,11 @@ def test_a_full_range_is_divided_by_the_largest_value_of_the_type_and_by_nothing
 
 
 def test_inverted_contrast_is_refused_and_turned_round_when_told():
-    inverted = 255 - EIGHT_BIT
+    image = membranes()
     with pytest.raises(PlanewiseError, match=r"cell.tiff: its contrast is inverted.*--invert"):
-        seen(inverted)
+        seen(255 - image, IntensityRule(DARK))
+    seen(image, IntensityRule(DARK))
+    inverted = 255 - EIGHT_BIT
     assert np.allclose(seen(inverted, IntensityRule(TRAINED, invert=True)), VALUES / 255, atol=1e-6)
     dim = inverted // 4
     assert np.abs(seen(dim, IntensityRule(TRAINED, invert=True)) - VALUES / 255).max() < 0.04
@@ -108,6 +122,27 @@ def test_hot_pixels_padding_and_saturation_do_not_stretch_the_range():
     assert measure_intensities(Volume(padded), HERE).low == plain.low
 
 
+@pytest.mark.parametrize("share", [0.003, 0.007, 0.02])
+@pytest.mark.parametrize("padding", [(0,), (0, 1), (0, 1, 2)])
+def test_padding_of_several_values_and_any_saturation(share, padding):
+    voxels = 1000 + 4 * EIGHT_BIT.astype(np.uint16)
+    plain = measure_intensities(Volume(voxels), HERE)
+    padded = np.pad(voxels, ((0, 0), (40, 40), (40, 40)))
+    outside = padded == 0
+    padded[outside] = np.random.default_rng(0).choice(padding, int(outside.sum()))
+    flat = padded.reshape(-1)
+    flat[np.flatnonzero(flat > 2)[:: int(1 / share)]] = 65_535
+    profile = measure_intensities(Volume(padded), HERE)
+    assert abs(profile.low - plain.low) <= 30  # of 560
+    assert abs(profile.high - plain.high) <= 30
+
+
+def test_big_endian_voxels():
+    profile = measure_intensities(Volume(EIGHT_BIT.astype(">u2")), HERE)
+    plain = measure_intensities(Volume(EIGHT_BIT), HERE)
+    assert (profile.low, profile.high) == (plain.low, plain.high)
+
+
 def test_quantiles_of_known_values():
     voxels = np.arange(1000, dtype=np.uint16).reshape(10, 10, 10)
     profile = measure_intensities(Volume(voxels), HERE)
@@ -137,24 +172,28 @@ def test_slabs_give_the_profile_of_the_whole(monkeypatch):
 def test_the_polarity_is_the_sign_of_the_fine_structures():
     lines = np.full((64, 64), 100.0)
     lines[::8] = 60
-    assert line_contrast(lines) < -0.3
-    assert line_contrast(-lines) == pytest.approx(-line_contrast(lines))
-    assert np.isnan(line_contrast(np.zeros((9, 9))))
+    assert line_contrast(lines).contrasts[0] < -0.3
+    assert line_contrast(-lines).contrasts[0] == pytest.approx(-line_contrast(lines).contrasts[0])
+    assert np.isnan(line_contrast(np.zeros((9, 9))).contrasts).all()
     noise = np.random.default_rng(0).integers(0, 256, (16, 128, 128)).astype(np.uint8)
     assert measure_intensities(Volume(noise), HERE).polarity == "unclear"
-    assert measure_intensities(Volume(EIGHT_BIT), HERE).polarity == "dark"
-    assert measure_intensities(Volume(255 - EIGHT_BIT), HERE).polarity == "bright"
+    image = membranes()
+    assert measure_intensities(Volume(image), HERE).polarity == "dark"
+    assert measure_intensities(Volume(255 - image), HERE).polarity == "bright"
+    blurred = ndimage.gaussian_filter(image.astype(np.float32), (0, 3, 3))
+    assert measure_intensities(Volume(255 - blurred), HERE).polarity == "unclear"
+    assert measure_intensities(Volume(255 - image[:, :100, :100]), HERE).polarity == "unclear"  # too small to tell
 
 
 def test_an_unclear_polarity_refuses_nothing():
     unclear = TRAINED.model_copy(update={"polarity": "unclear"})
-    choose_range(measure_intensities(Volume(255 - EIGHT_BIT), HERE), unclear, HERE)
+    choose_range(measure_intensities(Volume(255 - membranes()), HERE), unclear, HERE)
 
 
 def test_what_a_model_is_trained_on_is_told_from_its_slices():
     shares = EIGHT_BIT.astype(np.float32) / 255
     measured = measure_images(iter(shares))
-    assert measured.polarity == "dark"
+    assert measure_images(iter(membranes() / 255)).polarity == "dark"
     assert measured.low == pytest.approx(TRAINED.low, abs=0.02)
     assert measured.high == pytest.approx(TRAINED.high, abs=0.02)
     with pytest.raises(ValueError, match="low must be less"):

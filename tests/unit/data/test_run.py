@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from planewise.data.run import MANIFEST, Run, read_manifest, refuse_inputs_as_outputs
+from planewise.data.run import (
+    MANIFEST,
+    Run,
+    edited_outputs,
+    read_manifest,
+    refuse_folder_of_inputs,
+    refuse_inputs_as_outputs,
+)
 from planewise.errors import PlanewiseError
 
 
@@ -134,18 +141,37 @@ def test_a_case_that_fails_before_anything_is_there_leaves_nothing(place):
     assert not (place / "out").exists()
 
 
-def test_a_copy_of_an_input_elsewhere_is_another_input(place):
+def test_the_same_input_elsewhere_is_the_same(place):
     make(begin(place), place)
     copy = place / "in" / "copy.tiff"
     copy.write_bytes(b"image a")
-    with pytest.raises(PlanewiseError, match="has changed"):
-        begin(place).is_done("a", [copy])
+    assert begin(place).is_done("a", [copy])
+
+
+def test_what_another_case_made_is_kept(place):
+    make(begin(place, cases="a"), place)
+    run = begin(place, cases="b")
+    with pytest.raises(PlanewiseError, match=r"a.tiff: is a result of case a"):
+        run.start("b", [place / "in" / "b.tiff"], [place / "out" / "a.tiff"])
+
+
+def test_results_do_not_lie_among_the_input(place):
+    with pytest.raises(PlanewiseError, match=r"--output .*in: is the folder of the input"):
+        refuse_folder_of_inputs([place / "in" / "a.tiff"], place / "out" / ".." / "in", "--output")
+    refuse_folder_of_inputs([place / "in" / "a.tiff"], place / "out", "--output")
+
+
+def test_edited_results_are_known(place):
+    make(begin(place), place)
+    assert edited_outputs(place / "out") == []
+    (place / "out" / "a.tiff").write_bytes(b"corrected by hand")
+    assert edited_outputs(place / "out") == [place / "out" / "a.tiff"]
 
 
 def test_input_is_never_output(place):
     image = place / "in" / "a.tiff"
     with pytest.raises(PlanewiseError, match="results never replace their input"):
-        begin(place).start("a", [image], [place / "out" / ".." / "in" / "a.tiff"])
+        refuse_inputs_as_outputs([image], [place / "out" / ".." / "in" / "a.tiff"])
     store = place / "x.ome.zarr"
     store.mkdir()
     for output in (store, store / "labels", place):
@@ -158,7 +184,10 @@ def test_input_is_never_output(place):
         refuse_inputs_as_outputs([store / "0"], [store])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cases": {"a": 3}, "options": {}}', "[" * 100_000])
+OUTSIDE = '{"options": {}, "model": "", "cases": {"a": {"inputs": {}, "outputs": {"../precious": "1 a"}}}}'
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cases": {"a": 3}, "options": {}}', "[" * 100_000, OUTSIDE])
 def test_a_damaged_manifest_is_told(place, text):
     (place / "out").mkdir()
     (place / "out" / MANIFEST).write_text(text)
