@@ -229,6 +229,8 @@ class BoxTask:
     def validate(self, device: torch.device) -> dict[str, float]:
         """Return metrics of validation slices, without jitter: mean ``loss``, and ``score``, the mean of the others.
 
+        There is no score where no class is there: absence alone is best said by a model that says nothing.
+
         ``dice``: mean over boxes; ``class_dice``: over the classes that are there, none found counts as 0; ``absence``:
         the share of classes that are not there and are not said to be. Ignored pixels count in none.
         """
@@ -250,7 +252,7 @@ class BoxTask:
                 found.setdefault("absence", []).extend((~said[absent]).float().tolist())
         means = {name: sum(values) / len(values) for name, values in found.items() if values}
         judged = [value for name, value in means.items() if name != "loss"]
-        return {"score": sum(judged) / len(judged) if judged else 0.0, **means}
+        return {"score": sum(judged) / len(judged), **means} if {"dice", "class_dice"} & means.keys() else means
 
 
 def _there(masks: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Checkpoints: everything that a training needs to go on as if it had not stopped."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,55 @@ import torch
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
+
+SAME = ("batch_size", "learning_rate", "seed", "weight_decay", "warm_up")  # options of a training that is resumed
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was measured after ``step``; ``score`` is None where there was nothing to score."""
+
+    step: int
+    loss: float
+    score: float | None
+
+    def beats(self, best: "Validation | None") -> bool:
+        """Whether these weights are better than the ``best`` before: by the score, else by the loss, else as later."""
+        if best is None:
+            return True
+        if self.score is None or best.score is None:
+            return self.loss <= best.loss
+        return (self.score, -self.loss) >= (best.score, -best.loss)
+
+
+def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    """Refuse to go on from ``state``, a checkpoint at ``path``, by options (of the loop) ``now`` that make it another.
+
+    More iterations are no other training. Raises PlanewiseError naming all that differs, old and new.
+    """
+    if "ends" not in state:
+        raise PlanewiseError(f"{path}: was left by an older version of planewise; train anew, without --resume")
+    before = state["options"]
+    old, new = ({name: said[name] for name in SAME} | said["identity"] for said in (before, now))
+    wrong = [f"{name} {old.get(name)} -> {value}" for name, value in new.items() if old.get(name) != value]
+    if now["iterations"] < state["ends"][-1]:
+        name, steps = now["counted_in"]
+        wrong.append(f"fewer {name} {state['ends'][-1] // steps} -> {now['iterations'] // steps}")
+    if wrong:
+        raise PlanewiseError(
+            f"{path}: is of a training with other options ({'; '.join(wrong)}); --resume needs the same, and goes on "
+            "for as many steps or more"
+        )
+
+
+def is_finished(path: Path, now: dict[str, Any]) -> bool:
+    """Whether the checkpoint at ``path`` is the last of the training that options ``now`` ask for.
+
+    Raises PlanewiseError if it is of another one; see ``check_same_training``.
+    """
+    state = load_checkpoint(path)
+    check_same_training(state, now, path)
+    return bool(state["step"] >= now["iterations"])
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -64,12 +64,12 @@ class PanopticTask:
 
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
-        """Return ``iou``, of the foreground over all validation slices together, and the mean ``loss``.
+        """Return the mean ``loss``, and ``iou``, of the foreground over all validation slices together.
 
-        Ignored pixels count in neither.
+        Ignored pixels count in neither. Without any true foreground there is no IoU, nor a ``score``.
         """
         self.network.eval()
-        intersection = union = 0
+        intersection = union = objects = 0
         losses = []
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             pairs = self.validation[start : start + VALIDATION_BATCH]
@@ -80,8 +80,9 @@ class PanopticTask:
             predicted, truth = (outputs["sem_logits"] >= 0) & batch["counted"], batch["foreground"] > 0
             intersection += int((predicted & truth).sum())
             union += int((predicted | truth).sum())
-        iou = intersection / union if union else 1.0
-        return {"score": iou, "iou": iou, "loss": sum(losses) / len(losses)}
+            objects += int(truth.sum())
+        loss = sum(losses) / len(losses)
+        return {"score": intersection / union, "iou": intersection / union, "loss": loss} if objects else {"loss": loss}
 
 
 def freeze(network: PanopticNetwork, layer: FinetuneLayer) -> list[nn.Module]:
