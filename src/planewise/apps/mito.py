@@ -201,7 +201,7 @@ def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:
     valid = {} if held is None else {held.name: held.image}
     folder = dataset.folder / "imagesTs"
     tests = cases_in(folder, channel)[0] if folder.is_dir() else {}
-    warn_of_leaks(train, valid, tests, channel)
+    warn_of_leaks(train, valid, tests, channel, parts_validate=held is None)
 
 
 def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, slices: list[SlicePair]) -> None:

@@ -18,7 +18,7 @@ from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.slices import PLANES, Plane
 
 TRAINED = "base model's intensities"
-LAYOUT = 1  # goes up when other slices are cut of the same data and options
+LAYOUT = 2  # goes up when other slices are cut of the same data and options
 
 
 @dataclass(frozen=True)

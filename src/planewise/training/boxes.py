@@ -13,6 +13,7 @@ from planewise.data.prepared import GRID, IGNORED, is_object, nearest_grid
 from planewise.errors import PlanewiseError
 from planewise.inference.prompts import tight_box
 from planewise.models.sam2 import BoxSegmenter
+from planewise.progress import say
 from planewise.training.augment import random_crop
 from planewise.training.sampling import sample_generator
 
@@ -66,7 +67,12 @@ class BoxTask:
                 f"{train_folder}: holds no labelled slices (classes are 1 to {IGNORED - 1}, {IGNORED} is ignored); run "
                 "planewise ild prepare, and look at its table of classes"
             )
-        validation = self._usable(validation_folder) or self.slices
+        validation = self._usable(validation_folder)
+        patients = sorted({path.stem.rpartition("-")[0] or path.stem for path in validation})
+        self.validated_on = ", ".join(patients) or "slices that are trained on"
+        if not validation:
+            say(f"WARNING: {validation_folder} shows no object: the best is chosen on slices that are trained on")
+            validation = self.slices
         chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)
         self.validation = [validation[i] for i in chosen]
         network.requires_grad_(False)
