@@ -69,7 +69,7 @@ class BoxTask:
             )
         validation = self._usable(validation_folder)
         patients = sorted({path.stem.rpartition("-")[0] or path.stem for path in validation})
-        self.validated_on = ", ".join(patients) or "slices that are trained on"
+        self.validated_on = patients or ["slices that are trained on"]
         if not validation:
             say(f"WARNING: {validation_folder} shows no object: the best is chosen on slices that are trained on")
             validation = self.slices

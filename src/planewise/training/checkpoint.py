@@ -1,15 +1,21 @@
 """Checkpoints: everything that a training needs to go on as if it had not stopped."""
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from planewise.errors import PlanewiseError
+from planewise.models.model_file import Trained
+from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 
 SAME = ("batch_size", "learning_rate", "seed", "weight_decay", "warm_up")  # options of a training that is resumed
+
+
+NAMED = 8  # cases that a model's file names
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,25 @@ def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) 
         )
 
 
+def trained_as(best: Path, validated_on: list[str], dataset: str) -> Trained:
+    """Return how the weights of the checkpoint ``best`` came about, and say so."""
+    state = load_checkpoint(best, mmap=True)
+    more = f" and {len(validated_on) - NAMED} more" if len(validated_on) > NAMED else ""
+    trained = Trained(
+        dataset=dataset, date=date.today().isoformat(), step=state["step"], score=state["score"], loss=state["loss"],
+        validated_on=", ".join(validated_on[:NAMED]) + more,
+    )  # fmt: skip
+    score = "nothing to score" if trained.score is None else f"score {trained.score:.4f}"
+    say(f"The best is step {trained.step}: {score}, loss {trained.loss:.4g}, validated on {trained.validated_on}")
+    return trained
+
+
 def is_finished(path: Path, now: dict[str, Any]) -> bool:
     """Whether the checkpoint at ``path`` is the last of the training that options ``now`` ask for.
 
     Raises PlanewiseError if it is of another one; see ``check_same_training``.
     """
-    state = load_checkpoint(path)
+    state = load_checkpoint(path, mmap=True)
     check_same_training(state, now, path)
     return bool(state["step"] >= now["iterations"])
 
@@ -65,10 +84,13 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         torch.save(state, temporary)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what ``save_checkpoint`` wrote, to the CPU. Raises PlanewiseError if it is missing or damaged."""
+def load_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
+    """Read what ``save_checkpoint`` wrote, to the CPU; with ``mmap`` tensors only as they are used.
+
+    Raises PlanewiseError if it is missing or damaged.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError as error:
         raise PlanewiseError(f"{path}: no checkpoint there; train without --resume") from error
     except Exception as error:  # a damaged file fails in many ways

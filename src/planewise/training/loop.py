@@ -269,7 +269,9 @@ def _no_number(values: dict[str, float]) -> str:
 
 
 def _kept(folder: Path) -> str:
-    steps = {name: load_checkpoint(folder / name)["step"] for name in (LAST, BEST) if (folder / name).exists()}
+    steps = {
+        name: load_checkpoint(folder / name, mmap=True)["step"] for name in (LAST, BEST) if (folder / name).exists()
+    }
     kept = " and ".join(f"{name} of step {step}" for name, step in steps.items())
     return f"{kept} are kept" if kept else "nothing was saved before"
 

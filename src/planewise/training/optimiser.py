@@ -16,6 +16,18 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     ]
 
 
+def moments_by_name(network: nn.Module, state: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return AdamW's state of each parameter, by name, from the state_dict of one over ``parameter_groups``."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    groups = zip(parameter_groups(network, 0.0), state["param_groups"], strict=True)
+    places = {
+        place: names[id(parameter)]
+        for ours, stored in groups
+        for parameter, place in zip(ours["params"], stored["params"], strict=True)
+    }
+    return {places[place]: moments for place, moments in state["state"].items()}
+
+
 def schedule_after(
     optimizer: torch.optim.Optimizer, peak: float, warm_up: float, ends: list[int], step: int
 ) -> OneCycleLR:

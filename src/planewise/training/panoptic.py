@@ -86,11 +86,11 @@ class PanopticTask:
         return {"score": intersection / union, "iou": intersection / union, "loss": loss} if objects else {"loss": loss}
 
 
-def _cases(validation: list[SlicePair], training: list[SlicePair]) -> str:
+def _cases(validation: list[SlicePair], training: list[SlicePair]) -> list[str]:
     """Return what was validated on, to read: cases, or slabs of those that are trained on too."""
     trained = {case_of(pair) for pair in training}
     cases = sorted({case_of(pair) for pair in validation})
-    return ", ".join(f"a slab of {case}" if case in trained else case for case in cases)
+    return [f"a slab of {case}" if case in trained else case for case in cases]
 
 
 def freeze(network: PanopticNetwork, layer: FinetuneLayer) -> list[nn.Module]:

@@ -73,7 +73,7 @@ def test_validation_scores(tmp_path):
     write_slice_folder([make_labelled(tmp_path, labels)], tmp_path / "2d", ("xy",), lambda name: None)
     model = ModelFile(norms={"mean": 0.5, "std": 0.1})
     task = PanopticTask(build("mitonet_small"), model, tmp_path / "2d", 32, "all", 5)
-    assert task.validated_on == "a slab of a"
+    assert task.validated_on == ["a slab of a"]
     scores = task.validate(torch.device("cpu"))
     assert 0 <= scores["score"] == scores["iou"] <= 1
     assert scores["loss"] > 0
