@@ -84,8 +84,9 @@ def stop_on_request() -> Iterator[StopRequest]:
 @contextmanager
 def shielded(signals: Collection[signal.Signals] = SIGNALS) -> Iterator[None]:
     """Processes and threads that are started in here do not get the signals; this one gets them afterwards."""
-    resource_tracker.ensure_running()  # multiprocessing's own process, whose start lets the signals in again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WARNINGS)
+    resource_tracker.ensure_running()  # multiprocessing's own process, whose start lets the others in again
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:

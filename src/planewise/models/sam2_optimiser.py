@@ -23,14 +23,14 @@ def published_optimizer(
     """
     names = {meta: ours for ours, meta in meta_names(network).items()}
     ordered = [meta for meta in names if meta.startswith("image_encoder.")]
-    ordered += sorted((meta for meta in names if meta.startswith("sam_mask_decoder.")), key=_place_in_decoder)
+    ordered += sorted((meta for meta in names if meta.startswith("sam_mask_decoder.")), key=place_in_decoder)
     parameters = dict(network.named_parameters())
     adam = torch.optim.AdamW([parameters[names[meta]] for meta in ordered], lr=learning_rate, weight_decay=weight_decay)
     state = {place: moments[names[meta]] for place, meta in enumerate(ordered) if names[meta] in moments}
     return adam.state_dict() | {"state": state}
 
 
-def _place_in_decoder(meta: str) -> tuple[int, list[int]]:
+def place_in_decoder(meta: str) -> tuple[int, list[int]]:
     """Return a key that sorts Meta's names as its mask decoder is built, where transformers' is in another order."""
     _, part, *within = meta.split(".")
     return _DECODER.index(part), [int(word) for word in within if word.isdigit()] if part != "transformer" else []

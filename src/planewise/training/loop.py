@@ -269,10 +269,8 @@ def _no_number(values: dict[str, float]) -> str:
 
 
 def _kept(folder: Path) -> str:
-    steps = {
-        name: load_checkpoint(folder / name, mmap=True)["step"] for name in (LAST, BEST) if (folder / name).exists()
-    }
-    kept = " and ".join(f"{name} of step {step}" for name, step in steps.items())
+    there = [path for path in (folder / LAST, folder / BEST) if path.exists()]
+    kept = " and ".join(f"{path.name} of step {load_checkpoint(path, mmap=True)['step']}" for path in there)
     return f"{kept} are kept" if kept else "nothing was saved before"
 
 
