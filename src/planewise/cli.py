@@ -3,6 +3,7 @@
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command line and exit: 0 done, 1 some cases failed, 2 refused before any work, 130 and 143 stopped."""
+    """Run a command line and exit: 0 done, 1 some cases failed, 2 refused before any work, 128 + signal stopped."""
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
@@ -147,7 +148,7 @@ def parse(command: Command, program: str, arguments: list[str]) -> Any:
 
 def guarded(work: Callable[[], int]) -> int:
     """Return the exit code of ``work``; refusals, and what is no fault of ours, are told without a traceback."""
-    from planewise.errors import PlanewiseError
+    from planewise.errors import PlanewiseError, WorkFailed
     from planewise.processes import Terminated, sigterm_raises
 
     try:
@@ -155,7 +156,7 @@ def guarded(work: Callable[[], int]) -> int:
             return work()
     except PlanewiseError as error:
         print(f"planewise: {error}", file=sys.stderr)
-        return EXIT_REFUSED
+        return EXIT_FAILED if isinstance(error, WorkFailed) else EXIT_REFUSED
     except (MemoryError, RuntimeError) as error:
         words = ("can't allocate memory", "not enough memory")  # torch's own class is for GPUs
         ours = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
@@ -167,8 +168,9 @@ def guarded(work: Callable[[], int]) -> int:
         print(f"planewise: stopped. {KEPT}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except Terminated as stopped:
-        print(f"planewise: stopped (SIGTERM). {KEPT}", file=sys.stderr)
-        return int(stopped.code or 0)
+        code = int(stopped.code or 0)
+        print(f"planewise: stopped ({signal.Signals(code - 128).name}). {KEPT}", file=sys.stderr)
+        return code
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED

@@ -1,4 +1,4 @@
-"""The two ways a job can be refused. Both carry a message for the person who gave the command, never a traceback."""
+"""The ways a job can be refused, or fail. All carry a message for who gave the command, never a traceback."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,10 @@ class PlanewiseError(Exception):
 
 class DatasetError(PlanewiseError):
     """A dataset with nothing usable in it."""
+
+
+class WorkFailed(PlanewiseError):
+    """Work that had begun cannot go on; what was finished is kept."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+WARNINGS = frozenset({signal.SIGUSR1, signal.SIGUSR2})  # what batch systems send ahead of the end of a job, if asked to
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
@@ -41,11 +42,51 @@ def sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class StopRequest:
+    """Whether this process was asked to stop, and by which signal; spawned processes are told of it through this."""
+
+    def __init__(self) -> None:
+        self._number = get_context("spawn").RawValue("i", 0)  # without a lock, which a signal could come within
+
+    def __bool__(self) -> bool:
+        return bool(self._number.value)
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal: note it. Ctrl-C for a second time raises KeyboardInterrupt."""
+        if not self:
+            self._number.value = number
+            os.write(2, b"planewise: stopping after this step; Ctrl-C once more stops without saving it\n")
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    def stop(self) -> NoReturn:
+        """Raise what the signal raises elsewhere; ``Terminated`` where another process got it."""
+        if self._number.value == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Terminated(128 + (self._number.value or signal.SIGTERM))
+
+
+@contextmanager
+def stop_on_request() -> Iterator[StopRequest]:
+    """In here Ctrl-C, SIGTERM and ``WARNINGS`` raise nothing: they are noted, for a loop that ends where it can."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.signal(number, request.note) for number in SIGNALS | WARNINGS}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @contextmanager
 def shielded(signals: Collection[signal.Signals] = SIGNALS) -> Iterator[None]:
     """Processes and threads that are started in here do not get the signals; this one gets them afterwards."""
-    resource_tracker.ensure_running()  # multiprocessing's own process, whose start lets the signals in again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WARNINGS)
+    resource_tracker.ensure_running()  # multiprocessing's own process, whose start lets the others in again
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
@@ -108,13 +149,29 @@ def _wait_and_end(parent: Any) -> None:
     os._exit(1)
 
 
-def in_thread(spawn_and_wait: Callable[[], Any]) -> None:
-    """Call what spawns processes and waits for them, in a thread, so that they get no signals; on one, kill them."""
+def end_by_parent_alone() -> None:
+    """Have SIGTERM end this process if its parent sent it; not if a batch system sent it to all there are."""
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_by_parent, daemon=True).start()
+
+
+def _end_by_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
+
+
+def in_thread(spawn_and_wait: Callable[[], Any]) -> Any:
+    """Call what spawns processes and waits for them, in a thread, so that they get no signals; return its result.
+
+    On KeyboardInterrupt and ``Terminated`` they are killed.
+    """
     with ThreadPoolExecutor(1) as threads:
-        with shielded():
+        with shielded(SIGNALS | WARNINGS):
             done = threads.submit(spawn_and_wait)
         try:
-            done.result()
+            return done.result()
         except (KeyboardInterrupt, Terminated):
             while not done.done():  # it may be about to spawn another
                 for process in multiprocessing.active_children():

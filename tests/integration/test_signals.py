@@ -15,6 +15,7 @@ from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
 from planewise.models.model_file import ModelFile, write_model_file
 from planewise.models.panoptic_deeplab import build
 from planewise.models.weights import export_torchscript
+from planewise.training.checkpoint import load_checkpoint
 from stopped import ENVIRONMENT, start, wait_until
 
 pytestmark = pytest.mark.slow
@@ -44,6 +45,7 @@ def check_stopped(process, code, words):
     assert err.strip().splitlines()[-1].startswith(words), err
     for noise in ("Traceback", "leaked", "Error", "Exception"):
         assert noise not in out + err
+    return err
 
 
 @pytest.mark.parametrize("how", EVERY)
@@ -64,13 +66,12 @@ def test_a_command_stops_in_one_line(folder, tmp_path, what, how):
         "prepare": (["ild", "prepare", str(folder / "ct"), str(tmp_path / "w"), "--num_workers", "2"],
                     "planewise.processes:WorkerPool.submit", 3),
     }[what]  # fmt: skip
-    if what == "train" and how == "SIGTERM to all":
-        pytest.skip("PyTorch's own loading processes are ended by it before ours hears of it, or after")
-    check_stopped(start(arguments, action, where, count, "after"), code, words)
+    err = check_stopped(start(arguments, action, where, count, "after"), code, words)
+    assert what != "train" or "Saved at step 2 of 100000" in err
     assert not list(tmp_path.rglob(".writing-*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_training_of_two_processes_stops_in_one_line(folder, tmp_path, number):
     command = [sys.executable, "-m", "planewise", "mito", "train", folder / "em", tmp_path / "m", *TRAIN,
                "--devices", "2", "--num_workers", "0", "--output_data_path", tmp_path / "2d"]  # fmt: skip
@@ -79,7 +80,9 @@ def test_a_training_of_two_processes_stops_in_one_line(folder, tmp_path, number)
     metrics = tmp_path / "m" / "FinetunedMitoNet_training" / "metrics.csv"
     wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") > 2, process)
     os.killpg(process.pid, number)
-    check_stopped(process, 128 + number, "planewise: stopped")
+    err = check_stopped(process, 128 + number, "planewise: stopped")
+    step = load_checkpoint(metrics.with_name("last.ckpt"))["step"]
+    assert f"Saved at step {step} of 100000" in err
 
 
 def test_processes_end_with_one_that_is_killed(folder, tmp_path):

@@ -31,10 +31,10 @@ from planewise.progress import progress, say
 from planewise.report.figures import comparison_picture, training_curve
 from planewise.report.page import write_report
 from planewise.report.tables import SUMMARY, conclude, print_problems, print_rows, write_results
-from planewise.training.checkpoint import load_checkpoint
+from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import SlicePair, planes_of, slice_intensities, validation_case
+from planewise.training.slice_folder import planes_of, slice_intensities, validation_case
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of, ome_zarr
@@ -76,13 +76,24 @@ def train_mito(options: MitoTrain) -> int:
         print_problems(problems)
         say("The other cases are used.")
 
-    if not (options.resume and files.yaml.exists()):
+    loop = LoopOptions(
+        iterations=options.iterations, batch_size=options.batch_size, learning_rate=options.learning_rate,
+        seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
+        devices=options.devices, num_nodes=options.num_nodes, precision=choose_precision(options.precision, device),
+        num_workers=options.num_workers, identity=options.model_dump(
+            mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
+        ),
+    )  # fmt: skip
+    base = model.trained_intensities()
+    if options.from_scratch:  # nothing was trained on the base's polarity
+        base = base.model_copy(update={"polarity": "unclear"})
+    intensities = IntensityRule(base, options.intensity, options.invert)
+    if options.resume and files.yaml.exists() and is_finished(files.training / LAST, vars(loop)):
+        slices_to_train_on(options, dataset, target, intensities, files.training / RECORD, cut=False)
+        say(f"{options.model_name} is trained already, done; more --iterations train on")
+    else:
         network = _base_network(options, model, model_path)
         _warn_of_leaks(dataset, options.channel)
-        base = model.trained_intensities()
-        if options.from_scratch:  # nothing was trained on the base's polarity
-            base = base.model_copy(update={"polarity": "unclear"})
-        intensities = IntensityRule(base, options.intensity, options.invert)
         slices = slices_to_train_on(options, dataset, target, intensities, files.training / RECORD)
         problems += slices.left_out
         task = PanopticTask(network, model, slices.folder, options.patch_size, options.finetune_layer, options.seed)
@@ -91,15 +102,6 @@ def train_mito(options: MitoTrain) -> int:
             f"Training {options.model_name} on {device}: {len(task.pairs)} slices, {len(task.validation)} for "
             f"validation, {trainable:,} of {sum(p.numel() for p in network.parameters()):,} parameters"
         )
-        loop = LoopOptions(
-            iterations=options.iterations, batch_size=options.batch_size, learning_rate=options.learning_rate,
-            seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
-            devices=options.devices, num_nodes=options.num_nodes,
-            precision=choose_precision(options.precision, device),
-            num_workers=options.num_workers, identity=options.model_dump(
-                mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
-            ),
-        )  # fmt: skip
         if not options.resume:
             files.clear()
             if slices.record is not None:
@@ -107,7 +109,7 @@ def train_mito(options: MitoTrain) -> int:
         if not train(task, loop, files.training, options.resume):
             return conclude(problems)
         training_curve(files.training / METRICS, files.training / CURVE, "IoU of the foreground")
-        _export(files, model, options, task.pairs)
+        _export(files, model, options, task)
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if options.test_after_training:
@@ -201,20 +203,22 @@ def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:
     valid = {} if held is None else {held.name: held.image}
     folder = dataset.folder / "imagesTs"
     tests = cases_in(folder, channel)[0] if folder.is_dir() else {}
-    warn_of_leaks(train, valid, tests, channel)
+    warn_of_leaks(train, valid, tests, channel, parts_validate=held is None)
 
 
-def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, slices: list[SlicePair]) -> None:
+def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask) -> None:
     """Write the best checkpoint as a model that empanada-napari and we load."""
     best = load_checkpoint(files.training / BEST)
     network = network_with(best["network"], files.training / BEST)
     export_torchscript(network, files.weights)
+    dataset = options.dataset_path.resolve().name
+    trained = trained_as(files.training / BEST, task.validated_on, dataset)
     model = base.model_copy(
         update={
             "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
-            "intensities": slice_intensities(slices), "planes": planes_of(slices),
-            "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on "
-            f"{options.dataset_path.resolve().name} for {best['step']} steps with planewise.",
+            "intensities": slice_intensities(task.pairs), "planes": planes_of(task.pairs), "trained": trained,
+            "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on {dataset} for "
+            f"{best['step']} steps with planewise.",
         }
     )  # fmt: skip
     with atomic_path(files.yaml) as temporary:

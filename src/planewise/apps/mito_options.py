@@ -43,7 +43,7 @@ class MitoTrain(Options):
     """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
     objects. Needed where there are several classes."""
     iterations: int = Field(1000, ge=1)
-    """Optimiser steps."""
+    """Optimiser steps. With --resume, more than there were train on."""
     batch_size: int = Field(16, ge=2)
     """Crops in a step, shared between devices."""
     learning_rate: float = Field(0.003, gt=0)
@@ -73,7 +73,8 @@ class MitoTrain(Options):
     invert: bool = False
     """Contrast is inverted relative to the images that the base model was trained on."""
     resume: bool = False
-    """Go on from the last checkpoint of this model."""
+    """Go on from the last checkpoint of this model, one that is finished with more --iterations: those that are added
+    begin with a warm-up of their own."""
     overwrite: bool = False
     """Replace a model of this name."""
     checkpoint_interval: int = Field(100, ge=1)

@@ -18,7 +18,7 @@ from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.slices import PLANES, Plane
 
 TRAINED = "base model's intensities"
-LAYOUT = 1  # goes up when other slices are cut of the same data and options
+LAYOUT = 2  # goes up when other slices are cut of the same data and options
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Slices:
 
 
 def slices_to_train_on(
-    options: MitoTrain, dataset: Dataset, target: Target | None, intensities: IntensityRule, trained_on: Path
-) -> Slices:
+    options: MitoTrain, dataset: Dataset, target: Target | None, intensities: IntensityRule, trained_on: Path,
+    cut: bool = True,
+) -> Slices:  # fmt: skip
     """Return the slices of a dataset's training cases, cut now unless there are such, or unless they are to be reused.
 
     ``target``: the class of a semantic truth; None of instances. ``trained_on``: the record of a training that is
-    resumed. Raises PlanewiseError if the slices that are there were made from something else.
+    resumed; without ``cut`` it is finished, and its slices need not be there. Raises PlanewiseError if those that are
+    there were made from something else, or if the training that is resumed was on others.
     """
     beside = options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
     first = options.output_data_path or beside
@@ -57,14 +59,16 @@ def slices_to_train_on(
         return slices
     if options.resume:
         check_same(trained_on, Record(made_from))
+    if not cut:
+        return Slices(first, Record(made_from))
 
-    def cut(folder: Path) -> list[Problem]:
+    def write(folder: Path) -> list[Problem]:
         if not all(case.instances for case in dataset.train):  # there is a target for test cases alone too
             say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
         with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
             return write_slice_folder(dataset.train, folder, planes, lambda name: advance(1, name), wanted, intensities)
 
-    folder, left_out = keep_slices(folders, made_from, cut)
+    folder, left_out = keep_slices(folders, made_from, write)
     say(f"The slices are in {folder}")
     return Slices(folder, Record(made_from), left_out)
 

@@ -104,14 +104,23 @@ class _Image(NamedTuple):
 
 
 def warn_of_leaks(
-    train: dict[str, Path], valid: dict[str, Path], test: dict[str, Path], channel: int | None = None
-) -> list[Leak]:
-    """Print a warning for all that two sides of a split share, each the images by case; see ``shared_voxels``."""
+    train: dict[str, Path], valid: dict[str, Path], test: dict[str, Path], channel: int | None = None,
+    parts_validate: bool = False,
+) -> list[Leak]:  # fmt: skip
+    """Print a warning for all that two sides of a split share, each the images by case; see ``shared_voxels``.
+
+    ``parts_validate``: of every training case; what two of them share is on both sides then.
+    """
     sides = {"training": train, "validation": valid, "test": test}
     training, validation, tests = (
         {f"{side} case {case}": path for case, path in images.items()} for side, images in sides.items()
     )
     leaks = shared_voxels(training, validation | tests, channel) + shared_voxels(validation, tests, channel)
+    if parts_validate:
+        cases = list(training)
+        for place, case in enumerate(cases[1:], 1):
+            others = {other: training[other] for other in cases[:place]}
+            leaks += shared_voxels(others, {case: training[case]}, channel)
     for leak in leaks:
         say(f"WARNING: {leak}: its scores do not tell how good the model is on new data")
     return leaks

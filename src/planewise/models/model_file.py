@@ -71,6 +71,18 @@ class Finetune(BaseModel):
     scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification; ours, empanada-napari passes over it
 
 
+class Trained(BaseModel):
+    """How the weights came about: trained on ``dataset``, those of the ``step`` that validated best."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    dataset: str
+    date: str  # of the end of the training, YYYY-MM-DD
+    step: int
+    validated_on: str
+    score: float | None  # None: there was nothing to score, and the loss decided
+    loss: float
+
+
 class ModelFile(BaseModel):
     """The content of a model's YAML. Keys that are not known here are kept as they are."""
 
@@ -87,6 +99,7 @@ class ModelFile(BaseModel):
     intensities: TrainedIntensities | None = None  # of the training images; None: what the norms say of them
     planes: tuple[Plane, ...] | None = None  # that it was trained in; None: not known
     description: str = ""
+    trained: Trained | None = None  # by planewise
     FINETUNE: Finetune = Finetune()
 
     def trained_intensities(self) -> TrainedIntensities:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from planewise.errors import PlanewiseError, first_line
+from planewise.models.model_file import Trained
 from planewise.models.sam2 import ClassTokens, build_sam2
 from planewise.models.weights import read_state
 from planewise.volumes.atomic import atomic_path
@@ -95,6 +96,7 @@ class _OurOwn(BaseModel):
     image_size: int | None = Field(None, ge=32, le=LARGEST_SIDE, multiple_of=32)
     class_tokens: _Tokens | None = None
     window: tuple[FiniteFloat, Annotated[FiniteFloat, Field(gt=0)]] | None = None
+    trained: Trained | None = None
 
 
 @dataclass
@@ -102,7 +104,7 @@ class Sam2Weights:
     """A network with what its file held besides: the video model's tensors, which are written out again as they came.
 
     ``version`` is "2.0" or "2.1"; ``tokens``: of a network that was trained to find classes by itself;
-    ``window``: level and width of the intensities that it was trained on, if its file says.
+    ``window``: level and width of the intensities that it was trained on, if its file says; ``trained``: how.
     """
 
     network: Any  # transformers' Sam2Model
@@ -110,6 +112,7 @@ class Sam2Weights:
     rest: State = field(default_factory=dict)
     tokens: ClassTokens | None = None
     window: tuple[float, float] | None = None
+    trained: Trained | None = None
 
 
 def to_transformers(meta: State) -> tuple[State, State]:
@@ -219,7 +222,7 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
                 tokens = ours_only.class_tokens.module(channels) if ours_only.class_tokens else None
             except ValueError as error:
                 raise PlanewiseError(f"{source}: {error}; the file is damaged") from error
-            return Sam2Weights(network.eval(), version, rest, tokens, ours_only.window)
+            return Sam2Weights(network.eval(), version, rest, tokens, ours_only.window, ours_only.trained)
         problems = sorted(found) if not problems or len(found) < len(problems) else problems
     listed = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
     raise PlanewiseError(f"{source}: {len(problems)} tensors do not fit SAM2 hiera tiny:\n  {listed}")
@@ -295,13 +298,20 @@ def _reason(error: Exception) -> str:
     return first_line(error)
 
 
-def save_published(path: Path, weights: Sam2Weights, epoch: int) -> None:
-    """Write ``weights`` as the original scripts do: ``{"model": {"sam2_model." + Meta's name}, "epoch"}``."""
+def save_published(path: Path, weights: Sam2Weights, epoch: int, optimizer: dict[str, Any] | None = None) -> None:
+    """Write ``weights`` as the original scripts do, which read ``{"model", "optimizer", "epoch"}``.
+
+    ``model`` has "sam2_model." + Meta's names; ``optimizer``: which they resume from, see ``sam2_optimiser``.
+    """
     state = weights.network.state_dict()
     meta = to_meta(state, meta_names(weights.network)) | weights.rest
     model = {PREFIX + key: value.cpu().clone() for key, value in meta.items()}
     side = weights.network.config.vision_config.backbone_config.image_size[0]
     content = {"model": model, "epoch": epoch, "image_size": side}
+    if optimizer is not None:
+        content["optimizer"] = optimizer
+    if weights.trained is not None:
+        content["trained"] = weights.trained.model_dump(mode="json")
     if weights.window is not None:
         content["window"] = weights.window
     if weights.tokens is not None:

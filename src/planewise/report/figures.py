@@ -29,16 +29,17 @@ def training_curve(metrics: Path, picture: Path, score: str) -> None:
     loss = np.array([float(row["total"]) for row in rows])
     window = max(1, len(loss) // 100)
     smooth = np.convolve(np.pad(loss, (window - 1, 0), mode="edge"), np.full(window, 1 / window), mode="valid")
-    validated = [row for row in rows if row.get("val_score")]
-    at = [int(row["step"]) for row in validated]
+    validated, scored = ([row for row in rows if row.get(f"val_{name}")] for name in ("loss", "score"))
 
     figure = new_figure(10, 3.4)
     loss_axes, score_axes, rate_axes = figure.subplots(1, 3)
     loss_axes.plot(steps, smooth, color="#0072B2", label="training" + (f", mean of {window}" if window > 1 else ""))
+    at = [int(row["step"]) for row in validated]
     loss_axes.plot(at, [float(row["val_loss"]) for row in validated], "o-", color="#D55E00", label="validation")
     loss_axes.set(xlabel="step", ylabel="loss", yscale="log", title="Loss")
     loss_axes.legend()
-    score_axes.plot(at, [float(row["val_score"]) for row in validated], "o-", color="#D55E00")
+    at = [int(row["step"]) for row in scored]
+    score_axes.plot(at, [float(row["val_score"]) for row in scored], "o-", color="#D55E00")
     score_axes.set(xlabel="step", ylabel=score, ylim=(0, 1), title="Validation")
     rate_axes.plot(steps, [float(row["learning_rate"]) for row in rows], color="#0072B2")
     rate_axes.set(xlabel="step", ylabel="learning rate", title="Learning rate")

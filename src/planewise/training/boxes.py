@@ -13,6 +13,7 @@ from planewise.data.prepared import GRID, IGNORED, is_object, nearest_grid
 from planewise.errors import PlanewiseError
 from planewise.inference.prompts import tight_box
 from planewise.models.sam2 import BoxSegmenter
+from planewise.progress import say
 from planewise.training.augment import random_crop
 from planewise.training.sampling import sample_generator
 
@@ -66,7 +67,12 @@ class BoxTask:
                 f"{train_folder}: holds no labelled slices (classes are 1 to {IGNORED - 1}, {IGNORED} is ignored); run "
                 "planewise ild prepare, and look at its table of classes"
             )
-        validation = self._usable(validation_folder) or self.slices
+        validation = self._usable(validation_folder)
+        patients = sorted({path.stem.rpartition("-")[0] or path.stem for path in validation})
+        self.validated_on = patients or ["slices that are trained on"]
+        if not validation:
+            say(f"WARNING: {validation_folder} shows no object: the best is chosen on slices that are trained on")
+            validation = self.slices
         chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)
         self.validation = [validation[i] for i in chosen]
         network.requires_grad_(False)
@@ -229,6 +235,8 @@ class BoxTask:
     def validate(self, device: torch.device) -> dict[str, float]:
         """Return metrics of validation slices, without jitter: mean ``loss``, and ``score``, the mean of the others.
 
+        There is no score where no class is there: absence alone is best said by a model that says nothing.
+
         ``dice``: mean over boxes; ``class_dice``: over the classes that are there, none found counts as 0; ``absence``:
         the share of classes that are not there and are not said to be. Ignored pixels count in none.
         """
@@ -250,7 +258,7 @@ class BoxTask:
                 found.setdefault("absence", []).extend((~said[absent]).float().tolist())
         means = {name: sum(values) / len(values) for name, values in found.items() if values}
         judged = [value for name, value in means.items() if name != "loss"]
-        return {"score": sum(judged) / len(judged) if judged else 0.0, **means}
+        return {"score": sum(judged) / len(judged), **means} if {"dice", "class_dice"} & means.keys() else means
 
 
 def _there(masks: Tensor) -> Tensor:

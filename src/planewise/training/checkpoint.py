@@ -1,12 +1,81 @@
 """Checkpoints: everything that a training needs to go on as if it had not stopped."""
 
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from planewise.errors import PlanewiseError
+from planewise.models.model_file import Trained
+from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
+
+SAME = ("batch_size", "learning_rate", "seed", "weight_decay", "warm_up")  # options of a training that is resumed
+
+
+NAMED = 8  # cases that a model's file names
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was measured after ``step``; ``score`` is None where there was nothing to score."""
+
+    step: int
+    loss: float
+    score: float | None
+
+    def beats(self, best: "Validation | None") -> bool:
+        """Whether these weights are better than the ``best`` before: by the score, else by the loss, else as later."""
+        if best is None:
+            return True
+        if self.score is None or best.score is None:
+            return self.loss <= best.loss
+        return (self.score, -self.loss) >= (best.score, -best.loss)
+
+
+def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    """Refuse to go on from ``state``, a checkpoint at ``path``, by options (of the loop) ``now`` that make it another.
+
+    More iterations are no other training. Raises PlanewiseError naming all that differs, old and new.
+    """
+    if "ends" not in state:
+        raise PlanewiseError(f"{path}: was left by an older version of planewise; train anew, without --resume")
+    before = state["options"]
+    old, new = ({name: said[name] for name in SAME} | said["identity"] for said in (before, now))
+    wrong = [f"{name} {old.get(name)} -> {value}" for name, value in new.items() if old.get(name) != value]
+    if now["iterations"] < state["ends"][-1]:
+        name, steps = now["counted_in"]
+        wrong.append(f"fewer {name} {state['ends'][-1] // steps} -> {now['iterations'] // steps}")
+    if wrong:
+        raise PlanewiseError(
+            f"{path}: is of a training with other options ({'; '.join(wrong)}); --resume needs the same, and goes on "
+            "for as many steps or more"
+        )
+
+
+def trained_as(best: Path, validated_on: list[str], dataset: str) -> Trained:
+    """Return how the weights of the checkpoint ``best`` came about, and say so."""
+    state = load_checkpoint(best, mmap=True)
+    more = f" and {len(validated_on) - NAMED} more" if len(validated_on) > NAMED else ""
+    trained = Trained(
+        dataset=dataset, date=date.today().isoformat(), step=state["step"], score=state["score"], loss=state["loss"],
+        validated_on=", ".join(validated_on[:NAMED]) + more,
+    )  # fmt: skip
+    score = "nothing to score" if trained.score is None else f"score {trained.score:.4f}"
+    say(f"The best is step {trained.step}: {score}, loss {trained.loss:.4g}, validated on {trained.validated_on}")
+    return trained
+
+
+def is_finished(path: Path, now: dict[str, Any]) -> bool:
+    """Whether the checkpoint at ``path`` is the last of the training that options ``now`` ask for.
+
+    Raises PlanewiseError if it is of another one; see ``check_same_training``.
+    """
+    state = load_checkpoint(path, mmap=True)
+    check_same_training(state, now, path)
+    return bool(state["step"] >= now["iterations"])
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -15,10 +84,13 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         torch.save(state, temporary)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what ``save_checkpoint`` wrote, to the CPU. Raises PlanewiseError if it is missing or damaged."""
+def load_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
+    """Read what ``save_checkpoint`` wrote, to the CPU; with ``mmap`` tensors only as they are used.
+
+    Raises PlanewiseError if it is missing or damaged.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError as error:
         raise PlanewiseError(f"{path}: no checkpoint there; train without --resume") from error
     except Exception as error:  # a damaged file fails in many ways

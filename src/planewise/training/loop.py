@@ -2,26 +2,35 @@
 
 import csv
 import logging
+import math
 import os
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
-from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
-from planewise.errors import PlanewiseError
-from planewise.processes import end_with_parent, in_thread, shielded
+from planewise.errors import PlanewiseError, WorkFailed
+from planewise.processes import (
+    SIGNALS,
+    WARNINGS,
+    StopRequest,
+    end_by_parent_alone,
+    end_with_parent,
+    in_thread,
+    shielded,
+    stop_on_request,
+)
 from planewise.progress import progress, say
-from planewise.training.checkpoint import load_checkpoint, save_checkpoint
+from planewise.training.checkpoint import Validation, check_same_training, load_checkpoint, save_checkpoint
+from planewise.training.optimiser import parameter_groups, schedule_after
 from planewise.training.sampling import SampleRange
 
 Batch = dict[str, Tensor]
@@ -53,7 +62,9 @@ class Task(Protocol):
         ...
 
     def validate(self, device: torch.device) -> dict[str, float]:
-        """Return metrics on validation data, among them ``score``, of which more is better."""
+        """Return metrics on validation data: ``loss``, and ``score``, of which more is better, if there is anything to
+        score: where there is nothing to find, whoever finds nothing is not the best.
+        """
         ...
 
 
@@ -75,16 +86,23 @@ class LoopOptions:
     warm_up: float = 0.3  # share of the steps in which the rate rises
     clip_norm: float | None = None  # largest norm of all gradients together
     num_nodes: int = 1  # with several, each process is started from outside (torchrun, srun)
+    counted_in: tuple[str, int] = ("iterations", 1)  # the option that says how long, and how many steps one of it has
 
 
 def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
     """Train ``task.network`` and leave in ``folder``: last and best checkpoint, metrics.csv.
 
-    With ``resume`` the training goes on from the last checkpoint, to the same result as if it had not stopped; a
-    finished one is left as it is. With several devices each process takes its share of every batch: gradients and the
-    losses in metrics.csv are means over them, batch norms see their own share alone, and the first process writes.
+    With ``resume`` the training goes on from the last checkpoint, to the same result as if it had not stopped; one that
+    is finished goes on if ``options`` say more iterations, see ``schedule_after``. With several devices each process
+    takes its share of every batch: gradients and the losses in metrics.csv are means over them, batch norms see their
+    own share alone, and the first process writes.
+
+    Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 end it after the step that is being done, with a checkpoint, on however many
+    devices; then they raise KeyboardInterrupt or ``Terminated``.
+
     Returns whether this is the first process, which has the result; of several nodes there is one.
-    Raises PlanewiseError if the batch cannot be shared, a checkpoint is unusable, or a process dies.
+    Raises PlanewiseError if the batch cannot be shared or a checkpoint is unusable, and WorkFailed if a loss, the
+    gradient or the validation is no number any more, or if a process dies.
     """
     world = options.devices * options.num_nodes
     if options.batch_size % world:
@@ -105,43 +123,59 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
         strategy="ddp" if options.num_nodes > 1 else "ddp_spawn" if options.devices > 1 else "auto",
         precision="bf16-mixed" if options.precision == "bf16" else "32-true",
     )
-    launch = partial(fabric.launch, partial(_train, task=task, options=options, folder=folder, resume=resume))
-    try:
-        if options.devices > 1 and options.num_nodes == 1:
-            in_thread(launch)
-        else:
-            launch()
-    except ProcessExitedException as error:
-        raise PlanewiseError(
-            f"one of {options.devices} training processes died ({error.signal_name or error.exit_code}: killed, or out "
-            "of memory), and the others were ended; go on with --resume, or with a smaller --batch_size"
-        ) from error
-    except ProcessRaisedException as error:  # with a traceback as its text
-        raise PlanewiseError(f"a training process failed: {str(error).strip().splitlines()[-1]}") from error
+    with stop_on_request() as stop:
+        trained = partial(_train, task=task, options=options, folder=folder, resume=resume, stop=stop)
+        try:
+            if options.devices > 1 and options.num_nodes == 1:
+                end = in_thread(partial(fabric.launch, trained))
+            else:
+                end = fabric.launch(trained)
+        except ProcessExitedException as error:
+            raise WorkFailed(
+                f"one of {options.devices} training processes died ({error.signal_name or error.exit_code}: killed, or "
+                "out of memory), and the others were ended; go on with --resume, or with a smaller --batch_size"
+            ) from error
+        except ProcessRaisedException as error:  # with a traceback as its text
+            raise PlanewiseError(f"a training process failed: {str(error).strip().splitlines()[-1]}") from error
+    if end.spoiled:
+        raise WorkFailed(f"{folder}: {end.spoiled}; {_kept(folder)}; train anew with a smaller --learning_rate")
+    if stop or end.step < options.iterations:
+        if fabric.is_global_zero:
+            say(f"Saved at step {end.step} of {options.iterations}: the same command with --resume goes on from there")
+        stop.stop()
     return fabric.is_global_zero
 
 
-def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resume: bool) -> None:
+class _End(NamedTuple):
+    """After which step the loop ended, and what spoiled the next, if anything."""
+
+    step: int
+    spoiled: str = ""
+
+
+def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resume: bool, stop: StopRequest) -> _End:
     end_with_parent()
     if fabric.world_size > 1:  # spawned processes would all write to the memory of the one that spawned them
         for tensor in (*task.network.parameters(), *task.network.buffers()):
             tensor.data = tensor.data.clone()
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
-    optimizer = torch.optim.AdamW(_parameter_groups(task.network, options.weight_decay), lr=options.learning_rate)
-    schedule = OneCycleLR(
-        optimizer, options.learning_rate, total_steps=options.iterations + 1, pct_start=options.warm_up
-    )  # one step more than is taken, so that a training of any length, even of one step, has a schedule
-    start, best = 0, float("-inf")
+    adam = torch.optim.AdamW(parameter_groups(task.network, options.weight_decay), lr=options.learning_rate)
+    start, best, ends = 0, None, [options.iterations]
     if resume:
         state = load_checkpoint(folder / LAST)
-        _check_same_training(state["options"], options, folder / LAST)
+        check_same_training(state, vars(options), folder / LAST)
         task.network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        start, best = state["step"], state["best"]
+        adam.load_state_dict(state["optimizer"])
+        start, ends = state["step"], state["ends"]
+        best = None if state["best"] is None else Validation(**state["best"])
+        if options.iterations > ends[-1]:
+            if fabric.is_global_zero:
+                say(f"Steps {ends[-1] + 1} to {options.iterations} are added, with a learning rate that rises anew")
+            ends = [*ends, options.iterations]
         if start >= options.iterations:
-            return
-    network, optimizer = fabric.setup(task.network, optimizer)
+            return _End(start)
+    schedule = schedule_after(adam, options.learning_rate, options.warm_up, ends, start)
+    network, optimizer = fabric.setup(task.network, adam)
 
     samples = SampleRange(start, options.iterations, options.batch_size, fabric.global_rank, fabric.world_size)
     loader = DataLoader(
@@ -151,9 +185,17 @@ def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resum
         num_workers=options.num_workers,
         collate_fn=task.collate,
         pin_memory=fabric.device.type == "cuda",
-        worker_init_fn=_one_thread if options.num_workers else None,
+        worker_init_fn=_begin_loading if options.num_workers else None,
     )
     metrics = _MetricsFile(folder / METRICS, start) if fabric.is_global_zero else None
+
+    def save_last() -> None:
+        state = {
+            "step": step, "ends": ends, "best": None if best is None else vars(best), "options": vars(options),
+            "network": task.network.state_dict(), "optimizer": adam.state_dict(),
+        }  # fmt: skip
+        save_checkpoint(folder / LAST, state)
+
     with progress("training", options.iterations, start, "steps") as advance:
         task.train_mode()
         step, clock = start, time.perf_counter()
@@ -163,70 +205,83 @@ def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resum
             rate = schedule.get_last_lr()[0]
             with fabric.autocast():
                 terms = task.loss(network, batch)
+            means = {name: _reduced(fabric, term.detach(), "mean").item() for name, term in terms.items()}
+            if spoiled := _no_number(means):  # before it reaches the weights
+                return _End(step, f"in step {step + 1} the loss {spoiled}")
             optimizer.zero_grad()
             fabric.backward(terms["total"])
             if options.clip_norm is not None:
-                fabric.clip_gradients(network, optimizer, max_norm=options.clip_norm)
+                norm = fabric.clip_gradients(network, optimizer, max_norm=options.clip_norm, error_if_nonfinite=False)
+                if norm is not None and (spoiled := _no_number({"norm": norm.item()})):
+                    return _End(step, f"in step {step + 1} the gradient's {spoiled}")
             optimizer.step()
-            schedule.step()
             step += 1
+            if step in ends[:-1]:
+                schedule = schedule_after(adam, options.learning_rate, options.warm_up, ends, step)
+            else:
+                schedule.step()
 
-            shared: dict[str, Any] = {
-                name: fabric.all_reduce(term.detach(), reduce_op="mean") for name, term in terms.items()
-            }
+            due = step % options.checkpoint_interval == 0 or step == options.iterations
             if metrics is not None:
-                row = {"step": step, "learning_rate": rate, **{name: term.item() for name, term in shared.items()}}
+                row = {"step": step, "learning_rate": rate, **means}
                 row["images_per_second"] = options.batch_size / (time.perf_counter() - clock)
                 note = f"loss {row['total']:.4g}, rate {rate:.2g}, {row['images_per_second']:.1f} images/s"
-                if step % options.checkpoint_interval == 0 or step == options.iterations:
+                if due:
                     scores = task.validate(fabric.device)
                     task.train_mode()
                     row |= {f"val_{name}": value for name, value in scores.items()}
-                    improved = scores["score"] > best
-                    best = max(best, scores["score"])
-                    metrics.add(row)
-                    state = {
-                        "step": step, "best": best, "options": vars(options), "network": task.network.state_dict(),
-                        "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
-                    }  # fmt: skip
+                    spoiled = _no_number(scores)
+                metrics.add(row)
+                if due and not spoiled:
+                    validation = Validation(step, scores["loss"], scores.get("score"))
+                    improved = validation.beats(best)
                     if improved:
-                        save_checkpoint(folder / BEST, {"step": step, "network": task.network.state_dict()})
-                    save_checkpoint(folder / LAST, state)  # after the best, so that a resumed training has it
+                        best = validation
+                        save_checkpoint(folder / BEST, {**vars(best), "network": task.network.state_dict()})
+                    save_last()  # after the best, so that a resumed training has it
                     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name != "score")
                     say(f"step {step}: loss {row['total']:.4g}, validation {shown}{' (best)' if improved else ''}")
-                else:
-                    metrics.add(row)
                 advance(1, note)
-            fabric.barrier()
+            # All end after one step, though one alone validates, and one alone may have got the signal.
+            mine = torch.tensor([float(bool(stop)), float(bool(spoiled))], device=fabric.device)
+            stopping, failing = _reduced(fabric, mine, "max").tolist()
+            if failing:
+                return _End(step, f"after step {step} the validation's {spoiled}")
+            if stopping:
+                if metrics is not None and not due:
+                    save_last()
+                return _End(step)
             clock = time.perf_counter()
+    return _End(step)
+
+
+def _reduced(fabric: Fabric, tensor: Tensor, how: Literal["mean", "max"]) -> Tensor:
+    """Return ``tensor``, of every process, as one."""
+    reduced = fabric.all_reduce(tensor, reduce_op=how)
+    assert isinstance(reduced, Tensor)
+    return reduced
+
+
+def _no_number(values: dict[str, float]) -> str:
+    """Return the first of ``values``, parts before their sum, that is no finite number; empty if all are."""
+    parts = {name: value for name, value in values.items() if name != "total"} | values
+    return next((f"{name} is {value}" for name, value in parts.items() if not math.isfinite(value)), "")
+
+
+def _kept(folder: Path) -> str:
+    there = [path for path in (folder / LAST, folder / BEST) if path.exists()]
+    kept = " and ".join(f"{path.name} of step {load_checkpoint(path, mmap=True)['step']}" for path in there)
+    return f"{kept} are kept" if kept else "nothing was saved before"
 
 
 def _on_device(fabric: Fabric, loader: DataLoader) -> Iterator[Batch]:
     try:
-        with shielded({signal.SIGINT}):  # its workers, which PyTorch ends by SIGTERM where they hang
+        with shielded(SIGNALS | WARNINGS):  # its workers; see _begin_loading
             batches = iter(loader)
         for batch in batches:
             yield {name: tensor.to(fabric.device, non_blocking=True) for name, tensor in batch.items()}
     except PlanewiseError as error:  # one from a worker comes with its traceback as text
         raise PlanewiseError(str(error).rpartition("PlanewiseError: ")[2].strip()) from None
-
-
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return [
-        {"params": [parameter for parameter in trainable if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trainable if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def _check_same_training(before: dict[str, Any], now: LoopOptions, path: Path) -> None:
-    names = ("iterations", "batch_size", "learning_rate", "seed", "weight_decay", "warm_up")
-    old, new = ({name: values[name] for name in names} | values["identity"] for values in (before, vars(now)))
-    for name, value in new.items():
-        if old.get(name) != value:
-            raise PlanewiseError(
-                f"{path}: was trained with {name} {old.get(name)}, not {value}; --resume needs the same"
-            )
 
 
 class _Samples(Dataset):
@@ -239,8 +294,9 @@ class _Samples(Dataset):
         return self.task.sample(index)
 
 
-def _one_thread(worker: int) -> None:
+def _begin_loading(worker: int) -> None:
     torch.set_num_threads(1)
+    end_by_parent_alone()  # as PyTorch ends those that hang
 
 
 class _MetricsFile:

@@ -13,7 +13,7 @@ from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.panoptic_loss import collate_targets, panoptic_loss
 from planewise.training.augment import centre_crop, random_crop
 from planewise.training.sampling import sample_generator, source_weights
-from planewise.training.slice_folder import read_pair, read_slice_folder
+from planewise.training.slice_folder import SlicePair, case_of, read_pair, read_slice_folder
 
 FinetuneLayer = Literal["none", "stage4", "stage3", "stage2", "stage1", "all"]
 VALIDATION_SLICES = 48  # spread evenly over the validation slices
@@ -40,6 +40,7 @@ class PanopticTask:
         gamma = model.FINETUNE.dataset_params.weight_gamma
         self.weights = source_weights([pair.source for pair in self.pairs], gamma)
         validation = read_slice_folder(folder, "val")
+        self.validated_on = _cases(validation, self.pairs)
         chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)
         self.validation = [validation[i] for i in chosen]
 
@@ -64,12 +65,12 @@ class PanopticTask:
 
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
-        """Return ``iou``, of the foreground over all validation slices together, and the mean ``loss``.
+        """Return the mean ``loss``, and ``iou``, of the foreground over all validation slices together.
 
-        Ignored pixels count in neither.
+        Ignored pixels count in neither. Without any true foreground there is no IoU, nor a ``score``.
         """
         self.network.eval()
-        intersection = union = 0
+        intersection = union = objects = 0
         losses = []
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             pairs = self.validation[start : start + VALIDATION_BATCH]
@@ -80,8 +81,16 @@ class PanopticTask:
             predicted, truth = (outputs["sem_logits"] >= 0) & batch["counted"], batch["foreground"] > 0
             intersection += int((predicted & truth).sum())
             union += int((predicted | truth).sum())
-        iou = intersection / union if union else 1.0
-        return {"score": iou, "iou": iou, "loss": sum(losses) / len(losses)}
+            objects += int(truth.sum())
+        loss = sum(losses) / len(losses)
+        return {"score": intersection / union, "iou": intersection / union, "loss": loss} if objects else {"loss": loss}
+
+
+def _cases(validation: list[SlicePair], training: list[SlicePair]) -> list[str]:
+    """Return what was validated on, to read: cases, or slabs of those that are trained on too."""
+    trained = {case_of(pair) for pair in training}
+    cases = sorted({case_of(pair) for pair in validation})
+    return [f"a slab of {case}" if case in trained else case for case in cases]
 
 
 def freeze(network: PanopticNetwork, layer: FinetuneLayer) -> list[nn.Module]:

@@ -35,10 +35,11 @@ from planewise.volumes.volume import Volume
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
 IGNORED = -1  # in masks: pixels that take no part in any loss or score; 0 is background
 INDEX = re.compile(r"[_-]?\d+$")  # what distinguishes the slices of one stack
-VALIDATION_SHARE = 0.2  # of a single case's longest axis
+FEW = 2  # cases up to which each gives a slab for validation: a whole one would be half of the data, or all
+VALIDATION_SHARE = 0.2  # of an axis, in such a slab
 MEASURED = 256  # slices that are looked at to tell what a model was trained on
 AS_PUBLISHED = IntensityRule()
-GAP_SHARE = 0.05  # between its training and its validation slab, so that neighbours are not on both sides
+GAP_SHARE = 0.05  # between it and what is trained on
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,12 @@ def slice_intensities(pairs: list[SlicePair]) -> TrainedIntensities:
     return measure_images(read_pair(pairs[i])[0] for i in chosen)
 
 
+def case_of(pair: SlicePair) -> str:
+    """Return the case that a slice was cut from, by its name: that of the stack, less the plane."""
+    case, _, plane = pair.source.rpartition("_")
+    return case if case and plane in PLANES else pair.source
+
+
 def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
     """Return the planes that slices were cut in, by their names; None if one does not say."""
     cut = {pair.source.rpartition("_")[2] for pair in pairs}
@@ -117,8 +124,8 @@ def write_slice_folder(
 ) -> list[Problem]:  # fmt: skip
     """Cut ``cases`` into slices and write them to ``folder``, which is new and appears whole or not at all.
 
-    With several cases the smallest is kept for validation; a single one gives its last fifth along its longest axis,
-    after a gap. ``advance`` is called with every case's name when it is done. Cases that cannot be read, or hold no
+    With three cases or more the smallest is kept for validation; of one or two each gives a slab, after a gap: see
+    ``split_slab``. ``advance`` is called with every case's name when it is done. Cases that cannot be read, or hold no
     object of ``target`` (see ``read_case``), are left out and returned. Raises PlanewiseError if none is left, or if
     the disk refuses.
     """
@@ -146,9 +153,9 @@ def write_slice_folder(
 
 
 def validation_case(cases: list[Case]) -> Case | None:
-    """Return the case that is kept for validation, the smallest; None of a single one, of which a part is kept."""
+    """Return the case that is kept for validation, the smallest; None of ``FEW``, of which slabs are kept."""
     sizes = {case.name: int(np.prod(open_volume(case.image, case.channel).shape)) for case in cases}
-    return min(reversed(cases), key=lambda case: sizes[case.name]) if len(cases) > 1 else None
+    return min(reversed(cases), key=lambda case: sizes[case.name]) if len(cases) > FEW else None
 
 
 def _write_cases(
@@ -160,6 +167,7 @@ def _write_cases(
     The first case of clear polarity sets that of the others.
     """
     held = validation_case(cases)
+    validated = False
     unreadable = {}
     for part, names in FOLDERS.items():
         for name in names:
@@ -169,21 +177,25 @@ def _write_cases(
             image, labels, polarity = read_case(case, target, intensities)
             if intensities.trained.polarity == "unclear":
                 intensities = intensities.of_polarity(polarity)
-            if held is None:
-                training, validation = split_slab(image.shape, case.name)
-                if not (labels[training] > 0).any():
-                    raise PlanewiseError("all objects lie in the part kept for validation; add a second case")
+            slab = split_slab(labels, case.name) if held is None else None
         except PlanewiseError as error:
             unreadable[case.name] = Problem(
                 str(case.image), f"cannot be trained on: {Problem.of(case.image, error).what}"
             )
             continue
-        if held is None:
-            _write_case(folder, "train", case.name, image[training], labels[training], planes)
-            _write_case(folder, "val", case.name, image[validation], labels[validation], planes)
+        if slab is not None:
+            say(f"{case.name}: {slab} is kept for validation")
+            _write_case(folder, "train", case.name, image[slab.training], labels[slab.training], planes)
+            _write_case(folder, "val", case.name, image[slab.validation], labels[slab.validation], planes)
         else:
             _write_case(folder, "val" if case is held else "train", case.name, image, labels, planes)
+        validated |= slab is not None or case is held
         advance(case.name)
+    if not validated and not unreadable:
+        raise PlanewiseError(
+            f"{', '.join(case.name for case in cases)}: no slab can be kept for validation: too small, or all objects "
+            "lie together; add cases, up to three"
+        )
     return unreadable
 
 
@@ -254,20 +266,59 @@ def _as_int32(ids: np.ndarray) -> np.ndarray:
     return ids.astype(np.int32)
 
 
-def split_slab(shape: tuple[int, ...], name: str) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return the index of the training part of a single case, and of its validation part.
+@dataclass(frozen=True)
+class Slab:
+    """A part of a volume (z, y, x) that is kept for validation: ``length`` voxels at an end of an axis.
 
-    Raises PlanewiseError if its longest axis is too short to leave both.
+    Beyond ``gap`` voxels the rest is trained on, so that neighbours are not on both sides.
     """
-    axis = int(np.argmax(shape))
-    length = shape[axis]
-    validation, gap = max(1, round(length * VALIDATION_SHARE)), max(1, round(length * GAP_SHARE))
-    if length - validation - gap < 1:
-        raise PlanewiseError(f"{name}: has shape {shape}; too small to keep a validation slab; add a second case")
-    whole = [slice(None)] * len(shape)
-    training = [*whole[:axis], slice(0, length - validation - gap), *whole[axis + 1 :]]
-    held = [*whole[:axis], slice(length - validation, length), *whole[axis + 1 :]]
-    return tuple(training), tuple(held)
+
+    shape: tuple[int, ...]
+    axis: int
+    length: int
+    gap: int
+    at_end: bool
+
+    @property
+    def validation(self) -> tuple[slice, ...]:
+        """The index of the part to validate on."""
+        side = self.shape[self.axis]
+        return self._along(slice(side - self.length, side) if self.at_end else slice(0, self.length))
+
+    @property
+    def training(self) -> tuple[slice, ...]:
+        """The index of the part to train on."""
+        side, first = self.shape[self.axis], self.length + self.gap
+        return self._along(slice(0, side - first) if self.at_end else slice(first, side))
+
+    def _along(self, part: slice) -> tuple[slice, ...]:
+        return tuple(part if axis == self.axis else slice(None) for axis in range(len(self.shape)))
+
+    def __str__(self) -> str:
+        part = self.validation[self.axis]
+        return f"{'zyx'[self.axis]} {part.start} to {part.stop - 1} of {self.shape[self.axis]}"
+
+
+def split_slab(labels: np.ndarray, name: str) -> Slab | None:
+    """Return the slab of a case, with instance ids ``labels`` (z, y, x), that is kept for validation.
+
+    The last fifth of the longest axis or, if that holds no object or all of them, the first end of an axis, the longest
+    before shorter ones, that leaves objects on both sides; else one with all objects outside. None, which is said, if
+    no end leaves objects to train on.
+    """
+    ends = []
+    for axis in sorted(range(labels.ndim), key=lambda axis: -labels.shape[axis]):
+        length = labels.shape[axis]
+        held, gap = max(1, round(length * VALIDATION_SHARE)), max(1, round(length * GAP_SHARE))
+        if length - held - gap >= 1:
+            ends += [Slab(labels.shape, axis, held, gap, at_end) for at_end in (True, False)]
+    trainable = [slab for slab in ends if (labels[slab.training] > 0).any()]
+    for slab in trainable:
+        if (labels[slab.validation] > 0).any():
+            return slab
+    if not trainable:
+        say(f"{name}: no slab is kept for validation: of shape {labels.shape}, none leaves an object to train on")
+    return trainable[0] if trainable else None
 
 
 def _write_case(

@@ -175,6 +175,14 @@ def test_what_any_two_sides_share_is_said_and_what_cannot_be_read_too(write, tmp
     assert "new" not in said.replace("new data", "")
 
 
+def test_what_two_training_cases_share_is_said_where_parts_of_them_validate(write, capsys):
+    train = write(a=noise(0), b=noise(1), c=noise(0)[2:])
+    assert warn_of_leaks(train, {}, {}) == []
+    (leak,) = warn_of_leaks(train, {}, {}, parts_validate=True)
+    assert (leak.train, leak.test) == ("training case a", "training case c")
+    assert "WARNING: training case c: 100 % of its voxels" in capsys.readouterr().err
+
+
 def test_real_volumes(real_data):
     em, ct = real_data / "Dataset001_HippocampusMito", real_data / "Dataset002_ChestCT"
     lower = {"lower": real_data / "Dataset003_HippocampusLower" / "imagesTs" / "hippo_lower_0000.tiff"}

@@ -8,7 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
-from planewise.models.sam2_files import PREFIX, Sam2Weights, load_sam2, save_hub_folder, save_published
+from planewise.models.sam2_files import PREFIX, Sam2Weights, load_sam2, meta_names, save_hub_folder, save_published
+from planewise.models.sam2_optimiser import place_in_decoder, published_optimizer
+from planewise.training.optimiser import moments_by_name, parameter_groups
 
 
 @pytest.fixture
@@ -60,6 +62,53 @@ def test_the_reference_outputs_are_reproduced_and_weights_come_out_as_they_went_
     assert written["epoch"] == 7
     assert set(written["model"]) == {PREFIX + key for key in state}
     assert all(torch.equal(written["model"][PREFIX + key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize("name", ["sam2", "sam2.1"])
+def test_the_optimiser_is_in_the_order_of_the_original_model(reference, name):
+    """As the original script reads it: AdamW over the encoder's and then the decoder's parameters, by number."""
+    rows = [line.split("\t")[:2] for line in (reference / f"{name}_hiera_tiny_keys.tsv").read_text().splitlines()]
+    original = [row for part in ("image_encoder.", "sam_mask_decoder.") for row in rows if row[0].startswith(part)]
+    network = build_sam2("tiny", 64)
+    names, parameters = meta_names(network), dict(network.named_parameters())
+    numbers = {meta: i for i, (meta, _) in enumerate(original)}
+    moments = {
+        ours: {"exp_avg": torch.full(parameters[ours].shape, float(numbers[meta]))}
+        for ours, meta in names.items()
+        if meta in numbers
+    }
+    state = published_optimizer(network, moments, 1e-5, 0.01)
+    assert state["param_groups"][0]["params"] == list(range(len(original)))
+    kept = [state["state"][i]["exp_avg"] for i in range(len(original))]
+    assert [value.flatten()[0].item() for value in kept] == list(range(len(original)))
+    assert [str(tuple(value.shape)) for value in kept] == [shape for _, shape in original]
+
+
+def test_another_program_goes_on_from_our_optimiser(tmp_path, mini):
+    """Written, read and stepped, it moves every parameter just as ours does."""
+    network = mini.network
+    adam = torch.optim.AdamW(parameter_groups(network, 0.01), lr=0.1)
+    for parameter in network.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    adam.step()
+    moments = moments_by_name(network, adam.state_dict())
+    save_published(tmp_path / "m.pth", mini, 3, published_optimizer(network, moments, 0.1, 0.01))
+    stored = torch.load(tmp_path / "m.pth", weights_only=True)
+    assert stored["optimizer"].keys() == {"state", "param_groups"}
+    assert len(stored["optimizer"]["param_groups"]) == 1
+    order = {meta: ours for ours, meta in meta_names(network).items()}
+    named = [meta for meta in order if meta.startswith("image_encoder.")]
+    named += sorted((meta for meta in order if meta.startswith("sam_mask_decoder.")), key=place_in_decoder)
+    theirs = {meta: torch.nn.Parameter(stored["model"][PREFIX + meta].clone()) for meta in named}
+    again = torch.optim.AdamW(theirs.values(), lr=0.1, weight_decay=0.01)
+    again.load_state_dict(stored["optimizer"])
+    ours = dict(network.named_parameters())
+    for meta, parameter in theirs.items():
+        parameter.grad = ours[order[meta]].grad.clone()
+    adam.step()
+    again.step()
+    moved = {meta: parameter for meta, parameter in theirs.items() if parameter.ndim > 1}  # with the same weight decay
+    assert all(torch.allclose(parameter, ours[order[meta]]) for meta, parameter in moved.items())
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ import pytest
 import torch
 from test_slice_folder import make_case
 
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, WorkFailed
 from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import build
-from planewise.training.checkpoint import load_checkpoint
+from planewise.processes import Terminated
+from planewise.training.checkpoint import is_finished, load_checkpoint
 from planewise.training.loop import BEST, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import read_slice_folder, write_slice_folder
@@ -23,15 +24,21 @@ OPTIONS = LoopOptions(
 
 
 class Interrupted(PanopticTask):
-    """A training that is stopped in its n-th step."""
+    """A training that gets a signal in its n-th step, and whose loss is no number from the n-th on."""
 
-    steps_left = 10**6
+    signalled_in, number, times = 0, signal.SIGINT, 1
+    spoiled_in, term = 10**6, "ce"
+    taken = 0
 
     def loss(self, network, batch):
-        self.steps_left -= 1
-        if self.steps_left < 0:
-            raise KeyboardInterrupt
-        return super().loss(network, batch)
+        self.taken += 1
+        if self.taken == self.signalled_in:
+            for _ in range(self.times):
+                os.kill(os.getpid(), self.number)
+        terms = super().loss(network, batch)
+        if self.taken >= self.spoiled_in:
+            terms[self.term] = terms["total"] = terms[self.term] * float("nan")
+        return terms
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +78,61 @@ def test_a_seed_gives_the_same_training_twice_and_with_workers(tmp_path, make_ta
         assert same_weights(tmp_path / name, tmp_path / "a")
 
 
-@pytest.mark.parametrize("stopped_in", [2, 3, 5])
-def test_a_resumed_training_ends_as_if_it_had_not_stopped(tmp_path, make_task, stopped_in):
+@pytest.mark.parametrize(
+    ("number", "stopped_in"), [(signal.SIGINT, 1), (signal.SIGTERM, 2), (signal.SIGUSR1, 3), (signal.SIGUSR2, 6)]
+)
+def test_a_training_saves_where_it_is_stopped_and_ends_as_if_it_had_not_been(
+    tmp_path, make_task, capsys, number, stopped_in
+):
     train(make_task(), OPTIONS, tmp_path / "whole", resume=False)
     task = make_task()
-    task.steps_left = stopped_in
-    with pytest.raises(KeyboardInterrupt):
+    task.signalled_in, task.number = stopped_in, number
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else Terminated) as stopped:
         train(task, OPTIONS, tmp_path / "parts", resume=False)
-    assert load_checkpoint(tmp_path / "parts" / LAST)["step"] == stopped_in // 2 * 2
+    if number != signal.SIGINT:
+        assert stopped.value.code == 128 + number
+    assert f"Saved at step {stopped_in} of 6: the same command with --resume" in capsys.readouterr().err
+    assert load_checkpoint(tmp_path / "parts" / LAST)["step"] == stopped_in
+    assert not list(tmp_path.rglob(".writing-*"))
     train(make_task(), OPTIONS, tmp_path / "parts", resume=True)
     assert same_weights(tmp_path / "whole", tmp_path / "parts")
     assert without_clock(tmp_path / "whole") == without_clock(tmp_path / "parts")
+    assert load_checkpoint(tmp_path / "whole" / BEST)["step"] == load_checkpoint(tmp_path / "parts" / BEST)["step"]
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+
+
+def test_ctrl_c_once_more_stops_at_once(tmp_path, make_task):
+    task = make_task()
+    task.signalled_in, task.times = 4, 2
+    with pytest.raises(KeyboardInterrupt):
+        train(task, OPTIONS, tmp_path, resume=False)
+    assert load_checkpoint(tmp_path / LAST)["step"] == 2
+
+
+def test_more_iterations_are_trained_on_with_a_schedule_of_their_own(tmp_path, make_task, capsys):
+    whole, longer = replace(OPTIONS, iterations=3), replace(OPTIONS, iterations=7)
+    train(make_task(), whole, tmp_path / "finished", resume=False)
+    train(make_task(), longer, tmp_path / "finished", resume=True)
+    assert "Steps 4 to 7 are added" in capsys.readouterr().err
+    assert load_checkpoint(tmp_path / "finished" / LAST)["step"] == 7
+    rates = [row["learning_rate"] for row in rows(tmp_path / "finished")]
+    train(make_task(), replace(OPTIONS, iterations=4), tmp_path / "four", resume=False)
+    assert rates[3:] == [row["learning_rate"] for row in rows(tmp_path / "four")]
+
+    task = make_task()  # added before it was finished, and stopped again among the added steps: no difference
+    task.signalled_in = 2
+    with pytest.raises(KeyboardInterrupt):
+        train(task, whole, tmp_path / "stopped", resume=False)
+    task = make_task()
+    task.signalled_in = 3
+    with pytest.raises(KeyboardInterrupt):
+        train(task, longer, tmp_path / "stopped", resume=True)
+    assert load_checkpoint(tmp_path / "stopped" / LAST)["step"] == 5
+    with pytest.raises(PlanewiseError, match="fewer iterations 7 -> 3"):
+        train(make_task(), whole, tmp_path / "stopped", resume=True)
+    train(make_task(), longer, tmp_path / "stopped", resume=True)
+    assert same_weights(tmp_path / "finished", tmp_path / "stopped")
+    assert [row["learning_rate"] for row in rows(tmp_path / "stopped")] == rates
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3])
@@ -108,12 +159,70 @@ def test_the_best_checkpoint_is_the_one_that_validated_best(tmp_path, make_task)
     assert load_checkpoint(tmp_path / LAST)["step"] == 6
 
 
+@pytest.mark.parametrize(
+    ("scores", "losses", "best"),
+    [
+        ([1.0, 1.0, 1.0], [3.0, 1.0, 2.0], 4),  # the loss settles ties
+        ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0], 6),  # or else the later is the better
+        ([None, None, None], [3.0, 1.0, 2.0], 4),  # nothing to score
+        ([0.7, 0.9, 0.8], [1.0, 2.0, 0.5], 4),
+    ],
+)
+def test_the_first_validation_is_never_the_best_by_a_tie(tmp_path, make_task, scores, losses, best):
+    task = make_task()
+    left = iter(zip(scores, losses))
+
+    def validate(device):
+        score, loss = next(left)
+        return {"loss": loss} if score is None else {"score": score, "loss": loss}
+
+    task.validate = validate
+    train(task, OPTIONS, tmp_path, resume=False)
+    kept = load_checkpoint(tmp_path / BEST)
+    assert (kept["step"], kept["score"], kept["loss"]) == (best, scores[best // 2 - 1], losses[best // 2 - 1])
+
+
+@pytest.mark.parametrize("spoiled_in", [1, 4])
+def test_a_loss_that_is_no_number_ends_a_training_before_it_reaches_the_weights(tmp_path, make_task, spoiled_in):
+    task = make_task()
+    task.spoiled_in = spoiled_in
+    with pytest.raises(WorkFailed, match=f"in step {spoiled_in} the loss ce is nan") as failed:
+        train(task, OPTIONS, tmp_path, resume=False)
+    if spoiled_in == 1:
+        assert "nothing was saved before" in str(failed.value)
+        return
+    assert "last.ckpt of step 2 and best.ckpt of step 2 are kept" in str(failed.value)
+    assert all(value.isfinite().all() for value in load_checkpoint(tmp_path / LAST)["network"].values())
+
+
+def test_a_validation_that_is_no_number_is_never_kept(tmp_path, make_task):
+    task = make_task()
+    scores = iter([0.5, float("nan")])
+    task.validate = lambda device: {"score": (score := next(scores)), "iou": score, "loss": 1.0}
+    with pytest.raises(WorkFailed, match=r"after step 4 the validation's score is nan; last.ckpt of step 2"):
+        train(task, OPTIONS, tmp_path, resume=False)
+
+
+def test_a_gradient_that_is_no_number_is_named(tmp_path, make_task):
+    task = make_task()
+    next(task.network.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(WorkFailed, match="in step 1 the gradient's norm is"):
+        train(task, replace(OPTIONS, clip_norm=1.0), tmp_path, resume=False)
+
+
 def test_resuming_another_training_is_refused(tmp_path, make_task):
-    train(make_task(), replace(OPTIONS, iterations=2), tmp_path, resume=False)
-    with pytest.raises(PlanewiseError, match=r"last\.ckpt.*seed 3, not 4"):
-        train(make_task(), replace(OPTIONS, iterations=2, seed=4), tmp_path, resume=True)
-    with pytest.raises(PlanewiseError, match="patch_size 32, not 64"):
-        train(make_task(), replace(OPTIONS, iterations=2, identity={"patch_size": 64}), tmp_path, resume=True)
+    options = replace(OPTIONS, iterations=4, counted_in=("epochs", 2))
+    train(make_task(), options, tmp_path, resume=False)
+    other = replace(options, iterations=2, seed=4, learning_rate=0.1, batch_size=2, identity={"patch_size": 64})
+    with pytest.raises(PlanewiseError, match=r"last\.ckpt: is of a training with other options") as refused:
+        train(make_task(), other, tmp_path, resume=True)
+    for words in ("batch_size 4 -> 2", "learning_rate 0.003 -> 0.1", "seed 3 -> 4", "patch_size 32 -> 64",
+                  "fewer epochs 2 -> 1"):  # fmt: skip
+        assert words in str(refused.value)
+    assert is_finished(tmp_path / LAST, vars(options))
+    assert not is_finished(tmp_path / LAST, vars(replace(options, iterations=5)))
+    with pytest.raises(PlanewiseError, match=r"seed 3 -> 4\)"):
+        is_finished(tmp_path / LAST, vars(replace(options, seed=4)))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -145,6 +254,43 @@ def test_two_processes_share_the_batch(tmp_path, slices):
     train(task, replace(OPTIONS, iterations=2, devices=2), tmp_path, resume=False)
     assert load_checkpoint(tmp_path / LAST)["step"] == 2
     assert [int(row["step"]) for row in rows(tmp_path)] == [1, 2]
+
+
+class SignallingTask(PanopticTask):
+    """Its second process has the first signalled, in the second step."""
+
+    number, taken = signal.SIGTERM, 0
+
+    def loss(self, network, batch):
+        self.taken += 1
+        if self.taken == 2 and torch.distributed.get_rank() == 1:
+            os.kill(os.getppid(), self.number)
+        return super().loss(network, batch)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_two_processes_save_where_they_are_stopped(tmp_path, slices, capsys, number):
+    task = SignallingTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
+    task.number = number
+    with pytest.raises((KeyboardInterrupt, Terminated)):
+        train(task, replace(OPTIONS, iterations=10**6, checkpoint_interval=10**6, devices=2), tmp_path, resume=False)
+    step = load_checkpoint(tmp_path / LAST)["step"]
+    assert 2 <= step == len(rows(tmp_path))
+    assert f"Saved at step {step} of 1000000" in capsys.readouterr().err
+    assert not list(tmp_path.rglob(".writing-*"))
+
+
+class SpoiledTask(PanopticTask):
+    """Its validation, which the first process does alone, gives no number."""
+
+    def validate(self, device):
+        return {"loss": float("inf")}
+
+
+def test_two_processes_end_when_a_validation_is_no_number(tmp_path, slices):
+    task = SpoiledTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
+    with pytest.raises(WorkFailed, match="after step 2 the validation's loss is inf; nothing was saved before"):
+        train(task, replace(OPTIONS, devices=2), tmp_path, resume=False)
 
 
 class DyingTask(PanopticTask):

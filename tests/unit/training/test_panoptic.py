@@ -67,16 +67,26 @@ def test_samples_repeat_and_differ(task):
     assert not (first[0] == other[0]).all()
 
 
-def test_validation_scores(task):
+def test_validation_scores(tmp_path):
+    labels = np.zeros((20, 32, 40), np.uint8)
+    labels[:, 5:9, 5:39] = 1
+    write_slice_folder([make_labelled(tmp_path, labels)], tmp_path / "2d", ("xy",), lambda name: None)
+    model = ModelFile(norms={"mean": 0.5, "std": 0.1})
+    task = PanopticTask(build("mitonet_small"), model, tmp_path / "2d", 32, "all", 5)
+    assert task.validated_on == ["a slab of a"]
     scores = task.validate(torch.device("cpu"))
     assert 0 <= scores["score"] == scores["iou"] <= 1
     assert scores["loss"] > 0
 
 
+def test_where_there_is_nothing_to_find_there_is_no_score(task):
+    assert task.validate(torch.device("cpu")).keys() == {"loss"}  # all objects lie where it is trained
+
+
 def test_slices_without_any_object_are_refused(tmp_path):
     write_slice_folder([make_case(tmp_path, "a", (8, 9, 40))], tmp_path / "2d", ("xy",), lambda name: None)
     for path in (tmp_path / "2d" / "train" / "masks").iterdir():
-        tifffile.imwrite(path, np.full((9, 30), -1, np.int32), photometric="minisblack")
+        tifffile.imwrite(path, np.full((6, 40), -1, np.int32), photometric="minisblack")
     with pytest.raises(PlanewiseError, match="no training slice shows an object"):
         PanopticTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), tmp_path / "2d", 32, "all", 0)
 

@@ -63,7 +63,9 @@ def test_the_published_layout_with_the_smallest_case_held_out(tmp_path):
 
 
 def test_a_single_case_keeps_a_slab_after_a_gap(tmp_path):
-    case = make_case(tmp_path, "a", (8, 9, 40))
+    labels = np.zeros((8, 9, 40), np.uint8)
+    labels[3:5, 3:5, 1:39] = 1
+    case = make_labelled(tmp_path, labels)
     write_slice_folder([case], tmp_path / "2d", ("xy", "yz"), lambda name: None)
     train = names(tmp_path / "2d", "train", "images")
     assert len([name for name in train if "_yz_" in name]) == 30  # 40 less 8 to validate on and a gap of 2
@@ -71,13 +73,56 @@ def test_a_single_case_keeps_a_slab_after_a_gap(tmp_path):
     assert tifffile.imread(tmp_path / "2d" / "train" / "images" / train[0]).shape == (9, 30)
 
 
-def test_slabs_do_not_touch():
+def test_slabs_do_not_touch(capsys):
     for length in range(3, 60):
-        training, validation = split_slab((2, length, 3), "a")
-        assert training[1].stop < validation[1].start
-        assert validation[1].stop == length
-    with pytest.raises(PlanewiseError, match="too small"):
-        split_slab((2, 2, 2), "a")
+        for at in (0, length - 1):  # of the only object: it is trained on, and validation has what is left
+            labels = np.zeros((2, length, 2), np.int32)
+            labels[:, at] = 1
+            slab = split_slab(labels, "a")
+            sides = [set(range(length)[part[1]]) for part in (slab.training, slab.validation)]
+            assert len(sides[1]) == max(1, round(0.2 * length))
+            assert min(abs(a - b) for a in sides[0] for b in sides[1]) == 1 + max(1, round(0.05 * length))
+            assert at in sides[0]
+    assert split_slab(np.ones((2, 2, 2), np.int32), "small") is None
+    assert "small: no slab is kept for validation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("objects", "held"),
+    [
+        ([(15, 2, 2), (15, 2, 38)], "x 32 to 39 of 40"),  # the published slab
+        ([(15, 2, 2), (15, 2, 20)], "x 0 to 7 of 40"),  # none at its end
+        ([(1, 4, 20), (18, 4, 20)], "z 16 to 19 of 20"),  # none at either end of the longest axis
+        ([(10, 4, 20)], "x 32 to 39 of 40"),  # none at any end
+        ([(10, 9, 39)], "x 0 to 7 of 40"),  # all at one
+    ],
+    ids=str,
+)
+def test_a_slab_with_objects_is_kept_if_there_is_one_that_leaves_some(objects, held):
+    labels = np.zeros((20, 10, 40), np.int32)
+    for place in objects:
+        labels[place] = 1
+    assert str(split_slab(labels, "a")) == held
+
+
+def test_two_cases_keep_a_slab_of_each_and_three_a_whole_one(tmp_path, capsys):
+    cases = [make_case(tmp_path, name, (8, 9, 40)) for name in "abc"]
+    for count, validated in ((2, {"a", "b"}), (3, {"c"})):
+        folder = tmp_path / str(count)
+        write_slice_folder(cases[:count], folder, ("xy",), lambda name: None)
+        assert {name[0] for name in names(folder, "val", "raw")} == validated
+    said = capsys.readouterr().err
+    assert said.count("y 0 to 1 of 9 is kept for validation") == 2
+
+
+def test_a_case_that_cannot_spare_a_slab_is_trained_whole_beside_one_that_can(tmp_path):
+    cases = [make_case(tmp_path, "a", (8, 9, 40)), make_labelled(tmp_path / "b", np.ones((2, 2, 2), np.uint8))]
+    cases[1] = replace(cases[1], name="b")
+    write_slice_folder(cases, tmp_path / "2d", ("xy",), lambda name: None)
+    assert len([name for name in names(tmp_path / "2d", "train", "masks") if name.startswith("b")]) == 2
+    assert {name[0] for name in names(tmp_path / "2d", "val", "raw")} == {"a"}
+    with pytest.raises(PlanewiseError, match="b: no slab can be kept for validation"):
+        write_slice_folder(cases[1:], tmp_path / "alone", ("xy",), lambda name: None)
 
 
 def test_a_semantic_truth_is_split_into_components(tmp_path):
@@ -114,7 +159,8 @@ def test_slices_of_a_tilted_gantry_are_trained_as_they_are_and_it_is_said(tmp_pa
 
 def test_real_numbers_are_scaled_alike_in_every_slice(tmp_path):
     case = make_case(tmp_path, "a", (8, 9, 10), dtype=np.float32)
-    write_slice_folder([case, make_case(tmp_path, "b", (7, 8, 9))], tmp_path / "2d", ("xy",), lambda name: None)
+    cases = [case, make_case(tmp_path, "b", (7, 8, 9)), make_case(tmp_path, "c", (8, 8, 9))]
+    write_slice_folder(cases, tmp_path / "2d", ("xy",), lambda name: None)
     image, _ = read_pair(read_slice_folder(tmp_path / "2d", "train")[0])
     assert np.allclose(image, (np.arange(90) % 251).reshape(9, 10) / 255)
 
@@ -137,8 +183,8 @@ def test_a_case_that_cannot_be_read_is_left_out_and_told(tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     problems = write_slice_folder(cases, tmp_path / "2d", ("xy",), lambda name: None)
     assert [problem.where for problem in problems] == [str(cases[2].image)]
-    assert {pair.source for pair in read_slice_folder(tmp_path / "2d", "train")} == {"a_xy"}
-    assert {pair.source for pair in read_slice_folder(tmp_path / "2d", "val")} == {"b_xy"}
+    for part in ("train", "val"):  # a slab of each: there are but two now
+        assert {pair.source for pair in read_slice_folder(tmp_path / "2d", part)} == {"a_xy", "b_xy"}
 
 
 def test_an_interrupted_conversion_leaves_nothing(tmp_path):
@@ -226,7 +272,3 @@ def test_cases_without_an_object_are_left_out_and_without_any_there_is_no_traini
     assert "holds no voxel of class 1 (1) to learn from; its values are 255" in problems[0].what
     with pytest.raises(PlanewiseError, match=r"labelsTr/a\.tiff: holds no voxel of mito \(3\)"):
         write_slice_folder([empty], tmp_path / "2d", ("xy",), lambda name: None, Target("mito", (3,)))
-    late = np.zeros((2, 2, 40), np.uint8)
-    late[..., 35:] = 1
-    with pytest.raises(PlanewiseError, match="all objects lie in the part kept for validation"):
-        write_slice_folder([make_labelled(tmp_path / "d", late)], tmp_path / "2d", ("xy",), lambda name: None)

@@ -132,7 +132,8 @@ class _Train(Options):
     checkpoint_interval: int = Field(100, ge=1)
     """Steps between validations, each with a checkpoint."""
     resume: bool = False
-    """Go on from the last checkpoint."""
+    """Go on from the last checkpoint, of a training that is finished with more --epochs: those that are added begin
+    with a warm-up of their own."""
     overwrite: bool = False
     """Replace a model of this name; predict again what is predicted."""
     device: DeviceName = "auto"

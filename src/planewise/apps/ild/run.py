@@ -11,7 +11,7 @@ from planewise.apps.ild.options import IldDemo, IldEvaluate, IldPredict, IldPrep
 from planewise.apps.ild.predict import predict_ild
 from planewise.apps.ild.prepare import prepare_ild
 from planewise.apps.ild.prepared_folder import npz_folder
-from planewise.apps.ild.train import record_to_train_on, train_ild
+from planewise.apps.ild.train import train_ild
 from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.prepared import load_patient
@@ -44,10 +44,7 @@ def run_ild(options: IldRun) -> int:
 
     stage("prepare", prepare_ild, options.part(IldPrepare))
     trained = options.work_dir / options.task_name / "medsam_model_best.pth"
-    if trained.exists() and options.resume:
-        record_to_train_on(options.part(IldTrain))
-    else:
-        stage("train", train_ild, options.part(IldTrain))
+    stage("train", train_ild, options.part(IldTrain))
     tests = npz_folder(options.work_dir, "test")
     folders = {kind: _folder(options, kind) for kind in options.prompts or TRAINED_FOR[options.train_prompts]}
     for kind, segs in folders.items():

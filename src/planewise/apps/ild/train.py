@@ -14,11 +14,13 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_hub_folder, save_published
+from planewise.models.sam2_optimiser import published_optimizer
 from planewise.progress import say
 from planewise.report.figures import training_curve
 from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_in
-from planewise.training.checkpoint import load_checkpoint
+from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
+from planewise.training.optimiser import moments_by_name
 from planewise.volumes.json_files import read_json
 
 SAME_WHEN_RESUMED = {
@@ -36,6 +38,7 @@ PROMPT_KINDS: dict[str, tuple[PromptKind, ...]] = {
     "lungs": ("organ",),
     "mixed": ("truth", "organ"),
 }
+MODEL = "medsam_model_"  # published, before best.pth and latest.pth
 SCRATCH_IMAGE_SIZE = 256
 SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without what pretraining brings, slices must be shown in more ways than they come
 
@@ -50,6 +53,8 @@ def train_ild(options: IldTrain) -> int:
             raise PlanewiseError(f"{logs / LAST}: no checkpoint to resume from; train without --resume")
     elif (logs / LAST).exists() and not options.overwrite:
         raise PlanewiseError(f"{folder}: holds a model; go on with --resume, replace it with --overwrite")
+    elif not options.overwrite:
+        _check_free(folder, options.base)
     npy = options.npy_path or options.work_dir / SLICES
     record = record_to_train_on(options)
     weights = _start(options)
@@ -70,8 +75,13 @@ def train_ild(options: IldTrain) -> int:
         num_nodes=options.num_nodes,
         precision=choose_precision(options.precision, device), num_workers=options.num_workers,
         weight_decay=options.weight_decay, warm_up=0.05, clip_norm=1.0,
-        identity=options.model_dump(mode="json", include=SAME_WHEN_RESUMED),
+        identity=options.model_dump(mode="json", include=SAME_WHEN_RESUMED) | {"classes": _names(weights)},
+        counted_in=("epochs", task.steps_per_epoch(options.batch_size)),
     )  # fmt: skip
+    best = folder / f"{MODEL}best.pth"
+    if options.resume and best.exists() and is_finished(logs / LAST, vars(loop)):
+        say(f"{options.task_name} is trained already, done: the model is {best}; more --epochs train on")
+        return 0
     if not options.resume:
         shutil.rmtree(logs, ignore_errors=True)
         if record is not None:
@@ -79,14 +89,41 @@ def train_ild(options: IldTrain) -> int:
     if not train(task, loop, logs, options.resume):
         return 0
     training_curve(logs / METRICS, logs / CURVE, "Dice")
-    for name, checkpoint in (("latest", LAST), ("best", BEST)):
+    best_as = trained_as(logs / BEST, task.validated_on, npy.resolve().parent.name)
+    for name, checkpoint, trained in (("latest", LAST, None), ("best", BEST, best_as)):
         state = load_checkpoint(logs / checkpoint)
         segmenter.load_state_dict(state["network"])
+        weights.trained = trained
+        moments = (
+            {
+                name.removeprefix("network."): kept
+                for name, kept in moments_by_name(segmenter, state["optimizer"]).items()
+            }
+            if "optimizer" in state
+            else {}
+        )
+        optimizer = published_optimizer(weights.network, moments, options.learning_rate, options.weight_decay)
         epoch = state["step"] // task.steps_per_epoch(options.batch_size)
-        save_published(folder / f"medsam_model_{name}.pth", weights, epoch)
+        save_published(folder / f"{MODEL}{name}.pth", weights, epoch, optimizer)
     save_hub_folder(folder / "hub", weights)
-    say(f"The model is {folder / 'medsam_model_best.pth'}")
+    say(f"The model is {best}")
     return 0
+
+
+def _check_free(folder: Path, base: Path | None) -> None:
+    """Refuse to replace a model that was trained by another program, unless that is what is trained on."""
+    others = sorted(folder.glob(f"{MODEL}*.pth"))
+    if not others:
+        return
+    if base is None or base.resolve() not in [path.resolve() for path in others]:
+        raise PlanewiseError(
+            f"{folder}: holds {others[0].name}, which was not trained here; give another --task_name, or --overwrite"
+        )
+    say(f"{folder}: {', '.join(path.name for path in others)} will be replaced when the training is done")
+
+
+def _names(weights: Sam2Weights) -> list[str] | None:
+    return None if weights.tokens is None else list(weights.tokens.names.values())
 
 
 def record_to_train_on(options: IldTrain) -> Record | None:

@@ -1,0 +1,206 @@
+"""Both trainings as a user runs them: stopped and gone on with, made longer, refused, spoiled; what is kept of each."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from planewise.cli import run
+from planewise.data.phantom import write_phantom_dataset
+from planewise.training.checkpoint import load_checkpoint
+from planewise.training.loop import _MetricsFile
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
+
+MITO = ["--model_config", "MitoNet_small.yaml", "--from_scratch", "--patch_size", "64", "--train_planes", "xy",
+        "--num_workers", "0", "--device", "cpu"]  # fmt: skip
+ILD = ["--from_scratch", "--image_size", "64", "--batch_size", "1", "--num_workers", "0", "--device", "cpu"]
+
+
+class Training:
+    """A training on a tiny dataset: mito's in steps, ild's in epochs of two."""
+
+    def __init__(self, app, folder):
+        self.app, self.folder = app, folder
+        if app == "mito":
+            write_phantom_dataset(folder / "data", 0, (32, 64, 72), (24, 40, 56), 1, bodies=8)
+        else:
+            for part, name in (("train", "a-000"), ("train", "a-001"), ("valid", "b-000")):
+                write_slice(folder, part, name)
+
+    def command(self, name, epochs, *more):
+        if self.app == "mito":
+            given = [] if "--batch_size" in more else ["--batch_size", "2"]
+            return ["mito", "train", str(self.folder / "data"), str(self.folder / name), "--iterations",
+                    str(2 * epochs), *MITO, *given, *more]  # fmt: skip
+        return ["ild", "train", str(self.folder), "--task_name", name, "--epochs", str(epochs), *ILD, *more]
+
+    def logs(self, name):
+        return self.folder / name / ("FinetunedMitoNet_training" if self.app == "mito" else "training")
+
+    def model(self, name):
+        return self.folder / name / ("FinetunedMitoNet.pth" if self.app == "mito" else "medsam_model_best.pth")
+
+    def last(self, name):
+        return load_checkpoint(self.logs(name) / "last.ckpt")
+
+
+def write_slice(folder, part, name):
+    labels = np.zeros((256, 256), np.uint8)
+    labels[30:120, 40:110] = 1
+    for kind, content in (("imgs", np.full((40, 50, 3), 100, np.uint8)), ("gts", labels)):
+        path = folder / "npy" / part / kind / f"{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, content)
+
+
+@pytest.fixture(params=["mito", "ild"])
+def training(request, tmp_path):
+    return Training(request.param, tmp_path)
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """Run a training that gets a signal when it has done some steps; return its exit code."""
+
+    def stop(command, number, steps):
+        add, done = _MetricsFile.add, []
+
+        def watched(metrics, row):
+            add(metrics, row)
+            done.append(row)
+            if len(done) == steps:
+                os.kill(os.getpid(), number)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(_MetricsFile, "add", watched)
+            return run(command)
+
+    return stop
+
+
+def same(one, other):
+    return all(torch.equal(value, other["network"][name]) for name, value in one["network"].items())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_stopped_at_step_3_it_goes_on_to_the_same_model(training, stopped, capsys, number):
+    assert stopped(training.command("parts", 3), number, 3) == 128 + number
+    err = capsys.readouterr().err
+    assert "Saved at step 3 of 6: the same command with --resume goes on from there" in err
+    assert err.splitlines()[-1].startswith("planewise: stopped")
+    assert training.last("parts")["step"] == 3
+    assert not list(training.folder.rglob(".writing-*"))
+    assert run([*training.command("parts", 3), "--resume"]) == 0
+    assert run(training.command("whole", 3)) == 0
+    assert same(training.last("parts"), training.last("whole"))
+    assert training.model("parts").exists()
+
+
+def test_a_finished_training_is_done_and_more_train_on(training, capsys):
+    assert run(training.command("m", 1)) == 0
+    made = training.model("m").stat().st_mtime_ns
+    assert run([*training.command("m", 1), "--resume"]) == 0
+    assert "is trained already, done" in capsys.readouterr().err
+    assert training.model("m").stat().st_mtime_ns == made
+    assert run([*training.command("m", 3), "--resume"]) == 0
+    assert "Steps 3 to 6 are added" in capsys.readouterr().err
+    assert training.last("m")["step"] == 6
+    assert training.model("m").stat().st_mtime_ns > made
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "unfinished"])
+def test_another_training_is_no_resumption(training, stopped, capsys, finished):
+    if finished:
+        assert run(training.command("m", 2)) == 0
+    else:
+        assert stopped(training.command("m", 2), signal.SIGTERM, 1) == 143
+    before = (training.logs("m") / "last.ckpt").read_bytes()
+    other = ["--learning_rate", "0.5", "--batch_size", "4", "--seed", "9"]
+    assert run([*training.command("m", 9, *other), "--resume"]) == 2
+    said = capsys.readouterr().err
+    old = {"mito": ("0.003", 2), "ild": ("1e-05", 1)}[training.app]
+    for words in (f"learning_rate {old[0]} -> 0.5", f"batch_size {old[1]} -> 4", "seed 0 -> 9"):
+        assert words in said
+    assert run([*training.command("m", 1), "--resume"]) == 2
+    fewer = "fewer iterations 4 -> 2" if training.app == "mito" else "fewer epochs 2 -> 1"
+    assert fewer in capsys.readouterr().err
+    assert (training.logs("m") / "last.ckpt").read_bytes() == before
+
+
+def test_other_data_are_no_resumption_of_a_finished_training(tmp_path, capsys):
+    training = Training("mito", tmp_path)
+    assert run(training.command("m", 1)) == 0
+    image = tmp_path / "data" / "imagesTr" / "phantom_train1_0000.tiff"
+    write_volume(image, Volume(open_volume(image).read()[:, ::-1].copy()))
+    assert run([*training.command("m", 1), "--resume"]) == 2
+    assert "was trained on other slices (data changed: phantom_train1)" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_is_named_and_what_was_good_is_kept(training, capsys):
+    rate = ["--learning_rate", "1e30", "--checkpoint_interval", "1"]
+    assert run(training.command("m", 20, *rate)) == 1
+    err = capsys.readouterr().err
+    last = [line for line in err.splitlines() if line.startswith("planewise: ")][-1]
+    assert "is nan" in last or "is inf" in last
+    assert "train anew with a smaller --learning_rate" in last
+    assert "Traceback" not in err
+    for name in ("last.ckpt", "best.ckpt"):
+        if (training.logs("m") / name).exists():
+            kept = load_checkpoint(training.logs("m") / name)
+            assert f"{name} of step {kept['step']}" in last
+            assert all(value.isfinite().all() for value in kept["network"].values())
+    assert not training.model("m").exists()
+
+
+def test_the_model_says_what_it_was_validated_on(training, capsys):
+    assert run(training.command("m", 1)) == 0
+    said = capsys.readouterr().err
+    if training.app == "mito":
+        content = yaml.safe_load(training.model("m").with_suffix(".yaml").read_text())["trained"]
+        validated, dataset = "a slab of phantom_train1", "data"
+    else:
+        content = torch.load(training.model("m"), weights_only=True)["trained"]
+        validated, dataset = "b", training.folder.name
+    best = load_checkpoint(training.logs("m") / "best.ckpt")
+    assert (content["validated_on"], content["dataset"]) == (validated, dataset)
+    assert (content["step"], content["score"], content["loss"]) == (best["step"], best["score"], best["loss"])
+    assert f"The best is step {best['step']}: score" in said
+    assert f"validated on {validated}" in said
+
+
+def test_where_no_end_of_the_volume_has_an_object_the_loss_decides(tmp_path, capsys):
+    training = Training("mito", tmp_path)
+    labels = np.zeros((32, 64, 72), np.uint8)
+    labels[14:18, 30:34, 34:38] = 1
+    write_labels(tmp_path / "data" / "instancesTr" / "phantom_train1.tiff", Volume(labels, (8, 8, 8), "nm"))
+    assert run(training.command("m", 2, "--checkpoint_interval", "1")) == 0
+    assert "nothing to score, loss" in capsys.readouterr().err
+    with (training.logs("m") / "metrics.csv").open() as file:
+        head, *rows = (line.strip().split(",") for line in file)
+    assert "val_score" not in head
+    losses = [float(row[head.index("val_loss")]) for row in rows]
+    best = load_checkpoint(training.logs("m") / "best.ckpt")
+    assert best["step"] == 1 + max(i for i, loss in enumerate(losses) if loss == min(losses))
+    assert yaml.safe_load(training.model("m").with_suffix(".yaml").read_text())["trained"]["score"] is None
+
+
+def test_a_model_of_another_program_is_not_replaced_unless_it_is_trained_on(tmp_path, capsys):
+    training = Training("ild", tmp_path)
+    assert run(training.command("m", 1)) == 0
+    published = tmp_path / "theirs"
+    published.mkdir()
+    os.link(tmp_path / "m" / "medsam_model_latest.pth", published / "medsam_model_latest.pth")
+    before = (published / "medsam_model_latest.pth").read_bytes()
+    assert run(training.command("theirs", 1)) == 2
+    assert "medsam_model_latest.pth, which was not trained here" in capsys.readouterr().err
+    assert (published / "medsam_model_latest.pth").read_bytes() == before
+    arguments = [word for word in training.command("theirs", 1) if word != "--from_scratch"]
+    assert run([*arguments, "--base", str(published / "medsam_model_latest.pth")]) == 0
+    assert "medsam_model_latest.pth will be replaced when the training is done" in capsys.readouterr().err
+    assert Path(published / "medsam_model_latest.pth").read_bytes() != before
