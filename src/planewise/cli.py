@@ -3,8 +3,9 @@
 import errno
 import importlib
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
-def run(arguments: list[str]) -> int:
-    """Run a command line and return its exit code."""
+def run(arguments: list[str], names: Mapping[str, str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    ``names``: what options are called, for messages, on the command line that this one was translated from.
+    """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0 if arguments else EXIT_REFUSED
@@ -114,10 +118,22 @@ def run(arguments: list[str]) -> int:
         print(f"planewise: unknown command '{name}'; known are {', '.join(group or COMMANDS)}", file=sys.stderr)
         return EXIT_REFUSED
     command = COMMANDS[name]
-    return guarded(lambda: int(_find(command.function)(parse(command, f"planewise {name}", arguments[words:]))))
+    with_names = names or {}
+
+    def work() -> int:
+        from planewise.errors import PlanewiseError
+
+        options = parse(command, f"planewise {name}", arguments[words:], with_names)
+        try:
+            return int(_find(command.function)(options))
+        except PlanewiseError as error:
+            error.args = (_renamed(error, with_names),)
+            raise
+
+    return guarded(work)
 
 
-def parse(command: Command, program: str, arguments: list[str]) -> Any:
+def parse(command: Command, program: str, arguments: list[str], names: Mapping[str, str]) -> Any:
     """Return the command's options; a wrong one ends the program with a message and exit code 2."""
     import tyro
 
@@ -132,7 +148,7 @@ def parse(command: Command, program: str, arguments: list[str]) -> Any:
             use_underscores=True,
         )
     except PlanewiseError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{program}: {_renamed(error, names)}", file=sys.stderr)
         sys.exit(EXIT_REFUSED)
 
 
@@ -170,6 +186,10 @@ def guarded(work: Callable[[], int]) -> int:
         shown = where if len(where) < 200 else f"{where[:200]}..."
         print(f"planewise: {shown}: {os.strerror(error.errno or 0).lower()}", file=sys.stderr)
         return EXIT_FAILED
+
+
+def _renamed(error: Exception, names: Mapping[str, str]) -> str:
+    return re.sub(r"--(\w+)", lambda option: names.get(option[1], option[0]), str(error))
 
 
 def _find(where: str) -> Any:
