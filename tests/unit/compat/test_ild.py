@@ -184,7 +184,7 @@ def test_npz_to_npy_takes_nothing_from_the_working_folder(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("script", "old", "words"),
     [
-        ("finetune_sam2_img", f"-i N {WEIGHTS} -lr 0", ": -lr 0: input should be greater than 0"),
+        ("finetune_sam2_img", f"-i N {WEIGHTS} -lr 0", ": -lr 0.0: input should be greater than 0"),
         ("compute_metrics_ILD_all", f"-s segs -g {'x' * 300}", f": -g {'x' * 60}...: is too long"),
         ("nii_to_npz", "-img_path images -gt_path labels -window_level 40", ": -img_path images: no such folder"),
         ("infer_sam2_ILD", "-data_root D -pred_save_dir P -sam2_checkpoint s.pt -bbox_shift=-1", ": --bbox_shift -1"),
