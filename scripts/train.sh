@@ -59,9 +59,11 @@ if [ "$TRAINORINFER" = 1 ]; then
 elif [ "$USEMEDSAM" = true ]; then
     "$PYTHON" "$HERE/infer_medsam2_ILD.py" -data_root "$NPZ_TEST_DIR" -pred_save_dir "$PRED_SAVE_DIR" \
         -medsam2_checkpoint "$MEDSAM2CHECKPOINT" -model_cfg "$MODEL_CFG"
-    "$PYTHON" "$HERE/compute_metrics_ILD_all.py" -s "$PRED_SAVE_DIR" -g "$TEST_GT_PATH" -csv_dir "$EVALPATH"
+    "$PYTHON" "$HERE/compute_metrics_ILD_all.py" -s "$PRED_SAVE_DIR" -g "$TEST_GT_PATH" -gt_name_suffix "$GT_NAME_SUFFIX" \
+        -csv_dir "$EVALPATH"
 else
     "$PYTHON" "$HERE/infer_sam2_ILD.py" -data_root "$NPZ_TEST_DIR" -pred_save_dir "$PRED_SAVE_DIR_SAM" \
         -sam2_checkpoint "$PRETRAIN_MODEL_PATH" -model_cfg "$MODEL_CFG" -image_size "$IMAGE_SIZE"
-    "$PYTHON" "$HERE/compute_metrics_ILD_all.py" -s "$PRED_SAVE_DIR_SAM" -g "$TEST_GT_PATH" -csv_dir "$EVALPATH_SAM"
+    "$PYTHON" "$HERE/compute_metrics_ILD_all.py" -s "$PRED_SAVE_DIR_SAM" -g "$TEST_GT_PATH" -gt_name_suffix "$GT_NAME_SUFFIX" \
+        -csv_dir "$EVALPATH_SAM"
 fi

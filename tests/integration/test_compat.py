@@ -171,7 +171,7 @@ def test_mito_twice(tmp_path, capsys):
     write_phantom_dataset(tmp_path / "D", 0, (32, 64, 72), (24, 40, 56), 1, bodies=8)
     small = "--from_scratch --batch_size 2 --patch_size 64 --num_workers 0 --device cpu --train_planes xy"
     train = (
-        f"mitoNet_finetune_from_nnunet {tmp_path}/D {tmp_path}/models --model_config configs/MitoNet_v1_mini.yaml "
+        f"mitoNet_finetune_from_nnunet {tmp_path}/D {tmp_path}/models --model_config configs/MitoNet_small.yaml "
         f"--model_name MitoNet_Jurkat --iterations 1 --test_after_training --test_axes xy xz yz {small}"
     )
     predict = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from planewise.apps.ild.options import IldEvaluate, IldPredict, IldPrepare, IldTrain
 from planewise.compat.arguments import Flag, Given, Script
-from planewise.compat.pairing import dataset_of
+from planewise.compat.pairing import beside, dataset_of, named_by_case
 from planewise.errors import PlanewiseError, first_line
 from planewise.progress import say
 
@@ -245,7 +245,7 @@ def _infer(words: list[str], script: Script, model: str, default: str) -> list[s
 
 COMPUTE_METRICS = Script(
     "compute_metrics_ILD_all",
-    {"s": Flag("predictions"), "g": Flag("truth"), "csv_dir": Flag("output")},
+    {"s": Flag("predictions"), "g": Flag("truth"), "gt_name_suffix": Flag(), "csv_dir": Flag("output")},
     "ild evaluate",
     IldEvaluate,
     {"seg_dir": "s", "gt_dir": "g"},
@@ -256,5 +256,14 @@ def compute_metrics(words: list[str]) -> list[str]:
     """Return our command line for one of ``compute_metrics_ILD_all.py``."""
     given = COMPUTE_METRICS.parse(words)
     given.refuse_words()
+    predictions, labels, suffix = given.take("s"), Path(given.take("g")), given.take("gt_name_suffix", "")
+    if suffix:
+        results = Path(given.flags.get("csv_dir", [f"{predictions}/evaluation"])[0])
+        truth = named_by_case(labels, suffix, results / "truth")
+        meta = beside(labels)
+        if truth != labels and meta is not None:
+            given.flags.setdefault("dataset", [str(meta)])
+    else:
+        truth = labels
     given.flags.setdefault("predicted_only", [])  # as published
-    return COMPUTE_METRICS.line(given, [given.take("s"), given.take("g")])
+    return COMPUTE_METRICS.line(given, [predictions, str(truth)])

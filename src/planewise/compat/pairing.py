@@ -60,9 +60,35 @@ def dataset_of(images: Path, labels: Path, image_suffix: str, label_suffix: str,
     return listed.parent
 
 
+def named_by_case(labels: Path, suffix: str, links: Path) -> Path:
+    """Return a folder of the labels by the names of their cases: ``labels``, or ``links``, made here, that lead there.
+
+    Raises PlanewiseError if no name in ``labels`` ends in ``suffix``.
+    """
+    ending = ending_of(Path(f"case{suffix}"))
+    if suffix == ending:
+        return labels
+    cases = _cases(labels, suffix, None) if labels.is_dir() else set()
+    if not cases:
+        raise PlanewiseError(f"-g {labels}: holds no file *{suffix}; see -gt_name_suffix")
+    links.mkdir(parents=True, exist_ok=True)
+    for case in cases:
+        link = links / f"{case}{ending}"
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(labels.resolve() / f"{case}{suffix}")
+    return links
+
+
+def beside(*folders: Path) -> Path | None:
+    """Return the dataset.json beside one of ``folders``, if there is one."""
+    paths = [folder.resolve().parent / DATASET_FILE for folder in folders]
+    return next((path for path in paths if path.is_file()), None)
+
+
 def _is_nnunet(folder: Path, images: Path, labels: Path, image_suffix: str, label_suffix: str) -> bool:
-    beside = (images.name, labels.name, labels.parent.resolve()) == ("imagesTr", "labelsTr", folder)
-    if not beside or not (folder / DATASET_FILE).is_file():
+    in_one = (images.name, labels.name, labels.parent.resolve()) == ("imagesTr", "labelsTr", folder)
+    if not in_one or not (folder / DATASET_FILE).is_file():
         return False
     ending = read_meta(folder)["file_ending"]
     return (image_suffix, label_suffix) == (f"_0000{ending}", ending)
@@ -85,8 +111,7 @@ def _some(folder: Path) -> str:
 
 def _classes(images: Path, labels: Path) -> dict[str, object]:
     """Return the labels of the dataset.json beside the folders; where there is none, the original scripts'."""
-    beside = [path.resolve().parent / DATASET_FILE for path in (labels, images)]
-    meta = next((path for path in beside if path.is_file()), None)
+    meta = beside(labels, images)
     if meta is None:
         listed = ", ".join(f"{value} {name}" for name, value in CLASSES.items())
         say(f"No {DATASET_FILE} beside {labels} names the classes: they are those of the original scripts, {listed}")

@@ -168,6 +168,16 @@ def test_compute_metrics():
     )
 
 
+def test_compute_metrics_with_a_suffix(tmp_path):
+    write_chest_dataset(tmp_path / "data", 0, (4, 16, 16), train_cases=1)
+    folder = tmp_path / "data" / "labelsTr"
+    labels = (folder / "CT_phantom1.nii.gz").rename(folder / "a_seg.nii.gz")
+    line = ild.compute_metrics(split("-s segs -g data/labelsTr -gt_name_suffix _seg.nii.gz"))
+    ours = f"ild evaluate segs segs/evaluation/truth --dataset {tmp_path}/data/dataset.json --predicted_only"
+    assert line == ours.split()
+    assert (tmp_path / "segs/evaluation/truth/a.nii.gz").resolve() == labels
+
+
 def test_npz_to_npy_takes_nothing_from_the_working_folder(tmp_path, capsys):
     (tmp_path / "train").mkdir()
     (tmp_path / "stray.npz").touch()

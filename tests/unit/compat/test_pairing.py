@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from planewise.compat.pairing import CLASSES, dataset_of
+from planewise.compat.pairing import CLASSES, dataset_of, named_by_case
 from planewise.data.nnunet import open_dataset
 from planewise.data.phantom import write_chest_dataset
 from planewise.errors import PlanewiseError
@@ -94,3 +94,16 @@ def test_the_same_pairs_are_written_the_same(data, tmp_path):
 def test_what_cannot_be_paired_is_refused_by_the_original_flag(data, tmp_path, changed, words):
     with pytest.raises(PlanewiseError, match=words):
         pair(data, tmp_path, **changed)
+
+
+def test_labels_with_a_suffix_are_linked_by_their_case(data, tmp_path):
+    labels = data / "labelsTr"
+    assert named_by_case(labels, LABEL, tmp_path / "links") == labels
+    (labels / "CT_phantom2.nii.gz").rename(labels / "CT_phantom2_seg.nii.gz")
+    for _ in range(2):
+        links = named_by_case(labels, "_seg.nii.gz", tmp_path / "links")
+        assert {path.name: path.resolve() for path in links.iterdir()} == {
+            "CT_phantom2.nii.gz": labels / "CT_phantom2_seg.nii.gz"
+        }
+    with pytest.raises(PlanewiseError, match=r"^-g .*: holds no file \*_drawn.nii.gz"):
+        named_by_case(labels, "_drawn.nii.gz", tmp_path / "links")
