@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 EXIT_FAILED = 1
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
-def run(arguments: list[str], names: Mapping[str, str] | None = None) -> int:
+def run(arguments: list[str], names: Mapping[str, str] = MappingProxyType({})) -> int:
     """Run a command line and return its exit code.
 
     ``names``: what options are called, for messages, on the command line that this one was translated from.
@@ -118,16 +119,15 @@ def run(arguments: list[str], names: Mapping[str, str] | None = None) -> int:
         print(f"planewise: unknown command '{name}'; known are {', '.join(group or COMMANDS)}", file=sys.stderr)
         return EXIT_REFUSED
     command = COMMANDS[name]
-    with_names = names or {}
 
     def work() -> int:
         from planewise.errors import PlanewiseError
 
-        options = parse(command, f"planewise {name}", arguments[words:], with_names)
+        options = parse(command, f"planewise {name}", arguments[words:], names)
         try:
             return int(_find(command.function)(options))
         except PlanewiseError as error:
-            error.args = (_renamed(error, with_names),)
+            error.args = (_renamed(error, names),)
             raise
 
     return guarded(work)

@@ -78,6 +78,16 @@ def test_a_prediction_lies_on_the_file_s_own_grid(job):
     assert predicted.voxels.dtype == np.uint8
 
 
+def test_without_test_images_some_patients_are_kept_for_the_test_and_scored(job, tmp_path, capsys):
+    shutil.copytree(job / "data", tmp_path / "data", ignore=shutil.ignore_patterns("*Ts"))
+    arguments = ["ild", "run", str(tmp_path / "data"), str(tmp_path / "w"), "--prompts", "truth", "--test_share", "0.3"]
+    assert run([*arguments, *PREPARE, *TRAIN]) == 0
+    (tested,) = json.loads((tmp_path / "w" / "split.json").read_text())["test"]
+    rows = results(tmp_path / "w" / "segs" / "MedSAM2-Tiny-ILD" / "evaluation")
+    assert {row["case"] for row in rows} == {tested}
+    assert "2 cases of the truth have no prediction, and are not scored" in capsys.readouterr().err
+
+
 def test_two_processes_give_the_same_volumes(job, tmp_path):
     prepared = job / "work" / "npz_train" / "CT_ILD"
     model = job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth"

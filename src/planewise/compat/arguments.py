@@ -80,7 +80,7 @@ class Script:
             name, value = match[1].replace("-", "_"), match[2]
             name = self.aliases.get(name, name)
             if name not in known:
-                raise PlanewiseError(self._has_no(word.partition("=")[0]))
+                raise PlanewiseError(f"{self.name}.py: has no flag {word.partition('=')[0]}; it has {self.usage}")
             wanted = known[name].values
             values = [] if value is None else [value]
             while value is None and len(values) != wanted and waiting and not FLAG.fullmatch(waiting[-1]):
@@ -94,10 +94,11 @@ class Script:
                 given.flags[name] = values
         return given
 
-    def _has_no(self, flag: str) -> str:
+    @property
+    def usage(self) -> str:
+        """What flags there are, in a line."""
         listed = ", ".join(f"-{name}" for name in self.flags)
-        ours = f", and the options of planewise {self.command}" if self.command else ""
-        return f"{self.name}.py: has no flag {flag}; it has {listed}{ours}"
+        return f"{listed}{f', and the options of planewise {self.command}' if self.command else ''}"
 
     def line(self, given: Given, words: list[str]) -> list[str]:
         """Return the line of our command: ``words``, which belong to no option, and the flags by our names."""

@@ -19,12 +19,21 @@ TRANSLATED: dict[str, tuple[Script, Callable[[list[str]], list[str]]]] = {
 
 def run_script(name: str, words: list[str]) -> int:
     """Run the original script ``name`` with the arguments ``words``, and return its exit code."""
+    if {"-h", "--help"} & set(words):
+        print("\n".join(f"{name}.py: has {script.usage}" for script in _scripts(name)))
+        return 0
     if name == "npz_to_npy":
         return guarded(lambda: ild.npz_to_npy(words))
     if name == mito.NAME:
         return guarded(lambda: run(mito.finetune_or_predict(words)))
     script, translate = TRANSLATED[name]
     return guarded(lambda: run(translate(words), script.names))
+
+
+def _scripts(name: str) -> list[Script]:
+    if name == "npz_to_npy":
+        return [ild.NPZ_TO_NPY]
+    return list(mito.MODES.values()) if name == mito.NAME else [TRANSLATED[name][0]]
 
 
 def main(script: str) -> None:

@@ -99,6 +99,13 @@ def test_every_script_refuses_an_unknown_flag_and_lists_its_own(script, capsys):
     assert all(f"-{name}" in err for name in script.flags)
 
 
+@pytest.mark.parametrize("name", [*TRANSLATED, "npz_to_npy", "mitoNet_finetune_from_nnunet"])
+@pytest.mark.parametrize("words", ["-h", "-num_workers 4 --help"])
+def test_every_script_says_what_flags_it_has(name, words, capsys):
+    assert run_script(name, words.split()) == 0
+    assert f"{name}.py: has -" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_every_flag_is_an_option_of_ours_or_says_why_not(script):
     for name, flag in script.flags.items():

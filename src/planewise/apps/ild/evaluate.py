@@ -53,9 +53,8 @@ def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:
     predicted = {pair.case for of_folder in pairs.values() for pair in of_folder if pair.prediction}
     without = {pair.case for of_folder in pairs.values() for pair in of_folder} - predicted
     if without:
-        say(
-            f"{len(without)} cases of the truth have no prediction and are not scored: {', '.join(sorted(without)[:5])}"
-        )
+        listed = ", ".join(sorted(without)[:5]) + (" ..." if len(without) > 5 else "")
+        say(f"{len(without)} cases of the truth have no prediction, and are not scored: {listed}")
     if not predicted:
         raise PlanewiseError(f"{next(iter(pairs))}: holds no prediction of a case")
     return {path: [pair for pair in of_folder if pair.case in predicted] for path, of_folder in pairs.items()}
