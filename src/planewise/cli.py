@@ -35,7 +35,7 @@ COMMANDS = {
     ),
     "mito predict": Command(
         "planewise.apps.mito_options:MitoPredict", "planewise.apps.mito:predict_mito",
-        "segment volumes in three planes with consensus",
+        "segment volumes plane by plane, with consensus",
     ),
     "mito evaluate": Command(
         "planewise.apps.mito_options:MitoEvaluate", "planewise.apps.mito:evaluate_mito",
@@ -64,6 +64,10 @@ COMMANDS = {
     "ild lungs": Command(
         "planewise.apps.ild.options:IldLungs", "planewise.apps.ild.lungs:lungs_ild",
         "find the left and the right lung, from HU alone",
+    ),
+    "check": Command(
+        "planewise.apps.check_options:Check", "planewise.apps.check:check",
+        "say what datasets and volumes hold, and what is wrong with them",
     ),
     "compare": Command(
         "planewise.apps.compare_options:Compare", "planewise.apps.compare:compare_methods",
@@ -123,7 +127,7 @@ def run(arguments: list[str], names: Mapping[str, str] = MappingProxyType({})) -
     def work() -> int:
         from planewise.errors import PlanewiseError
 
-        options = parse(command, f"planewise {name}", arguments[words:], names)
+        options = parse(command, f"planewise {name}", arguments[words:], names)  # before anything heavy is imported
         try:
             return int(_find(command.function)(options))
         except PlanewiseError as error:

@@ -16,6 +16,7 @@ import torch
 from dicom import write_dicom
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset
+from planewise.data.run import MANIFEST
 from planewise.report.class_tables import RESULTS, SUMMARY
 from planewise.volumes.files import open_volume
 from planewise.volumes.labels import read_labels, write_labels
@@ -145,7 +146,7 @@ def test_boxes_from_a_file_and_a_second_run(job, tmp_path, capsys):
     out = capsys.readouterr()
     assert "line 3" in out.out
     assert set(np.unique(read_labels(tmp_path / "out" / "CT_phantomtest.nii.gz").read())) <= {0, 2}
-    assert json.loads((tmp_path / "out" / "prompts.json").read_text())["prompts"] == str(boxes)
+    assert json.loads((tmp_path / "out" / MANIFEST).read_text())["options"]["prompts"] == str(boxes)
     run(arguments)
     assert "done already" in capsys.readouterr().err
 

@@ -92,7 +92,7 @@ def test_one_command_on_one_file(job, eager, tmp_path):
     image = job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz"
     assert predict(image, tmp_path, eager) == 0
     assert {path.name for path in tmp_path.iterdir()} == {
-        "CT_phantomtest.nii.gz", "CT_phantomtest.html", "CT_phantomtest_presence.csv", "prompts.json"
+        "CT_phantomtest.nii.gz", "CT_phantomtest.html", "CT_phantomtest_presence.csv", "planewise.json"
     }  # fmt: skip
     assert open_volume(tmp_path / "CT_phantomtest.nii.gz").shape == SHAPE
     page = (tmp_path / "CT_phantomtest.html").read_text()
@@ -231,7 +231,7 @@ def test_a_model_of_drawn_boxes_is_refused_and_so_are_two_kinds_of_prompts_in_on
     assert not (tmp_path / "out").exists()
     assert predict(tests, tmp_path / "out", eager) == 0
     assert predict(tests, tmp_path / "out", eager, "--prompts", "truth") == 2
-    assert "holds predictions from prompts auto" in capsys.readouterr().err
+    assert "prompts: auto -> truth (an oracle)" in capsys.readouterr().err
     assert predict(tests, tmp_path / "out", eager, "--prompts", "truth", "--overwrite") == 0
 
 

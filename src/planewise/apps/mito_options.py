@@ -55,7 +55,7 @@ class MitoTrain(Options):
     from_scratch: bool = False
     """Start from random weights instead of the base model's."""
     train_planes: tuple[Plane, ...] | None = None
-    """Planes to cut training slices in. Default: all three if the voxels are isotropic within 20 %, else xy."""
+    """Planes to cut training slices in. Default: those in which the voxels of every case are even within 20 %."""
     skip_conversion: bool = False
     """Use the 2D slices that are there already; those with a record must be of this dataset and these options."""
     channel: int | None = Field(None, ge=0)

@@ -15,7 +15,7 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import gather_plane
-from planewise.inference.memory import machine_memory, need_in_memory
+from planewise.inference.memory import need_in_memory
 from planewise.inference.planes import NetworkPredictor, SliceOptions, SlicePredictor, plane_outputs
 from planewise.inference.processes import DevicePool, PoolPredictor, WorkerDied, load_predictor
 from planewise.models.model_file import read_model_file
@@ -24,6 +24,7 @@ from planewise.progress import progress, say
 from planewise.volumes.atomic import write_again
 from planewise.volumes.files import read_voxels, write_volume
 from planewise.volumes.formats import result_ending
+from planewise.volumes.machine import machine_memory
 from planewise.volumes.slices import AXIS
 
 THREADS = min(4, os.cpu_count() or 1)  # of post-processing; more gain nothing

@@ -78,7 +78,8 @@ def _kept(first: Path, folders: tuple[Path, ...], made_from: MadeFrom) -> Slices
         if record.made_from.key == served.key != made_from.key:
             say(f"The slices were cut for a base model with other intensities ({served.differences(made_from)})")
             folders, made_from = (first,), served
-    return Slices(kept_slices(folders, made_from), Record(made_from))
+    folder, left_out = kept_slices(folders, made_from)
+    return Slices(folder, Record(made_from), left_out)
 
 
 def _made_from(cases: list[Case], planes: tuple[Plane, ...], target: Target, intensities: IntensityRule) -> MadeFrom:
@@ -114,8 +115,9 @@ def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
     if not planes:
         listed = ", ".join(f"{name} {'/'.join(own)}" for name, own in sharp.items())
         raise PlanewiseError(f"--train_planes: the cases are not sharp in a common plane ({listed}); name the planes")
-    if planes != PLANES:
-        spacing = next(volume.spacing for name, volume in volumes.items() if sharp[name] != PLANES)
+    uneven = [volume.spacing for volume in volumes.values() if len(set(volume.spacing)) > 1]
+    if planes != PLANES and uneven:
+        spacing = uneven[0]
         what = f"Voxels are anisotropic ({spacing}): training on {', '.join(planes)} slices"
         say(f"{what}; --train_planes chooses others.")
     return planes

@@ -16,7 +16,6 @@ from planewise.data.case import cases_in
 from planewise.data.run import MANIFEST, Run
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.inference.memory import machine_memory
 from planewise.inference.out_of_core.job import (
     Job,
     PredictorSource,
@@ -38,6 +37,7 @@ from planewise.volumes.atomic import atomic_path, write_again
 from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.formats import ending_of, itk, ome_zarr, result_ending, stem_of
 from planewise.volumes.formats.ome_zarr import CHUNK, blocks, create, missing_chunks
+from planewise.volumes.machine import machine_memory
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume, access
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from planewise.data.case import Case
-from planewise.data.classes import LabelDefinition
-from planewise.data.intensity import IntensityProfile, measure_intensities
+from planewise.data.classes import IGNORE, LabelDefinition
+from planewise.data.intensity import IntensityProfile, measure_intensities, refuse_what_has_no_range
 from planewise.errors import PlanewiseError, Problem
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import sharp_planes
@@ -54,7 +54,9 @@ class CheckedCase:
 def check_image(path: Path, channel: int | None = None) -> CheckedImage:
     """Read the image at ``path`` once and return what it is. Raises PlanewiseError if it cannot be used."""
     volume = open_volume(path, channel)
-    return CheckedImage(path, volume, measure_intensities(volume, path), sharp_planes(volume.spacing, volume.shape))
+    intensities = measure_intensities(volume, path)
+    refuse_what_has_no_range(intensities, path)
+    return CheckedImage(path, volume, intensities, sharp_planes(volume.spacing, volume.shape))
 
 
 def check_cases(
@@ -96,11 +98,11 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
         return {"objects": CheckedClass(voxels, voxels / whole, len(counts))}, []
     named = {name: (value,) for value, name in labels.classes.items()} | labels.regions
     if labels.ignore is not None:
-        named["ignore"] = (labels.ignore,)
+        named[IGNORE] = (labels.ignore,)
     found = {}
     for name, values in named.items():
         voxels = sum(counts.get(value, 0) for value in values)
-        counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != "ignore"
+        counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != IGNORE
         objects = _components(volume, values) if counted else None if voxels else 0
         found[name] = CheckedClass(voxels, voxels / whole, objects)
     known = {value for values in named.values() for value in values}

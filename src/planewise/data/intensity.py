@@ -30,8 +30,8 @@ BIT_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 SAMPLE = 2**22  # voxels of types with too many values to count each
 SAMPLE_OF_IMAGE = 2**14
 TILES, TILE = 32, 128  # in which fine structures are looked at: their number, and their side in pixels
-FINE, COARSE = 1.0, 4.0  # pixels; structures between these sizes are membranes and the like
-LEAST_SKEWNESS, STANDARD_ERRORS = 0.02, 3.0  # a polarity is clear above both
+LINE_WIDTH = 1.5  # pixels, sigma: membranes and the like
+LEAST_LINE_CONTRAST, AGREEING, LEAST_TILES = 0.02, 0.75, 4  # a polarity is clear if most tiles agree
 
 Polarity = Literal["dark", "bright", "unclear"]
 
@@ -76,7 +76,7 @@ class IntensityProfile:
     """What a volume's intensities are.
 
     ``least``, ``most``: of all voxels. ``low``, ``high``: the ``QUANTILES``, padding left out. ``values``: how many
-    different ones occur, counted up to 3. ``skewness``: see ``fine_skewness``.
+    different ones occur, counted up to 3. ``lines``: see ``line_contrast``.
     """
 
     dtype: np.dtype
@@ -85,7 +85,7 @@ class IntensityProfile:
     low: float
     high: float
     values: int
-    skewness: float
+    lines: float
     polarity: Polarity
 
     @property
@@ -113,6 +113,8 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     offset = int(np.iinfo(dtype).min) if dtype.kind in "ui" else 0
     counts = np.zeros(1 << (8 * dtype.itemsize) if counted else 0, np.int64)
     step = max(1, math.prod(volume.shape) // SAMPLE)
+    while math.gcd(step, volume.shape[2]) > 1:  # or a few columns would stand for all
+        step += 1
     samples: list[np.ndarray] = []
     least, most = math.inf, -math.inf
     of_tiles: list[float] = []
@@ -132,28 +134,27 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
             samples.append(slab.reshape(-1)[::step].astype(np.float64))
         for z, y, x in tiles:
             if planes.start <= z < planes.stop:
-                of_tiles.append(fine_skewness(slab[z - planes.start, y : y + TILE, x : x + TILE]))
+                of_tiles.append(line_contrast(slab[z - planes.start, y : y + TILE, x : x + TILE]))
     if counted:
         values = np.flatnonzero(counts)
         amounts, values = counts[values], values + float(offset)
+        least, most = float(values[0]), float(values[-1])
     else:
         values, amounts = np.unique(np.concatenate(samples), return_counts=True)
-        values, amounts = _with_ends(values, amounts, least, most)
     low, high = _quantiles(values, amounts)
-    skewness, polarity = _polarity(of_tiles)
-    return IntensityProfile(
-        dtype, float(values[0]), float(values[-1]), low, high, min(len(values), 3), skewness, polarity
-    )
+    lines, polarity = _polarity(of_tiles)
+    different = len(np.union1d(values, [least, most]))
+    return IntensityProfile(dtype, least, most, low, high, min(different, 3), lines, polarity)
 
 
 def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
     """Return what a model is trained on that sees ``images`` (H, W), float32 shares of its range."""
     samples: list[np.ndarray] = []
     of_tiles: list[float] = []
-    for image in images:
+    for number, image in enumerate(images):
         samples.append(image.reshape(-1)[:: max(1, image.size // SAMPLE_OF_IMAGE)])
-        y, x = (max(0, side - TILE) // 2 for side in image.shape)
-        of_tiles.append(fine_skewness(image[y : y + TILE, x : x + TILE]))
+        y, x = _tile_corner(number, *image.shape)
+        of_tiles.append(line_contrast(image[y : y + TILE, x : x + TILE]))
     low, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
     if low == high:  # all alike: any range will do
         low, high = 0.0, 1.0
@@ -165,14 +166,6 @@ def _count(voxels: np.ndarray, counts: np.ndarray, offset: int) -> None:
     """Add how often each value occurs to ``counts``, whose first is of ``offset``."""
     for value in voxels.flat:
         counts[np.int64(value) - offset] += 1
-
-
-def _with_ends(values: np.ndarray, amounts: np.ndarray, least: float, most: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return a sample's values and their amounts with the lowest and the highest of all voxels among them."""
-    for end, place in ((least, 0), (most, len(values))):
-        if end not in (values[0], values[-1]):
-            values, amounts = np.insert(values, place, end), np.insert(amounts, place, 1)
-    return values, amounts
 
 
 def _quantiles(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float]:
@@ -193,32 +186,41 @@ def _tile_places(shape: tuple[int, int, int]) -> set[tuple[int, int, int]]:
     depth, *sides = shape
     places = set()
     for number, z in enumerate(np.linspace(0, depth - 1, TILES).round().astype(int).tolist()):
-        y, x = (max(0, side - TILE) * (number * prime % 7) // 6 for side, prime in zip(sides, (3, 5)))
-        places.add((z, y, x))
+        places.add((z, *_tile_corner(number, *sides)))
     return places
 
 
-def fine_skewness(tile: np.ndarray) -> float:
-    """Return the skewness of the fine structures in ``tile`` (H, W): below 0 if they are darker than what is around.
+def _tile_corner(number: int, height: int, width: int) -> tuple[int, int]:
+    """Return the first pixel of the tile of one of several slices, spread over 7 x 7 places."""
+    y, x = (max(0, side - TILE) * (number * step % 7) // 6 for side, step in ((height, 3), (width, 5)))
+    return y, x
 
-    Of the difference of two Gaussian blurs, ``FINE`` and ``COARSE``, the quantile skewness (Hinkley 1975,
-    doi:10.1093/biomet/62.1.101) between 1 % and 99 %; NaN of a tile without contrast. Inverting the image negates it.
+
+def line_contrast(tile: np.ndarray) -> float:
+    """Return which lines are stronger in ``tile`` (H, W), the bright (up to 1) or the dark (down to -1).
+
+    A line is where one eigenvalue of the Hessian, at ``LINE_WIDTH``, exceeds the other: Frangi et al. 1998,
+    doi:10.1007/BFb0056195. Squared excesses are compared. NaN of a tile without contrast; inverting it negates it.
     """
     from scipy.ndimage import gaussian_filter
 
-    pixels = tile.astype(np.float32)
-    detail = gaussian_filter(pixels, FINE) - gaussian_filter(pixels, COARSE)
-    low, middle, high = np.quantile(detail, [0.01, 0.5, 0.99])
-    return float((high + low - 2 * middle) / (high - low)) if high > low else math.nan
+    pixels = (tile - tile.mean(dtype=np.float64)).astype(np.float32)  # a large offset would take all digits
+    yy, xx, yx = (gaussian_filter(pixels, LINE_WIDTH, order=order) for order in ((2, 0), (0, 2), (1, 1)))
+    middle, half = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
+    larger, smaller = middle + half, middle - half
+    dark = np.square(np.clip(larger - np.abs(smaller), 0, None)).mean()
+    bright = np.square(np.clip(-smaller - np.abs(larger), 0, None)).mean()
+    return float((bright - dark) / (bright + dark)) if bright + dark > 0 else math.nan
 
 
 def _polarity(of_tiles: list[float]) -> tuple[float, Polarity]:
-    """Return the mean skewness of tiles, and the polarity if it is clear."""
+    """Return the mean line contrast of tiles, and the polarity if most of them agree."""
     known = np.array([value for value in of_tiles if not math.isnan(value)])
-    if len(known) < 2:
-        return (float(known[0]) if len(known) else math.nan), "unclear"
-    mean, error = float(known.mean()), float(known.std(ddof=1) / math.sqrt(len(known)))
-    if abs(mean) < max(LEAST_SKEWNESS, STANDARD_ERRORS * error):
+    if not len(known):
+        return math.nan, "unclear"
+    mean = float(known.mean())
+    agree = float((np.sign(known) == np.sign(mean)).mean())
+    if len(known) < LEAST_TILES or abs(mean) < LEAST_LINE_CONTRAST or agree < AGREEING:
         return mean, "unclear"
     return mean, "dark" if mean < 0 else "bright"
 
@@ -257,17 +259,11 @@ def choose_range(
         low, high = given[::-1] if invert else given
         seen = f"{profile.used}; seen as {low:g} (black) to {high:g}, as --intensity says"
         return _clipping(profile, low, high), seen
-    if profile.values < 3 or profile.low == profile.high:
-        what = {1: f"is {profile.least:g} everywhere", 2: f"holds two values, {profile.least:g} and {profile.most:g}"}
-        most = f"is {profile.low:g} nearly everywhere ({profile.least:g} to {profile.most:g})"
-        raise PlanewiseError(
-            f"{path}: {what.get(profile.values, most)}; the range of an image cannot be told from that. Is it a mask? "
-            "--intensity LOW HIGH says what is black and what is white"
-        )
+    refuse_what_has_no_range(profile, path)
     if not invert and {profile.polarity, trained.polarity} == {"dark", "bright"}:
         raise PlanewiseError(
             f"{path}: its contrast is inverted: fine structures are {profile.polarity}, and the model was trained on "
-            f"{trained.polarity} ones (skewness {profile.skewness:+.3f}); --invert turns it round, and --intensity "
+            f"{trained.polarity} ones (line contrast {profile.lines:+.2f}); --invert turns it round, and --intensity "
             "LOW HIGH uses it as it is"
         )
     top = _full_range(profile)
@@ -282,6 +278,17 @@ def choose_range(
         f"{profile.used}, which is laid on {trained.low:.2f} to {trained.high:.2f} of the range that the model was "
         f"trained in: seen as {range_.low:.6g} (black) to {range_.high:.6g}"
     )
+
+
+def refuse_what_has_no_range(profile: IntensityProfile, path: Path) -> None:
+    """Raise PlanewiseError for a volume whose range cannot be told: constant, of two values, or nearly constant."""
+    if profile.values < 3 or profile.low == profile.high:
+        what = {1: f"is {profile.least:g} everywhere", 2: f"holds two values, {profile.least:g} and {profile.most:g}"}
+        most = f"is {profile.low:g} nearly everywhere ({profile.least:g} to {profile.most:g})"
+        raise PlanewiseError(
+            f"{path}: {what.get(profile.values, most)}; the range of an image cannot be told from that. Is it a mask? "
+            "--intensity LOW HIGH says what is black and what is white"
+        )
 
 
 def _full_range(profile: IntensityProfile) -> float | None:

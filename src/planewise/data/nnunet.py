@@ -54,6 +54,11 @@ def open_dataset(
     return Dataset(folder, read_labels_of(folder / "dataset.json"), train, test, problems)
 
 
+def holds_anything(folder: Path) -> bool:
+    """Whether ``folder`` is there and not empty."""
+    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+
+
 def read_meta(folder: Path) -> dict[str, Any]:
     """Return the dataset.json of the nnU-Net raw dataset at ``folder``.
 
@@ -154,7 +159,8 @@ class _Reading:
                     what = f"has no image images{split}/{name}_0000{self.ending}"
                     self.problems.append(Problem(str(truth), what))
                 continue
-            within = channel_within(image, self.channel)
+            chosen = listed is not None and len(listed[name]["images"]) > 1  # by its place in the list
+            within = None if chosen else channel_within(image, self.channel)
             case = Case(name, image, truth, instances, within, self.ignore_geometry)
             if truth is None and (truth_needed or truths):
                 self.problems.append(Problem(str(image), f"has no {truth_folder.name}/{name}{self.ending}"))

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from planewise.data.case import Case, case_name
+from planewise.data.case import Case
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats import stem_of
+from planewise.volumes.formats.sidecar import sidecars
 
 RECORD = "prepared.json"
 READERS = 4  # threads: hashing one file keeps a core busy, and a disk half
@@ -159,8 +160,9 @@ def fingerprint(path: Path) -> str:
 def _files(path: Path) -> list[tuple[str, Path]]:
     """Return the files of a volume, each with what its name says: nothing, or its place in a folder."""
     if path.is_dir():
-        return [(file.relative_to(path).as_posix(), file) for file in sorted(path.rglob("*")) if file.is_file()]
-    beside = [path.with_name(f"{case_name(path)}.json"), *(path.with_name(stem_of(path) + end) for end in DETACHED)]
+        within = [(file.relative_to(path).as_posix(), file) for file in sorted(path.rglob("*")) if file.is_file()]
+        return within + [(file.suffix, file) for file in sidecars(path) if file.is_file()]
+    beside = [*sidecars(path), *(path.with_name(stem_of(path) + end) for end in DETACHED)]
     return [("", path), *((file.suffix, file) for file in beside if file.is_file())]
 
 

@@ -10,6 +10,8 @@ manifest does not name is never replaced, and an input is never an output.
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -39,7 +41,7 @@ class CaseRecord:
 class Run:
     """One command's results in a folder: ``begin`` it, ask of each case whether it ``is_done``, and have it ``making``.
 
-    Where another process makes a case, ``start`` and ``finish`` say when.
+    Where another process makes a case, ``start``, and ``finish`` or ``fail``, say when.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class Run:
         """``model``: where its file lies; that it is this one is in ``made_from``."""
         self.manifest, self.folder, self.made_from, self.model = manifest, manifest.parent, made_from, model
         self.cases, self.overwrite = cases, overwrite
+        self._folder_is_new = not self.folder.exists()
+        self._touched: set[str] = set()
         self._fingerprints: dict[Path, str] = {}
 
     @classmethod
@@ -78,6 +82,9 @@ class Run:
                 f"{run.folder}: holds results that were made otherwise ({difference}){what}; give another folder"
                 f"{replace}"
             )
+        if difference:  # whatever of it is there is not what is asked for
+            for record in run.cases.values():
+                record.outputs = dict.fromkeys(record.outputs, "")
         return run
 
     def is_done(self, case: str, inputs: Iterable[Path]) -> bool:
@@ -104,6 +111,7 @@ class Run:
     def start(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         """Say in the manifest that ``outputs`` are about to be made from ``inputs``.
 
+        What was made of the case before and is not among them is removed.
         Raises PlanewiseError if an output is an input, or is there and was made by nobody that the manifest knows.
         """
         sources, targets = list(inputs), list(outputs)
@@ -115,6 +123,10 @@ class Run:
                     f"{target}: is there already, and {self.manifest} does not say that planewise made it; it is kept: "
                     "move it away, or give another folder"
                 )
+        self._touched.add(case)
+        before = self.cases[case].outputs if case in self.cases else {}
+        for name in before.keys() - {self._name(target) for target in targets}:
+            _remove(self.folder / name)
         self.cases[case] = CaseRecord(
             {str(path.resolve()): self._of(path) for path in sources}, {self._name(target): "" for target in targets}
         )
@@ -122,20 +134,21 @@ class Run:
 
     @contextmanager
     def making(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path]) -> Iterator[dict[str, Any]]:
-        """Make the ``outputs`` of ``case`` within; what was decided about it goes into the dict that is yielded.
-
-        If that fails, what was begun stays in the manifest, to be made again, unless none of it is there.
-        """
+        """Make the ``outputs`` of ``case`` within; what was decided about it goes into the dict that is yielded."""
         self.start(case, inputs, outputs)
         decided: dict[str, Any] = {}
         try:
             yield decided
         except BaseException:
-            if not any((self.folder / name).exists() for name in self.cases[case].outputs):
-                del self.cases[case]
-                self._write()
+            self.fail(case)
             raise
         self.finish(case, decided)
+
+    def fail(self, case: str) -> None:
+        """Say that a case was not made: what was begun stays in the manifest, unless none of it is there."""
+        if not any((self.folder / name).exists() for name in self.cases[case].outputs):
+            del self.cases[case]
+            self._write()
 
     def finish(self, case: str, decided: dict[str, Any]) -> None:
         """Say in the manifest that a case's outputs are there, and what was ``decided`` about it."""
@@ -153,8 +166,19 @@ class Run:
         return output.resolve().relative_to(self.folder.resolve()).as_posix()
 
     def _write(self) -> None:
+        """Write the manifest: the cases of this run as it knows them, those of others as they are there by now."""
+        with _locked(self.folder):
+            there = read_manifest(self.manifest)
+            if there is not None and there.made_from == self.made_from:
+                others = {name: record for name, record in there.cases.items() if name not in self._touched}
+                self.cases = others | {name: self.cases[name] for name in self._touched & self.cases.keys()}
+            self._write_cases()
+
+    def _write_cases(self) -> None:
         if not self.cases:
             self.manifest.unlink(missing_ok=True)
+            if self._folder_is_new and not any(self.folder.iterdir()):
+                self.folder.rmdir()
             return
         content = {
             "version": version("planewise"), "options": self.made_from.options, "model": self.model,
@@ -188,8 +212,34 @@ def read_manifest(path: Path) -> Manifest | None:
         ) from error
 
 
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder``, which is made, against other processes that write its manifest, where the system can."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal digits."""
+    """Return the sha256 of a file, in hexadecimal digits; of a folder its fingerprint."""
+    if path.is_dir():
+        return fingerprint(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -12,6 +12,7 @@ from planewise.volumes.atomic import atomic_path
 from planewise.volumes.json_files import read_json
 
 PARTS = ("train", "valid", "test")
+VALID_SHARE = 0.2  # of the patients who are not tested, by default
 SPLIT_FILE, PATIENTS_FILE = "split.json", "patients.json"
 Split = dict[str, list[str]]  # case names by part
 

@@ -2,9 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-
-import psutil
 
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume, access
@@ -12,7 +9,6 @@ from planewise.volumes.volume import Volume, access
 OBJECT_BYTES = 0.5  # a voxel and plane: what is kept of crowded slices, as runs
 WAITING_BATCHES = 6  # read, predicted or grouped at one time, as float32
 NETWORK_BYTES = 270  # a pixel of a batch as the network sees it: MitoNet_v1 on a CPU, bf16, 2048 x 2048
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -55,25 +51,3 @@ def need_in_memory(
         objects=int(OBJECT_BYTES * voxels * len(planes)),
         network=network + WAITING_BATCHES * batch_size * pixels * 4,
     )
-
-
-def machine_memory() -> int:
-    """Return the bytes of memory that this process may have: the machine's, or its control group's if fewer."""
-    return min([psutil.virtual_memory().total, *_limits(CGROUPS, Path("/proc/self/cgroup"))])
-
-
-def _limits(root: Path, membership: Path) -> list[int]:
-    """Return the limits of a process's control groups: of version 2 its own and all above it, of version 1 its own."""
-    limits = []
-    for line in membership.read_text().splitlines() if membership.is_file() else []:
-        number, controllers, group = line.split(":", 2)
-        if number == "0":
-            inner = root / group.lstrip("/")
-            files = [folder / "memory.max" for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
-        elif "memory" in controllers.split(","):
-            files = [root / "memory" / part / "memory.limit_in_bytes" for part in (group.lstrip("/"), "")]
-        else:
-            continue
-        found = (file.read_text().strip() for file in files if file.is_file())
-        limits += [int(text) for text in found if text.isdigit()]  # "max" is none
-    return limits

@@ -49,12 +49,14 @@ def keep_slices(
         ) from error
 
 
-def kept_slices(folders: tuple[Path, ...], made_from: MadeFrom) -> Path:
-    """Return the first of ``folders`` with slices made from the same. Raises PlanewiseError if none has."""
+def kept_slices(folders: tuple[Path, ...], made_from: MadeFrom) -> tuple[Path, list[Problem]]:
+    """Return the first of ``folders`` with slices made from the same, and the cases that are not among them.
+
+    Raises PlanewiseError if none has.
+    """
     for folder in folders:
         if _differences(folder, made_from) == "":
-            _reuse(folder)
-            return folder
+            return folder, _reuse(folder)
     raise PlanewiseError(
         f"--skip_conversion: {folders[0]} {_differences(folders[0], made_from)}; without --skip_conversion they are cut"
     )
@@ -89,10 +91,12 @@ def _differences(folder: Path, made_from: MadeFrom) -> str | None:
 
 def _refusal(folder: Path, made_from: MadeFrom) -> PlanewiseError:
     names = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else []
+    unrecorded = folder.is_dir() and read_record(folder / RECORD) is None
+    use = ", or use what it holds with --skip_conversion" if unrecorded else ""
     holds = f", {', '.join(names[:5])}" if set(names) - set(FOLDERS) - {RECORD} else ""
     return PlanewiseError(
         f"{folder}: {_differences(folder, made_from)}{holds}; it is not replaced: choose another --output_data_path, "
-        "remove it, or use what it holds with --skip_conversion"
+        f"or remove it{use}"
     )
 
 

@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import numpy as np
-import psutil
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.machine import machine_memory
 
 Part = int | slice
 
@@ -42,7 +42,7 @@ def split_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], 
 def check_memory(shape: tuple[int, ...], dtype: np.dtype, index: Any = ...) -> None:
     """Raise PlanewiseError if what ``index`` reads of an array is more than the memory of this machine."""
     sides = [len(range(side)[part]) for part, side in zip(split_index(index, shape)[0], shape)]
-    size, memory = math.prod(sides) * np.dtype(dtype).itemsize, psutil.virtual_memory().total
+    size, memory = math.prod(sides) * np.dtype(dtype).itemsize, machine_memory()
     if size > memory:
         raise PlanewiseError(
             f"{' x '.join(map(str, sides))} voxels of {dtype} do not fit in memory: "

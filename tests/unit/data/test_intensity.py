@@ -11,7 +11,7 @@ from planewise.data.intensity import (
     IntensityRule,
     TrainedIntensities,
     choose_range,
-    fine_skewness,
+    line_contrast,
     measure_images,
     measure_intensities,
     normalise,
@@ -118,6 +118,16 @@ def test_quantiles_of_known_values():
     assert (real.least, real.low, real.high, real.most) == (0, 0.004, 0.994, 0.999)
 
 
+def test_extremes_and_padding_outside_a_sample_count(monkeypatch):
+    monkeypatch.setattr("planewise.data.intensity.SAMPLE", 100)
+    voxels = np.random.default_rng(0).random((10, 16, 32)).astype(np.float32)
+    voxels[..., 0] = 0  # a column of padding, which a step of whole rows would take for everything
+    voxels[3, 5, 7], voxels[4, 6, 9] = -3, 5000
+    profile = measure_intensities(Volume(voxels), HERE)
+    assert (profile.least, profile.most, profile.values) == (-3, 5000, 3)
+    assert 0 < profile.low < profile.high < 1
+
+
 def test_slabs_give_the_profile_of_the_whole(monkeypatch):
     whole = measure_intensities(Volume(EIGHT_BIT), HERE)
     monkeypatch.setattr("planewise.volumes.labels.SLAB_VOXELS", 144 * 144)
@@ -127,8 +137,9 @@ def test_slabs_give_the_profile_of_the_whole(monkeypatch):
 def test_the_polarity_is_the_sign_of_the_fine_structures():
     lines = np.full((64, 64), 100.0)
     lines[::8] = 60
-    assert fine_skewness(lines) < -0.5
-    assert fine_skewness(-lines) == pytest.approx(-fine_skewness(lines))
+    assert line_contrast(lines) < -0.3
+    assert line_contrast(-lines) == pytest.approx(-line_contrast(lines))
+    assert np.isnan(line_contrast(np.zeros((9, 9))))
     noise = np.random.default_rng(0).integers(0, 256, (16, 128, 128)).astype(np.uint8)
     assert measure_intensities(Volume(noise), HERE).polarity == "unclear"
     assert measure_intensities(Volume(EIGHT_BIT), HERE).polarity == "dark"

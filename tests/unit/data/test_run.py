@@ -64,6 +64,25 @@ def test_overwriting_one_case_does_not_relabel_the_others(place):
         begin(place, cases="a", model="B.pth", overwrite=True)
 
 
+def test_a_replacement_that_is_stopped_leaves_no_result_of_the_other_model_as_this_one_s(place):
+    for case in "ab":
+        make(begin(place, cases="ab"), place, case)
+    run = begin(place, cases="ab", model="B.pth", overwrite=True)
+    make(run, place, "a")  # and killed
+    again = begin(place, cases="ab", model="B.pth")
+    assert done(again, place, "a")
+    assert not done(again, place, "b")
+
+
+def test_two_runs_at_once_into_one_folder_know_each_other_s_results(place):
+    one, two = begin(place, cases="a"), begin(place, cases="b")
+    make(one, place, "a")
+    make(two, place, "b")
+    again = begin(place, cases="ab")
+    assert done(again, place, "a")
+    assert done(again, place, "b")
+
+
 def test_files_that_no_manifest_names_are_kept(place):
     (place / "out").mkdir()
     (place / "out" / "a.tiff").write_bytes(b"somebody's")
@@ -95,6 +114,24 @@ def test_changed_inputs_and_edited_outputs_are_told(place):
     assert not done(begin(place, overwrite=True), place)
     (place / "out" / "a.tiff").unlink()
     assert not done(begin(place), place)
+
+
+def test_what_a_case_no_longer_has_is_removed_and_nothing_else(place):
+    run = begin(place)
+    outputs = [place / "out" / name for name in ("a.tiff", "a.html")]
+    with run.making("a", [place / "in" / "a.tiff"], outputs):
+        for output in outputs:
+            output.write_text("made")
+    (place / "out" / "notes.txt").write_text("somebody's")
+    make(begin(place, overwrite=True), place)
+    assert sorted(path.name for path in (place / "out").iterdir()) == ["a.tiff", "notes.txt", MANIFEST]
+
+
+def test_a_case_that_fails_before_anything_is_there_leaves_nothing(place):
+    run = begin(place)
+    with pytest.raises(ValueError, match="no"), run.making("a", [place / "in" / "a.tiff"], [place / "out" / "a.tiff"]):
+        raise ValueError("no")
+    assert not (place / "out").exists()
 
 
 def test_a_copy_of_an_input_elsewhere_is_another_input(place):

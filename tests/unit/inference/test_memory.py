@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from planewise.inference.memory import _limits, machine_memory, need_in_memory
+from planewise.inference.memory import need_in_memory
 from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.machine import _limits, machine_memory
 from planewise.volumes.volume import Volume
 
 

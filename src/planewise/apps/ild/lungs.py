@@ -15,6 +15,7 @@ from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.options import IldLungs
 from planewise.data.case import channel_within, file_of_case
 from planewise.data.prepared import Patient
+from planewise.data.run import MANIFEST, Run
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.scale import scale_in
@@ -235,14 +236,18 @@ def lungs_ild(options: IldLungs) -> int:
     """
     images, problems = cts_in(options.input, options.channel, options.series)
     rows = []
+    decisive = {"channel": options.channel, "series": options.series}
+    run = Run.begin(options.output / MANIFEST, "ild lungs", decisive, None, images, options.overwrite)
     for case, path in images.items():
         target = options.output / f"{case}.nii.gz"
-        if target.exists() and not options.overwrite:
-            say(f"{case}: done already ({target}); --overwrite finds them again")
-            continue
+        inputs = [path] if isinstance(path, Path) else list(path.files)
         started = time.perf_counter()
         try:
-            left, right = _write_lungs(case, path, channel_within(path, options.channel), target)
+            if run.is_done(case, inputs):
+                say(f"{case}: done already, from the same data ({target})")
+                continue
+            with run.making(case, inputs, [target]):
+                left, right = _write_lungs(case, path, channel_within(path, options.channel), target)
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
             continue

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 from pydantic import Field
 
+from planewise.data.split import VALID_SHARE
 from planewise.device import DeviceName, PrecisionName
 from planewise.errors import PlanewiseError
 from planewise.options import Folder, Name, Options, PathText
@@ -78,7 +79,7 @@ class _Prepare(_Volumes):
     not settle are refused."""
     patients: Path | None = None
     """CSV with the columns case and patient, or JSON {case: patient}, instead: which cases are one patient."""
-    valid_share: float = Field(0.2, ge=0, lt=1)
+    valid_share: float = Field(VALID_SHARE, ge=0, lt=1)
     """Share of imagesTr's patients kept for validation."""
     test_share: float = Field(0, ge=0, lt=1)
     """Share of imagesTr's patients kept for the test, where there is no imagesTs."""

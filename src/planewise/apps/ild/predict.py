@@ -1,7 +1,7 @@
 """Segment patients: objects that boxes start from, or every class that is found in the lungs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +16,10 @@ from planewise.apps.ild.summary import write_summary
 from planewise.data.case import channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, labels_above, read_labels_of
 from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
+from planewise.data.run import MANIFEST, Run
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.presence import presence_file, write_presence
-from planewise.evaluation.provenance import Provenance, refuse_other_prompts, write_provenance
 from planewise.inference.automatic import find_in_slices, segment_within
 from planewise.inference.out_of_core.workers import Cluster
 from planewise.inference.processes import DevicePool, WorkerDied, result_of
@@ -60,39 +60,90 @@ def predict_ild(options: IldPredict) -> int:
     if options.prompts not in KINDS:
         given = _file_prompts(Path(options.prompts), patients, options, problems)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
-    provenance = Provenance(_prompts_note(options), options.components, str(source))
-    if not options.overwrite:
-        refuse_other_prompts(options.output, provenance)
-    write_provenance(options.output, provenance)
+    run = Run.begin(
+        options.output / MANIFEST, "ild predict", _decisive(options, half), source if source.exists() else None,
+        patients, options.overwrite,
+    )  # fmt: skip
     waiting: dict[str, Path | Series] = {}
     for case, path in patients.items():
-        target = options.output / f"{case}.nii.gz"
-        newer = not source.exists() or (target.exists() and target.stat().st_mtime >= source.stat().st_mtime)
-        if target.exists() and newer and not options.overwrite:
-            say(f"{case}: done already ({target}); --overwrite predicts it again")
-        else:
-            waiting[case] = path
-    if not waiting:
-        return conclude(problems)
+        try:
+            inputs = _inputs(case, path, options)
+            if run.is_done(case, inputs):
+                say(f"{case}: done already, by the same model from the same data ({options.output / case}.nii.gz)")
+            else:
+                run.start(case, inputs, _outputs(case, options))
+                waiting[case] = path
+        except PlanewiseError as error:
+            problems.append(Problem.of(path, error))
+    if waiting:
+        for case, problem in _segment_patients(waiting, given, options, device, weights, source, half):
+            if problem:
+                run.fail(case)
+                problems.append(problem)
+            else:
+                run.finish(case, {"prompts": _prompts_note(options)})
+    return conclude(problems)
+
+
+DECISIVE = {"prompts", "components", "image_size", "bbox_shift", "channel", "ignore_geometry", "series"}
+
+
+def _decisive(options: IldPredict, half: bool) -> dict[str, object]:
+    """Return the options that decide what the results are; files among them are inputs."""
+    trained = "none" if options.trained_model == "none" else "the model's"
+    return options.model_dump(mode="json", include=DECISIVE) | {
+        "prompts": _prompts_note(options), "window": options.window_in_hu(), "fine-tuning": trained,
+        "precision": "bf16" if half else "32", "model named": "" if Path(_model_name(options)).exists() else
+        _model_name(options),
+    }  # fmt: skip
+
+
+def _inputs(case: str, path: Path | Series, options: IldPredict) -> list[Path]:
+    """Return the files that a case's results are made from, but for the model."""
+    inputs = [path] if isinstance(path, Path) else list(path.files)
+    if options.truth is not None and options.prompts == "truth" and not _is_prepared(path):
+        inputs.append(file_of_case(case, options.truth, "truth"))
+    if options.prompts not in KINDS:
+        inputs.append(Path(options.prompts))
+    if options.lungs is not None and options.prompts in AUTOMATIC and not _is_prepared(path):
+        masks = options.lungs
+        inputs.append(masks if masks.is_file() else file_of_case(case, masks, "mask of the lungs"))
+    return inputs
+
+
+def _outputs(case: str, options: IldPredict) -> list[Path]:
+    """Return the files of a case's results; its labels are the last to be written."""
+    outputs = [presence_file(options.output, case)] if options.prompts in AUTOMATIC else []
+    outputs += [options.output / f"{case}.html"] if options.prompts == "auto" else []
+    outputs += [options.output / f"{case}.png"] if options.visualize else []
+    return [*outputs, options.output / f"{case}.nii.gz"]
+
+
+def _segment_patients(
+    waiting: dict[str, Path | Series], given: dict[str, list[Prompt]], options: IldPredict, device: str,
+    weights: Sam2Weights, source: Path, half: bool,
+) -> Iterator[tuple[str, Problem | None]]:  # fmt: skip
+    """Segment patients here, in processes or by a scheduler; yield each case that is over, with what went wrong."""
     if not options.scheduler and (options.devices == 1 or len(waiting) == 1):
         _be_ready(device, weights, half)
-        outcomes = (_predict_patient(case, path, given.get(case, []), options) for case, path in waiting.items())
-        return conclude(problems + [problem for problem in outcomes if problem])
+        for case, path in waiting.items():
+            yield case, _predict_patient(case, path, given.get(case, []), options)
+        return
     if options.scheduler:
-        start = (device, source if is_hub_id(source) else source.resolve(), half)
-        return conclude(problems + _by_scheduler(options, waiting, given, start))
+        yield from _by_scheduler(
+            options, waiting, given, (device, source if is_hub_id(source) else source.resolve(), half)
+        )
+        return
     with DevicePool(options.devices, device, _load_segmenter, source, options.image_size, half) as pool:
-        futures = [
-            (path, pool.submit(_predict_patient, case, path, given.get(case, []), options))
+        futures = {
+            case: pool.submit(_predict_patient, case, path, given.get(case, []), options)
             for case, path in waiting.items()
-        ]
-        for path, future in futures:
+        }
+        for case, future in futures.items():
             try:
-                problem = result_of(future)
+                yield case, result_of(future)
             except WorkerDied as error:
-                problem = Problem.of(path, error)
-            problems += [problem] if problem else []
-    return conclude(problems)
+                yield case, Problem.of(waiting[case], error)
 
 
 def _by_scheduler(
@@ -100,24 +151,21 @@ def _by_scheduler(
     waiting: dict[str, Path | Series],
     given: dict[str, list[Prompt]],
     start: tuple[str, Path, bool],
-) -> list[Problem]:
-    """Have a scheduler's workers segment the patients, each one by itself; return what went wrong."""
+) -> Iterator[tuple[str, Problem | None]]:
+    """Have a scheduler's workers segment the patients, each one by itself; yield each with what went wrong."""
     seen = {name: path.resolve() for name in ("output", "lungs", "truth") if (path := getattr(options, name))}
     there = options.model_copy(update=seen)  # workers have working folders of their own
-    problems = []
     with Cluster(options.scheduler, 0) as cluster:
         cluster.size()  # waits for the first worker
-        submitted = [
-            (path, cluster.submit(_predict_there, start, case, _resolved(path), given.get(case, []), there))
+        submitted = {
+            case: cluster.submit(_predict_there, start, case, _resolved(path), given.get(case, []), there)
             for case, path in waiting.items()
-        ]
-        for path, future in submitted:
+        }
+        for case, future in submitted.items():
             try:
-                problem = cluster.result(future)
+                yield case, cluster.result(future)
             except PlanewiseError as error:
-                problem = Problem.of(path, error)
-            problems += [problem] if problem else []
-    return problems
+                yield case, Problem.of(waiting[case], error)
 
 
 def _predict_there(

@@ -16,7 +16,7 @@ from planewise.data.case import Case
 from planewise.data.classes import DATASET_FILE
 from planewise.data.intensity import saturated_share
 from planewise.data.leaks import warn_of_leaks
-from planewise.data.nnunet import Dataset, open_dataset
+from planewise.data.nnunet import Dataset, holds_anything, open_dataset
 from planewise.data.patients import patients_of
 from planewise.data.preparation import MadeFrom, fingerprint, fingerprints
 from planewise.data.prepared import (
@@ -69,7 +69,7 @@ def prepare_ild(options: IldPrepare) -> int:
     """
     level, width = options.window_in_hu()
     dataset = open_dataset(
-        options.dataset_path, need_test=(options.dataset_path / "imagesTs").is_dir(), channel=options.channel,
+        options.dataset_path, need_test=holds_anything(options.dataset_path / "imagesTs"), channel=options.channel,
         ignore_geometry=options.ignore_geometry,
     )  # fmt: skip
     problems = list(dataset.problems)

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
-from planewise.volumes.formats import ending_of, formats, png, tiff
+from planewise.volumes.formats import ending_of, formats, png, stem_of, tiff
 from planewise.volumes.formats.sidecar import with_sidecar
 from planewise.volumes.indexing import split_index
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import Access, Volume
 
 NUMBER = re.compile(r"\d+")
 SLICES = (*tiff.FORMAT.endings, *png.FORMAT.endings)
@@ -27,6 +27,7 @@ class _SequenceVoxels:
     shape: tuple[int, int, int]
     dtype: np.dtype
     channel: int | None
+    access: ClassVar[Access] = "pages"
 
     def __getitem__(self, index: Any) -> np.ndarray:
         (planes, *rest), within = split_index(index, self.shape)
@@ -43,8 +44,10 @@ class _SequenceVoxels:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the TIFFs and PNGs of a folder, by name; hidden ones are passed over."""
-    return sorted(path for path in folder.iterdir() if ending_of(path) in SLICES and not path.name.startswith("."))
+    """Return the TIFFs and PNGs of a folder, by name; hidden ones, and pictures of TIFFs, are passed over."""
+    images = sorted(path for path in folder.iterdir() if ending_of(path) in SLICES and not path.name.startswith("."))
+    tiffs = {stem_of(path) for path in images if ending_of(path) != ".png"}
+    return [path for path in images if ending_of(path) != ".png" or stem_of(path) not in tiffs]
 
 
 def open_sequence(files: list[Path], channel: int | None = None) -> Volume:

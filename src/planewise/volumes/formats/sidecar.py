@@ -19,9 +19,7 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
 
     Its unit is the ``spacing_unit`` of the dataset.json above the volume's folder; nanometres where that says nothing.
     """
-    stem = stem_of(path)
-    for name in dict.fromkeys((re.sub(r"_\d{4}$", "", stem), stem)):
-        sidecar = path.with_name(f"{name}.json")
+    for sidecar in sidecars(path):
         if sidecar.is_file():
             found = _read_sidecar(sidecar)
             if found is None:
@@ -29,6 +27,12 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
             spacing, unit = read_spacing(sidecar, list(found), [_dataset_unit(path)] * 3)
             return replace(volume, spacing=spacing, unit=unit)
     return volume
+
+
+def sidecars(path: Path) -> list[Path]:
+    """Return where the sidecar of the volume at ``path`` may be, the first that is there counts."""
+    stem = stem_of(path)
+    return [path.with_name(f"{name}.json") for name in dict.fromkeys((re.sub(r"_\d{4}$", "", stem), stem))]
 
 
 def _dataset_unit(path: Path) -> str:

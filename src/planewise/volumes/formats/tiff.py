@@ -34,7 +34,7 @@ class _TiffVoxels:
         with tifffile.TiffFile(self.path, **self.flags) as tiff:  # closed again, so that many volumes can be open
             if index is Ellipsis:
                 return tiff.asarray(maxworkers=2)
-            with tiff.aszarr() as store:
+            with tiff.aszarr(level=0) as store:
                 return zarr.open(store, mode="r")[index]
 
 

@@ -161,7 +161,7 @@ def test_lungs_of_a_cohort(tmp_path, hu, capfd):
     (cohort / "README").write_text("patients")
     assert run(["ild", "lungs", str(cohort), str(out)]) == 1
     printed = capfd.readouterr()
-    assert sorted(path.name for path in out.iterdir()) == ["A.nii.gz", "C.nii.gz"]
+    assert sorted(path.name for path in out.iterdir()) == ["A.nii.gz", "C.nii.gz", "planewise.json"]
     assert "4 DICOM series in" in printed.out
     assert "A: series 2 'Thorax 5 LUNG' (LUNG, 16 slices of 5 mm): the thinnest CT with a lung kernel" in printed.err
     assert "left out localizers (1)" in printed.err
@@ -173,7 +173,7 @@ def test_lungs_of_a_cohort(tmp_path, hu, capfd):
     assert labels.shape == hu.shape
     assert run(["ild", "lungs", str(cohort / "1"), str(tmp_path / "one"), "--series", "standard"]) == 0
     assert "--series standard" in capfd.readouterr().err
-    assert [path.name for path in (tmp_path / "one").iterdir()] == ["A.nii.gz"]
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {"A.nii.gz", "planewise.json"}
 
 
 def test_lungs_of_a_tilted_gantry_lie_on_the_original_slices(tmp_path, hu, capfd):

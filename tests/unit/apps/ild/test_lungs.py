@@ -129,7 +129,12 @@ def test_the_command_names_what_it_cannot_do_and_does_the_others(tmp_path, capsy
     assert "no lungs were found" in printed.out
     assert "not HU" in printed.out
     assert "Traceback" not in printed.err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.nii.gz", "b.nii.gz", "slice.nii.gz"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.nii.gz",
+        "b.nii.gz",
+        "planewise.json",
+        "slice.nii.gz",
+    ]
     a, b = (to_canonical(read_labels(tmp_path / "out" / f"{name}.nii.gz")).read() for name in "ab")
     assert np.array_equal(a, b)
 

@@ -91,6 +91,16 @@ def test_several_images_in_an_ome_tiff_are_refused(tmp_path):
         open_volume(tmp_path / "a.ome.tif")
 
 
+def test_slabs_of_a_pyramid_in_subifds_are_read(tmp_path):
+    voxels = np.random.default_rng(0).integers(0, 255, (4, 64, 64)).astype(np.uint8)
+    with tifffile.TiffWriter(tmp_path / "p.ome.tif") as tiff:
+        tiff.write(voxels, subifds=1, tile=(32, 32), metadata={"axes": "ZYX"}, compression="zlib")
+        tiff.write(voxels[:, ::2, ::2], subfiletype=1, tile=(32, 32), compression="zlib")
+    volume = open_volume(tmp_path / "p.ome.tif")
+    assert np.array_equal(volume.voxels[1:3], voxels[1:3])
+    assert np.array_equal(volume.read(), voxels)
+
+
 def test_a_thumbnail_and_a_pyramid_do_not_count(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         tiff.write(CODED, photometric="minisblack")

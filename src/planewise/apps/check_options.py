@@ -1,0 +1,41 @@
+"""The options of ``planewise check``."""
+
+from pathlib import Path
+
+import tyro
+from pydantic import Field, field_validator
+
+from planewise.data.image_sequences import SequenceChoice
+from planewise.options import Options
+
+
+class Check(Options):
+    """Say what datasets, volumes or DICOM folders hold, and what is wrong with them, before anything is run."""
+
+    paths: tyro.conf.Positional[tuple[Path, ...]]
+    """nnU-Net raw datasets, volumes, folders of volumes, or folders of DICOM series."""
+    model: Path | None = None
+    """A model to hold them against: the YAML of a MitoNet, or the weights of a fine-tuned SAM2."""
+    json_file: Path | None = None
+    """Also write everything as JSON into this file."""
+    intensity: tuple[float, float] | None = None
+    """What is black and what is white to the model, in the volumes' own intensities; see planewise mito predict."""
+    invert: bool = False
+    """Contrast is inverted relative to the images that the model was trained on."""
+    channel: int | None = Field(None, ge=0)
+    """Channel to look at, from 0, where images have several."""
+    sequence: SequenceChoice = "auto"
+    """Whether TIFF or PNG images in a folder are the slices of one volume; see planewise mito predict."""
+    ignore_geometry: bool = False
+    """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+    patients: Path | None = None
+    """CSV of case,patient, or JSON. Default: what the cases' names say."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+
+    @field_validator("paths")
+    @classmethod
+    def _some(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        if not paths:
+            raise ValueError("name at least one dataset or volume")
+        return paths

@@ -1,0 +1,29 @@
+"""The memory of the machine, as much of it as this process may have."""
+
+from pathlib import Path
+
+import psutil
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory that this process may have: the machine's, or its control group's if fewer."""
+    return min([psutil.virtual_memory().total, *_limits(CGROUPS, Path("/proc/self/cgroup"))])
+
+
+def _limits(root: Path, membership: Path) -> list[int]:
+    """Return the limits of a process's control groups: of version 2 its own and all above it, of version 1 its own."""
+    limits = []
+    for line in membership.read_text().splitlines() if membership.is_file() else []:
+        number, controllers, group = line.split(":", 2)
+        if number == "0":
+            inner = root / group.lstrip("/")
+            files = [folder / "memory.max" for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
+        elif "memory" in controllers.split(","):
+            files = [root / "memory" / part / "memory.limit_in_bytes" for part in (group.lstrip("/"), "")]
+        else:
+            continue
+        found = (file.read_text().strip() for file in files if file.is_file())
+        limits += [int(text) for text in found if text.isdigit()]  # "max" is none
+    return limits

@@ -1,0 +1,133 @@
+"""planewise check: what is there is said on one screen and as JSON, and what is wrong ends with exit code 1."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from dicom import write_dicom
+from planewise.cli import run
+from planewise.data.phantom import em_phantom, write_chest_dataset, write_phantom_dataset
+from planewise.models.model_file import ModelFile, write_model_file
+from planewise.models.panoptic_deeplab import build
+from planewise.models.weights import export_torchscript
+
+
+def check(*arguments, tmp_path):
+    """Return the exit code and what was written as JSON."""
+    code = run(["check", *map(str, arguments), "--json_file", str(tmp_path / "check.json")])
+    return code, json.loads((tmp_path / "check.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def em(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("em") / "Dataset001_Phantom"
+    write_phantom_dataset(folder, 0, (32, 64, 72), (24, 40, 56), 2, bodies=8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    export_torchscript(build("mitonet_small"), folder / "M.pth")
+    seen = {"low": 0.25, "high": 0.8, "polarity": "dark"}
+    norms = {"mean": 0.57, "std": 0.13}
+    write_model_file(folder / "M.yaml", ModelFile(model="M.pth", norms=norms, intensities=seen, planes=("xy",)))
+    return folder / "M.yaml"
+
+
+def test_the_demos_dataset_is_in_order(em, model, tmp_path, capsys):
+    code, (found,) = check(em, "--model", model, tmp_path=tmp_path)
+    assert code == 0, found["problems"]
+    assert [(case["case"], case["part"], case["shape"]) for case in found["cases"]] == [
+        ("phantom_train1", "Tr", [32, 64, 72]),
+        ("phantom_train2", "Tr", [32, 64, 72]),
+        ("phantom_test1", "Ts", [24, 40, 56]),
+    ]
+    first = found["cases"][0]
+    truth = tifffile.imread(em / "instancesTr" / "phantom_train1.tiff")
+    assert first["classes"]["objects"]["objects"] == truth.max()
+    assert first["classes"]["objects"]["voxels"] == (truth > 0).sum()
+    assert (first["spacing"], first["unit"], first["planes"]) == ([8, 8, 8], "nm", ["xy", "xz", "yz"])
+    told = capsys.readouterr()
+    assert "fine structures" in told.out
+    assert "planes xy (spacing 8 x 8 x 8 nm; the model was trained in xy)" in told.err
+    assert "on this CPU" in told.err
+
+
+def test_a_chest_dataset_says_patients_and_split(tmp_path, capsys):
+    write_chest_dataset(tmp_path / "chest", 0, (12, 48, 48), 3)
+    code, (found,) = check(tmp_path / "chest", tmp_path=tmp_path)
+    assert code == 0, found["problems"]
+    assert "patients, as planewise ild prepare splits them: train" in capsys.readouterr().err
+    assert found["cases"][0]["classes"]["honeycombing"]["voxels"] > 0
+    assert found["cases"][0]["patient"] == "CT_phantom1"
+
+
+def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
+    """What nnU-Net's own check finds, and what it does not."""
+    folder = tmp_path / "Dataset002_Wrong"
+    shutil.copytree(em, folder)
+    shutil.rmtree(folder / "instancesTr")
+    meta = json.loads((folder / "dataset.json").read_text())
+    meta |= {"numTraining": 3, "labels": {"background": 0, "mito": 1, "er": 3}}
+    (folder / "dataset.json").write_text(json.dumps(meta))
+    labels = tifffile.imread(folder / "labelsTr" / "phantom_train1.tiff")
+    labels[0, 0, 0] = 7
+    tifffile.imwrite(folder / "labelsTr" / "phantom_train1.tiff", labels, photometric="minisblack")
+    (folder / "labelsTr" / "phantom_train2.json").unlink()
+    image = tifffile.imread(folder / "imagesTr" / "phantom_train2_0000.tiff")
+    tifffile.imwrite(folder / "imagesTr" / "phantom_train2_0000.tiff", 255 - image, photometric="minisblack")
+    test = tifffile.imread(folder / "imagesTr" / "phantom_train1_0000.tiff")[3:27, 5:45, 7:63]
+    tifffile.imwrite(folder / "imagesTs" / "phantom_test1_0000.tiff", test, photometric="minisblack")
+    code, (found,) = check(folder, "--model", model, tmp_path=tmp_path)
+    assert code == 1
+    said = " | ".join(f"{problem['where']}: {problem['what']}" for problem in found["problems"])
+    for words in (
+        "numTraining is 3; imagesTr holds 2 cases",
+        "labels are 1, 3; nnU-Net wants 1, 2, ... without a gap",
+        "phantom_train1.tiff: holds 7, which dataset.json names no label of (mito, er)",
+        "labelsTr/phantom_train2.json: no such file; nnU-Net wants",
+        "its contrast is inverted",
+        "no training case has er: it cannot be learned",
+        "a leak",
+    ):
+        assert words in said
+    assert found["leaks"][0]["share"] > 0.9
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_empty_folder_and_an_empty_imagests(em, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, (found,) = check(tmp_path / "empty", tmp_path=tmp_path)
+    assert (code, found["problems"][0]["what"][:29]) == (1, "holds nothing that is read: n")
+    folder = tmp_path / "Dataset003"
+    shutil.copytree(em, folder)
+    shutil.rmtree(folder / "imagesTs")
+    (folder / "imagesTs").mkdir()
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert code == 0
+    assert len(found["cases"]) == 2
+
+
+def test_volumes_dicom_and_nothing(tmp_path, capsys):
+    (tmp_path / "volumes").mkdir()
+    image, _ = em_phantom((16, 40, 48), 3, 0)
+    tifffile.imwrite(tmp_path / "volumes" / "cell.tif", image, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "volumes" / "mask.tif", image > 100, photometric="minisblack")
+    voxels = np.arange(6 * 10 * 12).reshape(6, 10, 12).astype(np.int16)
+    write_dicom(tmp_path / "ct" / "good", voxels)
+    files = write_dicom(tmp_path / "ct" / "gap", voxels, uid="1.9", SeriesNumber=2)
+    files[2].unlink()
+    code, found = check(tmp_path / "volumes", tmp_path / "ct", tmp_path / "nowhere", tmp_path=tmp_path)
+    assert code == 1
+    assert [entry["kind"] for entry in found] == ["volumes", "DICOM folder", "nothing that can be used"]
+    said = [problem["what"] for entry in found for problem in entry["problems"]]
+    assert any("holds two values" in what for what in said)
+    assert any("missing" in what for what in said)
+    assert "no such file or folder" in said
+    assert "2 DICOM series" in " ".join(capsys.readouterr().out.split())
