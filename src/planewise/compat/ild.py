@@ -18,6 +18,14 @@ _TINY = re.compile(r"sam2(\.1)?_hiera_t(iny)?(512)?(\.yaml)?")
 _FOLDERS = "the folders of prepared patients are called CT_ILD"
 
 
+def _new_folder(given: Given, flag: str, default: str | None = None) -> Path:
+    """Return the folder that a flag says things are written to. Raises PlanewiseError if it is a file."""
+    path = Path(given.take(flag, default))
+    if path.is_file():
+        raise PlanewiseError(f"-{flag} {path}: is a file; give a folder")
+    return path
+
+
 def _weights(given: Given, flag: str, default: str) -> Path:
     """Return the path of a model's weights: those that are given, or the original script's default, which is said."""
     if flag in given.flags:
@@ -88,15 +96,15 @@ def nii_to_npz(words: list[str]) -> list[str]:
     given.refuse_words()
     images, labels = Path(given.take("img_path")), Path(given.take("gt_path"))
     suffixes = given.take("img_name_suffix", "_0000.nii.gz"), given.take("gt_name_suffix", ".nii.gz")
-    work = given.take("output_path", "./data")
+    work = _new_folder(given, "output_path", "./data")
     if not given.flags.keys() & {"window", "window_level", "window_width"}:
         say("-window_level, -window_width are not given: the lung window; in the script's 40/400 ground glass is black")
-    dataset = dataset_of(images, labels, *suffixes, Path(work))
+    dataset = dataset_of(images, labels, *suffixes, work)
     if not (dataset / "imagesTs").is_dir() and not given.flags.keys() & {"split", "test_share"}:
         say(f"There is no imagesTs: --test_share {TEST_SHARE} of the patients are kept for the test, as in the script")
         given.flags["test_share"] = [TEST_SHARE]
     given.flags = {"min_voxels": ["1000"], "min_pixels": ["100"]} | given.flags  # as published
-    return NII_TO_NPZ.line(given, [str(dataset), work])
+    return NII_TO_NPZ.line(given, [str(dataset), str(work)])
 
 
 # ---- npz_to_npy.py
@@ -116,7 +124,8 @@ def npz_to_npy(words: list[str]) -> int:
     """Do what ``npz_to_npy.py`` did; ``planewise ild prepare`` does it by itself. Returns the exit code."""
     given = NPZ_TO_NPY.parse(words)
     given.refuse_words()
-    train, valid, npy = (Path(given.take(name)) for name in ("npz_train_dir", "npz_valid_dir", "npy_dir"))
+    train, valid = Path(given.take("npz_train_dir")), Path(given.take("npz_valid_dir"))
+    npy = _new_folder(given, "npy_dir")
     for flag, folder in (("npz_train_dir", train), ("npz_valid_dir", valid)):
         if not folder.is_dir():
             raise PlanewiseError(f"-{flag} {folder}: no such folder")

@@ -28,12 +28,12 @@ def test_nii_to_npz(tmp_path, capsys):
         )
     )
     assert line == (
-        f"ild prepare {tmp_path} ./data/ILD --min_voxels 1000 --min_pixels 100 --num_workers 4 --window_level 40 "
+        f"ild prepare {tmp_path} data/ILD --min_voxels 1000 --min_pixels 100 --num_workers 4 --window_level 40 "
         "--window_width 400 --save_nii".split()
     )
     assert "-modality CT has no effect: volumes are CT; the folders" in capsys.readouterr().err
     line = ild.nii_to_npz(split("-img_path imagesTr -gt_path labelsTr --min_voxels 5"))
-    assert line[3:] == split("./data --min_voxels 5 --min_pixels 100")
+    assert line[3:] == split("data --min_voxels 5 --min_pixels 100")
     assert "the lung window" in capsys.readouterr().err
 
 
@@ -196,11 +196,14 @@ def test_npz_to_npy_takes_nothing_from_the_working_folder(tmp_path, capsys):
     [
         ("finetune_sam2_img", f"-i N {WEIGHTS} -lr 0", ": -lr 0.0: input should be greater than 0"),
         ("compute_metrics_ILD_all", f"-s segs -g {'x' * 300}", f": -g {'x' * 60}...: is too long"),
+        ("nii_to_npz", "-img_path i -gt_path l -output_path stray.npz", ": -output_path stray.npz: is a file; give a"),
+        ("npz_to_npy", "-npz_train_dir . -npz_valid_dir . -npy_dir stray.npz", ": -npy_dir stray.npz: is a file;"),
         ("nii_to_npz", "-img_path images -gt_path labels -window_level 40", ": -img_path images: no such folder"),
         ("infer_sam2_ILD", "-data_root D -pred_save_dir P -sam2_checkpoint s.pt -bbox_shift=-1", ": --bbox_shift -1"),
     ],
 )  # fmt: skip
-def test_errors_name_the_original_flags(script, old, words, capsys):
+def test_errors_name_the_original_flags(script, old, words, capsys, tmp_path):
+    (tmp_path / "stray.npz").touch()
     try:
         code = run_script(script, old.split())
     except SystemExit as refused:  # as wrong options do
