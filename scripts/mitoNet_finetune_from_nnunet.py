@@ -1,6 +1,6 @@
 """The original command, with its flags; ``planewise --help`` shows the new ones."""
 
-from planewise.apps.original_commands import main
+from planewise.compat.scripts import main
 
 if __name__ == "__main__":
     main(__file__)

@@ -3,10 +3,12 @@
 import errno
 import importlib
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 EXIT_FAILED = 1
@@ -98,8 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
-def run(arguments: list[str]) -> int:
-    """Run a command line and return its exit code."""
+def run(arguments: list[str], names: Mapping[str, str] = MappingProxyType({})) -> int:
+    """Run a command line and return its exit code.
+
+    ``names``: what options are called, for messages, on the command line that this one was translated from.
+    """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0 if arguments else EXIT_REFUSED
@@ -121,13 +126,19 @@ def run(arguments: list[str]) -> int:
     command = COMMANDS[name]
 
     def work() -> int:
-        options = parse(command, f"planewise {name}", arguments[words:])  # before anything heavy is imported
-        return int(_find(command.function)(options))
+        from planewise.errors import PlanewiseError
+
+        options = parse(command, f"planewise {name}", arguments[words:], names)  # before anything heavy is imported
+        try:
+            return int(_find(command.function)(options))
+        except PlanewiseError as error:
+            error.args = (_renamed(error, names),)
+            raise
 
     return guarded(work)
 
 
-def parse(command: Command, program: str, arguments: list[str]) -> Any:
+def parse(command: Command, program: str, arguments: list[str], names: Mapping[str, str]) -> Any:
     """Return the command's options; a wrong one ends the program with a message and exit code 2."""
     import tyro
 
@@ -142,7 +153,7 @@ def parse(command: Command, program: str, arguments: list[str]) -> Any:
             use_underscores=True,
         )
     except PlanewiseError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{program}: {_renamed(error, names)}", file=sys.stderr)
         sys.exit(EXIT_REFUSED)
 
 
@@ -181,6 +192,10 @@ def guarded(work: Callable[[], int]) -> int:
         shown = where if len(where) < 200 else f"{where[:200]}..."
         print(f"planewise: {shown}: {os.strerror(error.errno or 0).lower()}", file=sys.stderr)
         return EXIT_FAILED
+
+
+def _renamed(error: Exception, names: Mapping[str, str]) -> str:
+    return re.sub(r"--(\w+)", lambda option: names.get(option[1], option[0]), str(error))
 
 
 def _find(where: str) -> Any:

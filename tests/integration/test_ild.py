@@ -23,7 +23,6 @@ from planewise.volumes.labels import read_labels, write_labels
 from planewise.volumes.volume import Volume
 from stopped import ENVIRONMENT
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 TRAIN = ["--from_scratch", "--image_size", "64", "--epochs", "1", "--batch_size", "4", "--num_workers", "0",
          "--device", "cpu"]  # fmt: skip
 PREPARE = ["--min_voxels", "0", "--min_pixels", "0"]
@@ -78,6 +77,16 @@ def test_a_prediction_lies_on_the_file_s_own_grid(job):
     assert predicted.origin == pytest.approx(image.origin)
     assert np.allclose(predicted.direction, image.direction)
     assert predicted.voxels.dtype == np.uint8
+
+
+def test_without_test_images_some_patients_are_kept_for_the_test_and_scored(job, tmp_path, capsys):
+    shutil.copytree(job / "data", tmp_path / "data", ignore=shutil.ignore_patterns("*Ts"))
+    arguments = ["ild", "run", str(tmp_path / "data"), str(tmp_path / "w"), "--prompts", "truth", "--test_share", "0.3"]
+    assert run([*arguments, *PREPARE, *TRAIN]) == 0
+    (tested,) = json.loads((tmp_path / "w" / "split.json").read_text())["test"]
+    rows = results(tmp_path / "w" / "segs" / "MedSAM2-Tiny-ILD" / "evaluation")
+    assert {row["case"] for row in rows} == {tested}
+    assert "2 cases of the truth have no prediction, and are not scored" in capsys.readouterr().err
 
 
 def test_two_processes_give_the_same_volumes(job, tmp_path):
@@ -284,30 +293,6 @@ def test_training_goes_on_and_runs_in_half_precision_with_checkpointing(job, tmp
     assert run(arguments) == 0
     assert run(arguments) == 2  # a model is there
     assert run([*arguments, "--resume"]) == 0
-
-
-@pytest.mark.slow
-def test_the_original_pipeline(job, tmp_path):
-    """scripts/train.sh, both ways, with a small model to start from and slices prepared by the old names."""
-    write_chest_dataset(tmp_path / "data", 0, (20, 112, 112), train_cases=2)  # whose lesions are not removed as small
-    environment = {
-        **ENVIRONMENT, "PYTHON": sys.executable, "DATASET": str(tmp_path / "data"), "DATA": str(tmp_path / "ILD"),
-        "WORK": str(tmp_path / "work"), "SAM2": str(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_latest.pth"),
-        "EPOCHS": "1", "BATCH_SIZE": "4", "IMAGE_SIZE": "64", "SEGS": str(tmp_path / "segs"), "NUM_WORKERS": "0",
-    }  # fmt: skip
-    for step in ({"TRAINORINFER": "1"}, {"TRAINORINFER": "2"}, {"TRAINORINFER": "2", "USEMEDSAM": "false"}):
-        result = subprocess.run(["bash", SCRIPTS / "train.sh"], cwd=tmp_path, env=environment | step,
-                                capture_output=True, text=True)  # fmt: skip
-        assert result.returncode == 0, result.stdout + result.stderr
-    assert (tmp_path / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth").exists()
-    for name in ("medsam2", "sam2"):
-        assert (tmp_path / "segs" / name / "CT_phantomtest.nii.gz").exists()
-        assert (tmp_path / "infer_eval" / name / RESULTS).exists()
-    npz = tmp_path / "ILD"
-    command = [sys.executable, SCRIPTS / "npz_to_npy.py", "-npz_train_dir", npz / "npz_train" / "CT_ILD"]
-    command += ["-npz_valid_dir", npz / "npz_valid" / "CT_ILD", "-npy_dir", tmp_path / "npy", "-num_workers", "4"]
-    assert subprocess.run(command, env=ENVIRONMENT).returncode == 0
-    assert files(tmp_path / "npy" / "train") == files(npz / "npy" / "train")
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from planewise.apps.original_commands import TRANSLATE, mito
 from planewise.cli import COMMANDS, guarded, run
 from planewise.processes import Terminated
 
@@ -70,52 +69,6 @@ def test_underscores_and_hyphens_are_alike(capsys):
         with pytest.raises(SystemExit):
             run([*PREDICT, option, "2"])
         assert "--confidence_thr 2" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("DATA MODELS --iterations 5", "mito train DATA MODELS --iterations 5 --test_axes xy xz yz"),
-        ("--mode train DATA MODELS", "mito train DATA MODELS --test_axes xy xz yz"),
-        ("--mode train D M --test-axes xy", "mito train D M --test-axes xy"),
-        ("--mode predict --input I", "mito predict --input I --axes xy xz yz --device cpu"),
-        ("--mode=predict --use_gpu --input I", "mito predict --input I --axes xy xz yz --device auto"),
-        ("--input I --use-gpu --mode predict --axes=yz", "mito predict --input I --axes=yz --device auto"),
-    ],
-)
-def test_the_original_flags(old, new):
-    assert mito(old.split()) == new.split()
-
-
-@pytest.mark.parametrize(
-    ("script", "old", "new"),
-    [
-        (
-            "nii_to_npz",
-            "-img_path /d/imagesTr -img_name_suffix _0000.nii.gz -gt_path labelsTr -gt_name_suffix .nii.gz "
-            "-output_path ./data/ILD -num_workers 4 -modality CT -anatomy ILD -window_level 40 "
-            "-window_width 400 --save_nii",
-            "ild prepare /d ./data/ILD --min_voxels 1000 --min_pixels 100 --num_workers 4 --window_level 40 "
-            "--window_width 400 --save_nii",
-        ),
-        (
-            "finetune_sam2_img",
-            "-i ./data/ILD/npy -task_name T -work_dir ./work_dir -num_epochs 500 -batch_size 16 -lr 1e-5 "
-            "-pretrain_model_path sam2.pt -model_cfg c.yaml -resume w/latest.pth -bbox_shift 5 -device cuda:0",
-            "ild train ./work_dir --npy_path ./data/ILD/npy --task_name T --epochs 500 --batch_size 16 --learning_rate "
-            "1e-5 --base sam2.pt --resume --bbox_shift 5 --device cuda",
-        ),
-        (
-            "infer_medsam2_ILD",
-            "-data_root npz -pred_save_dir segs -sam2_checkpoint s.pt -medsam2_checkpoint m.pth -model_cfg c.yaml "
-            "-bbox_shift 5 -num_workers 10 --visualize",
-            "ild predict npz segs --base s.pt --trained_model m.pth --bbox_shift 5 --visualize",
-        ),
-        ("compute_metrics_ILD_all", "-s segs -g labelsTr -csv_dir out", "ild evaluate segs labelsTr --output out"),
-    ],
-)
-def test_the_original_single_dash_flags(script, old, new):
-    assert TRANSLATE[script](old.split()) == new.split()
 
 
 @pytest.mark.parametrize(

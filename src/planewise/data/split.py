@@ -19,12 +19,13 @@ Split = dict[str, list[str]]  # case names by part
 
 def draw_split(
     patients: dict[str, str], train: list[str], tests: list[str], classes: Callable[[str], frozenset[int]],
-    valid_share: float, seed: int,
+    valid_share: float, seed: int, test_share: float = 0.0,
 ) -> Split:  # fmt: skip
     """Return a split in which the cases of ``tests`` are the test part, and a share of the others validates.
 
     ``patients``: of every case; ``classes``: those in a training case's truth, which each part gets its share of.
-    Cases of ``train`` whose patient is tested are in no part.
+    Cases of ``train`` whose patient is tested are in no part. Without ``tests`` they are ``test_share`` of ``train``'s
+    patients.
     """
     tested = {patients[name] for name in tests}
     kept_out = [name for name in train if patients[name] in tested]
@@ -34,6 +35,11 @@ def draw_split(
     for name in train:
         if patients[name] not in tested:
             cases_of.setdefault(patients[name], []).append(name)
+    if test_share and not tests:
+        if len(cases_of) == 1:
+            say("There is one patient: none is kept for the test.")
+        drawn = _stratified(cases_of, classes, test_share, seed) if len(cases_of) > 1 else set()
+        tests = [name for patient in sorted(drawn) for name in cases_of.pop(patient)]
     held = _stratified(cases_of, classes, valid_share, seed) if len(cases_of) > 1 else set()
     if len(cases_of) == 1:
         say("There is one training patient: none is held out, and validation is on training slices.")

@@ -33,6 +33,25 @@ def test_the_same_seed_draws_the_same_and_another_another():
     assert len({str(draw(seed=seed)) for seed in range(8)}) > 1
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_without_test_cases_a_share_of_the_patients_is_kept_for_the_test(seed):
+    patients = {name: PATIENTS[name] for name in TRAIN}
+    split = draw_split(patients, TRAIN, [], lambda case: frozenset(), 0.25, seed, test_share=0.25)
+    assert sorted(case for part in split.values() for case in part) == TRAIN
+    sides = [{PATIENTS[case] for case in split[part]} for part in ("train", "valid", "test")]
+    assert [len(side) for side in sides] == [2, 1, 1]
+    assert len(set.union(*sides)) == 4
+
+
+def test_test_cases_that_are_there_are_the_test(capsys):
+    def draw_with(tests, train=TRAIN):
+        return draw_split(PATIENTS, train, tests, lambda case: frozenset(), 0.25, 0, test_share=0.5)
+
+    assert draw_with(["t"])["test"] == ["t"]
+    assert draw_with([], ["b"]) == {"train": ["b"], "valid": [], "test": []}
+    assert "There is one patient: none is kept for the test" in capsys.readouterr().err
+
+
 def test_each_set_of_classes_gets_its_share():
     patients = {f"p{i}": f"p{i}" for i in range(20)}
     rare = {f"p{i}" for i in range(4)}

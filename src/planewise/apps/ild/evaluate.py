@@ -6,10 +6,10 @@ from planewise.apps.ild.options import IldEvaluate
 from planewise.data.case import images_beside
 from planewise.data.classes import labels_above
 from planewise.data.patients import patients_or_cases
-from planewise.errors import Problem
+from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import ClassEvaluation, ClassOptions, class_names, evaluate_folder
 from planewise.evaluation.comparison import TOLERANCES, Contest, Tolerance, compare
-from planewise.evaluation.pairs import MISSING, OK, pair_files, with_ignored
+from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files, with_ignored
 from planewise.evaluation.provenance import read_prompts_note
 from planewise.progress import say
 from planewise.report.class_tables import print_class_means, write_class_results
@@ -23,6 +23,8 @@ def evaluate_ild(options: IldEvaluate) -> int:
     labels = labels_above(options.truth, options.dataset)
     pairs = {path: pair_files(path, options.truth, every, options.ignore_geometry) for path in every}
     pairs = {path: with_ignored(found, labels.ignore, instances=False) for path, found in pairs.items()}
+    if options.predicted_only:
+        pairs = _predicted(pairs)
     notes = _notes(every)
     names = class_names(labels, [pair.truth for pair in pairs[options.predictions] if pair.truth])
     if labels.ignore is not None:
@@ -44,6 +46,18 @@ def evaluate_ild(options: IldEvaluate) -> int:
     tolerance = Tolerance(TOLERANCES | {"mm": options.tolerance_mm})
     say(f"The results are in {folder}, to look at: {write_report(compare([contest], tolerance), folder).page}")
     return conclude([problem for found in evaluations for problem in _problems(found, bool(options.beside))])
+
+
+def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:
+    """Return the cases that have a prediction in any folder, and say how many have none."""
+    predicted = {pair.case for of_folder in pairs.values() for pair in of_folder if pair.prediction}
+    without = {pair.case for of_folder in pairs.values() for pair in of_folder} - predicted
+    if without:
+        listed = ", ".join(sorted(without)[:5]) + (" ..." if len(without) > 5 else "")
+        say(f"{len(without)} cases of the truth have no prediction, and are not scored: {listed}")
+    if not predicted:
+        raise PlanewiseError(f"{next(iter(pairs))}: holds no prediction of a case")
+    return {path: [pair for pair in of_folder if pair.case in predicted] for path, of_folder in pairs.items()}
 
 
 def _home(predictions: Path) -> Path:

@@ -81,6 +81,8 @@ class _Prepare(_Volumes):
     """CSV with the columns case and patient, or JSON {case: patient}, instead: which cases are one patient."""
     valid_share: float = Field(VALID_SHARE, ge=0, lt=1)
     """Share of imagesTr's patients kept for validation."""
+    test_share: float = Field(0, ge=0, lt=1)
+    """Share of imagesTr's patients kept for the test, where there is no imagesTs."""
     seed: int = Field(0, ge=0)
     """The same seed gives the same split, and the same training on a CPU."""
     num_workers: int = Field(2, ge=0)
@@ -218,6 +220,8 @@ class IldEvaluate(Options):
     """The true labels: a volume, or a folder of them."""
     beside: tuple[Path, ...] = ()
     """More predictions of the same cases, such as those from other prompts, to put side by side."""
+    predicted_only: bool = False
+    """Score the cases that have a prediction; otherwise one that has none counts as one in which nothing was found."""
     output: Path | None = None
     """Folder for the results. Default: evaluation/ in the folder of the predictions."""
     dataset: Path | None = None

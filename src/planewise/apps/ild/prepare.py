@@ -13,6 +13,7 @@ from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPrepare
 from planewise.apps.ild.prepared_folder import SLICES, PreparedFolder, npz_folder
 from planewise.data.case import Case
+from planewise.data.classes import DATASET_FILE
 from planewise.data.intensity import saturated_share
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset
@@ -86,8 +87,8 @@ def prepare_ild(options: IldPrepare) -> int:
     write_split(options.work_dir, split, patients)
     with atomic_path(options.work_dir / WINDOW_FILE) as temporary:
         temporary.write_text(json.dumps([level, width]), "utf-8")
-    with atomic_path(options.work_dir / "dataset.json") as temporary:  # so that the classes keep their names
-        shutil.copyfile(options.dataset_path / "dataset.json", temporary)
+    with atomic_path(options.work_dir / DATASET_FILE) as temporary:  # so that the classes keep their names
+        shutil.copyfile(options.dataset_path / DATASET_FILE, temporary)
 
     waiting = [(case, part) for case, part in jobs if case.name not in folder.cases]
     if folder.cases:
@@ -183,14 +184,14 @@ def _split(options: IldPrepare, dataset: Dataset, patients: dict[str, str]) -> S
             return frozenset()
 
     tests = [case.name for case in dataset.test]
-    return draw_split(patients, list(truths), tests, classes, options.valid_share, options.seed)
+    return draw_split(patients, list(truths), tests, classes, options.valid_share, options.seed, options.test_share)
 
 
 def _made_from(options: IldPrepare, cases: list[Case], split: Split) -> MadeFrom:
     """Return what decides on the files that are written."""
     with progress("checking what is there", len(cases), unit="cases") as advance:
         data = fingerprints(cases, lambda name: advance(1, name))
-    data["dataset.json"] = fingerprint(options.dataset_path / "dataset.json")
+    data[DATASET_FILE] = fingerprint(options.dataset_path / DATASET_FILE)
     if options.lungs is not None:
         data["lungs"] = fingerprint(options.lungs)
     decisive = options.model_dump(mode="json", include=DECISIVE)
@@ -285,4 +286,9 @@ def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) ->
             problems.append(Problem(str(npy_folder / part), what))
     if not (npy_folder / "train").exists():
         raise PlanewiseError(f"{train_folder}: holds no prepared patient (npz)")
+    work = train_folder.resolve().parents[1]
+    for name in (WINDOW_FILE, DATASET_FILE):  # which a training looks for beside the slices
+        if (work / name).is_file() and npy_folder.resolve().parent != work:
+            with atomic_path(npy_folder / name) as temporary:
+                shutil.copyfile(work / name, temporary)
     return conclude(problems)

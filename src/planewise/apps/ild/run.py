@@ -50,10 +50,11 @@ def run_ild(options: IldRun) -> int:
     for kind, segs in folders.items():
         job = options.part(IldPredict, input=tests, output=segs, trained_model=str(trained), prompts=kind)
         stage(f"predict ({kind})", predict_ild, job)
-    truth = options.dataset_path / "labelsTs"
+    drawn = bool(options.test_share) and not (options.dataset_path / "imagesTs").is_dir()
+    truth = options.dataset_path / ("labelsTr" if drawn else "labelsTs")
     if truth.is_dir():
         first, *beside = folders.values()
-        scoring = options.part(IldEvaluate, predictions=first, beside=tuple(beside), truth=truth)
+        scoring = options.part(IldEvaluate, predictions=first, beside=tuple(beside), truth=truth, predicted_only=drawn)
         stage("evaluate", evaluate_ild, scoring)
         _overlays(options, tests, folders)
     say("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))

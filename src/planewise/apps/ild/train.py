@@ -59,7 +59,7 @@ def train_ild(options: IldTrain) -> int:
     record = record_to_train_on(options)
     weights = _start(options)
     weights.tokens = _tokens(options, npy, weights) if options.train_prompts != "truth" else None
-    weights.window = _window(npy.parent / WINDOW_FILE)
+    weights.window = _window(_beside(npy, WINDOW_FILE))
     segmenter = BoxSegmenter(weights.network, weights.tokens, options.gradient_checkpointing)
     training = BoxTraining(
         parts=options.train_parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
@@ -137,6 +137,11 @@ def record_to_train_on(options: IldTrain) -> Record | None:
     return record
 
 
+def _beside(npy: Path, name: str) -> Path:
+    """Return a file that says something of the slices: it lies with them, or with the patients they were cut from."""
+    return next((path for path in (npy / name, npy.parent / name) if path.exists()), npy.parent / name)
+
+
 def _window(path: Path) -> tuple[float, float] | None:
     """Return the window that the slices were prepared with; None of slices that the original scripts made."""
     if not path.exists():
@@ -160,7 +165,7 @@ def _start(options: IldTrain) -> Sam2Weights:
 def _tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTokens:
     """Return a token for every class of the dataset: of classes that ``weights`` know by name, the one they have."""
     found = classes_in(npy / "train")
-    meta = options.work_dir / DATASET_FILE
+    meta = _beside(npy, DATASET_FILE)
     names = read_labels_of(meta).class_names() if meta.is_file() else {}
     names = names or {value: f"class {value}" for value in found}
     unseen = [name for value, name in names.items() if value not in found]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from planewise.apps.ild.options import IldPrepare
-from planewise.apps.original_commands import nii_to_npz
 from planewise.cli import run
 from planewise.data.prepared import IGNORED, load_patient
 from planewise.volumes.files import write_volume
@@ -50,11 +49,6 @@ def test_small_components_are_measured_in_millimetres():
     assert options.smallest((1.0, 0.5, 0.5)) == (400, 40)
     assert options.model_copy(update={"min_voxels": 1000}).smallest((3.0, 2.0, 2.0)) == (1000, 3)
     assert options.model_copy(update={"min_pixels": 100}).smallest((3.0, 2.0, 2.0)) == (9, 100)
-
-
-def test_the_original_command_keeps_the_published_counts():
-    command = nii_to_npz(["-img_path", "d/imagesTr", "-gt_path", "d/labelsTr", "-output_path", "w"])
-    assert command[-4:] == ["--min_voxels", "1000", "--min_pixels", "100"]
 
 
 def test_a_thin_class_stays_and_one_that_vanishes_is_told(tmp_path, capsys):

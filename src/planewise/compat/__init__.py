@@ -1,0 +1,1 @@
+"""The original scripts' command lines, translated to ours; ``scripts/`` holds their names."""

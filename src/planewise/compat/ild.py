@@ -1,0 +1,278 @@
+"""The scripts for chest CT: their command lines as those of ``planewise ild prepare``, train, predict and evaluate."""
+
+import os
+import re
+from pathlib import Path
+
+from planewise.apps.ild.options import IldEvaluate, IldPredict, IldPrepare, IldTrain
+from planewise.compat.arguments import Flag, Given, Script
+from planewise.compat.pairing import beside, dataset_of, named_by_case
+from planewise.errors import PlanewiseError, first_line
+from planewise.progress import say
+
+SAM2 = "checkpoints/sam2_hiera_tiny.pt"  # the original scripts' defaults
+WORK, TASK = "work_dir", "MedSAM2-Tiny-ILD"
+TEST_SHARE = "0.2"
+BEST = "medsam_model_best.pth"
+_TINY = re.compile(r"sam2(\.1)?_hiera_t(iny)?(512)?(\.yaml)?")
+_FOLDERS = "the folders of prepared patients are called CT_ILD"
+
+
+def _new_folder(given: Given, flag: str, default: str | None = None) -> Path:
+    """Return the folder that a flag says things are written to. Raises PlanewiseError if it is a file."""
+    path = Path(given.take(flag, default))
+    if path.is_file():
+        raise PlanewiseError(f"-{flag} {path}: is a file; give a folder")
+    return path
+
+
+def _weights(given: Given, flag: str, default: str) -> Path:
+    """Return the path of a model's weights: those that are given, or the original script's default, which is said."""
+    if flag in given.flags:
+        return Path(given.take(flag))
+    path = Path(default)
+    if not path.exists():
+        raise PlanewiseError(f"-{flag}: is not given, and {default}, the script's default, is not there")
+    say(f"-{flag} is not given: {default}, the script's default, is taken")
+    return path
+
+
+def _check_size(given: Given, weights: Path) -> None:
+    """Refuse a -model_cfg of another size than tiny, unless ``weights`` are tiny all the same."""
+    cfg = given.take("model_cfg", "sam2_hiera_t.yaml")
+    if _TINY.fullmatch(Path(cfg).name):
+        return
+    from planewise.models.sam2_files import load_sam2
+
+    try:
+        load_sam2(weights, None)
+    except PlanewiseError as error:
+        why = first_line(error).rstrip(":")
+        raise PlanewiseError(f"-model_cfg {cfg}: of SAM2's sizes only hiera tiny is known here; {why}") from None
+    say(f"-model_cfg {cfg} has no effect: {weights} is of a size that is known, which is read from it")
+
+
+def _choose_gpu(given: Given) -> None:
+    """Make the GPU of -device cuda:N the only one that this process and its workers see."""
+    if "device" not in given.flags:
+        return
+    device, _, number = given.take("device").partition(":")
+    given.flags["device"] = [device]
+    if device == "cuda" and number:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        there = visible.split(",") if visible else None
+        if not number.isdecimal() or (there is not None and int(number) >= len(there)):
+            known = f"; CUDA_VISIBLE_DEVICES={visible} has {len(there)}" if there is not None else ""
+            raise PlanewiseError(f"-device {device}:{number}: no such GPU{known}")
+        os.environ["CUDA_VISIBLE_DEVICES"] = number if there is None else there[int(number)]
+
+
+# ---- nii_to_npz.py
+
+NII_TO_NPZ = Script(
+    "nii_to_npz",
+    {
+        "img_path": Flag("dataset_path"),
+        "img_name_suffix": Flag(),
+        "gt_path": Flag(),
+        "gt_name_suffix": Flag(),
+        "output_path": Flag("work_dir"),
+        "num_workers": Flag("num_workers"),
+        "modality": Flag(no_effect=f"volumes are CT; {_FOLDERS}"),
+        "anatomy": Flag(no_effect=_FOLDERS),
+        "window_level": Flag("window_level"),
+        "window_width": Flag("window_width"),
+        "save_nii": Flag("save_nii", 0),
+        "visualize": Flag(no_effect="prepared patients say themselves which slices they hold"),
+    },
+    "ild prepare",
+    IldPrepare,
+)
+
+
+def nii_to_npz(words: list[str]) -> list[str]:
+    """Return our command line for one of ``nii_to_npz.py``: its pairs of images and labels are the dataset."""
+    given = NII_TO_NPZ.parse(words)
+    given.refuse_words()
+    images, labels = Path(given.take("img_path")), Path(given.take("gt_path"))
+    suffixes = given.take("img_name_suffix", "_0000.nii.gz"), given.take("gt_name_suffix", ".nii.gz")
+    work = _new_folder(given, "output_path", "./data")
+    if not given.flags.keys() & {"window", "window_level", "window_width"}:
+        say("-window_level, -window_width are not given: the lung window; in the script's 40/400 ground glass is black")
+    dataset = dataset_of(images, labels, *suffixes, work)
+    if not (dataset / "imagesTs").is_dir() and not given.flags.keys() & {"split", "test_share"}:
+        say(f"There is no imagesTs: --test_share {TEST_SHARE} of the patients are kept for the test, as in the script")
+        given.flags["test_share"] = [TEST_SHARE]
+    given.flags = {"min_voxels": ["1000"], "min_pixels": ["100"]} | given.flags  # as published
+    return NII_TO_NPZ.line(given, [str(dataset), str(work)])
+
+
+# ---- npz_to_npy.py
+
+NPZ_TO_NPY = Script(
+    "npz_to_npy",
+    {
+        "npz_train_dir": Flag(),
+        "npz_valid_dir": Flag(),
+        "npy_dir": Flag(),
+        "num_workers": Flag(no_effect="one process writes the slices"),
+    },
+)
+
+
+def npz_to_npy(words: list[str]) -> int:
+    """Do what ``npz_to_npy.py`` did; ``planewise ild prepare`` does it by itself. Returns the exit code."""
+    given = NPZ_TO_NPY.parse(words)
+    given.refuse_words()
+    train, valid = Path(given.take("npz_train_dir")), Path(given.take("npz_valid_dir"))
+    npy = _new_folder(given, "npy_dir")
+    for flag, folder in (("npz_train_dir", train), ("npz_valid_dir", valid)):
+        if not folder.is_dir():
+            raise PlanewiseError(f"-{flag} {folder}: no such folder")
+    from planewise.apps.ild.prepare import slices_from_npz
+
+    return slices_from_npz(train, valid, npy)
+
+
+# ---- finetune_sam2_img.py
+
+FINETUNE = Script(
+    "finetune_sam2_img",
+    {
+        "i": Flag("npy_path"),
+        "task_name": Flag("task_name"),
+        "work_dir": Flag("work_dir"),
+        "num_epochs": Flag("epochs"),
+        "batch_size": Flag("batch_size"),
+        "lr": Flag("learning_rate"),
+        "weight_decay": Flag("weight_decay"),
+        "bbox_shift": Flag("bbox_shift"),
+        "num_workers": Flag("num_workers"),
+        "pretrain_model_path": Flag("base"),
+        "model_cfg": Flag(),
+        "resume": Flag("resume"),
+        "device": Flag("device"),
+    },
+    "ild train",
+    IldTrain,
+    {"tr_npy_path": "i", "npy_path": "i"},
+)
+
+
+def finetune_sam2(words: list[str]) -> list[str]:
+    """Return our command line for one of ``finetune_sam2_img.py``; a training that was begun goes on."""
+    given = FINETUNE.parse(words)
+    given.refuse_words()
+    work, slices = given.take("work_dir", WORK), given.take("i")
+    folder = Path(work) / given.flags.get("task_name", [TASK])[0]
+    given.flags["i"] = [slices]
+    begun = _is_begun(folder)
+    if "resume" in given.flags:
+        _resume(given, folder, begun)
+    if begun and "overwrite" not in given.flags:
+        say(f"{folder} holds this training already: it goes on; --overwrite trains anew")
+        given.flags["resume"] = []
+    if "from_scratch" not in given.flags:
+        weights = _weights(given, "pretrain_model_path", SAM2)
+        _check_size(given, weights)
+        given.flags["pretrain_model_path"] = [str(weights)]
+    _choose_gpu(given)
+    return FINETUNE.line(given, [work])
+
+
+def _is_begun(folder: Path) -> bool:
+    from planewise.training.loop import LAST
+
+    return (folder / "training" / LAST).exists()
+
+
+def _resume(given: Given, folder: Path, begun: bool) -> None:
+    """Take -resume for what it is: the training in ``folder``, which goes on, or weights of another program's."""
+    checkpoint = Path(given.take("resume"))
+    ours = checkpoint.parent.resolve() == folder.resolve()
+    if ours and begun:
+        return
+    if not checkpoint.is_file():
+        raise PlanewiseError(f"-resume {checkpoint}: no such file")
+    if not ours and _is_begun(checkpoint.parent):
+        raise PlanewiseError(
+            f"-resume {checkpoint}: is of the training {checkpoint.parent}; to go on with that, give its folder with "
+            f"-work_dir and -task_name, which say {folder}"
+        )
+    say(f"-resume {checkpoint}: {folder} starts from its weights, and anew: not from its optimiser's state and epoch")
+    given.flags["pretrain_model_path"] = [str(checkpoint)]
+
+
+# ---- infer_medsam2_ILD.py, infer_sam2_ILD.py
+
+_INFER = {
+    "data_root": Flag("input"),
+    "pred_save_dir": Flag("output"),
+    "sam2_checkpoint": Flag("base"),
+    "model_cfg": Flag(),
+    "bbox_shift": Flag("bbox_shift"),
+    "num_workers": Flag(no_effect="patients are segmented one by one; --devices N shares them among GPUs or processes"),
+    "device": Flag("device"),
+    "visualize": Flag("visualize", 0),
+    "vis": Flag(no_effect="prepared patients say themselves which slices they hold"),
+}
+INFER_SAM2 = Script("infer_sam2_ILD", _INFER, "ild predict", IldPredict)
+INFER_MEDSAM2 = Script(
+    "infer_medsam2_ILD",
+    _INFER
+    | {
+        "sam2_checkpoint": Flag(no_effect="the file of a fine-tuned model holds all of its weights"),
+        "medsam2_checkpoint": Flag("trained_model"),
+    },
+    "ild predict",
+    IldPredict,
+)
+
+
+def infer_sam2(words: list[str]) -> list[str]:
+    """Return our command line for one of ``infer_sam2_ILD.py``: the model before fine-tuning."""
+    return _infer(words, INFER_SAM2, "sam2_checkpoint", SAM2)
+
+
+def infer_medsam2(words: list[str]) -> list[str]:
+    """Return our command line for one of ``infer_medsam2_ILD.py``: the model that was fine-tuned."""
+    return _infer(words, INFER_MEDSAM2, "medsam2_checkpoint", f"{WORK}/{TASK}/{BEST}")
+
+
+def _infer(words: list[str], script: Script, model: str, default: str) -> list[str]:
+    given = script.parse(words)
+    given.refuse_words()
+    folders = [given.take("data_root"), given.take("pred_save_dir")]
+    weights = _weights(given, model, default)
+    _check_size(given, weights)
+    _choose_gpu(given)
+    given.flags[model] = [str(weights)]
+    return script.line(given, folders)
+
+
+# ---- compute_metrics_ILD_all.py
+
+COMPUTE_METRICS = Script(
+    "compute_metrics_ILD_all",
+    {"s": Flag("predictions"), "g": Flag("truth"), "gt_name_suffix": Flag(), "csv_dir": Flag("output")},
+    "ild evaluate",
+    IldEvaluate,
+    {"seg_dir": "s", "gt_dir": "g"},
+)
+
+
+def compute_metrics(words: list[str]) -> list[str]:
+    """Return our command line for one of ``compute_metrics_ILD_all.py``."""
+    given = COMPUTE_METRICS.parse(words)
+    given.refuse_words()
+    predictions, labels, suffix = given.take("s"), Path(given.take("g")), given.take("gt_name_suffix", "")
+    if suffix:
+        results = Path(given.flags.get("csv_dir", [f"{predictions}/evaluation"])[0])
+        truth = named_by_case(labels, suffix, results / "truth")
+        meta = beside(labels)
+        if truth != labels and meta is not None:
+            given.flags.setdefault("dataset", [str(meta)])
+    else:
+        truth = labels
+    given.flags.setdefault("predicted_only", [])  # as published
+    return COMPUTE_METRICS.line(given, [predictions, str(truth)])
