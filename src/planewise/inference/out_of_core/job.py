@@ -4,13 +4,13 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions
-from planewise.inference.planes import SliceOptions, SlicePredictor
+from planewise.inference.planes import SliceOptions
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats.ome_zarr import CHUNK, Index, create
 from planewise.volumes.labels import label_dtype
@@ -19,12 +19,6 @@ from planewise.volumes.volume import Volume
 
 BYTES_A_SLAB_VOXEL = 3  # two slabs' bits and offsets, the one being read, the bands that are written
 BYTES_A_BLOCK_VOXEL = 24  # three planes' components and labels, and the result
-
-
-class PredictorSource(Protocol):
-    """What a process gets its predictor from; it travels to other processes."""
-
-    def __call__(self) -> SlicePredictor: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,6 @@ class Job:
     vote: int
     slabs: dict[Plane, int]
     block: tuple[int, int, int]
-    predictor: PredictorSource
     channel: int | None = None
 
     @property

@@ -27,20 +27,20 @@ from planewise.inference.out_of_core.slabs import (
     slab_objects,
     slab_outputs,
 )
-from planewise.inference.planes import plane_outputs
+from planewise.inference.planes import SlicePredictor, plane_outputs
 from planewise.inference.runs import Runs
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats.ome_zarr import CHUNK, Index
 from planewise.volumes.slices import AXIS, Plane, as_stack
 
 
-def predict_slab(job: Job, plane: Plane, start: int) -> SlabOutputs:
-    """Return what the network says of the slab of ``plane`` that begins with slice ``start``."""
+def predict_slab(predictor: SlicePredictor, job: Job, plane: Plane, start: int) -> SlabOutputs:
+    """Return what ``predictor`` says of the slab of ``plane`` that begins with slice ``start``."""
     slab, axis = job.slab(plane, start), AXIS[plane]
     index = tuple(slab if i == axis else slice(None) for i in range(3))
     voxels = read_voxels(open_volume(job.source, job.channel), job.source, index)
     height, width = as_stack(voxels, plane).shape[1:]
-    found = plane_outputs(job.predictor(), voxels, plane, job.slices, job.batch_size, lambda count: None)
+    found = plane_outputs(predictor, voxels, plane, job.slices, job.batch_size, lambda count: None)
     return slab_outputs(found, height, width, job.grouping)
 
 
