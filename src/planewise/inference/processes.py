@@ -76,7 +76,7 @@ class Processes(Executor):
                     # Those that it waits for were submitted before it, and so begun before it.
                     ready = [one.result() if isinstance(one, Future) else one for one in piece.arguments]
                     piece.future.set_result(self._done_by(place, piece, ready))
-                except Exception as error:
+                except BaseException as error:  # of a worker that got SIGTERM too: Terminated
                     piece.future.set_exception(error)
 
     def _done_by(self, place: int, piece: _Piece, arguments: list[Any]) -> Any:

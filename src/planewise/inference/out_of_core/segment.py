@@ -14,7 +14,6 @@ from planewise.inference.out_of_core.job import (
     count_file,
     done_file,
     lookup_file,
-    make_components,
     make_store,
     save,
     save_array,
@@ -100,7 +99,6 @@ def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[
 
     A slab's median needs filtered slices of the slab before and plain ones of the slab after; both are handed on.
     """
-    make_components(job, plane)
     starts = list(job.starts(plane))
     done = {start: slab_file(job, plane, start).exists() for start in starts}
     outputs: dict[int, Any] = {}

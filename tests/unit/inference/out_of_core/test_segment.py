@@ -48,7 +48,7 @@ def run(job):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    for module in ("volumes.formats.ome_zarr", "inference.out_of_core.job", "inference.out_of_core.tasks"):
+    for module in ("volumes.formats.ome_zarr", "inference.out_of_core.job"):
         monkeypatch.setattr(f"planewise.{module}.CHUNK", 32)
 
 
