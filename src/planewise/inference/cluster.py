@@ -17,6 +17,7 @@ from planewise.progress import say
 
 START_SECONDS = 60  # that a scheduler may take to answer
 TOPIC = "planewise"  # of what workers have to tell
+SILENT = logging.CRITICAL + 1
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,25 @@ class Cluster(Executor):
         super().__init__(Loading(source, device, None if scheduler else threads_of_each(count, device)))
         for name in (*logging.root.manager.loggerDict, "asyncio"):
             if name.startswith(("distributed", "asyncio")):
-                logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said once, by us
+                logging.getLogger(name).setLevel(SILENT)  # what goes wrong is said once, by us
         self._patience, self._scheduler, self._droughts = patience, scheduler, 0
         self._cluster: Any = None
         if scheduler is None:
             with shielded():
                 self._cluster = LocalCluster(
-                    n_workers=count, threads_per_worker=1, dashboard_address=None, memory_limit=None, silence_logs=50
+                    n_workers=count,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    memory_limit=None,
+                    silence_logs=SILENT,
                 )
         try:
             self._client = Client(self._cluster or scheduler, timeout=START_SECONDS)
         except (OSError, ValueError, TimeoutError) as error:
             raise PlanewiseError(f"--scheduler {scheduler}: does not answer ({error}); start dask scheduler") from error
-        self._client.subscribe_topic("all", self._hear)
-        self._client.subscribe_topic(TOPIC, lambda event: say(event[1]))
+        self._topics = {"all": self._hear, TOPIC: lambda event: say(event[1])}
+        for topic, handler in self._topics.items():
+            self._client.subscribe_topic(topic, handler)
 
     @property
     def size(self) -> int:
@@ -152,6 +158,9 @@ class Cluster(Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._client.status == "running":
+            for topic in self._topics:  # else the scheduler would go on telling us of the workers that we end
+                self._client.unsubscribe_topic(topic)
         with suppress(OSError, TimeoutError):  # of a scheduler that is gone
             self._client.close(timeout=5)
         if self._cluster is not None:
