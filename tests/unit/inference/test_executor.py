@@ -134,6 +134,20 @@ def test_workers_that_come_late_are_used(scheduler, capsys):
         assert workers.result(late)[0] == 3
 
 
+def test_a_scheduler_that_ends_while_it_is_waited_for_is_told(scheduler):
+    cluster = scheduler(0)
+    with Cluster(Adder, "cpu", cluster.scheduler_address, 0) as workers:
+        waiting = workers.submit_loaded(add, 1, 2)
+        cluster.close()
+        for ask in (
+            lambda: workers.result(waiting),
+            lambda: workers.wait([waiting], 0),
+            lambda: workers.submit_loaded(add, 1, 2),
+        ):
+            with pytest.raises(PlanewiseError, match=r"--scheduler inproc.*: the scheduler does not answer any more"):
+                ask()
+
+
 def test_a_lost_worker_is_told_with_what_is_done_again(scheduler, capsys):
     with Cluster(Adder, "cpu", scheduler(1).scheduler_address, 0) as workers:
         mine = workers.submit_loaded(add, 1, 2)
