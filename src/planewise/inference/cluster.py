@@ -82,6 +82,8 @@ class Cluster(Executor):
         return self._submit(name_of(work, arguments), _with_loaded, self.loading, work, *arguments)
 
     def _submit(self, name: str, *call: Any) -> Any:
+        if self._client.status != "running":  # it would be kept for a scheduler that may never come back
+            raise self._gone()
         return self._ask(lambda: self._client.submit(*call, key=f"{name}-{uuid4().hex}", pure=False))
 
     def result(self, submitted: Any) -> Any:
@@ -121,6 +123,9 @@ class Cluster(Executor):
                 "system"
             )
 
+    def _gone(self) -> PlanewiseError:
+        return PlanewiseError(f"{self._where()}: the scheduler does not answer any more")
+
     def _where(self) -> str:
         return f"--scheduler {self._scheduler}" if self._scheduler else "--workers: dask"
 
@@ -149,10 +154,10 @@ class Cluster(Executor):
                 "memory); a smaller --batch_size or --memory needs less"
             ) from error
         except (CancelledError, CommClosedError) as error:
-            raise PlanewiseError(f"{self._where()}: the scheduler does not answer any more") from error
+            raise self._gone() from error
         except Exception as error:  # the work's own
             if self._client.status != "running":
-                raise PlanewiseError(f"{self._where()}: the scheduler does not answer any more") from error
+                raise self._gone() from error
             raise PlanewiseError(f"a task failed ({type(error).__name__}: {first_line(error)})") from error
 
     def __exit__(
