@@ -20,10 +20,10 @@ from machine import TINY, WORDS, describe, peak_gigabytes
 
 from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
+from planewise.inference.executor import executor
 from planewise.inference.gathering import GroupingOptions, SliceOutputs
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
-from planewise.inference.out_of_core.segment import Here, segment
-from planewise.inference.out_of_core.workers import Cluster
+from planewise.inference.out_of_core.segment import segment
 from planewise.inference.planes import SliceOptions
 from planewise.models.panoptic_loss import panoptic_targets
 from planewise.volumes.files import open_volume
@@ -42,8 +42,9 @@ class TiledTruth:
     def __init__(self) -> None:
         self.known: dict[bytes, SliceOutputs] = {}
 
-    def __call__(self) -> "TiledTruth":
-        return self
+    @classmethod
+    def on(cls, device: str) -> "TiledTruth":
+        return cls()
 
     def predict(self, batches: Iterable[np.ndarray], options: SliceOptions) -> Iterator[list[SliceOutputs]]:
         for slices in batches:
@@ -83,7 +84,7 @@ def measure(shape: tuple[int, int, int], workers: int) -> None:
         slabs = {p: plan_slabs(shape, 128, AXIS[p], 4, MEMORY // 2, 1) for p in PLANES}
         job = Job(
             folder / "in.ome.zarr", folder / "work", shape, AS_IT_IS, GroupingOptions(), 4, 2,
-            slabs, plan_block(shape, MEMORY // 2), TiledTruth(),
+            slabs, plan_block(shape, MEMORY // 2),
         )  # fmt: skip
         begin_work(job.work, identity_of(job))
         volume, passes, started = (
@@ -95,12 +96,9 @@ def measure(shape: tuple[int, int, int], workers: int) -> None:
         def advance(what: str, count: int) -> None:
             passes[what] = time.time() - started
 
-        if workers:
-            with Cluster(None, workers) as cluster:
-                started = time.time()
-                objects = segment(job, volume, cluster, cluster.size() + 1, advance)
-        else:
-            objects = segment(job, volume, Here(), 1, advance)
+        with executor(TiledTruth.on, "cpu", workers=workers) as who:
+            started = time.time()
+            objects = segment(job, volume, who, advance)
         seconds = time.time() - started
         stored = sum(file.stat().st_size for file in job.work.rglob("*") if file.is_file()) / 1e9
         shutil.rmtree(job.work)

@@ -32,9 +32,6 @@ def slice_outputs(labels: np.ndarray, scale: int = 1) -> SliceOutputs:
 class ReadsLabels:
     """A network that sees in slices of ids what a noisy but able one would see; it knows nothing but the slice."""
 
-    def __call__(self) -> "ReadsLabels":
-        return self
-
     def predict(self, batches: Iterable[np.ndarray], options: SliceOptions) -> Iterator[list[SliceOutputs]]:
         for slices in batches:
             yield [self._outputs(np.ascontiguousarray(ids)) for ids in slices]

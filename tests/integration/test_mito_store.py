@@ -23,7 +23,7 @@ from planewise.volumes.formats.ome_zarr import create
 from planewise.volumes.labels import write_labels
 from stopped import ENVIRONMENT, run_until_killed, start, wait_until
 
-SEGMENT, WORKERS = "planewise.inference.out_of_core.segment", "planewise.inference.out_of_core.workers"
+SEGMENT, WORKERS = "planewise.inference.out_of_core.segment", "planewise.inference.cluster"
 SHAPE = (48, 72, 80)
 SPACING, ORIGIN = (8.0, 4.0, 4.0), (80.0, 0.0, 12.0)
 
@@ -84,12 +84,12 @@ def test_what_stopped_goes_on(folder, tmp_path, capsys, monkeypatch):
     shutil.copytree(folder / "in.ome.zarr", source)
     predict = segment.predict_slab
 
-    def fail_at_the_second(job, plane, start):
-        if plane != "xy":
+    def fail_at_the_third(predictor, job, plane, start):
+        if start > 16 or plane != "xy":
             raise OSError(5, "Input/output error")
-        return predict(job, plane, start)
+        return predict(predictor, job, plane, start)
 
-    monkeypatch.setattr(segment, "predict_slab", fail_at_the_second)
+    monkeypatch.setattr(segment, "predict_slab", fail_at_the_third)
     assert run(to_store(folder, output, source=source)) == 1
     told = " ".join(capsys.readouterr().out.split())
     assert "Input/output error" in told
@@ -105,7 +105,7 @@ def test_what_stopped_goes_on(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         segment,
         "predict_slab",
-        lambda job, plane, start: predicted.append((plane, start)) or predict(job, plane, start),
+        lambda *given: predicted.append(given[2:]) or predict(*given),
     )
     assert run(to_store(folder, output, source=source)) == 0
     assert ("xy", 0) not in predicted
@@ -242,6 +242,7 @@ def test_two_processes_one_of_them_killed(folder, tmp_path):
     process = start(to_store(folder, output, "--workers", "2"), kill_one, f"{WORKERS}:Cluster.submit", 8)
     out, err = process.communicate()
     assert process.returncode == 0, out + err
+    assert "is lost; " in err
     assert same_as_memory(folder, output)
 
 
@@ -279,8 +280,10 @@ def test_a_scheduler_that_dies_leaves_work_to_go_on_with(folder, tmp_path, sched
     client = start(to_store(folder, output, "--scheduler", tcp), f"kill({process.pid})", f"{WORKERS}:Cluster.submit", 8)
     out, err = client.communicate()
     assert client.returncode == 1, out + err
-    assert "run the same command again" in " ".join(out.split())
-    assert "Traceback" not in err
+    told = " ".join(out.split())
+    assert "the scheduler does not answer any more" in told
+    assert "run the same command again" in told
+    assert "Traceback" not in out + err
     command = [sys.executable, "-m", "planewise", *to_store(folder, output, "--scheduler", scheduler()[1])]
     result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

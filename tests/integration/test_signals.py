@@ -62,7 +62,7 @@ def test_a_command_stops_in_one_line(folder, tmp_path, what, how):
         "predict by processes": ([*predict, str(tmp_path / "o"), "--devices", "2"],
                                  "planewise.processes:WorkerPool.submit", 4),
         "store by workers": ([*predict, str(tmp_path / "o.ome.zarr"), "--workers", "2"],
-                             "planewise.inference.out_of_core.workers:Cluster.submit", 3),
+                             "planewise.inference.cluster:Cluster.submit", 3),
         "prepare": (["ild", "prepare", str(folder / "ct"), str(tmp_path / "w"), "--num_workers", "2"],
                     "planewise.processes:WorkerPool.submit", 3),
     }[what]  # fmt: skip

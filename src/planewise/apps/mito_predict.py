@@ -2,7 +2,6 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,17 @@ from planewise.data.run import MANIFEST, Run
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.consensus import consensus
+from planewise.inference.executor import Here, executor
 from planewise.inference.gathering import gather_plane
 from planewise.inference.memory import need_in_memory
-from planewise.inference.planes import NetworkPredictor, SliceOptions, SlicePredictor, plane_outputs
-from planewise.inference.processes import DevicePool, PoolPredictor, WorkerDied, load_predictor
+from planewise.inference.planes import (
+    NetworkPredictor,
+    NetworkSource,
+    SharedPredictor,
+    SliceOptions,
+    SlicePredictor,
+    plane_outputs,
+)
 from planewise.models.model_file import read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
@@ -61,15 +67,9 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
     # Where other processes predict, it is loaded here too, so that bad weights are refused.
     network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
     made_with = {"bf16": half, "model": stamp(weights)}
-    with ExitStack() as running:
-        pool: DevicePool | None = None
+    with executor(NetworkSource(weights, model.architecture, half), device, options.devices) as workers:
+        predictor = SharedPredictor(workers) if workers.size else NetworkPredictor(network, half)
         for name, case, results in waiting:
-            predictor: SlicePredictor = NetworkPredictor(network, half)
-            if options.devices > 1:
-                if pool is None:
-                    start = DevicePool(options.devices, device, load_predictor, weights, model.architecture, half)
-                    pool = running.enter_context(start)
-                predictor = PoolPredictor(pool)
             try:
                 with run.making(name, [case.path], results.files) as decided:
                     slices, seen = case.slice_options(model, options)
@@ -79,8 +79,6 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
                 say(f"{name}: {count} objects, {results.final}")
             except Exception as error:  # whatever one case does to us, the others are still wanted
                 problems.append(Problem.of(case.path, error))
-                if isinstance(error, WorkerDied) or isinstance(error.__cause__, WorkerDied):
-                    pool = None  # the next case gets new workers
 
 
 def predict_case(
@@ -102,7 +100,7 @@ def predict_case(
     if (need.network if streamed else need.total) > machine_memory():
         say(f"WARNING: {name}: that is more memory than there is; a smaller --batch_size takes less for the network")
     if streamed:
-        return segment_out_of_core(case, slices, results, lambda: predictor, options, made_with)
+        return segment_out_of_core(case, slices, results, Here(lambda device: predictor), options, made_with)
     count = _segment_in_memory(name, case, slices, results, predictor, options)
     if results.work.exists():
         say(f"{name}: {results.work} is left of a streamed run that was stopped; it is of no use now, delete it")

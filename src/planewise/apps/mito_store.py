@@ -16,19 +16,17 @@ from planewise.data.case import cases_in
 from planewise.data.run import MANIFEST, Run
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
+from planewise.inference.executor import Executor, executor
 from planewise.inference.out_of_core.job import (
     Job,
-    PredictorSource,
     begin_work,
     clear_work,
     identity_of,
     plan_block,
     plan_slabs,
 )
-from planewise.inference.out_of_core.segment import Here, segment
-from planewise.inference.out_of_core.workers import Cluster
-from planewise.inference.planes import SliceOptions
-from planewise.inference.processes import NetworkSource
+from planewise.inference.out_of_core.segment import segment
+from planewise.inference.planes import NetworkSource, SliceOptions
 from planewise.models.model_file import read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
@@ -68,8 +66,8 @@ def predict_store(options: MitoPredict) -> int:
     if run.is_done(name, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         return 0
-    threads = max(1, (os.cpu_count() or 1) // max(1, options.workers))
-    source = NetworkSource(weights, model.architecture, device, half, threads)
+    # All processes see it under one path, wherever they work.
+    source = NetworkSource(weights.resolve(), model.architecture, half)
     try:
         with run.making(name, [options.input], results.files) as decided:
             try:
@@ -78,7 +76,8 @@ def predict_store(options: MitoPredict) -> int:
                 raise Unfinished(str(error)) from error
             say(f"{options.input.name}: {seen}; {case.why}")
             made_with = {"bf16": half, "model": stamp(weights)}
-            count = segment_out_of_core(case, slices, results, source, options, made_with)
+            with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
+                count = segment_out_of_core(case, slices, results, workers, options, made_with)
             decided |= {"intensities": seen, "planes": case.why, "objects": count}
     except Unfinished as error:
         return conclude([Problem.of(options.input, error)])
@@ -91,13 +90,14 @@ class Unfinished(PlanewiseError):
 
 
 def segment_out_of_core(
-    case: VolumeToPredict, slices: SliceOptions, results: Results, predictor: PredictorSource, options: MitoPredict,
+    case: VolumeToPredict, slices: SliceOptions, results: Results, workers: Executor, options: MitoPredict,
     made_with: dict[str, Any],
 ) -> int:  # fmt: skip
     """Segment a volume by way of stores in a folder; return the number of objects.
 
-    ``made_with``: what else makes the run what it is, beside input and options: another goes on with no work of this.
-    Raises PlanewiseError if it cannot begin, or another run is at it, and ``Unfinished`` if it stops.
+    ``workers``: what their source makes is a ``SlicePredictor``; ``made_with``: what else makes the run what it is,
+    beside input and options: another goes on with no work of this. Raises PlanewiseError if it cannot begin, or another
+    run is at it, and ``Unfinished`` if it stops.
     """
     path, volume, channel = case.path, case.volume, case.channel
     _tell_missing(volume, path)
@@ -113,16 +113,11 @@ def segment_out_of_core(
         slabs = _slabs(options, volume, case.planes, memory)
         job = Job(
             source.resolve(), results.work.resolve(), volume.shape, slices, grouping_of(options), options.batch_size,
-            options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), predictor, channel,
+            options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), channel,
         )  # fmt: skip
         begin_work(results.work, identity_of(job) | made_with | {"input": stamp(path), "channel": case.channel})
-        workers: Here | Cluster = Here()
-        at_once = 1
-        if options.workers or options.scheduler:
-            workers = running.enter_context(Cluster(options.scheduler, options.workers))
-            at_once = workers.size() + 1
         try:
-            count = _with_progress(job, path.name, volume, workers, at_once)
+            count = _with_progress(job, path.name, volume, workers)
             _deliver(job, volume, results)
         except Exception as error:  # a damaged store fails in its codec's own way
             problem = Problem.of(path, error).what
@@ -185,7 +180,7 @@ def _tell_missing(volume: Volume, path: Path) -> None:
             say(f"WARNING: {path}: {missing} of {count} chunks are not stored, and read as {value}")
 
 
-def _with_progress(job: Job, name: str, volume: Volume, workers: Here | Cluster, at_once: int) -> int:
+def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> int:
     """Segment, with a bar for every plane and every pass over the blocks."""
     every = sum(1 for _ in blocks(job.shape, job.block))
     totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes} | {"labels": every, "consensus": every}
@@ -199,7 +194,7 @@ def _with_progress(job: Job, name: str, volume: Volume, workers: Here | Cluster,
                 shown[what] = bars.enter_context(progress(f"{name} {what}", totals[what], unit=unit))
             shown[what](count)
 
-        return segment(job, volume, workers, at_once, advance)
+        return segment(job, volume, workers, advance)
 
 
 def _deliver(job: Job, volume: Volume, results: Results) -> None:

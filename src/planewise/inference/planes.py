@@ -1,16 +1,20 @@
 """Run a panoptic network over the slices of a plane, in batches."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from planewise.data.intensity import IntensityRange, normalise
 from planewise.inference.ahead import ahead
+from planewise.inference.executor import Executor
 from planewise.inference.gathering import SliceOutputs
 from planewise.models.panoptic_deeplab import PanopticNetwork
+from planewise.models.weights import inference_network
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.slices import AXIS, PLANES, Plane, as_stack, pad_to_factor, shrink
 from planewise.volumes.tilt import stack_note
@@ -73,6 +77,44 @@ class NetworkPredictor:
             else _nothing(images.shape[1:], downsampling)
             for i, shown in zip(place, shows)
         ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NetworkSource:
+    """Where a worker loads the network from."""
+
+    weights: Path
+    architecture: str | None
+    half: bool
+
+    def __call__(self, device: str) -> NetworkPredictor:
+        return NetworkPredictor(inference_network(self.weights, self.architecture, device), self.half)
+
+
+class SharedPredictor:
+    """A ``SlicePredictor`` whose batches are shared by the workers of an executor, each with a ``NetworkPredictor``."""
+
+    def __init__(self, workers: Executor) -> None:
+        self._workers = workers
+
+    def predict(self, batches: Iterable[np.ndarray], options: SliceOptions) -> Iterator[list[SliceOutputs]]:
+        """See ``SlicePredictor``."""
+        waiting: deque[Any] = deque()
+        try:
+            for slices in batches:
+                waiting.append(self._workers.submit_loaded(predict_batch, np.ascontiguousarray(slices), options))
+                if len(waiting) > 2 * self._workers.size:
+                    yield self._workers.result(waiting.popleft())
+            while waiting:
+                yield self._workers.result(waiting.popleft())
+        finally:
+            for batch in waiting:  # of a case that failed
+                self._workers.cancel(batch)
+
+
+def predict_batch(predictor: NetworkPredictor, slices: np.ndarray, options: SliceOptions) -> list[SliceOutputs]:
+    """Return the outputs of one batch of slices (n, H, W)."""
+    return predictor.outputs(prepared(slices, options), slices.shape[1:], options.downsampling)
 
 
 def _nothing(shape: tuple[int, ...], downsampling: int) -> SliceOutputs:

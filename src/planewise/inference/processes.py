@@ -1,110 +1,129 @@
-"""Predict slices in several processes, one for each device."""
+"""Work done by processes of this machine, each by itself, so that of one that dies only its piece is done again."""
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+import multiprocessing
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from functools import lru_cache
-from multiprocessing import get_context
-from pathlib import Path
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from types import TracebackType
 from typing import Any
 
-import numpy as np
+from planewise.inference.executor import Executor, WorkerDied, name_of
+from planewise.inference.worker import Loading, Source, Worker, threads_of_each
+from planewise.processes import WorkerPool, shielded
+from planewise.progress import say
 
-from planewise.errors import PlanewiseError
-from planewise.inference.gathering import SliceOutputs
-from planewise.inference.planes import NetworkPredictor, SliceOptions, prepared
-from planewise.processes import WorkerPool
-
-DIED = "a worker process died (killed, or out of memory); a smaller --batch_size or fewer --devices need less"
-
-
-class WorkerDied(PlanewiseError):
-    """A process of a pool is gone, and with it the pool."""
-
-
-class DevicePool(WorkerPool):
-    """Processes that each have a device of their own; if one of them dies, so does the pool: ``WorkerDied``.
-
-    ``initialise`` is called in each with its device and ``arguments``.
-    """
-
-    def __init__(self, count: int, device: str, initialise: Any, *arguments: Any) -> None:
-        devices = get_context("spawn").Queue()
-        for place in range(count):
-            devices.put(f"{device}:{place}" if device == "cuda" else device)
-        threads = max(1, (os.cpu_count() or 1) // count) if device == "cpu" else 1
-        super().__init__(count, _start, devices, threads, initialise, arguments)
-
-
-def result_of(future: "Future[Any]") -> Any:
-    """Return what a process made. Raises WorkerDied."""
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise WorkerDied(DIED) from error
-
-
-def _start(devices: Any, threads: int, initialise: Any, arguments: tuple[Any, ...]) -> None:
-    import torch
-
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", threads)))
-    initialise(devices.get(), *arguments)
+DEATHS = 3  # of workers that did the same piece of work, before it is given up
 
 
 @dataclass(frozen=True)
-class NetworkSource:
-    """Where a process gets the network from; it is loaded once, when it is first used. ``threads``: to compute with."""
+class _Piece:
+    """A piece of work that waits for a worker."""
 
-    weights: Path
-    architecture: str | None
-    device: str
-    half: bool
-    threads: int
-
-    def __call__(self) -> NetworkPredictor:
-        return _loaded(self)
+    work: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    name: str
+    future: "Future[Any]" = field(default_factory=Future)
 
 
-@lru_cache(maxsize=1)
-def _loaded(source: NetworkSource) -> NetworkPredictor:
-    import torch
+class Processes(Executor):
+    """``count`` processes of this machine, each served by a thread of this one.
 
-    from planewise.models.weights import inference_network
+    A process that dies is replaced, and what it did is done again; after ``DEATHS`` it fails with ``WorkerDied``.
+    """
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", source.threads)))
-    return NetworkPredictor(inference_network(source.weights, source.architecture, source.device), source.half)
+    def __init__(self, source: Source, device: str, count: int) -> None:
+        super().__init__(Loading(source, device, threads_of_each(count, device)))
+        self._pieces: SimpleQueue[_Piece | None] = SimpleQueue()
+        self._lock, self._leaving = threading.Lock(), False
+        self._pools = [WorkerPool(1) for _ in range(count)]
+        self._threads = [threading.Thread(target=self._serve, args=(place,), daemon=True) for place in range(count)]
+        with shielded():
+            for thread in self._threads:
+                thread.start()
+
+    @property
+    def size(self) -> int:
+        """See ``Executor``."""
+        return len(self._pools)
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """See ``Executor``."""
+        return self._put(_Piece(work, arguments, name_of(work, arguments)))
+
+    def submit_loaded(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """See ``Executor``."""
+        return self._put(_Piece(_with_loaded, (self.loading, work, *arguments), name_of(work, arguments)))
+
+    def _put(self, piece: _Piece) -> "Future[Any]":
+        self._pieces.put(piece)
+        return piece.future
+
+    def result(self, submitted: "Future[Any]") -> Any:
+        """See ``Executor``."""
+        return submitted.result()
+
+    def first_done(self, submitted: "list[Future[Any]]") -> "set[Future[Any]]":
+        """See ``Executor``."""
+        return wait(submitted, return_when=FIRST_COMPLETED).done
+
+    def _serve(self, place: int) -> None:
+        while (piece := self._pieces.get()) is not None:
+            if piece.future.set_running_or_notify_cancel():
+                try:
+                    # Those that it waits for were submitted before it, and so begun before it.
+                    ready = [one.result() if isinstance(one, Future) else one for one in piece.arguments]
+                    piece.future.set_result(self._done_by(place, piece, ready))
+                except BaseException as error:  # of a worker that got SIGTERM too: Terminated
+                    piece.future.set_exception(error)
+
+    def _done_by(self, place: int, piece: _Piece, arguments: list[Any]) -> Any:
+        """Return what a worker makes of a piece of work; one that dies is replaced."""
+        for deaths in range(1, DEATHS + 1):
+            with self._lock:
+                if self._leaving:
+                    break
+                submitted = self._pools[place].submit(piece.work, *arguments)
+            try:
+                return submitted.result()
+            except BrokenProcessPool:
+                with self._lock:
+                    if self._leaving:
+                        break
+                    self._pools[place].__exit__(None, None, None)
+                    self._pools[place] = WorkerPool(1)
+                if deaths < DEATHS:
+                    say(f"worker {place + 1} of {self.size} died (killed, or out of memory); done again: {piece.name}")
+        raise WorkerDied(
+            f"{piece.name}: a worker process died (killed, or out of memory), {DEATHS} times; a smaller --batch_size "
+            "or fewer --devices need less"
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Drop what has not begun and wait for the rest; left by Ctrl-C or SIGTERM, drop that too."""
+        if kind is not None and not issubclass(kind, Exception):
+            with self._lock:
+                self._leaving = True
+        try:
+            while True:
+                if piece := self._pieces.get_nowait():
+                    piece.future.cancel()
+        except Empty:
+            pass
+        for _ in self._threads:
+            self._pieces.put(None)
+        if self._leaving:
+            for pool in self._pools:
+                pool.__exit__(kind, error, traceback)
+        for thread in self._threads:
+            thread.join()
+        for pool in self._pools:
+            pool.__exit__(None, None, None)
 
 
-class PoolPredictor:
-    """A ``SlicePredictor`` that has batches predicted by a pool whose processes ran ``load_predictor``."""
-
-    def __init__(self, pool: DevicePool) -> None:
-        self._pool = pool
-
-    def predict(self, batches: Iterable[np.ndarray], options: SliceOptions) -> Iterator[list[SliceOutputs]]:
-        """See ``SlicePredictor``."""
-        waiting: deque[Future[list[SliceOutputs]]] = deque()
-        for slices in batches:
-            waiting.append(self._pool.submit(_predict_batch, np.ascontiguousarray(slices), options))
-            if len(waiting) > 2 * self._pool.count:
-                yield result_of(waiting.popleft())
-        while waiting:
-            yield result_of(waiting.popleft())
-
-
-_predictor: NetworkPredictor  # of this process, once it is a worker
-
-
-def load_predictor(device: str, weights: Path, architecture: str | None, half: bool) -> None:
-    """Make this process a worker of a ``PoolPredictor``."""
-    global _predictor
-    from planewise.models.weights import inference_network
-
-    _predictor = NetworkPredictor(inference_network(weights, architecture, device), half)
-
-
-def _predict_batch(slices: np.ndarray, options: SliceOptions) -> list[SliceOutputs]:
-    return _predictor.outputs(prepared(slices, options), slices.shape[1:], options.downsampling)
+def _with_loaded(loading: Loading, work: Callable[..., Any], *arguments: Any) -> Any:
+    return work(Worker.of(multiprocessing.current_process()).loaded(loading), *arguments)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import TypeGuard
 
@@ -21,10 +21,10 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.presence import presence_file, write_presence
 from planewise.inference.automatic import find_in_slices, segment_within
-from planewise.inference.out_of_core.workers import Cluster
-from planewise.inference.processes import DevicePool, WorkerDied, result_of
+from planewise.inference.executor import Executor, executor
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import Encoder, PropagationOptions, propagate
+from planewise.inference.worker import Source
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, is_hub_id, load_sam2
 from planewise.progress import progress, say
@@ -75,8 +75,15 @@ def predict_ild(options: IldPredict) -> int:
                 waiting[case] = path
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
-    if waiting:
-        for case, problem in _segment_patients(waiting, given, options, device, weights, source, half):
+    if not waiting:
+        return conclude(problems)
+    devices = min(options.devices, len(waiting))
+    segmenters: Source = partial(_Segmenting.of, weights, half=half)  # which are loaded
+    if options.scheduler or devices > 1:
+        where = source if is_hub_id(source) else source.resolve()
+        segmenters = _SegmenterSource(where, options.image_size, half)
+    with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
+        for case, problem in _shared(workers, options, waiting, given):
             if problem:
                 run.fail(case)
                 problems.append(problem)
@@ -119,66 +126,24 @@ def _outputs(case: str, options: IldPredict) -> list[Path]:
     return [*outputs, options.output / f"{case}.nii.gz"]
 
 
-def _segment_patients(
-    waiting: dict[str, Path | Series], given: dict[str, list[Prompt]], options: IldPredict, device: str,
-    weights: Sam2Weights, source: Path, half: bool,
-) -> Iterator[tuple[str, Problem | None]]:  # fmt: skip
-    """Segment patients here, in processes or by a scheduler; yield each case that is over, with what went wrong."""
-    if not options.scheduler and (options.devices == 1 or len(waiting) == 1):
-        _be_ready(device, weights, half)
-        for case, path in waiting.items():
-            yield case, _predict_patient(case, path, given.get(case, []), options)
-        return
-    if options.scheduler:
-        yield from _by_scheduler(
-            options, waiting, given, (device, source if is_hub_id(source) else source.resolve(), half)
-        )
-        return
-    with DevicePool(options.devices, device, _load_segmenter, source, options.image_size, half) as pool:
-        futures = {
-            case: pool.submit(_predict_patient, case, path, given.get(case, []), options)
-            for case, path in waiting.items()
-        }
-        for case, future in futures.items():
-            try:
-                yield case, result_of(future)
-            except WorkerDied as error:
-                yield case, Problem.of(waiting[case], error)
-
-
-def _by_scheduler(
-    options: IldPredict,
-    waiting: dict[str, Path | Series],
-    given: dict[str, list[Prompt]],
-    start: tuple[str, Path, bool],
+def _shared(
+    workers: Executor, options: IldPredict, waiting: dict[str, Path | Series], given: dict[str, list[Prompt]]
 ) -> Iterator[tuple[str, Problem | None]]:
-    """Have a scheduler's workers segment the patients, each one by itself; yield each with what went wrong."""
-    seen = {name: path.resolve() for name in ("output", "lungs", "truth") if (path := getattr(options, name))}
-    there = options.model_copy(update=seen)  # workers have working folders of their own
-    with Cluster(options.scheduler, 0) as cluster:
-        cluster.size()  # waits for the first worker
-        submitted = {
-            case: cluster.submit(_predict_there, start, case, _resolved(path), given.get(case, []), there)
-            for case, path in waiting.items()
-        }
-        for case, future in submitted.items():
-            try:
-                yield case, cluster.result(future)
-            except PlanewiseError as error:
-                yield case, Problem.of(waiting[case], error)
-
-
-def _predict_there(
-    start: tuple[str, Path, bool], case: str, path: Path | Series, given: list[Prompt], options: IldPredict
-) -> Problem | None:
-    """Segment a patient in a worker, which gets ready for its first."""
-    _ready_once(*start, options.image_size)
-    return _predict_patient(case, path, given, options)
-
-
-@lru_cache(maxsize=1)
-def _ready_once(device: str, source: Path, half: bool, image_size: int | None) -> None:
-    _load_segmenter(device, source, image_size, half)
+    """Have the patients segmented, each one by itself; yield each that is over, with what went wrong."""
+    submitted = {}
+    there = _resolved_options(options) if options.scheduler else options
+    for case, path in waiting.items():
+        seen = _resolved(path) if options.scheduler else path
+        try:
+            submitted[case] = workers.submit_loaded(_predict_patient, case, seen, given.get(case, []), there)
+        except PlanewiseError as error:  # the scheduler is gone
+            yield case, Problem.of(path, error)
+    for case, work in submitted.items():
+        try:
+            problem = workers.result(work)
+        except Exception as error:  # a worker that cannot load the model, or is lost; the others are still wanted
+            problem = Problem.of(waiting[case], error)
+        yield case, problem
 
 
 def _model_name(options: IldPredict) -> str:
@@ -191,29 +156,34 @@ def _prompts_note(options: IldPredict) -> str:
 
 @dataclass(frozen=True)
 class _Segmenting:
-    """What predicts in this process; ``names``: of the classes that it can find by itself."""
+    """What segments in a process; ``names``: of the classes that it can find by itself."""
 
     segmenter: BoxSegmenter
     names: dict[int, str]
     device: str
     half: bool
 
-
-_segmenting: _Segmenting
-
-
-def _load_segmenter(device: str, source: Path, image_size: int | None, half: bool) -> None:
-    """Make this process ready for ``_predict_patient``."""
-    _be_ready(device, load_sam2(source, image_size), half)
+    @classmethod
+    def of(cls, weights: Sam2Weights, device: str, half: bool) -> "_Segmenting":
+        segmenter = BoxSegmenter(weights.network, weights.tokens).to(device).frozen()
+        return cls(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
 
 
-def _be_ready(device: str, weights: Sam2Weights, half: bool) -> None:
-    global _segmenting
-    segmenter = BoxSegmenter(weights.network, weights.tokens).to(device).frozen()
-    _segmenting = _Segmenting(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
+@dataclass(frozen=True)
+class _SegmenterSource:
+    """Where a worker loads what segments from."""
+
+    weights: Path
+    image_size: int | None
+    half: bool
+
+    def __call__(self, device: str) -> _Segmenting:
+        return _Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half)
 
 
-def _predict_patient(case: str, path: Path | Series, given: list[Prompt], options: IldPredict) -> Problem | None:
+def _predict_patient(
+    segmenting: _Segmenting, case: str, path: Path | Series, given: list[Prompt], options: IldPredict
+) -> Problem | None:
     """Segment one patient and write the result; return what went wrong, if anything did."""
     import torch
 
@@ -222,13 +192,13 @@ def _predict_patient(case: str, path: Path | Series, given: list[Prompt], option
     try:
         started = time.perf_counter()
         patient = _open_patient(case, path, options)
-        device = _segmenting.device.partition(":")[0]
+        device = segmenting.device.partition(":")[0]
         with (
             progress(case, len(patient.images), unit="slices") as advance,
-            torch.autocast(device, torch.bfloat16, enabled=_segmenting.half),
+            torch.autocast(device, torch.bfloat16, enabled=segmenting.half),
         ):
-            labels, told, scores = _segment(patient, given, options, tracking, advance)
-        names = _segmenting.names
+            labels, told, scores = _segment(segmenting, patient, given, options, tracking, advance)
+        names = segmenting.names
         if scores is not None:
             write_presence(presence_file(options.output, case), patient.on_every_slice(scores, -np.inf), names)
         if options.prompts == "auto" and scores is not None and patient.organ is not None:
@@ -249,12 +219,12 @@ def _predict_patient(case: str, path: Path | Series, given: list[Prompt], option
 
 
 def _segment(
-    patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
+    segmenting: _Segmenting, patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, str, np.ndarray | None]:  # fmt: skip
     """Return the labels of a patient's slices, what they started from, and the scores of presence, if there are any."""
     consecutive = np.diff(patient.kept) == 1
-    encoder = Encoder(_segmenting.segmenter, patient.images, options.cache_slices)
+    encoder = Encoder(segmenting.segmenter, patient.images, options.cache_slices)
     if options.prompts in AUTOMATIC:
         if patient.organ is None:
             raise PlanewiseError(
@@ -277,6 +247,12 @@ def _segment(
 
 def _is_prepared(path: Path | Series) -> TypeGuard[Path]:
     return isinstance(path, Path) and path.suffix == ".npz"
+
+
+def _resolved_options(options: IldPredict) -> IldPredict:
+    """Return the options for a worker of a scheduler, which has a working folder of its own."""
+    seen = {name: path.resolve() for name in ("output", "lungs", "truth") if (path := getattr(options, name))}
+    return options.model_copy(update=seen)
 
 
 def _resolved(path: Path | Series) -> Path | Series:

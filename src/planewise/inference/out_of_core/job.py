@@ -4,27 +4,22 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions
-from planewise.inference.planes import SliceOptions, SlicePredictor
+from planewise.inference.planes import SliceOptions
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats.ome_zarr import CHUNK, Index, create
 from planewise.volumes.labels import label_dtype
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume
 
-BYTES_A_SLAB_VOXEL = 3  # two slabs' bits and offsets, the one being read, the bands that are written
+LAYOUT = 2  # of the work folder
+BYTES_A_SLAB_VOXEL = 3  # two slabs' bits and offsets, the one being read, its runs
 BYTES_A_BLOCK_VOXEL = 24  # three planes' components and labels, and the result
-
-
-class PredictorSource(Protocol):
-    """What a process gets its predictor from; it travels to other processes."""
-
-    def __call__(self) -> SlicePredictor: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,6 @@ class Job:
     vote: int
     slabs: dict[Plane, int]
     block: tuple[int, int, int]
-    predictor: PredictorSource
     channel: int | None = None
 
     @property
@@ -123,22 +117,7 @@ def begin_work(work: Path, identity: dict[str, Any]) -> None:
 def identity_of(job: Job) -> dict[str, Any]:
     """Return what makes a run what it is, as far as the job says: another of these, and its parts do not fit."""
     told = {name: getattr(job, name) for name in ("shape", "batch_size", "vote", "slabs", "block")}
-    return told | {"slices": asdict(job.slices), "grouping": asdict(job.grouping)}
-
-
-def make_components(job: Job, plane: Plane) -> None:
-    """Make the array (z, y, x) of a plane's components, if it is not there: the ids that each slab counts from 1.
-
-    Its chunks are as thick as the slabs, so that no two tasks write to one.
-    """
-    import zarr
-
-    path, axis = components_path(job, plane), AXIS[plane]
-    if not path.exists():
-        chunks = [min(CHUNK, side) for side in job.shape]
-        chunks[axis] = min(job.slabs[plane], job.shape[axis])
-        with atomic_path(path) as temporary:
-            zarr.create_array(temporary, shape=job.shape, chunks=tuple(chunks), dtype=np.int32, fill_value=0)
+    return told | {"layout": LAYOUT, "slices": asdict(job.slices), "grouping": asdict(job.grouping)}
 
 
 def make_store(path: Path, job: Job, like: Volume, objects: int) -> None:
@@ -148,14 +127,14 @@ def make_store(path: Path, job: Job, like: Volume, objects: int) -> None:
             create(temporary, job.shape, label_dtype(objects), like.spacing, like.unit, like.origin, job.block)
 
 
-def components_path(job: Job, plane: Plane) -> Path:
-    """Return where a plane's components are."""
-    return job.work / plane / "components.zarr"
-
-
 def slab_file(job: Job, plane: Plane, start: int) -> Path:
     """Return what says that a slab is finished, and holds its chain, end runs and slices for its neighbours."""
     return job.work / plane / f"slab_{start:08d}.npz"
+
+
+def runs_file(job: Job, plane: Plane, start: int, field: str) -> Path:
+    """Return where a field of a slab's ``SlabRuns`` is, of which a task reads those of its block."""
+    return job.work / plane / f"slab_{start:08d}_{field}.npy"
 
 
 def lookup_file(job: Job, plane: Plane) -> Path:

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from planewise.inference.consensus import Found, decide, join_found
+from planewise.inference.executor import Executor
 from planewise.inference.out_of_core.job import (
     Job,
     arrays,
     count_file,
     done_file,
     lookup_file,
-    make_components,
     make_store,
     save,
     save_array,
@@ -38,49 +38,25 @@ from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
 
 
-class Workers(Protocol):
-    """Who does the tasks: this process at once, or others in the background. Results can be given to other tasks."""
-
-    def submit(self, task: Callable[..., Any], *arguments: Any) -> Any:
-        """Have a task done and return its result, or what stands for it."""
-        ...
-
-    def wait(self, results: list[Any], most: int) -> list[Any]:
-        """Return the results that are not there yet, when they are at most ``most``. Raises what a task raised."""
-        ...
-
-
-class Here:
-    """This process does every task when it is submitted."""
-
-    def submit(self, task: Callable[..., Any], *arguments: Any) -> Any:
-        """See ``Workers``."""
-        return task(*arguments)
-
-    def wait(self, results: list[Any], most: int) -> list[Any]:
-        """See ``Workers``."""
-        return []
-
-
-def segment(job: Job, like: Volume, workers: Workers, at_once: int, advance: Callable[[str, int], None]) -> int:
+def segment(job: Job, like: Volume, workers: Executor, advance: Callable[[str, int], None]) -> int:
     """Segment a volume into ``job.plane_store`` of each plane and ``job.final_store``; return the number of objects.
 
-    ``like``: the volume's geometry; ``at_once``: how many tasks wait or are done at a time; ``advance`` is called with
-    what is going on and how many slices, or blocks, of it are done. What was finished before is not done again.
+    ``like``: the volume's geometry; ``workers``: what their source makes is a ``SlicePredictor``; ``advance`` is called
+    with what is going on and how many slices, or blocks, of it are done. What was finished before is not done again.
     """
     for plane in job.axes:
         if not lookup_file(job, plane).exists():
-            _segment_plane(job, plane, workers, at_once, advance)
+            _segment_plane(job, plane, workers, advance)
             link_plane(job, plane)
     every = list(blocks(job.shape, job.block))
     sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
     of_planes = {job.plane_store(plane): len(own) - 1 for plane, own in zip(job.axes, sizes)}
-    _each_block(job, like, every, label_block, count_file, of_planes, "labels", workers, at_once, advance)
+    _each_block(job, like, every, label_block, count_file, of_planes, "labels", workers, advance)
     objects = len(sizes[0]) - 1
     if len(job.axes) > 1:
         objects = _vote(job, every, sizes)
         final = {job.final_store(): objects}
-        _each_block(job, like, every, fuse_block, done_file, final, "consensus", workers, at_once, advance)
+        _each_block(job, like, every, fuse_block, done_file, final, "consensus", workers, advance)
     if job.final_store().exists():  # else it was delivered before the run was stopped
         add_pyramid(job.final_store(), job.block)
     return objects
@@ -100,7 +76,7 @@ def _vote(job: Job, every: list[Index], sizes: list[np.ndarray]) -> int:
 
 def _each_block(
     job: Job, like: Volume, every: list[Index], task: Callable[[Job, Index], None], file: Callable[[Job, Index], Path],
-    stores: dict[Path, int], what: str, workers: Workers, at_once: int, advance: Callable[[str, int], None],
+    stores: dict[Path, int], what: str, workers: Executor, advance: Callable[[str, int], None],
 ) -> None:  # fmt: skip
     """Do a task, for every block that it was not done for: whose ``file`` is not there.
 
@@ -113,17 +89,16 @@ def _each_block(
     waiting: list[Any] = []
     for block, before in zip(every, done):
         if not before:
-            waiting = workers.wait([*waiting, workers.submit(task, job, block)], at_once - 1)
+            waiting = workers.wait([*waiting, workers.submit(task, job, block)], workers.size)
         advance(what, 1)
     workers.wait(waiting, 0)
 
 
-def _segment_plane(job: Job, plane: Plane, workers: Workers, at_once: int, advance: Callable[[str, int], None]) -> None:
+def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[[str, int], None]) -> None:
     """Find the components of every slab of a plane.
 
     A slab's median needs filtered slices of the slab before and plain ones of the slab after; both are handed on.
     """
-    make_components(job, plane)
     starts = list(job.starts(plane))
     done = {start: slab_file(job, plane, start).exists() for start in starts}
     outputs: dict[int, Any] = {}
@@ -132,7 +107,7 @@ def _segment_plane(job: Job, plane: Plane, workers: Workers, at_once: int, advan
 
     def outputs_of(start: int) -> Any:
         if start not in outputs:
-            outputs[start] = workers.submit(predict_slab, job, plane, start)
+            outputs[start] = workers.submit_loaded(predict_slab, job, plane, start)
         return outputs[start]
 
     for start, following in zip(starts, [*starts[1:], None]):
@@ -148,7 +123,7 @@ def _segment_plane(job: Job, plane: Plane, workers: Workers, at_once: int, advan
             filtered = workers.submit(filter_outputs, job, plane, start, outputs_of(start), before, after)
             before = workers.submit(last_of, filtered, before, job.grouping.median_kernel // 2)
             finished = workers.submit(finish_slab, job, plane, start, outputs_of(start), filtered, before)
-            waiting = workers.wait([*waiting, finished], at_once - 1)
+            waiting = workers.wait([*waiting, finished], workers.size)
             del outputs[start], filtered, finished
         slab = job.slab(plane, start)
         advance(plane, slab.stop - slab.start)

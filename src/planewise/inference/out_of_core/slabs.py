@@ -49,6 +49,20 @@ class SlabObjects:
     last: Runs
 
 
+@dataclass(frozen=True)
+class SlabRuns:
+    """The runs of a slab's slices: what its objects look like.
+
+    ``row_starts`` (slices, rows + 1) int64: the first run of each row of each slice; ``start``, ``stop`` (runs,) uint16
+    where they fit, else int32: columns, half open; ``component`` (runs,) int32, through the slab from 0.
+    """
+
+    row_starts: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    component: np.ndarray
+
+
 def slab_outputs(outputs: Iterable[SliceOutputs], height: int, width: int, options: GroupingOptions) -> SlabOutputs:
     """Return a slab's outputs, of slices of ``height`` x ``width``; the logits are let go one by one."""
     least = np.float32(least_logit(options.confidence))
@@ -132,22 +146,40 @@ def join_slabs(slabs: list[SlabObjects]) -> Chain:
     )
 
 
-def paint_rows(slices: list[SliceObjects], rows: slice, width: int) -> np.ndarray:
-    """Return the components of some rows of a slab, (slices, rows, width) int32, numbered from 1 through its slices."""
-    painted = np.zeros((len(slices), rows.stop - rows.start, width), np.int32)
-    offset = 0
-    for image, objects in zip(painted, slices):
-        runs = objects.runs
-        _paint_rows(image, runs.row_starts, runs.start, runs.stop, runs.label, rows.start, offset)
-        offset += len(objects.sizes)
-    return painted
+def slab_runs(slices: list[SliceObjects], columns: int) -> SlabRuns:
+    """Return the runs of a slab, whose slices are ``columns`` wide, in one array of each kind."""
+    column = np.uint16 if columns < 2**16 else np.int32
+    first_run = np.cumsum([0, *(len(objects.runs.label) for objects in slices)], dtype=np.int64)
+    first_component = np.cumsum([0, *(len(objects.sizes) for objects in slices)])
+    return SlabRuns(
+        np.stack([objects.runs.row_starts + first for objects, first in zip(slices, first_run)]),
+        np.concatenate([objects.runs.start for objects in slices]).astype(column),
+        np.concatenate([objects.runs.stop for objects in slices]).astype(column),
+        np.concatenate(
+            [objects.runs.label - 1 + np.int32(first) for objects, first in zip(slices, first_component)]
+        ),
+    )  # fmt: skip
+
+
+def paint_runs(stack: np.ndarray, runs: SlabRuns, labels: np.ndarray, corner: tuple[int, int, int]) -> None:
+    """Write the labels of a slab into ``stack`` (slices, rows, columns) int32, which is all background.
+
+    ``labels`` (components,) int32 of the slab's; ``corner``: where ``stack`` begins, (slice, row, column) of the slab.
+    """
+    _paint_runs(stack, runs.row_starts, runs.start, runs.stop, runs.component, labels, *corner)
 
 
 @numba.njit(nogil=True, cache=True)
-def _paint_rows(
-    image: np.ndarray, row_starts: np.ndarray, start: np.ndarray, stop: np.ndarray, label: np.ndarray, first: int,
-    offset: int,
+def _paint_runs(
+    stack: np.ndarray, row_starts: np.ndarray, start: np.ndarray, stop: np.ndarray, component: np.ndarray,
+    labels: np.ndarray, first: int, top: int, left: int,
 ) -> None:  # fmt: skip
-    for y in range(len(image)):
-        for run in range(row_starts[first + y], row_starts[first + y + 1]):
-            image[y, start[run] : stop[run]] = label[run] + offset
+    slices, rows, columns = stack.shape
+    for row in range(rows):  # outside, since slices of yz lie side by side in memory
+        for index in range(slices):
+            image = stack[index, row]
+            for run in range(row_starts[first + index, top + row], row_starts[first + index, top + row + 1]):
+                label = labels[component[run]]
+                if label > 0:
+                    for column in range(max(start[run] - left, 0), min(stop[run] - left, columns)):
+                        image[column] = label

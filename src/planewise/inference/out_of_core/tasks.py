@@ -1,5 +1,7 @@
 """What is done with one slab, or one block: functions of the files in the work folder, for any process to call."""
 
+from pathlib import Path
+
 import numpy as np
 
 from planewise.inference.linking import Chain, linked_components
@@ -7,11 +9,11 @@ from planewise.inference.out_of_core.blocks import apply_verdict, count_block
 from planewise.inference.out_of_core.job import (
     Job,
     arrays,
-    components_path,
     count_file,
     done_file,
     labels_file,
     lookup_file,
+    runs_file,
     save,
     save_array,
     slab_file,
@@ -20,27 +22,29 @@ from planewise.inference.out_of_core.job import (
 from planewise.inference.out_of_core.slabs import (
     SlabObjects,
     SlabOutputs,
+    SlabRuns,
     filter_slab,
     group_slab,
     join_slabs,
-    paint_rows,
+    paint_runs,
     slab_objects,
     slab_outputs,
+    slab_runs,
 )
-from planewise.inference.planes import plane_outputs
+from planewise.inference.planes import SlicePredictor, plane_outputs
 from planewise.inference.runs import Runs
 from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.formats.ome_zarr import CHUNK, Index
+from planewise.volumes.formats.ome_zarr import Index
 from planewise.volumes.slices import AXIS, Plane, as_stack
 
 
-def predict_slab(job: Job, plane: Plane, start: int) -> SlabOutputs:
-    """Return what the network says of the slab of ``plane`` that begins with slice ``start``."""
+def predict_slab(predictor: SlicePredictor, job: Job, plane: Plane, start: int) -> SlabOutputs:
+    """Return what ``predictor`` says of the slab of ``plane`` that begins with slice ``start``."""
     slab, axis = job.slab(plane, start), AXIS[plane]
     index = tuple(slab if i == axis else slice(None) for i in range(3))
     voxels = read_voxels(open_volume(job.source, job.channel), job.source, index)
     height, width = as_stack(voxels, plane).shape[1:]
-    found = plane_outputs(job.predictor(), voxels, plane, job.slices, job.batch_size, lambda count: None)
+    found = plane_outputs(predictor, voxels, plane, job.slices, job.batch_size, lambda count: None)
     return slab_outputs(found, height, width, job.grouping)
 
 
@@ -57,19 +61,12 @@ def filter_outputs(
 def finish_slab(
     job: Job, plane: Plane, start: int, outputs: SlabOutputs, filtered: np.ndarray, last: np.ndarray
 ) -> None:
-    """Write a slab's components, and what linking and the neighbours need of it; ``last``: its last filtered slices."""
-    import zarr
-
+    """Write a slab's runs, and what linking and the neighbours need of it; ``last``: its last filtered slices."""
     slices = group_slab(outputs, filtered, job.grouping.scale)
     found = slab_objects(slices)
-    components = zarr.open_array(components_path(job, plane), mode="r+")
-    slab, axis = job.slab(plane, start), AXIS[plane]
-    height = outputs.foreground.shape[1]
-    for top in range(0, height, CHUNK):
-        rows = slice(top, min(top + CHUNK, height))
-        index: list[slice] = [rows, slice(None)]
-        index.insert(axis, slab)
-        components[tuple(index)] = np.moveaxis(paint_rows(slices, rows, outputs.width), 0, axis)
+    runs_of_all = slab_runs(slices, outputs.width)
+    for field in SlabRuns.__dataclass_fields__:
+        save_array(runs_file(job, plane, start, field), getattr(runs_of_all, field))
     half = job.grouping.median_kernel // 2
     ends = {
         f"{name}_{field}": getattr(runs, field)
@@ -130,42 +127,46 @@ def label_block(job: Job, block: Index) -> None:
     """Write the planes' labels in a block, and count how they combine."""
     import zarr
 
-    planes = np.zeros((3, *(part.stop - part.start for part in block)), np.int32)
+    planes = _labels(job, block)
     for labels, plane in zip(planes, job.axes):
-        labels[:] = _labels(job, plane, block)
         store = zarr.open_array(job.plane_store(plane) / "0", mode="r+")
         store[block] = labels.astype(store.dtype)
     found = count_block(planes, (block[0].start, block[1].start, block[2].start))
     save(count_file(job, block), keys=found.keys, counts=found.counts, boxes=found.boxes)
 
 
-def _labels(job: Job, plane: Plane, block: Index) -> np.ndarray:
-    """Return a plane's labels in a block: each component's, looked up in the table of its slab."""
-    import zarr
+def _labels(job: Job, block: Index) -> np.ndarray:
+    """Return the planes' labels in a block, (3, d, h, w) int32: each run's component, looked up in its slab's table."""
+    painted = np.zeros((3, *(part.stop - part.start for part in block)), np.int32)
+    for labels_of_plane, plane in zip(painted, job.axes):
+        axis, thickness = AXIS[plane], job.slabs[plane]
+        labels = np.load(labels_file(job, plane), mmap_mode="r")
+        first_component = arrays(lookup_file(job, plane))["first_component"]
+        stack = as_stack(labels_of_plane, plane)
+        first, stop = block[axis].start, block[axis].stop
+        top, left = (part.start for other, part in enumerate(block) if other != axis)
+        for number in range(first // thickness, -(-stop // thickness)):
+            start = number * thickness
+            begin, end = max(first, start), min(stop, start + thickness)
+            own = labels[first_component[number] : first_component[number + 1]]
+            runs = SlabRuns(*(_mapped(runs_file(job, plane, start, field)) for field in SlabRuns.__dataclass_fields__))
+            paint_runs(stack[begin - first : end - first], runs, own, (begin - start, top, left))
+    return painted
 
-    labels = np.load(labels_file(job, plane), mmap_mode="r")
-    first_component = arrays(lookup_file(job, plane))["first_component"]
-    axis, thickness = AXIS[plane], job.slabs[plane]
-    components = zarr.open_array(components_path(job, plane), mode="r")[block]
-    first = block[axis].start
-    for number in range(first // thickness, -(-block[axis].stop // thickness)):
-        start, stop = (max(0, edge * thickness - first) for edge in (number, number + 1))
-        part = np.moveaxis(components, axis, 0)[start:stop]
-        own = labels[first_component[number] : first_component[number + 1]]
-        part[...] = np.concatenate([[0], own]).astype(np.int32)[part]
-    return components
+
+def _mapped(path: Path) -> np.ndarray:
+    """Return an array of which only what is looked at is read."""
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def fuse_block(job: Job, block: Index) -> None:
     """Write the final labels in a block."""
     import zarr
 
-    planes = np.zeros((3, *(part.stop - part.start for part in block)), np.int32)
-    for labels, plane in zip(planes, job.axes):
-        labels[:] = zarr.open_array(job.plane_store(plane) / "0", mode="r")[block]
     _, keys_file, final_file = verdict_files(job)
     keys = arrays(count_file(job, block))["keys"]  # those that occur here
     place = np.searchsorted(np.load(keys_file, mmap_mode="r"), keys)
     store = zarr.open_array(job.final_store() / "0", mode="r+")
-    store[block] = apply_verdict(planes, keys, np.load(final_file, mmap_mode="r")[place], store.dtype)
+    final = np.load(final_file, mmap_mode="r")[place]
+    store[block] = apply_verdict(_labels(job, block), keys, final, store.dtype)
     save(done_file(job, block))

@@ -6,9 +6,10 @@ from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
 from planewise.inference.consensus import consensus
+from planewise.inference.executor import Here
 from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane, median_filter
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
-from planewise.inference.out_of_core.segment import Here, segment
+from planewise.inference.out_of_core.segment import segment
 from planewise.inference.out_of_core.slabs import filter_slab
 from planewise.inference.planes import SliceOptions, plane_outputs
 from planewise.volumes.files import open_volume
@@ -37,19 +38,17 @@ def job_of(tmp_path, labels, grouping, slabs, batch_size=4, block=(CHUNK, CHUNK,
     source = tmp_path / "in.ome.zarr"
     if not source.exists():
         write_labels(source, Volume(labels, (8.0, 8.0, 8.0), "nm"))
-    return Job(
-        source, tmp_path / "work", labels.shape, OPTIONS, grouping, batch_size, vote, slabs, block, ReadsLabels()
-    )  # fmt: skip
+    return Job(source, tmp_path / "work", labels.shape, OPTIONS, grouping, batch_size, vote, slabs, block)
 
 
 def run(job):
     begin_work(job.work, identity_of(job))
-    return segment(job, open_volume(job.source), Here(), 1, lambda what, count: None)
+    return segment(job, open_volume(job.source), Here(lambda device: ReadsLabels()), lambda what, count: None)
 
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    for module in ("volumes.formats.ome_zarr", "inference.out_of_core.job", "inference.out_of_core.tasks"):
+    for module in ("volumes.formats.ome_zarr", "inference.out_of_core.job"):
         monkeypatch.setattr(f"planewise.{module}.CHUNK", 32)
 
 

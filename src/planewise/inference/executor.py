@@ -1,0 +1,140 @@
+"""Who does the work: this process, processes of this machine, or the workers of a dask scheduler; one interface.
+
+Work is a function: of slices, a patient, a slab or a block. What it needs loaded, a network say, is made once by a
+``Source``, where the work is done, and handed to it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self
+
+from planewise.errors import PlanewiseError
+from planewise.inference.worker import Loading, Source, gpus
+from planewise.progress import say
+
+
+class WorkerDied(PlanewiseError):
+    """The workers that did a piece of work died, one after the other."""
+
+
+class Executor(ABC):
+    """Who does the work, for as long as this is entered.
+
+    What ``submit`` returns stands for a result, and may be an argument of other work.
+    """
+
+    def __init__(self, loading: Loading) -> None:
+        self.loading = loading
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many workers there are beside this process; 0: this process does it all."""
+
+    @abstractmethod
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Have ``work(*arguments)`` done."""
+
+    @abstractmethod
+    def submit_loaded(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Have ``work(loaded, *arguments)`` done; ``loaded``: what the source made for the worker."""
+
+    @abstractmethod
+    def result(self, submitted: Any) -> Any:
+        """Return what was made, when it is there. Raises what the work raised, ``WorkerDied``, or PlanewiseError."""
+
+    @abstractmethod
+    def first_done(self, submitted: list[Any]) -> set[Any]:
+        """Return those that are done, when at least one is."""
+
+    def cancel(self, submitted: Any) -> None:
+        """Give up on work that is not wanted any more; what has begun may go on."""
+        submitted.cancel()
+
+    def wait(self, submitted: list[Any], most: int) -> list[Any]:
+        """Return what is not done, when it is at most ``most``. For errors see ``result``."""
+        waiting = list(submitted)
+        while len(waiting) > most:
+            done = self.first_done(waiting)
+            for one in done:
+                self.result(one)
+            waiting = [one for one in waiting if one not in done]
+        return waiting
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the workers that were started for this; what they have begun is dropped after Ctrl-C or SIGTERM."""
+
+
+class Here(Executor):
+    """This process does all work, when it is submitted."""
+
+    size = 0
+
+    def __init__(self, source: Source, device: str = "cpu") -> None:
+        super().__init__(Loading(source, device))
+        self._loaded: list[Any] = []
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """See ``Executor``."""
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*(self.result(one) if isinstance(one, Future) else one for one in arguments)))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+    def submit_loaded(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """See ``Executor``."""
+        return self.submit(self._with_loaded, work, *arguments)
+
+    def _with_loaded(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        if not self._loaded:
+            self._loaded.append(self.loading.source(self.loading.device))
+        return work(self._loaded[0], *arguments)
+
+    def result(self, submitted: "Future[Any]") -> Any:
+        """See ``Executor``."""
+        return submitted.result()
+
+    def first_done(self, submitted: "list[Future[Any]]") -> "set[Future[Any]]":
+        """See ``Executor``."""
+        return set(submitted)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing was started."""
+
+
+def executor(source: Source, device: str, devices: int = 1, workers: int = 0, scheduler: str | None = None) -> Executor:
+    """Return who does the work: the workers of a ``scheduler``, ``workers`` of a new one, ``devices``, or this process.
+
+    ``device``: cpu, cuda or mps; of several GPUs each worker has one of its own, as far as there are enough. Raises
+    PlanewiseError if dask is needed and not installed, or the scheduler does not answer.
+    """
+    count = workers or devices
+    if scheduler is None and device == "cuda" and count > (there := len(gpus())) > 0:
+        say(f"{count} workers share {there} {'GPU' if there == 1 else 'GPUs'}: this machine has no more")
+    if scheduler is not None or workers:
+        from planewise.inference.cluster import Cluster
+
+        return Cluster(source, device, scheduler, workers)
+    if devices > 1:
+        from planewise.inference.processes import Processes
+
+        return Processes(source, device, devices)
+    return Here(source, device)
+
+
+def name_of(work: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
+    """Return what a piece of work is called where it has to be told: its function, and the plain arguments."""
+    plain = [str(one) for one in arguments if isinstance(one, (str, int))]
+    return " ".join([work.__name__.strip("_").replace("_", " "), *plain])
