@@ -78,7 +78,7 @@ def measure(folder: Path, tile: np.ndarray, shape: tuple[int, int, int], axes: t
         before, started = resident_gigabytes(), time.perf_counter()
         case = VolumeToPredict.open(path, ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}), options)
         results = Results.named(folder / "out", name, ".tiff", case.planes)
-        predict_case(name, case, AS_IT_IS, results, network, options, {})
+        predict_case(name, case, AS_IT_IS, results, network, options, {"inputs": [name]})
         return size, peak_gigabytes() - before, time.perf_counter() - started
 
     predict("small", (1, 1, 1))  # compile

@@ -31,6 +31,7 @@ from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Contents, read_folder
 from planewise.volumes.formats.dicom.stack import stack
+from planewise.volumes.json_files import read_json
 from planewise.volumes.machine import machine_memory
 from planewise.volumes.slices import AXIS, as_stack
 from planewise.volumes.volume import Volume
@@ -58,6 +59,8 @@ def check(options: Check) -> int:
 
     Raises PlanewiseError, before any work, for a model that cannot be used.
     """
+    if options.json_file is not None and options.json_file.exists() and not _is_ours(options.json_file):
+        raise PlanewiseError(f"--json_file {options.json_file}: is there already, and planewise check did not write it")
     model = None if options.model is None else _Model.load(options.model)
     found = []
     for path in options.paths:
@@ -76,6 +79,14 @@ def check(options: Check) -> int:
             temporary.write_text(json.dumps([_as_json(checked) for checked in found], indent=1), "utf-8")
         say(f"All of it is in {options.json_file}")
     return conclude([problem for checked in found for problem in checked.problems])
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        content = read_json(path)
+    except PlanewiseError:
+        return False
+    return isinstance(content, list) and all(isinstance(item, dict) and "kind" in item for item in content)
 
 
 def _note_memory(checked: Checked) -> None:

@@ -69,9 +69,16 @@ DECISIVE = {  # options that decide what the results are
 }  # fmt: skip
 
 
-def decisive(options: MitoPredict, half: bool) -> dict[str, object]:
-    """Return the options that decide what the results are; ``half``: whether the network computes in bf16."""
-    return options.model_dump(mode="json", include=DECISIVE) | {"precision": "bf16" if half else "32"}
+READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architecture"}
+
+
+def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, object]:
+    """Return what decides on the results beside the weights: options, the model's YAML, and the precision."""
+    said = model.model_dump(mode="json", include=READ_OF_MODEL)
+    return options.model_dump(mode="json", include=DECISIVE) | {
+        "model's YAML": said,
+        "precision": "bf16" if half else "32",
+    }
 
 
 def grouping_of(options: MitoPredict) -> GroupingOptions:

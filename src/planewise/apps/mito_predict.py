@@ -7,9 +7,9 @@ from typing import Any
 
 from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of
 from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_store import segment_out_of_core, stamp
+from planewise.apps.mito_store import segment_out_of_core
 from planewise.data.case import refuse_names_of_planes
-from planewise.data.run import MANIFEST, Run
+from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.consensus import consensus
@@ -48,10 +48,11 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     apart, clashing = refuse_names_of_planes(dict(cases))
     problems += clashing
+    refuse_folder_of_inputs(apart.values(), options.output, "--output")
     run = Run.begin(
-        options.output / MANIFEST, "mito predict", decisive(options, half), weights, apart, options.overwrite
+        options.output / MANIFEST, "mito predict", decisive(options, model, half), weights, apart, options.overwrite
     )
-    waiting: list[tuple[str, VolumeToPredict, Results]] = []
+    waiting: list[tuple[str, Path, Results]] = []
     for name, path in apart.items():
         try:
             case = VolumeToPredict.open(path, model, options)
@@ -59,26 +60,26 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
             if run.is_done(name, [path]):
                 say(f"{name}: done already, by the same model from the same data ({results.final})")
             else:
-                waiting.append((name, case, results))
+                waiting.append((name, path, results))
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
     if not waiting:
         return
     # Where other processes predict, it is loaded here too, so that bad weights are refused.
     network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
-    made_with = {"bf16": half, "model": stamp(weights)}
     with executor(NetworkSource(weights, model.architecture, half), device, options.devices) as workers:
         predictor = SharedPredictor(workers) if workers.size else NetworkPredictor(network, half)
-        for name, case, results in waiting:
+        for name, path, results in waiting:
             try:
-                with run.making(name, [case.path], results.files) as decided:
+                with run.making(name, [path], results.files) as decided:
+                    case = VolumeToPredict.open(path, model, options)  # anew, so that one's voxels are held at a time
                     slices, seen = case.slice_options(model, options)
                     say(f"{name}: {seen}; {case.why}")
-                    count = predict_case(name, case, slices, results, predictor, options, made_with)
+                    count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
                     decided |= {"intensities": seen, "planes": case.why, "objects": count}
                 say(f"{name}: {count} objects, {results.final}")
             except Exception as error:  # whatever one case does to us, the others are still wanted
-                problems.append(Problem.of(case.path, error))
+                problems.append(Problem.of(path, error))
 
 
 def predict_case(

@@ -62,7 +62,7 @@ def predict_store(options: MitoPredict) -> int:
     name = stem_of(options.output)
     results = Results.named(options.output.parent, name, ending_of(options.output), case.planes)
     manifest = options.output.with_name(f"{name}.{MANIFEST}")
-    run = Run.begin(manifest, "mito predict", decisive(options, half), weights, [name], options.overwrite)
+    run = Run.begin(manifest, "mito predict", decisive(options, model, half), weights, [name], options.overwrite)
     if run.is_done(name, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         return 0
@@ -75,9 +75,8 @@ def predict_store(options: MitoPredict) -> int:
             except PlanewiseError as error:
                 raise Unfinished(str(error)) from error
             say(f"{options.input.name}: {seen}; {case.why}")
-            made_with = {"bf16": half, "model": stamp(weights)}
             with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
-                count = segment_out_of_core(case, slices, results, workers, options, made_with)
+                count = segment_out_of_core(case, slices, results, workers, options, run.identity(name))
             decided |= {"intensities": seen, "planes": case.why, "objects": count}
     except Unfinished as error:
         return conclude([Problem.of(options.input, error)])
@@ -95,9 +94,9 @@ def segment_out_of_core(
 ) -> int:  # fmt: skip
     """Segment a volume by way of stores in a folder; return the number of objects.
 
-    ``workers``: what their source makes is a ``SlicePredictor``; ``made_with``: what else makes the run what it is,
-    beside input and options: another goes on with no work of this. Raises PlanewiseError if it cannot begin, or another
-    run is at it, and ``Unfinished`` if it stops.
+    ``workers``: what their source makes is a ``SlicePredictor``; ``made_with``: what makes the run what it is, and the
+    fingerprints of its ``inputs``: another goes on with no work of this. Raises PlanewiseError if it cannot begin, or
+    another run is at it, and ``Unfinished`` if it stops.
     """
     path, volume, channel = case.path, case.volume, case.channel
     _tell_missing(volume, path)
@@ -108,14 +107,15 @@ def segment_out_of_core(
             clear_work(results.work)
         source = path
         if not _reads_anywhere(volume, case.planes):
-            source = results.work / f"input_{zlib.crc32(stamp(path).encode()):08x}.ome.zarr"
+            read = zlib.crc32(str(made_with["inputs"]).encode())
+            source = results.work / f"input_{read:08x}.ome.zarr"
             volume, channel = _unpacked(volume, path, source, memory), None
         slabs = _slabs(options, volume, case.planes, memory)
         job = Job(
             source.resolve(), results.work.resolve(), volume.shape, slices, grouping_of(options), options.batch_size,
             options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), channel,
         )  # fmt: skip
-        begin_work(results.work, identity_of(job) | made_with | {"input": stamp(path), "channel": case.channel})
+        begin_work(results.work, identity_of(job) | made_with)
         try:
             count = _with_progress(job, path.name, volume, workers)
             _deliver(job, volume, results)
@@ -126,11 +126,6 @@ def segment_out_of_core(
             ) from error
     shutil.rmtree(results.work)
     return count
-
-
-def stamp(path: Path) -> str:
-    """Return what tells a file from another, or from itself at another time."""
-    return f"{path.resolve()}, {path.stat().st_mtime}"
 
 
 def _reads_anywhere(volume: Volume, planes: tuple[Plane, ...]) -> bool:

@@ -110,7 +110,10 @@ def one_file_each(
     refused = {}
     for name, files in group_by_case(paths, known).items():
         wanted = [path for path in files if channel_number(path) == channel] if channel is not None else files
-        if len(files) == 1 or len(wanted) == 1:
+        number = channel_number(files[0])
+        if channel is not None and len(files) == 1 and number not in (None, 0, channel):
+            refused[name] = Problem(str(files[0]), f"is of channel {number}, not of --channel {channel}")
+        elif len(files) == 1 or len(wanted) == 1:
             chosen[name] = (files if len(files) == 1 else wanted)[0]
         else:
             refused[name] = Problem(str(files[0]), several_files(name, files, channel, labels))

@@ -294,9 +294,9 @@ def choose_range(
             f"{trained.polarity} ones (line contrast {profile.lines:+.2f}); --invert turns it round, and --intensity "
             "LOW HIGH uses it as it is"
         )
-    top = _full_range(profile)
-    if top is not None and profile.high - profile.low >= LEAST_CONTRAST * top * (trained.high - trained.low):
-        low, high = (top, 0.0) if invert else (0.0, top)
+    whole = _full_range(profile)
+    if whole and profile.high - profile.low >= LEAST_CONTRAST * (whole[1] - whole[0]) * (trained.high - trained.low):
+        low, high = whole[::-1] if invert else whole
         return _clipping(profile, low, high), f"{profile.used}; seen as {low:g} (black) to {high:g}"
     slope = (profile.high - profile.low) / (trained.high - trained.low)
     start, sign = (profile.high, -1) if invert else (profile.low, 1)
@@ -319,19 +319,21 @@ def refuse_what_has_no_range(profile: IntensityProfile, path: Path) -> None:
         )
 
 
-def _full_range(profile: IntensityProfile) -> float | None:
-    """Return the largest intensity that the volume's type, or else the least bit depth that holds it, has room for.
+def _full_range(profile: IntensityProfile) -> tuple[float, float] | None:
+    """Return the range of the volume's type, or else that of the least bit depth that holds it, from 0.
 
-    The type is taken if the volume fills a good part of it. None if intensities are negative, or beyond 16 bits.
+    The type is taken if the volume fills a good part of it. None if there are negative real numbers, or beyond 16 bits.
     """
     if profile.least < 0:
-        return None
+        if profile.dtype.kind != "i":
+            return None
+        return float(np.iinfo(profile.dtype).min), float(np.iinfo(profile.dtype).max)
     fits = [top for top in (*((1,) if profile.dtype.kind == "f" else ()), *BIT_DEPTHS) if profile.most <= top]
     if profile.dtype.kind in "ui":
         whole = float(np.iinfo(profile.dtype).max)
         if not fits or profile.most > whole / 2:
-            return whole
-    return float(fits[0]) if fits else None
+            return 0.0, whole
+    return (0.0, float(fits[0])) if fits else None
 
 
 def _clipping(profile: IntensityProfile, low: float, high: float) -> IntensityRange:

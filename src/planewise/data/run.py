@@ -76,9 +76,10 @@ class Run:
             return cls(manifest, made_from, where, {}, overwrite)
         run = cls(manifest, made_from, where, before.cases, overwrite)
         run._before = before.made_from
-        difference = before.made_from.differences(made_from)
-        others = sorted(before.cases.keys() - set(cases))
-        if difference and before.cases and not (overwrite and not others):
+        run.cases = {name: record for name, record in run.cases.items() if run._is_begun(record)}
+        difference = before.made_from.differences(made_from) if run.cases else ""
+        others = sorted(run.cases.keys() - set(cases))
+        if difference and not (overwrite and not others):
             what = f"; --overwrite would leave {', '.join(others[:3])} as they were" if overwrite else ""
             replace = "" if others else ", or replace what is there with --overwrite"
             raise PlanewiseError(
@@ -165,10 +166,18 @@ class Run:
         record.decided = decided
         self._write()
 
+    def identity(self, case: str) -> dict[str, Any]:
+        """Return what makes a case that is being made what it is, for what is kept of it when it is stopped."""
+        return {"made from": self.made_from.options, "inputs": sorted(self.cases[case].inputs.values())}
+
     def _of(self, path: Path) -> str:
         if path not in self._fingerprints:
             self._fingerprints[path] = fingerprint(path)
         return self._fingerprints[path]
+
+    def _is_begun(self, record: CaseRecord) -> bool:
+        """Whether anything of a case is there, or was said to be."""
+        return any(made or (self.folder / name).exists() for name, made in record.outputs.items())
 
     def _name(self, output: Path) -> str:
         return output.relative_to(self.folder).as_posix()

@@ -165,6 +165,8 @@ def choose_planes(
     sharp = sharp_planes(volume.spacing, volume.shape)
     planes = tuple(plane for plane in sharp if plane in (trained or PLANES)) or sharp
     size = " x ".join(f"{side:g}" for side in volume.spacing)
-    spacing = "no spacing is stated, taken as even" if volume.unit == PIXEL else f"spacing {size} {volume.unit}"
+    unit = "without a unit" if volume.unit == PIXEL else volume.unit
+    stated = volume.unit != PIXEL or len(set(volume.spacing)) > 1
+    spacing = f"spacing {size} {unit}" if stated else "no spacing is stated, taken as even"
     model = f"the model was trained in {', '.join(trained)}" if trained else "the model does not say its planes"
     return planes, f"planes {', '.join(planes)} ({spacing}; {model}){tilted}"

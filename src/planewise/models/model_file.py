@@ -124,6 +124,10 @@ def find_model_file(name: str | Path) -> Path:
 
 def read_model_file(path: Path) -> ModelFile:
     """Read a model's YAML. Raises PlanewiseError naming the file and the keys that do not fit."""
+    if not path.is_file():
+        raise PlanewiseError(f"{path}: no such file; a model is given by its YAML")
+    if path.suffix.lower() in (".pth", ".pt"):
+        raise PlanewiseError(f"{path}: holds weights; a model is given by its YAML, {path.with_suffix('.yaml').name}")
     try:
         content: Any = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:

@@ -52,7 +52,9 @@ def predict(path, output, memory="auto", axes=("xy", "xz", "yz"), network=None, 
     )  # fmt: skip
     case = VolumeToPredict.open(path, MODEL, options)
     results = Results.named(output, "case", result_ending(path), case.planes)
-    predict_case("case", case, AS_IT_IS, results, network or ReadsLabels(), options, {"model": "M"})
+    predict_case(
+        "case", case, AS_IT_IS, results, network or ReadsLabels(), options, {"model": "M", "inputs": [str(path)]}
+    )
 
 
 def names(folder):

@@ -46,6 +46,8 @@ ENCODINGS = {
     "int16 of 0..255": EIGHT_BIT.astype(np.int16),
     "floats beyond 1": (VALUES * 16).astype(np.float32),
     "floats of 0..255": VALUES,
+    "int8 of -128..127": (VALUES - 128).astype(np.int8),
+    "int16 that fills its type": (VALUES * 257 - 32768).astype(np.int16),
     "negative": (VALUES - 500).astype(np.int16),
     "32 bit with an offset": (VALUES * 1000 + 1e9).astype(np.uint32),
 }

@@ -15,7 +15,7 @@ from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.options import IldLungs
 from planewise.data.case import channel_within, file_of_case
 from planewise.data.prepared import Patient
-from planewise.data.run import MANIFEST, Run
+from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.scale import scale_in
@@ -237,6 +237,7 @@ def lungs_ild(options: IldLungs) -> int:
     images, problems = cts_in(options.input, options.channel, options.series)
     rows = []
     decisive = {"channel": options.channel, "series": options.series}
+    refuse_folder_of_inputs((path for path in images.values() if isinstance(path, Path)), options.output, "output")
     run = Run.begin(options.output / MANIFEST, "ild lungs", decisive, None, images, options.overwrite)
     for case, path in images.items():
         target = options.output / f"{case}.nii.gz"

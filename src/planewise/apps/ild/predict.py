@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from planewise.apps.ild.summary import write_summary
 from planewise.data.case import channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, labels_above, read_labels_of
 from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
-from planewise.data.run import MANIFEST, Run
+from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.presence import presence_file, write_presence
@@ -64,6 +64,7 @@ def predict_ild(options: IldPredict) -> int:
         options.output / MANIFEST, "ild predict", _decisive(options, half), source if source.exists() else None,
         patients, options.overwrite,
     )  # fmt: skip
+    refuse_folder_of_inputs((path for path in patients.values() if isinstance(path, Path)), options.output, "output")
     waiting: dict[str, Path | Series] = {}
     for case, path in patients.items():
         try:
@@ -130,20 +131,26 @@ def _shared(
     workers: Executor, options: IldPredict, waiting: dict[str, Path | Series], given: dict[str, list[Prompt]]
 ) -> Iterator[tuple[str, Problem | None]]:
     """Have the patients segmented, each one by itself; yield each that is over, with what went wrong."""
-    submitted = {}
+    submitted: dict[str, Any] = {}
     there = _resolved_options(options) if options.scheduler else options
+
+    def outcome(case: str) -> tuple[str, Problem | None]:
+        try:
+            return case, workers.result(submitted[case])
+        except Exception as error:  # a worker that cannot load the model, or is lost; the others are still wanted
+            return case, Problem.of(waiting[case], error)
+
     for case, path in waiting.items():
         seen = _resolved(path) if options.scheduler else path
         try:
             submitted[case] = workers.submit_loaded(_predict_patient, case, seen, given.get(case, []), there)
         except PlanewiseError as error:  # the scheduler is gone
             yield case, Problem.of(path, error)
-    for case, work in submitted.items():
-        try:
-            problem = workers.result(work)
-        except Exception as error:  # a worker that cannot load the model, or is lost; the others are still wanted
-            problem = Problem.of(waiting[case], error)
-        yield case, problem
+            continue
+        if not workers.size:  # this process did it by now
+            yield outcome(case)
+    if workers.size:
+        yield from map(outcome, submitted)
 
 
 def _model_name(options: IldPredict) -> str:
