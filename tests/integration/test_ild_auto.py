@@ -252,7 +252,7 @@ def test_patients_are_shared_by_the_workers_of_a_scheduler(job, eager, tmp_path,
     assert predict(tests, tmp_path / "here", eager) == 0
     (tests / "bad.npz").write_bytes(b"no archive")
     monkeypatch.chdir(tmp_path)
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
         assert predict("in", "there", eager, "--scheduler", cluster.scheduler_address) == 1
     assert "bad.npz" in "".join(capsys.readouterr().out.split())
     for name in ("CT_phantomtest", "CT_phantomhealthy"):

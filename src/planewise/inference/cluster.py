@@ -53,7 +53,7 @@ class Cluster(Executor):
                 self._cluster = LocalCluster(
                     n_workers=count,
                     threads_per_worker=1,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     memory_limit=None,
                     silence_logs=SILENT,
                 )

@@ -91,7 +91,11 @@ def scheduler():
         def begin(count):
             return running.enter_context(
                 LocalCluster(
-                    n_workers=count, processes=False, threads_per_worker=1, dashboard_address=None, silence_logs=50
+                    n_workers=count,
+                    processes=False,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=50,
                 )
             )
 
