@@ -76,6 +76,7 @@ def test_training_leaves_the_documented_files(trained):
         "M_training/best.ckpt",
         "M_training/last.ckpt",
         "M_training/metrics.csv",
+        "M_training/prepared.json",
         "M_training/phantom_test1.png",
         "M_training/training_curve.png",
     ]
