@@ -363,7 +363,7 @@ def test_test_voxels_in_the_training_data_are_said_before_training(tmp_path, cap
     dataset = make_dataset(tmp_path / "data", train_cases=2)
     trained, held = (open_volume(dataset / "imagesTr" / f"phantom_train{i}_0000.tiff").read() for i in (1, 2))
     held[:16] = trained[3:19]
-    write_volume(dataset / "imagesTr" / "phantom_train2_0000.tiff", Volume(held))  # the last of one size is held out
+    write_volume(dataset / "imagesTr" / "phantom_train2_0000.tiff", Volume(held))  # of both a slab is held out
     write_volume(dataset / "imagesTs" / "another_0000.tiff", Volume(trained[4:28, 11:51, 5:61]))
     arguments = ["mito", "train", str(dataset), str(tmp_path / "m"), "--iterations", "1", "--train_planes", "xy"]
     assert run([*arguments, *SMALL]) == 0
@@ -371,7 +371,8 @@ def test_test_voxels_in_the_training_data_are_said_before_training(tmp_path, cap
     lines = [line for line in said.splitlines() if line.startswith("WARNING: ")]
     assert len(lines) == 3  # the test case shares some with either
     assert lines[0].startswith("WARNING: test case another: 100 % of its voxels (53,760) are those of training case ")
-    assert lines[1].startswith("WARNING: validation case phantom_train2: 50 % of its voxels (73,728) are those of")
+    assert lines[1].startswith("WARNING: test case another: 62.5 % of its voxels (33,600) are those of training case ")
+    assert lines[2].startswith("WARNING: training case phantom_train2: 50 % of its voxels (73,728) are those of")
     assert "(4, 11, 5) further" in lines[0]
     assert said.index(lines[0]) < said.index("Training FinetunedMitoNet")
 
