@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from planewise.evaluation.comparison import OBJECTS, Comparison, Result
+from planewise.evaluation.result import OBJECTS, PRIMARY, Comparison, Result
 from planewise.evaluation.statistics import Difference, Summary, paired_difference, summarise
-
-PRIMARY = {True: "f1_50", False: "dsc"}  # of instances, of classes: what methods are ranked by
 
 
 @dataclass(frozen=True)
@@ -17,7 +15,8 @@ class Standing:
 
     ``n_cases``: those with a truth, of ``n_patients``; ``n_delivered``: those of them with a prediction that could be
     scored. Each score by metric, over all cases (``counted``: what was not delivered counts as found nothing) and over
-    the delivered ones alone (``left_out``); a patient's cases are averaged first.
+    the delivered ones alone (``left_out``); a patient's cases are averaged first. ``found_something``: whether any of
+    its voxels is right.
     """
 
     dataset: str
@@ -28,6 +27,7 @@ class Standing:
     n_delivered: int
     counted: dict[str, Summary]
     left_out: dict[str, Summary]
+    found_something: bool
 
     @property
     def primary(self) -> str:
@@ -57,7 +57,17 @@ def standings(comparison: Comparison) -> list[Standing]:
             delivered = [result for result in scored if result.delivered]
             n_patients = len({result.patient for result in scored})
             counts = n_patients, len(scored), len(delivered)
-            group.append(Standing(dataset, class_name, method, *counts, _summaries(scored), _summaries(delivered)))
+            group.append(
+                Standing(
+                    dataset,
+                    class_name,
+                    method,
+                    *counts,
+                    _summaries(scored),
+                    _summaries(delivered),
+                    any(result.found_something for result in results),
+                )
+            )
         found += sorted(group, key=lambda standing: -_rank_score(standing))
     return found
 
