@@ -14,7 +14,7 @@ from planewise.evaluation.metrics import title_of
 from planewise.evaluation.pairs import Pair, pair_files, with_ignored
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
 from planewise.evaluation.result import OBJECTS, Comparison, Contest
-from planewise.evaluation.standings import Standing
+from planewise.evaluation.standings import Standing, mean_in
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
 from planewise.report.album import Album
@@ -130,14 +130,18 @@ def _not_delivered(comparison: Comparison) -> list[Problem]:
 
 
 def _print_ranking(ranking: Ranking) -> None:
+    """Print the means, missing cases counted; where there are such, the main score of the others stands beside it."""
     columns = ranking.columns[:SHOWN]
+    missing = any(row.n_delivered < row.n_cases for row in ranking.rows)
     header = ("dataset", *(() if ranking.instances else ("class",)), "method", ranking.unit, ranking.primary)
-    table = [_ranking_cells(row, columns, ranking.instances) for row in ranking.rows]
+    header += ("delivered alone",) if missing else ()
+    table = [_ranking_cells(row, columns, ranking.instances, missing) for row in ranking.rows]
     title = f"{ranking.what}: means over {ranking.unit}, missing cases counted"
     print_table(title, (*header, *map(title_of, columns)), table)
 
 
-def _ranking_cells(row: Standing, columns: list[str], instances: bool) -> tuple[str, ...]:
-    scores = (row.counted[key].mean if key in row.counted else float("nan") for key in (row.primary, *columns))
+def _ranking_cells(row: Standing, columns: list[str], instances: bool, missing: bool) -> tuple[str, ...]:
     place = (row.dataset, row.method) if instances else (row.dataset, row.class_name, row.method)
-    return (*place, delivered_text(row), *map(short, scores))
+    alone = (short(mean_in(row.left_out, row.primary)),) if missing else ()
+    scores = (short(mean_in(row.counted, key)) for key in columns)
+    return (*place, delivered_text(row), short(mean_in(row.counted, row.primary)), *alone, *scores)

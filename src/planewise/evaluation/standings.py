@@ -72,9 +72,14 @@ def standings(comparison: Comparison) -> list[Standing]:
     return found
 
 
+def mean_in(summaries: dict[str, Summary], metric: str) -> float:
+    """Return the mean of a metric, NaN if there is none."""
+    return summaries[metric].mean if metric in summaries else math.nan
+
+
 def _rank_score(standing: Standing) -> float:
-    summary = standing.counted.get(standing.primary)
-    return -1.0 if summary is None or math.isnan(summary.mean) else summary.mean
+    mean = mean_in(standing.counted, standing.primary)
+    return -1.0 if math.isnan(mean) else mean
 
 
 def _summaries(results: list[Result]) -> dict[str, Summary]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from planewise.evaluation.metrics import METRICS, base_of, metric_of, title_of
 from planewise.evaluation.result import OBJECTS, Comparison, Result
-from planewise.evaluation.standings import Standing, differences, groups, standings
+from planewise.evaluation.standings import Standing, differences, groups, mean_in, standings
 from planewise.evaluation.statistics import ENOUGH_PATIENTS, Difference, Summary
 from planewise.report.album import Album, goodness
 from planewise.report.comparison_files import CSV, JSON, tested_metrics, write_comparison_files
@@ -123,10 +123,10 @@ def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -
     rivals = [row for row in rows_of_place if row.found_something]  # nothing is best by doing nothing
 
     def cell_of(which: str, key: str) -> dict[str, Any]:
-        value = _mean(getattr(standing, which), key)
-        values = [v for v in (_mean(getattr(rival, which), key) for rival in rivals) if not math.isnan(v)]
+        value = mean_in(getattr(standing, which), key)
+        values = [v for v in (mean_in(getattr(rival, which), key) for rival in rivals) if not math.isnan(v)]
         best = max(values, default=math.nan) if metric_of(key).better == "higher" else min(values, default=math.nan)
-        everyone = {v for v in (_mean(getattr(row, which), key) for row in rows_of_place) if not math.isnan(v)}
+        everyone = {v for v in (mean_in(getattr(row, which), key) for row in rows_of_place) if not math.isnan(v)}
         starred = standing.found_something and value == best and len(everyone) > 1  # none where all are equal
         return {"key": key, "value": value, "best": starred}
 
@@ -136,10 +136,6 @@ def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -
         "left_out": cell_of("left_out", standing.primary),
         "cells": [cell_of("counted", key) for key in columns],
     }
-
-
-def _mean(summaries: dict[str, Summary], key: str) -> float:
-    return summaries[key].mean if key in summaries else math.nan
 
 
 # ---- plots

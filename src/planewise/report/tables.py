@@ -144,10 +144,10 @@ def print_results(results: list[Result], title: str) -> None:
     """
     shown = [key for key in SHOWN if any(not math.isnan(_score(result, key)) for result in results)]
     cells = [(result.case, *(short(shown_score(result, key)) for key in shown), _status(result)) for result in results]
-    alone = delivered_alone(results)
-    for which, several in (("mean, missing counted", results), ("mean, delivered alone", alone)):
-        if alone is not None and several is not None:
-            cells.append((which, *(short(mean_of(several, key).value) for key in shown), f"{len(several)} cases"))
+    if (alone := delivered_alone(results)) is not None:
+        for which, several in (("mean, missing counted", results), ("mean, delivered alone", alone)):
+            means = (short(mean_of(several, key).value) for key in shown)
+            cells.append((which, *means, f"{sum(bool(result.scores) for result in several)} cases"))
     print_table(title, ("case", *shown, "status"), cells)
 
 
