@@ -33,16 +33,16 @@ def evaluate_presence(
 ) -> tuple[ClassEvaluation, list[Problem]]:
     """Return the evaluation of the predictions in ``folder``, with the scores of presence beside them where there are
     any, and a problem for each table of them that cannot be read."""
-    told: dict[str, dict[int, np.ndarray]] = {}
+    presence_of: dict[str, dict[int, np.ndarray]] = {}
     problems = []
     for case, depth in {r.case: len(r.slices.truth) for r in results if r.slices is not None and r.delivered}.items():
         try:
-            told[case] = read_presence(presence_file(folder, case), depth)
+            presence_of[case] = read_presence(presence_file(folder, case), depth)
         except PlanewiseError as error:
             problems.append(Problem(case, str(error)))
     presence = {}
     for value, name in names.items():
         of_class = [(r.slices, r.case) for r in results if r.class_name == name and r.slices is not None]
-        scores = [told.get(case, {}).get(value) for _, case in of_class]
+        scores = [presence_of.get(case, {}).get(value) for _, case in of_class]
         presence[name] = presence_scores([slices for slices, _ in of_class], scores)
     return ClassEvaluation(prompts, results, presence), problems

@@ -168,15 +168,15 @@ def _score_classes(
 ) -> list[Result]:
     names = contest.classes
     within = None if tolerance is None else {value: tolerance.of(scale, name) for value, name in names.items()}
-    found = score_classes(pair, list(names), scale, within)
+    of_classes = score_classes(pair, list(names), scale, within)
     results = []
     for value, name in names.items():
-        slices = found.slices[value]
+        slices = of_classes.slices[value]
         empty = not slices.truth.any()
         if pair.status != OK:  # what was not delivered misses slices, but is right in none
             slices = slices.with_class
         presence = presence_scores([slices], [None])
-        scores = found.scores[value] | {
+        scores = of_classes.scores[value] | {
             "slice_sensitivity": presence.sensitivity, "slice_specificity": presence.specificity,
         }  # fmt: skip
         results.append(

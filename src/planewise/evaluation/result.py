@@ -80,7 +80,7 @@ class Result:
         return "has no prediction: counted as found nothing" if self.status == MISSING else self.status
 
     @property
-    def found_something(self) -> bool:
+    def detected_something(self) -> bool:
         """Whether any voxel of the prediction is right."""
         return self.delivered and self.scores.get("voxel_dice", self.scores.get("dsc", 0.0)) > 0
 

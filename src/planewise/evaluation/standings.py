@@ -15,7 +15,7 @@ class Standing:
 
     ``n_cases``: those with a truth, of ``n_patients``; ``n_delivered``: those of them with a prediction that could be
     scored. Each score by metric, over all cases (``counted``: what was not delivered counts as found nothing) and over
-    the delivered ones alone (``left_out``); a patient's cases are averaged first. ``found_something``: whether any of
+    the delivered ones alone (``left_out``); a patient's cases are averaged first. ``detected_something``: whether any of
     its voxels is right.
     """
 
@@ -27,7 +27,7 @@ class Standing:
     n_delivered: int
     counted: dict[str, Summary]
     left_out: dict[str, Summary]
-    found_something: bool
+    detected_something: bool
 
     @property
     def primary(self) -> str:
@@ -65,7 +65,7 @@ def standings(comparison: Comparison) -> list[Standing]:
                     *counts,
                     _summaries(scored),
                     _summaries(delivered),
-                    any(result.found_something for result in results),
+                    any(result.detected_something for result in results),
                 )
             )
         found += sorted(group, key=lambda standing: -_rank_score(standing))

@@ -155,10 +155,12 @@ def _images(
 
 
 def open_image(path: Path, channel: int | None) -> Volume:
-    """Open an image; of several channels the one that is asked for, else the first."""
+    """Open an image; of several channels the one that is asked for, and if none is the first."""
     try:
         return open_volume(path, channel_within(path, channel))
     except PlanewiseError:
+        if channel is not None:
+            raise
         return open_volume(path, 0)
 
 
