@@ -15,8 +15,8 @@ class Standing:
 
     ``n_cases``: those with a truth, of ``n_patients``; ``n_delivered``: those of them with a prediction that could be
     scored. Each score by metric, over all cases (``counted``: what was not delivered counts as found nothing) and over
-    the delivered ones alone (``left_out``); a patient's cases are averaged first. ``detected_something``: whether any of
-    its voxels is right.
+    the delivered ones alone (``left_out``); a patient's cases are averaged first. ``detected_something``: whether any
+    of its voxels is right.
     """
 
     dataset: str
