@@ -94,13 +94,14 @@ def test_what_is_wrong_is_named_and_the_rest_is_written(dataset, balls, tmp_path
     assert "0 of 5" in page
 
 
-def test_a_damaged_image_costs_its_pictures_only(dataset, tmp_path):
+def test_a_damaged_image_costs_its_pictures_only(dataset, tmp_path, capsys):
     image = dataset / "imagesTs" / "one_0000.tiff"
     content = bytearray(image.read_bytes())
     content[20_000:20_500] = bytes(500)
     image.write_bytes(content)
     out = tmp_path / "report"
-    assert run(["compare", str(dataset), "--output", str(out)]) == 0
+    assert run(["compare", str(dataset), "--output", str(out)]) == 1
+    assert "one_0000.tiff" in capsys.readouterr().out
     assert results(out)["Dataset001_Balls", "good", "one", "objects", "f1_50"] == "1.000000"
     assert "one_0000.tiff: cannot be read" in (out / "report.html").read_text()
 

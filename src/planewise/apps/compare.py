@@ -9,15 +9,19 @@ from planewise.data.classes import labels_above
 from planewise.data.patients import patients_or_cases
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
-from planewise.evaluation.comparison import OBJECTS, TOLERANCES, Comparison, Contest, Tolerance, compare
-from planewise.evaluation.pairs import MISSING, Pair, pair_files, with_ignored
+from planewise.evaluation.comparison import compare
+from planewise.evaluation.metrics import title_of
+from planewise.evaluation.pairs import Pair, pair_files, with_ignored
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
-from planewise.evaluation.standings import Standing
+from planewise.evaluation.result import OBJECTS, Comparison, Contest
+from planewise.evaluation.standings import Standing, mean_in
+from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
-from planewise.report.metrics import title_of
-from planewise.report.page import write_report
+from planewise.report.album import Album
+from planewise.report.ours import refuse_to_replace
+from planewise.report.page import FILES, write_report
 from planewise.report.ranking import Ranking, delivered_text, rankings
-from planewise.report.tables import conclude, print_table, short
+from planewise.report.tables import conclude, print_table, short, tolerance_text
 
 PREFIX = "imagesTs_"  # of the folders of predictions
 SHOWN = 6  # columns of the ranking on the terminal
@@ -43,16 +47,16 @@ def compare_methods(options: Compare) -> int:
             raise PlanewiseError(f"--method {method}: no dataset has that folder, and there is none of that path")
     contests = [replace(contest, patients=_patients(contest, options)) for contest in contests]
     tolerance = _tolerance(options, contests)
-    count = sum(len(pairs) for contest in contests for pairs in contest.methods.values())
-    with progress("scoring", count, unit="predictions") as advance:
-        comparison = compare(contests, tolerance, advance)
-    cases = len({(result.dataset, result.case) for result in comparison.results})
-    with progress("drawing", cases, unit="cases") as advance:
-        report = write_report(comparison, options.output, advance)
+    refuse_to_replace(options.output, FILES)
+    album = Album(contests)
+    with progress("scoring and drawing", sum(len(contest.cases()) for contest in contests), unit="cases") as advance:
+        comparison = compare(contests, tolerance, album.draw, advance)
+    report = write_report(comparison, album, options.output)
     for ranking in rankings(report.standings):
         _print_ranking(ranking)
+    say(f"Surfaces agree within {tolerance_text(comparison)}")
     say(f"The report is {report.page}")
-    return conclude(problems + _not_delivered(comparison))
+    return conclude(problems + _not_delivered(comparison) + album.problems)
 
 
 def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest:
@@ -103,7 +107,7 @@ def _dataset_name(folder: Path, options: Compare) -> str:
 
 def _tolerance(options: Compare, contests: list[Contest]) -> Tolerance:
     known = {name for contest in contests for name in contest.classes.values()} | {OBJECTS}
-    by_unit = TOLERANCES | {"voxel": options.tolerance_voxels}
+    by_unit = {} if options.tolerance_voxels is None else {"voxel": options.tolerance_voxels}
     by_class = {}
     for unit, values in (("nm", options.tolerance_nm), ("mm", options.tolerance_mm)):
         general, own = read_distances(values)
@@ -120,23 +124,24 @@ def _tolerance(options: Compare, contests: list[Contest]) -> Tolerance:
 def _not_delivered(comparison: Comparison) -> list[Problem]:
     """Return a problem for every case of a method that could not be scored as it is."""
     return [
-        Problem(
-            f"{result.dataset} {result.method} {result.case}",
-            "has no prediction: counted as found nothing" if result.status == MISSING else result.status,
-        )
+        Problem(f"{result.dataset} {result.method} {result.case}", result.problem)
         for result in comparison.not_delivered()
     ]
 
 
 def _print_ranking(ranking: Ranking) -> None:
+    """Print the means, missing cases counted; where there are such, the main score of the others stands beside it."""
     columns = ranking.columns[:SHOWN]
+    missing = any(row.n_delivered < row.n_cases for row in ranking.rows)
     header = ("dataset", *(() if ranking.instances else ("class",)), "method", ranking.unit, ranking.primary)
-    table = [_ranking_cells(row, columns, ranking.instances) for row in ranking.rows]
+    header += ("delivered alone",) if missing else ()
+    table = [_ranking_cells(row, columns, ranking.instances, missing) for row in ranking.rows]
     title = f"{ranking.what}: means over {ranking.unit}, missing cases counted"
     print_table(title, (*header, *map(title_of, columns)), table)
 
 
-def _ranking_cells(row: Standing, columns: list[str], instances: bool) -> tuple[str, ...]:
-    scores = (row.counted[key].mean if key in row.counted else float("nan") for key in (row.primary, *columns))
+def _ranking_cells(row: Standing, columns: list[str], instances: bool, missing: bool) -> tuple[str, ...]:
     place = (row.dataset, row.method) if instances else (row.dataset, row.class_name, row.method)
-    return (*place, delivered_text(row), *map(short, scores))
+    alone = (short(mean_in(row.left_out, row.primary)),) if missing else ()
+    scores = (short(mean_in(row.counted, key)) for key in columns)
+    return (*place, delivered_text(row), short(mean_in(row.counted, row.primary)), *alone, *scores)

@@ -17,11 +17,12 @@ class Compare(Options):
     """Folder for report.html, results.csv and results.json."""
     method: tuple[PathText, ...] = ()
     """More methods, NAME=FOLDER: a folder in every dataset, or one for all, whose cases are paired by name."""
-    tolerance_nm: tuple[str, ...] = ("30",)
-    """Distance within which surfaces agree, where spacing is in nm or um: a number, and CLASS=NUMBER for classes."""
-    tolerance_mm: tuple[str, ...] = ("2",)
+    tolerance_nm: tuple[str, ...] = ()
+    """Distance within which surfaces agree, where spacing is in nm or um: a number, and CLASS=NUMBER for classes.
+    Default: by each case's voxels, two along their finest side, or one along the coarsest where that is more."""
+    tolerance_mm: tuple[str, ...] = ()
     """The same where spacing is in mm."""
-    tolerance_voxels: float = Field(2.0, gt=0)
+    tolerance_voxels: float | None = Field(None, gt=0)
     """The same where the files do not say what a voxel measures."""
     patients: Path | None = None
     """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""

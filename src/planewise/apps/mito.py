@@ -18,28 +18,37 @@ from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
 from planewise.data.run import MANIFEST, read_manifest, sha256_of
-from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.evaluation.comparison import Contest, Tolerance, compare
-from planewise.evaluation.evaluate import Row, evaluate_pairs
-from planewise.evaluation.pairs import MISSING, OK, Pair, open_pair, open_truth, pair_files, with_ignored
+from planewise.evaluation.comparison import ScoredCase, compare
+from planewise.evaluation.pairs import Pair, pair_files, with_ignored
+from planewise.evaluation.result import Contest, Result
+from planewise.evaluation.tolerance import Tolerance
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
 from planewise.progress import progress, say
-from planewise.report.figures import comparison_picture, training_curve
-from planewise.report.page import write_report
-from planewise.report.tables import SUMMARY, conclude, print_problems, print_rows, write_results
+from planewise.report.album import Album
+from planewise.report.figures import comparison_picture, fullest_slice, training_curve
+from planewise.report.ours import refuse_to_replace
+from planewise.report.page import FILES, write_report
+from planewise.report.slides import open_image
+from planewise.report.tables import (
+    RESULTS,
+    SUMMARY,
+    conclude,
+    print_problems,
+    print_results,
+    tolerance_text,
+    write_results,
+)
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import planes_of, slice_intensities, validation_case
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.files import open_volume, volumes_in
+from planewise.volumes.files import read_voxels, volumes_in
 from planewise.volumes.formats import ending_of, ome_zarr
-from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import open_labels
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 
@@ -251,6 +260,12 @@ def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path,
     if not with_truth:
         say("No test case has a truth: nothing to evaluate.")
         return
+    results = folder / "evaluation"
+    try:
+        refuse_to_replace(results, (RESULTS, SUMMARY, *FILES))
+    except PlanewiseError as error:
+        problems.append(Problem.of(results, error))
+        return
     instances = with_truth[0].instances
     scored = None if instances else target
     if scored is not None:
@@ -262,21 +277,49 @@ def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path,
         for case in with_truth
     ]
     pairs = with_ignored(pairs, dataset.labels.ignore, instances)
-    rows = _score(pairs, scored, folder / "evaluation", problems)
-    classes = {} if scored is None else {scored.values[0]: scored.name}
     images = {case.name: case.image for case in with_truth}
-    values = () if scored is None else scored.values
-    contest = Contest(dataset.folder.resolve().name, {folder.name: pairs}, images, classes, values=values)
-    say(f"The report is {write_report(compare([contest], Tolerance()), folder / 'evaluation').page}")
-    for case, pair, row in zip(with_truth, pairs, rows):
-        if row["status"] == OK and case.truth is not None:
-            picture = pictures / f"{case.name}.png"
-            truth, predicted = open_truth(pair).read(), open_pair(pair).predicted.read()
-            truth = truth if scored is None else np.isin(truth, scored.values)
-            image, stored = open_volume(case.image, case.channel), open_labels(case.truth)
-            placed = to_canonical(laid_on(image, case.image, stored, case.truth, case.ignore_geometry))
-            comparison_picture(placed.read(), truth, predicted, picture, case.name)
-            say(f"A picture of {case.name} is {picture}")
+    contest = _contest(dataset.folder.resolve().name, folder.name, pairs, scored, images, with_truth[0].channel)
+    album = Album([contest])
+
+    def draw(case: ScoredCase) -> None:
+        album.draw(case)
+        _draw(case, pictures / f"{case.case}.png")
+
+    with progress("evaluating", len(pairs), unit="cases") as advance:
+        comparison = compare([contest], Tolerance(), draw, advance)
+    _write_results(pairs, comparison.results, results, problems)
+    problems += album.problems
+    say(f"Surfaces agree within {tolerance_text(comparison)}")
+    say(f"The report is {write_report(comparison, album, results).page}")
+
+
+def _contest(
+    dataset: str, method: str, pairs: list[Pair], target: Target | None, images: dict[str, Path], channel: int | None
+) -> Contest:
+    """Return what is scored: instances, or the voxels of ``target``."""
+    if target is None:
+        return Contest(dataset, {method: pairs}, images, {}, channel=channel)
+    return Contest(
+        dataset, {method: pairs}, images, {target.values[0]: target.name}, values=target.values, channel=channel
+    )
+
+
+def _draw(scored: ScoredCase, picture: Path) -> None:
+    """Draw the prediction of a test case beside the truth; the report says why, where one of the files is damaged."""
+    if scored.truth is None:
+        return
+    path = scored.contest.images[scored.case]
+    for volume in scored.predictions.values():
+        truth, predicted = scored.truth.read(), volume.read()
+        truth = np.isin(truth, scored.contest.values) if scored.contest.values else truth
+        z = fullest_slice(truth, predicted)
+        try:
+            image = scored.lay_on_truth(open_image(path, scored.contest.channel), path)
+            shown = read_voxels(image, path, slice(z, z + 1))[0]
+        except PlanewiseError:
+            continue
+        comparison_picture(shown, truth, predicted, z, picture, scored.case)
+        say(f"A picture of {scored.case} is {picture}")
 
 
 # ---- predict
@@ -318,8 +361,12 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     ignored = f"ignore ({labels.ignore}) in the labels beside" if any(pair.ignored for pair in pairs) else "nothing"
     scored = f"All instances are scored; ignored: {ignored}."
     say(labels.sentence(target, "scored voxel by voxel") if target else scored)
+    refuse_to_replace(folder, (RESULTS, SUMMARY))
+    contest = _contest(options.truth.resolve().parent.name, options.predictions.name, pairs, target, {}, None)
+    with progress("evaluating", len(pairs), unit="cases") as advance:
+        comparison = compare([contest], Tolerance(), advance=advance, overlap_alone=True)
     problems: list[Problem] = []
-    _score(pairs, target, folder, problems)
+    _write_results(pairs, comparison.results, folder, problems)
     return conclude(problems)
 
 
@@ -334,18 +381,14 @@ def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | No
     return labels.target(wanted, "--semantic_class")
 
 
-def _score(pairs: list[Pair], target: Target | None, folder: Path, problems: list[Problem]) -> list[Row]:
-    with progress("evaluating", len(pairs), unit="cases") as advance:
-        rows = evaluate_pairs(pairs, target, advance)
-    write_results(rows, folder)
-    print_rows(rows, "Evaluation")
+def _write_results(pairs: list[Pair], results: list[Result], folder: Path, problems: list[Problem]) -> None:
+    """Write and print the results of one method; what is not delivered becomes a problem."""
+    write_results(results, folder)
+    print_results(results, "Evaluation")
     say(f"The results are in {folder}, to read: {folder / SUMMARY}")
-    for pair, row in zip(pairs, rows):
-        if row["status"] != OK:
-            where = pair.prediction or pair.truth
-            what = "has no prediction: counted as found nothing" if row["status"] == MISSING else row["status"]
-            problems.append(Problem(str(where), what))
-    return rows
+    for pair, result in zip(pairs, results, strict=True):
+        if not result.delivered:
+            problems.append(Problem(str(pair.prediction or pair.truth), result.problem))
 
 
 # ---- demo

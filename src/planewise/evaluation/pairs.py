@@ -1,5 +1,6 @@
 """A case's truth and prediction on disk: paired by name, opened together, read slab by slab."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from planewise.volumes.volume import Volume
 
 OK = "ok"
 MISSING = "prediction missing: counted as found nothing"
+KEPT_BYTES = 2**29  # of the volumes of a case, in memory until it is scored and drawn
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,19 @@ class Ignored(NamedTuple):
 
     labels: Volume
     value: int
+
+
+class Truth(NamedTuple):
+    """A case's truth as its file has it, and ``labels`` in the canonical orientation."""
+
+    stored: Volume
+    labels: Volume
+    ignored: Ignored | None = None
+
+    @property
+    def scored(self) -> Volume:
+        """The labels as they are scored, for pictures: 0 where they are ignored."""
+        return self.labels if self.ignored is None else self.labels.with_voxels(_Scored(self.labels, self.ignored))
 
 
 class OpenPair(NamedTuple):
@@ -81,27 +96,63 @@ class Slab(NamedTuple):
         return self.predicted_with_border[1:-1]
 
 
-def open_pair(pair: Pair) -> OpenPair:
-    """Open a case's volumes. Raises PlanewiseError if one cannot be opened or they do not lie in one space."""
-    if pair.problem or pair.truth is None:
+class Kept:
+    """Holds volumes in memory that are read more than once, as long as all of them need less than ``KEPT_BYTES``."""
+
+    def __init__(self) -> None:
+        self._left = KEPT_BYTES
+
+    def read(self, volume: Volume) -> Volume:
+        """Return the volume with its voxels in memory; as it is, to be read slab by slab, where they do not fit.
+
+        Raises PlanewiseError if the file is damaged.
+        """
+        size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
+        if size >= self._left:
+            return volume
+        read = volume.with_voxels(np.asarray(volume.voxels[...]))
+        self._left -= size
+        return read
+
+
+def open_truth(pair: Pair, kept: Kept | None = None) -> Truth:
+    """Open a case's truth, into memory if there is room in ``kept``. Raises PlanewiseError if it cannot be read."""
+    if pair.truth is None:
         raise PlanewiseError(pair.problem or "no truth")
     stored = open_labels(pair.truth)
-    truth = to_canonical(stored)
-    ignored = _open_ignored(pair, pair.truth, stored, truth)
-    if pair.prediction is None:
-        return OpenPair(truth, truth.with_voxels(np.broadcast_to(np.uint8(0), truth.shape)), MISSING, ignored)
-    predicted = open_labels(pair.prediction)
-    placed = laid_on(predicted, pair.prediction, stored, pair.truth, pair.ignore_geometry)
-    return OpenPair(truth, to_canonical(placed), OK, ignored)
-
-
-def _open_ignored(pair: Pair, truth: Path, stored: Volume, canonical: Volume) -> Ignored | None:
+    labels = to_canonical(stored)
+    labels = labels if kept is None else kept.read(labels)
     if pair.ignored is None:
-        return None
+        return Truth(stored, labels)
     path, value = pair.ignored
-    if path == truth:
-        return Ignored(canonical, value)
-    return Ignored(to_canonical(laid_on(open_labels(path), path, stored, truth, pair.ignore_geometry)), value)
+    if path == pair.truth:
+        return Truth(stored, labels, Ignored(labels, value))
+    beside = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry))
+    return Truth(stored, labels, Ignored(beside if kept is None else kept.read(beside), value))
+
+
+def open_prediction(pair: Pair, truth: Truth, kept: Kept | None = None) -> OpenPair:
+    """Open a case's prediction beside its truth. Raises PlanewiseError if that is not possible; see ``open_pair``."""
+    if pair.problem or pair.truth is None:
+        raise PlanewiseError(pair.problem or "no truth")
+    if pair.prediction is None:
+        return nothing_predicted(truth, MISSING)
+    placed = laid_on(open_labels(pair.prediction), pair.prediction, truth.stored, pair.truth, pair.ignore_geometry)
+    predicted = to_canonical(placed)
+    return OpenPair(truth.labels, predicted if kept is None else kept.read(predicted), OK, truth.ignored)
+
+
+def nothing_predicted(truth: Truth, status: str) -> OpenPair:
+    """Return a pair with an empty prediction, for the reason that ``status`` says."""
+    empty = truth.labels.with_voxels(np.broadcast_to(np.uint8(0), truth.labels.shape))
+    return OpenPair(truth.labels, empty, status, truth.ignored)
+
+
+def open_pair(pair: Pair) -> OpenPair:
+    """Open a case's volumes. Raises PlanewiseError if one cannot be opened or they do not lie in one space."""
+    if pair.problem:
+        raise PlanewiseError(pair.problem)
+    return open_prediction(pair, open_truth(pair))
 
 
 @dataclass(frozen=True)
@@ -122,12 +173,6 @@ class _Scored:
     def __getitem__(self, index: Any) -> np.ndarray:
         found = np.asarray(self.labels.voxels[index])
         return found * (np.asarray(self.ignored.labels.voxels[index]) != self.ignored.value)
-
-
-def open_truth(pair: Pair) -> Volume:
-    """Open a case's truth as it is scored, 0 where ignored, for pictures. Raises PlanewiseError; see ``open_pair``."""
-    truth, _, _, ignored = open_pair(replace(pair, prediction=None, problem=""))
-    return truth if ignored is None else truth.with_voxels(_Scored(truth, ignored))
 
 
 def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:

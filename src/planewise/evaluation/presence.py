@@ -21,6 +21,11 @@ class Slices(NamedTuple):
     truth: np.ndarray
     predicted: np.ndarray
 
+    @property
+    def with_class(self) -> "Slices":
+        """Those alone that have the class."""
+        return Slices(self.truth[self.truth], self.predicted[self.truth])
+
 
 @dataclass(frozen=True)
 class PresenceScores:

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from planewise.evaluation.comparison import OBJECTS, Comparison, Result
+from planewise.evaluation.result import OBJECTS, PRIMARY, Comparison, Result
 from planewise.evaluation.statistics import Difference, Summary, paired_difference, summarise
-
-PRIMARY = {True: "f1_50", False: "dsc"}  # of instances, of classes: what methods are ranked by
 
 
 @dataclass(frozen=True)
@@ -17,7 +15,8 @@ class Standing:
 
     ``n_cases``: those with a truth, of ``n_patients``; ``n_delivered``: those of them with a prediction that could be
     scored. Each score by metric, over all cases (``counted``: what was not delivered counts as found nothing) and over
-    the delivered ones alone (``left_out``); a patient's cases are averaged first.
+    the delivered ones alone (``left_out``); a patient's cases are averaged first. ``detected_something``: whether any
+    of its voxels is right.
     """
 
     dataset: str
@@ -28,6 +27,7 @@ class Standing:
     n_delivered: int
     counted: dict[str, Summary]
     left_out: dict[str, Summary]
+    detected_something: bool
 
     @property
     def primary(self) -> str:
@@ -57,14 +57,29 @@ def standings(comparison: Comparison) -> list[Standing]:
             delivered = [result for result in scored if result.delivered]
             n_patients = len({result.patient for result in scored})
             counts = n_patients, len(scored), len(delivered)
-            group.append(Standing(dataset, class_name, method, *counts, _summaries(scored), _summaries(delivered)))
+            group.append(
+                Standing(
+                    dataset,
+                    class_name,
+                    method,
+                    *counts,
+                    _summaries(scored),
+                    _summaries(delivered),
+                    any(result.detected_something for result in results),
+                )
+            )
         found += sorted(group, key=lambda standing: -_rank_score(standing))
     return found
 
 
+def mean_in(summaries: dict[str, Summary], metric: str) -> float:
+    """Return the mean of a metric, NaN if there is none."""
+    return summaries[metric].mean if metric in summaries else math.nan
+
+
 def _rank_score(standing: Standing) -> float:
-    summary = standing.counted.get(standing.primary)
-    return -1.0 if summary is None or math.isnan(summary.mean) else summary.mean
+    mean = mean_in(standing.counted, standing.primary)
+    return -1.0 if math.isnan(mean) else mean
 
 
 def _summaries(results: list[Result]) -> dict[str, Summary]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.evaluation.nearest import nearest_distances
+from planewise.evaluation.scale import Scale
 
 MAX_SIDE = 2**16  # what two bytes of a coordinate hold
 
@@ -77,6 +78,29 @@ def surface_distances(truth: np.ndarray, predicted: np.ndarray, spacing: Spacing
 def distances_between(truth: np.ndarray, predicted: np.ndarray, spacing: Spacing) -> SurfaceDistances:
     """Return the distances between two sets of surface voxels (n, 3), given by their indices (z, y, x)."""
     return SurfaceDistances(nearest_distances(truth, predicted, spacing), nearest_distances(predicted, truth, spacing))
+
+
+def boundary_scores(
+    truth: np.ndarray, predicted: np.ndarray, scale: Scale, shape: tuple[int, int, int], tolerance: float
+) -> dict[str, float]:
+    """Return surface Dice, HD95 and the mean distance of two sets of surface voxels of a volume of ``shape``.
+
+    NaN if both are empty. If one is: as far off as two voxels of the image can be, so that to find nothing never pays.
+    """
+    if bool(len(truth)) != bool(len(predicted)):
+        return farthest(scale, shape)
+    distances = distances_between(truth, predicted, scale.spacing)
+    return {
+        "nsd": distances.surface_dice(tolerance),
+        f"hd95_{scale.unit}": distances.hd95,
+        f"assd_{scale.unit}": distances.mean,
+    }
+
+
+def farthest(scale: Scale, shape: tuple[int, int, int]) -> dict[str, float]:
+    """Return the boundary scores of what is missed, or invented."""
+    diagonal = scale.diagonal(shape)
+    return {"nsd": 0.0, f"hd95_{scale.unit}": diagonal, f"assd_{scale.unit}": diagonal}
 
 
 @dataclass(frozen=True)

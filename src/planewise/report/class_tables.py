@@ -4,106 +4,141 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-from planewise.evaluation.classes import CLASS_COLUMNS, ClassEvaluation
-from planewise.evaluation.evaluate import Row
+from planewise.evaluation.class_evaluation import ClassEvaluation
+from planewise.evaluation.metrics import METRICS, title_of
+from planewise.evaluation.result import Result
 from planewise.report.figures import histogram, roc_picture
-from planewise.report.tables import cell, mean_of, number_text, print_table, short
+from planewise.report.tables import (
+    cell,
+    delivered_alone,
+    has_row,
+    mean_of,
+    mean_text,
+    number_text,
+    print_table,
+    short,
+    shown_score,
+)
 from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY, PRESENCE, ROC = "class_results.csv", "class_results_summary.txt", "presence.csv", "roc.png"
-MEANS = {
-    "dsc": "DSC in 3D", "dsc_slices": "DSC by slice", "iou": "IoU in 3D", "nsd": "surface Dice",
-    "hd95_mm": "HD95, mm", "false_positive_ml": "false positive, ml",
-}  # fmt: skip
-PRESENCE_COLUMNS = {
-    "n_with": "slices with it", "n_without": "slices without", "sensitivity": "sensitivity",
-    "specificity": "specificity", "auc": "area under the ROC",
-}  # fmt: skip
+CLASS_COLUMNS = (
+    "case", "class", "name", "status", "dsc", "iou", "dsc_slices", "n_slices", "nsd", "hd95_mm", "assd_mm",
+    "false_positive_ml", "truth_ml", "predicted_ml", "slice_sensitivity", "slice_specificity",
+)  # fmt: skip
+MEANS = ("dsc", "dsc_slices", "iou", "nsd", "hd95_mm", "false_positive_ml")
+PRESENCE_COLUMNS = ("n_with", "n_without", "sensitivity", "specificity", "auc")
+
+
+def files_of(evaluations: int, names: dict[int, str]) -> list[str]:
+    """Return the names of all files that are written for so many evaluations."""
+    pictures = [_picture(name, place) for place in range(evaluations) for name in names.values()]
+    return [RESULTS, SUMMARY, PRESENCE, ROC, *pictures]
+
+
+def _picture(name: str, place: int) -> str:
+    return "dsc_" + re.sub(r"[^\w.-]", "_", name) + (f"_{place + 1}" if place else "") + ".png"
 
 
 def write_class_results(
-    evaluations: list[ClassEvaluation], names: dict[int, str], folder: Path, tolerance_mm: float
+    evaluations: list[ClassEvaluation], names: dict[int, str], folder: Path, tolerance: str
 ) -> None:
     """Write the CSVs, the summary, the ROC and the DSC histograms; all say where the boxes came from.
 
     ``evaluations``: of the same cases, with prompts of several kinds; the first one's histograms have plain names.
+    ``tolerance``: within what surfaces agreed, to read.
     """
     with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*CLASS_COLUMNS, "prompts", "patient"])
-        for found in evaluations:
-            writer.writerows(
-                [*(cell(row.get(column)) for column in CLASS_COLUMNS), found.prompts, row["patient"]]
-                for row in found.rows
-            )
+        for evaluation in evaluations:
+            writer.writerows([*row, evaluation.prompts, patient] for row, patient in _rows(evaluation, names))
     with atomic_path(folder / PRESENCE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["prompts", "class", "name", *PRESENCE_COLUMNS])
-        for found in evaluations:
-            for value, told in found.presence.items():
-                shown = [cell(getattr(told, column)) for column in PRESENCE_COLUMNS]
-                writer.writerow([found.prompts, value, names[value], *shown])
+        for evaluation in evaluations:
+            for value, name in names.items():
+                shown = [cell(getattr(evaluation.presence[name], column)) for column in PRESENCE_COLUMNS]
+                writer.writerow([evaluation.prompts, value, name, *shown])
     with atomic_path(folder / SUMMARY) as temporary:
-        temporary.write_text(summary(evaluations, names, tolerance_mm), "utf-8")
-    for place, found in enumerate(evaluations):
-        for value, name in names.items():
-            scores = [row["dsc"] for row in _of_class(found, value) if not math.isnan(row["dsc"])]
-            safe = re.sub(r"[^\w.-]", "_", name) + (f"_{place + 1}" if place else "")
-            histogram(scores, folder / f"dsc_{safe}.png", name, f"boxes from {found.prompts}")
-    if any(len(told.curve) for found in evaluations for told in found.presence.values()):
-        roc_picture(evaluations, names, folder / ROC)
+        temporary.write_text(summary(evaluations, names, tolerance), "utf-8")
+    for place, evaluation in enumerate(evaluations):
+        for name in names.values():
+            scores = [
+                r.scores["dsc"] for r in evaluation.of_class(name) if not math.isnan(r.scores.get("dsc", math.nan))
+            ]
+            histogram(scores, folder / _picture(name, place), name, f"boxes from {evaluation.prompts}")
+    if any(len(presence.curve) for evaluation in evaluations for presence in evaluation.presence.values()):
+        roc_picture(evaluations, list(names.values()), folder / ROC)
 
 
-def summary(evaluations: list[ClassEvaluation], names: dict[int, str], tolerance_mm: float) -> str:
+def _rows(evaluation: ClassEvaluation, names: dict[int, str]) -> list[tuple[list[object], str]]:
+    """Return the rows of ``CLASS_COLUMNS``, each with its patient; of a case that could not be scored there is one."""
+    value_of = {name: value for value, name in names.items()}
+    rows: list[tuple[list[object], str]] = []
+    unscored = set()
+    for result in evaluation.results:
+        about: list[object] = [result.case, value_of[result.class_name], result.class_name, result.status]
+        if has_row(result):
+            rows.append(([*about, *(cell(shown_score(result, key)) for key in CLASS_COLUMNS[4:])], result.patient))
+        elif result.case not in unscored:
+            unscored.add(result.case)
+            rows.append(([result.case, "", "", result.status, *[""] * len(CLASS_COLUMNS[4:])], result.patient))
+    return rows
+
+
+def summary(evaluations: list[ClassEvaluation], names: dict[int, str], tolerance: str) -> str:
     """Return the means of every class as text, each with the number of patients and cases it is over."""
     text = io.StringIO()
-    for found in evaluations:
-        cases, patients = ({row[of] for row in found.rows} for of in ("case", "patient"))
+    for evaluation in evaluations:
+        cases, patients = evaluation.cases, set(evaluation.cases.values())
         several = f" of {len(patients)} patients, whose means are averaged" if len(patients) < len(cases) else ""
-        print(f"{len(cases)} cases{several}. Boxes came from: {found.prompts}.", file=text)
-        print(f"Surface Dice at {tolerance_mm:g} mm. A score that is not defined is left out of its mean.\n", file=text)
-        for row in found.rows:
-            if "class" not in row:
-                print(f"{row['case']}: NOT SCORED: {row['status']}", file=text)
-        for value, name in names.items():
+        print(f"{len(cases)} cases{several}. Boxes came from: {evaluation.prompts}.", file=text)
+        print(f"Surface Dice at {tolerance}. A score that is not defined is left out of its mean.", file=text)
+        if delivered_alone(evaluation.results) is not None:
+            print(
+                "What was not delivered counts as found nothing; beside it the mean of what was delivered.", file=text
+            )
+        print(file=text)
+        for case, status in {r.case: r.status for r in evaluation.results if not has_row(r)}.items():
+            print(f"{case}: NOT SCORED: {status}", file=text)
+        for name in names.values():
             print(name, file=text)
-            for column, what in MEANS.items():
-                mean = mean_of(_of_class(found, value), column)
-                shown = f"{mean.value:>9.4f}" if mean.n else "        -"
-                print(f"  {what:<22}{shown}   n = {number_text(mean.n, mean.n_cases)}", file=text)
-            for column, what in PRESENCE_COLUMNS.items():
-                print(f"  {what:<22}{short(getattr(found.presence[value], column)):>9}", file=text)
+            for key in MEANS:
+                print(f"  {title_of(key):<22}{mean_text(evaluation.of_class(name), key, 9)}", file=text)
+            for column in PRESENCE_COLUMNS:
+                print(f"  {METRICS[column].name:<22}{short(getattr(evaluation.presence[name], column)):>9}", file=text)
         print(file=text)
     return text.getvalue()
 
 
 def print_class_means(evaluations: list[ClassEvaluation], names: dict[int, str]) -> None:
-    """Print the means of every class on standard output, prompts of several kinds below each other."""
+    """Print the means of every class on standard output, prompts of several kinds below each other.
+
+    Where something was not delivered there are two rows: with it, as found nothing, and without it.
+    """
     rows = []
-    for value, name, found in _by_class(evaluations, names):
-        means = {column: mean_of(_of_class(found, value), column) for column in MEANS}
-        shown = [short(mean.value) for mean in means.values()]
-        rows.append((name, *shown, number_text(means["dsc"].n, means["dsc"].n_cases), found.prompts))
-    cases, patients = ({row[of] for found in evaluations for row in found.rows} for of in ("case", "patient"))
-    print_table(
-        f"Mean over {'patients' if len(patients) < len(cases) else 'cases'}", ("class", *MEANS, "n", "boxes from"), rows
-    )
-    told = []
-    for value, name, found in _by_class(evaluations, names):
-        told.append(
-            (name, *(short(getattr(found.presence[value], column)) for column in PRESENCE_COLUMNS), found.prompts)
-        )
-    print_table("In which slices, all cases together", ("class", *PRESENCE_COLUMNS, "boxes from"), told)
+    missing = any(delivered_alone(evaluation.results) is not None for evaluation in evaluations)
+    for name in names.values():
+        for evaluation in evaluations:
+            results = evaluation.of_class(name)
+            rows.append(_means_row(name, results, evaluation.prompts, "all, missing counted", missing))
+            if (alone := delivered_alone(results)) is not None:
+                rows.append(_means_row(name, alone, evaluation.prompts, "delivered alone", missing))
+    cases = {case: patient for evaluation in evaluations for case, patient in evaluation.cases.items()}
+    unit = "patients" if len(set(cases.values())) < len(cases) else "cases"
+    print_table(f"Mean over {unit}", ("class", *MEANS, "n", *(["cases"] * missing), "boxes from"), rows)
+    presence = [
+        (name, *(short(getattr(e.presence[name], column)) for column in PRESENCE_COLUMNS), e.prompts)
+        for name in names.values()
+        for e in evaluations
+    ]
+    print_table("In which slices, all cases together", ("class", *PRESENCE_COLUMNS, "boxes from"), presence)
 
 
-def _by_class(evaluations: list[ClassEvaluation], names: dict[int, str]) -> Iterator[tuple[int, str, ClassEvaluation]]:
-    for value, name in names.items():
-        for found in evaluations:
-            yield value, name, found
-
-
-def _of_class(found: ClassEvaluation, value: int) -> list[Row]:
-    return [row for row in found.rows if row.get("class") == value]
+def _means_row(name: str, results: list[Result], prompts: str, which: str, missing: bool) -> tuple[str, ...]:
+    means = {key: mean_of(results, key) for key in MEANS}
+    number = number_text(means["dsc"].n, means["dsc"].n_cases)
+    return (name, *(short(mean.value) for mean in means.values()), number, *([which] * missing), prompts)

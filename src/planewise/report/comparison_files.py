@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from planewise.evaluation.comparison import Comparison
+from planewise.evaluation.metrics import METRICS, base_of
+from planewise.evaluation.result import Comparison
 from planewise.evaluation.standings import MethodDifference, Standing
-from planewise.report.metrics import METRICS, TESTED, base_of
 from planewise.report.tables import cell
 from planewise.volumes.atomic import atomic_path
 
 CSV, JSON = "results.csv", "results.json"
+TESTED = ("f1_50", "dsc", "voxel_iou", "hd95", "object_hd95", "nsd", "vi_split", "vi_merge", "rand_error")
 
 
 def write_comparison_files(
@@ -46,7 +47,7 @@ def _content(comparison: Comparison, found: list[Standing], between: list[Method
     return {
         "metrics": {key: asdict(metric) for key, metric in METRICS.items()},
         "tolerance": {
-            **comparison.tolerance.by_unit,
+            **{unit: low if low == high else [low, high] for unit, (low, high) in comparison.tolerances().items()},
             **{f"{name}, {unit}": value for (unit, name), value in comparison.tolerance.by_class.items()},
         },
         "standings": [asdict(standing) for standing in found],
@@ -54,7 +55,8 @@ def _content(comparison: Comparison, found: list[Standing], between: list[Method
         "results": [
             {
                 "dataset": result.dataset, "method": result.method, "case": result.case, "patient": result.patient,
-                "class": result.class_name, "status": result.status, "scores": result.scores,
+                "class": result.class_name, "status": result.status, "tolerance": result.tolerance,
+                "scores": result.scores,
                 "mistakes": [asdict(mistake) for mistake in result.mistakes],
                 "object_sizes": result.object_sizes.tolist(), "object_ious": result.object_ious.tolist(),
             }

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from planewise.evaluation.classes import ClassEvaluation
+from planewise.evaluation.class_evaluation import ClassEvaluation
 from planewise.volumes.atomic import atomic_path
 
 TRUTH_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: distinct for colour-blind readers
@@ -47,22 +47,25 @@ def training_curve(metrics: Path, picture: Path, score: str) -> None:
         figure.savefig(temporary)
 
 
-def comparison_picture(
-    image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray, picture: Path, title: str
-) -> None:
-    """Draw the slice (xy) that holds most foreground: the image alone, then with the outlines of its objects.
-
-    ``image``, ``truth`` and ``predicted`` are (z, y, x); without ``truth`` only the prediction is outlined.
-    """
+def fullest_slice(truth: np.ndarray | None, predicted: np.ndarray) -> int:
+    """Return the slice along z that holds most labels of the two volumes (z, y, x); without ``truth`` of the other."""
     shown = predicted > 0 if truth is None else (truth > 0) | (predicted > 0)
-    z = int(shown.sum(axis=(1, 2)).argmax())
+    return int(shown.sum(axis=(1, 2)).argmax())
+
+
+def comparison_picture(
+    image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, z: int, picture: Path, title: str
+) -> None:
+    """Draw slice ``z``: the ``image`` (y, x) alone, then with the outlines of the objects of both volumes (z, y, x)."""
     plain, outlined = (axes := new_figure(11, 5.6)).subplots(1, 2)
     for ax in (plain, outlined):
-        ax.imshow(image[z], cmap="gray", interpolation="nearest")
+        ax.imshow(image, cmap="gray", interpolation="nearest")
         ax.set_axis_off()
     plain.set_title(f"{title}, slice z = {z}", loc="left")
-    layers = [] if truth is None else [("truth", truth[z], TRUTH_COLOUR, "solid")]
-    layers.append(("prediction", predicted[z], PREDICTION_COLOUR, "dashed"))
+    layers = [
+        ("truth", truth[z], TRUTH_COLOUR, "solid"),
+        ("prediction", predicted[z], PREDICTION_COLOUR, "dashed"),
+    ]
     handles = []
     for name, labels, colour, style in layers:
         for label in np.unique(labels[labels > 0]):
@@ -89,13 +92,13 @@ def histogram(values: list[float], picture: Path, title: str, note: str) -> None
         figure.savefig(temporary)
 
 
-def roc_picture(evaluations: list[ClassEvaluation], names: dict[int, str], picture: Path) -> None:
+def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: Path) -> None:
     """Draw, for each class, the ROC of its presence in slices; the point is where the prediction itself stands."""
     figure = new_figure(3.6 * len(names), 3.9)
-    for axes, (value, name) in zip(figure.subplots(1, len(names), squeeze=False)[0], names.items()):
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="dotted")
         for found, (colour, marker) in zip(evaluations, zip(CLASS_COLOURS, "osD^vP")):
-            told = found.presence[value]
+            told = found.presence[name]
             label = found.prompts + ("" if np.isnan(told.auc) else f", area {told.auc:.3f}")
             axes.plot(*told.curve.T, color=colour)
             axes.plot(1 - told.specificity, told.sensitivity, marker, color=colour, label=label, clip_on=False)
@@ -110,7 +113,7 @@ def overlay_picture(
     image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray, names: dict[int, str], picture: Path, title: str
 ) -> None:
     """Draw the slice (y, x) of ``image`` (z, y, x) with most labels: truth (if given) and prediction as colours."""
-    z = int(((predicted > 0) if truth is None else (predicted > 0) | (truth > 0)).sum(axis=(1, 2)).argmax())
+    z = fullest_slice(truth, predicted)
     panels = [("prediction", predicted[z])] if truth is None else [("truth", truth[z]), ("prediction", predicted[z])]
     figure = new_figure(5.5 * len(panels), 6.3)
     every = figure.subplots(1, len(panels), squeeze=False)[0]

@@ -1,29 +1,26 @@
 """The report as one self-contained HTML page: no server, no network."""
 
 import math
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from planewise.errors import PlanewiseError
-from planewise.evaluation.comparison import OBJECTS, Comparison, Result
-from planewise.evaluation.standings import Standing, differences, groups, standings
+from planewise.evaluation.metrics import METRICS, base_of, metric_of, title_of
+from planewise.evaluation.result import OBJECTS, Comparison, Result
+from planewise.evaluation.standings import Standing, differences, groups, mean_in, standings
 from planewise.evaluation.statistics import ENOUGH_PATIENTS, Difference, Summary
-from planewise.evaluation.voxels import mean_of_defined
-from planewise.report.comparison_files import tested_metrics, write_comparison_files
+from planewise.report.album import Album, goodness
+from planewise.report.comparison_files import CSV, JSON, tested_metrics, write_comparison_files
 from planewise.report.html import write_html
-from planewise.report.metrics import COUNTS, METRICS, base_of, title_of
 from planewise.report.plots import METHOD_COLOURS, cases_plot, histogram_plot, sizes_plot, threshold_plot
 from planewise.report.ranking import Ranking, delivered_text, rankings
-from planewise.report.slides import MISTAKES, CaseSlides, case_slides
-from planewise.report.tables import number_text
+from planewise.report.slides import MISTAKES, CaseSlides
+from planewise.report.tables import number_text, tolerance_text
 
 PAGE = "report.html"
-PICTURE_BYTES = 15_000_000  # of all slides; the page stays under 20 MB
-SLIDES = 8  # of each plane of a case, at most
-SLIDES_IN_ALL = 150
+FILES = (PAGE, CSV, JSON)  # of a report
 
 
 class Report(NamedTuple):
@@ -33,16 +30,17 @@ class Report(NamedTuple):
     standings: list[Standing]
 
 
-def write_report(comparison: Comparison, folder: Path, advance: Callable[[], None] = lambda: None) -> Report:
-    """Write results.csv, results.json and report.html into ``folder``.
+def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
+    """Write results.csv, results.json and report.html into ``folder``; a prediction without a truth is in none.
 
     Raises PlanewiseError if the disk refuses.
     """
+    comparison = replace(comparison, results=[result for result in comparison.results if result.has_truth])
     found, between = standings(comparison), differences(comparison, tested_metrics(comparison))
     write_comparison_files(comparison, found, between, folder)
     methods = list(dict.fromkeys(result.method for result in comparison.results))
     places = {name: place for place, name in enumerate(methods)}
-    cases, left_out = _cases(comparison, advance)
+    used = dict.fromkeys(base_of(key) for result in comparison.results for key in result.scores)
     path = folder / PAGE
     write_html(
         path,
@@ -63,14 +61,14 @@ def write_report(comparison: Comparison, folder: Path, advance: Callable[[], Non
         notes=_notes(comparison),
         problems=comparison.not_delivered(),
         plots=[_plots(*group, places) for group in groups(comparison)],
-        standings=[(standing, [key for key in standing.counted if base_of(key) in METRICS]) for standing in found],
+        standings=found,
         differences=between,
         enough=ENOUGH_PATIENTS,
         patients=len({(result.dataset, result.patient) for result in comparison.results}),
-        cases=cases,
-        left_out=left_out,
-        tolerance=comparison.tolerance,
-        definitions=METRICS,
+        cases=_cases(comparison, album),
+        left_out=[f"{dataset}, {case}: {why}" for (dataset, case), why in album.left_out.items()],
+        tolerance=tolerance_text(comparison),
+        definitions=[METRICS[base] for base in used],
         most_mistakes=MISTAKES,
     )
     return Report(path, found)
@@ -80,7 +78,7 @@ def _score(value: float, key: str = "") -> str:
     """Return a score as it is shown: counts as they are, else three digits after the point, one from 10 on."""
     if math.isnan(value):
         return "-"
-    if base_of(key) in COUNTS:
+    if key and metric_of(key).unit == "count":
         return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
@@ -114,20 +112,23 @@ def _ranking_table(ranking: Ranking) -> dict[str, Any]:
         "instances": ranking.instances,
         "primary": ranking.primary,
         "unit": ranking.unit,
-        "columns": [(key, METRICS[base_of(key)]) for key in ranking.columns],
+        "columns": [(key, metric_of(key)) for key in ranking.columns],
         "rows": [_ranking_row(row, ranking.columns, ranking.rows) for row in ranking.rows],
     }
 
 
 def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -> dict[str, Any]:
-    rivals = [row for row in rows if (row.dataset, row.class_name) == (standing.dataset, standing.class_name)]
+    place = standing.dataset, standing.class_name
+    rows_of_place = [row for row in rows if (row.dataset, row.class_name) == place]
+    rivals = [row for row in rows_of_place if row.detected_something]  # nothing is best by doing nothing
 
     def cell_of(which: str, key: str) -> dict[str, Any]:
-        value = _mean(getattr(standing, which), key)
-        values = [v for v in (_mean(getattr(rival, which), key) for rival in rivals) if not math.isnan(v)]
-        better = METRICS[base_of(key)].better
-        best = max(values, default=math.nan) if better == "higher" else min(values, default=math.nan)
-        return {"key": key, "value": value, "best": value == best and len(set(values)) > 1}  # none where all are equal
+        value = mean_in(getattr(standing, which), key)
+        values = [v for v in (mean_in(getattr(rival, which), key) for rival in rivals) if not math.isnan(v)]
+        best = max(values, default=math.nan) if metric_of(key).better == "higher" else min(values, default=math.nan)
+        everyone = {v for v in (mean_in(getattr(row, which), key) for row in rows_of_place) if not math.isnan(v)}
+        starred = standing.detected_something and value == best and len(everyone) > 1  # none where all are equal
+        return {"key": key, "value": value, "best": starred}
 
     return {
         "standing": standing,
@@ -135,10 +136,6 @@ def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -
         "left_out": cell_of("left_out", standing.primary),
         "cells": [cell_of("counted", key) for key in columns],
     }
-
-
-def _mean(summaries: dict[str, Summary], key: str) -> float:
-    return summaries[key].mean if key in summaries else math.nan
 
 
 # ---- plots
@@ -175,42 +172,18 @@ def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dic
 # ---- cases
 
 
-def _cases(comparison: Comparison, advance: Callable[[], None]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return what the page shows of each case, worst first, and the cases whose pictures there was no room for."""
-    found, left_out = [], []
-    every = list(dict.fromkeys((result.dataset, result.case) for result in comparison.results))
-    by_case = {place: [r for r in comparison.results if (r.dataset, r.case) == place] for place in every}
-    per_plane = max(1, min(SLIDES, SLIDES_IN_ALL // (3 * max(1, len(every)))))
-    contests = {contest.dataset: contest for contest in comparison.contests}
-    room = PICTURE_BYTES
-    for dataset, case in sorted(every, key=lambda place: _goodness(by_case[place])):
-        results = by_case[dataset, case]
-        errors = [error for error in comparison.errors if (error.dataset, error.case) == (dataset, case)]
-        delivered = {result.method for result in results if result.delivered}
-        errors = [error for error in errors if error.method in delivered] or errors
-        slides: CaseSlides | None = None
-        if errors and room > 0:
-            try:
-                slides = case_slides(contests[dataset], case, errors, results, per_plane)
-            except PlanewiseError as error:
-                left_out.append(f"{dataset}, {case}: {error}")
-        elif errors:
-            left_out.append(f"{dataset}, {case}: the page would be too large")
-        if slides is not None and slides.size > room:
-            left_out.append(f"{dataset}, {case}: the page would be too large")
-            slides = None
-        room -= slides.size if slides else 0
-        found.append(
-            {"dataset": dataset, "case": case, "patient": results[0].patient, "results": results, "slides": slides}
-        )
-        advance()
-    return found, left_out
-
-
-def _goodness(results: list[Result]) -> float:
-    """Return the mean of a case's main scores; a case without any comes first."""
-    mean = mean_of_defined(r.scores.get("f1_50", r.scores.get("dsc", math.nan)) for r in results)
-    return -1.0 if math.isnan(mean) else mean
+def _cases(comparison: Comparison, album: Album) -> list[dict[str, Any]]:
+    """Return what the page shows of each case, worst first."""
+    by_case: dict[tuple[str, str], list[Result]] = {}
+    for result in comparison.results:
+        by_case.setdefault((result.dataset, result.case), []).append(result)
+    return [
+        {
+            "dataset": place[0], "case": place[1], "patient": results[0].patient, "results": results,
+            "slides": album.slides.get(place),
+        }
+        for place, results in sorted(by_case.items(), key=lambda item: goodness(item[1]))
+    ]  # fmt: skip
 
 
 def _viewer_data(slides: CaseSlides) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from planewise.evaluation.comparison import Result
 from planewise.evaluation.instances import ACCURACY_THRESHOLDS
+from planewise.evaluation.result import Result
 from planewise.evaluation.statistics import mean_by_patient
 from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.figures import new_figure

@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass
 
-from planewise.evaluation.comparison import OBJECTS
+from planewise.evaluation.metrics import base_of, title_of
+from planewise.evaluation.result import OBJECTS
 from planewise.evaluation.standings import Standing
-from planewise.report.metrics import RANKING, base_of, title_of
+
+COLUMNS = {  # of the ranking: of instances, of classes
+    True: ("mean_accuracy", "pq_50", "voxel_iou", "nsd", "hd95", "object_hd95", "fn_50", "fp_50", "missed", "merges",
+           "splits", "vi_split", "vi_merge", "rand_error"),
+    False: ("iou", "missed", "nsd", "hd95", "assd", "false_positive"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,6 @@ def rankings(standings: list[Standing]) -> list[Ranking]:
         ]
         if rows:
             keys = list(dict.fromkeys(key for row in rows for key in row.counted))
-            columns = [key for base in RANKING[instances] for key in keys if base_of(key) == base]
+            columns = [key for base in COLUMNS[instances] for key in keys if base_of(key) == base]
             tables.append(Ranking(what, instances, rows, columns))
     return tables

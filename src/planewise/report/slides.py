@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from planewise.data.space import laid_on
-from planewise.errors import PlanewiseError, first_line
-from planewise.evaluation.comparison import CaseErrors, Contest, Result
-from planewise.evaluation.pairs import Pair, open_pair, open_truth, with_spacing_of
+from planewise.data.case import channel_within
+from planewise.errors import PlanewiseError, Problem, first_line
+from planewise.evaluation.comparison import ScoredCase
+from planewise.evaluation.pairs import with_spacing_of
+from planewise.evaluation.result import CaseErrors
 from planewise.volumes.files import open_volume
-from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.labels import slab_starts
 from planewise.volumes.slices import AXIS, PLANES, Plane, shrink
 from planewise.volumes.volume import Volume
 
@@ -55,27 +55,27 @@ class CaseSlides:
     size: int = field(default=0)  # bytes in the page, about
 
 
-def case_slides(
-    contest: Contest, case: str, errors: list[CaseErrors], results: list[Result], per_plane: int
-) -> CaseSlides:
+def case_slides(scored: ScoredCase, per_plane: int, problems: list[Problem]) -> CaseSlides | None:
     """Draw the slices of a case that are most wrong, ``per_plane`` of each plane, and those of its largest mistakes.
 
-    Raises PlanewiseError if the truth cannot be read.
+    None if nothing could be scored. An image that is damaged costs its pictures, and becomes one of ``problems``.
+    Raises PlanewiseError if labels are read once more and cannot be.
     """
-    pairs = {method: next(p for p in pairs if p.case == case) for method, pairs in contest.methods.items()}
-    any_pair = next(iter(pairs.values()))
-    truth = open_truth(any_pair)
+    delivered = {result.method for result in scored.results if result.delivered}
+    errors = [error for error in scored.errors if error.method in delivered] or scored.errors
+    if scored.truth is None or not errors:
+        return None
+    truth, contest = scored.truth, scored.contest
     places = {plane: _worst(errors, AXIS[plane], per_plane) for plane in PLANES}
-    listed = {mistake.centre[0] for r in results if r.delivered for mistake in r.mistakes[:MISTAKES]}
+    listed = {mistake.centre[0] for r in scored.results if r.delivered for mistake in r.mistakes[:MISTAKES]}
     places["xy"] += sorted(listed - set(places["xy"]))
     step = -(-max(truth.shape) // MAX_SIDE)
 
     outlines: dict[tuple[Plane, int], dict[str, str]] = {}
-    delivered = {error.method for error in errors}
-    for name, volume in [("truth", truth), *_predictions(pairs, delivered)]:
+    for name, volume in [("truth", truth), *scored.predictions.items()]:
         for place, labels in _gather(volume, places, step, average=False).items():
             outlines.setdefault(place, {})[name] = outline_path(labels)
-    images, note = _images(contest.images.get(case), any_pair, places, step)
+    images, note = _images(scored, places, step, problems)
     slides = []
     for plane, indices in places.items():
         sides = [-(-side // step) for axis, side in enumerate(truth.shape) if axis != AXIS[plane]]
@@ -84,12 +84,8 @@ def case_slides(
             image, paths = images.get((plane, index), ""), outlines[plane, index]
             slides.append(Slide(plane, index, sides[1], sides[0], image, paths, wrong))
     size = sum(len(slide.image) + sum(map(len, slide.outlines.values())) for slide in slides)
-    aspects = _aspects(with_spacing_of(truth, contest.images.get(case)))
-    return CaseSlides(contest.dataset, case, aspects, step, slides, note, size)
-
-
-def _predictions(pairs: dict[str, Pair], wanted: set[str]) -> list[tuple[str, Volume]]:
-    return [(m, open_pair(pair).predicted) for m, pair in pairs.items() if m in wanted and pair.prediction is not None]
+    aspects = _aspects(with_spacing_of(truth, contest.images.get(scored.case)))
+    return CaseSlides(contest.dataset, scored.case, aspects, step, slides, note, size)
 
 
 def _worst(errors: list[CaseErrors], axis: int, count: int) -> list[int]:
@@ -132,22 +128,40 @@ def _gather(
 
 
 def _images(
-    path: Path | None, pair: Pair, places: dict[Plane, list[int]], step: int
+    scored: ScoredCase, places: dict[Plane, list[int]], step: int, problems: list[Problem]
 ) -> tuple[dict[tuple[Plane, int], str], str]:
     """Return the slices of the image as data URIs, or why there are none."""
-    if path is None or pair.truth is None:
+    path = scored.contest.images.get(scored.case)
+    if path is None:
         return {}, "no image was found: outlines only"
+    damage = ""
     try:
-        placed = laid_on(open_volume(path), path, open_labels(pair.truth), pair.truth, pair.ignore_geometry)
-        volume = to_canonical(placed)
-        slices = _gather(volume, places, step, average=True)
+        stored = open_image(path, scored.contest.channel)
+        try:
+            image = scored.lay_on_truth(stored, path)
+        except PlanewiseError as error:
+            return {}, f"{error}: outlines only"
+        slices = _gather(image, places, step, average=True)
     except PlanewiseError as error:
-        return {}, f"{error}: outlines only"
+        damage = str(error).removeprefix(f"{path}: ")
     except Exception as error:  # a damaged file fails in its reader's own way
-        return {}, f"{path}: cannot be read ({first_line(error)}): outlines only"
+        damage = f"cannot be read ({first_line(error)})"
+    if damage:
+        problems.append(Problem(str(path), f"{damage}: the report shows outlines only"))
+        return {}, f"{path}: {damage}: outlines only"
     shown = np.concatenate([slice_.ravel() for slice_ in slices.values()])
     low, high = np.percentile(shown, [0.5, 99.5])
     return {place: _jpeg((slice_ - low) / max(high - low, 1e-9)) for place, slice_ in slices.items()}, ""
+
+
+def open_image(path: Path, channel: int | None) -> Volume:
+    """Open an image; of several channels the one that is asked for, and if none is the first."""
+    try:
+        return open_volume(path, channel_within(path, channel))
+    except PlanewiseError:
+        if channel is not None:
+            raise
+        return open_volume(path, 0)
 
 
 def _jpeg(grey: np.ndarray) -> str:

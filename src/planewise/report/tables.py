@@ -13,35 +13,52 @@ from rich.table import Table
 from rich.text import Text
 
 from planewise.errors import Problem
-from planewise.evaluation.evaluate import COLUMNS, COUNT_COLUMNS, Row
+from planewise.evaluation.metrics import METRICS, UNITS, metric_of
 from planewise.evaluation.pairs import MISSING, OK
+from planewise.evaluation.result import Comparison, Result
 from planewise.evaluation.statistics import mean_by_patient
+from planewise.evaluation.tolerance import RULE
 from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY = "evaluation_results.csv", "evaluation_results_summary.txt"
-NAMES = {
-    "voxel_iou": "voxel IoU", "voxel_dice": "voxel Dice", "voxel_precision": "voxel precision",
-    "voxel_recall": "voxel recall", "precision_50": "precision at IoU 0.5", "recall_50": "recall at IoU 0.5",
-    "f1_50": "F1 at IoU 0.5", "accuracy_50": "accuracy at IoU 0.5", "precision_75": "precision at IoU 0.75",
-    "recall_75": "recall at IoU 0.75", "f1_75": "F1 at IoU 0.75", "accuracy_75": "accuracy at IoU 0.75",
-    "mean_accuracy": "mean accuracy, IoU 0.50:0.05:0.95", "pq_50": "panoptic quality (PQ)",
-    "sq_50": "segmentation quality (SQ)", "rq_50": "recognition quality (RQ)",
-}  # fmt: skip
-COUNT_NAMES = {
-    "n_truth": "true objects", "n_pred": "predicted objects", "tp_50": "true positives", "fp_50": "false positives",
-    "fn_50": "missed",
-}  # fmt: skip
+COLUMNS = (
+    "case", "status", "voxel_iou", "voxel_dice", "voxel_precision", "voxel_recall", "n_truth", "n_pred",
+    "tp_50", "fp_50", "fn_50", "precision_50", "recall_50", "f1_50", "accuracy_50",
+    "precision_75", "recall_75", "f1_75", "accuracy_75", "mean_accuracy", "pq_50", "sq_50", "rq_50",
+)  # fmt: skip
+OF_A_CLASS = {"voxel_iou": "iou", "voxel_dice": "dsc", "voxel_precision": "precision", "voxel_recall": "recall"}
 SHOWN = ("voxel_iou", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50")  # on the terminal
 
 
-def write_results(rows: list[Row], folder: Path) -> None:
-    """Write ``evaluation_results.csv`` and ``evaluation_results_summary.txt`` into ``folder``."""
+def write_results(results: list[Result], folder: Path) -> None:
+    """Write ``evaluation_results.csv`` and ``evaluation_results_summary.txt`` into ``folder``.
+
+    ``results``: of one method, of instances or of one class, whose voxels are the foreground then.
+    """
     with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows([cell(row.get(column)) for column in COLUMNS] for row in rows)
+        for result in results:
+            scores = [cell(shown_score(result, key)) for key in COLUMNS[2:]]
+            writer.writerow([result.case, result.status, *scores])
     with atomic_path(folder / SUMMARY) as temporary:
-        temporary.write_text(summary(rows), "utf-8")
+        temporary.write_text(summary(results), "utf-8")
+
+
+def _score(result: Result, key: str) -> float:
+    """Return a score of instances, or of the class in its place; NaN if there is none."""
+    return result.scores.get(key, result.scores.get(OF_A_CLASS.get(key, key), math.nan))
+
+
+def has_row(result: Result) -> bool:
+    """Whether a case has scores in the CSVs: those of a prediction, or of a missing one, not of one that is no use."""
+    return result.status in (OK, MISSING)
+
+
+def shown_score(result: Result, key: str) -> float | int:
+    """Return a score as it stands in a case's row: a count whole, NaN where it is not defined."""
+    value = _score(result, key) if has_row(result) else math.nan
+    return int(value) if metric_of(key).unit == "count" and not math.isnan(value) else value
 
 
 def cell(value: object) -> object:
@@ -59,12 +76,18 @@ class Mean(NamedTuple):
     n_cases: int
 
 
-def mean_of(rows: list[Row], column: str) -> Mean:
-    """Return the mean of a column over the patients where it is defined; a row without patient is its own."""
-    known = [row for row in rows if not math.isnan(row.get(column, math.nan))]
-    patients = [str(row.get("patient", row["case"])) for row in known]
-    means = mean_by_patient([row[column] for row in known], patients)
+def mean_of(results: list[Result], key: str) -> Mean:
+    """Return the mean of a score over the patients where it is defined."""
+    known = [(value, result.patient) for result in results if not math.isnan(value := _score(result, key))]
+    means = mean_by_patient([value for value, _ in known], [patient for _, patient in known])
     return Mean(sum(means) / len(means) if means else math.nan, len(means), len(known))
+
+
+def delivered_alone(results: list[Result]) -> list[Result] | None:
+    """Return the results that were delivered; None if all with a truth were, and there is no other mean to tell."""
+    asked = [result for result in results if result.scores]
+    delivered = [result for result in asked if result.delivered]
+    return delivered if len(delivered) < len(asked) else None
 
 
 def number_text(n: int, n_cases: int) -> str:
@@ -72,26 +95,41 @@ def number_text(n: int, n_cases: int) -> str:
     return str(n) if n == n_cases else f"{n} patient{'s' * (n != 1)} ({n_cases} cases)"
 
 
-def summary(rows: list[Row]) -> str:
+def mean_text(results: list[Result], key: str, width: int) -> str:
+    """Return the mean of a score with its number, and beside it the one over what was delivered, if that is less."""
+    alone = delivered_alone(results)
+    parts = []
+    for which, several in (("", results), ("   delivered alone", alone)):
+        if several is not None:
+            mean = mean_of(several, key)
+            shown = f"{mean.value:>{width}.4f}" if mean.n else f"{'-':>{width}}"
+            parts.append(f"{which}{shown}   n = {number_text(mean.n, mean.n_cases)}")
+    return "".join(parts)
+
+
+def summary(results: list[Result]) -> str:
     """Return the summary as text: counts, means with their number of cases, and what was not scored and why."""
-    missing = [row for row in rows if row["status"] == MISSING]
-    failed = [row for row in rows if row["status"] not in (OK, MISSING)]
+    missing = [result for result in results if result.status == MISSING]
+    failed = [result for result in results if not has_row(result)]
     text = io.StringIO()
-    print(f"{len(rows)} cases, {len(rows) - len(failed)} scored", file=text)
-    for row in missing:
-        print(f"  {row['case']}: {row['status']}", file=text)
-    for row in failed:
-        print(f"  {row['case']}: NOT SCORED: {row['status']}", file=text)
-    if any("n_truth" in row for row in rows):
+    print(f"{len(results)} cases, {len(results) - len(failed)} scored", file=text)
+    for result in missing:
+        print(f"  {result.case}: {result.status}", file=text)
+    for result in failed:
+        print(f"  {result.case}: NOT SCORED: {result.status}", file=text)
+    if any("n_truth" in result.scores for result in results):
         print("\nObjects, all cases together (a true positive has IoU of at least 0.5)", file=text)
-        for column in COUNT_COLUMNS:
-            print(f"  {COUNT_NAMES[column]:<36}{sum(row.get(column, 0) for row in rows):>8}", file=text)
+        for key in (key for key in COLUMNS[2:] if METRICS[key].unit == "count"):
+            values = [result.scores.get(key, math.nan) for result in results]
+            total = sum(int(value) for value in values if not math.isnan(value))
+            print(f"  {METRICS[key].name:<36}{total:>8}", file=text)
     print("\nMean over the cases in which the score is defined, with their number", file=text)
-    for column, name in NAMES.items():
-        mean = mean_of(rows, column)
-        if mean.n:
-            print(f"  {name:<36}{mean.value:>8.4f}   n = {number_text(mean.n, mean.n_cases)}", file=text)
-    if not any(mean_of(rows, column).n for column in NAMES):
+    if delivered_alone(results) is not None:
+        print("(what was not delivered counts as found nothing; beside it the mean over what was delivered)", file=text)
+    shown = [key for key in COLUMNS[2:] if METRICS[key].unit != "count" and mean_of(results, key).n]
+    for key in shown:
+        print(f"  {METRICS[key].name:<36}{mean_text(results, key, 8)}", file=text)
+    if not shown:
         print(
             "  no score is defined: there was nothing to find and nothing was found, or no case could be read",
             file=text,
@@ -99,15 +137,33 @@ def summary(rows: list[Row]) -> str:
     return text.getvalue()
 
 
-def print_rows(rows: list[Row], title: str) -> None:
-    """Print the main columns of the cases on standard output; why a case was not scored is told elsewhere."""
-    shown = [column for column in SHOWN if any(column in row for row in rows)]
-    cells = [(row["case"], *(short(row.get(column)) for column in shown), _status(row)) for row in rows]
+def print_results(results: list[Result], title: str) -> None:
+    """Print the main columns of the cases on standard output; why a case was not scored is told elsewhere.
+
+    Where something was not delivered, the means stand below: with it and without it.
+    """
+    shown = [key for key in SHOWN if any(not math.isnan(_score(result, key)) for result in results)]
+    cells = [(result.case, *(short(shown_score(result, key)) for key in shown), _status(result)) for result in results]
+    if (alone := delivered_alone(results)) is not None:
+        for which, several in (("mean, missing counted", results), ("mean, delivered alone", alone)):
+            means = (short(mean_of(several, key).value) for key in shown)
+            cells.append((which, *means, f"{sum(bool(result.scores) for result in several)} cases"))
     print_table(title, ("case", *shown, "status"), cells)
 
 
-def _status(row: Row) -> str:
-    return {OK: "ok", MISSING: "missing"}.get(row["status"], "not scored")
+def tolerance_text(comparison: Comparison) -> str:
+    """Return within what distance surfaces agreed, by unit and for classes with one of their own, and why."""
+    parts = []
+    for unit, (low, high) in comparison.tolerances().items():
+        distance = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        why = "" if unit in comparison.tolerance.by_unit else f" ({RULE})"
+        parts.append(f"{distance} {UNITS[unit]}{why}")
+    parts += [f"{name} {value:g} {UNITS[unit]}" for (unit, name), value in comparison.tolerance.by_class.items()]
+    return ", ".join(parts)
+
+
+def _status(result: Result) -> str:
+    return {OK: "ok", MISSING: "missing"}.get(result.status, "not scored")
 
 
 def short(value: object) -> str:

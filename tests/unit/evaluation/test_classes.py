@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from planewise.data.classes import LabelDefinition
-from planewise.evaluation.classes import ClassOptions, class_names, evaluate_classes, score_classes
+from planewise.evaluation.classes import class_names, score_classes
 from planewise.evaluation.pairs import MISSING, OK, OpenPair, Pair
 from planewise.evaluation.scale import Scale
 from planewise.evaluation.surfaces import surface_distances
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
+from scored import evaluate_classes
 
 SPACING = (5.0, 1.0, 2.0)
 
@@ -62,7 +63,7 @@ def test_as_monai_measures_with_anisotropic_spacing(seed):
 
 def class_scores(truth, predicted):
     volumes = [Volume(mask.astype(np.uint8), SPACING, "mm") for mask in (truth, predicted)]
-    return score_classes(OpenPair(*volumes, OK), [1], Scale("mm", SPACING), 2.0).scores[1]
+    return score_classes(OpenPair(*volumes, OK), [1], Scale("mm", SPACING), {1: 2.0}).scores[1]
 
 
 def test_scores_by_hand():
@@ -83,7 +84,8 @@ def test_published_rules_for_nothing():
     invented = class_scores(empty, box(1, 4, 4))
     assert invented["dsc"] == 0
     assert invented["false_positive_ml"] == pytest.approx(1.08)
-    assert math.isnan(invented["hd95_mm"])
+    assert invented["hd95_mm"] == pytest.approx(math.dist((0, 0, 0), (8 * 5, 20, 20 * 2)))
+    assert invented["nsd"] == 0
     assert class_scores(box(1, 4, 4), empty)["dsc"] == 0
 
 
@@ -97,12 +99,12 @@ def test_it_is_the_written_prediction_that_is_scored(tmp_path):
     pairs = [
         Pair(case, tmp_path / f"{file}.nii.gz" if file else None, tmp_path / "truth.nii.gz") for case, file in names
     ]
-    rows = evaluate_classes(pairs, ClassOptions({1: "a", 2: "b"}))
-    dsc = {(row["case"], row.get("class")): row.get("dsc") for row in rows}
-    assert dsc["copy", 1] == dsc["copy", 2] == 1
-    assert dsc["zero", 1] == dsc["zero", 2] == dsc["gone", 1] == 0
-    assert [row["status"] for row in rows if row["case"] == "gone"] == [MISSING] * 2
-    assert "(4, 20, 20)" in next(row["status"] for row in rows if row["case"] == "flat")
+    results = evaluate_classes(pairs, {1: "a", 2: "b"})
+    dsc = {(result.case, result.class_name): result.scores["dsc"] for result in results}
+    assert dsc["copy", "a"] == dsc["copy", "b"] == 1
+    assert dsc["zero", "a"] == dsc["zero", "b"] == dsc["gone", "a"] == 0
+    assert [result.status for result in results if result.case == "gone"] == [MISSING] * 2
+    assert "(4, 20, 20)" in next(result.status for result in results if result.case == "flat")
 
 
 def test_class_names(tmp_path):

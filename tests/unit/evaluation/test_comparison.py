@@ -5,13 +5,16 @@ import pytest
 import tifffile
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
-from planewise.evaluation.comparison import OBJECTS, Contest, Tolerance, compare
+from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import MISSING, OK, Pair, with_ignored
+from planewise.evaluation.result import OBJECTS, Contest
 from planewise.evaluation.standings import differences, standings
+from planewise.evaluation.tolerance import Tolerance
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
 SPACING = (30.0, 8.0, 10.0)
+TWO_MM = Tolerance({"mm": 2.0})
 DIAGONAL = math.sqrt((40 * 30) ** 2 + (48 * 8) ** 2 + (56 * 10) ** 2)
 
 
@@ -26,7 +29,7 @@ def write(tmp_path):
 
 def scores_of(truth, prediction):
     contest = Contest("d", {"m": [Pair("c", prediction, truth)]}, {}, {})
-    return compare([contest], Tolerance()).results[0]
+    return compare([contest], TWO_MM).results[0]
 
 
 def test_a_copy_is_perfect_in_everything(write, balls):
@@ -101,7 +104,7 @@ def test_a_tolerance_for_one_class(write, balls):
     truth = (balls > 0).astype(np.uint8) + (balls > 3)
     pairs = [Pair("c", write("p", np.roll(truth, 1, axis=2)), write("t", truth))]
     contest = Contest("d", {"m": pairs}, {}, {1: "a", 2: "b"})
-    found = {r.class_name: r.scores for r in compare([contest], Tolerance(by_class={("mm", "b"): 10.0})).results}
+    found = {r.class_name: r.scores for r in compare([contest], Tolerance({"mm": 2.0}, {("mm", "b"): 10.0})).results}
     assert found["a"]["nsd"] < 1
     assert found["b"]["nsd"] == 1
 

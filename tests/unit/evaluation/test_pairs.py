@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 
 from planewise.errors import PlanewiseError
-from planewise.evaluation.classes import ClassOptions, evaluate_classes
-from planewise.evaluation.evaluate import evaluate_pairs
 from planewise.evaluation.pairs import OK, Pair, open_pair, pair_files
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
+from scored import evaluate_classes, evaluate_pairs
 
 RAS = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 LPS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -84,10 +83,10 @@ def test_identical_voxels_in_another_space_are_never_ok(tmp_path, corner, what):
     row = evaluate_pairs([pair])[0]
     assert "does not lie in the space of" in row["status"]
     assert "--ignore_geometry" in row["status"]
-    assert "--ignore_geometry" in evaluate_classes([pair], ClassOptions({1: "x"}))[0]["status"]
+    assert "--ignore_geometry" in evaluate_classes([pair], {1: "x"})[0].status
     known = Pair("a", pair.prediction, pair.truth, ignore_geometry=True)
     assert evaluate_pairs([known])[0] | {"status": OK, "voxel_dice": 1} == evaluate_pairs([known])[0]
-    assert evaluate_classes([known], ClassOptions({1: "x"}))[0]["dsc"] == 1
+    assert evaluate_classes([known], {1: "x"})[0].scores["dsc"] == 1
 
 
 def test_ignored_geometry_needs_equal_arrays(tmp_path, corner):

@@ -2,9 +2,10 @@ import math
 
 import pytest
 
-from planewise.evaluation.comparison import Comparison, Result, Tolerance
 from planewise.evaluation.pairs import MISSING, OK
+from planewise.evaluation.result import Comparison, Result
 from planewise.evaluation.standings import differences, standings
+from planewise.evaluation.tolerance import Tolerance
 
 
 def comparison(scores, patients):

@@ -4,9 +4,10 @@ import math
 import numpy as np
 import pytest
 
-from planewise.evaluation.evaluate import COLUMNS, score_labels
+from planewise.evaluation.evaluate import score_labels
 from planewise.evaluation.pairs import MISSING, OK
-from planewise.report.tables import RESULTS, SUMMARY, mean_of, number_text, print_rows, write_results
+from planewise.evaluation.result import OBJECTS, Result
+from planewise.report.tables import COLUMNS, RESULTS, SUMMARY, mean_of, number_text, print_results, write_results
 
 ISSUE = (  # the columns and their order, as users' own scripts read them
     "case, status, voxel_iou, voxel_dice, voxel_precision, voxel_recall, n_truth, n_pred, tp_50, fp_50, fn_50, "
@@ -15,13 +16,19 @@ ISSUE = (  # the columns and their order, as users' own scripts read them
 )
 
 
-def rows(balls):
+def result(case, status, scores, patient=""):
+    return Result(
+        "d", "m", case, patient or case, OBJECTS, status, {key: float(value) for key, value in scores.items()}
+    )
+
+
+def results(balls):
     empty = np.zeros_like(balls)
     return [
-        {"case": "good", "status": OK, **score_labels(balls, balls)},
-        {"case": "void", "status": OK, **score_labels(empty, empty)},
-        {"case": "gone", "status": MISSING, **score_labels(balls, empty)},
-        {"case": "torn", "status": "torn.tiff: is damaged"},
+        result("good", OK, score_labels(balls, balls)),
+        result("void", OK, score_labels(empty, empty)),
+        result("gone", MISSING, score_labels(balls, empty)),
+        result("torn", "torn.tiff: is damaged", {}),
     ]
 
 
@@ -30,7 +37,7 @@ def test_columns():
 
 
 def test_csv(tmp_path, balls):
-    write_results(rows(balls), tmp_path)
+    write_results(results(balls), tmp_path)
     with (tmp_path / RESULTS).open(newline="") as file:
         read = {row["case"]: row for row in csv.DictReader(file)}
     assert read["good"]["f1_50"] == "1.000000"
@@ -42,16 +49,16 @@ def test_csv(tmp_path, balls):
 
 
 def test_means_are_over_the_cases_in_which_the_score_is_defined(balls):
-    assert mean_of(rows(balls), "f1_50") == (0.5, 2, 2)
-    assert mean_of(rows(balls), "precision_50") == (1.0, 1, 1)
+    assert mean_of(results(balls), "f1_50") == (0.5, 2, 2)
+    assert mean_of(results(balls), "precision_50") == (1.0, 1, 1)
     nothing = mean_of([], "f1_50")
     assert np.isnan(nothing.value)
     assert (nothing.n, nothing.n_cases) == (0, 0)
 
 
 def test_a_patient_s_cases_are_averaged_first():
-    of_anna = [{"case": case, "patient": "anna", "dsc": dsc} for case, dsc in (("a", 0.2), ("b", 0.4), ("c", math.nan))]
-    mean = mean_of([*of_anna, {"case": "d", "patient": "bob", "dsc": 0.9}], "dsc")
+    of_anna = [result(case, OK, {"dsc": dsc}, "anna") for case, dsc in (("a", 0.2), ("b", 0.4), ("c", math.nan))]
+    mean = mean_of([*of_anna, result("d", OK, {"dsc": 0.9}, "bob")], "dsc")
     assert mean == (pytest.approx(0.6), 2, 3)
     assert number_text(mean.n, mean.n_cases) == "2 patients (3 cases)"
     assert number_text(1, 2) == "1 patient (2 cases)"
@@ -59,17 +66,17 @@ def test_a_patient_s_cases_are_averaged_first():
 
 
 def test_summary(tmp_path, balls):
-    write_results(rows(balls), tmp_path)
+    write_results(results(balls), tmp_path)
     text = (tmp_path / SUMMARY).read_text()
     assert "4 cases, 3 scored" in text
     assert "torn: NOT SCORED: torn.tiff: is damaged" in text
     assert "gone: prediction missing: counted as found nothing" in text
     assert "true objects                              10" in text
-    assert "F1 at IoU 0.5                         0.5000   n = 2" in text
+    assert "F1 at IoU 0.5                         0.5000   n = 2   delivered alone  1.0000   n = 1\n" in text
 
 
 def test_names_are_printed_as_they_are(capsys, balls):
-    print_rows([{"case": "[bold]case[/]", "status": "a [reason]"}, *rows(balls)], "Title")
+    print_results([result("[bold]case[/]", "a [reason]", {}), *results(balls)], "Title")
     out = capsys.readouterr().out
     assert "[bold]case[/]" in out
     assert "not scored" in out

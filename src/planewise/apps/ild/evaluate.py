@@ -7,14 +7,19 @@ from planewise.data.case import images_beside
 from planewise.data.classes import labels_above
 from planewise.data.patients import patients_or_cases
 from planewise.errors import PlanewiseError, Problem
-from planewise.evaluation.classes import ClassEvaluation, ClassOptions, class_names, evaluate_folder
-from planewise.evaluation.comparison import TOLERANCES, Contest, Tolerance, compare
-from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files, with_ignored
+from planewise.evaluation.class_evaluation import evaluate_presence
+from planewise.evaluation.classes import class_names
+from planewise.evaluation.comparison import compare
+from planewise.evaluation.pairs import Pair, pair_files, with_ignored
 from planewise.evaluation.provenance import read_prompts_note
-from planewise.progress import say
-from planewise.report.class_tables import print_class_means, write_class_results
-from planewise.report.page import write_report
-from planewise.report.tables import conclude
+from planewise.evaluation.result import Comparison, Contest
+from planewise.evaluation.tolerance import Tolerance
+from planewise.progress import progress, say
+from planewise.report.album import Album
+from planewise.report.class_tables import RESULTS, files_of, print_class_means, write_class_results
+from planewise.report.ours import refuse_to_replace
+from planewise.report.page import FILES, write_report
+from planewise.report.tables import conclude, tolerance_text
 
 
 def evaluate_ild(options: IldEvaluate) -> int:
@@ -27,25 +32,39 @@ def evaluate_ild(options: IldEvaluate) -> int:
         pairs = _predicted(pairs)
     notes = _notes(every)
     names = class_names(labels, [pair.truth for pair in pairs[options.predictions] if pair.truth])
+    if not names:
+        raise PlanewiseError(
+            f"{options.truth}: holds no labels above 0 that can be read, and no dataset.json names its classes"
+        )
+    folder = options.output or _home(options.predictions) / "evaluation"
+    refuse_to_replace(folder, (*FILES, *files_of(len(every), names)), pictures_of=RESULTS)
     if labels.ignore is not None:
         say(f"Voxels of the ignore label ({labels.ignore}) are not scored.")
     cases = [pair.case for of_folder in pairs.values() for pair in of_folder if pair.truth]
     patients = patients_or_cases(cases, options.patient_pattern, options.patients)
-    scoring = ClassOptions(names, options.tolerance_mm, patients)
-    evaluations = [evaluate_folder(_home(path), pairs[path], notes[path], scoring) for path in every]
-    folder = options.output or _home(options.predictions) / "evaluation"
-    write_class_results(evaluations, names, folder, options.tolerance_mm)
-    print_class_means(evaluations, names)
     methods = {notes[path] if options.beside else _home(path).name: path for path in every}
     contest = Contest(
-        options.truth.resolve().parent.name,
-        {method: [pair for pair in pairs[path] if pair.truth] for method, path in methods.items()},
+        options.truth.resolve().parent.name, {method: pairs[path] for method, path in methods.items()},
         images_beside(options.truth), names, {method: f"boxes from {notes[path]}" for method, path in methods.items()},
-        patients,
+        patients, unit="mm", any_label=False,
     )  # fmt: skip
-    tolerance = Tolerance(TOLERANCES | {"mm": options.tolerance_mm})
-    say(f"The results are in {folder}, to look at: {write_report(compare([contest], tolerance), folder).page}")
-    return conclude([problem for found in evaluations for problem in _problems(found, bool(options.beside))])
+    album = Album([contest])
+    tolerance = Tolerance({} if options.tolerance_mm is None else {"mm": options.tolerance_mm})
+    with progress("evaluating", len(contest.cases()), unit="cases") as advance:
+        comparison = compare([contest], tolerance, album.draw, advance)
+    problems = _not_delivered(comparison, bool(options.beside))
+    evaluations = []
+    for method, path in methods.items():
+        results = [result for result in comparison.results if result.method == method]
+        evaluation, damaged = evaluate_presence(_home(path), notes[path], results, names)
+        evaluations.append(evaluation)
+        problems += damaged
+    within = tolerance_text(comparison)
+    write_class_results(evaluations, names, folder, within)
+    print_class_means(evaluations, names)
+    say(f"Surfaces agree within {within}")
+    say(f"The results are in {folder}, to look at: {write_report(comparison, album, folder).page}")
+    return conclude(problems + album.problems)
 
 
 def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:
@@ -71,11 +90,9 @@ def _notes(every: list[Path]) -> dict[Path, str]:
     return {path: note if said.count(note) == 1 else f"{note}, {path}" for path, note in notes.items()}
 
 
-def _problems(found: ClassEvaluation, several: bool) -> list[Problem]:
-    """Return what is wrong with the cases of an evaluation, each once."""
-    told = {row["case"]: row["status"] for row in found.rows if row["status"] != OK}
-    where = f" ({found.prompts})" if several else ""
+def _not_delivered(comparison: Comparison, several: bool) -> list[Problem]:
+    """Return what is wrong with the cases of an evaluation, each once; of ``several`` folders with its name."""
     return [
-        Problem(case + where, "has no prediction: counted as found nothing" if status == MISSING else status)
-        for case, status in told.items()
+        Problem(f"{result.case} ({result.method})" if several else result.case, result.problem)
+        for result in comparison.not_delivered()
     ]

@@ -226,8 +226,9 @@ class IldEvaluate(Options):
     """Folder for the results. Default: evaluation/ in the folder of the predictions."""
     dataset: Path | None = None
     """dataset.json with the names of the classes. Default: the one above the truth, if there is one."""
-    tolerance_mm: float = Field(2.0, gt=0)
-    """Distance within which surfaces agree."""
+    tolerance_mm: float | None = Field(None, gt=0)
+    """Distance within which surfaces agree. Default: by each case's voxels, two along their finest side, or one along
+    the coarsest where that is more."""
     patients: Path | None = None
     """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
     patient_pattern: str | None = None
@@ -259,8 +260,9 @@ class IldRun(_Prepare, _Train, _Predict):
     prompts: tuple[PathText, ...] = ()
     """Where boxes come from when predicting, each kind beside the others: truth, lungs, auto, a CSV or JSON file.
     Default: what was trained, truth, auto, or both."""
-    tolerance_mm: float = Field(2.0, gt=0)
-    """Distance within which surfaces agree."""
+    tolerance_mm: float | None = Field(None, gt=0)
+    """Distance within which surfaces agree. Default: by each case's voxels, two along their finest side, or one along
+    the coarsest where that is more."""
 
 
 class IldDemo(Options):

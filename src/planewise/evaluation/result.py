@@ -1,0 +1,119 @@
+"""What methods achieved: one result for every method, case and class, from which all tables and pages are written."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from planewise.evaluation.mistakes import Mistake
+from planewise.evaluation.pairs import MISSING, OK, Pair
+from planewise.evaluation.presence import Slices
+from planewise.evaluation.tolerance import Tolerance
+
+OBJECTS = "objects"  # stands in a class's place where the labels are instances
+PRIMARY = {True: "f1_50", False: "dsc"}  # of instances, of classes: what methods are ranked by
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A dataset, and what each method made of it.
+
+    ``methods``: the cases' pairs by method, all methods' in the same order. ``images``: by case, for pictures; may lack
+    any; ``channel``: which of theirs. ``classes``: names of the labels of a semantic truth; empty if labels are
+    instances. ``any_label``: of a truth with one class all that is predicted counts as it, so that instances can be
+    compared with it; ``values``: what is that class in the truth, where it is not just its number. ``notes``: by
+    method, what a reader must know. ``patients``: whose scan a case is; a case that is not named is a patient of its
+    own. ``unit``: what a spacing is in whose unit the files do not say; None leaves it in voxels.
+    """
+
+    dataset: str
+    methods: dict[str, list[Pair]]
+    images: dict[str, Path]
+    classes: dict[int, str]
+    notes: dict[str, str] = field(default_factory=dict)
+    patients: dict[str, str] = field(default_factory=dict)
+    values: tuple[int, ...] = ()
+    channel: int | None = None
+    unit: str | None = None
+    any_label: bool = True
+
+    def cases(self) -> list[str]:
+        """Return the cases' names, in their order."""
+        return list(dict.fromkeys(pair.case for pairs in self.methods.values() for pair in pairs))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method achieved in one class of one case.
+
+    ``patient``: whose scan the case is. ``status``: "ok", or why there is no prediction to score: the scores are then
+    those of what was not delivered; see ``metrics``. ``scores`` by metric; NaN where one is not defined; none at all if
+    there is no truth to score against. ``has_truth``: whether there is a file for it. ``tolerance``: within what
+    distance surfaces agree, in ``unit``.
+    ``object_sizes``, ``object_ious``: of every true object its voxels and its IoU with its best prediction.
+    ``slices``: in which the class is.
+    """
+
+    dataset: str
+    method: str
+    case: str
+    patient: str
+    class_name: str
+    status: str
+    scores: dict[str, float]
+    mistakes: list[Mistake] = field(default_factory=list)
+    object_sizes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    object_ious: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    slices: Slices | None = None
+    tolerance: float = float("nan")
+    unit: str = ""
+    has_truth: bool = True
+
+    @property
+    def delivered(self) -> bool:
+        """Whether there was a prediction that could be scored."""
+        return self.status == OK
+
+    @property
+    def problem(self) -> str:
+        """Why there was none, for the table of problems."""
+        return "has no prediction: counted as found nothing" if self.status == MISSING else self.status
+
+    @property
+    def detected_something(self) -> bool:
+        """Whether any voxel of the prediction is right."""
+        return self.delivered and self.scores.get("voxel_dice", self.scores.get("dsc", 0.0)) > 0
+
+
+@dataclass(frozen=True)
+class CaseErrors:
+    """Where a method is wrong: the number of wrong voxels in every slice along z, y and x."""
+
+    dataset: str
+    method: str
+    case: str
+    along: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All results, and where the cases are wrong."""
+
+    contests: list[Contest]
+    tolerance: Tolerance
+    results: list[Result]
+    errors: list[CaseErrors]
+
+    def not_delivered(self) -> list[Result]:
+        """Return a result of every method and case without a prediction that could be scored, whatever its classes."""
+        missing = {(r.dataset, r.method, r.case): r for r in self.results if not r.delivered}
+        return list(missing.values())
+
+    def tolerances(self) -> dict[str, tuple[float, float]]:
+        """Return by unit the lowest and the highest distance within which surfaces agreed, but of classes with one of
+        their own."""
+        used: dict[str, list[float]] = {}
+        for result in self.results:
+            if result.unit and (result.unit, result.class_name) not in self.tolerance.by_class:
+                used.setdefault(result.unit, []).append(result.tolerance)
+        return {unit: (min(values), max(values)) for unit, values in used.items()}

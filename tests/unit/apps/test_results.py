@@ -1,0 +1,252 @@
+"""What the commands that score say of a case that is missing, damaged, or not theirs to replace."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import tifffile
+
+from planewise.apps.mito import _test
+from planewise.cli import run
+from planewise.data.case import Case
+from planewise.data.classes import LabelDefinition
+from planewise.data.nnunet import Dataset
+from planewise.report import class_tables, tables
+from planewise.volumes.files import write_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
+
+CASES = ("one", "two", "three")
+SPACING = (5.0, 1.0, 1.0)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Three patients; the class b is in the first alone. All predictions are right."""
+    labels = np.zeros((6, 24, 24), np.uint8)
+    labels[1:4, 4:12, 4:12] = 1
+    rng = np.random.default_rng(0)
+    for case in CASES:
+        truth = labels.copy()
+        truth[1:4, 14:20, 14:20] = 2 if case == "one" else 0
+        image = rng.integers(0, 255, labels.shape).astype(np.uint8)
+        write_volume(tmp_path / "imagesTs" / f"{case}_0000.tiff", Volume(image, SPACING, "mm"))
+        write_labels(tmp_path / "labelsTs" / f"{case}.nii.gz", Volume(truth, SPACING, "mm"))
+        write_labels(tmp_path / "segs" / f"{case}.nii.gz", Volume(truth, SPACING, "mm"))
+        write_labels(tmp_path / "instancesTs" / f"{case}.tiff", Volume(truth, SPACING, "mm"))
+        write_labels(tmp_path / "imagesTs_m" / f"{case}.tiff", Volume(truth, SPACING, "mm"))
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1, "b": 2}}))
+    return tmp_path
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def ild(dataset, *options):
+    return run(["ild", "evaluate", str(dataset / "segs"), str(dataset / "labelsTs"), *options])
+
+
+def mito(dataset):
+    return run(["mito", "evaluate", str(dataset / "imagesTs_m"), str(dataset / "instancesTs")])
+
+
+def compare(dataset):
+    return run(["compare", str(dataset), "--output", str(dataset / "report")])
+
+
+def after_training(dataset):
+    """What ``mito train --test_after_training`` does with the predictions; returns the rows of its problems."""
+    cases = [
+        Case(name, dataset / "imagesTs" / f"{name}_0000.tiff", dataset / "instancesTs" / f"{name}.tiff", True)
+        for name in CASES
+    ]
+    problems = []
+    data = Dataset(dataset, LabelDefinition(), [], cases)
+    _test(data, None, dataset / "imagesTs_m", dataset / "pictures", problems)
+    return problems
+
+
+def damage(path):
+    """Leave the header, and spoil the compressed voxels."""
+    content = bytearray(path.read_bytes())
+    pieces = [(len(content) // 3, len(content) - 40)]
+    if path.suffix == ".tiff":
+        with tifffile.TiffFile(path) as file:
+            pieces = [(p.dataoffsets[0] + 4, p.dataoffsets[0] + p.databytecounts[0]) for p in file.pages]
+    for start, stop in pieces:
+        content[start:stop] = bytes(stop - start)
+    path.write_bytes(content)
+
+
+# ---- what is not delivered
+
+
+def test_not_to_deliver_a_patient_without_the_class_lowers_the_mean(dataset, capsys):
+    assert ild(dataset) == 0
+    summary = dataset / "segs" / "evaluation" / class_tables.SUMMARY
+    assert "delivered alone" not in summary.read_text() + capsys.readouterr().out
+    (dataset / "segs" / "two.nii.gz").unlink()
+    assert ild(dataset) == 1
+    of_b = summary.read_text().split("\nb\n")[1]
+    assert re.search(r"DSC in 3D +0\.5000   n = 2   delivered alone +1\.0000   n = 1\n", of_b)
+    assert re.search(r"false positive, ml +0\.0000   n = 1   delivered alone +0\.0000   n = 1\n", of_b)
+    printed = capsys.readouterr().out
+    assert re.search(r"b +0\.500 .* all, missing counted", printed)
+    assert re.search(r"b +1\.000 .* delivered alone", printed)
+    found = {(row["case"], row["name"]): row for row in rows(summary.with_name(class_tables.RESULTS))}
+    assert found["two", "b"]["dsc"] == "0.000000"
+    assert found["two", "b"]["false_positive_ml"] == found["two", "b"]["slice_specificity"] == ""
+    assert found["three", "b"]["dsc"] == ""  # both empty: not defined
+    page = (summary.parent / "report.html").read_text()
+    assert "2 of 3" in page
+
+
+def test_predictions_for_a_part_of_the_truth_have_both_means(dataset, capsys):
+    for case in ("two", "three"):
+        (dataset / "imagesTs_m" / f"{case}.tiff").unlink()
+    assert mito(dataset) == 1
+    text = (dataset / "imagesTs_m" / "evaluation" / tables.SUMMARY).read_text()
+    assert re.search(r"voxel Dice +0\.3333   n = 3   delivered alone +1\.0000   n = 1\n", text)
+    printed = capsys.readouterr().out
+    assert re.search(r"mean, missing counted +0\.333", printed)
+    assert re.search(r"mean, delivered alone +1\.000", printed)
+
+
+def test_the_terminal_the_tables_and_the_page_have_one_hd95(dataset, capsys):
+    truth = np.zeros((6, 24, 24), np.uint8)
+    write_labels(dataset / "segs" / "one.nii.gz", Volume(truth, SPACING, "mm"))  # delivered, and nothing found
+    assert ild(dataset) == 0
+    folder = dataset / "segs" / "evaluation"
+    diagonal = np.linalg.norm(np.multiply(truth.shape, SPACING))
+    row = next(row for row in rows(folder / class_tables.RESULTS) if (row["case"], row["name"]) == ("one", "b"))
+    assert float(row["hd95_mm"]) == pytest.approx(diagonal, abs=1e-6)
+    assert row["nsd"] == "0.000000"
+    of_page = {tuple(r.values())[2:5]: r["value"] for r in rows(folder / "results.csv")}
+    assert of_page["one", "b", "hd95_mm"] == row["hd95_mm"]
+    assert f"{diagonal:.3f}" in capsys.readouterr().out
+    standing = next(s for s in json.loads((folder / "results.json").read_text())["standings"] if s["class_name"] == "b")
+    assert standing["counted"]["hd95_mm"]["mean"] == pytest.approx(diagonal)
+
+
+def test_no_star_for_a_method_that_found_nothing(dataset):
+    for case in CASES:
+        write_labels(dataset / "imagesTs_idle" / f"{case}.tiff", Volume(np.zeros((6, 24, 24), np.uint8)))
+        found = np.ones((6, 24, 24), np.uint8)  # one object: two are missed, merged
+        write_labels(dataset / "imagesTs_m" / f"{case}.tiff", Volume(found))
+    assert compare(dataset) == 0
+    ranking = (dataset / "report" / "report.html").read_text().split("<tbody>")[1].split("</tbody>")[0]
+    stars = {re.search(r'<th scope="row">(\w+)', row)[1]: row.count("★") for row in ranking.split("<tr>")[1:]}
+    assert stars["idle"] == 0
+    assert stars["m"] > 0
+
+
+# ---- the tolerance
+
+
+def test_the_tolerance_follows_the_voxels_unless_it_is_given(dataset, capsys):
+    assert ild(dataset) == 0
+    assert "Surfaces agree within 5 mm (two voxels along the finest side, or one along" in capsys.readouterr().err
+    summary = dataset / "segs" / "evaluation" / class_tables.SUMMARY
+    assert "Surface Dice at 5 mm (two voxels" in summary.read_text()
+    assert ild(dataset, "--tolerance_mm", "1.5") == 0
+    assert "Surfaces agree within 1.5 mm\n" in capsys.readouterr().err
+    assert "Surface Dice at 1.5 mm." in summary.read_text()
+    write_labels(dataset / "imagesTs_m" / "one.tiff", Volume(np.zeros((6, 24, 24), np.uint8), SPACING, "mm"))
+    assert compare(dataset) == 0
+    assert "within 5 mm (two voxels" in capsys.readouterr().err
+    assert json.loads((dataset / "report" / "results.json").read_text())["tolerance"] == {"mm": 5}
+
+
+# ---- what is damaged
+
+
+@pytest.mark.parametrize("command", [ild, compare])
+def test_a_damaged_image_costs_its_pictures_and_is_named(dataset, capsys, command):
+    damage(dataset / "imagesTs" / "two_0000.tiff")
+    assert command(dataset) == 1
+    printed = capsys.readouterr()
+    assert "two_0000.tiff" in printed.out
+    assert "the report shows outlines only" in printed.out
+    page = next(dataset.glob("*/report.html"), None) or dataset / "segs" / "evaluation" / "report.html"
+    assert page.read_text().count("data:image/jpeg") >= 2
+    assert re.search(r"two_0000\.tiff: cannot be read .*: outlines only", page.read_text())
+
+
+def test_a_damaged_image_costs_the_pictures_after_a_training(dataset):
+    damage(dataset / "imagesTs" / "two_0000.tiff")
+    (problem,) = after_training(dataset)
+    assert problem.where.endswith("two_0000.tiff")
+    assert sorted(path.stem for path in (dataset / "pictures").iterdir()) == ["one", "three"]
+    folder = dataset / "imagesTs_m" / "evaluation"
+    assert [row["status"] for row in rows(folder / tables.RESULTS)] == ["ok"] * 3
+    assert "outlines only" in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize("which", ["instancesTs", "imagesTs_m"])
+@pytest.mark.parametrize("command", [mito, compare, after_training])
+def test_damaged_labels_are_a_row(dataset, capsys, command, which):
+    damage(dataset / which / "two.tiff")
+    result = command(dataset)
+    assert result == 1 or [problem.where for problem in result] == [str(dataset / "imagesTs_m" / "two.tiff")]
+    folder = dataset / "report" if command is compare else dataset / "imagesTs_m" / "evaluation"
+    if command is not compare:
+        statuses = {row["case"]: row["status"] for row in rows(folder / tables.RESULTS)}
+        assert statuses["one"] == statuses["three"] == "ok"
+        assert f"{which}/two.tiff: cannot be read" in statuses["two"]
+    if command is not mito:
+        assert f"{which}/two.tiff: cannot be read" in (folder / "report.html").read_text()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("which", ["labelsTs", "segs"])
+@pytest.mark.parametrize("named", [True, False])
+def test_damaged_labels_are_a_row_of_classes(dataset, capsys, which, named):
+    damage(dataset / which / "two.nii.gz")
+    if not named:
+        (dataset / "dataset.json").unlink()
+    assert ild(dataset) == 1
+    statuses = {row["case"]: row["status"] for row in rows(dataset / "segs" / "evaluation" / class_tables.RESULTS)}
+    assert statuses["one"] == statuses["three"] == "ok"
+    assert f"{which}/two.nii.gz: cannot be read" in statuses["two"]
+    assert "two" in capsys.readouterr().out
+
+
+# ---- what is replaced
+
+
+@pytest.mark.parametrize(
+    ("command", "folder", "name"),
+    [
+        (mito, "imagesTs_m/evaluation", "evaluation_results.csv"),
+        (mito, "imagesTs_m/evaluation", "evaluation_results_summary.txt"),
+        (ild, "segs/evaluation", "class_results.csv"),
+        (ild, "segs/evaluation", "dsc_a.png"),
+        (compare, "report", "results.json"),
+        (compare, "report", "report.html"),
+    ],
+)
+def test_a_file_of_the_user_is_kept_and_results_of_ours_are_replaced(dataset, capsys, command, folder, name):
+    path = dataset / folder / name
+    path.parent.mkdir()
+    path.write_text("my own notes")
+    assert command(dataset) == 2
+    assert f"{name}: is there already, and is no result of planewise" in capsys.readouterr().err
+    assert path.read_text() == "my own notes"
+    assert list(path.parent.iterdir()) == [path]
+    path.unlink()
+    assert command(dataset) == 0
+    assert command(dataset) == 0
+    assert path.read_bytes() != b"my own notes"
+
+
+def test_a_file_of_the_user_is_kept_after_a_training(dataset):
+    path = dataset / "imagesTs_m" / "evaluation" / "results.csv"
+    path.parent.mkdir()
+    path.write_text("my own notes")
+    (problem,) = after_training(dataset)
+    assert "is no result of planewise" in problem.what
+    assert path.read_text() == "my own notes"
