@@ -17,7 +17,7 @@ from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
-from planewise.data.run import MANIFEST, read_manifest, sha256_of
+from planewise.data.run import MANIFEST, edited_outputs, read_manifest
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import ScoredCase, compare
@@ -75,6 +75,7 @@ def train_mito(options: MitoTrain) -> int:
         )
     files = _TrainingFiles(options.model_dir, options.model_name)
     files.check_free(options.resume, options.overwrite)
+    tests = _test_folder(options, files.weights) if options.test_after_training else None
     dataset = open_dataset(
         options.dataset_path, need_test=options.test_after_training, channel=options.channel,
         ignore_geometry=options.ignore_geometry,
@@ -121,16 +122,15 @@ def train_mito(options: MitoTrain) -> int:
         _export(files, model, options, task)
     say(f"The model is {files.yaml} with {files.weights.name}")
 
-    if options.test_after_training:
-        folder, again = _test_folder(options, files.weights)
+    if tests is not None:
         predict = MitoPredict(
-            trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=folder, axes=options.test_axes,
-            overwrite=again,
+            trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=tests, axes=options.test_axes,
             device=options.device, devices=options.devices, channel=options.channel,
             intensity=options.intensity, invert=options.invert,
         )  # fmt: skip
-        predict_cases([(case.name, case.image) for case in dataset.test], predict, problems)
-        _test(dataset, target, folder, files.training, problems)
+        images = [(case.name, case.image) for case in dataset.test]
+        predict_cases(images, predict, problems, renewed=True)
+        _test(dataset, target, tests, files.training, problems)
     return conclude(problems)
 
 
@@ -183,6 +183,13 @@ class _TrainingFiles:
                 f"{self.folder}: holds {state} called {self.name}; go on with --resume, replace it with --overwrite, "
                 "or give another --model_name"
             )
+        elif not self.yaml.exists() and not checkpoint.exists():
+            there = next((path for path in (self.weights, self.training) if path.exists()), None)
+            if there is not None:
+                raise PlanewiseError(
+                    f"{there}: is there already, and no model or training of planewise's is; it is kept: move it away, "
+                    "or give another --model_name"
+                )
 
     def clear(self) -> None:
         """Remove a model of this name and what its training left."""
@@ -234,21 +241,22 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: Pa
         write_model_file(temporary, model)
 
 
-def _test_folder(options: MitoTrain, weights: Path) -> tuple[Path, bool]:
-    """Return the folder for this model's predictions of the test cases, and whether those in it are to be replaced.
+def _test_folder(options: MitoTrain, weights: Path) -> Path:
+    """Return the folder for the predictions of the test cases by the model that ``weights`` will hold.
 
-    It is the published one, unless that holds another model's: then it is named after the model.
+    It is the published one, unless that holds another model's: then it is named after the model. Raises PlanewiseError
+    if that holds another one's too, or if predictions in it were edited.
     """
-    folder = options.dataset_path / PREDICTIONS
-    before = read_manifest(folder / MANIFEST)
-    if before is not None and before.model != str(weights.resolve()):
-        say(f"{folder} holds predictions of another model, {before.model}; this model's go to a folder of its name")
-        folder = folder.with_name(f"{PREDICTIONS}_{options.model_name}")
+    published = options.dataset_path / PREDICTIONS
+    named = published.with_name(f"{PREDICTIONS}_{options.model_name}")
+    for folder in (published, named):
         before = read_manifest(folder / MANIFEST)
-        if before is not None and before.model != str(weights.resolve()):
-            raise PlanewiseError(f"{folder}: holds predictions of another model, {before.model}; move them away")
-    made_by = "" if before is None else str(before.made_from.options.get("model"))
-    return folder, before is not None and sha256_of(weights) not in made_by
+        if before is None or before.model == str(weights.resolve()):
+            if edited := edited_outputs(folder):
+                raise PlanewiseError(f"{edited[0]}: was changed after it was made, and is kept: move it away")
+            return folder
+        say(f"{folder} holds predictions of another model, {before.model}, which are kept")
+    raise PlanewiseError(f"{named}: is where this model's predictions would go; move away what is there")
 
 
 def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path, problems: list[Problem]) -> None:

@@ -37,9 +37,12 @@ THREADS = min(4, os.cpu_count() or 1)  # of post-processing; more gain nothing
 WORTH_SAYING = 10**9  # bytes that a case needs
 
 
-def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems: list[Problem]) -> None:
+def predict_cases(
+    cases: list[tuple[str, Path]], options: MitoPredict, problems: list[Problem], renewed: bool = False
+) -> None:
     """Predict every case that is not done; one that fails becomes a problem and does not stop the others.
 
+    ``renewed``: the model was trained just now, so that what its file made before is made again.
     Raises PlanewiseError, before any work, if the output folder holds what was made otherwise.
     """
     device = choose_device(options.device)
@@ -50,7 +53,13 @@ def predict_cases(cases: list[tuple[str, Path]], options: MitoPredict, problems:
     problems += clashing
     refuse_folder_of_inputs(apart.values(), options.output, "--output")
     run = Run.begin(
-        options.output / MANIFEST, "mito predict", decisive(options, model, half), weights, apart, options.overwrite
+        options.output / MANIFEST,
+        "mito predict",
+        decisive(options, model, half),
+        weights,
+        apart,
+        options.overwrite,
+        renewed,
     )
     waiting: list[tuple[str, Path, Results]] = []
     for name, path in apart.items():

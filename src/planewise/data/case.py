@@ -22,7 +22,7 @@ from planewise.volumes.formats.image_sequence import SLICES
 from planewise.volumes.slices import PLANES
 
 _RESULT = r"(?:_(?:consensus|prediction|pred))*"  # what programs call their results
-_NAME = re.compile(rf"(?P<full>(?P<case>.+?){_RESULT}(?:_(?P<channel>\d{{4}}))?){_RESULT}", re.DOTALL)
+_NAME = re.compile(rf"(?P<full>(?P<case>.+?){_RESULT}(?:_(?P<channel>(?!19|20)\d{{4}}))?){_RESULT}", re.DOTALL)
 
 
 @dataclass(frozen=True)

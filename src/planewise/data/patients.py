@@ -25,7 +25,7 @@ from planewise.volumes.json_files import read_json
 COUNTED = (  # words for an examination that a number follows: scan1, scan_1
     "scan", "visit", "session", "sess", "ses", "series", "ser", "study", "examination", "exam", "acquisition", "acq",
     "run", "repeat", "replicate", "rep", "timepoint", "time", "tp", "part", "piece", "crop", "slab", "block", "roi",
-    "phase", "reconstruction", "recon", "kernel", "day", "week", "month", "year", "followup", "fup", "fu",
+    "v", "phase", "reconstruction", "recon", "kernel", "day", "week", "month", "year", "followup", "fup", "fu",
 )  # fmt: skip
 PLAIN = (  # and those that stand by themselves
     "baseline", "bl", "pre", "post", "prior", "before", "after", "initial", "final", "first", "second", "third",

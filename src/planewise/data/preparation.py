@@ -8,6 +8,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -18,12 +19,11 @@ from planewise.data.case import Case
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.formats import stem_of
 from planewise.volumes.formats.sidecar import sidecars
 
 RECORD = "prepared.json"
 READERS = 4  # threads: hashing one file keeps a core busy, and a disk half
-DETACHED = (".raw", ".zraw", ".raw.gz")  # where headers .mhd and .nhdr keep their voxels
+DETACHED = re.compile(r"^(?:ElementDataFile\s*=|data file:)(.+)$", re.MULTILINE | re.IGNORECASE)
 HASHED, PIECE = 4 * 2**30, 2**20  # bytes
 NAMED = 5  # cases in a difference
 
@@ -162,8 +162,16 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     if path.is_dir():
         within = [(file.relative_to(path).as_posix(), file) for file in sorted(path.rglob("*")) if file.is_file()]
         return within + [(file.suffix, file) for file in sidecars(path) if file.is_file()]
-    beside = [*sidecars(path), *(path.with_name(stem_of(path) + end) for end in DETACHED)]
+    beside = [*sidecars(path), *_detached(path)]
     return [("", path), *((file.suffix, file) for file in beside if file.is_file())]
+
+
+def _detached(path: Path) -> list[Path]:
+    """Return the files in which a header ``.mhd`` or ``.nhdr`` says its voxels are."""
+    if path.suffix.lower() not in (".mhd", ".nhdr"):
+        return []
+    text = path.read_text("utf-8", errors="replace")
+    return [path.parent / name.strip() for name in DETACHED.findall(text)]
 
 
 def _as_json(options: dict[str, Any]) -> dict[str, Any]:

@@ -59,13 +59,14 @@ class Run:
     @classmethod
     def begin(
         cls, manifest: Path, command: str, options: dict[str, Any], model: Path | None, cases: Iterable[str],
-        overwrite: bool,
+        overwrite: bool, renewed: bool = False,
     ) -> "Run":  # fmt: skip
         """Begin ``command`` for ``cases``, or go on with it; nothing is written before a case is started.
 
         ``manifest``: its path, in the folder of the results. ``options``: those that decide what the results are, as
         JSON has them. ``model``: the file of its weights. Raises PlanewiseError if the folder holds what was made
-        otherwise, unless ``overwrite`` and all of it is among ``cases``.
+        otherwise, unless ``overwrite`` and all of it is among ``cases``, or all was made by the same file of a model,
+        which is ``renewed``.
         """
         decisive = {"command": command, **json.loads(json.dumps(options, default=str))}
         if model is not None:
@@ -79,7 +80,7 @@ class Run:
         run.cases = {name: record for name, record in run.cases.items() if run._is_begun(record)}
         difference = before.made_from.differences(made_from) if run.cases else ""
         others = sorted(run.cases.keys() - set(cases))
-        if difference and not (overwrite and not others):
+        if difference and not (overwrite and not others) and not (renewed and before.model == where):
             what = f"; --overwrite would leave {', '.join(others[:3])} as they were" if overwrite else ""
             replace = "" if others else ", or replace what is there with --overwrite"
             raise PlanewiseError(

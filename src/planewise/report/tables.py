@@ -175,7 +175,7 @@ def short(value: object) -> str:
 
 def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     """Print a table on standard output, as wide as its content where that is not a terminal."""
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for position, name in enumerate(header):
         table.add_column(name, overflow="fold", no_wrap=0 < position < len(header) - 1)  # numbers stay whole
     for row in rows:
@@ -183,6 +183,7 @@ def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, .
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 10_000  # nothing is folded in a log
+    console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
 
 

@@ -79,6 +79,17 @@ def test_two_files_for_one_case_are_refused_and_both_named():
     assert refused["b"].what == "several files for one case, b: b.tif, b.tiff; keep one, or rename the others"
 
 
+def test_a_year_is_no_channel(tmp_path):
+    assert [case_name(Path(f"EM_{year}.tiff")) for year in (2020, 1999)] == ["EM_2020", "EM_1999"]
+    assert case_name(Path("EM_2020_0000.tiff")) == "EM_2020"
+
+
+def test_a_channel_that_is_not_there_is_not_another(tmp_path):
+    chosen, refused = one_file_each([Path("a_0000.tif"), Path("a_0001.tif"), Path("b_0001.tif")], channel=0)
+    assert list(chosen) == ["a"]
+    assert "is of channel 1, not of --channel 0" in refused["b"].what
+
+
 def test_a_channel_chooses_between_files_or_within_one():
     files = paths("a_0000.tif", "a_0001.tif", "b.tif")
     assert one_file_each(files, channel=1)[0] == {"a": Path("a_0001.tif"), "b": Path("b.tif")}

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -209,7 +210,12 @@ def _in_processes(
     with WorkerPool(options.num_workers) as pool:
         futures = {pool.submit(_prepare_case, case, part, options, level, width, ignore): case for case, part in jobs}
         for future in as_completed(futures):
-            yield futures[future].name, future.result()
+            case = futures[future]
+            try:
+                yield case.name, future.result()
+            except BrokenProcessPool as error:
+                died = "a process that prepared patients died (killed, or out of memory); fewer --num_workers need less"
+                raise PlanewiseError(f"{died}. What is finished is kept: the same command goes on") from error
 
 
 def _prepare_case(

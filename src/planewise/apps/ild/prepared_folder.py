@@ -16,7 +16,7 @@ from typing import Any
 
 from planewise.data.preparation import RECORD, MadeFrom, Record, read_record, write_record
 from planewise.data.prepared import KINDS, slice_name
-from planewise.data.split import PARTS, Split
+from planewise.data.split import PARTS, PATIENTS_FILE, SPLIT_FILE, Split
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 
@@ -27,6 +27,8 @@ TRAINING_PARTS = ("train", "valid")  # which have slices
 SLICE = re.compile(r"(.*)-\d{3,}")
 VOLUMES = (".npz", "_img.nii.gz", "_gt.nii.gz")  # of a case, after its name
 CaseInPart = tuple[str, str]
+
+BESIDE = ("dataset.json", SPLIT_FILE, PATIENTS_FILE, "window.json")  # that are written beside the patients
 
 
 def npz_folder(work: Path, part: str) -> Path:
@@ -53,10 +55,12 @@ class PreparedFolder:
         written = {pair for record in records for pair in _written(record)}
         files = dict(_files(work))
         foreign = sorted(str(path.relative_to(work)) for path, pair in files.items() if pair not in written)
+        if not records:
+            foreign += [name for name in BESIDE if (work / name).exists()]
         if foreign:
             raise PlanewiseError(
-                f"{work}: holds {len(foreign)} files of patients that it has no record of ({', '.join(foreign[:3])}): "
-                "remove npz_train, npz_valid, npz_test and npy, or give another work_dir"
+                f"{work}: holds {len(foreign)} files that would be replaced and that it has no record of "
+                f"({', '.join(foreign[:3])}): move them away, or give another work_dir"
             )
         wanted = {(case, part) for part in PARTS for case in split[part]}
         done: dict[str, dict[str, Any]] = {}

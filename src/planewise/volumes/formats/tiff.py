@@ -141,7 +141,7 @@ def _write_tiff(path: Path, volume: Volume) -> None:
 
     voxels = volume.voxels
     metadata: dict[str, Any] = {"axes": "ZYX"}
-    if volume.unit != PIXEL:
+    if volume.unit != PIXEL or len(set(volume.spacing)) > 1:
         for axis, size in zip("ZYX", volume.spacing):
             metadata[f"PhysicalSize{axis}"] = size
             metadata[f"PhysicalSize{axis}Unit"] = "µm" if volume.unit == "um" else volume.unit
