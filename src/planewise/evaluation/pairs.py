@@ -132,7 +132,7 @@ def open_truth(pair: Pair, kept: Kept | None = None) -> Truth:
 
 
 def open_prediction(pair: Pair, truth: Truth, kept: Kept | None = None) -> OpenPair:
-    """Open a case's prediction beside its truth. Raises PlanewiseError if that is not possible; see ``open_pair``."""
+    """Open a case's prediction beside its truth. Raises PlanewiseError if it cannot be opened or lies elsewhere."""
     if pair.problem or pair.truth is None:
         raise PlanewiseError(pair.problem or "no truth")
     if pair.prediction is None:
@@ -146,13 +146,6 @@ def nothing_predicted(truth: Truth, status: str) -> OpenPair:
     """Return a pair with an empty prediction, for the reason that ``status`` says."""
     empty = truth.labels.with_voxels(np.broadcast_to(np.uint8(0), truth.labels.shape))
     return OpenPair(truth.labels, empty, status, truth.ignored)
-
-
-def open_pair(pair: Pair) -> OpenPair:
-    """Open a case's volumes. Raises PlanewiseError if one cannot be opened or they do not lie in one space."""
-    if pair.problem:
-        raise PlanewiseError(pair.problem)
-    return open_prediction(pair, open_truth(pair))
 
 
 @dataclass(frozen=True)

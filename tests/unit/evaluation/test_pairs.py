@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from planewise.errors import PlanewiseError
-from planewise.evaluation.pairs import OK, Pair, open_pair, pair_files
+from planewise.evaluation.pairs import OK, Pair, open_prediction, open_truth, pair_files
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
@@ -94,9 +96,9 @@ def test_ignored_geometry_needs_equal_arrays(tmp_path, corner):
     turned = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
     write_volume(tmp_path / "pred.nii.gz", Volume(corner.transpose(2, 1, 0), unit="mm", direction=turned))
     pair = Pair("a", tmp_path / "pred.nii.gz", tmp_path / "truth.nii.gz")
-    assert np.array_equal(open_pair(pair).predicted.read(), corner)
+    assert np.array_equal(open_prediction(pair, open_truth(pair)).predicted.read(), corner)
     with pytest.raises(PlanewiseError, match=r"shape \(8, 6, 4\) as it is stored"):
-        open_pair(Pair("a", pair.prediction, pair.truth, ignore_geometry=True))
+        open_prediction(replace(pair, ignore_geometry=True), open_truth(pair))
 
 
 def test_a_file_that_says_no_orientation_lies_as_the_other_s_array(tmp_path, corner):
