@@ -28,13 +28,13 @@ def labels():
 def dataset(tmp_path):
     folder = tmp_path / "Dataset001_Two"
     rng = np.random.default_rng(0)
-    for case, split in (("a", "Tr"), ("b", "Tr"), ("t", "Ts")):
+    for case, split in (("a", "Tr"), ("b", "Tr"), ("c", "Tr"), ("t", "Ts")):
         image = rng.integers(0, 255, (12, 40, 40), np.uint8)
         write_volume(folder / f"images{split}" / f"{case}_0000.tiff", Volume(image, (8.0, 8.0, 8.0), "nm"))
         write_labels(folder / f"labels{split}" / f"{case}.tiff", Volume(labels(), (8.0, 8.0, 8.0), "nm"))
     meta = {
         "channel_names": {"0": "EM"}, "labels": {"background": 0, "mito": 1, "er": 2, "all": [1, 2], "ignore": 3},
-        "numTraining": 2, "file_ending": ".tiff",
+        "numTraining": 3, "file_ending": ".tiff",
     }  # fmt: skip
     (folder / "dataset.json").write_text(json.dumps(meta))
     return folder

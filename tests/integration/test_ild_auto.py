@@ -202,8 +202,8 @@ def test_a_volume_that_is_stored_upside_down_gives_the_same(eager, tmp_path):
 def test_a_thousand_slices(job, eager, tmp_path):
     hu, _ = chest_phantom((40, 48, 48), 5)
     write_ct(tmp_path / "long_0000.nii.gz", np.repeat(hu, 25, axis=0), (0.3, 6.0, 6.0))
-    assert predict(tmp_path / "long_0000.nii.gz", tmp_path, eager) == 0
-    found = read_labels(tmp_path / "long.nii.gz").read()
+    assert predict(tmp_path / "long_0000.nii.gz", tmp_path / "out", eager) == 0
+    found = read_labels(tmp_path / "out" / "long.nii.gz").read()
     assert found.shape == (1000, 48, 48)
     assert found.any()
 

@@ -135,8 +135,8 @@ def test_an_input_is_never_an_output(trained, tmp_path, capsys):
     shutil.copy(trained / IMAGE, tmp_path / "cell.tiff")
     raw = (tmp_path / "cell.tiff").read_bytes()
     for more in ((), ("--overwrite",)):
-        assert predict(trained, tmp_path, tmp_path, "--axes", "xy", *more) == 1
-        assert "results never replace their input" in capsys.readouterr().out
+        assert predict(trained, tmp_path, tmp_path, "--axes", "xy", *more) == 2
+        assert "results never replace their input" in capsys.readouterr().err
     assert (tmp_path / "cell.tiff").read_bytes() == raw
     assert files(tmp_path) == ["cell.tiff"]
 

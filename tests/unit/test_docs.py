@@ -12,5 +12,4 @@ def test_every_row_of_what_is_read_names_a_test():
     assert len(rows) > 40
     for row in rows:
         file, name = re.search(r"`(test_\w+\.py)::(test_\w+)` \|$", row).groups()
-        (path,) = (ROOT / "tests").rglob(file)
-        assert f"def {name}(" in path.read_text(), row
+        assert any(f"def {name}(" in path.read_text() for path in (ROOT / "tests").rglob(file)), row

@@ -239,7 +239,10 @@ def read_manifest(path: Path) -> Manifest | None:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold ``folder``, which is made, against other processes that write its manifest, where the system can."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); give another folder") from error
     try:
         import fcntl
     except ImportError:  # Windows

@@ -154,6 +154,17 @@ class _End(NamedTuple):
 
 
 def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resume: bool, stop: StopRequest) -> _End:
+    """Take all steps, and leave with the other processes: one that goes first may abort those it is connected to."""
+    end = _take_steps(fabric, task, options, folder, resume, stop)
+    if fabric.world_size > 1:
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
+    return end
+
+
+def _take_steps(
+    fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resume: bool, stop: StopRequest
+) -> _End:
     end_with_parent()
     if fabric.world_size > 1:  # spawned processes would all write to the memory of the one that spawned them
         for tensor in (*task.network.parameters(), *task.network.buffers()):

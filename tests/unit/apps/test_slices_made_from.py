@@ -8,7 +8,7 @@ ILD_BY_WHAT_THEY_COME_TO = {
     "dataset_path", "channel", "ignore_geometry",  # the cases, and how they are read
     "window", "window_level", "window_width",  # the window in HU
     "lungs",  # a fingerprint of the masks
-    "split", "patient_pattern", "patients", "valid_share",  # the split
+    "split", "patient_pattern", "patients", "valid_share", "test_share",  # the split
 }  # fmt: skip
 ILD_WITHOUT_EFFECT = {"work_dir", "num_workers"}
 MITO_BY_WHAT_THEY_COME_TO = {

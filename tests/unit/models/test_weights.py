@@ -218,7 +218,9 @@ def test_a_model_file_survives_a_round_trip_with_keys_of_others(tmp_path):
     content = yaml.safe_load(find_model_file("MitoNet_v1").read_text()) | {"their_key": [1, 2]}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
     write_model_file(tmp_path / "b.yaml", read_model_file(tmp_path / "a.yaml"))
-    assert yaml.safe_load((tmp_path / "b.yaml").read_text()) == content | {"model_sha256": None, "planes": None}
+    assert yaml.safe_load((tmp_path / "b.yaml").read_text()) == content | dict.fromkeys(
+        ("model_sha256", "planes", "trained")
+    )
 
 
 @pytest.mark.parametrize(
