@@ -239,7 +239,9 @@ def test_two_processes_one_of_them_killed(folder, tmp_path):
     """Workers of this machine: the result is the same, also if one dies in the middle."""
     output = tmp_path / "out.ome.zarr"
     kill_one = "kill(multiprocessing.active_children()[0].pid)"
-    process = start(to_store(folder, output, "--workers", "2"), kill_one, f"{WORKERS}:Cluster.submit", 8)
+    process = start(
+        to_store(folder, output, "--workers", "2"), kill_one, f"{WORKERS}:Cluster.submit", 20
+    )  # of the second plane
     out, err = process.communicate()
     assert process.returncode == 0, out + err
     assert "is lost; " in err

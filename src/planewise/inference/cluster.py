@@ -47,6 +47,8 @@ class Cluster(Executor):
             if name.startswith(("distributed", "asyncio")):
                 logging.getLogger(name).setLevel(SILENT)  # what goes wrong is said once, by us
         self._patience, self._scheduler, self._droughts = patience, scheduler, 0
+        self._mark = uuid4().hex  # of the keys of our work, also of what nobody but other work waits for
+        self._submitted = 0
         self._cluster: Any = None
         if scheduler is None:
             with shielded():
@@ -84,7 +86,9 @@ class Cluster(Executor):
     def _submit(self, name: str, *call: Any) -> Any:
         if self._client.status != "running":  # it would be kept for a scheduler that may never come back
             raise self._gone()
-        return self._ask(lambda: self._client.submit(*call, key=f"{name}-{uuid4().hex}", pure=False))
+        self._submitted += 1
+        key = f"{name}-{self._mark}.{self._submitted}"
+        return self._ask(lambda: self._client.submit(*call, key=key, pure=False))
 
     def result(self, submitted: Any) -> Any:
         """See ``Executor``."""
@@ -134,7 +138,8 @@ class Cluster(Executor):
         _, what = event
         if what.get("action") != "remove-worker":
             return
-        lost = [key for key in (*what["processing-tasks"], *what["lost-computed-tasks"]) if key in self._client.futures]
+        keys = (*what["processing-tasks"], *what["lost-computed-tasks"])
+        lost = [key for key in keys if f"-{self._mark}." in key]
         if lost or not what["expected"]:
             say(f"worker {what['worker']} is lost; {done_again(lost)}")
 
