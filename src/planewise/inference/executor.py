@@ -7,6 +7,7 @@ Work is a function: of slices, a patient, a slab or a block. What it needs loade
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -80,7 +81,10 @@ class Here(Executor):
 
     def __init__(self, source: Source, device: str = "cpu") -> None:
         super().__init__(Loading(source, device))
-        self._loaded: list[Any] = []
+
+    @cached_property
+    def _loaded(self) -> Any:
+        return self.loading.source(self.loading.device)
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """See ``Executor``."""
@@ -93,12 +97,7 @@ class Here(Executor):
 
     def submit_loaded(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """See ``Executor``."""
-        return self.submit(self._with_loaded, work, *arguments)
-
-    def _with_loaded(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        if not self._loaded:
-            self._loaded.append(self.loading.source(self.loading.device))
-        return work(self._loaded[0], *arguments)
+        return self.submit(lambda *given: work(self._loaded, *given), *arguments)
 
     def result(self, submitted: "Future[Any]") -> Any:
         """See ``Executor``."""

@@ -50,22 +50,32 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a file says of itself.
+class SeriesAttributes:
+    """What the headers of a series say of it.
 
-    ``left_out``: why it holds no slices of a volume, empty if it does; ``damage``: what of it is missing, if anything.
+    ``study_date`` YYYYMMDD or empty; ``uid``: SeriesInstanceUID; ``thickness_mm``: of a slice, None if it is not said;
+    ``gantry_degrees``: its tilt, 0 if it is not said.
     """
 
     patient: str
     study: str
     study_date: str
-    series: str
+    uid: str
     number: str
     description: str
     modality: str
     kernel: str
     thickness_mm: float | None
     gantry_degrees: float
+
+
+@dataclass(frozen=True)
+class Header(SeriesAttributes):
+    """What a file says of itself.
+
+    ``left_out``: why it holds no slices of a volume, empty if it does; ``damage``: what of it is missing, if anything.
+    """
+
     slices: tuple[Slice, ...]
     left_out: str = ""
     damage: str = ""

@@ -4,7 +4,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress
-from planewise.volumes.formats.dicom.headers import HU, Header, Slice, read_header
+from planewise.volumes.formats.dicom.headers import HU, Header, SeriesAttributes, Slice, read_header
 
 SAME_DIRECTION = 1e-3  # of unit vectors, within a series
 SHOWN = 12  # series, or places, in a message
@@ -20,25 +20,13 @@ MANY = 1000  # files, about two seconds: more are worth a bar
 
 
 @dataclass(frozen=True)
-class Series:
+class Series(SeriesAttributes):
     """A CT, MR or other series of slices that belong on one grid: one SeriesInstanceUID, orientation and image size.
 
-    ``study_date`` YYYYMMDD or empty; ``thickness_mm``: of a slice, as the header says, None if it does not;
-    ``gantry_degrees``: its tilt, as the header says, 0 if it does not; ``slices`` in the order of their files;
-    ``part``: what tells it from the others of its UID, where that mixes orientations or sizes; ``problems``: files of
-    it, or beside it, that are damaged.
+    ``slices`` in the order of their files; ``part``: what tells it from the others of its UID, where that mixes
+    orientations or sizes; ``problems``: files of it, or beside it, that are damaged.
     """
 
-    patient: str
-    study: str
-    study_date: str
-    uid: str
-    number: str
-    description: str
-    modality: str
-    kernel: str
-    thickness_mm: float | None
-    gantry_degrees: float
     slices: tuple[Slice, ...]
     part: str = ""
     problems: tuple[Problem, ...] = ()
@@ -131,7 +119,7 @@ def read_folder(folder: Path) -> Contents:
     by_uid: dict[tuple[str, ...], list[Header]] = defaultdict(list)
     for header in headers:
         if not header.left_out:
-            by_uid[header.patient, header.study, header.series].append(header)
+            by_uid[header.patient, header.study, header.uid].append(header)
     series = []
     for of_one in by_uid.values():
         if all(slice_.position is None for header in of_one for slice_ in header.slices):
@@ -178,12 +166,8 @@ def _parts(headers: list[Header], damaged: list[Problem]) -> list[Series]:
     for slice_ in placed:
         group = next((group for group in groups if _alike(slice_, group[0])), None)
         groups.append([slice_]) if group is None else group.append(slice_)
-    first = headers[0]
-    whole = Series(
-        first.patient, first.study, first.study_date, first.series, first.number, first.description, first.modality,
-        first.kernel, first.thickness_mm, first.gantry_degrees, (), problems=tuple(problems),
-    )  # fmt: skip
-    parts = [replace(whole, slices=tuple(group)) for group in groups]
+    attributes = {field.name: getattr(headers[0], field.name) for field in fields(SeriesAttributes)}
+    parts = [Series(**attributes, slices=tuple(group), problems=tuple(problems)) for group in groups]
     return parts if len(parts) == 1 else [replace(part, part=_what_is_its(part)) for part in parts]
 
 
