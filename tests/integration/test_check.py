@@ -6,15 +6,12 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
-import torch
 from scipy import ndimage
 
 from dicom import write_dicom
 from planewise.cli import run
 from planewise.data.phantom import em_phantom, write_chest_dataset, write_phantom_dataset
-from planewise.models.model_file import ModelFile, write_model_file
-from planewise.models.panoptic_deeplab import build
-from planewise.models.weights import export_torchscript
+from untrained import write_untrained
 
 
 def check(*arguments, tmp_path):
@@ -33,12 +30,9 @@ def em(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    export_torchscript(build("mitonet_small"), folder / "M.pth")
     seen = {"low": 0.25, "high": 0.8, "polarity": "dark"}
     norms = {"mean": 0.57, "std": 0.13}
-    write_model_file(folder / "M.yaml", ModelFile(model="M.pth", norms=norms, intensities=seen, planes=("xy",)))
-    return folder / "M.yaml"
+    return write_untrained(folder, norms=norms, intensities=seen, planes=("xy",))
 
 
 def test_the_demos_dataset_is_in_order(em, model, tmp_path, capsys):

@@ -7,17 +7,14 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
-import torch
 
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
-from planewise.models.model_file import ModelFile, write_model_file
-from planewise.models.panoptic_deeplab import build
-from planewise.models.weights import export_torchscript
 from planewise.report import class_tables, tables
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import read_labels, write_labels
 from planewise.volumes.volume import Volume
+from untrained import write_untrained
 
 FLIPPED = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 
@@ -26,10 +23,7 @@ FLIPPED = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 def model(tmp_path_factory):
     """A model that was not trained: what it finds does not matter here."""
     folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    export_torchscript(build("mitonet_small"), folder / "M.pth")
-    write_model_file(folder / "M.yaml", ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}))
-    return folder / "M.yaml"
+    return write_untrained(folder)
 
 
 @pytest.fixture

@@ -8,20 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import zarr
 
 from planewise.cli import run
 from planewise.data.phantom import em_phantom
 from planewise.inference.out_of_core import segment
-from planewise.models.model_file import ModelFile, write_model_file
-from planewise.models.panoptic_deeplab import build
-from planewise.models.weights import export_torchscript
 from planewise.report.tables import RESULTS
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.ome_zarr import create
 from planewise.volumes.labels import write_labels
 from stopped import ENVIRONMENT, run_until_killed, start, wait_until
+from untrained import write_untrained
 
 SEGMENT, WORKERS = "planewise.inference.out_of_core.segment", "planewise.inference.cluster"
 SHAPE = (48, 72, 80)
@@ -32,9 +29,7 @@ SPACING, ORIGIN = (8.0, 4.0, 4.0), (80.0, 0.0, 12.0)
 def folder(tmp_path_factory):
     """A model that finds something, an image in small chunks, and the result of predicting it in memory."""
     folder = tmp_path_factory.mktemp("store")
-    torch.manual_seed(0)
-    export_torchscript(build("mitonet_small"), folder / "M.pth")
-    write_model_file(folder / "M.yaml", ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}))
+    write_untrained(folder)
     image, _ = em_phantom(SHAPE, 12, 1)
     write_image(folder / "in.ome.zarr", image)
     assert run(["mito", "predict", "--output", str(folder / "memory"), *arguments(folder)]) == 0

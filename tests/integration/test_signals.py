@@ -12,11 +12,9 @@ import sys
 import pytest
 
 from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
-from planewise.models.model_file import ModelFile, write_model_file
-from planewise.models.panoptic_deeplab import build
-from planewise.models.weights import export_torchscript
 from planewise.training.checkpoint import load_checkpoint
 from stopped import ENVIRONMENT, start, wait_until
+from untrained import write_untrained
 
 pytestmark = pytest.mark.slow
 TRAIN = ["--model_config", "MitoNet_small.yaml", "--from_scratch", "--patch_size", "64", "--batch_size", "2",
@@ -34,8 +32,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("signals")
     write_phantom_dataset(folder / "em", 0, (32, 64, 72), (24, 40, 56), 1, bodies=8)
     write_chest_dataset(folder / "ct", 0, (8, 48, 48), train_cases=3)
-    export_torchscript(build("mitonet_small"), folder / "M.pth")
-    write_model_file(folder / "M.yaml", ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}))
+    write_untrained(folder)
     return folder
 
 

@@ -1,0 +1,18 @@
+"""A model that was not trained, for what does not depend on what is found."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from planewise.models.model_file import ModelFile, write_model_file
+from planewise.models.panoptic_deeplab import build
+from planewise.models.weights import export_torchscript
+
+
+def write_untrained(folder: Path, **stated: Any) -> Path:
+    """Write M.pth, always the same, and M.yaml with what is ``stated`` of it; return the path of the YAML."""
+    torch.manual_seed(0)
+    export_torchscript(build("mitonet_small"), folder / "M.pth")
+    write_model_file(folder / "M.yaml", ModelFile(model="M.pth", **{"norms": {"mean": 0.5, "std": 0.2}} | stated))
+    return folder / "M.yaml"
