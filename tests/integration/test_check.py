@@ -115,6 +115,15 @@ def test_an_empty_folder_and_an_empty_imagests(em, tmp_path):
     assert len(found["cases"]) == 2
 
 
+def test_truth_without_images_is_no_dataset_to_train_on(em, tmp_path):
+    folder = tmp_path / "Dataset003_NoImages"
+    shutil.copytree(em, folder)
+    shutil.rmtree(folder / "imagesTr")
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert code == 1
+    assert "imagesTr: no such folder" in json.dumps(found["problems"])
+
+
 def test_volumes_dicom_and_nothing(tmp_path, capsys):
     (tmp_path / "volumes").mkdir()
     image, _ = em_phantom((16, 40, 48), 3, 0)

@@ -131,6 +131,14 @@ def test_results_of_another_model_or_other_options_are_neither_taken_for_these_n
     assert (out / "phantom_test1.tiff").read_bytes() == made
 
 
+def test_a_model_never_lies_among_images_or_truth(trained, capsys):
+    data = (trained / IMAGE).parents[1]
+    for folder in ("imagesTr", "instancesTr", "imagesTs"):
+        assert run(["mito", "train", str(data), str(data / folder), "--from_scratch", "--device", "cpu"]) == 2
+        assert "results never replace their input" in capsys.readouterr().err
+        assert not [path for path in (data / folder).iterdir() if path.suffix in (".pth", ".yaml")]
+
+
 def test_an_input_is_never_an_output(trained, tmp_path, capsys):
     shutil.copy(trained / IMAGE, tmp_path / "cell.tiff")
     raw = (tmp_path / "cell.tiff").read_bytes()

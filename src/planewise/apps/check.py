@@ -127,9 +127,8 @@ def _check_path(path: Path, options: Check) -> Checked:
 
 def _check_dataset(path: Path, options: Check) -> Checked:
     meta = read_meta(path)
-    has = {split: holds_anything(path / f"images{split}") for split in ("Tr", "Ts")}
-    train = has["Tr"] or "dataset" in meta
-    dataset = open_dataset(path, train, has["Ts"], options.channel, options.ignore_geometry)
+    train = "dataset" in meta or any(holds_anything(path / f"{what}Tr") for what in ("images", "labels", "instances"))
+    dataset = open_dataset(path, train, holds_anything(path / "imagesTs"), options.channel, options.ignore_geometry)
     checked = Checked(path, "nnU-Net raw dataset", problems=list(dataset.problems))
     cases = [(case, "Tr") for case in dataset.train] + [(case, "Ts") for case in dataset.test]
     with progress("reading", len(cases), unit="cases") as advance:

@@ -17,7 +17,7 @@ from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
-from planewise.data.run import MANIFEST, edited_outputs, read_manifest
+from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import ScoredCase, compare
@@ -80,6 +80,8 @@ def train_mito(options: MitoTrain) -> int:
         options.dataset_path, need_test=options.test_after_training, channel=options.channel,
         ignore_geometry=options.ignore_geometry,
     )  # fmt: skip
+    inputs = (path for what in ("images", "labels", "instances") for path in dataset.folder.glob(f"{what}T[rs]/*"))
+    refuse_folder_of_inputs(inputs, options.model_dir, "model_dir")
     target = _target(dataset, options)
     problems = list(dataset.problems)
     if problems:

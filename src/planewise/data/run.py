@@ -265,7 +265,7 @@ def _remove(path: Path) -> None:
 
 def refuse_folder_of_inputs(inputs: Iterable[Path], folder: Path, option: str) -> None:
     """Raise PlanewiseError if results in ``folder`` would lie among the ``inputs``, and be taken for such."""
-    if folder.resolve() in {path.resolve().parent for path in inputs}:
+    if folder.resolve() in {parent for path in inputs for parent in (path.parent.resolve(), path.resolve().parent)}:
         raise PlanewiseError(
             f"{option} {folder}: is the folder of the input, and results never replace their input, nor lie among "
             "images that the next command reads: give another folder"
