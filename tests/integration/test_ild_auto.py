@@ -12,6 +12,7 @@ from dicom import write_dicom
 from planewise.apps.ild.lungs import find_lungs
 from planewise.cli import run
 from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
+from planewise.inference.executor import Here, SchedulerGone
 from planewise.report.class_tables import PRESENCE, RESULTS, ROC
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import read_labels, write_labels
@@ -259,3 +260,26 @@ def test_patients_are_shared_by_the_workers_of_a_scheduler(job, eager, tmp_path,
         a, b = (read_labels(tmp_path / where / f"{name}.nii.gz").read() for where in ("here", "there"))
         assert np.array_equal(a, b)
         assert (tmp_path / "there" / f"{name}.html").exists()
+
+
+def test_what_a_worker_finishes_after_its_scheduler_died_is_not_of_somebody_else(job, eager, tmp_path, monkeypatch):
+    late = []
+
+    class Deaf(Here):
+        size = 1
+
+        def submit_loaded(self, work, *arguments):
+            late.append(lambda: work(self._loaded, *arguments))
+            return len(late)
+
+        def result(self, submitted):
+            raise SchedulerGone("the scheduler does not answer any more")
+
+    tests = job / "work" / "npz_test" / "CT_ILD"
+    with monkeypatch.context() as patch:
+        patch.setattr("planewise.apps.ild.predict.executor", lambda source, device, *_, **__: Deaf(source, device))
+        assert predict(tests, tmp_path / "out", eager) == 1
+    late[0]()
+    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
+    assert predict(tests, tmp_path / "out", eager) == 0
+    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 2

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from planewise.errors import PlanewiseError, first_line
-from planewise.inference.executor import Executor, WorkerDied, name_of
+from planewise.inference.executor import Executor, SchedulerGone, WorkerDied, name_of
 from planewise.inference.worker import Loading, Source, Worker, threads_of_each
 from planewise.processes import shielded
 from planewise.progress import say
@@ -127,8 +127,8 @@ class Cluster(Executor):
                 "system"
             )
 
-    def _gone(self) -> PlanewiseError:
-        return PlanewiseError(f"{self._where()}: the scheduler does not answer any more")
+    def _gone(self) -> SchedulerGone:
+        return SchedulerGone(f"{self._where()}: the scheduler does not answer any more")
 
     def _where(self) -> str:
         return f"--scheduler {self._scheduler}" if self._scheduler else "--workers: dask"

@@ -20,6 +20,10 @@ class WorkerDied(PlanewiseError):
     """The workers that did a piece of work died, one after the other."""
 
 
+class SchedulerGone(PlanewiseError):
+    """The scheduler does not answer any more; its workers may yet finish what they have begun."""
+
+
 class Executor(ABC):
     """Who does the work, for as long as this is entered.
 

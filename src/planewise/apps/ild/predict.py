@@ -21,7 +21,7 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.presence import presence_file, write_presence
 from planewise.inference.automatic import find_in_slices, segment_within
-from planewise.inference.executor import Executor, executor
+from planewise.inference.executor import Executor, SchedulerGone, executor
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import Encoder, PropagationOptions, propagate
 from planewise.inference.worker import Source
@@ -84,10 +84,11 @@ def predict_ild(options: IldPredict) -> int:
         where = source if is_hub_id(source) else source.resolve()
         segmenters = _SegmenterSource(where, options.image_size, half)
     with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
-        for case, problem in _shared(workers, options, waiting, given):
+        for case, problem, is_over in _shared(workers, options, waiting, given):
             if problem:
-                run.fail(case)
                 problems.append(problem)
+                if is_over:
+                    run.fail(case)
             else:
                 run.finish(case, {"prompts": _prompts_note(options)})
     return conclude(problems)
@@ -129,23 +130,28 @@ def _outputs(case: str, options: IldPredict) -> list[Path]:
 
 def _shared(
     workers: Executor, options: IldPredict, waiting: dict[str, Path | Series], given: dict[str, list[Prompt]]
-) -> Iterator[tuple[str, Problem | None]]:
-    """Have the patients segmented, each one by itself; yield each that is over, with what went wrong."""
+) -> Iterator[tuple[str, Problem | None, bool]]:
+    """Have the patients segmented, each one by itself; yield each with what went wrong, and whether it is over.
+
+    Where it is not, nobody can be asked any more, and a worker may yet write its results.
+    """
     submitted: dict[str, Any] = {}
     there = _resolved_options(options) if options.scheduler else options
 
-    def outcome(case: str) -> tuple[str, Problem | None]:
+    def outcome(case: str) -> tuple[str, Problem | None, bool]:
         try:
-            return case, workers.result(submitted[case])
+            return case, workers.result(submitted[case]), True
+        except SchedulerGone as error:
+            return case, Problem.of(waiting[case], error), False
         except Exception as error:  # a worker that cannot load the model, or is lost; the others are still wanted
-            return case, Problem.of(waiting[case], error)
+            return case, Problem.of(waiting[case], error), True
 
     for case, path in waiting.items():
         seen = _resolved(path) if options.scheduler else path
         try:
             submitted[case] = workers.submit_loaded(_predict_patient, case, seen, given.get(case, []), there)
         except PlanewiseError as error:  # the scheduler is gone
-            yield case, Problem.of(path, error)
+            yield case, Problem.of(path, error), True
             continue
         if not workers.size:  # this process did it by now
             yield outcome(case)
