@@ -102,6 +102,18 @@ def predict(trained, source, output, *options):
 IMAGE = "Dataset001_Phantom/imagesTs/phantom_test1_0000.tiff"
 
 
+def test_a_volume_of_other_pixels_than_the_training_is_said(trained, tmp_path, capsys):
+    volume = open_volume(trained / IMAGE)
+    coarse = Volume(np.asarray(volume.read()), (24, 24, 24), "nm")
+    write_volume(tmp_path / "coarse.tiff", coarse)
+    assert predict(trained, tmp_path / "coarse.tiff", tmp_path / "o", "--axes", "xy") == 0
+    assert "pixels are 24 nm, those of the training 8 nm: objects look 3 times smaller" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert predict(trained, trained / IMAGE, tmp_path / "o2", "--axes", "xy") == 0
+    assert "those of the training" not in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_second_run_skips_what_is_done_unless_told(trained, tmp_path, capsys):
     assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
     assert files(tmp_path) == ["phantom_test1.tiff", "phantom_test1_xy.tiff", MANIFEST]

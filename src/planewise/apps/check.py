@@ -21,7 +21,7 @@ from planewise.data.patients import patients_of
 from planewise.data.split import PARTS, VALID_SHARE, draw_split
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.memory import need_in_memory
-from planewise.inference.planes import NetworkPredictor, SliceOptions, choose_planes, prepared
+from planewise.inference.planes import NetworkPredictor, SliceOptions, choose_planes, pixel_note, prepared
 from planewise.models.model_file import ModelFile, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
@@ -256,6 +256,8 @@ class _Model:
                 continue
             volume, profile = case.image.volume, case.image.intensities
             planes, why = choose_planes(volume, self.file.planes, None)
+            if unlike := pixel_note(volume, planes, self.file.pixel_nm):
+                checked.problems.append(Problem(str(case.image.path), unlike))
             try:
                 trained = self.file.trained_intensities()
                 range_, seen = choose_range(profile, trained, case.image.path, options.intensity, options.invert)

@@ -45,10 +45,11 @@ from planewise.report.tables import (
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import planes_of, slice_intensities, validation_case
+from planewise.training.slice_folder import case_of, planes_of, slice_intensities, validation_case
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.files import read_voxels, volumes_in
+from planewise.volumes.files import open_volume, read_voxels, volumes_in
 from planewise.volumes.formats import ending_of, ome_zarr
+from planewise.volumes.geometry import pixel_sides_nm
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 
@@ -121,7 +122,7 @@ def train_mito(options: MitoTrain) -> int:
         if not train(task, loop, files.training, options.resume):
             return conclude(problems)
         training_curve(files.training / METRICS, files.training / CURVE, "IoU of the foreground")
-        _export(files, model, options, task)
+        _export(files, model, options, task, _pixel_sides(dataset, task))
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if tests is not None:
@@ -224,8 +225,10 @@ def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:
     warn_of_leaks(train, valid, tests, channel, parts_validate=held is None)
 
 
-def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask) -> None:
-    """Write the best checkpoint as a model that empanada-napari and we load."""
+def _export(
+    files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask, pixel_nm: tuple[float, float] | None
+) -> None:
+    """Write the best checkpoint as a model that empanada-napari and we load; ``pixel_nm``: see ``ModelFile``."""
     best = load_checkpoint(files.training / BEST)
     network = network_with(best["network"], files.training / BEST)
     export_torchscript(network, files.weights)
@@ -235,12 +238,20 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: Pa
         update={
             "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
             "intensities": slice_intensities(task.pairs), "planes": planes_of(task.pairs), "trained": trained,
+            "pixel_nm": pixel_nm,
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on {dataset} for "
             f"{best['step']} steps with planewise.",
         }
     )  # fmt: skip
     with atomic_path(files.yaml) as temporary:
         write_model_file(temporary, model)
+
+
+def _pixel_sides(dataset: Dataset, task: PanopticTask) -> tuple[float, float] | None:
+    """Return the smallest and the largest side, in nm, of the pixels that were trained on; None if it is not known."""
+    trained = {case_of(pair) for pair in task.pairs}
+    volumes = [open_volume(case.image, case.channel) for case in dataset.train if case.name in trained]
+    return pixel_sides_nm(volumes, planes_of(task.pairs) or ())
 
 
 def _test_folder(options: MitoTrain, weights: Path) -> Path:

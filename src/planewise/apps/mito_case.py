@@ -7,7 +7,7 @@ from planewise.apps.mito_options import MitoPredict
 from planewise.data.case import channel_within
 from planewise.data.intensity import IntensityRule
 from planewise.inference.gathering import GroupingOptions
-from planewise.inference.planes import SliceOptions, choose_planes
+from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
 from planewise.models.model_file import ModelFile
 from planewise.volumes.files import open_volume
 from planewise.volumes.slices import Plane
@@ -37,20 +37,25 @@ class Results:
 
 @dataclass(frozen=True)
 class VolumeToPredict:
-    """A volume that was opened from ``path``, and the ``planes`` it is predicted in; ``why``: those, to read."""
+    """A volume that was opened from ``path``, and the ``planes`` it is predicted in; ``why``: those, to read.
+
+    ``unlike``: how far its pixels are from those of the training, to read, if they are.
+    """
 
     path: Path
     channel: int | None
     volume: Volume
     planes: tuple[Plane, ...]
     why: str
+    unlike: str
 
     @classmethod
     def open(cls, path: Path, model: ModelFile, options: MitoPredict) -> "VolumeToPredict":
         """Open the volume at ``path``; voxels are not read. Raises PlanewiseError if it cannot be opened."""
         channel = channel_within(path, options.channel)
         volume = open_volume(path, channel)
-        return cls(path, channel, volume, *choose_planes(volume, model.planes, options.axes))
+        planes, why = choose_planes(volume, model.planes, options.axes)
+        return cls(path, channel, volume, planes, why, pixel_note(volume, planes, model.pixel_nm, options.downsampling))
 
     def slice_options(self, model: ModelFile, options: MitoPredict) -> tuple[SliceOptions, str]:
         """Return how slices are made ready for the model, and what was decided about intensities, to read.

@@ -84,6 +84,8 @@ def predict_cases(
                     case = VolumeToPredict.open(path, model, options)  # anew, so that one's voxels are held at a time
                     slices, seen = case.slice_options(model, options)
                     say(f"{name}: {seen}; {case.why}")
+                    if case.unlike:
+                        say(f"{name}: {case.unlike}")
                     count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
                     decided |= {"intensities": seen, "planes": case.why, "objects": count}
                 say(f"{name}: {count} objects, {results.final}")

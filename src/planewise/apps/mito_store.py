@@ -75,6 +75,8 @@ def predict_store(options: MitoPredict) -> int:
             except PlanewiseError as error:
                 raise Unfinished(str(error)) from error
             say(f"{options.input.name}: {seen}; {case.why}")
+            if case.unlike:
+                say(f"{options.input.name}: {case.unlike}")
             with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
                 count = segment_out_of_core(case, slices, results, workers, options, run.identity(name))
             decided |= {"intensities": seen, "planes": case.why, "objects": count}

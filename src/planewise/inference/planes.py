@@ -1,5 +1,6 @@
 """Run a panoptic network over the slices of a plane, in batches."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from planewise.inference.executor import Executor
 from planewise.inference.gathering import SliceOutputs
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.weights import inference_network
-from planewise.volumes.geometry import sharp_planes
+from planewise.volumes.geometry import pixel_sides_nm, sharp_planes
 from planewise.volumes.slices import AXIS, PLANES, Plane, as_stack, pad_to_factor, shrink
 from planewise.volumes.tilt import stack_note
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 BATCHES_AHEAD = 2  # that are read or predicted before they are used
+UNLIKE_PIXELS = 1.5  # times larger or smaller than in training, from which on it is said
 
 
 @dataclass(frozen=True)
@@ -170,3 +172,33 @@ def choose_planes(
     spacing = f"spacing {size} {unit}" if stated else "no spacing is stated, taken as even"
     model = f"the model was trained in {', '.join(trained)}" if trained else "the model does not say its planes"
     return planes, f"planes {', '.join(planes)} ({spacing}; {model}){tilted}"
+
+
+def pixel_note(
+    volume: Volume, planes: tuple[Plane, ...], trained_nm: tuple[float, float] | None, scale: int = 1
+) -> str:
+    """Return in words how far pixels are from the size that a model was trained on; "" if near, or not known.
+
+    ``trained_nm``: the smallest and the largest side there; ``scale``: by which slices are shrunk for the model.
+    """
+    shown = pixel_sides_nm([volume], planes)
+    if shown is None or trained_nm is None:
+        return ""
+    smallest, largest = (side * scale for side in shown)
+    larger, smaller = trained_nm[0] / largest, smallest / trained_nm[1]  # than in training, what the model sees
+    if max(larger, smaller) < UNLIKE_PIXELS:
+        return ""
+    looks, size = (
+        (f"{larger:.3g} times larger", larger) if larger > smaller else (f"{smaller:.3g} times smaller", 1 / smaller)
+    )
+    better = max(1, int(scale * 2.0 ** round(math.log2(size))))
+    shrunk = f" at --downsampling {scale}" if scale > 1 else ""
+    instead = f", give --downsampling {better}" if better != scale else ""
+    return (
+        f"pixels are {_sides(smallest, largest)} nm{shrunk}, those of the training {_sides(*trained_nm)} nm: objects "
+        f"look {looks} than the model knows them; resample the volume{instead}, or train on such data"
+    )
+
+
+def _sides(smallest: float, largest: float) -> str:
+    return f"{smallest:g}" if f"{smallest:g}" == f"{largest:g}" else f"{smallest:g} to {largest:g}"

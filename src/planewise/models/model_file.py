@@ -98,6 +98,7 @@ class ModelFile(BaseModel):
     norms: Norms
     intensities: TrainedIntensities | None = None  # of the training images; None: what the norms say of them
     planes: tuple[Plane, ...] | None = None  # that it was trained in; None: not known
+    pixel_nm: tuple[float, float] | None = None  # smallest and largest side of pixels trained on; None: not known
     description: str = ""
     trained: Trained | None = None  # by planewise
     FINETUNE: Finetune = Finetune()

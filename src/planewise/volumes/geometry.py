@@ -1,12 +1,13 @@
 """Where volumes lie: canonical orientation and back, whether two lie in one space, which planes are sharp."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
 from planewise.volumes.slices import AXIS, PLANES, Plane
 from planewise.volumes.tilt import tilted_again, upright, without_tilt
-from planewise.volumes.units import PIXEL
+from planewise.volumes.units import PIXEL, convert
 from planewise.volumes.volume import Volume
 
 SPACING_TOLERANCE = 1e-3  # of a voxel: what files round away
@@ -108,3 +109,16 @@ def sharp_planes(
 
 def _axes_of(plane: Plane) -> list[int]:
     return [axis for axis in range(3) if axis != AXIS[plane]]
+
+
+def pixel_sides_nm(volumes: Iterable[Volume], planes: tuple[Plane, ...]) -> tuple[float, float] | None:
+    """Return the smallest and the largest side, in nm, of a pixel in these planes of the volumes.
+
+    None if one of the volumes does not say the unit of its spacing, or there is none.
+    """
+    axes = {axis for plane in planes for axis in _axes_of(plane)}
+    given = [(volume.spacing[axis], volume.unit) for volume in volumes for axis in axes]
+    if not given or any(unit == PIXEL for _, unit in given):
+        return None
+    sides = [convert(side, unit, "nm") for side, unit in given]
+    return min(sides), max(sides)

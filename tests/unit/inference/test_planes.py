@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from planewise.data.intensity import IntensityRange
-from planewise.inference.planes import NetworkPredictor, SliceOptions, choose_planes, plane_outputs, prepared
+from planewise.inference.planes import (
+    NetworkPredictor,
+    SliceOptions,
+    choose_planes,
+    pixel_note,
+    plane_outputs,
+    prepared,
+)
 from planewise.models.panoptic_deeplab import build, fold_batch_norms
 from planewise.volumes.slices import PLANES, as_stack
 from planewise.volumes.volume import Volume
@@ -67,3 +74,26 @@ def test_slices_of_a_tilted_gantry_are_said_to_be_taken_as_they_are(asked):
     planes, why = choose_planes(replace(volume, tilt=(-1.25, 0.0)), None, asked)
     assert planes == ("xy",)
     assert "; the gantry was tilted by 14.0 degrees: its slices are taken as they are" in why
+
+
+@pytest.mark.parametrize(
+    ("spacing", "unit", "trained", "scale", "said"),
+    [
+        ((5.0, 5.0, 5.0), "nm", (5.0, 5.0), 1, ""),
+        ((5.0, 5.0, 5.0), "nm", (7.0, 8.0), 1, ""),  # 1.4 times
+        ((5.0, 5.0, 5.0), "pixel", (50.0, 50.0), 1, ""),
+        ((5.0, 5.0, 5.0), "nm", None, 1, ""),
+        ((0.005, 0.005, 0.005), "um", (16.0, 20.0), 1, "5 nm, those of the training 16 to 20 nm: objects look 3.2 "
+         "times larger than the model knows them; resample the volume, give --downsampling 4, or train"),
+        ((5.0, 5.0, 5.0), "nm", (20.0, 20.0), 4, ""),
+        ((5.0, 5.0, 5.0), "nm", (5.0, 5.0), 4, "20 nm at --downsampling 4, those of the training 5 nm: objects look 4 "
+         "times smaller than the model knows them; resample the volume, give --downsampling 1, or train"),
+        ((50.0, 40.0, 40.0), "nm", (8.0, 8.0), 1, "40 nm, those of the training 8 nm: objects look 5 times smaller "
+         "than the model knows them; resample the volume, or train"),
+    ],
+)  # fmt: skip
+def test_pixels_unlike_those_of_the_training_are_said(spacing, unit, trained, scale, said):
+    volume = Volume(np.zeros((4, 4, 4), np.uint8), spacing, unit)
+    note = pixel_note(volume, ("xy",), trained, scale)
+    assert said in note
+    assert bool(note) == bool(said)
