@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
@@ -117,6 +118,27 @@ def test_a_sequence_that_may_be_volumes_is_refused_naming_the_option(model, imag
     assert predict(model, tmp_path / "in", tmp_path / "out", "--sequence", "yes") == 0
     assert open_volume(tmp_path / "out" / "in.tiff").shape == (2, 32, 40)
     assert predict(model, tmp_path / "in", tmp_path / "none", "--sequence", "no") == 1
+
+
+def test_a_missing_slice_is_named_and_no_option_pretends_to_mend_it(model, image, tmp_path, capsys):
+    for z in (1, 2, 3, 5, 10):
+        save(tmp_path / "in" / f"s{z}.tif", image[0])
+    assert predict(model, tmp_path / "in", tmp_path / "out") == 2
+    said = printed(capsys)[1]
+    assert "number 4 is missing" in said
+    assert "--sequence yes" not in said
+
+
+def test_folders_of_pictures_beside_volumes_are_passed_over_and_said(model, image, tmp_path, capsys):
+    save(tmp_path / "in" / "a.tif", image)
+    for z in range(3):
+        for name, ending in (("photos", "jpg"), ("rgb", "png")):
+            (tmp_path / "in" / name).mkdir(exist_ok=True)
+            Image.fromarray(np.stack([image[z]] * 3, axis=-1)).save(tmp_path / "in" / name / f"s_{z:03d}.{ending}")
+    assert predict(model, tmp_path / "in", tmp_path / "out") == 0
+    said = printed(capsys)[1]
+    assert "photos: is passed over: its 3 files, s_000.jpg" in said
+    assert "rgb: is passed over: its 3 files, s_000.png" in said
 
 
 def test_one_2d_image_is_a_volume_of_one_slice(model, image, tmp_path):

@@ -21,6 +21,8 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.image_sequence import SLICES
 from planewise.volumes.slices import PLANES
 
+LIKE_SLICES = (*SLICES, ".jpg", ".jpeg", ".bmp")  # endings of files that people export slices to
+
 _RESULT = r"(?:_(?:consensus|prediction|pred))*"  # what programs call their results
 _NAME = re.compile(rf"(?P<full>(?P<case>.+?){_RESULT}(?:_(?P<channel>(?!19|20)\d{{4}}))?){_RESULT}", re.DOTALL)
 
@@ -188,6 +190,7 @@ def cases_in(
                 stacks[folder] = [] if folder.name.startswith(".") else slices_of(folder, sequence, channel)
             except PlanewiseError as error:
                 problems.append(Problem.of(folder, error))
+        _say_passed_over([folder for folder, slices in stacks.items() if not slices and folder != path])
     images, several = one_file_each(
         [*(volumes_in(path) if loose else []), *(folder for folder, slices in stacks.items() if slices)],
         channel=channel,
@@ -201,6 +204,17 @@ def cases_in(
     if sequence == "yes" and not any(stacks.values()):
         raise PlanewiseError(f"--sequence yes: {path} holds no images {', '.join(SLICES)}, nor folders of them")
     return images, [*problems, *several.values()]
+
+
+def _say_passed_over(folders: list[Path]) -> None:
+    """Say which folders beside volumes hold files that look like images, and are read as none."""
+    for folder in folders:
+        images = [item for item in sorted(folder.iterdir()) if item.suffix.lower() in LIKE_SLICES]
+        if len(images) > 1 and not folder.name.startswith("."):
+            say(
+                f"{folder}: is passed over: its {len(images)} files, {images[0].name} ..., are no grey 2D images "
+                f"{', '.join(SLICES)}, so not the slices of a volume"
+            )
 
 
 def refuse_names_of_planes(cases: dict[str, Path]) -> tuple[dict[str, Path], list[Problem]]:

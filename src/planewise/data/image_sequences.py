@@ -39,11 +39,16 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
     stack = max(stacks.values(), key=len)
     if len(stack) == 1 or not _is_2d(stack[0], channel):
         return []
-    doubt = f"{others[0].name} lies beside them" if others else _doubt(sorted(stack, key=_numbers), len(stacks))
+    stack.sort(key=_numbers)
+    settled = "say --sequence yes or --sequence no"
+    doubt = f"{others[0].name} lies beside them" if others else _doubt(stack, len(stacks))
+    if not doubt and (gap := _gap(stack)) is not None:
+        doubt = f"number {gap} is missing"
+        settled = "add the missing slices, or number the files without a gap if none is; or say --sequence no"
     if doubt:
         raise PlanewiseError(
             f"{folder}: holds {len(flat)} images, {stack[0].name} ..., that may be the slices of one volume, or "
-            f"volumes of one slice each ({doubt}): say --sequence yes or --sequence no"
+            f"volumes of one slice each ({doubt}): {settled}"
         )
     return stack
 
@@ -69,15 +74,22 @@ def _doubt(stack: list[Path], stacks: int) -> str:
         return "not all are named alike"
     if len(stack) < LEAST_SLICES:
         return f"there are {len(stack)}"
-    numbers = [_numbers(path) for path in stack]
-    varying = [place for place, values in enumerate(zip(*numbers)) if len(set(values)) > 1]
-    if len(varying) != 1:
-        return f"their names differ in {len(varying)} numbers"
+    if (varying := len(_varying(stack))) != 1:
+        return f"their names differ in {varying} numbers"
     if all(path.stem.endswith("_0000") for path in stack):
         return "each name ends in _0000, as nnU-Net's images do"
-    counted = [number[varying[0]] for number in numbers]
-    gap = next((before + 1 for before, after in pairwise(counted) if after != before + 1), None)
-    return "" if gap is None else f"their numbers have a gap at {gap}"
+    return ""
+
+
+def _gap(stack: list[Path]) -> int | None:
+    """Return the first missing number of names, in order, that differ in one number alone; None if there is none."""
+    (counted,) = _varying(stack)
+    return next((before + 1 for before, after in pairwise(counted) if after != before + 1), None)
+
+
+def _varying(stack: list[Path]) -> list[tuple[int, ...]]:
+    """Return, for each place of a number in the names of ``stack`` that differs, the numbers there."""
+    return [numbers for numbers in zip(*map(_numbers, stack)) if len(set(numbers)) > 1]
 
 
 def _text(path: Path) -> tuple[str, ...]:
