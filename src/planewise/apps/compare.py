@@ -6,7 +6,9 @@ from pathlib import Path
 from planewise.apps.compare_options import Compare, read_distances
 from planewise.data.case import images_beside, label_volumes_in
 from planewise.data.classes import labels_above
+from planewise.data.derived import Derived
 from planewise.data.patients import patients_or_cases
+from planewise.data.run import refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import compare
@@ -18,12 +20,12 @@ from planewise.evaluation.standings import Standing, mean_in
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
 from planewise.report.album import Album
-from planewise.report.ours import refuse_to_replace
-from planewise.report.page import FILES, write_report
+from planewise.report.page import FILES, PAGE, write_report
 from planewise.report.ranking import Ranking, delivered_text, rankings
 from planewise.report.tables import conclude, print_table, short, tolerance_text
 
 PREFIX = "imagesTs_"  # of the folders of predictions
+TOLERANCES = {"tolerance_nm", "tolerance_mm", "tolerance_voxels"}
 SHOWN = 6  # columns of the ranking on the terminal
 
 
@@ -47,16 +49,27 @@ def compare_methods(options: Compare) -> int:
             raise PlanewiseError(f"--method {method}: no dataset has that folder, and there is none of that path")
     contests = [replace(contest, patients=_patients(contest, options)) for contest in contests]
     tolerance = _tolerance(options, contests)
-    refuse_to_replace(options.output, FILES)
+    made_with = options.model_dump(mode="json", include=TOLERANCES)
+    for contest in contests:
+        made_with |= contest.made_with()
+    files = [path for contest in contests for path in contest.files()]
+    refuse_folder_of_inputs(files, options.output, "--output")
+    derived = Derived.begin(options.output, "compare", made_with, files, FILES)
+    if derived.is_done():
+        say(f"{options.output / PAGE}: done already, from the same files by the same options")
+        return conclude(problems)
     album = Album(contests)
     with progress("scoring and drawing", sum(len(contest.cases()) for contest in contests), unit="cases") as advance:
         comparison = compare(contests, tolerance, album.draw, advance)
-    report = write_report(comparison, album, options.output)
+    problems += _not_delivered(comparison) + album.problems
+    with derived.making() as made:
+        report = write_report(comparison, album, options.output)
+        made["problems"] = len(problems)
     for ranking in rankings(report.standings):
         _print_ranking(ranking)
     say(f"Surfaces agree within {tolerance_text(comparison)}")
     say(f"The report is {report.page}")
-    return conclude(problems + _not_delivered(comparison) + album.problems)
+    return conclude(problems)
 
 
 def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest:

@@ -161,7 +161,7 @@ class Run:
         """Say in the manifest that a case's outputs are there, and what was ``decided`` about it."""
         record = self.cases[case]
         for name in self._made_before.pop(case, set()):
-            _remove(self.folder / name)
+            remove(self.folder / name)
             del record.outputs[name]
         record.outputs = {name: fingerprint(self.folder / name) for name in record.outputs}
         record.decided = decided
@@ -185,7 +185,7 @@ class Run:
 
     def _write(self) -> None:
         """Write the manifest: the cases of this run as it knows them, those of others as they are there by now."""
-        with _locked(self.folder):
+        with locked(self.folder):
             there = read_manifest(self.manifest)
             if there is not None and there.made_from not in (self.made_from, self._before):
                 raise PlanewiseError(f"{self.folder}: another command, with other options, writes into it by now")
@@ -201,12 +201,7 @@ class Run:
             if self._folder_is_new and not any(self.folder.iterdir()):
                 self.folder.rmdir()
             return
-        content = {
-            "version": version("planewise"), "options": self.made_from.options, "model": self.model,
-            "cases": {name: asdict(record) for name, record in sorted(self.cases.items())},
-        }  # fmt: skip
-        with atomic_path(self.manifest) as temporary:
-            temporary.write_text(json.dumps(content, indent=1), "utf-8")
+        write_manifest(self.manifest, Manifest(self.made_from, self.model, self.cases))
 
 
 @dataclass(frozen=True)
@@ -236,8 +231,18 @@ def read_manifest(path: Path) -> Manifest | None:
         ) from error
 
 
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write what ``read_manifest`` reads."""
+    content = {
+        "version": version("planewise"), "options": manifest.made_from.options, "model": manifest.model,
+        "cases": {name: asdict(record) for name, record in sorted(manifest.cases.items())},
+    }  # fmt: skip
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), "utf-8")
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold ``folder``, which is made, against other processes that write its manifest, where the system can."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -256,7 +261,7 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(held)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:

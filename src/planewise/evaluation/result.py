@@ -1,7 +1,8 @@
 """What methods achieved: one result for every method, case and class, from which all tables and pages are written."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,20 @@ class Contest:
     def cases(self) -> list[str]:
         """Return the cases' names, in their order."""
         return list(dict.fromkeys(pair.case for pairs in self.methods.values() for pair in pairs))
+
+    def files(self) -> list[Path]:
+        """Return every file that its scores and pictures are made from."""
+        pairs = [pair for pairs in self.methods.values() for pair in pairs]
+        ignored = [pair.ignored[0] for pair in pairs if pair.ignored is not None]
+        read = [*(pair.truth for pair in pairs), *(pair.prediction for pair in pairs), *ignored]
+        drawn = [self.images[case] for case in self.cases() if case in self.images]
+        return list(dict.fromkeys([*(path for path in read if path is not None), *drawn]))
+
+    def made_with(self) -> dict[str, Any]:
+        """Return what else decides on them, for the manifest beside the results."""
+        pairing = {method: [asdict(pair) for pair in pairs] for method, pairs in self.methods.items()}
+        said = asdict(self) | {"methods": list(self.methods), "pairing": pairing, "images": sorted(self.images)}
+        return {f"{name} of {self.dataset}": value for name, value in said.items() if name != "dataset"}
 
 
 @dataclass(frozen=True)
