@@ -22,7 +22,7 @@ from planewise.progress import progress, say
 from planewise.report.album import Album
 from planewise.report.page import FILES, PAGE, write_report
 from planewise.report.ranking import Ranking, delivered_text, rankings
-from planewise.report.tables import conclude, print_table, short, tolerance_text
+from planewise.report.tables import conclude, print_table, say_notes, short, tolerance_text
 
 PREFIX = "imagesTs_"  # of the folders of predictions
 TOLERANCES = {"tolerance_nm", "tolerance_mm", "tolerance_voxels"}
@@ -64,7 +64,7 @@ def compare_methods(options: Compare) -> int:
     problems += _not_delivered(comparison) + album.problems
     with derived.making() as made:
         report = write_report(comparison, album, options.output)
-        made["problems"] = len(problems)
+        made |= {"problems": len(problems), "notes": say_notes(comparison)}
     for ranking in rankings(report.standings):
         _print_ranking(ranking)
     say(f"Surfaces agree within {tolerance_text(comparison)}")

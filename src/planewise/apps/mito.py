@@ -39,6 +39,7 @@ from planewise.report.tables import (
     conclude,
     print_problems,
     print_results,
+    say_notes,
     tolerance_text,
     write_results,
 )
@@ -306,7 +307,7 @@ def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path,
         write_results(comparison.results, results)
         page = write_report(comparison, album, results).page
         wrong = [*_not_delivered(pairs, comparison.results), *album.problems]
-        made["problems"] = len(wrong)
+        made |= {"problems": len(wrong), "notes": say_notes(comparison)}
     problems += wrong
     _print_results(comparison.results, results)
     say(f"Surfaces agree within {tolerance_text(comparison)}")
@@ -389,7 +390,7 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     with derived.making() as made:
         write_results(comparison.results, folder)
         problems = _not_delivered(pairs, comparison.results)
-        made["problems"] = len(problems)
+        made |= {"problems": len(problems), "notes": say_notes(comparison)}
     _print_results(comparison.results, folder)
     return conclude(problems)
 

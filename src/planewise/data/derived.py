@@ -64,7 +64,7 @@ class Derived:
         return derived
 
     def is_done(self) -> bool:
-        """Whether all is there, made from the same files by the same options; what differs is said.
+        """Whether all is there, made from the same files by the same options; what differs is said, or what was noted.
 
         What was made with problems never is: they are to be told again.
         """
@@ -75,12 +75,10 @@ class Derived:
             say(f"{self.folder}: holds what was made from something else ({differences}): it is made again")
             return False
         whole = all(made and (self.folder / name).exists() for name, made in record.outputs.items())
-        return whole and not record.decided.get("problems", True)
-
-    @property
-    def notes(self) -> list[str]:
-        """What was noted when it was made, for who runs the command again."""
-        return list(self._records[self.command].decided.get("notes", []))
+        done = whole and not record.decided.get("problems", True)
+        for note in record.decided.get("notes", []) if done else []:
+            say(f"WARNING: {note}")
+        return done
 
     @contextmanager
     def making(self) -> Iterator[dict[str, Any]]:

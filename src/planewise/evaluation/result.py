@@ -66,7 +66,7 @@ class Result:
     there is no truth to score against. ``has_truth``: whether there is a file for it. ``tolerance``: within what
     distance surfaces agree, in ``unit``.
     ``object_sizes``, ``object_ious``: of every true object its voxels and its IoU with its best prediction.
-    ``slices``: in which the class is.
+    ``slices``: in which the class is. ``notes``: what a reader must know of the files that were scored.
     """
 
     dataset: str
@@ -83,6 +83,7 @@ class Result:
     tolerance: float = float("nan")
     unit: str = ""
     has_truth: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def delivered(self) -> bool:
@@ -123,6 +124,12 @@ class Comparison:
         """Return a result of every method and case without a prediction that could be scored, whatever its classes."""
         missing = {(r.dataset, r.method, r.case): r for r in self.results if not r.delivered}
         return list(missing.values())
+
+    def notes(self) -> list[tuple[str, str, str]]:
+        """Return what a reader must know, each once, as (dataset, method, note)."""
+        notes = [(c.dataset, method, note) for c in self.contests for method, note in c.notes.items()]
+        notes += [(result.dataset, result.method, note) for result in self.results for note in result.notes]
+        return list(dict.fromkeys(notes))
 
     def tolerances(self) -> dict[str, tuple[float, float]]:
         """Return by unit the lowest and the highest distance within which surfaces agreed, but of classes with one of

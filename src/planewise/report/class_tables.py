@@ -104,6 +104,8 @@ def summary(evaluations: list[ClassEvaluation], names: dict[int, str], tolerance
         print(file=text)
         for case, status in {r.case: r.status for r in evaluation.results if not has_row(r)}.items():
             print(f"{case}: NOT SCORED: {status}", file=text)
+        for note in dict.fromkeys(note for result in evaluation.results for note in result.notes):
+            print(f"NOTE: {note}", file=text)
         for name in names.values():
             print(name, file=text)
             for key in MEANS:

@@ -58,7 +58,7 @@ def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
         version=version("planewise"),
         colours={name: METHOD_COLOURS[place % len(METHOD_COLOURS)] for name, place in places.items()},
         rankings=[_ranking_table(ranking) for ranking in rankings(found)],
-        notes=_notes(comparison),
+        notes=comparison.notes(),
         problems=comparison.not_delivered(),
         plots=[_plots(*group, places) for group in groups(comparison)],
         standings=found,
@@ -91,16 +91,6 @@ def _interval(summary: Summary | Difference) -> str:
 
 def _number(summary: Summary | Difference) -> str:
     return number_text(summary.n, summary.n_cases)
-
-
-def _notes(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """Return what a reader must know, as (dataset, method, note)."""
-    notes = [(c.dataset, method, note) for c in comparison.contests for method, note in c.notes.items()]
-    for result in comparison.results:
-        if result.delivered and result.scores.get("n_pred") == 1 < result.scores.get("n_truth", 0):
-            note = f"{result.case} is predicted as one object; of a semantic map only the voxel scores mean something"
-            notes.append((result.dataset, result.method, note))
-    return notes
 
 
 # ---- the ranking

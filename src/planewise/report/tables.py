@@ -18,6 +18,7 @@ from planewise.evaluation.pairs import MISSING, OK
 from planewise.evaluation.result import Comparison, Result
 from planewise.evaluation.statistics import mean_by_patient
 from planewise.evaluation.tolerance import RULE
+from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY = "evaluation_results.csv", "evaluation_results_summary.txt"
@@ -117,6 +118,8 @@ def summary(results: list[Result]) -> str:
         print(f"  {result.case}: {result.status}", file=text)
     for result in failed:
         print(f"  {result.case}: NOT SCORED: {result.status}", file=text)
+    for note in dict.fromkeys(note for result in results for note in result.notes):
+        print(f"  NOTE: {note}", file=text)
     if any("n_truth" in result.scores for result in results):
         print("\nObjects, all cases together (a true positive has IoU of at least 0.5)", file=text)
         for key in (key for key in COLUMNS[2:] if METRICS[key].unit == "count"):
@@ -185,6 +188,14 @@ def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, .
         console.width = 10_000  # nothing is folded in a log
     console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
+
+
+def say_notes(comparison: Comparison) -> list[str]:
+    """Print what is to be known of the files that were scored, beside what is known of the methods; return it."""
+    notes = list(dict.fromkeys(note for result in comparison.results for note in result.notes))
+    for note in notes:
+        say(f"WARNING: {note}")
+    return notes
 
 
 def conclude(problems: list[Problem]) -> int:

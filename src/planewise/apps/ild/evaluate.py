@@ -21,7 +21,7 @@ from planewise.progress import progress, say
 from planewise.report.album import Album
 from planewise.report.class_tables import files_of, print_class_means, write_class_results
 from planewise.report.page import FILES, PAGE, write_report
-from planewise.report.tables import conclude, tolerance_text
+from planewise.report.tables import conclude, say_notes, tolerance_text
 from planewise.volumes.formats import ending_of
 
 
@@ -74,7 +74,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
     with derived.making() as made:
         write_class_results(evaluations, names, folder, within)
         page = write_report(comparison, album, folder).page
-        made["problems"] = len(problems)
+        made |= {"problems": len(problems), "notes": say_notes(comparison)}
     print_class_means(evaluations, names)
     say(f"Surfaces agree within {within}")
     say(f"The results are in {folder}, to look at: {page}")
