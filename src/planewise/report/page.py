@@ -15,7 +15,7 @@ from planewise.report.album import Album, goodness
 from planewise.report.comparison_files import CSV, JSON, tested_metrics, write_comparison_files
 from planewise.report.html import write_html
 from planewise.report.plots import METHOD_COLOURS, cases_plot, histogram_plot, sizes_plot, threshold_plot
-from planewise.report.ranking import Ranking, delivered_text, rankings
+from planewise.report.ranking import Ranking, delivered_text, number_in, rankings
 from planewise.report.slides import MISTAKES, CaseSlides
 from planewise.report.tables import number_text, tolerance_text
 
@@ -118,7 +118,7 @@ def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -
         best = max(values, default=math.nan) if metric_of(key).better == "higher" else min(values, default=math.nan)
         everyone = {v for v in (mean_in(getattr(row, which), key) for row in rows_of_place) if not math.isnan(v)}
         starred = standing.detected_something and value == best and len(everyone) > 1  # none where all are equal
-        return {"key": key, "value": value, "best": starred}
+        return {"key": key, "value": value, "best": starred, "n": number_in(standing, key, which == "left_out")}
 
     return {
         "standing": standing,

@@ -129,7 +129,7 @@ def test_the_terminal_the_tables_and_the_page_have_one_hd95(dataset, capsys):
     assert row["nsd"] == "0.000000"
     of_page = {tuple(r.values())[2:5]: r["value"] for r in rows(folder / "results.csv")}
     assert of_page["one", "b", "hd95_mm"] == row["hd95_mm"]
-    assert f"{diagonal:.3f}" in capsys.readouterr().out
+    assert f"{diagonal:.1f}" in capsys.readouterr().out
     standing = next(s for s in json.loads((folder / "results.json").read_text())["standings"] if s["class_name"] == "b")
     assert standing["counted"]["hd95_mm"]["mean"] == pytest.approx(diagonal)
 
@@ -144,6 +144,48 @@ def test_no_star_for_a_method_that_found_nothing(dataset):
     stars = {re.search(r'<th scope="row">(\w+)', row)[1]: row.count("★") for row in ranking.split("<tr>")[1:]}
     assert stars["idle"] == 0
     assert stars["m"] > 0
+
+
+def test_a_damaged_prediction_is_shown_as_it_counts(dataset, capsys):
+    (dataset / "imagesTs_m" / "one.tiff").unlink()
+    damage(dataset / "imagesTs_m" / "two.tiff")
+    assert mito(dataset) == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"one +0\.000 .* missing: as nothing", printed)
+    assert re.search(r"two +0\.000 .* unusable: as nothing", printed)
+    assert re.search(r"mean, missing counted +0\.333 .* 3 cases", printed)
+    folder = dataset / "imagesTs_m" / "evaluation"
+    table = {row["case"]: row["voxel_dice"] for row in rows(folder / tables.RESULTS)}
+    assert table == {"one": "0.000000", "two": "0.000000", "three": "1.000000"}
+    assert "3 cases, 3 scored" in (folder / tables.SUMMARY).read_text()
+    lines = [line for line in printed.splitlines() if "two.tiff" in line]
+    assert [line.count("two.tiff") for line in lines] == [1]  # the file is named once in the table of problems
+
+
+def test_a_mean_stands_below_cases_that_are_all_there(dataset, capsys):
+    assert mito(dataset) == 0
+    assert re.search(r"mean +1\.000 .* 3 cases", capsys.readouterr().out)
+
+
+def test_means_over_other_cases_say_over_how_many(dataset, capsys):
+    """One file has no spacing: its distances are in voxels, those of the others in mm."""
+    for folder in ("instancesTs", "imagesTs_m", "imagesTs"):
+        (path,) = (dataset / folder).glob("two*")
+        labels = np.asarray(tifffile.imread(path))
+        path.unlink()
+        write_volume(path, Volume(labels))
+    assert compare(dataset) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("HD95  ") == 2  # of the foreground, and over objects: units share a column
+    assert re.search(r"0\.000 mm \(n = 2\); 0\.000 voxels \(n = 1\)", printed)
+    page = (dataset / "report" / "report.html").read_text()
+    assert re.search(r'0\.000 <span class="note">n = 2</span>', page)
+    assert re.search(r'0\.000 <span class="note">n = 1</span>', page)
+
+
+def test_means_of_classes_over_other_cases_say_over_how_many(dataset, capsys):
+    assert ild(dataset) == 0  # false positives are counted where the class is not
+    assert re.search(r"b +1\.000 .* 0\.000 \(n = 2\) +1 ", capsys.readouterr().out)
 
 
 # ---- the tolerance
