@@ -1,7 +1,7 @@
 """mito: fine-tune MitoNet on a nnU-Net dataset, predict instances in three planes with consensus, evaluate."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_slices import slices_to_train_on
 from planewise.apps.mito_store import predict_store
 from planewise.data.case import cases_in, one_file_each
+from planewise.data.check import check_training_truths
 from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
 from planewise.data.derived import Derived
 from planewise.data.intensity import IntensityRule
@@ -20,7 +21,7 @@ from planewise.data.phantom import write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
 from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
-from planewise.errors import PlanewiseError, Problem
+from planewise.errors import DatasetError, PlanewiseError, Problem
 from planewise.evaluation.comparison import ScoredCase, compare
 from planewise.evaluation.pairs import Pair, pair_files, with_ignored
 from planewise.evaluation.result import Contest, Result
@@ -84,6 +85,7 @@ def train_mito(options: MitoTrain) -> int:
     inputs = (path for what in ("images", "labels", "instances") for path in dataset.folder.glob(f"{what}T[rs]/*"))
     refuse_folder_of_inputs(inputs, options.model_dir, "model_dir")
     target = _target(dataset, options)
+    dataset = _with_labels(dataset)
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
@@ -135,6 +137,21 @@ def train_mito(options: MitoTrain) -> int:
         predict_cases(images, predict, problems, renewed=True)
         _test(dataset, target, tests, files.training, problems)
     return conclude(problems)
+
+
+def _with_labels(dataset: Dataset) -> Dataset:
+    """Return the dataset without training cases whose truth holds no labels, and say which values are background.
+
+    Raises DatasetError if no case is left.
+    """
+    with progress("checking the truth", len(dataset.train), unit="cases") as advance:
+        usable, problems, notes = check_training_truths(dataset.train, dataset.labels, lambda name: advance(1, name))
+    for note in notes:
+        say(f"WARNING: {note}")
+    if not usable:
+        listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
+        raise DatasetError(f"{dataset.folder}: has no training case with usable labels{listed}")
+    return replace(dataset, train=usable, problems=[*dataset.problems, *problems])
 
 
 def _target(dataset: Dataset, options: MitoTrain) -> Target | None:

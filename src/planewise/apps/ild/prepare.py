@@ -69,6 +69,11 @@ def prepare_ild(options: IldPrepare) -> int:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     level, width = options.window_in_hu()
+    if (options.dataset_path / "instancesTr").is_dir():
+        raise PlanewiseError(
+            f"{options.dataset_path}: holds objects with ids of their own (instancesTr), and here classes are learned, "
+            "whose values dataset.json names: give a dataset with labelsTr alone"
+        )
     dataset = open_dataset(
         options.dataset_path, need_test=holds_anything(options.dataset_path / "imagesTs"), channel=options.channel,
         ignore_geometry=options.ignore_geometry,
