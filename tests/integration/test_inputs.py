@@ -150,13 +150,14 @@ def pair(tmp_path):
     ("command", "table", "score"),
     [("mito", tables.RESULTS, "voxel_dice"), ("ild", class_tables.RESULTS, "dsc")],
 )
-def test_evaluate_another_space_is_a_row_and_never_a_score(pair, tmp_path, capsys, command, table, score):
+def test_evaluate_another_space_counts_as_nothing_predicted(pair, tmp_path, capsys, command, table, score):
     folders = [str(pair / "imagesTs_m"), str(pair / "labelsTs"), "--output"]
     assert run([command, "evaluate", *folders, str(tmp_path / "a")]) == 1
     assert "--ignore_geometry" in printed(capsys)[0]
     row = results(tmp_path / "a", table)[0]
     assert "does not lie in the space of" in row["status"]
-    assert row[score] in ("", "nan")
+    assert row["status"].endswith("counted as found nothing")
+    assert float(row[score]) == 0
     assert run([command, "evaluate", *folders, str(tmp_path / "b"), "--ignore_geometry"]) == 0
     row = results(tmp_path / "b", table)[0]
     assert (row["status"], float(row[score])) == ("ok", 1)
