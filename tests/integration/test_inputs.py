@@ -150,7 +150,7 @@ def pair(tmp_path):
     ("command", "table", "score"),
     [("mito", tables.RESULTS, "voxel_dice"), ("ild", class_tables.RESULTS, "dsc")],
 )
-def test_evaluate_another_space_counts_as_nothing_predicted(pair, tmp_path, capsys, command, table, score):
+def test_evaluate_another_space_is_a_row_and_never_a_score(pair, tmp_path, capsys, command, table, score):
     folders = [str(pair / "imagesTs_m"), str(pair / "labelsTs"), "--output"]
     assert run([command, "evaluate", *folders, str(tmp_path / "a")]) == 1
     assert "--ignore_geometry" in printed(capsys)[0]
