@@ -130,7 +130,7 @@ def _place(contest: Contest, method: str, case: str) -> tuple[str, str, str, str
 
 
 def _score_method(
-    scored: ScoredCase, method: str, pair: Pair, truth: Truth, tolerance: Tolerance | None, kept: Kept | None
+    scored: ScoredCase, method: str, pair: Pair, truth: Truth, tolerance: Tolerance | None, kept: Kept
 ) -> None:
     """Add the results of a method; one without a prediction that can be read is scored as not delivered."""
     try:
