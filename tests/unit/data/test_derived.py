@@ -50,10 +50,13 @@ def test_what_has_problems_is_never_done(place):
 
 
 def test_one_that_is_stopped_is_made_again(place):
-    derived = begin(place)
-    with pytest.raises(KeyboardInterrupt), derived.making():
-        (place / "out" / "a.csv").write_text("half")
-        raise KeyboardInterrupt
+    def killed():
+        with begin(place).making():
+            (place / "out" / "a.csv").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
     assert not begin(place).is_done()
     make(begin(place))
     assert begin(place).is_done()
