@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -23,6 +23,18 @@ class Advance(Protocol):
 def say(message: str) -> None:
     """Print one line for the user, on standard error."""
     console.print(message, markup=False)
+
+
+def each_once() -> Callable[[str], None]:
+    """Return a ``say`` that passes over the lines that it has printed before."""
+    printed: set[str] = set()
+
+    def say_once(message: str) -> None:
+        if message not in printed:
+            printed.add(message)
+            say(message)
+
+    return say_once
 
 
 @contextmanager

@@ -84,11 +84,14 @@ def test_what_is_wrong_is_named_and_the_rest_is_written(dataset, balls, tmp_path
     assert run(["compare", str(dataset), str(tmp_path / "nothing"), "--output", str(out)]) == 1
     printed = capsys.readouterr()
     for words in ("one.tiff", "(39, 48, 56)", "fractions", "3 channels", "several files", "no truth",
-                  "holds no volumes", "instancesTs nor labelsTs"):  # fmt: skip
+                  "has no prediction of any of the 5 cases: counted as found nothing",
+                  "instancesTs nor labelsTs"):  # fmt: skip
         assert words in printed.out
     assert "Traceback" not in printed.err
     assert results(out)["Dataset001_Balls", "good", "one", "objects", "delivered"] == "0"
     assert results(out)["Dataset001_Balls", "one_object", "one", "objects", "delivered"] == "1"
+    assert results(out)["Dataset001_Balls", "empty", "one", "objects", "f1_50"] == "0.000000"
+    assert re.search(r"empty\s+0 of 5\s+0.000", printed.out)
     page = (out / "report.html").read_text()
     assert "several files" in page
     assert "0 of 5" in page
@@ -176,7 +179,7 @@ def test_names_that_do_not_settle_the_patients_are_said_and_a_file_or_a_pattern_
     table.write_text("case,patient\nP00_a,anna\nP00_b,anna\nP01_a,bob\n")
     code, printed = compared("--patients", str(table))
     assert code == 0
-    assert "WARNING" not in printed.err
+    assert "do not settle" not in printed.err
     assert "2 patients (3 of 3 cases)" in printed.out
     assert "2 patients (3 of 3 cases)" in compared("--patient_pattern", r"^(P\d+)")[1].out
     table.write_text("case,patient\nP00_a,anna\n")

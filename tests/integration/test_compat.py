@@ -79,7 +79,7 @@ def test_the_lines_as_printed_twice(here, capsys):
         (RESUME, "holds this training already: it goes on"),
         (INFER_MEDSAM2, "done already"),
         (INFER_SAM2, "done already"),
-        (COMPUTE, "The results are in infer_eval/medsam2"),
+        (COMPUTE, "infer_eval/medsam2: done already"),
     ):
         assert original(line) == 0, capsys.readouterr().err
         capsys.readouterr()

@@ -13,9 +13,11 @@ import psutil
 import pytest
 
 from planewise.apps.ild import prepare
+from planewise.apps.ild.prepared_folder import record_of_slices
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset
-from planewise.data.preparation import MadeFrom, Record, write_record
+from planewise.data.preparation import MadeFrom
+from planewise.data.run import MANIFEST, Manifest, read_manifest, write_manifest
 from planewise.volumes.files import open_volume, write_volume
 
 TRAIN = ["--from_scratch", "--image_size", "64", "--epochs", "1", "--batch_size", "8", "--num_workers", "0",
@@ -68,6 +70,11 @@ def sides(work):
 def content(work):
     return {path.relative_to(work): (path.read_bytes(), path.stat().st_mtime_ns) for path in work.rglob("*.np*")
             if path.is_file()}  # fmt: skip
+
+
+def begun(work):
+    """Return the cases that the manifest calls begun: files that have no fingerprint."""
+    return {case for case, record in read_manifest(work / MANIFEST).cases.items() if not all(record.outputs.values())}
 
 
 def split_file(folder, **parts):
@@ -208,7 +215,7 @@ def test_a_killed_prepare_is_not_trained_on_and_goes_on_where_it_stopped(data, t
 
     monkeypatch.setattr(prepare, "_prepare_case", killed)
     assert prepare_ild(data, work, *split) == 130
-    assert not (work / "prepared.json").exists()
+    assert begun(work) == {"P1", "P2", "T0"}
     assert run(["ild", "train", str(work), *TRAIN]) == 2
     assert "not all prepared; run planewise ild prepare again" in capsys.readouterr().err
 
@@ -232,7 +239,7 @@ def test_nothing_is_written_after_a_kill_and_the_next_run_replaces_what_was(data
     arguments = ["ild", "prepare", str(data), str(tmp_path / "work"), "--num_workers", "2"]
     process = subprocess.Popen([sys.executable, "-m", "planewise", *arguments], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
-    journal = tmp_path / "work" / "preparing.json"
+    journal = tmp_path / "work" / MANIFEST
     deadline = time.monotonic() + 120
     workers = []
     while len(workers) < 2 and process.poll() is None and time.monotonic() < deadline:
@@ -243,7 +250,7 @@ def test_nothing_is_written_after_a_kill_and_the_next_run_replaces_what_was(data
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert len(workers) >= 2
     assert not alive
-    assert not (tmp_path / "work" / "prepared.json").exists()
+    assert begun(tmp_path / "work")
     for name in ("work", "new"):
         assert prepare_ild(data, tmp_path / name, "--window", "soft-tissue") == 0
     again, new = ({path: bytes_ for path, (bytes_, _) in content(tmp_path / name).items()} for name in ("work", "new"))
@@ -288,7 +295,7 @@ def test_a_training_is_resumed_on_its_slices_only(data, tmp_path, capsys):
     work = tmp_path / "work"
     assert prepare_ild(data, work) == 0
     assert run(["ild", "train", str(work), *TRAIN]) == 0
-    key = json.loads((work / "prepared.json").read_text())["key"]
+    key = record_of_slices(work / "npy").made_from.key
     assert json.loads((work / "MedSAM2-Tiny-ILD" / "training" / "prepared.json").read_text())["key"] == key
     assert run(["ild", "train", str(work), *TRAIN, "--resume"]) == 0
     assert prepare_ild(data, work, "--seed", "1") == 0
@@ -302,7 +309,7 @@ def test_a_training_is_resumed_on_its_slices_only(data, tmp_path, capsys):
 def test_patients_without_a_record_are_not_mixed_with_others(data, tmp_path, capsys):
     work = tmp_path / "work"
     assert prepare_ild(data, work) == 0
-    (work / "prepared.json").unlink()  # as an older version left it
+    (work / MANIFEST).unlink()  # as an older version left it
     assert run(["ild", "train", str(work), *TRAIN]) == 0
     assert "no record of what its slices were made from: they are used as they are" in capsys.readouterr().err
     before = content(work)
@@ -345,7 +352,39 @@ def test_nobody_to_train_on_is_refused(phantoms, tmp_path, capsys):
     assert not (tmp_path / "work").exists()
 
 
-def test_a_folder_with_another_s_record_is_prepared_into(data, tmp_path):
+def test_a_folder_with_results_of_another_command_is_refused(data, tmp_path, capsys):
     work = tmp_path / "work"
-    write_record(work / "prepared.json", Record(MadeFrom({"planes": ["xy"]}, {}), {"slices": {}}))  # of mito's slices
-    assert prepare_ild(data, work) == 0
+    work.mkdir()
+    write_manifest(work / MANIFEST, Manifest(MadeFrom({"command": "ild predict"}, {}), "", {}))
+    assert prepare_ild(data, work) == 2
+    assert f"{work}: holds results of planewise ild predict; give another work_dir" in capsys.readouterr().err
+    assert [path.name for path in work.iterdir()] == [MANIFEST]
+
+
+@pytest.mark.parametrize("options", [(), ("--seed", "1")])
+def test_patients_that_were_edited_are_kept(data, tmp_path, capsys, options):
+    work = tmp_path / "work"
+    split = split_file(tmp_path, train=["P0", "P1"], valid=["P2"], test=["T0"])
+    assert prepare_ild(data, work, *split) == 0
+    path = work / "npz_test" / "CT_ILD" / "T0.npz"
+    with np.load(path) as file:
+        fields = dict(file)
+    np.savez_compressed(path, **(fields | {"imgs": fields["imgs"] // 2}))
+    before = content(work)
+    assert prepare_ild(data, work, *split, *options) == 2
+    assert "T0.npz: was changed after it was made, and is kept" in capsys.readouterr().err
+    assert content(work) == before
+
+
+def test_only_the_patient_that_changed_is_prepared_again(data, tmp_path, monkeypatch):
+    work = tmp_path / "work"
+    split = split_file(tmp_path, train=["P0", "P1"], valid=["P2"], test=["T0"])
+    assert prepare_ild(data, work, *split) == 0
+    image = data / "imagesTr" / "P1_0000.nii.gz"
+    volume = open_volume(image)
+    write_volume(image, volume.with_voxels(np.asarray(volume.read()) + 100))
+    real, done = prepare._prepare_case, []
+    monkeypatch.setattr(prepare, "_prepare_case", lambda case, *rest: (done.append(case.name), real(case, *rest))[1])
+    assert prepare_ild(data, work, *split) == 0
+    assert done == ["P1"]
+    assert run(["ild", "train", str(work), *TRAIN]) == 0

@@ -187,7 +187,6 @@ def test_missing_chunks_are_counted(folder, tmp_path, capsys):
         (["--memory", "50KB"], "--memory"),
         (["--devices", "2"], "--workers 2"),
         (["--workers", "2", "--output", "folder"], "--workers"),
-        (["--output", "M.yaml/out.ome.zarr"], "cannot be written"),
         (["--input", "."], "is no volume"),
     ],
     ids=lambda value: None if isinstance(value, str) else value[0],
@@ -199,11 +198,20 @@ def test_what_cannot_be_used_is_refused(folder, tmp_path, more, words, capsys, m
     assert not list(tmp_path.iterdir())
 
 
-def test_a_size_that_is_none_is_refused(folder, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--memory", "4 parsecs"], "--memory 4 parsecs: must be a size such as 4GB"),
+        (["--output", "M.yaml/out.ome.zarr"], "--output M.yaml/out.ome.zarr: is below M.yaml, a file"),
+    ],
+    ids=["memory", "output"],
+)
+def test_a_size_that_is_none_and_a_file_as_a_folder_are_refused(folder, tmp_path, capsys, monkeypatch, more, words):
+    monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as refused:
-        run(to_store(folder, tmp_path / "out.ome.zarr", "--memory", "4 parsecs"))
+        run(to_store(folder, tmp_path / "out.ome.zarr", *more))
     assert refused.value.code == 2
-    assert "--memory 4 parsecs: must be a size such as 4GB" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
 
 
 def test_a_full_disk_keeps_what_is_finished(folder, tmp_path):

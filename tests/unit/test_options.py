@@ -67,7 +67,14 @@ def test_names_that_lead_elsewhere(option, name, capsys):
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "file/far/below"])
-@pytest.mark.parametrize("command", ["mito train d", "ild train", "ild prepare d", "demo ild"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "mito train d", "ild train", "ild prepare d", "demo ild", "mito evaluate p t --output", "ild predict i",
+        "ild evaluate p t --output", "ild lungs i", "compare d --output",
+        "mito predict --trained_model m.yaml --input i --output",
+    ],
+)  # fmt: skip
 def test_folders_that_are_files(command, place, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("file").touch()

@@ -6,11 +6,13 @@ from pathlib import Path
 from planewise.apps.compare_options import Compare, read_distances
 from planewise.data.case import images_beside, label_volumes_in
 from planewise.data.classes import labels_above
+from planewise.data.derived import Derived
 from planewise.data.patients import patients_or_cases
+from planewise.data.run import refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import compare
-from planewise.evaluation.metrics import title_of
+from planewise.evaluation.metrics import METRICS, UNITS, base_of
 from planewise.evaluation.pairs import Pair, pair_files, with_ignored
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
 from planewise.evaluation.result import OBJECTS, Comparison, Contest
@@ -18,12 +20,12 @@ from planewise.evaluation.standings import Standing, mean_in
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
 from planewise.report.album import Album
-from planewise.report.ours import refuse_to_replace
-from planewise.report.page import FILES, write_report
-from planewise.report.ranking import Ranking, delivered_text, rankings
-from planewise.report.tables import conclude, print_table, short, tolerance_text
+from planewise.report.page import FILES, PAGE, write_report
+from planewise.report.ranking import Ranking, delivered_text, number_in, rankings
+from planewise.report.tables import conclude, print_table, say_notes, short, tolerance_text
 
 PREFIX = "imagesTs_"  # of the folders of predictions
+TOLERANCES = {"tolerance_nm", "tolerance_mm", "tolerance_voxels"}
 SHOWN = 6  # columns of the ranking on the terminal
 
 
@@ -47,16 +49,27 @@ def compare_methods(options: Compare) -> int:
             raise PlanewiseError(f"--method {method}: no dataset has that folder, and there is none of that path")
     contests = [replace(contest, patients=_patients(contest, options)) for contest in contests]
     tolerance = _tolerance(options, contests)
-    refuse_to_replace(options.output, FILES)
+    made_with = options.model_dump(mode="json", include=TOLERANCES)
+    for contest in contests:
+        made_with |= contest.made_with()
+    files = [path for contest in contests for path in contest.files()]
+    refuse_folder_of_inputs(files, options.output, "--output")
+    derived = Derived.begin(options.output, "compare", made_with, files, FILES)
+    if derived.is_done():
+        say(f"{options.output / PAGE}: done already, from the same files by the same options")
+        return conclude(problems)
     album = Album(contests)
     with progress("scoring and drawing", sum(len(contest.cases()) for contest in contests), unit="cases") as advance:
         comparison = compare(contests, tolerance, album.draw, advance)
-    report = write_report(comparison, album, options.output)
+    problems += _not_delivered(comparison) + album.problems
+    with derived.making() as made:
+        report = write_report(comparison, album, options.output)
+        made |= {"problems": len(problems), "notes": say_notes(comparison)}
     for ranking in rankings(report.standings):
         _print_ranking(ranking)
     say(f"Surfaces agree within {tolerance_text(comparison)}")
     say(f"The report is {report.page}")
-    return conclude(problems + _not_delivered(comparison) + album.problems)
+    return conclude(problems)
 
 
 def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest:
@@ -77,15 +90,15 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
     classes = {} if instances else class_names(labels, label_volumes_in(truth))
     methods: dict[str, list[Pair]] = {}
     for name, path in predictions.items():
-        if not label_volumes_in(path):
-            problems.append(Problem(str(path), "holds no volumes"))
-            continue
         pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
         methods[name] = with_ignored([pair for pair in pairs if pair.truth is not None], labels.ignore, instances)
         if path.is_relative_to(folder):  # a folder for all datasets holds the cases of others too
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
-    if not methods:
-        raise PlanewiseError(f"{folder}: has no predictions; they are expected in {PREFIX}{{method}}, or give --method")
+    if not any(label_volumes_in(path) for path in predictions.values()):
+        raise PlanewiseError(
+            f"{folder}: has no predictions; they are expected in {PREFIX}{{method}}, or give --method"
+            + "".join(f"; {path} holds no volumes" for path in predictions.values())
+        )
     if any(pair.ignored for pairs in methods.values() for pair in pairs):
         say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
     notes = {name: read_prompts_note(path) for name, path in predictions.items()}
@@ -122,26 +135,45 @@ def _tolerance(options: Compare, contests: list[Contest]) -> Tolerance:
 
 
 def _not_delivered(comparison: Comparison) -> list[Problem]:
-    """Return a problem for every case of a method that could not be scored as it is."""
-    return [
+    """Return a problem for every method that has no prediction, and for every other case that could not be scored."""
+    idle = {
+        (contest.dataset, method): len(pairs)
+        for contest in comparison.contests
+        for method, pairs in contest.methods.items()
+        if not any(pair.prediction for pair in pairs)
+    }
+    problems = [
+        Problem(f"{dataset} {method}", f"has no prediction of any of the {count} cases: counted as found nothing")
+        for (dataset, method), count in idle.items()
+    ]
+    return problems + [
         Problem(f"{result.dataset} {result.method} {result.case}", result.problem)
         for result in comparison.not_delivered()
+        if (result.dataset, result.method) not in idle
     ]
 
 
 def _print_ranking(ranking: Ranking) -> None:
     """Print the means, missing cases counted; where there are such, the main score of the others stands beside it."""
-    columns = ranking.columns[:SHOWN]
+    columns = list(dict.fromkeys(map(base_of, ranking.columns)))[:SHOWN]  # units of one score share a column
     missing = any(row.n_delivered < row.n_cases for row in ranking.rows)
     header = ("dataset", *(() if ranking.instances else ("class",)), "method", ranking.unit, ranking.primary)
     header += ("delivered alone",) if missing else ()
     table = [_ranking_cells(row, columns, ranking.instances, missing) for row in ranking.rows]
-    title = f"{ranking.what}: means over {ranking.unit}, missing cases counted"
-    print_table(title, (*header, *map(title_of, columns)), table)
+    title = f"{ranking.what}: means over {ranking.unit}, missing cases counted; n where not all have the score"
+    print_table(title, (*header, *(METRICS[base].name for base in columns)), table)
 
 
 def _ranking_cells(row: Standing, columns: list[str], instances: bool, missing: bool) -> tuple[str, ...]:
     place = (row.dataset, row.method) if instances else (row.dataset, row.class_name, row.method)
-    alone = (short(mean_in(row.left_out, row.primary)),) if missing else ()
-    scores = (short(mean_in(row.counted, key)) for key in columns)
-    return (*place, delivered_text(row), short(mean_in(row.counted, row.primary)), *alone, *scores)
+    alone = (_mean(row, row.primary, delivered_alone=True),) if missing else ()
+    scores = ("; ".join(_mean(row, key) for key in row.counted if base_of(key) == base) or "-" for base in columns)
+    return (*place, delivered_text(row), _mean(row, row.primary), *alone, *scores)
+
+
+def _mean(row: Standing, key: str, delivered_alone: bool = False) -> str:
+    """Return a mean with its unit, and with its number where it is not over all cases."""
+    mean = short(mean_in(row.left_out if delivered_alone else row.counted, key))
+    unit = f" {UNITS[key.rpartition('_')[2]]}" if base_of(key) != key and mean != "-" else ""
+    number = number_in(row, key, delivered_alone)
+    return f"{mean}{unit}" + (f" ({number})" if number and mean != "-" else "")

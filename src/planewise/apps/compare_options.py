@@ -5,7 +5,7 @@ from pathlib import Path
 import tyro
 from pydantic import Field, field_validator
 
-from planewise.options import Options, PathText
+from planewise.options import Folder, Options, PathText
 
 
 class Compare(Options):
@@ -13,7 +13,7 @@ class Compare(Options):
 
     datasets: tyro.conf.Positional[tuple[Path, ...]]
     """nnU-Net raw datasets: instancesTs or labelsTs, and a folder imagesTs_{method} for each method."""
-    output: Path
+    output: Folder
     """Folder for report.html, results.csv and results.json."""
     method: tuple[PathText, ...] = ()
     """More methods, NAME=FOLDER: a folder in every dataset, or one for all, whose cases are paired by name."""

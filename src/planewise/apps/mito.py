@@ -1,7 +1,7 @@
 """mito: fine-tune MitoNet on a nnU-Net dataset, predict instances in three planes with consensus, evaluate."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_slices import slices_to_train_on
 from planewise.apps.mito_store import predict_store
 from planewise.data.case import cases_in, one_file_each
+from planewise.data.check import check_training_truths
 from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
+from planewise.data.derived import Derived
 from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
@@ -19,7 +21,7 @@ from planewise.data.phantom import write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
 from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
-from planewise.errors import PlanewiseError, Problem
+from planewise.errors import DatasetError, PlanewiseError, Problem
 from planewise.evaluation.comparison import ScoredCase, compare
 from planewise.evaluation.pairs import Pair, pair_files, with_ignored
 from planewise.evaluation.result import Contest, Result
@@ -30,7 +32,6 @@ from planewise.models.weights import export_torchscript, load_network, locate_we
 from planewise.progress import progress, say
 from planewise.report.album import Album
 from planewise.report.figures import comparison_picture, fullest_slice, training_curve
-from planewise.report.ours import refuse_to_replace
 from planewise.report.page import FILES, write_report
 from planewise.report.slides import open_image
 from planewise.report.tables import (
@@ -39,6 +40,7 @@ from planewise.report.tables import (
     conclude,
     print_problems,
     print_results,
+    say_notes,
     tolerance_text,
     write_results,
 )
@@ -84,6 +86,7 @@ def train_mito(options: MitoTrain) -> int:
     inputs = (path for what in ("images", "labels", "instances") for path in dataset.folder.glob(f"{what}T[rs]/*"))
     refuse_folder_of_inputs(inputs, options.model_dir, "model_dir")
     target = _target(dataset, options)
+    dataset = _with_labels(dataset)
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
@@ -135,6 +138,21 @@ def train_mito(options: MitoTrain) -> int:
         predict_cases(images, predict, problems, renewed=True)
         _test(dataset, target, tests, files.training, problems)
     return conclude(problems)
+
+
+def _with_labels(dataset: Dataset) -> Dataset:
+    """Return the dataset without training cases whose truth holds no labels, and say which values are background.
+
+    Raises DatasetError if no case is left.
+    """
+    with progress("checking the truth", len(dataset.train), unit="cases") as advance:
+        usable, problems, notes = check_training_truths(dataset.train, dataset.labels, lambda name: advance(1, name))
+    for note in notes:
+        say(f"WARNING: {note}")
+    if not usable:
+        listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
+        raise DatasetError(f"{dataset.folder}: has no training case with usable labels{listed}")
+    return replace(dataset, train=usable, problems=[*dataset.problems, *problems])
 
 
 def _target(dataset: Dataset, options: MitoTrain) -> Target | None:
@@ -282,36 +300,46 @@ def _test(dataset: Dataset, target: Target | None, folder: Path, pictures: Path,
         say("No test case has a truth: nothing to evaluate.")
         return
     results = folder / "evaluation"
-    try:
-        refuse_to_replace(results, (RESULTS, SUMMARY, *FILES))
-    except PlanewiseError as error:
-        problems.append(Problem.of(results, error))
-        return
     instances = with_truth[0].instances
     scored = None if instances else target
     if scored is not None:
         say(f"There is no instancesTs: {scored.name} of labelsTs is scored voxel by voxel.")
     written, several = one_file_each(volumes_in(folder), {case.name for case in dataset.test}, labels=True)
-    wrong = {name: problem.what for name, problem in several.items()}
+    doubtful = {name: problem.what for name, problem in several.items()}
     pairs = [
-        Pair(case.name, written.get(case.name), case.truth, wrong.get(case.name, ""), case.ignore_geometry)
+        Pair(case.name, written.get(case.name), case.truth, doubtful.get(case.name, ""), case.ignore_geometry)
         for case in with_truth
     ]
     pairs = with_ignored(pairs, dataset.labels.ignore, instances)
     images = {case.name: case.image for case in with_truth}
     contest = _contest(dataset.folder.resolve().name, folder.name, pairs, scored, images, with_truth[0].channel)
+    try:
+        names = (RESULTS, SUMMARY, *FILES)
+        derived = Derived.begin(results, "mito train", contest.made_with(), contest.files(), names)
+    except PlanewiseError as error:
+        problems.append(Problem.of(results, error))
+        return
+    drawn = {case.name: pictures / f"{case.name}.png" for case in with_truth}
+    if derived.is_done() and all(picture.exists() for picture in drawn.values()):
+        say(f"{results}: done already, from the same files")
+        return
     album = Album([contest])
 
     def draw(case: ScoredCase) -> None:
         album.draw(case)
-        _draw(case, pictures / f"{case.case}.png")
+        _draw(case, drawn[case.case])
 
     with progress("evaluating", len(pairs), unit="cases") as advance:
         comparison = compare([contest], Tolerance(), draw, advance)
-    _write_results(pairs, comparison.results, results, problems)
-    problems += album.problems
+    with derived.making() as made:
+        write_results(comparison.results, results)
+        page = write_report(comparison, album, results).page
+        wrong = [*_not_delivered(pairs, comparison.results), *album.problems]
+        made |= {"problems": len(wrong), "notes": say_notes(comparison)}
+    problems += wrong
+    _print_results(comparison.results, results)
     say(f"Surfaces agree within {tolerance_text(comparison)}")
-    say(f"The report is {write_report(comparison, album, results).page}")
+    say(f"The report is {page}")
 
 
 def _contest(
@@ -367,10 +395,8 @@ def predict_mito(options: MitoPredict) -> int:
 def evaluate_mito(options: MitoEvaluate) -> int:
     """Score predictions against the truth. Returns the exit code; see ``train_mito`` for errors."""
     pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
-    folder = (
-        options.output
-        or (options.predictions if options.predictions.is_dir() else options.predictions.parent) / "evaluation"
-    )
+    home = options.predictions.parent if ending_of(options.predictions) else options.predictions
+    folder = options.output or home / "evaluation"
     labels = labels_above(options.truth)
     target = _scored_class(options, labels)
     if target is None and labels.ignore is not None and not holds_instances(options.truth):
@@ -382,12 +408,18 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     ignored = f"ignore ({labels.ignore}) in the labels beside" if any(pair.ignored for pair in pairs) else "nothing"
     scored = f"All instances are scored; ignored: {ignored}."
     say(labels.sentence(target, "scored voxel by voxel") if target else scored)
-    refuse_to_replace(folder, (RESULTS, SUMMARY))
     contest = _contest(options.truth.resolve().parent.name, options.predictions.name, pairs, target, {}, None)
+    derived = Derived.begin(folder, "mito evaluate", contest.made_with(), contest.files(), (RESULTS, SUMMARY))
+    if derived.is_done():
+        say(f"{folder}: done already, from the same files; to read: {folder / SUMMARY}")
+        return 0
     with progress("evaluating", len(pairs), unit="cases") as advance:
         comparison = compare([contest], Tolerance(), advance=advance, overlap_alone=True)
-    problems: list[Problem] = []
-    _write_results(pairs, comparison.results, folder, problems)
+    with derived.making() as made:
+        write_results(comparison.results, folder)
+        problems = _not_delivered(pairs, comparison.results)
+        made |= {"problems": len(problems), "notes": say_notes(comparison)}
+    _print_results(comparison.results, folder)
     return conclude(problems)
 
 
@@ -402,14 +434,18 @@ def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | No
     return labels.target(wanted, "--semantic_class")
 
 
-def _write_results(pairs: list[Pair], results: list[Result], folder: Path, problems: list[Problem]) -> None:
-    """Write and print the results of one method; what is not delivered becomes a problem."""
-    write_results(results, folder)
+def _print_results(results: list[Result], folder: Path) -> None:
     print_results(results, "Evaluation")
     say(f"The results are in {folder}, to read: {folder / SUMMARY}")
-    for pair, result in zip(pairs, results, strict=True):
-        if not result.delivered:
-            problems.append(Problem(str(pair.prediction or pair.truth), result.problem))
+
+
+def _not_delivered(pairs: list[Pair], results: list[Result]) -> list[Problem]:
+    """Return a problem for every case of a method that could not be scored as it is."""
+    return [
+        Problem(str(pair.prediction or pair.truth), result.problem)
+        for pair, result in zip(pairs, results, strict=True)
+        if not result.delivered
+    ]
 
 
 # ---- demo

@@ -118,7 +118,7 @@ class MitoPredict(Options):
     """The model's YAML."""
     input: Path
     """A volume, or a folder of volumes, of 2D images that are the slices of one, or of such folders."""
-    output: Path
+    output: Folder
     """Folder for {case}.tiff, the result, and {case}_{plane}.tiff. Or an .ome.zarr: then one volume, of any size, is
     segmented from store to store, with the same result, and a run that was stopped goes on."""
     channel: int | None = Field(None, ge=0)
@@ -205,7 +205,7 @@ class MitoEvaluate(Options):
     """A label volume, or a folder of them."""
     truth: tyro.conf.Positional[Path]
     """The true instances: a volume, or a folder of them, named {case} as the predictions are."""
-    output: Path | None = None
+    output: Folder | None = None
     """Folder for the two result files. Default: evaluation/ in the folder of the predictions."""
     semantic_class: str | None = None
     """The truth is a semantic map: score the voxels of this class, a value, or a name in the dataset.json above the

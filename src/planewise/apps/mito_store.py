@@ -62,7 +62,8 @@ def predict_store(options: MitoPredict) -> int:
     name = stem_of(options.output)
     results = Results.named(options.output.parent, name, ending_of(options.output), case.planes)
     manifest = options.output.with_name(f"{name}.{MANIFEST}")
-    run = Run.begin(manifest, "mito predict", decisive(options, model, half), weights, [name], options.overwrite)
+    how, made_by = decisive(options, model, half), "mito predict"
+    run = Run.begin(manifest, made_by, how, weights, [name], options.overwrite, store=options.output)
     if run.is_done(name, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         return 0

@@ -87,10 +87,7 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
     Raises PlanewiseError if it cannot be read.
     """
     volume = open_labels(path)
-    counts: dict[int, int] = {}
-    for planes in slab_starts(volume.shape):
-        for value, count in zip(*np.unique(np.asarray(volume.voxels[planes]), return_counts=True)):
-            counts[int(value)] = counts.get(int(value), 0) + int(count)
+    counts = _count_values(volume)
     whole = sum(counts.values())
     counts.pop(0, None)
     if instances:
@@ -105,12 +102,59 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
         counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != IGNORE
         objects = _components(volume, values) if counted else None if voxels else 0
         found[name] = CheckedClass(voxels, voxels / whole, objects)
-    known = {value for values in named.values() for value in values}
-    strangers = sorted(counts.keys() - known) if named else []
+    strangers = _unnamed(counts, labels)
     if not strangers:
         return found, []
     listed = ", ".join(map(str, strangers[:10]))
     return found, [f"holds {listed}, which dataset.json names no label of ({', '.join(named)})"]
+
+
+def check_training_truths(
+    cases: list[Case], labels: LabelDefinition, advance: Callable[[str], None]
+) -> tuple[list[Case], list[Problem], list[str]]:
+    """Return the cases whose truth can be read as labels, what is wrong with the others', and a note for each value
+    above 0 of a semantic truth that dataset.json does not name: it is background then."""
+    usable, problems = [], []
+    with_value: dict[int, dict[str, int]] = {}
+    for case in cases:
+        try:
+            if case.truth is not None:
+                counts = _count_values(open_labels(case.truth))
+                for value in [] if case.instances else _unnamed(counts, labels):
+                    with_value.setdefault(value, {})[case.name] = counts[value]
+            usable.append(case)
+        except PlanewiseError as error:
+            problems.append(Problem.of(case.truth, error))
+        advance(case.name)
+    notes = [
+        f"value {value} ({sum(found.values()):,} voxels, in {', '.join(list(found)[:3])}{' ...' * (len(found) > 3)}) "
+        "is named by no label of dataset.json: it is taken as background"
+        for value, found in sorted(with_value.items())
+    ]
+    return usable, problems, notes
+
+
+def _count_values(labels: Volume) -> dict[int, int]:
+    """Return how many voxels have each value. Raises PlanewiseError if the file is damaged or holds no labels."""
+    counts: dict[int, int] = {}
+    for planes in slab_starts(labels.shape):
+        slab = np.asarray(labels.voxels[planes])
+        if slab.dtype.itemsize <= 2:  # much faster than sorting
+            number = np.bincount(slab.ravel())
+            values = np.flatnonzero(number)
+            found = zip(values, number[values])
+        else:
+            found = zip(*np.unique(slab, return_counts=True))
+        for value, count in found:
+            counts[int(value)] = counts.get(int(value), 0) + int(count)
+    return counts
+
+
+def _unnamed(counts: dict[int, int], labels: LabelDefinition) -> list[int]:
+    """Return the values above 0 that no label names, where there are labels."""
+    named = {*labels.classes, *(value for values in labels.regions.values() for value in values)}
+    named |= set() if labels.ignore is None else {labels.ignore}
+    return sorted(counts.keys() - named - {0}) if named else []
 
 
 def _components(volume: Volume, values: tuple[int, ...]) -> int:

@@ -45,10 +45,12 @@ class Run:
     """
 
     def __init__(
-        self, manifest: Path, made_from: MadeFrom, model: str, cases: dict[str, CaseRecord], overwrite: bool
-    ) -> None:
+        self, manifest: Path, made_from: MadeFrom, model: str, cases: dict[str, CaseRecord], overwrite: bool,
+        store: Path | None = None,
+    ) -> None:  # fmt: skip
         """``model``: where its file lies; that it is this one is in ``made_from``."""
         self.manifest, self.folder, self.made_from, self.model = manifest, manifest.parent, made_from, model
+        self.place = store or self.folder  # as messages call it
         self.cases, self.overwrite = cases, overwrite
         self._folder_is_new = not self.folder.exists()
         self._touched: set[str] = set()
@@ -59,12 +61,13 @@ class Run:
     @classmethod
     def begin(
         cls, manifest: Path, command: str, options: dict[str, Any], model: Path | None, cases: Iterable[str],
-        overwrite: bool, renewed: bool = False,
+        overwrite: bool, renewed: bool = False, store: Path | None = None,
     ) -> "Run":  # fmt: skip
         """Begin ``command`` for ``cases``, or go on with it; nothing is written before a case is started.
 
         ``manifest``: its path, in the folder of the results. ``options``: those that decide what the results are, as
-        JSON has them. ``model``: the file of its weights. Raises PlanewiseError if the folder holds what was made
+        JSON has them. ``model``: the file of its weights. ``store``: the one result, where it is not a folder of them.
+        Raises PlanewiseError if the folder holds what was made
         otherwise, unless ``overwrite`` and all of it is among ``cases``, or all was made by the same file of a model,
         which is ``renewed``.
         """
@@ -74,8 +77,8 @@ class Run:
         made_from = MadeFrom(decisive, {})
         before, where = read_manifest(manifest), str(model.resolve()) if model else ""
         if before is None:
-            return cls(manifest, made_from, where, {}, overwrite)
-        run = cls(manifest, made_from, where, before.cases, overwrite)
+            return cls(manifest, made_from, where, {}, overwrite, store)
+        run = cls(manifest, made_from, where, before.cases, overwrite, store)
         run._before = before.made_from
         run.cases = {name: record for name, record in run.cases.items() if run._is_begun(record)}
         difference = before.made_from.differences(made_from) if run.cases else ""
@@ -84,7 +87,7 @@ class Run:
             what = f"; --overwrite would leave {', '.join(others[:3])} as they were" if overwrite else ""
             replace = "" if others else ", or replace what is there with --overwrite"
             raise PlanewiseError(
-                f"{run.folder}: holds results that were made otherwise ({difference}){what}; give another folder"
+                f"{run.place}: holds results that were made otherwise ({difference}){what}; give another output"
                 f"{replace}"
             )
         if difference:  # whatever of it is there is not what is asked for
@@ -102,16 +105,21 @@ class Run:
             return False
         now = {str(path.resolve()): self._of(path) for path in inputs}
         if sorted(now.values()) != sorted(record.inputs.values()):  # the same may lie elsewhere by now
-            changed = sorted(path for path in now.keys() | record.inputs if now.get(path) != record.inputs.get(path))
-            raise PlanewiseError(
-                f"{case}: {', '.join(changed)} has changed since its results in {self.folder} were made; --overwrite "
-                "makes them again"
-            )
+            raise PlanewiseError(f"{case}: {self._changed(record.inputs, now)}; --overwrite makes it again")
         there = {name: self.folder / name for name in record.outputs if (self.folder / name).exists()}
         edited = [path for name, path in there.items() if self._of(path) != record.outputs[name]]
         if edited:
             raise PlanewiseError(f"{edited[0]}: was changed after it was made, and is kept; --overwrite makes it again")
         return len(there) == len(record.outputs)
+
+    def _changed(self, before: dict[str, str], now: dict[str, str]) -> str:
+        """Return in what inputs, fingerprints by path, differ ``now``: other files, or other content."""
+        changed = ", ".join(sorted(path for path in now.keys() & before if now[path] != before[path]))
+        others = [", ".join(sorted(paths)) for paths in (before.keys() - now.keys(), now.keys() - before.keys())]
+        if not any(others):
+            return f"{changed} has changed since its results in {self.place} were made"
+        was, given = (paths or "no further file" for paths in others)
+        return f"{self.place} was made from {was}; now {given} is given"
 
     def start(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         """Say in the manifest that ``outputs`` are about to be made from ``inputs``.
@@ -125,11 +133,11 @@ class Run:
         of_others = {name: other for other, record in self.cases.items() if other != case for name in record.outputs}
         for target in targets:
             if (name := self._name(target)) in of_others:
-                raise PlanewiseError(f"{target}: is a result of case {of_others[name]}; give another folder")
+                raise PlanewiseError(f"{target}: is a result of case {of_others[name]}; give another output")
             if target.exists() and name not in before:
                 raise PlanewiseError(
                     f"{target}: is there already, and {self.manifest} does not say that planewise made it; it is kept: "
-                    "move it away, or give another folder"
+                    "move it away, or give another output"
                 )
         self._touched.add(case)
         self._made_before[case] = before.keys() - {self._name(target) for target in targets}
@@ -161,7 +169,7 @@ class Run:
         """Say in the manifest that a case's outputs are there, and what was ``decided`` about it."""
         record = self.cases[case]
         for name in self._made_before.pop(case, set()):
-            _remove(self.folder / name)
+            remove(self.folder / name)
             del record.outputs[name]
         record.outputs = {name: fingerprint(self.folder / name) for name in record.outputs}
         record.decided = decided
@@ -185,10 +193,10 @@ class Run:
 
     def _write(self) -> None:
         """Write the manifest: the cases of this run as it knows them, those of others as they are there by now."""
-        with _locked(self.folder):
+        with locked(self.folder):
             there = read_manifest(self.manifest)
             if there is not None and there.made_from not in (self.made_from, self._before):
-                raise PlanewiseError(f"{self.folder}: another command, with other options, writes into it by now")
+                raise PlanewiseError(f"{self.place}: another command, with other options, writes into it by now")
             self._before = self.made_from
             if there is not None and there.made_from == self.made_from:
                 others = {name: record for name, record in there.cases.items() if name not in self._touched}
@@ -201,12 +209,7 @@ class Run:
             if self._folder_is_new and not any(self.folder.iterdir()):
                 self.folder.rmdir()
             return
-        content = {
-            "version": version("planewise"), "options": self.made_from.options, "model": self.model,
-            "cases": {name: asdict(record) for name, record in sorted(self.cases.items())},
-        }  # fmt: skip
-        with atomic_path(self.manifest) as temporary:
-            temporary.write_text(json.dumps(content, indent=1), "utf-8")
+        write_manifest(self.manifest, Manifest(self.made_from, self.model, self.cases))
 
 
 @dataclass(frozen=True)
@@ -236,8 +239,18 @@ def read_manifest(path: Path) -> Manifest | None:
         ) from error
 
 
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write what ``read_manifest`` reads."""
+    content = {
+        "version": version("planewise"), "options": manifest.made_from.options, "model": manifest.model,
+        "cases": {name: asdict(record) for name, record in sorted(manifest.cases.items())},
+    }  # fmt: skip
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), "utf-8")
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold ``folder``, which is made, against other processes that write its manifest, where the system can."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -256,7 +269,7 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(held)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:

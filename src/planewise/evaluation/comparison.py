@@ -5,8 +5,8 @@ the next case's are opened.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from planewise.data.space import laid_on
@@ -16,8 +16,9 @@ from planewise.evaluation.evaluate import Scores, score_overlap
 from planewise.evaluation.instances import best_ious, match_objects
 from planewise.evaluation.located import LocatedCounter
 from planewise.evaluation.metrics import as_not_delivered
+from planewise.evaluation.mistaken import is_copy, refuse_image, truth_itself, unnumbered
 from planewise.evaluation.mistakes import find_mistakes
-from planewise.evaluation.overlap import OverlapCounter
+from planewise.evaluation.overlap import Overlap, OverlapCounter
 from planewise.evaluation.pairs import (
     OK,
     Kept,
@@ -93,18 +94,23 @@ def compare(
 
 def _score_case(contest: Contest, case: str, tolerance: Tolerance | None) -> ScoredCase:
     pairs = {method: pair for method, pairs in contest.methods.items() for pair in pairs if pair.case == case}
-    kept = None if tolerance is None else Kept()  # what is read once need not be held
-    truth, reason = None, ""
+    kept = Kept()
+    truth, reason, note = None, "", ""
     try:
-        truth = open_truth(next(iter(pairs.values())), kept)
+        first = next(iter(pairs.values()))
+        truth = open_truth(first, kept)
+        if first.truth is not None:
+            note = refuse_image(truth.labels, first.truth)
     except (PlanewiseError, MemoryError) as error:
-        reason = _reason(error)
+        truth, reason = None, _reason(error)
     scored = ScoredCase(contest, case, None if truth is None else truth.scored)
     for method, pair in pairs.items():
         if truth is None:
             scored.results += _unscored(contest, method, pair, pair.problem or reason)
         else:
             _score_method(scored, method, pair, truth, tolerance, kept)
+    if note:
+        scored.results = [replace(result, notes=(note, *result.notes)) for result in scored.results]
     return scored
 
 
@@ -124,12 +130,13 @@ def _place(contest: Contest, method: str, case: str) -> tuple[str, str, str, str
 
 
 def _score_method(
-    scored: ScoredCase, method: str, pair: Pair, truth: Truth, tolerance: Tolerance | None, kept: Kept | None
+    scored: ScoredCase, method: str, pair: Pair, truth: Truth, tolerance: Tolerance | None, kept: Kept
 ) -> None:
     """Add the results of a method; one without a prediction that can be read is scored as not delivered."""
     try:
         opened = open_prediction(pair, truth, kept)
-        _score_opened(scored, method, opened, tolerance)
+        notes = _notes(pair, opened, scored.contest.images.get(pair.case))
+        _score_opened(scored, method, opened, tolerance, pair, notes)
         if pair.prediction is not None:
             scored.predictions[method] = opened.predicted
         return
@@ -137,13 +144,23 @@ def _score_method(
         reason = _reason(error)
     try:
         nothing = nothing_predicted(truth, f"{reason}: counted as found nothing")
-        _score_opened(scored, method, nothing, tolerance)
+        _score_opened(scored, method, nothing, tolerance, pair)
     except (PlanewiseError, MemoryError):  # then it is the truth that cannot be read: there is nothing to score against
         scored.truth = None
         scored.results += _unscored(scored.contest, method, pair, reason)
 
 
-def _score_opened(scored: ScoredCase, method: str, pair: OpenPair, tolerance: Tolerance | None) -> None:
+def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:
+    """Return what is to be noted of a prediction's file. Raises PlanewiseError if it is an image."""
+    if pair.prediction is None or pair.truth is None:
+        return []
+    notes = [refuse_image(opened.predicted, pair.prediction, image), truth_itself(pair.prediction, pair.truth)]
+    return [note for note in notes if note]
+
+
+def _score_opened(
+    scored: ScoredCase, method: str, pair: OpenPair, tolerance: Tolerance | None, files: Pair, notes: Sequence[str] = ()
+) -> None:
     contest = scored.contest
     with_spacing = with_spacing_of(pair.truth, contest.images.get(scored.case))
     scale = scale_of(with_spacing) if contest.unit is None else scale_in(with_spacing, contest.unit)
@@ -158,9 +175,25 @@ def _score_opened(scored: ScoredCase, method: str, pair: OpenPair, tolerance: To
     else:
         result, right = _score_objects(place, pair, scale, tolerance)
         results = [result]
+        notes = [*(notes or result.notes), *_notes_of_ids(result, pair, files)]
     errors = [] if tolerance is None else [CaseErrors(contest.dataset, method, scored.case, wrong_voxels(pair, right))]
-    scored.results += results
+    scored.results += [replace(result, notes=tuple(notes)) for result in results]
     scored.errors += errors
+
+
+def _notes_of_ids(result: Result, pair: OpenPair, files: Pair) -> list[str]:
+    """Return what is to be noted of the ids of instances."""
+    if files.truth is None or files.prediction is None or not result.delivered:
+        return []
+    notes = [
+        unnumbered(pair.truth, files.truth, int(result.scores["n_truth"])),
+        unnumbered(pair.predicted, files.prediction, int(result.scores["n_pred"])),
+    ]
+    if result.scores["n_pred"] == 1 < result.scores["n_truth"]:
+        notes.append(
+            f"{result.case} is predicted as one object; of a semantic map only the voxel scores mean something"
+        )
+    return [note for note in notes if note]
 
 
 def _score_classes(
@@ -204,8 +237,10 @@ def _score_objects(
         plain = OverlapCounter()
         for slab in read_slabs(pair):
             plain.add(slab.truth, slab.predicted)
-        scores = score_overlap(plain.table())
-        return Result(*place, OBJECTS, pair.status, _final(scores, pair, scores["n_truth"] == 0, scale)), set()
+        overlap = plain.table()
+        scores = score_overlap(overlap)
+        final = _final(scores, pair, scores["n_truth"] == 0, scale)
+        return Result(*place, OBJECTS, pair.status, final, notes=_note_of_copy(overlap, place)), set()
     counter, truth_surface, predicted_surface = LocatedCounter(), SurfaceParts(), SurfaceParts()
     for slab in read_slabs(pair):
         counter.add(slab.truth, slab.predicted, slab.start)
@@ -227,8 +262,16 @@ def _score_objects(
     for metric, kind in (("missed", "missed"), ("merges", "merge"), ("splits", "split")):
         scores[metric] = sum(mistake.kind == kind for mistake in mistakes)
     final = _final(scores, pair, n_truth == 0, scale)
-    result = Result(*place, OBJECTS, pair.status, final, mistakes, sizes, ious, tolerance=within, unit=scale.unit)
+    result = Result(
+        *place, OBJECTS, pair.status, final, mistakes, sizes, ious, tolerance=within, unit=scale.unit,
+        notes=_note_of_copy(overlap, place),
+    )  # fmt: skip
     return result, set(pairs)
+
+
+def _note_of_copy(overlap: Overlap, place: tuple[str, str, str, str]) -> tuple[str, ...]:
+    note = f"{place[2]} has the truth's voxels with the truth's ids: it is a copy, whose scores say nothing of a method"
+    return (note,) if is_copy(overlap) else ()
 
 
 def _object_boundaries(

@@ -1,7 +1,8 @@
 """What methods achieved: one result for every method, case and class, from which all tables and pages are written."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,20 @@ class Contest:
         """Return the cases' names, in their order."""
         return list(dict.fromkeys(pair.case for pairs in self.methods.values() for pair in pairs))
 
+    def files(self) -> list[Path]:
+        """Return every file that its scores and pictures are made from."""
+        pairs = [pair for pairs in self.methods.values() for pair in pairs]
+        ignored = [pair.ignored[0] for pair in pairs if pair.ignored is not None]
+        read = [*(pair.truth for pair in pairs), *(pair.prediction for pair in pairs), *ignored]
+        drawn = [self.images[case] for case in self.cases() if case in self.images]
+        return list(dict.fromkeys([*(path for path in read if path is not None), *drawn]))
+
+    def made_with(self) -> dict[str, Any]:
+        """Return what else decides on them, for the manifest beside the results."""
+        pairing = {method: [asdict(pair) for pair in pairs] for method, pairs in self.methods.items()}
+        said = asdict(self) | {"methods": list(self.methods), "pairing": pairing, "images": sorted(self.images)}
+        return {f"{name} of {self.dataset}": value for name, value in said.items() if name != "dataset"}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -51,7 +66,7 @@ class Result:
     there is no truth to score against. ``has_truth``: whether there is a file for it. ``tolerance``: within what
     distance surfaces agree, in ``unit``.
     ``object_sizes``, ``object_ious``: of every true object its voxels and its IoU with its best prediction.
-    ``slices``: in which the class is.
+    ``slices``: in which the class is. ``notes``: what a reader must know of the files that were scored.
     """
 
     dataset: str
@@ -68,6 +83,7 @@ class Result:
     tolerance: float = float("nan")
     unit: str = ""
     has_truth: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def delivered(self) -> bool:
@@ -108,6 +124,12 @@ class Comparison:
         """Return a result of every method and case without a prediction that could be scored, whatever its classes."""
         missing = {(r.dataset, r.method, r.case): r for r in self.results if not r.delivered}
         return list(missing.values())
+
+    def notes(self) -> list[tuple[str, str, str]]:
+        """Return what a reader must know, each once, as (dataset, method, note)."""
+        notes = [(c.dataset, method, note) for c in self.contests for method, note in c.notes.items()]
+        notes += [(result.dataset, result.method, note) for result in self.results for note in result.notes]
+        return list(dict.fromkeys(notes))
 
     def tolerances(self) -> dict[str, tuple[float, float]]:
         """Return by unit the lowest and the highest distance within which surfaces agreed, but of classes with one of

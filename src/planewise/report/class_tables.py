@@ -102,8 +102,10 @@ def summary(evaluations: list[ClassEvaluation], names: dict[int, str], tolerance
                 "What was not delivered counts as found nothing; beside it the mean of what was delivered.", file=text
             )
         print(file=text)
-        for case, status in {r.case: r.status for r in evaluation.results if not has_row(r)}.items():
-            print(f"{case}: NOT SCORED: {status}", file=text)
+        for case, result in {r.case: r for r in evaluation.results if not r.delivered}.items():
+            print(f"{case}: {'' if has_row(result) else 'NOT SCORED: '}{result.status}", file=text)
+        for note in dict.fromkeys(note for result in evaluation.results for note in result.notes):
+            print(f"NOTE: {note}", file=text)
         for name in names.values():
             print(name, file=text)
             for key in MEANS:
@@ -140,5 +142,10 @@ def print_class_means(evaluations: list[ClassEvaluation], names: dict[int, str])
 
 def _means_row(name: str, results: list[Result], prompts: str, which: str, missing: bool) -> tuple[str, ...]:
     means = {key: mean_of(results, key) for key in MEANS}
-    number = number_text(means["dsc"].n, means["dsc"].n_cases)
-    return (name, *(short(mean.value) for mean in means.values()), number, *([which] * missing), prompts)
+    dsc = means["dsc"]
+    number = number_text(dsc.n, dsc.n_cases)
+    shown = (
+        short(mean.value) + (f" (n = {number_text(mean.n, mean.n_cases)})" * (0 < mean.n_cases != dsc.n_cases))
+        for mean in means.values()
+    )
+    return (name, *shown, number, *([which] * missing), prompts)

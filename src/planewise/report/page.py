@@ -15,7 +15,7 @@ from planewise.report.album import Album, goodness
 from planewise.report.comparison_files import CSV, JSON, tested_metrics, write_comparison_files
 from planewise.report.html import write_html
 from planewise.report.plots import METHOD_COLOURS, cases_plot, histogram_plot, sizes_plot, threshold_plot
-from planewise.report.ranking import Ranking, delivered_text, rankings
+from planewise.report.ranking import Ranking, delivered_text, number_in, rankings
 from planewise.report.slides import MISTAKES, CaseSlides
 from planewise.report.tables import number_text, tolerance_text
 
@@ -58,7 +58,7 @@ def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
         version=version("planewise"),
         colours={name: METHOD_COLOURS[place % len(METHOD_COLOURS)] for name, place in places.items()},
         rankings=[_ranking_table(ranking) for ranking in rankings(found)],
-        notes=_notes(comparison),
+        notes=comparison.notes(),
         problems=comparison.not_delivered(),
         plots=[_plots(*group, places) for group in groups(comparison)],
         standings=found,
@@ -93,16 +93,6 @@ def _number(summary: Summary | Difference) -> str:
     return number_text(summary.n, summary.n_cases)
 
 
-def _notes(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """Return what a reader must know, as (dataset, method, note)."""
-    notes = [(c.dataset, method, note) for c in comparison.contests for method, note in c.notes.items()]
-    for result in comparison.results:
-        if result.delivered and result.scores.get("n_pred") == 1 < result.scores.get("n_truth", 0):
-            note = f"{result.case} is predicted as one object; of a semantic map only the voxel scores mean something"
-            notes.append((result.dataset, result.method, note))
-    return notes
-
-
 # ---- the ranking
 
 
@@ -128,7 +118,7 @@ def _ranking_row(standing: Standing, columns: list[str], rows: list[Standing]) -
         best = max(values, default=math.nan) if metric_of(key).better == "higher" else min(values, default=math.nan)
         everyone = {v for v in (mean_in(getattr(row, which), key) for row in rows_of_place) if not math.isnan(v)}
         starred = standing.detected_something and value == best and len(everyone) > 1  # none where all are equal
-        return {"key": key, "value": value, "best": starred}
+        return {"key": key, "value": value, "best": starred, "n": number_in(standing, key, which == "left_out")}
 
     return {
         "standing": standing,

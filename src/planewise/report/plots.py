@@ -82,8 +82,19 @@ def sizes_plot(methods: Methods, places: Places) -> str:
         )
     axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="dotted")
     axes.set(xlabel="size of the true object, voxels", ylabel="best IoU", xscale="log", ylim=(-0.03, 1.03))
+    _ticks_apart(axes.xaxis, np.concatenate([r.object_sizes for results in methods.values() for r in results]))
     _legend(axes)
     return _svg(figure, "IoU of every true object with its best prediction against its size, by method")
+
+
+def _ticks_apart(axis: Any, values: np.ndarray) -> None:
+    """Put ticks on a logarithmic axis whose numbers do not overlap: at powers of ten, or a few within one."""
+    from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_minor_formatter(NullFormatter())
+    if len(values) and values.max() < 10 * values.min():
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def histogram_plot(methods: Methods, places: Places, metric: str, title: str) -> str:

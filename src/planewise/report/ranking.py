@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from planewise.evaluation.metrics import base_of, title_of
 from planewise.evaluation.result import OBJECTS
 from planewise.evaluation.standings import Standing
+from planewise.report.tables import number_text
 
 COLUMNS = {  # of the ranking: of instances, of classes
     True: ("mean_accuracy", "pq_50", "voxel_iou", "nsd", "hd95", "object_hd95", "fn_50", "fp_50", "missed", "merges",
@@ -42,6 +43,13 @@ def delivered_text(standing: Standing) -> str:
     if standing.n_patients == standing.n_cases:
         return cases
     return f"{standing.n_patients} patient{'s' * (standing.n_patients != 1)} ({cases} cases)"
+
+
+def number_in(standing: Standing, key: str, delivered_alone: bool = False) -> str:
+    """Return the number of patients that a mean is over, where it is not defined in all cases; else ""."""
+    summary = (standing.left_out if delivered_alone else standing.counted).get(key)
+    every = standing.n_delivered if delivered_alone else standing.n_cases
+    return "" if summary is None or summary.n_cases == every else f"n = {number_text(summary.n, summary.n_cases)}"
 
 
 def rankings(standings: list[Standing]) -> list[Ranking]:

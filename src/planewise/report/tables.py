@@ -18,6 +18,7 @@ from planewise.evaluation.pairs import MISSING, OK
 from planewise.evaluation.result import Comparison, Result
 from planewise.evaluation.statistics import mean_by_patient
 from planewise.evaluation.tolerance import RULE
+from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY = "evaluation_results.csv", "evaluation_results_summary.txt"
@@ -51,8 +52,8 @@ def _score(result: Result, key: str) -> float:
 
 
 def has_row(result: Result) -> bool:
-    """Whether a case has scores in the CSVs: those of a prediction, or of a missing one, not of one that is no use."""
-    return result.status in (OK, MISSING)
+    """Whether a case has scores: those of a prediction, or of nothing where there is none that can be read."""
+    return bool(result.scores)
 
 
 def shown_score(result: Result, key: str) -> float | int:
@@ -109,7 +110,7 @@ def mean_text(results: list[Result], key: str, width: int) -> str:
 
 def summary(results: list[Result]) -> str:
     """Return the summary as text: counts, means with their number of cases, and what was not scored and why."""
-    missing = [result for result in results if result.status == MISSING]
+    missing = [result for result in results if has_row(result) and not result.delivered]
     failed = [result for result in results if not has_row(result)]
     text = io.StringIO()
     print(f"{len(results)} cases, {len(results) - len(failed)} scored", file=text)
@@ -117,6 +118,8 @@ def summary(results: list[Result]) -> str:
         print(f"  {result.case}: {result.status}", file=text)
     for result in failed:
         print(f"  {result.case}: NOT SCORED: {result.status}", file=text)
+    for note in dict.fromkeys(note for result in results for note in result.notes):
+        print(f"  NOTE: {note}", file=text)
     if any("n_truth" in result.scores for result in results):
         print("\nObjects, all cases together (a true positive has IoU of at least 0.5)", file=text)
         for key in (key for key in COLUMNS[2:] if METRICS[key].unit == "count"):
@@ -140,14 +143,16 @@ def summary(results: list[Result]) -> str:
 def print_results(results: list[Result], title: str) -> None:
     """Print the main columns of the cases on standard output; why a case was not scored is told elsewhere.
 
-    Where something was not delivered, the means stand below: with it and without it.
+    The means stand below; where something was not delivered, with it and without it.
     """
     shown = [key for key in SHOWN if any(not math.isnan(_score(result, key)) for result in results)]
     cells = [(result.case, *(short(shown_score(result, key)) for key in shown), _status(result)) for result in results]
-    if (alone := delivered_alone(results)) is not None:
-        for which, several in (("mean, missing counted", results), ("mean, delivered alone", alone)):
-            means = (short(mean_of(several, key).value) for key in shown)
-            cells.append((which, *means, f"{sum(bool(result.scores) for result in several)} cases"))
+    alone = delivered_alone(results)
+    rows = {"mean": results} if alone is None else {"mean, missing counted": results, "mean, delivered alone": alone}
+    for which, several in rows.items():
+        n_cases = sum(map(has_row, several))
+        means = (_mean_in_a_row(mean_of(several, key), n_cases) for key in shown)
+        cells.append((which, *means, f"{n_cases} case{'s' * (n_cases != 1)}"))
     print_table(title, ("case", *shown, "status"), cells)
 
 
@@ -162,14 +167,21 @@ def tolerance_text(comparison: Comparison) -> str:
     return ", ".join(parts)
 
 
+def _mean_in_a_row(mean: Mean, n_cases: int) -> str:
+    number = f" (n = {number_text(mean.n, mean.n_cases)})" if 0 < mean.n_cases < n_cases else ""
+    return short(mean.value) + number
+
+
 def _status(result: Result) -> str:
-    return {OK: "ok", MISSING: "missing"}.get(result.status, "not scored")
+    if not has_row(result):
+        return "not scored"
+    return {OK: "ok", MISSING: "missing: as nothing"}.get(result.status, "unusable: as nothing")
 
 
 def short(value: object) -> str:
-    """Return a value as it stands in a table on the terminal: three digits, - where it is not defined."""
+    """Return a value as a table on the terminal has it: three digits after the point, one from 10 on, - for NaN."""
     if isinstance(value, float):
-        return "-" if math.isnan(value) else f"{value:.3f}"
+        return "-" if math.isnan(value) else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
     return "" if value is None else str(value)
 
 
@@ -187,6 +199,14 @@ def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, .
     console.print(table)
 
 
+def say_notes(comparison: Comparison) -> list[str]:
+    """Print what is to be known of the files that were scored, beside what is known of the methods; return it."""
+    notes = list(dict.fromkeys(note for result in comparison.results for note in result.notes))
+    for note in notes:
+        say(f"WARNING: {note}")
+    return notes
+
+
 def conclude(problems: list[Problem]) -> int:
     """Print what went wrong, if anything, and return the exit code."""
     if problems:
@@ -196,5 +216,5 @@ def conclude(problems: list[Problem]) -> int:
 
 def print_problems(problems: list[Problem]) -> None:
     """Print the table of what is wrong."""
-    rows = [(problem.where, problem.what) for problem in problems]
+    rows = [(problem.where, problem.what.removeprefix(f"{problem.where}: ")) for problem in problems]
     print_table(f"{len(rows)} problem{'s' * (len(rows) > 1)}", ("file", "problem"), rows)

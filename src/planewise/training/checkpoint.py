@@ -1,4 +1,9 @@
-"""Checkpoints: everything that a training needs to go on as if it had not stopped."""
+"""Checkpoints: everything that a training needs to go on as if it had not stopped.
+
+They are a training's manifest too, and there is no other: options and steps that decide on it stand in the checkpoint,
+appear with it in one write, and are compared when it is resumed; the slices that it was trained on are named by the
+record beside it. A second file could only disagree with them. Predictions, scores and prepared data have ``data.run``.
+"""
 
 from dataclasses import dataclass
 from datetime import date

@@ -23,7 +23,7 @@ from planewise.data.classes import CLASS_1, Target, semantic_beside
 from planewise.data.intensity import IntensityRange, IntensityRule, Polarity, TrainedIntensities, measure_images
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
-from planewise.progress import say
+from planewise.progress import each_once, say
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import tiff
 from planewise.volumes.geometry import from_canonical, to_canonical
@@ -120,15 +120,16 @@ def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
 
 def write_slice_folder(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
-    target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED,
+    target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED, tell: Callable[[str], None] | None = None,
 ) -> list[Problem]:  # fmt: skip
     """Cut ``cases`` into slices and write them to ``folder``, which is new and appears whole or not at all.
 
     With three cases or more the smallest is kept for validation; of one or two each gives a slab, after a gap: see
-    ``split_slab``. ``advance`` is called with every case's name when it is done. Cases that cannot be read, or hold no
-    object of ``target`` (see ``read_case``), are left out and returned. Raises PlanewiseError if none is left, or if
-    the disk refuses.
+    ``split_slab``. ``advance`` is called with every case's name when it is done, ``tell`` with what was decided about
+    it. Cases that cannot be read, or hold no object of ``target`` (see ``read_case``), are left out and returned.
+    Raises PlanewiseError if none is left, or if the disk refuses.
     """
+    tell = tell or each_once()
     if not cases:
         raise PlanewiseError(f"{folder}: there is no training case that can be read")
     try:
@@ -137,7 +138,7 @@ def write_slice_folder(
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
     try:
-        unreadable = _write_cases(cases, temporary, planes, advance, target, intensities)
+        unreadable = _write_cases(cases, temporary, planes, advance, target, intensities, tell)
         if not unreadable:
             temporary.rename(folder)
             return []
@@ -149,7 +150,8 @@ def write_slice_folder(
     left = [case for case in cases if case.name not in unreadable]
     if not left:
         raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in unreadable.values()))
-    return [*unreadable.values(), *write_slice_folder(left, folder, planes, lambda name: None, target, intensities)]
+    again = write_slice_folder(left, folder, planes, lambda name: None, target, intensities, tell)
+    return [*unreadable.values(), *again]
 
 
 def validation_case(cases: list[Case]) -> Case | None:
@@ -160,7 +162,7 @@ def validation_case(cases: list[Case]) -> Case | None:
 
 def _write_cases(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None], target: Target,
-    intensities: IntensityRule,
+    intensities: IntensityRule, tell: Callable[[str], None],
 ) -> dict[str, Problem]:  # fmt: skip
     """Write the slices of ``cases``; return those that cannot be used, by name.
 
@@ -174,17 +176,16 @@ def _write_cases(
             (folder / part / name).mkdir(parents=True)
     for case in cases:
         try:
-            image, labels, polarity = read_case(case, target, intensities)
+            image, labels, polarity = read_case(case, target, intensities, tell)
             if intensities.trained.polarity == "unclear":
                 intensities = intensities.of_polarity(polarity)
             slab = split_slab(labels, case.name) if held is None else None
         except PlanewiseError as error:
-            unreadable[case.name] = Problem(
-                str(case.image), f"cannot be trained on: {Problem.of(case.image, error).what}"
-            )
+            path = case.truth if str(error).startswith(f"{case.truth}: ") else case.image
+            unreadable[case.name] = Problem(str(path), f"cannot be trained on: {Problem.of(path, error).what}")
             continue
         if slab is not None:
-            say(f"{case.name}: {slab} is kept for validation")
+            tell(f"{case.name}: {slab} is kept for validation")
             _write_case(folder, "train", case.name, image[slab.training], labels[slab.training], planes)
             _write_case(folder, "val", case.name, image[slab.validation], labels[slab.validation], planes)
         else:
@@ -200,7 +201,7 @@ def _write_cases(
 
 
 def read_case(
-    case: Case, target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED
+    case: Case, target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED, tell: Callable[[str], None] = say
 ) -> tuple[np.ndarray, np.ndarray, Polarity]:
     """Return a case's image and instance ids (z, y, x), and the polarity of its contrast as the model sees it.
 
@@ -211,9 +212,9 @@ def read_case(
     ids = read_instances(case, target)
     volume = open_volume(case.image, case.channel)
     if any(volume.tilt):
-        say(f"{case.name}: {stack_note(volume)}")
+        tell(f"{case.name}: {stack_note(volume)}")
     range_, seen, profile = intensities.range_of(volume, case.image)
-    say(f"{case.name}: {seen}")
+    tell(f"{case.name}: {seen}")
     image = read_voxels(volume, case.image)
     if not (image.dtype.kind in "ui" and range_ == IntensityRange(0.0, float(np.iinfo(image.dtype).max))):
         image = range_.shares(image)

@@ -12,7 +12,9 @@ from planewise.apps.mito import _test
 from planewise.cli import run
 from planewise.data.case import Case
 from planewise.data.classes import LabelDefinition
+from planewise.data.derived import SCORES
 from planewise.data.nnunet import Dataset
+from planewise.data.run import MANIFEST
 from planewise.report import class_tables, tables
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
@@ -50,12 +52,12 @@ def ild(dataset, *options):
     return run(["ild", "evaluate", str(dataset / "segs"), str(dataset / "labelsTs"), *options])
 
 
-def mito(dataset):
-    return run(["mito", "evaluate", str(dataset / "imagesTs_m"), str(dataset / "instancesTs")])
+def mito(dataset, *options):
+    return run(["mito", "evaluate", str(dataset / "imagesTs_m"), str(dataset / "instancesTs"), *options])
 
 
-def compare(dataset):
-    return run(["compare", str(dataset), "--output", str(dataset / "report")])
+def compare(dataset, *options):
+    return run(["compare", str(dataset), *(options or ("--output", str(dataset / "report")))])
 
 
 def after_training(dataset):
@@ -127,7 +129,7 @@ def test_the_terminal_the_tables_and_the_page_have_one_hd95(dataset, capsys):
     assert row["nsd"] == "0.000000"
     of_page = {tuple(r.values())[2:5]: r["value"] for r in rows(folder / "results.csv")}
     assert of_page["one", "b", "hd95_mm"] == row["hd95_mm"]
-    assert f"{diagonal:.3f}" in capsys.readouterr().out
+    assert f"{diagonal:.1f}" in capsys.readouterr().out
     standing = next(s for s in json.loads((folder / "results.json").read_text())["standings"] if s["class_name"] == "b")
     assert standing["counted"]["hd95_mm"]["mean"] == pytest.approx(diagonal)
 
@@ -142,6 +144,48 @@ def test_no_star_for_a_method_that_found_nothing(dataset):
     stars = {re.search(r'<th scope="row">(\w+)', row)[1]: row.count("★") for row in ranking.split("<tr>")[1:]}
     assert stars["idle"] == 0
     assert stars["m"] > 0
+
+
+def test_a_damaged_prediction_is_shown_as_it_counts(dataset, capsys):
+    (dataset / "imagesTs_m" / "one.tiff").unlink()
+    damage(dataset / "imagesTs_m" / "two.tiff")
+    assert mito(dataset) == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"one +0\.000 .* missing: as nothing", printed)
+    assert re.search(r"two +0\.000 .* unusable: as nothing", printed)
+    assert re.search(r"mean, missing counted +0\.333 .* 3 cases", printed)
+    folder = dataset / "imagesTs_m" / "evaluation"
+    table = {row["case"]: row["voxel_dice"] for row in rows(folder / tables.RESULTS)}
+    assert table == {"one": "0.000000", "two": "0.000000", "three": "1.000000"}
+    assert "3 cases, 3 scored" in (folder / tables.SUMMARY).read_text()
+    lines = [line for line in printed.splitlines() if "two.tiff" in line]
+    assert [line.count("two.tiff") for line in lines] == [1]  # the file is named once in the table of problems
+
+
+def test_a_mean_stands_below_cases_that_are_all_there(dataset, capsys):
+    assert mito(dataset) == 0
+    assert re.search(r"mean +1\.000 .* 3 cases", capsys.readouterr().out)
+
+
+def test_means_over_other_cases_say_over_how_many(dataset, capsys):
+    """One file has no spacing: its distances are in voxels, those of the others in mm."""
+    for folder in ("instancesTs", "imagesTs_m", "imagesTs"):
+        (path,) = (dataset / folder).glob("two*")
+        labels = np.asarray(tifffile.imread(path))
+        path.unlink()
+        write_volume(path, Volume(labels))
+    assert compare(dataset) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("HD95  ") == 2  # of the foreground, and over objects: units share a column
+    assert re.search(r"0\.000 mm \(n = 2\); 0\.000 voxels \(n = 1\)", printed)
+    page = (dataset / "report" / "report.html").read_text()
+    assert re.search(r'0\.000 <span class="note">n = 2</span>', page)
+    assert re.search(r'0\.000 <span class="note">n = 1</span>', page)
+
+
+def test_means_of_classes_over_other_cases_say_over_how_many(dataset, capsys):
+    assert ild(dataset) == 0  # false positives are counted where the class is not
+    assert re.search(r"b +1\.000 .* 0\.000 \(n = 2\) +1 ", capsys.readouterr().out)
 
 
 # ---- the tolerance
@@ -234,13 +278,100 @@ def test_a_file_of_the_user_is_kept_and_results_of_ours_are_replaced(dataset, ca
     path.parent.mkdir()
     path.write_text("my own notes")
     assert command(dataset) == 2
-    assert f"{name}: is there already, and is no result of planewise" in capsys.readouterr().err
+    assert re.search(rf"{name}: is there already, and no {SCORES} .* move it away", capsys.readouterr().err)
     assert path.read_text() == "my own notes"
     assert list(path.parent.iterdir()) == [path]
     path.unlink()
     assert command(dataset) == 0
+    made = path.read_bytes()
+    capsys.readouterr()
     assert command(dataset) == 0
-    assert path.read_bytes() != b"my own notes"
+    assert "done already" in capsys.readouterr().err
+    assert path.read_bytes() == made
+    path.write_text("my own notes")
+    assert command(dataset) == 2
+    assert f"{name}: was changed after it was made, and is kept" in capsys.readouterr().err
+    assert path.read_text() == "my own notes"
+
+
+@pytest.mark.parametrize("command", [mito, ild, compare])
+def test_scores_are_never_stale(dataset, capsys, command):
+    """A prediction or a truth that changed is scored again without being asked, and what changed is said."""
+    assert command(dataset) == 0
+    folder = next(path.parent for path in dataset.glob("**/planewise_scores.json"))
+    assert all_perfect(folder)
+    worse = np.zeros((6, 24, 24), np.uint8)
+    worse[1:4, 4:12, 4:9] = 1
+    for prediction in (dataset / "imagesTs_m" / "three.tiff", dataset / "segs" / "three.nii.gz"):
+        write_labels(prediction, Volume(worse, SPACING, "mm"))
+    capsys.readouterr()
+    assert command(dataset) == 0
+    assert re.search(r"holds what was made from something else \(data changed: \S*three", capsys.readouterr().err)
+    assert not all_perfect(folder)
+
+
+def all_perfect(folder):
+    """Whether every Dice in the folder's tables is 1 or undefined."""
+    tables = {path.name: rows(path) for path in folder.glob("*.csv") if path.name != "presence.csv"}
+    long = [row["value"] for row in tables.pop("results.csv", []) if row["metric"] in ("dsc", "voxel_dice")]
+    wide = [row.get("dsc", row.get("voxel_dice")) for table in tables.values() for row in table]
+    return {*long, *wide} <= {"1.000000", ""}
+
+
+def test_what_could_not_be_scored_is_told_again(dataset, capsys):
+    (dataset / "imagesTs_m" / "two.tiff").unlink()
+    for _ in range(2):
+        assert mito(dataset) == 1
+        printed = capsys.readouterr()
+        assert "has no prediction" in printed.out
+        assert "done already" not in printed.err
+
+
+def test_two_commands_score_into_one_folder(dataset, capsys):
+    """A table that both write is the last one's, which the other knows; what only one writes stays, called stale."""
+    assert after_training(dataset) == []
+    assert mito(dataset) == 0
+    capsys.readouterr()
+    assert mito(dataset) == 0
+    assert "done already" in capsys.readouterr().err
+    folder = dataset / "imagesTs_m" / "evaluation"
+    assert (folder / "report.html").exists()
+    write_labels(dataset / "imagesTs_m" / "one.tiff", Volume(np.ones((6, 24, 24), np.uint8), SPACING, "mm"))
+    assert mito(dataset) == 0
+    assert "report.html, results.csv, results.json of planewise mito train are of files" in capsys.readouterr().err
+    assert after_training(dataset) == []
+    assert "done already" not in capsys.readouterr().err
+    assert after_training(dataset) == []
+    assert "done already" in capsys.readouterr().err
+
+
+def test_a_picture_that_is_not_drawn_any_more_is_removed(dataset):
+    assert ild(dataset) == 0
+    (dataset / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1, "c": 2}}))
+    assert ild(dataset) == 0
+    pictures = {path.name for path in (dataset / "segs" / "evaluation").glob("dsc_*.png")}
+    assert pictures == {"dsc_a.png", "dsc_c.png"}
+
+
+def test_tables_may_lie_beside_predictions_and_their_manifest(dataset, capsys):
+    manifest = dataset / "imagesTs_m" / MANIFEST
+    manifest.write_text('{"options": {"command": "mito predict"}, "model": "", "cases": {}}')
+    before = manifest.read_text()
+    for _ in range(2):
+        assert mito(dataset, "--output", str(dataset / "imagesTs_m")) == 0
+    assert "done already" in capsys.readouterr().err
+    assert manifest.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "folder"),
+    [(ild, "segs"), (ild, "labelsTs"), (compare, "imagesTs_m"), (compare, "instancesTs"), (compare, "imagesTs")],
+)
+def test_pictures_and_pages_never_lie_among_what_is_scored(dataset, capsys, command, folder):
+    before = sorted((dataset / folder).iterdir())
+    assert command(dataset, "--output", str(dataset / folder)) == 2
+    assert f"--output {dataset / folder}: is the folder of the input" in capsys.readouterr().err
+    assert sorted((dataset / folder).iterdir()) == before
 
 
 def test_a_file_of_the_user_is_kept_after_a_training(dataset):
@@ -248,5 +379,5 @@ def test_a_file_of_the_user_is_kept_after_a_training(dataset):
     path.parent.mkdir()
     path.write_text("my own notes")
     (problem,) = after_training(dataset)
-    assert "is no result of planewise" in problem.what
+    assert "is there already" in problem.what
     assert path.read_text() == "my own notes"

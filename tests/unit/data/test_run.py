@@ -1,6 +1,7 @@
 """The manifest beside results: what is done, what has changed, what is not ours, and that input is never output."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +122,28 @@ def test_changed_inputs_and_edited_outputs_are_told(place):
     assert not done(begin(place, overwrite=True), place)
     (place / "out" / "a.tiff").unlink()
     assert not done(begin(place), place)
+
+
+def test_another_input_is_not_called_a_changed_one(place):
+    make(begin(place), place)
+    with pytest.raises(PlanewiseError, match=r"out was made from .*/a.tiff; now .*/b.tiff is given; --overwrite"):
+        begin(place).is_done("a", [place / "in" / "b.tiff"])
+
+
+def test_a_store_is_called_by_its_name(place, monkeypatch):
+    """Its manifest lies beside it, in a folder that is nothing but where one is."""
+    monkeypatch.chdir(place)
+    store, manifest = Path("out.ome.zarr"), Path(f"out.{MANIFEST}")
+
+    def begin_store(**options):
+        return Run.begin(manifest, "predict", options, None, ["out"], False, store=store)
+
+    with begin_store(vote=2).making("out", [place / "in" / "a.tiff"], [store]):
+        store.mkdir()
+    with pytest.raises(PlanewiseError, match=r"^out.ome.zarr: holds results that were made otherwise \(vote: 2 -> 3"):
+        begin_store(vote=3)
+    with pytest.raises(PlanewiseError, match=r"^out: out.ome.zarr was made from .*a.tiff; now .*b.tiff is given"):
+        begin_store(vote=2).is_done("out", [place / "in" / "b.tiff"])
 
 
 def test_what_a_case_no_longer_has_is_removed_and_nothing_else(place):

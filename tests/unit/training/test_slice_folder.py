@@ -177,12 +177,14 @@ def test_no_slices_are_refused(tmp_path):
         read_slice_folder(tmp_path / "nowhere", "train")
 
 
-def test_a_case_that_cannot_be_read_is_left_out_and_told(tmp_path):
+def test_a_case_that_cannot_be_read_is_left_out_and_told(tmp_path, capsys):
     cases = [make_case(tmp_path, name, (8, 9, 40)) for name in "abc"]
     path = cases[2].truth  # of the case that would have been held out
     path.write_bytes(path.read_bytes()[:-40])
     problems = write_slice_folder(cases, tmp_path / "2d", ("xy",), lambda name: None)
-    assert [problem.where for problem in problems] == [str(cases[2].image)]
+    assert [problem.where for problem in problems] == [str(cases[2].truth)]
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == len(set(said))  # though the cases that are left were begun again
     for part in ("train", "val"):  # a slab of each: there are but two now
         assert {pair.source for pair in read_slice_folder(tmp_path / "2d", part)} == {"a_xy", "b_xy"}
 
@@ -270,5 +272,5 @@ def test_cases_without_an_object_are_left_out_and_without_any_there_is_no_traini
         [make_case(tmp_path, "c", (8, 9, 40)), empty], tmp_path / "2d", ("xy",), lambda name: None
     )
     assert "holds no voxel of class 1 (1) to learn from; its values are 255" in problems[0].what
-    with pytest.raises(PlanewiseError, match=r"labelsTr/a\.tiff: holds no voxel of mito \(3\)"):
+    with pytest.raises(PlanewiseError, match=r"labelsTr/a\.tiff: cannot be trained on: holds no voxel of mito \(3\)"):
         write_slice_folder([empty], tmp_path / "2d", ("xy",), lambda name: None, Target("mito", (3,)))

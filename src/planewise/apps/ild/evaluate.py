@@ -5,21 +5,24 @@ from pathlib import Path
 from planewise.apps.ild.options import IldEvaluate
 from planewise.data.case import images_beside
 from planewise.data.classes import labels_above
+from planewise.data.derived import Derived
 from planewise.data.patients import patients_or_cases
+from planewise.data.run import refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.class_evaluation import evaluate_presence
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair, pair_files, with_ignored
+from planewise.evaluation.presence import presence_file
 from planewise.evaluation.provenance import read_prompts_note
 from planewise.evaluation.result import Comparison, Contest
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
 from planewise.report.album import Album
-from planewise.report.class_tables import RESULTS, files_of, print_class_means, write_class_results
-from planewise.report.ours import refuse_to_replace
-from planewise.report.page import FILES, write_report
-from planewise.report.tables import conclude, tolerance_text
+from planewise.report.class_tables import files_of, print_class_means, write_class_results
+from planewise.report.page import FILES, PAGE, write_report
+from planewise.report.tables import conclude, say_notes, tolerance_text
+from planewise.volumes.formats import ending_of
 
 
 def evaluate_ild(options: IldEvaluate) -> int:
@@ -37,7 +40,6 @@ def evaluate_ild(options: IldEvaluate) -> int:
             f"{options.truth}: holds no labels above 0 that can be read, and no dataset.json names its classes"
         )
     folder = options.output or _home(options.predictions) / "evaluation"
-    refuse_to_replace(folder, (*FILES, *files_of(len(every), names)), pictures_of=RESULTS)
     if labels.ignore is not None:
         say(f"Voxels of the ignore label ({labels.ignore}) are not scored.")
     cases = [pair.case for of_folder in pairs.values() for pair in of_folder if pair.truth]
@@ -48,6 +50,14 @@ def evaluate_ild(options: IldEvaluate) -> int:
         images_beside(options.truth), names, {method: f"boxes from {notes[path]}" for method, path in methods.items()},
         patients, unit="mm", any_label=False,
     )  # fmt: skip
+    refuse_folder_of_inputs(contest.files(), folder, "--output")  # pictures are volumes too
+    made_with = contest.made_with() | {"tolerance_mm": options.tolerance_mm}
+    presence = [presence_file(_home(path), case) for path in every for case in contest.cases()]
+    read = [*contest.files(), *(path for path in presence if path.exists())]
+    derived = Derived.begin(folder, "ild evaluate", made_with, read, (*FILES, *files_of(len(every), names)))
+    if derived.is_done():
+        say(f"{folder}: done already, from the same files by the same options; to look at: {folder / PAGE}")
+        return 0
     album = Album([contest])
     tolerance = Tolerance({} if options.tolerance_mm is None else {"mm": options.tolerance_mm})
     with progress("evaluating", len(contest.cases()), unit="cases") as advance:
@@ -60,11 +70,15 @@ def evaluate_ild(options: IldEvaluate) -> int:
         evaluations.append(evaluation)
         problems += damaged
     within = tolerance_text(comparison)
-    write_class_results(evaluations, names, folder, within)
+    problems += album.problems
+    with derived.making() as made:
+        write_class_results(evaluations, names, folder, within)
+        page = write_report(comparison, album, folder).page
+        made |= {"problems": len(problems), "notes": say_notes(comparison)}
     print_class_means(evaluations, names)
     say(f"Surfaces agree within {within}")
-    say(f"The results are in {folder}, to look at: {write_report(comparison, album, folder).page}")
-    return conclude(problems + album.problems)
+    say(f"The results are in {folder}, to look at: {page}")
+    return conclude(problems)
 
 
 def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:
@@ -80,7 +94,8 @@ def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:
 
 
 def _home(predictions: Path) -> Path:
-    return predictions if predictions.is_dir() else predictions.parent
+    """Return the folder of the predictions; a volume, such as a store, lies in one."""
+    return predictions.parent if ending_of(predictions) else predictions
 
 
 def _notes(every: list[Path]) -> dict[Path, str]:

@@ -184,7 +184,7 @@ class IldPredict(_Predict, _Series):
 
     input: tyro.conf.Positional[Path]
     """Prepared patients (a folder of npz), or CT volumes (a file, a folder of volumes, or one of DICOM patients)."""
-    output: tyro.conf.Positional[Path] = Path("predicted")
+    output: tyro.conf.Positional[Folder] = Path("predicted")
     """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
     prompts: PathText = "truth"
     """Where boxes come from: truth (an oracle, and called so in every output); a CSV or JSON file; auto: nowhere, every
@@ -222,7 +222,7 @@ class IldEvaluate(Options):
     """More predictions of the same cases, such as those from other prompts, to put side by side."""
     predicted_only: bool = False
     """Score the cases that have a prediction; otherwise one that has none counts as one in which nothing was found."""
-    output: Path | None = None
+    output: Folder | None = None
     """Folder for the results. Default: evaluation/ in the folder of the predictions."""
     dataset: Path | None = None
     """dataset.json with the names of the classes. Default: the one above the truth, if there is one."""
@@ -242,7 +242,7 @@ class IldLungs(_Series):
 
     input: tyro.conf.Positional[Path]
     """CT volumes in HU: a file, a folder of volumes, or a folder of DICOM patients."""
-    output: tyro.conf.Positional[Path]
+    output: tyro.conf.Positional[Folder]
     """Folder for {case}.nii.gz: 1 left lung, 2 right lung."""
     channel: int | None = Field(None, ge=0)
     """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""

@@ -19,7 +19,7 @@ from planewise.data.intensity import saturated_share
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset
 from planewise.data.patients import patients_of
-from planewise.data.preparation import MadeFrom, fingerprint, fingerprints
+from planewise.data.preparation import fingerprint, fingerprints
 from planewise.data.prepared import (
     Patient,
     choose_slices,
@@ -69,6 +69,11 @@ def prepare_ild(options: IldPrepare) -> int:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     level, width = options.window_in_hu()
+    if (options.dataset_path / "instancesTr").is_dir():
+        raise PlanewiseError(
+            f"{options.dataset_path}: holds objects with ids of their own (instancesTr), and here classes are learned, "
+            "whose values dataset.json names: give a dataset with labelsTr alone"
+        )
     dataset = open_dataset(
         options.dataset_path, need_test=holds_anything(options.dataset_path / "imagesTs"), channel=options.channel,
         ignore_geometry=options.ignore_geometry,
@@ -84,7 +89,10 @@ def prepare_ild(options: IldPrepare) -> int:
     split = _split(options, dataset, patients)
     print_table("Patients", ("patient", "part", "cases"), split_rows(split, patients))
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
-    folder = PreparedFolder.open(options.work_dir, _made_from(options, [case for case, _ in jobs], split), split)
+    inputs = _inputs(options, [case for case, _ in jobs])
+    decisive = options.model_dump(mode="json", include=DECISIVE)
+    decisive |= {"layout": LAYOUT, "window": list(options.window_in_hu()), "split": split}
+    folder = PreparedFolder.open(options.work_dir, decisive, inputs, split)
     write_split(options.work_dir, split, patients)
     with atomic_path(options.work_dir / WINDOW_FILE) as temporary:
         temporary.write_text(json.dumps([level, width]), "utf-8")
@@ -106,10 +114,9 @@ def prepare_ild(options: IldPrepare) -> int:
             else:
                 folder.done(case, {value: asdict(found) for value, found in outcome.items()})
             advance(1, case)
-    folder.finish()
     cleaned = {
-        case: {int(value): Cleaned(**found) for value, found in of["outcome"].items()}
-        for case, of in folder.cases.items()
+        case: {int(value): Cleaned(**found) for value, found in record.decided["classes"].items()}
+        for case, record in folder.cases.items()
     }
     _tell_classes(cleaned, classes)
     _tell_window(cleaned, classes, level, width)
@@ -188,15 +195,15 @@ def _split(options: IldPrepare, dataset: Dataset, patients: dict[str, str]) -> S
     return draw_split(patients, list(truths), tests, classes, options.valid_share, options.seed, options.test_share)
 
 
-def _made_from(options: IldPrepare, cases: list[Case], split: Split) -> MadeFrom:
-    """Return what decides on the files that are written."""
+def _inputs(options: IldPrepare, cases: list[Case]) -> dict[str, dict[str, str]]:
+    """Return by case the fingerprints of what it is made from."""
     with progress("checking what is there", len(cases), unit="cases") as advance:
         data = fingerprints(cases, lambda name: advance(1, name))
-    data[DATASET_FILE] = fingerprint(options.dataset_path / DATASET_FILE)
+    of_all = {DATASET_FILE: fingerprint(options.dataset_path / DATASET_FILE)}
     if options.lungs is not None:
-        data["lungs"] = fingerprint(options.lungs)
-    decisive = options.model_dump(mode="json", include=DECISIVE)
-    return MadeFrom({"layout": LAYOUT, "window": options.window_in_hu(), "split": split, **decisive}, data)
+        of_all["lungs"] = fingerprint(options.lungs)
+    names = {case.name: (case.name, f"{case.name} (truth)") for case in cases}
+    return {case: {name: data[name] for name in both if name in data} | of_all for case, both in names.items()}
 
 
 def _in_processes(

@@ -2,27 +2,29 @@
 
 ::
 
-    prepared.json     what the patients were made from, and what is written of each: all of it is there
-    preparing.json    the same while patients are being prepared, or after that was stopped: some is missing
+    planewise.json    the manifest (see ``data.run``); its inputs by case, "P0" and "P0 (truth)", wherever they lie
 
-What these two name, and nothing else, is removed before patients that are made from something else are written.
+A case whose files have no fingerprints was begun: some may be missing. What the manifest names, and nothing else, is
+removed before patients that are made from something else are written; what was edited is kept.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planewise.data.preparation import RECORD, MadeFrom, Record, read_record, write_record
-from planewise.data.prepared import KINDS, slice_name
+from planewise.data.preparation import READERS, MadeFrom, Record, fingerprint
+from planewise.data.prepared import KINDS
+from planewise.data.run import MANIFEST, CaseRecord, Manifest, read_manifest, write_manifest
 from planewise.data.split import PARTS, PATIENTS_FILE, SPLIT_FILE, Split
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 
 ANATOMY = "CT_ILD"  # the published name of the folders of prepared patients
 SLICES = "npy"
-JOURNAL = "preparing.json"
+COMMAND = "ild prepare"
 TRAINING_PARTS = ("train", "valid")  # which have slices
 SLICE = re.compile(r"(.*)-\d{3,}")
 VOLUMES = (".npz", "_img.nii.gz", "_gt.nii.gz")  # of a case, after its name
@@ -38,83 +40,103 @@ def npz_folder(work: Path, part: str) -> Path:
 
 @dataclass
 class PreparedFolder:
-    """The patients prepared in ``work``. ``cases``: part, volumes, slices and outcome of each that is done."""
+    """The patients prepared in ``work``. ``cases``: those that are done; ``begun``: the others that may have files."""
 
     work: Path
     made_from: MadeFrom
+    inputs: dict[str, dict[str, str]]
     split: Split
-    cases: dict[str, dict[str, Any]]
+    cases: dict[str, CaseRecord]
+    begun: set[CaseInPart]
 
     @classmethod
-    def open(cls, work: Path, made_from: MadeFrom, split: Split) -> "PreparedFolder":
+    def open(
+        cls, work: Path, options: dict[str, Any], inputs: dict[str, dict[str, str]], split: Split
+    ) -> "PreparedFolder":
         """Return the folder with the cases that are done already; what was made from something else is removed.
 
-        Raises PlanewiseError, before anything is removed, if patients or slices lie there that no record names.
+        ``options``: those that decide what is written; ``inputs``: by case, fingerprints of what it is made from.
+        Raises PlanewiseError, before anything is removed, if patients or slices lie there that the manifest does not
+        name, or that were edited.
         """
-        records = [record for name in (RECORD, JOURNAL) if (record := read_record(work / name))]
-        written = {pair for record in records for pair in _written(record)}
-        files = dict(_files(work))
-        foreign = sorted(str(path.relative_to(work)) for path, pair in files.items() if pair not in written)
-        if not records:
+        manifest = _read(work)
+        before = {} if manifest is None else manifest.cases
+        written = {pair for case, record in before.items() for pair in _pairs(work, case, record)}
+        foreign = sorted(str(path.relative_to(work)) for path, pair in _files(work) if pair not in written)
+        if manifest is None:
             foreign += [name for name in BESIDE if (work / name).exists()]
         if foreign:
             raise PlanewiseError(
                 f"{work}: holds {len(foreign)} files that would be replaced and that it has no record of "
                 f"({', '.join(foreign[:3])}): move them away, or give another work_dir"
             )
-        wanted = {(case, part) for part in PARTS for case in split[part]}
-        done: dict[str, dict[str, Any]] = {}
-        for record in records:
-            if record.made_from.key != made_from.key:
-                differences = record.made_from.differences(made_from)
-                say(f"{work} was prepared from something else ({differences}): it is replaced")
-                continue
-            cases = record.written["cases"].items()
-            done |= {case: of for case, of in cases if not _missing(work, case, of, files)}
-        folder = cls(work, made_from, split, done)
-        if not folder.whole or (work / JOURNAL).exists():
-            folder._write_journal(written | wanted)
-            _remove(work / RECORD)
-            folder._remove_cases(written - {(case, of["part"]) for case, of in done.items()})
+        _refuse_edited(work, before)
+        folder = cls(work, MadeFrom({"command": COMMAND, **options}, {}), inputs, split, {}, set())
+        if manifest is not None:
+            folder.cases = folder._unchanged(manifest)
+        stale = written - {(case, folder._part(case)) for case in folder.cases}
+        wanted = {(case, part) for part in PARTS for case in split[part] if case not in folder.cases}
+        if stale or wanted:
+            folder.begun = stale | wanted
+            folder._write()
+            folder._remove_cases(stale)
+            folder.begun = wanted
+            folder._write()
         return folder
-
-    @property
-    def whole(self) -> bool:
-        """Whether every case is done."""
-        return self.cases.keys() == {case for part in PARTS for case in self.split[part]}
 
     def done(self, case: str, outcome: Any) -> None:
         """Record that all files of a case are written, with an ``outcome`` to remember, as JSON has it."""
-        part = self._part(case)
-        slices = 0
-        while all(path.exists() for path in _slices(self.work, case, part, [slices])):
-            slices += 1
-        volumes = [ending for ending in VOLUMES if (npz_folder(self.work, part) / f"{case}{ending}").exists()]
-        self.cases[case] = {"part": part, "volumes": volumes, "slices": slices, "outcome": outcome}
-        self._write_journal({(name, part) for part in PARTS for name in self.split[part]})
+        pair = case, self._part(case)
+        paths = [path for path, of in _files(self.work) if of == pair]
+        paths += [path for path in _volumes(self.work, *pair) if path.exists() and path not in paths]
+        with ThreadPoolExecutor(READERS) as pool:
+            outputs = dict(zip((_name(self.work, path) for path in paths), pool.map(fingerprint, paths), strict=True))
+        self.cases[case] = CaseRecord(self.inputs[case], outputs, {"part": pair[1], "classes": outcome})
+        self.begun.discard(pair)
+        self._write()
 
     def failed(self, case: str) -> None:
         """Remove what was written of a case that could not be prepared."""
-        self._remove_cases({(case, self._part(case))})
+        pair = case, self._part(case)
+        self._remove_cases({pair})
+        self.begun.discard(pair)
+        self._write()
 
-    def finish(self) -> None:
-        """Record that nothing more is to be written."""
-        write_record(self.work / RECORD, Record(self.made_from, {"cases": self.cases}))
-        _remove(self.work / JOURNAL)
+    def _unchanged(self, manifest: Manifest) -> dict[str, CaseRecord]:
+        """Return the cases that are whole and made from what is there now; what has changed is said."""
+        whole = {case: record for case, record in manifest.cases.items() if all(record.outputs.values())}
+        before = MadeFrom(manifest.made_from.options, _merged(record.inputs for record in whole.values()))
+        now = MadeFrom(self.made_from.options, _merged(self.inputs.values()))
+        if before.options != now.options:
+            say(f"{self.work} was prepared from something else ({before.differences(now)}): it is replaced")
+            return {}
+        known = MadeFrom(now.options, {name: now.data[name] for name in now.data.keys() & before.data.keys()})
+        if differences := before.differences(known):
+            say(f"{self.work} was prepared from something else ({differences}): those patients are replaced")
+        return {
+            case: record
+            for case, record in whole.items()
+            if record.inputs == self.inputs.get(case) and not _missing(self.work, record)
+        }
 
     def _part(self, case: str) -> str:
         return next(part for part in PARTS if case in self.split[part])
 
-    def _write_journal(self, begun: set[CaseInPart]) -> None:
-        written = {"cases": self.cases, "begun": sorted(begun)}
-        write_record(self.work / JOURNAL, Record(self.made_from, written))
+    def _write(self) -> None:
+        records = dict(self.cases)
+        for case, part in sorted(self.begun):
+            begun = records.get(case, CaseRecord(self.inputs.get(case, {}), {}))
+            outputs = begun.outputs | {_name(self.work, _npz(self.work, case, part)): ""}
+            records[case] = CaseRecord(begun.inputs, outputs)
+        self.work.mkdir(parents=True, exist_ok=True)
+        write_manifest(self.work / MANIFEST, Manifest(self.made_from, "", records))
 
     def _remove_cases(self, pairs: set[CaseInPart]) -> None:
         for path in [path for path, pair in _files(self.work) if pair in pairs]:
             _remove(path)
         for case, part in pairs:
-            for ending in VOLUMES:
-                _remove(npz_folder(self.work, part) / f"{case}{ending}")
+            for path in _volumes(self.work, case, part):
+                _remove(path)
 
 
 def record_of_slices(npy: Path) -> Record | None:
@@ -123,31 +145,63 @@ def record_of_slices(npy: Path) -> Record | None:
     Raises PlanewiseError if they are not all there, or if there are others.
     """
     work = npy.parent
-    ours = npy.name == SLICES
-    if ours and (work / JOURNAL).exists():
-        raise PlanewiseError(f"{work}: its patients are not all prepared; run planewise ild prepare again, to the end")
-    record = read_record(work / RECORD) if ours else None
-    if record is None:
+    manifest = _read(work) if npy.name == SLICES else None
+    if manifest is None:
         say(f"{npy} has no record of what its slices were made from: they are used as they are")
         return None
-    files = dict(_files(work))
-    cases = record.written.get("cases", {}).items()
-    missing = [name for case, of in cases for name in _missing(work, case, of, files)]
-    named = {path for case, of in cases for path in _slices(work, case, of["part"], range(of["slices"]))}
-    others = [str(path) for path in files if path.is_relative_to(npy) and path not in named]
+    if not all(made for record in manifest.cases.values() for made in record.outputs.values()):
+        raise PlanewiseError(f"{work}: its patients are not all prepared; run planewise ild prepare again, to the end")
+    missing = [name for record in manifest.cases.values() for name in _missing(work, record)]
+    named = {work / name for record in manifest.cases.values() for name in record.outputs}
+    others = [str(path) for path, _ in _files(work) if path.is_relative_to(npy) and path not in named]
     for paths, what in ((missing, "are missing"), (others, "are there besides")):
         if paths:
             raise PlanewiseError(
                 f"{npy}: {len(paths)} files {what}, by the record of what was prepared "
                 f"({', '.join(sorted(paths)[:3])}): run planewise ild prepare again"
             )
-    return record
+    return Record(MadeFrom(manifest.made_from.options, _merged(record.inputs for record in manifest.cases.values())))
 
 
-def _written(record: Record) -> set[CaseInPart]:
-    """Return the cases that may have files, with their parts."""
-    begun = {(case, part) for case, part in record.written.get("begun", [])}
-    return begun | {(case, of["part"]) for case, of in record.written.get("cases", {}).items()}
+def _read(work: Path) -> Manifest | None:
+    """Return the manifest of prepared patients. Raises PlanewiseError if it is of other results."""
+    manifest = read_manifest(work / MANIFEST)
+    if manifest is not None and (command := manifest.made_from.options.get("command")) != COMMAND:
+        raise PlanewiseError(f"{work}: holds results of planewise {command}; give another work_dir")
+    return manifest
+
+
+def _refuse_edited(work: Path, cases: dict[str, CaseRecord]) -> None:
+    """Raise PlanewiseError if a file was changed after it was written."""
+    made = {work / name: before for record in cases.values() for name, before in record.outputs.items() if before}
+    there = [path for path in made if path.exists()]
+    with ThreadPoolExecutor(READERS) as pool:
+        edited = [path for path, now in zip(there, pool.map(fingerprint, there), strict=True) if now != made[path]]
+    if edited:
+        raise PlanewiseError(
+            f"{edited[0]}: was changed after it was made, and is kept: move it away, or give another work_dir"
+        )
+
+
+def _merged(inputs: Any) -> dict[str, str]:
+    return {name: made for of_case in inputs for name, made in of_case.items()}
+
+
+def _name(work: Path, path: Path) -> str:
+    return path.relative_to(work).as_posix()
+
+
+def _npz(work: Path, case: str, part: str) -> Path:
+    return npz_folder(work, part) / f"{case}.npz"
+
+
+def _volumes(work: Path, case: str, part: str) -> list[Path]:
+    return [npz_folder(work, part) / f"{case}{ending}" for ending in VOLUMES]
+
+
+def _pairs(work: Path, case: str, record: CaseRecord) -> set[CaseInPart]:
+    """Return the case with each part of which its record names files."""
+    return {(case, part) for part in PARTS if _name(work, _npz(work, case, part)) in record.outputs}
 
 
 def _files(work: Path) -> Iterator[tuple[Path, CaseInPart]]:
@@ -162,15 +216,9 @@ def _files(work: Path) -> Iterator[tuple[Path, CaseInPart]]:
                 yield path, (match[1] if match else path.stem, part)
 
 
-def _slices(work: Path, case: str, part: str, numbers: Iterable[int]) -> list[Path]:
-    return [work / SLICES / part / kind / slice_name(case, number) for number in numbers for kind in KINDS]
-
-
-def _missing(work: Path, case: str, of: dict[str, Any], files: dict[Path, CaseInPart]) -> list[str]:
+def _missing(work: Path, record: CaseRecord) -> list[str]:
     """Return the files of a case that are not there, of those its record names."""
-    slices = [path for path in _slices(work, case, of["part"], range(of["slices"])) if path not in files]
-    volumes = (npz_folder(work, of["part"]) / f"{case}{ending}" for ending in of["volumes"])
-    return [str(path) for path in [*slices, *(path for path in volumes if not path.exists())]]
+    return [str(work / name) for name in record.outputs if not (work / name).exists()]
 
 
 def _remove(path: Path) -> None:

@@ -13,6 +13,7 @@ from planewise.apps.ild.prepare import prepare_ild
 from planewise.apps.ild.prepared_folder import npz_folder
 from planewise.apps.ild.train import train_ild
 from planewise.data.classes import DATASET_FILE, read_labels_of
+from planewise.data.derived import Derived
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.prepared import load_patient
 from planewise.data.space import laid_on
@@ -68,18 +69,28 @@ def _folder(options: IldRun, prompts: str) -> Path:
 
 
 def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
-    """Draw every test patient with each kind of prompts, into the folders' evaluation."""
+    """Draw every test patient with each kind of prompts, into the folders' evaluation.
+
+    Raises PlanewiseError if a picture is there that planewise did not draw.
+    """
     names = read_labels_of(options.dataset_path / DATASET_FILE).class_names()
-    for path in sorted(tests.glob("*.npz")):
-        for kind, segs in folders.items():
-            if (segs / f"{path.stem}.nii.gz").exists():
+    for kind, segs in folders.items():
+        drawn = {path: segs / f"{path.stem}.nii.gz" for path in sorted(tests.glob("*.npz"))}
+        drawn = {path: labels for path, labels in drawn.items() if labels.exists()}
+        said = {"classes": names, "prompts": kind}
+        pictures = [f"{path.stem}.png" for path in drawn]
+        derived = Derived.begin(segs / "evaluation", "ild run", said, [*drawn, *drawn.values()], pictures)
+        if not drawn or derived.is_done():
+            continue
+        with derived.making() as made:
+            for path, labels in drawn.items():
                 patient = load_patient(path)
-                labels = segs / f"{path.stem}.nii.gz"
                 placed = laid_on(open_labels(labels), labels, patient.geometry, path)
                 predicted = to_canonical(placed, labels=True).read()
                 picture = segs / "evaluation" / f"{path.stem}.png"
                 overlay_picture(patient.images, patient.labels, predicted, names, picture, f"{path.stem}, {kind}")
                 say(f"A picture of {path.stem} is {picture}")
+            made["problems"] = 0
 
 
 def demo_ild(options: IldDemo) -> int:

@@ -5,12 +5,14 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.progress import say
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.mapped import MappedVoxels
@@ -65,7 +67,7 @@ def _open_tiff_series(path: Path, channel: int | None, flags: dict[str, bool]) -
                 f"{path}: holds {len(full_size)} images ({', '.join(kinds[:5])}), not one; the pages of a volume are "
                 "of one size and type: save each image as a file of its own"
             )
-        axes, shape, dtype = _letters(series.axes, series.shape), series.shape, np.dtype(series.dtype)
+        axes, shape, dtype = _letters(path, series.axes, series.shape), series.shape, np.dtype(series.dtype)
         spacing, unit = _tiff_spacing(path, tiff)
         start = series.dataoffset  # None if the data is compressed or in pieces
         several_pages = len(tiff.pages) > 1
@@ -81,7 +83,7 @@ def _open_tiff_series(path: Path, channel: int | None, flags: dict[str, bool]) -
     return Volume(zyx, spacing, unit, has_origin=False, has_direction=False)
 
 
-def _letters(axes: str, shape: tuple[int, ...]) -> str:
+def _letters(path: Path, axes: str, shape: tuple[int, ...]) -> str:
     """Return a series' axes as z, y, x, c (channels, or samples of colour), t, or i for what has no name.
 
     An unnamed axis, or time, is z if there is no other: programs that do not know what a stack is write it so. Three or
@@ -92,9 +94,16 @@ def _letters(axes: str, shape: tuple[int, ...]) -> str:
     letters = [{"Z": "z", "Y": "y", "X": "x", "C": "c", "S": "c", "T": "t"}.get(axis, "i") for axis in axes]
     stacked = [place for place, letter in enumerate(letters) if letter in "zti" and shape[place] != 1]
     if len(stacked) == 1:
+        if letters[stacked[0]] == "t":
+            _say_time(path)
         letters = ["i" if letter == "z" else letter for letter in letters]
         letters[stacked[0]] = "z"
     return "".join(letters)
+
+
+@lru_cache(2**14)  # a volume is opened several times in a run
+def _say_time(path: Path) -> None:
+    say(f"{path}: says of its frames that they are points in time; they are taken as the slices of a volume (z)")
 
 
 @contextmanager

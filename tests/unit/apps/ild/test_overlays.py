@@ -3,11 +3,13 @@
 import json
 
 import numpy as np
+import pytest
 
 from dicom import write_dicom
 from planewise.apps.ild import run
 from planewise.apps.ild.options import IldRun
 from planewise.data.prepared import read_patient, save_patient
+from planewise.errors import PlanewiseError
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
@@ -21,10 +23,15 @@ def test_the_prediction_of_a_tilted_gantry_is_drawn_on_its_upright_slices(tmp_pa
     write_labels(tmp_path / "segs" / "c.nii.gz", patient.restore(patient.labels))
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1, "b": 2}}))
     drawn = []
-    monkeypatch.setattr(run, "overlay_picture", lambda *given: drawn.append(given))
+    monkeypatch.setattr(run, "overlay_picture", lambda *given: (drawn.append(given), given[4].write_bytes(b"picture")))
     options = IldRun(dataset_path=tmp_path, work_dir=tmp_path / "work", from_scratch=True)
-    run._overlays(options, tmp_path / "npz", {"truth": tmp_path / "segs"})
+    for _ in range(2):  # the second time they are there
+        run._overlays(options, tmp_path / "npz", {"truth": tmp_path / "segs"})
     [(images, labels, predicted, _, picture, _)] = drawn
     assert images.shape == predicted.shape == (6, 42, 50)
     assert np.array_equal(predicted, labels)
     assert picture == tmp_path / "segs" / "evaluation" / "c.png"
+    picture.write_text("mine")
+    with pytest.raises(PlanewiseError, match=r"c.png: was changed after it was made, and is kept"):
+        run._overlays(options, tmp_path / "npz", {"truth": tmp_path / "segs"})
+    assert picture.read_text() == "mine"

@@ -1,0 +1,143 @@
+"""What is derived from results, scores and reports: made again whenever what it was made from has changed.
+
+::
+
+    planewise_scores.json    of every command that scored into the folder: options, inputs, and what it wrote
+
+The manifest has the form of the one beside predictions (see ``run``), a command in a case's place, so that both may lie
+in one folder. Unlike predictions, derived files cost little and are wrong beside results that changed: they are made
+again without being asked, and what differs is said. What no manifest names, and what was edited, is kept.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from planewise.data.preparation import READERS, MadeFrom, fingerprint
+from planewise.data.run import (
+    CaseRecord,
+    Manifest,
+    locked,
+    read_manifest,
+    refuse_inputs_as_outputs,
+    remove,
+    write_manifest,
+)
+from planewise.errors import PlanewiseError
+from planewise.progress import say
+
+SCORES = "planewise_scores.json"
+_SCORING = MadeFrom({"command": "score"}, {})
+
+
+class Derived:
+    """What one command derives into a folder: ``begin`` it; unless it ``is_done``, have it ``making``."""
+
+    def __init__(self, folder: Path, command: str, now: CaseRecord, records: dict[str, CaseRecord]) -> None:
+        """``now``: what it is made from, and the names it may write; ``records``: by command, of the manifest."""
+        self.folder, self.command, self._now, self._records = folder, command, now, records
+
+    @classmethod
+    def begin(
+        cls, folder: Path, command: str, options: dict[str, Any], inputs: Iterable[Path], outputs: Iterable[str]
+    ) -> "Derived":
+        """Begin what ``command`` derives from ``inputs``; nothing is written.
+
+        ``options``: those that decide what is written; ``outputs``: the names of all files that may be. Raises
+        PlanewiseError if one of these is there and no manifest says that planewise made it, was changed since, or is
+        an input.
+        """
+        sources, names = list(dict.fromkeys(path.resolve() for path in inputs)), list(outputs)
+        refuse_inputs_as_outputs(sources, [folder / name for name in names])
+        with ThreadPoolExecutor(READERS) as pool:
+            found = dict(zip(map(str, sources), pool.map(fingerprint, sources), strict=True))
+        said = json.loads(json.dumps({"version": version("planewise"), **options}, default=str))
+        manifest = read_manifest(folder / SCORES)
+        now = CaseRecord(found, dict.fromkeys(names, ""), {"options": said})
+        derived = cls(folder, command, now, {} if manifest is None else manifest.cases)
+        for name in names:
+            derived._refuse_what_is_not_ours(name)
+        return derived
+
+    def is_done(self) -> bool:
+        """Whether all is there, made from the same files by the same options; what differs is said, or what was noted.
+
+        What was made with problems never is: they are to be told again.
+        """
+        record = self._records.get(self.command)
+        if record is None:
+            return False
+        if differences := self._differences(record):
+            say(f"{self.folder}: holds what was made from something else ({differences}): it is made again")
+            return False
+        whole = all(made and (self.folder / name).exists() for name, made in record.outputs.items())
+        done = whole and not record.decided.get("problems", True)
+        for note in record.decided.get("notes", []) if done else []:
+            say(f"WARNING: {note}")
+        return done
+
+    @contextmanager
+    def making(self) -> Iterator[dict[str, Any]]:
+        """Write the outputs within; into the dict that is yielded go the number of ``problems``, and the ``notes``.
+
+        What this command wrote before and does not write any more is removed.
+        """
+        wanted = list(self._now.outputs)
+        before = self._records[self.command].outputs if self.command in self._records else {}
+        self._now.outputs |= dict.fromkeys(before, "")
+        self._write()
+        written: dict[str, Any] = {}
+        yield written
+        for name in before.keys() - set(wanted):
+            if before[name] and before[name] == fingerprint(self.folder / name):
+                remove(self.folder / name)
+        there = [name for name in wanted if (self.folder / name).exists()]
+        self._now.outputs = {name: fingerprint(self.folder / name) for name in there}
+        self._now.decided |= written
+        self._write()
+        self._tell_stale()
+
+    def _refuse_what_is_not_ours(self, name: str) -> None:
+        path = self.folder / name
+        made = {record.outputs[name] for record in self._records.values() if name in record.outputs}
+        if not path.exists() or ("" in made and len(made) == 1):  # what was begun
+            return
+        if not made:
+            raise PlanewiseError(
+                f"{path}: is there already, and no {SCORES} beside it says that planewise made it (older versions "
+                "wrote none); it is kept: move it away, or give another --output"
+            )
+        if fingerprint(path) not in made:
+            raise PlanewiseError(
+                f"{path}: was changed after it was made, and is kept: move it away, or give another --output"
+            )
+
+    def _differences(self, record: CaseRecord) -> str:
+        now = MadeFrom(self._now.decided["options"], self._now.inputs)
+        return MadeFrom(record.decided.get("options", {}), record.inputs).differences(now)
+
+    def _write(self) -> None:
+        """Write the manifest; of another command's files those that are this one's now are its no more."""
+        with locked(self.folder):
+            there = read_manifest(self.folder / SCORES)
+            records = {} if there is None else there.cases
+            for command, record in records.items():
+                if command != self.command:
+                    record.outputs |= dict.fromkeys(record.outputs.keys() & self._now.outputs.keys(), "")
+            self._records = records | {self.command: self._now}
+            write_manifest(self.folder / SCORES, Manifest(_SCORING, "", self._records))
+
+    def _tell_stale(self) -> None:
+        """Say which files other commands derived from what has changed by now."""
+        for command, record in self._records.items():
+            left = [name for name, made in record.outputs.items() if made and (self.folder / name).exists()]
+            known = self._now.inputs
+            if left and any(made != known.get(path, fingerprint(Path(path))) for path, made in record.inputs.items()):
+                say(
+                    f"{self.folder}: {', '.join(left[:3])}{' ...' * (len(left) > 3)} of planewise {command} are of "
+                    "files that have changed since; run that again"
+                )

@@ -1,0 +1,83 @@
+"""What is given to be scored by mistake: an image as labels, a mask as instances, the truth as its own prediction.
+
+An image is refused, for grey values are no labels. The rest is scored as it is, with a note of what the scores mean.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from planewise.data.preparation import fingerprint
+from planewise.errors import PlanewiseError
+from planewise.evaluation.overlap import Overlap
+from planewise.evaluation.pairs import KEPT_BYTES
+from planewise.volumes.volume import Volume
+
+SAMPLES = 3  # planes that are looked at
+FEWEST_IDS, FEWEST_PAIRS = 32, 4096  # below which there is nothing to tell an image by
+IMAGE, DOUBTFUL = 0.5, 0.25  # share of neighbours in an object that are of another: objects are 2, 4 voxels thick then
+FEW_IDS = 8  # as many as a map of classes may have
+
+
+def refuse_image(labels: Volume, path: Path, image: Path | None = None) -> str:
+    """Return a note if ``labels`` (z, y, x) may be grey values; "" if they may not.
+
+    Grey values change from voxel to voxel, labels from object to object. Raises PlanewiseError if they are grey values,
+    or if ``path`` is the case's ``image``, byte by byte.
+    """
+    if image is not None and _same_file(path, image):
+        raise PlanewiseError(f"{path}: is the image {image}, not a prediction; give the label volumes")
+    depth = labels.shape[0]
+    sampled = sorted({depth * (2 * i + 1) // (2 * SAMPLES) for i in range(SAMPLES)})
+    planes = [np.asarray(labels.voxels[z : z + 1])[0] for z in sampled]
+    differing = pairs = 0
+    for plane in planes:
+        for first, second in ((plane[1:], plane[:-1]), (plane[:, 1:], plane[:, :-1])):
+            inside = (first != 0) & (second != 0)
+            pairs += int(inside.sum())
+            differing += int((inside & (first != second)).sum())
+    ids = len(np.unique(np.concatenate([plane.ravel() for plane in planes])))
+    if pairs < FEWEST_PAIRS or ids < FEWEST_IDS or differing < DOUBTFUL * pairs:
+        return ""
+    seen = f"{ids} values, and {differing / pairs:.0%} of neighbouring voxels differ, as grey values do"
+    if differing > IMAGE * pairs:
+        raise PlanewiseError(f"{path}: is an image, not labels ({seen}); give the label volumes")
+    return f"{path} may be an image rather than labels ({seen}): if it is one, its scores mean nothing"
+
+
+def truth_itself(prediction: Path, truth: Path) -> str:
+    """Return a note if a prediction's file is the truth, or a copy of it; "" if not."""
+    if not _same_file(prediction, truth):
+        return ""
+    return f"{prediction} is the truth itself ({truth}): its scores say nothing of a method"
+
+
+def is_copy(overlap: Overlap) -> bool:
+    """Whether there are several objects, and all have the true ones' voxels and ids, which no program gives alike."""
+    return len(np.unique(overlap.first)) > 1 and np.array_equal(overlap.first, overlap.second)
+
+
+def unnumbered(labels: Volume, path: Path, n_ids: int) -> str:
+    """Return a note if few ids of instances are in many pieces each, as the values of a mask are; "" if not.
+
+    ``n_ids``: how many there are. Volumes that do not fit in memory are not looked at.
+    """
+    import cc3d
+
+    if not 0 < n_ids <= FEW_IDS or np.prod(labels.shape) * labels.voxels.dtype.itemsize > KEPT_BYTES:
+        return ""
+    pieces = int(cc3d.connected_components(labels.read(), connectivity=26, return_N=True)[1])
+    if pieces <= (1 if n_ids == 1 else 2 * n_ids):
+        return ""
+    ids = "one id" if n_ids == 1 else f"{n_ids} ids"
+    return (
+        f"{path} has {ids} for {pieces} separate pieces, scored as {n_ids} object{'s' * (n_ids > 1)}; if it is a mask "
+        "or a map of classes, give each object an id of its own, or look at the voxel scores alone"
+    )
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    if first.samefile(second):
+        return True
+    same_kind = first.is_file() and second.is_file() and first.stat().st_size == second.stat().st_size
+    return same_kind and fingerprint(first) == fingerprint(second)

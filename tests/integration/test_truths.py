@@ -1,0 +1,77 @@
+"""What a dataset's truth holds besides what is trained is said before any work, under its file's name."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+from planewise.cli import run
+from planewise.data.phantom import write_phantom_dataset
+from planewise.volumes.files import open_volume
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    write_phantom_dataset(tmp_path / "data", 0, (24, 48, 48), (16, 32, 32), 3, bodies=6)
+    return tmp_path / "data"
+
+
+def train(dataset, *more):
+    small = "--model_config MitoNet_small.yaml --from_scratch --iterations 1 --patch_size 32 --batch_size 2"
+    here = "--num_workers 0 --device cpu"
+    return run(["mito", "train", str(dataset), str(dataset.parent / "m"), *small.split(), *here.split(), *more])
+
+
+@pytest.mark.parametrize(("spoil", "words"), [(-1, "negative values"), (0.5, "fractions")])
+def test_a_truth_that_holds_no_labels_is_left_out_at_the_start(dataset, capsys, spoil, words):
+    path = sorted((dataset / "instancesTr").glob("*.tiff"))[0]
+    labels = np.asarray(open_volume(path).read())
+    labels = labels.astype(np.float32 if spoil == 0.5 else np.int16)
+    labels[0, 0, 0] = spoil
+    tifffile.imwrite(path, labels)
+    assert train(dataset, "--train_planes", "xy") == 1
+    printed = capsys.readouterr()
+    rows = [line for line in printed.out.splitlines() if path.name in line]
+    assert len(rows) == 2  # at the start, and at the end
+    assert all(f"{path}" in row and words in row and row.count(path.name) == 1 for row in rows)
+    lines = [line for line in printed.err.splitlines() if line.startswith("phantom_train")]
+    assert lines
+    assert len(lines) == len(set(lines))
+
+
+def test_without_any_labels_there_is_no_training(dataset, capsys):
+    for path in (dataset / "instancesTr").glob("*.tiff"):
+        tifffile.imwrite(path, np.full(open_volume(path).shape, -1, np.int16))
+    assert train(dataset) == 2
+    assert capsys.readouterr().err.count("negative values") == 3
+    assert sorted(item.name for item in dataset.parent.iterdir()) == ["data"]
+
+
+def test_values_without_a_name_are_said_one_by_one(dataset, capsys):
+    shutil.rmtree(dataset / "instancesTr")
+    cases = sorted((dataset / "labelsTr").glob("*.tiff"))
+    for number, path in enumerate(cases):
+        labels = (np.asarray(open_volume(path).read()) > 0).astype(np.uint8)
+        labels[0, 0, : 4 + number] = 7
+        labels[0, 1, 0] = 9 if number == 0 else 0
+        write_labels(path, Volume(labels))
+    assert train(dataset, "--train_planes", "xy", "--ignore_geometry") == 0
+    said = capsys.readouterr().err
+    names = ", ".join(path.stem for path in cases)
+    assert f"WARNING: value 7 (15 voxels, in {names}) is named by no label of dataset.json" in said
+    assert f"WARNING: value 9 (1 voxels, in {cases[0].stem}) is named" in said
+    assert said.index("value 9") < said.index("Training")
+
+
+def test_objects_are_no_classes(dataset, capsys):
+    meta = json.loads((dataset / "dataset.json").read_text())
+    assert meta["labels"]
+    assert run(["ild", "prepare", str(dataset), str(dataset.parent / "w"), "--num_workers", "0"]) == 2
+    said = capsys.readouterr().err
+    assert "holds objects with ids of their own (instancesTr), and here classes are learned" in said
+    assert "WARNING" not in said
+    assert not (dataset.parent / "w").exists()

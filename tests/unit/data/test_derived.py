@@ -1,0 +1,96 @@
+"""Scores beside a manifest: done, made again where something changed, and never in place of somebody's own file."""
+
+import pytest
+
+from planewise.data.derived import SCORES, Derived
+from planewise.data.run import read_manifest
+from planewise.errors import PlanewiseError
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "labels").write_bytes(b"labels")
+    return tmp_path
+
+
+def begin(place, command="evaluate", names=("a.csv", "b.png"), **options):
+    return Derived.begin(place / "out", command, options, [place / "labels"], names)
+
+
+def make(derived, names=("a.csv",), text="1", **about):
+    with derived.making() as made:
+        for name in names:
+            (derived.folder / name).write_text(text)
+        made |= {"problems": 0, **about}
+
+
+def test_done_is_what_was_made_from_the_same_and_is_all_there(place, capsys):
+    assert not begin(place).is_done()
+    make(begin(place), notes=["a mask"])  # b.png need not be written
+    assert begin(place).is_done()
+    assert capsys.readouterr().err == "WARNING: a mask\n"
+    assert read_manifest(place / "out" / SCORES).cases["evaluate"].outputs.keys() == {"a.csv"}
+    (place / "out" / "a.csv").unlink()
+    assert not begin(place).is_done()
+
+
+@pytest.mark.parametrize("what", ["input", "option"])
+def test_what_differs_is_said_and_made_again(place, capsys, what):
+    make(begin(place, vote=2))
+    if what == "input":
+        (place / "labels").write_bytes(b"others")
+    assert not begin(place, vote=2 if what == "input" else 3).is_done()
+    words = f"data changed: {place}/labels" if what == "input" else "vote: 2 -> 3"
+    assert f"out: holds what was made from something else ({words}): it is made again" in capsys.readouterr().err
+
+
+def test_what_has_problems_is_never_done(place):
+    make(begin(place), problems=1)
+    assert not begin(place).is_done()
+
+
+def test_one_that_is_stopped_is_made_again(place):
+    def killed():
+        with begin(place).making():
+            (place / "out" / "a.csv").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    assert not begin(place).is_done()
+    make(begin(place))
+    assert begin(place).is_done()
+
+
+def test_files_of_others_and_edited_ones_are_kept(place):
+    (place / "out").mkdir()
+    (place / "out" / "b.png").write_text("mine")
+    with pytest.raises(PlanewiseError, match=r"b.png: is there already, and no planewise_scores.json beside it"):
+        begin(place)
+    make(begin(place, names=["a.csv"]))
+    (place / "out" / "a.csv").write_text("edited")
+    with pytest.raises(PlanewiseError, match=r"a.csv: was changed after it was made, and is kept"):
+        begin(place, names=["a.csv"])
+
+
+def test_what_is_not_made_any_more_goes_unless_it_was_edited(place):
+    make(begin(place, names=("a.csv", "b.png", "c.png")), ("a.csv", "b.png", "c.png"))
+    (place / "out" / "c.png").write_text("edited")
+    make(begin(place, names=["a.csv"]))
+    assert sorted(path.name for path in (place / "out").iterdir()) == ["a.csv", "c.png", SCORES]
+
+
+def test_a_file_of_two_commands_is_the_last_one_s(place, capsys):
+    make(begin(place), ("a.csv", "b.png"))
+    make(begin(place, "compare", ["a.csv"]), text="2")
+    assert begin(place, "compare", ["a.csv"]).is_done()
+    assert not begin(place).is_done()  # its table is another's
+    assert "changed since" not in capsys.readouterr().err
+    (place / "labels").write_bytes(b"others")
+    make(begin(place, "compare", ["a.csv"]), text="3")
+    assert "out: b.png of planewise evaluate are of files that have changed since" in capsys.readouterr().err
+
+
+def test_an_input_is_no_output(place):
+    with pytest.raises(PlanewiseError, match="results never replace their input"):
+        Derived.begin(place, "evaluate", {}, [place / "labels"], ["labels"])

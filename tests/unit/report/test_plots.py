@@ -1,0 +1,31 @@
+"""Plots: numbers on an axis can be read."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from planewise.evaluation.result import OBJECTS, Result
+from planewise.report import plots
+
+
+@pytest.mark.parametrize("sizes", [[900, 2100], [2000, 2001], [5, 4_000_000], [700, 700], [80, 900], [5, 49]])
+def test_sizes_on_the_axis_do_not_overlap(monkeypatch, sizes):
+    figures = []
+    monkeypatch.setattr(plots, "_svg", lambda figure, description: figures.append(figure))
+    sizes = np.array(sizes, np.int64)
+    result = Result("d", "m", "c", "c", OBJECTS, "ok", {}, object_sizes=sizes, object_ious=np.full(len(sizes), 0.5))
+    plots.sizes_plot({"m": [result]}, {"m": 0})
+    (figure,) = figures
+    FigureCanvasAgg(figure).draw()
+    axis = figure.axes[0].xaxis
+    low, high = axis.get_view_interval()
+    shown = [
+        tick.label1.get_window_extent()
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+        if tick.label1.get_text() and low <= tick.get_loc() <= high
+    ]
+    shown.sort(key=lambda box: box.x0)
+    assert shown
+    assert all(left.x1 < right.x0 for left, right in pairwise(shown))
