@@ -356,8 +356,8 @@ def _print_volumes(cases: dict[str, Measured]) -> None:
     for case, measured in cases.items():
         volume, size = measured.volume, measured.distributions["volume"]
         rows.append((
-            case, str(volume["objects"]), str(volume["touching_border"]), f"{volume['volume_fraction']:.4f}",
-            f"{volume['number_density']:.4g}", f"{size.mean:.4g}", "µm" if measured.physical else "voxels",
+            case, str(volume["objects"]), str(volume["touching_border"]), _short(volume["volume_fraction"]),
+            _short(volume["number_density"]), _short(size.mean), "µm" if measured.physical else "voxels",
         ))  # fmt: skip
     header = ("case", "objects", "at the border", "volume fraction", "number density", "mean volume", "unit")
     print_table("Volumes", header, rows)
@@ -366,10 +366,14 @@ def _print_volumes(cases: dict[str, Measured]) -> None:
 def _print_comparisons(comparisons: list[Comparison], physical: bool) -> None:
     rows = []
     for row in comparisons:
-        animals = f"{row.animals[0]} and {row.animals[1]}"
-        interval = f"{row.low:.4g} to {row.high:.4g}"
-        what = f"{row.second} - {row.first}"
-        name = name_of(row.measure, physical)
-        rows.append((name, what, f"{row.difference:.4g}", interval, f"{row.p_holm:.3g}", animals, row.method))
-    header = ("measure", "conditions", "difference", "95 % interval", "p (Holm)", "animals", "by")
+        interval = "-" if math.isnan(row.low) else f"{_short(row.low)} to {_short(row.high)}"
+        rows.append((
+            name_of(row.measure, physical), f"{row.second} - {row.first}", _short(row.difference), interval,
+            _short(row.p), _short(row.p_holm), f"{row.animals[0]} and {row.animals[1]}", row.method,
+        ))  # fmt: skip
+    header = ("measure", "conditions", "difference", "95 % interval", "p", "p (Holm)", "animals", "by")
     print_table("Conditions", header, rows)
+
+
+def _short(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4g}"

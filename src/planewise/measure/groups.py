@@ -1,11 +1,11 @@
 """Conditions compared, with the animal as the unit: objects of one animal are alike, and do not count as several.
 
 A measure of objects is fitted by a linear mixed model: condition as fixed effect, animal as random intercept, and the
-case within the animal as another where animals have several (REML; Laird and Ware 1982, doi:10.2307/2529876). Interval
-and p are of Student's t with as many degrees of freedom as there are animals less 2, not of the normal distribution,
-which is too sure of few animals. Where the model is singular (no variance between animals beside that within) or does
-not converge, and for measures of volumes, the means of the animals are compared by Welch's test (1947,
-doi:10.1093/biomet/34.1-2.28). Only objects that no border cuts take part, unweighted.
+case within the animal as another where animals have several and these differ (REML; Laird and Ware 1982,
+doi:10.2307/2529876). Interval and p are of Student's t with as many degrees of freedom as there are animals less 2, not
+of the normal distribution, which is too sure of few animals. Where the model is singular (no variance between animals
+beside that within) or does not converge, and for measures of volumes, the means of the animals are compared by Welch's
+test (1947, doi:10.1093/biomet/34.1-2.28). Only objects that no border cuts take part, unweighted.
 """
 
 import csv
@@ -197,25 +197,27 @@ def _mixed(members: list[Member], second: str, by_case: dict[str, np.ndarray]) -
         return None
     table["value"] = table["value"] / scale
     animals = [member.animal for member in members]
-    nested = {"case": "0 + C(case)"} if len(set(animals)) < len(animals) else None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ModelWarning)
-            warnings.simplefilter("error", RuntimeWarning)
-            model = MixedLM.from_formula(
-                "value ~ second", groups="animal", re_formula="1", vc_formula=nested, data=table
-            )
-            fit = model.fit(reml=True)
-    except (ModelWarning, RuntimeWarning, np.linalg.LinAlgError, ValueError):
-        return None
-    error = float(fit.bse_fe["second"])
-    if not fit.converged or not error > 0 or float(fit.cov_re.iloc[0, 0]) < SINGULAR * float(fit.scale):
-        return None
-    freedom = len(set(animals)) - 2
-    difference = float(fit.fe_params["second"])
-    reach = float(t.ppf(0.975, freedom)) * error
-    p = 2 * float(t.sf(abs(difference) / error, freedom))
-    return difference * scale, (difference - reach) * scale, (difference + reach) * scale, p
+    several_cases = len(set(animals)) < len(animals)
+    for nested in ({"case": "0 + C(case)"}, None) if several_cases else (None,):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", ModelWarning)
+                warnings.simplefilter("error", RuntimeWarning)
+                model = MixedLM.from_formula(
+                    "value ~ second", groups="animal", re_formula="1", vc_formula=nested, data=table
+                )
+                fit = model.fit(reml=True)
+        except (ModelWarning, RuntimeWarning, np.linalg.LinAlgError, ValueError):
+            continue
+        error = float(fit.bse_fe["second"])
+        if not fit.converged or not error > 0 or float(fit.cov_re.iloc[0, 0]) < SINGULAR * float(fit.scale):
+            continue
+        freedom = len(set(animals)) - 2
+        difference = float(fit.fe_params["second"])
+        reach = float(t.ppf(0.975, freedom)) * error
+        p = 2 * float(t.sf(abs(difference) / error, freedom))
+        return difference * scale, (difference - reach) * scale, (difference + reach) * scale, p
+    return None
 
 
 def _holm(rows: list[Comparison]) -> list[Comparison]:

@@ -50,7 +50,7 @@ def animals_picture(
     members: Sequence[Member], measures: dict[str, dict[str, np.ndarray]], comparisons: Sequence[Comparison],
     physical: bool, picture: Path,
 ) -> None:  # fmt: skip
-    """Draw every animal by condition: its mean large, ``POINTS`` of its objects at most small; the title is the effect."""
+    """Draw every animal by condition: its mean large, at most ``POINTS`` of its objects small; the effect above."""
     compared = list(dict.fromkeys(row.measure for row in comparisons))
     conditions = list(dict.fromkeys(member.condition for member in members))
     rows = max(1, math.ceil(len(compared) / COLUMNS))

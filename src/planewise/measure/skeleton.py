@@ -57,6 +57,7 @@ def centre_line(mask: np.ndarray, spacing: Spacing) -> CentreLine:
     body = smooth > level
     if not body.any():  # all of a few voxels are alike
         body = smooth == smooth.max()
+    body = np.pad(body[ndimage.find_objects(body.view(np.uint8))[0]], 1)
     outside = cc3d.connected_components(~body, connectivity=6)
     filled = outside != outside[0, 0, 0]
     pieces = int(cc3d.connected_components(mask, connectivity=26).max())

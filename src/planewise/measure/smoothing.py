@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-REACH = 4.0  # standard deviations of the Gaussian that are computed
+REACH = 3.0  # standard deviations of the Gaussian that are computed
 
 Spacing = tuple[float, float, float]
 
