@@ -13,7 +13,7 @@ from planewise.report.figures import new_figure
 from planewise.volumes.atomic import atomic_path
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
-SHOWN = ("volume", "surface", "sphericity", "length", "branches", "radius")  # of the distributions
+SHOWN = ("volume", "surface", "sphericity", "surface_to_volume", "length", "radius")  # of the distributions
 LOGARITHMIC = {"volume", "surface", "length"}
 MANY_CASES = 8  # that a legend names
 POINTS = 200  # objects of an animal that are drawn
@@ -38,6 +38,7 @@ def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
             axes.step([ordered[0], *ordered], [0, *share], where="post", label=f"{case} ({keep.sum()})", **look)
         if key in LOGARITHMIC and axes.lines:
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter("")  # numbers at every tick would lie on each other
         axes.set(xlabel=name_of(key, physical), ylabel="share of whole objects", ylim=(-0.03, 1.03))
     handles, names = panels[0].get_legend_handles_labels()
     if handles and len(cases) <= MANY_CASES:
