@@ -18,8 +18,8 @@ SPACING = (10.0, 5.0, 5.0)
 
 @pytest.fixture
 def touching(balls):
-    """The five balls, one of which another touches."""
-    balls[12:20, 4:20, 20:24] = 6
+    """The five balls, one of which another object touches."""
+    balls[10:14, 10:14, 21:24] = 6
     return balls
 
 
