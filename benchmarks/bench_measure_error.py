@@ -1,7 +1,7 @@
 """The error of each measure of objects against resolution, on solids of which it is known in closed form.
 
-Balls, ellipsoids, tori, Y-shaped tubes and touching balls, at three orientations, with even voxels and with slices of twice
-and four times the side of a pixel. Printed is the worst of the orientations; without --tiny it is drawn, too, in
+Balls, ellipsoids, tori, Y-shaped tubes and touching balls, at three orientations, with even voxels and with slices of
+twice and four times the side of a pixel. Printed is the worst of the orientations; without --tiny it is drawn, too, in
 docs/images/measure_error.png.
 
     python benchmarks/bench_measure_error.py [--tiny]

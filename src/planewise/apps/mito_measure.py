@@ -47,6 +47,7 @@ from planewise.volumes.geometry import to_canonical
 from planewise.volumes.json_files import read_json
 from planewise.volumes.labels import open_labels
 from planewise.volumes.machine import machine_memory
+from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume, access
 
 CASES = "cases"  # the folder of what each case gave
@@ -210,6 +211,8 @@ def _measured(case: _Case, options: MitoMeasure, run: Run, output: Path) -> Meas
             for name, path in case.references.items()
         }
         placed = _resident(with_spacing_of(to_canonical(labels, labels=True), case.image))
+        if labels.unit == PIXEL != placed.unit:
+            say(f"{case.name}: its labels say no unit of their spacing; that of {case.image} is taken")
         with progress(f"measuring {case.name}", placed.shape[0], unit="slices") as advance:
             measured = measure_volume(placed, image, references, advance)
         if case.confidence is not None:
@@ -266,7 +269,7 @@ def _say_of(case: _Case, measured: Measured) -> None:
     if count == 0:
         say(f"{case.name}: holds no objects: all of its voxels are 0")
     if count == 1 and (measured.labels[0] == 255 or measured.objects["pieces"][0] > 1):
-        pieces = measured.objects["pieces"][0]
+        pieces = float(measured.objects["pieces"][0])
         of = "" if math.isnan(pieces) else f", in {pieces:.0f} piece{'s' * (pieces != 1)}"
         say(
             f"{case.name}: label {measured.labels[0]} is its only one{of}: a label is one object; if this is a "

@@ -2,13 +2,14 @@
 
 Voxel faces that two labels share are a staircase, up to 1.7 times as large as the smooth surface between them. A face
 across axis i counts therefore by how much the surface there looks along it, |n_i|: over a plane of normal n that adds
-up to its area, as the faces across i are |n_i| of it. The normal is the gradient of "second minus first label" in the 4
-to 5 voxels around the face, by least squares.
+up to its area, as the faces across i are |n_i| of it. The normal is the gradient of "second minus first label" around
+the face, two voxels to each side where they are cubes, by least squares.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)
 
+import math
 from dataclasses import dataclass
 
 import numba
@@ -16,7 +17,8 @@ import numpy as np
 
 from planewise.measure.rows import Rows, grown
 
-HALO = 2  # planes beyond a slab that are looked at
+HALO = 4  # voxels around a face that are looked at, at most: planes beyond a slab
+REACH = 2  # times the side of a cube of a voxel's volume: how far around a face is looked
 
 Spacing = tuple[float, float, float]
 
@@ -46,6 +48,8 @@ class ContactCounter:
 
     def __init__(self, spacing: Spacing) -> None:
         self._spacing = np.array(spacing, float)
+        side = REACH * math.prod(spacing) ** (1 / 3)
+        self._reach = np.clip(np.rint(side / self._spacing), 1, HALO).astype(np.int64)
         self._rows, self._area = Rows(), np.zeros(16)
 
     def add(self, first: np.ndarray, second: np.ndarray, own: slice) -> None:
@@ -54,7 +58,7 @@ class ContactCounter:
         The slabs have ``HALO`` planes more on either side, as far as the volume has them. A label of the first touches
         one of the second where a voxel with it has a face neighbour with the other, and neither voxel has both.
         """
-        keys, area = _contacts(first, second, own.start, own.stop, self._spacing)
+        keys, area = _contacts(first, second, own.start, own.stop, self._spacing, self._reach)
         rows = self._rows.of(keys)
         self._area = grown(self._area, len(self._rows), 0)
         np.add.at(self._area, rows, area)
@@ -68,7 +72,7 @@ class ContactCounter:
 
 @numba.njit(nogil=True, cache=True)
 def _contacts(
-    first: np.ndarray, second: np.ndarray, start: int, stop: int, spacing: np.ndarray
+    first: np.ndarray, second: np.ndarray, start: int, stop: int, spacing: np.ndarray, reach: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the packed pair (first << 32 | second) and the area of every face in which two labels touch."""
     depth, height, width = first.shape
@@ -92,7 +96,7 @@ def _contacts(
                                 continue
                             if fill:
                                 keys[i] = (np.int64(a) << 32) | np.int64(b)
-                                area[i] = _face_area(first, second, a, b, z, y, x, axis, step, spacing)
+                                area[i] = _face_area(first, second, a, b, z, y, x, axis, step, spacing, reach)
                             i += 1
         if not fill:
             capacity = i
@@ -103,14 +107,14 @@ def _contacts(
 @numba.njit(nogil=True, cache=True)
 def _face_area(
     first: np.ndarray, second: np.ndarray, a: int, b: int, z: int, y: int, x: int, axis: int, step: int,
-    spacing: np.ndarray,
+    spacing: np.ndarray, reach: np.ndarray,
 ) -> float:  # fmt: skip
     """Return the share of the surface that the face of voxel (z, y, x) across ``axis`` stands for."""
-    low, high = np.full(3, -2), np.full(3, 2)
-    if step > 0:
-        low[axis] = -1
+    low, high = -reach, reach.copy()
+    if step > 0:  # as far on either side of the face
+        low[axis] += 1
     else:
-        high[axis] = 1
+        high[axis] -= 1
     slope, square = np.zeros(3), np.zeros(3)
     for dz in range(max(low[0], -z), min(high[0], first.shape[0] - 1 - z) + 1):
         for dy in range(max(low[1], -y), min(high[1], first.shape[1] - 1 - y) + 1):
