@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from planewise.cli import run
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
+from stopped import ENVIRONMENT
 
 SPACING = (16.0, 8.0, 8.0)
 TABLES = {"objects.csv", "contacts.csv", "volumes.csv", "distributions.csv", "measures.json", "distributions.png"}
@@ -204,3 +207,38 @@ def test_too_few_animals_left_is_a_problem_and_tables_are_there(cohort, capsys):
     assert measure(cohort / "labels", "--groups", cohort / "groups.csv", "--output", cohort / "out") == 1
     assert "condition wt has 1 animal (m2)" in " ".join(capsys.readouterr().out.split())
     assert names(cohort / "out") == TABLES | {"cases", "planewise.json"}
+
+
+def test_an_image_in_another_orientation_is_laid_on_the_labels(tmp_path):
+    labels, size = labels_of(0), (24, 40, 40)
+    turned = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+    corner = (0.0, 39 * 0.1, 39 * 0.1)
+    image = (100 + 5 * labels).astype(np.uint8)
+    image[:, 0, 0] = np.arange(size[0])  # nothing about it is symmetric
+    write_volume(tmp_path / "a.nii.gz", Volume(labels[:, ::-1, ::-1].copy(), (0.2, 0.1, 0.1), "mm", corner, turned))
+    write_volume(tmp_path / "image.nrrd", Volume(image, (0.2, 0.1, 0.1), "mm"))
+    assert measure(tmp_path / "a.nii.gz", "--image", tmp_path / "image.nrrd", "--output", tmp_path / "out") == 0
+    for row in rows(tmp_path / "out" / "objects.csv"):
+        assert float(row["mean_intensity"]) == 100 + 5 * int(row["label"])
+        place = [float(row[f"{axis}_um"]) / side for axis, side in zip("zyx", (200, 100, 100))]
+        assert place == pytest.approx(np.argwhere(labels == int(row["label"])).mean(axis=0).tolist(), rel=1e-4)
+
+
+def test_a_stack_thinner_than_its_objects_has_no_distributions(cohort, capsys):
+    for number in range(6):
+        path = cohort / "labels" / f"c{number}.tiff"
+        thin = labels_of(number)[11:13]
+        thin[:, 20:24, 20:24] = 30
+        write_labels(path, Volume(thin, SPACING, "nm"))
+    assert measure(cohort / "labels", "--groups", cohort / "groups.csv", "--output", cohort / "out") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "c0: the border may cut every one of its objects" in said
+    assert "Not compared, as too few animals have whole objects: volume_um3" in said
+    assert [row["measure"] for row in rows(cohort / "out" / "comparisons.csv")] == [
+        "number_density_per_um3", "volume_fraction",
+    ]  # fmt: skip
+
+
+def test_measuring_needs_no_torch():
+    code = "import sys, planewise.apps.mito_measure; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0

@@ -275,6 +275,8 @@ def _say_of(case: _Case, measured: Measured) -> None:
             f"{case.name}: label {measured.labels[0]} is its only one{of}: a label is one object; if this is a "
             "semantic mask, give its objects labels of their own first"
         )
+    if count and not (measured.objects["weight"] > 0).any():
+        say(f"{case.name}: the border may cut every one of its objects: there are no distributions of whole ones")
     if measured.too_large:
         say(
             f"WARNING: {case.name}: label {', '.join(map(str, measured.too_large[:5]))}: too large for this machine's "
@@ -328,6 +330,9 @@ def _write_together(
     _print_volumes(cases)
     if members:
         _print_comparisons(comparisons, physical)
+        if left_out := measures.keys() - {row.measure for row in comparisons}:
+            names = ", ".join(name_of(key, physical) for key in measures if key in left_out)
+            say(f"Not compared, as too few animals have whole objects: {names}")
     say(f"The tables are in {output}: {', '.join(path.name for path in [*tables, *of_groups, everything, *pictures])}")
 
 
