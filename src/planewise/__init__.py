@@ -23,9 +23,12 @@ _HOME = {
     "MitoTrain": "apps.mito_options",
     "MitoPredict": "apps.mito_options",
     "MitoEvaluate": "apps.mito_options",
+    "MitoMeasure": "apps.mito_options",
     "train_mito": "apps.mito",
     "predict_mito": "apps.mito",
     "evaluate_mito": "apps.mito",
+    "measure_mito": "apps.mito_measure",
+    "measure_volume": "measure.measured",
 }
 
 __all__ = sorted(_HOME)

@@ -42,6 +42,10 @@ COMMANDS = {
         "planewise.apps.mito_options:MitoEvaluate", "planewise.apps.mito:evaluate_mito",
         "score predicted instances against the truth",
     ),
+    "mito measure": Command(
+        "planewise.apps.mito_options:MitoMeasure", "planewise.apps.mito_measure:measure_mito",
+        "measure the objects of label volumes, and compare conditions",
+    ),
     "ild run": Command(
         "planewise.apps.ild.options:IldRun", "planewise.apps.ild.run:run_ild",
         "chest CT: prepare, fine-tune SAM2, predict and evaluate",

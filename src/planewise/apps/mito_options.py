@@ -1,6 +1,7 @@
 """The options of ``planewise mito ...``: each is written down once, here, for command line, Python and checkpoints."""
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -212,6 +213,38 @@ class MitoEvaluate(Options):
     truth; the instance columns stay empty."""
     ignore_geometry: bool = False
     """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+
+
+class MitoMeasure(Options):
+    """Measure the objects of label volumes: sizes, shapes, contacts, densities, and conditions compared."""
+
+    labels: tyro.conf.Positional[Annotated[tuple[Path, ...], Field(min_length=1)]]
+    """Label volumes of any method, or folders of them, named {case} as elsewhere; every label above 0 is an object."""
+    image: Path | None = None
+    """The image, or a folder of images named as the labels are: for mean intensities, and for the spacing where the
+    labels' own file does not say any."""
+    reference: tuple[str, ...] = ()
+    """Other label volumes, NAME=PATH, a file or a folder: contacts with them and distances to them, such as
+    nucleus=nuclei/ membrane=membranes/."""
+    groups: Path | None = None
+    """CSV with the columns case, animal and condition: conditions are compared, with the animal as the unit."""
+    output: Folder | None = None
+    """Folder for the tables and pictures. Default: measures/ in the folder of the first labels."""
+    channel: int | None = Field(None, ge=0)
+    """Channel of the image, from 0, where it has several: the file {case}_000N, or that of the file itself."""
+    ignore_geometry: bool = False
+    """Take labels, image and references voxel by voxel as the arrays lie, whatever spacing, origin and direction the
+    files say."""
+    overwrite: bool = False
+    """Measure cases again that are done already."""
+
+    @field_validator("reference")
+    @classmethod
+    def _names_and_paths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [text.partition("=")[0] for text in value]
+        if not all(re.fullmatch(r"[A-Za-z]\w*=.+", text) for text in value) or len(set(names)) < len(names):
+            raise ValueError("must be NAME=PATH for each, every name once, of letters, digits and '_'")
+        return value
 
 
 class MitoDemo(Options):

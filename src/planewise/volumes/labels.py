@@ -9,7 +9,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels, write_volume
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import Access, Volume, access
 
 SLAB_VOXELS = 2**24  # in memory at once, of each volume; but
 SLAB_PLANES = 8  # at least: each slab is read with a plane more on either side
@@ -30,6 +30,11 @@ class _LabelVoxels:
     def dtype(self) -> np.dtype:
         found = self.volume.voxels.dtype
         return np.dtype({"f": "u8", "b": "u1"}.get(found.kind, f"u{found.itemsize}"))
+
+    @property
+    def access(self) -> Access:
+        """How the file is read."""
+        return access(self.volume.voxels)
 
     def __getitem__(self, index: Any) -> np.ndarray:
         voxels = read_voxels(self.volume, self.path, index)

@@ -1,0 +1,387 @@
+"""mito measure: label volumes of any method become tables of objects, contacts and volumes, and conditions compared."""
+
+import csv
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from planewise.apps.mito_options import MitoMeasure
+from planewise.data.case import (
+    case_name,
+    cases_in,
+    channel_within,
+    file_of_case,
+    images_beside,
+    label_volumes_in,
+    one_file_each,
+    plane_of,
+)
+from planewise.data.run import MANIFEST, Run, edited_outputs, refuse_folder_of_inputs
+from planewise.data.space import laid_on
+from planewise.errors import PlanewiseError, Problem
+from planewise.evaluation.pairs import with_spacing_of
+from planewise.measure.columns import DISTRIBUTED
+from planewise.measure.groups import Comparison, Member, compare, read_groups, refuse_too_few
+from planewise.measure.measured import Measured, measure_volume
+from planewise.measure.plots import animals_picture, distributions_picture
+from planewise.measure.tables import (
+    animal_rows,
+    comparison_rows,
+    contact_rows,
+    distribution_rows,
+    document,
+    name_of,
+    object_rows,
+    volume_rows,
+    write_csv,
+    write_json,
+)
+from planewise.progress import progress, say
+from planewise.report.tables import conclude, print_table
+from planewise.volumes.files import open_volume
+from planewise.volumes.formats import ending_of, stem_of
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.json_files import read_json
+from planewise.volumes.labels import open_labels
+from planewise.volumes.machine import machine_memory
+from planewise.volumes.units import PIXEL
+from planewise.volumes.volume import Volume, access
+
+CASES = "cases"  # the folder of what each case gave
+TOGETHER = "all cases together"  # in the manifest
+KEPT_BYTES = 2**29  # of a volume's voxels, which are read once; more are read slab by slab, where the format allows it
+COMPARED_VOLUMES = ("number_density", "volume_fraction")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What a case is measured from."""
+
+    name: str
+    labels: Path
+    image: Path | None
+    references: dict[str, Path]
+    confidence: Path | None
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Every file that is read."""
+        more = [path for path in (self.image, self.confidence) if path is not None]
+        return [self.labels, *more, *self.references.values()]
+
+
+def measure_mito(options: MitoMeasure) -> int:
+    """Measure label volumes. Returns the exit code.
+
+    Raises PlanewiseError, before any work, for options, groups or an output folder that cannot be used.
+    """
+    members = [] if options.groups is None else read_groups(options.groups)
+    volumes, problems = _label_volumes(options.labels)
+    if not volumes and not problems:
+        raise PlanewiseError(f"{' '.join(map(str, options.labels))}: no label volumes (.tiff, .nii.gz, .ome.zarr, ...)")
+    cases = _cases(volumes, options, problems)
+    _refuse_other_cases(members, volumes, problems, options)
+    output = options.output or _beside(options.labels[0])
+    refuse_folder_of_inputs(volumes.values(), output, "--output")
+    run = Run.begin(
+        output / MANIFEST, "mito measure", {"ignore_geometry": options.ignore_geometry, "channel": options.channel},
+        None, [*(case.name for case in cases), TOGETHER], options.overwrite,
+    )  # fmt: skip
+    finished = {}
+    for case in cases:
+        try:
+            finished[case.name] = _measured(case, options, run, output)
+        except Exception as error:  # whatever one case does to us, the others are still wanted
+            problems.append(Problem.of(case.labels, error))
+    if finished:
+        try:
+            _write_together(finished, members, options, run, output, problems)
+        except PlanewiseError as error:
+            problems.append(Problem.of(output, error))
+    return conclude(problems)
+
+
+# ---- which files
+
+
+def _beside(labels: Path) -> Path:
+    folder = labels if labels.is_dir() and not ending_of(labels) else labels.parent
+    return folder / "measures"
+
+
+def _label_volumes(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the label volumes by case, and what is wrong with cases of several; results of planes are left out."""
+    files: list[Path] = []
+    known: set[str] = set()
+    for path in paths:
+        if not path.exists():
+            raise PlanewiseError(f"{path}: no such file or folder")
+        inside = [path] if ending_of(path) or path.is_file() else label_volumes_in(path)
+        if len(inside) > 1:
+            names = {case_name(file) for file in inside}
+            planes = [file for file in inside if plane_of(case_name(file)) in names]
+            if planes:
+                say(f"{path}: {', '.join(file.name for file in planes)} are results of single planes: not measured")
+            inside = [file for file in inside if file not in planes]
+        known |= images_beside(path).keys()
+        files += inside
+    volumes, several = one_file_each(dict.fromkeys(files), known, labels=True)
+    return volumes, list(several.values())
+
+
+def _cases(volumes: dict[str, Path], options: MitoMeasure, problems: list[Problem]) -> list[_Case]:
+    """Return the cases with the files that go with each; one whose image or reference is not there is a problem."""
+    images: dict[str, Path] = {}
+    if options.image is not None:
+        images, wrong = cases_in(options.image, options.channel)
+        problems += wrong
+        if len(volumes) == len(images) == 1:  # a file each: whatever their names
+            images = dict(zip(volumes, images.values()))
+    references = dict(_named(text) for text in options.reference)
+    cases = []
+    for name, path in volumes.items():
+        try:
+            if options.image is not None and name not in images:
+                raise PlanewiseError(f"{options.image}: holds no image of case {name}")
+            beside = {key: _of_case(name, where, key, len(volumes) == 1) for key, where in references.items()}
+            table = path.with_name(f"{stem_of(path)}_objects.csv")
+            cases.append(_Case(name, path, images.get(name), beside, table if table.is_file() else None))
+        except PlanewiseError as error:
+            problems.append(Problem.of(path, error))
+    return cases
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    return name, Path(path)
+
+
+def _of_case(case: str, where: Path, what: str, alone: bool) -> Path:
+    if not where.exists():
+        raise PlanewiseError(f"--reference {what}={where}: no such file or folder")
+    if not (ending_of(where) or where.is_file()):
+        return file_of_case(case, where, f"reference {what}")
+    if not alone:
+        raise PlanewiseError(
+            f"--reference {what}={where}: is one file for several cases; give a folder with one for each"
+        )
+    return where
+
+
+def _refuse_other_cases(
+    members: list[Member], volumes: dict[str, Path], problems: list[Problem], options: MitoMeasure
+) -> None:
+    """Refuse groups that have nothing to do with the labels; say what is in one of the two alone."""
+    if not members:
+        return
+    in_groups = {member.case for member in members}
+    if not in_groups & volumes.keys():
+        raise PlanewiseError(
+            f"{options.groups}: names none of the cases of the labels; it has {', '.join(sorted(in_groups)[:5])}, "
+            f"they are {', '.join(sorted(volumes)[:5])}"
+        )
+    problems += [
+        Problem(str(options.groups), f"names case {case}, of which there are no labels")
+        for case in sorted(in_groups - volumes.keys())
+    ]
+    if left_out := sorted(volumes.keys() - in_groups):
+        say(f"{options.groups}: does not name {', '.join(left_out)}: measured, in no condition")
+
+
+# ---- one case
+
+
+def _measured(case: _Case, options: MitoMeasure, run: Run, output: Path) -> Measured:
+    """Return what was measured of a case, now or before."""
+    record = output / CASES / f"{case.name}.json"
+    if run.is_done(case.name, case.inputs):
+        say(f"{case.name}: done already, from the same data ({record})")
+        return Measured.from_json(read_json(record))
+    with run.making(case.name, case.inputs, [record]) as decided:
+        labels = open_labels(case.labels)
+        image = None
+        if case.image is not None:
+            opened = open_volume(case.image, channel_within(case.image, options.channel))
+            image = _placed(opened, case.image, labels, case.labels, options)
+        references = {
+            name: _placed(open_labels(path), path, labels, case.labels, options)
+            for name, path in case.references.items()
+        }
+        placed = _resident(with_spacing_of(to_canonical(labels, labels=True), case.image))
+        if labels.unit == PIXEL != placed.unit:
+            say(f"{case.name}: its labels say no unit of their spacing; that of {case.image} is taken")
+        with progress(f"measuring {case.name}", placed.shape[0], unit="slices") as advance:
+            measured = measure_volume(placed, image, references, advance)
+        if case.confidence is not None:
+            confidence = _confidence(case.confidence, measured.labels)
+            if confidence is not None:
+                measured.objects["confidence"] = confidence
+        decided |= {"spacing": _spacing_text(measured), "objects": len(measured.labels)}
+        write_json(record, measured.as_json())
+    _say_of(case, measured)
+    return measured
+
+
+def _placed(volume: Volume, path: Path, labels: Volume, labels_path: Path, options: MitoMeasure) -> Volume:
+    """Return a volume where it fits the canonical labels voxel by voxel."""
+    return _resident(to_canonical(laid_on(volume, path, labels, labels_path, options.ignore_geometry)))
+
+
+def _resident(volume: Volume) -> Volume:
+    """Return a volume with its voxels in memory, unless they are many, and read piece by piece without reading all."""
+    size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
+    piecemeal = access(volume.voxels) in ("chunks", "rows")
+    if size >= (KEPT_BYTES if piecemeal else machine_memory() // 2):
+        return volume
+    return volume.with_voxels(volume.read())
+
+
+def _confidence(table: Path, labels: np.ndarray) -> np.ndarray | None:
+    """Return each label's confidence in a CSV with the columns label and confidence; None if it has no such columns."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        said = {int(row["label"]): float(row["confidence"]) for row in rows if row["confidence"]}
+    except (KeyError, TypeError):
+        say(f"{table}: has no columns label and confidence: there is no confidence of these objects")
+        return None
+    except (OSError, ValueError, csv.Error) as error:
+        raise PlanewiseError(f"{table}: cannot be read as a table of objects ({error})") from error
+    return np.array([said.get(label, math.nan) for label in labels.tolist()], float)
+
+
+def _spacing_text(measured: Measured) -> str:
+    sides = " x ".join(f"{size:.6g}" for size in measured.spacing)
+    return f"{sides} µm" if measured.physical else f"{sides}, without a unit"
+
+
+def _say_of(case: _Case, measured: Measured) -> None:
+    count = len(measured.labels)
+    say(f"{case.name}: {count} object{'s' * (count != 1)}, voxels of {_spacing_text(measured)} (z, y, x)")
+    if not measured.physical:
+        say(
+            f"{case.name}: no file says the unit of its spacing, and none is guessed: lengths are in the smallest side "
+            "of a voxel, and columns end in _voxels; give --image with a spacing, or a sidecar"
+        )
+    if count == 0:
+        say(f"{case.name}: holds no objects: all of its voxels are 0")
+    if count == 1 and (measured.labels[0] == 255 or measured.objects["pieces"][0] > 1):
+        pieces = float(measured.objects["pieces"][0])
+        of = "" if math.isnan(pieces) else f", in {pieces:.0f} piece{'s' * (pieces != 1)}"
+        say(
+            f"{case.name}: label {measured.labels[0]} is its only one{of}: a label is one object; if this is a "
+            "semantic mask, give its objects labels of their own first"
+        )
+    if count and not (measured.objects["weight"] > 0).any():
+        say(f"{case.name}: the border may cut every one of its objects: there are no distributions of whole ones")
+    if measured.too_large:
+        say(
+            f"WARNING: {case.name}: label {', '.join(map(str, measured.too_large[:5]))}: too large for this machine's "
+            "memory: its surface and centre line are left empty"
+        )
+
+
+# ---- all cases together
+
+
+def _write_together(
+    cases: dict[str, Measured], members: list[Member], options: MitoMeasure, run: Run, output: Path,
+    problems: list[Problem],
+) -> None:  # fmt: skip
+    """Write the tables and pictures of all cases."""
+    measures: dict[str, dict[str, np.ndarray]] = {}
+    comparisons: list[Comparison] = []
+    physical = all(measured.physical for measured in cases.values())
+    if members:
+        try:
+            members, measures, comparisons = _compared(cases, members, options)
+        except PlanewiseError as error:
+            problems.append(Problem.of(options.groups, error))
+            members = []
+    tables = [output / f"{name}.csv" for name in ("objects", "contacts", "volumes", "distributions")]
+    pictures = [output / "distributions.png"]
+    of_groups = [output / "comparisons.csv", output / "animals.csv", output / "animals.png"] if members else []
+    everything = output / "measures.json"
+    edited = {path for path in edited_outputs(output) if path.parent == output} - {output / CASES}
+    if edited and not options.overwrite:
+        raise PlanewiseError(
+            f"{min(edited)}: was changed after it was made, and is kept, with the tables beside it as they were; "
+            "--overwrite makes them again"
+        )
+    inputs = [output / CASES / f"{name}.json" for name in cases]
+    inputs += [options.groups] if options.groups is not None and members else []
+    with run.making(TOGETHER, inputs, [*tables, *pictures, *of_groups, everything]):
+        write_csv(tables[0], object_rows(cases), ("case", "label"))
+        write_csv(
+            tables[1], contact_rows(cases), ("case", "first_label", "second_label", name_of("contact_area", physical))
+        )
+        write_csv(tables[2], volume_rows(cases))
+        write_csv(tables[3], distribution_rows(cases))
+        distributions_picture(cases, pictures[0])
+        compared, animals = comparison_rows(comparisons, physical), animal_rows(members, measures, physical)
+        if members:
+            write_csv(of_groups[0], compared)
+            write_csv(of_groups[1], animals)
+            animals_picture(members, measures, comparisons, physical, of_groups[2])
+        write_json(everything, document(cases, compared, animals))
+    _print_volumes(cases)
+    if members:
+        _print_comparisons(comparisons, physical)
+        if left_out := measures.keys() - {row.measure for row in comparisons}:
+            names = ", ".join(name_of(key, physical) for key in measures if key in left_out)
+            say(f"Not compared, as too few animals have whole objects: {names}")
+    say(f"The tables are in {output}: {', '.join(path.name for path in [*tables, *of_groups, everything, *pictures])}")
+
+
+def _compared(
+    cases: dict[str, Measured], members: list[Member], options: MitoMeasure
+) -> tuple[list[Member], dict[str, dict[str, np.ndarray]], list[Comparison]]:
+    """Return the members that were measured, their values by measure and case, and the comparisons."""
+    members = [member for member in members if member.case in cases]
+    refuse_too_few(members, f"of the cases of {options.groups} that were measured")
+    units = {cases[member.case].physical for member in members}
+    if len(units) > 1:
+        without = [member.case for member in members if not cases[member.case].physical]
+        raise PlanewiseError(
+            f"{options.groups}: no file says the unit of the spacing of {', '.join(without[:5])}, that of the others "
+            "is known: they cannot be compared; give --image with a spacing, or a sidecar"
+        )
+    measures: dict[str, dict[str, np.ndarray]] = {}
+    for key in DISTRIBUTED:
+        chosen = {member.case: cases[member.case].objects for member in members}
+        if all(key in objects for objects in chosen.values()):
+            measures[key] = {case: objects[key][objects["weight"] > 0] for case, objects in chosen.items()}
+    for key in COMPARED_VOLUMES:
+        measures[key] = {member.case: np.array([cases[member.case].volume[key]]) for member in members}
+    return members, measures, compare(members, measures)
+
+
+def _print_volumes(cases: dict[str, Measured]) -> None:
+    rows = []
+    for case, measured in cases.items():
+        volume, size = measured.volume, measured.distributions["volume"]
+        rows.append((
+            case, str(volume["objects"]), str(volume["touching_border"]), _short(volume["volume_fraction"]),
+            _short(volume["number_density"]), _short(size.mean), "µm" if measured.physical else "voxels",
+        ))  # fmt: skip
+    header = ("case", "objects", "at the border", "volume fraction", "number density", "mean volume", "unit")
+    print_table("Volumes", header, rows)
+
+
+def _print_comparisons(comparisons: list[Comparison], physical: bool) -> None:
+    rows = []
+    for row in comparisons:
+        interval = "-" if math.isnan(row.low) else f"{_short(row.low)} to {_short(row.high)}"
+        rows.append((
+            name_of(row.measure, physical), f"{row.second} - {row.first}", _short(row.difference), interval,
+            _short(row.p), _short(row.p_holm), f"{row.animals[0]} and {row.animals[1]}", row.method,
+        ))  # fmt: skip
+    header = ("measure", "conditions", "difference", "95 % interval", "p", "p (Holm)", "animals", "by")
+    print_table("Conditions", header, rows)
+
+
+def _short(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4g}"

@@ -1,0 +1,1 @@
+"""From masks to numbers, in physical units. Nothing here knows a model: any method's label volumes can be measured."""

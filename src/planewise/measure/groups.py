@@ -1,0 +1,229 @@
+"""Conditions compared, with the animal as the unit: objects of one animal are alike, and do not count as several.
+
+A measure of objects is fitted by a linear mixed model: condition as fixed effect, animal as random intercept, and the
+case within the animal as another where animals have several and these differ (REML; Laird and Ware 1982,
+doi:10.2307/2529876). Interval and p are of Student's t with as many degrees of freedom as there are animals less 2, not
+of the normal distribution, which is too sure of few animals. Where the model is singular (no variance between animals
+beside that within) or does not converge, and for measures of volumes, the means of the animals are compared by Welch's
+test (1947, doi:10.1093/biomet/34.1-2.28). Only objects that no border cuts take part, unweighted.
+"""
+
+import csv
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from planewise.errors import PlanewiseError
+
+COLUMNS = ("case", "animal", "condition")
+LEAST_ANIMALS = 2  # in each condition
+SINGULAR = 1e-6  # variance between animals, of that within, that is none
+MIXED, WELCH = "mixed model", "Welch on animal means"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A case, the animal that it is of, and the condition that the animal is in."""
+
+    case: str
+    animal: str
+    condition: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of a measure: ``difference``, second condition minus first, with its 95 % interval ``low`` to ``high``, and p.
+
+    ``means``: of the two conditions, over the means of their animals. ``p_holm``: p, adjusted for all comparisons
+    of the table (Holm 1979).
+    """
+
+    measure: str
+    first: str
+    second: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    method: str
+    means: tuple[float, float]
+    animals: tuple[int, int]
+    cases: tuple[int, int]
+    objects: tuple[int, int]
+    p_holm: float = math.nan
+
+
+def read_groups(path: Path) -> list[Member]:
+    """Return the rows of a CSV with the columns case, animal and condition; others are passed over.
+
+    Raises PlanewiseError if it cannot be read, a cell is empty, a case stands there twice, an animal is in two
+    conditions, or there are fewer than two conditions with ``LEAST_ANIMALS`` animals each.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanewiseError(f"{path}: cannot be read ({error}); it must be a CSV in UTF-8") from error
+    lines = text.splitlines()
+    separator = ";" if lines and ";" in lines[0] and "," not in lines[0] else ","
+    table = csv.DictReader(lines, delimiter=separator, skipinitialspace=True)
+    header = [name.strip() for name in table.fieldnames or ()]
+    if missing := [name for name in COLUMNS if name not in header]:
+        raise PlanewiseError(
+            f"{path}: has no column {', '.join(missing)}; its first line must name case, animal and condition, it is "
+            f"{(lines or [''])[0][:80]!r}"
+        )
+    members = []
+    for row in table:
+        cells = {(name or "").strip(): str(value or "").strip() for name, value in row.items()}
+        if not any(cells.values()):
+            continue
+        if empty := [name for name in COLUMNS if not cells[name]]:
+            raise PlanewiseError(f"{path}: line {table.line_num} has no {', '.join(empty)}")
+        members.append(Member(*(cells[name] for name in COLUMNS)))
+    names = [member.case for member in members]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise PlanewiseError(f"{path}: names case {', '.join(twice[:5])} more than once")
+    for animal in sorted({member.animal for member in members}):
+        conditions = sorted({member.condition for member in members if member.animal == animal})
+        if len(conditions) > 1:
+            raise PlanewiseError(
+                f"{path}: animal {animal} is in conditions {', '.join(conditions)}; each must be in one: animals that "
+                "are compared with themselves need another test"
+            )
+    refuse_too_few(members, str(path))
+    return members
+
+
+def refuse_too_few(members: Sequence[Member], where: str) -> None:
+    """Raise PlanewiseError unless there are two conditions or more, each with ``LEAST_ANIMALS`` animals or more."""
+    conditions = _conditions(members)
+    if len(conditions) < 2:
+        raise PlanewiseError(f"{where}: holds {len(conditions)} condition; two are needed to compare them")
+    for condition in conditions:
+        animals = sorted({member.animal for member in members if member.condition == condition})
+        if len(animals) < LEAST_ANIMALS:
+            raise PlanewiseError(
+                f"{where}: condition {condition} has {len(animals)} animal ({', '.join(animals)}); at least "
+                f"{LEAST_ANIMALS} are needed in each: objects of one animal are no sample of others"
+            )
+
+
+def compare(members: Sequence[Member], measures: dict[str, dict[str, np.ndarray]]) -> list[Comparison]:
+    """Compare every pair of conditions, in the order in which they come, in every measure.
+
+    ``measures``: of each, by case, the values of its objects, or one value of the case. A measure without values in two
+    animals of a condition is left out.
+    """
+    rows = []
+    for measure, by_case in measures.items():
+        for first, second in combinations(_conditions(members), 2):
+            pair = [member for member in members if member.condition in (first, second)]
+            row = _compare(measure, first, second, pair, by_case)
+            if row is not None:
+                rows.append(row)
+    return _holm(rows)
+
+
+def animal_means(members: Sequence[Member], by_case: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return the mean of every animal over all its values; those without any are left out."""
+    values: dict[str, list[np.ndarray]] = {}
+    for member in members:
+        known = by_case.get(member.case, np.zeros(0))
+        values.setdefault(member.animal, []).append(known[np.isfinite(known)])
+    joined = {animal: np.concatenate(parts) for animal, parts in values.items()}
+    return {animal: float(known.mean()) for animal, known in joined.items() if len(known)}
+
+
+def _conditions(members: Sequence[Member]) -> list[str]:
+    return list(dict.fromkeys(member.condition for member in members))
+
+
+def _compare(
+    measure: str, first: str, second: str, members: list[Member], by_case: dict[str, np.ndarray]
+) -> Comparison | None:
+    means = animal_means(members, by_case)
+    known = [member for member in members if np.isfinite(by_case.get(member.case, np.zeros(0))).any()]
+    of = [[member for member in known if member.condition == condition] for condition in (first, second)]
+    animals = [list(dict.fromkeys(member.animal for member in group)) for group in of]
+    if min(len(names) for names in animals) < LEAST_ANIMALS:
+        return None
+    per_animal = [np.array([means[animal] for animal in names]) for names in animals]
+    several = any(np.isfinite(by_case[member.case]).sum() > 1 for member in known)
+    effect = _mixed(known, second, by_case) if several else None
+    method = WELCH if effect is None else MIXED
+    difference, low, high, p = _welch(*per_animal) if effect is None else effect
+    counts = [sum(int(np.isfinite(by_case[member.case]).sum()) for member in group) for group in of]
+    return Comparison(
+        measure, first, second, difference, low, high, p, method,
+        (float(per_animal[0].mean()), float(per_animal[1].mean())), (len(animals[0]), len(animals[1])),
+        (len(of[0]), len(of[1])), (counts[0], counts[1]),
+    )  # fmt: skip
+
+
+Effect = tuple[float, float, float, float]  # difference, low, high, p
+
+
+def _welch(first: np.ndarray, second: np.ndarray) -> Effect:
+    from scipy.stats import ttest_ind
+
+    difference = float(second.mean() - first.mean())
+    if not (np.ptp(first) or np.ptp(second)):  # nothing varies: there is no test
+        return difference, math.nan, math.nan, math.nan
+    test = ttest_ind(second, first, equal_var=False)
+    interval = test.confidence_interval(0.95)
+    return difference, float(interval.low), float(interval.high), float(test.pvalue)
+
+
+def _mixed(members: list[Member], second: str, by_case: dict[str, np.ndarray]) -> Effect | None:
+    """Return the effect by the mixed model; None if it is singular or does not converge."""
+    import pandas as pd
+    from scipy.stats import t
+    from statsmodels.regression.mixed_linear_model import MixedLM
+    from statsmodels.tools.sm_exceptions import ModelWarning
+
+    tables = []
+    for member in members:
+        values = by_case[member.case][np.isfinite(by_case[member.case])]
+        tables.append(pd.DataFrame({"value": values, "animal": member.animal, "case": member.case,
+                                    "second": float(member.condition == second)}))  # fmt: skip
+    table = pd.concat(tables, ignore_index=True)
+    scale = float(table["value"].std())
+    if not scale > 0:
+        return None
+    table["value"] = table["value"] / scale
+    animals = [member.animal for member in members]
+    several_cases = len(set(animals)) < len(animals)
+    for nested in ({"case": "0 + C(case)"}, None) if several_cases else (None,):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", ModelWarning)
+                warnings.simplefilter("error", RuntimeWarning)
+                model = MixedLM.from_formula(
+                    "value ~ second", groups="animal", re_formula="1", vc_formula=nested, data=table
+                )
+                fit = model.fit(reml=True)
+        except (ModelWarning, RuntimeWarning, np.linalg.LinAlgError, ValueError):
+            continue
+        error = float(fit.bse_fe["second"])
+        if not fit.converged or not error > 0 or float(fit.cov_re.iloc[0, 0]) < SINGULAR * float(fit.scale):
+            continue
+        freedom = len(set(animals)) - 2
+        difference = float(fit.fe_params["second"])
+        reach = float(t.ppf(0.975, freedom)) * error
+        p = 2 * float(t.sf(abs(difference) / error, freedom))
+        return difference * scale, (difference - reach) * scale, (difference + reach) * scale, p
+    return None
+
+
+def _holm(rows: list[Comparison]) -> list[Comparison]:
+    tested = sorted((row.p, i) for i, row in enumerate(rows) if not math.isnan(row.p))
+    adjusted, so_far = list(rows), 0.0
+    for rank, (p, i) in enumerate(tested):
+        so_far = max(so_far, min(1.0, p * (len(tested) - rank)))
+        adjusted[i] = replace(rows[i], p_holm=so_far)
+    return adjusted

@@ -1,0 +1,231 @@
+"""One label volume, measured: a table of its objects, their contacts, and the volume as a whole."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from planewise.errors import PlanewiseError
+from planewise.evaluation.overlap import MAX_LABEL
+from planewise.evaluation.surfaces import SurfaceParts
+from planewise.measure.columns import DISTRIBUTED
+from planewise.measure.contacts import HALO, ContactCounter, Contacts
+from planewise.measure.crops import masks
+from planewise.measure.objects import ObjectCounter, Objects, Spacing
+from planewise.measure.skeleton import centre_line
+from planewise.measure.surface import sphericity, surface_area
+from planewise.measure.volume_summary import Distribution, counted, distribution, frame_voxels, weights
+from planewise.volumes.labels import slab_starts
+from planewise.volumes.machine import machine_memory
+from planewise.volumes.units import PIXEL
+from planewise.volumes.volume import Volume
+
+BYTES_A_VOXEL = 48  # that surface and centre line take of the box of an object
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a volume of ``shape``; keys are those of ``columns``.
+
+    ``physical``: whether ``spacing`` (z, y, x) is in micrometres; else it is in sides of the smallest voxel side.
+    ``objects``: for each key the values of the n ``labels``. ``contacts``: each pair of labels once. ``too_large``: the
+    labels whose surface and centre line were not measured.
+    """
+
+    shape: tuple[int, int, int]
+    spacing: Spacing
+    physical: bool
+    labels: np.ndarray
+    objects: dict[str, np.ndarray]
+    contacts: Contacts
+    volume: dict[str, float]
+    distributions: dict[str, Distribution]
+    too_large: list[int] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it; NaN, not measured, is null."""
+        return {
+            "shape": list(self.shape), "spacing": list(self.spacing), "physical": self.physical,
+            "labels": self.labels.tolist(),
+            "objects": {key: [_whole(value) for value in values.tolist()] for key, values in self.objects.items()},
+            "contacts": {
+                "first": self.contacts.first.tolist(), "second": self.contacts.second.tolist(),
+                "area": self.contacts.area.tolist(),
+            },
+            "volume": {key: _whole(value) for key, value in self.volume.items()}, "too_large": self.too_large,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> "Measured":
+        """Return what ``as_json`` gave."""
+        objects = {key: np.array([math.nan if value is None else value for value in values], float)
+                   for key, values in said["objects"].items()}  # fmt: skip
+        pairs = said["contacts"]
+        contacts = Contacts(
+            np.array(pairs["first"], np.int64), np.array(pairs["second"], np.int64), np.array(pairs["area"], float)
+        )
+        volume = {key: math.nan if value is None else value for key, value in said["volume"].items()}
+        (depth, height, width), (z, y, x) = said["shape"], said["spacing"]
+        return cls(
+            (depth, height, width), (z, y, x), said["physical"], np.array(said["labels"], np.int64), objects, contacts,
+            volume, _distributions(objects), said["too_large"],
+        )  # fmt: skip
+
+
+def _whole(value: float) -> float | int | None:
+    """Return a number as JSON has it."""
+    if math.isnan(value):
+        return None
+    return int(value) if float(value).is_integer() and abs(value) < 2**53 else value
+
+
+def spacing_of(volume: Volume) -> tuple[Spacing, bool]:
+    """Return the spacing (z, y, x) in micrometres, and True; in the smallest voxel side, and False, without a unit."""
+    if volume.unit != PIXEL:
+        return volume.spacing_in("um"), True
+    z, y, x = (size / min(volume.spacing) for size in volume.spacing)
+    return (z, y, x), False
+
+
+def measure_volume(
+    labels: Volume, image: Volume | None = None, references: Mapping[str, Volume] | None = None,
+    advance: Advance = lambda steps: None, most_bytes: int | None = None,
+) -> Measured:  # fmt: skip
+    """Measure the objects of a label volume, read slab by slab, and then object by object.
+
+    ``image`` and ``references``: other volumes of the same shape, voxel by voxel, for intensities, and for contacts and
+    distances to labels of theirs. ``advance`` is called with the planes that are done. Surface and centre line need
+    an object's whole box in memory: those of objects that need more than ``most_bytes``, by default half of this
+    machine's memory, are NaN. Raises PlanewiseError if a file turns out to be damaged, or holds no labels.
+    """
+    references = references or {}
+    spacing, physical = spacing_of(labels)
+    objects, contacts, touched = _count(labels, image, references, spacing, advance)
+    columns = _from_counts(objects, spacing, contacts)
+    shaped, too_large = _shapes(labels, objects, spacing, most_bytes or machine_memory() // 2)
+    columns |= shaped
+    columns["surface_to_volume"] = columns["surface"] / columns["volume"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns["sphericity"] = sphericity(columns["volume"], columns["surface"])
+    for name, pairs in touched.items():
+        number, area = pairs.of(objects.labels)
+        columns |= {f"{name}_contacts": number.astype(float), f"{name}_contact_area": area}
+        columns[f"{name}_distance"] = _distances(labels, references[name], objects, spacing)
+    return Measured(
+        labels.shape, spacing, physical, objects.labels, columns, contacts.once,
+        _of_volume(objects, spacing, contacts.once), _distributions(columns), too_large,
+    )  # fmt: skip
+
+
+def _count(
+    labels: Volume, image: Volume | None, references: Mapping[str, Volume], spacing: Spacing, advance: Advance
+) -> tuple[Objects, Contacts, dict[str, Contacts]]:
+    """Return what is counted voxel by voxel: the objects, their contacts, and those with each reference."""
+    counter, within = ObjectCounter(labels.shape), ContactCounter(spacing)
+    beyond = {name: ContactCounter(spacing) for name in references}
+    for planes in slab_starts(labels.shape):
+        slab, own = _with_halo(labels, planes)
+        counter.add(slab[own], planes.start, None if image is None else np.asarray(image.voxels[planes]))
+        within.add(slab, slab, own)
+        for name, reference in references.items():
+            beyond[name].add(slab, _with_halo(reference, planes)[0], own)
+        advance(planes.stop - planes.start)
+    return counter.objects(), within.contacts(), {name: counter.contacts() for name, counter in beyond.items()}
+
+
+def _with_halo(volume: Volume, planes: slice, halo: int = HALO) -> tuple[np.ndarray, slice]:
+    """Return ``planes`` of labels, uint32, with those around them, and which of them are ``planes``."""
+    first, stop = max(planes.start - halo, 0), min(planes.stop + halo, volume.shape[0])
+    read = np.asarray(volume.voxels[first:stop])
+    if read.dtype.itemsize >= 4 and read.size and read.max() > MAX_LABEL:
+        raise PlanewiseError(f"labels reach {read.max()}; at most {MAX_LABEL} is supported: number them anew")
+    return read.astype(np.uint32, copy=False), slice(planes.start - first, planes.stop - first)
+
+
+def _from_counts(objects: Objects, spacing: Spacing, contacts: Contacts) -> dict[str, np.ndarray]:
+    axes = objects.axes(spacing)
+    number, area = contacts.of(objects.labels)
+    columns = {
+        "voxels": objects.voxels, "volume": objects.voxels * math.prod(spacing),
+        "major_axis": axes[:, 0], "middle_axis": axes[:, 1], "minor_axis": axes[:, 2],
+        **{axis: objects.centroids[:, i] * spacing[i] for i, axis in enumerate("zyx")},
+        "touches_border": objects.touches_border, "counted": counted(objects), "weight": weights(objects),
+        "contacts": number, "contact_area": area,
+    }  # fmt: skip
+    if objects.intensity is not None:
+        columns["mean_intensity"] = objects.intensity / objects.voxels
+    return {key: np.asarray(values, float) for key, values in columns.items()}
+
+
+def _shapes(
+    labels: Volume, objects: Objects, spacing: Spacing, most_bytes: int
+) -> tuple[dict[str, np.ndarray], list[int]]:
+    """Return surfaces and centre lines, and the labels of those objects that are too large for them."""
+    keys = ("surface", "length", "branches", "end_points", "loops", "radius", "pieces")
+    columns = {key: np.full(len(objects), math.nan) for key in keys}
+    too_large = []
+    for row, mask in masks(labels.voxels, objects, most_bytes // BYTES_A_VOXEL):
+        if mask is None:
+            too_large.append(int(objects.labels[row]))
+            continue
+        line = centre_line(mask, spacing)
+        values = (
+            surface_area(mask, spacing), line.length, line.branches, line.end_points, line.loops, line.radius,
+            line.pieces,
+        )  # fmt: skip
+        for key, value in zip(keys, values, strict=True):
+            columns[key][row] = value
+    return columns, too_large
+
+
+def _distances(labels: Volume, reference: Volume, objects: Objects, spacing: Spacing) -> np.ndarray:
+    """Return the least distance of each object from the reference (n,), between centres of voxels; NaN if it is empty.
+
+    Only surfaces are looked at: of the reference all of it, of the objects slab by slab.
+    """
+    parts = SurfaceParts()
+    for slab, start in _bordered(reference):
+        parts.add((slab > 0).astype(np.uint8), start)
+    surface = parts.joined().points
+    least = np.full(len(objects), math.inf)
+    if len(surface) == 0:
+        return np.full(len(objects), math.nan)
+    tree = cKDTree(surface * np.array(spacing))
+    for (slab, start), (other, _) in zip(_bordered(labels), _bordered(reference), strict=True):
+        own = SurfaceParts()
+        own.add(slab, start)
+        found = own.joined()
+        near, _ = tree.query(found.points * np.array(spacing))
+        np.minimum.at(least, np.searchsorted(objects.labels, found.labels), near)
+        inside = slab[1:-1][(other[1:-1] > 0) & (slab[1:-1] > 0)]
+        least[np.searchsorted(objects.labels, np.unique(inside))] = 0
+    return least
+
+
+def _bordered(volume: Volume) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield slabs with a plane more on either side, zeros beyond the volume, and the first plane of each."""
+    for planes in slab_starts(volume.shape):
+        slab, own = _with_halo(volume, planes, 1)
+        before, after = 1 - own.start, 1 - (len(slab) - own.stop)
+        yield np.pad(slab, ((before, after), (0, 0), (0, 0))), planes.start
+
+
+def _of_volume(objects: Objects, spacing: Spacing, contacts: Contacts) -> dict[str, float]:
+    voxel, size = math.prod(spacing), math.prod(objects.shape)
+    frame, inside = frame_voxels(objects.shape) * voxel, int(counted(objects).sum())
+    return {
+        "objects": len(objects), "touching_border": int(objects.touches_border.sum()),
+        "volume": size * voxel, "object_volume": int(objects.voxels.sum()) * voxel,
+        "volume_fraction": int(objects.voxels.sum()) / size, "frame_count": inside, "frame_volume": frame,
+        "number_density": inside / frame if frame else math.nan,
+        "contacts": len(contacts.first), "contact_area": float(contacts.area.sum()),
+    }  # fmt: skip
+
+
+def _distributions(columns: dict[str, np.ndarray]) -> dict[str, Distribution]:
+    return {key: distribution(columns[key], columns["weight"]) for key in DISTRIBUTED if key in columns}
