@@ -10,7 +10,7 @@ LEVELS = [  # lowest first; a module imports from its own level and below
     ("errors",),
     ("progress", "device", "options", "processes"),
     ("volumes",),
-    ("data", "evaluation"),
+    ("data", "evaluation", "measure"),
     ("report", "models"),
     ("training", "inference"),
     ("apps",),
@@ -46,12 +46,12 @@ def test_imports_run_one_way():
     assert violations == []
 
 
-def test_evaluation_and_report_know_no_model():
+def test_evaluation_measure_and_report_know_no_model():
     unknown = ("torch", "lightning_fabric", "planewise.models", "planewise.training", "planewise.inference")
     violations = [
         f"{module} imports {name}"
         for module in MODULES
-        if module.parts[0] in ("evaluation", "report")
+        if module.parts[0] in ("evaluation", "measure", "report")
         for name in imports(module)
         if any(name == other or name.startswith(f"{other}.") for other in unknown)
     ]
@@ -75,8 +75,11 @@ def test_the_apps_do_not_import_each_other():
 def test_the_core_does_not_name_what_it_segments():
     violations = []
     for module in MODULES:
-        if module.parts[0] in ("__init__", "apps", "cli", "compat", "models") or module.name in ("phantom", "panoptic"):
-            continue  # the contents, the applications, networks named after their purpose, what stands for the world
+        if module.parts[0] in ("__init__", "apps", "cli", "compat", "measure", "models") or module.name in (
+            "phantom",
+            "panoptic",
+        ):
+            continue  # the contents, the applications, what is measured, networks named after their purpose, the world
         code = ast.unparse(ast.parse((ROOT / module).with_suffix(".py").read_text())).lower()
         violations += [f"{module} says {word}" for word in ("lung", "mitochond") if word in code]
     assert violations == []

@@ -1,0 +1,1 @@
+"""What is in label volumes, in numbers."""
