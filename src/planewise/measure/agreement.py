@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 CONFIDENCE = 0.95
 KappaWeights = Literal["linear", "quadratic"]
@@ -38,6 +37,8 @@ def bland_altman(first: np.ndarray, second: np.ndarray, deviations: float = 1.96
     Intervals by Student's t with n - 1 degrees of freedom: the standard error of the mean is SD / sqrt(n), that of a
     limit about sqrt(3 / n) SD (Bland and Altman 1986, doi:10.1016/S0140-6736(86)90837-8).
     """
+    from scipy import stats
+
     differences = np.asarray(first, float) - np.asarray(second, float)
     n = len(differences)
     if n < 2:
@@ -61,6 +62,8 @@ def icc_2_1(ratings: np.ndarray) -> Interval:
     (BMS - EMS) / (BMS + (k - 1) EMS + k (JMS - EMS) / n), with its interval by F (Shrout and Fleiss 1979,
     doi:10.1037/0033-2909.86.2.420). NaN with fewer than two patients, or if all values are equal.
     """
+    from scipy import stats
+
     x = np.asarray(ratings, float)
     n, k = x.shape
     if n < 2 or k < 2 or np.ptp(x) == 0:
@@ -112,8 +115,10 @@ def weighted_kappa(table: np.ndarray, weights: np.ndarray) -> Interval:
 
     ``weights``: of agreement, 1 on the diagonal. The interval is kappa ± 1.96 standard errors for large samples
     (Fleiss, Cohen and Everitt 1969, doi:10.1037/h0028106), cut at -1 and 1. NaN if both readers have everybody in one
-    and the same category, or there is nobody.
+    and the same category, or there is nobody; the interval is, if one of them has everybody in one.
     """
+    from scipy import stats
+
     counts = np.asarray(table, float)
     n = counts.sum()
     if n == 0:
@@ -124,6 +129,8 @@ def weighted_kappa(table: np.ndarray, weights: np.ndarray) -> Interval:
     if expected == 1:
         return Interval(math.nan, math.nan, math.nan)
     kappa = (observed - expected) / (1 - expected)
+    if np.count_nonzero(rows) == 1 or np.count_nonzero(columns) == 1:  # by a reader all patients are alike
+        return Interval(kappa, math.nan, math.nan)
     by_row, by_column = weights @ columns, rows @ weights
     spread = (p * (weights - (by_row[:, None] + by_column) * (1 - kappa)) ** 2).sum()
     variance = (spread - (kappa - expected * (1 - kappa)) ** 2) / (n * (1 - expected) ** 2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from planewise.data.classes import LabelDefinition
 from planewise.errors import PlanewiseError
-from planewise.measure.extent import REGIONS
+from planewise.measure.regions import REGIONS
 
 FIBROSIS = ("reticulation", "honeycombing")  # where the classes have these names and nobody says otherwise
 RESERVED = ("lungs", "total_fibrosis", "total_extent")  # what columns are called besides

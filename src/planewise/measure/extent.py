@@ -5,11 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planewise.measure.lungs import SIDES, ZONES
-
-CENTRAL, PERIPHERAL = 0, 1
-DEPTHS = {"central": CENTRAL, "peripheral": PERIPHERAL}
-REGIONS = (*SIDES, *ZONES, *(f"{side}_{zone}" for side in SIDES for zone in ZONES), *DEPTHS)
+from planewise.measure.lungs import LungRegions
+from planewise.measure.regions import DEPTHS, REGIONS, SIDES, ZONES
 
 
 @dataclass(frozen=True)
@@ -53,18 +50,13 @@ def _within(region: str) -> tuple[slice, ...]:
     return slice(None), side, zone, depth
 
 
-def count_voxels(
-    labels: np.ndarray, sides: np.ndarray, zone_of_slice: np.ndarray, rim: np.ndarray, voxel_ml: float
-) -> Extents:
-    """Count the voxels of ``labels`` (z, y, x) uint8 by where they lie; all volumes are canonical, of one shape.
-
-    ``sides`` uint8: 0, 1 left, 2 right; ``zone_of_slice`` uint8 (z,): see ``zones``; ``rim`` bool: see ``periphery``.
-    """
+def count_voxels(labels: np.ndarray, regions: LungRegions) -> Extents:
+    """Count the voxels of ``labels`` (z, y, x) uint8, canonical, by where they lie in the lungs."""
     counts = np.zeros((256, 3, 4, 2), np.int64)
-    for slice_, side, zone, peripheral in zip(labels, sides, zone_of_slice, rim):
-        code = (slice_.astype(np.int64) * 3 + side) * 2 + peripheral
+    for slice_, sides, zone, rim in zip(labels, regions.sides, regions.zone_of_slice, regions.rim):
+        code = (slice_.astype(np.int64) * 3 + sides) * 2 + rim
         counts[:, :, zone] += np.bincount(code.ravel(), minlength=256 * 3 * 2).reshape(256, 3, 2)
-    return Extents(counts, voxel_ml)
+    return Extents(counts, regions.voxel_ml)
 
 
 def extent_measures(extents: Extents, groups: dict[str, tuple[int, ...]]) -> dict[str, float]:

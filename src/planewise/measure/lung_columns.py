@@ -6,8 +6,7 @@ CSV, JSON, pages and docs read this table; a test computes every column and comp
 from dataclasses import dataclass, replace
 
 from planewise.measure.density import PERCENTILES
-from planewise.measure.extent import REGIONS
-from planewise.measure.lungs import SIDES, ZONES
+from planewise.measure.regions import REGIONS, SIDES, region_words
 
 RESEARCH = "Research software, not a diagnosis."
 
@@ -72,20 +71,12 @@ def lung_columns(groups: dict[str, tuple[int, ...]]) -> dict[str, Column]:
     return {column.name: column for column in columns}
 
 
-def region_words(region: str) -> str:
-    """Return what one of ``REGIONS`` is called in a sentence."""
-    side = next((f"the {word} lung" for word in region.split("_") if word in SIDES), "")
-    zone = next((f"the {word} third" for word in region.split("_") if word in ZONES), "")
-    return " of ".join(filter(None, (zone, side))) or f"the {region} part of the lungs"
-
-
 def _regions(pattern: Column) -> tuple[str, ...]:
     return REGIONS if "{region}" in pattern.name else ("",)
 
 
 def _filled(pattern: Column, group: str = "", region: str = "", side: str = "") -> Column:
     names = {"class": group, "region": region, "lungs": f"lungs_{side}" if side else "lungs"}
-    words = {
-        "class": group, "region": region_words(region), "lungs": f"the {side} lung" if side else "both lungs",
-    }  # fmt: skip
+    of_lungs = f"the {side} lung" if side else "both lungs"
+    words = {"class": group, "region": region_words(region) if region else "", "lungs": of_lungs}
     return replace(pattern, name=pattern.name.format(**names), meaning=pattern.meaning.format(**words))

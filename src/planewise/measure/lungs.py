@@ -6,16 +6,13 @@ Arrays are (z, y, x) in canonical orientation: z runs upwards, x towards the pat
 # mypy: disable-error-code="assignment"
 # (a kernel's numbers are numba's)
 
-from typing import Literal
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from scipy import ndimage
 
-LEFT, RIGHT = 1, 2
-SIDES = {"left": LEFT, "right": RIGHT}
-ZONES = {"upper": 1, "middle": 2, "lower": 3}
-ZoneRule = Literal["height", "volume"]
+from planewise.measure.regions import LEFT, RIGHT, ZoneRule
 
 Spacing = tuple[float, float, float]
 
@@ -25,6 +22,29 @@ CORE_DEPTHS_MM = (0.0, 2.5, 5.0, 8.0, 12.0)
 NEAR_THE_MIDDLE = 0.15  # of the body's width: where a plane between the lungs is looked for
 OF_ONE_SIDE = 0.9  # of a number's voxels, if that number is one lung
 MOST_OF_A_PART = 0.95
+
+
+class LungRegions(NamedTuple):
+    """The regions of the lungs, canonical: where each voxel of ``spacing_mm`` (z, y, x) lies.
+
+    ``sides`` (z, y, x) uint8: 1 left, 2 right, 0 outside; ``zone_of_slice`` (z,) uint8: see ``zones``; ``rim``
+    (z, y, x) bool: see ``periphery``.
+    """
+
+    sides: np.ndarray
+    zone_of_slice: np.ndarray
+    rim: np.ndarray
+    spacing_mm: Spacing
+
+    @classmethod
+    def of(cls, sides: np.ndarray, spacing_mm: Spacing, rule: ZoneRule, periphery_mm: float) -> "LungRegions":
+        """Return the regions of lungs whose ``sides`` are known."""
+        return cls(sides, zones(sides, rule), periphery(sides, periphery_mm, spacing_mm), spacing_mm)
+
+    @property
+    def voxel_ml(self) -> float:
+        """The volume of a voxel."""
+        return float(np.prod(self.spacing_mm)) / 1000
 
 
 # ---- sides
@@ -58,7 +78,7 @@ def nearest_side(lungs: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np
     they are smallest.
     """
     columns = np.flatnonzero(body.any(axis=(0, 1)))
-    middle, width = columns[[0, -1]].mean(), np.ptp(columns[[0, -1]])
+    middle, width = float(columns[[0, -1]].mean()), int(np.ptp(columns[[0, -1]]))
     depth = ndimage.distance_transform_edt(lungs, spacing_mm)
     cores = np.zeros(lungs.shape, np.uint8)
     widest = np.inf
@@ -118,7 +138,7 @@ def touching(sides: np.ndarray) -> bool:
 
 
 def zones(sides: np.ndarray, rule: ZoneRule) -> np.ndarray:
-    """Return the zone of every slice, uint8 (z,), by ``ZONES``: thirds of both lungs together; 0 where neither is.
+    """Return the zone of every slice, uint8 (z,): 1 upper, 2 middle, 3 lower third of both lungs together, else 0.
 
     By ``height``: of the distance from the lowest slice that shows a lung to the highest. By ``volume``: of the volume
     of both lungs. A slice belongs to the third in which its middle lies.
@@ -142,21 +162,34 @@ def periphery(sides: np.ndarray, depth_mm: float, spacing_mm: Spacing) -> np.nda
     """Return where the lungs are peripheral, bool: voxels whose centre lies within ``depth_mm`` of the lung's surface.
 
     The surface of a lung are the faces of its voxels to what is not this lung: chest wall, mediastinum, or the other
-    lung. Where the scan ends there is none. Distances are exact, in mm, along axes of any ``spacing_mm`` (z, y, x).
+    lung. A hole that the lung encloses, and the end of the scan, are none. Distances are exact, in mm, along axes of
+    any ``spacing_mm`` (z, y, x).
     """
+    import cc3d
+
     rim = np.zeros(sides.shape, bool)
     for side, box in zip((LEFT, RIGHT), ndimage.find_objects(sides, max_label=2)):
         if box is None:
             continue
         wider = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)  # with what lies next to the lung
         inside = sides[wider] == side
-        squared = np.where(inside, np.float32(np.inf), np.float32(0))
+        around = cc3d.connected_components(~inside, connectivity=6)
+        faces = [around[index] for axis in range(3) for index in (_plane(axis, 0), _plane(axis, -1))]
+        reached = np.zeros(int(around.max()) + 1, bool)
+        for face in faces:
+            reached[face] = True
+        reached[0] = False  # which is the lung
+        squared = np.where(reached[around], np.float32(0), np.float32(np.inf))
         for axis, step in enumerate(spacing_mm):
             squared = np.ascontiguousarray(np.moveaxis(squared, axis, 2))
             _sweep(squared, step, depth_mm)
             squared = np.moveaxis(squared, 2, axis)
         rim[wider] |= inside & (squared <= np.float32(depth_mm) ** 2)
     return rim
+
+
+def _plane(axis: int, place: int) -> tuple[slice | int, ...]:
+    return (*(slice(None),) * axis, place)
 
 
 @numba.njit(nogil=True, cache=True)

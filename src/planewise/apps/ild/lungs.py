@@ -20,7 +20,8 @@ from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.scale import scale_in
 from planewise.measure.density import refuse_unless_hu
-from planewise.measure.lungs import LEFT, RIGHT, Spacing, nearest_side, sides_by_number, whole_parts
+from planewise.measure.lungs import Spacing, nearest_side, sides_by_number, whole_parts
+from planewise.measure.regions import LEFT, RIGHT
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.files import open_volume, read_voxels
@@ -60,13 +61,10 @@ def take_sides(mask: np.ndarray, hu: np.ndarray, spacing_mm: Spacing) -> np.ndar
     """Return the labels of ``find_lungs`` for a mask (z, y, x) of both lungs that another tool made.
 
     Which number it gave to which lung does not matter: tools differ in that. Where its numbers do not keep the lungs
-    apart, what is connected is one lung; two that are connected are taken apart, see ``nearest_side``. Raises
-    PlanewiseError if it is empty.
+    apart, what is connected is one lung; two that are connected are taken apart, see ``nearest_side``.
     """
     import cc3d
 
-    if not mask.any():
-        raise PlanewiseError("the mask of the lungs is empty")
     numbered = sides_by_number(mask)
     if numbered is not None:
         return numbered
@@ -244,9 +242,20 @@ def lungs_of(
     """
     if masks is None:
         return find_lungs(hu, patient.spacing_mm)
-    path = mask_of(patient.case, masks)
+    mask = laid_mask(mask_of(patient.case, masks), patient, image, ignore_geometry)
+    return take_sides(mask, hu, patient.spacing_mm)
+
+
+def laid_mask(path: Path, patient: Patient, image: Path | Series, ignore_geometry: bool = False) -> np.ndarray:
+    """Return the mask of the lungs at ``path`` (z, y, x), canonical, on the grid of the patient's CT; see ``lungs_of``.
+
+    Raises PlanewiseError, also if it is empty.
+    """
     placed = laid_on(open_labels(path), path, patient.geometry, image, ignore_geometry)
-    return take_sides(to_canonical(placed, labels=True).read(), hu, patient.spacing_mm)
+    mask = to_canonical(placed, labels=True).read()
+    if not mask.any():
+        raise PlanewiseError(f"{path}: the mask of the lungs is empty")
+    return mask
 
 
 def mask_of(case: str, masks: Path) -> Path:
