@@ -33,7 +33,11 @@ EXTENTS = (
     Column("{class}_percent", "percent", "share of both lungs' volume that {class} takes"),
     Column("{class}_outside_lungs_ml", "ml", "volume of {class} outside the lung mask, which is in no other column"),
     Column("{class}_{region}_ml", "ml", "volume of {class} within {region}"),
-    Column("{class}_{region}_percent", "percent", "share of the volume of {region} that {class} takes; empty without"),
+    Column(
+        "{class}_{region}_percent",
+        "percent",
+        "share of the volume of {region} that {class} takes; empty if there is no such",
+    ),
 )
 DENSITIES = (
     Column("{lungs}_mean_hu", "HU", "mean of the voxels of {lungs}"),
@@ -56,7 +60,7 @@ REGION_MEANINGS = {
     "left_upper ... right_lower": "those thirds within one lung",
     "peripheral, central": "within --periphery_mm (20) of the lung's surface, and the rest. Measured in mm from a "
     "voxel's centre to the nearest face of a voxel that is not of this lung; the surface towards the mediastinum "
-    "counts, the end of the scan does not",
+    "counts, the end of the scan and a hole within the lung do not",
 }  # fmt: skip
 
 

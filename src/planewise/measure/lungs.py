@@ -77,7 +77,7 @@ def nearest_side(lungs: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np
     them, and where no depth leaves one on either side, by the sagittal plane near the middle of the ``body`` in which
     they are smallest.
     """
-    columns = np.flatnonzero(body.any(axis=(0, 1)))
+    columns = np.flatnonzero((body if body.any() else lungs).any(axis=(0, 1)))
     middle, width = float(columns[[0, -1]].mean()), int(np.ptp(columns[[0, -1]]))
     depth = ndimage.distance_transform_edt(lungs, spacing_mm)
     cores = np.zeros(lungs.shape, np.uint8)

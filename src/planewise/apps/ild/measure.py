@@ -19,6 +19,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.measure.classes import MeasuredClasses
 from planewise.measure.density import refuse_unless_hu
 from planewise.measure.extent import Extents, count_voxels, extent_measures
+from planewise.measure.lung_columns import PATTERNS
 from planewise.measure.lung_measures import MeasuredCase, defined, lung_densities
 from planewise.measure.lungs import LungRegions, sides_by_number, touching
 from planewise.measure.regions import SIDES
@@ -56,7 +57,7 @@ def measure_ild(options: IldMeasure) -> int:
         refuse_folder_of_inputs(sources.files(), options.output, "output")
     decisive = options.model_dump(mode="json", include=DECISIVE) | {
         "classes": classes.names, "fibrosis": classes.fibrosis, "lungs": "given" if options.lungs else FOUND,
-        "against": options.against is not None,
+        "against": options.against is not None, "columns": [column.name for column in PATTERNS],
     }  # fmt: skip
     run = Run.begin(options.output / MANIFEST, "ild measure", decisive, None, [*cases, COHORT], options.overwrite)
     measured: list[MeasuredCase] = []

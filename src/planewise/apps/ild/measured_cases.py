@@ -77,7 +77,8 @@ def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, Meas
     Raises PlanewiseError if nothing names the classes, or a name is not there.
     """
     definition = _definition(options)
-    known = class_names(definition, files)
+    second = [] if options.against is None else _volumes(options.against)
+    known = class_names(definition, [*files, *second])
     if not known:
         raise PlanewiseError(
             f"{options.labels[0]}: holds no labels above 0 that can be read, and no dataset.json names its classes"
