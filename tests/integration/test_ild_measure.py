@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from chest_boxes import SPACING_MM, chest_boxes
+from dicom import write_dicom
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset
 from planewise.volumes.files import write_volume
@@ -227,6 +228,23 @@ def test_a_ct_that_does_not_say_its_size_or_its_sides(stored, said, tmp_path, ca
     files = [str(tmp_path / "seg.tiff"), "--images", str(tmp_path / "ct.tiff"), "--output", str(tmp_path / "out")]
     assert run(["ild", "measure", *files, "--classes", "net=1"]) == 1
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tilt", [(0.0, 0.0), (-1.25, 0.0)])
+def test_a_dicom_series_of_a_patient(tmp_path, tilt):
+    """Labels of a tilted gantry's slices stand in their file as an upright stack of the same slices."""
+    hu, labels, lungs = chest_boxes()
+    write_dicom(tmp_path / "P1", hu.read(), spacing=SPACING_MM, tilt=tilt)
+    for name, volume in (("labels", labels), ("lungs", lungs)):
+        upright = Volume(volume.read(), SPACING_MM, "mm")  # from the series' own origin, 0
+        write_labels(tmp_path / name / "P1.nii.gz", upright)
+    more = ["--images", str(tmp_path / "P1"), "--lungs", str(tmp_path / "lungs"), "--output", str(tmp_path / "out"),
+            "--classes", "ground_glass=1", "reticulation=2", "honeycombing=3"]  # fmt: skip
+    assert run(["ild", "measure", str(tmp_path / "labels"), *more]) == 0
+    row = table(tmp_path / "out" / "measures.csv")["P1"]
+    assert float(row["ground_glass_left_upper_percent"]) == pytest.approx(50, abs=0.5)
+    assert float(row["lungs_ml"]) == pytest.approx(648)
+    assert float(row["total_fibrosis_right_ml"]) == pytest.approx(108)
 
 
 def test_one_patient_by_files_of_any_name_with_classes_by_options(cohort, tmp_path, capsys):

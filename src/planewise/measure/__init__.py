@@ -1,1 +1,1 @@
-"""What is in label volumes, in numbers."""
+"""From masks to numbers, in physical units. Nothing here knows a model: any method's label volumes can be measured."""
