@@ -168,6 +168,7 @@ def test_two_readers(cohort, tmp_path, capsys):
     assert both == [("P1", 25), ("P1", 12.5), ("P2", 25), ("P2", 12.5), ("P3", 25), ("P3", 25)]
     page = (tmp_path / "out" / "measures.html").read_text()
     assert "quadratic weights" in page
+    assert "kappa with quadratic weights of categories bounded by 10, 20 %" in capsys.readouterr().err
     assert "10, 20 %" in page
     assert "By a second reader" in (tmp_path / "out" / "patients" / "P1.html").read_text()
     (tmp_path / "second" / "P2.nii.gz").unlink()
@@ -255,6 +256,11 @@ def test_one_patient_by_files_of_any_name_with_classes_by_options(cohort, tmp_pa
     (row,) = table(tmp_path / "out" / "measures.csv").values()
     assert float(row["total_fibrosis_ml"]) == pytest.approx(108)
     assert float(row["ground_glass_ml"]) == pytest.approx(54)
+    (tmp_path / "one").mkdir()
+    (cohort / "imagesTs" / "P3_0000.nii.gz").rename(tmp_path / "one" / "P3_0000.nii.gz")
+    alone = [files[0], "--images", str(tmp_path / "one"), *named, "--output", str(tmp_path / "alone")]
+    assert run(["ild", "measure", *alone]) == 2
+    assert "has no CT: --images holds none of case P2" in capsys.readouterr().out  # P3's is another's
     some = ["--classes", "honeycombing", "--output", str(tmp_path / "some")]
     assert run(["ild", "measure", *files[:-2], *some]) == 0
     assert float(table(tmp_path / "some" / "measures.csv")["P2"]["total_extent_ml"]) == pytest.approx(54)
@@ -291,9 +297,12 @@ def test_lungs_of_one_part_are_taken_apart_and_it_is_said(tmp_path, capsys):
         (["--against", "nowhere"], "nowhere: no such file or folder"),
         (["--dataset", "nowhere"], "nowhere: no such file"),
         (["--patient_pattern", "("], "--patient_pattern"),
+        (["--lungs", "one_mask.nii.gz"], "is one mask, for 3 cases"),
     ],
 )
-def test_options_that_cannot_be_used(cohort, tmp_path, capsys, more, said):
+def test_options_that_cannot_be_used(cohort, tmp_path, capsys, monkeypatch, more, said):
+    (cohort / "one_mask.nii.gz").write_bytes((cohort / "lungs" / "P1.nii.gz").read_bytes())
+    monkeypatch.chdir(cohort)
     assert measure(cohort, tmp_path / "out", *more) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

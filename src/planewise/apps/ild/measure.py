@@ -220,4 +220,8 @@ def _write_cohort(
     shown = [column for column in columns if column in measured[0].measures]
     rows = [(case.case, *(shown_number(case.measures[column]) for column in shown)) for case in measured]
     print_table("Lungs", ("case", *shown), rows)
+    if options.against is not None:
+        bounds = ", ".join(f"{bound:g}" for bound in options.categories)
+        kappa = f"kappa with {options.kappa_weights} weights of categories bounded by {bounds} %"
+        say(f"Two readers: {AGREEMENT} has Bland-Altman limits, ICC(2,1), and {kappa}.")
     say(f"The measures are in {options.output}, to look at: {options.output / PAGE}")

@@ -81,7 +81,8 @@ def _draw(
             axes.contour(mask, [0.5], colors=OUTLINE, linewidths=0.8, linestyles=style)
     axes.set_axis_off()
     for place, side, align in ((0.02, "R", "left"), (0.98, "L", "right")):
-        axes.text(place, 0.98, side, transform=axes.transAxes, color="white", va="top", ha=align)
+        dark = {"facecolor": "black", "alpha": 0.5, "pad": 1, "linewidth": 0}
+        axes.text(place, 0.98, side, transform=axes.transAxes, color="white", va="top", ha=align, bbox=dark)
 
 
 def _fullest(amounts: np.ndarray, within: np.ndarray) -> int:
