@@ -18,6 +18,8 @@ _HOME = {
     "export_torchscript": "models.weights",
     "consensus": "inference.consensus",
     "find_lungs": "apps.ild.lungs",
+    "IldMeasure": "apps.ild.options",
+    "measure_ild": "apps.ild.measure",
     "overlap_table": "evaluation.overlap",
     "score_labels": "evaluation.evaluate",
     "MitoTrain": "apps.mito_options",

@@ -70,6 +70,10 @@ COMMANDS = {
         "planewise.apps.ild.options:IldLungs", "planewise.apps.ild.lungs:lungs_ild",
         "find the left and the right lung, from HU alone",
     ),
+    "ild measure": Command(
+        "planewise.apps.ild.options:IldMeasure", "planewise.apps.ild.measure:measure_ild",
+        "ml and % of the lungs by class and region, density, agreement",
+    ),
     "check": Command(
         "planewise.apps.check_options:Check", "planewise.apps.check:check",
         "say what datasets and volumes hold, and what is wrong with them",

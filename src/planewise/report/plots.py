@@ -49,7 +49,7 @@ def cases_plot(methods: Methods, places: Places, metric: str, title: str) -> str
             axes.hlines(median, place - 0.3, place + 0.3, color=INK, linewidth=1.5)
     axes.set_xticks(range(len(methods)), [_in_lines(name) for name in methods])
     axes.set(ylabel=title, xlim=(-0.6, len(methods) - 0.4), ylim=(-0.03, 1.03))
-    return _svg(figure, f"{title} of every case, by method")
+    return as_svg(figure, f"{title} of every case, by method")
 
 
 def threshold_plot(methods: Methods, places: Places) -> str:
@@ -67,7 +67,7 @@ def threshold_plot(methods: Methods, places: Places) -> str:
         )
     axes.set(xlabel="IoU threshold", ylabel="F1", ylim=(-0.03, 1.03))
     _legend(axes)
-    return _svg(figure, "F1 against the IoU threshold, by method")
+    return as_svg(figure, "F1 against the IoU threshold, by method")
 
 
 def sizes_plot(methods: Methods, places: Places) -> str:
@@ -84,7 +84,7 @@ def sizes_plot(methods: Methods, places: Places) -> str:
     axes.set(xlabel="size of the true object, voxels", ylabel="best IoU", xscale="log", ylim=(-0.03, 1.03))
     _ticks_apart(axes.xaxis, np.concatenate([r.object_sizes for results in methods.values() for r in results]))
     _legend(axes)
-    return _svg(figure, "IoU of every true object with its best prediction against its size, by method")
+    return as_svg(figure, "IoU of every true object with its best prediction against its size, by method")
 
 
 def _ticks_apart(axis: Any, values: np.ndarray) -> None:
@@ -110,7 +110,7 @@ def histogram_plot(methods: Methods, places: Places, metric: str, title: str) ->
     axes.set(xlabel=title, ylabel="cases", xlim=(0, 1))
     axes.yaxis.get_major_locator().set_params(integer=True)
     _legend(axes)
-    return _svg(figure, f"Histogram of {title}, by method")
+    return as_svg(figure, f"Histogram of {title}, by method")
 
 
 def _in_lines(name: str) -> str:
@@ -122,7 +122,7 @@ def _legend(axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
 
 
-def _svg(figure: Any, description: str) -> str:
+def as_svg(figure: Any, description: str) -> str:
     """Return a figure as an SVG element whose text and lines take the colour of the text around it."""
     from matplotlib import rc_context
 

@@ -19,15 +19,18 @@ from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.scale import scale_in
+from planewise.measure.density import refuse_unless_hu
+from planewise.measure.lungs import Spacing, nearest_side, sides_by_number, whole_parts
+from planewise.measure.regions import LEFT, RIGHT
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels, write_labels
 from planewise.volumes.tilt import tilt_note
 
-LEFT, RIGHT = 1, 2
 AIR_HU = -400.0  # darker than this is air, or lung
 RIM_HU = -150.0  # and what lies at its rim, up to half filled with tissue
 LUMEN_HU = -850.0  # of an airway
@@ -41,8 +44,6 @@ AIRWAY_WALL_MM = 2.5
 AIRWAY_MM2 = (60.0, 700.0)  # cross-section of the trachea
 AIRWAY_LENGTH_MM = 15.0  # a shorter tube is none
 
-Spacing = tuple[float, float, float]
-
 
 def find_lungs(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
     """Return uint8 labels (z, y, x): 1 left lung, 2 right lung, of a CT in HU in canonical orientation (z upwards).
@@ -50,12 +51,7 @@ def find_lungs(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
     x runs towards the patient's left, as in ``to_canonical``. Raises PlanewiseError if the values are not HU or no
     lung is found.
     """
-    lowest, highest = float(hu.min(initial=0)), float(hu.max(initial=0))
-    if lowest > -500:
-        raise PlanewiseError(
-            f"values lie between {lowest:g} and {highest:g}, which is not HU (air is -1000); apply the rescale slope "
-            "and intercept first"
-        )
+    refuse_unless_hu(hu)
     steps, coarse_mm = _coarse_grid(spacing_mm)
     found = _lungs_on(_block_means(hu, steps), coarse_mm)
     return found if steps == [1, 1, 1] else _refined(found, hu, steps)
@@ -64,14 +60,18 @@ def find_lungs(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
 def take_sides(mask: np.ndarray, hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
     """Return the labels of ``find_lungs`` for a mask (z, y, x) of both lungs that another tool made.
 
-    Which number it gave to which lung does not matter: tools differ in that. Raises PlanewiseError if it is empty.
+    Which number it gave to which lung does not matter: tools differ in that. Where its numbers do not keep the lungs
+    apart, what is connected is one lung; two that are connected are taken apart, see ``nearest_side``.
     """
+    import cc3d
+
+    numbered = sides_by_number(mask)
+    if numbered is not None:
+        return numbered
     steps, coarse_mm = _coarse_grid(spacing_mm)
     lungs = _block_means((mask > 0).astype(np.float32), steps) > 0
-    if not lungs.any():
-        raise PlanewiseError("the mask of the lungs is empty")
-    sides = _sides(lungs, _filled(~_outside(_block_means(hu, steps))), coarse_mm)
-    return np.where(mask > 0, _enlarged(sides, steps, hu.shape), 0).astype(np.uint8)
+    sides = _enlarged(nearest_side(lungs, _filled(~_outside(_block_means(hu, steps))), coarse_mm), steps, hu.shape)
+    return whole_parts(sides, cc3d.connected_components(mask > 0, connectivity=26))
 
 
 def _coarse_grid(spacing_mm: Spacing) -> tuple[list[int], Spacing]:
@@ -119,7 +119,7 @@ def _lungs_on(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
             f"no lungs were found: the body holds no part of at least {LEAST_ML:g} ml as dark as lung; is this a CT of "
             "the chest?"
         )
-    sides = _sides(lungs, body, spacing_mm)
+    sides = nearest_side(lungs, body, spacing_mm)
     lungs |= _within(lungs, RIM_MM, spacing_mm) & (hu < RIM_HU) & body & ~airways
     labels = np.zeros(hu.shape, np.uint8)
     for side in (LEFT, RIGHT):
@@ -184,33 +184,6 @@ def _trachea(hu: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarra
     return np.zeros(hu.shape, bool)
 
 
-def _sides(lungs: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
-    """Return for every voxel the side, left or right, of the lung that is nearest to it.
-
-    Lungs that touch are taken apart where they are thinnest: by the cores that are left deep enough inside them.
-    """
-    columns = np.flatnonzero(body.any(axis=(0, 1)))
-    middle = columns[[0, -1]].mean()
-    depth = ndimage.distance_transform_edt(lungs, spacing_mm)
-    cores = np.zeros(lungs.shape, np.uint8)
-    for least in (0.0, 2.5, 5.0, 8.0, 12.0):
-        parts, count = ndimage.label(depth > least)
-        sizes = np.bincount(parts.ravel(), minlength=count + 1)
-        sizes[0] = 0
-        large = np.flatnonzero(sizes > 0.05 * sizes.sum())
-        if len(large) == 0:
-            break
-        side_of = np.zeros(count + 1, np.uint8)
-        for part, (_, _, x) in zip(large, ndimage.center_of_mass(parts > 0, parts, large)):
-            side_of[part] = LEFT if x > middle else RIGHT
-        cores = side_of[parts]
-        across = [np.ptp(np.flatnonzero((parts == part).any(axis=(0, 1)))[[0, -1]]) for part in large]
-        if max(across) < 0.6 * np.ptp(columns[[0, -1]]):  # none of them is both lungs
-            break
-    nearest = ndimage.distance_transform_edt(cores == 0, spacing_mm, return_distances=False, return_indices=True)
-    return cores[tuple(nearest)]
-
-
 def _closed(own: np.ndarray, side: int, spacing_mm: Spacing) -> np.ndarray:
     """Close one lung: holes in it, and what a ball cannot enter from outside, where the lung lies on its inner side."""
     box = ndimage.find_objects(own.astype(np.uint8))[0]
@@ -269,9 +242,26 @@ def lungs_of(
     """
     if masks is None:
         return find_lungs(hu, patient.spacing_mm)
-    path = masks if masks.is_file() else file_of_case(patient.case, masks, "mask of the lungs")
+    mask = laid_mask(mask_of(patient.case, masks), patient, image, ignore_geometry)
+    return take_sides(mask, hu, patient.spacing_mm)
+
+
+def laid_mask(path: Path, patient: Patient, image: Path | Series, ignore_geometry: bool = False) -> np.ndarray:
+    """Return the mask of the lungs at ``path`` (z, y, x), canonical, on the grid of the patient's CT; see ``lungs_of``.
+
+    Raises PlanewiseError, also if it is empty.
+    """
     placed = laid_on(open_labels(path), path, patient.geometry, image, ignore_geometry)
-    return take_sides(to_canonical(placed, labels=True).read(), hu, patient.spacing_mm)
+    mask = to_canonical(placed, labels=True).read()
+    if not mask.any():
+        raise PlanewiseError(f"{path}: the mask of the lungs is empty")
+    return mask
+
+
+def mask_of(case: str, masks: Path) -> Path:
+    """Return the mask of a case's lungs: ``masks`` itself, or the case's in that folder. Raises PlanewiseError."""
+    is_volume = masks.is_file() or ending_of(masks)
+    return masks if is_volume else file_of_case(case, masks, "mask of the lungs")
 
 
 def _write_lungs(case: str, path: Path | Series, channel: int | None, target: Path) -> tuple[float, float]:

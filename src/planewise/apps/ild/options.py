@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from planewise.data.split import VALID_SHARE
 from planewise.device import DeviceName, PrecisionName
 from planewise.errors import PlanewiseError
+from planewise.measure.agreement import KappaWeights
+from planewise.measure.readers import KAZEROONI
+from planewise.measure.regions import ZoneRule
 from planewise.options import Folder, Name, Options, PathText
 
 WindowName = Literal["lung", "soft-tissue", "mediastinum"]
@@ -248,6 +251,64 @@ class IldLungs(_Series):
     """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     overwrite: bool = False
     """Find them again where they are found already."""
+
+
+class IldMeasure(_Series):
+    """Measure classes in the lungs: how much, where, how dense; and how well two readers or methods agree."""
+
+    labels: tyro.conf.Positional[tuple[Path, ...]]
+    """Label volumes of several classes, by any method: files, or folders of them."""
+    output: Folder = Path("measured")
+    """Folder for measures.csv, measures.json, measures.html, agreement.csv, and patients/{case}.html."""
+    images: Path | None = None
+    """The CTs in HU: a volume, a folder of volumes, or one of DICOM patients. Default: imagesTs or imagesTr beside
+    labelsTs or labelsTr."""
+    lungs: Path | None = None
+    """Masks of the lungs, in any numbers, such as planewise ild lungs writes: a mask, or a folder of them by case.
+    Default: found from HU, as planewise ild lungs does."""
+    dataset: Path | None = None
+    """dataset.json with the names of the classes. Default: the one above the labels, if there is one."""
+    classes: tuple[str, ...] = ()
+    """Which classes are measured, by name; or, without a dataset.json, which there are, as NAME=VALUE. Default: all."""
+    fibrosis: tuple[str, ...] = ()
+    """Classes that count as fibrosis. Default: reticulation and honeycombing, as far as there are such."""
+    zones: ZoneRule = "height"
+    """The upper, middle and lower zone are thirds of the lungs' height, or of their volume."""
+    periphery_mm: float = Field(20, gt=0)
+    """What lies within this distance of the lung's surface is peripheral, the rest central."""
+    against: Path | None = None
+    """A second reader's or method's labels of the same cases, to agree with: a volume, or a folder of them."""
+    categories: tuple[float, ...] = KAZEROONI
+    """Bounds of the categories of extent that kappa is of, in percent, ascending; a value is in the category of those
+    that it exceeds. Default: none, up to 5, 25, 50, 75, and more (Kazerooni et al. 1997,
+    doi:10.2214/ajr.169.4.9308447)."""
+    kappa_weights: KappaWeights = "quadratic"
+    """How disagreement weighs in kappa: by the distance of two categories, or by its square."""
+    patients: Path | None = None
+    """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
+    patient_pattern: str | None = None
+    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    channel: int | None = Field(None, ge=0)
+    """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    ignore_geometry: bool = False
+    """Take image, labels and lungs voxel by voxel as the arrays lie, whatever spacing, origin and direction the files
+    of labels and lungs say."""
+    overwrite: bool = False
+    """Measure cases again that are done already."""
+
+    @field_validator("labels")
+    @classmethod
+    def _some(cls, labels: tuple[Path, ...]) -> tuple[Path, ...]:
+        if not labels:
+            raise ValueError("at least one label volume, or a folder of them, is needed")
+        return labels
+
+    @field_validator("categories")
+    @classmethod
+    def _ascending(cls, bounds: tuple[float, ...]) -> tuple[float, ...]:
+        if not bounds or list(bounds) != sorted(set(bounds)) or bounds[0] < 0 or bounds[-1] >= 100:
+            raise ValueError("must be ascending percentages from 0 to less than 100")
+        return bounds
 
 
 class IldRun(_Prepare, _Train, _Predict):

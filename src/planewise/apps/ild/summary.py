@@ -9,16 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.ild.lungs import LEFT, RIGHT
+from planewise.apps.ild.measured_figures import most_affected
 from planewise.data.prepared import Patient
 from planewise.evaluation.voxels import ratio
+from planewise.measure.lungs import zones
+from planewise.measure.regions import SIDES, ZONES
 from planewise.report.figures import CLASS_COLOURS, new_figure
 from planewise.report.html import write_html
-
-SIDES = {"left": LEFT, "right": RIGHT}
-THIRDS = ("upper", "middle", "lower")
-PICTURES = 3
-APART = 6  # between two pictures there is at least this part of the lungs' height
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,13 @@ def extents(
         ]
     ).reshape(len(labels), len(values) + 1, 3)
     lung = counts.sum(axis=1)
-    zones = _thirds(lung[:, 1:].any(axis=1))
+    zone_of_slice = zones(lungs, "height")
+    thirds = {"all": zone_of_slice > 0} | {name: zone_of_slice == number for name, number in ZONES.items()}
 
     def extent(name: str, own: np.ndarray) -> Extent:
         shares = {}
         for side, number in SIDES.items():
-            for third, zone in zones.items():
+            for third, zone in thirds.items():
                 shares[side, third] = ratio(own[zone, number].sum(), lung[zone, number].sum())
         inside = own[:, 1:].sum()
         return Extent(
@@ -71,14 +69,6 @@ def extents(
 
     each = [extent(name, counts[:, place]) for place, name in enumerate(names.values(), start=1)]
     return [*each, extent("all together", counts[:, 1:].sum(axis=1))]
-
-
-def _thirds(shown: np.ndarray) -> dict[str, slice]:
-    """Return the slices of the whole height and of its thirds, from above."""
-    heights = np.flatnonzero(shown)
-    low, high = int(heights[0]), int(heights[-1]) + 1
-    cuts = [low + round(i * (high - low) / 3) for i in range(4)]
-    return {"all": slice(low, high)} | {name: slice(cuts[2 - i], cuts[3 - i]) for i, name in enumerate(THIRDS)}
 
 
 def write_summary(
@@ -100,7 +90,7 @@ def write_summary(
         "patient.html",
         {"percent": _percent},
         case=patient.case, extents=found, sure=dict(zip(names.values(), sure.tolist())), colours=colours,
-        sides=list(SIDES), zones=["all", *THIRDS], ends=ends, slices=len(labels), spacing=patient.spacing_mm,
+        sides=list(SIDES), zones=["all", *ZONES], ends=ends, slices=len(labels), spacing=patient.spacing_mm,
         lungs_ml=[(side, int((lungs == number).sum()) * voxel_ml) for side, number in SIDES.items()],
         picture=_pictures(patient.images, labels, lungs, names),
         model=model, today=date.today().isoformat(), version=version("planewise"),
@@ -113,23 +103,11 @@ def _percent(share: float) -> str:
     return "0" if share == 0 else "< 0.1" if share < 0.001 else f"{100 * share:.1f}"
 
 
-def _most_affected(labels: np.ndarray, lungs: np.ndarray) -> list[int]:
-    """Return the slices with most labels, from above, no two near each other; without labels the lungs' middle."""
-    areas = (labels > 0).sum(axis=(1, 2))
-    heights = np.flatnonzero(lungs.any(axis=(1, 2)))
-    apart = max(1, (heights[-1] + 1 - heights[0]) // APART)
-    chosen: list[int] = []
-    for z in np.argsort(-areas, kind="stable").tolist():
-        if areas[z] and len(chosen) < PICTURES and all(abs(z - other) >= apart for other in chosen):
-            chosen.append(z)
-    return sorted(chosen, reverse=True) or [int(heights[len(heights) // 2])]
-
-
 def _pictures(images: np.ndarray, labels: np.ndarray, lungs: np.ndarray, names: dict[int, str]) -> str:
     """Return the most affected slices, plain above and outlined below, as a data URI; left is the patient's right."""
     rows, columns = (np.flatnonzero(lungs.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     window = tuple(slice(max(0, found[0] - 12), found[-1] + 13) for found in (rows, columns))
-    chosen = _most_affected(labels, lungs)
+    chosen = most_affected((labels > 0).sum(axis=(1, 2)), np.flatnonzero(lungs.any(axis=(1, 2))))
     figure = new_figure(3.4 * len(chosen), 5.6)
     for column, z in enumerate(chosen):
         for row in range(2):

@@ -1,0 +1,169 @@
+"""What ``ild measure`` is given: label volumes, what their values mean, and the CT, mask and second reader of each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from planewise.apps.ild.cohort import cts_in
+from planewise.apps.ild.lungs import mask_of
+from planewise.apps.ild.options import IldMeasure
+from planewise.data.case import case_name, label_volumes_in, one_file_each
+from planewise.data.classes import LabelDefinition, labels_above, read_labels_of
+from planewise.errors import PlanewiseError, Problem
+from planewise.evaluation.classes import class_names
+from planewise.measure.classes import MeasuredClasses, choose_classes, named_by_options
+from planewise.progress import say
+from planewise.volumes.formats import ending_of
+from planewise.volumes.formats.dicom import Series
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of a case: its CT, its labels, and where they are given a second reader's labels and a mask."""
+
+    image: Path | Series
+    labels: Path
+    against: Path | None
+    lungs: Path | None
+
+    def files(self) -> list[Path]:
+        """Return all of them."""
+        images = [self.image] if isinstance(self.image, Path) else list(self.image.files)
+        return [*images, *(path for path in (self.labels, self.against, self.lungs) if path is not None)]
+
+
+def label_files(given: Iterable[Path]) -> list[Path]:
+    """Return the label volumes that are given: files, or all of folders. Raises PlanewiseError if one has none."""
+    return [path for item in given for path in _volumes(item)]
+
+
+def _is_volume(path: Path | None) -> bool:
+    """Whether a volume is given by its own path, and not by a folder that may hold others."""
+    return path is not None and (path.is_file() or bool(ending_of(path)))
+
+
+def _volumes(path: Path) -> list[Path]:
+    """Return the label volumes of a path that is given: itself, or those of a folder."""
+    if not path.exists():
+        raise PlanewiseError(f"{path}: no such file or folder")
+    if _is_volume(path):
+        return [path]
+    files = label_volumes_in(path)
+    if not files:
+        raise PlanewiseError(f"{path}: holds no volumes; labels are {{case}}.nii.gz, ...")
+    return files
+
+
+def _are_pairs(texts: tuple[str, ...]) -> bool:
+    return any("=" in text for text in texts)
+
+
+def _definition(options: IldMeasure) -> LabelDefinition:
+    """Return what label values mean: by --dataset, by --classes NAME=VALUE, or by the dataset.json above the labels."""
+    if _are_pairs(options.classes):
+        if options.dataset is not None:
+            raise PlanewiseError("--classes NAME=VALUE and --dataset: both name the classes; give one")
+        return named_by_options(options.classes)
+    if options.dataset is not None:
+        return read_labels_of(options.dataset)
+    first, *others = (labels_above(path) for path in options.labels)
+    for other in others:
+        if (other.classes, other.regions, other.ignore) != (first.classes, first.regions, first.ignore):
+            raise PlanewiseError(
+                f"{other.source or 'no dataset.json'} and {first.source or 'no dataset.json'} above the labels name "
+                "classes differently; choose with --dataset"
+            )
+    return first
+
+
+def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, MeasuredClasses]:
+    """Return the ignore label, if there is one, and the classes to measure, which are printed.
+
+    Raises PlanewiseError if nothing names the classes, or a name is not there.
+    """
+    definition = _definition(options)
+    second = [] if options.against is None else _volumes(options.against)
+    known = class_names(definition, [*files, *second])
+    if not known:
+        raise PlanewiseError(
+            f"{options.labels[0]}: holds no labels above 0 that can be read, and no dataset.json names its classes"
+        )
+    wanted = () if _are_pairs(options.classes) else options.classes
+    classes = choose_classes(known, wanted, options.fibrosis)
+    listed = ", ".join(f"{name} ({value})" for value, name in classes.names.items())
+    fibrosis = ", ".join(classes.names[value] for value in classes.fibrosis)
+    told = f"fibrosis is {fibrosis}" if fibrosis else "none of them counts as fibrosis; see --fibrosis"
+    say(f"Classes: {listed} are measured; {told}.")
+    return definition.ignore, classes
+
+
+def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources], list[Problem]]:
+    """Return the files of every case, paired by name, and what is wrong with others."""
+    images, problems = _images(options)
+    refused: dict[str, Problem] = {}
+    one = len(images) == len(options.labels) == 1 and _is_volume(options.labels[0])
+    if one and (_is_volume(options.images) or isinstance(next(iter(images.values())), Series)):
+        labels = {case_name(files[0]): files[0]}  # both were given: they are one case, whatever their names
+        images = dict(zip(labels, images.values()))
+    else:
+        labels, refused = one_file_each(files, images, labels=True)
+    problems += refused.values()
+    second = _against(options, labels)
+    if len(labels) > 1 and _is_volume(options.lungs):
+        raise PlanewiseError(f"--lungs {options.lungs}: is one mask, for {len(labels)} cases; give a folder of them")
+    cases = {}
+    for case, path in labels.items():
+        if case not in images:
+            problems.append(Problem(str(path), f"has no CT: --images holds none of case {case}"))
+            continue
+        try:
+            mask = None if options.lungs is None else mask_of(case, options.lungs)
+        except PlanewiseError as error:
+            problems.append(Problem.of(path, error))
+            continue
+        if options.against is not None and case not in second:
+            problems.append(Problem(str(options.against), f"has no labels of case {case}, which is measured alone"))
+        cases[case] = Sources(images[case], path, second.get(case), mask)
+    if without := len(images.keys() - labels.keys() - refused.keys()):
+        say(f"{without} of {len(images)} CTs have no labels, and are left out.")
+    return cases, problems
+
+
+def _images(options: IldMeasure) -> tuple[dict[str, Path | Series], list[Problem]]:
+    """Return the CTs by case: those of --images, or those beside the labels in nnU-Net's layout."""
+    folders = [options.images] if options.images is not None else list(_beside(options.labels))
+    if not folders:
+        raise PlanewiseError(
+            f"{options.labels[0]}: has no imagesTs or imagesTr beside it; give the CTs in HU with --images"
+        )
+    images: dict[str, Path | Series] = {}
+    problems: list[Problem] = []
+    for folder in folders:
+        found, wrong = cts_in(folder, options.channel, options.series)
+        for case in found.keys() & images.keys():
+            raise PlanewiseError(f"{folder}: has an image of case {case}, as another folder has; see --images")
+        images |= found
+        problems += wrong
+    return images, problems
+
+
+def _beside(labels: Iterable[Path]) -> Iterable[Path]:
+    """Yield the folders of images beside folders of labels: imagesTs of labelsTs, imagesTr of labelsTr."""
+    holders = dict.fromkeys(path.absolute() if not ending_of(path) else path.absolute().parent for path in labels)
+    for folder in holders:
+        images = folder.with_name(folder.name.replace("labels", "images", 1))
+        if images != folder and images.is_dir():
+            yield images
+
+
+def _against(options: IldMeasure, labels: dict[str, Path]) -> dict[str, Path]:
+    """Return the second reader's labels by case. Raises PlanewiseError if there are several files for a case."""
+    if options.against is None:
+        return {}
+    files = _volumes(options.against)
+    if len(labels) == 1 and _is_volume(options.against):
+        return dict(zip(labels, files))
+    found, refused = one_file_each(files, labels, labels=True)
+    for problem in refused.values():
+        raise PlanewiseError(f"--against {problem.where}: {problem.what}")
+    return found

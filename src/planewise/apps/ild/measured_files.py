@@ -1,0 +1,86 @@
+"""The measures of all cases as files: a CSV with a row for each, the agreement of two readers, a JSON, and a page."""
+
+import csv
+import json
+import math
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from planewise.apps.ild.measured_cohort import write_cohort_page
+from planewise.apps.ild.options import IldMeasure
+from planewise.errors import Problem
+from planewise.measure.classes import MeasuredClasses
+from planewise.measure.lung_columns import RESEARCH, lung_columns
+from planewise.measure.lung_measures import MeasuredCase
+from planewise.measure.readers import AGREEMENT_COLUMNS, Agreement, agreement
+from planewise.report.tables import cell
+from planewise.volumes.atomic import atomic_path
+
+CSV, JSON, PAGE, AGREEMENT = "measures.csv", "measures.json", "measures.html", "agreement.csv"
+
+
+def write_cohort(
+    folder: Path, measured: list[MeasuredCase], patients: dict[str, str], classes: MeasuredClasses,
+    options: IldMeasure, problems: list[Problem],
+) -> None:  # fmt: skip
+    """Write measures.csv, measures.json, measures.html, and agreement.csv if there is a second reader.
+
+    ``patients``: that of every case. Raises PlanewiseError if the disk refuses.
+    """
+    groups = classes.groups()
+    columns = lung_columns(groups)
+    compared = [case for case in measured if case.against is not None]
+    agreements = []
+    for name in columns if compared else ():
+        if compared[0].against is not None and name in compared[0].against and not name.startswith("lungs_"):
+            agreements.append(_agreement(name, compared, patients, options))
+    with atomic_path(folder / CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("case", "patient", "labels", *columns))
+        for case in measured:
+            for labels, measures in ((case.labels, case.measures), (case.against_labels, case.against)):
+                if measures is not None:
+                    values = (cell(measures.get(name)) for name in columns)
+                    writer.writerow((case.case, patients[case.case], labels, *values))
+    if options.against is not None:
+        _write_agreement(folder / AGREEMENT, agreements)
+    content = {
+        "note": RESEARCH,
+        "version": version("planewise"),
+        "classes": {str(value): name for value, name in classes.names.items()},
+        "groups": {name: list(values) for name, values in groups.items()},
+        "options": options.model_dump(mode="json"),
+        "columns": [asdict(column) for column in columns.values()],
+        "cases": [{"patient": patients[case.case], **case.stored()} for case in measured],
+        "agreement_columns": [asdict(column) for column in AGREEMENT_COLUMNS] if agreements else [],
+        "agreement": [_plain(one.row()) for one in agreements],
+        "problems": [asdict(problem) for problem in problems],
+    }
+    with atomic_path(folder / JSON) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), "utf-8")
+    write_cohort_page(folder / PAGE, measured, patients, classes, columns, agreements, options, problems)
+
+
+def _agreement(name: str, compared: list[MeasuredCase], patients: dict[str, str], options: IldMeasure) -> Agreement:
+    first = [_number(case.measures[name]) for case in compared]
+    second = [_number((case.against or {}).get(name)) for case in compared]
+    of_cases = [patients[case.case] for case in compared]
+    return agreement(name, first, second, of_cases, options.categories, options.kappa_weights)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _write_agreement(path: Path, agreements: list[Agreement]) -> None:
+    rows = [one.row() for one in agreements]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        header = [name for column in AGREEMENT_COLUMNS for name in column.name.split(", ")]
+        writer.writerow(header)
+        writer.writerows([cell(row[name]) for name in header] for row in rows)
+
+
+def _plain(row: dict[str, object]) -> dict[str, object]:
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}

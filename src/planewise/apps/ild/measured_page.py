@@ -1,0 +1,54 @@
+"""The page about a patient whose lungs were measured: numbers, slices, densities."""
+
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from planewise.apps.ild.measured_figures import class_colours, density_plot, lungs_picture, regions_plot
+from planewise.apps.ild.options import IldMeasure
+from planewise.measure.classes import MeasuredClasses
+from planewise.measure.density import PERCENTILES
+from planewise.measure.lung_columns import GROUPS, PATTERNS, REGION_MEANINGS, RESEARCH
+from planewise.measure.lung_measures import MeasuredCase
+from planewise.measure.lungs import LungRegions
+from planewise.measure.regions import SIDES, ZONES
+from planewise.report.html import write_html
+
+
+def write_patient_page(
+    path: Path, case: MeasuredCase, classes: MeasuredClasses, images: np.ndarray, hu: np.ndarray, labels: np.ndarray,
+    regions: LungRegions, options: IldMeasure,
+) -> None:  # fmt: skip
+    """Write the page. ``images`` uint8 as a CT is looked at, ``hu``, ``labels`` (z, y, x): canonical, of one shape.
+
+    Raises PlanewiseError if the disk refuses.
+    """
+    columns = classes.columns()
+    colours = {columns[value]: colour for value, colour in class_colours(classes.names).items()}
+    titles = {columns[value]: name for value, name in classes.names.items()} | {
+        "total_fibrosis": "fibrosis: " + " + ".join(classes.names[value] for value in classes.fibrosis),
+        "total_extent": "all together",
+    }
+    write_html(
+        path,
+        "measured_patient.html",
+        {"number": shown_number},
+        case=case, measures=case.measures, groups=list(classes.groups()), titles=titles, colours=colours,
+        sides=["", *SIDES], zones=["", *ZONES], percentiles=PERCENTILES, zone_rule=options.zones,
+        periphery_mm=options.periphery_mm, spacing=regions.spacing_mm, slices=len(labels),
+        picture=lungs_picture(images, labels, regions, classes.names), research=RESEARCH,
+        plots=[regions_plot(case, columns, classes.names), density_plot(hu[regions.sides > 0])],
+        definitions=PATTERNS, group_meanings=GROUPS, region_meanings=REGION_MEANINGS,
+        today=date.today().isoformat(), version=version("planewise"),
+    )  # fmt: skip
+
+
+def shown_number(value: float | None) -> str:
+    """Return a measure as it is shown: a digit after the point, none from 1000 on; - where it is not defined."""
+    if value is None:
+        return "-"
+    if 0 < abs(value) < 0.05:
+        return "< 0.1"
+    return f"{value:.0f}" if abs(value) >= 1000 or value == 0 else f"{value:.1f}"
