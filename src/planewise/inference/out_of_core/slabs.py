@@ -161,25 +161,37 @@ def slab_runs(slices: list[SliceObjects], columns: int) -> SlabRuns:
     )  # fmt: skip
 
 
-def paint_runs(stack: np.ndarray, runs: SlabRuns, labels: np.ndarray, corner: tuple[int, int, int]) -> None:
-    """Write the labels of a slab into ``stack`` (slices, rows, columns) int32, which is all background.
+def runs_in_window(
+    runs: SlabRuns, labels: np.ndarray, corner: tuple[int, int, int], shape: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return what a slab's runs are in a window of it: row_starts, start, stop and label as of ``PlaneObjects``.
 
-    ``labels`` (components,) int32 of the slab's; ``corner``: where ``stack`` begins, (slice, row, column) of the slab.
+    ``labels`` (components,) int32 of the slab's; ``corner``: where the window begins, (slice, row, column) of the slab;
+    ``shape``: its slices, rows and columns. Columns are counted from the window's first.
     """
-    _paint_runs(stack, runs.row_starts, runs.start, runs.stop, runs.component, labels, *corner)
+    return _runs_in_window(runs.row_starts, runs.start, runs.stop, runs.component, labels, *corner, *shape)
 
 
 @numba.njit(nogil=True, cache=True)
-def _paint_runs(
-    stack: np.ndarray, row_starts: np.ndarray, start: np.ndarray, stop: np.ndarray, component: np.ndarray,
-    labels: np.ndarray, first: int, top: int, left: int,
-) -> None:  # fmt: skip
-    slices, rows, columns = stack.shape
-    for row in range(rows):  # outside, since slices of yz lie side by side in memory
-        for index in range(slices):
-            image = stack[index, row]
+def _runs_in_window(
+    row_starts: np.ndarray, start: np.ndarray, stop: np.ndarray, component: np.ndarray, labels: np.ndarray,
+    first: int, top: int, left: int, slices: int, rows: int, columns: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    most = 0
+    for index in range(first, first + slices):
+        most += row_starts[index, top + rows] - row_starts[index, top]
+    own_starts = np.empty((slices, rows + 1), np.int64)
+    own_start, own_stop = np.empty(most, start.dtype), np.empty(most, stop.dtype)
+    own_label = np.empty(most, np.int32)
+    count = 0
+    for index in range(slices):
+        own_starts[index, 0] = count
+        for row in range(rows):
             for run in range(row_starts[first + index, top + row], row_starts[first + index, top + row + 1]):
+                begin, end = max(start[run] - left, 0), min(stop[run] - left, columns)
                 label = labels[component[run]]
-                if label > 0:
-                    for column in range(max(start[run] - left, 0), min(stop[run] - left, columns)):
-                        image[column] = label
+                if begin < end and label > 0:
+                    own_start[count], own_stop[count], own_label[count] = begin, end, label
+                    count += 1
+            own_starts[index, row + 1] = count
+    return own_starts, own_start[:count], own_stop[:count], own_label[:count]
