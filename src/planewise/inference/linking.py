@@ -159,6 +159,10 @@ def assign_pairs(rows: np.ndarray, columns: np.ndarray, gain: np.ndarray, n_rows
         while stop < len(order) and group[order[stop]] == group[order[start]]:
             stop += 1
         members = order[start:stop]
+        if len(members) == 1:  # as most are
+            chosen[members[0]] = True
+            start = stop
+            continue
         row_ids, column_ids = np.unique(rows[members]), np.unique(columns[members])
         if len(row_ids) == 1 or len(column_ids) == 1:
             chosen[members[np.argmax(gain[members])]] = True

@@ -1,8 +1,8 @@
 """A slab: consecutive slices of a plane, grouped into objects without the rest of the volume.
 
-The median across slices sees filtered slices behind it and unfiltered ones ahead. Foreground is what lies above a
-threshold, and a median of thresholded values is the thresholded median, so all that slabs hand over to each other is a
-few slices of bits: the filtered ones before a slab, the plain ones after it.
+The median across slices sees filtered slices behind it and unfiltered ones ahead, and it is one of bits: see
+``gathering.median_filter``. So all that slabs hand over to each other is a few slices of bits: the filtered ones before
+a slab, the plain ones after it.
 
 ::
 
@@ -16,11 +16,10 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from planewise.inference.gathering import GroupingOptions, SliceOutputs
-from planewise.inference.grouping import find_centres, group_foreground, least_logit
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, majority, slice_parts
+from planewise.inference.grouping import group_slice, least_logit
 from planewise.inference.linking import Chain, make_chain
 from planewise.inference.runs import Runs, SliceObjects, shared_pixels
-from planewise.volumes.slices import crop
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,14 @@ class SlabRuns:
 
 def slab_outputs(outputs: Iterable[SliceOutputs], height: int, width: int, options: GroupingOptions) -> SlabOutputs:
     """Return a slab's outputs, of slices of ``height`` x ``width``; the logits are let go one by one."""
-    least = np.float32(least_logit(options.confidence))
-    foreground, centres, offsets = [], [], []
-    for output in outputs:
-        foreground.append(np.packbits(crop(output.logits, height, width) >= least, axis=1))
-        centres.append(find_centres(output.heatmap, options.centre_threshold, options.centre_kernel))
-        offsets.append(output.offsets.astype(np.float32, copy=False))
-    return SlabOutputs(np.stack(foreground), centres, np.stack(offsets), width)
+    least = least_logit(options.confidence)
+    parts = [slice_parts(output, height, width, least, options) for output in outputs]
+    return SlabOutputs(
+        np.stack([slice_.foreground for slice_ in parts]),
+        [slice_.centres for slice_ in parts],
+        np.stack([slice_.offsets for slice_ in parts]),
+        width,
+    )
 
 
 def filter_slab(
@@ -88,28 +88,16 @@ def filter_slab(
         for place in range(len(before), len(before) + len(foreground)):
             index = start + place - len(before)
             if half <= index < slices - half:
-                stack[place] = _majority(stack[place - half : place + half + 1])
+                stack[place] = majority(stack[place - half : place + half + 1])
     return stack[len(before) : len(before) + len(foreground)]
-
-
-def _majority(bits: np.ndarray) -> np.ndarray:
-    """Return the bits (H, bytes) that more than half of an odd number of slices have."""
-    if len(bits) == 3:
-        a, b, c = bits
-        return (a & b) | (b & c) | (a & c)
-    counts = np.zeros((bits.shape[1], 8 * bits.shape[2]), np.uint8)
-    for slice_ in bits:
-        counts += np.unpackbits(slice_, axis=1)
-    return np.packbits(counts > len(bits) // 2, axis=1)
 
 
 def group_slab(outputs: SlabOutputs, filtered: np.ndarray, scale: int) -> list[SliceObjects]:
     """Return the connected objects of a slab's slices; ``filtered``: see ``filter_slab``; ``scale``: the shrinking."""
-    found = []
-    for bits, centres, offsets in zip(filtered, outputs.centres, outputs.offsets):
-        foreground = np.unpackbits(bits, axis=1, count=outputs.width)
-        found.append(group_foreground(foreground, centres, offsets, scale))
-    return found
+    return [
+        group_slice(bits, outputs.width, centres, offsets, scale)
+        for bits, centres, offsets in zip(filtered, outputs.centres, outputs.offsets)
+    ]
 
 
 def slab_objects(slices: list[SliceObjects]) -> SlabObjects:

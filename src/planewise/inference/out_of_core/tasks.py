@@ -163,8 +163,8 @@ def _plane_objects(job: Job, plane: Plane, block: Index) -> PlaneObjects:
         row_starts.append(starts + count)
         pieces.append(piece)
         count += len(piece[0])
-    of_block = (np.concatenate(parts) for parts in zip(*pieces))
-    return PlaneObjects(plane, (z, y, x), np.concatenate(row_starts), *of_block, sizes=lookup["sizes"])
+    start_of, stop_of, label_of = (np.concatenate(parts) for parts in zip(*pieces))
+    return PlaneObjects(plane, (z, y, x), np.concatenate(row_starts), start_of, stop_of, label_of, lookup["sizes"])
 
 
 def _mapped(path: Path) -> np.ndarray:
