@@ -1,7 +1,9 @@
 """A volume from store to store: how time and memory grow with its size, and with the number of workers.
 
 The network is a perfect one (it knows the truth), so what is measured is everything but the network: reading, median,
-grouping, linking, consensus, writing. Sizes are 1/8, 1 and 2 times 1024 x 2048 x 2048; needs 20 GB of disk.
+grouping, linking, consensus, writing. What this stand-in takes of it itself is told beside the whole. CPU time is that
+of all threads of this process, so it is told where no other process works; it depends little on what else the machine
+does, seconds do. Sizes are 1/8, 1 and 2 times 1024 x 2048 x 2048; needs 20 GB of disk.
 
     python benchmarks/bench_scaling.py [--tiny]           all, each in a process of its own
     python benchmarks/bench_scaling.py 512 1024 1024 2    one size, with 2 workers (0: in this process)
@@ -41,6 +43,7 @@ class TiledTruth:
 
     def __init__(self) -> None:
         self.known: dict[bytes, SliceOutputs] = {}
+        self.seconds = 0.0  # of CPU time
 
     @classmethod
     def on(cls, device: str) -> "TiledTruth":
@@ -48,7 +51,10 @@ class TiledTruth:
 
     def predict(self, batches: Iterable[np.ndarray], options: SliceOptions) -> Iterator[list[SliceOutputs]]:
         for slices in batches:
-            yield [self.outputs(slice_) for slice_ in slices]
+            started = time.thread_time()
+            found = [self.outputs(slice_) for slice_ in slices]
+            self.seconds += time.thread_time() - started
+            yield found
 
     def outputs(self, slice_: np.ndarray) -> SliceOutputs:
         tile = np.ascontiguousarray(slice_[:TILE, :TILE])
@@ -77,7 +83,7 @@ def make_volume(path: Path, shape: tuple[int, int, int]) -> None:
 
 
 def measure(shape: tuple[int, int, int], workers: int) -> None:
-    """Segment a volume of this shape and print seconds, nanoseconds a voxel, and the peak of memory."""
+    """Segment a volume of this shape and print seconds, CPU nanoseconds a voxel, and the peak of memory."""
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name).resolve()
         make_volume(folder / "in.ome.zarr", shape)
@@ -87,26 +93,30 @@ def measure(shape: tuple[int, int, int], workers: int) -> None:
             slabs, plan_block(shape, MEMORY // 2),
         )  # fmt: skip
         begin_work(job.work, identity_of(job))
-        volume, passes, started = (
-            open_volume(job.source),
-            dict.fromkeys([*PLANES, "labels", "consensus"], 0.0),
-            time.time(),
-        )
+        volume, passes = open_volume(job.source), dict.fromkeys([*PLANES, "labels", "consensus"], 0.0)
+        network = TiledTruth()
+
+        def source(device: str) -> TiledTruth:
+            return network
 
         def advance(what: str, count: int) -> None:
             passes[what] = time.time() - started
 
-        with executor(TiledTruth.on, "cpu", workers=workers) as who:
-            started = time.time()
+        with executor(TiledTruth.on if workers else source, "cpu", workers=workers) as who:
+            started, cpu_started = time.time(), time.process_time()
             objects = segment(job, volume, who, advance)
-        seconds = time.time() - started
+            seconds, cpu = time.time() - started, time.process_time() - cpu_started
         stored = sum(file.stat().st_size for file in job.work.rglob("*") if file.is_file()) / 1e9
         shutil.rmtree(job.work)
     voxels = float(np.prod(shape))
     ends = ", ".join(f"{what} {value:.0f}" for what, value in passes.items())
+    a_voxel = "" if workers else (
+        f"{cpu / voxels * 1e9:.1f} CPU ns a voxel, of which {network.seconds / voxels * 1e9:.1f} are the stand-in "
+        "network's, "
+    )  # fmt: skip
     print(
-        f"{' x '.join(map(str, shape))}, {workers or 'no'} workers: {seconds:.0f} s, {seconds / voxels * 1e9:.0f} ns a "
-        f"voxel, {objects} objects, {peak_gigabytes():.2f} GB at most, {stored:.2f} GB on disk; done after, s: {ends}",
+        f"{' x '.join(map(str, shape))}, {workers or 'no'} workers: {seconds:.0f} s, {a_voxel}{objects} objects, "
+        f"{peak_gigabytes():.2f} GB at most, {stored:.2f} GB on disk; done after, s: {ends}",
         flush=True,
     )
 

@@ -7,6 +7,7 @@ cluster's voxels are those that enough of its objects cover.
 All of this depends on one table alone: how many voxels carry each combination of the planes' labels, and their
 bounding box. The planes' runs are painted, one layer of z at a time, once to make it and again where the result is
 looked at, in which a voxel's label is a function of its combination. No plane is ever held as a volume, nor the result.
+The planes may be those of a block of a volume that is too large for memory: the tables of all blocks are the volume's.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
@@ -30,6 +31,8 @@ CLUSTER_IOU = 0.75
 LEAST_IOU = 0.01  # an overlap below both of these is none
 LEAST_OVERLAP = 100  # voxels
 LABEL_BITS = 21  # three labels are packed into one 63-bit key
+STRETCH = 16  # voxels
+PADDING = 8  # of the rows of a layer: a column of rows of a power of two falls into one place of a processor's cache
 
 Key = TypeVar("Key", bound=Hashable)
 Node = tuple[int, int]  # plane, label
@@ -71,9 +74,9 @@ class FusedObjects(Painted):
     def __init__(self, planes: list[PlaneObjects], verdict: Verdict) -> None:
         self.shape = planes[0].shape
         self._count = verdict.objects
-        self._planes = tuple(plane.for_kernels() for plane in planes)
-        self._table, self._values = new_table(table_size(len(verdict.keys)))
-        fill_table(self._table, self._values, verdict.keys, verdict.labels)
+        self._planes = _for_kernels(planes)
+        self._table, self._values = new_table(_table_size(len(verdict.keys)))
+        _fill_table(self._table, self._values, verdict.keys, verdict.labels)
 
     @property
     def count(self) -> int:
@@ -97,10 +100,20 @@ def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: 
     sizes = [plane.sizes for plane in planes]
     check_number(sizes)
     shape = planes[0].shape
-    kernels_planes = tuple(plane.for_kernels() for plane in planes)
     slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
-    parts = in_threads(lambda slab: Found(*_count_combinations(kernels_planes, shape, *slab)), slabs, threads)
+    parts = in_threads(lambda slab: count_combinations(planes, *slab), slabs, threads)
     return FusedObjects(planes, decide(join_found(list(parts)), sizes, shape, vote, min_size, min_extent))
+
+
+def count_combinations(planes: list[PlaneObjects], first: int, stop: int) -> Found:
+    """Return the combinations of the planes' labels in the layers ``first`` to ``stop`` of z."""
+    keys, counts, boxes = _count_combinations(_for_kernels(planes), planes[0].shape, first, stop)
+    order = np.argsort(keys)
+    return Found(keys[order], counts[order], boxes[order])
+
+
+def _for_kernels(planes: list[PlaneObjects]) -> tuple[tuple, ...]:
+    return tuple(plane.for_kernels() for plane in planes)
 
 
 def join_found(parts: list[Found]) -> Found:
@@ -276,23 +289,39 @@ def _unite_overlapping(voted: list[list[int]], count: np.ndarray) -> list[list[i
 # ---- the two passes over the voxels
 
 
-def table_size(rows: int) -> int:
+def _table_size(rows: int) -> int:
     return 1 << max(4, (2 * rows).bit_length())
 
 
 @numba.njit(nogil=True, cache=True)
-def fill_table(table: np.ndarray, values: np.ndarray, keys: np.ndarray, result: np.ndarray) -> None:
+def _fill_table(table: np.ndarray, values: np.ndarray, keys: np.ndarray, result: np.ndarray) -> None:
     for i in range(len(keys)):
         place = find_place(table, keys[i])
         table[place], values[place] = keys[i], result[i]
 
 
 @numba.njit(nogil=True, cache=True)
-def _paint_planes(layers: np.ndarray, z: int, top: int, left: int, planes: tuple[tuple, ...]) -> None:
-    """Fill ``layers`` (3, y, x) with the labels of up to three planes at ``z``; see ``paint_layer``."""
-    layers[:] = 0
+def _paint_keys(layer: np.ndarray, z: int, top: int, left: int, planes: tuple[tuple, ...]) -> None:
+    """Fill ``layer`` (y, x) int64 with the combinations of the labels of up to three planes at ``z``, packed."""
+    layer[:] = 0
     for i in range(len(planes)):
-        paint_layer(layers[i], z, top, left, planes[i])
+        paint_layer(layer, z, top, left, planes[i], i * LABEL_BITS)
+
+
+@numba.njit(nogil=True, cache=True)
+def _end_of_run(row: np.ndarray, x: int) -> int:
+    """Return where the values equal to the one at ``x`` end; stretches are compared at once where nothing changes."""
+    value = row[x]
+    while x + STRETCH <= row.size:
+        differing = np.int64(0)
+        for i in range(STRETCH):
+            differing |= row[x + i] ^ value
+        if differing != 0:
+            break
+        x += STRETCH
+    while x < row.size and row[x] == value:
+        x += 1
+    return x
 
 
 @numba.njit(nogil=True, cache=True)
@@ -304,25 +333,20 @@ def _count_combinations(
     All-background is left out.
     """
     _, height, width = shape
-    layers = np.zeros((3, height, width), np.int32)
-    keys, counts, boxes = new_found(1024)
+    layer = np.empty((height, width + PADDING), np.int64)
+    keys, counts, boxes = _new_found(1024)
     used = 0
     for z in range(first, stop):
-        _paint_planes(layers, z, 0, 0, planes)
+        _paint_keys(layer[:, :width], z, 0, 0, planes)
         for y in range(height):
-            keys, counts, boxes = with_room_for(keys, counts, boxes, used, width)
-            used += count_row(layers[0, y], layers[1, y], layers[2, y], z, y, 0, keys, counts, boxes)
+            keys, counts, boxes = _with_room(keys, counts, boxes, used, width)
+            used += _count_row(layer[y][:width], z, y, keys, counts, boxes)
     filled = keys != EMPTY
     return keys[filled], counts[filled], boxes[filled]
 
 
 @numba.njit(nogil=True, cache=True)
-def pack(a: int, b: int, c: int) -> int:
-    return np.int64(a) | np.int64(b) << LABEL_BITS | np.int64(c) << (2 * LABEL_BITS)
-
-
-@numba.njit(nogil=True, cache=True)
-def new_found(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _new_found(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return an empty table of combinations, a power of two in ``size``: keys, counts and boxes."""
     keys, counts = new_table(size)
     boxes = np.zeros((size, 6), np.int64)
@@ -331,14 +355,14 @@ def new_found(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @numba.njit(nogil=True, cache=True)
-def with_room_for(
+def _with_room(
     keys: np.ndarray, counts: np.ndarray, boxes: np.ndarray, used: int, more: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the table, enlarged if it must be; see ``overlap.with_room``."""
     new_keys, new_counts = with_room(keys, counts, used, more)
     if new_keys.size == keys.size:
         return keys, counts, boxes
-    _, _, new_boxes = new_found(new_keys.size)
+    _, _, new_boxes = _new_found(new_keys.size)
     for i in range(keys.size):
         if keys[i] != EMPTY:
             new_boxes[find_place(new_keys, keys[i])] = boxes[i]
@@ -346,27 +370,21 @@ def with_room_for(
 
 
 @numba.njit(nogil=True, cache=True)
-def count_row(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, z: int, y: int, left: int,
-    keys: np.ndarray, counts: np.ndarray, boxes: np.ndarray,
-) -> int:  # fmt: skip
-    """Add the combinations of the row at ``z``, ``y``, columns from ``left``, to the table; return how many are new."""
-    added = 0
-    run_key, start = np.int64(0), 0
-    for x in range(a.size + 1):
-        key = pack(a[x], b[x], c[x]) if x < a.size else np.int64(0)
-        if key == run_key:
-            continue
-        if run_key != 0:
-            place = find_place(keys, run_key)
+def _count_row(row: np.ndarray, z: int, y: int, keys: np.ndarray, counts: np.ndarray, boxes: np.ndarray) -> int:
+    """Add the combinations of the row at ``z``, ``y`` to the table, which has room; return how many are new."""
+    added, x = 0, 0
+    while x < row.size:
+        key, end = row[x], _end_of_run(row, x)
+        if key != 0:
+            place = find_place(keys, key)
             if keys[place] == EMPTY:
-                keys[place] = run_key
+                keys[place] = key
                 added += 1
-            counts[place] += x - start
+            counts[place] += end - x
             box = boxes[place]
-            box[0], box[1], box[2] = min(box[0], z), min(box[1], y), min(box[2], left + start)
-            box[3], box[4], box[5] = max(box[3], z + 1), max(box[4], y + 1), max(box[5], left + x)
-        run_key, start = key, x
+            box[0], box[1], box[2] = min(box[0], z), min(box[1], y), min(box[2], x)
+            box[3], box[4], box[5] = max(box[3], z + 1), max(box[4], y + 1), max(box[5], end)
+        x = end
     return added
 
 
@@ -377,24 +395,20 @@ def _apply(
 ) -> None:  # fmt: skip
     """Write final labels into ``window``, which is all background and begins at (``first``, ``top``, ``left``)."""
     depth, height, width = window.shape
-    layers = np.zeros((3, height, width), np.int32)
+    layer = np.empty((height, width + PADDING), np.int64)
     for z in range(depth):
-        _paint_planes(layers, first + z, top, left, planes)
+        _paint_keys(layer[:, :width], first + z, top, left, planes)
         for y in range(height):
-            apply_row(layers[0, y], layers[1, y], layers[2, y], window[z, y], table, values)
+            _apply_row(layer[y][:width], window[z, y], table, values)
 
 
 @numba.njit(nogil=True, cache=True)
-def apply_row(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, row: np.ndarray, table: np.ndarray, values: np.ndarray
-) -> None:
-    """Write the final labels of a row of combinations, all of which are in the table, into ``row``."""
-    run_key, label, start = np.int64(0), np.int64(0), 0
-    for x in range(row.size + 1):
-        key = pack(a[x], b[x], c[x]) if x < row.size else np.int64(0)
-        if key == run_key:
-            continue
-        if label != 0:  # a run of one combination has ended
-            row[start:x] = label
-        run_key, start = key, x
+def _apply_row(row: np.ndarray, result: np.ndarray, table: np.ndarray, values: np.ndarray) -> None:
+    """Write the final labels of a row of combinations, all of which are in the table, into ``result``."""
+    x = 0
+    while x < row.size:
+        key, end = row[x], _end_of_run(row, x)
         label = values[find_place(table, key)] if key != 0 else np.int64(0)
+        if label != 0:
+            result[x:end] = label
+        x = end

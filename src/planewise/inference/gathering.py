@@ -2,13 +2,12 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 
 from planewise.inference.ahead import in_threads
-from planewise.inference.grouping import group_slice, least_logit
+from planewise.inference.grouping import find_centres, group_slice, least_logit
 from planewise.inference.linking import PlaneObjects, plane_objects
 from planewise.inference.runs import SliceObjects
 from planewise.volumes.slices import AXIS, Plane, crop
@@ -40,44 +39,60 @@ class GroupingOptions:
     min_extent: int = 5  # voxels
 
 
-def median_filter(outputs: Iterable[SliceOutputs], kernel: int) -> Iterator[SliceOutputs]:
-    """Replace every slice's logits by the median over the ``kernel`` slices around it.
+@dataclass(frozen=True)
+class SliceParts:
+    """What grouping needs of one slice's outputs.
+
+    ``foreground`` (H, ceil(width / 8)) uint8: bits along the rows, as ``np.packbits`` makes them; ``width``: of the
+    slice; ``centres`` (n, 2) int64, (row, column) on the coarse grid; ``offsets`` (2, h, w) float32.
+    """
+
+    foreground: np.ndarray
+    width: int
+    centres: np.ndarray
+    offsets: np.ndarray
+
+
+def slice_parts(output: SliceOutputs, height: int, width: int, least: float, options: GroupingOptions) -> SliceParts:
+    """Return what grouping needs of a slice of ``height`` x ``width``; ``least``: see ``grouping.least_logit``."""
+    return SliceParts(
+        np.packbits(crop(output.logits, height, width) >= np.float32(least), axis=1),
+        width,
+        find_centres(output.heatmap, options.centre_threshold, options.centre_kernel),
+        output.offsets.astype(np.float32, copy=False),
+    )
+
+
+def median_filter(slices: Iterable[SliceParts], kernel: int) -> Iterator[SliceParts]:
+    """Replace every slice's foreground by that of the median over the ``kernel`` slices around it.
 
     The result is stored back: later medians see filtered slices. The first and last ``kernel // 2`` slices pass as
-    they are, so does a stack of fewer than ``kernel``. (A median of logits is the logit of the median.)
+    they are, so does a stack of fewer than ``kernel``. (Foreground of a median of logits is what lies above the
+    threshold in most slices: the median of bits, of which there are a 32nd.)
     """
     half = kernel // 2
-    window: deque[SliceOutputs] = deque()
-    for index, output in enumerate(outputs):
-        window.append(output)
+    window: deque[SliceParts] = deque()
+    for index, parts in enumerate(slices):
+        window.append(parts)
         if len(window) == kernel:
-            stack = [np.ascontiguousarray(item.logits, dtype=np.float32) for item in window]
-            middle = window[half]
-            window[half] = SliceOutputs(_median(stack), middle.heatmap, middle.offsets)
+            bits = majority(np.stack([item.foreground for item in window]))
+            window[half] = replace(window[half], foreground=bits)
             yield window[half]
             window.popleft()
         elif index < half:
-            yield output
+            yield parts
     yield from list(window)[min(half, len(window)) :]  # those before have been yielded
 
 
-@numba.njit(nogil=True, cache=True)
-def _median_of_three(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Return the pixel-wise median of three (H, W) float32 slices; written so that it is vectorised."""
-    result = np.empty(a.shape, np.float32)
-    for y in range(a.shape[0]):
-        row_a, row_b, row_c, row = a[y], b[y], c[y], result[y]
-        for x in range(a.shape[1]):
-            low = row_a[x] if row_a[x] < row_b[x] else row_b[x]
-            high = row_b[x] if row_a[x] < row_b[x] else row_a[x]
-            top = high if high < row_c[x] else row_c[x]
-            row[x] = top if low < top else low
-    return result
-
-
-def _median(stack: list[np.ndarray]) -> np.ndarray:
-    """Return the pixel-wise median of an odd number of (H, W) float32 slices."""
-    return _median_of_three(*stack) if len(stack) == 3 else np.median(np.stack(stack), axis=0)
+def majority(bits: np.ndarray) -> np.ndarray:
+    """Return the bits (H, bytes) that more than half of an odd number of slices (n, H, bytes) have."""
+    if len(bits) == 3:
+        a, b, c = bits
+        return (a & b) | (b & c) | (a & c)
+    counts = np.zeros((bits.shape[1], 8 * bits.shape[2]), np.uint8)
+    for slice_ in bits:
+        counts += np.unpackbits(slice_, axis=1)
+    return np.packbits(counts > len(bits) // 2, axis=1)
 
 
 def gather_plane(
@@ -91,11 +106,9 @@ def gather_plane(
     height, width = (side for axis, side in enumerate(shape) if axis != AXIS[plane])
     least = least_logit(options.confidence)
 
-    def group(output: SliceOutputs) -> SliceObjects:
-        return group_slice(
-            crop(output.logits, height, width), output.heatmap, output.offsets,
-            options.scale, least, options.centre_threshold, options.centre_kernel,
-        )  # fmt: skip
+    def group(parts: SliceParts) -> SliceObjects:
+        return group_slice(parts.foreground, width, parts.centres, parts.offsets, options.scale)
 
-    slices = list(in_threads(group, median_filter(outputs, options.median_kernel), threads))
+    parts = (slice_parts(output, height, width, least, options) for output in outputs)
+    slices = list(in_threads(group, median_filter(parts, options.median_kernel), threads))
     return plane_objects(slices, shape, plane, options.min_size, options.min_extent)

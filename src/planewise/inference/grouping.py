@@ -1,4 +1,4 @@
-"""One slice: from (logits, centre heatmap, offsets) to connected objects.
+"""One slice: from foreground, centres and offsets to connected objects.
 
 Panoptic-DeepLab's grouping (Cheng et al. 2020, arXiv:1911.10194, section 3.2): every foreground pixel votes for the
 position "pixel + offset" and joins the centre nearest to it. Centres and votes live on the heads' coarse grid, so a
@@ -18,23 +18,16 @@ BUCKET = 16  # side, in cells, of the squares that centres are sorted into for t
 
 
 def group_slice(
-    logits: np.ndarray, heatmap: np.ndarray, offsets: np.ndarray, scale: int, least_logit: float, threshold: float,
-    kernel: int,
-) -> SliceObjects:  # fmt: skip
-    """Label the objects of one slice.
+    foreground: np.ndarray, width: int, centres: np.ndarray, offsets: np.ndarray, scale: int
+) -> SliceObjects:
+    """Label the objects of one slice of ``width`` columns.
 
-    ``logits`` (H, W) float32: foreground where they are at least ``least_logit``. ``heatmap`` (h, w) and ``offsets``
-    (2, h, w) float32, (dy, dx), on a grid of which one cell covers ``4 * scale`` pixels a side; the offsets are in
-    pixels of the network's input, of which a cell covers 4 a side. Centres are the cells above ``threshold`` that are
-    the maximum of the ``kernel`` x ``kernel`` cells around them. Returns no objects where there is no centre.
+    ``foreground`` (H, ceil(width / 8)) uint8: bits along the rows, as ``np.packbits`` makes them; ``centres``: see
+    ``find_centres``; ``offsets`` (2, h, w) float32, (dy, dx), on a grid of which one cell covers ``4 * scale`` pixels a
+    side; the offsets are in pixels of the network's input, of which a cell covers 4 a side. Returns no objects where
+    there is no centre.
     """
-    centres = find_centres(heatmap, threshold, kernel)
-    return connect(Runs(*_group(logits, offsets, centres, STEP, STEP * scale, np.float32(least_logit))))
-
-
-def group_foreground(foreground: np.ndarray, centres: np.ndarray, offsets: np.ndarray, scale: int) -> SliceObjects:
-    """Label the objects of one slice of which foreground (H, W), 1 or 0, and centres are known; see ``group_slice``."""
-    return connect(Runs(*_group(foreground, offsets, centres, STEP, STEP * scale, np.float32(0.5))))
+    return connect(Runs(*_group(foreground, width, offsets, centres, STEP, STEP * scale)))
 
 
 def least_logit(confidence: float) -> float:
@@ -138,40 +131,46 @@ def _nearest(
 
 
 @numba.njit(nogil=True, cache=True)
-def _foreground_runs(logits: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (row_starts, start, stop) of the stretches of pixels that are at least ``least``."""
-    height, width = logits.shape
+def _foreground_runs(bits: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (row_starts, start, stop) of the stretches of pixels whose bits are set, of ``width`` pixels in a row."""
+    height = len(bits)
     row_starts = np.zeros(height + 1, np.int64)
     most = height * ((width + 1) // 2)
     start, stop = np.empty(most, np.int32), np.empty(most, np.int32)  # memory that is not written costs nothing
-    inside = np.zeros(width + 1, np.bool_)  # of a row, with background after its end
     count = 0
     for y in range(height):
-        for x in range(width):  # on its own, so that it is vectorised
-            inside[x] = logits[y, x] >= least
-        before = False
-        for x in range(width + 1):
-            if inside[x] != before:
-                before = inside[x]
-                if before:
-                    start[count] = x
-                else:
-                    stop[count] = x
-                    count += 1
+        inside, same = 0, 0  # same: a byte in which nothing changes
+        for byte in range(bits.shape[1]):
+            eight = bits[y, byte]
+            if eight == same:
+                continue
+            for x in range(8 * byte, min(8 * byte + 8, width)):
+                bit = eight >> (7 - (x & 7)) & 1
+                if bit != inside:
+                    inside = bit
+                    if inside:
+                        start[count] = x
+                    else:
+                        stop[count] = x
+                        count += 1
+            same = 255 * inside
+        if inside:
+            stop[count] = width
+            count += 1
         row_starts[y + 1] = count
     return row_starts, start[:count], stop[:count]
 
 
 @numba.njit(nogil=True, cache=True)
 def _group(
-    logits: np.ndarray, offsets: np.ndarray, centres: np.ndarray, step: int, cell: int, least: float
+    bits: np.ndarray, width: int, offsets: np.ndarray, centres: np.ndarray, step: int, cell: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the runs of foreground pixels that join one centre, labelled 1 + the index of the centre.
 
-    ``step`` is a cell's side in input pixels, ``cell`` its side in pixels of ``logits``. A cell's centre is looked
-    up when its first foreground pixel is met, so the background costs nothing.
+    ``step`` is a cell's side in input pixels, ``cell`` its side in pixels of the slice. A cell's centre is looked up
+    when its first foreground pixel is met, so the background costs nothing.
     """
-    found, found_start, found_stop = _foreground_runs(logits, least)
+    found, found_start, found_stop = _foreground_runs(bits, width)
     row_starts = np.zeros(len(found), np.int64)
     most = 0  # pieces, if every cell of a run had a centre of its own
     for run in range(len(found_start)):

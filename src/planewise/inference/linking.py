@@ -159,6 +159,10 @@ def assign_pairs(rows: np.ndarray, columns: np.ndarray, gain: np.ndarray, n_rows
         while stop < len(order) and group[order[stop]] == group[order[start]]:
             stop += 1
         members = order[start:stop]
+        if len(members) == 1:  # as most are
+            chosen[members[0]] = True
+            start = stop
+            continue
         row_ids, column_ids = np.unique(rows[members]), np.unique(columns[members])
         if len(row_ids) == 1 or len(column_ids) == 1:
             chosen[members[np.argmax(gain[members])]] = True
@@ -252,11 +256,11 @@ class PlaneObjects(Painted):
 @numba.njit(nogil=True, cache=True)
 def paint_layer(
     layer: np.ndarray, z: int, top: int, left: int,
-    plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray], shift: int,
 ) -> None:  # fmt: skip
-    """Write a plane's labels at ``z`` into ``layer``, rows from ``top``, columns from ``left``.
+    """Write a plane's labels at ``z`` into the bits of ``layer`` from ``shift`` on, all 0 before.
 
-    What is background stays as it is.
+    ``top``, ``left``: the row and column that ``layer`` begins with. What is background stays as it is.
 
     ::
 
@@ -268,15 +272,16 @@ def paint_layer(
     if axis == 2:
         for x in range(width):
             for run in range(row_starts[left + x, z], row_starts[left + x, z + 1]):
+                value = np.int64(label[run]) << shift
                 for y in range(max(start[run] - top, 0), min(stop[run] - top, height)):
-                    layer[y, x] = label[run]
+                    layer[y, x] |= value
         return
     for y in range(height):
         i, j = (z, top + y) if axis == 0 else (top + y, z)
         for run in range(row_starts[i, j], row_starts[i, j + 1]):
-            first, end = max(start[run] - left, 0), min(stop[run] - left, width)
-            if first < end:
-                layer[y, first:end] = label[run]
+            value = np.int64(label[run]) << shift
+            for x in range(max(start[run] - left, 0), min(stop[run] - left, width)):
+                layer[y, x] |= value
 
 
 @numba.njit(nogil=True, cache=True)
@@ -285,7 +290,7 @@ def _paint(
     plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
 ) -> None:  # fmt: skip
     for i in range(len(window)):
-        paint_layer(window[i], z + i, top, left, plane)
+        paint_layer(window[i], z + i, top, left, plane, 0)
 
 
 def linked_components(

@@ -1,6 +1,5 @@
 """What a worker process has of its own: a GPU, where there are enough, and what it has loaded for its work."""
 
-import fcntl
 import os
 import tempfile
 import threading
@@ -100,6 +99,8 @@ def take_gpu(ids: list[str], folder: Path | None = None) -> TakenGpu:
     Workers agree by locks, which end with their process however that ends, on files in ``folder``: by default one of
     this user's in the system's temporary folder. So they need not have been started together.
     """
+    import fcntl  # which not every system has
+
     folder = folder or Path(tempfile.gettempdir()) / f"planewise-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for turn in count():

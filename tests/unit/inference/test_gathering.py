@@ -2,18 +2,22 @@ import numpy as np
 import pytest
 
 from perfect_network import perfect_outputs
-from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane, median_filter
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane, median_filter, slice_parts
 
 NOTHING = np.zeros((1, 1), np.float32)
 
 
-def filtered(values, kernel):
-    outputs = (SliceOutputs(np.full((2, 3), value, np.float32), NOTHING, NOTHING[None]) for value in values)
-    return [float(output.logits[0, 0]) for output in median_filter(outputs, kernel)]
+def filtered(values, kernel, least):
+    """Whether the slices of these logits are foreground after the median."""
+    outputs = [SliceOutputs(np.full((2, 3), value, np.float32), NOTHING, NOTHING[None]) for value in values]
+    parts = (slice_parts(output, 2, 3, least, GroupingOptions()) for output in outputs)
+    found = [np.unpackbits(slice_.foreground, axis=1, count=3) for slice_ in median_filter(parts, kernel)]
+    assert all(bits.min() == bits.max() for bits in found)
+    return [bool(bits[0, 0]) for bits in found]
 
 
 def naive(values, kernel):
-    """The median with earlier slices filtered already; both ends pass."""
+    """The median of the logits with earlier slices filtered already; both ends pass."""
     values, half = list(values), kernel // 2
     for i in range(half, len(values) - half):
         values[i] = float(np.median(values[i - half : i + half + 1]))
@@ -25,11 +29,12 @@ def naive(values, kernel):
 def test_the_median_is_stored_back_and_the_ends_pass(kernel, length):
     values = np.random.default_rng(length).integers(0, 9, length).astype(float)
     expected = naive(values, kernel) if length >= kernel else values.tolist()
-    assert filtered(values, kernel) == expected
+    for least in range(10):
+        assert filtered(values, kernel, least) == [value >= least for value in expected]
 
 
 def test_storing_back_matters():
-    assert filtered([0, 9, 0, 9, 9], 3) == [0, 0, 0, 9, 9]
+    assert filtered([0, 9, 0, 9, 9], 3, 5) == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("shape", [(2, 40, 40), (1, 20, 20), (5, 3, 7), (40, 9, 9)])

@@ -1,8 +1,8 @@
 """A slab: consecutive slices of a plane, grouped into objects without the rest of the volume.
 
-The median across slices sees filtered slices behind it and unfiltered ones ahead. Foreground is what lies above a
-threshold, and a median of thresholded values is the thresholded median, so all that slabs hand over to each other is a
-few slices of bits: the filtered ones before a slab, the plain ones after it.
+The median across slices sees filtered slices behind it and unfiltered ones ahead, and it is one of bits: see
+``gathering.median_filter``. So all that slabs hand over to each other is a few slices of bits: the filtered ones before
+a slab, the plain ones after it.
 
 ::
 
@@ -16,11 +16,10 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from planewise.inference.gathering import GroupingOptions, SliceOutputs
-from planewise.inference.grouping import find_centres, group_foreground, least_logit
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, majority, slice_parts
+from planewise.inference.grouping import group_slice, least_logit
 from planewise.inference.linking import Chain, make_chain
 from planewise.inference.runs import Runs, SliceObjects, shared_pixels
-from planewise.volumes.slices import crop
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,14 @@ class SlabRuns:
 
 def slab_outputs(outputs: Iterable[SliceOutputs], height: int, width: int, options: GroupingOptions) -> SlabOutputs:
     """Return a slab's outputs, of slices of ``height`` x ``width``; the logits are let go one by one."""
-    least = np.float32(least_logit(options.confidence))
-    foreground, centres, offsets = [], [], []
-    for output in outputs:
-        foreground.append(np.packbits(crop(output.logits, height, width) >= least, axis=1))
-        centres.append(find_centres(output.heatmap, options.centre_threshold, options.centre_kernel))
-        offsets.append(output.offsets.astype(np.float32, copy=False))
-    return SlabOutputs(np.stack(foreground), centres, np.stack(offsets), width)
+    least = least_logit(options.confidence)
+    parts = [slice_parts(output, height, width, least, options) for output in outputs]
+    return SlabOutputs(
+        np.stack([slice_.foreground for slice_ in parts]),
+        [slice_.centres for slice_ in parts],
+        np.stack([slice_.offsets for slice_ in parts]),
+        width,
+    )
 
 
 def filter_slab(
@@ -88,28 +88,16 @@ def filter_slab(
         for place in range(len(before), len(before) + len(foreground)):
             index = start + place - len(before)
             if half <= index < slices - half:
-                stack[place] = _majority(stack[place - half : place + half + 1])
+                stack[place] = majority(stack[place - half : place + half + 1])
     return stack[len(before) : len(before) + len(foreground)]
-
-
-def _majority(bits: np.ndarray) -> np.ndarray:
-    """Return the bits (H, bytes) that more than half of an odd number of slices have."""
-    if len(bits) == 3:
-        a, b, c = bits
-        return (a & b) | (b & c) | (a & c)
-    counts = np.zeros((bits.shape[1], 8 * bits.shape[2]), np.uint8)
-    for slice_ in bits:
-        counts += np.unpackbits(slice_, axis=1)
-    return np.packbits(counts > len(bits) // 2, axis=1)
 
 
 def group_slab(outputs: SlabOutputs, filtered: np.ndarray, scale: int) -> list[SliceObjects]:
     """Return the connected objects of a slab's slices; ``filtered``: see ``filter_slab``; ``scale``: the shrinking."""
-    found = []
-    for bits, centres, offsets in zip(filtered, outputs.centres, outputs.offsets):
-        foreground = np.unpackbits(bits, axis=1, count=outputs.width)
-        found.append(group_foreground(foreground, centres, offsets, scale))
-    return found
+    return [
+        group_slice(bits, outputs.width, centres, offsets, scale)
+        for bits, centres, offsets in zip(filtered, outputs.centres, outputs.offsets)
+    ]
 
 
 def slab_objects(slices: list[SliceObjects]) -> SlabObjects:
@@ -161,25 +149,37 @@ def slab_runs(slices: list[SliceObjects], columns: int) -> SlabRuns:
     )  # fmt: skip
 
 
-def paint_runs(stack: np.ndarray, runs: SlabRuns, labels: np.ndarray, corner: tuple[int, int, int]) -> None:
-    """Write the labels of a slab into ``stack`` (slices, rows, columns) int32, which is all background.
+def runs_in_window(
+    runs: SlabRuns, labels: np.ndarray, corner: tuple[int, int, int], shape: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return what a slab's runs are in a window of it: row_starts, start, stop and label as of ``PlaneObjects``.
 
-    ``labels`` (components,) int32 of the slab's; ``corner``: where ``stack`` begins, (slice, row, column) of the slab.
+    ``labels`` (components,) int32 of the slab's; ``corner``: where the window begins, (slice, row, column) of the slab;
+    ``shape``: its slices, rows and columns. Columns are counted from the window's first.
     """
-    _paint_runs(stack, runs.row_starts, runs.start, runs.stop, runs.component, labels, *corner)
+    return _runs_in_window(runs.row_starts, runs.start, runs.stop, runs.component, labels, *corner, *shape)
 
 
 @numba.njit(nogil=True, cache=True)
-def _paint_runs(
-    stack: np.ndarray, row_starts: np.ndarray, start: np.ndarray, stop: np.ndarray, component: np.ndarray,
-    labels: np.ndarray, first: int, top: int, left: int,
-) -> None:  # fmt: skip
-    slices, rows, columns = stack.shape
-    for row in range(rows):  # outside, since slices of yz lie side by side in memory
-        for index in range(slices):
-            image = stack[index, row]
+def _runs_in_window(
+    row_starts: np.ndarray, start: np.ndarray, stop: np.ndarray, component: np.ndarray, labels: np.ndarray,
+    first: int, top: int, left: int, slices: int, rows: int, columns: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    most = 0
+    for index in range(first, first + slices):
+        most += row_starts[index, top + rows] - row_starts[index, top]
+    own_starts = np.empty((slices, rows + 1), np.int64)
+    own_start, own_stop = np.empty(most, start.dtype), np.empty(most, stop.dtype)
+    own_label = np.empty(most, np.int32)
+    count = 0
+    for index in range(slices):
+        own_starts[index, 0] = count
+        for row in range(rows):
             for run in range(row_starts[first + index, top + row], row_starts[first + index, top + row + 1]):
+                begin, end = max(start[run] - left, 0), min(stop[run] - left, columns)
                 label = labels[component[run]]
-                if label > 0:
-                    for column in range(max(start[run] - left, 0), min(stop[run] - left, columns)):
-                        image[column] = label
+                if begin < end and label > 0:
+                    own_start[count], own_stop[count], own_label[count] = begin, end, label
+                    count += 1
+            own_starts[index, row + 1] = count
+    return own_starts, own_start[:count], own_stop[:count], own_label[:count]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.inference.linking import Chain, linked_components
-from planewise.inference.out_of_core.blocks import apply_verdict, count_block
+from planewise.inference.consensus import FusedObjects, Verdict, count_combinations
+from planewise.inference.linking import Chain, PlaneObjects, linked_components
 from planewise.inference.out_of_core.job import (
     Job,
     arrays,
@@ -26,7 +26,7 @@ from planewise.inference.out_of_core.slabs import (
     filter_slab,
     group_slab,
     join_slabs,
-    paint_runs,
+    runs_in_window,
     slab_objects,
     slab_outputs,
     slab_runs,
@@ -34,7 +34,7 @@ from planewise.inference.out_of_core.slabs import (
 from planewise.inference.planes import SlicePredictor, plane_outputs
 from planewise.inference.runs import Runs
 from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.formats.ome_zarr import Index
+from planewise.volumes.formats.ome_zarr import Index, fill_block, open_to_fill
 from planewise.volumes.slices import AXIS, Plane, as_stack
 
 
@@ -125,48 +125,48 @@ def link_plane(job: Job, plane: Plane) -> None:
 
 def label_block(job: Job, block: Index) -> None:
     """Write the planes' labels in a block, and count how they combine."""
-    import zarr
-
-    planes = _labels(job, block)
-    for labels, plane in zip(planes, job.axes):
-        store = zarr.open_array(job.plane_store(plane) / "0", mode="r+")
-        store[block] = labels.astype(store.dtype)
-    found = count_block(planes, (block[0].start, block[1].start, block[2].start))
-    save(count_file(job, block), keys=found.keys, counts=found.counts, boxes=found.boxes)
+    planes = [_plane_objects(job, plane, block) for plane in job.axes]
+    for objects in planes:
+        fill_block(open_to_fill(job.plane_store(objects.plane)), block, objects[...])
+    found = count_combinations(planes, 0, planes[0].shape[0])
+    corner = np.array([part.start for part in block])
+    save(count_file(job, block), keys=found.keys, counts=found.counts, boxes=found.boxes + np.tile(corner, 2))
 
 
-def _labels(job: Job, block: Index) -> np.ndarray:
-    """Return the planes' labels in a block, (3, d, h, w) int32: each run's component, looked up in its slab's table."""
-    painted = np.zeros((3, *(part.stop - part.start for part in block)), np.int32)
-    for labels_of_plane, plane in zip(painted, job.axes):
-        axis, thickness = AXIS[plane], job.slabs[plane]
-        labels = np.load(labels_file(job, plane), mmap_mode="r")
-        first_component = arrays(lookup_file(job, plane))["first_component"]
-        stack = as_stack(labels_of_plane, plane)
-        first, stop = block[axis].start, block[axis].stop
-        top, left = (part.start for other, part in enumerate(block) if other != axis)
-        for number in range(first // thickness, -(-stop // thickness)):
-            start = number * thickness
-            begin, end = max(first, start), min(stop, start + thickness)
-            own = labels[first_component[number] : first_component[number + 1]]
-            runs = SlabRuns(*(_mapped(runs_file(job, plane, start, field)) for field in SlabRuns.__dataclass_fields__))
-            paint_runs(stack[begin - first : end - first], runs, own, (begin - start, top, left))
-    return painted
+def fuse_block(job: Job, block: Index) -> None:
+    """Write the final labels in a block."""
+    verdict_file, keys_file, final_file = verdict_files(job)
+    keys = arrays(count_file(job, block))["keys"]  # those that occur here
+    final = np.load(final_file, mmap_mode="r")[np.searchsorted(np.load(keys_file, mmap_mode="r"), keys)]
+    verdict = Verdict(keys, final, int(np.load(verdict_file)["objects"]))
+    fused = FusedObjects([_plane_objects(job, plane, block) for plane in job.axes], verdict)
+    fill_block(open_to_fill(job.final_store()), block, fused[...])
+    save(done_file(job, block))
+
+
+def _plane_objects(job: Job, plane: Plane, block: Index) -> PlaneObjects:
+    """Return a plane's objects as they are in a block: each run's component, looked up in its slab's table."""
+    axis, thickness = AXIS[plane], job.slabs[plane]
+    labels = np.load(labels_file(job, plane), mmap_mode="r")
+    lookup = arrays(lookup_file(job, plane))
+    z, y, x = (part.stop - part.start for part in block)
+    first, stop = block[axis].start, block[axis].stop
+    top, left = (part.start for other, part in enumerate(block) if other != axis)
+    rows, columns = (side for other, side in enumerate((z, y, x)) if other != axis)
+    row_starts, pieces, count = [], [], 0
+    for number in range(first // thickness, -(-stop // thickness)):
+        start = number * thickness
+        begin, end = max(first, start), min(stop, start + thickness)
+        own = labels[lookup["first_component"][number] : lookup["first_component"][number + 1]]
+        runs = SlabRuns(*(_mapped(runs_file(job, plane, start, field)) for field in SlabRuns.__dataclass_fields__))
+        starts, *piece = runs_in_window(runs, own, (begin - start, top, left), (end - begin, rows, columns))
+        row_starts.append(starts + count)
+        pieces.append(piece)
+        count += len(piece[0])
+    start_of, stop_of, label_of = (np.concatenate(parts) for parts in zip(*pieces))
+    return PlaneObjects(plane, (z, y, x), np.concatenate(row_starts), start_of, stop_of, label_of, lookup["sizes"])
 
 
 def _mapped(path: Path) -> np.ndarray:
     """Return an array of which only what is looked at is read."""
     return np.asarray(np.load(path, mmap_mode="r"))
-
-
-def fuse_block(job: Job, block: Index) -> None:
-    """Write the final labels in a block."""
-    import zarr
-
-    _, keys_file, final_file = verdict_files(job)
-    keys = arrays(count_file(job, block))["keys"]  # those that occur here
-    place = np.searchsorted(np.load(keys_file, mmap_mode="r"), keys)
-    store = zarr.open_array(job.final_store() / "0", mode="r+")
-    final = np.load(final_file, mmap_mode="r")[place]
-    store[block] = apply_verdict(_labels(job, block), keys, final, store.dtype)
-    save(done_file(job, block))

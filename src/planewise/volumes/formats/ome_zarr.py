@@ -15,6 +15,8 @@ from planewise.volumes.volume import Volume
 
 CHUNK = 128  # voxels on a side
 LEAST_LEVEL = 256  # a volume whose sides are all at most this long needs no smaller copy
+# Zarr's own search for chunks of nothing, to leave them out, costs twice as much as compressing and writing them.
+AS_IT_IS = {"write_empty_chunks": True}
 LONG_UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter"}
 
 Index = tuple[slice, slice, slice]
@@ -43,7 +45,25 @@ def _level(group: Any, name: str, shape: tuple[int, ...], dtype: Any, shards: tu
     return group.create_array(
         name, shape=shape, chunks=chunks, shards=within, dtype=dtype, dimension_names=list("zyx"), fill_value=0,
         overwrite=True,  # a level that a run left when it was stopped
+        config=AS_IT_IS,
     )  # fmt: skip
+
+
+def open_to_fill(path: Path) -> Any:
+    """Return the full-resolution array of a store that ``create`` made, to ``fill_block``."""
+    import zarr
+
+    with zarr.config.set({f"array.{name}": value for name, value in AS_IT_IS.items()}):
+        return zarr.open_array(path / "0", mode="r+")
+
+
+def fill_block(array: Any, block: Index, voxels: np.ndarray) -> None:
+    """Write ``voxels`` into a block of ``array``, one of its files (shards), which reads as 0 so far.
+
+    Where there is nothing no file is written.
+    """
+    if voxels.any():
+        array[block] = voxels
 
 
 def _describe(
@@ -78,7 +98,7 @@ def add_pyramid(path: Path, shards: tuple[int, ...] | None = None) -> None:
         shape = tuple(-(-side // 2) for side in finer.shape)
         coarser = _level(group, str(len(levels)), shape, finer.dtype, shards)
         for block in blocks(shape, coarser.shards):
-            coarser[block] = _every_second(finer, block)
+            fill_block(coarser, block, _every_second(finer, block))
         levels.append(coarser)
     unit = {long: short for short, long in LONG_UNITS.items()}.get(image["axes"][0].get("unit", ""), "pixel")
     _describe(group, path, levels, tuple(first["scale"]), unit, tuple(first.get("translation", (0.0, 0.0, 0.0))))
@@ -166,7 +186,7 @@ def _letter(axis: dict[str, Any]) -> str:
 def _write_zarr(path: Path, volume: Volume) -> None:
     array = create(path, volume.shape, volume.voxels.dtype, volume.spacing, volume.unit, volume.origin)
     for block in blocks(volume.shape, array.shards):
-        array[block] = volume.voxels[block]
+        fill_block(array, block, volume.voxels[block])
     add_pyramid(path)
 
 

@@ -7,7 +7,7 @@ from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
 from planewise.inference.consensus import consensus
 from planewise.inference.executor import Here
-from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane, median_filter
+from planewise.inference.gathering import GroupingOptions, SliceParts, gather_plane, median_filter
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
 from planewise.inference.out_of_core.segment import segment
 from planewise.inference.out_of_core.slabs import filter_slab
@@ -106,8 +106,7 @@ def test_blocks_are_chunks_and_fit():
 @pytest.mark.parametrize("count", [1, 2, 4, 6, 11])
 def test_filtering_slab_by_slab_is_filtering_the_stack(kernel, count):
     bits = np.random.default_rng(count).integers(0, 256, (count, 3, 2)).astype(np.uint8)
-    values = [SliceOutputs(np.unpackbits(b, axis=1).astype(np.float32), None, None) for b in bits]
-    expected = [np.packbits(output.logits > 0.5, axis=1) for output in median_filter(values, kernel)]
+    expected = [parts.foreground for parts in median_filter([SliceParts(b, 16, None, None) for b in bits], kernel)]
     half, thickness, found = kernel // 2, max(2, kernel // 2), []
     for start in range(0, count, thickness):
         before = np.array(found[-half:] if half else []).reshape(-1, 3, 2).astype(np.uint8)

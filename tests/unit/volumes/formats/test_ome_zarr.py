@@ -5,8 +5,9 @@ import pytest
 import zarr
 
 from planewise.errors import PlanewiseError
-from planewise.volumes.files import open_volume
+from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.formats.ome_zarr import missing_chunks
+from planewise.volumes.volume import Volume
 
 CODED = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.uint16)
 SPACING = {"z": 40.0, "y": 8.0, "x": 4.0, "c": 1.0, "t": 1.0}
@@ -120,3 +121,12 @@ def test_the_one_image_of_a_bioformats2raw_group(tmp_path):
     write(tmp_path / "a.zarr" / "1", CODED, "zyx")
     with pytest.raises(PlanewiseError, match=r"a\.zarr: holds 2 images; one is needed"):
         open_volume(tmp_path / "a.zarr")
+
+
+def test_where_there_is_nothing_no_file_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("planewise.volumes.formats.ome_zarr.CHUNK", 4)
+    voxels = np.zeros((16, 16, 32), np.uint16)  # two files of 4 x 4 x 4 chunks each
+    voxels[3, 2, 1] = 7
+    write_volume(tmp_path / "a.ome.zarr", Volume(voxels))
+    assert len([file for file in (tmp_path / "a.ome.zarr" / "0" / "c").rglob("*") if file.is_file()]) == 1
+    assert np.array_equal(open_volume(tmp_path / "a.ome.zarr").read(), voxels)
