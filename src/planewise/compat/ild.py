@@ -32,7 +32,8 @@ def _weights(given: Given, flag: str, default: str) -> Path:
         return Path(given.take(flag))
     path = Path(default)
     if not path.exists():
-        raise PlanewiseError(f"-{flag}: is not given, and {default}, the script's default, is not there")
+        name = f"; -{flag} {path.stem} downloads the published one" if default == SAM2 else ""
+        raise PlanewiseError(f"-{flag}: is not given, and {default}, the script's default, is not there{name}")
     say(f"-{flag} is not given: {default}, the script's default, is taken")
     return path
 

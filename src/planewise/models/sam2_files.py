@@ -21,6 +21,7 @@ from planewise.errors import PlanewiseError, first_line
 from planewise.models.model_file import Trained
 from planewise.models.sam2 import ClassTokens, build_sam2
 from planewise.models.weights import read_state
+from planewise.models.zoo import is_hub_id, located
 from planewise.volumes.atomic import atomic_path
 
 State = dict[str, Tensor]
@@ -194,9 +195,10 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
 
     None takes the size that we trained it with, which our files say, or the published 1024.
 
-    ``source``: Meta's or MedSAM2's ``.pt``, ``medsam_model_*.pth``, a hub folder, or a hub id. Raises PlanewiseError
-    listing every tensor of the image model that is missing, unexpected or of another shape.
+    ``source``: Meta's or MedSAM2's ``.pt``, ``medsam_model_*.pth``, a hub folder, a hub id, or a model's name.
+    Raises PlanewiseError listing every tensor of the image model that is missing, unexpected or of another shape.
     """
+    source = located(source)
     if source.is_dir() or is_hub_id(source):
         return _load_hub(source, image_size)
     ours_only = _our_own(source)
@@ -242,11 +244,6 @@ def _our_own(path: Path) -> _OurOwn:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
         raise PlanewiseError(f"{path}: what stands beside its weights does not fit: {wrong}") from error
-
-
-def is_hub_id(source: Path) -> bool:
-    """Whether ``source`` names a model on the hub, such as facebook/sam2-hiera-tiny, and no file that is here."""
-    return not source.exists() and not source.is_absolute() and source.suffix == "" and len(source.parts) == 2
 
 
 def _load_hub(source: Path, image_size: int | None) -> Sam2Weights:
