@@ -75,32 +75,42 @@ def network_with(state: State, source: Path | str, architecture: str | None = No
     """Return the network that ``state`` belongs to; ``source`` names it in errors. See ``load_network``."""
     if architecture is not None and architecture not in ARCHITECTURES:
         raise PlanewiseError(f"{source}: unknown architecture {architecture}; known are {', '.join(ARCHITECTURES)}")
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    shapes = shapes_of(state)
     candidates = []
     for name in [architecture] if architecture else ARCHITECTURES:
         for folded in (False, True):
             with torch.device("meta"):
                 network = fold_batch_norms(build(name)) if folded else build(name)
-            problems = _differences({k: tuple(v.shape) for k, v in network.state_dict().items()}, shapes)
+            problems = differences(shapes_of(network.state_dict()), shapes)
             candidates.append((len(problems), name, folded, problems))
     _, name, folded, problems = min(candidates, key=lambda candidate: candidate[0])
     if problems:
-        listed = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
         raise PlanewiseError(
-            f"{source}: {len(problems)} tensors do not fit {name}, the nearest architecture:\n  {listed}"
+            f"{source}: {len(problems)} tensors do not fit {name}, the nearest architecture:{listed(problems)}"
         )
     network = fold_batch_norms(build(name)) if folded else build(name)
     network.load_state_dict(state)
     return network.eval()
 
 
-def _differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> list[str]:
+def differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return a line for every tensor that is missing, unexpected or of another shape, by name and shape."""
     problems = [f"missing {key} {shape}" for key, shape in expected.items() if key not in found]
     problems += [f"unexpected {key} {shape}" for key, shape in found.items() if key not in expected]
     for key in expected.keys() & found.keys():
         if expected[key] != found[key]:
             problems.append(f"{key} has shape {found[key]}, {expected[key]} is needed")
     return sorted(problems)
+
+
+def listed(problems: list[str]) -> str:
+    """Return what ``differences`` finds as lines of a message: the first twenty, and how many more."""
+    return "".join(f"\n  {line}" for line in problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor by name."""
+    return {key: tuple(value.shape) for key, value in state.items()}
 
 
 def read_state(path: Path) -> State:

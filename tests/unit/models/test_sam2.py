@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
-from planewise.models.sam2_files import PREFIX, Sam2Weights, load_sam2, meta_names, save_hub_folder, save_published
+from planewise.models.sam2_files import PREFIX, Sam2Weights, load_sam2, save_hub_folder, save_published
+from planewise.models.sam2_names import meta_names
 from planewise.models.sam2_optimiser import place_in_decoder, published_optimizer
 from planewise.training.optimiser import moments_by_name, parameter_groups
 
@@ -124,7 +125,6 @@ def same(a, b):
 def test_our_files_load_again_at_their_own_size(tmp_path, mini):
     save_published(tmp_path / "m.pth", mini, 1)
     save_hub_folder(tmp_path / "hub", mini)
-    assert {path.name for path in (tmp_path / "hub").iterdir()} == {"config.json", "model.safetensors"}
     for source in (tmp_path / "m.pth", tmp_path / "hub"):
         again = load_sam2(source, None)
         assert same(mini.network, again.network)
