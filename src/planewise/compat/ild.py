@@ -7,14 +7,15 @@ from pathlib import Path
 from planewise.apps.ild.options import IldEvaluate, IldPredict, IldPrepare, IldTrain
 from planewise.compat.arguments import Flag, Given, Script
 from planewise.compat.pairing import beside, dataset_of, named_by_case
-from planewise.errors import PlanewiseError, first_line
+from planewise.errors import PlanewiseError
 from planewise.progress import say
 
 SAM2 = "checkpoints/sam2_hiera_tiny.pt"  # the original scripts' defaults
 WORK, TASK = "work_dir", "MedSAM2-Tiny-ILD"
 TEST_SHARE = "0.2"
 BEST = "medsam_model_best.pth"
-_TINY = re.compile(r"sam2(\.1)?_hiera_t(iny)?(512)?(\.yaml)?")
+SIZES = ("tiny", "small", "base_plus", "large")
+_CONFIG = re.compile(r"sam2(\.1)?_hiera_(?P<size>t|s|b\+|l|tiny|small|base_plus|large)(?P<side>\d+)?(\.yaml)?")
 _FOLDERS = "the folders of prepared patients are called CT_ILD"
 
 
@@ -38,19 +39,27 @@ def _weights(given: Given, flag: str, default: str) -> Path:
     return path
 
 
-def _check_size(given: Given, weights: Path) -> None:
-    """Refuse a -model_cfg of another size than tiny, unless ``weights`` are tiny all the same."""
-    cfg = given.take("model_cfg", "sam2_hiera_t.yaml")
-    if _TINY.fullmatch(Path(cfg).name):
+def _honour_config(given: Given, weights: Path) -> None:
+    """Take -model_cfg for what it says of the input's side, and say so where ``weights`` are of another size."""
+    cfg = given.take("model_cfg", "")
+    named = _CONFIG.fullmatch(Path(cfg).name)
+    if named is None:
+        if cfg:
+            say(f"-model_cfg {cfg} has no effect: which SAM2 it is, is read from its weights")
         return
-    from planewise.models.sam2_files import load_sam2
+    if named["side"]:
+        given.flags.setdefault("image_size", [named["side"]])
+    if not weights.is_file():
+        return  # the command says so, or downloads the model of that name
+    from planewise.models.sam2_files import size_of
 
+    size = next(size for size in SIZES if size[0] == named["size"][0])
     try:
-        load_sam2(weights, None)
-    except PlanewiseError as error:
-        why = first_line(error).rstrip(":")
-        raise PlanewiseError(f"-model_cfg {cfg}: of SAM2's sizes only hiera tiny is known here; {why}") from None
-    say(f"-model_cfg {cfg} has no effect: {weights} is of a size that is known, which is read from it")
+        found = size_of(weights)
+    except PlanewiseError:
+        return  # the command says what is wrong with them
+    if found != size:
+        say(f"-model_cfg {cfg} says {size}, but {weights} is {found}, and is taken as that")
 
 
 def _choose_gpu(given: Given) -> None:
@@ -175,7 +184,7 @@ def finetune_sam2(words: list[str]) -> list[str]:
         given.flags["resume"] = []
     if "from_scratch" not in given.flags:
         weights = _weights(given, "pretrain_model_path", SAM2)
-        _check_size(given, weights)
+        _honour_config(given, weights)
         given.flags["pretrain_model_path"] = [str(weights)]
     _choose_gpu(given)
     return FINETUNE.line(given, [work])
@@ -245,7 +254,7 @@ def _infer(words: list[str], script: Script, model: str, default: str) -> list[s
     given.refuse_words()
     folders = [given.take("data_root"), given.take("pred_save_dir")]
     weights = _weights(given, model, default)
-    _check_size(given, weights)
+    _honour_config(given, weights)
     _choose_gpu(given)
     given.flags[model] = [str(weights)]
     return script.line(given, folders)

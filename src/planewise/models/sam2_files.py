@@ -93,8 +93,7 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
     if source.is_dir() or is_hub_id(source):
         state, beside, config = read_hub(source)
     else:
-        state = {key.removeprefix(PREFIX): value for key, value in read_state(source).items()}
-        beside, config = _beside(source), None
+        state, beside, config = _published_state(source), _beside(source), None
     own = _our_own(source, beside)
     ours, rest = to_transformers(state)
     name = recognise(ours, source)
@@ -109,6 +108,16 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
         raise PlanewiseError(f"{source}: {error}; the file is damaged") from error
     version = "2.1" if ONLY_IN_2_1 & rest.keys() else "2.0"
     return Sam2Weights(network.eval(), name, version, rest, tokens, own.window, own.trained)
+
+
+def size_of(path: Path) -> str:
+    """Return the size of the network that a file's weights belong to; see ``load_sam2`` for errors."""
+    return recognise(to_transformers(_published_state(path))[0], path)
+
+
+def _published_state(path: Path) -> State:
+    """Return the tensors of a file by Meta's names, without what fine-tuned files put before them."""
+    return {key.removeprefix(PREFIX): value for key, value in read_state(path).items()}
 
 
 def recognise(ours: State, source: Path) -> str:
