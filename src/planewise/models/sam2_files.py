@@ -123,20 +123,20 @@ def _published_state(path: Path) -> State:
 def recognise(ours: State, source: Path) -> str:
     """Return the size, one of ``SIZES``, whose image model has these tensors, by transformers' names.
 
-    Raises PlanewiseError listing what is missing, unexpected or of another shape in the nearest.
+    Raises PlanewiseError listing what is missing, unexpected or of another shape in the size with the nearest trunk.
     """
-    problems: dict[str, list[str]] = {}
-    for name in SIZES:
-        with torch.device("meta"):
-            expected = build_sam2(name, IMAGE_SIZE).state_dict()
-        problems[name] = differences(shapes_of(expected), shapes_of(ours))
-        if not problems[name]:
-            return name
-    nearest = min(problems, key=lambda name: len(problems[name]))
-    found = problems[nearest]
-    raise PlanewiseError(
-        f"{source}: {len(found)} tensors do not fit SAM2 hiera {nearest}, the nearest of its sizes:{listed(found)}"
-    )
+    trunk = "vision_encoder.backbone."
+    blocks = {key.split(".")[3] for key in ours if key.startswith(f"{trunk}blocks.")}
+    patches = ours.get(f"{trunk}patch_embed.projection.weight")
+    width = len(patches) if patches is not None and patches.ndim else 0
+    name = min(SIZES, key=lambda name: (abs(sum(SIZES[name].blocks) - len(blocks)), abs(SIZES[name].width - width)))
+    with torch.device("meta"):
+        expected = build_sam2(name, IMAGE_SIZE).state_dict()
+    if wrong := differences(shapes_of(expected), shapes_of(ours)):
+        raise PlanewiseError(
+            f"{source}: {len(wrong)} tensors do not fit SAM2 hiera {name}, the nearest of its sizes:{listed(wrong)}"
+        )
+    return name
 
 
 def _beside(path: Path) -> dict[str, Any]:

@@ -130,6 +130,38 @@ def test_sam2_is_loaded_by_name(cache, tmp_path, monkeypatch):
     assert all(torch.equal(value, loaded[key]) for key, value in network.state_dict().items())
 
 
+class WritesAFile:
+    """Unpickled as Python does it, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_nothing_of_what_was_downloaded_is_run(cache, tmp_path, monkeypatch):
+    torch.save({"model": {"a": torch.zeros(1)}, "more": WritesAFile(tmp_path / "run")}, tmp_path / "w.pt")
+    content = (tmp_path / "w.pt").read_bytes()
+    model = replace(cache["sam2_hiera_tiny"], sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(zoo, "PUBLISHED", (model,))
+    path = put_by_hand(model, content)
+    with pytest.raises(PlanewiseError, match=rf"^{path}: cannot be read .*it holds more than tensors"):
+        load_sam2(Path("sam2_hiera_tiny"), None)
+    assert not (tmp_path / "run").exists()
+    torch.load(tmp_path / "w.pt", weights_only=False)
+    assert (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", [["run", "{d}/data", "{d}/work"], ["train", "{d}/work"]])
+def test_ild_without_a_network_is_refused_before_any_work(cache, tmp_path, command, capsys):
+    words = [word.format(d=tmp_path) for word in command]
+    assert run(["ild", *words, "--base", "sam2.1_hiera_base_plus", "--device", "cpu"]) == 2
+    model = cache["sam2.1_hiera_base_plus"]
+    assert f"put it at {cached(model.url)} (sha256 {model.sha256})" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
 def test_the_list_says_what_is_here_and_where_the_rest_belongs(cache, monkeypatch, capsys):
     monkeypatch.setattr("planewise.apps.models.PUBLISHED", tuple(cache.values()))
     put_by_hand(cache["sam2_hiera_large"], b"weights")
