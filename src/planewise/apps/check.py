@@ -245,7 +245,9 @@ class _Model:
         weights = load_sam2(path, None)
         names = ", ".join(weights.tokens.names.values()) if weights.tokens else "drawn boxes alone"
         window = "no window is stated" if weights.window is None else "window {:g}/{:g} HU".format(*weights.window)
-        return cls(path, notes=(f"{path.name}: SAM2 {weights.version} hiera {weights.size}, trained for {names}; {window}",))
+        return cls(
+            path, notes=(f"{path.name}: SAM2 {weights.version} hiera {weights.size}, trained for {names}; {window}",)
+        )
 
     def hold_against(self, checked: Checked, options: Check) -> None:
         """Say how the model would see every image, in which planes, and what it would take."""

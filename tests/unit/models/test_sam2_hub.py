@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -182,6 +183,41 @@ def test_a_model_without_video_tensors_is_written_as_an_image_model(tmp_path):
     assert config["model_type"] == "sam2"
     assert config["architectures"] == ["Sam2Model"]
     assert not load_sam2(tmp_path / "hub", None).rest
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """A model as the hub's own cache keeps it: files called by their sha256, and links to them."""
+    save_hub_folder(tmp_path / "made", Sam2Weights(build_sam2("mini", SIDE)))
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    for path in (tmp_path / "made").iterdir():
+        blob = tmp_path / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
+        path.rename(blob)
+        (tmp_path / "snapshot" / path.name).symlink_to(blob)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **options: str(tmp_path / "snapshot"))
+    return tmp_path / "snapshot"
+
+
+def test_what_comes_from_the_hub_is_checked_by_its_sha256(hub_cache, capsys):
+    weights = (hub_cache / "model.safetensors").resolve()
+    assert load_sam2(Path("somebody/sam2.1-mini"), None).size == "mini"
+    assert f"its sha256 is {weights.name}" in capsys.readouterr().err
+    weights.write_bytes(weights.read_bytes() + b" ")
+    with pytest.raises(PlanewiseError, match=rf"^{weights}: its sha256 is .*: it is damaged"):
+        load_sam2(Path("somebody/sam2.1-mini"), None)
+
+
+def test_a_hub_id_without_a_network_is_one_line(monkeypatch):
+    def offline(name, **options):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    with pytest.raises(
+        PlanewiseError, match=r"^facebook/sam2\.1-hiera-tiny: .*\(no network\); give the path"
+    ) as caught:
+        load_sam2(Path("facebook/sam2.1-hiera-tiny"), None)
+    assert "\n" not in str(caught.value)
 
 
 def change_config(folder: Path, **values):
