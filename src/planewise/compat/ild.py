@@ -40,26 +40,31 @@ def _weights(given: Given, flag: str, default: str) -> Path:
 
 
 def _honour_config(given: Given, weights: Path) -> None:
-    """Take -model_cfg for what it says of the input's side, and say so where ``weights`` are of another size."""
+    """Take -model_cfg for what it says of the input's side, unless ``weights`` do; say where they differ in size."""
     cfg = given.take("model_cfg", "")
     named = _CONFIG.fullmatch(Path(cfg).name)
     if named is None:
         if cfg:
             say(f"-model_cfg {cfg} has no effect: which SAM2 it is, is read from its weights")
         return
-    if named["side"]:
-        given.flags.setdefault("image_size", [named["side"]])
-    if not weights.is_file():
-        return  # the command says so, or downloads the model of that name
-    from planewise.models.sam2_files import size_of
-
+    found, side = _size_and_side(weights) if weights.is_file() else (None, None)
     size = next(size for size in SIZES if size[0] == named["size"][0])
-    try:
-        found = size_of(weights)
-    except PlanewiseError:
-        return  # the command says what is wrong with them
-    if found != size:
+    if found not in (None, size):
         say(f"-model_cfg {cfg} says {size}, but {weights} is {found}, and is taken as that")
+    if named["side"] and side is None:
+        given.flags.setdefault("image_size", [named["side"]])
+    elif named["side"] not in (None, str(side)):
+        say(f"-model_cfg {cfg} says {named['side']}, but {weights} was trained at {side}, which is taken")
+
+
+def _size_and_side(weights: Path) -> tuple[str | None, int | None]:
+    """Return what weights say of themselves; nothing if they cannot be read, which the command tells."""
+    from planewise.models.sam2_files import size_and_side
+
+    try:
+        return size_and_side(weights)
+    except PlanewiseError:
+        return None, None
 
 
 def _choose_gpu(given: Given) -> None:

@@ -110,9 +110,12 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
     return Sam2Weights(network.eval(), name, version, rest, tokens, own.window, own.trained)
 
 
-def size_of(path: Path) -> str:
-    """Return the size of the network that a file's weights belong to; see ``load_sam2`` for errors."""
-    return recognise(to_transformers(_published_state(path))[0], path)
+def size_and_side(path: Path) -> tuple[str, int | None]:
+    """Return the size of the network of a file's weights, and the side of its input if that is stated.
+
+    See ``load_sam2`` for errors.
+    """
+    return recognise(to_transformers(_published_state(path))[0], path), _our_own(path, _beside(path)).image_size
 
 
 def _published_state(path: Path) -> State:

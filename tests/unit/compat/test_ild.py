@@ -142,11 +142,23 @@ def test_inference(capsys):
 )
 def test_the_size_is_that_of_the_weights_and_a_config_of_another_is_told(config, told, monkeypatch, capsys):
     Path("s.pt").touch()
-    monkeypatch.setattr(sam2_files, "size_of", lambda path: "tiny")
+    monkeypatch.setattr(sam2_files, "size_and_side", lambda path: ("tiny", None))
     line = ild.infer_sam2(split(f"-data_root npz -pred_save_dir segs -sam2_checkpoint s.pt -model_cfg {config}"))
     assert line == split("ild predict npz segs --base s.pt")
     err = capsys.readouterr().err
     assert (f"-model_cfg {config} {told}" in err) if told else not err
+
+
+@pytest.mark.parametrize(("trained_at", "side"), [(None, ["--image_size", "512"]), (1024, []), (512, [])])
+def test_a_config_says_the_side_of_weights_that_do_not(trained_at, side, monkeypatch, capsys):
+    Path("s.pt").touch()
+    monkeypatch.setattr(sam2_files, "size_and_side", lambda path: ("tiny", trained_at))
+    old = "-data_root npz -pred_save_dir segs -medsam2_checkpoint s.pt -model_cfg configs/sam2.1_hiera_t512.yaml"
+    assert ild.infer_medsam2(split(old)) == split("ild predict npz segs --trained_model s.pt")[:4] + side + [
+        "--trained_model", "s.pt",
+    ]  # fmt: skip
+    told = "-model_cfg configs/sam2.1_hiera_t512.yaml says 512, but s.pt was trained at 1024, which is taken"
+    assert (told in capsys.readouterr().err) == (trained_at == 1024)
 
 
 def test_weights_that_cannot_be_read_are_left_to_the_command(capsys):
