@@ -25,7 +25,7 @@ MODEL_CFG=${MODEL_CFG:-sam2_hiera_t.yaml}
 EPOCHS=${EPOCHS:-500}
 BATCH_SIZE=${BATCH_SIZE:-16}
 L_RATE=${L_RATE:-${LEARNING_RATE:-1e-5}}
-IMAGE_SIZE=${IMAGE_SIZE:-1024}
+IMAGE_SIZE=${IMAGE_SIZE:-}            # side of the input; default: what MODEL_CFG says, or 1024
 RESUME=${RESUME:-false}               # true goes on from RESUME_PATH; what was begun in WORK_DIR goes on by itself
 RESUME_PATH=${RESUME_PATH:-$WORK_DIR/$TASK_NAME/medsam_model_latest.pth}
 
@@ -55,7 +55,7 @@ if [ "$TRAINORINFER" = 1 ]; then
     fi
     "$PYTHON" "$HERE/finetune_sam2_img.py" -i "$NPY_DIR" -task_name "$TASK_NAME" -work_dir "$WORK_DIR" \
         -num_epochs "$EPOCHS" -batch_size "$BATCH_SIZE" -lr "$L_RATE" -pretrain_model_path "$PRETRAIN_MODEL_PATH" \
-        -model_cfg "$MODEL_CFG" -image_size "$IMAGE_SIZE" ${RESUMED[@]+"${RESUMED[@]}"}
+        -model_cfg "$MODEL_CFG" ${IMAGE_SIZE:+-image_size "$IMAGE_SIZE"} ${RESUMED[@]+"${RESUMED[@]}"}
 elif [ "$USEMEDSAM" = true ]; then
     "$PYTHON" "$HERE/infer_medsam2_ILD.py" -data_root "$NPZ_TEST_DIR" -pred_save_dir "$PRED_SAVE_DIR" \
         -medsam2_checkpoint "$MEDSAM2CHECKPOINT" -model_cfg "$MODEL_CFG"
@@ -63,7 +63,7 @@ elif [ "$USEMEDSAM" = true ]; then
         -csv_dir "$EVALPATH"
 else
     "$PYTHON" "$HERE/infer_sam2_ILD.py" -data_root "$NPZ_TEST_DIR" -pred_save_dir "$PRED_SAVE_DIR_SAM" \
-        -sam2_checkpoint "$PRETRAIN_MODEL_PATH" -model_cfg "$MODEL_CFG" -image_size "$IMAGE_SIZE"
+        -sam2_checkpoint "$PRETRAIN_MODEL_PATH" -model_cfg "$MODEL_CFG" ${IMAGE_SIZE:+-image_size "$IMAGE_SIZE"}
     "$PYTHON" "$HERE/compute_metrics_ILD_all.py" -s "$PRED_SAVE_DIR_SAM" -g "$TEST_GT_PATH" -gt_name_suffix "$GT_NAME_SUFFIX" \
         -csv_dir "$EVALPATH_SAM"
 fi

@@ -78,6 +78,10 @@ COMMANDS = {
         "planewise.apps.check_options:Check", "planewise.apps.check:check",
         "say what datasets and volumes hold, and what is wrong with them",
     ),
+    "models": Command(
+        "planewise.apps.models_options:Models", "planewise.apps.models:list_models",
+        "list the published models that are known by name",
+    ),
     "compare": Command(
         "planewise.apps.compare_options:Compare", "planewise.apps.compare:compare_methods",
         "score every method on every dataset, in one report",

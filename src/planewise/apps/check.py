@@ -22,8 +22,9 @@ from planewise.data.split import PARTS, VALID_SHARE, draw_split
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.memory import need_in_memory
 from planewise.inference.planes import NetworkPredictor, SliceOptions, choose_planes, pixel_note, prepared
-from planewise.models.model_file import ModelFile, read_model_file
+from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights
+from planewise.models.zoo import of_name
 from planewise.progress import progress, say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.atomic import atomic_path
@@ -234,7 +235,8 @@ class _Model:
     @classmethod
     def load(cls, path: Path) -> "_Model":
         """Load the model at ``path``. Raises PlanewiseError if it cannot be used."""
-        if path.suffix.lower() in YAML:
+        if path.suffix.lower() in YAML or of_name(str(path), "MitoNet"):
+            path = find_model_file(path)
             file = read_model_file(path)
             network = inference_network(locate_weights(file, path), file.architecture, "cpu")
             return cls(path, file, NetworkPredictor(network, False))
@@ -243,7 +245,9 @@ class _Model:
         weights = load_sam2(path, None)
         names = ", ".join(weights.tokens.names.values()) if weights.tokens else "drawn boxes alone"
         window = "no window is stated" if weights.window is None else "window {:g}/{:g} HU".format(*weights.window)
-        return cls(path, notes=(f"{path.name}: SAM2 {weights.version}, trained for {names}; {window}",))
+        return cls(
+            path, notes=(f"{path.name}: SAM2 {weights.version} hiera {weights.size}, trained for {names}; {window}",)
+        )
 
     def hold_against(self, checked: Checked, options: Check) -> None:
         """Say how the model would see every image, in which planes, and what it would take."""

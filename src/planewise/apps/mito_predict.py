@@ -24,7 +24,7 @@ from planewise.inference.planes import (
     SlicePredictor,
     plane_outputs,
 )
-from planewise.models.model_file import read_model_file
+from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
 from planewise.volumes.atomic import write_again
@@ -46,8 +46,9 @@ def predict_cases(
     Raises PlanewiseError, before any work, if the output folder holds what was made otherwise.
     """
     device = choose_device(options.device)
-    model = read_model_file(options.trained_model)
-    weights = locate_weights(model, options.trained_model)
+    model_path = find_model_file(options.trained_model)
+    model = read_model_file(model_path)
+    weights = locate_weights(model, model_path)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     apart, clashing = refuse_names_of_planes(dict(cases))
     problems += clashing

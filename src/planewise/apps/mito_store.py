@@ -27,7 +27,7 @@ from planewise.inference.out_of_core.job import (
 )
 from planewise.inference.out_of_core.segment import segment
 from planewise.inference.planes import NetworkSource, SliceOptions
-from planewise.models.model_file import read_model_file
+from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
 from planewise.report.tables import conclude
@@ -54,8 +54,9 @@ def predict_store(options: MitoPredict) -> int:
     if options.devices > 1:
         raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
     device = choose_device(options.device)
-    model = read_model_file(options.trained_model)
-    weights = locate_weights(model, options.trained_model)
+    model_path = find_model_file(options.trained_model)
+    model = read_model_file(model_path)
+    weights = locate_weights(model, model_path)
     case = VolumeToPredict.open(options.input, model, options)
     inference_network(weights, model.architecture, "cpu")  # so that bad weights are refused
     half = choose_precision(options.precision, device, predicting=True) == "bf16"

@@ -7,14 +7,15 @@ from pathlib import Path
 from planewise.apps.ild.options import IldEvaluate, IldPredict, IldPrepare, IldTrain
 from planewise.compat.arguments import Flag, Given, Script
 from planewise.compat.pairing import beside, dataset_of, named_by_case
-from planewise.errors import PlanewiseError, first_line
+from planewise.errors import PlanewiseError
 from planewise.progress import say
 
 SAM2 = "checkpoints/sam2_hiera_tiny.pt"  # the original scripts' defaults
 WORK, TASK = "work_dir", "MedSAM2-Tiny-ILD"
 TEST_SHARE = "0.2"
 BEST = "medsam_model_best.pth"
-_TINY = re.compile(r"sam2(\.1)?_hiera_t(iny)?(512)?(\.yaml)?")
+SIZES = ("tiny", "small", "base_plus", "large")
+_CONFIG = re.compile(r"sam2(\.1)?_hiera_(?P<size>t|s|b\+|l|tiny|small|base_plus|large)(?P<side>\d+)?(\.yaml)?")
 _FOLDERS = "the folders of prepared patients are called CT_ILD"
 
 
@@ -32,24 +33,38 @@ def _weights(given: Given, flag: str, default: str) -> Path:
         return Path(given.take(flag))
     path = Path(default)
     if not path.exists():
-        raise PlanewiseError(f"-{flag}: is not given, and {default}, the script's default, is not there")
+        name = f"; -{flag} {path.stem} downloads the published one" if default == SAM2 else ""
+        raise PlanewiseError(f"-{flag}: is not given, and {default}, the script's default, is not there{name}")
     say(f"-{flag} is not given: {default}, the script's default, is taken")
     return path
 
 
-def _check_size(given: Given, weights: Path) -> None:
-    """Refuse a -model_cfg of another size than tiny, unless ``weights`` are tiny all the same."""
-    cfg = given.take("model_cfg", "sam2_hiera_t.yaml")
-    if _TINY.fullmatch(Path(cfg).name):
+def _honour_config(given: Given, weights: Path) -> None:
+    """Take -model_cfg for what it says of the input's side, unless ``weights`` do; say where they differ in size."""
+    cfg = given.take("model_cfg", "")
+    named = _CONFIG.fullmatch(Path(cfg).name)
+    if named is None:
+        if cfg:
+            say(f"-model_cfg {cfg} has no effect: which SAM2 it is, is read from its weights")
         return
-    from planewise.models.sam2_files import load_sam2
+    found, side = _size_and_side(weights) if weights.is_file() else (None, None)
+    size = next(size for size in SIZES if size[0] == named["size"][0])
+    if found not in (None, size):
+        say(f"-model_cfg {cfg} says {size}, but {weights} is {found}, and is taken as that")
+    if named["side"] and side is None:
+        given.flags.setdefault("image_size", [named["side"]])
+    elif named["side"] not in (None, str(side)):
+        say(f"-model_cfg {cfg} says {named['side']}, but {weights} was trained at {side}, which is taken")
+
+
+def _size_and_side(weights: Path) -> tuple[str | None, int | None]:
+    """Return what weights say of themselves; nothing if they cannot be read, which the command tells."""
+    from planewise.models.sam2_files import size_and_side
 
     try:
-        load_sam2(weights, None)
-    except PlanewiseError as error:
-        why = first_line(error).rstrip(":")
-        raise PlanewiseError(f"-model_cfg {cfg}: of SAM2's sizes only hiera tiny is known here; {why}") from None
-    say(f"-model_cfg {cfg} has no effect: {weights} is of a size that is known, which is read from it")
+        return size_and_side(weights)
+    except PlanewiseError:
+        return None, None
 
 
 def _choose_gpu(given: Given) -> None:
@@ -174,7 +189,7 @@ def finetune_sam2(words: list[str]) -> list[str]:
         given.flags["resume"] = []
     if "from_scratch" not in given.flags:
         weights = _weights(given, "pretrain_model_path", SAM2)
-        _check_size(given, weights)
+        _honour_config(given, weights)
         given.flags["pretrain_model_path"] = [str(weights)]
     _choose_gpu(given)
     return FINETUNE.line(given, [work])
@@ -244,7 +259,7 @@ def _infer(words: list[str], script: Script, model: str, default: str) -> list[s
     given.refuse_words()
     folders = [given.take("data_root"), given.take("pred_save_dir")]
     weights = _weights(given, model, default)
-    _check_size(given, weights)
+    _honour_config(given, weights)
     _choose_gpu(given)
     given.flags[model] = [str(weights)]
     return script.line(given, folders)

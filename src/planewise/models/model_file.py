@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from planewise.data.intensity import QUANTILES, TrainedIntensities
 from planewise.errors import PlanewiseError
+from planewise.progress import say
 from planewise.volumes.slices import Plane
 
 SHIPPED = Path(__file__).parent.parent / "configs"
@@ -109,18 +110,20 @@ class ModelFile(BaseModel):
 
 
 def find_model_file(name: str | Path) -> Path:
-    """Return the YAML that ``name`` means: a file, or else a shipped config of that name, with or without a folder.
+    """Return the YAML that ``name`` means: a file, or else the shipped config of a model, which is said.
 
-    Raises PlanewiseError listing the shipped configs if it is neither.
+    A shipped one is named with or without its ending, and with or without the folder ``configs``. Raises
+    PlanewiseError listing them if it is neither.
     """
     path = Path(name)
     if path.is_file():
         return path
     shipped = SHIPPED / (path.name if path.suffix in (".yaml", ".yml") else f"{path.name}.yaml")
-    if shipped.is_file():
+    if shipped.is_file() and (path.name == str(path) or path.parent.name == "configs"):
+        say(f"{name}: is no file here; the model of that name is taken ({shipped})")
         return shipped
-    known = ", ".join(sorted(config.name for config in SHIPPED.glob("*.yaml")))
-    raise PlanewiseError(f"{name}: no such model config; give the path of a model's YAML or a shipped one: {known}")
+    known = ", ".join(sorted(config.stem for config in SHIPPED.glob("*.yaml")))
+    raise PlanewiseError(f"{name}: no such model config; give the path of a model's YAML, or one of the names {known}")
 
 
 def read_model_file(path: Path) -> ModelFile:

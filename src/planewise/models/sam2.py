@@ -1,5 +1,6 @@
 """SAM2 (Ravi et al. 2024, arXiv:2408.00714) as transformers builds it, prompted with boxes and learned classes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,37 +21,61 @@ def initialise(network: nn.Module) -> None:
             module.reset_parameters()
 
 
-def build_sam2(size: str, image_size: int) -> Any:
+@dataclass(frozen=True)
+class Size:
+    """What the sizes of SAM2 differ in: the trunk (Hiera), and of our own the width of the rest."""
+
+    width: int  # channels of the trunk's first stage; each stage has twice as many as the one before
+    heads: int  # of the first stage, likewise
+    blocks: tuple[int, ...]  # of each stage
+    global_blocks: tuple[int, ...]  # that attend to the whole image; the others do so within windows
+    windows: tuple[int, ...] = (8, 4, 14, 7)
+    background: int = 7  # side of the positions that are laid behind those within a window
+    hidden: int = 256
+
+
+SIZES = {
+    "tiny": Size(96, 1, (1, 2, 7, 2), (5, 7, 9)),
+    "small": Size(96, 1, (1, 2, 11, 2), (7, 10, 13)),
+    "base_plus": Size(112, 2, (2, 3, 16, 3), (12, 16, 20), background=14),
+    "large": Size(144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8)),
+    "mini": Size(24, 1, (1, 1, 2, 1), (3,), hidden=64),
+}
+
+
+def build_sam2(name: str, image_size: int) -> Any:
     """Return transformers' ``Sam2Model`` with random weights.
 
-    ``size``: "tiny" (31.4 M parameters, the published sam2_hiera_tiny) or "mini" (0.9 M, for training from scratch on
-    small data). ``image_size``: side of its square input, a multiple of 32.
+    ``name``: one of ``SIZES``: the published tiny (31.4 M parameters), small, base_plus or large, or mini (0.9 M), for
+    training from scratch on small data. ``image_size``: side of its square input, a multiple of 32.
     """
     from transformers import Sam2Config, Sam2Model
 
     if image_size % 32:
         raise PlanewiseError(f"--image_size {image_size}: must be a multiple of 32")
-    hidden = 256 if size == "tiny" else 64
-    backbone: dict[str, Any] = {"image_size": [image_size, image_size]}
-    channels = [768, 384, 192, 96]
-    if size == "mini":
-        channels = [192, 96, 48, 24]
-        backbone |= {
-            "hidden_size": 24, "blocks_per_stage": [1, 1, 2, 1], "embed_dim_per_stage": channels[::-1],
-            "num_attention_heads_per_stage": [1, 2, 4, 8], "global_attention_blocks": [3],
-        }  # fmt: skip
-    decoder = {"hidden_size": hidden, "dynamic_multimask_via_stability": False}
-    if size == "mini":
-        decoder |= {"mlp_dim": 256, "num_attention_heads": 4, "iou_head_hidden_dim": hidden}
+    size = SIZES[name]
+    stages = [2**stage for stage in range(len(size.blocks))]
+    channels = [size.width * factor for factor in stages]
+    backbone: dict[str, Any] = {
+        "image_size": [image_size, image_size],
+        "hidden_size": size.width, "num_attention_heads": size.heads, "embed_dim_per_stage": channels,
+        "num_attention_heads_per_stage": [size.heads * factor for factor in stages],
+        "blocks_per_stage": list(size.blocks), "global_attention_blocks": list(size.global_blocks),
+        "window_size_per_stage": list(size.windows),
+        "window_positional_embedding_background_size": [size.background] * 2,
+    }  # fmt: skip
+    decoder = {"hidden_size": size.hidden, "dynamic_multimask_via_stability": False}
+    if name == "mini":
+        decoder |= {"mlp_dim": 256, "num_attention_heads": 4, "iou_head_hidden_dim": size.hidden}
     vision = {
         "backbone_config": {"model_type": "sam2_hiera_det_model", **backbone},
-        "backbone_channel_list": channels,
+        "backbone_channel_list": channels[::-1],
         "backbone_feature_sizes": [[image_size // stride] * 2 for stride in (4, 8, 16)],
-        "fpn_hidden_size": hidden,
+        "fpn_hidden_size": size.hidden,
     }
     config = Sam2Config(
         vision_config=vision,
-        prompt_encoder_config={"image_size": image_size, "hidden_size": hidden},
+        prompt_encoder_config={"image_size": image_size, "hidden_size": size.hidden},
         mask_decoder_config=decoder,
     )
     network: Any = Sam2Model(config)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from planewise.models.sam2_files import meta_names
+from planewise.models.sam2_names import meta_names
 
 _DECODER = (
     "transformer", "iou_token", "mask_tokens", "obj_score_token", "output_upscaling", "conv_s0", "conv_s1",

@@ -1,22 +1,21 @@
 """Weights in and out: every form that MitoNet weights are found in, and the published form to write."""
 
 import copy
-import hashlib
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import torch
 from torch import Tensor, nn
 
 from planewise.errors import PlanewiseError, first_line
+from planewise.models.downloads import fetch, is_url
 from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build, fold_batch_norms
 from planewise.models.torchscript import is_torchscript, read_torchscript
-from planewise.progress import Advance, progress, say
+from planewise.models.zoo import of_url
+from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 
 State = dict[str, Tensor]
@@ -33,11 +32,15 @@ def locate_weights(model: ModelFile, model_path: Path) -> Path:
     if not model.model:
         raise PlanewiseError(f"{model_path}: names no weights (model:); train it with --from_scratch")
     try:
-        url = urlparse(model.model)
+        online = is_url(model.model)
     except ValueError as error:
         raise PlanewiseError(f"{model_path}: model: {model.model} is no URL ({str(error).lower()})") from error
-    if url.scheme in ("http", "https"):
-        return _download(model.model, model.model_sha256, model_path)
+    if online:
+        otherwise = f"set model: in a copy of {model_path} to a path, or train with --from_scratch"
+        weights = fetch(model.model, model.model_sha256, str(model_path), otherwise)
+        if published := of_url(model.model):
+            say(f"{weights}: {published.terms}")
+        return weights
     try:
         for path in (model_path.parent / model.model, Path(model.model), model_path.parent / Path(model.model).name):
             if path.is_file():
@@ -48,55 +51,6 @@ def locate_weights(model: ModelFile, model_path: Path) -> Path:
         f"{model_path}: its weights {model.model} do not exist; put the file beside the YAML, change model:, or train "
         "with --from_scratch"
     )
-
-
-def _download(url: str, sha256: str | None, model_path: Path) -> Path:
-    """Return the cached file of ``url``: in a folder of its own, since many URLs end in the same name."""
-    import pooch
-
-    name = Path(urlparse(url).path).name or "weights"
-    cache = Path(pooch.os_cache("planewise")) / hashlib.sha256(url.encode()).hexdigest()[:16]
-    pinned = cache / f"{name}.sha256"
-    try:
-        known = sha256 or (pinned.read_text("ascii").strip() if pinned.exists() else None)
-        downloader = pooch.HTTPDownloader(progressbar=_DownloadBar(name))
-        path = Path(pooch.retrieve(url, f"sha256:{known}" if known else None, name, cache, downloader=downloader))
-        if known is None:
-            found = pooch.file_hash(str(path))
-            pinned.write_text(f"{found}\n", "ascii")
-            say(
-                f"{url}: {model_path} gives no model_sha256 to check it by. Its sha256 is {found}, and has to be that "
-                "from now on; compare it with what the publisher says"
-            )
-        return path
-    except ValueError as error:  # pooch's word for another hash
-        by = f"in {model_path}" if sha256 else f"of the file first downloaded, in {pinned}"
-        raise PlanewiseError(f"{url}: was downloaded, but its sha256 is not the one {by}: {error}") from error
-    except Exception as error:  # requests has a dozen ways to say that there is no network
-        raise PlanewiseError(
-            f"{url}: cannot be downloaded ({type(error).__name__}). Download it elsewhere and put it at "
-            f"{cache / name}, or set model: in a copy of {model_path} to a path, or train with --from_scratch"
-        ) from error
-
-
-class _DownloadBar:
-    """Shows a download's progress; the interface is what pooch expects of one."""
-
-    def __init__(self, what: str) -> None:
-        self.what, self.total = what, 0  # bytes; pooch sets the total
-        self.shown = ExitStack()
-        self.advance: Advance | None = None
-
-    def update(self, count: int) -> None:
-        if self.advance is None:
-            self.advance = self.shown.enter_context(progress(f"downloading {self.what}", self.total, unit="bytes"))
-        self.advance(count)
-
-    def reset(self) -> None:
-        """Nothing to take back: every update was real."""
-
-    def close(self) -> None:
-        self.shown.close()
 
 
 def load_network(path: Path, architecture: str | None = None) -> PanopticNetwork:
@@ -121,32 +75,42 @@ def network_with(state: State, source: Path | str, architecture: str | None = No
     """Return the network that ``state`` belongs to; ``source`` names it in errors. See ``load_network``."""
     if architecture is not None and architecture not in ARCHITECTURES:
         raise PlanewiseError(f"{source}: unknown architecture {architecture}; known are {', '.join(ARCHITECTURES)}")
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    shapes = shapes_of(state)
     candidates = []
     for name in [architecture] if architecture else ARCHITECTURES:
         for folded in (False, True):
             with torch.device("meta"):
                 network = fold_batch_norms(build(name)) if folded else build(name)
-            problems = _differences({k: tuple(v.shape) for k, v in network.state_dict().items()}, shapes)
+            problems = differences(shapes_of(network.state_dict()), shapes)
             candidates.append((len(problems), name, folded, problems))
     _, name, folded, problems = min(candidates, key=lambda candidate: candidate[0])
     if problems:
-        listed = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
         raise PlanewiseError(
-            f"{source}: {len(problems)} tensors do not fit {name}, the nearest architecture:\n  {listed}"
+            f"{source}: {len(problems)} tensors do not fit {name}, the nearest architecture:{listed(problems)}"
         )
     network = fold_batch_norms(build(name)) if folded else build(name)
     network.load_state_dict(state)
     return network.eval()
 
 
-def _differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> list[str]:
+def differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return a line for every tensor that is missing, unexpected or of another shape, by name and shape."""
     problems = [f"missing {key} {shape}" for key, shape in expected.items() if key not in found]
     problems += [f"unexpected {key} {shape}" for key, shape in found.items() if key not in expected]
     for key in expected.keys() & found.keys():
         if expected[key] != found[key]:
             problems.append(f"{key} has shape {found[key]}, {expected[key]} is needed")
     return sorted(problems)
+
+
+def listed(problems: list[str]) -> str:
+    """Return what ``differences`` finds as lines of a message: the first twenty, and how many more."""
+    return "".join(f"\n  {line}" for line in problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor by name."""
+    return {key: tuple(value.shape) for key, value in state.items()}
 
 
 def read_state(path: Path) -> State:

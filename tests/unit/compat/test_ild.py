@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 from shlex import split
 
 import pytest
@@ -8,6 +9,7 @@ from planewise.compat import ild
 from planewise.compat.scripts import run_script
 from planewise.data.phantom import write_chest_dataset
 from planewise.errors import PlanewiseError
+from planewise.models import sam2_files
 
 WEIGHTS = "-pretrain_model_path sam2.pt"
 
@@ -115,23 +117,55 @@ def test_weights_are_the_script_s_default_where_it_is_there(tmp_path, capsys):
 def test_inference(capsys):
     old = "-data_root npz -pred_save_dir segs -sam2_checkpoint s.pt -model_cfg c/sam2.1_hiera_t512.yaml -bbox_shift 5 "
     line = ild.infer_medsam2(f"{old} -medsam2_checkpoint m.pth -num_workers 10 --visualize".split())
-    assert line == split("ild predict npz segs --bbox_shift 5 --visualize --trained_model m.pth")
+    assert line == split("ild predict npz segs --bbox_shift 5 --visualize --image_size 512 --trained_model m.pth")
     err = capsys.readouterr().err
     assert "-num_workers 10 has no effect: patients are segmented one by one; --devices N" in err
     assert "-sam2_checkpoint s.pt has no effect" in err
     line = ild.infer_sam2(f"{old} -vis x.pkl".split())
-    assert line == split("ild predict npz segs --bbox_shift 5 --base s.pt")
+    assert line == split("ild predict npz segs --bbox_shift 5 --image_size 512 --base s.pt")
     with pytest.raises(PlanewiseError, match="has no flag -medsam2_checkpoint"):
         ild.infer_sam2(f"{old} -medsam2_checkpoint m.pth".split())
     with pytest.raises(PlanewiseError, match=r"^-pred_save_dir: is missing"):
         ild.infer_sam2(["-data_root", "npz"])
 
 
-def test_a_size_that_is_not_known_is_refused_by_name(tmp_path):
-    torch.save({"model": {"a": torch.zeros(1)}}, tmp_path / "s.pt")
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("sam2_hiera_t.yaml", ""),
+        ("configs/sam2.1/sam2.1_hiera_t.yaml", ""),
+        ("sam2_hiera_s.yaml", "says small, but s.pt is tiny, and is taken as that"),
+        ("sam2.1_hiera_b+.yaml", "says base_plus, but s.pt is tiny"),
+        ("sam2_hiera_large", "says large, but s.pt is tiny"),
+        ("mine.yaml", "has no effect: which SAM2 it is, is read from its weights"),
+    ],
+)
+def test_the_size_is_that_of_the_weights_and_a_config_of_another_is_told(config, told, monkeypatch, capsys):
+    Path("s.pt").touch()
+    monkeypatch.setattr(sam2_files, "size_and_side", lambda path: ("tiny", None))
+    line = ild.infer_sam2(split(f"-data_root npz -pred_save_dir segs -sam2_checkpoint s.pt -model_cfg {config}"))
+    assert line == split("ild predict npz segs --base s.pt")
+    err = capsys.readouterr().err
+    assert (f"-model_cfg {config} {told}" in err) if told else not err
+
+
+@pytest.mark.parametrize(("trained_at", "side"), [(None, ["--image_size", "512"]), (1024, []), (512, [])])
+def test_a_config_says_the_side_of_weights_that_do_not(trained_at, side, monkeypatch, capsys):
+    Path("s.pt").touch()
+    monkeypatch.setattr(sam2_files, "size_and_side", lambda path: ("tiny", trained_at))
+    old = "-data_root npz -pred_save_dir segs -medsam2_checkpoint s.pt -model_cfg configs/sam2.1_hiera_t512.yaml"
+    assert ild.infer_medsam2(split(old)) == split("ild predict npz segs --trained_model s.pt")[:4] + side + [
+        "--trained_model", "s.pt",
+    ]  # fmt: skip
+    told = "-model_cfg configs/sam2.1_hiera_t512.yaml says 512, but s.pt was trained at 1024, which is taken"
+    assert (told in capsys.readouterr().err) == (trained_at == 1024)
+
+
+def test_weights_that_cannot_be_read_are_left_to_the_command(capsys):
+    torch.save({"model": {"a": torch.zeros(1)}}, "s.pt")
     old = split("-data_root npz -pred_save_dir segs -sam2_checkpoint s.pt -model_cfg sam2_hiera_b+.yaml")
-    with pytest.raises(PlanewiseError, match=r"^-model_cfg sam2_hiera_b\+.yaml: of SAM2's sizes only hiera tiny"):
-        ild.infer_sam2(old)
+    assert ild.infer_sam2(old) == split("ild predict npz segs --base s.pt")
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

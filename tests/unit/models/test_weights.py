@@ -1,11 +1,3 @@
-import functools
-import hashlib
-import http.server
-import re
-import threading
-from pathlib import Path
-
-import pooch
 import pytest
 import torch
 import yaml
@@ -125,93 +117,18 @@ def test_weights_are_found_relative_to_the_yaml_and_beside_it_when_moved(tmp_pat
         locate_weights(ModelFile(model="gone.pth", norms=NORMS), yaml_path)
 
 
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """A loopback server of a file of weights, and an empty cache. Yields (URL, sha256, number of requests)."""
-    (tmp_path / "served").mkdir()
-    (tmp_path / "served" / "w.pth").write_bytes(b"weights")
-    requests = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            requests.append(arguments)
-
-    handler = functools.partial(Handler, directory=tmp_path / "served")
-    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield (
-            f"http://127.0.0.1:{running.server_port}/w.pth?download=1",
-            hashlib.sha256(b"weights").hexdigest(),
-            requests,
-        )
-        running.shutdown()
-        thread.join()
-
-
-def test_weights_are_downloaded_once(tmp_path, server):
-    url, sha256, requests = server
-    for _ in range(2):
-        path = locate_weights(ModelFile(model=url, model_sha256=sha256, norms=NORMS), tmp_path / "m.yaml")
-        assert path.read_bytes() == b"weights"
-    assert len(requests) == 1
-    assert path.name == "w.pth"
-    assert [file.name for file in path.parent.iterdir()] == ["w.pth"]
-
-
-def test_a_sha256_that_nobody_gave_is_told_and_kept(tmp_path, server, capsys):
-    url, sha256, requests = server
-    model = ModelFile(model=url, norms=NORMS)
-    path = locate_weights(model, tmp_path / "m.yaml")
-    assert f"Its sha256 is {sha256}" in capsys.readouterr().err
-    assert locate_weights(model, tmp_path / "m.yaml") == path
-    assert capsys.readouterr().err == ""
-    assert len(requests) == 1
-    path.write_bytes(b"changed")
-    (tmp_path / "served" / "w.pth").write_bytes(b"other weights")
-    with pytest.raises(PlanewiseError, match="its sha256 is not the one of the file first downloaded"):
-        locate_weights(model, tmp_path / "m.yaml")
-
-
-def test_files_of_one_name_at_two_urls_are_two_files(tmp_path, server):
-    url, _, _ = server
-    (tmp_path / "served" / "b").mkdir()
-    (tmp_path / "served" / "b" / "w.pth").write_bytes(b"other weights")
-    paths = [
-        locate_weights(ModelFile(model=where, norms=NORMS), tmp_path / "m.yaml")
-        for where in (url, url.replace("/w.pth", "/b/w.pth"))
-    ]
-    assert [path.read_bytes() for path in paths] == [b"weights", b"other weights"]
-
-
-def test_another_sha256_is_refused(tmp_path, server):
-    url, _, _ = server
-    with pytest.raises(PlanewiseError, match=r"sha256 is not the one in .*m\.yaml"):
-        locate_weights(ModelFile(model=url, model_sha256="0" * 64, norms=NORMS), tmp_path / "m.yaml")
-
-
-def test_with_no_network_the_error_says_what_to_put_where(tmp_path, monkeypatch):
-    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
-    model = ModelFile(model="http://127.0.0.1:9/MitoNet.pth?download=1", norms=NORMS)  # nothing listens there
-    with pytest.raises(PlanewiseError, match=r"cache/[0-9a-f]{16}/MitoNet\.pth.*--from_scratch") as caught:
-        locate_weights(model, tmp_path / "m.yaml")
-    place = Path(re.search(r"put it at (\S+),", str(caught.value))[1])
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(b"weights")
-    assert locate_weights(model, tmp_path / "m.yaml") == place
-
-
 @pytest.mark.parametrize("name", ["MitoNet_v1", "MitoNet_v1.yaml", "configs/MitoNet_v1_mini.yaml", "MitoNet_small"])
-def test_shipped_configs_are_found_by_name_and_valid(name):
+def test_shipped_configs_are_found_by_name_and_valid(name, capsys):
     model = read_model_file(find_model_file(name))
+    assert f"{name}: is no file here; the model of that name is taken" in capsys.readouterr().err
     assert model.norms.mean == 0.57571
     assert model.FINETUNE.criterion_params.mse_weight == 200
 
 
-def test_an_unknown_config_lists_the_shipped_ones():
-    with pytest.raises(PlanewiseError, match=r"nonesuch.*MitoNet_v1\.yaml"):
-        find_model_file("nonesuch")
+@pytest.mark.parametrize("name", ["nonesuch", "my/old/models/MitoNet_v1.yaml"])
+def test_a_config_that_is_not_there_lists_the_shipped_ones(name):
+    with pytest.raises(PlanewiseError, match=rf"^{name}: no such model config.*MitoNet_small, MitoNet_v1, "):
+        find_model_file(name)
 
 
 def test_a_model_file_survives_a_round_trip_with_keys_of_others(tmp_path):

@@ -108,8 +108,8 @@ class _Train(Options):
     """What a slice is prompted with: a box around every object; the box of the lungs, with a learned token for every
     class, so that patients whom nobody has marked can be segmented; or mixed: both, for both uses."""
     base: Path | None = None
-    """Weights to start from: sam2_hiera_tiny.pt, sam2.1_hiera_tiny.pt, MedSAM2_latest.pt, medsam_model_best.pth, a hub
-    folder, or a hub id."""
+    """Weights to start from: a published model's name such as sam2.1_hiera_tiny or MedSAM2, which is downloaded (see
+    planewise models), the path of a file such as sam2_hiera_tiny.pt or medsam_model_best.pth, a hub folder or id."""
     from_scratch: bool = False
     """Start a small network from random weights instead."""
     upright: bool = False
@@ -195,7 +195,7 @@ class IldPredict(_Predict, _Series):
     trained_model: PathText = "none"
     """A model that was fine-tuned (medsam_model_best.pth); none predicts with --base as it is: the baseline."""
     base: Path | None = None
-    """The model before fine-tuning."""
+    """The model before fine-tuning: see planewise ild train."""
     truth: Path | None = None
     """Folder of the true labels, for --prompts truth on volumes; prepared patients hold theirs."""
     image_size: int | None = Field(None, ge=64)

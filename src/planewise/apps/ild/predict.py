@@ -26,7 +26,8 @@ from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import Encoder, PropagationOptions, propagate
 from planewise.inference.worker import Source
 from planewise.models.sam2 import BoxSegmenter
-from planewise.models.sam2_files import Sam2Weights, is_hub_id, load_sam2
+from planewise.models.sam2_files import Sam2Weights, load_sam2
+from planewise.models.zoo import is_hub_id, located
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
@@ -44,9 +45,9 @@ def predict_ild(options: IldPredict) -> int:
     device = choose_device(options.device)
     if options.trained_model == "none" and options.base is None:
         raise PlanewiseError("--trained_model none predicts with --base, which is missing")
-    source = Path(_model_name(options))
     patients, problems = _patients(options)
     given: dict[str, list[Prompt]] = {}
+    source = located(Path(_model_name(options)))
     weights = load_sam2(source, options.image_size)  # by this process too, so that bad weights are refused
     if options.prompts in AUTOMATIC and weights.tokens is None:
         raise PlanewiseError(
@@ -61,7 +62,7 @@ def predict_ild(options: IldPredict) -> int:
         given = _file_prompts(Path(options.prompts), patients, options, problems)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     run = Run.begin(
-        options.output / MANIFEST, "ild predict", _decisive(options, half), source if source.exists() else None,
+        options.output / MANIFEST, "ild predict", _decisive(options, source, half), source if source.exists() else None,
         patients, options.overwrite,
     )  # fmt: skip
     refuse_folder_of_inputs((path for path in patients.values() if isinstance(path, Path)), options.output, "output")
@@ -97,13 +98,12 @@ def predict_ild(options: IldPredict) -> int:
 DECISIVE = {"prompts", "components", "image_size", "bbox_shift", "channel", "ignore_geometry", "series"}
 
 
-def _decisive(options: IldPredict, half: bool) -> dict[str, object]:
+def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object]:
     """Return the options that decide what the results are; files among them are inputs."""
     trained = "none" if options.trained_model == "none" else "the model's"
     return options.model_dump(mode="json", include=DECISIVE) | {
         "prompts": _prompts_note(options), "window": options.window_in_hu(), "fine-tuning": trained,
-        "precision": "bf16" if half else "32", "model named": "" if Path(_model_name(options)).exists() else
-        _model_name(options),
+        "precision": "bf16" if half else "32", "model named": "" if source.exists() else str(source),
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from planewise.data.phantom import write_chest_dataset
 from planewise.data.prepared import load_patient
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
-from planewise.models.sam2_files import is_hub_id
+from planewise.models.zoo import located
 from planewise.progress import say
 from planewise.report.figures import overlay_picture
 from planewise.volumes.geometry import to_canonical
@@ -32,9 +32,8 @@ def run_ild(options: IldRun) -> int:
     """Prepare, fine-tune, predict and evaluate. Returns the exit code; see ``prepare_ild`` for errors."""
     if options.num_nodes > 1:
         raise PlanewiseError("--num_nodes: prepare on one machine, and give it to planewise ild train")
-    base = options.base
-    if not options.from_scratch and (base is None or not (base.exists() or is_hub_id(base))):
-        raise PlanewiseError(f"--base {options.base}: no such file; give SAM2's weights, or --from_scratch")
+    if not options.from_scratch:
+        _check_base(options.base)
     seconds: dict[str, float] = {}
     codes = []
 
@@ -60,6 +59,16 @@ def run_ild(options: IldRun) -> int:
         _overlays(options, tests, folders)
     say("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
     return max(codes)
+
+
+def _check_base(base: Path | None) -> None:
+    """Refuse a base that is not there before anything is prepared; a published one is downloaded now."""
+    if base is None:
+        raise PlanewiseError("--base: give SAM2's weights, a name such as sam2.1_hiera_tiny, or --from_scratch")
+    try:
+        located(base)
+    except PlanewiseError as error:
+        raise PlanewiseError(f"--base {error}, or --from_scratch") from error
 
 
 def _folder(options: IldRun, prompts: str) -> Path:

@@ -39,7 +39,7 @@ PROMPT_KINDS: dict[str, tuple[PromptKind, ...]] = {
     "mixed": ("truth", "organ"),
 }
 MODEL = "medsam_model_"  # published, before best.pth and latest.pth
-SCRATCH_IMAGE_SIZE = 256
+SCRATCH_SIZE, SCRATCH_IMAGE_SIZE = "mini", 256
 SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without what pretraining brings, slices must be shown in more ways than they come
 
 
@@ -154,9 +154,9 @@ def _start(options: IldTrain) -> Sam2Weights:
     """Return the network to start from."""
     if options.from_scratch:
         torch.manual_seed(options.seed)
-        network = build_sam2("mini", options.image_size or SCRATCH_IMAGE_SIZE)
+        network = build_sam2(SCRATCH_SIZE, options.image_size or SCRATCH_IMAGE_SIZE)
         initialise(network)
-        return Sam2Weights(network)
+        return Sam2Weights(network, SCRATCH_SIZE)
     if options.base is None:
         raise PlanewiseError("--base: give the weights to start from (sam2_hiera_tiny.pt), or --from_scratch")
     return load_sam2(options.base, options.image_size)

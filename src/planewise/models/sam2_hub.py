@@ -1,0 +1,187 @@
+"""SAM2 as a folder of the hub: config.json, model.safetensors, and what transformers' processors read.
+
+It is written as the published ones are: with the video model's tensors, so that ``Sam2Model`` and ``Sam2VideoModel``
+both load it. Class tokens, and what is known of a training, lie in files of our own, which others pass over.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from planewise.errors import PlanewiseError, first_line
+from planewise.models.sam2 import MEAN, STD, ClassTokens
+from planewise.models.sam2_names import ONLY_IN_2_1, to_meta, to_transformers, transformers_name
+from planewise.models.weights import differences, shapes_of
+from planewise.progress import say
+from planewise.volumes.json_files import read_json
+
+State = dict[str, Tensor]
+WEIGHTS_FILE = "model.safetensors"
+TOKENS_FILE = "class_tokens.safetensors"
+TRAINING_FILE = "planewise.json"  # window and how it was trained
+TRUNK = (
+    "hidden_size", "num_attention_heads", "num_attention_heads_per_stage", "blocks_per_stage", "embed_dim_per_stage",
+    "window_size_per_stage", "global_attention_blocks", "window_positional_embedding_background_size",
+)  # fmt: skip  # what of a trunk's configuration makes it what it is
+
+
+def read_hub(source: Path) -> tuple[State, dict[str, Any], Any]:
+    """Return the tensors by Meta's names, what stands beside them, and transformers' configuration.
+
+    ``source``: a folder, or the id of a model on the hub, which is downloaded. No code of it is run, and no pickle is
+    read. Raises PlanewiseError if it is neither, or damaged.
+    """
+    from transformers import Sam2Config, Sam2Model
+    from transformers.utils import logging
+
+    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is told once, by us
+    try:
+        folder = source if source.is_dir() else _downloaded(source)
+        config: Any = Sam2Config.from_pretrained(str(folder), local_files_only=True)
+        side = config.vision_config.backbone_config.image_size[0]
+        state = load_file(folder / WEIGHTS_FILE)
+        with torch.device("meta"):
+            expected = shapes_of(Sam2Model(config).state_dict())
+    except PlanewiseError:
+        raise
+    except Exception as error:  # a damaged or foreign folder fails in many ways
+        raise PlanewiseError(
+            f"{source}: is not a hub folder of SAM2 with config.json and {WEIGHTS_FILE}, nor a model of the hub "
+            f"that can be fetched or is cached ({_reason(error)}); give the path of its weights"
+        ) from error
+    shapes = shapes_of(state)
+    if wrong := differences(expected, {key: shape for key, shape in shapes.items() if key in expected}):
+        raise PlanewiseError(
+            f"{source}: {len(wrong)} tensors of {WEIGHTS_FILE} are not those of SAM2 that its config.json says, the "
+            f"first: {wrong[0]}"
+        )
+    beside: dict[str, Any] = {"image_size": side}
+    if (folder / TRAINING_FILE).is_file():
+        known = read_json(folder / TRAINING_FILE)
+        beside |= known if isinstance(known, dict) else {}
+    if (folder / TOKENS_FILE).is_file():
+        beside["class_tokens"] = _read_tokens(folder / TOKENS_FILE)
+    return to_meta(state), beside, config
+
+
+def _downloaded(source: Path) -> Path:
+    """Return the folder of a model of the hub, in the hub's own cache, which names files by their sha256."""
+    import pooch
+    from huggingface_hub import snapshot_download
+
+    wanted = ["config.json", WEIGHTS_FILE, TOKENS_FILE, TRAINING_FILE]
+    folder = Path(snapshot_download(str(source), allow_patterns=wanted))
+    blob = (folder / WEIGHTS_FILE).resolve()
+    found = pooch.file_hash(str(blob))
+    if len(blob.name) == len(found) and blob.name != found:
+        raise PlanewiseError(f"{blob}: its sha256 is {found}: it is damaged. Delete it, and it is downloaded again")
+    say(f"{source}: {folder}, its sha256 is {found}; its licence stands on huggingface.co/{source}")
+    return folder
+
+
+def _read_tokens(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {"names": json.loads(file.metadata()["names"]), "weight": file.get_tensor("weight")}
+    except Exception as error:  # a damaged file fails in many ways
+        raise PlanewiseError(f"{path}: cannot be read ({_reason(error)}); copy the folder again") from error
+
+
+def _reason(error: Exception) -> str:
+    return "its JSON is nested too deeply" if isinstance(error, RecursionError) else first_line(error)
+
+
+def check_config(source: Path, given: Any, known: Any) -> None:
+    """Refuse a configuration whose trunk is not that of the size with its tensors, though their shapes are the same."""
+    theirs, ours = (config.vision_config.backbone_config for config in (given, known))
+    for name in TRUNK:
+        if (found := getattr(theirs, name)) != (wanted := getattr(ours, name)):
+            raise PlanewiseError(f"{source}: its config.json says {name} {found}; SAM2 with these tensors has {wanted}")
+
+
+def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], tokens: ClassTokens | None) -> None:
+    """Write a folder of the hub.
+
+    ``config``: transformers' of the image model; ``meta``: all tensors, by Meta's names; ``beside``: what is known of
+    the training. Without the video model's tensors, as after training from scratch, it is the image model's.
+    """
+    video = _video_config(config, meta)
+    config = config if video is None else video
+    config.architectures = ["Sam2Model" if video is None else "Sam2VideoModel"]
+    config.save_pretrained(folder)
+    ours, rest = to_transformers(meta)
+    ours |= {transformers_name(key): value for key, value in rest.items()}
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in ours.items()}
+    save_file(state, folder / WEIGHTS_FILE, {"format": "pt"})
+    side = config.vision_config.backbone_config.image_size[0]
+    for name, content in _processors(side, video is not None).items():
+        (folder / name).write_text(json.dumps(content, indent=2), "utf-8")
+    if beside:
+        (folder / TRAINING_FILE).write_text(json.dumps(beside), "utf-8")
+    if tokens is not None:
+        weight = {"weight": tokens.weight.detach().cpu().contiguous()}
+        save_file(weight, folder / TOKENS_FILE, {"names": json.dumps(tokens.names)})
+
+
+def _video_config(config: Any, meta: State) -> Any | None:
+    """Return the configuration of the video model whose tensors ``meta`` holds; None if it lacks some."""
+    from transformers import Sam2VideoConfig
+
+    layers = {key.split(".")[2] for key in meta if key.startswith("memory_attention.layers.")}
+    fuser = {key.split(".")[3] for key in meta if key.startswith("memory_encoder.fuser.layers.")}
+    try:
+        memories, hidden = meta["maskmem_tpos_enc"], config.mask_decoder_config.hidden_size
+        side = config.vision_config.backbone_config.image_size[0]
+        return Sam2VideoConfig(
+            vision_config=config.vision_config.to_dict(),
+            prompt_encoder_config=_without_type(config.prompt_encoder_config),
+            mask_decoder_config=_without_type(config.mask_decoder_config),
+            image_size=side,
+            num_maskmem=len(memories),
+            enable_occlusion_spatial_embedding=meta.keys() >= ONLY_IN_2_1,
+            enable_temporal_pos_encoding_for_object_pointers=meta.keys() >= ONLY_IN_2_1,
+            memory_attention_hidden_size=hidden,
+            memory_attention_num_layers=len(layers),
+            memory_attention_feed_forward_hidden_size=len(meta["memory_attention.layers.0.linear1.weight"]),
+            memory_attention_rope_feat_sizes=[side // 16, side // 16],
+            memory_encoder_hidden_size=hidden,
+            memory_encoder_output_channels=memories.shape[-1],
+            mask_downsampler_embed_dim=hidden,
+            memory_fuser_num_layers=len(fuser),
+            memory_fuser_embed_dim=hidden,
+            memory_fuser_intermediate_dim=len(meta["memory_encoder.fuser.layers.0.pwconv1.weight"]),
+        )
+    except KeyError:
+        return None
+
+
+def _without_type(config: Any) -> dict[str, Any]:
+    return {key: value for key, value in config.to_dict().items() if key != "model_type"}
+
+
+def _processors(side: int, video: bool) -> dict[str, dict[str, Any]]:
+    """Return the files of transformers' processors by name: they resize and normalise as ``BoxSegmenter`` does."""
+    prompts = {"target_size": side, "point_pad_value": -10}
+    image = {
+        "image_processor_type": "Sam2ImageProcessorFast",
+        "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True,
+        "image_mean": list(MEAN), "image_std": list(STD), "rescale_factor": 1 / 255, "resample": 2,
+        "mask_size": {"height": side // 4, "width": side // 4}, "size": {"height": side, "width": side},
+    }  # fmt: skip
+    if not video:
+        return {
+            "preprocessor_config.json": image,
+            "processor_config.json": {"processor_class": "Sam2Processor"} | prompts,
+        }
+    return {
+        "preprocessor_config.json": image,
+        "video_preprocessor_config.json": {
+            key: value for key, value in image.items() if key not in ("mask_size", "image_processor_type")
+        } | {"video_processor_type": "Sam2VideoVideoProcessor"},
+        "processor_config.json": {"processor_class": "Sam2VideoProcessor"} | prompts,
+    }  # fmt: skip

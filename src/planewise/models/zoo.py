@@ -1,0 +1,125 @@
+"""Published models by name: where their weights come from, how they are checked, what their licence is, whom to cite.
+
+A sha256 stands here where independent sources agree on it. Zenodo gives none of MitoNet's, which are held to what they
+were when first used.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlparse
+
+from planewise.errors import PlanewiseError
+from planewise.models.downloads import cached, fetch
+from planewise.models.model_file import SHIPPED, read_model_file
+from planewise.progress import say
+
+META = "https://dl.fbaipublicfiles.com/segment_anything_2"
+MEDSAM2 = "https://huggingface.co/wanglab/MedSAM2/resolve/e4a6f35edd7e091619cbc0750f462f1574e23955"
+WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # endings of files, which names of models do not have
+
+Kind = Literal["MitoNet", "SAM2"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published model. ``norms``: mean and standard deviation of its training images, of intensities in 0..1."""
+
+    name: str
+    kind: Kind
+    url: str
+    sha256: str | None
+    megabytes: int
+    licence: str
+    citation: str
+    norms: str = "ImageNet's"
+    also: tuple[str, ...] = ()  # other names of it
+
+    @property
+    def file(self) -> str:
+        """Name of the file of its weights."""
+        return Path(urlparse(self.url).path).name
+
+    @property
+    def terms(self) -> str:
+        """Licence and citation, in one line."""
+        return f"{self.name}: its licence is {self.licence}; cite {self.citation}"
+
+    def is_called(self, name: str) -> bool:
+        """Whether ``name`` means this model: its own name, that of its file, with or without the ending, or another."""
+        return name in (self.name, self.file, self.file.removesuffix(".pt"), *self.also)
+
+    def is_here(self) -> bool:
+        """Whether its weights are in the cache."""
+        return cached(self.url).is_file()
+
+
+def _mitonet(name: str, megabytes: int) -> Published:
+    """Return a MitoNet, whose shipped config says where its weights are."""
+    config = read_model_file(SHIPPED / f"{name}.yaml")
+    return Published(
+        name, "MitoNet", str(config.model), config.model_sha256, megabytes, "that of zenodo.org/records/6861565",
+        "Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006", f"{config.norms.mean:g}, {config.norms.std:g}",
+    )  # fmt: skip
+
+
+def _sam2(name: str, folder: str, sha256: str, megabytes: int) -> Published:
+    url, citation = f"{META}/{folder}/{name}.pt", "Ravi et al. 2024, arXiv:2408.00714"
+    return Published(name, "SAM2", url, sha256, megabytes, "Apache-2.0", citation)
+
+
+PUBLISHED = (
+    _mitonet("MitoNet_v1", 221),
+    _mitonet("MitoNet_v1_mini", 112),
+    _sam2("sam2_hiera_tiny", "072824", "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125", 156),
+    _sam2("sam2_hiera_small", "072824", "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3", 184),
+    _sam2("sam2_hiera_base_plus", "072824", "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071", 323),
+    _sam2("sam2_hiera_large", "072824", "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b", 898),
+    _sam2("sam2.1_hiera_tiny", "092824", "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69", 156),
+    _sam2("sam2.1_hiera_small", "092824", "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38", 184),
+    _sam2("sam2.1_hiera_base_plus", "092824", "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5", 324),
+    _sam2("sam2.1_hiera_large", "092824", "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318", 898),
+    Published(
+        "MedSAM2", "SAM2", f"{MEDSAM2}/MedSAM2_latest.pt",
+        "c92743b99f00d078bf32a3afcc38aaa9faf1c1692dffe3eaa7a90938c1991060", 156,
+        "CC BY-SA 4.0, whose model card allows research and education only", "Ma et al. 2025, arXiv:2504.03600",
+        also=("wanglab/MedSAM2",),
+    ),
+)  # fmt: skip
+
+
+def of_url(url: str) -> Published | None:
+    """Return the model whose weights ``url`` are."""
+    return next((model for model in PUBLISHED if model.url == url), None)
+
+
+def of_name(name: str, kind: Kind) -> Published | None:
+    """Return the model of a kind that ``name`` means."""
+    return next((model for model in PUBLISHED if model.kind == kind and model.is_called(name)), None)
+
+
+def located(source: Path) -> Path:
+    """Return the weights of SAM2 that ``source`` means: a file or folder, a hub id, or a name, whose file is fetched.
+
+    Raises PlanewiseError if it is none of these; see ``fetch`` for what is known by name.
+    """
+    if source.exists():
+        return source
+    if model := of_name(str(source), "SAM2"):
+        path = fetch(model.url, model.sha256, "planewise models", "give the path of other weights")
+        say(f"{source}: {path}, its sha256 is the published {model.sha256}. {model.terms}")
+        return path
+    if is_hub_id(source):
+        return source
+    namesake = of_name(source.name, "SAM2")
+    hint = f"; the published one is {namesake.name}, which is downloaded" if namesake else ""
+    raise PlanewiseError(
+        f"{source}: no such file{hint}; give the path of weights, a hub id, or one of the names "
+        f"{', '.join(model.name for model in PUBLISHED if model.kind == 'SAM2')}"
+    )
+
+
+def is_hub_id(source: Path) -> bool:
+    """Whether ``source`` names a model on the hub, such as facebook/sam2.1-hiera-tiny, and no file that is here."""
+    named = len(source.parts) == 2 and not source.is_absolute() and source.suffix.lower() not in WEIGHTS
+    return named and not source.exists() and source.parts[0] not in (".", "..", "~")

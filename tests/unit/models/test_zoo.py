@@ -1,0 +1,220 @@
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pooch
+import pytest
+import torch
+
+from planewise.cli import run
+from planewise.errors import PlanewiseError
+from planewise.models import zoo
+from planewise.models.downloads import cached
+from planewise.models.model_file import SHIPPED
+from planewise.models.panoptic_deeplab import build
+from planewise.models.sam2 import build_sam2
+from planewise.models.sam2_files import Sam2Weights, load_sam2, save_published
+from planewise.models.zoo import PUBLISHED, is_hub_id, located
+from planewise.volumes.files import write_volume
+from planewise.volumes.volume import Volume
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and URLs at which nothing listens."""
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
+    offline = tuple(replace(model, url=f"http://127.0.0.1:9/{model.kind}/{model.file}") for model in PUBLISHED)
+    monkeypatch.setattr(zoo, "PUBLISHED", offline)
+    return {model.name: model for model in offline}
+
+
+def put_by_hand(model, content):
+    path = cached(model.url)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_every_model_is_called_by_one_name_and_lies_in_a_place_of_its_own():
+    names = [name for model in PUBLISHED for name in {model.name, model.file, *model.also}]
+    assert len(set(names)) == len(names)
+    assert len({cached(model.url) for model in PUBLISHED}) == len(PUBLISHED) == 11
+    assert len({model.sha256 for model in PUBLISHED if model.kind == "SAM2"}) == 9
+    for model in PUBLISHED:
+        assert model.url.startswith("https://")
+        assert model.licence
+        assert model.citation
+        if model.kind == "SAM2":
+            assert len(bytes.fromhex(model.sha256)) == 32
+        else:
+            assert (SHIPPED / f"{model.name}.yaml").is_file()
+            assert model.norms == "0.57571, 0.12765"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("sam2.1_hiera_small", "sam2.1_hiera_small.pt"),
+        ("sam2_hiera_base_plus.pt", "sam2_hiera_base_plus.pt"),
+        ("MedSAM2", "MedSAM2_latest.pt"),
+        ("MedSAM2_latest.pt", "MedSAM2_latest.pt"),
+        ("wanglab/MedSAM2", "MedSAM2_latest.pt"),
+    ],
+)
+def test_without_a_network_the_url_the_file_and_its_place_are_told(cache, name, file):
+    with pytest.raises(PlanewiseError) as caught:
+        located(Path(name))
+    model = next(model for model in cache.values() if model.file == file)
+    assert f"{model.url}: cannot be downloaded" in str(caught.value)
+    assert f"put it at {cached(model.url)} (sha256 {model.sha256})" in str(caught.value)
+    assert cached(model.url).name == file
+
+
+def test_a_file_put_there_by_hand_is_used_if_it_is_the_published_one(cache, monkeypatch, capsys):
+    content = b"weights"
+    right = replace(cache["sam2.1_hiera_small"], sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(zoo, "PUBLISHED", (right,))
+    path = put_by_hand(right, content)
+    assert located(Path("sam2.1_hiera_small")) == path
+    err = capsys.readouterr().err
+    assert right.sha256 in err
+    assert "its licence is Apache-2.0; cite Ravi et al. 2024" in err
+    path.write_bytes(b"other")
+    with pytest.raises(PlanewiseError, match=rf"^{path}: its sha256 is .*, not {right.sha256}.*Delete it"):
+        located(Path("sam2.1_hiera_small"))
+    assert path.read_bytes() == b"other"
+
+
+def test_a_file_or_folder_that_is_there_goes_before_a_name(cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("sam2_hiera_tiny.pt").touch()
+    Path("MedSAM2").mkdir()
+    assert located(Path("sam2_hiera_tiny.pt")) == Path("sam2_hiera_tiny.pt")
+    assert located(Path("MedSAM2")) == Path("MedSAM2")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none.pt", "none.pt: no such file; give"),
+        ("checkpoints/sam2_hiera_tiny.pt", "no such file; the published one is sam2_hiera_tiny, which is downloaded"),
+        ("MitoNet_v1", "MitoNet_v1: no such file; give the path of weights, a hub id, or one of the names sam2_hiera"),
+    ],
+)
+def test_what_is_not_known_is_answered_with_what_is(cache, name, words):
+    with pytest.raises(PlanewiseError) as caught:
+        located(Path(name))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["facebook/sam2-hiera-tiny", "facebook/sam2.1-hiera-tiny"])
+def test_hub_ids_are_left_to_the_hub(cache, name):
+    assert is_hub_id(Path(name))
+    assert located(Path(name)) == Path(name)
+
+
+@pytest.mark.parametrize("name", ["a/w.pt", "./w", "../w", "/tmp/w", "w", "a/b/c", "a/w.safetensors"])
+def test_paths_are_no_hub_ids(name):
+    assert not is_hub_id(Path(name))
+
+
+def test_sam2_is_loaded_by_name(cache, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    network = build_sam2("mini", 64)
+    save_published(tmp_path / "w.pt", Sam2Weights(network), 0)
+    content = (tmp_path / "w.pt").read_bytes()
+    model = replace(cache["MedSAM2"], sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(zoo, "PUBLISHED", (model,))
+    put_by_hand(model, content)
+    loaded = load_sam2(Path("MedSAM2"), None).network.state_dict()
+    assert all(torch.equal(value, loaded[key]) for key, value in network.state_dict().items())
+
+
+class WritesAFile:
+    """Unpickled as Python does it, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_nothing_of_what_was_downloaded_is_run(cache, tmp_path, monkeypatch):
+    torch.save({"model": {"a": torch.zeros(1)}, "more": WritesAFile(tmp_path / "run")}, tmp_path / "w.pt")
+    content = (tmp_path / "w.pt").read_bytes()
+    model = replace(cache["sam2_hiera_tiny"], sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(zoo, "PUBLISHED", (model,))
+    path = put_by_hand(model, content)
+    with pytest.raises(PlanewiseError, match=rf"^{path}: cannot be read .*it holds more than tensors"):
+        load_sam2(Path("sam2_hiera_tiny"), None)
+    assert not (tmp_path / "run").exists()
+    torch.load(tmp_path / "w.pt", weights_only=False)
+    assert (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", [["run", "{d}/data", "{d}/work"], ["train", "{d}/work"]])
+def test_ild_without_a_network_is_refused_before_any_work(cache, tmp_path, command, capsys):
+    words = [word.format(d=tmp_path) for word in command]
+    assert run(["ild", *words, "--base", "sam2.1_hiera_base_plus", "--device", "cpu"]) == 2
+    model = cache["sam2.1_hiera_base_plus"]
+    assert f"put it at {cached(model.url)} (sha256 {model.sha256})" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
+def test_the_list_says_what_is_here_and_where_the_rest_belongs(cache, monkeypatch, capsys):
+    monkeypatch.setattr("planewise.apps.models.PUBLISHED", tuple(cache.values()))
+    put_by_hand(cache["sam2_hiera_large"], b"weights")
+    assert run(["models"]) == 0
+    out = capsys.readouterr().out
+    for model in cache.values():
+        rows = [line for line in out.splitlines() if line.split()[:1] == [model.name]]
+        assert len(rows) == 2
+        assert f"{model.megabytes} MB" in rows[0]
+        assert ("not here" in rows[0]) == (model.name != "sam2_hiera_large")
+        assert model.licence in rows[0]
+        assert model.citation in rows[0]
+        assert model.url in rows[1]
+        assert str(cached(model.url)) in rows[1]
+        assert (model.sha256 or "none published") in rows[1]
+
+
+def predict(folder, *more):
+    return run(["mito", "predict", "--trained_model", "MitoNet_v1_mini", "--input", str(folder / "in.tiff"), "--output",
+                str(folder / "out"), "--device", "cpu", "--axes", "xy", *more])  # fmt: skip
+
+
+@pytest.fixture
+def volume(tmp_path):
+    voxels = torch.randint(0, 255, (2, 64, 64), dtype=torch.uint8).numpy()
+    write_volume(tmp_path / "in.tiff", Volume(voxels, (1.0, 1.0, 1.0), "pixel"))
+    return tmp_path
+
+
+def test_mito_predict_takes_a_published_model_by_name(volume, monkeypatch, capsys):
+    """With no network the error says what to put where; put there, it segments, with no training."""
+    monkeypatch.setattr(pooch, "os_cache", lambda name: volume / "cache")
+    model = next(model for model in PUBLISHED if model.name == "MitoNet_v1_mini")
+    path = cached(model.url)
+
+    def offline(*arguments, **options):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", offline)
+    assert predict(volume) == 2
+    err = capsys.readouterr().err
+    assert f"{model.url}: cannot be downloaded" in err
+    assert f"put it at {path}, or" in err
+    torch.manual_seed(0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(build("mitonet_v1_mini").state_dict(), path)
+    assert predict(volume) == 0
+    err = capsys.readouterr().err
+    assert "MitoNet_v1_mini: its licence is that of zenodo.org/records/6861565; cite Conrad and Narayan 2023" in err
+    assert f"Its sha256 is {hashlib.sha256(path.read_bytes()).hexdigest()}" in err
+    assert (volume / "out" / "in.tiff").is_file()
+    assert predict(volume) == 0
+    assert "done already" in capsys.readouterr().err
+    path.write_bytes(path.read_bytes() + b"changed")
+    assert predict(volume, "--overwrite") == 2
+    assert "Delete it, and it is downloaded" in capsys.readouterr().err
