@@ -68,7 +68,15 @@ class Finetune(BaseModel):
     dataset_params: DatasetParams = DatasetParams()
     engine: str = "PanopticDeepLabEngine"
     engine_params: EngineParams = EngineParams()
-    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification; ours, empanada-napari passes over it
+    # Ours; empanada-napari passes over them.
+    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification
+    bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
+    weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
+
+    def of_little_data(self) -> dict[str, Any]:
+        """Return what of the recipe is not as published: it makes a training another one."""
+        ours = self.model_dump(include={"bend", "weight_averaging"})
+        return {name: value for name, value in ours.items() if value is not None}
 
 
 class Trained(BaseModel):
