@@ -58,6 +58,14 @@ class EngineParams(BaseModel):
     void_label: int = 0
 
 
+class Specks(BaseModel):
+    """What is left out of a result as too small, or as an object to too few planes. The defaults are the published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    min_size: int = Field(500, ge=0)  # voxels
+    min_agreement: float = Field(0.0, ge=0, le=1)  # share of an object's voxels that all planes gave
+
+
 class Finetune(BaseModel):
     """The recipe for training on."""
 
@@ -72,6 +80,8 @@ class Finetune(BaseModel):
     scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification
     bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
     weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
+    size_quantile: float | None = Field(None, gt=0, lt=1)  # of the training objects' sizes, to be ``specks.min_size``
+    min_agreement: float = Field(0.0, ge=0, le=1)  # to be that of ``specks``
 
     def of_little_data(self) -> dict[str, Any]:
         """Return what of the recipe is not as published: it makes a training another one."""
@@ -108,6 +118,7 @@ class ModelFile(BaseModel):
     planes: tuple[Plane, ...] | None = None  # that it was trained in; None: not known
     description: str = ""
     trained: Trained | None = None  # by planewise
+    specks: Specks = Specks()
     FINETUNE: Finetune = Finetune()
 
     def trained_intensities(self) -> TrainedIntensities:

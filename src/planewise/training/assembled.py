@@ -14,8 +14,7 @@ from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.voxels import ratio
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, gather_plane
-from planewise.inference.planes import NetworkPredictor, SliceOptions, plane_outputs
-from planewise.models.model_file import Norms
+from planewise.inference.planes import SliceOptions, SlicePredictor, plane_outputs
 from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair
 from planewise.volumes.slices import AXIS, Plane, from_stack
 
@@ -54,16 +53,15 @@ def _stacked(slices: list[SlicePair], plane: Plane, most: int) -> AssembledVolum
 
 
 def panoptic_quality(
-    predictor: NetworkPredictor, volumes: list[AssembledVolume], planes: tuple[Plane, ...], norms: Norms,
-    padding_factor: int,
+    predictor: SlicePredictor, volumes: list[AssembledVolume], planes: tuple[Plane, ...], slices: SliceOptions,
+    grouping: GroupingOptions,
 ) -> float | None:  # fmt: skip
     """Return the panoptic quality of what is found in ``volumes``, of all objects together; None if there are none.
 
-    They are predicted in ``planes``, as far as they are no lines there, and the planes fused, as by default. It is F1
+    They are predicted in ``planes``, as far as they are no lines there, and the planes fused. It is F1
     at IoU 0.5, the number of objects that are found, times how well they are drawn (Kirillov et al. 2019,
     arXiv:1801.00868). Ignored voxels belong to nothing.
     """
-    options = SliceOptions(AS_SHARES, norms.mean, norms.std, padding_factor)
     scores = []
     for volume in volumes:
         shape = volume.image.shape
@@ -71,12 +69,12 @@ def panoptic_quality(
         for plane in planes:
             if any(shape[axis] == 1 for axis in range(3) if axis != AXIS[plane]):
                 continue
-            outputs = plane_outputs(predictor, volume.image, plane, options, BATCH, lambda count: None)
-            objects.append(gather_plane(outputs, shape, plane, GroupingOptions()))
+            outputs = plane_outputs(predictor, volume.image, plane, slices, BATCH, lambda count: None)
+            objects.append(gather_plane(outputs, shape, plane, grouping))
         if not objects:
             continue
-        published = GroupingOptions()
-        found = consensus(objects, VOTE, published.min_size, published.min_extent)[...]
+        fused = consensus(objects, VOTE, grouping.min_size, grouping.min_extent, 1, grouping.min_agreement)
+        found = fused[...]
         truth = np.maximum(volume.labels, 0)
         scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, found)), IOU))
     if not any(score.tp + score.fn for score in scores):

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from planewise.device import choose_precision
 from planewise.errors import PlanewiseError
-from planewise.inference.planes import NetworkPredictor
+from planewise.inference.gathering import GroupingOptions
+from planewise.inference.planes import NetworkPredictor, SliceOptions
 from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.panoptic_loss import collate_targets, panoptic_loss
-from planewise.training.assembled import assemble, panoptic_quality
+from planewise.training.assembled import AS_SHARES, assemble, panoptic_quality
 from planewise.training.augment import Variation, centre_crop, random_crop, varied_crop
+from planewise.training.object_sizes import specks_by_training
 from planewise.training.sampling import sample_generator, source_weights
 from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair, read_slice_folder
 
@@ -48,6 +50,7 @@ class PanopticTask:
         self.validation = [validation[i] for i in chosen]
         self.planes = planes_of(self.pairs) or ()
         self.volumes = assemble(validation)
+        self.specks = specks_by_training(model, self.pairs + validation)
 
     def sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rng = sample_generator(self.seed, index)
@@ -100,8 +103,10 @@ class PanopticTask:
             return {"loss": loss}
         half = choose_precision("auto", device.type, predicting=True) == "bf16"
         predictor = NetworkPredictor(self.network, half)
-        norms, factor = self.model.norms, self.model.padding_factor
-        pq = panoptic_quality(predictor, self.volumes, self.planes, norms, factor)
+        norms = self.model.norms
+        slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
+        grouping = GroupingOptions(**self.specks.model_dump())
+        pq = panoptic_quality(predictor, self.volumes, self.planes, slices, grouping)
         iou = intersection / union
         return (
             {"score": iou, "iou": iou, "loss": loss}
