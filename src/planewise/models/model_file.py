@@ -79,14 +79,15 @@ class Finetune(BaseModel):
     # Ours; empanada-napari passes over them.
     scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification
     bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
+    microscope: bool = False  # whether gamma, noise and blur of crops are changed, if they are bent
     weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
     size_quantile: float | None = Field(None, gt=0, lt=1)  # of the training objects' sizes, to be ``specks.min_size``
     min_agreement: float = Field(0.0, ge=0, le=1)  # to be that of ``specks``
 
     def of_little_data(self) -> dict[str, Any]:
         """Return what of the recipe is not as published: it makes a training another one."""
-        ours = self.model_dump(include={"bend", "weight_averaging"})
-        return {name: value for name, value in ours.items() if value is not None}
+        ours = self.model_dump(include={"bend", "microscope", "weight_averaging"})
+        return {name: value for name, value in ours.items() if value not in (None, False)}
 
 
 class Trained(BaseModel):

@@ -19,6 +19,7 @@ from planewise.training.augment import Variation, centre_crop, random_crop, vari
 from planewise.training.object_sizes import specks_by_training
 from planewise.training.sampling import sample_generator, source_weights
 from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair, read_slice_folder
+from planewise.training.slice_memory import SliceMemory
 
 FinetuneLayer = Literal["none", "stage4", "stage3", "stage2", "stage1", "all"]
 VALIDATION_SLICES = 48  # spread evenly over the validation slices
@@ -40,6 +41,7 @@ class PanopticTask:
         self.seed = seed
         self.frozen = freeze(network, finetune_layer)
         self.pairs = read_slice_folder(folder, "train")
+        self._memory = SliceMemory()
         if not any((read_pair(pair)[1] > 0).any() for pair in self.pairs):
             raise PlanewiseError(f"{folder}: no training slice shows an object; nothing can be learned from background")
         gamma = model.FINETUNE.dataset_params.weight_gamma
@@ -56,12 +58,12 @@ class PanopticTask:
         rng = sample_generator(self.seed, index)
 
         def draw() -> tuple[np.ndarray, np.ndarray]:
-            return read_pair(self.pairs[rng.choice(len(self.pairs), p=self.weights)])
+            return self._memory.read(self.pairs[rng.choice(len(self.pairs), p=self.weights)])
 
         recipe = self.model.FINETUNE
         if recipe.bend is None:
             return random_crop(*draw(), self.patch_size, recipe.scale_range, rng)
-        return varied_crop(draw, self.patch_size, Variation(recipe.scale_range, recipe.bend), rng)
+        return varied_crop(draw, self.patch_size, Variation(recipe.scale_range, recipe.bend, recipe.microscope), rng)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         images, labels = zip(*samples)
