@@ -81,8 +81,9 @@ def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
 def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, object]:
     """Return what decides on the results beside the weights: options, the model's YAML, and the precision."""
     said: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
-    if options.min_agreement:  # none at all is what there was before it could be asked for
-        said["min_agreement"] = options.min_agreement
+    for name in Specks.model_fields:
+        if left_out := getattr(options, name):  # nothing is what there was before it could be asked for
+            said[name] = left_out
     return said | {
         "model's YAML": model.model_dump(mode="json", include=READ_OF_MODEL),
         "precision": "bf16" if half else "32",
@@ -91,7 +92,7 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
 
 def grouping_of(options: MitoPredict) -> GroupingOptions:
     """Return how slices become objects."""
-    specks = {name: value for name, value in vars(options).items() if name in Specks.model_fields and value is not None}
+    specks = {name: getattr(options, name) or 0 for name in Specks.model_fields}
     return GroupingOptions(
         confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
         centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,

@@ -144,8 +144,11 @@ class MitoPredict(Options):
     """Side of the neighbourhood, on the quarter grid, of which a centre is the maximum."""
     median_kernel: int = Field(3, ge=1)
     """Slices in the median that smooths probabilities across slices; odd."""
-    min_size: int | None = Field(None, ge=0)
-    """Least size of an object, in voxels. Default: what the model says of the objects it was trained on, else 500."""
+    min_size: int = Field(500, ge=0)
+    """Least size of an object, in voxels, in each plane and in the result."""
+    min_fused_size: int | None = Field(None, ge=0)
+    """Least size of an object in the result of several planes. Default: what the model says of the objects that it was
+    trained on, else nothing beyond min_size, as published."""
     min_agreement: float | None = Field(None, ge=0, le=1)
     """Least share of an object's voxels that all planes agree on, where there are three. Default: what the model says,
     else 0, as published."""

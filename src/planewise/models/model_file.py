@@ -59,10 +59,10 @@ class EngineParams(BaseModel):
 
 
 class Specks(BaseModel):
-    """What is left out of a result as too small, or as an object to too few planes. The defaults are the published."""
+    """What is left out where planes are fused: what is too small, or an object to too few. Nothing, as published."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    min_size: int = Field(500, ge=0)  # voxels
+    min_fused_size: int = Field(0, ge=0)  # voxels
     min_agreement: float = Field(0.0, ge=0, le=1)  # share of an object's voxels that all planes gave
 
 
@@ -81,7 +81,7 @@ class Finetune(BaseModel):
     bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
     microscope: bool = False  # whether gamma, noise and blur of crops are changed, if they are bent
     weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
-    size_quantile: float | None = Field(None, gt=0, lt=1)  # of the training objects' sizes, to be ``specks.min_size``
+    size_quantile: float | None = Field(None, gt=0, lt=1)  # of objects' sizes, to be ``specks.min_fused_size``
     min_agreement: float = Field(0.0, ge=0, le=1)  # to be that of ``specks``
 
     def of_little_data(self) -> dict[str, Any]:

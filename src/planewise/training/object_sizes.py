@@ -18,8 +18,8 @@ def specks_by_training(model: ModelFile, pairs: list[SlicePair]) -> Specks:
     if recipe.size_quantile is None:
         return specks
     sizes = object_sizes(pairs)
-    least = int(np.quantile(sizes, recipe.size_quantile)) if len(sizes) else specks.min_size
-    return Specks(min_size=least, min_agreement=recipe.min_agreement)
+    least = int(np.quantile(sizes, recipe.size_quantile)) if len(sizes) else specks.min_fused_size
+    return Specks(min_fused_size=least, min_agreement=recipe.min_agreement)
 
 
 def object_sizes(pairs: list[SlicePair]) -> np.ndarray:

@@ -188,30 +188,35 @@ def test_no_more_than_three_times_the_volume_is_held(tmp_path, axes, scale, monk
 
 def test_what_is_a_speck_says_the_option_or_else_the_model_or_else_the_published_tool():
     asked = MitoPredict(trained_model=Path("M.yaml"), input=Path("i"), output=Path("o"))
-    ours = MODEL.model_copy(update={"specks": Specks(min_size=4000, min_agreement=0.2)})
+    ours = MODEL.model_copy(update={"specks": Specks(min_fused_size=4000, min_agreement=0.2)})
     for model, given, least, agreement in (
-        (MODEL, {}, 500, 0.0),
+        (MODEL, {}, 0, 0.0),
         (ours, {}, 4000, 0.2),
-        (ours, {"min_size": 500, "min_agreement": 0.0}, 500, 0.0),
-        (MODEL, {"min_agreement": 0.3}, 500, 0.3),
+        (ours, {"min_fused_size": 0, "min_agreement": 0.0}, 0, 0.0),
+        (MODEL, {"min_agreement": 0.3}, 0, 0.3),
     ):
         options = settled(asked.model_copy(update=given), model)
         grouping = grouping_of(options)
-        assert (grouping.min_size, grouping.min_agreement) == (least, agreement)
+        assert (grouping.min_size, grouping.min_fused_size, grouping.min_agreement) == (500, least, agreement)
         said = decisive(options, model, half=False)
-        assert said["min_size"] == least
-        assert said.get("min_agreement", 0.0) == agreement
-        assert ("min_agreement" in said) == (agreement > 0)  # else as in the manifests of before
+        named = {name: said[name] for name in Specks.model_fields if name in said}
+        expected = {"min_fused_size": least, "min_agreement": agreement}
+        assert named == {name: value for name, value in expected.items() if value}  # else as in manifests of before
 
 
-def test_a_streamed_case_leaves_the_same_out_by_agreement(tmp_path, image):
+def test_a_streamed_case_leaves_the_same_out(tmp_path, image):
     path = tmp_path / "case.tiff"
     write_volume(path, Volume(image))
-    counts = {}
-    for memory in ("auto", LITTLE):
-        for least in (0.0, 1.0):
-            folder = tmp_path / f"{memory}_{least}"
-            folder.mkdir()
-            predict(path, folder, memory, min_agreement=least)
-            counts[memory, least] = tifffile.imread(folder / "case.tiff").max()
-    assert counts["auto", 0.0] == counts[LITTLE, 0.0] > counts["auto", 1.0] == counts[LITTLE, 1.0]
+
+    def labels(memory, **more):
+        folder = tmp_path / f"{memory}_{'_'.join(more)}"
+        folder.mkdir()
+        predict(path, folder, memory, **more)
+        return tifffile.imread(folder / "case.tiff")
+
+    whole = labels("auto")
+    median = int(np.median(np.bincount(whole.ravel())[1:]))
+    for more in ({"min_agreement": 1.0}, {"min_fused_size": median + 1}):
+        left = labels("auto", **more)
+        assert left.max() < whole.max()
+        assert np.array_equal(labels(LITTLE, **more), left)
