@@ -1,9 +1,10 @@
 """MitoNet: Panoptic-DeepLab (Cheng et al. 2020, arXiv:1911.10194) with PointRend on its semantic head.
 
 Two architectures share their encoder and heads: ``PanopticDeepLab`` (MitoNet_v1) and ``PanopticBiFPN``
-(MitoNet_v1_mini). Module names are those of the published weights. ``fold_batch_norms`` turns either into the folded
-variant that is published: its state_dict has exactly the published keys, it is trainable, and it is what the export
-scripts. So this code must stay acceptable to ``torch.jit.script``.
+(MitoNet_v1_mini); ``PanopticUNet`` (MitoNet_small, of which nothing is published) shares the heads. Module names are
+those of the published weights. ``fold_batch_norms`` turns any into the folded variant that is published: its
+state_dict has exactly the published keys, it is trainable, and it is what the export scripts. So this code must stay
+acceptable to ``torch.jit.script``.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Architecture:
 ARCHITECTURES = {
     "mitonet_v1": Architecture("deeplab"),
     "mitonet_v1_mini": Architecture("bifpn", channels=128),
-    "mitonet_small": Architecture("deeplab", blocks=(1, 1, 1, 1), width=16, channels=64),  # until planewise 0.4
+    "mitonet_small": Architecture("deeplab", blocks=(1, 1, 1, 1), width=16, channels=64),  # of models trained before
     "mitonet_small_unet": Architecture("unet", blocks=(1, 2, 2, 1), width=16, channels=48),
 }
 
