@@ -25,7 +25,7 @@ from planewise.training.sampling import SampleRange
 BATCH = 4
 REPEATS = 1 if TINY else 3
 SIDE = 512
-NETWORKS = ("mitonet_small",) if TINY else ("mitonet_v1", "mitonet_small")
+NETWORKS = ("mitonet_small_unet",) if TINY else ("mitonet_v1", "mitonet_small_unet")
 
 
 class Samples(torch.utils.data.Dataset):

@@ -98,7 +98,7 @@ def train_mito(options: MitoTrain) -> int:
         devices=options.devices, num_nodes=options.num_nodes, precision=choose_precision(options.precision, device),
         num_workers=options.num_workers, identity=options.model_dump(
             mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
-        ),
+        ) | model.FINETUNE.of_little_data(), averaging=model.FINETUNE.weight_averaging,
     )  # fmt: skip
     base = model.trained_intensities()
     if options.from_scratch:  # nothing was trained on the base's polarity
@@ -124,7 +124,7 @@ def train_mito(options: MitoTrain) -> int:
                 write_record(files.training / RECORD, slices.record)
         if not train(task, loop, files.training, options.resume):
             return conclude(problems)
-        training_curve(files.training / METRICS, files.training / CURVE, "IoU of the foreground")
+        training_curve(files.training / METRICS, files.training / CURVE, "validation score")
         _export(files, model, options, task, _pixel_sides(dataset, task))
     say(f"The model is {files.yaml} with {files.weights.name}")
 
@@ -257,6 +257,7 @@ def _export(
             "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
             "intensities": slice_intensities(task.pairs), "planes": planes_of(task.pairs), "trained": trained,
             "pixel_nm": pixel_nm,
+            "specks": task.specks,
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on {dataset} for "
             f"{best['step']} steps with planewise.",
         }

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of
+from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_store import segment_out_of_core
 from planewise.data.case import refuse_names_of_planes
@@ -48,6 +48,7 @@ def predict_cases(
     device = choose_device(options.device)
     model_path = find_model_file(options.trained_model)
     model = read_model_file(model_path)
+    options = settled(options, model)
     weights = locate_weights(model, model_path)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     apart, clashing = refuse_names_of_planes(dict(cases))
@@ -131,16 +132,17 @@ def _segment_in_memory(
     options: MitoPredict,
 ) -> int:  # fmt: skip
     """Write a volume's results; return the number of objects. Labels are painted when they are written."""
-    voxels = read_voxels(case.volume, case.path)
+    voxels, how = read_voxels(case.volume, case.path), grouping_of(options)
     planes = []
     with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
         written = []
         for plane in case.planes:
             with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
                 outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
-                planes.append(gather_plane(outputs, voxels.shape, plane, grouping_of(options), THREADS))
+                planes.append(gather_plane(outputs, voxels.shape, plane, how, THREADS))
             written.append(writer.submit(write_volume, results.planes[plane], case.volume.with_voxels(planes[-1])))
-        fused = consensus(planes, options.pixel_vote_thr, options.min_size, options.min_extent, THREADS)
+        vote, least = options.pixel_vote_thr, max(how.min_size, how.min_fused_size)
+        fused = consensus(planes, vote, least, how.min_extent, THREADS, how.min_agreement)
         for writing in written:
             writing.result()
     if len(planes) == 1:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of
+from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled
 from planewise.apps.mito_options import MitoPredict
 from planewise.data.case import cases_in
 from planewise.data.run import MANIFEST, Run
@@ -56,6 +56,7 @@ def predict_store(options: MitoPredict) -> int:
     device = choose_device(options.device)
     model_path = find_model_file(options.trained_model)
     model = read_model_file(model_path)
+    options = settled(options, model)
     weights = locate_weights(model, model_path)
     case = VolumeToPredict.open(options.input, model, options)
     inference_network(weights, model.architecture, "cpu")  # so that bad weights are refused

@@ -88,12 +88,15 @@ class FusedObjects(Painted):
         _apply(window, *corner, self._planes, self._table, self._values)
 
 
-def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1) -> Painted:
+def consensus(
+    planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1, min_agreement: float = 0.0
+) -> Painted:
     """Return the fused objects of one to three planes of one volume.
 
     A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or ``min_extent`` (see ``linking.long_enough``) are
-    dropped. One plane's objects are the result as they are. ``threads``: slabs of the volume that are worked on at
-    a time. Raises ValueError for more objects in a plane than 2**21 - 1.
+    dropped, and those of which all planes gave less than ``min_agreement``, a share. One plane's objects are the result
+    as they are. ``threads``: slabs of the volume that are worked on at a time. Raises ValueError for more objects in a
+    plane than 2**21 - 1.
     """
     if len(planes) == 1:
         return planes[0]
@@ -102,7 +105,8 @@ def consensus(planes: list[PlaneObjects], vote: int, min_size: int, min_extent: 
     shape = planes[0].shape
     slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
     parts = in_threads(lambda slab: count_combinations(planes, *slab), slabs, threads)
-    return FusedObjects(planes, decide(join_found(list(parts)), sizes, shape, vote, min_size, min_extent))
+    verdict = decide(join_found(list(parts)), sizes, shape, vote, min_size, min_extent, min_agreement)
+    return FusedObjects(planes, verdict)
 
 
 def count_combinations(planes: list[PlaneObjects], first: int, stop: int) -> Found:
@@ -130,16 +134,32 @@ def join_found(parts: list[Found]) -> Found:
 
 
 def decide(
-    found: Found, sizes: list[np.ndarray], shape: tuple[int, int, int], vote: int, min_size: int, min_extent: int
-) -> Verdict:
+    found: Found, sizes: list[np.ndarray], shape: tuple[int, int, int], vote: int, min_size: int, min_extent: int,
+    min_agreement: float = 0.0,
+) -> Verdict:  # fmt: skip
     """Return the final labels of a volume's combinations; see ``consensus`` for the arguments.
 
     ``sizes``: of each plane's objects by label. Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     check_number(sizes)
-    voted = vote_labels(Combinations(unpack(found.keys, len(sizes)), found.counts), sizes, vote)
+    labels = unpack(found.keys, len(sizes))
+    voted = vote_labels(Combinations(labels, found.counts), sizes, vote)
+    voted[agreement(voted, labels, found.counts)[voted] < min_agreement] = 0
     result, kept = keep_large(voted, found.counts, found.boxes, shape, min_size, min_extent)
     return Verdict(found.keys, result.astype(np.int64), len(kept) - 1)
+
+
+def agreement(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the share of each object's voxels in which every plane has an object, (objects + 1,); the background's 1.
+
+    ``objects`` (n,): the object of each combination of ``labels`` (n, planes), which ``counts`` (n,) voxels carry. What
+    is no mitochondrion looks like one in a plane or two, and seldom at the same voxels in all.
+    """
+    whole = np.bincount(objects, counts, 1)
+    shared = np.bincount(objects, counts * (labels > 0).all(axis=1), len(whole))
+    shares = shared / np.maximum(whole, 1)
+    shares[0] = 1.0
+    return shares
 
 
 def check_number(sizes: list[np.ndarray]) -> None:

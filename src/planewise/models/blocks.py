@@ -23,12 +23,12 @@ def separable(channels_in: int, channels_out: int, kernel: int, activation: nn.M
 
 
 class Head(nn.Module):
-    """A 5x5 separable block, then a 1x1 convolution to the outputs."""
+    """A separable block, as published of 5x5, then a 1x1 convolution to the outputs."""
 
-    def __init__(self, channels: int, outputs: int) -> None:
+    def __init__(self, channels: int, outputs: int, kernel: int = 5) -> None:
         super().__init__()
         self.head = nn.Sequential(
-            separable(channels, channels, 5, nn.ReLU(inplace=True)), nn.Conv2d(channels, outputs, 1)
+            separable(channels, channels, kernel, nn.ReLU(inplace=True)), nn.Conv2d(channels, outputs, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -59,6 +59,14 @@ class EngineParams(BaseModel):
     void_label: int = 0
 
 
+class Specks(BaseModel):
+    """What is left out where planes are fused: what is too small, or an object to too few. Nothing, as published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    min_fused_size: int = Field(0, ge=0)  # voxels
+    min_agreement: float = Field(0.0, ge=0, le=1)  # share of an object's voxels that all planes gave
+
+
 class Finetune(BaseModel):
     """The recipe for training on."""
 
@@ -69,7 +77,18 @@ class Finetune(BaseModel):
     dataset_params: DatasetParams = DatasetParams()
     engine: str = "PanopticDeepLabEngine"
     engine_params: EngineParams = EngineParams()
-    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification; ours, empanada-napari passes over it
+    # Ours; empanada-napari passes over them.
+    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification
+    bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
+    microscope: bool = False  # whether gamma, noise and blur of crops are changed, if they are bent
+    weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
+    size_quantile: float | None = Field(None, gt=0, lt=1)  # of objects' sizes, to be ``specks.min_fused_size``
+    min_agreement: float = Field(0.0, ge=0, le=1)  # to be that of ``specks``
+
+    def of_little_data(self) -> dict[str, Any]:
+        """Return what of the recipe is not as published: it makes a training another one."""
+        ours = self.model_dump(include={"bend", "microscope", "weight_averaging"})
+        return {name: value for name, value in ours.items() if value not in (None, False)}
 
 
 class Trained(BaseModel):
@@ -102,6 +121,7 @@ class ModelFile(BaseModel):
     pixel_nm: tuple[float, float] | None = None  # smallest and largest side of pixels trained on; None: not known
     description: str = ""
     trained: Trained | None = None  # by planewise
+    specks: Specks = Specks()
     FINETUNE: Finetune = Finetune()
 
     def trained_intensities(self) -> TrainedIntensities:

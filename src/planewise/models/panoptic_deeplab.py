@@ -1,9 +1,10 @@
 """MitoNet: Panoptic-DeepLab (Cheng et al. 2020, arXiv:1911.10194) with PointRend on its semantic head.
 
 Two architectures share their encoder and heads: ``PanopticDeepLab`` (MitoNet_v1) and ``PanopticBiFPN``
-(MitoNet_v1_mini). Module names are those of the published weights. ``fold_batch_norms`` turns either into the folded
-variant that is published: its state_dict has exactly the published keys, it is trainable, and it is what the export
-scripts. So this code must stay acceptable to ``torch.jit.script``.
+(MitoNet_v1_mini); ``PanopticUNet`` (MitoNet_small, of which nothing is published) shares the heads. Module names are
+those of the published weights. ``fold_batch_norms`` turns any into the folded variant that is published: its
+state_dict has exactly the published keys, it is trainable, and it is what the export scripts. So this code must stay
+acceptable to ``torch.jit.script``.
 """
 
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from planewise.models.bifpn import BiFPN, BiFPNDecoder, resample
 from planewise.models.blocks import Head, separable
 from planewise.models.point_rend import PointRend
 from planewise.models.resnet import EXPANSION, Bottleneck, ResNet, initialise
+from planewise.models.unet import ResidualBlock, UNetDecoder, UNetEncoder
 
 
 @dataclass(frozen=True)
 class Architecture:
     """What distinguishes one network of this family from another."""
 
-    kind: str  # "deeplab" or "bifpn"
+    kind: str  # "deeplab", "bifpn" or "unet"
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)  # of the encoder's stages
     width: int = 64  # of the encoder's stem
     channels: int = 256  # of the decoders (of the pyramid, for bifpn)
@@ -33,26 +35,29 @@ class Architecture:
 ARCHITECTURES = {
     "mitonet_v1": Architecture("deeplab"),
     "mitonet_v1_mini": Architecture("bifpn", channels=128),
-    "mitonet_small": Architecture("deeplab", blocks=(1, 1, 1, 1), width=16, channels=64),
+    "mitonet_small": Architecture("deeplab", blocks=(1, 1, 1, 1), width=16, channels=64),  # of models trained before
+    "mitonet_small_unet": Architecture("unet", blocks=(1, 2, 2, 1), width=16, channels=48),
 }
 
 
 def build(name: str) -> "PanopticNetwork":
     """Return the architecture ``name`` of ``ARCHITECTURES`` with random weights."""
     architecture = ARCHITECTURES[name]
-    return (PanopticDeepLab if architecture.kind == "deeplab" else PanopticBiFPN)(architecture)
+    kinds = {"deeplab": PanopticDeepLab, "bifpn": PanopticBiFPN, "unet": PanopticUNet}
+    return kinds[architecture.kind](architecture)
 
 
 class PanopticNetwork(nn.Module):
-    """What both architectures share: encoder, heads, rendering. Subclasses say how features are decoded."""
+    """What all architectures share: encoder, heads, rendering. Subclasses say how features are decoded."""
 
-    def __init__(self, architecture: Architecture, output_stride: int) -> None:
+    instances_on_their_grid = False  # whether the instance heads are trained on the quarter grid, where they are read
+
+    def __init__(self, encoder: ResNet | UNetEncoder, channels: int, head_kernel: int = 5) -> None:
         super().__init__()
-        channels = architecture.channels
-        self.encoder = ResNet(architecture.blocks, architecture.width, output_stride)
-        self.semantic_head = Head(channels, 1)
-        self.ins_center = Head(channels, 1)
-        self.ins_xy = Head(channels, 2)
+        self.encoder = encoder
+        self.semantic_head = Head(channels, 1, head_kernel)
+        self.ins_center = Head(channels, 1, head_kernel)
+        self.ins_xy = Head(channels, 2, head_kernel)
         self.semantic_pr = PointRend(channels)
 
     def _initialise(self) -> None:
@@ -106,7 +111,7 @@ class PanopticDeepLab(PanopticNetwork):
     padding_factor = 16
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__(architecture, output_stride=16)
+        super().__init__(ResNet(architecture.blocks, architecture.width, output_stride=16), architecture.channels)
         low, high = architecture.width * EXPANSION, architecture.width * 8 * EXPANSION
         self.semantic_decoder = AtrousDecoder(high, low, architecture.channels, architecture.low_level)
         self.instance_decoder = AtrousDecoder(high, low, architecture.channels, architecture.low_level // 2)
@@ -171,7 +176,7 @@ class PanopticBiFPN(PanopticNetwork):
     padding_factor = 128
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__(architecture, output_stride=32)
+        super().__init__(ResNet(architecture.blocks, architecture.width, output_stride=32), architecture.channels)
         channels = architecture.channels
         stages = [architecture.width * factor * EXPANSION for factor in (1, 2, 4, 8)]
         self.p2_resample = resample(stages[0], channels)
@@ -186,6 +191,23 @@ class PanopticBiFPN(PanopticNetwork):
         semantic = p2 + self.semantic_fpn(stages[1:])
         instance = p2 + self.instance_fpn(stages[1:])
         return [self.semantic_decoder(semantic[::-1]), self.instance_decoder(instance[::-1])]
+
+
+class PanopticUNet(PanopticNetwork):
+    """MitoNet_small: output stride 16, one decoder for semantics and instances."""
+
+    padding_factor = 16
+    instances_on_their_grid = True  # a fifth less work
+
+    def __init__(self, architecture: Architecture) -> None:
+        encoder = UNetEncoder(architecture.blocks, architecture.width)
+        super().__init__(encoder, architecture.channels, head_kernel=3)  # 5x5 takes as long to train as all the rest
+        self.decoder = UNetDecoder(architecture.width, architecture.channels)
+        self._initialise()
+
+    def decode(self, stages: list[Tensor]) -> list[Tensor]:
+        features = self.decoder(stages)
+        return [features, features]
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int, dilation: int) -> nn.Sequential:
@@ -211,13 +233,20 @@ def fold_batch_norms(network: PanopticNetwork) -> PanopticNetwork:
             _fold_members(module, "conv1", "bn1", "relu1")
             _fold_members(module, "conv2", "bn2", "relu2")
             _fold_members(module, "conv3", "bn3", "")
-            if isinstance(module.downsample, nn.Sequential):
-                _fold_members(module.downsample, "0", "1", "")
+        if isinstance(module, ResidualBlock):
+            _fold_members(module, "conv1", "bn1", "relu1")
+            _fold_members(module, "conv2", "bn2", "")
+        if isinstance(module, Bottleneck | ResidualBlock) and isinstance(module.downsample, nn.Sequential):
+            _fold_members(module.downsample, "0", "1", "")
     if isinstance(network, PanopticDeepLab):  # in the mini variant only the encoder is published folded
         for part in (network.semantic_decoder, network.instance_decoder, network.semantic_pr):
             for module in list(part.modules()):
                 if isinstance(module, nn.Sequential):
                     _fold_sequence(module)
+    if isinstance(network, PanopticUNet):
+        for module in list(network.decoder.modules()):
+            if isinstance(module, nn.Sequential):
+                _fold_sequence(module)
     return network.train(training)
 
 

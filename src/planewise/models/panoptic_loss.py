@@ -6,13 +6,14 @@ The terms and their weights are those of the published recipe (Conrad and Naraya
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor
 
 from planewise.models.model_file import CriterionParams
 from planewise.models.point_rend import sample_points
 
 HEATMAP_SIGMA = 6.0  # pixels
+RADIUS = 24  # pixels, of the filter: 4 sigma
+GAUSSIAN = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / HEATMAP_SIGMA) ** 2)
 
 
 def panoptic_targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -34,8 +35,13 @@ def panoptic_targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.bincount(instance, rows) / area, np.bincount(instance, columns) / area
     offsets[0, rows, columns] = y[instance] - rows
     offsets[1, rows, columns] = x[instance] - columns
-    heatmap[y.astype(int), x.astype(int)] = 1
-    heatmap = ndimage.gaussian_filter(heatmap, HEATMAP_SIGMA, mode="constant")
+    # A Gaussian filter of a few single pixels: each adds the filter's window, which is many times less work.
+    for row, column in {*zip(y.astype(int).tolist(), x.astype(int).tolist())}:
+        top, left = max(row - RADIUS, 0), max(column - RADIUS, 0)
+        window = heatmap[top : row + RADIUS + 1, left : column + RADIUS + 1]
+        first = top - row + RADIUS, left - column + RADIUS
+        down, right = (GAUSSIAN[start:][:side] for start, side in zip(first, window.shape))
+        window += np.outer(down, right)
     heatmap /= heatmap.max()
     return heatmap[None].astype(np.float32), offsets
 
@@ -45,17 +51,21 @@ def panoptic_loss(outputs: dict[str, Tensor], targets: dict[str, Tensor], params
 
     ``outputs`` as the network returns them when training. ``targets``: ``foreground`` (N, 1, H, W) of 0 and 1,
     ``ctr_hmp`` (N, 1, H, W), ``offsets`` (N, 2, H, W), all float32, and ``counted`` (N, 1, H, W) bool: the pixels that
-    are not ignored; the others take no part in any term. The total is weighted by ``params``.
+    are not ignored; the others take no part in any term. Instance outputs on a coarser grid are compared with the
+    targets at every n-th pixel. The total is weighted by ``params``.
     """
     foreground, counted = targets["foreground"], targets["counted"]
     pixels = F.binary_cross_entropy_with_logits(outputs["sem_logits"], foreground, reduction="none") * counted
     hardest = max(1, int(params.top_k_percent * int(counted.sum())))
-    squares = F.mse_loss(outputs["ctr_hmp"], targets["ctr_hmp"], reduction="none") * counted
-    distance = (outputs["offsets"] - targets["offsets"]).abs() * foreground  # which ignored pixels are not in
+    step = foreground.shape[-1] // outputs["ctr_hmp"].shape[-1]
+    objects, seen = foreground[..., ::step, ::step], counted[..., ::step, ::step]
+    heatmap, offsets = targets["ctr_hmp"][..., ::step, ::step], targets["offsets"][..., ::step, ::step]
+    squares = F.mse_loss(outputs["ctr_hmp"], heatmap, reduction="none") * seen
+    distance = (outputs["offsets"] - offsets).abs() * objects  # which ignored pixels are not in
     terms = {
         "ce": pixels.flatten().topk(hardest, sorted=False)[0].mean(),  # ignored ones are 0, and no pixel is easier
-        "mse": squares.sum() / counted.sum().clamp(min=1),
-        "l1": distance.sum() / foreground.sum().clamp(min=1),
+        "mse": squares.sum() / seen.sum().clamp(min=1),
+        "l1": distance.sum() / objects.sum().clamp(min=1),
     }
     total = params.ce_weight * terms["ce"] + params.mse_weight * terms["mse"] + params.l1_weight * terms["l1"]
     if "sem_points" in outputs:

@@ -1,18 +1,47 @@
-"""Random crops: magnification, rotation, flips, placement, contrast. One warp, so pixels are interpolated once."""
+"""Random crops: magnification, rotation, flips, bending, placement, contrast, noise.
+
+One warp, so pixels are interpolated once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numba
 import numpy as np
+from scipy import ndimage
 
 BRIGHTNESS = 0.3  # of the full scale, added
 CONTRAST = 0.3  # relative
 TILT = np.pi / 12  # the largest rotation of what has an upright
 PROBABILITY = 0.5  # of a rotation, of a change of brightness and contrast, and of each flip
+KNOT = 64  # pixels between the knots of the grid whose displacements bend a crop, about
+RARELY = 0.3  # probability of each change of what a microscope does: gamma, noise, blur
+GAMMA = 0.4  # largest change of the logarithm
+NOISE = 0.04  # largest standard deviation, of the full scale
+BLUR = 1.2  # largest sigma, in pixels
+STRAIGHT = np.zeros((2, 2, 2))
+
+Drawn = tuple[np.ndarray, np.ndarray]  # an image slice (H, W), float32 in 0..1, and its labels, int32
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How crops are varied beyond flips, rotation and contrast.
+
+    ``scale_range``: of the magnification; ``bend``: the standard deviation, in pixels, by which the knots of a coarse
+    grid are displaced; ``microscope``: whether gamma, noise and blur change too.
+    """
+
+    scale_range: tuple[float, float] = (0.1, 2.0)
+    bend: float = 0.0
+    microscope: bool = False
 
 
 def random_crop(
     image: np.ndarray, labels: np.ndarray, size: int, scale_range: tuple[float, float], rng: np.random.Generator,
     upright: bool = False,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> Drawn:  # fmt: skip
     """Return a random view (size, size) of ``image`` (H, W), float32 in 0..1, and of its ``labels``, int32.
 
     As published for MitoNet: magnified by a factor from ``scale_range``, cropped (what lies outside the slice is 0),
@@ -22,42 +51,113 @@ def random_crop(
     scale = rng.uniform(*scale_range)
     most = TILT if upright else np.pi
     angle = rng.uniform(-most, most) if rng.random() < PROBABILITY else 0.0
-    flip_rows, flip_columns = (rng.random(2) < PROBABILITY) & (not upright)
+    pixels, ids = _view(image, labels, (size, size), scale, angle, 0.0, rng, not upright)
+    return _contrast(pixels, rng), ids
+
+
+def varied_crop(draw: Callable[[], Drawn], size: int, variation: Variation, rng: np.random.Generator) -> Drawn:
+    """Return a random view (size, size) of a slice that ``draw`` returns, or of several if one would not fill it.
+
+    A slice along the short axis of a flat volume is a ribbon: as many as fill the view are stacked, each in a band of
+    its own, with ids that differ. A ribbon is not rotated; then the whole view is, by 90 degrees or not.
+    """
+    image, labels = draw()
+    scale = rng.uniform(*variation.scale_range)
+    bands = max(1, int(size / (min(image.shape) * scale) + 0.5))
+    if bands == 1:
+        angle = rng.uniform(-np.pi, np.pi) if rng.random() < PROBABILITY else 0.0
+        pixels, ids = _view(image, labels, (size, size), scale, angle, variation.bend, rng)
+    else:
+        pixels, ids = np.empty((size, size), np.float32), np.empty((size, size), np.int32)
+        edges = np.linspace(0, size, bands + 1).astype(int)
+        highest = 0
+        for band, (start, stop) in enumerate(pairwise(edges.tolist())):
+            if band:
+                image, labels = draw()
+            ribbon = (image, labels) if image.shape[0] <= image.shape[1] else (image.T, labels.T)
+            pixels[start:stop], own = _view(*ribbon, (stop - start, size), scale, 0.0, variation.bend, rng)
+            ids[start:stop] = np.where(own > 0, own + highest, own)
+            highest = max(highest, int(ids[start:stop].max()))
+        if rng.random() < PROBABILITY:
+            pixels, ids = np.ascontiguousarray(pixels.T), np.ascontiguousarray(ids.T)
+    pixels = _contrast(pixels, rng)
+    return (_microscope(pixels, rng) if variation.microscope else pixels), ids
+
+
+def _view(
+    image: np.ndarray, labels: np.ndarray, shape: tuple[int, int], scale: float, angle: float, bend: float,
+    rng: np.random.Generator, flip: bool = True,
+) -> Drawn:  # fmt: skip
+    """Return a view of ``shape``, at a random place, flipped if it may be, and bent by ``bend`` pixels."""
+    flip_rows, flip_columns = (rng.random(2) < PROBABILITY) & flip
     # Where the crop's centre lies in the slice: anywhere that keeps it full, or as full as can be.
     centre = [
-        rng.uniform(*sorted((size / 2 / scale, side - size / 2 / scale))) if side * scale > size else side / 2
-        for side in image.shape
+        rng.uniform(*sorted((length / 2 / scale, side - length / 2 / scale))) if side * scale > length else side / 2
+        for side, length in zip(image.shape, shape)
     ]
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = rotation / scale * np.array([-1.0 if flip_rows else 1.0, -1.0 if flip_columns else 1.0])
-    start = np.array(centre) - 0.5 - matrix @ np.full(2, (size - 1) / 2)  # of the crop's first pixel
-    pixels, ids = warp(image, labels.astype(np.int32, copy=False), matrix, start, size)
-    if rng.random() < PROBABILITY:
-        contrast, brightness = 1 + rng.uniform(-CONTRAST, CONTRAST), rng.uniform(-BRIGHTNESS, BRIGHTNESS)
-        pixels = np.clip(pixels * np.float32(contrast) + np.float32(brightness), 0, 1)
-    return pixels, ids
+    start = np.array(centre) - 0.5 - matrix @ (np.array(shape) - 1) / 2  # of the crop's first pixel
+    knots = STRAIGHT
+    if bend:
+        knots = rng.normal(0, bend, (2, *(2 + side // KNOT for side in shape)))
+    return warp(image, labels.astype(np.int32, copy=False), matrix, start, shape, knots)
+
+
+def _contrast(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if rng.random() >= PROBABILITY:
+        return pixels
+    contrast, brightness = 1 + rng.uniform(-CONTRAST, CONTRAST), rng.uniform(-BRIGHTNESS, BRIGHTNESS)
+    return np.clip(pixels * np.float32(contrast) + np.float32(brightness), 0, 1)
+
+
+def _microscope(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Change gamma, sharpness and noise, as from one microscope or session to another."""
+    change = rng.random(3) < RARELY
+    if change[0]:
+        pixels = pixels ** np.float32(np.exp(rng.uniform(-GAMMA, GAMMA)))
+    if change[1]:
+        pixels = ndimage.gaussian_filter(pixels, rng.uniform(0, BLUR))
+    if change[2]:
+        pixels = pixels + rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(0, NOISE))
+    return np.clip(pixels, 0, 1)
 
 
 def centre_crop(image: np.ndarray, labels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the middle (size, size) of a slice and of its labels, 0 beyond the slice."""
     start = np.array([(side - size) // 2 for side in image.shape], float)
-    return warp(image, labels.astype(np.int32, copy=False), np.eye(2), start, size)
+    return warp(image, labels.astype(np.int32, copy=False), np.eye(2), start, (size, size), STRAIGHT)
 
 
 @numba.njit(nogil=True, cache=True)
 def warp(
-    image: np.ndarray, labels: np.ndarray, matrix: np.ndarray, start: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sample ``image`` bilinearly and ``labels`` at the nearest pixel, at start + matrix @ (row, column).
+    image: np.ndarray, labels: np.ndarray, matrix: np.ndarray, start: np.ndarray, shape: tuple[int, int],
+    knots: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Sample ``image`` bilinearly and ``labels`` at the nearest pixel, at start + matrix @ (row, column) + bending.
 
-    Positions are pixel centres of the slice; what lies outside it is 0.
+    Positions are pixel centres of the slice; what lies outside it is 0. The bending is interpolated from ``knots``
+    (2, n, m), displacements (dy, dx) at a grid that spans the view of ``shape``.
     """
     height, width = image.shape
-    pixels, ids = np.zeros((size, size), np.float32), np.zeros((size, size), np.int32)
-    for row in range(size):
-        for column in range(size):
+    pixels, ids = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
+    cells = knots.shape[1] - 1, knots.shape[2] - 1
+    for row in range(shape[0]):
+        at_row = cells[0] * row / shape[0]
+        i = int(at_row)
+        down = at_row - i
+        for column in range(shape[1]):
+            at_column = cells[1] * column / shape[1]
+            j = int(at_column)
+            right = at_column - j
             y = start[0] + matrix[0, 0] * row + matrix[0, 1] * column
             x = start[1] + matrix[1, 0] * row + matrix[1, 1] * column
+            upper_left, upper_right = (1 - down) * (1 - right), (1 - down) * right
+            lower_left, lower_right = down * (1 - right), down * right
+            y += upper_left * knots[0, i, j] + upper_right * knots[0, i, j + 1]
+            y += lower_left * knots[0, i + 1, j] + lower_right * knots[0, i + 1, j + 1]
+            x += upper_left * knots[1, i, j] + upper_right * knots[1, i, j + 1]
+            x += lower_left * knots[1, i + 1, j] + lower_right * knots[1, i + 1, j + 1]
             near_y, near_x = int(np.floor(y + 0.5)), int(np.floor(x + 0.5))
             if near_y < 0 or near_x < 0 or near_y >= height or near_x >= width:
                 continue

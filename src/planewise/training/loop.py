@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from planewise.processes import (
     stop_on_request,
 )
 from planewise.progress import progress, say
+from planewise.training.averaging import AveragedWeights
 from planewise.training.checkpoint import Validation, check_same_training, load_checkpoint, save_checkpoint
 from planewise.training.optimiser import parameter_groups, schedule_after
 from planewise.training.sampling import SampleRange
@@ -85,6 +87,7 @@ class LoopOptions:
     weight_decay: float = 0.1  # none on biases and norms
     warm_up: float = 0.3  # share of the steps in which the rate rises
     clip_norm: float | None = None  # largest norm of all gradients together
+    averaging: float | None = None  # decay of the running average of the weights, which then is what is validated
     num_nodes: int = 1  # with several, each process is started from outside (torchrun, srun)
     counted_in: tuple[str, int] = ("iterations", 1)  # the option that says how long, and how many steps one of it has
 
@@ -172,11 +175,13 @@ def _take_steps(
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
     adam = torch.optim.AdamW(parameter_groups(task.network, options.weight_decay), lr=options.learning_rate)
     start, best, ends = 0, None, [options.iterations]
+    before = None
     if resume:
         state = load_checkpoint(folder / LAST)
         check_same_training(state, vars(options), folder / LAST)
         task.network.load_state_dict(state["network"])
         adam.load_state_dict(state["optimizer"])
+        before = state.get("averaged")
         start, ends = state["step"], state["ends"]
         best = None if state["best"] is None else Validation(**state["best"])
         if options.iterations > ends[-1]:
@@ -187,6 +192,9 @@ def _take_steps(
             return _End(start)
     schedule = schedule_after(adam, options.learning_rate, options.warm_up, ends, start)
     network, optimizer = fabric.setup(task.network, adam)
+    averaged = None if options.averaging is None else AveragedWeights(task.network, options.averaging)
+    if averaged is not None and before is not None:
+        averaged.load(before)
 
     samples = SampleRange(start, options.iterations, options.batch_size, fabric.global_rank, fabric.world_size)
     loader = DataLoader(
@@ -204,6 +212,7 @@ def _take_steps(
         state = {
             "step": step, "ends": ends, "best": None if best is None else vars(best), "options": vars(options),
             "network": task.network.state_dict(), "optimizer": adam.state_dict(),
+            "averaged": None if averaged is None else averaged.values,
         }  # fmt: skip
         save_checkpoint(folder / LAST, state)
 
@@ -227,6 +236,8 @@ def _take_steps(
                     return _End(step, f"in step {step + 1} the gradient's {spoiled}")
             optimizer.step()
             step += 1
+            if averaged is not None:
+                averaged.update(task.network, step)
             if step in ends[:-1]:
                 schedule = schedule_after(adam, options.learning_rate, options.warm_up, ends, step)
             else:
@@ -238,7 +249,8 @@ def _take_steps(
                 row["images_per_second"] = options.batch_size / (time.perf_counter() - clock)
                 note = f"loss {row['total']:.4g}, rate {rate:.2g}, {row['images_per_second']:.1f} images/s"
                 if due:
-                    scores = task.validate(fabric.device)
+                    with nullcontext() if averaged is None else averaged.in_place_of(task.network):
+                        scores = task.validate(fabric.device)
                     task.train_mode()
                     row |= {f"val_{name}": value for name, value in scores.items()}
                     spoiled = _no_number(scores)
@@ -248,7 +260,8 @@ def _take_steps(
                     improved = validation.beats(best)
                     if improved:
                         best = validation
-                        save_checkpoint(folder / BEST, {**vars(best), "network": task.network.state_dict()})
+                        weights = task.network.state_dict() if averaged is None else averaged.values
+                        save_checkpoint(folder / BEST, {**vars(best), "network": weights})
                     save_last()  # after the best, so that a resumed training has it
                     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name != "score")
                     say(f"step {step}: loss {row['total']:.4g}, validation {shown}{' (best)' if improved else ''}")

@@ -7,13 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from planewise.device import choose_precision
 from planewise.errors import PlanewiseError
+from planewise.inference.gathering import GroupingOptions
+from planewise.inference.planes import NetworkPredictor, SliceOptions
 from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.panoptic_loss import collate_targets, panoptic_loss
-from planewise.training.augment import centre_crop, random_crop
+from planewise.training.assembled import AS_SHARES, assemble, panoptic_quality
+from planewise.training.augment import Variation, centre_crop, random_crop, varied_crop
+from planewise.training.object_sizes import specks_by_training
 from planewise.training.sampling import sample_generator, source_weights
-from planewise.training.slice_folder import SlicePair, case_of, read_pair, read_slice_folder
+from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair, read_slice_folder
+from planewise.training.slice_memory import SliceMemory
 
 FinetuneLayer = Literal["none", "stage4", "stage3", "stage2", "stage1", "all"]
 VALIDATION_SLICES = 48  # spread evenly over the validation slices
@@ -35,6 +41,7 @@ class PanopticTask:
         self.seed = seed
         self.frozen = freeze(network, finetune_layer)
         self.pairs = read_slice_folder(folder, "train")
+        self._memory = SliceMemory()
         if not any((read_pair(pair)[1] > 0).any() for pair in self.pairs):
             raise PlanewiseError(f"{folder}: no training slice shows an object; nothing can be learned from background")
         gamma = model.FINETUNE.dataset_params.weight_gamma
@@ -43,11 +50,20 @@ class PanopticTask:
         self.validated_on = _cases(validation, self.pairs)
         chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)
         self.validation = [validation[i] for i in chosen]
+        self.planes = planes_of(self.pairs) or ()
+        self.volumes = assemble(validation)
+        self.specks = specks_by_training(model, self.pairs + validation)
 
     def sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rng = sample_generator(self.seed, index)
-        pair = self.pairs[rng.choice(len(self.pairs), p=self.weights)]
-        return random_crop(*read_pair(pair), self.patch_size, self.model.FINETUNE.scale_range, rng)
+
+        def draw() -> tuple[np.ndarray, np.ndarray]:
+            return self._memory.read(self.pairs[rng.choice(len(self.pairs), p=self.weights)])
+
+        recipe = self.model.FINETUNE
+        if recipe.bend is None:
+            return random_crop(*draw(), self.patch_size, recipe.scale_range, rng)
+        return varied_crop(draw, self.patch_size, Variation(recipe.scale_range, recipe.bend, recipe.microscope), rng)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         images, labels = zip(*samples)
@@ -61,13 +77,15 @@ class PanopticTask:
             module.eval()
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return panoptic_loss(network(batch["image"]), batch, self.model.FINETUNE.criterion_params)
+        outputs = network(batch["image"], interpolate_ins=not self.network.instances_on_their_grid)
+        return panoptic_loss(outputs, batch, self.model.FINETUNE.criterion_params)
 
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
-        """Return the mean ``loss``, and ``iou``, of the foreground over all validation slices together.
+        """Return the mean ``loss`` and the foreground's ``iou`` over all validation slices together, and the ``score``.
 
-        Ignored pixels count in neither. Without any true foreground there is no IoU, nor a ``score``.
+        That is the panoptic quality (``pq``) of the objects in the volumes that the slices make up or, where they make
+        up none, the IoU. Ignored pixels count in none. Without any true foreground there is no IoU, nor a score.
         """
         self.network.eval()
         intersection = union = objects = 0
@@ -83,7 +101,20 @@ class PanopticTask:
             union += int((predicted | truth).sum())
             objects += int(truth.sum())
         loss = sum(losses) / len(losses)
-        return {"score": intersection / union, "iou": intersection / union, "loss": loss} if objects else {"loss": loss}
+        if not objects:
+            return {"loss": loss}
+        half = choose_precision("auto", device.type, predicting=True) == "bf16"
+        predictor = NetworkPredictor(self.network, half)
+        norms = self.model.norms
+        slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
+        grouping = GroupingOptions(**self.specks.model_dump())
+        pq = panoptic_quality(predictor, self.volumes, self.planes, slices, grouping)
+        iou = intersection / union
+        return (
+            {"score": iou, "iou": iou, "loss": loss}
+            if pq is None
+            else {"score": pq, "pq": pq, "iou": iou, "loss": loss}
+        )
 
 
 def _cases(validation: list[SlicePair], training: list[SlicePair]) -> list[str]:

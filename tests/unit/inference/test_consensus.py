@@ -7,7 +7,7 @@ import pytest
 from perfect_network import perfect_outputs
 from planewise.evaluation.instances import instance_scores
 from planewise.evaluation.overlap import overlap_table
-from planewise.inference.consensus import consensus
+from planewise.inference.consensus import agreement, consensus
 from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
 from planewise.inference.linking import PlaneObjects, plane_objects
 from planewise.inference.runs import connect_slice
@@ -37,9 +37,9 @@ def boxes(*spans, shape=(10, 10, 60)):
     return labels
 
 
-def fused(*planes, vote=2, min_size=0, min_extent=0):
+def fused(*planes, vote=2, min_size=0, min_extent=0, min_agreement=0.0):
     found = [plane_of(labels, plane) for labels, plane in zip(planes, PLANES)]
-    return consensus(found, vote, min_size, min_extent)[...]
+    return consensus(found, vote, min_size, min_extent, min_agreement=min_agreement)[...]
 
 
 def columns(labels):
@@ -53,6 +53,21 @@ def test_a_voxel_needs_the_votes():
     assert np.array_equal(columns(fused(a, b, c)), columns(boxes((2, 22))))
     assert np.array_equal(columns(fused(a, b, c, vote=3)), columns(boxes((4, 20))))
     assert np.array_equal(columns(fused(a, b, c, vote=1)), columns(boxes((0, 24))))
+
+
+def test_what_too_few_planes_agree_on_is_left_out():
+    a, b, c = boxes((0, 20), (40, 50)), boxes((0, 20), (40, 50)), boxes((0, 20), (44, 46))
+    assert np.array_equal(columns(fused(a, b, c)), columns(boxes((0, 20), (40, 50))))
+    assert np.array_equal(columns(fused(a, b, c, min_agreement=0.2)), columns(boxes((0, 20), (40, 50))))  # 2 of 10
+    assert np.array_equal(columns(fused(a, b, c, min_agreement=0.21)), columns(boxes((0, 20))))
+    assert fused(a, b, min_agreement=1.0).max() == 2  # two planes that must agree do
+    assert consensus([plane_of(a, "xy")], 2, 0, 0, min_agreement=1.0).count == 2  # one cannot disagree
+
+
+def test_agreement_by_hand():
+    objects, labels = np.array([0, 1, 1, 2]), np.array([[0, 0, 5], [1, 1, 0], [1, 1, 1], [2, 0, 3]])
+    shares = agreement(objects, labels, np.array([7, 30, 10, 9]))
+    assert shares.tolist() == [1.0, 0.25, 0.0]
 
 
 def test_an_object_of_one_plane_alone_is_none():

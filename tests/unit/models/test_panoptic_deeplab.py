@@ -54,9 +54,13 @@ def test_number_of_parameters(name, count):
         assert sum(p.numel() for p in build(name).parameters()) == count
 
 
-def test_folding_changes_nothing_but_the_batch_norms():
+SMALL = pytest.mark.parametrize("name", ["mitonet_small", "mitonet_small_unet"])
+
+
+@SMALL
+def test_folding_changes_nothing_but_the_batch_norms(name):
     torch.manual_seed(0)
-    network = build("mitonet_small")
+    network = build(name)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean)
@@ -72,18 +76,20 @@ def test_folding_changes_nothing_but_the_batch_norms():
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.encoder.modules())
 
 
-def test_the_folded_network_is_fully_trainable():
+@SMALL
+def test_the_folded_network_is_fully_trainable(name):
     torch.manual_seed(0)
-    network = fold_batch_norms(build("mitonet_small")).train()
+    network = fold_batch_norms(build(name)).train()
     outputs = network(torch.randn(2, 1, 64, 64))
     sum(value.square().mean() for key, value in outputs.items() if key != "point_coords").backward()
     without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert without == []
 
 
+@SMALL
 @pytest.mark.parametrize("steps", [2, 3])
-def test_render_steps_undo_a_downsampling(steps):
-    network = build("mitonet_small").eval()
+def test_render_steps_undo_a_downsampling(steps, name):
+    network = build(name).eval()
     with torch.inference_mode():
         outputs = network(torch.randn(1, 1, 32, 48), steps, False)
     assert outputs["sem_logits"].shape == (1, 1, 8 * 2**steps, 12 * 2**steps)
@@ -91,8 +97,9 @@ def test_render_steps_undo_a_downsampling(steps):
     assert outputs["offsets"].shape == (1, 2, 8, 12)
 
 
-def test_training_adds_points():
-    outputs = build("mitonet_small").train()(torch.randn(2, 1, 64, 64))
+@SMALL
+def test_training_adds_points(name):
+    outputs = build(name).train()(torch.randn(2, 1, 64, 64))
     assert outputs["sem_logits"].shape == (2, 1, 64, 64)
     assert outputs["sem_points"].shape == (2, 1, 1024)
     assert outputs["point_coords"].shape == (2, 1024, 2)

@@ -95,3 +95,16 @@ def test_a_slice_that_is_ignored_whole_has_no_loss():
     outputs = random_outputs(np.random.default_rng(1), (6, 8))
     terms = panoptic_loss(outputs, collate_targets([np.full((6, 8), -1)]), CriterionParams())
     assert all(value == 0 for value in terms.values())
+
+
+def test_instance_outputs_on_a_coarser_grid_are_compared_with_every_nth_pixel():
+    foreground = torch.zeros(1, 1, 8, 8)
+    foreground[..., 4:, 4:] = 1
+    heatmap, offsets = torch.zeros(1, 1, 8, 8), torch.zeros(1, 2, 8, 8)
+    heatmap[0, 0, 4, 4], offsets[0, :, 4, 4] = 1.0, torch.tensor([2.0, -3.0])
+    heatmap[0, 0, 5, 5], offsets[0, :, 5, 5] = 9.0, torch.tensor([99.0, 99.0])  # between the grid's points
+    targets = {"foreground": foreground, "ctr_hmp": heatmap, "offsets": offsets, "counted": foreground >= 0}
+    outputs = {"sem_logits": foreground, "ctr_hmp": torch.zeros(1, 1, 2, 2), "offsets": torch.zeros(1, 2, 2, 2)}
+    terms = panoptic_loss(outputs, targets, CriterionParams())
+    assert terms["mse"].item() == pytest.approx(1 / 4)
+    assert terms["l1"].item() == pytest.approx(5)

@@ -45,12 +45,12 @@ def same_as_torch(path):
     return len(found)
 
 
-@pytest.mark.parametrize("name", ["mitonet_small", "mitonet_v1", "mitonet_v1_mini"])
+@pytest.mark.parametrize("name", ["mitonet_small_unet", "mitonet_small", "mitonet_v1", "mitonet_v1_mini"])
 def test_networks_have_the_tensors_that_torch_loads(tmp_path, name):
     torch.manual_seed(0)
     export_torchscript(build(name), tmp_path / "w.pth")
     assert is_torchscript(tmp_path / "w.pth")
-    assert same_as_torch(tmp_path / "w.pth") > 100
+    assert same_as_torch(tmp_path / "w.pth") > 70
 
 
 def test_every_kind_of_attribute(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from planewise.training.augment import centre_crop, random_crop, warp
+from planewise.training.augment import STRAIGHT, Variation, centre_crop, random_crop, varied_crop, warp
 
 
 def coded(height=12, width=15):
@@ -20,7 +20,7 @@ def test_a_warp_by_right_angles_moves_every_pixel_to_its_place(quarters, flip):
     angle = quarters * np.pi / 2
     matrix = np.round([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * [flip, 1]
     start = 4 - matrix @ [4, 4]
-    pixels, ids = warp(image, labels, matrix, start, 9)
+    pixels, ids = warp(image, labels, matrix, start, (9, 9), STRAIGHT)
     # Along increasing rows of the crop the slice is walked by the matrix's first column.
     expected = np.array([[labels[tuple((start + matrix @ [r, c]).astype(int))] for c in range(9)] for r in range(9)])
     assert np.array_equal(ids, expected)
@@ -30,14 +30,14 @@ def test_a_warp_by_right_angles_moves_every_pixel_to_its_place(quarters, flip):
 
 def test_between_pixels_the_image_is_interpolated_and_the_labels_are_not():
     image, labels = np.array([[0.0, 1.0], [2.0, 3.0]], np.float32), np.array([[1, 2], [3, 4]], np.int32)
-    pixels, ids = warp(image, labels, np.eye(2), np.array([0.25, 0.6]), 1)
+    pixels, ids = warp(image, labels, np.eye(2), np.array([0.25, 0.6]), (1, 1), STRAIGHT)
     assert pixels[0, 0] == pytest.approx(0.25 * 2 + 0.6)
     assert ids[0, 0] == 2
 
 
 def test_outside_the_slice_is_nothing():
     image, labels = coded()
-    pixels, ids = warp(image, labels, np.eye(2), np.array([-3.0, -2.0]), 30)
+    pixels, ids = warp(image, labels, np.eye(2), np.array([-3.0, -2.0]), (30, 30), STRAIGHT)
     assert np.array_equal(ids[3:15, 2:17], labels)
     assert pixels.sum() == image.sum()
 
@@ -92,3 +92,49 @@ def test_what_is_upright_stays_upright():
         rows, columns = zip(*(np.mean(np.nonzero(ids == value), axis=1) for value in (1, 2)))
         assert columns[0] < columns[1]
         assert abs(rows[0] - rows[1]) < abs(columns[0] - columns[1]) * np.tan(np.pi / 12) + 2
+
+
+def test_bending_displaces_by_what_lies_between_its_knots():
+    image, labels = coded(9, 9)
+    knots = np.zeros((2, 2, 2))
+    knots[0, 1] = 4.0  # rows of the view's end are looked up 4 rows further on
+    pixels, ids = warp(image, labels, np.eye(2), np.zeros(2), (4, 4), knots)
+    rows = [0, 2, 4, 6]  # r + 4 * r / 4
+    assert np.array_equal(ids, labels[rows][:, :4])
+    assert np.array_equal(pixels, image[rows][:, :4])
+
+
+@pytest.mark.parametrize("bend", [0.0, 5.0])
+@pytest.mark.parametrize("shape", [(300, 200), (20, 300), (300, 20)])
+def test_a_varied_crop_keeps_image_and_labels_together(shape, bend):
+    labels = np.ones(shape, np.int32)
+    labels[: shape[0] // 2, : shape[1] // 2] = 2
+    image = (labels * 100).astype(np.float32) / 255
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        pixels, ids = varied_crop(lambda: (image, labels), 64, Variation((1.0, 1.0), bend), rng)
+        assert pixels.shape == ids.shape == (64, 64)
+        assert (ids > 0).mean() > 0.5
+        shown = {round(float(np.median(pixels[ids == i])), 3) for i in np.unique(ids[ids > 0]) if (ids == i).sum() > 99}
+        assert 1 <= len(shown) <= 2  # one intensity for each of the two labels
+
+
+def test_thin_slices_fill_a_crop_in_bands_whose_ids_differ():
+    drawn = []
+
+    def draw():
+        drawn.append(len(drawn))
+        return np.full((16, 200), 0.5, np.float32), np.full((16, 200), 1, np.int32)
+
+    rng = np.random.default_rng(0)
+    pixels, ids = varied_crop(draw, 64, Variation((1.0, 1.0)), rng)
+    assert len(drawn) == 4
+    assert (pixels > 0).all()
+    bands = ids if (ids == ids[:, :1]).all() else ids.T  # turned, or not
+    assert [np.unique(bands[start : start + 16]).tolist() for start in range(0, 64, 16)] == [[1], [2], [3], [4]]
+
+
+def test_ignored_pixels_stay_ignored_in_bands():
+    labels = np.full((16, 200), -1, np.int32)
+    _, ids = varied_crop(lambda: (labels + 1.0, labels), 64, Variation((1.0, 1.0)), np.random.default_rng(0))
+    assert (ids == -1).all()

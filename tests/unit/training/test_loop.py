@@ -101,6 +101,31 @@ def test_a_training_saves_where_it_is_stopped_and_ends_as_if_it_had_not_been(
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
 
+def test_an_averaged_training_goes_on_from_its_average(tmp_path, make_task):
+    options = replace(OPTIONS, averaging=0.7)
+    train(make_task(), options, tmp_path / "whole", resume=False)
+    task = make_task()
+    task.signalled_in = 3
+    with pytest.raises(KeyboardInterrupt):
+        train(task, options, tmp_path / "parts", resume=False)
+    train(make_task(), options, tmp_path / "parts", resume=True)
+    assert same_weights(tmp_path / "whole", tmp_path / "parts")
+    assert without_clock(tmp_path / "whole") == without_clock(tmp_path / "parts")
+    averages = [load_checkpoint(tmp_path / name / LAST)["averaged"] for name in ("whole", "parts")]
+    assert all(torch.equal(value, averages[1][name]) for name, value in averages[0].items())
+    last, best = (load_checkpoint(tmp_path / "whole" / name) for name in (LAST, BEST))
+    weight = "semantic_head.head.1.weight"
+    assert not torch.equal(last["averaged"][weight], last["network"][weight])
+    if best["step"] == 6:
+        assert torch.equal(best["network"][weight], last["averaged"][weight])
+
+
+def test_an_average_changes_no_step(tmp_path, make_task):
+    train(make_task(), OPTIONS, tmp_path / "plain", resume=False)
+    train(make_task(), replace(OPTIONS, averaging=0.7), tmp_path / "averaged", resume=False)
+    assert same_weights(tmp_path / "plain", tmp_path / "averaged")
+
+
 def test_ctrl_c_once_more_stops_at_once(tmp_path, make_task):
     task = make_task()
     task.signalled_in, task.times = 4, 2

@@ -6,7 +6,7 @@ from test_slice_folder import make_case, make_labelled
 
 from planewise.data.classes import Target
 from planewise.errors import PlanewiseError
-from planewise.models.model_file import ModelFile
+from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.panoptic_deeplab import build, fold_batch_norms
 from planewise.training.panoptic import PanopticTask, freeze
 from planewise.training.slice_folder import write_slice_folder
@@ -32,8 +32,9 @@ def test_the_number_of_trained_parameters(layer, frozen):
     assert trained == 55_158_486 - sum(ENCODER[part] for part in frozen)
 
 
-def test_a_folded_network_freezes_too():
-    network = fold_batch_norms(build("mitonet_small"))
+@pytest.mark.parametrize("name", ["mitonet_small", "mitonet_small_unet"])
+def test_a_folded_network_freezes_too(name):
+    network = fold_batch_norms(build(name))
     freeze(network, "none")
     assert not any(p.requires_grad for p in network.encoder.parameters())
     assert all(p.requires_grad for name, p in network.named_parameters() if not name.startswith("encoder."))
@@ -75,7 +76,8 @@ def test_validation_scores(tmp_path):
     task = PanopticTask(build("mitonet_small"), model, tmp_path / "2d", 32, "all", 5)
     assert task.validated_on == ["a slab of a"]
     scores = task.validate(torch.device("cpu"))
-    assert 0 <= scores["score"] == scores["iou"] <= 1
+    assert 0 <= scores["score"] == scores["pq"] <= 1
+    assert 0 <= scores["iou"] <= 1
     assert scores["loss"] > 0
 
 
@@ -113,3 +115,22 @@ def test_garbage_in_ignored_voxels_changes_no_loss(tmp_path):
         terms = {term: value.item() for term, value in task.loss(task.network, batch).items()}
         losses.append((terms, task.validate(torch.device("cpu"))))
     assert losses[0] == losses[1]
+
+
+def test_the_recipe_for_little_data_trains_the_small_network(tmp_path):
+    write_slice_folder([make_case(tmp_path, "a", (40, 48, 56))], tmp_path / "2d", ("xy", "yz"), lambda name: None)
+    model = read_model_file(find_model_file("MitoNet_small"))
+    torch.manual_seed(0)
+    task = PanopticTask(build(model.architecture), model, tmp_path / "2d", 64, "all", 5)
+    task.train_mode()
+    batch = task.collate([task.sample(n) for n in range(4)])
+    losses = []
+    optimizer = torch.optim.AdamW(task.network.parameters(), lr=0.003)
+    for _ in range(4):
+        terms = task.loss(task.network, batch)
+        optimizer.zero_grad()
+        terms["total"].backward()
+        optimizer.step()
+        losses.append(terms["total"].item())
+    assert losses[-1] < losses[0]
+    assert all(parameter.grad is not None for parameter in task.network.parameters())

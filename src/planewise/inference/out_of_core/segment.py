@@ -67,7 +67,9 @@ def _vote(job: Job, every: list[Index], sizes: list[np.ndarray]) -> int:
     verdict_file, keys_file, final_file = verdict_files(job)
     if not verdict_file.exists():
         found = join_found([Found(**arrays(count_file(job, block))) for block in every])
-        verdict = decide(found, sizes, job.shape, job.vote, job.grouping.min_size, job.grouping.min_extent)
+        how = job.grouping
+        least = max(how.min_size, how.min_fused_size)
+        verdict = decide(found, sizes, job.shape, job.vote, least, how.min_extent, how.min_agreement)
         save_array(keys_file, verdict.keys)
         save_array(final_file, verdict.labels)
         save(verdict_file, objects=verdict.objects)

@@ -1,0 +1,149 @@
+"""What each part of the recipe for little data gains: MitoNet_small from random weights, scored object by object.
+
+DATASET is a nnU-Net raw dataset with instancesTr. Without TEST, every training case in turn is predicted by models that
+were trained on the others: what the recipe was chosen by. With TEST, the folder of another dataset, its imagesTs are
+predicted by models that were trained on all of DATASET: what is reported. All parts take about the same CPU time: one
+whose step takes longer takes fewer. Without either it runs on a phantom, whose numbers mean nothing.
+
+    python benchmarks/bench_truth.py [--tiny] [DATASET [TEST]] [--seeds N] [--steps N] [--parts NAME ...]
+"""
+
+import argparse
+import io
+import resource
+import statistics
+import tempfile
+import time
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from machine import TINY, WORDS, describe, peak_memory
+
+from planewise.apps.mito import predict_mito, train_mito
+from planewise.apps.mito_options import MitoPredict, MitoTrain
+from planewise.data.case import Case
+from planewise.data.nnunet import open_dataset
+from planewise.data.phantom import write_phantom_dataset
+from planewise.evaluation.evaluate import score_labels
+from planewise.models.model_file import find_model_file, read_model_file, write_model_file
+from planewise.volumes.files import volumes_in
+from planewise.volumes.formats import stem_of
+from planewise.volumes.labels import read_labels
+
+SCORES = {"F1@50": "f1_50", "F1@75": "f1_75", "PQ": "pq_50", "IoU": "voxel_iou"}
+PUBLISHED = {
+    "bend": None, "microscope": False, "weight_averaging": None, "size_quantile": None, "min_agreement": 0.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """The recipe but for some of it: ``without``; ``share`` of the full recipe's steps, for the same CPU time."""
+
+    without: dict[str, object]
+    architecture: str | None = None
+    share: float = 1.0
+
+
+PARTS = {
+    "before": Part(PUBLISHED, "mitonet_small", 0.35),  # the narrow MitoNet, trained as published
+    "network": Part(PUBLISHED),  # the U-Net alone
+    "averaged": Part({name: value for name, value in PUBLISHED.items() if name != "weight_averaging"}),
+    "varied": Part({"size_quantile": None, "min_agreement": 0.0}),  # crops filled, bent and as from other microscopes
+    "all": Part({}),  # and specks left out
+}
+
+
+def write_model(part: Part, path: Path) -> None:
+    """Write the YAML of MitoNet_small with a recipe that lacks what ``part`` does."""
+    model = read_model_file(find_model_file("MitoNet_small"))
+    recipe = model.FINETUNE.model_copy(update=part.without)
+    changed = {"FINETUNE": recipe, "architecture": part.architecture or model.architecture}
+    write_model_file(path, model.model_copy(update=changed))
+
+
+def write_dataset(train: list[Case], test: list[Case], folder: Path) -> Path:
+    """Write a dataset of links to the files of some cases, with their sidecars."""
+    for part, cases in (("Tr", train), ("Ts", test)):
+        for case in cases:
+            assert case.truth is not None
+            for kind, path in ((f"images{part}", case.image), (f"instances{part}", case.truth)):
+                (folder / kind).mkdir(parents=True, exist_ok=True)
+                for file in path.parent.glob(f"{case.name}*"):
+                    (folder / kind / file.name).symlink_to(file.resolve())
+    (folder / "dataset.json").write_text((train[0].image.parent.parent / "dataset.json").read_text("utf-8"), "utf-8")
+    return folder
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of those that it has started and that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def measure(part: Part, dataset: Path, steps: int, seed: int, work: Path) -> dict[str, float]:
+    """Train on the training cases of ``dataset`` and return the mean scores of its test cases, and CPU seconds."""
+    write_model(part, work / "base.yaml")
+    options = MitoTrain(
+        dataset_path=dataset, model_dir=work, base_model=str(work / "base.yaml"), model_name="M", from_scratch=True,
+        iterations=max(1, round(steps * part.share)), batch_size=2 if TINY else 12, patch_size=64 if TINY else 256,
+        checkpoint_interval=max(1, round(steps * part.share) // 5), precision="bf16", seed=seed, num_workers=0,
+        output_data_path=work / "2d",
+    )  # fmt: skip
+    begun = cpu_seconds()
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        train_mito(options)
+        trained = cpu_seconds()
+        predict_mito(MitoPredict(trained_model=work / "M.yaml", input=dataset / "imagesTs", output=work / "predicted"))
+    scores: dict[str, list[float]] = {name: [] for name in SCORES}
+    predicted = {stem_of(path): path for path in volumes_in(work / "predicted")}
+    for truth in volumes_in(dataset / "instancesTs"):
+        found = score_labels(read_labels(truth).read(), read_labels(predicted[stem_of(truth)]).read())
+        for column, metric in SCORES.items():
+            scores[column].append(float(found[metric]))
+    times = {"training": trained - begun, "predicting": cpu_seconds() - trained}
+    return {column: statistics.mean(values) for column, values in scores.items()} | times
+
+
+def main(arguments: argparse.Namespace, folder: Path) -> None:
+    """Print a row for every part: mean and range over seeds and folds."""
+    dataset = arguments.dataset or folder / "Dataset000_Phantom"
+    if arguments.dataset is None:
+        write_phantom_dataset(dataset, 0, (32, 64, 72), (24, 40, 56), 2, bodies=8)
+    cases = open_dataset(dataset, need_test=False, channel=None, ignore_geometry=False).train
+    if arguments.test is None:
+        folds = [([other for other in cases if other is not case], [case]) for case in cases]
+    else:
+        folds = [(cases, open_dataset(arguments.test, need_test=True, channel=None, ignore_geometry=False).test)]
+    for name in arguments.parts:
+        rows = []
+        for seed in range(arguments.seeds):
+            for number, (train, test) in enumerate(folds):
+                work = folder / f"{name}_{seed}_{number}"
+                fold = write_dataset(train, test, work / "dataset")
+                rows.append(measure(PARTS[name], fold, arguments.steps, seed, work))
+        shown = []
+        for column in SCORES:
+            values = [row[column] for row in rows]
+            shown.append(f"{column} {statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})")
+        seconds = [statistics.mean(row[what] for row in rows) for what in ("training", "predicting")]
+        print(
+            f"{name:<9}{len(rows)} runs   {'   '.join(shown)}   CPU {seconds[0]:.0f} + {seconds[1]:.0f} s", flush=True
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("dataset", type=Path, nargs="?")
+    parser.add_argument("test", type=Path, nargs="?")
+    parser.add_argument("--seeds", type=int, default=1 if TINY else 3)
+    parser.add_argument("--steps", type=int, default=1 if TINY else 2400)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["before", "all"] if TINY else list(PARTS))
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as where:
+        main(parser.parse_args(WORDS), Path(where))
+    print(f"  {peak_memory()}; {describe()}")

@@ -1,0 +1,28 @@
+"""Slices that were read once: decoding one takes longer than cutting a crop from it."""
+
+import numpy as np
+
+from planewise.training.slice_folder import SlicePair, read_pair
+
+MOST = 500_000_000  # bytes that a process remembers; what does not fit is read anew each time
+
+
+class SliceMemory:
+    """Reads slices as ``read_pair`` does, and remembers them as far as they fit."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._left = most
+        self._slices: dict[SlicePair, tuple[np.ndarray, np.ndarray]] = {}
+
+    def read(self, pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
+        """See ``read_pair``. What is returned is not to be written to."""
+        if pair not in self._slices:
+            image, labels = read_pair(pair)
+            if labels.size and labels.max() <= np.iinfo(np.int16).max:
+                labels = labels.astype(np.int16)
+            if image.nbytes + labels.nbytes > self._left:
+                return image, labels.astype(np.int32)
+            self._left -= image.nbytes + labels.nbytes
+            self._slices[pair] = image, labels
+        image, labels = self._slices[pair]
+        return image, labels.astype(np.int32)
