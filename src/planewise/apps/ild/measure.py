@@ -191,13 +191,13 @@ def _notes(
     notes += [f"there is no {side} lung" for side in SIDES if not extents.lung_ml(side)]
     ends = [end for end, slice_ in (("top", sides[-1]), ("bottom", sides[0])) if slice_.any()]
     if ends:
-        told = " and the ".join(ends)
-        notes.append(f"the lungs reach the {told} of the scan: volumes and thirds are those of what was scanned")
+        words = " and the ".join(ends)
+        notes.append(f"the lungs reach the {words} of the scan: volumes and thirds are those of what was scanned")
     for value, name in classes.names.items():
         outside, within = extents.outside_ml((value,)), extents.ml((value,))
         if outside > OUTSIDE_SHARE * (outside + within):
-            told = f"{outside:.1f} of {outside + within:.1f} ml of {name} lie outside the lungs"
-            notes.append(f"{told}, and are in no other number")
+            words = f"{outside:.1f} of {outside + within:.1f} ml of {name} lie outside the lungs"
+            notes.append(f"{words}, and are in no other number")
     if ignore is not None and (unknown := extents.ml((ignore,))):
         notes.append(f"{unknown:.1f} ml of the lungs have the ignore label: they are of no class, and count as lung")
     return notes
