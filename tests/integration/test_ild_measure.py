@@ -197,6 +197,8 @@ def test_what_is_wrong_with_a_case_is_a_row_and_the_others_are_measured(cohort, 
     for name, volume in (("imagesTs/flat_0000", hu), ("labelsTs/flat", labels), ("lungs/flat", lungs)):
         one = Volume(volume.read()[:1], volume.spacing, "mm", volume.origin)
         write_volume(cohort / f"{name}.nii.gz", one)
+    write_case(cohort, "body")
+    write_labels(cohort / "lungs" / "body.nii.gz", lungs.with_voxels((hu.read() == 40).astype(np.uint8)))
     (cohort / "lungs" / "P3.nii.gz").rename(tmp_path / "P3.nii.gz")
     assert measure(cohort, tmp_path / "out") == 1
     out, err = capsys.readouterr()
@@ -209,11 +211,12 @@ def test_what_is_wrong_with_a_case_is_a_row_and_the_others_are_measured(cohort, 
         "has no CT: --images holds none of case alone",
         "cannot be read",
         "not in one slice",
+        "body_0000.nii.gz: the median of the lungs is 40",
         "holds 0 files of case P3; one mask of the lungs is needed",
     ):
         assert words in out, words
     assert list(table(tmp_path / "out" / "measures.csv")) == ["P1", "P2"]
-    assert len(json.loads((tmp_path / "out" / "measures.json").read_text())["problems"]) == 8
+    assert len(json.loads((tmp_path / "out" / "measures.json").read_text())["problems"]) == 9
 
 
 @pytest.mark.parametrize(

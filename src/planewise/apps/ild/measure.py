@@ -1,6 +1,7 @@
 """From masks to numbers: how much of each class there is, where in the lungs, how dense they are, and who agrees."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,8 @@ def measure_ild(options: IldMeasure) -> int:
                 with run.making(case, sources.files(), [page]) as decided:
                     decided |= _measure(case, sources, classes, ignore, options, page).stored()
             measured.append(MeasuredCase(**run.cases[case].decided))
-        except PlanewiseError as error:
+        except Exception as error:  # whatever one case does to us, the others are still wanted
             problems.append(Problem.of(sources.labels, error))
-        except MemoryError as error:
-            problems.append(Problem(str(sources.labels), f"does not fit in memory ({error})"))
     if measured:
         _write_cohort(run, measured, patients, classes, options, problems)
     return conclude(problems)
@@ -99,16 +98,15 @@ def _measure(
     channel = channel_within(sources.image, options.channel)
     _refuse_what_cannot_be_measured(sources.image, channel)
     patient, hu = read_patient(case, sources.image, None, *WINDOWS["lung"], channel=channel)
-    try:
+    with _said_of(sources.image):
         refuse_unless_hu(hu)
-    except PlanewiseError as error:
-        raise PlanewiseError(f"{sources.image}: {error}") from error
     labels = _labels_on(sources.labels, patient, sources.image, options.ignore_geometry)
     sides, parted = _sides(patient, hu, sources, options)
     regions = LungRegions.of(sides, patient.spacing_mm, options.zones, options.periphery_mm)
     extents = count_voxels(labels, regions)
     _refuse_other_values(extents, classes, ignore, sources.labels)
-    measures = extent_measures(extents, classes.groups()) | lung_densities(hu, sides)
+    with _said_of(sources.image):
+        measures = extent_measures(extents, classes.groups()) | lung_densities(hu, sides)
     against = None
     if sources.against is not None:
         other = _labels_on(sources.against, patient, sources.image, options.ignore_geometry)
@@ -123,6 +121,15 @@ def _measure(
         say(f"{case}: {note}")
     write_patient_page(page, result, classes, patient.images, hu, labels, regions, options)
     return result
+
+
+@contextmanager
+def _said_of(image: Path | Series) -> Iterator[None]:
+    """Name the CT in what is said of its voxels within."""
+    try:
+        yield
+    except PlanewiseError as error:
+        raise PlanewiseError(f"{image}: {error}") from error
 
 
 def _refuse_what_cannot_be_measured(image: Path | Series, channel: int | None) -> None:
@@ -154,10 +161,8 @@ def _labels_on(path: Path, patient: Patient, image: Path | Series, ignore_geomet
 def _sides(patient: Patient, hu: np.ndarray, sources: Sources, options: IldMeasure) -> tuple[np.ndarray, bool]:
     """Return the lungs, 1 left and 2 right, and whether two that are one part had to be taken apart."""
     if sources.lungs is None:
-        try:
+        with _said_of(sources.image):
             sides = find_lungs(hu, patient.spacing_mm)
-        except PlanewiseError as error:
-            raise PlanewiseError(f"{sources.image}: {error}; a mask can be given with --lungs") from error
         return sides, touching(sides)
     mask = laid_mask(sources.lungs, patient, sources.image, options.ignore_geometry)
     sides = take_sides(mask, hu, patient.spacing_mm)
@@ -186,13 +191,13 @@ def _notes(
     notes += [f"there is no {side} lung" for side in SIDES if not extents.lung_ml(side)]
     ends = [end for end, slice_ in (("top", sides[-1]), ("bottom", sides[0])) if slice_.any()]
     if ends:
-        told = " and the ".join(ends)
-        notes.append(f"the lungs reach the {told} of the scan: volumes and thirds are those of what was scanned")
+        words = " and the ".join(ends)
+        notes.append(f"the lungs reach the {words} of the scan: volumes and thirds are those of what was scanned")
     for value, name in classes.names.items():
         outside, within = extents.outside_ml((value,)), extents.ml((value,))
         if outside > OUTSIDE_SHARE * (outside + within):
-            told = f"{outside:.1f} of {outside + within:.1f} ml of {name} lie outside the lungs"
-            notes.append(f"{told}, and are in no other number")
+            words = f"{outside:.1f} of {outside + within:.1f} ml of {name} lie outside the lungs"
+            notes.append(f"{words}, and are in no other number")
     if ignore is not None and (unknown := extents.ml((ignore,))):
         notes.append(f"{unknown:.1f} ml of the lungs have the ignore label: they are of no class, and count as lung")
     return notes

@@ -92,8 +92,8 @@ def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, Meas
     classes = choose_classes(known, wanted, options.fibrosis)
     listed = ", ".join(f"{name} ({value})" for value, name in classes.names.items())
     fibrosis = ", ".join(classes.names[value] for value in classes.fibrosis)
-    told = f"fibrosis is {fibrosis}" if fibrosis else "none of them counts as fibrosis; see --fibrosis"
-    say(f"Classes: {listed} are measured; {told}.")
+    counted = f"fibrosis is {fibrosis}" if fibrosis else "none of them counts as fibrosis; see --fibrosis"
+    say(f"Classes: {listed} are measured; {counted}.")
     return definition.ignore, classes
 
 
@@ -139,10 +139,10 @@ def _images(options: IldMeasure) -> tuple[dict[str, Path | Series], list[Problem
     images: dict[str, Path | Series] = {}
     problems: list[Problem] = []
     for folder in folders:
-        found, wrong = cts_in(folder, options.channel, options.series)
-        for case in found.keys() & images.keys():
+        of_folder, wrong = cts_in(folder, options.channel, options.series)
+        for case in of_folder.keys() & images.keys():
             raise PlanewiseError(f"{folder}: has an image of case {case}, as another folder has; see --images")
-        images |= found
+        images |= of_folder
         problems += wrong
     return images, problems
 
@@ -163,7 +163,7 @@ def _against(options: IldMeasure, labels: dict[str, Path]) -> dict[str, Path]:
     files = _volumes(options.against)
     if len(labels) == 1 and _is_volume(options.against):
         return dict(zip(labels, files))
-    found, refused = one_file_each(files, labels, labels=True)
+    second, refused = one_file_each(files, labels, labels=True)
     for problem in refused.values():
         raise PlanewiseError(f"--against {problem.where}: {problem.what}")
-    return found
+    return second

@@ -39,7 +39,7 @@ def lungs_picture(images: np.ndarray, labels: np.ndarray, regions: LungRegions, 
     y = _fullest(measured.sum(axis=(0, 2)), rows)
     chosen = most_affected(measured.sum(axis=(1, 2)), heights)
     step_z, step_y, step_x = regions.spacing_mm
-    window_y, window_x = (slice(max(0, found[0] - MARGIN), found[-1] + MARGIN + 1) for found in (rows, columns))
+    window_y, window_x = (slice(max(0, shown[0] - MARGIN), shown[-1] + MARGIN + 1) for shown in (rows, columns))
     window_z = slice(max(0, heights[0] - MARGIN), heights[-1] + MARGIN + 1)
     wide = images[0, 0, window_x].size * step_x
     tall = max(images[window_z, 0, 0].size * step_z, images[0, window_y, 0].size * step_y)

@@ -6,6 +6,8 @@ import pytest
 from planewise.apps.ild.lungs import LEFT, RIGHT
 from planewise.apps.ild.summary import extents, write_summary
 from planewise.data.prepared import Patient
+from planewise.measure.extent import count_voxels, extent_measures
+from planewise.measure.lungs import LungRegions
 from planewise.volumes.volume import Volume
 
 SPACING = (10.0, 2.0, 2.0)  # 0.04 ml a voxel
@@ -41,6 +43,19 @@ def test_extents_by_hand():
     assert net.share == pytest.approx(64 / (15 * 64))
     assert all_together.ml == pytest.approx(glass.ml + net.ml)
     assert all_together.slices == 4
+
+
+def test_it_says_what_measure_says():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, chest().shape).astype(np.uint8)
+    regions = LungRegions.of(chest(), SPACING, "height", 20.0)
+    measured = extent_measures(count_voxels(labels, regions), {"glass": (1,), "net": (3,)})
+    for extent, name in zip(extents(labels, chest(), SPACING, NAMES), ("glass", "net")):
+        assert 100 * extent.share == pytest.approx(measured[f"{name}_percent"])
+        assert extent.ml == pytest.approx(measured[f"{name}_ml"] + measured[f"{name}_outside_lungs_ml"])
+        for (side, zone), share in extent.shares.items():
+            region = side if zone == "all" else f"{side}_{zone}"
+            assert 100 * share == pytest.approx(measured[f"{name}_{region}_percent"], nan_ok=True)
 
 
 def patient(labels):
