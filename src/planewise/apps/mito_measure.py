@@ -39,7 +39,7 @@ from planewise.measure.tables import (
     write_csv,
     write_json,
 )
-from planewise.progress import progress, say
+from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, stem_of
@@ -213,8 +213,7 @@ def _measured(case: _Case, options: MitoMeasure, run: Run, output: Path) -> Meas
         placed = _resident(with_spacing_of(to_canonical(labels, labels=True), case.image))
         if labels.unit == PIXEL != placed.unit:
             say(f"{case.name}: its labels say no unit of their spacing; that of {case.image} is taken")
-        with progress(f"measuring {case.name}", placed.shape[0], unit="slices") as advance:
-            measured = measure_volume(placed, image, references, advance)
+        measured = measure_volume(placed, image, references, case.name)
         if case.confidence is not None:
             confidence = _confidence(case.confidence, measured.labels)
             if confidence is not None:

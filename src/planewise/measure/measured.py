@@ -1,7 +1,7 @@
 """One label volume, measured: a table of its objects, their contacts, and the volume as a whole."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +18,13 @@ from planewise.measure.objects import ObjectCounter, Objects, Spacing
 from planewise.measure.skeleton import centre_line
 from planewise.measure.surface import sphericity, surface_area
 from planewise.measure.volume_summary import Distribution, counted, distribution, frame_voxels, weights
+from planewise.progress import progress
 from planewise.volumes.labels import slab_starts
 from planewise.volumes.machine import machine_memory
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 BYTES_A_VOXEL = 48  # that surface and centre line take of the box of an object
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -93,29 +92,29 @@ def spacing_of(volume: Volume) -> tuple[Spacing, bool]:
 
 
 def measure_volume(
-    labels: Volume, image: Volume | None = None, references: Mapping[str, Volume] | None = None,
-    advance: Advance = lambda steps: None, most_bytes: int | None = None,
+    labels: Volume, image: Volume | None = None, references: Mapping[str, Volume] | None = None, name: str = "volume",
+    most_bytes: int | None = None,
 ) -> Measured:  # fmt: skip
     """Measure the objects of a label volume, read slab by slab, and then object by object.
 
     ``image`` and ``references``: other volumes of the same shape, voxel by voxel, for intensities, and for contacts and
-    distances to labels of theirs. ``advance`` is called with the planes that are done. Surface and centre line need
-    an object's whole box in memory: those of objects that need more than ``most_bytes``, by default half of this
-    machine's memory, are NaN. Raises PlanewiseError if a file turns out to be damaged, or holds no labels.
+    distances to labels of theirs. ``name``: what progress is shown of. Surface and centre line need the whole box of an
+    object in memory: those of objects that need more than ``most_bytes``, by default half of this machine's memory, are
+    NaN. Raises PlanewiseError if a file turns out to be damaged, or holds no labels.
     """
     references = references or {}
     spacing, physical = spacing_of(labels)
-    objects, contacts, touched = _count(labels, image, references, spacing, advance)
+    objects, contacts, touched = _count(labels, image, references, spacing, name)
     columns = _from_counts(objects, spacing, contacts)
-    shaped, too_large = _shapes(labels, objects, spacing, most_bytes or machine_memory() // 2)
+    shaped, too_large = _shapes(labels, objects, spacing, most_bytes or machine_memory() // 2, name)
     columns |= shaped
     columns["surface_to_volume"] = columns["surface"] / columns["volume"]
     with np.errstate(divide="ignore", invalid="ignore"):
         columns["sphericity"] = sphericity(columns["volume"], columns["surface"])
-    for name, pairs in touched.items():
+    for key, pairs in touched.items():
         number, area = pairs.of(objects.labels)
-        columns |= {f"{name}_contacts": number.astype(float), f"{name}_contact_area": area}
-        columns[f"{name}_distance"] = _distances(labels, references[name], objects, spacing)
+        columns |= {f"{key}_contacts": number.astype(float), f"{key}_contact_area": area}
+        columns[f"{key}_distance"] = _distances(labels, references[key], objects, spacing)
     return Measured(
         labels.shape, spacing, physical, objects.labels, columns, contacts.once,
         _of_volume(objects, spacing, contacts.once), _distributions(columns), too_large,
@@ -123,19 +122,20 @@ def measure_volume(
 
 
 def _count(
-    labels: Volume, image: Volume | None, references: Mapping[str, Volume], spacing: Spacing, advance: Advance
+    labels: Volume, image: Volume | None, references: Mapping[str, Volume], spacing: Spacing, name: str
 ) -> tuple[Objects, Contacts, dict[str, Contacts]]:
     """Return what is counted voxel by voxel: the objects, their contacts, and those with each reference."""
     counter, within = ObjectCounter(labels.shape), ContactCounter(spacing)
-    beyond = {name: ContactCounter(spacing) for name in references}
-    for planes in slab_starts(labels.shape):
-        slab, own = _with_halo(labels, planes)
-        counter.add(slab[own], planes.start, None if image is None else np.asarray(image.voxels[planes]))
-        within.add(slab, slab, own)
-        for name, reference in references.items():
-            beyond[name].add(slab, _with_halo(reference, planes)[0], own)
-        advance(planes.stop - planes.start)
-    return counter.objects(), within.contacts(), {name: counter.contacts() for name, counter in beyond.items()}
+    beyond = {key: ContactCounter(spacing) for key in references}
+    with progress(f"counting {name}", labels.shape[0], unit="slices") as advance:
+        for planes in slab_starts(labels.shape):
+            slab, own = _with_halo(labels, planes)
+            counter.add(slab[own], planes.start, None if image is None else np.asarray(image.voxels[planes]))
+            within.add(slab, slab, own)
+            for key, reference in references.items():
+                beyond[key].add(slab, _with_halo(reference, planes)[0], own)
+            advance(planes.stop - planes.start)
+    return counter.objects(), within.contacts(), {key: counter.contacts() for key, counter in beyond.items()}
 
 
 def _with_halo(volume: Volume, planes: slice, halo: int = HALO) -> tuple[np.ndarray, slice]:
@@ -163,23 +163,25 @@ def _from_counts(objects: Objects, spacing: Spacing, contacts: Contacts) -> dict
 
 
 def _shapes(
-    labels: Volume, objects: Objects, spacing: Spacing, most_bytes: int
+    labels: Volume, objects: Objects, spacing: Spacing, most_bytes: int, name: str
 ) -> tuple[dict[str, np.ndarray], list[int]]:
     """Return surfaces and centre lines, and the labels of those objects that are too large for them."""
     keys = ("surface", "length", "branches", "end_points", "loops", "radius", "pieces")
     columns = {key: np.full(len(objects), math.nan) for key in keys}
     too_large = []
-    for row, mask in masks(labels.voxels, objects, most_bytes // BYTES_A_VOXEL):
-        if mask is None:
-            too_large.append(int(objects.labels[row]))
-            continue
-        line = centre_line(mask, spacing)
-        values = (
-            surface_area(mask, spacing), line.length, line.branches, line.end_points, line.loops, line.radius,
-            line.pieces,
-        )  # fmt: skip
-        for key, value in zip(keys, values, strict=True):
-            columns[key][row] = value
+    with progress(f"measuring {name}", len(objects), unit="objects") as advance:
+        for row, mask in masks(labels.voxels, objects, most_bytes // BYTES_A_VOXEL):
+            advance()
+            if mask is None:
+                too_large.append(int(objects.labels[row]))
+                continue
+            line = centre_line(mask, spacing)
+            values = (
+                surface_area(mask, spacing), line.length, line.branches, line.end_points, line.loops, line.radius,
+                line.pieces,
+            )  # fmt: skip
+            for key, value in zip(keys, values, strict=True):
+                columns[key][row] = value
     return columns, too_large
 
 

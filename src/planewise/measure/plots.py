@@ -36,7 +36,9 @@ def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
             look = {"color": COLOURS[i % len(COLOURS)], "linewidth": 1.4}
             ordered = values[keep][order]
             axes.step([ordered[0], *ordered], [0, *share], where="post", label=f"{case} ({keep.sum()})", **look)
-        if key in LOGARITHMIC and axes.lines:
+        if not axes.lines:
+            axes.text(0.5, 0.5, "no whole objects", transform=axes.transAxes, ha="center", va="center")
+        elif key in LOGARITHMIC:
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter("")  # numbers at every tick would lie on each other
         axes.set(xlabel=name_of(key, physical), ylabel="share of whole objects", ylim=(-0.03, 1.03))
