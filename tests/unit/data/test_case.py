@@ -164,7 +164,6 @@ def test_each_folder_of_slices_is_a_case(tmp_path, capsys):
     ("names", "doubt"),
     [
         (SLICES[:2], "there are 2"),
-        ([*SLICES[:2], *SLICES[3:]], "a gap at 2"),
         ([*SLICES, *(f"other_{z}.tif" for z in range(3))], "not all are named alike"),
         (["a1_z1.tif", "a2_z2.tif", "a3_z3.tif"], "differ in 2 numbers"),
         (["c1_0000.tif", "c2_0000.tif", "c3_0000.tif"], "as nnU-Net's images do"),
@@ -174,6 +173,12 @@ def test_each_folder_of_slices_is_a_case(tmp_path, capsys):
 def test_what_may_be_one_volume_or_several_is_refused_naming_the_option(tmp_path, names, doubt):
     write(tmp_path, names)
     with pytest.raises(PlanewiseError, match=f"{doubt}.*--sequence yes or --sequence no"):
+        cases_in(tmp_path, sequence="auto")
+
+
+def test_a_missing_slice_is_named(tmp_path):
+    write(tmp_path, [*SLICES[:2], *SLICES[3:]])
+    with pytest.raises(PlanewiseError, match=r"number 2 is missing.*; or say --sequence no"):
         cases_in(tmp_path, sequence="auto")
 
 
