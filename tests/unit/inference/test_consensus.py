@@ -1,4 +1,3 @@
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -8,9 +7,8 @@ from perfect_network import perfect_outputs
 from planewise.evaluation.instances import instance_scores
 from planewise.evaluation.overlap import overlap_table
 from planewise.inference.consensus import consensus
-from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
-from planewise.inference.linking import PlaneObjects, plane_objects
-from planewise.inference.runs import connect_slice
+from planewise.inference.gathering import GroupingOptions, gather_plane
+from planewise.inference.linking import PlaneObjects
 from planewise.volumes.slices import PLANES, as_stack
 
 
@@ -114,40 +112,3 @@ def test_a_perfect_network_finds_every_object(balls, planes, scale):
 def test_threads_change_nothing(balls, threads):
     planes = [plane_of(np.roll(balls, i, axis=i), plane) for i, plane in enumerate(PLANES)]
     assert np.array_equal(consensus(planes, 2, 500, 5, threads)[...], consensus(planes, 2, 500, 5)[...])
-
-
-@pytest.fixture
-def reference(mitonet):
-    return np.load(mitonet / "orthoplane_small.npz")
-
-
-def check_against_published(result, reference):
-    agreed = instance_scores(overlap_table(reference["consensus"], result), 0.9)
-    assert agreed.recall >= 0.99
-    assert instance_scores(overlap_table(reference["gt"], result), 0.5).f1 >= 0.9789
-
-
-def test_the_published_consensus_from_the_published_slices(reference):
-    shape = reference["gt"].shape
-    planes = [
-        plane_objects([connect_slice(slice_) for slice_ in reference[f"pan_{plane}"]], shape, plane, 500, 5)
-        for plane in PLANES
-    ]
-    check_against_published(consensus(planes, 2, 500, 5)[...], reference)
-
-
-def test_the_published_consensus_from_network_outputs(mitonet, reference):
-    sys.path.insert(0, str(mitonet))
-    try:
-        from fake_network import AXES, outputs
-    finally:
-        sys.path.remove(str(mitonet))
-    truth = reference["gt"]
-
-    def slices(plane):
-        for index in range(truth.shape[AXES[plane]]):
-            out = outputs(truth, plane, index)
-            yield SliceOutputs(out["sem_logits"][0, 0], out["ctr_hmp"][0, 0], out["offsets"][0])
-
-    planes = [gather_plane(slices(plane), truth.shape, plane, GroupingOptions()) for plane in PLANES]
-    check_against_published(consensus(planes, 2, 500, 5)[...], reference)
