@@ -5,7 +5,7 @@ network. Each case runs in a process of its own, on an uncompressed TIFF of 256 
 Linux's own figure, less what the process had when all that stays was loaded and compiled.
 
     python benchmarks/bench_memory.py            all
-    python benchmarks/bench_memory.py --tiny     the same on 128 x 256 x 256, where what is fixed outweighs the input
+    python benchmarks/bench_memory.py --tiny     the same on 64 x 128 x 128, where what is fixed outweighs the input
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from machine import describe, peak_gigabytes
+from machine import TINY, describe, peak_gigabytes
 
 from planewise.apps.mito_case import Results, VolumeToPredict
 from planewise.apps.mito_options import MitoPredict
@@ -31,7 +31,7 @@ from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_loss import panoptic_targets
 from planewise.volumes.slices import PLANES, Plane, as_stack
 
-TILE = 128
+TILE = 64 if TINY else 128
 STREAMED = "100MB"  # that a streamed case may take; more than that is beyond its share
 
 
@@ -101,11 +101,11 @@ def resident_gigabytes() -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true")
-    tiny = parser.parse_args().tiny
-    shape = (128, 256, 256) if tiny else (256, 1024, 1024)
-    tile = em_phantom((TILE,) * 3, 24, 0)[1].astype(np.uint8)
+    parser.parse_args()
+    shape = (64, 128, 128) if TINY else (256, 1024, 1024)
+    tile = em_phantom((TILE,) * 3, 6 if TINY else 24, 0)[1].astype(np.uint8)
     print(f"Predicting {' x '.join(map(str, shape))}, {describe()}", flush=True)
-    for memory in ("auto", "8MB" if tiny else STREAMED):
+    for memory in ("auto", "2MB" if TINY else STREAMED):
         for axes in (("xy",), PLANES):
             with tempfile.TemporaryDirectory(dir=".") as folder:
                 process = multiprocessing.get_context("spawn").Process(

@@ -7,20 +7,11 @@ import pytest
 import torch
 
 SHARED = Path(__file__).parents[2] / "shared"
-MITONET = SHARED / "reference" / "mitonet"
 
 
 @pytest.fixture(autouse=True)
 def _one_thread():
     torch.set_num_threads(1)  # one is faster than two on a busy machine, and sums do not depend on their number
-
-
-@pytest.fixture
-def mitonet() -> Path:
-    """The folder of the reference outputs of MitoNet."""
-    if not MITONET.is_dir():
-        pytest.skip(f"no reference outputs: {MITONET} is absent")
-    return MITONET
 
 
 @pytest.fixture

@@ -85,6 +85,19 @@ def test_the_core_does_not_name_what_it_segments():
     assert violations == []
 
 
+def test_what_takes_long_to_import_waits_for_whoever_needs_it():
+    slow = ("distributed", "lightning_fabric", "matplotlib", "monai", "scipy.optimize", "scipy.stats", "transformers")
+    violations = [
+        f"{module} imports {name} as it is imported"
+        for module in MODULES
+        for node in ast.parse((ROOT / module).with_suffix(".py").read_text()).body
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else
+                     [alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+        if any(name == other or name.startswith(f"{other}.") for other in slow)
+    ]  # fmt: skip
+    assert violations == []
+
+
 def test_the_rule_sees_an_import():
     assert "planewise.errors" in imports(Path("cli"))
     assert len(MODULES) > 80

@@ -4,9 +4,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from planewise.evaluation.overlap import Overlap
 from planewise.evaluation.voxels import Counts, ratio
@@ -97,6 +94,10 @@ def match(rows: np.ndarray, columns: np.ndarray, iou: np.ndarray, threshold: flo
     No row and no column is matched twice, and no pair below ``threshold``. As in StarDist (Schmidt et al. 2018,
     doi:10.1007/978-3-030-00934-2_30), on the sparse pairs: each connected group of pairs is solved alone.
     """
+    from scipy.optimize import linear_sum_assignment  # not above: SciPy takes a while, and most commands match nothing
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     valid = np.flatnonzero(iou >= threshold)
     if len(valid) == 0:
         return valid

@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import wilcoxon
 
 ENOUGH_PATIENTS = 6  # fewer pairs cannot reach p < 0.05 in a two-sided signed-rank test, whatever they are
 RESAMPLES = 10_000
@@ -88,5 +87,7 @@ def paired_difference(first: list[float], second: list[float], patients: list[st
     low, high = _interval(differences)
     p = math.nan
     if len(differences) >= ENOUGH_PATIENTS:
+        from scipy.stats import wilcoxon
+
         p = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
     return Difference(len(differences), n_cases, float(differences.mean()), low, high, p)

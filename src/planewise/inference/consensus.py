@@ -153,7 +153,7 @@ def agreement(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np
     """Return the share of each object's voxels in which every plane has an object, (objects + 1,); the background's 1.
 
     ``objects`` (n,): the object of each combination of ``labels`` (n, planes), which ``counts`` (n,) voxels carry. What
-    is no mitochondrion looks like one in a plane or two, and seldom at the same voxels in all.
+    is no object looks like one in a plane or two, and seldom at the same voxels in all.
     """
     whole = np.bincount(objects, counts, 1)
     shared = np.bincount(objects, counts * (labels > 0).all(axis=1), len(whole))
@@ -196,7 +196,7 @@ def vote_labels(found: Combinations, sizes: list[np.ndarray], vote: int) -> np.n
         if len(part) < least_nodes:
             continue
         voted: list[list[int]] = []
-        for cluster in _merge_clusters(_clusters(part, edges, sizes, cluster_iou), edges, sizes):
+        for cluster in _merge_clusters(_clusters(sorted(part), edges, sizes, cluster_iou), edges, sizes):
             if len(cluster) < least_nodes:
                 continue
             votes: dict[int, int] = defaultdict(int)
@@ -220,8 +220,7 @@ def _edges(found: Combinations, sizes: list[np.ndarray]) -> Edges:
         pairs, index = np.unique(found.labels[both][:, [i, j]], axis=0, return_inverse=True)
         shared = np.bincount(index.ravel(), found.count[both], len(pairs)).astype(np.int64)
         for (a, b), overlap in zip(pairs.tolist(), shared.tolist()):
-            if overlap > LEAST_OVERLAP or _iou(overlap, sizes[i][a], sizes[j][b]) > LEAST_IOU:
-                edges[i, a][j, b] = edges[j, b][i, a] = overlap
+            edges[i, a][j, b] = edges[j, b][i, a] = overlap
     return edges
 
 
@@ -260,8 +259,8 @@ def _clusters(part: list[Node], edges: Edges, sizes: list[np.ndarray], least_iou
 def _merge_clusters(clusters: list[set[Node]], edges: Edges, sizes: list[np.ndarray]) -> list[set[Node]]:
     """Merge clusters that overlap until none do.
 
-    The cluster with the most neighbours either takes them all in or, if one of them is larger than it, is divided
-    among them all. What a neighbour that was taken in overlapped besides is not followed further.
+    The cluster with the most neighbours, of several the first, either takes them all in or, if one of them is larger
+    than it, is divided among them all. What a neighbour that was taken in overlapped besides is not followed further.
     """
     neighbours: dict[int, list[int]] = {i: [] for i in range(len(clusters))}
     for i, j in combinations(range(len(clusters)), 2):

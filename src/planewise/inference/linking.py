@@ -90,10 +90,8 @@ def _sweep(
         if pairs.start == pairs.stop:
             continue
         own, target = (second, first) if forward else (first, second)
-        own_ids = np.unique(labels[starts[here] : starts[here + 1]])
-        target_ids = np.unique(labels[starts[there] : starts[there + 1]])
-        own_index = np.searchsorted(own_ids, labels[starts[here] : starts[here + 1]])
-        target_index = np.searchsorted(target_ids, labels[starts[there] : starts[there + 1]])
+        own_ids, own_index = _by_appearance(labels[starts[here] : starts[here + 1]])
+        target_ids, target_index = _by_appearance(labels[starts[there] : starts[there + 1]])
         own_sizes, target_sizes = np.zeros(len(own_ids), np.int64), np.zeros(len(target_ids), np.int64)
         for k in range(len(own_index)):
             own_sizes[own_index[k]] += sizes[starts[here] + k]
@@ -115,6 +113,26 @@ def _sweep(
         for k in range(len(own_index)):
             if match[own_index[k]] >= 0:
                 labels[starts[here] + k] = target_ids[match[own_index[k]]]
+
+
+@numba.njit(nogil=True, cache=True)
+def _by_appearance(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different ``labels`` in the order in which they first appear, and of every label the index in that.
+
+    Where two objects match equally well, the first of this order is taken, as in the published program.
+    """
+    ids = np.unique(labels)
+    rank = np.full(len(ids), -1, np.int64)
+    ordered = np.empty(len(ids), np.int64)
+    index = np.empty(len(labels), np.int64)
+    seen = 0
+    for k, place in enumerate(np.searchsorted(ids, labels)):
+        if rank[place] < 0:
+            rank[place] = seen
+            ordered[seen] = labels[k]
+            seen += 1
+        index[k] = rank[place]
+    return ordered, index
 
 
 @numba.njit(nogil=True, cache=True)

@@ -57,10 +57,7 @@ class BoxTask:
         self, network: BoxSegmenter, train_folder: Path, validation_folder: Path, options: BoxTraining
     ) -> None:
         """``network`` has ``tokens`` if it is to be prompted with the organ's box."""
-        from monai.losses import DiceLoss
-
         self.network, self.options = network, options
-        self.dice = DiceLoss(squared_pred=True)
         self.slices = self._usable(train_folder)
         if not self.slices:
             raise PlanewiseError(
@@ -200,14 +197,14 @@ class BoxTask:
         terms: dict[str, Tensor] = {}
         if boxed is not None:
             predicted, masks, counted, scores = boxed
-            terms |= {"dice": self._dice(predicted, masks, counted), "ce": _cross_entropy(predicted, masks, counted)}
+            terms |= {"dice": dice_loss(predicted, masks, counted), "ce": _cross_entropy(predicted, masks, counted)}
             weight = OBJECT_WEIGHT if asked is None else 1.0
             terms["object"] = weight * _mean(F.softplus(-scores))
         if asked is not None:
             predicted, masks, counted, scores = asked
             there = _there(masks)
             known = there | ~_there(~counted)
-            terms["class_dice"] = self._dice(predicted[there], masks[there], counted[there])
+            terms["class_dice"] = dice_loss(predicted[there], masks[there], counted[there])
             terms["class_ce"] = _cross_entropy(predicted, masks, counted)
             presence = F.binary_cross_entropy_with_logits(scores, there.float(), reduction="none")
             terms["presence"] = _mean(presence[known])
@@ -225,11 +222,6 @@ class BoxTask:
             counted = batch["counted"][:, None].expand(-1, valid.shape[1], -1, -1)[valid]
             found.append((on_grid(logits)[valid], batch[names[1]][valid], counted, scores[valid]))
         return found
-
-    def _dice(self, logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
-        if not len(logits):
-            return logits.sum()
-        return self.dice((logits.sigmoid() * counted)[:, None], masks[:, None])  # masks hold nothing that is ignored
 
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
@@ -274,6 +266,19 @@ def _padded(arrays: list[np.ndarray], length: int) -> np.ndarray:
 def _mean(values: Tensor) -> Tensor:
     """Return the mean, 0 of none."""
     return values.sum() / max(1, values.numel())
+
+
+def dice_loss(logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
+    """Return 1 minus the mean soft Dice of masks (P, H, W), which hold nothing that is ignored; 0 of none.
+
+    Its denominator is of squares (Milletari et al. 2016, arXiv:1606.04797), as in the published fine-tuning, which
+    takes it from MONAI; importing that takes longer than importing torch.
+    """
+    if not len(logits):
+        return logits.sum()
+    predicted = logits.sigmoid() * counted
+    shared, both = (predicted * masks).sum((1, 2)), (predicted.square() + masks.square()).sum((1, 2))
+    return (1 - (2 * shared + 1e-5) / (both + 1e-5)).mean()
 
 
 def _cross_entropy(logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:

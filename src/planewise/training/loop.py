@@ -10,10 +10,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 from torch.utils.data import DataLoader, Dataset
@@ -34,6 +33,9 @@ from planewise.training.averaging import AveragedWeights
 from planewise.training.checkpoint import Validation, check_same_training, load_checkpoint, save_checkpoint
 from planewise.training.optimiser import parameter_groups, schedule_after
 from planewise.training.sampling import SampleRange
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Batch = dict[str, Tensor]
 LAST, BEST, METRICS, CURVE = "last.ckpt", "best.ckpt", "metrics.csv", "training_curve.png"
@@ -107,6 +109,8 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
     Raises PlanewiseError if the batch cannot be shared or a checkpoint is unusable, and WorkFailed if a loss, the
     gradient or the validation is no number any more, or if a process dies.
     """
+    from lightning_fabric import Fabric  # which takes as long as torch, and only a training needs it
+
     world = options.devices * options.num_nodes
     if options.batch_size % world:
         raise PlanewiseError(
@@ -156,7 +160,7 @@ class _End(NamedTuple):
     spoiled: str = ""
 
 
-def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resume: bool, stop: StopRequest) -> _End:
+def _train(fabric: "Fabric", task: Task, options: LoopOptions, folder: Path, resume: bool, stop: StopRequest) -> _End:
     """Take all steps, and leave with the other processes: one that goes first may abort those it is connected to."""
     end = _take_steps(fabric, task, options, folder, resume, stop)
     if fabric.world_size > 1:
@@ -166,7 +170,7 @@ def _train(fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resum
 
 
 def _take_steps(
-    fabric: Fabric, task: Task, options: LoopOptions, folder: Path, resume: bool, stop: StopRequest
+    fabric: "Fabric", task: Task, options: LoopOptions, folder: Path, resume: bool, stop: StopRequest
 ) -> _End:
     end_with_parent()
     if fabric.world_size > 1:  # spawned processes would all write to the memory of the one that spawned them
@@ -279,7 +283,7 @@ def _take_steps(
     return _End(step)
 
 
-def _reduced(fabric: Fabric, tensor: Tensor, how: Literal["mean", "max"]) -> Tensor:
+def _reduced(fabric: "Fabric", tensor: Tensor, how: Literal["mean", "max"]) -> Tensor:
     """Return ``tensor``, of every process, as one."""
     reduced = fabric.all_reduce(tensor, reduce_op=how)
     assert isinstance(reduced, Tensor)
@@ -298,7 +302,7 @@ def _kept(folder: Path) -> str:
     return f"{kept} are kept" if kept else "nothing was saved before"
 
 
-def _on_device(fabric: Fabric, loader: DataLoader) -> Iterator[Batch]:
+def _on_device(fabric: "Fabric", loader: DataLoader) -> Iterator[Batch]:
     try:
         with shielded(SIGNALS | WARNINGS):  # its workers; see _begin_loading
             batches = iter(loader)

@@ -39,7 +39,7 @@ def naive_link(stack):
 
 
 def match_slice(target, own):
-    targets, owns = (np.unique(x[x > 0]) for x in (target, own))
+    targets, owns = (np.array(list(dict.fromkeys(x[x > 0].tolist()))) for x in (target, own))  # as they appear
     result = own.copy()
     if len(targets) == 0 or len(owns) == 0:
         return result

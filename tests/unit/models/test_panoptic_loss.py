@@ -6,18 +6,20 @@ import torch
 
 from planewise.models.model_file import CriterionParams
 from planewise.models.panoptic_loss import collate_targets, panoptic_loss, panoptic_targets
+from reference.formulas import loss_inputs
+from reference.published import published
 
 
-def test_the_reference_targets_and_loss_are_reproduced(mitonet):
-    reference = np.load(mitonet / "loss.npz")
-    heatmap, offsets = panoptic_targets(reference["labels"])
-    assert np.allclose(heatmap, reference["target_ctr_hmp"], atol=1e-6)
-    assert np.allclose(offsets, reference["target_offsets"], atol=1e-5)
-    names = ("sem_logits", "ctr_hmp", "offsets", "point_coords", "sem_points")
-    outputs = {name: torch.from_numpy(reference[name]) for name in names}
-    terms = panoptic_loss(outputs, collate_targets([reference["labels"]]), CriterionParams())
+def test_the_published_targets_and_loss_are_reproduced():
+    expected, (labels, outputs) = published("mitonet_loss", "slice"), loss_inputs()
+    heatmap, offsets = panoptic_targets(labels)
+    assert np.allclose(heatmap, expected["ctr_hmp"], atol=1e-6)
+    assert np.allclose(offsets, expected["offsets"], atol=1e-5)
+    tensors = {name: torch.from_numpy(value) for name, value in outputs.items()}
+    terms = panoptic_loss(tensors, collate_targets([labels]), CriterionParams())
+    assert {f"term_{name}" for name in terms} == expected.keys() - {"ctr_hmp", "offsets"}
     for name, value in terms.items():
-        assert float(value) == pytest.approx(float(reference[f"expected_{name}"]), rel=1e-6)
+        assert float(value) == pytest.approx(float(expected[f"term_{name}"]), rel=1e-6), name
 
 
 def test_targets_by_hand():

@@ -1,5 +1,5 @@
+import ast
 import json
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,63 +13,45 @@ from planewise.models.sam2_files import PREFIX, Sam2Weights, load_sam2, recognis
 from planewise.models.sam2_names import meta_names
 from planewise.models.sam2_optimiser import place_in_decoder, published_optimizer
 from planewise.training.optimiser import moments_by_name, parameter_groups
+from reference.formulas import SAM2_BOXES, SAM2_SIDES, waves, weights
+from reference.published import published
 
 
-@pytest.fixture
-def reference():
-    from conftest import SHARED
-
-    folder = SHARED / "reference" / "sam2"
-    if not folder.is_dir():
-        pytest.skip(f"no reference outputs: {folder} is absent")
-    return folder
+def formula_weights(reference):
+    shapes = {key: ast.literal_eval(shape) for key, shape in names_and_shapes(reference)}
+    return {key: torch.from_numpy(value) for key, value in weights(shapes, gain=1).items()}
 
 
-def formula_weights(keys):
-    """The reference's weights: made from names, see its README."""
-    state = {}
-    for line in keys.read_text().splitlines():
-        key, shape = line.split("\t")[:2]
-        shape = tuple(int(side) for side in shape.strip("()").split(",") if side.strip())
-        noise = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape)
-        if len(shape) <= 1:
-            value = 1 + 0.1 * noise if key.endswith("weight") else 0.1 * noise
-        else:
-            value = noise * np.sqrt(1 / np.prod(shape[1:]))
-        state[key] = torch.from_numpy(np.asarray(value, np.float32))
-    return state
+def names_and_shapes(reference):
+    return [line.split("\t") for line in str(reference["keys"]).splitlines()]
 
 
-@pytest.mark.parametrize(("file", "prefix", "version"), [("sam2", "sam2", "2.0"), ("sam2.1", "sam2_1", "2.1")])
-def test_the_reference_outputs_are_reproduced_and_weights_come_out_as_they_went_in(
-    reference, tmp_path, file, prefix, version
-):
-    state = formula_weights(reference / f"{file}_hiera_tiny_keys.tsv")
+@pytest.mark.parametrize(("version", "side"), SAM2_SIDES.items())
+def test_the_published_outputs_are_reproduced_and_weights_come_out_as_they_went_in(tmp_path, version, side):
+    expected = published("sam2", version)
+    state = formula_weights(expected)
     torch.save({"model": state}, tmp_path / "w.pt")
-    weights = load_sam2(tmp_path / "w.pt", None)
-    assert weights.version == version
-    expected = np.load(reference / "forward.npz")
-    y, x = np.meshgrid(np.arange(1024) / 1024, np.arange(1024) / 1024, indexing="ij")
-    image = np.stack([np.sin(9 * x + 5 * y), np.cos(7 * x - 11 * y), np.sin(23 * x * y)])[None].astype(np.float32)
+    ours = load_sam2(tmp_path / "w.pt", side)
+    assert ours.version == version
     with torch.inference_mode():
-        embeddings = weights.network.get_image_embeddings(torch.from_numpy(image))
-        boxes = torch.from_numpy(expected["boxes"])[None] / 1024
-        masks, scores = BoxSegmenter(weights.network).decode(embeddings, boxes)
-    assert np.abs(embeddings[-1][0, ::8, ::4, ::4].numpy() - expected[f"{prefix}_embedding"]).max() < 1e-4
-    assert np.abs(masks[0].numpy() - expected[f"{prefix}_masks"]).max() < 1e-4
-    assert np.abs(scores[0].numpy() - expected[f"{prefix}_object"][:, 0]).max() < 1e-4
+        embeddings = ours.network.get_image_embeddings(torch.from_numpy(waves(3, side, side)))
+        masks, scores = BoxSegmenter(ours.network).decode(embeddings, torch.tensor(SAM2_BOXES)[None])
+    step = side // 128  # only so many are stored
+    assert np.abs(embeddings[-1][0, ::8, ::step, ::step].numpy() - expected["embedding"]).max() < 1e-4
+    assert np.abs(masks[0, :, ::step, ::step].numpy() - expected["masks"]).max() < 1e-4
+    assert np.abs(scores[0].numpy() - expected["present"]).max() < 1e-4
 
-    save_published(tmp_path / "out.pth", weights, 7)
+    save_published(tmp_path / "out.pth", ours, 7)
     written = torch.load(tmp_path / "out.pth", weights_only=True)
     assert written["epoch"] == 7
     assert set(written["model"]) == {PREFIX + key for key in state}
     assert all(torch.equal(written["model"][PREFIX + key], value) for key, value in state.items())
 
 
-@pytest.mark.parametrize("name", ["sam2", "sam2.1"])
-def test_the_optimiser_is_in_the_order_of_the_original_model(reference, name):
+@pytest.mark.parametrize("version", SAM2_SIDES)
+def test_the_optimiser_is_in_the_order_of_the_original_model(version):
     """As the original script reads it: AdamW over the encoder's and then the decoder's parameters, by number."""
-    rows = [line.split("\t")[:2] for line in (reference / f"{name}_hiera_tiny_keys.tsv").read_text().splitlines()]
+    rows = names_and_shapes(published("sam2", version))
     original = [row for part in ("image_encoder.", "sam_mask_decoder.") for row in rows if row[0].startswith(part)]
     network = build_sam2("tiny", 64)
     names, parameters = meta_names(network), dict(network.named_parameters())

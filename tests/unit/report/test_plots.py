@@ -13,7 +13,7 @@ from planewise.report import plots
 @pytest.mark.parametrize("sizes", [[900, 2100], [2000, 2001], [5, 4_000_000], [700, 700], [80, 900], [5, 49]])
 def test_sizes_on_the_axis_do_not_overlap(monkeypatch, sizes):
     figures = []
-    monkeypatch.setattr(plots, "_svg", lambda figure, description: figures.append(figure))
+    monkeypatch.setattr(plots, "as_svg", lambda figure, description: figures.append(figure))
     sizes = np.array(sizes, np.int64)
     result = Result("d", "m", "c", "c", OBJECTS, "ok", {}, object_sizes=sizes, object_ious=np.full(len(sizes), 0.5))
     plots.sizes_plot({"m": [result]}, {"m": 0})

@@ -7,7 +7,7 @@ import torch
 from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
-from planewise.training.boxes import BoxTask, BoxTraining, classes_in, on_grid, prepared_slices
+from planewise.training.boxes import BoxTask, BoxTraining, classes_in, dice_loss, on_grid, prepared_slices
 from planewise.training.loop import METRICS, LoopOptions, train
 
 
@@ -316,6 +316,19 @@ class Fixed(torch.nn.Module):
             else (self.logits.expand(*given.shape[:2], -1, -1), torch.full(given.shape[:2], self.score))
             for given in (boxes, asked_boxes)
         ]
+
+
+@pytest.mark.filterwarnings("ignore:monai:FutureWarning")
+def test_the_dice_loss_is_that_of_monai():
+    """As in the published fine-tuning: of squares, the mean over masks, an empty one among them."""
+    from monai.losses import DiceLoss
+
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(0, 3, (4, 16, 20)).astype(np.float32))
+    masks = torch.from_numpy((rng.random((4, 16, 20)) < 0.3).astype(np.float32))
+    masks[2] = 0
+    expected = DiceLoss(sigmoid=True, squared_pred=True)(logits[:, None], masks[:, None])
+    assert float(dice_loss(logits, masks, torch.ones_like(masks))) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_ignored_pixels_take_no_part_in_the_losses_by_hand(organs):

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 
@@ -26,12 +28,20 @@ def labels():
     return em_phantom(SHAPE, 12, 3)[1].astype(np.uint16)
 
 
-def in_memory(labels, grouping, batch_size, axes=("xy", "xz", "yz"), vote=2):
-    planes = []
-    for plane in axes:
-        outputs = plane_outputs(ReadsLabels(), labels, plane, OPTIONS, batch_size, lambda count: None)
-        planes.append(gather_plane(outputs, labels.shape, plane, grouping))
-    return planes, consensus(planes, vote, grouping.min_size, grouping.min_extent)[...]
+@pytest.fixture(scope="module")
+def in_memory(labels):
+    """What the labels are segmented into in memory, planes and consensus: each once, however often it is asked for."""
+
+    @functools.cache
+    def plane_objects(plane, grouping):
+        outputs = plane_outputs(ReadsLabels(), labels, plane, OPTIONS, 4, lambda count: None)
+        return gather_plane(outputs, labels.shape, plane, grouping)
+
+    def segmented(grouping, axes=("xy", "xz", "yz"), vote=2):
+        planes = [plane_objects(plane, grouping) for plane in axes]
+        return planes, consensus(planes, vote, grouping.min_size, grouping.min_extent)[...]
+
+    return segmented
 
 
 def job_of(tmp_path, labels, grouping, slabs, batch_size=4, block=(CHUNK, CHUNK, CHUNK), vote=2):
@@ -55,9 +65,9 @@ def small_chunks(monkeypatch):
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("block", [(32, 32, 32), (32, 64, 96), (64, 32, 64)])
 @pytest.mark.parametrize(("kernel", "thickness"), [(1, 4), (3, 4), (3, 12), (5, 16), (3, 200)])
-def test_the_result_is_that_of_memory_voxel_for_voxel(tmp_path, labels, kernel, thickness, block):
+def test_the_result_is_that_of_memory_voxel_for_voxel(tmp_path, labels, in_memory, kernel, thickness, block):
     grouping = GroupingOptions(median_kernel=kernel, min_size=100, min_extent=3)
-    planes, expected = in_memory(labels, grouping, 4)
+    planes, expected = in_memory(grouping)
     assert expected.max() >= 5
     job = job_of(tmp_path, labels, grouping, {"xy": thickness, "xz": 2 * thickness, "yz": thickness + 4}, 4, block)
     assert run(job) == expected.max()
@@ -68,9 +78,9 @@ def test_the_result_is_that_of_memory_voxel_for_voxel(tmp_path, labels, kernel, 
 
 @pytest.mark.parametrize(("axes", "vote"), [(("xz",), 1), (("xy", "yz"), 1)])
 @pytest.mark.usefixtures("small_chunks")
-def test_fewer_planes(tmp_path, labels, axes, vote):
+def test_fewer_planes(tmp_path, labels, in_memory, axes, vote):
     grouping = GroupingOptions(min_size=100, min_extent=3)
-    _, expected = in_memory(labels, grouping, 4, axes, vote)
+    _, expected = in_memory(grouping, axes, vote)
     job = job_of(tmp_path, labels, grouping, dict.fromkeys(axes, 16), vote=vote, block=(32, 32, 32))
     assert run(job) == expected.max()
     assert np.array_equal(open_volume(job.final_store()).read(), expected)
