@@ -140,7 +140,7 @@ def agreement(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np
     """Return the share of each object's voxels in which every plane has an object, (objects + 1,); the background's 1.
 
     ``objects`` (n,): the object of each combination of ``labels`` (n, planes), which ``counts`` (n,) voxels carry. What
-    is no mitochondrion looks like one in a plane or two, and seldom at the same voxels in all.
+    is no object looks like one in a plane or two, and seldom at the same voxels in all.
     """
     whole = np.bincount(objects, counts, 1)
     shared = np.bincount(objects, counts * (labels > 0).all(axis=1), len(whole))
