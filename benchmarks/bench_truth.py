@@ -60,8 +60,9 @@ PARTS = {
 def write_model(part: Part, path: Path) -> None:
     """Write the YAML of MitoNet_small with a recipe that lacks what ``part`` does."""
     model = read_model_file(find_model_file("MitoNet_small"))
-    recipe = model.FINETUNE.model_copy(update=part.without)
-    changed = {"FINETUNE": recipe, "architecture": part.architecture or model.architecture}
+    assert model.little_data is not None
+    recipe = model.little_data.model_copy(update=part.without)
+    changed = {"little_data": recipe, "architecture": part.architecture or model.architecture}
     write_model_file(path, model.model_copy(update=changed))
 
 

@@ -92,13 +92,15 @@ def train_mito(options: MitoTrain) -> int:
         print_problems(problems)
         say("The other cases are used.")
 
+    recipe = model.little_data
     loop = LoopOptions(
         iterations=options.iterations, batch_size=options.batch_size, learning_rate=options.learning_rate,
         seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
         devices=options.devices, num_nodes=options.num_nodes, precision=choose_precision(options.precision, device),
         num_workers=options.num_workers, identity=options.model_dump(
             mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
-        ) | model.FINETUNE.of_little_data(), averaging=model.FINETUNE.weight_averaging,
+        ) | ({} if recipe is None else {"little_data": recipe.model_dump(mode="json")}),
+        averaging=None if recipe is None else recipe.weight_averaging,
     )  # fmt: skip
     base = model.trained_intensities()
     if options.from_scratch:  # nothing was trained on the base's polarity

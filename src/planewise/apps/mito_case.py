@@ -79,7 +79,7 @@ READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architectu
 
 def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
     """Return ``options`` with what they leave to the model."""
-    said = model.specks.model_dump()
+    said = (model.specks or Specks()).model_dump()
     return options.model_copy(update={name: value for name, value in said.items() if getattr(options, name) is None})
 
 

@@ -77,18 +77,18 @@ class Finetune(BaseModel):
     dataset_params: DatasetParams = DatasetParams()
     engine: str = "PanopticDeepLabEngine"
     engine_params: EngineParams = EngineParams()
-    # Ours; empanada-napari passes over them.
-    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification
+    scale_range: tuple[float, float] = (0.1, 2.0)  # of the random magnification; ours, empanada-napari passes over it
+
+
+class LittleData(BaseModel):
+    """What a training with few annotations does otherwise than the published recipe; ours, see docs/truth.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
     bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
     microscope: bool = False  # whether gamma, noise and blur of crops are changed, if they are bent
     weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
     size_quantile: float | None = Field(None, gt=0, lt=1)  # of objects' sizes, to be ``specks.min_fused_size``
     min_agreement: float = Field(0.0, ge=0, le=1)  # to be that of ``specks``
-
-    def of_little_data(self) -> dict[str, Any]:
-        """Return what of the recipe is not as published: it makes a training another one."""
-        ours = self.model_dump(include={"bend", "microscope", "weight_averaging"})
-        return {name: value for name, value in ours.items() if value not in (None, False)}
 
 
 class Trained(BaseModel):
@@ -121,8 +121,9 @@ class ModelFile(BaseModel):
     pixel_nm: tuple[float, float] | None = None  # smallest and largest side of pixels trained on; None: not known
     description: str = ""
     trained: Trained | None = None  # by planewise
-    specks: Specks = Specks()
+    specks: Specks | None = None  # None: what is published
     FINETUNE: Finetune = Finetune()
+    little_data: LittleData | None = None
 
     def trained_intensities(self) -> TrainedIntensities:
         """Return what the file says of its training images' intensities, or else what its norms say."""

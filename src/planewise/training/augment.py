@@ -20,6 +20,8 @@ RARELY = 0.3  # probability of each change of what a microscope does: gamma, noi
 GAMMA = 0.4  # largest change of the logarithm
 NOISE = 0.04  # largest standard deviation, of the full scale
 BLUR = 1.2  # largest sigma, in pixels
+MARGIN = 0.2  # probability that a side of a view is empty, as beside a specimen
+WIDEST = 0.7  # largest share of the view that is then empty
 STRAIGHT = np.zeros((2, 2, 2))
 
 Drawn = tuple[np.ndarray, np.ndarray]  # an image slice (H, W), float32 in 0..1, and its labels, int32
@@ -80,6 +82,8 @@ def varied_crop(draw: Callable[[], Drawn], size: int, variation: Variation, rng:
             highest = max(highest, int(ids[start:stop].max()))
         if rng.random() < PROBABILITY:
             pixels, ids = np.ascontiguousarray(pixels.T), np.ascontiguousarray(ids.T)
+    if rng.random() < MARGIN:
+        _empty_side(pixels, ids, rng)
     pixels = _contrast(pixels, rng)
     return (_microscope(pixels, rng) if variation.microscope else pixels), ids
 
@@ -102,6 +106,13 @@ def _view(
     if bend:
         knots = rng.normal(0, bend, (2, *(2 + side // KNOT for side in shape)))
     return warp(image, labels.astype(np.int32, copy=False), matrix, start, shape, knots)
+
+
+def _empty_side(pixels: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> None:
+    """Set one side of a view to nothing, in place: volumes are padded with it, and who never saw it finds nothing."""
+    width, quarters = int(rng.uniform(0, WIDEST) * len(pixels)), rng.integers(4)
+    for view in (pixels, ids):
+        np.rot90(view, quarters)[:width] = 0  # a view of the same memory
 
 
 def _contrast(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -8,17 +8,16 @@ from planewise.models.model_file import ModelFile, Specks
 from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair
 
 
-def specks_by_training(model: ModelFile, pairs: list[SlicePair]) -> Specks:
+def specks_by_training(model: ModelFile, pairs: list[SlicePair]) -> Specks | None:
     """Return what a model trained on ``pairs`` leaves out, by its recipe: that of ``model`` if the recipe does not say.
 
     Its least size is a quantile of the sizes of the objects in ``pairs``, those for validation among them.
     """
-    recipe = model.FINETUNE
-    specks = model.specks
-    if recipe.size_quantile is None:
-        return specks
+    recipe = model.little_data
+    if recipe is None or recipe.size_quantile is None:
+        return model.specks
     sizes = object_sizes(pairs)
-    least = int(np.quantile(sizes, recipe.size_quantile)) if len(sizes) else specks.min_fused_size
+    least = int(np.quantile(sizes, recipe.size_quantile)) if len(sizes) else 0
     return Specks(min_fused_size=least, min_agreement=recipe.min_agreement)
 
 

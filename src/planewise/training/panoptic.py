@@ -11,7 +11,7 @@ from planewise.device import choose_precision
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import NetworkPredictor, SliceOptions
-from planewise.models.model_file import ModelFile
+from planewise.models.model_file import ModelFile, Specks
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.panoptic_loss import collate_targets, panoptic_loss
 from planewise.training.assembled import AS_SHARES, assemble, panoptic_quality
@@ -60,10 +60,10 @@ class PanopticTask:
         def draw() -> tuple[np.ndarray, np.ndarray]:
             return self._memory.read(self.pairs[rng.choice(len(self.pairs), p=self.weights)])
 
-        recipe = self.model.FINETUNE
-        if recipe.bend is None:
-            return random_crop(*draw(), self.patch_size, recipe.scale_range, rng)
-        return varied_crop(draw, self.patch_size, Variation(recipe.scale_range, recipe.bend, recipe.microscope), rng)
+        scale_range, recipe = self.model.FINETUNE.scale_range, self.model.little_data
+        if recipe is None or recipe.bend is None:
+            return random_crop(*draw(), self.patch_size, scale_range, rng)
+        return varied_crop(draw, self.patch_size, Variation(scale_range, recipe.bend, recipe.microscope), rng)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         images, labels = zip(*samples)
@@ -107,7 +107,7 @@ class PanopticTask:
         predictor = NetworkPredictor(self.network, half)
         norms = self.model.norms
         slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
-        grouping = GroupingOptions(**self.specks.model_dump())
+        grouping = GroupingOptions(**(self.specks or Specks()).model_dump())
         pq = panoptic_quality(predictor, self.volumes, self.planes, slices, grouping)
         iou = intersection / union
         return (

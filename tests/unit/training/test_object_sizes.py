@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from test_slice_folder import make_labelled
 
-from planewise.models.model_file import Finetune, ModelFile, Specks
+from planewise.models.model_file import LittleData, ModelFile, Specks
 from planewise.training.object_sizes import object_sizes, specks_by_training
 from planewise.training.slice_folder import SlicePair, read_slice_folder, write_slice_folder
 
@@ -30,10 +30,12 @@ def test_slices_that_do_not_say_their_plane_have_no_objects_of_a_size(tmp_path):
 
 def test_the_least_size_is_the_quantile_that_the_recipe_says(pairs):
     def model(**recipe):
-        return ModelFile(norms={"mean": 0.5, "std": 0.1}, FINETUNE=Finetune(**recipe), specks=Specks(min_fused_size=7))
+        return ModelFile(
+            norms={"mean": 0.5, "std": 0.1}, little_data=LittleData(**recipe), specks=Specks(min_fused_size=7)
+        )
 
     assert specks_by_training(model(), pairs) == Specks(min_fused_size=7)
     assert specks_by_training(model(size_quantile=0.5, min_agreement=0.2), pairs) == Specks(
         min_fused_size=64, min_agreement=0.2
     )
-    assert specks_by_training(model(size_quantile=0.5), []).min_fused_size == 7
+    assert specks_by_training(model(size_quantile=0.5), []).min_fused_size == 0
