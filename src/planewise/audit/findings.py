@@ -58,6 +58,9 @@ class Finding:
     more: int | None
 
 
+NOTHING = Estimate(*[math.nan] * 5)
+
+
 @dataclass(frozen=True)
 class _Number:
     """A quantity of some cases: ``over``, and ``under`` for a ratio of two estimates; ``scale`` to its measure."""
@@ -135,7 +138,7 @@ def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: st
         n, skipped = counted(cases)
         found, alone = number.estimate(), number.masks()
         more = _more(number, found)
-        masks = Estimate(alone, math.nan, math.nan, math.nan, math.nan)
+        masks = replace(NOTHING, value=alone)
         plain = number.without_masks().estimate()
         return Finding(quantity, what, scope, unit, measure, found, masks, plain, n, n, skipped, more)
 
@@ -149,46 +152,33 @@ def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: st
     conditions = list(dict.fromkeys(of_unit.values()))
     groups = {c: [numbers[unit] for unit in units if of_unit[unit] == c] for c in conditions}
     for condition, group in groups.items():
-        name = condition or f"{len(group)} units"
         here = [case for case in plan.cases if case.condition == condition]
-        of_items, of_skipped = counted(here)
-        found.append(
-            _of_group(
-                quantity, what, measure, "population", name, lambda g: mean_of(*g[0]), [group], of_items, of_skipped
-            )
-        )
+        name = condition or f"{len(group)} units"
+        base = Finding(quantity, what, "population", name, measure, NOTHING, NOTHING, NOTHING, 0, *counted(here), None)
+        found.append(_of_groups(base, [group]))
     if len(conditions) == 2:
-        pair = [groups[condition] for condition in conditions]
-        name = f"{conditions[1]} less {conditions[0]}"
-        found.append(
-            _of_group(
-                quantity, what, measure, "difference", name, lambda g: difference_of(g[0], g[1]), pair, n, skipped
-            )
-        )
+        first, second = conditions
+        name = f"{second} less {first}"
+        base = Finding(quantity, what, "difference", name, measure, NOTHING, NOTHING, NOTHING, 0, n, skipped, None)
+        found.append(_of_groups(base, [groups[first], groups[second]]))
     return found
 
 
-def _of_group(quantity, what, measure, scope, unit, combine, groups, items, skipped):  # type: ignore[no-untyped-def]
+def _of_groups(finding: Finding, groups: list[list[_Number]]) -> Finding:
+    """Return a finding with the mean of a group of units, or the difference between those of two groups."""
+
     def combined(ends: list[list[tuple[float, float]]]) -> Estimate:
-        return combine([(np.array([low for low, _ in group]), np.array([high for _, high in group])) for group in ends])
+        columns = [(np.array([low for low, _ in group]), np.array([high for _, high in group])) for group in ends]
+        return mean_of(*columns[0]) if len(columns) == 1 else difference_of(columns[0], columns[1])
 
     found = combined([[number.ends() for number in group] for group in groups])
-    masks = combined([[(number.masks(),) * 2 for number in group] for group in groups])
-    plain = combined([[number.without_masks().ends() for number in group] for group in groups])
-    n = sum(map(len, groups))
-    return Finding(
-        quantity,
-        what,
-        scope,
-        unit,
-        measure,
-        found,
-        masks,
-        plain,
-        n,
-        items,
-        skipped,
-        _more_of_units(groups, found, items),
+    return replace(
+        finding,
+        estimate=found,
+        masks=combined([[(number.masks(),) * 2 for number in group] for group in groups]),
+        plain=combined([[number.without_masks().ends() for number in group] for group in groups]),
+        n=sum(map(len, groups)),
+        more=_more_of_units(groups, found, finding.items),
     )
 
 

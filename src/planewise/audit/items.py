@@ -7,8 +7,8 @@
     drawn/{item}.tiff         the same, as it was drawn: left as it is
     answers.csv               a row for each item: done, or numbers in place of corrected labels
 
-An item is corrected if its labels were changed, if ``done`` is yes, or where a number was written into answers.csv; else
-it was skipped, and nothing is taken from it.
+An item is corrected if its labels were changed, if ``done`` is yes, or where a number was written into answers.csv;
+else it was skipped, and nothing is taken from it.
 """
 
 import csv
@@ -65,7 +65,7 @@ def within(item: Item, shape: tuple[int, int, int]) -> Crop:
 
 
 def write_item(folder: Path, item: Item, source: Source, ending: str) -> Item:
-    """Write the files of one item; return it with what its files showed. Raises PlanewiseError if one cannot be read."""
+    """Write the files of one item; return it with what they show. Raises PlanewiseError if one cannot be read."""
     crop = tuple(slice(low, high) for low, high in item.crop)
     labels = np.asarray(source.labels.voxels[crop])
     place = _at(source.labels, crop)
@@ -165,9 +165,7 @@ def _answer(item: Item, case: CaseRecord, plan: Plan, folder: Path, row: dict[st
         drawn = _read(folder / DRAWN / path.name)
         labels = _read(path)
         if labels.shape != drawn.shape:
-            raise PlanewiseError(
-                f"{path}: has shape {labels.shape}; it was written with {drawn.shape}, and must keep it"
-            )
+            raise PlanewiseError(f"{path}: has shape {labels.shape}; it was written with {drawn.shape}: keep that")
         if done in YES or not np.array_equal(labels, drawn):
             measured, notes = _measure(item, case, plan.classes, labels, drawn, folder / WITHIN / path.name)
     elif done and not numbers:
@@ -175,8 +173,8 @@ def _answer(item: Item, case: CaseRecord, plan: Plan, folder: Path, row: dict[st
     for variable in numbers.keys() & measured.keys():
         if not done and numbers[variable] != measured[variable]:
             raise PlanewiseError(
-                f"{ANSWERS} says {numbers[variable]:g} {variable}, the corrected labels {measured[variable]:g}; done = yes "
-                "takes the numbers, or leave them empty"
+                f"{ANSWERS} says {numbers[variable]:g} {variable}, the corrected labels {measured[variable]:g}; "
+                "done = yes takes the numbers, or leave them empty"
             )
     by = " and ".join(name for name, values in (("labels", measured), ("CSV", numbers)) if values)
     return Answer(item, measured | numbers, by or "skipped", notes)

@@ -148,13 +148,13 @@ def read_plan(folder: Path) -> Plan:
         raise PlanewiseError(f"{path}: is no plan of planewise audit ({error})") from error
     if found != signature:
         raise PlanewiseError(
-            f"{path}: was changed after it was drawn (its signature is {signature}, its content gives {found}); an audit "
-            "holds only for what was drawn: take the plan as it was, or draw a new one"
+            f"{path}: was changed after it was drawn (its signature is {signature}, its content gives {found}); an "
+            "audit holds only for what was drawn: take the plan as it was, or draw a new one"
         )
     if not all(drawn) or sorted(wanted) != sorted(there):
         raise PlanewiseError(
-            f"{path}: its items are not those that its seed, {plan.seed}, draws; an audit holds only for what was drawn: "
-            "take the plan as it was, or draw a new one"
+            f"{path}: its items are not those that its seed, {plan.seed}, draws; an audit holds only for what was "
+            "drawn: take the plan as it was, or draw a new one"
         )
     return plan
 

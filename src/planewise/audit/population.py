@@ -6,6 +6,7 @@ disector (Sterio 1984, doi:10.1111/j.1365-2818.1984.tb02501.x; Gundersen 1986, d
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,14 +50,18 @@ def open_source(
 ) -> Source:
     """Open a case. Raises PlanewiseError if a file cannot be used, or does not lie where the labels do."""
     stored = open_labels(labels)
-    placed = [None, None]
-    for place, (path, opened) in enumerate(
-        ((image, image and open_volume(image, channel)), (within, within and open_labels(within)))
-    ):
-        if path is not None and opened is not None:
-            placed[place] = to_canonical(laid_on(opened, path, stored, labels, ignore_geometry), labels=place == 1)
+
+    def placed(path: Path | None, opened: Volume | None) -> Volume | None:
+        if path is None or opened is None:
+            return None
+        return to_canonical(laid_on(opened, path, stored, labels, ignore_geometry), labels=path == within)
+
     canonical = with_spacing_of(to_canonical(without_tilt(stored), labels=True), image)
-    return Source(canonical, *placed)
+    return Source(
+        canonical,
+        placed(image, None if image is None else open_volume(image, channel)),
+        placed(within, None if within is None else open_labels(within)),
+    )
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def slices_of(source: Source, classes: Classes) -> tuple[Population, float]:
 
 @dataclass(frozen=True)
 class Objects:
-    """The predicted objects of a case: ids, ``sizes`` in voxels, ``first`` voxels (n, 3), boxes ``lower``, ``upper``."""
+    """The predicted objects of a case: ids, sizes in voxels, ``first`` voxels (n, 3), boxes ``lower`` to ``upper``."""
 
     labels: np.ndarray
     sizes: np.ndarray
@@ -175,9 +180,8 @@ def boxes_of(source: Source, objects: Objects, edges: tuple[np.ndarray, np.ndarr
     which = [np.searchsorted(along, objects.first[:, axis], side="right") - 1 for axis, along in enumerate(edges)]
     np.add.at(starts, tuple(which), 1)
     order = _back_and_forth(*counts)
-    places = [
-        tuple(slice(int(along[i]), int(along[i + 1])) for along, i in zip(edges, index)) for index in order
-    ]  # fmt: skip
+    cut = [[slice(int(a), int(b)) for a, b in pairwise(along)] for along in edges]
+    places = [(cut[0][z], cut[1][y], cut[2][x]) for z, y, x in order]
     volumes = np.array([math.prod(part.stop - part.start for part in place) for place in places], float)
     index = tuple(np.array(order).T)
     return Population(
@@ -202,13 +206,10 @@ def missed_in(boxes: Population) -> Population:
 def objects_in_order(objects: Objects, confidence: dict[int, float], shape: tuple[int, int, int]) -> Population:
     """Return the predicted objects, from the least certain on, and of those alike in that from the smallest on."""
     certain = np.array([confidence.get(label, math.inf) for label in objects.labels.tolist()])
-    thirds = (
-        np.searchsorted(np.quantile(certain, [1 / 3, 2 / 3]), certain) if len(set(certain.tolist())) > 1 else certain
-    )
+    thirds = np.searchsorted(np.quantile(certain, [1 / 3, 2 / 3]), certain) if confidence else certain
     order = np.lexsort((objects.labels, objects.sizes, thirds))
-    places = [
-        tuple(slice(int(a), int(b)) for a, b in zip(objects.lower[i], objects.upper[i])) for i in order
-    ]  # fmt: skip
+    cut = [[slice(int(a), int(b)) for a, b in zip(objects.lower[i], objects.upper[i])] for i in order]
+    places = [(z, y, x) for z, y, x in cut]
     most = np.full(len(order), float(math.prod(shape)))
     masks = {OBJECTS: np.ones(len(order)), VOXELS: objects.sizes[order].astype(float)}
     return Population("object", places, masks, {OBJECTS: most, VOXELS: most}, objects.labels[order].tolist())
