@@ -149,7 +149,7 @@ def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: st
     if quantity in ("count", "class_ml"):
         found.append(one("all", f"all {len(units)}", _number(plan, answers, quantity, what, plan.cases), plan.cases))
     of_unit = {unit: cases[0].condition for unit, cases in units.items()}
-    conditions = list(dict.fromkeys(of_unit.values()))
+    conditions = plan.conditions or [""]
     groups = {c: [numbers[unit] for unit in units if of_unit[unit] == c] for c in conditions}
     for condition, group in groups.items():
         here = [case for case in plan.cases if case.condition == condition]

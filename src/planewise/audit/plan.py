@@ -85,13 +85,17 @@ class CaseRecord:
 
 @dataclass(frozen=True)
 class Plan:
-    """See the head of this file. ``made``: when, in UTC, ISO 8601; ``classes``: of slices, names and values."""
+    """See the head of this file. ``made``: when, in UTC, ISO 8601.
+
+    ``conditions``: their difference is that of the second less the first. ``classes``: of slices, names and values.
+    """
 
     made: str
     version: str
     seed: int
     design: Design
     quantities: list[str]
+    conditions: list[str]
     classes: dict[str, list[int] | None]
     cases: list[CaseRecord]
     populations: list[PopulationRecord]
