@@ -38,26 +38,44 @@ def generator(seed: int, *words: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest, "big"))
 
 
-def draw(design: Design, size: int, items: int, rng: np.random.Generator) -> list[Stratum]:
-    """Draw ``items`` of a population of ``size`` units; all of them if they are no more.
+def cut(design: Design, weights: np.ndarray, items: int) -> list[tuple[int, int, int]]:
+    """Return the strata (start, stop, items) of a population of units with ``weights`` (n,), all above 0.
 
-    ``stratified``: strata of neighbours, each with about ``ITEMS_A_STRATUM`` items, drawn without replacement.
-    ``systematic``: every (size / items)-th unit from a random start on; one stratum.
+    ``stratified``: strata of neighbours that weigh the same, each with about ``ITEMS_A_STRATUM`` items, so that a heavy
+    unit is drawn with a higher probability; a stratum with fewer units is taken whole. ``systematic``: one stratum.
     """
+    size = len(weights)
     items = min(items, size)
     if items < 1:
         return []
-    if design == "systematic":
-        places = np.floor((rng.random() + np.arange(items)) * size / items).astype(int)
-        return [Stratum(0, size, tuple(int(place) for place in np.minimum(places, size - 1)))]
-    count = max(1, items // ITEMS_A_STRATUM)
-    bounds = np.linspace(0, size, count + 1).round().astype(int)
-    shares = np.diff(np.linspace(0, items, count + 1).round().astype(int))
-    strata = []
-    for start, stop, share in zip(bounds[:-1], bounds[1:], shares):
-        chosen = rng.choice(np.arange(start, stop), min(int(share), int(stop - start)), replace=False)
-        strata.append(Stratum(int(start), int(stop), tuple(sorted(int(place) for place in chosen))))
-    return strata
+    count = 1 if design == "systematic" else max(1, items // ITEMS_A_STRATUM)
+    reached = np.concatenate([[0.0], np.cumsum(weights) / np.sum(weights)])
+    bounds = np.searchsorted(reached, np.linspace(0, 1, count + 1) - 1e-9)
+    bounds[[0, -1]] = 0, size
+    bounds = np.unique(bounds)
+    sizes = np.diff(bounds)
+    shares = np.minimum(np.diff(np.linspace(0, items, len(bounds)).round().astype(int)), sizes)
+    while (left := items - int(shares.sum())) > 0:  # what small strata cannot take goes to the others
+        open_ = np.flatnonzero(shares < sizes)
+        for place in open_[np.argsort(shares[open_] / sizes[open_], kind="stable")][:left]:
+            shares[place] += 1
+    return [(int(a), int(b), int(n)) for a, b, n in zip(bounds[:-1], bounds[1:], shares)]
+
+
+def draw(design: Design, strata: list[tuple[int, int, int]], rng: np.random.Generator) -> list[Stratum]:
+    """Draw the items of strata (start, stop, items).
+
+    ``stratified``: at random without replacement. ``systematic``: every (units / items)-th from a random start on.
+    """
+    drawn = []
+    for start, stop, items in strata:
+        if design == "systematic":
+            places = start + np.floor((rng.random() + np.arange(items)) * (stop - start) / items).astype(int)
+            places = np.minimum(places, stop - 1)
+        else:
+            places = np.sort(rng.choice(np.arange(start, stop), items, replace=False))
+        drawn.append(Stratum(start, stop, tuple(places.tolist())))
+    return drawn
 
 
 def share_out(items: int, places: int) -> list[int]:

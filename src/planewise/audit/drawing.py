@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.audit.design import Design
+from planewise.audit.design import Design, cut
 from planewise.audit.items import crop_of, write_item
-from planewise.audit.plan import CaseRecord, Item, PopulationRecord, strata_of
+from planewise.audit.plan import CaseRecord, Item, PopulationRecord, design_of, drawn_from
 from planewise.audit.population import (
     Classes,
     Kind,
@@ -17,6 +17,7 @@ from planewise.audit.population import (
     Source,
     box_edges,
     boxes_of,
+    by_content,
     missed_in,
     objects_in_order,
     objects_of,
@@ -67,7 +68,7 @@ def populations_of(source: Source, wanted: Wanted) -> tuple[list[Population], fl
                 found.append(objects_in_order(objects, confidence, source.labels.shape))
             found.append(missed_in(boxes))
         else:
-            found.append(boxes)
+            found.append(by_content(boxes)[0])
     return found, reference, objects
 
 
@@ -83,12 +84,13 @@ def draw_case(
     items: list[Item] = []
     for population in populations:
         kind, count = population.kind, wanted.items[population.kind]
-        strata = strata_of(wanted.seed, wanted.design, case.name, kind, population.size, count)
+        bounds = cut(design_of(kind, wanted.design), population.weights, count)
+        strata = drawn_from(wanted.seed, wanted.design, case.name, kind, bounds)
         totals, largest, most = (
             {name: float(getattr(values, how)()) for name, values in numbers.items()}
             for numbers, how in ((population.masks, "sum"), (population.masks, "max"), (population.most, "max"))
         )
-        records.append(PopulationRecord(case.name, kind, count, strata, totals, largest, most))
+        records.append(PopulationRecord(case.name, kind, strata, totals, largest, most))
         for position in (place for stratum in strata for place in stratum.drawn):
             item = _item(f"{first + len(items):03d}", case, population, position, wanted.context, objects)
             items.append(write_item(folder, item, source, case.ending))

@@ -53,7 +53,6 @@ class PopulationRecord:
 
     case: str
     kind: Kind
-    items: int
     strata: list[Stratum]
     totals: dict[str, float]
     largest: dict[str, float]
@@ -121,9 +120,16 @@ class Plan:
         return [[at[position] for position in stratum.drawn] for stratum in population.strata]
 
 
-def strata_of(seed: int, design: Design, case: str, kind: Kind, size: int, items: int) -> list[Stratum]:
-    """Draw from one population of a plan: what the seed decides, and nothing else."""
-    return draw("stratified" if kind == "object" else design, size, items, generator(seed, case, kind))
+def drawn_from(
+    seed: int, design: Design, case: str, kind: Kind, strata: list[tuple[int, int, int]]
+) -> list[Stratum]:  # fmt: skip
+    """Draw from the strata (start, stop, items) of one population: what the seed decides, and nothing else."""
+    return draw(design_of(kind, design), strata, generator(seed, case, kind))
+
+
+def design_of(kind: Kind, design: Design) -> Design:
+    """Return how units of a kind are drawn: only slices may be drawn systematically."""
+    return design if kind == "slice" else "stratified"
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
@@ -144,7 +150,9 @@ def read_plan(folder: Path) -> Plan:
         plan = _plan(content)
         found = plan.signature
         drawn = [
-            strata_of(plan.seed, plan.design, p.case, p.kind, p.size, p.items) == p.strata for p in plan.populations
+            drawn_from(plan.seed, plan.design, p.case, p.kind, [(s.start, s.stop, len(s.drawn)) for s in p.strata])
+            == p.strata
+            for p in plan.populations
         ]
         wanted = {(p.case, p.kind, place) for p in plan.populations for s in p.strata for place in s.drawn}
         there = [(item.case, item.kind, item.position) for item in plan.items]

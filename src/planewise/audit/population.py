@@ -5,7 +5,7 @@ disector (Sterio 1984, doi:10.1111/j.1365-2818.1984.tb02501.x; Gundersen 1986, d
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -81,6 +81,13 @@ class Population:
     @property
     def size(self) -> int:
         return len(self.places)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Return how much each unit weighs when strata are cut: a box the objects in it and those of a mean box."""
+        if self.kind != "box" or not self.masks[OBJECTS].any():
+            return np.ones(self.size)
+        return self.masks[OBJECTS] + self.masks[OBJECTS].mean()
 
 
 def class_voxels(labels: np.ndarray, reference: np.ndarray | None, classes: Classes) -> dict[str, int]:
@@ -195,6 +202,13 @@ def _back_and_forth(depth: int, height: int, width: int) -> list[tuple[int, int,
         for y in range(height)[:: 1 if z % 2 == 0 else -1]:
             order += [(z, y, x) for x in range(width)[:: 1 if (z * height + y) % 2 == 0 else -1]]
     return order
+
+
+def by_content(boxes: Population) -> tuple[Population, np.ndarray]:
+    """Return the boxes from those without objects on, and where each of them stood (n,); alike ones stay in order."""
+    order = np.argsort(boxes.masks[OBJECTS], kind="stable")
+    masks, most = ({name: values[order] for name, values in of.items()} for of in (boxes.masks, boxes.most))
+    return replace(boxes, places=[boxes.places[i] for i in order], masks=masks, most=most), order
 
 
 def missed_in(boxes: Population) -> Population:
