@@ -42,17 +42,24 @@ def cut(design: Design, weights: np.ndarray, items: int) -> list[tuple[int, int,
     """Return the strata (start, stop, items) of a population of units with ``weights`` (n,), all above 0.
 
     ``stratified``: strata of neighbours that weigh the same, each with about ``ITEMS_A_STRATUM`` items, so that a heavy
-    unit is drawn with a higher probability; a stratum with fewer units is taken whole. ``systematic``: one stratum.
+    unit is drawn with a higher probability; the last units, if they are so heavy that they would be drawn more than
+    once, are taken whole. ``systematic``: one stratum.
     """
     size = len(weights)
     items = min(items, size)
     if items < 1:
         return []
-    count = 1 if design == "systematic" else max(1, items // ITEMS_A_STRATUM)
+    if design == "systematic":
+        return [(0, size, items)]
+    certain = 0
+    while certain < items - 2 and weights[size - certain - 1] * (items - certain) >= weights[: size - certain].sum():
+        certain += 1
+    if certain and size - certain > 0:
+        return [*cut(design, weights[: size - certain], items - certain), (size - certain, size, certain)]
+    count = max(1, items // ITEMS_A_STRATUM)
     reached = np.concatenate([[0.0], np.cumsum(weights) / np.sum(weights)])
-    bounds = np.searchsorted(reached, np.linspace(0, 1, count + 1) - 1e-9)
-    bounds[[0, -1]] = 0, size
-    bounds = np.unique(bounds)
+    bounds = np.array([int(np.abs(reached - share).argmin()) for share in np.linspace(0, 1, count + 1)])
+    bounds = np.unique(np.r_[0, bounds, size])
     sizes = np.diff(bounds)
     shares = np.minimum(np.diff(np.linspace(0, items, len(bounds)).round().astype(int)), sizes)
     while (left := items - int(shares.sum())) > 0:  # what small strata cannot take goes to the others

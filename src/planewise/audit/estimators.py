@@ -118,8 +118,8 @@ def estimate(parts: list[Part]) -> Estimate:
     - Where no item differs from the masks, up to 1 - 0.025^(1/n) of the units may (Clopper and Pearson 1934,
       doi:10.1093/biomet/26.4.404), each by all that is possible.
     - A skipped item may be anything between its bounds. The standard error is a norm of the differences, so it is at
-      most that at the middle of the bounds and the sum of what each of them adds: the interval is of all that is
-      possible.
+      most that at the middle of the bounds and the sum of what each of them adds, and the degrees of freedom are at
+      least the fewest of a stratum: the interval holds each that any values within the bounds give.
     """
     components = [component for part in parts for component in _components(part)]
     low = sum(part.weight * part.total for part in parts) + sum(c.low for c in components)
@@ -132,7 +132,7 @@ def estimate(parts: list[Part]) -> Estimate:
     if variance == 0 and doubt == 0 and sum(part.n for part in parts) < sum(part.size for part in parts):
         return _nothing_wrong(parts, value)
     uncertain = sum(c.variance**2 / c.df for c in components if c.variance > 0)
-    df = variance**2 / uncertain if uncertain > 0 else 1.0
+    df = variance**2 / uncertain if uncertain > 0 and doubt == 0 else min(c.df for c in components)
     se = math.sqrt(variance) + doubt
     reach = quantile(df) * se
     return Estimate(value, low - reach, high + reach, se, df)
@@ -263,6 +263,8 @@ def difference_of(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray
         return Estimate(b - a, math.nan, math.nan, math.nan, math.nan)
     variance = se_a**2 + se_b**2
     df = variance**2 / (se_a**4 / (n_a - 1) + se_b**4 / (n_b - 1))
+    if doubt_a + doubt_b > 0:  # it may be fewer at other values within the bounds
+        df = min(n_a, n_b) - 1
     se = math.sqrt(variance) + doubt_a + doubt_b
     reach = quantile(df) * se
     low = float(second[0].mean() - first[1].mean()) - reach
