@@ -18,17 +18,26 @@ from planewise.audit.items import ANSWERS, DRAWN, IMAGES, LABELS, WITHIN, read_i
 from planewise.audit.page import write_audit
 from planewise.audit.plan import PLAN, CaseRecord, Item, Plan, PopulationRecord, read_plan, write_plan
 from planewise.audit.population import Classes, Kind, Source, open_source
-from planewise.data.case import case_name, group_by_case, images_beside, label_volumes_in, one_file_each, plane_of
+from planewise.data.case import (
+    case_name,
+    channel_within,
+    group_by_case,
+    images_beside,
+    label_volumes_in,
+    one_file_each,
+    plane_of,
+)
 from planewise.data.patients import patients_of
 from planewise.data.preparation import fingerprint
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress, say
 from planewise.report.tables import conclude
-from planewise.volumes.files import volumes_in
+from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import ending_of
 from planewise.volumes.labels import open_labels, slab_starts
-from planewise.volumes.units import convert
+from planewise.volumes.units import PIXEL, convert
+from planewise.volumes.volume import Volume
 
 REPORT = "report"
 MOST_CLASSES = 20  # that labels without --classes may hold
@@ -66,6 +75,7 @@ def plan_audit(options: AuditPlan) -> int:
     seed = _seed(fingerprints) if options.seed is None else options.seed
     confidence = _confidence(options)
     decisive = options.model_dump(mode="json", exclude={"output"})
+    length = _length(options, files)
     run = Run.begin(options.output / MANIFEST, "audit plan", decisive, None, ["plan"], overwrite=True)
     inputs = [path for of_case in files.values() for path in of_case.values()]
     outputs = [options.output / name for name in (PLAN, ANSWERS, DRAWN, LABELS)]
@@ -79,16 +89,12 @@ def plan_audit(options: AuditPlan) -> int:
             shutil.rmtree(stopped, ignore_errors=True)
         for place, (name, of_case) in enumerate(files.items()):
             source = _open(of_case, options)
-            case = _case(name, of_case, fingerprints[name], units[name], conditions.get(name, ""), source, options)
+            case = _case(name, of_case, fingerprints[name], units[name], conditions.get(name, ""), source, length)
             wanted = Wanted(
                 {kind: share[place] for kind, share in shares.items()}, classes, seed, options.design, options.box,
                 options.context, confidence.get(name),
             )  # fmt: skip
             drawn = draw_case(options.output, case, source, wanted, len(items) + 1, advance)
-            if cases and case.length != cases[0].length:
-                raise PlanewiseError(
-                    f"{of_case['labels']}: is in {case.length}, others in {cases[0].length}: audit them apart"
-                )
             cases.append(drawn[0])
             populations += drawn[1]
             items += drawn[2]
@@ -305,21 +311,40 @@ def _confidence(options: AuditPlan) -> dict[str, dict[int, float]]:
 
 
 def _open(files: dict[str, Path], options: AuditPlan) -> Source:
-    return open_source(
-        files["labels"], files.get("image"), files.get("within"), options.channel, options.ignore_geometry
-    )
+    image = files.get("image")
+    channel = None if image is None else channel_within(image, options.channel)
+    return open_source(files["labels"], image, files.get("within"), channel, options.ignore_geometry)
+
+
+def _length(options: AuditPlan, files: dict[str, dict[str, Path]]) -> str:
+    """Return the unit that findings are in, um, mm or pixel. Raises PlanewiseError if cases have different ones."""
+    lengths = {}
+    for of_case in files.values():
+        labels = open_labels(of_case["labels"])
+        unit = labels.unit if labels.unit != PIXEL or "image" not in of_case else _image(of_case, options).unit
+        lengths[of_case["labels"]] = "um" if unit == "nm" else unit
+    first = next(iter(lengths.values()))
+    for path, length in lengths.items():
+        if "class_ml" in options.quantity and length != "mm":
+            raise PlanewiseError(
+                f"{path}: class_ml needs voxels in mm, and these are in {length}; ask for volume_fraction"
+            )
+        if length != first:
+            raise PlanewiseError(f"{path}: is in {length}, and {next(iter(lengths))} in {first}: audit them apart")
+    if first == PIXEL:
+        say("The files do not say what a voxel measures: volumes are in voxels")
+    return first
+
+
+def _image(files: dict[str, Path], options: AuditPlan) -> Volume:
+    return open_volume(files["image"], channel_within(files["image"], options.channel))
 
 
 def _case(
     name: str, files: dict[str, Path], fingerprints: dict[str, str], unit: str, condition: str, source: Source,
-    options: AuditPlan,
+    length: str,
 ) -> CaseRecord:  # fmt: skip
     labels = source.labels
-    length = "um" if labels.unit == "nm" else labels.unit
-    if "class_ml" in options.quantity and length != "mm":
-        raise PlanewiseError(
-            f"{files['labels']}: class_ml needs voxels in mm, and the file is in {labels.unit}; ask for volume_fraction"
-        )
     ending = ".nii.gz" if ending_of(files["labels"]) in (".nii", ".nii.gz") else ".tiff"
     voxel = math.prod(convert(size, labels.unit, length) for size in labels.spacing)
     return CaseRecord(

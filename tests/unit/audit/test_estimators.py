@@ -34,7 +34,7 @@ def with_moments(n, mean, variance):
 
 
 def test_a_stratified_total_from_a_textbook():
-    """Lohr, Sampling: design and analysis (1999), example 4.2: farmland of the USA from 300 counties in four regions."""
+    """Lohr, Sampling: design and analysis, on stratified sampling: farmland of the USA by 300 counties in 4 regions."""
     regions = [  # counties, of which drawn, mean acres, variance
         (220, 21, 97_629.81, 7_647_472_708),
         (1054, 103, 300_504.16, 29_618_183_543),
