@@ -36,7 +36,7 @@ from planewise.volumes.volume import Volume
 BUDGET = 30
 SHAPE = (40, 60, 60) if TINY else (100, 160, 160)
 BALLS = 40 if TINY else 250
-DRAWS = 5 if TINY else 50  # audits of each world
+DRAWS = 5 if TINY else 20  # audits of each world
 MODELS = ("good", "biased", "sabotaged")
 ANIMALS = 5  # of each condition
 

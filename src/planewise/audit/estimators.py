@@ -121,7 +121,7 @@ def estimate(parts: list[Part]) -> Estimate:
       most that at the middle of the bounds and the sum of what each of them adds, and the degrees of freedom are at
       least the fewest of a stratum: the interval holds each that any values within the bounds give.
     """
-    components = [component for part in parts for component in _components(part)]
+    components = _components_of(parts)
     low = sum(part.weight * part.total for part in parts) + sum(c.low for c in components)
     high = low + sum(c.high - c.low for c in components)
     variance = sum(c.variance for c in components)
@@ -143,7 +143,13 @@ def quantile(df: float) -> float:
     return float(student.ppf(0.5 + CONFIDENCE / 2, max(df, 1.0)))
 
 
-def _components(part: Part) -> list[_Component]:
+def _components_of(parts: list[Part]) -> list[_Component]:
+    counted = sum(part.n for part in parts if part.whole)
+    return [component for part in parts for component in _components(part, counted)]
+
+
+def _components(part: Part, counted: int) -> list[_Component]:
+    """Return the components of one population's variance; ``counted``: items of all that count objects."""
     found = []
     for sample in part.samples:
         n, scale = sample.n, part.weight * sample.size / max(sample.n, 1)
@@ -164,8 +170,8 @@ def _components(part: Part) -> list[_Component]:
         )
     if part.whole and part.n:
         n, size = part.n, part.size
-        more = size**2 * (1 - n / size) / n * 2 * HALF_AN_OBJECT / (n + 1)
-        found.append(_Component(0.0, 0.0, part.weight**2 * more, n, 0.0))
+        more = size**2 * (1 - n / size) / n * 2 * HALF_AN_OBJECT / (counted + 1)
+        found.append(_Component(0.0, 0.0, part.weight**2 * more, counted, 0.0))
     return found
 
 
@@ -302,13 +308,14 @@ def items_to_halve(parts: list[Part]) -> int | None:
 def _half_width_with(parts: list[Part], factor: float) -> float:
     """Return the half width that ``factor`` times as many items would give."""
     variance = uncertain = 0.0
+    counted = sum(part.n for part in parts if part.whole)
     for part in parts:
-        for sample, component in zip([*part.samples, None], _components(part)):
+        for sample, component in zip([*part.samples, None], _components(part, counted)):
             size, n = (part.size, part.n) if sample is None else (sample.size, sample.n)
             then = min(n * factor, size)
             free = 1 - n / size
             gain = 0.0 if free == 0 else (n / then) * (1 - then / size) / free
-            gain *= (n + 1) / (then + 1) if sample is None else 1.0
+            gain *= (counted + 1) / (counted * factor + 1) if sample is None else 1.0
             variance += component.variance * gain
             uncertain += (component.variance * gain) ** 2 / max(then - 1, 1)
     return quantile(variance**2 / uncertain) * math.sqrt(variance) if uncertain else 0.0
