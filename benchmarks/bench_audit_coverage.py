@@ -114,34 +114,41 @@ def part(
     )  # fmt: skip
 
 
-def of_slices(masks: Population, truth: Population, design: Design, rng: np.random.Generator) -> Audit:
-    drawn = part(masks.masks["all"], truth.masks["all"], design, BUDGET, rng)
+def of_slices(
+    masks: Population, truth: Population, design: Design, rng: np.random.Generator, items: int = BUDGET
+) -> Audit:
+    """Audit the voxels of all slices by ``items`` of them."""
+    drawn = part(masks.masks["all"], truth.masks["all"], design, items, rng)
     return Audit(estimate([drawn]), estimate([drawn.without_masks()]), float(truth.masks["all"].sum()))
 
 
-def of_boxes(boxes: Population, true: Population, rng: np.random.Generator) -> dict[str, Audit]:
+def of_boxes(
+    boxes: Population, true: Population, rng: np.random.Generator, items: int = BUDGET
+) -> dict[str, Audit]:  # fmt: skip
+    """Audit number and mean volume by ``items`` boxes, drawn by what the masks say of them."""
     masks, order = by_content(boxes)
     truth = replace(true, masks={name: values[order] for name, values in true.masks.items()})
-    strata = draw("stratified", cut("stratified", masks.weights, BUDGET), rng)
+    strata = draw("stratified", cut("stratified", masks.weights, items), rng)
     count, voxels = (
-        part(masks.masks[name], truth.masks[name], "stratified", BUDGET, rng, name == OBJECTS, strata)
+        part(masks.masks[name], truth.masks[name], "stratified", items, rng, name == OBJECTS, strata)
         for name in (OBJECTS, VOXELS)
     )
     n, v = (float(true.masks[name].sum()) for name in (OBJECTS, VOXELS))
-    number, mean = without_model(true, rng)
+    number, mean = without_model(true, rng, items)
     return {
         "number, boxes": Audit(estimate([count]), number, n),
         "mean volume, boxes": Audit(ratio([voxels], [count]), mean, v / n),
     }
 
 
-def without_model(true: Population, rng: np.random.Generator) -> tuple[Estimate, Estimate]:
+def without_model(
+    true: Population, rng: np.random.Generator, items: int = BUDGET
+) -> tuple[Estimate, Estimate]:  # fmt: skip
     """Return number and mean volume by as many boxes that were drawn, and corrected, without any model."""
-    strata = draw("stratified", cut("stratified", np.ones(true.size), BUDGET), rng)
+    strata = draw("stratified", cut("stratified", np.ones(true.size), items), rng)
     nothing = np.zeros(true.size)
     count, voxels = (
-        part(nothing, true.masks[name], "stratified", BUDGET, rng, name == OBJECTS, strata)
-        for name in (OBJECTS, VOXELS)
+        part(nothing, true.masks[name], "stratified", items, rng, name == OBJECTS, strata) for name in (OBJECTS, VOXELS)
     )
     return estimate([count]), ratio([voxels], [count])
 
