@@ -17,7 +17,7 @@ from machine import TINY, WORDS
 from scipy import ndimage
 
 from planewise.audit.design import Design, cut, draw
-from planewise.audit.estimators import Estimate, Part, Sample, difference_of, estimate, mean_of, ratio
+from planewise.audit.estimators import Estimate, Part, Sample, Units, difference_of, estimate, mean_of, ratio
 from planewise.audit.population import (
     OBJECTS,
     VOXELS,
@@ -272,12 +272,12 @@ def audits_of_units(audits: int) -> Iterator[tuple[str, str, Audit]]:
             yield (
                 "ml of a class, cohort",
                 model,
-                Audit(mean_of(numbers, numbers), mean_of(plain, plain), 6000.0),
+                Audit(mean_of(Units.of(numbers)), mean_of(Units.of(plain)), 6000.0),
             )
             first, second = slice(0, ANIMALS), slice(ANIMALS, None)
             numbers = numbers + 1500 * (np.arange(len(numbers)) >= ANIMALS)
             plain = plain + 1500 * (np.arange(len(plain)) >= ANIMALS)
-            pairs = [[(values[part], values[part]) for part in (first, second)] for values in (numbers, plain)]
+            pairs = [[Units.of(values[of]) for of in (first, second)] for values in (numbers, plain)]
             yield (
                 "difference of two conditions",
                 model,

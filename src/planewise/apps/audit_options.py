@@ -46,7 +46,7 @@ class AuditPlan(Options):
     """How slices are drawn: at random within strata, whose interval holds whatever the errors are; or at equal
     distances from a random start, whose interval holds where errors change smoothly along the axis."""
     seed: int | None = Field(None, ge=0)
-    """Of the draw. Default: by the result itself, so that nobody chooses it."""
+    """Of the draw. Default: by the masks themselves, so that nobody chooses it."""
     channel: int | None = Field(None, ge=0)
     """Channel to show, from 0, where images have several."""
     ignore_geometry: bool = False

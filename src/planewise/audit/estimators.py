@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 SMOOTHNESS = {0: 1 / 12, 1: 1 / 240}  # Kieu 1997; Gundersen et al. 1999
@@ -39,6 +39,11 @@ class Sample:
     def n(self) -> int:
         return len(self.masks)
 
+    @property
+    def likely(self) -> np.ndarray:
+        """Return what each item holds, as the masks say it where it was skipped (n,)."""
+        return np.clip(self.masks, self.low, self.high)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -46,7 +51,8 @@ class Part:
 
     ``weight``: what a unit of the variable counts in the sum. ``whole``: the variable counts objects, and an item that
     seems right may hide one. ``largest``: the most that the masks say of a unit; ``most``: the most that it can hold.
-    ``systematic``: drawn at equal distances from a random start.
+    ``systematic``: drawn at equal distances from a random start. ``silent``: of a count within another variable, that
+    its items seem right.
     """
 
     samples: tuple[Sample, ...]
@@ -56,6 +62,7 @@ class Part:
     largest: float = math.inf
     most: float = math.inf
     systematic: bool = False
+    silent: bool = False
 
     @property
     def n(self) -> int:
@@ -65,6 +72,13 @@ class Part:
     def size(self) -> int:
         return sum(sample.size for sample in self.samples)
 
+    @property
+    def seems_right(self) -> bool:
+        """Whether no item differs from the masks, or needs to, where it was skipped."""
+        return self.silent or all(
+            bool(((s.low <= s.masks) & (s.masks <= s.high)).all()) for s in self.samples
+        )  # fmt: skip
+
     def without_masks(self) -> "Part":
         """Return the same items as if there were no masks: the plain estimate from the corrected items."""
         bare = tuple(replace(sample, masks=np.zeros(sample.n)) for sample in self.samples)
@@ -73,7 +87,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; NaN where the items do not tell it. ``df``: degrees of freedom."""
+    """A number with its 95 % interval; NaN where the items do not tell it. ``df``: degrees of freedom.
+
+    Where items were skipped, ``value`` takes the masks' word for them, and the interval nobody's.
+    """
 
     value: float
     low: float
@@ -100,6 +117,7 @@ class _Component:
     """A share of a variance: ``variance`` with ``df``; ``doubt``: what skipped items may add to the standard error."""
 
     low: float
+    likely: float
     high: float
     variance: float
     df: float
@@ -114,76 +132,94 @@ def estimate(parts: list[Part]) -> Estimate:
     (1946, doi:10.2307/3002019). A systematic sample has the variance of ``cavalieri_variance``.
 
     - A count has few errors, which a small sample may not show: it supposes one item more that is wrong by half an
-      object up, and one down, after Agresti and Coull (1998, doi:10.1080/00031305.1998.10480550).
-    - Where no item differs from the masks, up to 1 - 0.025^(1/n) of the units may (Clopper and Pearson 1934,
-      doi:10.1093/biomet/26.4.404), each by all that is possible.
+      object up, and one down, after Agresti and Coull (1998, doi:10.1080/00031305.1998.10480550). Where no item is
+      wrong at all, it reaches to the K wrong units that the items would miss once in 40: (1 - p)^K = 0.025, p the
+      lowest probability with which units were drawn.
+    - Where no item differs from the masks in another variable, up to 1 - 0.025^(1/n) of the units may (Clopper and
+      Pearson 1934, doi:10.1093/biomet/26.4.404), each by all that is possible.
     - A skipped item may be anything between its bounds. The standard error is a norm of the differences, so it is at
       most that at the middle of the bounds and the sum of what each of them adds, and the degrees of freedom are at
       least the fewest of a stratum: the interval holds each that any values within the bounds give.
     """
     components = _components_of(parts)
-    low = sum(part.weight * part.total for part in parts) + sum(c.low for c in components)
-    high = low + sum(c.high - c.low for c in components)
+    total = sum(part.weight * part.total for part in parts)
+    low, value, high = (total + sum(getattr(c, end) for c in components) for end in ("low", "likely", "high"))
     variance = sum(c.variance for c in components)
     doubt = sum(c.doubt for c in components)
-    value = (low + high) / 2
     if any(math.isnan(c.variance) for c in components) or not components:
         return Estimate(value, math.nan, math.nan, math.nan, math.nan)
-    if variance == 0 and doubt == 0 and sum(part.n for part in parts) < sum(part.size for part in parts):
-        return _nothing_wrong(parts, value)
     uncertain = sum(c.variance**2 / c.df for c in components if c.variance > 0)
     df = variance**2 / uncertain if uncertain > 0 and doubt == 0 else min(c.df for c in components)
     se = math.sqrt(variance) + doubt
     reach = quantile(df) * se
-    return Estimate(value, low - reach, high + reach, se, df)
+    found = Estimate(value, low - reach, high + reach, se, df)
+    if all(part.seems_right and not part.whole for part in parts):
+        down, up = _hidden(parts)
+        found = replace(found, low=min(found.low, value - down), high=max(found.high, value + up))
+    return found
 
 
 def quantile(df: float) -> float:
     """Return Student's t that a 95 % interval reaches to."""
-    return float(student.ppf(0.5 + CONFIDENCE / 2, max(df, 1.0)))
+    return float(stdtrit(max(df, 1.0), 0.5 + CONFIDENCE / 2))
 
 
-def _components_of(parts: list[Part]) -> list[_Component]:
-    counted = sum(part.n for part in parts if part.whole)
-    return [component for part in parts for component in _components(part, counted)]
+def _components_of(parts: list[Part], factor: float = 1.0) -> list[_Component]:
+    """Return the components of a variance, as ``factor`` times as many items of the same spread would show it."""
+    return [c for part in parts for s in part.samples for c in [_component(part, s, factor)]] + _supposed(parts, factor)
 
 
-def _components(part: Part, counted: int) -> list[_Component]:
-    """Return the components of one population's variance; ``counted``: items of all that count objects."""
+def _component(part: Part, sample: Sample, factor: float) -> _Component:
+    """Return what the items of one stratum show."""
+    n, scale = sample.n, part.weight * sample.size / max(sample.n, 1)
+    low, high = (values - sample.masks for values in (sample.low, sample.high))
+    middle, radius = (low + high) / 2, (high - low) / 2
+    free = 1 - n / sample.size
+    if n == sample.size:
+        variance = 0.0
+    elif n < 2:
+        variance = math.nan
+    elif part.systematic:
+        variance = part.weight**2 * cavalieri_variance(middle, sample.size / n)
+    else:
+        variance = scale**2 * n * free * float(np.var(middle, ddof=1))
+    one = abs(scale) * math.sqrt(free)  # the standard error of a difference of 1 in one item
+    then = min(n * factor, sample.size)
+    variance *= 1.0 if free == 0 else n / then * (1 - then / sample.size) / free
+    likely = sample.likely - sample.masks
+    ends = [scale * float(values.sum()) for values in (low, likely, high)]
+    return _Component(ends[0], ends[1], ends[2], variance, max(then - 1, 1.0), one * float(radius.sum()))
+
+
+def _supposed(parts: list[Part], factor: float) -> list[_Component]:
+    """Return what is supposed of counts beyond what their items show."""
+    counts = [part for part in parts if part.whole and 0 < part.n < part.size]
+    right = [part for part in counts if part.seems_right]
+    items = sum(part.n for part in counts) * factor
     found = []
-    for sample in part.samples:
-        n, scale = sample.n, part.weight * sample.size / max(sample.n, 1)
-        low, high = (values - sample.masks for values in (sample.low, sample.high))
-        middle, radius = (low + high) / 2, (high - low) / 2
-        free = 1 - n / sample.size
-        if n == sample.size:
-            variance = 0.0
-        elif n < 2:
-            variance = math.nan
-        elif part.systematic:
-            variance = part.weight**2 * cavalieri_variance(middle, sample.size / n)
-        else:
-            variance = scale**2 * n * free * float(np.var(middle, ddof=1))
-        one = abs(scale) * math.sqrt(free)  # the standard error of a difference of 1 in one item
-        found.append(
-            _Component(scale * low.sum(), scale * high.sum(), variance, max(n - 1, 1), one * float(radius.sum()))
-        )
-    if part.whole and part.n:
-        n, size = part.n, part.size
-        more = size**2 * (1 - n / size) / n * 2 * HALF_AN_OBJECT / (counted + 1)
-        found.append(_Component(0.0, 0.0, part.weight**2 * more, counted, 0.0))
+    for part in (part for part in counts if not part.seems_right):
+        n, size = min(part.n * factor, part.size), part.size
+        variance = part.weight**2 * size**2 * (1 - n / size) / n * 2 * HALF_AN_OBJECT / (items + 1)
+        found.append(_Component(0.0, 0.0, 0.0, variance, items, 0.0))
+    if right:
+        lowest = min(s.n * factor / s.size for part in right for s in part.samples if s.n < s.size)
+        hidden = 0.0 if lowest >= 1 else math.log((1 - CONFIDENCE) / 2) / math.log(1 - lowest)
+        left = sum(part.size - part.n for part in right)
+        reach = max(abs(part.weight) for part in right) * min(hidden, left)
+        df = max(sum(part.n for part in right) * factor, 1.0)
+        found.append(_Component(0.0, 0.0, 0.0, (reach / quantile(df)) ** 2, df, 0.0))
     return found
 
 
-def _nothing_wrong(parts: list[Part], value: float) -> Estimate:
-    """Return the interval where no item differs from the masks, but not all units are items."""
+def _hidden(parts: list[Part]) -> tuple[float, float]:
+    """Return how much too high and too low the masks may be where no item differs from them."""
     down = up = 0.0
-    for part in parts:
+    for part in (part for part in parts if part.n < part.size):
         share = 1 - ((1 - CONFIDENCE) / 2) ** (1 / part.n)
         left = part.weight * min(share * part.size, part.size - part.n)
         down += left * part.largest
         up += left * part.most
-    return Estimate(value, max(value - down, 0.0), value + up, 0.0, math.nan)
+    return down, up
 
 
 def cavalieri_variance(values: np.ndarray, step: float, smoothness: int = 0) -> float:
@@ -222,7 +258,7 @@ def ratio(top: list[Part], bottom: list[Part]) -> Estimate:
             inside, outside = outside, outside * factor
         if not 1 / FARTHEST < outside < FARTHEST:
             return 0.0 if factor < 1 else math.inf
-        for _ in range(40):
+        for _ in range(30):
             middle = (inside + outside) / 2
             inside, outside = (middle, outside) if test(value * middle).holds(0) else (inside, middle)
         return value * inside
@@ -242,47 +278,63 @@ def less(top: Part, bottom: Part, r: float) -> Part:
     # in units of objects, so that what is supposed of a count holds
     rescaled = tuple(Sample(s.size, s.low / by, s.high / by, s.masks / by) for s in samples)
     total = (top.total - by * bottom.total) / by
-    return replace(top, samples=rescaled, total=total, weight=top.weight * by, whole=True)
+    weight, silent = top.weight * by, bottom.seems_right
+    return replace(top, samples=rescaled, total=total, weight=weight, whole=True, silent=silent)
 
 
-def mean_of(low: np.ndarray, high: np.ndarray) -> Estimate:
+@dataclass(frozen=True)
+class Units:
+    """Estimates of units (n,), and between which each lies: the same where nothing was skipped."""
+
+    low: np.ndarray
+    values: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Units":
+        """Return units in whose estimates nothing was skipped."""
+        return cls(values, values, values)
+
+
+def mean_of(units: Units) -> Estimate:
     """Return the mean over the population that units are a sample of, by Student's t between the units.
 
-    ``low``, ``high`` (n,): between which each unit's estimate lies, the same where nothing was skipped. That estimates
-    have an error each is in the spread between them, if they are unbiased and independent.
+    That estimates have an error each is in the spread between them, if they are unbiased and independent.
     """
-    centre, spread, doubt = _spread(low, high)
+    low, high = units.low, units.high
+    centre, (spread, doubt) = float(units.values.mean()), _spread(units)
     if len(low) < 2:
         return Estimate(centre, math.nan, math.nan, math.nan, math.nan)
     reach = quantile(len(low) - 1) * (spread + doubt)
     return Estimate(centre, float(low.mean()) - reach, float(high.mean()) + reach, spread + doubt, len(low) - 1)
 
 
-def difference_of(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> Estimate:
+def difference_of(first: Units, second: Units) -> Estimate:
     """Return the mean of ``second`` less that of ``first``, by Welch's t (1947, doi:10.1093/biomet/34.1-2.28).
 
-    Each is (low, high) as in ``mean_of``; the units, not their items, are the sample.
+    The units, not their items, are the sample.
     """
-    (a, se_a, doubt_a), (b, se_b, doubt_b) = _spread(*first), _spread(*second)
-    n_a, n_b = len(first[0]), len(second[0])
+    (se_a, doubt_a), (se_b, doubt_b) = _spread(first), _spread(second)
+    n_a, n_b = len(first.values), len(second.values)
+    value = float(second.values.mean() - first.values.mean())
     if min(n_a, n_b) < 2 or se_a + se_b == 0:
-        return Estimate(b - a, math.nan, math.nan, math.nan, math.nan)
+        return Estimate(value, math.nan, math.nan, math.nan, math.nan)
     variance = se_a**2 + se_b**2
     df = variance**2 / (se_a**4 / (n_a - 1) + se_b**4 / (n_b - 1))
     if doubt_a + doubt_b > 0:  # it may be fewer at other values within the bounds
         df = min(n_a, n_b) - 1
     se = math.sqrt(variance) + doubt_a + doubt_b
     reach = quantile(df) * se
-    low = float(second[0].mean() - first[1].mean()) - reach
-    high = float(second[1].mean() - first[0].mean()) + reach
-    return Estimate(b - a, low, high, se, df)
+    low = float(second.low.mean() - first.high.mean()) - reach
+    high = float(second.high.mean() - first.low.mean()) + reach
+    return Estimate(value, low, high, se, df)
 
 
-def _spread(low: np.ndarray, high: np.ndarray) -> tuple[float, float, float]:
-    """Return the mean, its standard error at the middle of the bounds, and what the bounds may add to that."""
-    middle, n = (low + high) / 2, len(low)
+def _spread(units: Units) -> tuple[float, float]:
+    """Return the standard error of the mean at the middle of the bounds, and what the bounds may add to that."""
+    middle, n = (units.low + units.high) / 2, len(units.values)
     se = float(np.std(middle, ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return float(middle.mean()), se, float(((high - low) / 2).sum()) / n
+    return se, float(((units.high - units.low) / 2).sum()) / n
 
 
 def items_to_halve(parts: list[Part]) -> int | None:
@@ -291,7 +343,7 @@ def items_to_halve(parts: list[Part]) -> int | None:
     By the variances that the items show; None where they show none.
     """
     now = estimate(parts)
-    if math.isnan(now.half_width) or now.half_width <= 0 or not math.isfinite(now.df):
+    if math.isnan(now.half_width) or now.se <= 0:
         return None
     n = sum(part.n for part in parts)
     left = sum(part.size for part in parts) - n
@@ -307,15 +359,7 @@ def items_to_halve(parts: list[Part]) -> int | None:
 
 def _half_width_with(parts: list[Part], factor: float) -> float:
     """Return the half width that ``factor`` times as many items would give."""
-    variance = uncertain = 0.0
-    counted = sum(part.n for part in parts if part.whole)
-    for part in parts:
-        for sample, component in zip([*part.samples, None], _components(part, counted)):
-            size, n = (part.size, part.n) if sample is None else (sample.size, sample.n)
-            then = min(n * factor, size)
-            free = 1 - n / size
-            gain = 0.0 if free == 0 else (n / then) * (1 - then / size) / free
-            gain *= (counted + 1) / (counted * factor + 1) if sample is None else 1.0
-            variance += component.variance * gain
-            uncertain += (component.variance * gain) ** 2 / max(then - 1, 1)
+    components = _components_of(parts, factor)
+    variance = sum(c.variance for c in components)
+    uncertain = sum(c.variance**2 / c.df for c in components)
     return quantile(variance**2 / uncertain) * math.sqrt(variance) if uncertain else 0.0

@@ -10,6 +10,7 @@ from planewise.audit.estimators import (
     Estimate,
     Part,
     Sample,
+    Units,
     difference_of,
     estimate,
     items_to_halve,
@@ -81,17 +82,18 @@ class _Number:
         bottom = sum(part.weight * part.total for part in self.under)
         return top / bottom * self.scale if bottom else math.nan
 
-    def ends(self) -> tuple[float, float]:
-        """Return between which values the estimate lies, whatever skipped items hold."""
+    def ends(self) -> tuple[float, float, float]:
+        """Return between which values the estimate lies, whatever skipped items hold, and in the middle itself."""
+        value = (estimate(self.over) if self.under is None else ratio(self.over, self.under)).value * self.scale
         if self.under is None:
             ends = [sum(_total(part, which) for part in self.over) for which in ("low", "high")]
-            return ends[0] * self.scale, ends[1] * self.scale
+            return ends[0] * self.scale, value, ends[1] * self.scale
         tops, bottoms = (
             [sum(_total(part, which) for part in parts) for which in ("low", "high")]
             for parts in (self.over, self.under)
         )
         low = tops[0] / bottoms[1] if bottoms[1] > 0 else math.nan
-        return low * self.scale, (tops[1] / bottoms[0] if bottoms[0] > 0 else math.inf) * self.scale
+        return low * self.scale, value, (tops[1] / bottoms[0] if bottoms[0] > 0 else math.inf) * self.scale
 
     def without_masks(self) -> "_Number":
         under = None if self.under is None else [part.without_masks() for part in self.under]
@@ -137,7 +139,7 @@ def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: st
     def one(scope: Scope, unit: str, number: _Number, cases: list[CaseRecord]) -> Finding:
         n, skipped = counted(cases)
         found, alone = number.estimate(), number.masks()
-        more = _more(number, found)
+        more = None if skipped else _more(number, found)
         masks = replace(NOTHING, value=alone)
         plain = number.without_masks().estimate()
         return Finding(quantity, what, scope, unit, measure, found, masks, plain, n, n, skipped, more)
@@ -167,18 +169,18 @@ def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: st
 def _of_groups(finding: Finding, groups: list[list[_Number]]) -> Finding:
     """Return a finding with the mean of a group of units, or the difference between those of two groups."""
 
-    def combined(ends: list[list[tuple[float, float]]]) -> Estimate:
-        columns = [(np.array([low for low, _ in group]), np.array([high for _, high in group])) for group in ends]
-        return mean_of(*columns[0]) if len(columns) == 1 else difference_of(columns[0], columns[1])
+    def combined(ends: list[list[tuple[float, float, float]]]) -> Estimate:
+        units = [Units(*(np.array(values) for values in zip(*group))) for group in ends]
+        return mean_of(units[0]) if len(units) == 1 else difference_of(units[0], units[1])
 
     found = combined([[number.ends() for number in group] for group in groups])
     return replace(
         finding,
         estimate=found,
-        masks=combined([[(number.masks(),) * 2 for number in group] for group in groups]),
+        masks=combined([[(number.masks(),) * 3 for number in group] for group in groups]),
         plain=combined([[number.without_masks().ends() for number in group] for group in groups]),
         n=sum(map(len, groups)),
-        more=_more_of_units(groups, found, finding.items),
+        more=None if finding.skipped else _more_of_units(groups, found, finding.items),
     )
 
 

@@ -98,6 +98,8 @@ def halving(finding: Finding) -> str:
         return f"{finding.more} more items"
     if math.isnan(finding.estimate.low):
         return "-"
+    if finding.skipped:
+        return f"first the {finding.skipped} skipped"
     if finding.scope in ("population", "difference"):
         return "no number of items: it is the units that differ; four times as many units would"
     return "not told by these items"
@@ -148,7 +150,7 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
         said.append("Conditions are compared by Welch's t; the unit is the animal or patient, never the item.")
     if skipped := sum(answer.skipped for answer in answers):
         said.append(
-            f"{skipped} items were skipped. Each may hold anything from nothing to all that is possible there; the "
+            f"Skipped items: {skipped}. Each may hold anything from nothing to all that is possible there; the "
             "interval "
             "covers every such case, and is the wider for it."
         )

@@ -1,6 +1,7 @@
 """Estimators against hand-computed numbers, textbooks, SciPy, and every sample that there is."""
 
 import math
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import stats
 from planewise.audit.estimators import (
     Part,
     Sample,
+    Units,
     cavalieri_variance,
     difference_of,
     estimate,
@@ -101,11 +103,21 @@ def test_degrees_of_freedom_are_satterthwaites():
 
 
 def test_a_count_supposes_errors_that_do_not_show():
-    """20 of 100 boxes, all right: one more item wrong by half an object up and one down, (2 / 4) / 21 of variance."""
+    """20 of 100 boxes, one wrong: one more item wrong by half an object up and one down, (2 / 4) / 21 of variance."""
+    part = Part((sample(100, [2.0] * 19 + [3.0], [2.0] * 20),), 150.0)
+    found, voxels = estimate([replace(part, whole=True)]), estimate([part])
+    assert found.value == voxels.value == 155
+    assert found.se**2 - voxels.se**2 == pytest.approx(100**2 * (1 - 20 / 100) / 20 * (0.5 / 21))
+
+
+def test_where_no_count_is_wrong_some_may_be():
+    """20 of 100 boxes, all right: 16.5 wrong ones would be missed by all of them once in 40, 0.8^16.5 = 0.025."""
     found = estimate([Part((sample(100, [2.0] * 20, [2.0] * 20),), 150.0, whole=True)])
-    assert found.value == 150
-    assert found.se == pytest.approx(math.sqrt(100**2 * (1 - 20 / 100) / 20 * (0.5 / 21)))
-    assert found.df == 20
+    assert (found.low, found.value, found.high) == (
+        pytest.approx(133.47, abs=0.01),
+        150,
+        pytest.approx(166.53, abs=0.01),
+    )
 
 
 def test_where_nothing_is_wrong_a_share_of_the_units_may_be():
@@ -115,6 +127,7 @@ def test_where_nothing_is_wrong_a_share_of_the_units_may_be():
     found = estimate([part])
     assert share == pytest.approx(0.30850, abs=1e-5)
     assert (found.low, found.high) == (0, pytest.approx(share * 100 * 7))
+    assert items_to_halve([part]) is None
 
 
 def test_cavalieris_variance_by_hand():
@@ -158,12 +171,12 @@ def test_a_ratio_by_what_may_be_nothing_has_no_upper_end():
 
 def test_units_are_compared_as_scipy_does():
     a, b = np.array([4.0, 5.5, 3.8, 6.1]), np.array([7.0, 8.2, 5.9])
-    found = difference_of((a, a), (b, b))
+    found = difference_of(Units.of(a), Units.of(b))
     expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval()
     assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
     one = stats.ttest_1samp(a, 0).confidence_interval()
-    assert (mean_of(a, a).low, mean_of(a, a).high) == (pytest.approx(one.low), pytest.approx(one.high))
-    assert math.isnan(difference_of((a[:1], a[:1]), (b, b)).low)
+    assert (mean_of(Units.of(a)).low, mean_of(Units.of(a)).high) == (pytest.approx(one.low), pytest.approx(one.high))
+    assert math.isnan(difference_of(Units.of(a[:1]), Units.of(b)).low)
 
 
 NUMBERS = st.floats(0, 10)
@@ -186,11 +199,11 @@ def test_an_interval_with_skipped_items_holds_every_one_that_it_may_be(values, o
     skipped, known = estimate([part(low, high)]), estimate([part(filled, filled)])
     assert skipped.low <= known.low + 1e-9
     assert skipped.high >= known.high - 1e-9
-    means = mean_of(low, high), mean_of(filled, filled)
+    means = mean_of(Units(low, low, high)), mean_of(Units.of(filled))
     assert means[0].low <= means[1].low + 1e-9
     assert means[0].high >= means[1].high - 1e-9
-    units = np.array([1.0, 4, 2])
-    pairs = [difference_of((units, units), ends) for ends in ((low, high), (filled, filled))]
+    units = Units.of(np.array([1.0, 4, 2]))
+    pairs = [difference_of(units, ends) for ends in (Units(low, low, high), Units.of(filled))]
     assert pairs[0].low <= pairs[1].low + 1e-9
     assert pairs[0].high >= pairs[1].high - 1e-9
 
