@@ -72,8 +72,7 @@ class _Number:
 
     def estimate(self) -> Estimate:
         found = estimate(self.over) if self.under is None else ratio(self.over, self.under)
-        low = found.low if math.isnan(found.low) else max(found.low, 0.0)  # amounts are not negative
-        return replace(found, low=low).scaled(self.scale)
+        return _amount(found).scaled(self.scale)
 
     def masks(self) -> float:
         top = sum(part.weight * part.total for part in self.over)
@@ -102,6 +101,11 @@ class _Number:
     def variance(self) -> float:
         found = self.estimate()
         return found.se**2
+
+
+def _amount(found: Estimate) -> Estimate:
+    """Return an estimate of what cannot be negative."""
+    return found if math.isnan(found.low) else replace(found, low=max(found.low, 0.0))
 
 
 def _total(part: Part, which: str) -> float:
@@ -171,7 +175,7 @@ def _of_groups(finding: Finding, groups: list[list[_Number]]) -> Finding:
 
     def combined(ends: list[list[tuple[float, float, float]]]) -> Estimate:
         units = [Units(*(np.array(values) for values in zip(*group))) for group in ends]
-        return mean_of(units[0]) if len(units) == 1 else difference_of(units[0], units[1])
+        return _amount(mean_of(units[0])) if len(units) == 1 else difference_of(units[0], units[1])
 
     found = combined([[number.ends() for number in group] for group in groups])
     return replace(

@@ -43,6 +43,8 @@ def number(value: float, half_width: float) -> str:
     if math.isinf(value):
         return "infinity"
     size = half_width if half_width > 0 and math.isfinite(half_width) else abs(value)
+    if value:  # what is far smaller than its interval is still something
+        size = min(size, max(abs(value), size / 1000))
     digits = max(0, 1 - math.floor(math.log10(size))) if size > 0 else 1
     return f"{value:.{min(digits, 12)}f}"
 
