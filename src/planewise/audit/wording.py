@@ -55,10 +55,18 @@ def interval(finding: Finding) -> str:
     if math.isnan(found.low):
         few = "units" if finding.scope in ("population", "difference") else "items"
         return f"no interval: too few {few}"
+    if finding.scope == "difference":
+        return f"95 % interval {_signed(found.low, finding)} to {_signed(found.high, finding)}"
     low, high = (number(end, found.half_width) for end in (found.low, found.high))
     if math.isinf(found.high):
         return f"95 % interval from {low} {finding.measure} on, without an upper end".replace("  ", " ")
     return f"95 % interval {low} to {high} {finding.measure}".rstrip()
+
+
+def _signed(value: float, finding: Finding) -> str:
+    """Return a difference as so much more, or less."""
+    size = f"{number(abs(value), finding.estimate.half_width)} {finding.measure}".strip()
+    return f"{size} {'more' if value >= 0 else 'less'}"
 
 
 def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
@@ -68,13 +76,12 @@ def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
     value = f"{number(found.value, half)} {finding.measure}".strip()
     alone = f"{number(finding.masks.value, half)} {finding.measure}".strip()
     if finding.scope == "difference":
-        second, first = finding.unit.split(" less ")
-        more = "more" if found.value >= 0 else "less"
-        size = f"{number(abs(found.value), half)} {finding.measure}".strip()
+        first, second = plan.conditions
         head = (
-            f"The mean {what} was {size} {more} in {second} than in {first} ({interval(finding)}, Welch's t with the "
-            f"animal or patient as unit, n = {finding.n})"
+            f"The mean {what} was {_signed(found.value, finding)} in {second} than in {first} ({interval(finding)}, "
+            f"Welch's t with the animal or patient as unit, n = {finding.n})"
         )
+        alone = _signed(finding.masks.value, finding)
     elif finding.scope == "population":
         head = f"The mean {what} was {value} ({interval(finding)}, n = {finding.unit}" + (
             ")" if finding.unit.endswith("units") else f", {finding.n} units)"

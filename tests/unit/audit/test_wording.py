@@ -1,6 +1,7 @@
 """Findings in words: as many digits as the interval says something about, and what was skipped."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -38,7 +39,9 @@ def test_a_sentence_says_number_interval_and_what_the_masks_say():
     assert "of which 2 skipped, whatever they hold" in text
     assert text.endswith("the segmentation alone says 16.0 %.")
     less = finding(scope="difference", unit="treated less control", estimate=Estimate(-3.0, -4.0, -2.0, 0.4, 5.0), n=8)
-    assert "was 3.00 % less in treated than in control (95 % interval -4.00 to -2.00 %" in sentence(less, PLAN, [])
+    said = sentence(less, replace(PLAN, conditions=["control", "treated"]), [])
+    assert "was 3.0 % less in treated than in control (95 % interval 4.0 % less to 2.0 % less, Welch's t" in said
+    assert said.endswith("the segmentation alone says 16.0 % more.")
 
 
 def test_what_no_items_tell_is_said():
