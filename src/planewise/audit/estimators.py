@@ -238,11 +238,11 @@ def ratio(top: list[Part], bottom: list[Part]) -> Estimate:
     """Return the sum of ``top`` over that of ``bottom``, two variables of the same items of the same populations.
 
     The interval is Fieller's (1954, doi:10.1111/j.2517-6161.1954.tb00159.x): all R for which top - R bottom may be 0.
-    It has no upper end, infinity, where the bottom may be 0.
+    It has no upper end, infinity, where the bottom may be 0; where it is estimated as 0 nothing is known.
     """
     over, under = estimate(top).value, estimate(bottom).value
-    if not (over > 0 and under > 0):
-        return Estimate(math.nan, math.nan, math.nan, math.nan, math.nan)
+    if not (over > 0 and under > 0):  # amounts are not negative, and this says nothing more of their ratio
+        return Estimate(math.nan, 0.0, math.inf, math.nan, math.nan)
     value = over / under
 
     def test(r: float) -> Estimate:

@@ -167,6 +167,8 @@ def test_a_ratios_ends_are_fiellers():
 def test_a_ratio_by_what_may_be_nothing_has_no_upper_end():
     found = ratio([Part((sample(90, [5, 0, 9]),), 0.0)], [Part((sample(90, [1, 0, 0]),), 0.0)])
     assert math.isinf(found.high)
+    nothing = ratio([Part((sample(90, [5, 0, 9]),), 0.0)], [Part((sample(90, [0, 0, 0]),), 0.0)])
+    assert (nothing.low, nothing.high) == (0, math.inf)
 
 
 def test_units_are_compared_as_scipy_does():
