@@ -96,7 +96,8 @@ def main(data: Path, figure: Path, predictions: Path | None) -> None:
             axes.plot(ITEMS, plain, "--", color=colour, alpha=0.6)
     for quantity, axes in panels.items():
         axes.set(title=quantity, xlabel="items corrected", yscale="log", xticks=ITEMS)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "125" else "")
     panels[QUANTITIES[0]].set_ylabel("half width of the 95 % interval, % of the truth")
     panels[QUANTITIES[0]].plot([], [], "--", color="#666666", label="without the masks")
     panels[QUANTITIES[0]].legend(fontsize=7)
