@@ -90,7 +90,8 @@ def main(data: Path, figure: Path, predictions: Path | None) -> None:
                     ends = [getattr(audit, which).half_width / audit.truth for audit in audits]
                     values.append(100 * float(np.median(ends)) if np.isfinite(ends).mean() > 0.5 else np.nan)
                 without = "none" if np.isnan(plain[-1]) else f"{plain[-1]:.1f}"
-                cells.append(f"{coverage:.1f}, {widths[-1]:.1f} ({without})")
+                width = "none" if np.isnan(widths[-1]) else f"{widths[-1]:.1f}"
+                cells.append(f"{coverage:.1f}, {width} ({without})")
             print(f"| {name} | {quantity} | " + " | ".join(cells) + " |", flush=True)
             axes.plot(ITEMS, widths, "o-", color=colour, label=name)
             axes.plot(ITEMS, plain, "--", color=colour, alpha=0.6)

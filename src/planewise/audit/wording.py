@@ -63,6 +63,11 @@ def interval(finding: Finding) -> str:
     return f"95 % interval {low} to {high} {finding.measure}".rstrip()
 
 
+def _measured(value: float, finding: Finding) -> str:
+    shown = number(value, finding.estimate.half_width)
+    return shown if math.isnan(value) else f"{shown} {finding.measure}".strip()
+
+
 def _signed(value: float, finding: Finding) -> str:
     """Return a difference as so much more, or less."""
     size = f"{number(abs(value), finding.estimate.half_width)} {finding.measure}".strip()
@@ -71,10 +76,9 @@ def _signed(value: float, finding: Finding) -> str:
 
 def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
     """Return a finding as a sentence that can go into a paper."""
-    found, half = finding.estimate, finding.estimate.half_width
+    found = finding.estimate
     what = QUANTITIES[finding.quantity] + (f" of {finding.what}")
-    value = f"{number(found.value, half)} {finding.measure}".strip()
-    alone = f"{number(finding.masks.value, half)} {finding.measure}".strip()
+    value, alone = (_measured(one, finding) for one in (found.value, finding.masks.value))
     if finding.scope == "difference":
         first, second = plan.conditions
         head = (
