@@ -13,6 +13,7 @@ from planewise.data.phantom import chest_phantom
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
+from stopped import run_until_killed
 
 SHAPE = (60, 64, 72)
 
@@ -272,3 +273,17 @@ def test_a_plan_is_drawn_once(em, tmp_path, capsys):
     assert drawn[0] == drawn[1]  # the result itself is the seed
     assert run(["audit", "plan", result, "--output", str(first), "--budget", "9"]) == 2
     assert "holds a plan, and what was drawn stays" in capsys.readouterr().err
+    (first / "plan.json").unlink()  # what was corrected is not written over either
+    assert run(["audit", "plan", result, "--output", str(first), "--budget", "8"]) == 2
+    assert "holds a plan, and what was drawn stays" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_plan_that_was_stopped_is_drawn_again(em, tmp_path):
+    result, plan = str(em[0] / "imagesTs_model" / "animal1.tiff"), tmp_path / "plan"
+    command = ["audit", "plan", result, "--output", str(plan), "--budget", "8"]
+    run_until_killed(command, "planewise.audit.drawing:write_item", 5)
+    assert not (plan / "plan.json").exists()
+    assert run(["audit", "report", str(plan)]) == 2
+    assert run([*command, "--quantity", "count"]) == 0
+    assert len(list((plan / "labels").iterdir())) == 8

@@ -25,7 +25,7 @@ from planewise.audit.items import ANSWERS, DRAWN, IMAGES, LABELS, WITHIN, read_i
 from planewise.audit.page import write_audit
 from planewise.audit.plan import PLAN, CaseRecord, Item, Plan, PopulationRecord, read_plan, write_plan
 from planewise.data.preparation import fingerprint
-from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
+from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress, say
 from planewise.report.tables import conclude
@@ -38,7 +38,9 @@ def plan_audit(options: AuditPlan) -> int:
 
     Raises PlanewiseError, before anything is drawn, if a case cannot be used: a plan is of all or of none.
     """
-    if (options.output / PLAN).exists():
+    before = read_manifest(options.output / MANIFEST)
+    finished = before is not None and any(all(case.outputs.values()) for case in before.cases.values())
+    if finished or (options.output / PLAN).exists():
         raise PlanewiseError(f"--output {options.output}: holds a plan, and what was drawn stays; give another folder")
     files = files_of(options)
     refuse_folder_of_inputs(

@@ -22,6 +22,7 @@ def test_strata_fill_the_population_and_give_the_items(weights, items, design):
     for stratum, (start, stop, count) in zip(drawn, strata):
         assert len(set(stratum.drawn)) == count >= 1
         assert all(start <= place < stop for place in stratum.drawn)
+        assert count >= min(2, items) or count == stop - start  # so that each shows how units differ
 
 
 def test_a_heavy_unit_is_drawn_for_certain():
