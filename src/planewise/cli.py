@@ -86,6 +86,14 @@ COMMANDS = {
         "planewise.apps.compare_options:Compare", "planewise.apps.compare:compare_methods",
         "score every method on every dataset, in one report",
     ),
+    "audit plan": Command(
+        "planewise.apps.audit_options:AuditPlan", "planewise.apps.audit:plan_audit",
+        "draw items of a result to correct, so that its findings get intervals that hold",
+    ),
+    "audit report": Command(
+        "planewise.apps.audit_options:AuditReport", "planewise.apps.audit:report_audit",
+        "turn corrected items into findings with 95 % intervals",
+    ),
     "demo mito": Command(
         "planewise.apps.mito_options:MitoDemo", "planewise.apps.mito:demo_mito",
         "the whole job on a small synthetic dataset",

@@ -151,7 +151,7 @@ def _images(
         return {}, f"{path}: {damage}: outlines only"
     shown = np.concatenate([slice_.ravel() for slice_ in slices.values()])
     low, high = np.percentile(shown, [0.5, 99.5])
-    return {place: _jpeg((slice_ - low) / max(high - low, 1e-9)) for place, slice_ in slices.items()}, ""
+    return {place: jpeg_uri((slice_ - low) / max(high - low, 1e-9)) for place, slice_ in slices.items()}, ""
 
 
 def open_image(path: Path, channel: int | None) -> Volume:
@@ -164,7 +164,7 @@ def open_image(path: Path, channel: int | None) -> Volume:
         return open_volume(path, 0)
 
 
-def _jpeg(grey: np.ndarray) -> str:
+def jpeg_uri(grey: np.ndarray) -> str:
     """Return a picture of grey values (rows, columns), 0 black and 1 white, as a data URI."""
     from PIL import Image
 

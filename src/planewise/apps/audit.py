@@ -1,0 +1,138 @@
+"""audit: a few items of a result, drawn at random and corrected, give its findings intervals that hold."""
+
+import shutil
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from planewise.apps.audit_inputs import (
+    case_record,
+    classes_of,
+    conditions_of,
+    confidence_of,
+    files_of,
+    kinds_of,
+    length_of,
+    open_case,
+    seed_of,
+    units_of,
+)
+from planewise.apps.audit_options import AuditPlan, AuditReport
+from planewise.audit.design import share_out
+from planewise.audit.drawing import Wanted, draw_case
+from planewise.audit.findings import findings
+from planewise.audit.items import ANSWERS, DRAWN, IMAGES, LABELS, WITHIN, read_items, variables_of, write_answers
+from planewise.audit.page import write_audit
+from planewise.audit.plan import PLAN, CaseRecord, Item, Plan, PopulationRecord, read_plan, write_plan
+from planewise.data.preparation import fingerprint
+from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_inputs
+from planewise.errors import PlanewiseError, Problem
+from planewise.progress import progress, say
+from planewise.report.tables import conclude
+
+REPORT = "report"
+
+
+def plan_audit(options: AuditPlan) -> int:
+    """Draw and write the items. Returns the exit code, 0.
+
+    Raises PlanewiseError, before anything is drawn, if a case cannot be used: a plan is of all or of none.
+    """
+    before = read_manifest(options.output / MANIFEST)
+    finished = before is not None and any(all(case.outputs.values()) for case in before.cases.values())
+    if finished or (options.output / PLAN).exists():
+        raise PlanewiseError(f"--output {options.output}: holds a plan, and what was drawn stays; give another folder")
+    files = files_of(options)
+    refuse_folder_of_inputs(
+        (path for of_case in files.values() for path in of_case.values()), options.output, "--output"
+    )
+    units = units_of(options, list(files))
+    conditions = conditions_of(options, units)
+    kinds = kinds_of(options)
+    shares = {kind: share_out(count, len(files)) for kind, count in kinds.items()}
+    if any(min(share) < 1 for share in shares.values()):
+        fewest = len(files) * len(kinds) if len(kinds) < 3 else 6 * len(files)
+        raise PlanewiseError(
+            f"--budget {options.budget}: is too small for {len(files)} cases and {' and '.join(kinds)} items; each "
+            "case "
+            f"needs one of each: give at least {fewest}"
+        )
+    with progress("reading", len(files), unit="cases") as advance:
+        fingerprints = {}
+        for name, of_case in files.items():
+            fingerprints[name] = {what: fingerprint(path) for what, path in of_case.items()}
+            advance(1, name)
+    classes = classes_of(options, files)
+    seed = seed_of(files) if options.seed is None else options.seed
+    confidence = confidence_of(options)
+    decisive = options.model_dump(mode="json", exclude={"output"})
+    length = length_of(options, files)
+    run = Run.begin(options.output / MANIFEST, "audit plan", decisive, None, ["plan"], overwrite=True)
+    inputs = [path for of_case in files.values() for path in of_case.values()]
+    outputs = [options.output / name for name in (PLAN, ANSWERS, DRAWN, LABELS)]
+    outputs += [options.output / IMAGES] if any("image" in of_case for of_case in files.values()) else []
+    outputs += [options.output / WITHIN] if options.within is not None else []
+    cases: list[CaseRecord] = []
+    populations: list[PopulationRecord] = []
+    items: list[Item] = []
+    with run.making("plan", inputs, outputs), progress("drawing", options.budget, unit="items") as advance:
+        for stopped in outputs[2:]:  # of a plan that was begun
+            shutil.rmtree(stopped, ignore_errors=True)
+        for place, (name, of_case) in enumerate(files.items()):
+            source = open_case(of_case, options)
+            case = case_record(name, of_case, fingerprints[name], units[name], conditions.get(name, ""), source, length)
+            wanted = Wanted(
+                {kind: share[place] for kind, share in shares.items()}, classes, seed, options.design, options.box,
+                options.context, confidence.get(name),
+            )  # fmt: skip
+            drawn = draw_case(options.output, case, source, wanted, len(items) + 1, advance)
+            cases.append(drawn[0])
+            populations += drawn[1]
+            items += drawn[2]
+        plan = Plan(
+            datetime.now(UTC).isoformat(timespec="seconds"), version("planewise"), seed, options.design,
+            list(options.quantity), list(dict.fromkeys(conditions.values())),
+            {name: None if v is None else list(v) for name, v in classes.items()},
+            cases, populations, items,
+        )  # fmt: skip
+        write_answers(options.output, items, variables_of(items))
+        write_plan(plan, options.output)
+    say(f"{len(items)} items of {len(cases)} cases were drawn with seed {seed} into {options.output}")
+    say(f"The plan's signature is {plan.signature}: keep it where it cannot be changed, such as a laboratory notebook")
+    say(
+        f"Correct {options.output / LABELS}, or fill in {options.output / ANSWERS} (done = yes where the masks are "
+        "right), "
+        f"then: planewise audit report {options.output}"
+    )
+    return 0
+
+
+def report_audit(options: AuditReport) -> int:
+    """Write the report. Returns the exit code: 1 if an item could not be used.
+
+    Raises PlanewiseError if the plan, or what was drawn, was changed, or no item was corrected.
+    """
+    plan = read_plan(options.plan)
+    answers = options.answers or options.plan / ANSWERS
+    with progress("reading", len(plan.items), unit="items") as advance:
+        found, problems = read_items(plan, options.plan, answers, advance)
+    if all(answer.skipped for answer in found):
+        listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
+        raise PlanewiseError(
+            f"{options.plan}: no item was corrected yet: change its labels in {LABELS}, or write into "
+            f"{answers.name}{listed}"
+        )
+    for case in plan.cases:
+        for what, path in case.files.items():
+            if Path(path).exists() and fingerprint(Path(path)) != case.fingerprints[what]:
+                problems.append(Problem(path, "has changed since the plan was drawn; the findings are of what it was"))
+    folder = options.plan / REPORT
+    run = Run.begin(folder / MANIFEST, "audit report", {"plan": plan.signature}, None, ["report"], overwrite=True)
+    inputs = [options.plan / PLAN, answers, options.plan / LABELS]
+    outputs = [folder / name for name in ("audit.html", "audit.json", "audit.csv")]
+    with run.making("report", inputs, outputs):
+        page = write_audit(plan, found, findings(plan, found), options.plan, folder)
+    if cut := [answer.item.name for answer in found if answer.notes]:
+        say(f"Objects of items {', '.join(cut)} reach the end of what is shown, and count as they are shown")
+    say(f"The report is {page}")
+    return conclude(problems)

@@ -1,0 +1,245 @@
+"""What an audit's plan is made of: the cases' files, their animals or patients, classes, and what decides the draw."""
+
+import csv
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+
+from planewise.apps.audit_options import AuditPlan, read_classes
+from planewise.audit.findings import OF_OBJECTS, OF_SLICES
+from planewise.audit.plan import CaseRecord
+from planewise.audit.population import Classes, Kind, Source, open_source
+from planewise.data.case import (
+    case_name,
+    channel_within,
+    group_by_case,
+    images_beside,
+    label_volumes_in,
+    one_file_each,
+    plane_of,
+)
+from planewise.data.patients import patients_of
+from planewise.errors import PlanewiseError
+from planewise.progress import say
+from planewise.volumes.files import open_volume, volumes_in
+from planewise.volumes.formats import ending_of
+from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.units import PIXEL, convert
+from planewise.volumes.volume import Volume
+
+MOST_CLASSES = 20  # that labels without --classes may hold
+EVERYTHING = "foreground"  # what all values above 0 are called
+
+
+def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
+    """Return the files of every case: labels, and image and within if there are any. Raises PlanewiseError."""
+    results = _by_case(options.result, "the result", labels=True)
+    of_planes = [name for name in results if plane_of(name) in results]
+    found = {name: {"labels": path} for name, path in results.items() if name not in of_planes}
+    if not found:
+        raise PlanewiseError(f"{options.result}: holds no label volumes")
+    images = {}
+    if options.image is not None:
+        images = _by_case(options.image, "--image", labels=False)
+    elif options.result.is_dir() and not ending_of(options.result) and (images := images_beside(options.result)):
+        say(f"Images are those of {next(iter(images.values())).parent}; --image takes others")
+    masks = {} if options.within is None else _by_case(options.within, "--within", labels=True)
+    for what, option, files in (("image", "--image", images), ("within", "--within", masks)):
+        if len(found) == len(files) == 1:
+            files = dict(zip(found, files.values()))
+        for name, of_case in found.items():
+            if name in files:
+                of_case[what] = files[name]
+        missing = [name for name in found if name not in files]
+        if missing and (what == "within" or options.image is not None) and files:
+            raise PlanewiseError(f"{option} {getattr(options, what)}: has no file for case {missing[0]}")
+        if missing and files:
+            say(f"There is no image of {', '.join(missing[:6])}: these items are written without")
+    if options.within is not None and set(options.quantity) & set(OF_OBJECTS):
+        raise PlanewiseError(
+            f"--within {options.within}: is for {', '.join(OF_SLICES)}; objects are counted in the whole volume"
+        )
+    return found
+
+
+def _by_case(path: Path, what: str, labels: bool) -> dict[str, Path]:
+    if not path.exists():
+        raise PlanewiseError(f"{path}: no such file or folder ({what})")
+    if ending_of(path) or path.is_file():
+        return {case_name(path): path}
+    if labels:
+        groups = group_by_case(label_volumes_in(path))
+        several = [name for name, files in groups.items() if len(files) > 1]
+        if several:
+            listed = ", ".join(file.name for file in groups[several[0]])
+            raise PlanewiseError(f"{path}: has several files for case {several[0]}: {listed}; keep one")
+        return {name: files[0] for name, files in sorted(groups.items())}
+    chosen, refused = one_file_each(volumes_in(path), channel=0)
+    if refused:
+        raise PlanewiseError(f"{path}: {next(iter(refused.values())).what}")
+    return chosen
+
+
+def units_of(options: AuditPlan, names: list[str]) -> dict[str, str]:
+    """Return the animal or patient of each case."""
+    try:
+        units = patients_of(names, options.patient_pattern, options.patients)
+    except PlanewiseError as error:
+        if options.patients is not None or options.patient_pattern is not None:
+            raise
+        if len(names) > 1:
+            say(f"WARNING: {error}. Until then every case counts as a unit of its own.")
+        units = {name: name for name in names}
+    if len(set(units.values())) < len(names):
+        say(f"The {len(names)} cases are of {len(set(units.values()))} animals or patients, which are the units")
+    return units
+
+
+def conditions_of(options: AuditPlan, units: dict[str, str]) -> dict[str, str]:
+    """Return the condition of each case, in the order of the file; none if no file is given."""
+    if options.conditions is None:
+        return {}
+    rows = _rows(options.conditions, "--conditions", ("case", "condition"))
+    by_name = {row["case"].strip(): row["condition"].strip() for row in rows}
+    conditions = {name: by_name.get(name, by_name.get(unit, "")) for name, unit in units.items()}
+    path = f"--conditions {options.conditions}"
+    if missing := [name for name, condition in conditions.items() if not condition]:
+        raise PlanewiseError(f"{path}: has no condition for {', '.join(missing[:6])}")
+    ordered = [c for c in dict.fromkeys(by_name.values()) if c in conditions.values()]
+    if len(ordered) != 2:
+        raise PlanewiseError(f"{path}: has the conditions {', '.join(ordered)}; a difference is between two")
+    for unit in units.values():
+        if len({conditions[name] for name in units if units[name] == unit}) > 1:
+            raise PlanewiseError(f"{path}: the cases of {unit} have both conditions; a unit has one")
+    return {name: conditions[name] for name in sorted(units, key=lambda name: ordered.index(conditions[name]))}
+
+
+def _rows(path: Path, option: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    try:
+        reader = csv.DictReader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True)
+        rows = [{str(key): value or "" for key, value in row.items()} for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
+        raise PlanewiseError(
+            f"{option} {path}: cannot be read ({error}); it is a CSV of {','.join(columns)}"
+        ) from error
+    if not set(columns) <= set(reader.fieldnames or ()):
+        first = ",".join(reader.fieldnames or ()) or "empty"
+        raise PlanewiseError(f"{option} {path}: its first line is {first}; it must be {','.join(columns)}")
+    return rows
+
+
+def kinds_of(options: AuditPlan) -> dict[Kind, int]:
+    """Return how many items of each kind are drawn: half of the budget for each, where slices and boxes are needed."""
+    asked = set(options.quantity)
+    slices, objects = bool(asked & set(OF_SLICES)), bool(asked & set(OF_OBJECTS))
+    if options.count_by == "objects" and not objects:
+        raise PlanewiseError(f"--count_by objects: is for {', '.join(OF_OBJECTS)}; name one with --quantity")
+    kinds: dict[Kind, int] = {}
+    if slices:
+        kinds["slice"] = (options.budget + 1) // 2 if objects else options.budget
+    left = options.budget - kinds.get("slice", 0)
+    if objects and options.count_by == "boxes":
+        kinds["box"] = left
+    elif objects:
+        kinds["missed"] = left // 3
+        kinds["object"] = left - left // 3
+    return kinds
+
+
+def classes_of(options: AuditPlan, files: dict[str, dict[str, Path]]) -> Classes:
+    if options.classes:
+        return dict(read_classes(options.classes))
+    if "class_ml" not in options.quantity:
+        if "volume_fraction" in options.quantity:
+            say(f"Every label above 0 counts as one class, {EVERYTHING}; --classes NAME=VALUE tells them apart")
+        return {EVERYTHING: None}
+    values: set[int] = set()
+    for of_case in files.values():
+        labels = open_labels(of_case["labels"])
+        for planes in slab_starts(labels.shape):
+            values |= set(np.unique(labels.voxels[planes]).tolist()) - {0}
+        if len(values) > MOST_CLASSES:
+            raise PlanewiseError(
+                f"{of_case['labels']}: holds more than {MOST_CLASSES} values; name the classes with --classes "
+                "NAME=VALUE"
+            )
+    if not values:
+        raise PlanewiseError(f"{options.result}: holds nothing above 0; name the classes with --classes NAME=VALUE")
+    say(f"Classes are the values {', '.join(map(str, sorted(values)))}; --classes NAME=VALUE names them")
+    return {f"class {value}": (value,) for value in sorted(values)}
+
+
+def seed_of(files: dict[str, dict[str, Path]]) -> int:
+    """Return a seed that the masks themselves decide: saving them once more gives no other draw."""
+    digest = hashlib.blake2b(digest_size=4)
+    for of_case in files.values():
+        labels = open_labels(of_case["labels"])
+        digest.update(str(labels.shape).encode())
+        for planes in slab_starts(labels.shape):
+            digest.update(np.asarray(labels.voxels[planes]).astype("<u8").tobytes())
+    return int.from_bytes(digest.digest(), "big")
+
+
+def confidence_of(options: AuditPlan) -> dict[str, dict[int, float]]:
+    if options.confidence is None:
+        return {}
+    if options.count_by != "objects":
+        raise PlanewiseError(f"--confidence {options.confidence}: is for --count_by objects")
+    found: dict[str, dict[int, float]] = {}
+    for row in _rows(options.confidence, "--confidence", ("case", "object", "confidence")):
+        try:
+            label, certain = int(row["object"]), float(row["confidence"])
+        except ValueError:
+            label, certain = 0, math.nan
+        if not math.isfinite(certain):
+            raise PlanewiseError(
+                f"--confidence {options.confidence}: object {row['object']!r} of {row['case']} has confidence "
+                f"{row['confidence']!r}; both must be numbers"
+            )
+        found.setdefault(row["case"].strip(), {})[label] = certain
+    return found
+
+
+def open_case(files: dict[str, Path], options: AuditPlan) -> Source:
+    image = files.get("image")
+    channel = None if image is None else channel_within(image, options.channel)
+    return open_source(files["labels"], image, files.get("within"), channel, options.ignore_geometry)
+
+
+def length_of(options: AuditPlan, files: dict[str, dict[str, Path]]) -> str:
+    """Return the unit that findings are in, um, mm or pixel. Raises PlanewiseError if cases have different ones."""
+    lengths = {}
+    for of_case in files.values():
+        labels = open_labels(of_case["labels"])
+        unit = labels.unit if labels.unit != PIXEL or "image" not in of_case else _image(of_case, options).unit
+        lengths[of_case["labels"]] = "um" if unit == "nm" else unit
+    first = next(iter(lengths.values()))
+    for path, length in lengths.items():
+        if "class_ml" in options.quantity and length != "mm":
+            raise PlanewiseError(
+                f"{path}: class_ml needs voxels in mm, and these are in {length}; ask for volume_fraction"
+            )
+        if length != first:
+            raise PlanewiseError(f"{path}: is in {length}, and {next(iter(lengths))} in {first}: audit them apart")
+    if first == PIXEL:
+        say("The files do not say what a voxel measures: volumes are in voxels")
+    return first
+
+
+def _image(files: dict[str, Path], options: AuditPlan) -> Volume:
+    return open_volume(files["image"], channel_within(files["image"], options.channel))
+
+
+def case_record(
+    name: str, files: dict[str, Path], fingerprints: dict[str, str], unit: str, condition: str, source: Source,
+    length: str,
+) -> CaseRecord:  # fmt: skip
+    labels = source.labels
+    ending = ".nii.gz" if ending_of(files["labels"]) in (".nii", ".nii.gz") else ".tiff"
+    voxel = math.prod(convert(size, labels.unit, length) for size in labels.spacing)
+    return CaseRecord(
+        name, {what: str(path.resolve()) for what, path in files.items()}, fingerprints, unit, condition, labels.shape,
+        voxel, length, 0.0, ending,
+    )  # fmt: skip

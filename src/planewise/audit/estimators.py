@@ -1,0 +1,310 @@
+"""Totals, ratios and differences from a model's numbers and a random sample of them that was corrected.
+
+The difference estimator: the model's total, known for every unit, and an estimate of its error from the items alone,
+
+    T = sum of m_i over all units + sum of (y_i - m_i) / p_i over the items,
+
+where m is what the masks say, y what the corrected item says, and p the probability with which it was drawn (Horvitz
+and Thompson 1952, doi:10.1080/01621459.1952.10483446; Särndal, Swensson and Wretman 1992, section 6.3). It is unbiased
+whatever the masks are; good masks only make it narrow. With a model's predictions for m this is what Angelopoulos et
+al. 2023 (doi:10.1126/science.adi6000) call prediction-powered inference.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+SMOOTHNESS = {0: 1 / 12, 1: 1 / 240}  # Kieu 1997; Gundersen et al. 1999
+HALF_AN_OBJECT = 0.25  # the square of the error of the two further items that an interval of a count supposes
+FARTHEST = 1e6  # times the estimate: a ratio's end beyond it is none
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The items of one stratum of ``size`` units.
+
+    ``low``, ``high`` (n,): between which each item's true value lies, the same where it was corrected; ``masks`` (n,):
+    what the masks say of it.
+    """
+
+    size: int
+    low: np.ndarray
+    high: np.ndarray
+    masks: np.ndarray
+
+    @property
+    def n(self) -> int:
+        return len(self.masks)
+
+    @property
+    def likely(self) -> np.ndarray:
+        """Return what each item holds, as the masks say it where it was skipped (n,)."""
+        return np.clip(self.masks, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One population: its strata, and the ``total`` of what the masks say of all of its units.
+
+    ``weight``: what a unit of the variable counts in the sum. ``whole``: the variable counts objects, and an item that
+    seems right may hide one. ``largest``: the most that the masks say of a unit; ``most``: the most that it can hold.
+    ``systematic``: drawn at equal distances from a random start. ``silent``: of a count within another variable, that
+    its items seem right.
+    """
+
+    samples: tuple[Sample, ...]
+    total: float
+    weight: float = 1.0
+    whole: bool = False
+    largest: float = math.inf
+    most: float = math.inf
+    systematic: bool = False
+    silent: bool = False
+
+    @property
+    def n(self) -> int:
+        return sum(sample.n for sample in self.samples)
+
+    @property
+    def size(self) -> int:
+        return sum(sample.size for sample in self.samples)
+
+    @property
+    def seems_right(self) -> bool:
+        """Whether no item differs from the masks, or needs to, where it was skipped."""
+        return self.silent or all(
+            bool(((s.low <= s.masks) & (s.masks <= s.high)).all()) for s in self.samples
+        )  # fmt: skip
+
+    def without_masks(self) -> "Part":
+        """Return the same items as if there were no masks: the plain estimate from the corrected items."""
+        bare = tuple(replace(sample, masks=np.zeros(sample.n)) for sample in self.samples)
+        return replace(self, samples=bare, total=0.0, largest=0.0)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval; NaN where the items do not tell it. ``df``: degrees of freedom.
+
+    Where items were skipped, ``value`` takes the masks' word for them, and the interval nobody's.
+    """
+
+    value: float
+    low: float
+    high: float
+    se: float
+    df: float
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
+    def holds(self, truth: float) -> bool:
+        """Whether ``truth`` lies in the interval."""
+        slack = 1e-9 * max(abs(self.low), abs(self.high), 1e-300)
+        return self.low - slack <= truth <= self.high + slack
+
+    def scaled(self, by: float) -> "Estimate":
+        """Return the same in another unit, ``by`` above 0."""
+        return Estimate(self.value * by, self.low * by, self.high * by, self.se * by, self.df)
+
+
+@dataclass(frozen=True)
+class _Component:
+    """A share of a variance: ``variance`` with ``df``; ``doubt``: what skipped items may add to the standard error."""
+
+    low: float
+    likely: float
+    high: float
+    variance: float
+    df: float
+    doubt: float
+
+
+def estimate(parts: list[Part]) -> Estimate:
+    """Return the weighted sum of the totals of several populations, drawn independently.
+
+    Within a stratum of N units and n items the variance is N^2 (1 - n / N) s^2 / n, s^2 that of the differences between
+    item and masks (Cochran 1977, section 5.9); the quantile is Student's t with the degrees of freedom of Satterthwaite
+    (1946, doi:10.2307/3002019). A systematic sample has the variance of ``cavalieri_variance``.
+
+    - A count has few errors, which a small sample may not show: it supposes one item more that is wrong by half an
+      object up, and one down, after Agresti and Coull (1998, doi:10.1080/00031305.1998.10480550). Where no item is
+      wrong at all, it reaches to the K wrong units that the items would miss once in 40: (1 - p)^K = 0.025, p the
+      lowest probability with which units were drawn.
+    - Where no item differs from the masks in another variable, up to 1 - 0.025^(1/n) of the units may (Clopper and
+      Pearson 1934, doi:10.1093/biomet/26.4.404), each by all that is possible.
+    - A skipped item may be anything between its bounds. The standard error is a norm of the differences, so it is at
+      most that at the middle of the bounds and the sum of what each of them adds, and the degrees of freedom are at
+      least the fewest of a stratum: the interval holds each that any values within the bounds give.
+    """
+    components = _components_of(parts)
+    total = sum(part.weight * part.total for part in parts)
+    low, value, high = (total + sum(getattr(c, end) for c in components) for end in ("low", "likely", "high"))
+    variance = sum(c.variance for c in components)
+    doubt = sum(c.doubt for c in components)
+    if any(math.isnan(c.variance) for c in components) or not components:
+        return Estimate(value, math.nan, math.nan, math.nan, math.nan)
+    uncertain = sum(c.variance**2 / c.df for c in components if c.variance > 0)
+    df = variance**2 / uncertain if uncertain > 0 and doubt == 0 else min(c.df for c in components)
+    se = math.sqrt(variance) + doubt
+    reach = quantile(df) * se
+    found = Estimate(value, low - reach, high + reach, se, df)
+    if all(part.seems_right and not part.whole for part in parts):
+        down, up = _hidden(parts)
+        found = replace(found, low=min(found.low, value - down), high=max(found.high, value + up))
+    return found
+
+
+def quantile(df: float) -> float:
+    """Return Student's t that a 95 % interval reaches to."""
+    return float(stdtrit(max(df, 1.0), 0.5 + CONFIDENCE / 2))
+
+
+def _components_of(parts: list[Part], factor: float = 1.0) -> list[_Component]:
+    """Return the components of a variance, as ``factor`` times as many items of the same spread would show it."""
+    return [c for part in parts for s in part.samples for c in [_component(part, s, factor)]] + _supposed(parts, factor)
+
+
+def _component(part: Part, sample: Sample, factor: float) -> _Component:
+    """Return what the items of one stratum show."""
+    n, scale = sample.n, part.weight * sample.size / max(sample.n, 1)
+    low, high = (values - sample.masks for values in (sample.low, sample.high))
+    middle, radius = (low + high) / 2, (high - low) / 2
+    free = 1 - n / sample.size
+    if n == sample.size:
+        variance = 0.0
+    elif n < 2:
+        variance = math.nan
+    elif part.systematic:
+        variance = part.weight**2 * cavalieri_variance(middle, sample.size / n)
+    else:
+        variance = scale**2 * n * free * float(np.var(middle, ddof=1))
+    one = abs(scale) * math.sqrt(free)  # the standard error of a difference of 1 in one item
+    then = min(n * factor, sample.size)
+    variance *= 1.0 if free == 0 else n / then * (1 - then / sample.size) / free
+    likely = sample.likely - sample.masks
+    ends = [scale * float(values.sum()) for values in (low, likely, high)]
+    return _Component(ends[0], ends[1], ends[2], variance, max(then - 1, 1.0), one * float(radius.sum()))
+
+
+def _supposed(parts: list[Part], factor: float) -> list[_Component]:
+    """Return what is supposed of counts beyond what their items show."""
+    counts = [part for part in parts if part.whole and 0 < part.n < part.size]
+    right = [part for part in counts if part.seems_right]
+    items = sum(part.n for part in counts) * factor
+    found = []
+    for part in (part for part in counts if not part.seems_right):
+        n, size = min(part.n * factor, part.size), part.size
+        variance = part.weight**2 * size**2 * (1 - n / size) / n * 2 * HALF_AN_OBJECT / (items + 1)
+        found.append(_Component(0.0, 0.0, 0.0, variance, items, 0.0))
+    if right:
+        lowest = min(s.n * factor / s.size for part in right for s in part.samples if s.n < s.size)
+        hidden = 0.0 if lowest >= 1 else math.log((1 - CONFIDENCE) / 2) / math.log(1 - lowest)
+        left = sum(part.size - part.n for part in right)
+        reach = max(abs(part.weight) for part in right) * min(hidden, left)
+        df = max(sum(part.n for part in right) * factor, 1.0)
+        found.append(_Component(0.0, 0.0, 0.0, (reach / quantile(df)) ** 2, df, 0.0))
+    return found
+
+
+def _hidden(parts: list[Part]) -> tuple[float, float]:
+    """Return how much too high and too low the masks may be where no item differs from them."""
+    down = up = 0.0
+    for part in (part for part in parts if part.n < part.size):
+        share = 1 - ((1 - CONFIDENCE) / 2) ** (1 / part.n)
+        left = part.weight * min(share * part.size, part.size - part.n)
+        down += left * part.largest
+        up += left * part.most
+    return down, up
+
+
+def cavalieri_variance(values: np.ndarray, step: float, smoothness: int = 0) -> float:
+    """Return the variance of the total of a systematic sample along an axis: step^2 alpha (3 A - 4 B + C).
+
+    ``values`` (n,): in order, every ``step``-th section; A, B, C: sums of products of values 0, 1 and 2 apart; alpha is
+    1/12 for values that jump (``smoothness`` 0) and 1/240 for smooth ones (Gundersen and Jensen 1987,
+    doi:10.1111/j.1365-2818.1987.tb02837.x; Kieu 1997; Gundersen et al. 1999, doi:10.1046/j.1365-2818.1999.00457.x). It
+    supposes that values change smoothly: what alternates in step with the sample is not seen.
+    """
+    a, b, c = (float((values[lag:] * values[: len(values) - lag]).sum()) for lag in (0, 1, 2))
+    return max(0.0, step**2 * SMOOTHNESS[smoothness] * (3 * a - 4 * b + c))
+
+
+def ratio(top: list[Part], bottom: list[Part]) -> Estimate:
+    """Return the sum of ``top`` over that of ``bottom``, two variables of the same items of the same populations.
+
+    The interval is Fieller's (1954, doi:10.1111/j.2517-6161.1954.tb00159.x): all R for which top - R bottom may be 0.
+    It has no upper end, infinity, where the bottom may be 0; where it is estimated as 0 nothing is known.
+    """
+    over, under = estimate(top).value, estimate(bottom).value
+    if not (over > 0 and under > 0):  # amounts are not negative, and this says nothing more of their ratio
+        return Estimate(math.nan, 0.0, math.inf, math.nan, math.nan)
+    value = over / under
+
+    def test(r: float) -> Estimate:
+        return estimate([less(a, b, r) for a, b in zip(top, bottom)])
+
+    at = test(value)
+    if math.isnan(at.low):
+        return Estimate(value, math.nan, math.nan, math.nan, math.nan)
+
+    def end(factor: float) -> float:
+        inside, outside = 1.0, factor
+        while 1 / FARTHEST < outside < FARTHEST and test(value * outside).holds(0):
+            inside, outside = outside, outside * factor
+        if not 1 / FARTHEST < outside < FARTHEST:
+            return 0.0 if factor < 1 else math.inf
+        for _ in range(30):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if test(value * middle).holds(0) else (inside, middle)
+        return value * inside
+
+    return Estimate(value, end(1 / 1.25), end(1.25), at.se / under, at.df)
+
+
+def less(top: Part, bottom: Part, r: float) -> Part:
+    """Return the population of the variable top - r bottom."""
+    by = r * bottom.weight / top.weight
+    samples = tuple(
+        Sample(a.size, a.low - by * b.high, a.high - by * b.low, a.masks - by * b.masks)
+        for a, b in zip(top.samples, bottom.samples)
+    )
+    if not bottom.whole:
+        return replace(top, samples=samples, total=top.total - by * bottom.total)
+    # in units of objects, so that what is supposed of a count holds
+    rescaled = tuple(Sample(s.size, s.low / by, s.high / by, s.masks / by) for s in samples)
+    total = (top.total - by * bottom.total) / by
+    weight, silent = top.weight * by, bottom.seems_right
+    return replace(top, samples=rescaled, total=total, weight=weight, whole=True, silent=silent)
+
+
+def items_to_halve(parts: list[Part]) -> int | None:
+    """Return how many more items, shared out as those that are there, would halve the interval of ``estimate``.
+
+    By the variances that the items show; None where they show none.
+    """
+    now = estimate(parts)
+    if math.isnan(now.half_width) or now.se <= 0:
+        return None
+    n = sum(part.n for part in parts)
+    left = sum(part.size for part in parts) - n
+    fewest, most = 0, left
+    while fewest < most:
+        more = (fewest + most) // 2
+        if _half_width_with(parts, 1 + more / n) <= now.half_width / 2:
+            most = more
+        else:
+            fewest = more + 1
+    return fewest
+
+
+def _half_width_with(parts: list[Part], factor: float) -> float:
+    """Return the half width that ``factor`` times as many items would give."""
+    components = _components_of(parts, factor)
+    variance = sum(c.variance for c in components)
+    uncertain = sum(c.variance**2 / c.df for c in components)
+    return quantile(variance**2 / uncertain) * math.sqrt(variance) if uncertain else 0.0

@@ -1,0 +1,251 @@
+"""From a plan and what came back of its items to findings: a number, its interval, and what the masks alone say."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from planewise.audit.estimators import Estimate, Part, Sample, estimate, items_to_halve, less, ratio
+from planewise.audit.items import Answer
+from planewise.audit.plan import CaseRecord, Item, Plan, PopulationRecord
+from planewise.audit.population import OBJECTS, VOXELS
+from planewise.audit.units import Units, difference_of, mean_of
+
+Scope = Literal["unit", "all", "population", "difference"]
+QUANTITIES = {
+    "volume_fraction": "volume fraction",
+    "class_ml": "volume",
+    "count": "number",
+    "number_density": "number density",
+    "mean_volume": "mean volume",
+}
+OF_SLICES = ("volume_fraction", "class_ml")
+OF_OBJECTS = ("count", "number_density", "mean_volume")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One number of an audit.
+
+    ``what``: the class, or objects. ``scope``: of one ``unit`` (animal, patient), of "all" of them together, of the
+    "population" that they are a sample of, or the "difference" between two conditions (``unit`` names them).
+    ``masks``: what the masks alone say, with an interval where they give one; ``plain``: what the corrected items alone
+    say. ``more``: items that would halve the interval, None if no number of them would. ``n``: items, for a population
+    or a difference units.
+    """
+
+    quantity: str
+    what: str
+    scope: Scope
+    unit: str
+    measure: str
+    estimate: Estimate
+    masks: Estimate
+    plain: Estimate
+    n: int
+    items: int
+    skipped: int
+    more: int | None
+
+
+NOTHING = Estimate(*[math.nan] * 5)
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A quantity of some cases: ``over``, and ``under`` for a ratio of two estimates; ``scale`` to its measure."""
+
+    over: list[Part]
+    under: list[Part] | None
+    scale: float
+
+    def estimate(self) -> Estimate:
+        found = estimate(self.over) if self.under is None else ratio(self.over, self.under)
+        return _amount(found).scaled(self.scale)
+
+    def masks(self) -> float:
+        top = sum(part.weight * part.total for part in self.over)
+        if self.under is None:
+            return top * self.scale
+        bottom = sum(part.weight * part.total for part in self.under)
+        return top / bottom * self.scale if bottom else math.nan
+
+    def ends(self) -> tuple[float, float, float]:
+        """Return between which values the estimate lies, whatever skipped items hold, and in the middle itself."""
+        value = (estimate(self.over) if self.under is None else ratio(self.over, self.under)).value * self.scale
+        if self.under is None:
+            ends = [sum(_total(part, which) for part in self.over) for which in ("low", "high")]
+            return ends[0] * self.scale, value, ends[1] * self.scale
+        tops, bottoms = (
+            [sum(_total(part, which) for part in parts) for which in ("low", "high")]
+            for parts in (self.over, self.under)
+        )
+        low = tops[0] / bottoms[1] if bottoms[1] > 0 else math.nan
+        return low * self.scale, value, (tops[1] / bottoms[0] if bottoms[0] > 0 else math.inf) * self.scale
+
+    def without_masks(self) -> "_Number":
+        under = None if self.under is None else [part.without_masks() for part in self.under]
+        return replace(self, over=[part.without_masks() for part in self.over], under=under)
+
+    def variance(self) -> float:
+        found = self.estimate()
+        return found.se**2
+
+
+def _amount(found: Estimate) -> Estimate:
+    """Return an estimate of what cannot be negative."""
+    return found if math.isnan(found.low) else replace(found, low=max(found.low, 0.0))
+
+
+def _total(part: Part, which: str) -> float:
+    found = part.total
+    for sample in part.samples:
+        values = sample.low if which == "low" else sample.high
+        found += sample.size / max(sample.n, 1) * float((values - sample.masks).sum())
+    return part.weight * found
+
+
+def findings(plan: Plan, answers: list[Answer]) -> list[Finding]:
+    """Return all findings of a plan, in the order of its quantities."""
+    by_item = {answer.item.name: answer for answer in answers}
+    found = []
+    for quantity in plan.quantities:
+        for what in plan.classes if quantity in OF_SLICES else [OBJECTS]:
+            found += _of_quantity(plan, by_item, quantity, what)
+    return found
+
+
+def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: str) -> list[Finding]:
+    units: dict[str, list[CaseRecord]] = {}
+    for case in plan.cases:
+        units.setdefault(case.unit, []).append(case)
+    numbers = {unit: _number(plan, answers, quantity, what, cases) for unit, cases in units.items()}
+    measure = measure_of(quantity, plan.cases[0].length)
+
+    def counted(cases: list[CaseRecord]) -> tuple[int, int]:
+        variables = (what,) if quantity in OF_SLICES else _variables(quantity)
+        items = [
+            item for item in plan.items if item.case in {c.name for c in cases} and set(variables) <= set(item.masks)
+        ]  # fmt: skip
+        return len(items), sum(not set(variables) <= answers[item.name].values.keys() for item in items)
+
+    def one(scope: Scope, unit: str, number: _Number, cases: list[CaseRecord]) -> Finding:
+        n, skipped = counted(cases)
+        found, alone = number.estimate(), number.masks()
+        more = None if skipped else _more(number, found)
+        masks = replace(NOTHING, value=alone)
+        plain = number.without_masks().estimate()
+        return Finding(quantity, what, scope, unit, measure, found, masks, plain, n, n, skipped, more)
+
+    found = [one("unit", unit, number, units[unit]) for unit, number in numbers.items()]
+    if len(units) == 1:
+        return found
+    n, skipped = counted(plan.cases)
+    if quantity in ("count", "class_ml"):
+        found.append(one("all", f"all {len(units)}", _number(plan, answers, quantity, what, plan.cases), plan.cases))
+    of_unit = {unit: cases[0].condition for unit, cases in units.items()}
+    conditions = plan.conditions or [""]
+    groups = {c: [numbers[unit] for unit in units if of_unit[unit] == c] for c in conditions}
+    for condition, group in groups.items():
+        here = [case for case in plan.cases if case.condition == condition]
+        name = condition or f"{len(group)} units"
+        base = Finding(quantity, what, "population", name, measure, NOTHING, NOTHING, NOTHING, 0, *counted(here), None)
+        found.append(_of_groups(base, [group]))
+    if len(conditions) == 2:
+        first, second = conditions
+        name = f"{second} less {first}"
+        base = Finding(quantity, what, "difference", name, measure, NOTHING, NOTHING, NOTHING, 0, n, skipped, None)
+        found.append(_of_groups(base, [groups[first], groups[second]]))
+    return found
+
+
+def _of_groups(finding: Finding, groups: list[list[_Number]]) -> Finding:
+    """Return a finding with the mean of a group of units, or the difference between those of two groups."""
+
+    def combined(ends: list[list[tuple[float, float, float]]]) -> Estimate:
+        units = [Units(*(np.array(values) for values in zip(*group))) for group in ends]
+        return _amount(mean_of(units[0])) if len(units) == 1 else difference_of(units[0], units[1])
+
+    found = combined([[number.ends() for number in group] for group in groups])
+    return replace(
+        finding,
+        estimate=found,
+        masks=combined([[(number.masks(),) * 3 for number in group] for group in groups]),
+        plain=combined([[number.without_masks().ends() for number in group] for group in groups]),
+        n=sum(map(len, groups)),
+        more=None if finding.skipped else _more_of_units(groups, found, finding.items),
+    )
+
+
+def _more_of_units(groups: list[list[_Number]], found: Estimate, items: int) -> int | None:
+    """Return how many more items would halve an interval between units; None if it is the units that differ."""
+    if math.isnan(found.half_width) or found.se == 0:
+        return None
+    audit = 0.0
+    for group in groups:
+        variances = [number.variance() for number in group]
+        if any(math.isnan(variance) for variance in variances):
+            return None
+        audit += sum(variances) / len(group) ** 2
+    share = audit / found.se**2
+    return None if share <= 0.75 else math.ceil(items * (share / (share - 0.75) - 1))
+
+
+def _more(number: _Number, found: Estimate) -> int | None:
+    if number.under is None:
+        return items_to_halve(number.over)
+    if math.isnan(found.half_width) or math.isinf(found.half_width):
+        return None
+    r = found.value / number.scale
+    return items_to_halve([less(top, bottom, r) for top, bottom in zip(number.over, number.under)])
+
+
+def _number(
+    plan: Plan, answers: dict[str, Answer], quantity: str, what: str, cases: list[CaseRecord]
+) -> _Number:  # fmt: skip
+    names = {case.name for case in cases}
+    populations = [p for p in plan.populations if p.case in names]
+    if quantity in OF_SLICES:
+        voxel = {case.name: case.voxel for case in cases}
+        parts = [_part(plan, answers, p, what, voxel[p.case]) for p in populations if p.kind == "slice"]
+        reference = sum(case.reference * case.voxel for case in cases)
+        return _Number(parts, None, 100 / reference if quantity == "volume_fraction" else 1e-3)
+    populations = [p for p in populations if p.kind != "slice"]
+    count = [_part(plan, answers, p, OBJECTS, 1.0) for p in populations]
+    if quantity == "count":
+        return _Number(count, None, 1.0)
+    if quantity == "number_density":
+        return _Number(count, None, 1 / sum(case.reference * case.voxel for case in cases))
+    voxel = {case.name: case.voxel for case in cases}
+    return _Number([_part(plan, answers, p, VOXELS, voxel[p.case]) for p in populations], count, 1.0)
+
+
+def _variables(quantity: str) -> tuple[str, ...]:
+    return (OBJECTS, VOXELS) if quantity == "mean_volume" else (OBJECTS,)
+
+
+def measure_of(quantity: str, length: str) -> str:
+    """Return what a quantity is measured in, in volumes whose voxels are measured in ``length``."""
+    volume = {"um": "µm³", "mm": "mm³"}.get(length, "voxels")
+    return {
+        "volume_fraction": "%", "class_ml": "ml", "count": "", "number_density": f"per {volume}", "mean_volume": volume,
+    }[quantity]  # fmt: skip
+
+
+def _part(plan: Plan, answers: dict[str, Answer], population: PopulationRecord, variable: str, weight: float) -> Part:
+    samples = []
+    for stratum, items in zip(population.strata, plan.of(population)):
+        low = [_value(answers[item.name], item, variable, 0.0) for item in items]
+        high = [_value(answers[item.name], item, variable, item.most[variable]) for item in items]
+        masks = [item.masks[variable] for item in items]
+        samples.append(Sample(stratum.size, np.array(low), np.array(high), np.array(masks)))
+    return Part(
+        tuple(samples), population.totals[variable], weight, whole=variable == OBJECTS,
+        largest=population.largest[variable], most=population.most[variable],
+        systematic=plan.design == "systematic" and population.kind == "slice",
+    )  # fmt: skip
+
+
+def _value(answer: Answer, item: Item, variable: str, otherwise: float) -> float:
+    return answer.values.get(variable, otherwise)

@@ -1,0 +1,53 @@
+"""Findings in words: as many digits as the interval says something about, and what was skipped."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from planewise.audit.estimators import Estimate
+from planewise.audit.findings import NOTHING, Finding
+from planewise.audit.plan import Plan
+from planewise.audit.wording import halving, interval, number, sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "half_width", "text"),
+    [(12.3456, 1.2, "12.3"), (0.012345, 0.002, "0.0123"), (1234.5, 150, "1234"), (5, math.nan, "5.0"),
+     (math.nan, 1, "unknown"), (math.inf, 1, "infinity"), (0.35, 60, "0.35"), (0, 0, "0.0")],
+)  # fmt: skip
+def test_digits_follow_the_interval(value, half_width, text):
+    assert number(value, half_width) == text
+
+
+def finding(**changes):
+    estimate = Estimate(12.3, 10.1, 14.5, 1.0, 20.0)
+    masks = Estimate(16.0, *[math.nan] * 4)
+    values = {
+        "quantity": "volume_fraction", "what": "foreground", "scope": "unit", "unit": "cell", "measure": "%",
+        "estimate": estimate, "masks": masks, "plain": NOTHING, "n": 30, "items": 30, "skipped": 0, "more": 55,
+    }  # fmt: skip
+    return Finding(**(values | changes))
+
+
+PLAN = Plan("2026-01-01", "0", 1, "stratified", ["volume_fraction"], [], {"foreground": None}, [], [], [])
+
+
+def test_a_sentence_says_number_interval_and_what_the_masks_say():
+    text = sentence(finding(skipped=2), PLAN, [])
+    assert text.startswith("The volume fraction of foreground in cell was 12.3 % (95 % interval 10.1 to 14.5 %)")
+    assert "of which 2 skipped, whatever they hold" in text
+    assert text.endswith("the segmentation alone says 16.0 %.")
+    less = finding(scope="difference", unit="treated less control", estimate=Estimate(-3.0, -4.0, -2.0, 0.4, 5.0), n=8)
+    said = sentence(less, replace(PLAN, conditions=["control", "treated"]), [])
+    assert "was 3.0 % less in treated than in control (95 % interval 4.0 % less to 2.0 % less, Welch's t" in said
+    assert said.endswith("the segmentation alone says 16.0 % more.")
+
+
+def test_what_no_items_tell_is_said():
+    assert interval(finding(estimate=NOTHING)) == "no interval: too few items"
+    assert interval(finding(estimate=NOTHING, scope="population")) == "no interval: too few units"
+    assert "without an upper end" in interval(finding(estimate=Estimate(5.0, 2.0, math.inf, 1.0, 3.0)))
+    assert halving(finding()) == "55 more items"
+    assert halving(finding(more=None, skipped=3)) == "first the 3 skipped"
+    assert "four times as many units" in halving(finding(more=None, scope="difference"))
