@@ -141,7 +141,7 @@ if __name__ == "__main__":
     parser.add_argument("dataset", type=Path, nargs="?")
     parser.add_argument("test", type=Path, nargs="?")
     parser.add_argument("--seeds", type=int, default=1 if TINY else 3)
-    parser.add_argument("--steps", type=int, default=1 if TINY else 2400)
+    parser.add_argument("--steps", type=int, default=1 if TINY else 1600)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["before", "all"] if TINY else list(PARTS))
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
