@@ -237,7 +237,6 @@ def _export(files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: Pa
         update={
             "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
             "intensities": slice_intensities(task.pairs), "planes": planes_of(task.pairs), "trained": trained,
-            "specks": task.specks,
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on {dataset} for "
             f"{best['step']} steps with planewise.",
         }

@@ -110,7 +110,7 @@ def _view(
 
 def _empty_side(pixels: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> None:
     """Set one side of a view to nothing, in place: volumes are padded with it, and who never saw it finds nothing."""
-    width, quarters = int(rng.uniform(0, WIDEST) * len(pixels)), rng.integers(4)
+    width, quarters = int(rng.uniform(0, WIDEST) * len(pixels)), int(rng.integers(4))
     for view in (pixels, ids):
         np.rot90(view, quarters)[:width] = 0  # a view of the same memory
 
