@@ -259,7 +259,6 @@ def _export(
             "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
             "intensities": slice_intensities(task.pairs), "planes": planes_of(task.pairs), "trained": trained,
             "pixel_nm": pixel_nm,
-            "specks": task.specks,
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on {dataset} for "
             f"{best['step']} steps with planewise.",
         }

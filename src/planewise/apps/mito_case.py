@@ -8,7 +8,7 @@ from planewise.data.case import channel_within
 from planewise.data.intensity import IntensityRule
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
-from planewise.models.model_file import ModelFile, Specks
+from planewise.models.model_file import ModelFile
 from planewise.volumes.files import open_volume
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
@@ -79,16 +79,15 @@ READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architectu
 
 def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
     """Return ``options`` with what they leave to the model."""
-    said = (model.specks or Specks()).model_dump()
-    return options.model_copy(update={name: value for name, value in said.items() if getattr(options, name) is None})
+    asked = options.min_agreement
+    return options.model_copy(update={"min_agreement": asked if asked is not None else model.min_agreement or 0.0})
 
 
 def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, object]:
     """Return what decides on the results beside the weights: options, the model's YAML, and the precision."""
     said: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
-    for name in Specks.model_fields:
-        if left_out := getattr(options, name):  # nothing is what there was before it could be asked for
-            said[name] = left_out
+    if options.min_agreement:  # none is what there was before it could be asked for
+        said["min_agreement"] = options.min_agreement
     return said | {
         "model's YAML": model.model_dump(mode="json", include=READ_OF_MODEL),
         "precision": "bf16" if half else "32",
@@ -97,9 +96,9 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
 
 def grouping_of(options: MitoPredict) -> GroupingOptions:
     """Return how slices become objects."""
-    specks = {name: getattr(options, name) or 0 for name in Specks.model_fields}
     return GroupingOptions(
         confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
         centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
-        scale=options.downsampling, min_extent=options.min_extent, **specks,
+        scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
+        min_agreement=options.min_agreement or 0.0,
     )  # fmt: skip

@@ -146,10 +146,7 @@ class MitoPredict(Options):
     median_kernel: int = Field(3, ge=1)
     """Slices in the median that smooths probabilities across slices; odd."""
     min_size: int = Field(500, ge=0)
-    """Least size of an object, in voxels, in each plane and in the result."""
-    min_fused_size: int | None = Field(None, ge=0)
-    """Least size of an object in the result of several planes. Default: what the model says of the objects that it was
-    trained on, else nothing beyond min_size, as published."""
+    """Least size of an object, in voxels."""
     min_agreement: float | None = Field(None, ge=0, le=1)
     """Least share of an object's voxels that all planes agree on, where there are three. Default: what the model says,
     else 0, as published."""

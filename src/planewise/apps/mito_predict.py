@@ -141,8 +141,8 @@ def _segment_in_memory(
                 outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
                 planes.append(gather_plane(outputs, voxels.shape, plane, how, THREADS))
             written.append(writer.submit(write_volume, results.planes[plane], case.volume.with_voxels(planes[-1])))
-        vote, least = options.pixel_vote_thr, max(how.min_size, how.min_fused_size)
-        fused = consensus(planes, vote, least, how.min_extent, THREADS, how.min_agreement)
+        vote = options.pixel_vote_thr
+        fused = consensus(planes, vote, how.min_size, how.min_extent, THREADS, how.min_agreement)
         for writing in written:
             writing.result()
     if len(planes) == 1:

@@ -37,7 +37,6 @@ class GroupingOptions:
     scale: int = 1  # by which the network's input was shrunk
     min_size: int = 500  # voxels
     min_extent: int = 5  # voxels
-    min_fused_size: int = 0  # voxels, once the planes are fused: their objects may be parts
     min_agreement: float = 0.0  # share of an object's voxels that all planes gave
 
 

@@ -59,14 +59,6 @@ class EngineParams(BaseModel):
     void_label: int = 0
 
 
-class Specks(BaseModel):
-    """What is left out where planes are fused: what is too small, or an object to too few. Nothing, as published."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    min_fused_size: int = Field(0, ge=0)  # voxels
-    min_agreement: float = Field(0.0, ge=0, le=1)  # share of an object's voxels that all planes gave
-
-
 class Finetune(BaseModel):
     """The recipe for training on."""
 
@@ -87,8 +79,6 @@ class LittleData(BaseModel):
     bend: float | None = Field(None, ge=0)  # pixels, see ``augment.varied_crop``; None: crops as published
     microscope: bool = False  # whether gamma, noise and blur of crops are changed, if they are bent
     weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
-    size_quantile: float | None = Field(None, gt=0, lt=1)  # of objects' sizes, to be ``specks.min_fused_size``
-    min_agreement: float = Field(0.0, ge=0, le=1)  # to be that of ``specks``
 
 
 class Trained(BaseModel):
@@ -121,7 +111,7 @@ class ModelFile(BaseModel):
     pixel_nm: tuple[float, float] | None = None  # smallest and largest side of pixels trained on; None: not known
     description: str = ""
     trained: Trained | None = None  # by planewise
-    specks: Specks | None = None  # None: what is published
+    min_agreement: float | None = Field(None, ge=0, le=1)  # see ``consensus.consensus``; None: 0, as published
     FINETUNE: Finetune = Finetune()
     little_data: LittleData | None = None
 

@@ -73,8 +73,7 @@ def panoptic_quality(
             objects.append(gather_plane(outputs, shape, plane, grouping))
         if not objects:
             continue
-        least = max(grouping.min_size, grouping.min_fused_size)
-        fused = consensus(objects, VOTE, least, grouping.min_extent, 1, grouping.min_agreement)
+        fused = consensus(objects, VOTE, grouping.min_size, grouping.min_extent, 1, grouping.min_agreement)
         found = fused[...]
         truth = np.maximum(volume.labels, 0)
         scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, found)), IOU))

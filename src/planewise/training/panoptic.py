@@ -11,12 +11,11 @@ from planewise.device import choose_precision
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import NetworkPredictor, SliceOptions
-from planewise.models.model_file import ModelFile, Specks
+from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.panoptic_loss import collate_targets, panoptic_loss
 from planewise.training.assembled import AS_SHARES, assemble, panoptic_quality
 from planewise.training.augment import Variation, centre_crop, random_crop, varied_crop
-from planewise.training.object_sizes import specks_by_training
 from planewise.training.sampling import sample_generator, source_weights
 from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair, read_slice_folder
 from planewise.training.slice_memory import SliceMemory
@@ -52,7 +51,6 @@ class PanopticTask:
         self.validation = [validation[i] for i in chosen]
         self.planes = planes_of(self.pairs) or ()
         self.volumes = assemble(validation)
-        self.specks = specks_by_training(model, self.pairs + validation)
 
     def sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rng = sample_generator(self.seed, index)
@@ -107,7 +105,7 @@ class PanopticTask:
         predictor = NetworkPredictor(self.network, half)
         norms = self.model.norms
         slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
-        grouping = GroupingOptions(**(self.specks or Specks()).model_dump())
+        grouping = GroupingOptions(min_agreement=self.model.min_agreement or 0.0)
         pq = panoptic_quality(predictor, self.volumes, self.planes, slices, grouping)
         iou = intersection / union
         return (

@@ -18,7 +18,7 @@ from planewise.errors import PlanewiseError
 from planewise.inference.memory import need_in_memory
 from planewise.inference.out_of_core import segment
 from planewise.inference.planes import SliceOptions
-from planewise.models.model_file import ModelFile, Specks
+from planewise.models.model_file import ModelFile
 from planewise.volumes import volume as volumes
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.formats import result_ending
@@ -186,25 +186,17 @@ def test_no_more_than_three_times_the_volume_is_held(tmp_path, axes, scale, monk
     assert image.nbytes < peak < 3 * image.nbytes + waiting
 
 
-def test_what_is_a_speck_says_the_option_or_else_the_model_or_else_the_published_tool():
+def test_how_far_planes_must_agree_says_the_option_or_else_the_model_or_else_the_published_tool():
     asked = MitoPredict(trained_model=Path("M.yaml"), input=Path("i"), output=Path("o"))
-    ours = MODEL.model_copy(update={"specks": Specks(min_fused_size=4000, min_agreement=0.2)})
-    for model, given, least, agreement in (
-        (MODEL, {}, 0, 0.0),
-        (ours, {}, 4000, 0.2),
-        (ours, {"min_fused_size": 0, "min_agreement": 0.0}, 0, 0.0),
-        (MODEL, {"min_agreement": 0.3}, 0, 0.3),
-    ):
-        options = settled(asked.model_copy(update=given), model)
-        grouping = grouping_of(options)
-        assert (grouping.min_size, grouping.min_fused_size, grouping.min_agreement) == (500, least, agreement)
+    ours = MODEL.model_copy(update={"min_agreement": 0.2})
+    for model, given, least in ((MODEL, None, 0.0), (ours, None, 0.2), (ours, 0.0, 0.0), (MODEL, 0.3, 0.3)):
+        options = settled(asked.model_copy(update={"min_agreement": given}), model)
+        assert grouping_of(options).min_agreement == least
         said = decisive(options, model, half=False)
-        named = {name: said[name] for name in Specks.model_fields if name in said}
-        expected = {"min_fused_size": least, "min_agreement": agreement}
-        assert named == {name: value for name, value in expected.items() if value}  # else as in manifests of before
+        assert said.get("min_agreement") == (least or None)  # nothing is said that manifests of before do not say
 
 
-def test_a_streamed_case_leaves_the_same_out(tmp_path, image):
+def test_a_streamed_case_leaves_the_same_out_by_agreement(tmp_path, image):
     path = tmp_path / "case.tiff"
     write_volume(path, Volume(image))
 
@@ -215,8 +207,6 @@ def test_a_streamed_case_leaves_the_same_out(tmp_path, image):
         return tifffile.imread(folder / "case.tiff")
 
     whole = labels("auto")
-    median = int(np.median(np.bincount(whole.ravel())[1:]))
-    for more in ({"min_agreement": 1.0}, {"min_fused_size": median + 1}):
-        left = labels("auto", **more)
-        assert left.max() < whole.max()
-        assert np.array_equal(labels(LITTLE, **more), left)
+    left = labels("auto", min_agreement=1.0)
+    assert left.max() < whole.max()
+    assert np.array_equal(labels(LITTLE, min_agreement=1.0), left)

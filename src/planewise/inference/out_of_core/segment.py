@@ -68,8 +68,7 @@ def _vote(job: Job, every: list[Index], sizes: list[np.ndarray]) -> int:
     if not verdict_file.exists():
         found = join_found([Found(**arrays(count_file(job, block))) for block in every])
         how = job.grouping
-        least = max(how.min_size, how.min_fused_size)
-        verdict = decide(found, sizes, job.shape, job.vote, least, how.min_extent, how.min_agreement)
+        verdict = decide(found, sizes, job.shape, job.vote, how.min_size, how.min_extent, how.min_agreement)
         save_array(keys_file, verdict.keys)
         save_array(final_file, verdict.labels)
         save(verdict_file, objects=verdict.objects)
