@@ -88,6 +88,25 @@ def test_a_cohort_becomes_tables_and_pictures(cohort, capsys):
     assert names(out) == TABLES | {"cases", "planewise.json"}
 
 
+def test_the_same_files_in_other_parts_are_not_done_already(tmp_path, capsys):
+    write_case(tmp_path, "a", 0)
+    nuclei, others = tmp_path / "nuclei", tmp_path / "others"
+    write_labels(others / "a.tiff", Volume((labels_of(0) == 2).astype(np.uint8), SPACING, "nm"))
+
+    def with_references(nucleus, membrane, *more):
+        named = [f"nucleus={nucleus}", f"membrane={membrane}"]
+        return measure(tmp_path / "labels", "--output", tmp_path / "out", "--reference", *named, *more)
+
+    assert with_references(nuclei, others) == 0
+    assert with_references(nuclei, others) == 0
+    assert with_references(others, nuclei) == 2
+    assert "made otherwise (reference" in " ".join(capsys.readouterr().err.split())
+    assert with_references(others, nuclei, "--overwrite") == 0
+    first, second = rows(tmp_path / "out" / "objects.csv")[:2]
+    assert float(first["membrane_distance_um"]) == 0 < float(first["nucleus_distance_um"])
+    assert float(second["nucleus_distance_um"]) == 0 < float(second["membrane_distance_um"])
+
+
 def test_one_file_is_measured_beside_itself(tmp_path):
     write_case(tmp_path, "a", 0)
     assert measure(tmp_path / "labels" / "a.tiff", "--image", tmp_path / "images" / "a_0000.tiff") == 0

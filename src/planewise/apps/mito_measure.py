@@ -53,6 +53,7 @@ from planewise.volumes.volume import Volume, access
 CASES = "cases"  # the folder of what each case gave
 TOGETHER = "all cases together"  # in the manifest
 KEPT_BYTES = 2**29  # of a volume's voxels, which are read once; more are read slab by slab, where the format allows it
+DECISIVE = {"reference", "channel", "ignore_geometry"}  # which file is which reference, the inputs alone do not say
 COMPARED_VOLUMES = ("number_density", "volume_fraction")
 
 
@@ -86,10 +87,9 @@ def measure_mito(options: MitoMeasure) -> int:
     _refuse_other_cases(members, volumes, problems, options)
     output = options.output or _beside(options.labels[0])
     refuse_folder_of_inputs(volumes.values(), output, "--output")
-    run = Run.begin(
-        output / MANIFEST, "mito measure", {"ignore_geometry": options.ignore_geometry, "channel": options.channel},
-        None, [*(case.name for case in cases), TOGETHER], options.overwrite,
-    )  # fmt: skip
+    decisive = options.model_dump(mode="json", include=DECISIVE)
+    names = [*(case.name for case in cases), TOGETHER]
+    run = Run.begin(output / MANIFEST, "mito measure", decisive, None, names, options.overwrite)
     finished = {}
     for case in cases:
         try:
@@ -304,7 +304,7 @@ def _write_together(
     pictures = [output / "distributions.png"]
     of_groups = [output / "comparisons.csv", output / "animals.csv", output / "animals.png"] if members else []
     everything = output / "measures.json"
-    edited = {path for path in edited_outputs(output) if path.parent == output} - {output / CASES}
+    edited = [path for path in edited_outputs(output) if path.parent == output]
     if edited and not options.overwrite:
         raise PlanewiseError(
             f"{min(edited)}: was changed after it was made, and is kept, with the tables beside it as they were; "

@@ -36,7 +36,7 @@ MOST_VALUES = 255  # label values that are counted
 COHORT = "(all cases)"  # the files of all cases together, in the manifest
 OUTSIDE_SHARE = 0.01  # of a class: what lies outside the lungs is told from here on
 FOUND = "found from HU"
-DECISIVE = {"zones", "periphery_mm", "channel", "series", "ignore_geometry"}
+DECISIVE = {"zones", "periphery_mm", "channel", "series", "ignore_geometry", "against"}  # or who is second is not known
 
 
 def measure_ild(options: IldMeasure) -> int:
@@ -58,7 +58,7 @@ def measure_ild(options: IldMeasure) -> int:
         refuse_folder_of_inputs(sources.files(), options.output, "output")
     decisive = options.model_dump(mode="json", include=DECISIVE) | {
         "classes": classes.names, "fibrosis": classes.fibrosis, "lungs": "given" if options.lungs else FOUND,
-        "against": options.against is not None, "columns": [column.name for column in PATTERNS],
+        "columns": [column.name for column in PATTERNS],
     }  # fmt: skip
     run = Run.begin(options.output / MANIFEST, "ild measure", decisive, None, [*cases, COHORT], options.overwrite)
     measured: list[MeasuredCase] = []
