@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from planewise.cli import run
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
-from stopped import ENVIRONMENT
 
 SPACING = (16.0, 8.0, 8.0)
 TABLES = {"objects.csv", "contacts.csv", "volumes.csv", "distributions.csv", "measures.json", "distributions.png"}
@@ -256,8 +253,3 @@ def test_a_stack_thinner_than_its_objects_has_no_distributions(cohort, capsys):
     assert [row["measure"] for row in rows(cohort / "out" / "comparisons.csv")] == [
         "number_density_per_um3", "volume_fraction",
     ]  # fmt: skip
-
-
-def test_measuring_needs_no_torch():
-    code = "import sys, planewise.apps.mito_measure; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0
