@@ -16,11 +16,10 @@ import numba
 import numpy as np
 
 from planewise.measure.rows import Rows, grown
+from planewise.volumes.volume import Spacing
 
 HALO = 4  # voxels around a face that are looked at, at most: planes beyond a slab
 REACH = 2  # times the side of a cube of a voxel's volume: how far around a face is looked
-
-Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)

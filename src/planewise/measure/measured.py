@@ -14,7 +14,7 @@ from planewise.evaluation.surfaces import SurfaceParts
 from planewise.measure.columns import DISTRIBUTED
 from planewise.measure.contacts import HALO, ContactCounter, Contacts
 from planewise.measure.crops import masks
-from planewise.measure.objects import ObjectCounter, Objects, Spacing
+from planewise.measure.objects import ObjectCounter, Objects
 from planewise.measure.skeleton import centre_line
 from planewise.measure.surface import sphericity, surface_area
 from planewise.measure.volume_summary import Distribution, counted, distribution, frame_voxels, weights
@@ -22,7 +22,7 @@ from planewise.progress import progress
 from planewise.volumes.labels import slab_starts
 from planewise.volumes.machine import machine_memory
 from planewise.volumes.units import PIXEL
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import Spacing, Volume
 
 BYTES_A_VOXEL = 48  # that surface and centre line take of the box of an object
 
@@ -51,12 +51,12 @@ class Measured:
         return {
             "shape": list(self.shape), "spacing": list(self.spacing), "physical": self.physical,
             "labels": self.labels.tolist(),
-            "objects": {key: [_whole(value) for value in values.tolist()] for key, values in self.objects.items()},
+            "objects": {key: [json_number(value) for value in values.tolist()] for key, values in self.objects.items()},
             "contacts": {
                 "first": self.contacts.first.tolist(), "second": self.contacts.second.tolist(),
                 "area": self.contacts.area.tolist(),
             },
-            "volume": {key: _whole(value) for key, value in self.volume.items()}, "too_large": self.too_large,
+            "volume": {key: json_number(value) for key, value in self.volume.items()}, "too_large": self.too_large,
         }  # fmt: skip
 
     @classmethod
@@ -76,8 +76,8 @@ class Measured:
         )  # fmt: skip
 
 
-def _whole(value: float) -> float | int | None:
-    """Return a number as JSON has it."""
+def json_number(value: float) -> float | int | None:
+    """Return a number as JSON has it: whole ones without a point, as far as a float holds them; None for NaN."""
     if math.isnan(value):
         return None
     return int(value) if float(value).is_integer() and abs(value) < 2**53 else value
@@ -199,11 +199,11 @@ def _distances(labels: Volume, reference: Volume, objects: Objects, spacing: Spa
         return np.full(len(objects), math.nan)
     tree = cKDTree(surface * np.array(spacing))
     for (slab, start), (other, _) in zip(_bordered(labels), _bordered(reference), strict=True):
-        own = SurfaceParts()
-        own.add(slab, start)
-        found = own.joined()
-        near, _ = tree.query(found.points * np.array(spacing))
-        np.minimum.at(least, np.searchsorted(objects.labels, found.labels), near)
+        parts = SurfaceParts()
+        parts.add(slab, start)
+        of_slab = parts.joined()
+        near, _ = tree.query(of_slab.points * np.array(spacing))
+        np.minimum.at(least, np.searchsorted(objects.labels, of_slab.labels), near)
         inside = slab[1:-1][(other[1:-1] > 0) & (slab[1:-1] > 0)]
         least[np.searchsorted(objects.labels, np.unique(inside))] = 0
     return least
