@@ -101,5 +101,5 @@ def grouping_of(options: MitoPredict) -> GroupingOptions:
     return GroupingOptions(
         confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
         centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
-        scale=options.downsampling, min_extent=options.min_extent, **specks,
+        scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent, **specks,
     )  # fmt: skip
