@@ -60,19 +60,19 @@ class Measured:
         }  # fmt: skip
 
     @classmethod
-    def from_json(cls, said: dict[str, Any]) -> "Measured":
+    def from_json(cls, stored: dict[str, Any]) -> "Measured":
         """Return what ``as_json`` gave."""
         objects = {key: np.array([math.nan if value is None else value for value in values], float)
-                   for key, values in said["objects"].items()}  # fmt: skip
-        pairs = said["contacts"]
+                   for key, values in stored["objects"].items()}  # fmt: skip
+        pairs = stored["contacts"]
         contacts = Contacts(
             np.array(pairs["first"], np.int64), np.array(pairs["second"], np.int64), np.array(pairs["area"], float)
         )
-        volume = {key: math.nan if value is None else value for key, value in said["volume"].items()}
-        (depth, height, width), (z, y, x) = said["shape"], said["spacing"]
+        volume = {key: math.nan if value is None else value for key, value in stored["volume"].items()}
+        (depth, height, width), (z, y, x) = stored["shape"], stored["spacing"]
         return cls(
-            (depth, height, width), (z, y, x), said["physical"], np.array(said["labels"], np.int64), objects, contacts,
-            volume, _distributions(objects), said["too_large"],
+            (depth, height, width), (z, y, x), stored["physical"], np.array(stored["labels"], np.int64), objects,
+            contacts, volume, _distributions(objects), stored["too_large"],
         )  # fmt: skip
 
 
@@ -129,11 +129,11 @@ def _count(
     beyond = {key: ContactCounter(spacing) for key in references}
     with progress(f"counting {name}", labels.shape[0], unit="slices") as advance:
         for planes in slab_starts(labels.shape):
-            slab, own = _with_halo(labels, planes)
-            counter.add(slab[own], planes.start, None if image is None else np.asarray(image.voxels[planes]))
-            within.add(slab, slab, own)
+            slab, core = _with_halo(labels, planes)
+            counter.add(slab[core], planes.start, None if image is None else np.asarray(image.voxels[planes]))
+            within.add(slab, slab, core)
             for key, reference in references.items():
-                beyond[key].add(slab, _with_halo(reference, planes)[0], own)
+                beyond[key].add(slab, _with_halo(reference, planes)[0], core)
             advance(planes.stop - planes.start)
     return counter.objects(), within.contacts(), {key: counter.contacts() for key, counter in beyond.items()}
 
@@ -212,8 +212,8 @@ def _distances(labels: Volume, reference: Volume, objects: Objects, spacing: Spa
 def _bordered(volume: Volume) -> Iterator[tuple[np.ndarray, int]]:
     """Yield slabs with a plane more on either side, zeros beyond the volume, and the first plane of each."""
     for planes in slab_starts(volume.shape):
-        slab, own = _with_halo(volume, planes, 1)
-        before, after = 1 - own.start, 1 - (len(slab) - own.stop)
+        slab, core = _with_halo(volume, planes, 1)
+        before, after = 1 - core.start, 1 - (len(slab) - core.stop)
         yield np.pad(slab, ((before, after), (0, 0), (0, 0))), planes.start
 
 

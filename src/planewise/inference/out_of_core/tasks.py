@@ -157,9 +157,9 @@ def _plane_objects(job: Job, plane: Plane, block: Index) -> PlaneObjects:
     for number in range(first // thickness, -(-stop // thickness)):
         start = number * thickness
         begin, end = max(first, start), min(stop, start + thickness)
-        own = labels[lookup["first_component"][number] : lookup["first_component"][number + 1]]
+        of_slab = labels[lookup["first_component"][number] : lookup["first_component"][number + 1]]
         runs = SlabRuns(*(_mapped(runs_file(job, plane, start, field)) for field in SlabRuns.__dataclass_fields__))
-        starts, *piece = runs_in_window(runs, own, (begin - start, top, left), (end - begin, rows, columns))
+        starts, *piece = runs_in_window(runs, of_slab, (begin - start, top, left), (end - begin, rows, columns))
         row_starts.append(starts + count)
         pieces.append(piece)
         count += len(piece[0])
