@@ -217,6 +217,17 @@ def test_what_cannot_be_used_is_refused_before_any_work(cohort, words, said, cap
     assert not (cohort / "out").exists()
 
 
+def test_a_case_without_a_unit_that_is_in_no_condition_changes_no_unit_of_the_comparison(cohort):
+    write_case(cohort, "other", 9, (1.0, 1.0, 1.0), "pixel")
+    out = cohort / "out"
+    assert measure(cohort / "labels", "--groups", cohort / "groups.csv", "--output", out) == 0
+    volume = next(row for row in rows(out / "comparisons.csv") if row["measure"].startswith("volume_um3"))
+    sizes = [float(row["volume_um3"]) for row in rows(out / "objects.csv") if row["volume_um3"]]
+    assert min(sizes) < float(volume["mean_first"]) < max(sizes)
+    assert "volume_um3" in rows(out / "animals.csv")[0]
+    assert {row["volume_um3"] == "" for row in rows(out / "objects.csv") if row["case"] == "other"} == {True}
+
+
 def test_too_few_animals_left_is_a_problem_and_tables_are_there(cohort, capsys):
     for case in ("c0", "c1"):
         (cohort / "labels" / f"{case}.tiff").write_bytes(b"no")

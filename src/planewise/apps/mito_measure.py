@@ -27,14 +27,13 @@ from planewise.measure.tables import (
     object_rows,
     volume_rows,
     write_csv,
-    write_json,
 )
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.json_files import read_json
+from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.labels import open_labels
 from planewise.volumes.machine import machine_memory
 from planewise.volumes.units import PIXEL
@@ -185,13 +184,14 @@ def _write_together(
     """Write the tables and pictures of all cases."""
     measures: dict[str, dict[str, np.ndarray]] = {}
     comparisons: list[Comparison] = []
-    physical = all(measured.physical for measured in cases.values())
     if members:
         try:
             members, measures, comparisons = _compared(cases, members, options)
         except PlanewiseError as error:
             problems.append(Problem.of(options.groups, error))
             members = []
+    together = [cases[member.case] for member in members] or cases.values()  # those in no condition may lack a unit
+    physical = all(measured.physical for measured in together)
     tables = [output / f"{name}.csv" for name in ("objects", "contacts", "volumes", "distributions")]
     pictures = [output / "distributions.png"]
     of_groups = [output / "comparisons.csv", output / "animals.csv", output / "animals.png"] if members else []

@@ -4,21 +4,31 @@ Headers of tables, the JSON and the documentation read this table.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-Kind = Literal["", "count", "label", "length", "area", "volume", "per length", "per volume", "intensity", "voxels"]
+Kind = Literal["", "count", "length", "area", "volume", "per length", "per volume", "intensity"]
 
-UNITS: dict[Kind, tuple[str, str]] = {  # what a name ends in: with a spacing, and without one
-    "length": ("_um", "_voxels"),
-    "area": ("_um2", "_voxels2"),
-    "volume": ("_um3", "_voxels3"),
-    "per length": ("_per_um", "_per_voxel"),
-    "per volume": ("_per_um3", "_per_voxel3"),
-    "voxels": ("_voxels", "_voxels"),
+
+class Unit(NamedTuple):
+    """What a column's name ends in, and what that is in words; neither where there is no unit."""
+
+    ending: str = ""
+    words: str = ""
+
+
+SIDE = "smallest voxel side"
+UNITS: dict[Kind, tuple[Unit, Unit]] = {  # with a spacing, and without one
+    "length": (Unit("_um", "µm"), Unit("_voxels", SIDE)),
+    "area": (Unit("_um2", "µm²"), Unit("_voxels2", f"{SIDE}, squared")),
+    "volume": (Unit("_um3", "µm³"), Unit("_voxels3", f"{SIDE}, cubed")),
+    "per length": (Unit("_per_um", "1/µm"), Unit("_per_voxel", f"1 / {SIDE}")),
+    "per volume": (Unit("_per_um3", "1/µm³"), Unit("_per_voxel3", f"1 / ({SIDE}, cubed)")),
 }
-WORDS = {"_um": "µm", "_um2": "µm²", "_um3": "µm³", "_per_um": "1/µm", "_per_um3": "1/µm³", "_voxels": "voxels",
-         "_voxels2": "voxel faces", "_voxels3": "voxels", "_per_voxel": "1/voxel",
-         "_per_voxel3": "1/voxel"}  # fmt: skip
+
+
+def unit_of(kind: Kind, physical: bool) -> Unit:
+    """Return the unit of a kind of measure, of micrometres if ``physical``, else of the smallest voxel side."""
+    return UNITS.get(kind, (Unit(), Unit()))[0 if physical else 1]
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,8 @@ class Measure:
     kind: Kind = ""
 
     def name(self, key: str, physical: bool) -> str:
-        """Return ``key`` with its unit, micrometres if ``physical``, else voxels."""
-        return key + UNITS.get(self.kind, ("", ""))[0 if physical else 1]
+        """Return ``key`` with its unit; see ``unit_of``."""
+        return key + unit_of(self.kind, physical).ending
 
 
 SHEPPARD = "Sheppard 1897, doi:10.1112/plms/s1-29.1.353"
@@ -48,42 +58,42 @@ OBJECT: dict[str, Measure] = {
     "voxels": Measure("size", "voxels that carry the label", kind="count"),
     "volume": Measure("volume", "voxels times the volume of one", kind="volume"),
     "surface": Measure("area of the surface", "mesh of the smoothed mask, at the level that keeps its volume; a cut by "
-                      "the volume's border is part of it", MARCHING, "area"),
+                       "the volume's border is part of it", MARCHING, "area"),
     "surface_to_volume": Measure("surface a volume", "surface / volume", kind="per length"),
     "sphericity": Measure("how much like a ball: 1 is one", "surface of the ball of the same volume / surface",
-                         "Wadell 1932, doi:10.1086/623964"),
+                          "Wadell 1932, doi:10.1086/623964"),
     "major_axis": Measure("longest axis", "of the ellipsoid with the same second moments", SHEPPARD, "length"),
     "middle_axis": Measure("middle axis", "of the same ellipsoid", SHEPPARD, "length"),
     "minor_axis": Measure("shortest axis", "of the same ellipsoid", SHEPPARD, "length"),
     "length": Measure("length of the centre line", "all branches of the smoothed, pruned skeleton; it ends about a "
-                     "radius before the object does", THINNING, "length"),
+                      "radius before the object does", THINNING, "length"),
     "branches": Measure("branches of the centre line", "paths between junctions and ends of the pruned skeleton",
-                       THINNING, "count"),
+                        THINNING, "count"),
     "end_points": Measure("ends of the centre line", "nodes of the pruned skeleton at which one branch ends", THINNING,
-                         "count"),
+                          "count"),
     "loops": Measure("handles", "pieces - Euler number, cavities filled", "Kong and Rosenfeld 1989, "
-                    "doi:10.1016/0734-189X(89)90147-3", "count"),
+                     "doi:10.1016/0734-189X(89)90147-3", "count"),
     "radius": Measure("mean radius along the centre line", "mean over its voxels of the distance to the nearest voxel "
-                     "outside", THINNING, "length"),
+                      "outside", THINNING, "length"),
     "pieces": Measure("pieces", "components, by corners, cavities filled", kind="count"),
     "z": Measure("position", "mean z of the voxels' centres, from the centre of the first voxel", kind="length"),
     "y": Measure("position", "mean y of them", kind="length"),
     "x": Measure("position", "mean x of them", kind="length"),
     "touches_border": Measure("cut by the border, it may be", "1 if a voxel lies on a face of the volume, else 0",
-                             kind="count"),
+                              kind="count"),
     "counted": Measure("counted in the number density", "1 if its first voxel (by z, y, x) lies inside the counting "
-                      "frame, else 0", DISECTOR, "count"),
+                       "frame, else 0", DISECTOR, "count"),
     "weight": Measure("weight in the distributions", "1 / probability that an object of its box lies in the volume "
-                     "uncut; 0 for one that touches the border", LANTUEJOUL),
+                      "uncut; 0 for one that touches the border", LANTUEJOUL),
     "mean_intensity": Measure("mean intensity of the image", "mean over the object's voxels", kind="intensity"),
     "confidence": Measure("confidence of the method", "as {case}_objects.csv beside the labels says"),
     "contacts": Measure("other labels that it touches", "labels with which it shares voxel faces", kind="count"),
     "contact_area": Measure("area of these contacts", "voxel faces shared, each by how much the surface there looks "
-                           "along it", kind="area"),
+                            "along it", kind="area"),
     "reference_contacts": Measure("labels of the reference that it touches", "as contacts", kind="count"),
     "reference_contact_area": Measure("area of these contacts", "as contact_area", kind="area"),
     "reference_distance": Measure("distance to the reference", "least between centres of voxels: 0 if they overlap, a "
-                                 "voxel if they touch", kind="length"),
+                                  "voxel if they touch", kind="length"),
 }  # fmt: skip
 
 VOLUME: dict[str, Measure] = {
@@ -92,13 +102,13 @@ VOLUME: dict[str, Measure] = {
     "volume": Measure("volume of the sample", "all voxels times the volume of one", kind="volume"),
     "object_volume": Measure("volume of the objects", "their voxels times the volume of one", kind="volume"),
     "volume_fraction": Measure("share of the volume", "voxels of objects / all voxels: no object is left out",
-                              "Delesse 1847"),
+                               "Delesse 1847"),
     "frame_count": Measure("objects counted", "those whose first voxel (by z, y, x) lies inside the counting frame",
-                          DISECTOR, "count"),
+                           DISECTOR, "count"),
     "frame_volume": Measure("volume of the counting frame", "of the volume without its outermost voxels at the five "
-                           "faces z = 0, y = 0, y end, x = 0, x end", DISECTOR, "volume"),
+                            "faces z = 0, y = 0, y end, x = 0, x end", DISECTOR, "volume"),
     "number_density": Measure("number density", "frame_count / frame_volume; exact for convex objects", DISECTOR,
-                             "per volume"),
+                              "per volume"),
     "contacts": Measure("contacts", "pairs of labels that share voxel faces", kind="count"),
     "contact_area": Measure("area of the contacts", "sum over the pairs", kind="area"),
 }  # fmt: skip
@@ -117,9 +127,10 @@ def measure_of(key: str) -> Measure:
 
 def definitions(measures: dict[str, Measure], physical: bool) -> dict[str, dict[str, str]]:
     """Return what the columns of ``measures`` by key mean, by their names in tables, for a JSON."""
-    defined = {}
-    for key, measure in measures.items():
-        name = measure.name(key, physical)
-        unit = WORDS.get(name[len(key) :], "")
-        defined[name] = {"unit": unit, "meaning": measure.meaning, "formula": measure.formula, "source": measure.source}
-    return defined
+    return {
+        measure.name(key, physical): {
+            "unit": unit_of(measure.kind, physical).words, "meaning": measure.meaning, "formula": measure.formula,
+            "source": measure.source,
+        }
+        for key, measure in measures.items()
+    }  # fmt: skip

@@ -1,7 +1,6 @@
 """What was measured as tables for other programs: a unit in every column's name, and a JSON that says what it is."""
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from planewise.measure.columns import OBJECT, UNITS, VOLUME, definitions, measure_of
+from planewise.measure.columns import OBJECT, VOLUME, definitions, measure_of, unit_of
 from planewise.measure.groups import Comparison, Member, animal_means
 from planewise.measure.measured import Measured, json_number
 from planewise.measure.volume_summary import QUANTILES
@@ -57,7 +56,7 @@ def volume_rows(cases: Cases) -> list[Row]:
     rows = []
     for case, measured in cases.items():
         z, y, x = measured.spacing
-        unit = UNITS["length"][0 if measured.physical else 1]
+        unit = unit_of("length", measured.physical).ending
         row: Row = {"case": case, f"spacing_z{unit}": z, f"spacing_y{unit}": y, f"spacing_x{unit}": x}
         for key, value in measured.volume.items():
             row[VOLUME[key].name(key, measured.physical)] = value
@@ -135,9 +134,3 @@ def document(cases: Cases, comparisons: list[Row], animals: list[Row]) -> dict[s
 
 def _json(value: Any) -> Any:
     return json_number(value) if isinstance(value, float) else value
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), "utf-8")
