@@ -251,6 +251,15 @@ def test_an_image_in_another_orientation_is_laid_on_the_labels(tmp_path):
         assert place == pytest.approx(np.argwhere(labels == int(row["label"])).mean(axis=0).tolist(), rel=1e-4)
 
 
+def test_the_only_image_of_a_folder_is_not_taken_for_another_case(tmp_path, capsys):
+    write_case(tmp_path, "a", 0)
+    write_case(tmp_path / "else", "b", 1)
+    label, other = tmp_path / "labels" / "a.tiff", tmp_path / "else" / "images"
+    assert measure(label, "--image", other, "--output", tmp_path / "out") == 1
+    assert "holds no image of case a" in " ".join(capsys.readouterr().out.split())
+    assert measure(label, "--image", other / "b_0000.tiff", "--output", tmp_path / "out") == 0
+
+
 def test_a_stack_thinner_than_its_objects_has_no_distributions(cohort, capsys):
     for number in range(6):
         path = cohort / "labels" / f"c{number}.tiff"

@@ -66,7 +66,7 @@ def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Prob
     if options.image is not None:
         images, wrong = cases_in(options.image, options.channel)
         problems += wrong
-        if len(volumes) == len(images) == 1:  # a file each: whatever their names
+        if len(volumes) == 1 and list(images.values()) == [options.image]:  # given by its own path, whatever its name
             images = dict(zip(volumes, images.values()))
     references = dict(_reference(text) for text in options.reference)
     cases = []
