@@ -28,7 +28,7 @@ _HOME = {
     "MitoMeasure": "apps.mito_options",
     "train_mito": "apps.mito",
     "predict_mito": "apps.mito",
-    "evaluate_mito": "apps.mito",
+    "evaluate_mito": "apps.mito_evaluate",
     "measure_mito": "apps.mito_measure",
     "measure_volume": "measure.measured",
 }

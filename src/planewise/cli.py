@@ -39,7 +39,7 @@ COMMANDS = {
         "segment volumes plane by plane, with consensus",
     ),
     "mito evaluate": Command(
-        "planewise.apps.mito_options:MitoEvaluate", "planewise.apps.mito:evaluate_mito",
+        "planewise.apps.mito_options:MitoEvaluate", "planewise.apps.mito_evaluate:evaluate_mito",
         "score predicted instances against the truth",
     ),
     "mito measure": Command(

@@ -176,6 +176,24 @@ def test_two_readers(cohort, tmp_path, capsys):
     assert "has no labels of case P2, which is measured alone" in capsys.readouterr().out
 
 
+def test_readers_that_change_places_are_not_done_already(tmp_path, capsys):
+    write_case(tmp_path / "d", "P1")
+    labels = read_labels(tmp_path / "d" / "labelsTs" / "P1.nii.gz")
+    write_labels(tmp_path / "half" / "P1.nii.gz", labels.with_voxels(labels.read() * (labels.read() < 3)))
+    write_meta(tmp_path)
+    more = ["--images", str(tmp_path / "d" / "imagesTs"), "--lungs", str(tmp_path / "d" / "lungs"), "--dataset",
+            str(tmp_path / "dataset.json"), "--output", str(tmp_path / "out")]  # fmt: skip
+    readers = [str(tmp_path / "d" / "labelsTs"), str(tmp_path / "half")]
+    for first, second in (readers, readers[::-1]):
+        words = ["ild", "measure", first, "--against", second, *more]
+        assert run(words) == (0 if [first, second] == readers else 2)
+        assert run([*words, "--overwrite"]) == 0
+        with (tmp_path / "out" / "measures.csv").open(newline="") as file:
+            row = next(csv.DictReader(file))
+        assert float(row["honeycombing_ml"]) == (pytest.approx(54) if first == readers[0] else 0)
+    assert "made otherwise (against" in capsys.readouterr().err
+
+
 def test_what_is_wrong_with_a_case_is_a_row_and_the_others_are_measured(cohort, tmp_path, capsys):
     def other(labels):
         return np.where(labels == 3, 9, labels).astype(np.uint8)

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from planewise.cli import run
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
-from stopped import ENVIRONMENT
 
 SPACING = (16.0, 8.0, 8.0)
 TABLES = {"objects.csv", "contacts.csv", "volumes.csv", "distributions.csv", "measures.json", "distributions.png"}
@@ -86,6 +83,25 @@ def test_a_cohort_becomes_tables_and_pictures(cohort, capsys):
     assert (out / "cases" / "c0.json").stat().st_mtime_ns == before
     assert measure(*words[:-4], "--output", out) == 0  # without groups: their tables go
     assert names(out) == TABLES | {"cases", "planewise.json"}
+
+
+def test_the_same_files_in_other_parts_are_not_done_already(tmp_path, capsys):
+    write_case(tmp_path, "a", 0)
+    nuclei, others = tmp_path / "nuclei", tmp_path / "others"
+    write_labels(others / "a.tiff", Volume((labels_of(0) == 2).astype(np.uint8), SPACING, "nm"))
+
+    def with_references(nucleus, membrane, *more):
+        named = [f"nucleus={nucleus}", f"membrane={membrane}"]
+        return measure(tmp_path / "labels", "--output", tmp_path / "out", "--reference", *named, *more)
+
+    assert with_references(nuclei, others) == 0
+    assert with_references(nuclei, others) == 0
+    assert with_references(others, nuclei) == 2
+    assert "made otherwise (reference" in " ".join(capsys.readouterr().err.split())
+    assert with_references(others, nuclei, "--overwrite") == 0
+    first, second = rows(tmp_path / "out" / "objects.csv")[:2]
+    assert float(first["membrane_distance_um"]) == 0 < float(first["nucleus_distance_um"])
+    assert float(second["nucleus_distance_um"]) == 0 < float(second["membrane_distance_um"])
 
 
 def test_one_file_is_measured_beside_itself(tmp_path):
@@ -201,6 +217,17 @@ def test_what_cannot_be_used_is_refused_before_any_work(cohort, words, said, cap
     assert not (cohort / "out").exists()
 
 
+def test_a_case_without_a_unit_that_is_in_no_condition_changes_no_unit_of_the_comparison(cohort):
+    write_case(cohort, "other", 9, (1.0, 1.0, 1.0), "pixel")
+    out = cohort / "out"
+    assert measure(cohort / "labels", "--groups", cohort / "groups.csv", "--output", out) == 0
+    volume = next(row for row in rows(out / "comparisons.csv") if row["measure"].startswith("volume_um3"))
+    sizes = [float(row["volume_um3"]) for row in rows(out / "objects.csv") if row["volume_um3"]]
+    assert min(sizes) < float(volume["mean_first"]) < max(sizes)
+    assert "volume_um3" in rows(out / "animals.csv")[0]
+    assert {row["volume_um3"] == "" for row in rows(out / "objects.csv") if row["case"] == "other"} == {True}
+
+
 def test_too_few_animals_left_is_a_problem_and_tables_are_there(cohort, capsys):
     for case in ("c0", "c1"):
         (cohort / "labels" / f"{case}.tiff").write_bytes(b"no")
@@ -224,6 +251,15 @@ def test_an_image_in_another_orientation_is_laid_on_the_labels(tmp_path):
         assert place == pytest.approx(np.argwhere(labels == int(row["label"])).mean(axis=0).tolist(), rel=1e-4)
 
 
+def test_the_only_image_of_a_folder_is_not_taken_for_another_case(tmp_path, capsys):
+    write_case(tmp_path, "a", 0)
+    write_case(tmp_path / "else", "b", 1)
+    label, other = tmp_path / "labels" / "a.tiff", tmp_path / "else" / "images"
+    assert measure(label, "--image", other, "--output", tmp_path / "out") == 1
+    assert "holds no image of case a" in " ".join(capsys.readouterr().out.split())
+    assert measure(label, "--image", other / "b_0000.tiff", "--output", tmp_path / "out") == 0
+
+
 def test_a_stack_thinner_than_its_objects_has_no_distributions(cohort, capsys):
     for number in range(6):
         path = cohort / "labels" / f"c{number}.tiff"
@@ -237,8 +273,3 @@ def test_a_stack_thinner_than_its_objects_has_no_distributions(cohort, capsys):
     assert [row["measure"] for row in rows(cohort / "out" / "comparisons.csv")] == [
         "number_density_per_um3", "volume_fraction",
     ]  # fmt: skip
-
-
-def test_measuring_needs_no_torch():
-    code = "import sys, planewise.apps.mito_measure; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0

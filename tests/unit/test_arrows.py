@@ -1,9 +1,12 @@
 """Imports run one way (the design's arrows): what is lower never knows what is higher."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import planewise
+from stopped import ENVIRONMENT
 
 ROOT = Path(planewise.__file__).parent
 LEVELS = [  # lowest first; a module imports from its own level and below
@@ -57,6 +60,17 @@ def test_evaluation_report_measure_and_audit_know_no_model():
         if any(name == other or name.startswith(f"{other}.") for other in unknown)
     ]
     assert violations == []
+
+
+def test_scoring_and_measuring_import_no_torch():
+    """Neither do they by way of a lower room, which the arrows alone would allow."""
+    commands = ("mito_evaluate", "mito_measure", "ild.evaluate", "ild.measure", "compare")
+    modules = [".".join(("planewise", *module.parts)).removesuffix(".__init__") for module in MODULES
+               if module.parts[0] in ("evaluation", "report", "measure")]  # fmt: skip
+    names = [*modules, *(f"planewise.apps.{command}" for command in commands)]
+    imported = f"for name in {names}: importlib.import_module(name)"
+    lines = ["import importlib, sys", imported, "assert 'torch' not in sys.modules"]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], env=ENVIRONMENT, check=True)
 
 
 def test_the_apps_do_not_import_each_other():

@@ -2,23 +2,13 @@
 
 import csv
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from planewise.apps.mito_measured_cases import Sources, cases_of, label_volumes, refuse_other_cases
 from planewise.apps.mito_options import MitoMeasure
-from planewise.data.case import (
-    case_name,
-    cases_in,
-    channel_within,
-    file_of_case,
-    images_beside,
-    label_volumes_in,
-    one_file_each,
-    plane_of,
-)
+from planewise.data.case import channel_within
 from planewise.data.run import MANIFEST, Run, edited_outputs, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
@@ -37,14 +27,13 @@ from planewise.measure.tables import (
     object_rows,
     volume_rows,
     write_csv,
-    write_json,
 )
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.files import open_volume
-from planewise.volumes.formats import ending_of, stem_of
+from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.json_files import read_json
+from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.labels import open_labels
 from planewise.volumes.machine import machine_memory
 from planewise.volumes.units import PIXEL
@@ -53,24 +42,8 @@ from planewise.volumes.volume import Volume, access
 CASES = "cases"  # the folder of what each case gave
 TOGETHER = "all cases together"  # in the manifest
 KEPT_BYTES = 2**29  # of a volume's voxels, which are read once; more are read slab by slab, where the format allows it
+DECISIVE = {"reference", "channel", "ignore_geometry"}  # which file is which reference, the inputs alone do not say
 COMPARED_VOLUMES = ("number_density", "volume_fraction")
-
-
-@dataclass(frozen=True)
-class _Case:
-    """What a case is measured from."""
-
-    name: str
-    labels: Path
-    image: Path | None
-    references: dict[str, Path]
-    confidence: Path | None
-
-    @property
-    def inputs(self) -> list[Path]:
-        """Every file that is read."""
-        more = [path for path in (self.image, self.confidence) if path is not None]
-        return [self.labels, *more, *self.references.values()]
 
 
 def measure_mito(options: MitoMeasure) -> int:
@@ -79,17 +52,17 @@ def measure_mito(options: MitoMeasure) -> int:
     Raises PlanewiseError, before any work, for options, groups or an output folder that cannot be used.
     """
     members = [] if options.groups is None else read_groups(options.groups)
-    volumes, problems = _label_volumes(options.labels)
+    volumes, problems = label_volumes(options.labels)
     if not volumes and not problems:
         raise PlanewiseError(f"{' '.join(map(str, options.labels))}: no label volumes (.tiff, .nii.gz, .ome.zarr, ...)")
-    cases = _cases(volumes, options, problems)
-    _refuse_other_cases(members, volumes, problems, options)
+    cases = cases_of(volumes, options, problems)
+    refuse_other_cases(members, volumes, problems, options)
     output = options.output or _beside(options.labels[0])
-    refuse_folder_of_inputs(volumes.values(), output, "--output")
-    run = Run.begin(
-        output / MANIFEST, "mito measure", {"ignore_geometry": options.ignore_geometry, "channel": options.channel},
-        None, [*(case.name for case in cases), TOGETHER], options.overwrite,
-    )  # fmt: skip
+    inputs = [*volumes.values(), *(path for case in cases for path in case.inputs)]
+    refuse_folder_of_inputs(inputs, output, "--output")
+    decisive = options.model_dump(mode="json", include=DECISIVE)
+    names = [*(case.name for case in cases), TOGETHER]
+    run = Run.begin(output / MANIFEST, "mito measure", decisive, None, names, options.overwrite)
     finished = {}
     for case in cases:
         try:
@@ -104,97 +77,15 @@ def measure_mito(options: MitoMeasure) -> int:
     return conclude(problems)
 
 
-# ---- which files
-
-
 def _beside(labels: Path) -> Path:
     folder = labels if labels.is_dir() and not ending_of(labels) else labels.parent
     return folder / "measures"
 
 
-def _label_volumes(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
-    """Return the label volumes by case, and what is wrong with cases of several; results of planes are left out."""
-    files: list[Path] = []
-    known: set[str] = set()
-    for path in paths:
-        if not path.exists():
-            raise PlanewiseError(f"{path}: no such file or folder")
-        inside = [path] if ending_of(path) or path.is_file() else label_volumes_in(path)
-        if len(inside) > 1:
-            names = {case_name(file) for file in inside}
-            planes = [file for file in inside if plane_of(case_name(file)) in names]
-            if planes:
-                say(f"{path}: {', '.join(file.name for file in planes)} are results of single planes: not measured")
-            inside = [file for file in inside if file not in planes]
-        known |= images_beside(path).keys()
-        files += inside
-    volumes, several = one_file_each(dict.fromkeys(files), known, labels=True)
-    return volumes, list(several.values())
-
-
-def _cases(volumes: dict[str, Path], options: MitoMeasure, problems: list[Problem]) -> list[_Case]:
-    """Return the cases with the files that go with each; one whose image or reference is not there is a problem."""
-    images: dict[str, Path] = {}
-    if options.image is not None:
-        images, wrong = cases_in(options.image, options.channel)
-        problems += wrong
-        if len(volumes) == len(images) == 1:  # a file each: whatever their names
-            images = dict(zip(volumes, images.values()))
-    references = dict(_named(text) for text in options.reference)
-    cases = []
-    for name, path in volumes.items():
-        try:
-            if options.image is not None and name not in images:
-                raise PlanewiseError(f"{options.image}: holds no image of case {name}")
-            beside = {key: _of_case(name, where, key, len(volumes) == 1) for key, where in references.items()}
-            table = path.with_name(f"{stem_of(path)}_objects.csv")
-            cases.append(_Case(name, path, images.get(name), beside, table if table.is_file() else None))
-        except PlanewiseError as error:
-            problems.append(Problem.of(path, error))
-    return cases
-
-
-def _named(text: str) -> tuple[str, Path]:
-    name, _, path = text.partition("=")
-    return name, Path(path)
-
-
-def _of_case(case: str, where: Path, what: str, alone: bool) -> Path:
-    if not where.exists():
-        raise PlanewiseError(f"--reference {what}={where}: no such file or folder")
-    if not (ending_of(where) or where.is_file()):
-        return file_of_case(case, where, f"reference {what}")
-    if not alone:
-        raise PlanewiseError(
-            f"--reference {what}={where}: is one file for several cases; give a folder with one for each"
-        )
-    return where
-
-
-def _refuse_other_cases(
-    members: list[Member], volumes: dict[str, Path], problems: list[Problem], options: MitoMeasure
-) -> None:
-    """Refuse groups that have nothing to do with the labels; say what is in one of the two alone."""
-    if not members:
-        return
-    in_groups = {member.case for member in members}
-    if not in_groups & volumes.keys():
-        raise PlanewiseError(
-            f"{options.groups}: names none of the cases of the labels; it has {', '.join(sorted(in_groups)[:5])}, "
-            f"they are {', '.join(sorted(volumes)[:5])}"
-        )
-    problems += [
-        Problem(str(options.groups), f"names case {case}, of which there are no labels")
-        for case in sorted(in_groups - volumes.keys())
-    ]
-    if left_out := sorted(volumes.keys() - in_groups):
-        say(f"{options.groups}: does not name {', '.join(left_out)}: measured, in no condition")
-
-
 # ---- one case
 
 
-def _measured(case: _Case, options: MitoMeasure, run: Run, output: Path) -> Measured:
+def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Measured:
     """Return what was measured of a case, now or before."""
     record = output / CASES / f"{case.name}.json"
     if run.is_done(case.name, case.inputs):
@@ -257,7 +148,7 @@ def _spacing_text(measured: Measured) -> str:
     return f"{sides} µm" if measured.physical else f"{sides}, without a unit"
 
 
-def _say_of(case: _Case, measured: Measured) -> None:
+def _say_of(case: Sources, measured: Measured) -> None:
     count = len(measured.labels)
     say(f"{case.name}: {count} object{'s' * (count != 1)}, voxels of {_spacing_text(measured)} (z, y, x)")
     if not measured.physical:
@@ -293,18 +184,19 @@ def _write_together(
     """Write the tables and pictures of all cases."""
     measures: dict[str, dict[str, np.ndarray]] = {}
     comparisons: list[Comparison] = []
-    physical = all(measured.physical for measured in cases.values())
     if members:
         try:
             members, measures, comparisons = _compared(cases, members, options)
         except PlanewiseError as error:
             problems.append(Problem.of(options.groups, error))
             members = []
+    together = [cases[member.case] for member in members] or cases.values()  # those in no condition may lack a unit
+    physical = all(measured.physical for measured in together)
     tables = [output / f"{name}.csv" for name in ("objects", "contacts", "volumes", "distributions")]
     pictures = [output / "distributions.png"]
     of_groups = [output / "comparisons.csv", output / "animals.csv", output / "animals.png"] if members else []
     everything = output / "measures.json"
-    edited = {path for path in edited_outputs(output) if path.parent == output} - {output / CASES}
+    edited = [path for path in edited_outputs(output) if path.parent == output]
     if edited and not options.overwrite:
         raise PlanewiseError(
             f"{min(edited)}: was changed after it was made, and is kept, with the tables beside it as they were; "

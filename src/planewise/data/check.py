@@ -73,8 +73,8 @@ def check_cases(
             problems.append(Problem.of(case.image, error))
         if case.truth is not None:
             try:
-                entry.classes, strangers = check_truth(case.truth, labels, case.instances)
-                problems += [Problem(str(case.truth), what) for what in strangers]
+                entry.classes, unnamed = check_truth(case.truth, labels, case.instances)
+                problems += [Problem(str(case.truth), what) for what in unnamed]
             except PlanewiseError as error:
                 problems.append(Problem.of(case.truth, error))
         advance(case.name)
@@ -102,10 +102,10 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
         counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != IGNORE
         objects = _components(volume, values) if counted else None if voxels else 0
         found[name] = CheckedClass(voxels, voxels / whole, objects)
-    strangers = _unnamed(counts, labels)
-    if not strangers:
+    unnamed = _unnamed(counts, labels)
+    if not unnamed:
         return found, []
-    listed = ", ".join(map(str, strangers[:10]))
+    listed = ", ".join(map(str, unnamed[:10]))
     return found, [f"holds {listed}, which dataset.json names no label of ({', '.join(named)})"]
 
 

@@ -54,10 +54,10 @@ class Derived:
         sources, names = list(dict.fromkeys(path.resolve() for path in inputs)), list(outputs)
         refuse_inputs_as_outputs(sources, [folder / name for name in names])
         with ThreadPoolExecutor(READERS) as pool:
-            found = dict(zip(map(str, sources), pool.map(fingerprint, sources), strict=True))
-        said = json.loads(json.dumps({"version": version("planewise"), **options}, default=str))
+            made_of = dict(zip(map(str, sources), pool.map(fingerprint, sources), strict=True))
+        stored = json.loads(json.dumps({"version": version("planewise"), **options}, default=str))
         manifest = read_manifest(folder / SCORES)
-        now = CaseRecord(found, dict.fromkeys(names, ""), {"options": said})
+        now = CaseRecord(made_of, dict.fromkeys(names, ""), {"options": stored})
         derived = cls(folder, command, now, {} if manifest is None else manifest.cases)
         for name in names:
             derived._refuse_what_is_not_ours(name)
@@ -99,7 +99,7 @@ class Derived:
         self._now.outputs = {name: fingerprint(self.folder / name) for name in there}
         self._now.decided |= written
         self._write()
-        self._tell_stale()
+        self._say_stale()
 
     def _refuse_what_is_not_ours(self, name: str) -> None:
         path = self.folder / name
@@ -131,7 +131,7 @@ class Derived:
             self._records = records | {self.command: self._now}
             write_manifest(self.folder / SCORES, Manifest(_SCORING, "", self._records))
 
-    def _tell_stale(self) -> None:
+    def _say_stale(self) -> None:
         """Say which files other commands derived from what has changed by now."""
         for command, record in self._records.items():
             left = [name for name, made in record.outputs.items() if made and (self.folder / name).exists()]

@@ -13,10 +13,10 @@ from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import score_classes
 from planewise.evaluation.evaluate import Scores, score_overlap
+from planewise.evaluation.input_checks import is_copy, refuse_image, truth_itself, unnumbered
 from planewise.evaluation.instances import best_ious, match_objects
 from planewise.evaluation.located import LocatedCounter
 from planewise.evaluation.metrics import as_not_delivered
-from planewise.evaluation.mistaken import is_copy, refuse_image, truth_itself, unnumbered
 from planewise.evaluation.mistakes import find_mistakes
 from planewise.evaluation.overlap import Overlap, OverlapCounter
 from planewise.evaluation.pairs import (

@@ -15,10 +15,9 @@ import numpy as np
 from planewise.errors import PlanewiseError
 from planewise.evaluation.nearest import nearest_distances
 from planewise.evaluation.scale import Scale
+from planewise.volumes.volume import Spacing
 
 MAX_SIDE = 2**16  # what two bytes of a coordinate hold
-
-Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ class Combinations:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The combinations of labels that occur somewhere.
+class CombinationTable:
+    """The combinations of labels that occur in a volume, or a part of one, and where.
 
     ``keys`` (n,) int64, packed and sorted; ``counts`` (n,) voxels; ``boxes`` (n, 6): z, y, x from, then to (half open).
     """
@@ -60,7 +60,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FinalLabels:
     """The final label, 1 to n or 0, of every combination: ``keys`` and ``labels`` (n,) int64; ``objects``: n."""
 
     keys: np.ndarray
@@ -69,14 +69,14 @@ class Verdict:
 
 
 class FusedObjects(Painted):
-    """The objects of several planes' consensus: ``verdict`` on how the planes' labels combine."""
+    """The objects of several planes' consensus; ``final``: what the combinations of the planes' labels become."""
 
-    def __init__(self, planes: list[PlaneObjects], verdict: Verdict) -> None:
+    def __init__(self, planes: list[PlaneObjects], final: FinalLabels) -> None:
         self.shape = planes[0].shape
-        self._count = verdict.objects
+        self._count = final.objects
         self._planes = _for_kernels(planes)
-        self._table, self._values = new_table(_table_size(len(verdict.keys)))
-        _fill_table(self._table, self._values, verdict.keys, verdict.labels)
+        self._table, self._values = new_table(_table_size(len(final.keys)))
+        _fill_table(self._table, self._values, final.keys, final.labels)
 
     @property
     def count(self) -> int:
@@ -105,22 +105,22 @@ def consensus(
     shape = planes[0].shape
     slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
     parts = in_threads(lambda slab: count_combinations(planes, *slab), slabs, threads)
-    verdict = decide(join_found(list(parts)), sizes, shape, vote, min_size, min_extent, min_agreement)
-    return FusedObjects(planes, verdict)
+    final = final_labels(join_tables(list(parts)), sizes, shape, vote, min_size, min_extent, min_agreement)
+    return FusedObjects(planes, final)
 
 
-def count_combinations(planes: list[PlaneObjects], first: int, stop: int) -> Found:
+def count_combinations(planes: list[PlaneObjects], first: int, stop: int) -> CombinationTable:
     """Return the combinations of the planes' labels in the layers ``first`` to ``stop`` of z."""
     keys, counts, boxes = _count_combinations(_for_kernels(planes), planes[0].shape, first, stop)
     order = np.argsort(keys)
-    return Found(keys[order], counts[order], boxes[order])
+    return CombinationTable(keys[order], counts[order], boxes[order])
 
 
 def _for_kernels(planes: list[PlaneObjects]) -> tuple[tuple, ...]:
     return tuple(plane.for_kernels() for plane in planes)
 
 
-def join_found(parts: list[Found]) -> Found:
+def join_tables(parts: list[CombinationTable]) -> CombinationTable:
     """Return the combinations of several parts of a volume together."""
     keys, row = np.unique(np.concatenate([part.keys for part in parts]), return_inverse=True)
     counts = np.zeros(len(keys), np.int64)
@@ -130,23 +130,23 @@ def join_found(parts: list[Found]) -> Found:
     every = np.concatenate([part.boxes for part in parts])
     np.minimum.at(boxes[:, :3], row, every[:, :3])
     np.maximum.at(boxes[:, 3:], row, every[:, 3:])
-    return Found(keys, counts, boxes)
+    return CombinationTable(keys, counts, boxes)
 
 
-def decide(
-    found: Found, sizes: list[np.ndarray], shape: tuple[int, int, int], vote: int, min_size: int, min_extent: int,
-    min_agreement: float = 0.0,
-) -> Verdict:  # fmt: skip
+def final_labels(
+    table: CombinationTable, sizes: list[np.ndarray], shape: tuple[int, int, int], vote: int, min_size: int,
+    min_extent: int, min_agreement: float = 0.0,
+) -> FinalLabels:  # fmt: skip
     """Return the final labels of a volume's combinations; see ``consensus`` for the arguments.
 
     ``sizes``: of each plane's objects by label. Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     check_number(sizes)
-    labels = unpack(found.keys, len(sizes))
-    voted = vote_labels(Combinations(labels, found.counts), sizes, vote)
-    voted[agreement(voted, labels, found.counts)[voted] < min_agreement] = 0
-    result, kept = keep_large(voted, found.counts, found.boxes, shape, min_size, min_extent)
-    return Verdict(found.keys, result.astype(np.int64), len(kept) - 1)
+    labels = unpack(table.keys, len(sizes))
+    voted = vote_labels(Combinations(labels, table.counts), sizes, vote)
+    voted[agreement(voted, labels, table.counts)[voted] < min_agreement] = 0
+    result, kept = keep_large(voted, table.counts, table.boxes, shape, min_size, min_extent)
+    return FinalLabels(table.keys, result.astype(np.int64), len(kept) - 1)
 
 
 def agreement(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -174,7 +174,7 @@ def unpack(keys: np.ndarray, planes: int) -> np.ndarray:
     return np.stack([keys >> (LABEL_BITS * i) & mask for i in range(planes)], axis=1)
 
 
-def vote_labels(found: Combinations, sizes: list[np.ndarray], vote: int) -> np.ndarray:
+def vote_labels(observed: Combinations, sizes: list[np.ndarray], vote: int) -> np.ndarray:
     """Return the final label, 1 to n or 0, of every combination of labels that occurs.
 
     ``sizes``: of every plane's objects, in voxels, by label. A combination belongs to an object if at least ``vote``
@@ -183,14 +183,14 @@ def vote_labels(found: Combinations, sizes: list[np.ndarray], vote: int) -> np.n
     planes = len(sizes)
     least_nodes = planes // 2 + 1
     cluster_iou = CLUSTER_IOU if vote >= least_nodes else 0.0  # without a majority of voxels: merge all that touches
-    edges = _edges(found, sizes)
+    edges = _edges(observed, sizes)
     rows_of: dict[Node, list[int]] = defaultdict(list)
-    for row, labels in enumerate(found.labels.tolist()):
+    for row, labels in enumerate(observed.labels.tolist()):
         for plane, label in enumerate(labels):
             if label:
                 rows_of[plane, label].append(row)
 
-    result = np.zeros(len(found.count), np.int64)
+    result = np.zeros(len(observed.count), np.int64)
     final = 0
     for part in _connected(edges):
         if len(part) < least_nodes:
@@ -206,19 +206,19 @@ def vote_labels(found: Combinations, sizes: list[np.ndarray], vote: int) -> np.n
             rows = [row for row, count in votes.items() if count >= vote]
             if rows:
                 voted.append(rows)
-        for rows in _unite_overlapping(voted, found.count):
+        for rows in _unite_overlapping(voted, observed.count):
             final += 1
             result[rows] = final
     return result
 
 
-def _edges(found: Combinations, sizes: list[np.ndarray]) -> Edges:
+def _edges(observed: Combinations, sizes: list[np.ndarray]) -> Edges:
     """Return the overlaps between objects of different planes, as a graph with every object as a node."""
     edges: Edges = {(plane, label): {} for plane, ids in enumerate(sizes) for label in range(1, len(ids))}
     for i, j in combinations(range(len(sizes)), 2):
-        both = (found.labels[:, i] > 0) & (found.labels[:, j] > 0)
-        pairs, index = np.unique(found.labels[both][:, [i, j]], axis=0, return_inverse=True)
-        shared = np.bincount(index.ravel(), found.count[both], len(pairs)).astype(np.int64)
+        both = (observed.labels[:, i] > 0) & (observed.labels[:, j] > 0)
+        pairs, index = np.unique(observed.labels[both][:, [i, j]], axis=0, return_inverse=True)
+        shared = np.bincount(index.ravel(), observed.count[both], len(pairs)).astype(np.int64)
         for (a, b), overlap in zip(pairs.tolist(), shared.tolist()):
             edges[i, a][j, b] = edges[j, b][i, a] = overlap
     return edges
@@ -353,7 +353,7 @@ def _count_combinations(
     """
     _, height, width = shape
     layer = np.empty((height, width + PADDING), np.int64)
-    keys, counts, boxes = _new_found(1024)
+    keys, counts, boxes = _new_rows(1024)
     used = 0
     for z in range(first, stop):
         _paint_keys(layer[:, :width], z, 0, 0, planes)
@@ -365,7 +365,7 @@ def _count_combinations(
 
 
 @numba.njit(nogil=True, cache=True)
-def _new_found(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _new_rows(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return an empty table of combinations, a power of two in ``size``: keys, counts and boxes."""
     keys, counts = new_table(size)
     boxes = np.zeros((size, 6), np.int64)
@@ -381,7 +381,7 @@ def _with_room(
     new_keys, new_counts = with_room(keys, counts, used, more)
     if new_keys.size == keys.size:
         return keys, counts, boxes
-    _, _, new_boxes = _new_found(new_keys.size)
+    _, _, new_boxes = _new_rows(new_keys.size)
     for i in range(keys.size):
         if keys[i] != EMPTY:
             new_boxes[find_place(new_keys, keys[i])] = boxes[i]

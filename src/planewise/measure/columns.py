@@ -1,29 +1,42 @@
-"""Every number of the tables of objects, once: its name, its unit, what it means, how it is computed, and after whom.
+"""Every measure of objects and of volumes, once: its name, its unit, what it means, how it is computed, and after whom.
 
 Headers of tables, the JSON and the documentation read this table.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-Kind = Literal["", "count", "label", "length", "area", "volume", "per length", "per volume", "intensity", "voxels"]
+Kind = Literal["", "count", "length", "area", "volume", "per length", "per volume", "intensity"]
 
-UNITS: dict[Kind, tuple[str, str]] = {  # what a name ends in: with a spacing, and without one
-    "length": ("_um", "_voxels"),
-    "area": ("_um2", "_voxels2"),
-    "volume": ("_um3", "_voxels3"),
-    "per length": ("_per_um", "_per_voxel"),
-    "per volume": ("_per_um3", "_per_voxel3"),
-    "voxels": ("_voxels", "_voxels"),
+
+class Unit(NamedTuple):
+    """What a column's name ends in, and what that is in words; neither where there is no unit."""
+
+    ending: str = ""
+    words: str = ""
+
+
+SIDE = "smallest voxel side"
+UNITS: dict[Kind, tuple[Unit, Unit]] = {  # with a spacing, and without one
+    "length": (Unit("_um", "µm"), Unit("_voxels", SIDE)),
+    "area": (Unit("_um2", "µm²"), Unit("_voxels2", f"{SIDE}, squared")),
+    "volume": (Unit("_um3", "µm³"), Unit("_voxels3", f"{SIDE}, cubed")),
+    "per length": (Unit("_per_um", "1/µm"), Unit("_per_voxel", f"1 / {SIDE}")),
+    "per volume": (Unit("_per_um3", "1/µm³"), Unit("_per_voxel3", f"1 / ({SIDE}, cubed)")),
 }
-WORDS = {"_um": "µm", "_um2": "µm²", "_um3": "µm³", "_per_um": "1/µm", "_per_um3": "1/µm³", "_voxels": "voxels",
-         "_voxels2": "voxel faces", "_voxels3": "voxels", "_per_voxel": "1/voxel",
-         "_per_voxel3": "1/voxel"}  # fmt: skip
+
+
+def unit_of(kind: Kind, physical: bool) -> Unit:
+    """Return the unit of a kind of measure, of micrometres if ``physical``, else of the smallest voxel side."""
+    return UNITS.get(kind, (Unit(), Unit()))[0 if physical else 1]
 
 
 @dataclass(frozen=True)
-class Column:
-    """A number; ``formula``: how it is computed, and ``source``: after whom. ``kind``: what sort of unit it has."""
+class Measure:
+    """What a column holds; ``formula``: how it is computed, ``source``: after whom. ``kind``: what sort of unit it has.
+
+    Its column is called after its key and its unit, which a volume's file decides.
+    """
 
     meaning: str
     formula: str
@@ -31,8 +44,8 @@ class Column:
     kind: Kind = ""
 
     def name(self, key: str, physical: bool) -> str:
-        """Return ``key`` with its unit, micrometres if ``physical``, else voxels."""
-        return key + UNITS.get(self.kind, ("", ""))[0 if physical else 1]
+        """Return ``key`` with its unit; see ``unit_of``."""
+        return key + unit_of(self.kind, physical).ending
 
 
 SHEPPARD = "Sheppard 1897, doi:10.1112/plms/s1-29.1.353"
@@ -41,70 +54,70 @@ THINNING = "Pudney 1998, doi:10.1006/cviu.1998.0680; Nunez-Iglesias et al. 2018,
 DISECTOR = "Sterio 1984, doi:10.1111/j.1365-2818.1984.tb02501.x"
 LANTUEJOUL = "Miles 1974; Lantuejoul 1978"
 
-OBJECT: dict[str, Column] = {
-    "voxels": Column("size", "voxels that carry the label", kind="count"),
-    "volume": Column("volume", "voxels times the volume of one", kind="volume"),
-    "surface": Column("area of the surface", "mesh of the smoothed mask, at the level that keeps its volume; a cut by "
-                      "the volume's border is part of it", MARCHING, "area"),
-    "surface_to_volume": Column("surface a volume", "surface / volume", kind="per length"),
-    "sphericity": Column("how much like a ball: 1 is one", "surface of the ball of the same volume / surface",
-                         "Wadell 1932, doi:10.1086/623964"),
-    "major_axis": Column("longest axis", "of the ellipsoid with the same second moments", SHEPPARD, "length"),
-    "middle_axis": Column("middle axis", "of the same ellipsoid", SHEPPARD, "length"),
-    "minor_axis": Column("shortest axis", "of the same ellipsoid", SHEPPARD, "length"),
-    "length": Column("length of the centre line", "all branches of the smoothed, pruned skeleton; it ends about a "
-                     "radius before the object does", THINNING, "length"),
-    "branches": Column("branches of the centre line", "paths between junctions and ends of the pruned skeleton",
-                       THINNING, "count"),
-    "end_points": Column("ends of the centre line", "nodes of the pruned skeleton at which one branch ends", THINNING,
-                         "count"),
-    "loops": Column("handles", "pieces - Euler number, cavities filled", "Kong and Rosenfeld 1989, "
-                    "doi:10.1016/0734-189X(89)90147-3", "count"),
-    "radius": Column("mean radius along the centre line", "mean over its voxels of the distance to the nearest voxel "
-                     "outside", THINNING, "length"),
-    "pieces": Column("pieces", "components, by corners, cavities filled", kind="count"),
-    "z": Column("position", "mean z of the voxels' centres, from the centre of the first voxel", kind="length"),
-    "y": Column("position", "mean y of them", kind="length"),
-    "x": Column("position", "mean x of them", kind="length"),
-    "touches_border": Column("cut by the border, it may be", "1 if a voxel lies on a face of the volume, else 0",
-                             kind="count"),
-    "counted": Column("counted in the number density", "1 if its first voxel (by z, y, x) lies inside the counting "
-                      "frame, else 0", DISECTOR, "count"),
-    "weight": Column("weight in the distributions", "1 / probability that an object of its box lies in the volume "
-                     "uncut; 0 for one that touches the border", LANTUEJOUL),
-    "mean_intensity": Column("mean intensity of the image", "mean over the object's voxels", kind="intensity"),
-    "confidence": Column("confidence of the method", "as {case}_objects.csv beside the labels says"),
-    "contacts": Column("other labels that it touches", "labels with which it shares voxel faces", kind="count"),
-    "contact_area": Column("area of these contacts", "voxel faces shared, each by how much the surface there looks "
-                           "along it", kind="area"),
-    "reference_contacts": Column("labels of the reference that it touches", "as contacts", kind="count"),
-    "reference_contact_area": Column("area of these contacts", "as contact_area", kind="area"),
-    "reference_distance": Column("distance to the reference", "least between centres of voxels: 0 if they overlap, a "
-                                 "voxel if they touch", kind="length"),
+OBJECT: dict[str, Measure] = {
+    "voxels": Measure("size", "voxels that carry the label", kind="count"),
+    "volume": Measure("volume", "voxels times the volume of one", kind="volume"),
+    "surface": Measure("area of the surface", "mesh of the smoothed mask, at the level that keeps its volume; a cut by "
+                       "the volume's border is part of it", MARCHING, "area"),
+    "surface_to_volume": Measure("surface a volume", "surface / volume", kind="per length"),
+    "sphericity": Measure("how much like a ball: 1 is one", "surface of the ball of the same volume / surface",
+                          "Wadell 1932, doi:10.1086/623964"),
+    "major_axis": Measure("longest axis", "of the ellipsoid with the same second moments", SHEPPARD, "length"),
+    "middle_axis": Measure("middle axis", "of the same ellipsoid", SHEPPARD, "length"),
+    "minor_axis": Measure("shortest axis", "of the same ellipsoid", SHEPPARD, "length"),
+    "length": Measure("length of the centre line", "all branches of the smoothed, pruned skeleton; it ends about a "
+                      "radius before the object does", THINNING, "length"),
+    "branches": Measure("branches of the centre line", "paths between junctions and ends of the pruned skeleton",
+                        THINNING, "count"),
+    "end_points": Measure("ends of the centre line", "nodes of the pruned skeleton at which one branch ends", THINNING,
+                          "count"),
+    "loops": Measure("handles", "pieces - Euler number, cavities filled", "Kong and Rosenfeld 1989, "
+                     "doi:10.1016/0734-189X(89)90147-3", "count"),
+    "radius": Measure("mean radius along the centre line", "mean over its voxels of the distance to the nearest voxel "
+                      "outside", THINNING, "length"),
+    "pieces": Measure("pieces", "components, by corners, cavities filled", kind="count"),
+    "z": Measure("position", "mean z of the voxels' centres, from the centre of the first voxel", kind="length"),
+    "y": Measure("position", "mean y of them", kind="length"),
+    "x": Measure("position", "mean x of them", kind="length"),
+    "touches_border": Measure("cut by the border, it may be", "1 if a voxel lies on a face of the volume, else 0",
+                              kind="count"),
+    "counted": Measure("counted in the number density", "1 if its first voxel (by z, y, x) lies inside the counting "
+                       "frame, else 0", DISECTOR, "count"),
+    "weight": Measure("weight in the distributions", "1 / probability that an object of its box lies in the volume "
+                      "uncut; 0 for one that touches the border", LANTUEJOUL),
+    "mean_intensity": Measure("mean intensity of the image", "mean over the object's voxels", kind="intensity"),
+    "confidence": Measure("confidence of the method", "as {case}_objects.csv beside the labels says"),
+    "contacts": Measure("other labels that it touches", "labels with which it shares voxel faces", kind="count"),
+    "contact_area": Measure("area of these contacts", "voxel faces shared, each by how much the surface there looks "
+                            "along it", kind="area"),
+    "reference_contacts": Measure("labels of the reference that it touches", "as contacts", kind="count"),
+    "reference_contact_area": Measure("area of these contacts", "as contact_area", kind="area"),
+    "reference_distance": Measure("distance to the reference", "least between centres of voxels: 0 if they overlap, a "
+                                  "voxel if they touch", kind="length"),
 }  # fmt: skip
 
-VOLUME: dict[str, Column] = {
-    "objects": Column("objects", "labels above 0", kind="count"),
-    "touching_border": Column("objects at the border", "those with a voxel on a face of the volume", kind="count"),
-    "volume": Column("volume of the sample", "all voxels times the volume of one", kind="volume"),
-    "object_volume": Column("volume of the objects", "their voxels times the volume of one", kind="volume"),
-    "volume_fraction": Column("share of the volume", "voxels of objects / all voxels: no object is left out",
-                              "Delesse 1847"),
-    "frame_count": Column("objects counted", "those whose first voxel (by z, y, x) lies inside the counting frame",
-                          DISECTOR, "count"),
-    "frame_volume": Column("volume of the counting frame", "of the volume without its outermost voxels at the five "
-                           "faces z = 0, y = 0, y end, x = 0, x end", DISECTOR, "volume"),
-    "number_density": Column("number density", "frame_count / frame_volume; exact for convex objects", DISECTOR,
-                             "per volume"),
-    "contacts": Column("contacts", "pairs of labels that share voxel faces", kind="count"),
-    "contact_area": Column("area of the contacts", "sum over the pairs", kind="area"),
+VOLUME: dict[str, Measure] = {
+    "objects": Measure("objects", "labels above 0", kind="count"),
+    "touching_border": Measure("objects at the border", "those with a voxel on a face of the volume", kind="count"),
+    "volume": Measure("volume of the sample", "all voxels times the volume of one", kind="volume"),
+    "object_volume": Measure("volume of the objects", "their voxels times the volume of one", kind="volume"),
+    "volume_fraction": Measure("share of the volume", "voxels of objects / all voxels: no object is left out",
+                               "Delesse 1847"),
+    "frame_count": Measure("objects counted", "those whose first voxel (by z, y, x) lies inside the counting frame",
+                           DISECTOR, "count"),
+    "frame_volume": Measure("volume of the counting frame", "of the volume without its outermost voxels at the five "
+                            "faces z = 0, y = 0, y end, x = 0, x end", DISECTOR, "volume"),
+    "number_density": Measure("number density", "frame_count / frame_volume; exact for convex objects", DISECTOR,
+                              "per volume"),
+    "contacts": Measure("contacts", "pairs of labels that share voxel faces", kind="count"),
+    "contact_area": Measure("area of the contacts", "sum over the pairs", kind="area"),
 }  # fmt: skip
 
 DISTRIBUTED = ("volume", "surface", "surface_to_volume", "sphericity", "major_axis", "middle_axis", "minor_axis",
                "length", "branches", "loops", "radius", "mean_intensity", "contacts", "contact_area")  # fmt: skip
 
 
-def column_of(key: str) -> Column:
+def measure_of(key: str) -> Measure:
     """Return what ``OBJECT`` says of a key; of a reference's, such as nucleus_distance, what it says of any."""
     if key in OBJECT:
         return OBJECT[key]
@@ -112,11 +125,12 @@ def column_of(key: str) -> Column:
     return OBJECT[f"reference_{ending}"]
 
 
-def definitions(keys: dict[str, Column], physical: bool) -> dict[str, dict[str, str]]:
-    """Return what columns mean, by their names in tables, for a JSON."""
-    defined = {}
-    for key, column in keys.items():
-        name = column.name(key, physical)
-        unit = WORDS.get(name[len(key) :], "")
-        defined[name] = {"unit": unit, "meaning": column.meaning, "formula": column.formula, "source": column.source}
-    return defined
+def definitions(measures: dict[str, Measure], physical: bool) -> dict[str, dict[str, str]]:
+    """Return what the columns of ``measures`` by key mean, by their names in tables, for a JSON."""
+    return {
+        measure.name(key, physical): {
+            "unit": unit_of(measure.kind, physical).words, "meaning": measure.meaning, "formula": measure.formula,
+            "source": measure.source,
+        }
+        for key, measure in measures.items()
+    }  # fmt: skip

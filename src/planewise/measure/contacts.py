@@ -16,11 +16,10 @@ import numba
 import numpy as np
 
 from planewise.measure.rows import Rows, grown
+from planewise.volumes.volume import Spacing
 
 HALO = 4  # voxels around a face that are looked at, at most: planes beyond a slab
 REACH = 2  # times the side of a cube of a voxel's volume: how far around a face is looked
-
-Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,13 @@ class ContactCounter:
         self._reach = np.clip(np.rint(side / self._spacing), 1, HALO).astype(np.int64)
         self._rows, self._area = Rows(), np.zeros(16)
 
-    def add(self, first: np.ndarray, second: np.ndarray, own: slice) -> None:
-        """Count the contacts from the planes ``own`` of two slabs (planes, y, x) of labels, uint32.
+    def add(self, first: np.ndarray, second: np.ndarray, core: slice) -> None:
+        """Count the contacts from the planes ``core`` of two slabs (planes, y, x) of labels, uint32.
 
         The slabs have ``HALO`` planes more on either side, as far as the volume has them. A label of the first touches
         one of the second where a voxel with it has a face neighbour with the other, and neither voxel has both.
         """
-        keys, area = _contacts(first, second, own.start, own.stop, self._spacing, self._reach)
+        keys, area = _contacts(first, second, core.start, core.stop, self._spacing, self._reach)
         rows = self._rows.of(keys)
         self._area = grown(self._area, len(self._rows), 0)
         np.add.at(self._area, rows, area)

@@ -29,20 +29,19 @@ def masks(voxels: LazyArray, objects: Objects, most: int) -> Iterator[tuple[int,
     for row in range(len(objects)):
         blocks.setdefault(tuple((objects.boxes[row, 0] // BLOCK).tolist()), []).append(row)
     for _, rows in sorted(blocks.items()):
-        low = objects.boxes[rows, 0].min(axis=0)
-        ends = low + 2 * BLOCK
-        inside = [row for row in rows if (objects.boxes[row, 1] < ends).all()]
+        low, last = objects.boxes[rows, 0].min(axis=0), objects.boxes[rows, 1]
+        inside = (last < low + 2 * BLOCK).all(axis=1)
         region = np.zeros(0)
-        if inside:
-            high = objects.boxes[inside, 1].max(axis=0) + 1
+        if inside.any():
+            high = last[inside].max(axis=0) + 1
             region = np.asarray(voxels[tuple(slice(int(a), int(b)) for a, b in zip(low, high))])
-        for row in rows:
+        for row, is_inside in zip(rows, inside):
             box = box_of(objects, row)
             size = math.prod(part.stop - part.start for part in box)
             if size > most:
                 yield row, None
                 continue
-            if row in inside:
+            if is_inside:
                 box = tuple(slice(part.start - int(a), part.stop - int(a)) for part, a in zip(box, low))  # type: ignore[assignment]
                 yield row, region[box] == objects.labels[row]
             else:

@@ -13,8 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from planewise.measure.regions import LEFT, RIGHT, ZoneRule
-
-Spacing = tuple[float, float, float]
+from planewise.volumes.volume import Spacing
 
 LARGE_PART = 0.05  # of the lungs: a smaller part goes with the lung that is nearest
 BOTH_LUNGS = 0.6  # of the body's width: a part that is wider is both lungs

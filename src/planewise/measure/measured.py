@@ -14,7 +14,7 @@ from planewise.evaluation.surfaces import SurfaceParts
 from planewise.measure.columns import DISTRIBUTED
 from planewise.measure.contacts import HALO, ContactCounter, Contacts
 from planewise.measure.crops import masks
-from planewise.measure.objects import ObjectCounter, Objects, Spacing
+from planewise.measure.objects import ObjectCounter, Objects
 from planewise.measure.skeleton import centre_line
 from planewise.measure.surface import sphericity, surface_area
 from planewise.measure.volume_summary import Distribution, counted, distribution, frame_voxels, weights
@@ -22,7 +22,7 @@ from planewise.progress import progress
 from planewise.volumes.labels import slab_starts
 from planewise.volumes.machine import machine_memory
 from planewise.volumes.units import PIXEL
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import Spacing, Volume
 
 BYTES_A_VOXEL = 48  # that surface and centre line take of the box of an object
 
@@ -51,33 +51,33 @@ class Measured:
         return {
             "shape": list(self.shape), "spacing": list(self.spacing), "physical": self.physical,
             "labels": self.labels.tolist(),
-            "objects": {key: [_whole(value) for value in values.tolist()] for key, values in self.objects.items()},
+            "objects": {key: [json_number(value) for value in values.tolist()] for key, values in self.objects.items()},
             "contacts": {
                 "first": self.contacts.first.tolist(), "second": self.contacts.second.tolist(),
                 "area": self.contacts.area.tolist(),
             },
-            "volume": {key: _whole(value) for key, value in self.volume.items()}, "too_large": self.too_large,
+            "volume": {key: json_number(value) for key, value in self.volume.items()}, "too_large": self.too_large,
         }  # fmt: skip
 
     @classmethod
-    def from_json(cls, said: dict[str, Any]) -> "Measured":
+    def from_json(cls, stored: dict[str, Any]) -> "Measured":
         """Return what ``as_json`` gave."""
         objects = {key: np.array([math.nan if value is None else value for value in values], float)
-                   for key, values in said["objects"].items()}  # fmt: skip
-        pairs = said["contacts"]
+                   for key, values in stored["objects"].items()}  # fmt: skip
+        pairs = stored["contacts"]
         contacts = Contacts(
             np.array(pairs["first"], np.int64), np.array(pairs["second"], np.int64), np.array(pairs["area"], float)
         )
-        volume = {key: math.nan if value is None else value for key, value in said["volume"].items()}
-        (depth, height, width), (z, y, x) = said["shape"], said["spacing"]
+        volume = {key: math.nan if value is None else value for key, value in stored["volume"].items()}
+        (depth, height, width), (z, y, x) = stored["shape"], stored["spacing"]
         return cls(
-            (depth, height, width), (z, y, x), said["physical"], np.array(said["labels"], np.int64), objects, contacts,
-            volume, _distributions(objects), said["too_large"],
+            (depth, height, width), (z, y, x), stored["physical"], np.array(stored["labels"], np.int64), objects,
+            contacts, volume, _distributions(objects), stored["too_large"],
         )  # fmt: skip
 
 
-def _whole(value: float) -> float | int | None:
-    """Return a number as JSON has it."""
+def json_number(value: float) -> float | int | None:
+    """Return a number as JSON has it: whole ones without a point, as far as a float holds them; None for NaN."""
     if math.isnan(value):
         return None
     return int(value) if float(value).is_integer() and abs(value) < 2**53 else value
@@ -129,11 +129,11 @@ def _count(
     beyond = {key: ContactCounter(spacing) for key in references}
     with progress(f"counting {name}", labels.shape[0], unit="slices") as advance:
         for planes in slab_starts(labels.shape):
-            slab, own = _with_halo(labels, planes)
-            counter.add(slab[own], planes.start, None if image is None else np.asarray(image.voxels[planes]))
-            within.add(slab, slab, own)
+            slab, core = _with_halo(labels, planes)
+            counter.add(slab[core], planes.start, None if image is None else np.asarray(image.voxels[planes]))
+            within.add(slab, slab, core)
             for key, reference in references.items():
-                beyond[key].add(slab, _with_halo(reference, planes)[0], own)
+                beyond[key].add(slab, _with_halo(reference, planes)[0], core)
             advance(planes.stop - planes.start)
     return counter.objects(), within.contacts(), {key: counter.contacts() for key, counter in beyond.items()}
 
@@ -199,11 +199,11 @@ def _distances(labels: Volume, reference: Volume, objects: Objects, spacing: Spa
         return np.full(len(objects), math.nan)
     tree = cKDTree(surface * np.array(spacing))
     for (slab, start), (other, _) in zip(_bordered(labels), _bordered(reference), strict=True):
-        own = SurfaceParts()
-        own.add(slab, start)
-        found = own.joined()
-        near, _ = tree.query(found.points * np.array(spacing))
-        np.minimum.at(least, np.searchsorted(objects.labels, found.labels), near)
+        parts = SurfaceParts()
+        parts.add(slab, start)
+        of_slab = parts.joined()
+        near, _ = tree.query(of_slab.points * np.array(spacing))
+        np.minimum.at(least, np.searchsorted(objects.labels, of_slab.labels), near)
         inside = slab[1:-1][(other[1:-1] > 0) & (slab[1:-1] > 0)]
         least[np.searchsorted(objects.labels, np.unique(inside))] = 0
     return least
@@ -212,8 +212,8 @@ def _distances(labels: Volume, reference: Volume, objects: Objects, spacing: Spa
 def _bordered(volume: Volume) -> Iterator[tuple[np.ndarray, int]]:
     """Yield slabs with a plane more on either side, zeros beyond the volume, and the first plane of each."""
     for planes in slab_starts(volume.shape):
-        slab, own = _with_halo(volume, planes, 1)
-        before, after = 1 - own.start, 1 - (len(slab) - own.stop)
+        slab, core = _with_halo(volume, planes, 1)
+        before, after = 1 - core.start, 1 - (len(slab) - core.stop)
         yield np.pad(slab, ((before, after), (0, 0), (0, 0))), planes.start
 
 

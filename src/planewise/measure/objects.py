@@ -15,11 +15,10 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.measure.rows import Rows, grown
+from planewise.volumes.volume import Spacing
 
 MANY_LABELS = 100  # from which on values that change at every other voxel are no labels
 FAR = 2**40  # beyond any coordinate
-
-Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
     """Draw, for each measure and case, which share of its whole objects is smaller: weighted for the border."""
     figure = new_figure(11, 6.4)
     panels = figure.subplots(2, COLUMNS).ravel()
-    physical = all(measured.physical for measured in cases.values())
     for axes, key in zip(panels, SHOWN):
         for i, (case, measured) in enumerate(cases.items()):
             values, weight = measured.objects[key], measured.objects["weight"]
@@ -41,7 +40,8 @@ def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
         elif key in LOGARITHMIC:
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter("")  # numbers at every tick would lie on each other
-        axes.set(xlabel=name_of(key, physical), ylabel="share of whole objects", ylim=(-0.03, 1.03))
+        units = dict.fromkeys(name_of(key, measured.physical) for measured in cases.values())
+        axes.set(xlabel=" or ".join(units), ylabel="share of whole objects", ylim=(-0.03, 1.03))
     handles, names = panels[0].get_legend_handles_labels()
     if handles and len(cases) <= MANY_CASES:
         figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=8)

@@ -18,8 +18,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from planewise.measure.smoothing import Spacing, smooth_body
+from planewise.measure.smoothing import smooth_body
 from planewise.measure.thinning import thinned
+from planewise.volumes.volume import Spacing
 
 SIDES = 1.5  # voxel sides that a mask is smoothed by: outlines that are drawn slice by slice are rough by as much
 WINDOW = 3

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-REACH = 3.0  # standard deviations of the Gaussian that are computed
+from planewise.volumes.volume import Spacing
 
-Spacing = tuple[float, float, float]
+REACH = 3.0  # standard deviations of the Gaussian that are computed
 
 
 class SmoothBody(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from planewise.measure.smoothing import Spacing, smooth_body
+from planewise.measure.smoothing import smooth_body
+from planewise.volumes.volume import Spacing
 
 SIDES = 1.0  # voxel sides that a mask is smoothed by
 

@@ -1,7 +1,6 @@
 """What was measured as tables for other programs: a unit in every column's name, and a JSON that says what it is."""
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,28 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from planewise.measure.columns import OBJECT, UNITS, VOLUME, Column, column_of, definitions
+from planewise.measure.columns import OBJECT, VOLUME, definitions, measure_of, unit_of
 from planewise.measure.groups import Comparison, Member, animal_means
-from planewise.measure.measured import Measured
+from planewise.measure.measured import Measured, json_number
 from planewise.measure.volume_summary import QUANTILES
 from planewise.volumes.atomic import atomic_path
 
 Row = dict[str, Any]
 Cases = Mapping[str, Measured]
 
-CONTACT: dict[str, Column] = {"contact_area": OBJECT["contact_area"]}
-
 
 def name_of(key: str, physical: bool) -> str:
     """Return the name, with its unit, of a measure of objects or of volumes."""
-    return (VOLUME[key] if key in VOLUME and key not in OBJECT else column_of(key)).name(key, physical)
+    return (VOLUME[key] if key in VOLUME and key not in OBJECT else measure_of(key)).name(key, physical)
 
 
 def object_rows(cases: Cases) -> list[Row]:
     """Return a row for each object of every case."""
     rows = []
     for case, measured in cases.items():
-        names = {key: column_of(key).name(key, measured.physical) for key in _ordered(measured.objects)}
+        names = {key: measure_of(key).name(key, measured.physical) for key in _ordered(measured.objects)}
         for i, label in enumerate(measured.labels.tolist()):
             row = {"case": case, "label": label}
             rows.append(row | {name: float(measured.objects[key][i]) for key, name in names.items()})
@@ -47,7 +44,7 @@ def contact_rows(cases: Cases) -> list[Row]:
     """Return a row for each pair of objects that touch."""
     rows = []
     for case, measured in cases.items():
-        area = CONTACT["contact_area"].name("contact_area", measured.physical)
+        area = name_of("contact_area", measured.physical)
         pairs = measured.contacts
         for first, second, size in zip(pairs.first.tolist(), pairs.second.tolist(), pairs.area.tolist()):
             rows.append({"case": case, "first_label": first, "second_label": second, area: size})
@@ -59,7 +56,7 @@ def volume_rows(cases: Cases) -> list[Row]:
     rows = []
     for case, measured in cases.items():
         z, y, x = measured.spacing
-        unit = UNITS["length"][0 if measured.physical else 1]
+        unit = unit_of("length", measured.physical).ending
         row: Row = {"case": case, f"spacing_z{unit}": z, f"spacing_y{unit}": y, f"spacing_x{unit}": x}
         for key, value in measured.volume.items():
             row[VOLUME[key].name(key, measured.physical)] = value
@@ -71,10 +68,10 @@ def distribution_rows(cases: Cases) -> list[Row]:
     """Return a row for each measure of every case: its distribution over the objects, corrected for the border."""
     rows = []
     for case, measured in cases.items():
-        for key, found in measured.distributions.items():
-            quantiles = {f"p{round(100 * q)}": value for q, value in zip(QUANTILES, found.quantiles)}
-            name = column_of(key).name(key, measured.physical)
-            rows.append({"case": case, "measure": name, "n": found.n, "mean": found.mean, "sd": found.sd} | quantiles)
+        for key, over in measured.distributions.items():
+            quantiles = {f"p{round(100 * q)}": value for q, value in zip(QUANTILES, over.quantiles)}
+            name = measure_of(key).name(key, measured.physical)
+            rows.append({"case": case, "measure": name, "n": over.n, "mean": over.mean, "sd": over.sd} | quantiles)
     return rows
 
 
@@ -115,16 +112,15 @@ def write_csv(path: Path, rows: Sequence[Row], header: Sequence[str] = ()) -> No
 def _cell(value: Any) -> Any:
     if not isinstance(value, float):
         return value
-    if math.isnan(value):
-        return ""
-    return int(value) if value.is_integer() and abs(value) < 2**53 else f"{value:.6g}"
+    number = json_number(value)
+    return "" if number is None else f"{number:.6g}" if isinstance(number, float) else number
 
 
 def document(cases: Cases, comparisons: list[Row], animals: list[Row]) -> dict[str, Any]:
     """Return everything, as JSON has it, with what each column means."""
     columns: dict[str, dict[str, dict[str, str]]] = {"objects": {}, "volumes": {}}
     for measured in cases.values():
-        objects = {key: column_of(key) for key in _ordered(measured.objects)}
+        objects = {key: measure_of(key) for key in _ordered(measured.objects)}
         columns["objects"] |= definitions(objects, measured.physical)
         columns["volumes"] |= definitions(VOLUME, measured.physical)
     tables = {
@@ -137,14 +133,4 @@ def document(cases: Cases, comparisons: list[Row], animals: list[Row]) -> dict[s
 
 
 def _json(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    if math.isnan(value):
-        return None
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), "utf-8")
+    return json_number(value) if isinstance(value, float) else value

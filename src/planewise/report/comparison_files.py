@@ -1,7 +1,6 @@
 """A comparison as files: results.csv, a row for each number, and results.json, with everything."""
 
 import csv
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from planewise.evaluation.result import Comparison
 from planewise.evaluation.standings import MethodDifference, Standing
 from planewise.report.tables import cell
 from planewise.volumes.atomic import atomic_path
+from planewise.volumes.json_files import write_json
 
 CSV, JSON = "results.csv", "results.json"
 TESTED = ("f1_50", "dsc", "voxel_iou", "hd95", "object_hd95", "nsd", "vi_split", "vi_merge", "rand_error")
@@ -31,10 +31,7 @@ def write_comparison_files(
             place = (result.dataset, result.method, result.case, result.class_name)
             scores = {"delivered": int(result.delivered)} | {key: cell(value) for key, value in result.scores.items()}
             writer.writerows((*place, metric, value, result.patient) for metric, value in scores.items())
-    with atomic_path(folder / JSON) as temporary:
-        temporary.write_text(
-            json.dumps(_plain(_content(comparison, found, between)), indent=1, allow_nan=False), "utf-8"
-        )
+    write_json(folder / JSON, _plain(_content(comparison, found, between)))
 
 
 def tested_metrics(comparison: Comparison) -> list[str]:

@@ -77,8 +77,8 @@ def varied_crop(draw: Callable[[], Drawn], size: int, variation: Variation, rng:
             if band:
                 image, labels = draw()
             ribbon = (image, labels) if image.shape[0] <= image.shape[1] else (image.T, labels.T)
-            pixels[start:stop], own = _view(*ribbon, (stop - start, size), scale, 0.0, variation.bend, rng)
-            ids[start:stop] = np.where(own > 0, own + highest, own)
+            pixels[start:stop], labelled = _view(*ribbon, (stop - start, size), scale, 0.0, variation.bend, rng)
+            ids[start:stop] = np.where(labelled > 0, labelled + highest, labelled)
             highest = max(highest, int(ids[start:stop].max()))
         if rng.random() < PROBABILITY:
             pixels, ids = np.ascontiguousarray(pixels.T), np.ascontiguousarray(ids.T)

@@ -1,10 +1,11 @@
-"""JSON files of anybody: read, or refused by name."""
+"""JSON files: of anybody read, or refused by name; ours written."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from planewise.errors import PlanewiseError, first_line
+from planewise.volumes.atomic import atomic_path
 
 
 def read_json(path: Path) -> Any:
@@ -27,3 +28,9 @@ def read_json(path: Path) -> Any:
     except ValueError as error:
         raise PlanewiseError(f"{path}: is not a JSON file ({first_line(error)})") from error
     return content
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all. Raises ValueError for NaN and infinity, which JSON does not know."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), "utf-8")

@@ -12,6 +12,8 @@ from planewise.volumes.units import PIXEL, convert
 SLAB_BYTES = 2**24  # that are read and written at a time; but
 STORED_BYTES = 2**27  # of voxels stored in thick chunks, which are decompressed once for each slab that cuts them
 
+Spacing = tuple[float, float, float]  # z, y, x
+
 
 class LazyArray(Protocol):
     """What voxels must offer: an array, or something on disk that is read when it is indexed."""
@@ -47,7 +49,7 @@ class Volume:
     """
 
     voxels: LazyArray
-    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    spacing: Spacing = (1.0, 1.0, 1.0)
     unit: str = PIXEL
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -60,7 +62,7 @@ class Volume:
         depth, height, width = self.voxels.shape
         return depth, height, width
 
-    def spacing_in(self, unit: str) -> tuple[float, float, float]:
+    def spacing_in(self, unit: str) -> Spacing:
         """Return the spacing (z, y, x) in ``unit``; of a volume in "pixel" as it is, as if it were in that unit."""
         z, y, x = (convert(size, self.unit, unit) for size in self.spacing)
         return z, y, x

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.apps.mito import _test
+from planewise.apps.mito_evaluate import evaluate_test_cases
 from planewise.cli import run
 from planewise.data.case import Case
 from planewise.data.classes import LabelDefinition
@@ -68,7 +68,7 @@ def after_training(dataset):
     ]
     problems = []
     data = Dataset(dataset, LabelDefinition(), [], cases)
-    _test(data, None, dataset / "imagesTs_m", dataset / "pictures", problems)
+    evaluate_test_cases(data, None, dataset / "imagesTs_m", dataset / "pictures", problems)
     return problems
 
 

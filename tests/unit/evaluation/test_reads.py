@@ -64,7 +64,7 @@ def test_mito_evaluate(dataset, reads):
 
 
 def test_the_test_after_a_training(dataset, reads, tmp_path):
-    from planewise.apps.mito import _test
+    from planewise.apps.mito_evaluate import evaluate_test_cases
     from planewise.data.case import Case
     from planewise.data.classes import LabelDefinition
     from planewise.data.nnunet import Dataset
@@ -74,7 +74,9 @@ def test_the_test_after_a_training(dataset, reads, tmp_path):
         for name in ("one", "two")
     ]
     problems = []
-    _test(Dataset(dataset, LabelDefinition(), [], cases), None, dataset / "imagesTs_m", tmp_path / "pictures", problems)
+    evaluate_test_cases(
+        Dataset(dataset, LabelDefinition(), [], cases), None, dataset / "imagesTs_m", tmp_path / "pictures", problems
+    )
     assert problems == []
     assert reads == expected("instancesTs", "imagesTs_m")
     assert (tmp_path / "pictures" / "one.png").stat().st_size > 10_000

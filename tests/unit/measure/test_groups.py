@@ -5,11 +5,11 @@ import pytest
 from scipy.stats import ttest_ind
 
 from planewise.errors import PlanewiseError
-from planewise.measure.groups import MIXED, WELCH, Member, compare, read_groups, refuse_too_few
+from planewise.measure.groups import MIXED, WELCH, Member, animal_means, compare, read_groups, refuse_too_few
 
 
-def cohort(animals, objects, effect, spread, seed=0, cases=1, noise=1.0):
-    """Return the members and values of two conditions; animals differ by ``spread``, objects by ``noise``."""
+def cohort(animals, objects, effect, spread, seed=0, cases=1, between_cases=0.0):
+    """Return the members and values of two conditions; animals differ by ``spread``, their cases, objects by 1."""
     rng = np.random.default_rng(seed)
     members, values = [], {}
     for condition in ("wt", "ko"):
@@ -18,7 +18,7 @@ def cohort(animals, objects, effect, spread, seed=0, cases=1, noise=1.0):
             for part in range(cases):
                 member = Member(f"{condition}{number}_{part}", f"{condition}{number}", condition)
                 members.append(member)
-                values[member.case] = mean + noise * rng.normal(size=objects)
+                values[member.case] = mean + between_cases * rng.normal() + rng.normal(size=objects)
     return members, values
 
 
@@ -69,11 +69,17 @@ def test_many_objects_of_few_animals_prove_nothing():
     assert ours <= 8
 
 
-def test_several_cases_of_an_animal_are_one_animal():
-    members, values = cohort(3, 20, 3.0, 1.0, cases=3)
+@pytest.mark.parametrize("between_cases", [0.0, 0.7])
+def test_several_cases_of_an_animal_are_one_animal(between_cases):
+    """Balanced, it is the t test of the animals' means again, whether their cases differ or not."""
+    members, values = cohort(4, 20, 3.0, 2.0, cases=3, between_cases=between_cases)
     row = compare(members, {"volume": values})[0]
-    assert (row.animals, row.cases, row.objects) == ((3, 3), (9, 9), (180, 180))
-    assert row.low < 3.0 + 3 < row.high + 6
+    assert (row.method, row.animals, row.cases, row.objects) == (MIXED, (4, 4), (12, 12), (240, 240))
+    of_animals = [animal_means([m for m in members if m.condition == c], values).values() for c in ("ko", "wt")]
+    test = ttest_ind(*map(list, of_animals))
+    assert row.p == pytest.approx(test.pvalue, rel=1e-2)
+    interval = test.confidence_interval()
+    assert (row.low, row.high) == pytest.approx((interval.low, interval.high), rel=1e-2)
 
 
 def test_three_conditions_are_compared_two_by_two_and_adjusted():

@@ -12,7 +12,7 @@ from planewise.measure.tables import contact_rows, document, object_rows, volume
 from planewise.volumes.volume import Volume
 
 DOCS = Path(__file__).parents[3] / "docs" / "measure.md"
-WITHOUT = ("count", "label", "intensity", "")
+WITHOUT = ("count", "intensity", "")
 
 
 def measured(balls, unit="nm"):
@@ -30,6 +30,8 @@ def test_every_column_has_a_unit_and_is_defined(balls):
         names = {name for name in names if not name.startswith("spacing_")}
         assert names == said["columns"][table].keys()
     assert {"volume_um3", "volume_voxels3", "nucleus_distance_um", "surface_um2", "loops"} <= names_of(said["objects"])
+    assert said["columns"]["objects"]["volume_um3"]["unit"] == "µm³"
+    assert said["columns"]["objects"]["volume_voxels3"]["unit"] == "smallest voxel side, cubed"
     json.dumps(said, allow_nan=False)
 
 

@@ -16,6 +16,7 @@ from planewise.models.model_file import Trained
 from planewise.models.sam2 import SIZES, BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_hub_folder, save_published
 from planewise.models.sam2_names import ONLY_IN_2_1, meta_name, to_meta, to_transformers, transformers_name
+from reference.published import published
 
 SIDE, HIDDEN = 64, 128
 TRAINED = Trained(dataset="D", date="2026-01-01", step=5, validated_on="V", score=0.5, loss=0.1)
@@ -82,22 +83,15 @@ def test_names_of_all_tensors_go_there_and_back(video):
     assert {transformers_name(key) for key in rest} | ours.keys() == names
 
 
-def test_the_video_tensors_of_the_published_files_have_names_in_transformers():
-    from conftest import SHARED
-
-    folder = SHARED / "reference" / "sam2"
-    if not folder.is_dir():
-        pytest.skip(f"no reference: {folder} is absent")
-    for name, version in (("sam2", "2.0"), ("sam2.1", "2.1")):
-        keys = [line.split("\t")[0] for line in (folder / f"{name}_hiera_tiny_keys.tsv").read_text().splitlines()]
-        on = version == "2.1"
-        with torch.device("meta"):
-            model = Sam2VideoModel(
-                Sam2VideoConfig(
-                    enable_occlusion_spatial_embedding=on, enable_temporal_pos_encoding_for_object_pointers=on
-                )
-            )
-        assert set(keys) == set(to_meta(model.state_dict()))
+@pytest.mark.parametrize("version", ["2.0", "2.1"])
+def test_the_video_tensors_of_the_published_files_have_names_in_transformers(version):
+    keys = [line.split("\t")[0] for line in str(published("sam2", version)["keys"]).splitlines()]
+    on = version == "2.1"
+    with torch.device("meta"):
+        model = Sam2VideoModel(
+            Sam2VideoConfig(enable_occlusion_spatial_embedding=on, enable_temporal_pos_encoding_for_object_pointers=on)
+        )
+    assert set(keys) == set(to_meta(model.state_dict()))
 
 
 def test_a_hub_folder_keeps_every_tensor(written, tmp_path):

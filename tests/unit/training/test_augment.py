@@ -11,9 +11,6 @@ def coded(height=12, width=15):
     return ids.astype(np.float32), ids
 
 
-ROTATIONS = {k: np.round([[np.cos(k), -np.sin(k)], [np.sin(k), np.cos(k)]]) for k in np.arange(4) * np.pi / 2}
-
-
 @pytest.mark.parametrize("quarters", range(4))
 @pytest.mark.parametrize("flip", [1, -1])
 def test_a_warp_by_right_angles_moves_every_pixel_to_its_place(quarters, flip):

@@ -20,7 +20,7 @@ from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.scale import scale_in
 from planewise.measure.density import refuse_unless_hu
-from planewise.measure.lungs import Spacing, nearest_side, sides_by_number, whole_parts
+from planewise.measure.lungs import nearest_side, sides_by_number, whole_parts
 from planewise.measure.regions import LEFT, RIGHT
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
@@ -30,6 +30,7 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels, write_labels
 from planewise.volumes.tilt import tilt_note
+from planewise.volumes.volume import Spacing
 
 AIR_HU = -400.0  # darker than this is air, or lung
 RIM_HU = -150.0  # and what lies at its rim, up to half filled with tissue

@@ -35,8 +35,9 @@ from planewise.volumes.units import PIXEL
 MOST_VALUES = 255  # label values that are counted
 COHORT = "(all cases)"  # the files of all cases together, in the manifest
 OUTSIDE_SHARE = 0.01  # of a class: what lies outside the lungs is told from here on
-FOUND = "found from HU"
-DECISIVE = {"zones", "periphery_mm", "channel", "series", "ignore_geometry"}
+FROM_HU = "found from HU"
+# against: the inputs alone do not say which of two readers is the first
+DECISIVE = {"zones", "periphery_mm", "channel", "series", "ignore_geometry", "against"}
 
 
 def measure_ild(options: IldMeasure) -> int:
@@ -57,8 +58,8 @@ def measure_ild(options: IldMeasure) -> int:
     for sources in cases.values():
         refuse_folder_of_inputs(sources.files(), options.output, "output")
     decisive = options.model_dump(mode="json", include=DECISIVE) | {
-        "classes": classes.names, "fibrosis": classes.fibrosis, "lungs": "given" if options.lungs else FOUND,
-        "against": options.against is not None, "columns": [column.name for column in PATTERNS],
+        "classes": classes.names, "fibrosis": classes.fibrosis, "lungs": "given" if options.lungs else FROM_HU,
+        "columns": [column.name for column in PATTERNS],
     }  # fmt: skip
     run = Run.begin(options.output / MANIFEST, "ild measure", decisive, None, [*cases, COHORT], options.overwrite)
     measured: list[MeasuredCase] = []
@@ -114,7 +115,7 @@ def _measure(
         _refuse_other_values(by_other, classes, ignore, sources.against)
         against = defined(extent_measures(by_other, classes.groups()))
     result = MeasuredCase(
-        case, str(sources.labels), FOUND if sources.lungs is None else str(sources.lungs), defined(measures),
+        case, str(sources.labels), FROM_HU if sources.lungs is None else str(sources.lungs), defined(measures),
         str(sources.against or ""), against, _notes(extents, sides, classes, ignore, parted),
     )  # fmt: skip
     for note in result.notes:

@@ -1,7 +1,6 @@
 """The measures of all cases as files: a CSV with a row for each, the agreement of two readers, a JSON, and a page."""
 
 import csv
-import json
 import math
 from dataclasses import asdict
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from planewise.measure.lung_measures import MeasuredCase
 from planewise.measure.readers import AGREEMENT_COLUMNS, Agreement, agreement
 from planewise.report.tables import cell
 from planewise.volumes.atomic import atomic_path
+from planewise.volumes.json_files import write_json
 
 CSV, JSON, PAGE, AGREEMENT = "measures.csv", "measures.json", "measures.html", "agreement.csv"
 
@@ -57,8 +57,7 @@ def write_cohort(
         "agreement": [_plain(one.row()) for one in agreements],
         "problems": [asdict(problem) for problem in problems],
     }
-    with atomic_path(folder / JSON) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), "utf-8")
+    write_json(folder / JSON, content)
     write_cohort_page(folder / PAGE, measured, patients, classes, columns, agreements, options, problems)
 
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from planewise.apps.ild.measured_figures import most_affected
 from planewise.data.prepared import Patient
-from planewise.evaluation.voxels import ratio
-from planewise.measure.lungs import zones
+from planewise.measure.extent import count_voxels
+from planewise.measure.lungs import LungRegions, zones
 from planewise.measure.regions import SIDES, ZONES
 from planewise.report.figures import CLASS_COLOURS, new_figure
 from planewise.report.html import write_html
+from planewise.volumes.volume import Spacing
 
 
 @dataclass(frozen=True)
@@ -34,41 +35,25 @@ class Extent:
     slices: int
 
 
-def extents(
-    labels: np.ndarray, lungs: np.ndarray, spacing_mm: tuple[float, ...], names: dict[int, str]
-) -> list[Extent]:
+def extents(labels: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing, names: dict[int, str]) -> list[Extent]:
     """Return the extent of every class, and of all together, last.
 
     ``labels`` (z, y, x) by ``names``; ``lungs`` (z, y, x): 1 left, 2 right, in canonical orientation (z upwards). The
     thirds divide the height of both lungs, from the highest slice that shows them to the lowest.
     """
-    ml = float(np.prod(spacing_mm)) / 1000
-    values = list(names)
-    code = np.zeros(256, np.uint8)
-    code[values] = np.arange(1, len(values) + 1)
-    counts = np.stack(  # (z, class, side): voxels, of class 0 those of none, of side 0 those outside the lungs
-        [
-            np.bincount(code[a].ravel() * np.intp(3) + b.ravel(), minlength=3 * (len(values) + 1))
-            for a, b in zip(labels, lungs)
-        ]
-    ).reshape(len(labels), len(values) + 1, 3)
-    lung = counts.sum(axis=1)
-    zone_of_slice = zones(lungs, "height")
-    thirds = {"all": zone_of_slice > 0} | {name: zone_of_slice == number for name, number in ZONES.items()}
+    no_rim = np.broadcast_to(False, lungs.shape)  # the page says nothing of depth
+    counted = count_voxels(labels, LungRegions(lungs, zones(lungs, "height"), no_rim, spacing_mm))
 
-    def extent(name: str, own: np.ndarray) -> Extent:
-        shares = {}
-        for side, number in SIDES.items():
-            for third, zone in thirds.items():
-                shares[side, third] = ratio(own[zone, number].sum(), lung[zone, number].sum())
-        inside = own[:, 1:].sum()
-        return Extent(
-            name, own.sum() * ml, own[:, 0].sum() * ml, ratio(inside, lung[:, 1:].sum()), shares,
-            int(own.any(axis=1).sum()),
-        )  # fmt: skip
+    def extent(name: str, values: tuple[int, ...]) -> Extent:
+        shares = {
+            (side, zone): counted.percent(values, side if zone == "all" else f"{side}_{zone}") / 100
+            for side in SIDES for zone in ("all", *ZONES)
+        }  # fmt: skip
+        outside_ml, slices = counted.outside_ml(values), np.isin(labels, values).any(axis=(1, 2))
+        ml = counted.ml(values) + outside_ml
+        return Extent(name, ml, outside_ml, counted.percent(values) / 100, shares, int(slices.sum()))
 
-    each = [extent(name, counts[:, place]) for place, name in enumerate(names.values(), start=1)]
-    return [*each, extent("all together", counts[:, 1:].sum(axis=1))]
+    return [*(extent(name, (value,)) for value, name in names.items()), extent("all together", tuple(names))]
 
 
 def write_summary(

@@ -147,9 +147,9 @@ def labels_file(job: Job, plane: Plane) -> Path:
     return job.work / plane / "labels.npy"
 
 
-def verdict_files(job: Job) -> tuple[Path, Path, Path]:
+def final_label_files(job: Job) -> tuple[Path, Path, Path]:
     """Return what says that the vote is over, and the keys and labels of it, of which a task reads those it needs."""
-    return job.work / "verdict.npz", job.work / "verdict_keys.npy", job.work / "verdict_labels.npy"
+    return job.work / "voted.npz", job.work / "final_keys.npy", job.work / "final_labels.npy"
 
 
 def count_file(job: Job, block: Index) -> Path:

@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from planewise.inference.consensus import Found, decide, join_found
+from planewise.inference.consensus import CombinationTable, final_labels, join_tables
 from planewise.inference.executor import Executor
 from planewise.inference.out_of_core.job import (
     Job,
     arrays,
     count_file,
     done_file,
+    final_label_files,
     lookup_file,
     make_store,
     save,
     save_array,
     slab_file,
-    verdict_files,
 )
 from planewise.inference.out_of_core.tasks import (
     filter_outputs,
@@ -64,15 +64,15 @@ def segment(job: Job, like: Volume, workers: Executor, advance: Callable[[str, i
 
 def _vote(job: Job, every: list[Index], sizes: list[np.ndarray]) -> int:
     """Decide on the combinations of all blocks, if that was not done; return the number of objects."""
-    verdict_file, keys_file, final_file = verdict_files(job)
-    if not verdict_file.exists():
-        found = join_found([Found(**arrays(count_file(job, block))) for block in every])
+    voted_file, keys_file, final_file = final_label_files(job)
+    if not voted_file.exists():
+        table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in every])
         how = job.grouping
-        verdict = decide(found, sizes, job.shape, job.vote, how.min_size, how.min_extent, how.min_agreement)
-        save_array(keys_file, verdict.keys)
-        save_array(final_file, verdict.labels)
-        save(verdict_file, objects=verdict.objects)
-    return int(np.load(verdict_file)["objects"])
+        final = final_labels(table, sizes, job.shape, job.vote, how.min_size, how.min_extent, how.min_agreement)
+        save_array(keys_file, final.keys)
+        save_array(final_file, final.labels)
+        save(voted_file, objects=final.objects)
+    return int(np.load(voted_file)["objects"])
 
 
 def _each_block(

@@ -4,20 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.inference.consensus import FusedObjects, Verdict, count_combinations
+from planewise.inference.consensus import FinalLabels, FusedObjects, count_combinations
 from planewise.inference.linking import Chain, PlaneObjects, linked_components
 from planewise.inference.out_of_core.job import (
     Job,
     arrays,
     count_file,
     done_file,
+    final_label_files,
     labels_file,
     lookup_file,
     runs_file,
     save,
     save_array,
     slab_file,
-    verdict_files,
 )
 from planewise.inference.out_of_core.slabs import (
     SlabObjects,
@@ -128,18 +128,18 @@ def label_block(job: Job, block: Index) -> None:
     planes = [_plane_objects(job, plane, block) for plane in job.axes]
     for objects in planes:
         fill_block(open_to_fill(job.plane_store(objects.plane)), block, objects[...])
-    found = count_combinations(planes, 0, planes[0].shape[0])
+    table = count_combinations(planes, 0, planes[0].shape[0])
     corner = np.array([part.start for part in block])
-    save(count_file(job, block), keys=found.keys, counts=found.counts, boxes=found.boxes + np.tile(corner, 2))
+    save(count_file(job, block), keys=table.keys, counts=table.counts, boxes=table.boxes + np.tile(corner, 2))
 
 
 def fuse_block(job: Job, block: Index) -> None:
     """Write the final labels in a block."""
-    verdict_file, keys_file, final_file = verdict_files(job)
+    voted_file, keys_file, final_file = final_label_files(job)
     keys = arrays(count_file(job, block))["keys"]  # those that occur here
     final = np.load(final_file, mmap_mode="r")[np.searchsorted(np.load(keys_file, mmap_mode="r"), keys)]
-    verdict = Verdict(keys, final, int(np.load(verdict_file)["objects"]))
-    fused = FusedObjects([_plane_objects(job, plane, block) for plane in job.axes], verdict)
+    labels = FinalLabels(keys, final, int(np.load(voted_file)["objects"]))
+    fused = FusedObjects([_plane_objects(job, plane, block) for plane in job.axes], labels)
     fill_block(open_to_fill(job.final_store()), block, fused[...])
     save(done_file(job, block))
 
@@ -157,9 +157,9 @@ def _plane_objects(job: Job, plane: Plane, block: Index) -> PlaneObjects:
     for number in range(first // thickness, -(-stop // thickness)):
         start = number * thickness
         begin, end = max(first, start), min(stop, start + thickness)
-        own = labels[lookup["first_component"][number] : lookup["first_component"][number + 1]]
+        of_slab = labels[lookup["first_component"][number] : lookup["first_component"][number + 1]]
         runs = SlabRuns(*(_mapped(runs_file(job, plane, start, field)) for field in SlabRuns.__dataclass_fields__))
-        starts, *piece = runs_in_window(runs, own, (begin - start, top, left), (end - begin, rows, columns))
+        starts, *piece = runs_in_window(runs, of_slab, (begin - start, top, left), (end - begin, rows, columns))
         row_starts.append(starts + count)
         pieces.append(piece)
         count += len(piece[0])

@@ -9,9 +9,7 @@ from planewise.errors import PlanewiseError
 from planewise.volumes.formats import stem_of
 from planewise.volumes.json_files import read_json
 from planewise.volumes.units import read_spacing
-from planewise.volumes.volume import Volume
-
-Spacing = tuple[float, float, float]
+from planewise.volumes.volume import Spacing, Volume
 
 
 def with_sidecar(path: Path, volume: Volume) -> Volume:

@@ -16,9 +16,9 @@ from planewise.progress import say
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.mapped import MappedVoxels
-from planewise.volumes.formats.sidecar import Spacing, with_sidecar
+from planewise.volumes.formats.sidecar import with_sidecar
 from planewise.volumes.units import PIXEL, read_spacing
-from planewise.volumes.volume import SLAB_BYTES, Access, LazyArray, Volume, slabs
+from planewise.volumes.volume import SLAB_BYTES, Access, LazyArray, Spacing, Volume, slabs
 
 
 class _TiffVoxels:

@@ -8,7 +8,7 @@ import pytest
 
 from planewise.cli import run
 from planewise.errors import PlanewiseError
-from planewise.evaluation.mistaken import is_copy, refuse_image, truth_itself, unnumbered
+from planewise.evaluation.input_checks import is_copy, refuse_image, truth_itself, unnumbered
 from planewise.evaluation.overlap import overlap_table
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels

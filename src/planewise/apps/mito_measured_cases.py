@@ -1,0 +1,119 @@
+"""What ``mito measure`` is given: label volumes, and the image, references, confidence and condition of each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from planewise.apps.mito_options import MitoMeasure
+from planewise.data.case import (
+    case_name,
+    cases_in,
+    file_of_case,
+    images_beside,
+    label_volumes_in,
+    one_file_each,
+    plane_of,
+)
+from planewise.errors import PlanewiseError, Problem
+from planewise.measure.groups import Member
+from planewise.progress import say
+from planewise.volumes.formats import ending_of, stem_of
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of a case, named ``name``: those that are not there are None, or not among ``references``, by name."""
+
+    name: str
+    labels: Path
+    image: Path | None
+    references: dict[str, Path]
+    confidence: Path | None
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Every file that is read."""
+        more = [path for path in (self.image, self.confidence) if path is not None]
+        return [self.labels, *more, *self.references.values()]
+
+
+def label_volumes(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the label volumes by case, and what is wrong with cases of several; results of planes are left out.
+
+    Raises PlanewiseError if one of ``paths`` is not there.
+    """
+    files: list[Path] = []
+    known: set[str] = set()
+    for path in paths:
+        if not path.exists():
+            raise PlanewiseError(f"{path}: no such file or folder")
+        inside = [path] if ending_of(path) or path.is_file() else label_volumes_in(path)
+        if len(inside) > 1:
+            names = {case_name(file) for file in inside}
+            planes = [file for file in inside if plane_of(case_name(file)) in names]
+            if planes:
+                say(f"{path}: {', '.join(file.name for file in planes)} are results of single planes: not measured")
+            inside = [file for file in inside if file not in planes]
+        known |= images_beside(path).keys()
+        files += inside
+    volumes, several = one_file_each(dict.fromkeys(files), known, labels=True)
+    return volumes, list(several.values())
+
+
+def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Problem]) -> list[Sources]:
+    """Return the cases with the files that go with each; one whose image or reference is not there is a problem."""
+    images: dict[str, Path] = {}
+    if options.image is not None:
+        images, wrong = cases_in(options.image, options.channel)
+        problems += wrong
+        if len(volumes) == 1 and list(images.values()) == [options.image]:  # given by its own path, whatever its name
+            images = dict(zip(volumes, images.values()))
+    references = dict(_reference(text) for text in options.reference)
+    cases = []
+    for name, path in volumes.items():
+        try:
+            if options.image is not None and name not in images:
+                raise PlanewiseError(f"{options.image}: holds no image of case {name}")
+            beside = {key: _reference_of(name, where, key, len(volumes) == 1) for key, where in references.items()}
+            table = path.with_name(f"{stem_of(path)}_objects.csv")
+            cases.append(Sources(name, path, images.get(name), beside, table if table.is_file() else None))
+        except PlanewiseError as error:
+            problems.append(Problem.of(path, error))
+    return cases
+
+
+def _reference(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    return name, Path(path)
+
+
+def _reference_of(case: str, where: Path, what: str, alone: bool) -> Path:
+    if not where.exists():
+        raise PlanewiseError(f"--reference {what}={where}: no such file or folder")
+    if not (ending_of(where) or where.is_file()):
+        return file_of_case(case, where, f"reference {what}")
+    if not alone:
+        raise PlanewiseError(
+            f"--reference {what}={where}: is one file for several cases; give a folder with one for each"
+        )
+    return where
+
+
+def refuse_other_cases(
+    members: list[Member], volumes: dict[str, Path], problems: list[Problem], options: MitoMeasure
+) -> None:
+    """Raise PlanewiseError if groups have no case in common with the labels; say what is in one of the two alone."""
+    if not members:
+        return
+    in_groups = {member.case for member in members}
+    if not in_groups & volumes.keys():
+        raise PlanewiseError(
+            f"{options.groups}: names none of the cases of the labels; it has {', '.join(sorted(in_groups)[:5])}, "
+            f"they are {', '.join(sorted(volumes)[:5])}"
+        )
+    problems += [
+        Problem(str(options.groups), f"names case {case}, of which there are no labels")
+        for case in sorted(in_groups - volumes.keys())
+    ]
+    if left_out := sorted(volumes.keys() - in_groups):
+        say(f"{options.groups}: does not name {', '.join(left_out)}: measured, in no condition")
