@@ -242,3 +242,15 @@ def test_a_stack_thinner_than_its_objects_has_no_distributions(cohort, capsys):
 def test_measuring_needs_no_torch():
     code = "import sys, planewise.apps.mito_measure; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 0
+
+
+def test_a_reference_of_another_name_or_in_the_place_of_the_labels_is_not_done(tmp_path, capsys):
+    for folder, seed in (("labels", 1), ("others", 2)):
+        write_labels(tmp_path / folder / "a.tiff", Volume(labels_of(seed), SPACING, "nm"))
+    labels, others, out = tmp_path / "labels", tmp_path / "others", tmp_path / "out"
+    assert measure(labels, "--reference", f"r={others}", "--output", out) == 0
+    before = rows(out / "objects.csv")
+    assert measure(labels, "--reference", f"s={others}", "--output", out) == 2
+    assert "references: r -> s" in capsys.readouterr().err
+    assert measure(others, "--reference", f"r={labels}", "--output", out) == 1
+    assert rows(out / "objects.csv") == before

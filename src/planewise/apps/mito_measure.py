@@ -87,7 +87,9 @@ def measure_mito(options: MitoMeasure) -> int:
     output = options.output or _beside(options.labels[0])
     refuse_folder_of_inputs(volumes.values(), output, "--output")
     run = Run.begin(
-        output / MANIFEST, "mito measure", {"ignore_geometry": options.ignore_geometry, "channel": options.channel},
+        output / MANIFEST, "mito measure",
+        {"ignore_geometry": options.ignore_geometry, "channel": options.channel,
+         "references": [name for name, _ in map(_named, options.reference)]},
         None, [*(case.name for case in cases), TOGETHER], options.overwrite,
     )  # fmt: skip
     finished = {}
