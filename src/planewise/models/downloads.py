@@ -59,8 +59,8 @@ def fetch(url: str, sha256: str | None, says: str, otherwise: str) -> Path:
             pinned.write_text(f"{found}\n", "ascii")
     except OSError as error:
         raise PlanewiseError(
-            f"{error.filename}: the weights of {url} cannot be used ({error.strerror}); see to it that {path} is a file "
-            f"that can be read and {path.parent} can be written to, or {otherwise}"
+            f"{error.filename}: the weights of {url} cannot be used ({error.strerror}); see to it that {path} is a "
+            f"file that can be read and {path.parent} can be written to, or {otherwise}"
         ) from error
     if known is None:
         say(
