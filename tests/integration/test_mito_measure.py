@@ -254,3 +254,13 @@ def test_a_reference_of_another_name_or_in_the_place_of_the_labels_is_not_done(t
     assert "references: r -> s" in capsys.readouterr().err
     assert measure(others, "--reference", f"r={labels}", "--output", out) == 1
     assert rows(out / "objects.csv") == before
+
+
+@pytest.mark.parametrize("folder", ["labels", "images", "nuclei"])
+def test_tables_and_pictures_never_lie_among_what_is_read(tmp_path, capsys, folder):
+    write_case(tmp_path, "a", 0)
+    before = names(tmp_path / folder)
+    more = ["--image", tmp_path / "images", "--reference", f"nucleus={tmp_path / 'nuclei'}"]
+    assert measure(tmp_path / "labels", *more, "--output", tmp_path / folder) == 2
+    assert "is the folder of the input" in capsys.readouterr().err
+    assert names(tmp_path / folder) == before

@@ -85,7 +85,7 @@ def measure_mito(options: MitoMeasure) -> int:
     cases = _cases(volumes, options, problems)
     _refuse_other_cases(members, volumes, problems, options)
     output = options.output or _beside(options.labels[0])
-    refuse_folder_of_inputs(volumes.values(), output, "--output")
+    refuse_folder_of_inputs([*volumes.values(), *(path for case in cases for path in case.inputs)], output, "--output")
     run = Run.begin(
         output / MANIFEST, "mito measure",
         {"ignore_geometry": options.ignore_geometry, "channel": options.channel,
