@@ -388,3 +388,19 @@ def test_only_the_patient_that_changed_is_prepared_again(data, tmp_path, monkeyp
     assert prepare_ild(data, work, *split) == 0
     assert done == ["P1"]
     assert run(["ild", "train", str(work), *TRAIN]) == 0
+
+
+@pytest.mark.parametrize("name", ["npy/train/gts/P0-999.npy", "npz_train/CT_ILD/P0_img.nii.gz"])
+def test_somebodys_file_that_is_called_as_a_patients_is_kept(data, tmp_path, capsys, name):
+    """Beside patients that are done, and where none is yet."""
+    work, split = tmp_path / "work", split_file(tmp_path, train=["P0"], valid=["P1"], test=["T0"])
+    path = work / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    assert prepare_ild(data, work, *split, "--save_nii") == 2
+    path.rename(tmp_path / "aside")
+    assert prepare_ild(data, work, *split) == 0
+    (tmp_path / "aside").rename(path)
+    assert prepare_ild(data, work, *split, "--seed", "3", "--save_nii") == 2
+    assert f"of ({name})" in capsys.readouterr().err
+    assert path.read_text() == "mine"

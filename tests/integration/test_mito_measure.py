@@ -96,8 +96,8 @@ def test_the_same_files_in_other_parts_are_not_done_already(tmp_path, capsys):
 
     assert with_references(nuclei, others) == 0
     assert with_references(nuclei, others) == 0
-    assert with_references(others, nuclei) == 2
-    assert "made otherwise (reference" in " ".join(capsys.readouterr().err.split())
+    assert with_references(others, nuclei) == 1
+    assert "now they are given as" in " ".join(capsys.readouterr().out.split())
     assert with_references(others, nuclei, "--overwrite") == 0
     first, second = rows(tmp_path / "out" / "objects.csv")[:2]
     assert float(first["membrane_distance_um"]) == 0 < float(first["nucleus_distance_um"])
@@ -273,3 +273,25 @@ def test_a_stack_thinner_than_its_objects_has_no_distributions(cohort, capsys):
     assert [row["measure"] for row in rows(cohort / "out" / "comparisons.csv")] == [
         "number_density_per_um3", "volume_fraction",
     ]  # fmt: skip
+
+
+def test_a_reference_of_another_name_or_in_the_place_of_the_labels_is_not_done(tmp_path, capsys):
+    for folder, seed in (("labels", 1), ("others", 2)):
+        write_labels(tmp_path / folder / "a.tiff", Volume(labels_of(seed), SPACING, "nm"))
+    labels, others, out = tmp_path / "labels", tmp_path / "others", tmp_path / "out"
+    assert measure(labels, "--reference", f"r={others}", "--output", out) == 0
+    before = rows(out / "objects.csv")
+    assert measure(labels, "--reference", f"s={others}", "--output", out) == 2
+    assert "references: r -> s" in capsys.readouterr().err
+    assert measure(others, "--reference", f"r={labels}", "--output", out) == 1
+    assert rows(out / "objects.csv") == before
+
+
+@pytest.mark.parametrize("folder", ["labels", "images", "nuclei"])
+def test_tables_and_pictures_never_lie_among_what_is_read(tmp_path, capsys, folder):
+    write_case(tmp_path, "a", 0)
+    before = names(tmp_path / folder)
+    more = ["--image", tmp_path / "images", "--reference", f"nucleus={tmp_path / 'nuclei'}"]
+    assert measure(tmp_path / "labels", *more, "--output", tmp_path / folder) == 2
+    assert "is the folder of the input" in capsys.readouterr().err
+    assert names(tmp_path / folder) == before

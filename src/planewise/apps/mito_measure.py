@@ -42,7 +42,7 @@ from planewise.volumes.volume import Volume, access
 CASES = "cases"  # the folder of what each case gave
 TOGETHER = "all cases together"  # in the manifest
 KEPT_BYTES = 2**29  # of a volume's voxels, which are read once; more are read slab by slab, where the format allows it
-DECISIVE = {"reference", "channel", "ignore_geometry"}  # which file is which reference, the inputs alone do not say
+DECISIVE = {"channel", "ignore_geometry"}
 COMPARED_VOLUMES = ("number_density", "volume_fraction")
 
 
@@ -61,6 +61,7 @@ def measure_mito(options: MitoMeasure) -> int:
     inputs = [*volumes.values(), *(path for case in cases for path in case.inputs)]
     refuse_folder_of_inputs(inputs, output, "--output")
     decisive = options.model_dump(mode="json", include=DECISIVE)
+    decisive["references"] = [text.partition("=")[0] for text in options.reference]
     names = [*(case.name for case in cases), TOGETHER]
     run = Run.begin(output / MANIFEST, "mito measure", decisive, None, names, options.overwrite)
     finished = {}

@@ -56,7 +56,7 @@ class Derived:
         with ThreadPoolExecutor(READERS) as pool:
             made_of = dict(zip(map(str, sources), pool.map(fingerprint, sources), strict=True))
         stored = json.loads(json.dumps({"version": version("planewise"), **options}, default=str))
-        manifest = read_manifest(folder / SCORES)
+        manifest = _read_scores(folder)
         now = CaseRecord(made_of, dict.fromkeys(names, ""), {"options": stored})
         derived = cls(folder, command, now, {} if manifest is None else manifest.cases)
         for name in names:
@@ -84,7 +84,8 @@ class Derived:
     def making(self) -> Iterator[dict[str, Any]]:
         """Write the outputs within; into the dict that is yielded go the number of ``problems``, and the ``notes``.
 
-        What this command wrote before and does not write any more is removed.
+        What this command wrote before and does not write any more is removed. Raises PlanewiseError if another process
+        wrote there meanwhile: whose the files are is not known, and they are made again by whoever comes next.
         """
         wanted = list(self._now.outputs)
         before = self._records[self.command].outputs if self.command in self._records else {}
@@ -96,9 +97,8 @@ class Derived:
             if before[name] and before[name] == fingerprint(self.folder / name):
                 remove(self.folder / name)
         there = [name for name in wanted if (self.folder / name).exists()]
-        self._now.outputs = {name: fingerprint(self.folder / name) for name in there}
-        self._now.decided |= written
-        self._write()
+        made = {name: fingerprint(self.folder / name) for name in there}
+        self._write(CaseRecord(self._now.inputs, made, self._now.decided | written))
         self._say_stale()
 
     def _refuse_what_is_not_ours(self, name: str) -> None:
@@ -120,16 +120,35 @@ class Derived:
         now = MadeFrom(self._now.decided["options"], self._now.inputs)
         return MadeFrom(record.decided.get("options", {}), record.inputs).differences(now)
 
-    def _write(self) -> None:
-        """Write the manifest; of another command's files those that are this one's now are its no more."""
+    def _write(self, made: CaseRecord | None = None) -> None:
+        """Write the manifest, with what was ``made``; of another command's files those that are this one's are not its.
+
+        Raises PlanewiseError if they were made while another process wrote into the folder.
+        """
         with locked(self.folder):
-            there = read_manifest(self.folder / SCORES)
+            there = _read_scores(self.folder)
             records = {} if there is None else there.cases
+            mixed = made is not None and self._is_mixed(records)
+            if made is not None and not mixed:
+                self._now = made
             for command, record in records.items():
                 if command != self.command:
                     record.outputs |= dict.fromkeys(record.outputs.keys() & self._now.outputs.keys(), "")
             self._records = records | {self.command: self._now}
             write_manifest(self.folder / SCORES, Manifest(_SCORING, "", self._records))
+        if mixed:
+            raise PlanewiseError(
+                f"{self.folder}: another command wrote into it at the same time, so that its files may be of either; "
+                "run this again, or give another --output"
+            )
+
+    def _is_mixed(self, records: dict[str, CaseRecord]) -> bool:
+        """Whether by now ``records`` say that another process began, or made, what this one has begun."""
+        mine = records.get(self.command)
+        if mine is None or self._differences(mine):
+            return True
+        others = [record.outputs for command, record in records.items() if command != self.command]
+        return any(outputs.get(name) for outputs in others for name in self._now.outputs)
 
     def _say_stale(self) -> None:
         """Say which files other commands derived from what has changed by now."""
@@ -141,3 +160,16 @@ class Derived:
                     f"{self.folder}: {', '.join(left[:3])}{' ...' * (len(left) > 3)} of planewise {command} are of "
                     "files that have changed since; run that again"
                 )
+
+
+def _read_scores(folder: Path) -> Manifest | None:
+    """Return what the manifest in ``folder`` says; None if there is none. Raises PlanewiseError if it is damaged."""
+    manifest = read_manifest(folder / SCORES)
+    for command, record in ({} if manifest is None else manifest.cases).items():
+        notes = record.decided.get("notes", [])
+        if not isinstance(record.decided.get("options", {}), dict) or not isinstance(notes, list):
+            raise PlanewiseError(
+                f"{folder / SCORES}: is not a manifest of planewise (what was decided for {command} is no table); move "
+                "it away with the results beside it, or give another folder"
+            )
+    return manifest

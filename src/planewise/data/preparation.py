@@ -19,13 +19,14 @@ from planewise.data.case import Case
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.formats.sidecar import sidecars
+from planewise.volumes.formats.sidecar import dataset_unit, sidecars
 
 RECORD = "prepared.json"
 READERS = 4  # threads: hashing one file keeps a core busy, and a disk half
 DETACHED = re.compile(r"^(?:ElementDataFile\s*=|data file:)(.+)$", re.MULTILINE | re.IGNORECASE)
 HASHED, PIECE = 4 * 2**30, 2**20  # bytes
 NAMED = 5  # cases in a difference
+USUAL_UNIT = "nm"  # of spacings in sidecars
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def fingerprint(path: Path) -> str:
     """Return the size and a hash (BLAKE2b) of the bytes of a volume: a file with what lies beside it, or a folder.
 
     Above ``HASHED`` bytes, of pieces spread evenly over them. Names do not matter, but those of the files in a folder.
+    With a sidecar the unit that the dataset.json above gives its spacing counts too.
     What cannot be read says so in its fingerprint.
     """
     digest, piece = hashlib.blake2b(digest_size=16), 0
@@ -152,6 +154,8 @@ def fingerprint(path: Path) -> str:
                         opened.seek(start)
                         digest.update(opened.read(PIECE))
                     piece += 1
+        if any(sidecar.is_file() for sidecar in sidecars(path)) and (unit := dataset_unit(path)) != USUAL_UNIT:
+            digest.update(unit.encode())
     except OSError as error:
         return f"unreadable: {error.strerror}"
     return f"{total} {digest.hexdigest()}"

@@ -98,13 +98,14 @@ class Run:
     def is_done(self, case: str, inputs: Iterable[Path]) -> bool:
         """Whether the results of ``case`` were made from ``inputs`` as they are now, and are still there.
 
+        The order of ``inputs`` says what each is: labels and a reference that change places are other inputs.
         Raises PlanewiseError if something has changed since, unless all is to be made again.
         """
         record = self.cases.get(case)
         if self.overwrite or record is None or not all(record.outputs.values()):
             return False
         now = {str(path.resolve()): self._of(path) for path in inputs}
-        if sorted(now.values()) != sorted(record.inputs.values()):  # the same may lie elsewhere by now
+        if list(now.values()) != list(record.inputs.values()):  # in order: each has its part; it may lie elsewhere
             raise PlanewiseError(f"{case}: {self._changed(record.inputs, now)}; --overwrite makes it again")
         there = {name: self.folder / name for name in record.outputs if (self.folder / name).exists()}
         edited = [path for name, path in there.items() if self._of(path) != record.outputs[name]]
@@ -115,6 +116,8 @@ class Run:
     def _changed(self, before: dict[str, str], now: dict[str, str]) -> str:
         """Return in what inputs, fingerprints by path, differ ``now``: other files, or other content."""
         changed = ", ".join(sorted(path for path in now.keys() & before if now[path] != before[path]))
+        if sorted(before.values()) == sorted(now.values()):
+            return f"{self.place} was made from {', then '.join(before)}; now they are given as {', then '.join(now)}"
         others = [", ".join(sorted(paths)) for paths in (before.keys() - now.keys(), now.keys() - before.keys())]
         if not any(others):
             return f"{changed} has changed since its results in {self.place} were made"
@@ -226,9 +229,14 @@ def read_manifest(path: Path) -> Manifest | None:
     try:
         content = json.loads(path.read_text("utf-8"))
         cases = {name: CaseRecord(**record) for name, record in content["cases"].items()}
-        names = [Path(name) for record in cases.values() for name in record.outputs]
-        if any(name.is_absolute() or ".." in name.parts for name in names):
-            raise ValueError("an output lies outside its folder")
+        for name, record in cases.items():
+            said = [*record.inputs.items(), *record.outputs.items()]
+            if not all(isinstance(made, str) and "\0" not in path for path, made in said):
+                raise ValueError(f"the files of {name} have no fingerprints")
+            if any(Path(path).is_absolute() or ".." in Path(path).parts for path in record.outputs):
+                raise ValueError("an output lies outside its folder")
+            if not isinstance(record.decided, dict):
+                raise ValueError(f"what was decided for {name} is no table")
         return Manifest(MadeFrom(dict(content["options"]), {}), str(content["model"]), cases)
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlparse
 
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, first_line
 from planewise.progress import Advance, progress, say
 
 
@@ -33,7 +33,12 @@ def fetch(url: str, sha256: str | None, says: str, otherwise: str) -> Path:
 
     path = cached(url)
     pinned = path.with_name(f"{path.name}.sha256")
-    known = sha256 or (pinned.read_text("ascii").strip() if pinned.exists() else None)
+    try:
+        known = sha256 or (pinned.read_text("ascii").strip() if pinned.exists() else None)
+    except (OSError, ValueError) as error:
+        raise PlanewiseError(
+            f"{pinned}: holds no sha256 ({first_line(error)}); delete it if {path} is right"
+        ) from error
     by = f"which {says} gives" if sha256 else f"which it had when it was first used ({pinned})"
     if not path.exists():
         say(f"Downloading {url} to {path}")
@@ -48,9 +53,16 @@ def fetch(url: str, sha256: str | None, says: str, otherwise: str) -> Path:
                 f"{url}: cannot be downloaded ({type(error).__name__}). Download it elsewhere and put it at {path}"
                 f"{f' (sha256 {known})' if known else ''}, or {otherwise}"
             ) from error
-    found = pooch.file_hash(str(path))
+    try:
+        found = pooch.file_hash(str(path))
+        if known is None:
+            pinned.write_text(f"{found}\n", "ascii")
+    except OSError as error:
+        raise PlanewiseError(
+            f"{error.filename}: the weights of {url} cannot be used ({error.strerror}); see to it that {path} is a "
+            f"file that can be read and {path.parent} can be written to, or {otherwise}"
+        ) from error
     if known is None:
-        pinned.write_text(f"{found}\n", "ascii")
         say(
             f"{url}: {says} gives no sha256 to check it by. Its sha256 is {found}, and has to be that from now on; "
             "compare it with what the publisher says"

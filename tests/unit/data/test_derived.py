@@ -1,5 +1,7 @@
 """Scores beside a manifest: done, made again where something changed, and never in place of somebody's own file."""
 
+import json
+
 import pytest
 
 from planewise.data.derived import SCORES, Derived
@@ -94,3 +96,46 @@ def test_a_file_of_two_commands_is_the_last_one_s(place, capsys):
 def test_an_input_is_no_output(place):
     with pytest.raises(PlanewiseError, match="results never replace their input"):
         Derived.begin(place, "evaluate", {}, [place / "labels"], ["labels"])
+
+
+@pytest.mark.parametrize("decided", [{"options": [1]}, {"notes": 5}, {"notes": None}])
+def test_an_edited_manifest_is_told(place, decided):
+    make(begin(place))
+    manifest = place / "out" / SCORES
+    content = json.loads(manifest.read_text())
+    content["cases"]["evaluate"]["decided"] |= decided
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(PlanewiseError, match=rf"{SCORES}: is not a manifest of planewise"):
+        begin(place)
+
+
+@pytest.mark.parametrize("first_is_last", [True, False])
+@pytest.mark.parametrize("other", [{"command": "compare"}, {"vote": 3}])
+def test_two_processes_at_once_never_take_the_files_of_each_other(place, other, first_is_last):
+    """Whoever ends first, or last: neither is done by what the other may have written."""
+    one, two = begin(place, vote=2), begin(place, **({"vote": 2} | other))
+    first, second = one.making(), two.making()
+    for making in (first, second):
+        making.__enter__()["problems"] = 0
+    (place / "out" / "a.csv").write_text("of either")
+    kept = []
+    for making in [first, second] if first_is_last else [second, first]:
+        try:
+            making.__exit__(None, None, None)
+            kept.append(making)
+        except PlanewiseError as error:
+            said = str(error)
+    assert "another command wrote into it at the same time" in said
+    assert len(kept) < 2
+    assert not begin(place, vote=2).is_done()
+    assert not begin(place, **({"vote": 2} | other)).is_done()
+    make(begin(place, vote=2))  # and is made again without being asked
+    assert begin(place, vote=2).is_done()
+
+
+def test_two_processes_that_make_the_same_do_not_disturb_each_other(place):
+    for making in [begin(place).making(), begin(place).making()]:
+        making.__enter__()["problems"] = 0
+        (place / "out" / "a.csv").write_text("the same")
+        making.__exit__(None, None, None)
+    assert begin(place).is_done()

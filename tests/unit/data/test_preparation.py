@@ -29,6 +29,21 @@ def test_a_fingerprint_is_of_content_not_of_name_or_age(tmp_path):
     assert fingerprint(tmp_path / "a_0000.tiff") != first
 
 
+def test_a_fingerprint_knows_the_unit_of_the_sidecar(tmp_path):
+    """It stands in the dataset.json above; a volume without a sidecar has its spacing to itself."""
+    (tmp_path / "labels").mkdir()
+    for name in ("a.tiff", "b.tiff", "a.json"):
+        (tmp_path / "labels" / name).write_text('{"spacing": [1, 1, 1]}')
+    volumes = [tmp_path / "labels" / name for name in ("a.tiff", "b.tiff")]
+    before = [fingerprint(path) for path in volumes]
+    (tmp_path / "dataset.json").write_text('{"spacing_unit": "nm"}')
+    assert [fingerprint(path) for path in volumes] == before
+    (tmp_path / "dataset.json").write_text('{"spacing_unit": "um"}')
+    after = [fingerprint(path) for path in volumes]
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
 @pytest.mark.parametrize("position", [0, 4_500_000, 8_999_999])
 def test_one_byte_of_a_large_file_is_seen_wherever_it_is(tmp_path, position):
     path = tmp_path / "a.nii"

@@ -171,6 +171,16 @@ def test_the_same_input_elsewhere_is_the_same(place):
     assert begin(place).is_done("a", [copy])
 
 
+def test_inputs_that_change_places_are_not_the_same(place):
+    """Labels beside a reference, or one reader's beside another's: each has its part."""
+    inputs = [place / "in" / "a.tiff", place / "in" / "b.tiff"]
+    with begin(place).making("a", inputs, [place / "out" / "a.tiff"]):
+        (place / "out" / "a.tiff").write_text("made")
+    assert begin(place).is_done("a", inputs)
+    with pytest.raises(PlanewiseError, match=r"from .*a.tiff, then .*b.tiff; now they are given as .*b.tiff, then"):
+        begin(place).is_done("a", inputs[::-1])
+
+
 def test_what_another_case_made_is_kept(place):
     make(begin(place, cases="a"), place)
     run = begin(place, cases="b")
@@ -210,7 +220,16 @@ def test_input_is_never_output(place):
 OUTSIDE = '{"options": {}, "model": "", "cases": {"a": {"inputs": {}, "outputs": {"../precious": "1 a"}}}}'
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cases": {"a": 3}, "options": {}}', "[" * 100_000, OUTSIDE])
+RECORDS = (
+    {"inputs": [], "outputs": {}}, {"inputs": {}, "outputs": ["a"]}, {"inputs": {}, "outputs": {"a": 5}},
+    {"inputs": {}, "outputs": {}, "decided": []}, {"inputs": {}, "outputs": {"a\0": "1 a"}},
+)  # fmt: skip
+EDITED = [json.dumps({"options": {}, "model": "", "cases": {"a": record}}) for record in RECORDS]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"cases": {"a": 3}, "options": {}}', "[" * 100_000, OUTSIDE, *EDITED]
+)
 def test_a_damaged_manifest_is_told(place, text):
     (place / "out").mkdir()
     (place / "out" / MANIFEST).write_text(text)

@@ -9,6 +9,7 @@ import pooch
 import pytest
 
 from planewise.errors import PlanewiseError
+from planewise.models.downloads import cached
 from planewise.models.model_file import ModelFile
 from planewise.models.weights import locate_weights
 
@@ -64,6 +65,20 @@ def test_a_sha256_that_nobody_gave_is_told_and_kept(tmp_path, server, capsys):
     path.unlink()
     (tmp_path / "served" / "w.pth").write_bytes(b"other weights")
     with pytest.raises(PlanewiseError, match="downloaded, but its sha256 is not that which it had"):
+        locate_weights(model, tmp_path / "m.yaml")
+    assert not path.exists()
+
+
+def test_what_is_no_file_of_weights_in_the_cache_is_told(tmp_path, server):
+    model = ModelFile(model=server[0], norms=NORMS)
+    path = cached(server[0])
+    pinned = path.with_name("w.pth.sha256")
+    path.mkdir(parents=True)
+    with pytest.raises(PlanewiseError, match=r"w.pth: the weights of .* cannot be used \(Is a directory\)"):
+        locate_weights(model, tmp_path / "m.yaml")
+    path.rmdir()
+    pinned.write_bytes(b"\xff")
+    with pytest.raises(PlanewiseError, match=r"w.pth.sha256: holds no sha256"):
         locate_weights(model, tmp_path / "m.yaml")
     assert not path.exists()
 

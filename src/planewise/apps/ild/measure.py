@@ -37,7 +37,7 @@ COHORT = "(all cases)"  # the files of all cases together, in the manifest
 OUTSIDE_SHARE = 0.01  # of a class: what lies outside the lungs is told from here on
 FROM_HU = "found from HU"
 # against: the inputs alone do not say which of two readers is the first
-DECISIVE = {"zones", "periphery_mm", "channel", "series", "ignore_geometry", "against"}
+DECISIVE = {"zones", "periphery_mm", "channel", "series", "ignore_geometry"}
 
 
 def measure_ild(options: IldMeasure) -> int:

@@ -62,7 +62,10 @@ class PreparedFolder:
         manifest = _read(work)
         before = {} if manifest is None else manifest.cases
         written = {pair for case, record in before.items() for pair in _pairs(work, case, record)}
-        foreign = sorted(str(path.relative_to(work)) for path, pair in _files(work) if pair not in written)
+        named = {work / name for record in before.values() for name in record.outputs}
+        partial = {case: record for case, record in before.items() if not all(record.outputs.values())}
+        begun = {pair for case, record in partial.items() for pair in _pairs(work, case, record)}
+        foreign = sorted(_name(work, path) for path, pair in _files(work) if path not in named and pair not in begun)
         if manifest is None:
             foreign += [name for name in BESIDE if (work / name).exists()]
         if foreign:
@@ -88,7 +91,6 @@ class PreparedFolder:
         """Record that all files of a case are written, with an ``outcome`` to remember, as JSON has it."""
         pair = case, self._part(case)
         paths = [path for path, of in _files(self.work) if of == pair]
-        paths += [path for path in _volumes(self.work, *pair) if path.exists() and path not in paths]
         with ThreadPoolExecutor(READERS) as pool:
             outputs = dict(zip((_name(self.work, path) for path in paths), pool.map(fingerprint, paths), strict=True))
         self.cases[case] = CaseRecord(self.inputs[case], outputs, {"part": pair[1], "classes": outcome})
@@ -134,9 +136,6 @@ class PreparedFolder:
     def _remove_cases(self, pairs: set[CaseInPart]) -> None:
         for path in [path for path, pair in _files(self.work) if pair in pairs]:
             _remove(path)
-        for case, part in pairs:
-            for path in _volumes(self.work, case, part):
-                _remove(path)
 
 
 def record_of_slices(npy: Path) -> Record | None:
@@ -195,10 +194,6 @@ def _npz(work: Path, case: str, part: str) -> Path:
     return npz_folder(work, part) / f"{case}.npz"
 
 
-def _volumes(work: Path, case: str, part: str) -> list[Path]:
-    return [npz_folder(work, part) / f"{case}{ending}" for ending in VOLUMES]
-
-
 def _pairs(work: Path, case: str, record: CaseRecord) -> set[CaseInPart]:
     """Return the case with each part of which its record names files."""
     return {(case, part) for part in PARTS if _name(work, _npz(work, case, part)) in record.outputs}
@@ -207,8 +202,9 @@ def _pairs(work: Path, case: str, record: CaseRecord) -> set[CaseInPart]:
 def _files(work: Path) -> Iterator[tuple[Path, CaseInPart]]:
     """Yield every prepared patient and slice, and whose it is by its name."""
     for part in PARTS:
-        for path in npz_folder(work, part).glob("*.npz"):
-            yield path, (path.stem, part)
+        for ending in VOLUMES:
+            for path in npz_folder(work, part).glob(f"*{ending}"):
+                yield path, (path.name.removesuffix(ending), part)
     for part in TRAINING_PARTS:
         for kind in KINDS:
             for path in (work / SLICES / part / kind).glob("*.npy"):

@@ -22,7 +22,7 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
             found = _read_sidecar(sidecar)
             if found is None:
                 return volume
-            spacing, unit = read_spacing(sidecar, list(found), [_dataset_unit(path)] * 3)
+            spacing, unit = read_spacing(sidecar, list(found), [dataset_unit(path)] * 3)
             return replace(volume, spacing=spacing, unit=unit)
     return volume
 
@@ -33,7 +33,8 @@ def sidecars(path: Path) -> list[Path]:
     return [path.with_name(f"{name}.json") for name in dict.fromkeys((re.sub(r"_\d{4}$", "", stem), stem))]
 
 
-def _dataset_unit(path: Path) -> str:
+def dataset_unit(path: Path) -> str:
+    """Return the unit of spacings in the sidecars beside the volume at ``path``."""
     try:
         return str(read_json(path.parent.parent / "dataset.json")["spacing_unit"])
     except (PlanewiseError, TypeError, KeyError):
