@@ -169,14 +169,17 @@ class Run:
             self._write()
 
     def finish(self, case: str, decided: dict[str, Any]) -> None:
-        """Say in the manifest that a case's outputs are there, and what was ``decided`` about it."""
+        """Say in the manifest that a case's outputs are there, and what was ``decided`` about it.
+
+        Raises PlanewiseError if another process made the case from other inputs at the same time.
+        """
         record = self.cases[case]
         for name in self._made_before.pop(case, set()):
             remove(self.folder / name)
             del record.outputs[name]
         record.outputs = {name: fingerprint(self.folder / name) for name in record.outputs}
         record.decided = decided
-        self._write()
+        self._write(case)
 
     def identity(self, case: str) -> dict[str, Any]:
         """Return what makes a case that is being made what it is, for what is kept of it when it is stopped."""
@@ -194,17 +197,30 @@ class Run:
     def _name(self, output: Path) -> str:
         return output.relative_to(self.folder).as_posix()
 
-    def _write(self) -> None:
-        """Write the manifest: the cases of this run as it knows them, those of others as they are there by now."""
+    def _write(self, finished: str | None = None) -> None:
+        """Write the manifest: the cases of this run as it knows them, those of others as they are there by now.
+
+        A case that is ``finished``, and was begun by another process from other inputs, is written as begun.
+        """
+        mixed = False
         with locked(self.folder):
             there = read_manifest(self.manifest)
             if there is not None and there.made_from not in (self.made_from, self._before):
                 raise PlanewiseError(f"{self.place}: another command, with other options, writes into it by now")
             self._before = self.made_from
             if there is not None and there.made_from == self.made_from:
+                if finished is not None and finished in there.cases:
+                    record = self.cases[finished]
+                    mixed = there.cases[finished].inputs != record.inputs
+                    record.outputs = dict.fromkeys(record.outputs, "") if mixed else record.outputs
                 others = {name: record for name, record in there.cases.items() if name not in self._touched}
                 self.cases = others | {name: self.cases[name] for name in self._touched & self.cases.keys()}
             self._write_cases()
+        if mixed:
+            raise PlanewiseError(
+                f"{finished}: another command made it in {self.place} from other files at the same time, so that it "
+                "may be of either; run this again, or give another output"
+            )
 
     def _write_cases(self) -> None:
         if not self.cases:

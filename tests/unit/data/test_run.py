@@ -181,6 +181,22 @@ def test_inputs_that_change_places_are_not_the_same(place):
         begin(place).is_done("a", inputs[::-1])
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_processes_that_make_a_case_from_other_files_never_take_those_of_each_other(place, first):
+    target, runs = place / "out" / "a.tiff", [begin(place), begin(place)]
+    for run, name in zip(runs, "ab", strict=True):
+        run.start("a", [place / "in" / f"{name}.tiff"], [target])
+    target.write_text("of either")
+    with pytest.raises(PlanewiseError, match=r"a: another command made it in .*out from other files at the same time"):
+        runs[0].finish("a", {})
+    if first:  # the other comes last
+        with pytest.raises(PlanewiseError, match="at the same time"):
+            runs[1].finish("a", {})
+    assert not done(begin(place), place)
+    make(begin(place), place)
+    assert done(begin(place), place)
+
+
 def test_what_another_case_made_is_kept(place):
     make(begin(place, cases="a"), place)
     run = begin(place, cases="b")

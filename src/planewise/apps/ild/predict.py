@@ -91,7 +91,10 @@ def predict_ild(options: IldPredict) -> int:
                 if is_over:
                     run.fail(case)
             else:
-                run.finish(case, {"prompts": _prompts_note(options)})
+                try:
+                    run.finish(case, {"prompts": _prompts_note(options)})
+                except PlanewiseError as error:
+                    problems.append(Problem.of(case, error))
     return conclude(problems)
 
 
