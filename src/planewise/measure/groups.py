@@ -8,7 +8,6 @@ beside that within) or does not converge, and for measures of volumes, the means
 test (1947, doi:10.1093/biomet/34.1-2.28). Only objects that no border cuts take part, unweighted.
 """
 
-import csv
 import math
 import unicodedata
 import warnings
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from planewise.data.spreadsheet import spreadsheet_rows
 from planewise.errors import PlanewiseError
 
 COLUMNS = ("case", "animal", "condition")
@@ -62,7 +62,6 @@ class Comparison:
 def read_groups(path: Path) -> list[Member]:
     """Return the rows of a CSV with the columns case, animal and condition; others are passed over.
 
-    Commas, semicolons or tabs separate the cells, as spreadsheets write them; names of columns may be in capitals.
     Raises PlanewiseError if it cannot be read, a cell is empty, a case stands there twice, an animal is in two
     conditions, or there are fewer than two conditions with ``LEAST_ANIMALS`` animals each.
     """
@@ -72,18 +71,15 @@ def read_groups(path: Path) -> list[Member]:
         raise PlanewiseError(
             f"{path}: cannot be read ({error}); it must be a CSV in UTF-8, which Excel saves as 'CSV UTF-8'"
         ) from error
-    lines = text.splitlines()
-    separator = next((mark for mark in ",;\t" if lines and mark in lines[0]), ",")
-    table = csv.DictReader(lines, delimiter=separator, skipinitialspace=True)
-    header = [name.strip().lower() for name in table.fieldnames or ()]
-    if missing := [name for name in COLUMNS if name not in header]:
+    table = spreadsheet_rows(text)
+    if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
         raise PlanewiseError(
             f"{path}: has no column {', '.join(missing)}; its first line must name case, animal and condition, it is "
-            f"{(lines or [''])[0][:80]!r}"
+            f"{text.partition(chr(10))[0].rstrip()[:80]!r}"
         )
     members = []
     for row in table:
-        cells = {(name or "").strip().lower(): str(value or "").strip() for name, value in row.items()}
+        cells = {name or "": str(value or "").strip() for name, value in row.items()}
         if not any(cells.values()):
             continue
         if empty := [name for name in COLUMNS if not cells[name]]:
