@@ -290,15 +290,6 @@ def test_evaluate(trained, tmp_path):
     assert float(row["f1_50"]) == float(row["pq_50"]) == float(row["voxel_dice"]) == 1
 
 
-def test_scores_are_not_written_among_what_is_scored(trained, capsys):
-    truth = trained / "Dataset001_Phantom" / "instancesTs"
-    before = sorted(truth.iterdir())
-    assert run(["mito", "evaluate", str(truth), str(truth), "--output", str(truth)]) == 2
-    assert "--output" in (said := capsys.readouterr().err)
-    assert "is the folder of the input" in said
-    assert sorted(truth.iterdir()) == before
-
-
 def test_evaluate_a_semantic_truth_by_the_name_of_its_folder(trained, tmp_path):
     dataset = trained / "Dataset001_Phantom"
     folders = [str(dataset / name) for name in ("instancesTs", "labelsTs")]

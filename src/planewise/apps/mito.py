@@ -412,7 +412,6 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     scored = f"All instances are scored; ignored: {ignored}."
     say(labels.sentence(target, "scored voxel by voxel") if target else scored)
     contest = _contest(options.truth.resolve().parent.name, options.predictions.name, pairs, target, {}, None)
-    refuse_folder_of_inputs(contest.files(), folder, "--output")
     derived = Derived.begin(folder, "mito evaluate", contest.made_with(), contest.files(), (RESULTS, SUMMARY))
     if derived.is_done():
         say(f"{folder}: done already, from the same files; to read: {folder / SUMMARY}")
