@@ -82,6 +82,7 @@ def test_the_pages_say_what_they_are_and_hold_all_they_need(cohort, tmp_path):
         assert 'src="http' not in page
         assert "{class}_{region}_percent" in page
     assert "fibrosis: reticulation + honeycombing" in patient
+    assert patient.index("How much there is") < patient.index('<div class="wide"')  # what scrolls does not cut it
     assert "data:image/png" in patient
     assert patient.count("<svg") == 2
     assert 'href="patients/P3.html"' in everybody
@@ -171,9 +172,11 @@ def test_two_readers(cohort, tmp_path, capsys):
     assert "kappa with quadratic weights of categories bounded by 10, 20 %" in capsys.readouterr().err
     assert "10, 20 %" in page
     assert "By a second reader" in (tmp_path / "out" / "patients" / "P1.html").read_text()
-    (tmp_path / "second" / "P2.nii.gz").unlink()
+    (tmp_path / "second" / "P2.nii.gz").rename(tmp_path / "second" / "P9.nii.gz")
     assert measure(cohort, tmp_path / "two", "--against", str(tmp_path / "second")) == 1
-    assert "has no labels of case P2, which is measured alone" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "has no labels of case P2, which is measured alone" in said.out
+    assert "left out, for the first reader has no labels of them: P9" in said.err
 
 
 def test_readers_that_change_places_are_not_done_already(tmp_path, capsys):
@@ -223,6 +226,7 @@ def test_what_is_wrong_with_a_case_is_a_row_and_the_others_are_measured(cohort, 
     assert "Traceback" not in out + err
     for words in (
         "holds 9, which no class has; there are 1, 2, 3",
+        "--classes NAME chooses which are measured",
         "empty.nii.gz: the mask of the lungs is empty",
         "windowed_0000.nii.gz: values lie between",
         "does not lie in the space of",

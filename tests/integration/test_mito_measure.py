@@ -142,6 +142,16 @@ def test_a_bad_case_stops_no_other(tmp_path, capsys):
     assert {row["case"] for row in rows(out / "objects.csv")} == {"a", "mask"}
 
 
+def test_names_of_another_program_that_fit_no_image(tmp_path, capsys):
+    for case in ("s1", "s2"):
+        write_case(tmp_path, case, 0)
+    (tmp_path / "labels" / "s2.tiff").rename(tmp_path / "labels" / "s2_cp_masks.tiff")
+    words = (tmp_path / "labels", "--image", tmp_path / "images", "--output", tmp_path / "out")
+    assert measure(*words) == 1
+    assert "holds no image of case s2_cp_masks; there are s1, s2" in " ".join(capsys.readouterr().out.split())
+    assert [row["case"] for row in rows(tmp_path / "out" / "volumes.csv")] == ["s1"]
+
+
 def test_without_a_unit_columns_are_in_voxels(tmp_path, capsys):
     write_case(tmp_path, "a", 0, (1.0, 1.0, 1.0), "pixel")
     assert measure(tmp_path / "labels", "--output", tmp_path / "out") == 0

@@ -14,7 +14,7 @@ from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.pairs import with_spacing_of
 from planewise.measure.columns import DISTRIBUTED
-from planewise.measure.groups import Comparison, Member, compare, read_groups, refuse_too_few
+from planewise.measure.groups import Comparison, Member, as_files_are_named, compare, read_groups, refuse_too_few
 from planewise.measure.measured import Measured, measure_volume
 from planewise.measure.plots import animals_picture, distributions_picture
 from planewise.measure.tables import (
@@ -56,6 +56,7 @@ def measure_mito(options: MitoMeasure) -> int:
     if not volumes and not problems:
         raise PlanewiseError(f"{' '.join(map(str, options.labels))}: no label volumes (.tiff, .nii.gz, .ome.zarr, ...)")
     cases = cases_of(volumes, options, problems)
+    members = as_files_are_named(members, volumes)
     refuse_other_cases(members, volumes, problems, options)
     output = options.output or _beside(options.labels[0])
     inputs = [*volumes.values(), *(path for case in cases for path in case.inputs)]

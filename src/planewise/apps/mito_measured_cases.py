@@ -73,7 +73,8 @@ def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Prob
     for name, path in volumes.items():
         try:
             if options.image is not None and name not in images:
-                raise PlanewiseError(f"{options.image}: holds no image of case {name}")
+                there = ", ".join(sorted(images)[:5]) or "none that can be used"
+                raise PlanewiseError(f"{options.image}: holds no image of case {name}; there are {there}")
             beside = {key: _reference_of(name, where, key, len(volumes) == 1) for key, where in references.items()}
             table = path.with_name(f"{stem_of(path)}_objects.csv")
             cases.append(Sources(name, path, images.get(name), beside, table if table.is_file() else None))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from planewise.data.spreadsheet import spreadsheet_rows
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.json_files import read_json
@@ -126,7 +127,7 @@ def _json_rows(content: Any) -> list[tuple[str, str]]:
 
 
 def _csv_rows(text: str) -> list[tuple[str, str]]:
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    reader = spreadsheet_rows(text)
     if not {"case", "patient"} <= set(reader.fieldnames or ()):
         raise ValueError(f"its first line is {','.join(reader.fieldnames or ()) or 'empty'}")
     return [((row["case"] or "").strip(), (row["patient"] or "").strip()) for row in reader]

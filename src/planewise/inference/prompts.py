@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from planewise.data.spreadsheet import spreadsheet_rows
 from planewise.errors import PlanewiseError
 from planewise.volumes.json_files import read_json
 
@@ -66,12 +67,11 @@ def read_prompts(
                 raise PlanewiseError(f"{path}: holds no list; it needs a list of objects with {', '.join(COLUMNS)}")
             rows: list[tuple[int, dict[str, Any]]] = list(enumerate(content, start=1))
         else:
-            with path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file, skipinitialspace=True)
-                missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
-                if missing:
-                    raise PlanewiseError(f"{path}: has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
-                rows = [(reader.line_num, row) for row in reader]
+            reader = spreadsheet_rows(path.read_text("utf-8-sig"))
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+            if missing:
+                raise PlanewiseError(f"{path}: has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise PlanewiseError(f"{path}: cannot be read as CSV or JSON ({error})") from error
     numbers = {name: value for value, name in classes.items()}

@@ -8,16 +8,17 @@ beside that within) or does not converge, and for measures of volumes, the means
 test (1947, doi:10.1093/biomet/34.1-2.28). Only objects that no border cuts take part, unweighted.
 """
 
-import csv
 import math
+import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
+from planewise.data.spreadsheet import spreadsheet_rows
 from planewise.errors import PlanewiseError
 
 COLUMNS = ("case", "animal", "condition")
@@ -67,19 +68,18 @@ def read_groups(path: Path) -> list[Member]:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanewiseError(f"{path}: cannot be read ({error}); it must be a CSV in UTF-8") from error
-    lines = text.splitlines()
-    separator = ";" if lines and ";" in lines[0] and "," not in lines[0] else ","
-    table = csv.DictReader(lines, delimiter=separator, skipinitialspace=True)
-    header = [name.strip() for name in table.fieldnames or ()]
-    if missing := [name for name in COLUMNS if name not in header]:
+        raise PlanewiseError(
+            f"{path}: cannot be read ({error}); it must be a CSV in UTF-8, which Excel saves as 'CSV UTF-8'"
+        ) from error
+    table = spreadsheet_rows(text)
+    if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
         raise PlanewiseError(
             f"{path}: has no column {', '.join(missing)}; its first line must name case, animal and condition, it is "
-            f"{(lines or [''])[0][:80]!r}"
+            f"{text.partition(chr(10))[0].rstrip()[:80]!r}"
         )
     members = []
     for row in table:
-        cells = {(name or "").strip(): str(value or "").strip() for name, value in row.items()}
+        cells = {name or "": str(value or "").strip() for name, value in row.items()}
         if not any(cells.values()):
             continue
         if empty := [name for name in COLUMNS if not cells[name]]:
@@ -97,6 +97,16 @@ def read_groups(path: Path) -> list[Member]:
             )
     refuse_too_few(members, str(path))
     return members
+
+
+def as_files_are_named(members: Sequence[Member], cases: Collection[str]) -> list[Member]:
+    """Return ``members`` with the names of ``cases`` as files have them, whichever way letters with dots are coded.
+
+    macOS stores Ö as O and two dots, a spreadsheet as one letter: both look alike.
+    """
+    as_stored = {unicodedata.normalize("NFC", case): case for case in cases}
+    named = [as_stored.get(unicodedata.normalize("NFC", member.case), member.case) for member in members]
+    return [replace(member, case=case) for member, case in zip(members, named)]
 
 
 def refuse_too_few(members: Sequence[Member], where: str) -> None:
@@ -174,7 +184,9 @@ def _welch(first: np.ndarray, second: np.ndarray) -> Effect:
     difference = float(second.mean() - first.mean())
     if not (np.ptp(first) or np.ptp(second)):  # nothing varies: there is no test
         return difference, math.nan, math.nan, math.nan
-    test = ttest_ind(second, first, equal_var=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # animals of one condition that are alike, the other's are not
+        test = ttest_ind(second, first, equal_var=False)
     interval = test.confidence_interval(0.95)
     return difference, float(interval.low), float(interval.high), float(test.pvalue)
 

@@ -22,6 +22,8 @@ COLUMNS = 3
 
 def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
     """Draw, for each measure and case, which share of its whole objects is smaller: weighted for the border."""
+    from matplotlib.ticker import FixedLocator
+
     figure = new_figure(11, 6.4)
     panels = figure.subplots(2, COLUMNS).ravel()
     for axes, key in zip(panels, SHOWN):
@@ -39,6 +41,10 @@ def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
             axes.text(0.5, 0.5, "no whole objects", transform=axes.transAxes, ha="center", va="center")
         elif key in LOGARITHMIC:
             axes.set_xscale("log")
+            low, high = axes.get_xlim()
+            if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # less than two powers of ten are seen
+                axes.xaxis.set_major_locator(FixedLocator(np.geomspace(low, high, 5)[1:-1].tolist()))
+                axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
             axes.xaxis.set_minor_formatter("")  # numbers at every tick would lie on each other
         units = dict.fromkeys(name_of(key, measured.physical) for measured in cases.values())
         axes.set(xlabel=" or ".join(units), ylabel="share of whole objects", ylim=(-0.03, 1.03))
@@ -72,7 +78,7 @@ def animals_picture(
                 values = rng.choice(values, POINTS, replace=False) if len(values) > POINTS else values
                 if len(values) > 1:
                     spread = spot + rng.uniform(-0.05, 0.05, len(values))
-                    axes.scatter(spread, values, s=4, color=colour, alpha=0.35, linewidths=0)
+                    axes.scatter(spread, values, s=8, color=colour, alpha=0.5, linewidths=0)
                 axes.scatter([spot], [means[animal]], s=60, color=colour, edgecolor="black", zorder=3)
                 at = (spot, means[animal])
                 axes.annotate(animal, at, (0, 6), textcoords="offset points", ha="center", fontsize=6)
@@ -80,6 +86,7 @@ def animals_picture(
                 mean = np.mean([means[animal] for animal in of])
                 axes.hlines(mean, place - 0.38, place + 0.38, color="black", linewidth=1.2, zorder=2)
         axes.set_xticks(range(len(conditions)), conditions)
+        axes.margins(y=0.12)  # for the names of the animals
         axes.set(xlim=(-0.6, len(conditions) - 0.4), ylabel=name_of(key, physical))
         axes.set_title("\n".join(_effect(row) for row in comparisons if row.measure == key), fontsize=7, loc="left")
     for axes in panels[len(compared) :]:

@@ -70,7 +70,7 @@ def fetch(url: str, sha256: str | None, says: str, otherwise: str) -> Path:
     elif found != known:
         raise PlanewiseError(
             f"{path}: its sha256 is {found}, not {known}, {by}: it is damaged, or another file. Delete it, and it is "
-            "downloaded, or put the right one there"
+            f"downloaded, or put the right one there{'' if sha256 else f'; if this is the right one, delete {pinned}'}"
         )
     return path
 

@@ -30,13 +30,15 @@ def locate_weights(model: ModelFile, model_path: Path) -> Path:
     or, where it says none, than the file had when it was first used.
     """
     if not model.model:
-        raise PlanewiseError(f"{model_path}: names no weights (model:); train it with --from_scratch")
+        raise PlanewiseError(
+            f"{model_path}: names no weights (model:); train it with planewise mito train --from_scratch"
+        )
     try:
         online = is_url(model.model)
     except ValueError as error:
         raise PlanewiseError(f"{model_path}: model: {model.model} is no URL ({str(error).lower()})") from error
     if online:
-        otherwise = f"set model: in a copy of {model_path} to a path, or train with --from_scratch"
+        otherwise = f"set model: in a copy of {model_path} to a path, or train with planewise mito train --from_scratch"
         weights = fetch(model.model, model.model_sha256, str(model_path), otherwise)
         if published := of_url(model.model):
             say(f"{weights}: {published.terms}")
@@ -143,6 +145,8 @@ def _reason(error: Exception) -> str:
     """Return why a file cannot be read; torch's own words on what it does not unpickle fill a page."""
     if "weights_only" in str(error) or "Weights only" in str(error):
         return "it holds more than tensors, such as a whole model or objects of a program, which are not loaded"
+    if isinstance(error, LookupError):  # what a pickle's reader meets in other bytes: "101", "pop from empty list"
+        return "it is no file of PyTorch; was it downloaded whole?"
     return first_line(error)
 
 

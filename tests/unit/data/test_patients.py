@@ -99,6 +99,8 @@ def test_a_file_settles_it(tmp_path):
     table = tmp_path / "patients.csv"
     table.write_text("\ufeffcase, patient, age\nP00_1,anna,40\nP00_2, anna,40\nelsewhere,bob,50\n", "utf-8")
     assert patients_of(["P00_1", "P00_2"], file=table) == {"P00_1": "anna", "P00_2": "anna"}
+    table.write_bytes("\ufeffCase;Patient\r\nP00_1;anna\r\nP00_2;anna\r\n;\r\n".encode())
+    assert patients_of(["P00_1", "P00_2"], file=table) == {"P00_1": "anna", "P00_2": "anna"}
     named = tmp_path / "patients.json"
     named.write_text(json.dumps({"P00_1": "anna", "P00_2": "bob"}))
     assert patients_of(["P00_2", "P00_1"], file=named) == {"P00_2": "bob", "P00_1": "anna"}

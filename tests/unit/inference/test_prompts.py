@@ -18,7 +18,9 @@ def test_both_kinds_of_file_give_the_same(tmp_path):
         ' {"case": "a", "class": 1, "slice": 4.5, "x0": 1, "y0": 1, "x1": 2, "y1": 2, "unit": "mm"}]'
     )
     expected = {"a": [Prompt(1, 1, (0, 1, 30, 20)), Prompt(1, 2, (2, 2, 4, 4))]}
-    for name in ("b.csv", "b.json"):
+    excel = (tmp_path / "b.csv").read_text().replace(",", ";").replace("\n", "\r\n").replace("case;class", "Case;Class")
+    (tmp_path / "excel.csv").write_text(excel, "utf-8-sig")
+    for name in ("b.csv", "excel.csv", "b.json"):
         assert read(tmp_path / name) == (expected, [])
 
 

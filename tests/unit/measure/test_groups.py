@@ -5,7 +5,16 @@ import pytest
 from scipy.stats import ttest_ind
 
 from planewise.errors import PlanewiseError
-from planewise.measure.groups import MIXED, WELCH, Member, animal_means, compare, read_groups, refuse_too_few
+from planewise.measure.groups import (
+    MIXED,
+    WELCH,
+    Member,
+    animal_means,
+    as_files_are_named,
+    compare,
+    read_groups,
+    refuse_too_few,
+)
 
 
 def cohort(animals, objects, effect, spread, seed=0, cases=1, between_cases=0.0):
@@ -116,6 +125,30 @@ def test_a_table_is_read_as_spreadsheets_write_it(tmp_path):
     members = read_groups(write(tmp_path / "groups.csv", text))
     assert members[0] == Member("a", "1", "wt")
     assert len(members) == 4
+    for separator in ",;\t":
+        text = "Case,Animal,CONDITION\r\na,1,wt\r\nb,2,wt\r\nc,3,ko\r\nd,4,ko\r\n".replace(",", separator)
+        assert read_groups(write(tmp_path / "groups.csv", text))[3] == Member("d", "4", "ko")
+
+
+def test_a_file_that_is_no_utf8_says_how_to_save_it(tmp_path):
+    (tmp_path / "groups.csv").write_bytes("case;animal;condition\nKÖ;1;wt\n".encode("cp1252"))
+    with pytest.raises(PlanewiseError, match="which Excel saves as 'CSV UTF-8'"):
+        read_groups(tmp_path / "groups.csv")
+
+
+def test_names_that_look_alike_are_one_case():
+    """Ö as one letter, as in a spreadsheet, and as O with two dots, as in a file that was copied from a Mac."""
+    members = [Member("K\u00d6", "1", "wt"), Member("b", "2", "ko")]
+    assert as_files_are_named(members, {"KO\u0308", "a"}) == [Member("KO\u0308", "1", "wt"), members[1]]
+
+
+def test_animals_of_one_condition_that_are_alike_give_no_warning():
+    members, values = cohort(2, 1, 0.0, 0.0)
+    values = dict(zip(values, map(np.array, ([30.2], [30.2], [38.9], [25.9]))))
+    row = compare(members, {"number_density": values})[0]
+    assert row.difference == pytest.approx(2.2)
+    # standard error: sqrt(84.5 / 2) = 6.5; freedom 1
+    assert row.p == pytest.approx(ttest_ind([38.9, 25.9], [30.2, 30.2 + 1e-6], equal_var=False).pvalue, rel=1e-3)
 
 
 @pytest.mark.parametrize(

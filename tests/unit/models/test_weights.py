@@ -105,6 +105,13 @@ def test_what_is_not_weights_is_named(tmp_path, content):
         load_network(path)
 
 
+@pytest.mark.parametrize("page", [b"error 404", b"hello"])
+def test_a_page_that_was_downloaded_in_their_place(tmp_path, page):
+    (tmp_path / "w.pth").write_bytes(page)
+    with pytest.raises(PlanewiseError, match="is no file of PyTorch; was it downloaded whole"):
+        load_network(tmp_path / "w.pth")
+
+
 def test_weights_are_found_relative_to_the_yaml_and_beside_it_when_moved(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "w.pth").touch()

@@ -178,7 +178,8 @@ def _refuse_other_values(extents: Extents, classes: MeasuredClasses, ignore: int
         listed = ", ".join(map(str, others[:6])) + (" ..." if len(others) > 6 else "")
         raise PlanewiseError(
             f"{path}: holds {listed}, which no class has; there are {', '.join(map(str, classes.known))}: name them in "
-            "the dataset.json (--dataset), or with --classes NAME=VALUE"
+            "the dataset.json (--dataset), or with --classes NAME=VALUE. With all in a dataset.json, --classes NAME "
+            "chooses which are measured"
         )
 
 

@@ -126,6 +126,8 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
         cases[case] = Sources(images[case], path, second.get(case), mask)
     if without := len(images.keys() - labels.keys() - refused.keys()):
         say(f"{without} of {len(images)} CTs have no labels, and are left out.")
+    if alone := sorted(second.keys() - labels.keys()):
+        say(f"{options.against}: left out, for the first reader has no labels of them: {', '.join(alone)}")
     return cases, problems
 
 

@@ -157,5 +157,8 @@ def bland_altman_plot(one: Agreement) -> str:
         if np.isfinite(interval.low):
             axes.axhspan(interval.low, interval.high, color="#999999", alpha=0.2, linewidth=0)
             axes.axhline(interval.value, color=INK, linewidth=1, linestyle=style)
+    if not np.ptp(one.first - one.second):  # there are no limits, and nothing to scale by
+        axes.set_ylim(*(one.limits.mean.value + np.array([-1, 1])))
+    axes.locator_params(axis="x", nbins=4)  # numbers of many digits would lie on each other
     axes.set(xlabel=f"mean of both, {one.measure}", ylabel="first - second")
     return as_svg(figure, f"Bland-Altman plot of {one.measure}")
