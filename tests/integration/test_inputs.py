@@ -35,7 +35,8 @@ def image():
 def predict(model, source, output, *more):
     options = ["--axes", "xy", "--device", "cpu", "--precision", "32", "--min_size", "1", "--min_extent", "1"]
     files = ["--trained_model", str(model), "--input", str(source), "--output", str(output)]
-    return run(["mito", "predict", *files, *options, "--center_confidence_thr", "0.0005", *more])
+    thresholds = ["--confidence_thr", "0.4", "--center_confidence_thr", "0.0005"]  # of a network that says nothing
+    return run(["mito", "predict", *files, *options, *thresholds, *more])
 
 
 def save(path, voxels, **options):

@@ -61,6 +61,7 @@ def test_training_leaves_the_documented_files(trained):
     assert files(dataset / "imagesTs_mitoNet_FT") == [
         f"evaluation/{RESULTS}",
         f"evaluation/{SUMMARY}",
+        "evaluation/planewise_scores.json",
         "evaluation/report.html",
         "evaluation/results.csv",
         "evaluation/results.json",

@@ -18,6 +18,7 @@ LOGARITHMIC = {"volume", "surface", "length"}
 MANY_CASES = 8  # that a legend names
 POINTS = 200  # objects of an animal that are drawn
 COLUMNS = 3
+ALIKE = 1.001  # times the smallest value: all are one number, around which there is no scale
 
 
 def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
@@ -40,6 +41,9 @@ def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
         if not axes.lines:
             axes.text(0.5, 0.5, "no whole objects", transform=axes.transAxes, ha="center", va="center")
         elif key in LOGARITHMIC:
+            drawn = np.concatenate([line.get_xdata() for line in axes.lines])
+            if drawn.max() < ALIKE * drawn.min():
+                axes.set_xlim(drawn.min() / 2, drawn.max() * 2)
             axes.set_xscale("log")
             low, high = axes.get_xlim()
             if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # less than two powers of ten are seen

@@ -65,7 +65,7 @@ def shown_score(result: Result, key: str) -> float | int:
 def cell(value: object) -> object:
     """Return a value as it stands in a CSV: six digits, empty where it is not defined."""
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6f}"
+        return "" if math.isnan(value) else f"{round(value, 6) + 0.0:.6f}"  # -0.0 + 0.0 is 0.0
     return "" if value is None else value
 
 

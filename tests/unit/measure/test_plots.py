@@ -33,7 +33,7 @@ def shown_numbers(axis):
     return [tick.label1.get_text() for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
 
 
-@pytest.mark.parametrize("sides", [(8, 9), (6, 6), (2, 16)])
+@pytest.mark.parametrize("sides", [(8, 9), (6, 6), (6,), (2, 16)])
 def test_an_axis_of_logarithms_has_numbers_however_alike_the_objects(tmp_path, figures, sides):
     plots.distributions_picture({"a": boxes(*sides)}, tmp_path / "d.png")
     volume = figures[0].axes[0]
@@ -50,3 +50,11 @@ def test_the_names_of_animals_lie_within_the_picture(tmp_path, figures):
     names = [child for child in axes.get_children() if isinstance(child, matplotlib.text.Annotation)]
     assert [name.get_text() for name in names] == list("abcd")
     assert all(name.get_window_extent().y1 <= axes.get_window_extent().y1 for name in names)
+
+
+def test_lengths_that_differ_in_their_last_digit_alone_have_an_axis(tmp_path, figures):
+    measured = boxes(6, 6)
+    measured.objects["volume"] = np.array([1.0, np.nextafter(1.0, 2.0)])
+    plots.distributions_picture({"a": measured}, tmp_path / "d.png")
+    low, high = figures[0].axes[0].get_xlim()
+    assert low < 0.8 < 1.2 < high

@@ -37,12 +37,13 @@ def write_cohort(
             agreements.append(_agreement(name, compared, patients, options))
     with atomic_path(folder / CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("case", "patient", "labels", *columns))
+        writer.writerow(("case", "patient", "reader", "labels", *columns))
         for case in measured:
-            for labels, measures in ((case.labels, case.measures), (case.against_labels, case.against)):
+            readers = ((case.labels, case.measures), (case.against_labels, case.against))
+            for reader, (labels, measures) in enumerate(readers, 1):
                 if measures is not None:
                     values = (cell(measures.get(name)) for name in columns)
-                    writer.writerow((case.case, patients[case.case], labels, *values))
+                    writer.writerow((case.case, patients[case.case], reader, labels, *values))
     if options.against is not None:
         _write_agreement(folder / AGREEMENT, agreements)
     content = {
