@@ -67,7 +67,7 @@ def test_a_cohort_whose_files_run_in_three_ways(cohort, tmp_path, capsys):
         }.items():  # fmt: skip
             assert float(row[column]) == pytest.approx(value, abs=1e-5), column
     content = json.loads((tmp_path / "out" / "measures.json").read_text())
-    assert [column["name"] for column in content["columns"]] == list(rows["P1"])[3:]
+    assert [column["name"] for column in content["columns"]] == list(rows["P1"])[4:]
     assert content["cases"][2]["measures"]["ground_glass_ml"] == pytest.approx(54)
     assert content["groups"]["total_fibrosis"] == [2, 3]
     assert "not a diagnosis" in content["note"]
