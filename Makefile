@@ -15,8 +15,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/planewise demo mito demo
 
-test: install
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+test: install  # with one thread each, since those of two workers would wait for each other
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: install
 	$(BIN)/ruff check .
