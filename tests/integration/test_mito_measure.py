@@ -132,7 +132,7 @@ def test_a_bad_case_stops_no_other(tmp_path, capsys):
     text = " ".join((said.out + said.err).split())
     assert "4 problems" in text
     assert "holds fractions; labels are whole numbers" in text
-    assert "holds an image, it seems, and no labels" in text
+    assert "is an image, not labels" in text
     assert "does not lie in the space of" in text
     assert "empty: holds no objects" in text
     assert "mask: label 255 is its only one, in" in text

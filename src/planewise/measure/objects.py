@@ -17,7 +17,8 @@ from planewise.errors import PlanewiseError
 from planewise.measure.rows import Rows, grown
 from planewise.volumes.volume import Spacing
 
-MANY_LABELS = 100  # from which on values that change at every other voxel are no labels
+MANY_LABELS = 100  # from which on values that change at every other voxel are no labels, if they fill the volume
+FULL = 0.25  # share of the voxels above 0, from which on they fill it: points and thin sheets do not
 FAR = 2**40  # beyond any coordinate
 
 
@@ -78,7 +79,7 @@ class ObjectCounter:
         self._boxes = np.zeros((16, 2, 3), np.int64)
         self._tips = np.zeros((16, 3), np.int64)
         self._intensity = np.zeros(16)
-        self._runs = self._voxels = 0
+        self._runs = self._voxels = self._seen = 0
         self._with_image = False
 
     def add(self, slab: np.ndarray, start: int, image: np.ndarray | None = None) -> None:
@@ -94,10 +95,11 @@ class ObjectCounter:
         count = len(self._rows)
         self._runs += len(labels)
         self._voxels += int((stop - x).sum())
-        if count >= MANY_LABELS and self._voxels < 2 * self._runs:
+        self._seen += slab.size
+        if count >= MANY_LABELS and self._voxels < 2 * self._runs and self._voxels > FULL * self._seen:
             raise PlanewiseError(
-                f"holds an image, it seems, and no labels: {count} values above 0 that stay the same for "
-                f"{self._voxels / self._runs:.1f} voxels in a row; give the label volume of a segmentation"
+                f"is an image, not labels: its {count} values above 0 change from voxel to voxel; give the label "
+                "volume of a segmentation"
             )
         self._sums, self._intensity = grown(self._sums, count, 0), grown(self._intensity, count, 0)
         self._boxes, self._tips = grown(self._boxes, count, 0), grown(self._tips, count, 0)

@@ -67,9 +67,18 @@ def test_it_agrees_with_scikit_image(balls):
         assert objects.intensity[row] / objects.voxels[row] == pytest.approx(region.intensity_mean)
 
 
+def test_points_and_thin_sheets_are_labels():
+    points = np.zeros((8, 40, 40), np.uint16)
+    points[1::2, 1::4, 1::4] = np.arange(1, 401).reshape(4, 10, 10)
+    assert count(points).voxels.tolist() == [1] * 400
+    sheets = np.zeros((4, 8, 1000), np.uint16)
+    sheets[:, :, 4::5] = np.arange(1, 201)
+    assert count(sheets).voxels.tolist() == [32] * 200
+
+
 def test_an_image_is_no_label_volume():
     image = np.random.default_rng(0).integers(0, 256, (8, 40, 40))
-    with pytest.raises(PlanewiseError, match="holds an image, it seems, and no labels: 255 values above 0"):
+    with pytest.raises(PlanewiseError, match="is an image, not labels: its 255 values above 0"):
         count(image)
 
 
