@@ -133,6 +133,7 @@ def test_a_bad_case_stops_no_other(tmp_path, capsys):
     assert "4 problems" in text
     assert "holds fractions; labels are whole numbers" in text
     assert "is an image, not labels" in text
+    assert "cases: the others could not be measured" in text
     assert "does not lie in the space of" in text
     assert "empty: holds no objects" in text
     assert "mask: label 255 is its only one, in" in text

@@ -76,6 +76,8 @@ def measure_mito(options: MitoMeasure) -> int:
             _write_together(finished, members, options, run, output, problems)
         except PlanewiseError as error:
             problems.append(Problem.of(output, error))
+        if len(finished) < len(volumes):
+            say(f"They hold {len(finished)} of {len(volumes)} cases: the others could not be measured.")
     return conclude(problems)
 
 

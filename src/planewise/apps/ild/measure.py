@@ -76,6 +76,8 @@ def measure_ild(options: IldMeasure) -> int:
             problems.append(Problem.of(sources.labels, error))
     if measured:
         _write_cohort(run, measured, patients, classes, options, problems)
+        if len(measured) < len(cases):
+            say(f"They hold {len(measured)} of {len(cases)} cases: the others could not be measured.")
     return conclude(problems)
 
 
