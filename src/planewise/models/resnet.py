@@ -10,6 +10,13 @@ from torch import Tensor, nn
 EXPANSION = 4  # a bottleneck's output is this many times as wide as its 3x3 convolution
 
 
+def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Module:
+    """Return what brings the input of a residual block to the shape of its output."""
+    if stride == 1 and channels_in == channels_out:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
+
+
 class Bottleneck(nn.Module):
     """1x1 -> 3x3 -> 1x1 convolutions around a residual; the stride and the dilation are in the 3x3."""
 
@@ -25,11 +32,7 @@ class Bottleneck(nn.Module):
         self.relu1: nn.Module = nn.ReLU(inplace=True)
         self.relu2: nn.Module = nn.ReLU(inplace=True)
         self.relu3 = nn.ReLU(inplace=True)
-        self.downsample: nn.Module = nn.Identity()
-        if stride != 1 or channels_in != channels_out:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
-            )
+        self.downsample = shortcut(channels_in, channels_out, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu1(self.bn1(self.conv1(x)))
