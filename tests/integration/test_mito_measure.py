@@ -306,3 +306,13 @@ def test_tables_and_pictures_never_lie_among_what_is_read(tmp_path, capsys, fold
     assert measure(tmp_path / "labels", *more, "--output", tmp_path / folder) == 2
     assert "is the folder of the input" in capsys.readouterr().err
     assert names(tmp_path / folder) == before
+
+
+def test_the_ignore_label_is_no_object(tmp_path, capsys):
+    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "mito": 1, "ignore": 2}}')
+    for folder in ("labelsTs", "instancesTs"):
+        write_labels(tmp_path / folder / "a.tiff", Volume(np.minimum(labels_of(0), 2), SPACING, "nm"))
+    assert measure(tmp_path / "labelsTs", "--output", tmp_path / "o") == 1
+    assert "its value 2 is the ignore label" in " ".join(capsys.readouterr().out.split())
+    assert measure(tmp_path / "instancesTs", "--output", tmp_path / "o") == 0
+    assert "ignored voxels" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from planewise.data.case import (
     one_file_each,
     plane_of,
 )
+from planewise.data.classes import holds_instances, labels_above
 from planewise.errors import PlanewiseError, Problem
 from planewise.measure.groups import Member
 from planewise.progress import say
@@ -72,6 +73,7 @@ def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Prob
     cases = []
     for name, path in volumes.items():
         try:
+            _refuse_ignore_label(path)
             if options.image is not None and name not in images:
                 there = ", ".join(sorted(images)[:5]) or "none that can be used"
                 raise PlanewiseError(f"{options.image}: holds no image of case {name}; there are {there}")
@@ -81,6 +83,20 @@ def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Prob
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
     return cases
+
+
+def _refuse_ignore_label(path: Path) -> None:
+    """Refuse semantic labels of a dataset with an ignore label, whose voxels are no object; say it of its instances."""
+    ignore = labels_above(path).ignore
+    if ignore is None:
+        return
+    if holds_instances(path):
+        say(f"{path}: ignored voxels, which labels beside it may hold, count as background in volumes and densities")
+    elif path.resolve().parent.name.startswith("labels"):
+        raise PlanewiseError(
+            f"{path}: its value {ignore} is the ignore label by dataset.json, and would be measured as an object; give "
+            "label volumes in which every value above 0 is an object"
+        )
 
 
 def _reference(text: str) -> tuple[str, Path]:
