@@ -13,12 +13,12 @@ import numpy as np
 from machine import TINY, WORDS, describe, peak_memory
 from skimage.measure import regionprops_table
 
-from planewise.measure.contacts import ContactCounter
-from planewise.measure.crops import masks
-from planewise.measure.measured import measure_volume
-from planewise.measure.objects import ObjectCounter
-from planewise.measure.skeleton import centre_line
-from planewise.measure.surface import surface_area
+from planewise.measurement.contacts import ContactCounter
+from planewise.measurement.crops import masks
+from planewise.measurement.measured import measure_volume
+from planewise.measurement.objects import ObjectCounter
+from planewise.measurement.skeleton import centre_line
+from planewise.measurement.surface import surface_area
 from planewise.volumes.volume import Volume
 
 CELL = 30  # voxels a side, each with an ellipsoid

@@ -15,10 +15,10 @@ import numpy as np
 from machine import TINY
 from solids import Spacing, ball, ellipsoid, ellipsoid_surface, orientations, torus, touching_balls, y_tube
 
-from planewise.measure.contacts import ContactCounter
-from planewise.measure.objects import ObjectCounter
-from planewise.measure.skeleton import centre_line
-from planewise.measure.surface import surface_area
+from planewise.measurement.contacts import ContactCounter
+from planewise.measurement.objects import ObjectCounter
+from planewise.measurement.skeleton import centre_line
+from planewise.measurement.surface import surface_area
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "measure_error.png"
 RADII = (4,) if TINY else (3, 4, 6, 8, 12, 16)  # pixels

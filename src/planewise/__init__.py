@@ -30,7 +30,7 @@ _HOME = {
     "predict_mito": "apps.mito",
     "evaluate_mito": "apps.mito_evaluate",
     "measure_mito": "apps.mito_measure",
-    "measure_volume": "measure.measured",
+    "measure_volume": "measurement.measured",
 }
 
 __all__ = sorted(_HOME)

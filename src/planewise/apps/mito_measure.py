@@ -13,11 +13,11 @@ from planewise.data.run import MANIFEST, Run, edited_outputs, refuse_folder_of_i
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.pairs import with_spacing_of
-from planewise.measure.columns import DISTRIBUTED
-from planewise.measure.groups import Comparison, Member, as_files_are_named, compare, read_groups, refuse_too_few
-from planewise.measure.measured import Measured, measure_volume
-from planewise.measure.plots import animals_picture, distributions_picture
-from planewise.measure.tables import (
+from planewise.measurement.columns import DISTRIBUTED
+from planewise.measurement.groups import Comparison, Member, as_files_are_named, compare, read_groups, refuse_too_few
+from planewise.measurement.measured import Measured, measure_volume
+from planewise.measurement.plots import animals_picture, distributions_picture
+from planewise.measurement.tables import (
     animal_rows,
     comparison_rows,
     contact_rows,

@@ -16,7 +16,7 @@ from planewise.data.case import (
 )
 from planewise.data.classes import holds_instances, labels_above
 from planewise.errors import PlanewiseError, Problem
-from planewise.measure.groups import Member
+from planewise.measurement.groups import Member
 from planewise.progress import say
 from planewise.volumes.formats import ending_of, stem_of
 

@@ -19,9 +19,9 @@ from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.scale import scale_in
-from planewise.measure.density import refuse_unless_hu
-from planewise.measure.lungs import nearest_side, sides_by_number, whole_parts
-from planewise.measure.regions import LEFT, RIGHT
+from planewise.measurement.density import refuse_unless_hu
+from planewise.measurement.lungs import nearest_side, sides_by_number, whole_parts
+from planewise.measurement.regions import LEFT, RIGHT
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.files import open_volume, read_voxels

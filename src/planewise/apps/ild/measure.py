@@ -17,13 +17,13 @@ from planewise.data.prepared import Patient, read_patient
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
-from planewise.measure.classes import MeasuredClasses
-from planewise.measure.density import refuse_unless_hu
-from planewise.measure.extent import Extents, count_voxels, extent_measures
-from planewise.measure.lung_columns import PATTERNS
-from planewise.measure.lung_measures import MeasuredCase, defined, lung_densities
-from planewise.measure.lungs import LungRegions, sides_by_number, touching
-from planewise.measure.regions import SIDES
+from planewise.measurement.classes import MeasuredClasses
+from planewise.measurement.density import refuse_unless_hu
+from planewise.measurement.extent import Extents, count_voxels, extent_measures
+from planewise.measurement.lung_columns import PATTERNS
+from planewise.measurement.lung_measures import MeasuredCase, defined, lung_densities
+from planewise.measurement.lungs import LungRegions, sides_by_number, touching
+from planewise.measurement.regions import SIDES
 from planewise.progress import say
 from planewise.report.tables import conclude, print_table
 from planewise.volumes.files import open_volume

@@ -11,7 +11,7 @@ from planewise.data.case import case_name, label_volumes_in, one_file_each
 from planewise.data.classes import LabelDefinition, labels_above, read_labels_of
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
-from planewise.measure.classes import MeasuredClasses, choose_classes, named_by_options
+from planewise.measurement.classes import MeasuredClasses, choose_classes, named_by_options
 from planewise.progress import say
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series

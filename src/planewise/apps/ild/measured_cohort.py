@@ -9,11 +9,11 @@ from planewise.apps.ild.measured_figures import bland_altman_plot, cases_plot
 from planewise.apps.ild.measured_page import shown_number
 from planewise.apps.ild.options import IldMeasure
 from planewise.errors import Problem
-from planewise.measure.agreement import Interval
-from planewise.measure.classes import MeasuredClasses
-from planewise.measure.lung_columns import GROUPS, PATTERNS, REGION_MEANINGS, RESEARCH, Column
-from planewise.measure.lung_measures import MeasuredCase
-from planewise.measure.readers import AGREEMENT_COLUMNS, Agreement
+from planewise.measurement.agreement import Interval
+from planewise.measurement.classes import MeasuredClasses
+from planewise.measurement.lung_columns import GROUPS, PATTERNS, REGION_MEANINGS, RESEARCH, Column
+from planewise.measurement.lung_measures import MeasuredCase
+from planewise.measurement.readers import AGREEMENT_COLUMNS, Agreement
 from planewise.report.html import write_html
 
 MAIN = ("lungs_ml", "lungs_mean_hu", "lungs_haa_percent", "lungs_laa_percent")

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from planewise.measure.density import HIGH_HU, LOW_HU
-from planewise.measure.lung_measures import MeasuredCase
-from planewise.measure.lungs import LungRegions
-from planewise.measure.readers import Agreement
-from planewise.measure.regions import SIDES, ZONES
+from planewise.measurement.density import HIGH_HU, LOW_HU
+from planewise.measurement.lung_measures import MeasuredCase
+from planewise.measurement.lungs import LungRegions
+from planewise.measurement.readers import Agreement
+from planewise.measurement.regions import SIDES, ZONES
 from planewise.report.figures import CLASS_COLOURS, new_figure
 from planewise.report.plots import INK, as_svg
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from planewise.apps.ild.measured_cohort import write_cohort_page
 from planewise.apps.ild.options import IldMeasure
 from planewise.errors import Problem
-from planewise.measure.classes import MeasuredClasses
-from planewise.measure.lung_columns import RESEARCH, lung_columns
-from planewise.measure.lung_measures import MeasuredCase
-from planewise.measure.readers import AGREEMENT_COLUMNS, Agreement, agreement
+from planewise.measurement.classes import MeasuredClasses
+from planewise.measurement.lung_columns import RESEARCH, lung_columns
+from planewise.measurement.lung_measures import MeasuredCase
+from planewise.measurement.readers import AGREEMENT_COLUMNS, Agreement, agreement
 from planewise.report.tables import cell
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.json_files import write_json

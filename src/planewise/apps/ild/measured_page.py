@@ -8,12 +8,12 @@ import numpy as np
 
 from planewise.apps.ild.measured_figures import class_colours, density_plot, lungs_picture, regions_plot
 from planewise.apps.ild.options import IldMeasure
-from planewise.measure.classes import MeasuredClasses
-from planewise.measure.density import PERCENTILES
-from planewise.measure.lung_columns import GROUPS, PATTERNS, REGION_MEANINGS, RESEARCH
-from planewise.measure.lung_measures import MeasuredCase
-from planewise.measure.lungs import LungRegions
-from planewise.measure.regions import SIDES, ZONES
+from planewise.measurement.classes import MeasuredClasses
+from planewise.measurement.density import PERCENTILES
+from planewise.measurement.lung_columns import GROUPS, PATTERNS, REGION_MEANINGS, RESEARCH
+from planewise.measurement.lung_measures import MeasuredCase
+from planewise.measurement.lungs import LungRegions
+from planewise.measurement.regions import SIDES, ZONES
 from planewise.report.html import write_html
 
 

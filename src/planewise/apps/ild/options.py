@@ -10,9 +10,9 @@ from pydantic import Field, field_validator
 from planewise.data.split import VALID_SHARE
 from planewise.device import DeviceName, PrecisionName
 from planewise.errors import PlanewiseError
-from planewise.measure.agreement import KappaWeights
-from planewise.measure.readers import KAZEROONI
-from planewise.measure.regions import ZoneRule
+from planewise.measurement.agreement import KappaWeights
+from planewise.measurement.readers import KAZEROONI
+from planewise.measurement.regions import ZoneRule
 from planewise.options import Folder, Name, Options, PathText
 
 WindowName = Literal["lung", "soft-tissue", "mediastinum"]

@@ -11,9 +11,9 @@ import numpy as np
 
 from planewise.apps.ild.measured_figures import most_affected
 from planewise.data.prepared import Patient
-from planewise.measure.extent import count_voxels
-from planewise.measure.lungs import LungRegions, zones
-from planewise.measure.regions import SIDES, ZONES
+from planewise.measurement.extent import count_voxels
+from planewise.measurement.lungs import LungRegions, zones
+from planewise.measurement.regions import SIDES, ZONES
 from planewise.report.figures import CLASS_COLOURS, new_figure
 from planewise.report.html import write_html
 from planewise.volumes.volume import Spacing

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from planewise.apps.ild import measured_figures
-from planewise.measure.agreement import bland_altman, icc_2_1
-from planewise.measure.readers import Agreement
+from planewise.measurement.agreement import bland_altman, icc_2_1
+from planewise.measurement.readers import Agreement
 
 
 @pytest.mark.parametrize("second", [[3.166, 3.167, 3.168], [2.851, 2.877, 2.887]], ids=["the same", "nearly"])

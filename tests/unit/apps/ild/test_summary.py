@@ -6,8 +6,8 @@ import pytest
 from planewise.apps.ild.lungs import LEFT, RIGHT
 from planewise.apps.ild.summary import extents, write_summary
 from planewise.data.prepared import Patient
-from planewise.measure.extent import count_voxels, extent_measures
-from planewise.measure.lungs import LungRegions
+from planewise.measurement.extent import count_voxels, extent_measures
+from planewise.measurement.lungs import LungRegions
 from planewise.volumes.volume import Volume
 
 SPACING = (10.0, 2.0, 2.0)  # 0.04 ml a voxel
