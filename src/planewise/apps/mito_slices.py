@@ -115,9 +115,9 @@ def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
     """Return the planes in which the spacing of every case is even."""
     volumes = {case.name: open_volume(case.image, case.channel) for case in cases}
     sharp = {name: sharp_planes(volume.spacing, volume.shape) for name, volume in volumes.items()}
-    planes = tuple(plane for plane in PLANES if all(plane in own for own in sharp.values()))
+    planes = tuple(plane for plane in PLANES if all(plane in planes_of for planes_of in sharp.values()))
     if not planes:
-        listed = ", ".join(f"{name} {'/'.join(own)}" for name, own in sharp.items())
+        listed = ", ".join(f"{name} {'/'.join(planes_of)}" for name, planes_of in sharp.items())
         raise PlanewiseError(f"--train_planes: the cases are not sharp in a common plane ({listed}); name the planes")
     uneven = [volume.spacing for volume in volumes.values() if len(set(volume.spacing)) > 1]
     if planes != PLANES and uneven:

@@ -51,14 +51,14 @@ def number(value: float, half_width: float) -> str:
 
 def interval(finding: Finding) -> str:
     """Return the finding's interval, or why there is none."""
-    found = finding.estimate
-    if math.isnan(found.low):
+    estimated = finding.estimate
+    if math.isnan(estimated.low):
         few = "units" if finding.scope in ("population", "difference") else "items"
         return f"no interval: too few {few}"
     if finding.scope == "difference":
-        return f"95 % interval {_signed(found.low, finding)} to {_signed(found.high, finding)}"
-    low, high = (number(end, found.half_width) for end in (found.low, found.high))
-    if math.isinf(found.high):
+        return f"95 % interval {_signed(estimated.low, finding)} to {_signed(estimated.high, finding)}"
+    low, high = (number(end, estimated.half_width) for end in (estimated.low, estimated.high))
+    if math.isinf(estimated.high):
         return f"95 % interval from {low} {finding.measure} on, without an upper end".replace("  ", " ")
     return f"95 % interval {low} to {high} {finding.measure}".rstrip()
 
@@ -76,14 +76,14 @@ def _signed(value: float, finding: Finding) -> str:
 
 def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
     """Return a finding as a sentence that can go into a paper."""
-    found = finding.estimate
+    estimated = finding.estimate
     what = QUANTITIES[finding.quantity] + (f" of {finding.what}")
-    value, alone = (_measured(one, finding) for one in (found.value, finding.masks.value))
+    value, alone = (_measured(one, finding) for one in (estimated.value, finding.masks.value))
     if finding.scope == "difference":
         first, second = plan.conditions
         head = (
-            f"The mean {what} was {_signed(found.value, finding)} in {second} than in {first} ({interval(finding)}, "
-            f"Welch's t with the animal or patient as unit, n = {finding.n})"
+            f"The mean {what} was {_signed(estimated.value, finding)} in {second} than in {first} "
+            f"({interval(finding)}, Welch's t with the animal or patient as unit, n = {finding.n})"
         )
         alone = _signed(finding.masks.value, finding)
     elif finding.scope == "population":

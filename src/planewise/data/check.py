@@ -96,17 +96,17 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
     named = {name: (value,) for value, name in labels.classes.items()} | labels.regions
     if labels.ignore is not None:
         named[IGNORE] = (labels.ignore,)
-    found = {}
+    classes = {}
     for name, values in named.items():
         voxels = sum(counts.get(value, 0) for value in values)
         counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != IGNORE
         objects = _components(volume, values) if counted else None if voxels else 0
-        found[name] = CheckedClass(voxels, voxels / whole, objects)
+        classes[name] = CheckedClass(voxels, voxels / whole, objects)
     unnamed = _unnamed(counts, labels)
     if not unnamed:
-        return found, []
+        return classes, []
     listed = ", ".join(map(str, unnamed[:10]))
-    return found, [f"holds {listed}, which dataset.json names no label of ({', '.join(named)})"]
+    return classes, [f"holds {listed}, which dataset.json names no label of ({', '.join(named)})"]
 
 
 def check_training_truths(
@@ -127,9 +127,9 @@ def check_training_truths(
             problems.append(Problem.of(case.truth, error))
         advance(case.name)
     notes = [
-        f"value {value} ({sum(found.values()):,} voxels, in {', '.join(list(found)[:3])}{' ...' * (len(found) > 3)}) "
-        "is named by no label of dataset.json: it is taken as background"
-        for value, found in sorted(with_value.items())
+        f"value {value} ({sum(by_case.values()):,} voxels, in {', '.join(list(by_case)[:3])}"
+        f"{' ...' * (len(by_case) > 3)}) is named by no label of dataset.json: it is taken as background"
+        for value, by_case in sorted(with_value.items())
     ]
     return usable, problems, notes
 
@@ -142,10 +142,10 @@ def _count_values(labels: Volume) -> dict[int, int]:
         if slab.dtype.itemsize <= 2:  # much faster than sorting
             number = np.bincount(slab.ravel())
             values = np.flatnonzero(number)
-            found = zip(values, number[values])
+            counted = zip(values, number[values])
         else:
-            found = zip(*np.unique(slab, return_counts=True))
-        for value, count in found:
+            counted = zip(*np.unique(slab, return_counts=True))
+        for value, count in counted:
             counts[int(value)] = counts.get(int(value), 0) + int(count)
     return counts
 

@@ -93,11 +93,12 @@ def read_meta(folder: Path) -> dict[str, Any]:
 def _missing_meta(path: Path) -> str:
     """Return what to say of a dataset without dataset.json: what is there, and one to paste, as far as that tells."""
     there = ", ".join(sorted(item.name for item in path.parent.iterdir())[:12]) or "nothing"
-    told = f"{path}: is missing; a nnU-Net raw dataset has one (found in the folder: {there})"
+    message = f"{path}: is missing; a nnU-Net raw dataset has one (found in the folder: {there})"
     images = path.parent / "imagesTr"
     if not images.is_dir():
         return (
-            f"{told}; and it has images in imagesTr, {{case}}_0000.tiff ..., and their truth in labelsTr, {{case}}.tiff"
+            f"{message}; and it has images in imagesTr, {{case}}_0000.tiff ..., "
+            "and their truth in labelsTr, {case}.tiff"
         )
     volumes = volumes_in(images)
     endings = Counter(map(ending_of, volumes)).most_common(1)
@@ -109,7 +110,8 @@ def _missing_meta(path: Path) -> str:
         "file_ending": endings[0][0] if endings else ".tiff or .nii.gz",
     }
     return (
-        f"{told}.\nWrite this into it, with the names of your channels and classes:\n{json.dumps(template, indent=2)}"
+        f"{message}.\nWrite this into it, with the names of your channels and classes:\n"
+        f"{json.dumps(template, indent=2)}"
     )
 
 
@@ -232,8 +234,8 @@ class _Reading:
         return True
 
 
-def _same_family(declared: str, found: str) -> bool:
+def _same_family(declared: str, actual: str) -> bool:
     tiffs = (".tif", ".tiff", ".ome.tif", ".ome.tiff")
     if declared == DICOM:  # whose truth is in files of another format
-        return found in itk.FORMAT.endings
-    return declared == found or (declared in tiffs and found in tiffs)
+        return actual in itk.FORMAT.endings
+    return declared == actual or (declared in tiffs and actual in tiffs)

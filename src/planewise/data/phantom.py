@@ -144,9 +144,9 @@ def write_chest_dataset(
 ) -> None:
     """Write a nnU-Net raw dataset of chest phantoms, as NIfTI: training cases, a test case, and a healthy one."""
     directions = (np.eye(3), np.diag([1.0, -1.0, -1.0]))  # stored as LPS and as RAS, as real datasets mix them
-    every = tuple(CHEST_CLASSES.values())
-    cases = [(f"CT_phantom{i + 1}", "Tr", every) for i in range(train_cases)]
-    cases += [("CT_phantomtest", "Ts", every), ("CT_phantomhealthy", "Ts", ())]
+    all_classes = tuple(CHEST_CLASSES.values())
+    cases = [(f"CT_phantom{i + 1}", "Tr", all_classes) for i in range(train_cases)]
+    cases += [("CT_phantomtest", "Ts", all_classes), ("CT_phantomhealthy", "Ts", ())]
     for number, (name, split, classes) in enumerate(cases):
         image, labels = chest_phantom(shape, seed * 1000 + number, classes)
         direction = directions[number % 2]

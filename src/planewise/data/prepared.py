@@ -152,12 +152,12 @@ def save_patient(path: Path, patient: Patient) -> None:
     """Write a patient as npz."""
     geometry = patient.geometry
     labels = np.zeros_like(patient.images) if patient.labels is None else patient.labels
-    found: dict[str, Any] = {} if patient.organ is None else {"organ": patient.organ}
+    organ: dict[str, Any] = {} if patient.organ is None else {"organ": patient.organ}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file, imgs=patient.images, gts=labels, spacing=np.array(patient.spacing_mm[::-1]), kept=patient.kept,
             labelled=patient.labels is not None, file_shape=geometry.shape, file_spacing=geometry.spacing,
-            direction=geometry.direction, origin=geometry.origin, tilt=geometry.tilt, **found,
+            direction=geometry.direction, origin=geometry.origin, tilt=geometry.tilt, **organ,
         )  # fmt: skip
 
 

@@ -127,9 +127,9 @@ def join_tables(parts: list[CombinationTable]) -> CombinationTable:
     boxes = np.zeros((len(keys), 6), np.int64)
     boxes[:, :3] = np.iinfo(np.int64).max
     np.add.at(counts, row, np.concatenate([part.counts for part in parts]))
-    every = np.concatenate([part.boxes for part in parts])
-    np.minimum.at(boxes[:, :3], row, every[:, :3])
-    np.maximum.at(boxes[:, 3:], row, every[:, 3:])
+    part_boxes = np.concatenate([part.boxes for part in parts])
+    np.minimum.at(boxes[:, :3], row, part_boxes[:, :3])
+    np.maximum.at(boxes[:, 3:], row, part_boxes[:, 3:])
     return CombinationTable(keys, counts, boxes)
 
 

@@ -213,15 +213,15 @@ class BoxTask:
     def _predicted(self, network: nn.Module, batch: dict[str, Tensor]) -> list[Answers | None]:
         """Return logits, masks, counted (P, 256, 256), scores (P,) of all valid prompts: boxes alone, with tokens."""
         outputs = network(batch["image"], batch.get("boxes"), batch.get("asked_boxes"), batch.get("asked_classes"))
-        found: list[Answers | None] = []
+        answers: list[Answers | None] = []
         for output, (kind, names) in zip(outputs, GROUPS.items()):
             if output is None:
-                found.append(None)
+                answers.append(None)
                 continue
             (logits, scores), valid = output, batch[f"{kind}_valid"]
             counted = batch["counted"][:, None].expand(-1, valid.shape[1], -1, -1)[valid]
-            found.append((on_grid(logits)[valid], batch[names[1]][valid], counted, scores[valid]))
-        return found
+            answers.append((on_grid(logits)[valid], batch[names[1]][valid], counted, scores[valid]))
+        return answers
 
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
@@ -233,22 +233,22 @@ class BoxTask:
         the share of classes that are not there and are not said to be. Ignored pixels count in none.
         """
         self.network.eval()
-        found: dict[str, list[float]] = {"loss": []}
+        values_of: dict[str, list[float]] = {"loss": []}
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             samples = [self._read(path, None) for path in self.validation[start : start + VALIDATION_BATCH]]
             batch = {name: tensor.to(device) for name, tensor in self.collate(samples).items()}
             boxed, asked = self._predicted(self.network, batch)
-            found["loss"].append(float(self._terms(boxed, asked)["total"]))
+            values_of["loss"].append(float(self._terms(boxed, asked)["total"]))
             if boxed is not None:
-                found.setdefault("dice", []).extend(_dices((boxed[0] > 0) & boxed[2], boxed[1] > 0))
+                values_of.setdefault("dice", []).extend(_dices((boxed[0] > 0) & boxed[2], boxed[1] > 0))
             if asked is not None:
                 predicted, masks, counted, scores = asked
                 there, said = _there(masks), scores > 0
                 absent = ~there & ~_there(~counted)
                 shown = (predicted > 0) & counted & said[:, None, None]
-                found.setdefault("class_dice", []).extend(_dices(shown[there], masks[there] > 0))
-                found.setdefault("absence", []).extend((~said[absent]).float().tolist())
-        means = {name: sum(values) / len(values) for name, values in found.items() if values}
+                values_of.setdefault("class_dice", []).extend(_dices(shown[there], masks[there] > 0))
+                values_of.setdefault("absence", []).extend((~said[absent]).float().tolist())
+        means = {name: sum(values) / len(values) for name, values in values_of.items() if values}
         judged = [value for name, value in means.items() if name != "loss"]
         return {"score": sum(judged) / len(judged), **means} if {"dice", "class_dice"} & means.keys() else means
 

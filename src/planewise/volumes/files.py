@@ -23,9 +23,9 @@ def volumes_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {endings()}")
-    found = sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
-    volumes = {stem_of(path) for path in found if ending_of(path) != ".png"}
-    return [path for path in found if ending_of(path) != ".png" or stem_of(path) not in volumes]
+    files = sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
+    volumes = {stem_of(path) for path in files if ending_of(path) != ".png"}
+    return [path for path in files if ending_of(path) != ".png" or stem_of(path) not in volumes]
 
 
 def open_volume(path: Path | Series, channel: int | None = None) -> Volume:

@@ -28,8 +28,8 @@ class _LabelVoxels:
 
     @property
     def dtype(self) -> np.dtype:
-        found = self.volume.voxels.dtype
-        return np.dtype({"f": "u8", "b": "u1"}.get(found.kind, f"u{found.itemsize}"))
+        dtype = self.volume.voxels.dtype
+        return np.dtype({"f": "u8", "b": "u1"}.get(dtype.kind, f"u{dtype.itemsize}"))
 
     @property
     def access(self) -> Access:

@@ -65,7 +65,7 @@ def write_summary(
     ``lungs`` (N, H, W): see ``extents``; ``labels`` (N, H, W): what was found; ``scores`` (N, classes): the logits of
     presence, in the order of ``names``.
     """
-    found = extents(labels, lungs, patient.spacing_mm, names)
+    class_extents = extents(labels, lungs, patient.spacing_mm, names)
     sure = 1 / (1 + np.exp(-scores.astype(np.float64).max(axis=0, initial=-np.inf)))
     colours = {name: CLASS_COLOURS[place % len(CLASS_COLOURS)] for place, name in enumerate(names.values())}
     ends = [end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any()]
@@ -74,7 +74,7 @@ def write_summary(
         path,
         "patient.html",
         {"percent": _percent},
-        case=patient.case, extents=found, sure=dict(zip(names.values(), sure.tolist())), colours=colours,
+        case=patient.case, extents=class_extents, sure=dict(zip(names.values(), sure.tolist())), colours=colours,
         sides=list(SIDES), zones=["all", *ZONES], ends=ends, slices=len(labels), spacing=patient.spacing_mm,
         lungs_ml=[(side, int((lungs == number).sum()) * voxel_ml) for side, number in SIDES.items()],
         picture=_pictures(patient.images, labels, lungs, names),
@@ -91,7 +91,7 @@ def _percent(share: float) -> str:
 def _pictures(images: np.ndarray, labels: np.ndarray, lungs: np.ndarray, names: dict[int, str]) -> str:
     """Return the most affected slices, plain above and outlined below, as a data URI; left is the patient's right."""
     rows, columns = (np.flatnonzero(lungs.any(axis=axes)) for axes in ((0, 2), (0, 1)))
-    window = tuple(slice(max(0, found[0] - 12), found[-1] + 13) for found in (rows, columns))
+    window = tuple(slice(max(0, indices[0] - 12), indices[-1] + 13) for indices in (rows, columns))
     chosen = most_affected((labels > 0).sum(axis=(1, 2)), np.flatnonzero(lungs.any(axis=(1, 2))))
     figure = new_figure(3.4 * len(chosen), 5.6)
     for column, z in enumerate(chosen):
@@ -104,9 +104,9 @@ def _pictures(images: np.ndarray, labels: np.ndarray, lungs: np.ndarray, names: 
             if row == 0:
                 axes.set_title(f"slice {z} of 0 to {len(labels) - 1}", fontsize=10, loc="left")
             for place, value in enumerate(names) if row else ():
-                own = labels[z][window] == value
-                if own.any():
-                    axes.contour(own, [0.5], colors=[CLASS_COLOURS[place % len(CLASS_COLOURS)]], linewidths=1.4)
+                mask = labels[z][window] == value
+                if mask.any():
+                    axes.contour(mask, [0.5], colors=[CLASS_COLOURS[place % len(CLASS_COLOURS)]], linewidths=1.4)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -164,11 +164,11 @@ def _start(options: IldTrain) -> Sam2Weights:
 
 def _tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTokens:
     """Return a token for every class of the dataset: of classes that ``weights`` know by name, the one they have."""
-    found = classes_in(npy / "train")
+    values = classes_in(npy / "train")
     meta = _beside(npy, DATASET_FILE)
     names = read_labels_of(meta).class_names() if meta.is_file() else {}
-    names = names or {value: f"class {value}" for value in found}
-    unseen = [name for value, name in names.items() if value not in found]
+    names = names or {value: f"class {value}" for value in values}
+    unseen = [name for value, name in names.items() if value not in values]
     if unseen:
         say(f"WARNING: no training slice holds {', '.join(unseen)}: it can only be learned that there is none")
     torch.manual_seed(options.seed)

@@ -48,25 +48,25 @@ def segment(job: Job, like: Volume, workers: Executor, advance: Callable[[str, i
         if not lookup_file(job, plane).exists():
             _segment_plane(job, plane, workers, advance)
             link_plane(job, plane)
-    every = list(blocks(job.shape, job.block))
+    all_blocks = list(blocks(job.shape, job.block))
     sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
-    of_planes = {job.plane_store(plane): len(own) - 1 for plane, own in zip(job.axes, sizes)}
-    _each_block(job, like, every, label_block, count_file, of_planes, "labels", workers, advance)
+    of_planes = {job.plane_store(plane): len(plane_sizes) - 1 for plane, plane_sizes in zip(job.axes, sizes)}
+    _each_block(job, like, all_blocks, label_block, count_file, of_planes, "labels", workers, advance)
     objects = len(sizes[0]) - 1
     if len(job.axes) > 1:
-        objects = _vote(job, every, sizes)
+        objects = _vote(job, all_blocks, sizes)
         final = {job.final_store(): objects}
-        _each_block(job, like, every, fuse_block, done_file, final, "consensus", workers, advance)
+        _each_block(job, like, all_blocks, fuse_block, done_file, final, "consensus", workers, advance)
     if job.final_store().exists():  # else it was delivered before the run was stopped
         add_pyramid(job.final_store(), job.block)
     return objects
 
 
-def _vote(job: Job, every: list[Index], sizes: list[np.ndarray]) -> int:
+def _vote(job: Job, all_blocks: list[Index], sizes: list[np.ndarray]) -> int:
     """Decide on the combinations of all blocks, if that was not done; return the number of objects."""
     voted_file, keys_file, final_file = final_label_files(job)
     if not voted_file.exists():
-        table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in every])
+        table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in all_blocks])
         how = job.grouping
         final = final_labels(table, sizes, job.shape, job.vote, how.min_size, how.min_extent, how.min_agreement)
         save_array(keys_file, final.keys)
@@ -76,19 +76,20 @@ def _vote(job: Job, every: list[Index], sizes: list[np.ndarray]) -> int:
 
 
 def _each_block(
-    job: Job, like: Volume, every: list[Index], task: Callable[[Job, Index], None], file: Callable[[Job, Index], Path],
-    stores: dict[Path, int], what: str, workers: Executor, advance: Callable[[str, int], None],
+    job: Job, like: Volume, all_blocks: list[Index], task: Callable[[Job, Index], None],
+    file: Callable[[Job, Index], Path], stores: dict[Path, int], what: str, workers: Executor,
+    advance: Callable[[str, int], None],
 ) -> None:  # fmt: skip
     """Do a task, for every block that it was not done for: whose ``file`` is not there.
 
     ``stores``: those that it writes to, with the number of objects in each.
     """
-    done = [file(job, block).exists() for block in every]
+    done = [file(job, block).exists() for block in all_blocks]
     if not all(done):
         for store, objects in stores.items():
             make_store(store, job, like, objects)
     waiting: list[Any] = []
-    for block, before in zip(every, done):
+    for block, before in zip(all_blocks, done):
         if not before:
             waiting = workers.wait([*waiting, workers.submit(task, job, block)], workers.size)
         advance(what, 1)

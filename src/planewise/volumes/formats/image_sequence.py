@@ -80,13 +80,13 @@ def _by_number(files: list[Path]) -> dict[int, Path]:
     varying = [place for place, values in enumerate(zip(*numbers)) if len(set(values)) > 1]
     if len(varying) > 1:
         raise _no_sequence(files[0], files[-1], f"differ in {len(varying)} numbers")
-    found: dict[int, Path] = {}
+    numbered: dict[int, Path] = {}
     for file, values in zip(files, numbers):
         number = values[varying[0]] if varying else 0
-        if number in found:
-            raise _no_sequence(found[number], file, "have one number")
-        found[number] = file
-    return found
+        if number in numbered:
+            raise _no_sequence(numbered[number], file, "have one number")
+        numbered[number] = file
+    return numbered
 
 
 def _no_sequence(first: Path, second: Path, why: str) -> PlanewiseError:

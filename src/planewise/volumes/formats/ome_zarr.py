@@ -106,13 +106,13 @@ def add_pyramid(path: Path, shards: tuple[int, ...] | None = None) -> None:
 
 def _every_second(finer: Any, block: Index) -> np.ndarray:
     """Return every second voxel of ``finer`` as the ``block`` of the next level, read an eighth at a time."""
-    found = np.empty([part.stop - part.start for part in block], finer.dtype)
-    for piece in blocks(found.shape, tuple(-(-side // 2) for side in found.shape)):
+    coarser = np.empty([part.stop - part.start for part in block], finer.dtype)
+    for piece in blocks(coarser.shape, tuple(-(-side // 2) for side in coarser.shape)):
         corner = [2 * (whole.start + part.start) for whole, part in zip(block, piece)]
         ends = [2 * (whole.start + part.stop) for whole, part in zip(block, piece)]
         twice = tuple(slice(start, min(end, side)) for start, end, side in zip(corner, ends, finer.shape))
-        found[piece] = finer[twice][::2, ::2, ::2]
-    return found
+        coarser[piece] = finer[twice][::2, ::2, ::2]
+    return coarser
 
 
 def blocks(shape: tuple[int, ...], side: tuple[int, ...]) -> Iterator[Index]:
