@@ -181,9 +181,10 @@ def guarded(work: Callable[[], int]) -> int:
     """Return the exit code of ``work``; refusals, and what is no fault of ours, are told without a traceback."""
     from planewise.errors import PlanewiseError, WorkFailed
     from planewise.processes import Terminated, sigterm_raises
+    from planewise.progress import on_terminal
 
     try:
-        with sigterm_raises():
+        with sigterm_raises(), on_terminal():
             return work()
     except PlanewiseError as error:
         print(f"planewise: {error}", file=sys.stderr)

@@ -27,7 +27,7 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels
 from planewise.volumes.tilt import tilt_note
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 SliceChoice = Literal["labelled", "all", "both"]
 KINDS = ("imgs", "gts", "organs")  # folders of slices
@@ -67,7 +67,7 @@ class Patient:
         return from_canonical(self.on_every_slice(labels, 0), self.geometry)
 
 
-class _NoVoxels:
+class _NoVoxels(ReadWhenIndexed):
     """Stands for voxels of which only the shape is known."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:

@@ -26,7 +26,7 @@ from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.tilt import without_tilt
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 OK = "ok"
 MISSING = "prediction missing: counted as found nothing"
@@ -149,7 +149,7 @@ def nothing_predicted(truth: Truth, status: str) -> OpenPair:
 
 
 @dataclass(frozen=True)
-class _Scored:
+class _Scored(ReadWhenIndexed):
     """Voxels of ``labels``, 0 where they are ignored."""
 
     labels: Volume
@@ -187,7 +187,7 @@ def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[
 
 
 @dataclass(frozen=True)
-class _OneClass:
+class _OneClass(ReadWhenIndexed):
     """Voxels of which the labels ``members``, with None every label above 0, are read as ``value``, others as 0."""
 
     labels: Volume

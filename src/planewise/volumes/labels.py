@@ -9,14 +9,14 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels, write_volume
-from planewise.volumes.volume import Access, Volume, access
+from planewise.volumes.volume import Access, ReadWhenIndexed, Volume, access
 
 SLAB_VOXELS = 2**24  # in memory at once, of each volume; but
 SLAB_PLANES = 8  # at least: each slab is read with a plane more on either side
 
 
 @dataclass(frozen=True)
-class _LabelVoxels:
+class _LabelVoxels(ReadWhenIndexed):
     """Voxels of the volume at ``path`` that become unsigned integers when they are read."""
 
     volume: Volume

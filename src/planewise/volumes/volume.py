@@ -25,6 +25,25 @@ class LazyArray(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
+class ReadWhenIndexed:
+    """A ``LazyArray``: voxels that are read when they are indexed, and whole by what asks for an array, as numpy does.
+
+    The latter raises PlanewiseError if this machine has less memory than they need.
+    """
+
+    @property
+    def ndim(self: LazyArray) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def __array__(self: LazyArray, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return all voxels in memory."""
+        if copy is False:
+            raise ValueError("voxels on disk are only read into a new array")
+        check_memory(self.shape, self.dtype)
+        return np.asarray(self[...], dtype)
+
+
 Access = Literal["chunks", "rows", "pages", "whole"]
 
 
@@ -79,6 +98,10 @@ class Volume:
         """Return all voxels in memory. Raises PlanewiseError if this machine has less than they need."""
         check_memory(self.voxels.shape, self.voxels.dtype)
         return np.asarray(self.voxels[...])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return all voxels in memory, so that what takes arrays takes volumes; see ``read`` for errors."""
+        return np.array(self.read(), dtype, copy=copy)
 
     def with_voxels(self, voxels: LazyArray) -> "Volume":
         """Return other voxels of the same shape in this volume's place."""

@@ -12,11 +12,11 @@ from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.containers import only_volume
 from planewise.volumes.units import read_spacing
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 
 @dataclass(frozen=True)
-class Hdf5Voxels:
+class Hdf5Voxels(ReadWhenIndexed):
     """A dataset of an HDF5 file; the file is open only while it is read."""
 
     path: Path

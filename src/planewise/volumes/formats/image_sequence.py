@@ -13,14 +13,14 @@ from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.formats import ending_of, formats, png, stem_of, tiff
 from planewise.volumes.formats.sidecar import with_sidecar
 from planewise.volumes.indexing import split_index
-from planewise.volumes.volume import Access, Volume
+from planewise.volumes.volume import Access, ReadWhenIndexed, Volume
 
 NUMBER = re.compile(r"\d+")
 SLICES = (*tiff.FORMAT.endings, *png.FORMAT.endings)
 
 
 @dataclass(frozen=True)
-class _SequenceVoxels:
+class _SequenceVoxels(ReadWhenIndexed):
     """Voxels (z, y, x) of 2D images; those that an index touches are read."""
 
     files: tuple[Path, ...]

@@ -10,10 +10,10 @@ from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.nifti_header import check_nifti_header
-from planewise.volumes.volume import Volume, slabs
+from planewise.volumes.volume import ReadWhenIndexed, Volume, slabs
 
 
-class _ItkVoxels:
+class _ItkVoxels(ReadWhenIndexed):
     """Voxels behind SimpleITK: the header is read at once, the voxels at the first index."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:

@@ -14,13 +14,13 @@ from planewise.volumes.formats import Format
 from planewise.volumes.formats.containers import only_volume
 from planewise.volumes.indexing import check_memory
 from planewise.volumes.units import read_spacing
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 COARSER = re.compile(r"s[1-9]\d*")  # a level of a pyramid that is not the finest
 
 
 @dataclass(frozen=True)
-class N5Voxels:
+class N5Voxels(ReadWhenIndexed):
     """A dataset of an N5 container, as (z, y, x): N5 counts axes from the fastest."""
 
     path: Path

@@ -18,10 +18,10 @@ from planewise.volumes.formats import Format
 from planewise.volumes.formats.mapped import MappedVoxels
 from planewise.volumes.formats.sidecar import with_sidecar
 from planewise.volumes.units import PIXEL, read_spacing
-from planewise.volumes.volume import SLAB_BYTES, Access, LazyArray, Spacing, Volume, slabs
+from planewise.volumes.volume import SLAB_BYTES, Access, LazyArray, ReadWhenIndexed, Spacing, Volume, slabs
 
 
-class _TiffVoxels:
+class _TiffVoxels(ReadWhenIndexed):
     """Voxels of a compressed TIFF of several pages: only the pages that an index touches are decoded."""
 
     access: ClassVar[Access] = "pages"
