@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from planewise.volumes.indexing import check_memory
+from planewise.volumes.label_names import LabelNames
 from planewise.volumes.units import PIXEL, convert
 
 SLAB_BYTES = 2**24  # that are read and written at a time; but
@@ -45,7 +46,8 @@ class Volume:
     (z, y, x order, towards superior, posterior, left). ``tilt`` (y, x), in ``unit``: how much further along those axes
     each slice lies than the one before it, where a tilted gantry moved them apart; the rest of the geometry is that of
     the upright stack of the same slices, from the first one on. ``has_origin``, ``has_direction``: whether the file
-    says them; a TIFF does not, and what stands here is no statement then.
+    says them; a TIFF does not, and what stands here is no statement then. ``labels``: what the values are called, where
+    they are said to be labels; None where nobody says so.
     """
 
     voxels: LazyArray
@@ -56,6 +58,7 @@ class Volume:
     tilt: tuple[float, float] = (0.0, 0.0)
     has_origin: bool = True
     has_direction: bool = True
+    labels: LabelNames | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -79,6 +82,10 @@ class Volume:
         """Return all voxels in memory. Raises PlanewiseError if this machine has less than they need."""
         check_memory(self.voxels.shape, self.voxels.dtype)
         return np.asarray(self.voxels[...])
+
+    def as_labels(self, names: dict[int, str] | None = None) -> "Volume":
+        """Return the volume said to hold labels, of classes with these ``names`` by value, or of instances."""
+        return replace(self, labels=LabelNames(names or {}))
 
     def with_voxels(self, voxels: LazyArray) -> "Volume":
         """Return other voxels of the same shape in this volume's place."""
