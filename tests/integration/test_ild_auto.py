@@ -283,3 +283,23 @@ def test_what_a_worker_finishes_after_its_scheduler_died_is_not_of_somebody_else
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
     assert predict(tests, tmp_path / "out", eager) == 0
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 2
+
+
+def test_labels_are_written_as_what_viewers_open(job, eager, tmp_path, capsys):
+    image = job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz"
+    assert predict(image, tmp_path / "nifti", eager) == 0
+    expected = read_labels(tmp_path / "nifti" / "CT_phantomtest.nii.gz")
+    description = (tmp_path / "nifti" / "itksnap_labels.txt").read_text()
+    assert '"reticulation"' in description
+    assert predict(image, tmp_path / "nifti", eager, "--format", "seg.nrrd") == 2  # made otherwise
+    capsys.readouterr()
+    for ending in ("seg.nrrd", "ome.zarr"):
+        assert predict(image, tmp_path / ending, eager, "--format", ending) == 0
+        assert not (tmp_path / ending / "itksnap_labels.txt").exists()
+        labels = open_volume(tmp_path / ending / f"CT_phantomtest.{ending}")
+        assert np.array_equal(labels.read(), expected.voxels)
+        assert labels.labels.names == {1: "ground_glass", 2: "reticulation", 3: "honeycombing", 4: "consolidation"}
+        assert labels.labels.colours[2] == "#56B4E9"
+    (tmp_path / "nifti" / "itksnap_labels.txt").write_text("of somebody else")
+    assert predict(image, tmp_path / "nifti", eager) == 0
+    assert (tmp_path / "nifti" / "itksnap_labels.txt").read_text() == "of somebody else"

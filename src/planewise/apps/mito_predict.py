@@ -136,11 +136,12 @@ def _segment_in_memory(
     planes = []
     with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
         written = []
+        labels = case.volume.as_labels()
         for plane in case.planes:
             with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
                 outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
                 planes.append(gather_plane(outputs, voxels.shape, plane, how, THREADS))
-            written.append(writer.submit(write_volume, results.planes[plane], case.volume.with_voxels(planes[-1])))
+            written.append(writer.submit(write_volume, results.planes[plane], labels.with_voxels(planes[-1])))
         vote = options.pixel_vote_thr
         fused = consensus(planes, vote, how.min_size, how.min_extent, THREADS, how.min_agreement)
         for writing in written:
@@ -148,5 +149,5 @@ def _segment_in_memory(
     if len(planes) == 1:
         write_again(results.final, results.planes[case.planes[0]])
     else:
-        write_volume(results.final, case.volume.with_voxels(fused))
+        write_volume(results.final, labels.with_voxels(fused))
     return fused.count

@@ -204,10 +204,11 @@ def _deliver(job: Job, volume: Volume, results: Results) -> None:
         stores[job.final_store()] = results.final
     for store, target in stores.items():
         if ending_of(target) not in ome_zarr.FORMAT.endings:
-            write_volume(target, volume.with_voxels(open_volume(store).voxels))
+            write_volume(target, volume.with_voxels(open_volume(store).voxels).as_labels())
         elif store.exists():  # it may have been moved before a run was stopped
             if target.exists():
                 shutil.rmtree(target)
+            ome_zarr.name_store(store, stem_of(target))
             store.rename(target)
     if len(job.axes) == 1:
         write_again(results.final, results.planes[job.axes[0]])

@@ -42,7 +42,7 @@ class _ThreeAxes(ReadWhenIndexed):
         return tuple(1 if axis is None else self.array.chunks[axis] for axis in self.order)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("nchunks", "nchunks_initialized", "fill_value"):  # which tell of a Zarr array what is not stored
+        if name in ("nchunks_initialized", "fill_value"):  # which tell of a Zarr array what is not stored
             return getattr(self.array, name)
         raise AttributeError(name)
 

@@ -77,7 +77,8 @@ def label_dtype(largest: int) -> np.dtype:
 
 
 def write_labels(path: Path, volume: Volume) -> None:
-    """Write label voxels in the smallest unsigned type that holds them; see ``write_volume``."""
+    """Write label voxels in the smallest unsigned type that holds them, said to be labels; see ``write_volume``."""
+    volume = volume if volume.labels else volume.as_labels()
     voxels = np.asarray(volume.voxels)
     largest = int(voxels.max()) if voxels.size else 0
     write_volume(path, volume.with_voxels(voxels.astype(label_dtype(largest), copy=False)))

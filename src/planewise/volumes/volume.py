@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from planewise.volumes.indexing import check_memory
+from planewise.volumes.label_names import LabelNames
 from planewise.volumes.units import PIXEL, convert
 
 SLAB_BYTES = 2**24  # that are read and written at a time; but
@@ -64,7 +65,8 @@ class Volume:
     (z, y, x order, towards superior, posterior, left). ``tilt`` (y, x), in ``unit``: how much further along those axes
     each slice lies than the one before it, where a tilted gantry moved them apart; the rest of the geometry is that of
     the upright stack of the same slices, from the first one on. ``has_origin``, ``has_direction``: whether the file
-    says them; a TIFF does not, and what stands here is no statement then.
+    says them; a TIFF does not, and what stands here is no statement then. ``labels``: what the values are called, where
+    they are said to be labels; None where nobody says so.
     """
 
     voxels: LazyArray
@@ -75,6 +77,7 @@ class Volume:
     tilt: tuple[float, float] = (0.0, 0.0)
     has_origin: bool = True
     has_direction: bool = True
+    labels: LabelNames | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -102,6 +105,10 @@ class Volume:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Return all voxels in memory, so that what takes arrays takes volumes; see ``read`` for errors."""
         return np.array(self.read(), dtype, copy=copy)
+
+    def as_labels(self, names: dict[int, str] | None = None) -> "Volume":
+        """Return the volume said to hold labels, of classes with these ``names`` by value, or of instances."""
+        return replace(self, labels=LabelNames(names or {}))
 
     def with_voxels(self, voxels: LazyArray) -> "Volume":
         """Return other voxels of the same shape in this volume's place."""

@@ -12,8 +12,9 @@ from planewise.measurement.lung_measures import MeasuredCase
 from planewise.measurement.lungs import LungRegions
 from planewise.measurement.readers import Agreement
 from planewise.measurement.regions import SIDES, ZONES
-from planewise.report.figures import CLASS_COLOURS, new_figure
+from planewise.report.figures import new_figure
 from planewise.report.plots import INK, as_svg
+from planewise.volumes.label_names import class_colours
 
 AXIAL = 3  # slices
 APART = 6  # between two of them there is at least this part of the lungs' height
@@ -22,11 +23,6 @@ OUTLINE = "#C8FF5A"
 BIN_HU = 10
 FIRST_HU, LAST_HU = -1030, 210
 BARS = [f"{side}_{zone}" for side in SIDES for zone in ZONES] + ["central", "peripheral"]
-
-
-def class_colours(names: dict[int, str]) -> dict[int, str]:
-    """Return the colour of every class, by value."""
-    return {value: CLASS_COLOURS[place % len(CLASS_COLOURS)] for place, value in enumerate(names)}
 
 
 def lungs_picture(images: np.ndarray, labels: np.ndarray, regions: LungRegions, names: dict[int, str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.ild.measured_figures import class_colours, density_plot, lungs_picture, regions_plot
+from planewise.apps.ild.measured_figures import density_plot, lungs_picture, regions_plot
 from planewise.apps.ild.options import IldMeasure
 from planewise.measurement.classes import MeasuredClasses
 from planewise.measurement.density import PERCENTILES
@@ -15,6 +15,7 @@ from planewise.measurement.lung_measures import MeasuredCase
 from planewise.measurement.lungs import LungRegions
 from planewise.measurement.regions import SIDES, ZONES
 from planewise.report.html import write_html
+from planewise.volumes.label_names import class_colours
 
 
 def write_patient_page(

@@ -189,6 +189,10 @@ class IldPredict(_Predict, _Series):
     """Prepared patients (a folder of npz), or CT volumes (a file, a folder of volumes, or one of DICOM patients)."""
     output: tyro.conf.Positional[Folder] = Path("predicted")
     """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
+    format: Literal["nii.gz", "seg.nrrd", "ome.zarr"] = "nii.gz"
+    """What labels are written as: nii.gz, with itksnap_labels.txt for ITK-SNAP beside it; seg.nrrd, which 3D Slicer
+    opens as a segmentation; or ome.zarr. The last two hold the classes' names and colours themselves; the last not how
+    the axes lie in the patient."""
     prompts: PathText = "truth"
     """Where boxes come from: truth (an oracle, and called so in every output); a CSV or JSON file; auto: nowhere, every
     class is looked for in the lungs; or lungs: the same in each slice by itself, to see what auto adds to it."""

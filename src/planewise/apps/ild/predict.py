@@ -14,7 +14,7 @@ from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
 from planewise.data.case import channel_within, file_of_case
-from planewise.data.classes import DATASET_FILE, labels_above, read_labels_of
+from planewise.data.classes import DATASET_FILE, LabelDefinition, labels_above, read_labels_of
 from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
@@ -34,8 +34,11 @@ from planewise.report.tables import conclude
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import to_canonical
+from planewise.volumes.itk_snap import is_label_description_of_ours, write_label_description
+from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import write_labels
 
+SNAP = "itksnap_labels.txt"
 AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
 KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and how they are told
 
@@ -71,7 +74,7 @@ def predict_ild(options: IldPredict) -> int:
         try:
             inputs = _inputs(case, path, options)
             if run.is_done(case, inputs):
-                say(f"{case}: done already, by the same model from the same data ({options.output / case}.nii.gz)")
+                say(f"{case}: done already, by the same model from the same data ({_target(case, options)})")
             else:
                 run.start(case, inputs, _outputs(case, options))
                 waiting[case] = path
@@ -95,6 +98,7 @@ def predict_ild(options: IldPredict) -> int:
                     run.finish(case, {"prompts": _prompts_note(options)})
                 except PlanewiseError as error:
                     problems.append(Problem.of(case, error))
+    _describe_labels(options, weights.tokens.names if weights.tokens else {})
     return conclude(problems)
 
 
@@ -107,6 +111,7 @@ def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object
     return options.model_dump(mode="json", include=DECISIVE) | {
         "prompts": _prompts_note(options), "window": options.window_in_hu(), "fine-tuning": trained,
         "precision": "bf16" if half else "32", "model named": "" if source.exists() else str(source),
+        **({} if options.format == "nii.gz" else {"format": options.format}),  # which all had before there were others
     }  # fmt: skip
 
 
@@ -128,7 +133,12 @@ def _outputs(case: str, options: IldPredict) -> list[Path]:
     outputs = [presence_file(options.output, case)] if options.prompts in AUTOMATIC else []
     outputs += [options.output / f"{case}.html"] if options.prompts == "auto" else []
     outputs += [options.output / f"{case}.png"] if options.visualize else []
-    return [*outputs, options.output / f"{case}.nii.gz"]
+    return [*outputs, _target(case, options)]
+
+
+def _target(case: str, options: IldPredict) -> Path:
+    """Return where a case's labels go."""
+    return options.output / f"{case}.{options.format}"
 
 
 def _shared(
@@ -203,7 +213,7 @@ def _predict_patient(
     """Segment one patient and write the result; return what went wrong, if anything did."""
     import torch
 
-    target, note = options.output / f"{case}.nii.gz", _prompts_note(options)
+    target, note = _target(case, options), _prompts_note(options)
     tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
     try:
         started = time.perf_counter()
@@ -225,7 +235,8 @@ def _predict_patient(
             named = {value: names.get(value, f"class {value}") for value in found}
             picture = options.output / f"{case}.png"
             overlay_picture(patient.images, patient.labels, labels, named, picture, f"{case}, boxes from {note}")
-        write_labels(target, patient.restore(labels))  # last: a case with it is done
+        named_labels = patient.restore(labels).as_labels(names or _labels_above(options).classes)
+        write_labels(target, named_labels)  # last: a case with it is done
         seconds = time.perf_counter() - started
         classes = ", ".join(names.get(value, str(value)) for value in found) or "nothing"
         say(f"{case}: {told}; found {classes}; {seconds:.1f} s; {target}")
@@ -317,15 +328,30 @@ def _file_prompts(
         canonical = to_canonical(geometry)
         shapes[case], spacings[case] = canonical.shape, canonical.spacing_in("mm")
     classes = {value: str(value) for value in range(1, IGNORED)}
-    above = [folder / DATASET_FILE for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
-    meta = next((file for file in above if file.is_file()), None)
-    if meta is not None:
-        classes |= read_labels_of(meta).class_names()
+    classes |= _labels_above(options).class_names()
     prompts, strange = read_prompts(path, shapes, spacings, classes)
     problems += [Problem(str(path), what) for what in strange]
     if not prompts:
         raise PlanewiseError(f"{path}: no row fits: {'; '.join(strange[:3]) or 'it is empty'}")
     return prompts
+
+
+def _labels_above(options: IldPredict) -> LabelDefinition:
+    """Return the labels in the dataset.json above the input, if there is one."""
+    above = [folder / DATASET_FILE for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
+    meta = next((file for file in above if file.is_file()), None)
+    return LabelDefinition() if meta is None else read_labels_of(meta)
+
+
+def _describe_labels(options: IldPredict, names: dict[int, str]) -> None:
+    """Write what ITK-SNAP needs to name the labels, unless there is such a file by somebody else."""
+    path = options.output / SNAP
+    names = names or _labels_above(options).classes
+    if options.format == "nii.gz" and names and options.output.is_dir():
+        if path.exists() and not is_label_description_of_ours(path):
+            say(f"{path}: is there already, and is not of planewise; it is kept")
+        else:
+            write_label_description(path, LabelNames(names))
 
 
 def _in_kept(prompts: list[Prompt], patient: Patient) -> list[Prompt]:

@@ -14,8 +14,9 @@ from planewise.data.prepared import Patient
 from planewise.measurement.extent import count_voxels
 from planewise.measurement.lungs import LungRegions, zones
 from planewise.measurement.regions import SIDES, ZONES
-from planewise.report.figures import CLASS_COLOURS, new_figure
+from planewise.report.figures import new_figure
 from planewise.report.html import write_html
+from planewise.volumes.label_names import CLASS_COLOURS
 from planewise.volumes.volume import Spacing
 
 

@@ -13,6 +13,7 @@ from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats.ome_zarr import CHUNK, Index, create
+from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import label_dtype
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume
@@ -124,7 +125,16 @@ def make_store(path: Path, job: Job, like: Volume, objects: int) -> None:
     """Make an empty OME-Zarr for the labels of ``objects`` with the geometry of ``like``, if it is not there."""
     if not path.exists():
         with atomic_path(path) as temporary:
-            create(temporary, job.shape, label_dtype(objects), like.spacing, like.unit, like.origin, job.block)
+            create(
+                temporary,
+                job.shape,
+                label_dtype(objects),
+                like.spacing,
+                like.unit,
+                like.origin,
+                job.block,
+                LabelNames(),
+            )
 
 
 def slab_file(job: Job, plane: Plane, start: int) -> Path:
