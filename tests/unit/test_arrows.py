@@ -13,7 +13,7 @@ LEVELS = [  # lowest first; a module imports from its own level and below
     ("errors",),
     ("progress", "device", "options", "processes"),
     ("volumes",),
-    ("data", "evaluation"),
+    ("data", "evaluation", "correction"),
     ("report", "measurement", "models"),
     ("audit",),
     ("training", "inference"),
@@ -55,7 +55,7 @@ def test_evaluation_report_measure_and_audit_know_no_model():
     violations = [
         f"{module} imports {name}"
         for module in MODULES
-        if module.parts[0] in ("evaluation", "report", "measurement", "audit")
+        if module.parts[0] in ("evaluation", "report", "measurement", "audit", "correction")
         for name in imports(module)
         if any(name == other or name.startswith(f"{other}.") for other in unknown)
     ]
@@ -66,7 +66,7 @@ def test_scoring_and_measuring_import_no_torch():
     """Neither do they by way of a lower room, which the arrows alone would allow."""
     commands = ("mito_evaluate", "mito_measure", "ild.evaluate", "ild.measure", "compare")
     modules = [".".join(("planewise", *module.parts)).removesuffix(".__init__") for module in MODULES
-               if module.parts[0] in ("evaluation", "report", "measurement")]  # fmt: skip
+               if module.parts[0] in ("evaluation", "report", "measurement", "correction")]  # fmt: skip
     names = [*modules, *(f"planewise.apps.{command}" for command in commands)]
     imported = f"for name in {names}: importlib.import_module(name)"
     lines = ["import importlib, sys", imported, "assert 'torch' not in sys.modules"]
