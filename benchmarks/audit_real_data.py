@@ -1,7 +1,7 @@
 """200 audits of real masks, by the truth: how often the intervals hold, and how wide they are, by the number of items.
 
-The masks: a published U-Net's beside its truth (evaluation/); and of the electron microscopy of Dataset001 and
-Dataset003 a plain threshold, or with --prediction the masks of any model, {case}.tiff in a folder.
+The masks: a published U-Net's beside its truth (evaluation/); of the electron microscopy of Dataset003 and of the test
+volume of Dataset001 a plain threshold; and with --prediction those of a model, {case}.tiff in a folder.
 
     python benchmarks/audit_real_data.py DATA FIGURE.png [--prediction FOLDER]
 """
@@ -26,6 +26,7 @@ QUANTITIES = ("volume fraction, slices", "number, boxes", "mean volume, boxes")
 DARK = 98  # grey value below which a voxel is taken for one of an organelle, smoothed
 SMALLEST = 5000  # voxels of an object
 SMOOTHING = 4.0  # voxels
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 
 
 def threshold(image: np.ndarray) -> np.ndarray:
@@ -49,11 +50,10 @@ def pairs(data: Path, predictions: Path | None) -> dict[str, tuple[np.ndarray, n
     }  # fmt: skip
     for case, folder in cases.items():
         truth = read_labels(folder / "instancesTs" / f"{case}.tiff").read()
-        if predictions is None:
-            masks = threshold(open_volume(folder / "imagesTs" / f"{case}_0000.tiff").read())
-        else:
-            masks = read_labels(predictions / f"{case}.tiff").read()
-        found[f"{folder.name[:10]}, {'threshold' if predictions is None else predictions.name}"] = (truth, masks)
+        masks = threshold(open_volume(folder / "imagesTs" / f"{case}_0000.tiff").read())
+        found[f"{folder.name[:10]}, threshold"] = (truth, masks)
+        if predictions is not None and (predictions / f"{case}.tiff").exists():
+            found[f"{folder.name[:10]}, {predictions.name}"] = (truth, read_labels(predictions / f"{case}.tiff").read())
     return found
 
 
@@ -79,7 +79,7 @@ def main(data: Path, figure: Path, predictions: Path | None) -> None:
     print(f"{AUDITS} audits each; coverage in %, half width in % of the truth (without the masks)")
     print("| masks | quantity | " + " | ".join(f"{items} items" for items in ITEMS) + " |")
     print("|---|---|" + "---:|" * len(ITEMS))
-    for colour, (name, (truth, masks)) in zip(("#0072B2", "#D55E00", "#009E73"), pairs(data, predictions).items()):
+    for colour, (name, (truth, masks)) in zip(COLOURS, pairs(data, predictions).items()):
         found = {items: audits_of(truth, masks, items) for items in ITEMS}
         for quantity, axes in panels.items():
             cells, widths, plain = [], [], []

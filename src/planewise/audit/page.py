@@ -15,7 +15,8 @@ from planewise.audit.plan import Plan
 from planewise.audit.wording import KINDS, halving, interval, method, number, sentence
 from planewise.errors import PlanewiseError
 from planewise.report.html import write_html
-from planewise.report.slides import MAX_SIDE, jpeg_uri, outline_path
+from planewise.report.pictures import jpeg_uri, outline_path
+from planewise.report.slides import MAX_SIDE
 from planewise.report.tables import print_table
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.slices import shrink

@@ -18,6 +18,7 @@ from planewise.evaluation.instances import best_ious, match_objects
 from planewise.evaluation.located import LocatedCounter
 from planewise.evaluation.metrics import as_not_delivered
 from planewise.evaluation.mistakes import find_mistakes
+from planewise.evaluation.object_table import object_table
 from planewise.evaluation.overlap import Overlap, OverlapCounter
 from planewise.evaluation.pairs import (
     OK,
@@ -263,8 +264,9 @@ def _score_objects(
         scores[metric] = sum(mistake.kind == kind for mistake in mistakes)
     final = _final(scores, pair, n_truth == 0, scale)
     result = Result(
-        *place, OBJECTS, pair.status, final, mistakes, sizes, ious, tolerance=within, unit=scale.unit,
-        notes=_note_of_copy(overlap, place),
+        *place, OBJECTS, pair.status, final, mistakes, sizes, ious,
+        object_table(overlap, set(pairs)) if pair.status == OK else None,
+        tolerance=within, unit=scale.unit, notes=_note_of_copy(overlap, place),
     )  # fmt: skip
     return result, set(pairs)
 
