@@ -16,7 +16,6 @@ myst_heading_anchors = 3
 autodoc_member_order = "alphabetical"
 autodoc_default_options = {"members": ", ".join(planewise.__all__), "imported-members": True}
 autodoc_typehints = "description"
-suppress_warnings = ["toc.empty_glob"]  # pages of commands that this version may not have yet
 
 html_theme = "furo"
 html_title = f"planewise {release}"
