@@ -248,7 +248,7 @@ def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:
     found = np.asarray(volume.voxels[first:stop])
     if found.dtype.itemsize >= 4 and found.size and found.max() > MAX_LABEL:
         raise PlanewiseError(
-            f"the {what}'s labels reach {found.max()}; at most {MAX_LABEL} is supported: number them anew"
+            f"the {what}'s labels reach {found.max()}; at most {MAX_LABEL} is supported: renumber them"
         )
     slab = np.zeros((planes.stop - planes.start + 2, *volume.shape[1:]), np.uint32)
     slab[first - planes.start + 1 : stop - planes.start + 1] = found
