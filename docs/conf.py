@@ -10,7 +10,7 @@ author = copyright = "The planewise developers"
 release = re.search(r'^version = "(.+)"', (Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"), re.M)[1]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_pictures"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
 autodoc_member_order = "alphabetical"
@@ -19,5 +19,7 @@ autodoc_typehints = "description"
 
 html_theme = "furo"
 html_title = f"planewise {release}"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_show_sphinx = False
 html_copy_source = False
