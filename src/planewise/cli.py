@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "mito predict": Command(
         "planewise.apps.mito_options:MitoPredict", "planewise.apps.mito:predict_mito",
-        "segment volumes plane by plane, with consensus",
+        "segment volumes in one or several planes, with consensus",
     ),
     "mito evaluate": Command(
         "planewise.apps.mito_options:MitoEvaluate", "planewise.apps.mito_evaluate:evaluate_mito",
@@ -60,7 +60,7 @@ COMMANDS = {
     ),
     "ild predict": Command(
         "planewise.apps.ild.options:IldPredict", "planewise.apps.ild.predict:predict_ild",
-        "segment classes in 3D, from boxes or from nothing but the CT",
+        "segment classes in 3D, from drawn boxes or without any",
     ),
     "ild evaluate": Command(
         "planewise.apps.ild.options:IldEvaluate", "planewise.apps.ild.evaluate:evaluate_ild",
@@ -68,7 +68,7 @@ COMMANDS = {
     ),
     "ild lungs": Command(
         "planewise.apps.ild.options:IldLungs", "planewise.apps.ild.lungs:lungs_ild",
-        "find the left and the right lung, from HU alone",
+        "segment the left and the right lung, from HU alone",
     ),
     "ild measure": Command(
         "planewise.apps.ild.options:IldMeasure", "planewise.apps.ild.measure:measure_ild",
@@ -76,7 +76,7 @@ COMMANDS = {
     ),
     "check": Command(
         "planewise.apps.check_options:Check", "planewise.apps.check:check",
-        "say what datasets and volumes hold, and what is wrong with them",
+        "show what datasets and volumes hold, and what is wrong with them",
     ),
     "models": Command(
         "planewise.apps.models_options:Models", "planewise.apps.models:list_models",
@@ -88,19 +88,19 @@ COMMANDS = {
     ),
     "audit plan": Command(
         "planewise.apps.audit_options:AuditPlan", "planewise.apps.audit:plan_audit",
-        "draw items of a result to correct, so that its findings get intervals that hold",
+        "draw a random sample of a result to correct, for confidence intervals",
     ),
     "audit report": Command(
         "planewise.apps.audit_options:AuditReport", "planewise.apps.audit:report_audit",
-        "turn corrected items into findings with 95 % intervals",
+        "turn the corrected sample into findings with 95 % intervals",
     ),
     "demo mito": Command(
         "planewise.apps.mito_options:MitoDemo", "planewise.apps.mito:demo_mito",
-        "the whole job on a small synthetic dataset",
+        "train, predict and evaluate on a small synthetic EM dataset",
     ),
     "demo ild": Command(
         "planewise.apps.ild.options:IldDemo", "planewise.apps.ild.run:demo_ild",
-        "the same on a synthetic chest CT",
+        "the same on synthetic chest CTs",
     ),
 }  # fmt: skip
 

@@ -193,11 +193,11 @@ def test_scans_of_one_patient_are_averaged_before_patients_are(tmp_path, capsys)
     folder = tmp_path / "segs" / "evaluation"
     summary = (folder / SUMMARY).read_text()
     assert "3 cases of 2 patients, whose means are averaged" in summary
-    assert re.search(r"DSC in 3D +0.7500   n = 2 patients \(3 cases\)", summary)
+    assert re.search(r"Dice in 3D +0.7500   n = 2 patients \(3 cases\)", summary)
     assert [row["patient"] for row in results(folder)] == ["P00", "P00", "P01"]
     assert "2 patients (3 cases)" in (folder / "report.html").read_text()
     assert run([*command, "--patient_pattern", "(.*)"]) == 0
-    assert re.search(r"DSC in 3D +0.6667   n = 3\n", (folder / SUMMARY).read_text())
+    assert re.search(r"Dice in 3D +0.6667   n = 3\n", (folder / SUMMARY).read_text())
 
 
 def test_ground_glass_in_the_old_window_is_warned_of(job, tmp_path, capsys):

@@ -169,7 +169,7 @@ def test_two_runs_on_one_store(folder, tmp_path, capsys):
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
         assert run(to_store(folder, tmp_path / "out.ome.zarr")) == 2
-    assert "another run is at it (process 1 on somewhere)" in capsys.readouterr().err
+    assert "is in use by another run (process 1 on somewhere)" in capsys.readouterr().err
 
 
 def test_missing_chunks_are_counted(folder, tmp_path, capsys):

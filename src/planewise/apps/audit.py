@@ -133,6 +133,6 @@ def report_audit(options: AuditReport) -> int:
     with run.making("report", inputs, outputs):
         page = write_audit(plan, corrected, findings(plan, corrected), options.plan, folder)
     if cut := [answer.item.name for answer in corrected if answer.notes]:
-        say(f"Objects of items {', '.join(cut)} reach the end of what is shown, and count as they are shown")
+        say(f"Objects of items {', '.join(cut)} reach the edge of the context that is shown, and are counted as shown")
     say(f"The report is {page}")
     return conclude(problems)

@@ -188,7 +188,7 @@ def _note_split(dataset: Dataset, checked: Checked) -> None:
         checked.notes.append(str(error))
         return
     patients = {part: sorted({checked.patients[name] for name in split[part]}) for part in PARTS}
-    parts = [f"{part} {', '.join(patients[part]) or 'nobody'}" for part in PARTS]
+    parts = [f"{part} {', '.join(patients[part]) or 'none'}" for part in PARTS]
     checked.notes.append(f"patients, as planewise ild prepare splits them: {'; '.join(parts)}")
 
 

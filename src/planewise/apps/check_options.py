@@ -27,7 +27,7 @@ class Check(Options):
     sequence: SequenceChoice = "auto"
     """Whether TIFF or PNG images in a folder are the slices of one volume; see planewise mito predict."""
     ignore_geometry: bool = False
-    """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+    """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
     patients: Path | None = None
     """CSV of case,patient, or JSON. Default: what the cases' names say."""
     patient_pattern: str | None = None

@@ -44,7 +44,7 @@ class MitoTrain(Options):
     """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
     objects. Needed where there are several classes."""
     iterations: int = Field(1000, ge=1)
-    """Optimiser steps. With --resume, more than there were train on."""
+    """Optimiser steps. With --resume and more of them, a finished training continues."""
     batch_size: int = Field(16, ge=2)
     """Crops in a step, shared between devices."""
     learning_rate: float = Field(0.003, gt=0)
@@ -56,13 +56,13 @@ class MitoTrain(Options):
     from_scratch: bool = False
     """Start from random weights instead of the base model's."""
     train_planes: tuple[Plane, ...] | None = None
-    """Planes to cut training slices in. Default: those in which the voxels of every case are even within 20 %."""
+    """Planes to cut training slices in. Default: those in which the pixels of every case are square within 20 %."""
     skip_conversion: bool = False
     """Use the 2D slices that are there already; those with a record must be of this dataset and these options."""
     channel: int | None = Field(None, ge=0)
     """Channel to train on, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     ignore_geometry: bool = False
-    """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+    """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
     output_data_path: Folder | None = None
     """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if others are there."""
     test_after_training: bool = False
@@ -74,8 +74,8 @@ class MitoTrain(Options):
     invert: bool = False
     """Contrast is inverted relative to the images that the base model was trained on."""
     resume: bool = False
-    """Go on from the last checkpoint of this model, one that is finished with more --iterations: those that are added
-    begin with a warm-up of their own."""
+    """Continue from the last checkpoint. A finished training continues with more --iterations, after a
+    warm-up."""
     overwrite: bool = False
     """Replace a model of this name."""
     checkpoint_interval: int = Field(100, ge=1)
@@ -126,13 +126,13 @@ class MitoPredict(Options):
     """Channel to segment, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     sequence: SequenceChoice = "auto"
     """Whether TIFF or PNG images in a folder are the slices of one volume. auto: they are if all are 2D and their
-    names differ in one number that counts up without gaps, and what may be either is refused."""
+    names differ in one number that counts up without gaps; an ambiguous folder is refused."""
     axes: tuple[Plane, ...] | None = None
-    """Planes to predict in. Default: of those that the model was trained in, the ones in which the volume's spacing is
-    even within 20 %: all three of an isotropic volume."""
+    """Planes to predict in. Default: of those that the model was trained in, the ones whose pixels are square
+    within 20 %: all three of an isotropic volume."""
     intensity: tuple[float, float] | None = None
     """What is black and what is white, in the volume's own intensities. Default: the range of its type, or the bit
-    depth that holds it, if the volume fills it; else the used range is laid on that of the training images."""
+    depth that holds it, if the volume fills it; else the used range is mapped to that of the training images."""
     invert: bool = False
     """Contrast is inverted relative to the images that the model was trained on."""
     downsampling: int = Field(1, ge=1)
@@ -165,9 +165,9 @@ class MitoPredict(Options):
     overwrite: bool = False
     """Predict cases again that are done already."""
     memory: str = "auto"
-    """What a process may take beside the network, about, such as 8GB. A volume that needs more is streamed: worked on
-    piece by piece, by way of {case}.unfinished beside the result, which is the same. auto: half of the machine's
-    memory, of which streaming takes 4GB at most."""
+    """Memory for a process, beside the network's, such as 8GB. A volume that needs more is streamed piece by piece, by
+    way of {case}.unfinished beside the result, which is the same. auto: half of the machine's memory, and at most 4GB
+    for streaming."""
     workers: int = Field(0, ge=0)
     """From store to store: processes of this machine that share the work; 0 does it in this one."""
     scheduler: str | None = None
@@ -215,7 +215,7 @@ class MitoEvaluate(Options):
     """The truth is a semantic map: score the voxels of this class, a value, or a name in the dataset.json above the
     truth; the instance columns stay empty."""
     ignore_geometry: bool = False
-    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+    """Compare voxel by voxel, whatever spacing, origin and direction the files give."""
 
 
 class MitoMeasure(Options):
@@ -236,8 +236,7 @@ class MitoMeasure(Options):
     channel: int | None = Field(None, ge=0)
     """Channel of the image, from 0, where it has several: the file {case}_000N, or that of the file itself."""
     ignore_geometry: bool = False
-    """Take labels, image and references voxel by voxel as the arrays lie, whatever spacing, origin and direction the
-    files say."""
+    """Match labels, image and references voxel by voxel, whatever spacing, origin and direction the files give."""
     overwrite: bool = False
     """Measure cases again that are done already."""
 

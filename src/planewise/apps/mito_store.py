@@ -229,7 +229,7 @@ def _alone(work: Path, output: Path) -> Iterator[None]:
             file.flush()
         except BlockingIOError as error:
             file.seek(0)
-            raise PlanewiseError(f"--output {output}: another run is at it ({file.read().strip()})") from error
+            raise PlanewiseError(f"--output {output}: is in use by another run ({file.read().strip()})") from error
         except OSError as error:
             raise PlanewiseError(f"--output {output}: cannot be written ({error.strerror})") from error
         try:

@@ -98,7 +98,7 @@ def read_patient(
         largest = values.max(initial=0, where=~ignored)
         if largest >= IGNORED:
             raise PlanewiseError(
-                f"{truth}: holds {largest}; classes are numbers from 1 to {IGNORED - 1}: number them anew"
+                f"{truth}: holds {largest}; classes are numbers from 1 to {IGNORED - 1}: renumber them"
             )
         labels = np.where(ignored, IGNORED, values).astype(np.uint8)
     voxels = hu.read()

@@ -248,7 +248,7 @@ def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:
     planes_read = np.asarray(volume.voxels[first:stop])
     if planes_read.dtype.itemsize >= 4 and planes_read.size and planes_read.max() > MAX_LABEL:
         raise PlanewiseError(
-            f"the {what}'s labels reach {planes_read.max()}; at most {MAX_LABEL} is supported: number them anew"
+            f"the {what}'s labels reach {planes_read.max()}; at most {MAX_LABEL} is supported: renumber them"
         )
     slab = np.zeros((planes.stop - planes.start + 2, *volume.shape[1:]), np.uint32)
     slab[first - planes.start + 1 : stop - planes.start + 1] = planes_read

@@ -94,7 +94,7 @@ def test_not_to_deliver_a_patient_without_the_class_lowers_the_mean(dataset, cap
     (dataset / "segs" / "two.nii.gz").unlink()
     assert ild(dataset) == 1
     of_b = summary.read_text().split("\nb\n")[1]
-    assert re.search(r"DSC in 3D +0\.5000   n = 2   delivered alone +1\.0000   n = 1\n", of_b)
+    assert re.search(r"Dice in 3D +0\.5000   n = 2   delivered alone +1\.0000   n = 1\n", of_b)
     assert re.search(r"false positive, ml +0\.0000   n = 1   delivered alone +0\.0000   n = 1\n", of_b)
     printed = capsys.readouterr().out
     assert re.search(r"b +0\.500 .* all, missing counted", printed)

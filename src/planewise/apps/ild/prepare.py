@@ -153,7 +153,7 @@ def _tell_classes(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str
                 "--min_area_mm2 (--min_voxels, --min_pixels)"
             )
         if of_cases and len(lost) == len(of_cases):
-            say(f"WARNING: {name} vanishes from all cases: it can neither be learned nor found")
+            say(f"WARNING: {name} vanishes from all cases: it cannot be learned")
     header = ("class", "voxels", "ml", "components", "voxels left", "ml left", "components left", "cases")
     print_table("Labels before and after small components were removed", header, rows)
 
@@ -239,7 +239,7 @@ def _prepare_case(
         try:
             patient = replace(patient, organ=lungs_of(patient, hu, case.image, options.lungs, case.ignore_geometry))
         except PlanewiseError as error:
-            say(f"{case.name}: WARNING: without lungs it serves drawn boxes only: {error}")
+            say(f"{case.name}: WARNING: without lungs it can be used with drawn boxes only: {error}")
         rng = np.random.default_rng([options.seed, sum(case.name.encode())])
         if part != "test":
             patient_kept = choose_slices(patient, options.slices, options.background_share, rng)

@@ -170,7 +170,7 @@ def _tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTokens:
     names = names or {value: f"class {value}" for value in values}
     unseen = [name for value, name in names.items() if value not in values]
     if unseen:
-        say(f"WARNING: no training slice holds {', '.join(unseen)}: it can only be learned that there is none")
+        say(f"WARNING: no training slice holds {', '.join(unseen)}: only its absence can be learned")
     torch.manual_seed(options.seed)
     tokens = ClassTokens(names, weights.network.config.prompt_encoder_config.hidden_size)
     if weights.tokens is not None:
