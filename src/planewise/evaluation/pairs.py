@@ -221,10 +221,15 @@ def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
     if labels.unit != "pixel" or image is None:
         return labels
     try:
-        found = without_tilt(open_volume(image))
-        found = to_canonical(found) if labels.has_direction else found
+        return in_place_of(labels, open_volume(image))
     except PlanewiseError:
         return labels
+
+
+def in_place_of(labels: Volume, image: Volume) -> Volume:
+    """Return ``labels``, whose file says no unit, with the spacing of their ``image``; see ``with_spacing_of``."""
+    found = without_tilt(image)
+    found = to_canonical(found) if labels.has_direction else found
     return found.with_voxels(labels.voxels) if found.shape == labels.shape else labels
 
 
