@@ -19,7 +19,7 @@ from planewise.data.phantom import write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
 from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
-from planewise.errors import DatasetError, PlanewiseError
+from planewise.errors import DatasetError, PlanewiseError, Problem
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
@@ -45,7 +45,12 @@ PREDICTIONS = "imagesTs_mitoNet_FT"
 
 
 def train_mito(options: MitoTrain) -> int:
-    """Fine-tune, and with ``test_after_training`` predict and evaluate the test cases. Returns the exit code.
+    """Fine-tune, and maybe predict and evaluate; see ``finetune_mito``. Returns the exit code."""
+    return conclude(finetune_mito(options))
+
+
+def finetune_mito(options: MitoTrain) -> list[Problem]:
+    """Fine-tune, and with ``test_after_training`` predict and evaluate the test cases; return what went wrong.
 
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
@@ -110,7 +115,7 @@ def train_mito(options: MitoTrain) -> int:
             if slices.record is not None:
                 write_record(files.training / RECORD, slices.record)
         if not train(task, loop, files.training, options.resume):
-            return conclude(problems)
+            return problems
         training_curve(files.training / METRICS, files.training / CURVE, "validation score")
         _export(files, model, options, task, _pixel_sides(dataset, task))
     say(f"The model is {files.yaml} with {files.weights.name}")
@@ -124,7 +129,7 @@ def train_mito(options: MitoTrain) -> int:
         images = [(case.name, case.image) for case in dataset.test]
         predict_cases(images, predict, problems, renewed=True)
         evaluate_test_cases(dataset, target, tests, files.training, problems)
-    return conclude(problems)
+    return problems
 
 
 def _with_labels(dataset: Dataset) -> Dataset:

@@ -53,7 +53,13 @@ class VolumeToPredict:
     def open(cls, path: Path, model: ModelFile, options: MitoPredict) -> "VolumeToPredict":
         """Open the volume at ``path``; voxels are not read. Raises PlanewiseError if it cannot be opened."""
         channel = channel_within(path, options.channel)
-        volume = open_volume(path, channel)
+        return cls.of(open_volume(path, channel), path, channel, model, options)
+
+    @classmethod
+    def of(
+        cls, volume: Volume, path: Path, channel: int | None, model: ModelFile, options: MitoPredict
+    ) -> "VolumeToPredict":
+        """Return how a volume is predicted that was opened from ``path``, or is called so in messages."""
         planes, why = choose_planes(volume, model.planes, options.axes)
         return cls(path, channel, volume, planes, why, pixel_note(volume, planes, model.pixel_nm, options.downsampling))
 

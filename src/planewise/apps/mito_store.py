@@ -43,9 +43,19 @@ STREAMING_MEMORY = 4 * 10**9  # of a process, if nothing is said
 
 
 def predict_store(options: MitoPredict) -> int:
-    """Segment ``options.input`` into the OME-Zarr ``options.output``. Returns the exit code.
+    """Segment ``options.input`` into the OME-Zarr ``options.output``. Returns the exit code; see ``segment_store``."""
+    try:
+        segment_store(options)
+    except Unfinished as error:
+        return conclude([Problem.of(options.input, error)])
+    return 0
 
-    Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it.
+
+def segment_store(options: MitoPredict) -> None:
+    """Segment ``options.input`` into the OME-Zarr ``options.output``, unless that is done.
+
+    Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it;
+    ``Unfinished`` if it stops under way.
     """
     images, problems = cases_in(options.input, options.channel, options.sequence)
     if [options.input] != list(images.values()):
@@ -68,25 +78,21 @@ def predict_store(options: MitoPredict) -> int:
     run = Run.begin(manifest, made_by, how, weights, [name], options.overwrite, store=options.output)
     if run.is_done(name, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
-        return 0
+        return
     # All processes see it under one path, wherever they work.
     source = NetworkSource(weights.resolve(), model.architecture, half)
-    try:
-        with run.making(name, [options.input], results.files) as decided:
-            try:
-                slices, seen = case.slice_options(model, options)
-            except PlanewiseError as error:
-                raise Unfinished(str(error)) from error
-            say(f"{options.input.name}: {seen}; {case.why}")
-            if case.unlike:
-                say(f"{options.input.name}: {case.unlike}")
-            with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
-                count = segment_out_of_core(case, slices, results, workers, options, run.identity(name))
-            decided |= {"intensities": seen, "planes": case.why, "objects": count}
-    except Unfinished as error:
-        return conclude([Problem.of(options.input, error)])
+    with run.making(name, [options.input], results.files) as decided:
+        try:
+            slices, seen = case.slice_options(model, options)
+        except PlanewiseError as error:
+            raise Unfinished(str(error)) from error
+        say(f"{options.input.name}: {seen}; {case.why}")
+        if case.unlike:
+            say(f"{options.input.name}: {case.unlike}")
+        with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
+            count = segment_out_of_core(case, slices, results, workers, options, run.identity(name))
+        decided |= {"intensities": seen, "planes": case.why, "objects": count}
     say(f"{options.input.name}: {count} objects, {options.output}")
-    return 0
 
 
 class Unfinished(PlanewiseError):

@@ -5,7 +5,7 @@ the next case's are opened.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -91,6 +91,21 @@ def compare(
         order = list(contest.methods)
         results += sorted(of_contest, key=lambda result: order.index(result.method))
     return Comparison(contests, tolerance, results, errors)
+
+
+def score_volumes(
+    contest: Contest, case: str, pairs: Mapping[str, OpenPair], tolerance: Tolerance
+) -> list[Result]:  # fmt: skip
+    """Score a case's open volumes, by method, as ``compare`` does its files.
+
+    Raises PlanewiseError if one is no label volume.
+    """
+    scored = ScoredCase(contest, case, None)
+    for method, pair in pairs.items():
+        named = Pair(case, Path(method), Path("truth"))
+        notes = [refuse_image(pair.truth, Path("truth")), refuse_image(pair.predicted, Path(method))]
+        _score_opened(scored, method, pair, tolerance, named, [note for note in notes if note])
+    return scored.results
 
 
 def _score_case(contest: Contest, case: str, tolerance: Tolerance | None) -> ScoredCase:

@@ -14,7 +14,7 @@ from planewise.evaluation.comparison import ScoredCase
 from planewise.evaluation.pairs import with_spacing_of
 from planewise.evaluation.result import OBJECTS, CaseErrors
 from planewise.report.pictures import jpeg_uri, outline_path
-from planewise.report.sections import Place, Sections, read_sections
+from planewise.report.sections import Place, read_sections
 from planewise.report.solids import WHOLE_BYTES, Solids
 from planewise.volumes.files import open_volume
 from planewise.volumes.slices import AXIS, PLANES, Plane

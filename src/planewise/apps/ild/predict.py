@@ -83,7 +83,7 @@ def predict_ild(options: IldPredict) -> int:
     if not waiting:
         return conclude(problems)
     devices = min(options.devices, len(waiting))
-    segmenters: Source = partial(_Segmenting.of, weights, half=half)  # which are loaded
+    segmenters: Source = partial(Segmenting.of, weights, half=half)  # which are loaded
     if options.scheduler or devices > 1:
         where = source if is_hub_id(source) else source.resolve()
         segmenters = _SegmenterSource(where, options.image_size, half)
@@ -181,7 +181,7 @@ def _prompts_note(options: IldPredict) -> str:
 
 
 @dataclass(frozen=True)
-class _Segmenting:
+class Segmenting:
     """What segments in a process; ``names``: of the classes that it can find by itself."""
 
     segmenter: BoxSegmenter
@@ -190,7 +190,7 @@ class _Segmenting:
     half: bool
 
     @classmethod
-    def of(cls, weights: Sam2Weights, device: str, half: bool) -> "_Segmenting":
+    def of(cls, weights: Sam2Weights, device: str, half: bool) -> "Segmenting":
         segmenter = BoxSegmenter(weights.network, weights.tokens).to(device).frozen()
         return cls(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
 
@@ -203,27 +203,19 @@ class _SegmenterSource:
     image_size: int | None
     half: bool
 
-    def __call__(self, device: str) -> _Segmenting:
-        return _Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half)
+    def __call__(self, device: str) -> Segmenting:
+        return Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half)
 
 
 def _predict_patient(
-    segmenting: _Segmenting, case: str, path: Path | Series, given: list[Prompt], options: IldPredict
+    segmenting: Segmenting, case: str, path: Path | Series, given: list[Prompt], options: IldPredict
 ) -> Problem | None:
     """Segment one patient and write the result; return what went wrong, if anything did."""
-    import torch
-
     target, note = _target(case, options), _prompts_note(options)
-    tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
     try:
         started = time.perf_counter()
         patient = _open_patient(case, path, options)
-        device = segmenting.device.partition(":")[0]
-        with (
-            progress(case, len(patient.images), unit="slices") as advance,
-            torch.autocast(device, torch.bfloat16, enabled=segmenting.half),
-        ):
-            labels, told, scores = _segment(segmenting, patient, given, options, tracking, advance)
+        labels, told, scores = segment_patient(segmenting, patient, given, options)
         names = segmenting.names
         if scores is not None:
             write_presence(presence_file(options.output, case), patient.on_every_slice(scores, -np.inf), names)
@@ -245,11 +237,26 @@ def _predict_patient(
     return None
 
 
+def segment_patient(
+    segmenting: Segmenting, patient: Patient, given: list[Prompt], options: IldPredict
+) -> tuple[np.ndarray, str, np.ndarray | None]:
+    """Return the labels of a patient's slices, what they started from, and the scores of presence, if there are any."""
+    import torch
+
+    tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
+    passes = 2 if options.prompts == "auto" else 1  # each slice by itself, and then along z
+    with (
+        progress(patient.case, passes * len(patient.images), unit="slices") as advance,
+        torch.autocast(segmenting.device.partition(":")[0], torch.bfloat16, enabled=segmenting.half),
+    ):
+        return _segment(segmenting, patient, given, options, tracking, advance)
+
+
 def _segment(
-    segmenting: _Segmenting, patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
+    segmenting: Segmenting, patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, str, np.ndarray | None]:  # fmt: skip
-    """Return the labels of a patient's slices, what they started from, and the scores of presence, if there are any."""
+    """See ``segment_patient``."""
     consecutive = np.diff(patient.kept) == 1
     encoder = Encoder(segmenting.segmenter, patient.images, options.cache_slices)
     if options.prompts in AUTOMATIC:

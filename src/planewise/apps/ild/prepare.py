@@ -64,7 +64,12 @@ class Cleaned:
 
 
 def prepare_ild(options: IldPrepare) -> int:
-    """Prepare a dataset's patients. Returns the exit code.
+    """Prepare a dataset's patients. Returns the exit code; see ``prepare_patients``."""
+    return conclude(prepare_patients(options))
+
+
+def prepare_patients(options: IldPrepare) -> list[Problem]:
+    """Prepare a dataset's patients; return what is wrong with some.
 
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
@@ -128,7 +133,7 @@ def prepare_ild(options: IldPrepare) -> int:
             "lower --min_volume_mm3 and --min_area_mm2 if the table above shows that they were removed"
         )
     say(f"The patients are in {options.work_dir}")
-    return conclude(problems)
+    return problems
 
 
 def _tell_classes(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str]) -> None:
