@@ -86,6 +86,10 @@ COMMANDS = {
         "planewise.apps.compare_options:Compare", "planewise.apps.compare:compare_methods",
         "score every method on every dataset, in one report",
     ),
+    "view": Command(
+        "planewise.apps.view_options:View", "planewise.apps.view:view",
+        "open image, truth and methods' labels in napari, the browser or 3D Slicer",
+    ),
     "audit plan": Command(
         "planewise.apps.audit_options:AuditPlan", "planewise.apps.audit:plan_audit",
         "draw a random sample of a result to correct, for confidence intervals",

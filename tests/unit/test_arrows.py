@@ -15,7 +15,7 @@ LEVELS = [  # lowest first; a module imports from its own level and below
     ("volumes",),
     ("data", "evaluation", "correction"),
     ("report", "measurement", "models"),
-    ("audit",),
+    ("audit", "viewing"),
     ("training", "inference"),
     ("apps",),
     ("cli", "__main__", "interface"),
