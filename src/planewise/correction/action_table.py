@@ -18,7 +18,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from planewise.correction.actions import Ball, Confirm, Delete, Merge, Paint, Split, Voxels, read_action
+from planewise.correction.actions import Confirm, Delete, Merge, Paint, Split, read_action
 from planewise.correction.journal import STATES
 from planewise.correction.session import Corrections
 from planewise.data.spreadsheet import spreadsheet_rows
@@ -116,12 +116,11 @@ def _said(action: str, words: list[str]) -> dict[str, object]:
     return {"action": action, "labels": labels}
 
 
-def _shape(words: list[str]) -> Ball | Voxels:
+def _shape(words: list[str]) -> dict[str, object]:
     if words[0] == "ball" and len(words) == 5:
-        z, y, x = map(int, words[1:4])
-        return Ball(centre=(z, y, x), radius=float(words[4]))
+        return {"centre": [int(word) for word in words[1:4]], "radius": float(words[4])}
     if words[0] == "box":
-        return Voxels(place=_box(words[1:]))
+        return {"place": _box(words[1:])}
     raise ValueError
 
 
