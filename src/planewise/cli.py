@@ -98,6 +98,10 @@ COMMANDS = {
         "planewise.apps.audit_options:AuditReport", "planewise.apps.audit:report_audit",
         "turn the corrected sample into findings with 95 % intervals",
     ),
+    "correct": Command(
+        "planewise.apps.correct_options:Correct", "planewise.apps.correct:correct_result",
+        "correct label volumes item by item, in napari or by a CSV; journalled, undone at will",
+    ),
     "demo mito": Command(
         "planewise.apps.mito_options:MitoDemo", "planewise.apps.mito:demo_mito",
         "train, predict and evaluate on a small synthetic EM dataset",

@@ -24,6 +24,7 @@ from planewise.audit.findings import findings
 from planewise.audit.items import ANSWERS, DRAWN, IMAGES, LABELS, WITHIN, read_items, variables_of, write_answers
 from planewise.audit.page import write_audit
 from planewise.audit.plan import PLAN, CaseRecord, Item, Plan, PopulationRecord, read_plan, write_plan
+from planewise.correction.journal import correction_note
 from planewise.data.preparation import fingerprint
 from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
@@ -60,6 +61,8 @@ def plan_audit(options: AuditPlan) -> int:
     with progress("reading", len(files), unit="cases") as advance:
         fingerprints = {}
         for name, of_case in files.items():
+            for note in filter(None, map(correction_note, of_case.values())):
+                say(f"{note}: the audit is of the masks as they are now")
             fingerprints[name] = {what: fingerprint(path) for what, path in of_case.items()}
             advance(1, name)
     classes = classes_of(options, files)

@@ -8,6 +8,7 @@ import numpy as np
 
 from planewise.apps.mito_measured_cases import Sources, cases_of, label_volumes, refuse_other_cases
 from planewise.apps.mito_options import MitoMeasure
+from planewise.correction.journal import correction_note
 from planewise.data.case import channel_within
 from planewise.data.run import MANIFEST, Run, edited_outputs, refuse_folder_of_inputs
 from planewise.data.space import laid_on
@@ -114,6 +115,9 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
             if confidence is not None:
                 measured.objects["confidence"] = confidence
         decided |= {"spacing": _spacing_text(measured), "objects": len(measured.labels)}
+        if note := correction_note(case.labels):
+            decided["corrected"] = note
+            say(note)
         write_json(record, measured.as_json())
     _say_of(case, measured)
     return measured

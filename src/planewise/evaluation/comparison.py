@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from planewise.correction.journal import correction_note
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import score_classes
@@ -170,7 +171,11 @@ def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:
     """Return what is to be noted of a prediction's file. Raises PlanewiseError if it is an image."""
     if pair.prediction is None or pair.truth is None:
         return []
-    notes = [refuse_image(opened.predicted, pair.prediction, image), truth_itself(pair.prediction, pair.truth)]
+    notes = [
+        refuse_image(opened.predicted, pair.prediction, image),
+        truth_itself(pair.prediction, pair.truth),
+        correction_note(pair.prediction),
+    ]
     return [note for note in notes if note]
 
 
