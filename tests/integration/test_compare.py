@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -341,6 +342,22 @@ def view(case):
     return [float(number) for number in case.locator(".picture svg").get_attribute("viewBox").split()]
 
 
+def middle_of(picture):
+    box = picture.bounding_box()
+    return box["x"] + 0.45 * box["width"], box["y"] + 0.4 * box["height"]
+
+
+def place_under(case, spot):
+    """Where in the slice, in its pixels, a place of the screen is."""
+    return case.locator(".picture svg").evaluate(
+        """(svg, [clientX, clientY]) => {
+            const { x, y } = new DOMPoint(clientX, clientY).matrixTransform(svg.getScreenCTM().inverse());
+            return [x, y];
+        }""",
+        list(spot),
+    )
+
+
 def test_zoom_and_pan_by_keys_and_mouse(page_of):
     case = page_of.locator(".case", has_text="Balls: one")
     picture = case.locator(".picture")
@@ -356,26 +373,24 @@ def test_zoom_and_pan_by_keys_and_mouse(page_of):
     picture.press("0")
     assert view(case) == whole
 
-    picture.scroll_into_view_if_needed()
-    box = picture.bounding_box()
-    spot = box["x"] + box["width"] / 4, box["y"] + box["height"] / 4
-    page_of.mouse.move(*spot)
     page_of.evaluate("document.activeElement.blur()")
-    page_of.mouse.wheel(0, -300)  # scrolls the page: the picture was not asked for
+    picture.scroll_into_view_if_needed()
+    page_of.mouse.move(*middle_of(picture))
+    page_of.mouse.wheel(0, -100)  # scrolls the page: the picture was not asked for
     page_of.wait_for_timeout(100)
     assert view(case) == whole
     picture.scroll_into_view_if_needed()
-    box = picture.bounding_box()
-    spot = box["x"] + box["width"] / 4, box["y"] + box["height"] / 4
+    spot = middle_of(picture)
     page_of.mouse.click(*spot)
+    before = place_under(case, spot)
     page_of.mouse.wheel(0, -300)
     case.locator(".picture.zoomed").wait_for()
-    x, y, wide, high = view(case)
-    assert (x + wide / 4, y + high / 4) == pytest.approx((56 / 4, 48 / 4), abs=0.3)  # what is under the mouse stays
+    assert view(case)[2] == pytest.approx(56 / math.e, rel=0.01)
+    assert place_under(case, spot) == pytest.approx(before, abs=0.05)  # what is under the mouse stays there
     page_of.mouse.down()
-    page_of.mouse.move(spot[0] - 40, spot[1])
+    page_of.mouse.move(spot[0] - 40, spot[1] + 20)
     page_of.mouse.up()
-    assert view(case)[0] == pytest.approx(x + 40 * wide / box["width"], abs=0.1)
+    assert place_under(case, (spot[0] - 40, spot[1] + 20)) == pytest.approx(before, abs=0.05)
     case.locator("button", has_text="all").click()
     assert view(case) == whole
     page_of.mouse.dblclick(*spot)
