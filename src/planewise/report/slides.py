@@ -121,11 +121,12 @@ def _size(slide: Slide) -> int:
 
 
 def _outlines(labels: np.ndarray, classes: dict[int, str]) -> dict[str, str]:
-    """Return the outlines in a slice by class; of ``classes`` none, those of all labels as one."""
-    if not classes:
-        return {OBJECTS: outline_path(labels)}
-    there = np.unique(labels)
-    return {name: outline_path(labels == value) for value, name in classes.items() if value in there}
+    """Return the outlines in a slice by class, those of all labels as one where there are no ``classes``; none that is
+    empty."""
+    there = np.unique(labels) if classes else ()
+    of_classes = {name: outline_path(labels == value) for value, name in classes.items() if value in there}
+    every = of_classes if classes else {OBJECTS: outline_path(labels)}
+    return {name: path for name, path in every.items() if path}
 
 
 # ---- which slices
