@@ -82,6 +82,10 @@ COMMANDS = {
         "planewise.apps.models_options:Models", "planewise.apps.models:list_models",
         "list the published models that are known by name",
     ),
+    "models export": Command(
+        "planewise.apps.models_options:ModelsExport", "planewise.apps.models:export_model",
+        "write a model as one file, for empanada-napari or bioimage.io",
+    ),
     "compare": Command(
         "planewise.apps.compare_options:Compare", "planewise.apps.compare:compare_methods",
         "score every method on every dataset, in one report",
@@ -141,7 +145,7 @@ def run(arguments: list[str], names: Mapping[str, str] = MappingProxyType({})) -
 
         print(f"planewise {version('planewise')}")
         return 0
-    words = 1 if arguments[0] in COMMANDS else 2
+    words = 2 if " ".join(arguments[:2]) in COMMANDS or arguments[0] not in COMMANDS else 1
     name = " ".join(arguments[:words])
     if name not in COMMANDS:
         group = [known for known in COMMANDS if known.startswith(f"{arguments[0]} ")]

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import resource
 import shutil
 import signal
@@ -137,9 +136,7 @@ def test_results_of_another_model_or_other_options_are_neither_taken_for_these_n
         file.write(b"another")  # which TorchScript's reader does not mind
     other = ["mito", "predict", "--trained_model", str(models / "M.yaml"), "--input", str(trained / IMAGE), "--output",
              str(out), "--axes", "xy"]  # fmt: skip
-    text = (models / "M.yaml").read_text()
-    (models / "M.yaml").write_text(re.sub(r"model: .*M.pth", f"model: {models / 'M.pth'}", text, count=1))
-    assert run(other) == 2
+    assert run(other) == 2  # a folder that was copied means its own weights
     assert "model: M.pth" in capsys.readouterr().err
     assert (out / "phantom_test1.tiff").read_bytes() == made
 

@@ -20,9 +20,10 @@ from planewise.data.preparation import RECORD, write_record
 from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import DatasetError, PlanewiseError, Problem
-from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
+from planewise.models.model_file import RANDOM, ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
+from planewise.models.zoo import of_url
 from planewise.progress import progress, say
 from planewise.report.figures import training_curve
 from planewise.report.tables import (
@@ -243,10 +244,10 @@ def _export(
     network = network_with(best["network"], files.training / BEST)
     export_torchscript(network, files.weights)
     dataset = options.dataset_path.resolve().name
-    trained = trained_as(files.training / BEST, task.validated_on, dataset)
+    trained = trained_as(files.training / BEST, task.validated_on, dataset, *_base_and_licence(options, base))
     model = base.model_copy(
         update={
-            "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
+            "model": files.weights.name, "model_sha256": None, "model_quantized": None,
             "intensities": slice_intensities(task.pairs), "planes": planes_of(task.pairs), "trained": trained,
             "pixel_nm": pixel_nm,
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on {dataset} for "
@@ -255,6 +256,15 @@ def _export(
     )  # fmt: skip
     with atomic_path(files.yaml) as temporary:
         write_model_file(temporary, model)
+
+
+def _base_and_licence(options: MitoTrain, base: ModelFile) -> tuple[str, str | None]:
+    """Return what a model's card says of the model that it was trained on."""
+    if options.from_scratch:
+        return RANDOM, None
+    published = of_url(base.model or "")
+    before = base.trained.base_licence if base.trained else None
+    return Path(options.base_model).stem, published.licence if published else before
 
 
 def _pixel_sides(dataset: Dataset, task: PanopticTask) -> tuple[float, float] | None:

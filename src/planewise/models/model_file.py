@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from planewise.data.intensity import QUANTILES, TrainedIntensities
 from planewise.errors import PlanewiseError
+from planewise.models.archive import ARCHIVE, unpacked_model
 from planewise.progress import say
 from planewise.volumes.slices import Plane
 
 SHIPPED = Path(__file__).parent.parent / "configs"
+RANDOM = "random weights"  # what a model that was trained from scratch was trained on
 
 
 class Norms(BaseModel):
@@ -91,6 +93,9 @@ class Trained(BaseModel):
     validated_on: str
     score: float | None  # None: there was nothing to score, and the loss decided
     loss: float
+    base: str | None = None  # what it was trained on: a model's name, or RANDOM; None: not known
+    base_licence: str | None = None  # under which its weights, or those they go back to, were had; None: not known
+    planewise: str | None = None  # version that trained it
 
 
 class ModelFile(BaseModel):
@@ -100,8 +105,8 @@ class ModelFile(BaseModel):
     class_names: dict[int, str] = {1: "mito"}
     labels: list[int] = [1]
     thing_list: list[int] = [1]
-    model: str | None = None  # path (relative to the YAML too) or URL of the weights; None: only from scratch
-    model_sha256: str | None = None  # of the weights, checked after a download
+    model: str | None = None  # path, relative to the YAML, or URL of the weights; None: only from scratch
+    model_sha256: str | None = None  # of the weights, checked whenever they are used
     model_quantized: str | None = None
     architecture: str | None = None  # name of the network; None: recognised from the weights
     padding_factor: int = Field(16, ge=1)
@@ -121,20 +126,23 @@ class ModelFile(BaseModel):
 
 
 def find_model_file(name: str | Path) -> Path:
-    """Return the YAML that ``name`` means: a file, or else the shipped config of a model, which is said.
+    """Return the YAML that ``name`` means: a file, that of an archive, or else the shipped config of a model.
 
-    A shipped one is named with or without its ending, and with or without the folder ``configs``. Raises
-    PlanewiseError listing them if it is neither.
+    An archive is unpacked into the user's cache. A shipped config is named with or without its ending, and with or
+    without the folder ``configs``, and it is said that it is taken. Raises PlanewiseError listing them if it is none.
     """
     path = Path(name)
     if path.is_file():
-        return path
+        return unpacked_model(path) if path.suffix.lower() == ARCHIVE else path
     shipped = SHIPPED / (path.name if path.suffix in (".yaml", ".yml") else f"{path.name}.yaml")
     if shipped.is_file() and (path.name == str(path) or path.parent.name == "configs"):
         say(f"{name}: is no file here; the model of that name is taken ({shipped})")
         return shipped
     known = ", ".join(sorted(config.stem for config in SHIPPED.glob("*.yaml")))
-    raise PlanewiseError(f"{name}: no such model config; give the path of a model's YAML, or one of the names {known}")
+    raise PlanewiseError(
+        f"{name}: no such model config; give the path of a model's YAML or {ARCHIVE} archive, or one of the "
+        f"names {known}"
+    )
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -160,7 +168,12 @@ def read_model_file(path: Path) -> ModelFile:
 
 def write_model_file(path: Path, model: ModelFile) -> None:
     """Write a model's YAML."""
+    path.write_text(as_yaml(model), "utf-8")
+
+
+def as_yaml(model: ModelFile) -> str:
+    """Return the text of a model's YAML."""
     content = model.model_dump(mode="json") | {
         "class_names": dict(model.class_names)
     }  # JSON would make strings of keys
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
