@@ -5,14 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled
+from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled, write_confidence
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_store import segment_out_of_core
 from planewise.data.case import refuse_names_of_planes
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.inference.consensus import consensus
+from planewise.inference.consensus import FusedObjects, consensus
 from planewise.inference.executor import Here, executor
 from planewise.inference.gathering import gather_plane
 from planewise.inference.memory import need_in_memory
@@ -67,7 +67,7 @@ def predict_cases(
     for name, path in apart.items():
         try:
             case = VolumeToPredict.open(path, model, options)
-            results = Results.named(options.output, name, result_ending(path), case.planes)
+            results = case.results(options.output, name, result_ending(path), options)
             if run.is_done(name, [path]):
                 say(f"{name}: done already, by the same model from the same data ({results.final})")
             else:
@@ -86,8 +86,8 @@ def predict_cases(
                     case = VolumeToPredict.open(path, model, options)  # anew, so that one's voxels are held at a time
                     slices, seen = case.slice_options(model, options)
                     say(f"{name}: {seen}; {case.why}")
-                    if case.unlike:
-                        say(f"{name}: {case.unlike}")
+                    for note in case.notes(name, options, model):
+                        say(note)
                     count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
                     decided |= {"intensities": seen, "planes": case.why, "objects": count}
                 say(f"{name}: {count} objects, {results.final}")
@@ -149,4 +149,6 @@ def _segment_in_memory(
         write_again(results.final, results.planes[case.planes[0]])
     else:
         write_volume(results.final, case.volume.with_voxels(fused))
+    votes = fused.votes if isinstance(fused, FusedObjects) else None
+    write_confidence(case, results, votes, planes[0].sizes[1:])
     return fused.count
