@@ -58,6 +58,8 @@ def same_as_memory(folder, output):
     for kind in ("", "_xy", "_xz", "_yz"):
         found = open_volume(output.with_name(output.name.replace(".ome", f"{kind}.ome"))).read()
         assert np.array_equal(found, open_volume(folder / "memory" / f"in{kind}.ome.zarr").read())
+    table = output.with_name(output.name.replace(".ome.zarr", "_objects.csv"))
+    assert table.read_text() == (folder / "memory" / "in_objects.csv").read_text()
     assert not output.with_name(f"{output.name}.unfinished").exists()
     return True
 

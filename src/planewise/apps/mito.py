@@ -20,7 +20,15 @@ from planewise.data.preparation import RECORD, write_record
 from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import DatasetError, PlanewiseError, Problem
-from planewise.models.model_file import RANDOM, ModelFile, find_model_file, read_model_file, write_model_file
+from planewise.inference.confidence import VIEWS
+from planewise.models.model_file import (
+    RANDOM,
+    Calibration,
+    ModelFile,
+    find_model_file,
+    read_model_file,
+    write_model_file,
+)  # fmt: skip
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
 from planewise.models.zoo import of_url
@@ -240,16 +248,20 @@ def _export(
     files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask, pixel_nm: tuple[float, float] | None
 ) -> None:
     """Write the best checkpoint as a model that empanada-napari and we load; ``pixel_nm``: see ``ModelFile``."""
+    import torch
+
     best = load_checkpoint(files.training / BEST)
     network = network_with(best["network"], files.training / BEST)
     export_torchscript(network, files.weights)
+    calibration = task.calibration(network, torch.device(choose_device(options.device)))
+    say(_calibrated(calibration))
     dataset = options.dataset_path.resolve().name
     trained = trained_as(files.training / BEST, task.validated_on, dataset, *_base_and_licence(options, base))
     model = base.model_copy(
         update={
             "model": files.weights.name, "model_sha256": None, "model_quantized": None,
             "intensities": slice_intensities(task.pairs), "planes": planes_of(task.pairs), "trained": trained,
-            "pixel_nm": pixel_nm,
+            "pixel_nm": pixel_nm, "calibration": calibration,
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on {dataset} for "
             f"{best['step']} steps with planewise.",
         }
@@ -265,6 +277,15 @@ def _base_and_licence(options: MitoTrain, base: ModelFile) -> tuple[str, str | N
     published = of_url(base.model or "")
     before = base.trained.base_licence if base.trained else None
     return Path(options.base_model).stem, published.licence if published else before
+
+
+def _calibrated(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "Objects of this model have no confidence: what is held out has no three planes that could agree"
+    return (
+        f"The confidence of objects is calibrated on {calibration.right} that are right and {calibration.wrong} that "
+        f"are none, of {VIEWS} views of what was held out"
+    )
 
 
 def _pixel_sides(dataset: Dataset, task: PanopticTask) -> tuple[float, float] | None:

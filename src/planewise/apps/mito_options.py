@@ -120,8 +120,8 @@ class MitoPredict(Options):
     input: Path
     """A volume, or a folder of volumes, of 2D images that are the slices of one, or of such folders."""
     output: Folder
-    """Folder for {case}.tiff, the result, and {case}_{plane}.tiff. Or an .ome.zarr: then one volume, of any size, is
-    segmented from store to store, with the same result, and a run that was stopped goes on."""
+    """Folder for {case}.tiff, the result, {case}_objects.csv and {case}_{plane}.tiff. Or an .ome.zarr: then one volume,
+    of any size, is segmented from store to store, with the same result, and a run that was stopped goes on."""
     channel: int | None = Field(None, ge=0)
     """Channel to segment, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     sequence: SequenceChoice = "auto"
@@ -150,6 +150,9 @@ class MitoPredict(Options):
     min_agreement: float | None = Field(None, ge=0, le=1)
     """Least share of an object's voxels that all planes agree on, where there are three. Default: what the model says,
     else 0, as published."""
+    confidence_volume: bool = False
+    """Write confidence/{case}.tiff too, the confidence of the object that each voxel is of, 0 to 1. That of objects is
+    in {case}_objects.csv."""
     min_extent: int = Field(5, ge=0)
     """Least side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)

@@ -6,16 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled
+from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled, write_confidence
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_store import segment_out_of_core
 from planewise.data.case import refuse_names_of_planes
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.inference.consensus import consensus
+from planewise.inference.consensus import FusedObjects, consensus
 from planewise.inference.executor import Here, executor
 from planewise.inference.gathering import gather_plane
+from planewise.inference.linking import PlaneObjects
 from planewise.inference.memory import Need, need_in_memory
 from planewise.inference.painted import Painted
 from planewise.inference.planes import (
@@ -69,7 +70,7 @@ def predict_cases(
     for name, path in apart.items():
         try:
             case = VolumeToPredict.open(path, model, options)
-            results = Results.named(options.output, name, result_ending(path), case.planes)
+            results = case.results(options.output, name, result_ending(path), options)
             if run.is_done(name, [path]):
                 say(f"{name}: done already, by the same model from the same data ({results.final})")
             else:
@@ -88,8 +89,8 @@ def predict_cases(
                     case = VolumeToPredict.open(path, model, options)  # anew, so that one's voxels are held at a time
                     slices, seen = case.slice_options(model, options)
                     say(f"{name}: {seen}; {case.why}")
-                    if case.unlike:
-                        say(f"{name}: {case.unlike}")
+                    for note in case.notes(name, options, model):
+                        say(note)
                     count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
                     decided |= {"intensities": seen, "planes": case.why, "objects": count}
                 say(f"{name}: {count} objects, {results.final}")
@@ -140,28 +141,31 @@ def _segment_in_memory(
 ) -> int:  # fmt: skip
     """Write a volume's results; return the number of objects. Labels are painted when they are written."""
     with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
-        written = []
+        written, planes = [], []
 
-        def write(plane: Plane, objects: Painted) -> None:
+        def write(plane: Plane, objects: PlaneObjects) -> None:
+            planes.append(objects)
             written.append(
                 writer.submit(write_volume, results.planes[plane], case.volume.as_labels().with_voxels(objects))
             )
 
-        labels, count = segment_in_memory(name, case, slices, predictor, options, write)
+        labels = segment_in_memory(name, case, slices, predictor, options, write)
         for writing in written:
             writing.result()
     if len(case.planes) == 1:
         write_again(results.final, results.planes[case.planes[0]])
     else:
         write_volume(results.final, case.volume.as_labels().with_voxels(labels))
-    return count
+    votes = labels.votes if isinstance(labels, FusedObjects) else None
+    write_confidence(case, results, votes, planes[0].sizes[1:])
+    return labels.count
 
 
 def segment_in_memory(
     name: str, case: VolumeToPredict, slices: SliceOptions, predictor: SlicePredictor, options: MitoPredict,
-    keep: Callable[[Plane, Painted], None] = lambda plane, objects: None,
-) -> tuple[Painted, int]:  # fmt: skip
-    """Return the labels of a volume, painted when they are looked at, and the number of objects.
+    keep: Callable[[Plane, PlaneObjects], None] = lambda plane, objects: None,
+) -> Painted:  # fmt: skip
+    """Return the objects of a volume, painted when they are looked at.
 
     ``keep`` is called with the objects of every plane.
     """
@@ -173,5 +177,4 @@ def segment_in_memory(
             planes.append(gather_plane(outputs, voxels.shape, plane, how, THREADS))
         keep(plane, planes[-1])
     vote = options.pixel_vote_thr
-    fused = consensus(planes, vote, how.min_size, how.min_extent, THREADS, how.min_agreement)
-    return (planes[0] if len(planes) == 1 else fused), fused.count
+    return consensus(planes, vote, how.min_size, how.min_extent, THREADS, how.min_agreement)

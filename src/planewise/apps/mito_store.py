@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled
+from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled, write_confidence
 from planewise.apps.mito_options import MitoPredict
 from planewise.data.case import cases_in
 from planewise.data.run import MANIFEST, Run
@@ -25,7 +25,7 @@ from planewise.inference.out_of_core.job import (
     plan_block,
     plan_slabs,
 )
-from planewise.inference.out_of_core.segment import segment
+from planewise.inference.out_of_core.segment import segment, sizes_of, votes_of
 from planewise.inference.planes import NetworkSource, SliceOptions
 from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights
@@ -72,7 +72,7 @@ def segment_store(options: MitoPredict) -> None:
     inference_network(weights, model.architecture, "cpu")  # so that bad weights are refused
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     name = stem_of(options.output)
-    results = Results.named(options.output.parent, name, ending_of(options.output), case.planes)
+    results = case.results(options.output.parent, name, ending_of(options.output), options)
     manifest = options.output.with_name(f"{name}.{MANIFEST}")
     how, made_by = decisive(options, model, half), "mito predict"
     run = Run.begin(manifest, made_by, how, weights, [name], options.overwrite, store=options.output)
@@ -87,8 +87,8 @@ def segment_store(options: MitoPredict) -> None:
         except PlanewiseError as error:
             raise Unfinished(str(error)) from error
         say(f"{options.input.name}: {seen}; {case.why}")
-        if case.unlike:
-            say(f"{options.input.name}: {case.unlike}")
+        for note in case.notes(options.input.name, options, model):
+            say(note)
         with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
             count = segment_out_of_core(case, slices, results, workers, options, run.identity(name))
         decided |= {"intensities": seen, "planes": case.why, "objects": count}
@@ -130,6 +130,7 @@ def segment_out_of_core(
         try:
             count = _with_progress(job, path.name, volume, workers)
             _deliver(job, volume, results)
+            write_confidence(case, results, votes_of(job), sizes_of(job, job.axes[0]))
         except Exception as error:  # a damaged store fails in its codec's own way
             problem = Problem.of(path, error).what
             raise Unfinished(

@@ -76,15 +76,15 @@ class MitoNetModel(Model):
             )
         slices, seen = case.slice_options(self.file, options)
         say(f"{name}: {seen}; {case.why}")
-        if case.unlike:
-            say(f"{name}: {case.unlike}")
+        for note in case.notes(name, options, self.file):
+            say(note)
         device = choose_device(options.device)
         half = choose_precision(options.precision, device, predicting=True) == "bf16"
         with executor(NetworkSource(self.weights, self.file.architecture, half), device, options.devices) as workers:
             predictor: SlicePredictor
             predictor = SharedPredictor(workers) if workers.size else NetworkPredictor(self._network(device), half)
-            labels, count = segment_in_memory(name, case, slices, predictor, options)
-        say(f"{name}: {count} objects")
+            labels = segment_in_memory(name, case, slices, predictor, options)
+        say(f"{name}: {labels.count} objects")
         return volume.with_voxels(np.asarray(labels))
 
     def _network(self, device: str) -> Any:

@@ -83,6 +83,17 @@ class LittleData(BaseModel):
     weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
 
 
+class Calibration(BaseModel):
+    """What makes a confidence of the planes' agreement on an object; see ``inference.confidence``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    slope: float = Field(ge=0)  # of the log odds, by the share of its voxels that all planes gave
+    offset: float  # the log odds at a share of 0
+    planes: tuple[Plane, ...]  # that agreed, or did not
+    right: int  # objects of the held-out part that it was made from: those that are one of the truth's
+    wrong: int  # and those that are none
+
+
 class Trained(BaseModel):
     """How the weights came about: trained on ``dataset``, those of the ``step`` that validated best."""
 
@@ -117,6 +128,7 @@ class ModelFile(BaseModel):
     description: str = ""
     trained: Trained | None = None  # by planewise
     min_agreement: float | None = Field(None, ge=0, le=1)  # see ``consensus.consensus``; None: 0, as published
+    calibration: Calibration | None = None  # None: not known, and objects have no confidence
     FINETUNE: Finetune = Finetune()
     little_data: LittleData | None = None
 

@@ -11,11 +11,12 @@ from planewise.device import choose_precision
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import NetworkPredictor, SliceOptions
-from planewise.models.model_file import ModelFile
+from planewise.models.model_file import Calibration, ModelFile
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.panoptic_loss import collate_targets, panoptic_loss
 from planewise.training.assembled import AS_SHARES, assemble, panoptic_quality
 from planewise.training.augment import Variation, centre_crop, random_crop, varied_crop
+from planewise.training.calibration import calibration_on
 from planewise.training.sampling import sample_generator, source_weights
 from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair, read_slice_folder
 from planewise.training.slice_memory import SliceMemory
@@ -47,8 +48,9 @@ class PanopticTask:
         self.weights = source_weights([pair.source for pair in self.pairs], gamma)
         validation = read_slice_folder(folder, "val")
         self.validated_on = _cases(validation, self.pairs)
-        chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)
-        self.validation = [validation[i] for i in chosen]
+        self.validation = _evenly(validation)
+        if any(not _knows(pair) for pair in self.validation):  # of what is painted in part
+            self.validation = _evenly([pair for pair in validation if _knows(pair)])
         self.planes = planes_of(self.pairs) or ()
         self.volumes = assemble(validation)
 
@@ -101,18 +103,36 @@ class PanopticTask:
         loss = sum(losses) / len(losses)
         if not objects:
             return {"loss": loss}
-        half = choose_precision("auto", device.type, predicting=True) == "bf16"
-        predictor = NetworkPredictor(self.network, half)
-        norms = self.model.norms
-        slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
-        grouping = GroupingOptions(min_agreement=self.model.min_agreement or 0.0)
-        pq = panoptic_quality(predictor, self.volumes, self.planes, slices, grouping)
+        pq = panoptic_quality(self._predictor(self.network, device), self.volumes, self.planes, *self._how())
         iou = intersection / union
         return (
             {"score": iou, "iou": iou, "loss": loss}
             if pq is None
             else {"score": pq, "pq": pq, "iou": iou, "loss": loss}
         )
+
+    def calibration(self, network: PanopticNetwork, device: torch.device) -> Calibration | None:
+        """Return what the confidence of objects that ``network`` finds is, by the validation volumes."""
+        network.to(device).eval()
+        return calibration_on(self._predictor(network, device), self.volumes, self.planes, *self._how())
+
+    def _predictor(self, network: PanopticNetwork, device: torch.device) -> NetworkPredictor:
+        return NetworkPredictor(network, choose_precision("auto", device.type, predicting=True) == "bf16")
+
+    def _how(self) -> tuple[SliceOptions, GroupingOptions]:
+        """Return how the validation volumes are predicted: as in use."""
+        norms = self.model.norms
+        slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
+        return slices, GroupingOptions(min_agreement=self.model.min_agreement or 0.0)
+
+
+def _evenly(pairs: list[SlicePair]) -> list[SlicePair]:
+    chosen = np.linspace(0, len(pairs) - 1, min(VALIDATION_SLICES, len(pairs))).round().astype(int)
+    return [pairs[i] for i in chosen]
+
+
+def _knows(pair: SlicePair) -> bool:
+    return bool((read_pair(pair)[1] >= 0).any())
 
 
 def _cases(validation: list[SlicePair], training: list[SlicePair]) -> list[str]:

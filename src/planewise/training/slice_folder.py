@@ -6,6 +6,10 @@
     val/raw/                                    val/labels/
 
 Slices are written once and read many times, so they are compressed lightly.
+
+Of a volume that is painted in part only those slices are trained on in which an area is painted: of a slice painted in
+xy the other planes have a line each, of which neither an object's shape nor its centre can be learned. What is kept for
+validation is cut whole, in the planes that were painted, since objects are looked for in it as in any volume.
 """
 
 import re
@@ -40,6 +44,7 @@ VALIDATION_SHARE = 0.2  # of an axis, in such a slab
 MEASURED = 256  # slices that are looked at to tell what a model was trained on
 AS_PUBLISHED = IntensityRule()
 GAP_SHARE = 0.05  # between it and what is trained on
+AREA = 8  # side of the squares, in pixels, of which one at least is painted where an area is
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,12 @@ def case_of(pair: SlicePair) -> str:
     """Return the case that a slice was cut from, by its name: that of the stack, less the plane."""
     case, _, plane = pair.source.rpartition("_")
     return case if case and plane in PLANES else pair.source
+
+
+def index_of(pair: SlicePair) -> int:
+    """Return the number of a slice in its stack, by its name; 0 if it has none."""
+    found = INDEX.search(pair.image.stem)
+    return int(found[0].strip("_-")) if found else 0
 
 
 def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
@@ -326,8 +337,13 @@ def _write_case(
     folder: Path, part: str, name: str, image: np.ndarray, labels: np.ndarray, planes: tuple[Plane, ...]
 ) -> None:
     images_name, labels_name = FOLDERS[part]
+    areas = {plane: [shows_area(ids) for ids in as_stack(labels, plane)] for plane in planes}
+    if not any(map(any, areas.values())):  # points or lines: better than nothing
+        areas = {plane: [bool((ids != IGNORED).any()) for ids in as_stack(labels, plane)] for plane in planes}
     for plane in planes:
         for index, (pixels, ids) in _slices(image, labels, plane):
+            if not (areas[plane][index] or (part == "val" and any(areas[plane]))):
+                continue
             file = f"{name}_{plane}_{index:05d}.tiff"
             for kind, content in ((images_name, pixels), (labels_name, ids)):
                 tifffile.imwrite(
@@ -337,6 +353,19 @@ def _write_case(
                     compressionargs={"level": 1},
                     photometric="minisblack",
                 )
+
+
+def shows_area(ids: np.ndarray) -> bool:
+    """Whether an area of a label slice (H, W) is painted, and not lines alone: a square of ``AREA``, or all there is.
+
+    Squares lie side by side, from the first pixel on; a slice that is narrower has narrower ones.
+    """
+    known = ids != IGNORED
+    if known.all():
+        return True
+    rows, columns = (min(AREA, side) for side in known.shape)
+    tiles = known[: known.shape[0] // rows * rows, : known.shape[1] // columns * columns]
+    return bool(tiles.reshape(-1, rows, tiles.shape[1] // columns, columns).all(axis=(1, 3)).any())
 
 
 def _slices(image: np.ndarray, labels: np.ndarray, plane: Plane) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:

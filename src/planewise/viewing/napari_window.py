@@ -94,7 +94,8 @@ def _name_classes(made: Any, layer: Layer) -> None:
     labels = layer.volume.labels
     assert labels is not None
     if labels.colours:
-        colours: dict[int | None, str] = {None: "gray", 0: "transparent", **labels.colours}  # None: of all other values
+        colours: dict[int | None, str] = {None: "gray", 0: "transparent"}  # None: of all other values
+        colours.update(labels.colours)
         made.colormap = DirectLabelColormap(color_dict=colours)
     if labels.names:
         index, names = [0, *labels.names], ["background", *labels.names.values()]
