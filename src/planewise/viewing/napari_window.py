@@ -95,7 +95,7 @@ def _name_classes(made: Any, layer: Layer) -> None:
     assert labels is not None
     if labels.colours:
         colours: dict[int | None, str] = {None: "gray", 0: "transparent"}  # None: of all other values
-        colours.update(labels.colours)
+        colours.update(labels.colours.items())
         made.colormap = DirectLabelColormap(color_dict=colours)
     if labels.names:
         index, names = [0, *labels.names], ["background", *labels.names.values()]
