@@ -51,7 +51,7 @@ def recording(lines: list[tuple[float, str]]) -> str:
         for place, (moment, (_, line)) in enumerate(zip(at, lines))
     )
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">
-<title>{escape(lines[0][1])}: {length:.0f} seconds, shown in {SECONDS}</title>
+<title>{escape(lines[0][1])}: the whole run, shown in {SECONDS} seconds</title>
 <style>
 text {{ font: 13px monospace; fill: #e6e6e6; white-space: pre; opacity: 0; animation: show 0s forwards }}
 g {{ animation: scroll {whole}s step-end forwards }}

@@ -59,8 +59,9 @@ def test_the_commands_of_the_tutorials_print_what_the_pages_show(tmp_path):
     )  # fmt: skip
     printed = re.split(rf"^{END} (\d+)\n", result.stdout, flags=re.M)
     assert len(printed) == 2 * len(commands) + 1
+    wrong = []
     for command, got, code in zip(commands, printed[::2], printed[1::2]):
-        where = f"{command.page}: $ {command.lines[0]}\n{got}"
-        assert code == "0", where
         wanted = "".join(f"{line}\n" for line in command.output)
-        assert doctest.OutputChecker().check_output(wanted, got, ALIKE), f"{where}\ninstead of\n{wanted}"
+        if code != "0" or not doctest.OutputChecker().check_output(wanted, got, ALIKE):
+            wrong.append(f"{command.page}: $ {command.lines[0]}\n{got}exit code {code}, instead of\n{wanted}")
+    assert not wrong, "\n".join(wrong)
