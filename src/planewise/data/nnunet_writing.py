@@ -10,18 +10,21 @@ from planewise.data.classes import DATASET_FILE
 from planewise.errors import DatasetError
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
+from planewise.volumes.json_files import read_json
 from planewise.volumes.labels import write_labels
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
+WRITTEN = "written by planewise from arrays"
+
 
 def write_dataset(folder: Path, cases: Mapping[str, tuple[Volume, Volume]], classes: dict[int, str] | None) -> None:
-    """Write training cases, each (image, labels) of one shape, in place of a dataset that is there.
+    """Write training cases, each (image, labels) of one shape, in place of what was written there before.
 
     ``classes``: the names of the labels by value, which go to labelsTr as NIfTI; labels without names are called after
     their values. None: labels are instances, and go to instancesTr as TIFF, with the spacing in nm beside each as
     nnU-Net wants it. Raises DatasetError for no cases, for names that no folder takes, for shapes that differ, and if
-    what is in ``folder`` is no dataset.
+    what is in ``folder`` was not written by this.
     """
     _refuse(folder, cases)
     truth, ending = ("instancesTr", ".tiff") if classes is None else ("labelsTr", ".nii.gz")
@@ -38,6 +41,7 @@ def write_dataset(folder: Path, cases: Mapping[str, tuple[Volume, Volume]], clas
                     (temporary / kind / f"{name}.json").write_text(said, "utf-8")
         named = {1: "object"} if classes is None else classes or {v: f"class {v}" for v in sorted(values - {0})}
         meta = {
+            "description": WRITTEN,
             "channel_names": {"0": "image"},
             "labels": {"background": 0} | {name: value for value, name in named.items()},
             "numTraining": len(cases),
@@ -51,8 +55,9 @@ def _refuse(folder: Path, cases: Mapping[str, tuple[Volume, Volume]]) -> None:
     """Raise DatasetError if the cases cannot be written."""
     if not cases:
         raise DatasetError(f"{folder}: there are no cases to write; give {{name: (image, labels)}}")
-    if folder.exists() and not (folder / DATASET_FILE).is_file():
-        raise DatasetError(f"{folder}: is there already, and is no dataset; give another output")
+    meta = folder / DATASET_FILE
+    if folder.exists() and not (meta.is_file() and dict(read_json(meta)).get("description") == WRITTEN):
+        raise DatasetError(f"{folder}: is there already, and was not written by planewise; give another output")
     for name, (image, labels) in cases.items():
         if not name or set(name) & set("/\\\0") or name.startswith("."):
             raise DatasetError(f"case {name!r}: is no name of a file")

@@ -312,7 +312,9 @@ def test_scores_are_never_stale(dataset, capsys, command):
 
 def all_perfect(folder):
     """Whether every Dice in the folder's tables is 1 or undefined."""
-    tables = {path.name: rows(path) for path in folder.glob("*.csv") if path.name not in ("presence.csv", "objects.csv")}
+    tables = {
+        path.name: rows(path) for path in folder.glob("*.csv") if path.name not in ("presence.csv", "objects.csv")
+    }
     long = [row["value"] for row in tables.pop("results.csv", []) if row["metric"] in ("dsc", "voxel_dice")]
     wide = [row.get("dsc", row.get("voxel_dice")) for table in tables.values() for row in table]
     return {*long, *wide} <= {"1.000000", ""}
