@@ -139,8 +139,8 @@ def chosen_viewer(wanted: str) -> str:
     if not usable:
         why = "there is no screen for napari" if installed else "no viewer is installed"
         raise PlanewiseError(
-            f"{why}: pip install planewise[neuroglancer] (in the browser, here or elsewhere) or planewise[napari] (in a "
-            "window); or have --slicer FOLDER write a scene for 3D Slicer"
+            f"{why}: pip install planewise[neuroglancer] (in the browser, here or elsewhere) or planewise[napari] (in "
+            "a window); or have --slicer FOLDER write a scene for 3D Slicer"
         )
     return usable[0]
 
