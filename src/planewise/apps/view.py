@@ -169,6 +169,7 @@ def _print_places(scene: Scene, links: list[str] | None = None) -> None:
     shown = scene.places[:LISTED]
     header = ("what", "z y x", *(["link"] if links else []))
     rows = [(place.what, " ".join(map(str, place.at)), *(links or [])[i : i + 1]) for i, place in enumerate(shown)]
-    first = f"{len(shown)} of " if len(shown) < len(scene.places) else ""
+    all_of_them = f"{len(scene.places)} mistake{'s' * (len(scene.places) > 1)}"
     if shown:
-        print_table(f"{first}{len(scene.places)} mistakes, those of most voxels first", header, rows)
+        first = f"{len(shown)} of " if len(shown) < len(scene.places) else ""
+        print_table(f"{first}{all_of_them}, those of most voxels first", header, rows)

@@ -170,13 +170,21 @@ def _with_more(shown: Shown, options: View) -> Shown:
         name, _, where = text.rpartition("=") if not Path(text).exists() else ("", "", text)
         path = Path(where)
         file = _given(path, f"--labels {text}", shown.case, "label volume")
-        name = name or (path.name if path.is_dir() and not ending_of(path) else stem_of(path)).removeprefix(PREFIX)
+        name = name or _method_of(path, shown.case)
         if name in methods or name in (TRUTH, shown.case):
             raise PlanewiseError(f"--labels {text}: {name} is shown already; give it another name, NAME=PATH")
         methods[name] = file
     if image is None:
         say(f"The image of case {shown.case} is not known: labels are shown without; --image PATH shows it")
     return Shown(shown.case, image, truth, methods, shown.named, shown.dataset)
+
+
+def _method_of(path: Path, case: str) -> str:
+    """Return what a method is called: as its folder, or as its file, where that is not called as the case."""
+    if path.is_dir() and not ending_of(path):
+        return path.resolve().name.removeprefix(PREFIX)
+    name = case_name(path)
+    return path.resolve().parent.name.removeprefix(PREFIX) if name == case else name
 
 
 def _given(path: Path, option: str, case: str, what: str) -> Path:

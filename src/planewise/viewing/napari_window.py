@@ -94,9 +94,8 @@ def _name_classes(made: Any, layer: Layer) -> None:
     labels = layer.volume.labels
     assert labels is not None
     if labels.colours:
-        colours: dict[int | None, str] = {None: "gray", 0: "transparent"}  # None: of all other values
-        colours.update(labels.colours.items())
-        made.colormap = DirectLabelColormap(color_dict=colours)
+        others: dict[int | None, str] = {None: "gray", 0: "transparent"}
+        made.colormap = DirectLabelColormap(color_dict=others | dict(labels.colours.items()))
     if labels.names:
         index, names = [0, *labels.names], ["background", *labels.names.values()]
         made.features = {"index": index, "name": names}

@@ -115,6 +115,8 @@ def state_of(scene: Scene, names: dict[str, str]) -> neuroglancer.ViewerState:
     for layer in scene.layers:
         made = _image(layer) if layer.volume.labels is None else _segmentation(layer, scene, names.get(layer.name))
         state.layers.append(name=layer.name, layer=made, visible=layer.shown)
+        if layer.shown and layer.name in names:
+            _open_panel(state, layer.name, "segments")  # the names beside the colours
     if scene.places:
         points = neuroglancer.LocalAnnotationLayer(
             dimensions=dimensions_of(scene.volume),
@@ -124,10 +126,15 @@ def state_of(scene: Scene, names: dict[str, str]) -> neuroglancer.ViewerState:
             ],
             annotation_color="#ff5555",
         )
-        state.layers.append(name=PLACES, layer=points, tab="annotations")
-        state.selected_layer.layer = PLACES
-        state.selected_layer.visible = True
+        state.layers.append(name=PLACES, layer=points)
+        _open_panel(state, PLACES, "annotations")
     return state
+
+
+def _open_panel(state: neuroglancer.ViewerState, layer: str, tab: str) -> None:
+    state.layers[layer].tab = tab
+    state.selected_layer.layer = layer
+    state.selected_layer.visible = True
 
 
 def _image(layer: Layer) -> neuroglancer.ImageLayer:

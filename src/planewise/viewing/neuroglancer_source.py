@@ -9,7 +9,7 @@ from typing import Any
 
 import neuroglancer
 import numpy as np
-from neuroglancer.chunks import encode_npz, encode_raw
+from neuroglancer.chunks import encode_npz
 from neuroglancer.downsample import downsample_with_averaging, downsample_with_striding
 from neuroglancer.local_volume import InvalidObjectIdForMesh
 
@@ -18,7 +18,9 @@ from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume, access
 
 MESHED = 2**27  # voxels that meshes are made of; a larger volume has those of its smaller copy
-ENCODERS = {"npz": encode_npz, "raw": encode_raw}
+PANEL = 450  # pixels that a side of the volume gets in a panel
+FRONT = [-math.sqrt(0.5), 0, 0, math.sqrt(0.5)]  # a quaternion: x to the right, z up, seen along y
+FORM = "npz"  # of chunks, which is what neuroglancer asks for unless told otherwise
 
 
 class _Sideways:
@@ -50,11 +52,11 @@ class VolumeSource(neuroglancer.LocalVolume):
         """Return the voxels from ``start`` to ``end`` (x, y, z), counted in steps of ``scale_key`` ("x,y,z")."""
         step = [int(part) for part in scale_key.split(",")]
         last = [-(-side // part) for side, part in zip(self.shape, step)] if len(step) == 3 and min(step) > 0 else []
-        if data_format not in ENCODERS or not last or not len(start) == len(end) == 3:
+        if data_format != FORM or not last or not len(start) == len(end) == 3:
             raise ValueError("Invalid request.")
         if math.prod(step) > self.max_downsampling or (end < start).any() or (end > last).any():
             raise ValueError("Out of bounds data request.")
-        return ENCODERS[data_format](self._read(start.tolist(), end.tolist(), step)), "application/octet-stream"
+        return encode_npz(self._read(start.tolist(), end.tolist(), step)), "application/octet-stream"
 
     def _read(self, start: list[int], end: list[int], step: list[int]) -> np.ndarray:
         level, further = self.layer.level_for((step[2], step[1], step[0]))
@@ -102,15 +104,17 @@ def position_of(at: tuple[int, int, int]) -> list[float]:
 
 
 def view_of(scene: Scene) -> dict[str, Any]:
-    """Return the part of neuroglancer's state that says what of the space is seen: all of it, ``scene.at`` in front."""
+    """Return the part of neuroglancer's state that says what of the space is seen: ``scene.at`` in the middle of all.
+
+    A volume that says how it lies in a patient is seen from the front, head up: so the axial panel is as radiologists
+    have it, while neuroglancer's first is coronal.
+    """
     finest = min(scene.volume.spacing)
     longest = max(size * side for size, side in zip(scene.volume.spacing, scene.volume.shape)) / finest
-    return {
+    turned = {"crossSectionOrientation": FRONT, "projectionOrientation": FRONT} if scene.volume.has_direction else {}
+    return turned | {
         "position": position_of(scene.at),
         "crossSectionScale": longest / PANEL,
         "projectionScale": 1.5 * longest,
         "layout": "4panel",
     }
-
-
-PANEL = 450  # pixels that a side of the volume gets in a panel
