@@ -10,7 +10,7 @@ from planewise.correction.journal import JOURNAL, corrections_folder
 from planewise.correction.session import Corrections
 from planewise.correction.truth import known_labels, right_objects
 from planewise.correction.worklist import Item, write_worklist
-from planewise.data.case import case_name, group_by_case, label_volumes_in
+from planewise.data.case import case_name, channel_within, group_by_case, label_volumes_in
 from planewise.data.run import Manifest, manifest_of, sha256_of
 from planewise.errors import PlanewiseError
 from planewise.evaluation.instances import match_objects
@@ -66,23 +66,34 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
             f"{folder}: is there already, and is not a dataset that was made from corrections; with --corrections the "
             "dataset's folder is made: give another"
         )
+    nothing: list[str] = []
     with atomic_path(folder) as temporary, progress("reading corrections", len(volumes), unit="cases") as advance:
         for name, path in volumes.items():
-            image = open_volume(_image_of(path, manifests[name]), options.channel)
             with Corrections(path) as corrections:
-                truth = known_labels(corrections, options.margin)
                 place = corrections.canvas.volume
-            write_volume(temporary / "imagesTr" / f"{name}_0000.tiff", image)
+                try:
+                    truth = known_labels(corrections, options.margin)
+                except PlanewiseError as error:
+                    nothing.append(str(error))
+                    continue
+            image = _image_of(path, manifests[name])
+            write_volume(
+                temporary / "imagesTr" / f"{name}_0000.tiff",
+                open_volume(image, channel_within(image, options.channel)),
+            )
             write_labels(temporary / "instancesTr" / f"{name}.tiff", place.with_voxels(truth.labels))
             semantic = np.where(truth.known, np.where(truth.labels > 0, OBJECT, 0), IGNORE).astype(np.uint8)
             write_labels(temporary / "labelsTr" / f"{name}.tiff", place.with_voxels(semantic))
-            say(
-                f"{name}: {len(np.unique(truth.labels)) - 1} objects are known, and {truth.known.mean():.1%} of the voxels"
-            )
+            count, share = len(np.unique(truth.labels)) - 1, truth.known.mean()
+            say(f"{name}: {count} objects are known, and {share:.1%} of the voxels")
             advance(1, name)
+        if len(nothing) == len(volumes):
+            raise PlanewiseError(nothing[0])
+        for what in nothing:
+            say(f"{what}; it is left out")
         about = {
             "channel_names": {"0": "EM"}, "labels": {"background": 0, "object": OBJECT, "ignore": IGNORE},
-            "numTraining": len(volumes), "file_ending": ".tiff",
+            "numTraining": len(volumes) - len(nothing), "file_ending": ".tiff",
         }  # fmt: skip
         (temporary / "dataset.json").write_text(json.dumps(about, indent=1), "utf-8")
         sources = {name: str(path.resolve()) for name, path in volumes.items()}
@@ -117,7 +128,10 @@ def write_next_worklist(result: Path, predictions: Path, path: Path) -> None:
     """
     found: list[tuple[int, Item]] = []
     for case, volume in corrected_volumes(result).items():
-        predicted = read_labels(predictions / f"{case}.tiff").voxels
+        path_of_case = predictions / f"{case}.tiff"
+        if not path_of_case.exists():  # nothing was known of it, or it could not be predicted, which was said
+            continue
+        predicted = read_labels(path_of_case).voxels
         with Corrections(volume) as corrections:
             settled = set(right_objects(corrections.actions))
             labels = read_labels(volume).voxels
@@ -171,7 +185,5 @@ def _model_of(manifest: Manifest, result: Path) -> Path:
         )
     said = str(manifest.made_from.options.get("model", ""))
     if not weights.is_file() or sha256_of(weights) not in said:
-        say(
-            f"WARNING: {weights} is not the file that made {result} ({said}); the training starts from what is there now"
-        )
+        say(f"WARNING: {weights} is not the file that made {result} ({said}); the training starts from it as it is")
     return model

@@ -66,9 +66,7 @@ def known_labels(corrections: Corrections, margin: int = MARGIN) -> KnownLabels:
             confirmed[tuple(slice(max(start, 0), stop) for start, stop in sides)] = True
     labels = np.where(np.isin(volume, objects) | confirmed, volume, 0)
     if not labels.any():
-        raise PlanewiseError(
-            f"{corrections.result}: no object of it was confirmed or corrected: nothing can be learned"
-        )
+        raise PlanewiseError(f"{corrections.result}: no object was confirmed or corrected: nothing can be learned")
     return KnownLabels(labels, known | confirmed, tuple(objects))
 
 
