@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from planewise.apps.mito_corrections import predict_again, say_gain, with_corrections, write_next_worklist
 from planewise.apps.mito_evaluate import evaluate_test_cases
 from planewise.apps.mito_options import MitoDemo, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
@@ -64,6 +65,8 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     device = choose_device(options.device)
+    if options.corrections is not None:
+        options = with_corrections(options, options.corrections)
     model_path = find_model_file(options.base_model)
     model = read_model_file(model_path)
     if options.patch_size % model.padding_factor:
@@ -119,6 +122,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             f"Training {options.model_name} on {device}: {len(task.pairs)} slices, {len(task.validation)} for "
             f"validation, {trainable:,} of {sum(p.numel() for p in network.parameters()):,} parameters"
         )
+        before = None if options.corrections is None else _score_of_base(task, device)
         if not options.resume:
             files.clear()
             if slices.record is not None:
@@ -127,8 +131,14 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             return problems
         training_curve(files.training / METRICS, files.training / CURVE, "validation score")
         _export(files, model, options, task, _pixel_sides(dataset, task))
+        if before is not None:
+            say_gain(before, load_checkpoint(files.training / BEST))
     say(f"The model is {files.yaml} with {files.weights.name}")
 
+    if options.corrections is not None:
+        again = predict_again(options.dataset_path, files.yaml, files.predictions, options)
+        predict_cases([(case.name, case.image) for case in dataset.train], again, problems, renewed=True)
+        write_next_worklist(options.corrections, files.predictions, files.worklist)
     if tests is not None:
         predict = MitoPredict(
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=tests, axes=options.test_axes,
@@ -193,6 +203,15 @@ class _TrainingFiles:
     def training(self) -> Path:
         return self.folder / f"{self.name}_training"
 
+    @property
+    def predictions(self) -> Path:
+        """Of the cases whose corrections were trained on."""
+        return self.folder / f"{self.name}_predictions"
+
+    @property
+    def worklist(self) -> Path:
+        return self.folder / f"{self.name}_worklist.csv"
+
     def check_free(self, resume: bool, overwrite: bool) -> None:
         """Refuse to train over a model of this name, or to resume what is not there."""
         checkpoint = self.training / LAST
@@ -233,6 +252,14 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
 
     torch.manual_seed(options.seed)
     return build(model.architecture)
+
+
+def _score_of_base(task: PanopticTask, device: str) -> dict[str, float]:
+    """Return what the network scores on the validation slices before it is trained."""
+    import torch
+
+    task.network.to(device)
+    return task.validate(torch.device(device))
 
 
 def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:

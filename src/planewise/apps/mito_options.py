@@ -35,6 +35,12 @@ class MitoTrain(Options):
     """nnU-Net raw dataset: dataset.json, imagesTr, instancesTr (or labelsTr), imagesTs, instancesTs."""
     model_dir: tyro.conf.Positional[Folder]
     """Folder for {model_name}.yaml and {model_name}.pth; the training's own files go to {model_name}_training/."""
+    corrections: Path | None = None
+    """A result that was corrected with planewise correct, a folder or a file. dataset_path is then made from it: what
+    was confirmed or corrected is truth, the rest is ignored. The training starts from the model that made the result,
+    and ends with what it gained and the next work list."""
+    margin: int = Field(8, ge=0)
+    """Voxels around a confirmed object in which background is truth too, where --corrections are trained on."""
     # pydantic owns the name model_config
     base_model: Annotated[PathText, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"
     """Base model: the path of its YAML, or a name such as MitoNet_v1, whose weights are downloaded."""
