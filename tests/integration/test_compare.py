@@ -393,7 +393,7 @@ def test_zoom_and_pan_by_keys_and_mouse(page_of):
     assert place_under(case, (spot[0] - 40, spot[1] + 20)) == pytest.approx(before, abs=0.05)
     case.locator("button", has_text="all").click()
     assert view(case) == whole
-    page_of.mouse.dblclick(*spot)
+    picture.dblclick(position={"x": 200, "y": 100})
     assert view(case)[2] == 28
     case.locator("button", has_text="all").click()
     assert page_of.complaints == []

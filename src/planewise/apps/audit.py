@@ -100,7 +100,8 @@ def plan_audit(options: AuditPlan) -> int:
         )  # fmt: skip
         write_answers(options.output, items, variables_of(items))
         write_plan(plan, options.output)
-    say(f"{len(items)} items of {len(cases)} cases were drawn with seed {seed} into {options.output}")
+    of_cases = f"{len(cases)} case{'s' * (len(cases) != 1)}"
+    say(f"{len(items)} items of {of_cases} were drawn with seed {seed} into {options.output}")
     say(f"The plan's signature is {plan.signature}: keep it where it cannot be changed, such as a laboratory notebook")
     say(
         f"Correct {options.output / LABELS}, or fill in {options.output / ANSWERS} (done = yes where the masks are "

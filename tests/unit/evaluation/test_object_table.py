@@ -47,7 +47,10 @@ def test_every_object_stands_in_a_row_of_its_own_or_beside_its_match():
 def test_a_merged_prediction_stands_beside_each_true_object_and_in_no_row_of_its_own():
     found = table(line((1, 0, 30), (2, 40, 50)), line((6, 0, 50)))
     assert rows(found) == [(1, 30, 6, 50, 0.6, True), (2, 10, 6, 50, 0.2, False)]
-    assert found.upper[:, 2].tolist() == [50, 50]  # the box holds both
+    assert found.lower[:, 2].tolist() == [0, 40]
+    assert found.upper[:, 2].tolist() == [30, 50]
+    assert found.both_lower[:, 2].tolist() == [0, 0]
+    assert found.both_upper[:, 2].tolist() == [50, 50]
 
 
 @pytest.mark.parametrize("empty", ["truth", "predicted", "both"])
