@@ -7,7 +7,8 @@ from pathlib import Path
 from planewise.apps.mito_evaluate import evaluate_test_cases
 from planewise.apps.mito_options import MitoDemo, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
-from planewise.apps.mito_slices import slices_to_train_on
+from planewise.apps.mito_rounds import refuse_what_has_no_rounds, train_in_rounds
+from planewise.apps.mito_slices import cut_slices, planes_to_train_in, slices_to_train_on
 from planewise.apps.mito_store import predict_store
 from planewise.data.case import cases_in
 from planewise.data.check import check_training_truths
@@ -33,7 +34,7 @@ from planewise.report.tables import (
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import case_of, planes_of, slice_intensities, validation_case
+from planewise.training.slice_folder import Label, case_of, planes_of, slice_intensities, validation_case
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, ome_zarr
@@ -92,7 +93,10 @@ def train_mito(options: MitoTrain) -> int:
     if options.from_scratch:  # nothing was trained on the base's polarity
         base = base.model_copy(update={"polarity": "unclear"})
     intensities = IntensityRule(base, options.intensity, options.invert)
-    if options.resume and files.yaml.exists() and is_finished(files.training / LAST, vars(loop)):
+    if options.self_training:
+        refuse_what_has_no_rounds(options, dataset.labels.ignore, planes_to_train_in(options, dataset))
+    trained = options.resume and files.yaml.exists() and is_finished(files.training / LAST, vars(loop))
+    if trained and not options.self_training:
         slices_to_train_on(options, dataset, target, intensities, files.training / RECORD, cut=False)
         say(f"{options.model_name} is trained already, done; more --iterations train on")
     else:
@@ -113,7 +117,15 @@ def train_mito(options: MitoTrain) -> int:
         if not train(task, loop, files.training, options.resume):
             return conclude(problems)
         training_curve(files.training / METRICS, files.training / CURVE, "validation score")
-        _export(files, model, options, task, _pixel_sides(dataset, task))
+        best = files.training
+        if options.self_training:
+            planes = planes_to_train_in(options, dataset)
+
+            def cut(folder: Path, label: Label) -> None:
+                cut_slices(dataset, target, intensities, planes, folder, label)
+
+            best, task = train_in_rounds(options, model, planes, loop, files.training, task, cut)
+        _export(files, model, options, task, _pixel_sides(dataset, task), best)
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if tests is not None:
@@ -232,18 +244,22 @@ def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:
 
 
 def _export(
-    files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask, pixel_nm: tuple[float, float] | None
-) -> None:
-    """Write the best checkpoint as a model that empanada-napari and we load; ``pixel_nm``: see ``ModelFile``."""
+    files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask,
+    pixel_nm: tuple[float, float] | None, trained_in: Path,
+) -> None:  # fmt: skip
+    """Write the best checkpoint in ``trained_in`` as a model that empanada-napari and we load.
+
+    ``pixel_nm``: see ``ModelFile``.
+    """
     import torch
 
-    best = load_checkpoint(files.training / BEST)
-    network = network_with(best["network"], files.training / BEST)
+    best = load_checkpoint(trained_in / BEST)
+    network = network_with(best["network"], trained_in / BEST)
     export_torchscript(network, files.weights)
     calibration = task.calibration(network, torch.device(choose_device(options.device)))
     say(_calibrated(calibration))
     dataset = options.dataset_path.resolve().name
-    trained = trained_as(files.training / BEST, task.validated_on, dataset)
+    trained = trained_as(trained_in / BEST, task.validated_on, dataset)
     model = base.model_copy(
         update={
             "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,

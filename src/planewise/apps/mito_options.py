@@ -45,6 +45,9 @@ class MitoTrain(Options):
     objects. Needed where there are several classes."""
     iterations: int = Field(1000, ge=1)
     """Optimiser steps. With --resume, more than there were train on."""
+    self_training: int = Field(0, ge=0)
+    """Rounds in which the model labels what nobody painted (the ignore label), as far as its planes agree, and is
+    trained on with that for half as many steps; they end where the validation does not gain."""
     batch_size: int = Field(16, ge=2)
     """Crops in a step, shared between devices."""
     learning_rate: float = Field(0.003, gt=0)
