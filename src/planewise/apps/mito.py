@@ -7,7 +7,7 @@ from pathlib import Path
 from planewise.apps.mito_evaluate import evaluate_test_cases
 from planewise.apps.mito_options import MitoDemo, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
-from planewise.apps.mito_rounds import refuse_what_has_no_rounds, train_in_rounds
+from planewise.apps.mito_rounds import SHARE, refuse_what_has_no_rounds, train_in_rounds
 from planewise.apps.mito_slices import cut_slices, planes_to_train_in, slices_to_train_on
 from planewise.apps.mito_store import predict_store
 from planewise.data.case import cases_in
@@ -33,6 +33,7 @@ from planewise.report.tables import (
 )
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
+from planewise.training.pace import steps_within
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import Label, case_of, planes_of, slice_intensities, validation_case
 from planewise.volumes.atomic import atomic_path
@@ -41,6 +42,7 @@ from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.geometry import pixel_sides_nm
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
+ITERATIONS = 1000  # of a training, where nothing is said
 
 
 # ---- train
@@ -81,7 +83,7 @@ def train_mito(options: MitoTrain) -> int:
 
     recipe = model.little_data
     loop = LoopOptions(
-        iterations=options.iterations, batch_size=options.batch_size, learning_rate=options.learning_rate,
+        iterations=_iterations(options, files), batch_size=options.batch_size, learning_rate=options.learning_rate,
         seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
         devices=options.devices, num_nodes=options.num_nodes, precision=choose_precision(options.precision, device),
         num_workers=options.num_workers, identity=options.model_dump(
@@ -110,6 +112,10 @@ def train_mito(options: MitoTrain) -> int:
             f"Training {options.model_name} on {device}: {len(task.pairs)} slices, {len(task.validation)} for "
             f"validation, {trainable:,} of {sum(p.numel() for p in network.parameters()):,} parameters"
         )
+        if options.minutes is not None and not options.resume:
+            whole = options.minutes * 60 / (1 + SHARE * options.self_training)
+            loop = replace(loop, iterations=steps_within(whole, task, loop))
+            say(f"--minutes {options.minutes:g}: {loop.iterations} iterations, as fast as the first few were")
         if not options.resume:
             files.clear()
             if slices.record is not None:
@@ -217,6 +223,13 @@ class _TrainingFiles:
         for path in (self.yaml, self.weights):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.training, ignore_errors=True)
+
+
+def _iterations(options: MitoTrain, files: _TrainingFiles) -> int:
+    """Return the steps to train; with ``minutes`` those that were chosen before, until others are."""
+    if options.minutes is not None and options.resume:
+        return int(load_checkpoint(files.training / LAST, mmap=True)["ends"][-1])
+    return options.iterations or ITERATIONS
 
 
 def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> PanopticNetwork:
