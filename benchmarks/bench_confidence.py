@@ -83,7 +83,6 @@ def draw(path: Path, runs: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     for mean, share, count in zip(means, shares, counts):
         right.annotate(f"{count}", (mean, share), textcoords="offset points", xytext=(8, -10), fontsize=8)
     right.set(xlabel="confidence", ylabel="share that is right", xlim=(-0.03, 1.03), ylim=(-0.05, 1.05))
-    figure.tight_layout()
     figure.savefig(path, dpi=120)
 
 

@@ -8,7 +8,8 @@ from planewise.apps.mito_corrections import predict_again, say_gain, with_correc
 from planewise.apps.mito_evaluate import evaluate_test_cases
 from planewise.apps.mito_options import MitoDemo, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
-from planewise.apps.mito_slices import slices_to_train_on
+from planewise.apps.mito_rounds import SHARE, refuse_what_has_no_rounds, train_in_rounds
+from planewise.apps.mito_slices import cut_slices, planes_to_train_in, slices_to_train_on
 from planewise.apps.mito_store import predict_store
 from planewise.data.case import cases_in
 from planewise.data.check import check_training_truths
@@ -41,14 +42,16 @@ from planewise.report.tables import (
 )
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
+from planewise.training.pace import steps_within
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import case_of, planes_of, slice_intensities, validation_case
+from planewise.training.slice_folder import Label, case_of, planes_of, slice_intensities, validation_case
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.geometry import pixel_sides_nm
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
+ITERATIONS = 1000  # of a training, where nothing is said
 
 
 # ---- train
@@ -96,7 +99,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
 
     recipe = model.little_data
     loop = LoopOptions(
-        iterations=options.iterations, batch_size=options.batch_size, learning_rate=options.learning_rate,
+        iterations=_iterations(options, files), batch_size=options.batch_size, learning_rate=options.learning_rate,
         seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
         devices=options.devices, num_nodes=options.num_nodes, precision=choose_precision(options.precision, device),
         num_workers=options.num_workers, identity=options.model_dump(
@@ -108,7 +111,10 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     if options.from_scratch:  # nothing was trained on the base's polarity
         base = base.model_copy(update={"polarity": "unclear"})
     intensities = IntensityRule(base, options.intensity, options.invert)
-    if options.resume and files.yaml.exists() and is_finished(files.training / LAST, vars(loop)):
+    if options.self_training:
+        refuse_what_has_no_rounds(options, dataset.labels.ignore, planes_to_train_in(options, dataset))
+    trained = options.resume and files.yaml.exists() and is_finished(files.training / LAST, vars(loop))
+    if trained and not options.self_training:
         slices_to_train_on(options, dataset, target, intensities, files.training / RECORD, cut=False)
         say(f"{options.model_name} is trained already, done; more --iterations train on")
     else:
@@ -123,6 +129,10 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             f"validation, {trainable:,} of {sum(p.numel() for p in network.parameters()):,} parameters"
         )
         before = None if options.corrections is None else _score_of_base(task, device)
+        if options.minutes is not None and not options.resume:
+            whole = options.minutes * 60 / (1 + SHARE * options.self_training)
+            loop = replace(loop, iterations=steps_within(whole, task, loop))
+            say(f"--minutes {options.minutes:g}: {loop.iterations} iterations, as fast as the first few were")
         if not options.resume:
             files.clear()
             if slices.record is not None:
@@ -130,9 +140,17 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
         if not train(task, loop, files.training, options.resume):
             return problems
         training_curve(files.training / METRICS, files.training / CURVE, "validation score")
-        _export(files, model, options, task, _pixel_sides(dataset, task))
+        best = files.training
+        if options.self_training:
+            planes = planes_to_train_in(options, dataset)
+
+            def cut(folder: Path, label: Label) -> None:
+                cut_slices(dataset, target, intensities, planes, folder, label)
+
+            best, task = train_in_rounds(options, model, planes, loop, files.training, task, cut)
+        _export(files, model, options, task, _pixel_sides(dataset, task), best)
         if before is not None:
-            say_gain(before, load_checkpoint(files.training / BEST))
+            say_gain(before, load_checkpoint(best / BEST))
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if options.corrections is not None:
@@ -239,6 +257,13 @@ class _TrainingFiles:
         shutil.rmtree(self.training, ignore_errors=True)
 
 
+def _iterations(options: MitoTrain, files: _TrainingFiles) -> int:
+    """Return the steps to train; with ``minutes`` those that were chosen before, until others are."""
+    if options.minutes is not None and options.resume:
+        return int(load_checkpoint(files.training / LAST, mmap=True)["ends"][-1])
+    return options.iterations or ITERATIONS
+
+
 def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> PanopticNetwork:
     """Return the network to start from."""
     if not options.from_scratch:
@@ -272,18 +297,22 @@ def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:
 
 
 def _export(
-    files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask, pixel_nm: tuple[float, float] | None
-) -> None:
-    """Write the best checkpoint as a model that empanada-napari and we load; ``pixel_nm``: see ``ModelFile``."""
+    files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask,
+    pixel_nm: tuple[float, float] | None, trained_in: Path,
+) -> None:  # fmt: skip
+    """Write the best checkpoint in ``trained_in`` as a model that empanada-napari and we load.
+
+    ``pixel_nm``: see ``ModelFile``.
+    """
     import torch
 
-    best = load_checkpoint(files.training / BEST)
-    network = network_with(best["network"], files.training / BEST)
+    best = load_checkpoint(trained_in / BEST)
+    network = network_with(best["network"], trained_in / BEST)
     export_torchscript(network, files.weights)
     calibration = task.calibration(network, torch.device(choose_device(options.device)))
     say(_calibrated(calibration))
     dataset = options.dataset_path.resolve().name
-    trained = trained_as(files.training / BEST, task.validated_on, dataset, *_base_and_licence(options, base))
+    trained = trained_as(trained_in / BEST, task.validated_on, dataset, *_base_and_licence(options, base))
     model = base.model_copy(
         update={
             "model": files.weights.name, "model_sha256": None, "model_quantized": None,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from planewise.data.image_sequences import SequenceChoice
 from planewise.device import DeviceName, PrecisionName
@@ -49,8 +49,14 @@ class MitoTrain(Options):
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
     objects. Needed where there are several classes."""
-    iterations: int = Field(1000, ge=1)
-    """Optimiser steps. With --resume and more of them, a finished training continues."""
+    iterations: int | None = Field(None, ge=1)
+    """Optimiser steps, 1000 if nothing is said. With --resume, more than there were train on."""
+    minutes: float | None = Field(None, gt=0)
+    """Instead of --iterations: as many as take this long, all rounds of --self_training included, by the time that the
+    first few take; it is said how many. With --resume, as many as were chosen then."""
+    self_training: int = Field(0, ge=0)
+    """Rounds in which the model labels what nobody painted (the ignore label), as far as its planes agree, and is
+    trained on with that for half as many steps; they end where the validation does not gain."""
     batch_size: int = Field(16, ge=2)
     """Crops in a step, shared between devices."""
     learning_rate: float = Field(0.003, gt=0)
@@ -101,6 +107,13 @@ class MitoTrain(Options):
 
     _planes = field_validator("train_planes", "test_axes")(_distinct)
     _intensity = field_validator("intensity")(_low_and_high)
+
+    @field_validator("minutes")
+    @classmethod
+    def _one_length(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("iterations") is not None:
+            raise ValueError("says how long to train, and so does --iterations: give one of the two")
+        return value
 
 
 UNITS_OF_MEMORY = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}

@@ -14,6 +14,7 @@ from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.voxels import ratio
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, gather_plane
+from planewise.inference.linking import PlaneObjects
 from planewise.inference.painted import Painted
 from planewise.inference.planes import SliceOptions, SlicePredictor, plane_outputs
 from planewise.training.slice_folder import SlicePair, case_of, index_of, planes_of, read_pair
@@ -106,14 +107,26 @@ def found_in(
 
     In one slice the least size is that of the section of an object which is just large enough.
     """
-    shape = image.shape
-    if 1 in shape:
+    if 1 in image.shape:
         grouping = replace(grouping, min_size=round(grouping.min_size ** (2 / 3)))
+    objects = objects_of_planes(predictor, image, planes, slices, grouping)
+    return fused_of(objects, grouping) if objects else None
+
+
+def objects_of_planes(
+    predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
+    grouping: GroupingOptions,
+) -> list[PlaneObjects]:  # fmt: skip
+    """Return the objects of ``image`` (z, y, x) in each of the ``planes`` in which it is no line."""
+    shape = image.shape
     objects = []
     for plane in planes:
         if all(shape[axis] > 1 for axis in range(3) if axis != AXIS[plane]):
             outputs = plane_outputs(predictor, image, plane, slices, BATCH, lambda count: None)
             objects.append(gather_plane(outputs, shape, plane, grouping))
-    if not objects:
-        return None
+    return objects
+
+
+def fused_of(objects: list[PlaneObjects], grouping: GroupingOptions) -> Painted:
+    """Return the consensus of the planes' objects."""
     return consensus(objects, VOTE, grouping.min_size, grouping.min_extent, 1, grouping.min_agreement)

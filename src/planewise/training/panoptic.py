@@ -20,6 +20,7 @@ from planewise.training.calibration import calibration_on
 from planewise.training.sampling import sample_generator, source_weights
 from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair, read_slice_folder
 from planewise.training.slice_memory import SliceMemory
+from planewise.volumes.slices import Plane
 
 FinetuneLayer = Literal["none", "stage4", "stage3", "stage2", "stage1", "all"]
 VALIDATION_SLICES = 48  # spread evenly over the validation slices
@@ -31,9 +32,12 @@ class PanopticTask:
 
     def __init__(
         self, network: PanopticNetwork, model: ModelFile, folder: Path, patch_size: int,
-        finetune_layer: FinetuneLayer, seed: int,
+        finetune_layer: FinetuneLayer, seed: int, planes: tuple[Plane, ...] | None = None,
     ) -> None:  # fmt: skip
-        """``patch_size`` is the side of the square crops, in pixels; it must be a multiple of the padding factor."""
+        """``patch_size`` is the side of the square crops, in pixels; it must be a multiple of the padding factor.
+
+        ``planes``: that the model is to be used in, and is validated in. Default: those that it is trained in.
+        """
         self.network = network
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.2 times faster on a CPU
         self.model = model
@@ -51,7 +55,7 @@ class PanopticTask:
         self.validation = _evenly(validation)
         if any(not _knows(pair) for pair in self.validation):  # of what is painted in part
             self.validation = _evenly([pair for pair in validation if _knows(pair)])
-        self.planes = planes_of(self.pairs) or ()
+        self.planes = planes or planes_of(self.pairs) or ()
         self.volumes = assemble(validation)
 
     def sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +107,8 @@ class PanopticTask:
         loss = sum(losses) / len(losses)
         if not objects:
             return {"loss": loss}
-        pq = panoptic_quality(self._predictor(self.network, device), self.volumes, self.planes, *self._how())
+        predictor, slices, grouping = self.in_use(self.network, device)
+        pq = panoptic_quality(predictor, self.volumes, self.planes, slices, grouping)
         iou = intersection / union
         return (
             {"score": iou, "iou": iou, "loss": loss}
@@ -113,17 +118,18 @@ class PanopticTask:
 
     def calibration(self, network: PanopticNetwork, device: torch.device) -> Calibration | None:
         """Return what the confidence of objects that ``network`` finds is, by the validation volumes."""
+        predictor, slices, grouping = self.in_use(network, device)
+        return calibration_on(predictor, self.volumes, self.planes, slices, grouping)
+
+    def in_use(
+        self, network: PanopticNetwork, device: torch.device
+    ) -> tuple[NetworkPredictor, SliceOptions, GroupingOptions]:
+        """Return how images that were read as slices are, shares of their range, are predicted by ``network``."""
         network.to(device).eval()
-        return calibration_on(self._predictor(network, device), self.volumes, self.planes, *self._how())
-
-    def _predictor(self, network: PanopticNetwork, device: torch.device) -> NetworkPredictor:
-        return NetworkPredictor(network, choose_precision("auto", device.type, predicting=True) == "bf16")
-
-    def _how(self) -> tuple[SliceOptions, GroupingOptions]:
-        """Return how the validation volumes are predicted: as in use."""
+        half = choose_precision("auto", device.type, predicting=True) == "bf16"
         norms = self.model.norms
         slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
-        return slices, GroupingOptions(min_agreement=self.model.min_agreement or 0.0)
+        return NetworkPredictor(network, half), slices, GroupingOptions(min_agreement=self.model.min_agreement or 0.0)
 
 
 def _evenly(pairs: list[SlicePair]) -> list[SlicePair]:

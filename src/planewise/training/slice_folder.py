@@ -43,6 +43,7 @@ FEW = 2  # cases up to which each gives a slab for validation: a whole one would
 VALIDATION_SHARE = 0.2  # of an axis, in such a slab
 MEASURED = 256  # slices that are looked at to tell what a model was trained on
 AS_PUBLISHED = IntensityRule()
+Label = Callable[[np.ndarray, np.ndarray], np.ndarray]  # an image and its labels to other labels, all (z, y, x)
 GAP_SHARE = 0.05  # between it and what is trained on
 AREA = 8  # side of the squares, in pixels, of which one at least is painted where an area is
 
@@ -132,12 +133,14 @@ def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
 def write_slice_folder(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
     target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED, tell: Callable[[str], None] | None = None,
+    label: Label | None = None,
 ) -> list[Problem]:  # fmt: skip
     """Cut ``cases`` into slices and write them to ``folder``, which is new and appears whole or not at all.
 
     With three cases or more the smallest is kept for validation; of one or two each gives a slab, after a gap: see
     ``split_slab``. ``advance`` is called with every case's name when it is done, ``tell`` with what was decided about
     it. Cases that cannot be read, or hold no object of ``target`` (see ``read_case``), are left out and returned.
+    ``label``: what gives the part of a case that is trained on its labels, from its image and those that it has.
     Raises PlanewiseError if none is left, or if the disk refuses.
     """
     tell = tell or each_once()
@@ -149,7 +152,7 @@ def write_slice_folder(
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
     try:
-        unreadable = _write_cases(cases, temporary, planes, advance, target, intensities, tell)
+        unreadable = _write_cases(cases, temporary, planes, advance, target, intensities, tell, label)
         if not unreadable:
             temporary.rename(folder)
             return []
@@ -161,7 +164,7 @@ def write_slice_folder(
     left = [case for case in cases if case.name not in unreadable]
     if not left:
         raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in unreadable.values()))
-    again = write_slice_folder(left, folder, planes, lambda name: None, target, intensities, tell)
+    again = write_slice_folder(left, folder, planes, lambda name: None, target, intensities, tell, label)
     return [*unreadable.values(), *again]
 
 
@@ -173,7 +176,7 @@ def validation_case(cases: list[Case]) -> Case | None:
 
 def _write_cases(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None], target: Target,
-    intensities: IntensityRule, tell: Callable[[str], None],
+    intensities: IntensityRule, tell: Callable[[str], None], label: Label | None,
 ) -> dict[str, Problem]:  # fmt: skip
     """Write the slices of ``cases``; return those that cannot be used, by name.
 
@@ -197,10 +200,13 @@ def _write_cases(
             continue
         if slab is not None:
             tell(f"{case.name}: {slab} is kept for validation")
-            _write_case(folder, "train", case.name, image[slab.training], labels[slab.training], planes)
             _write_case(folder, "val", case.name, image[slab.validation], labels[slab.validation], planes)
+            image, labels = image[slab.training], labels[slab.training]
+        if case is held:
+            _write_case(folder, "val", case.name, image, labels, planes)
         else:
-            _write_case(folder, "val" if case is held else "train", case.name, image, labels, planes)
+            trained = labels if label is None else label(image, labels)
+            _write_case(folder, "train", case.name, image, trained, planes)
         validated |= slab is not None or case is held
         advance(case.name)
     if not validated and not unreadable:
