@@ -3,11 +3,13 @@
 import ast
 import re
 import shlex
+import tomllib
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
 from planewise.cli import COMMANDS
 
@@ -90,3 +92,17 @@ def _texts() -> list[str]:
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.append(node.value)
     return texts
+
+
+def test_one_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert (ROOT / "CHANGELOG.md").read_text("utf-8").startswith(f"# Changelog\n\n## {project['version']}")
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])  # those of docs/ are checked when the site is built
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text("utf-8"))
+    assert all(link.startswith("https://") or (ROOT / link).exists() for link in links), links
