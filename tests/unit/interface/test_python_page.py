@@ -38,7 +38,9 @@ def write_inputs(folder):
     for number, (image, labels) in enumerate(images):
         for kind, voxels in ((f"imagesTr/c{number}_0000", image), (f"instancesTr/c{number}", labels)):
             pw.write_volume(folder / "Dataset001_Cells" / f"{kind}.tiff", pw.Volume(voxels, (8.0, 8.0, 8.0), "nm"))
-    (folder / "Dataset001_Cells" / "dataset.json").write_text('{"labels": {"background": 0, "mitochondria": 1}, "file_ending": ".tiff"}')
+    (folder / "Dataset001_Cells" / "dataset.json").write_text(
+        '{"labels": {"background": 0, "mitochondria": 1}, "file_ending": ".tiff"}'
+    )
     array = zarr.create_array(folder / "large.zarr", shape=(24, 64, 64), chunks=(8, 32, 32), dtype="u1")
     array[...] = em_phantom((24, 64, 64), 6, 2)[0]
     ct, truth = chest_phantom((10, 64, 64), 0)
