@@ -1,16 +1,6 @@
 """Table of contents of the Python interface."""
 
 from .apps.ild.lungs import find_lungs as find_lungs
-from .apps.ild.measure import measure_ild as measure_ild
-from .apps.ild.options import IldMeasure as IldMeasure
-from .apps.mito import predict_mito as predict_mito
-from .apps.mito import train_mito as train_mito
-from .apps.mito_evaluate import evaluate_mito as evaluate_mito
-from .apps.mito_measure import measure_mito as measure_mito
-from .apps.mito_options import MitoEvaluate as MitoEvaluate
-from .apps.mito_options import MitoMeasure as MitoMeasure
-from .apps.mito_options import MitoPredict as MitoPredict
-from .apps.mito_options import MitoTrain as MitoTrain
 from .data.nnunet import open_dataset as open_dataset
 from .errors import PlanewiseError as PlanewiseError
 from .evaluation.evaluate import score_labels as score_labels
