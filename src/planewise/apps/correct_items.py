@@ -3,24 +3,28 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from planewise.apps.correct_options import Correct
 from planewise.audit.items import ASKED, LABELS
 from planewise.audit.items import IMAGES as ITEM_IMAGES
 from planewise.audit.plan import PLAN, Plan, read_plan
+from planewise.correction.agreement import doubts
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
 from planewise.data.case import case_name, group_by_case, label_volumes_in, one_file_each, plane_of
 from planewise.data.run import manifest_of
 from planewise.data.spreadsheet import spreadsheet_rows
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import progress, say
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import place_from_canonical
 from planewise.volumes.json_files import read_json
-from planewise.volumes.labels import open_labels
+from planewise.volumes.labels import open_labels, read_labels
+from planewise.volumes.slices import PLANES
 
-CONFIDENCE, MISTAKES = "confidence", "results.json"
+CONFIDENCE, AGREEMENT, MISTAKES = "confidence", "agreement", "results.json"
 
 
 def audit_plan_in(folder: Path) -> Plan | None:
@@ -82,6 +86,8 @@ def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> l
     source = options.worklist
     if source == Path(CONFIDENCE) and not source.exists():
         items = _least_confident(volumes)
+    elif source == Path(AGREEMENT) and not source.exists():
+        items = _least_agreed(volumes)
     elif source.is_dir() or source.suffix == ".json":
         items = _mistakes(source / MISTAKES if source.is_dir() else source, options, volumes)
     else:
@@ -135,6 +141,30 @@ def _least_confident(volumes: dict[str, Path]) -> list[Item]:
             f"--worklist {CONFIDENCE}: there is no {{case}}_objects.csv with confidences beside {first}; give a list"
         )
     return [item for _, item in sorted(scored, key=lambda pair: pair[0])]
+
+
+def _least_agreed(volumes: dict[str, Path]) -> list[Item]:
+    """Return the objects that the planes disagree on, and those that they have alone, the most doubtful first."""
+    doubtful: list[tuple[float, Item]] = []
+    for case, path in volumes.items():
+        files = {plane: path.with_name(f"{case}_{plane}{ending_of(path)}") for plane in PLANES}
+        files = {plane: file for plane, file in files.items() if file.exists()}
+        if len(files) < 2:
+            say(f"{case}: {len(files)} results of planes lie beside {path}, and two are needed: it is left out")
+            continue
+        with progress(f"{case}: comparing planes", 1, unit="cases") as advance:
+            planes = {str(plane): np.asarray(read_labels(file).voxels) for plane, file in files.items()}
+            for doubt in doubts(np.asarray(read_labels(path).voxels), planes):
+                about = f"object {doubt.label}" if doubt.label else f"missed at {' '.join(map(str, doubt.place))}"
+                labels = (doubt.label,) if doubt.label else ()
+                doubtful.append((doubt.doubt, Item(f"{case}: {about}", case, str(doubt), labels, doubt.place)))
+            advance(1)
+    if not doubtful:
+        first = next(iter(volumes.values()))
+        raise PlanewiseError(
+            f"--worklist {AGREEMENT}: there are no {{case}}_xy, _xz, _yz beside {first}, as mito predict leaves them"
+        )
+    return [item for _, item in sorted(doubtful, key=lambda pair: -pair[0])]
 
 
 def _mistakes(path: Path, options: Correct, volumes: dict[str, Path]) -> list[Item]:

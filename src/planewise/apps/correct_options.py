@@ -15,7 +15,8 @@ class Correct(Options):
     """A label volume, a folder of them, an .ome.zarr, or the folder of an audit plan, whose items are corrected."""
     worklist: Path | None = None
     """What to go through: a CSV of item,case,what,labels,z,y,x; results.json of planewise compare, or its folder: the
-    mistakes; or the word confidence: the objects of {case}_objects.csv, the least confident first."""
+    mistakes; or a word: confidence, the objects of {case}_objects.csv, the least confident first; agreement, those that
+    the planes disagree on, and that planes alone have, of the results {case}_xy, _xz, _yz beside."""
     method: str | None = None
     """The method whose mistakes are meant, where results.json has several."""
     actions: Path | None = None

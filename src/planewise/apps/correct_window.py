@@ -202,7 +202,7 @@ class CorrectionWidget(QWidget):
         )  # fmt: skip
         self.layer.editable = False
         self.marks = self.viewer.add_points(
-            np.empty((0, 3)), name="clicks", size=12, face_color="red", ndim=3, **self.placed
+            np.empty((0, 3)), name="clicks", size=6, face_color="red", ndim=3, **self.placed
         )
         self.painted = self._paint_layer((0, 0, 0))
         self.viewer.scale_bar.visible = True

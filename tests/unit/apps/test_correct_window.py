@@ -72,7 +72,7 @@ def test_each_button_is_its_action(widget, result, balls):
     assert press(widget, "Delete") == "Done: 3 delete labels=[2]"
     assert press(widget, "Undo") == "Undone: 3 delete labels=[2]"
     assert (shown(widget) == 2).sum() == (balls == 2).sum()
-    assert press(widget, "This is right") == "Done: 5 confirm labels=[1] box=null"  # the object of the item
+    assert press(widget, "This is right") == "Done: 5 confirm labels=[1]"  # the object of the item
     widget.close_case()
     now = open_volume(result).read()
     assert (now == 1).sum() == np.isin(balls, (1, 3)).sum()
