@@ -65,6 +65,7 @@ def test_training_leaves_the_documented_files(trained):
         "evaluation/results.csv",
         "evaluation/results.json",
         "phantom_test1.tiff",
+        "phantom_test1_objects.csv",
         "phantom_test1_xy.tiff",
         "phantom_test1_xz.tiff",
         "phantom_test1_yz.tiff",
@@ -116,7 +117,7 @@ def test_a_volume_of_other_pixels_than_the_training_is_said(trained, tmp_path, c
 
 def test_a_second_run_skips_what_is_done_unless_told(trained, tmp_path, capsys):
     assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
-    assert files(tmp_path) == ["phantom_test1.tiff", "phantom_test1_xy.tiff", MANIFEST]
+    assert files(tmp_path) == ["phantom_test1.tiff", "phantom_test1_objects.csv", "phantom_test1_xy.tiff", MANIFEST]
     made = (tmp_path / "phantom_test1.tiff").stat().st_mtime_ns
     assert predict(trained, trained / IMAGE, tmp_path, "--axes", "xy") == 0
     assert (tmp_path / "phantom_test1.tiff").stat().st_mtime_ns == made
@@ -207,7 +208,15 @@ def test_one_bad_file_does_not_stop_the_others(trained, tmp_path, capsys):
     (source / "b_0000.tiff").write_bytes((trained / IMAGE).read_bytes()[:9000])
     tifffile.imwrite(source / "c_0000.tiff", np.zeros((5, 6, 3), np.uint8), photometric="rgb")
     assert predict(trained, source, tmp_path / "out", "--axes", "xy") == 1
-    assert files(tmp_path / "out") == ["a.tiff", "a_xy.tiff", "d.tiff", "d_xy.tiff", MANIFEST]
+    assert files(tmp_path / "out") == [
+        "a.tiff",
+        "a_objects.csv",
+        "a_xy.tiff",
+        "d.tiff",
+        "d_objects.csv",
+        "d_xy.tiff",
+        MANIFEST,
+    ]
     out = capsys.readouterr()
     assert "2 problems" in out.out
     assert "b_0000.tiff" in out.out

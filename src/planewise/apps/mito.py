@@ -88,7 +88,9 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
         options.dataset_path, need_test=options.test_after_training, channel=options.channel,
         ignore_geometry=options.ignore_geometry,
     )  # fmt: skip
-    inputs = (path for what in ("images", "labels", "instances") for path in dataset.folder.glob(f"{what}T[rs]/*"))
+    inputs = (
+        path for what in ("images", "labels", "instances", "painted") for path in dataset.folder.glob(f"{what}T[rs]/*")
+    )
     refuse_folder_of_inputs(inputs, options.model_dir, "model_dir")
     target = _target(dataset, options)
     dataset = _with_labels(dataset)
@@ -112,7 +114,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
         base = base.model_copy(update={"polarity": "unclear"})
     intensities = IntensityRule(base, options.intensity, options.invert)
     if options.self_training:
-        refuse_what_has_no_rounds(options, dataset.labels.ignore, planes_to_train_in(options, dataset))
+        refuse_what_has_no_rounds(options, dataset, planes_to_train_in(options, dataset))
     trained = options.resume and files.yaml.exists() and is_finished(files.training / LAST, vars(loop))
     if trained and not options.self_training:
         slices_to_train_on(options, dataset, target, intensities, files.training / RECORD, cut=False)

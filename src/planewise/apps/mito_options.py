@@ -32,7 +32,8 @@ class MitoTrain(Options):
     """Fine-tune MitoNet on a nnU-Net raw dataset."""
 
     dataset_path: tyro.conf.Positional[Path]
-    """nnU-Net raw dataset: dataset.json, imagesTr, instancesTr (or labelsTr), imagesTs, instancesTs."""
+    """nnU-Net raw dataset: dataset.json, imagesTr, instancesTr (or labelsTr, or slices in paintedTr/{case}/z0012.tif),
+    imagesTs, instancesTs."""
     model_dir: tyro.conf.Positional[Folder]
     """Folder for {model_name}.yaml and {model_name}.pth; the training's own files go to {model_name}_training/."""
     corrections: Path | None = None

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from planewise.apps.mito_options import MitoTrain
+from planewise.data.nnunet import Dataset
+from planewise.data.painted_slices import PAINTED, is_painted
 from planewise.device import choose_device
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import ModelFile
@@ -24,12 +26,14 @@ SHARE = 0.5  # of the steps, in each round, which goes on from the weights befor
 Cut = Callable[[Path, Label], None]  # writes slices, with labels that are given, into a new folder
 
 
-def refuse_what_has_no_rounds(options: MitoTrain, ignore: int | None, planes: tuple[Plane, ...]) -> None:
+def refuse_what_has_no_rounds(options: MitoTrain, dataset: Dataset, planes: tuple[Plane, ...]) -> None:
     """Raise PlanewiseError if nothing is left to label, or nothing could agree on it."""
     asked = f"--self_training {options.self_training}"
-    if ignore is None:
+    painted = any(case.truth is not None and is_painted(case.truth) for case in dataset.train)
+    if dataset.labels.ignore is None and not painted:
         raise PlanewiseError(
-            f"{asked}: labels what nobody painted, and dataset.json has no ignore label, which says what that is"
+            f"{asked}: labels what nobody painted, and here all is painted: there is no ignore label in dataset.json, "
+            f"nor a folder {PAINTED}"
         )
     if len(planes) < 3:
         raise PlanewiseError(f"{asked}: three planes must agree on a label, and these are {', '.join(planes)} alone")

@@ -6,6 +6,7 @@ says which objects are not to be believed. (Self-training goes back to Scudder 1
 """
 
 import numpy as np
+from scipy import ndimage
 
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, SlicePredictor
@@ -42,8 +43,9 @@ def labeller(
 def with_painted(labels: np.ndarray, painted: np.ndarray) -> np.ndarray:
     """Return ``labels`` (z, y, x) int32 with what is ``painted`` in its place, where it is not ``IGNORED``.
 
-    A painted object and the one of ``labels`` that it has most voxels in common with are one. An object that is painted
-    as several, or of whose painted voxels less than ``TRUE`` are one painted object's, is not believed: ignored.
+    A painted object and the one of ``labels`` that it has most voxels in common with are one; ids that were painted in
+    single slices may differ from slice to slice. An object that is painted as several side by side, or of whose painted
+    voxels less than ``TRUE`` are such objects', is not believed: ignored.
     """
     known = painted >= 0
     ids, old = labels[known], painted[known].astype(np.int64)
@@ -51,13 +53,13 @@ def with_painted(labels: np.ndarray, painted: np.ndarray) -> np.ndarray:
     seen = np.bincount(np.maximum(ids, 0), minlength=count + 1)
     both = (ids > 0) & (old > 0)
     pairs, shared = np.unique(np.stack([old[both], ids[both]]), axis=1, return_counts=True)
-    partner = np.zeros(most + 1, np.int64)
+    partner, common = np.zeros(most + 1, np.int64), np.zeros(most + 1, np.int64)
     order = np.argsort(shared, kind="stable")
     partner[pairs[0, order]] = pairs[1, order]  # the most voxels are written last
-    largest = np.zeros(count + 1, np.int64)
-    np.maximum.at(largest, pairs[1], shared)
-    believed = largest >= TRUE * seen
-    believed &= np.bincount(partner, minlength=count + 1) <= 1
+    common[pairs[0, order]] = shared[order]
+    of_one = np.bincount(partner, common, count + 1)
+    believed = of_one >= TRUE * seen
+    believed[_painted_as_several(painted, partner)] = False
     believed[0] = True
     new = np.arange(most + 1) + count  # ids that no object has
     new[0] = 0
@@ -66,3 +68,18 @@ def with_painted(labels: np.ndarray, painted: np.ndarray) -> np.ndarray:
     result = np.where(believed[np.maximum(labels, 0)], labels, np.int32(IGNORED))
     result[known] = new[old]
     return np.asarray(result, np.int32)
+
+
+def _painted_as_several(painted: np.ndarray, partner: np.ndarray) -> np.ndarray:
+    """Return the objects that are the ``partner``, by painted id, of several ids in one slice, or in the volume.
+
+    An id that occurs in one slice alone, along any axis, counts there; any other in the whole volume.
+    """
+    places: dict[tuple[int, int, int], int] = {}
+    boxes = ndimage.find_objects(np.maximum(painted, 0))
+    for label, box in enumerate(boxes, 1):
+        if box is not None and partner[label] > 0:
+            flat = next((axis for axis, side in enumerate(box) if side.stop - side.start == 1), -1)
+            place = (int(partner[label]), flat, box[flat].start if flat >= 0 else -1)
+            places[place] = places.get(place, 0) + 1
+    return np.array(sorted({place[0] for place, number in places.items() if number > 1}), np.int64)

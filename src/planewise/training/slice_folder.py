@@ -25,6 +25,7 @@ import tifffile
 from planewise.data.case import Case
 from planewise.data.classes import CLASS_1, Target, semantic_beside
 from planewise.data.intensity import IntensityRange, IntensityRule, Polarity, TrainedIntensities, measure_images
+from planewise.data.painted_slices import is_painted, painted_text, read_painted
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import each_once, say
@@ -232,6 +233,8 @@ def read_case(
         tell(f"{case.name}: {stack_note(volume)}")
     range_, seen, profile = intensities.range_of(volume, case.image)
     tell(f"{case.name}: {seen}")
+    if case.truth is not None and is_painted(case.truth):
+        tell(f"{case.name}: painted are slices {painted_text(case.truth, volume.shape)}")
     image = read_voxels(volume, case.image)
     if not (image.dtype.kind in "ui" and range_ == IntensityRange(0.0, float(np.iinfo(image.dtype).max))):
         image = range_.shares(image)
@@ -248,6 +251,11 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
     if case.truth is None:
         raise PlanewiseError(f"{case.image}: has no truth to train on")
     volume = open_volume(case.image, case.channel)
+    if is_painted(case.truth):
+        ids = read_painted(case.truth, volume.shape, target.ignore, IGNORED)
+        if not (ids > 0).any():
+            raise PlanewiseError(f"{case.truth}: holds no object to learn from; all that is painted is background")
+        return ids
     truth = _labels_on(volume, case, case.truth)
     if case.instances:
         ids = _as_int32(truth)

@@ -36,6 +36,20 @@ def test_an_object_that_was_painted_as_two_is_not_believed():
     assert len({found[1], found[2], 0, IGNORED}) == 4
 
 
+def test_ids_of_single_slices_may_differ_from_slice_to_slice():
+    labels = np.zeros((9, 6, 12), np.int32)
+    labels[:, :, :8] = 1
+    painted = np.full(labels.shape, IGNORED, np.int32)
+    painted[2], painted[6] = 0, 0
+    painted[2, :, :8], painted[6, :, :8] = 3, 4
+    painted[:, 1] = np.where(labels[:, 1] > 0, 5, 0)  # a slice along y, which crosses both
+    assert np.array_equal(with_painted(labels, painted), labels)
+    painted[6, :, 5:8] = 9  # beside 4, in one slice: they are two
+    found = with_painted(labels, painted)
+    assert np.unique(found[0][labels[0] > 0]).tolist() == sorted({IGNORED, *np.unique(found[0, 1, :8]).tolist()})
+    assert len({0, found[6, 0, 0], found[6, 0, 6]}) == 3
+
+
 def test_planes_label_what_they_agree_on():
     image = volume(FIRST, SECOND).image
     painted = np.full(image.shape, IGNORED, np.int32)
