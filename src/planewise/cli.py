@@ -74,6 +74,10 @@ COMMANDS = {
         "planewise.apps.ild.options:IldMeasure", "planewise.apps.ild.measure:measure_ild",
         "ml and % of the lungs by class and region, density, agreement",
     ),
+    "ild export": Command(
+        "planewise.apps.ild.options:IldExport", "planewise.apps.ild.export:export_ild",
+        "write labels and measures as DICOM, on the original series",
+    ),
     "check": Command(
         "planewise.apps.check_options:Check", "planewise.apps.check:check",
         "say what datasets and volumes hold, and what is wrong with them",
