@@ -118,6 +118,10 @@ COMMANDS = {
             "planewise ild measure reader1 --against reader2 --images imagesTs --lungs lungs",
         ),
     ),
+    "ild export": Command(
+        "planewise.apps.ild.options:IldExport", "planewise.apps.ild.export:export_ild",
+        "write labels and measures as DICOM, on the original series",
+    ),
     "check": Command(
         "planewise.apps.check_options:Check", "planewise.apps.check:check",
         "show what datasets and volumes hold, and what is wrong with them",

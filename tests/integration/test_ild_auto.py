@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dicom import write_dicom
+from dicom import CORONAL, write_dicom
 from planewise.apps.ild.lungs import find_lungs
 from planewise.cli import run
 from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
@@ -134,6 +134,32 @@ def test_a_cohort_of_dicom_patients(eager, tmp_path, capfd):
     assert "A: series 2 (B30f, 10 slices of 5 mm): --series 2" in capfd.readouterr().err
     assert predict(cohort / "b", tmp_path / "none", eager, "--series", "7") == 1
     assert "no series fits --series 7; there are series 1" in capfd.readouterr().out
+
+
+def test_dicom_segmentations_of_a_cohort(eager, tmp_path, capsys):
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom", reason="DICOM objects are written by highdicom: pip install planewise[dicom]")
+    hu, _ = chest_phantom(SHAPE, 5)
+    write_dicom(tmp_path / "in" / "a", hu, uid="1.1", PatientID="A", FrameOfReferenceUID="1.9", tilt=(-1.25, 0))
+    write_dicom(tmp_path / "in" / "b", hu, uid="1.2", PatientID="B", FrameOfReferenceUID="1.9", orientation=CORONAL)
+    write_dicom(tmp_path / "in" / "c", hu, uid="1.3", PatientID="C")  # has no frame of reference
+    assert predict(tmp_path / "in", tmp_path / "out", eager, "--format", "dicom-seg") == 1
+    assert "has no FrameOfReferenceUID" in " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "out" / "C.seg.dcm").exists()
+    back = open_volume(tmp_path / "out" / "A.seg.dcm")
+    assert back.shape == SHAPE
+    assert back.tilt == pytest.approx((-1.25, 0))
+    assert back.read().any()
+    assert back.labels.names == {1: "ground_glass", 2: "reticulation", 3: "honeycombing", 4: "consolidation"}
+    (segment, *_) = pydicom.dcmread(tmp_path / "out" / "A.seg.dcm").SegmentSequence
+    (made_by,) = segment.SegmentationAlgorithmIdentificationSequence
+    assert segment.SegmentAlgorithmType == "AUTOMATIC"
+    assert made_by.AlgorithmName == "planewise ild predict"
+    assert "eager.pth" in str(made_by.AlgorithmParameters)
+    image = tmp_path / "ct_0000.nii.gz"
+    write_ct(image, hu)
+    assert predict(image, tmp_path / "none", eager, "--format", "dicom-seg") == 2
+    assert "is a segmentation of a DICOM series" in capsys.readouterr().err
 
 
 def test_a_patient_with_a_class_that_was_never_seen_is_scored_as_missed(job, tmp_path):

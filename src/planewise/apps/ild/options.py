@@ -180,17 +180,25 @@ class IldTrain(_Train):
     """Processes that load slices, on each device."""
 
 
-class IldPredict(_Predict, _Series):
+class _Codes(Options):
+    """What classes are in DICOM."""
+
+    codes: Path | None = None
+    """JSON of what classes are in DICOM, {class: {"category": [scheme, value, meaning], "type": [...]}}, for those that
+    planewise does not know; see docs/dicom.md."""
+
+
+class IldPredict(_Predict, _Series, _Codes):
     """Segment classes in CT volumes, from boxes, or without any within the lungs."""
 
     input: tyro.conf.Positional[Path]
     """Prepared patients (a folder of npz), or CT volumes (a file, a folder of volumes, or one of DICOM patients)."""
     output: tyro.conf.Positional[Folder] = Path("predicted")
     """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
-    format: Literal["nii.gz", "seg.nrrd", "ome.zarr"] = "nii.gz"
+    format: Literal["nii.gz", "seg.nrrd", "ome.zarr", "dicom-seg"] = "nii.gz"
     """What labels are written as: nii.gz, with itksnap_labels.txt for ITK-SNAP beside it; seg.nrrd, which 3D Slicer
-    opens as a segmentation; or ome.zarr. The last two hold the classes' names and colours themselves; the last not how
-    the axes lie in the patient."""
+    opens as a segmentation; ome.zarr, which does not hold how the axes lie in the patient; or dicom-seg, a DICOM
+    segmentation of the series, {case}.seg.dcm. All but the first hold the classes' names and colours themselves."""
     prompts: PathText = "truth"
     """truth: boxes from the ground truth (an oracle, and called one in every output). A CSV or JSON file: your boxes.
     auto: no boxes, every class is searched for within the lungs. lungs: as auto, but each slice on its own."""
@@ -310,6 +318,30 @@ class IldMeasure(_Series):
         if not bounds or list(bounds) != sorted(set(bounds)) or bounds[0] < 0 or bounds[-1] >= 100:
             raise ValueError("must be ascending percentages from 0 to less than 100")
         return bounds
+
+
+class IldExport(_Series, _Codes):
+    """Write labels as DICOM segmentations of their series, and measures as DICOM structured reports."""
+
+    labels: tyro.conf.Positional[Path]
+    """A label volume of several classes, or a folder of them, by any method and in any format."""
+    images: Path
+    """The folder of the DICOM series that they are of."""
+    output: Folder = Path("exported")
+    """Folder for {case}.seg.dcm, and with --measures {case}.sr.dcm."""
+    measures: Path | None = None
+    """measures.json of planewise ild measure on these labels: what is in it becomes a structured report, TID 1500."""
+    made_by: str | None = None
+    """What made the labels, as 'NAME VERSION', or manual for what somebody drew. Default: what the manifest beside them
+    says."""
+    dataset: Path | None = None
+    """dataset.json with the names of the classes. Default: those in the labels' files, or the one above them."""
+    classes: tuple[str, ...] = ()
+    """Which classes there are, as NAME=VALUE, instead."""
+    ignore_geometry: bool = False
+    """Take the labels voxel by voxel as the arrays lie, whatever spacing, origin and direction their files say."""
+    overwrite: bool = False
+    """Write cases again that are written already."""
 
 
 class IldRun(_Prepare, _Train, _Predict):

@@ -9,14 +9,16 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from planewise.apps.ild.codes import segments_of
 from planewise.apps.ild.cohort import cts_in
+from planewise.apps.ild.dicom_results import of_manifest
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
 from planewise.data.case import channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, LabelDefinition, labels_above, read_labels_of
 from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
-from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
+from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.presence import presence_file, write_presence
@@ -33,11 +35,15 @@ from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
+from planewise.volumes.formats.dicom.segmentation import write_segmentation
+from planewise.volumes.formats.dicom.sources import require_highdicom
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.itk_snap import is_label_description_of_ours, write_label_description
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 
+DICOM_SEG = "dicom-seg"
 SNAP = "itksnap_labels.txt"
 AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
 KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and how they are told
@@ -61,6 +67,8 @@ def predict_ild(options: IldPredict) -> int:
     if volumes and weights.window not in (None, options.window_in_hu()):
         trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
         say(f"WARNING: {source} was trained in the window {trained}, and is used in {now}: see --window_level")
+    if options.format == DICOM_SEG:
+        _refuse_what_is_no_dicom(patients, weights.tokens.names if weights.tokens else {}, options)
     if options.prompts not in KINDS:
         given = _file_prompts(Path(options.prompts), patients, options, problems)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
@@ -122,6 +130,8 @@ def _inputs(case: str, path: Path | Series, options: IldPredict) -> list[Path]:
         inputs.append(file_of_case(case, options.truth, "truth"))
     if options.prompts not in KINDS:
         inputs.append(Path(options.prompts))
+    if options.format == DICOM_SEG and options.codes is not None:
+        inputs.append(options.codes)
     if options.lungs is not None and options.prompts in AUTOMATIC and not _is_prepared(path):
         masks = options.lungs
         inputs.append(masks if masks.is_file() else file_of_case(case, masks, "mask of the lungs"))
@@ -138,7 +148,22 @@ def _outputs(case: str, options: IldPredict) -> list[Path]:
 
 def _target(case: str, options: IldPredict) -> Path:
     """Return where a case's labels go."""
-    return options.output / f"{case}.{options.format}"
+    return options.output / f"{case}.{'seg.dcm' if options.format == DICOM_SEG else options.format}"
+
+
+def _refuse_what_is_no_dicom(patients: dict[str, Path | Series], names: dict[int, str], options: IldPredict) -> None:
+    """Raise PlanewiseError if DICOM segmentations are wanted and cannot be written of these patients and classes."""
+    require_highdicom()
+    others = [str(path) for path in patients.values() if isinstance(path, Path)]
+    if others:
+        raise PlanewiseError(
+            f"--format {DICOM_SEG}: is a segmentation of a DICOM series, and {others[0]} is none; give the folder of "
+            "the series, or another format"
+        )
+    named = names or _labels_above(options).classes
+    if not named:
+        raise PlanewiseError(f"--format {DICOM_SEG}: nothing names the classes, neither the model nor a dataset.json")
+    segments_of(named, options.codes)
 
 
 def _shared(
@@ -227,8 +252,8 @@ def _predict_patient(
             named = {value: names.get(value, f"class {value}") for value in found}
             picture = options.output / f"{case}.png"
             overlay_picture(patient.images, patient.labels, labels, named, picture, f"{case}, boxes from {note}")
-        named_labels = patient.restore(labels).as_labels(names or _labels_above(options).classes)
-        write_labels(target, named_labels)  # last: a case with it is done
+        named = names or _labels_above(options).classes
+        _write(target, path, patient.restore(labels).as_labels(named), named, options)  # last: a case with it is done
         seconds = time.perf_counter() - started
         classes = ", ".join(names.get(value, str(value)) for value in found) or "nothing"
         say(f"{case}: {told}; found {classes}; {seconds:.1f} s; {target}")
@@ -250,6 +275,17 @@ def segment_patient(
         torch.autocast(segmenting.device.partition(":")[0], torch.bfloat16, enabled=segmenting.half),
     ):
         return _segment(segmenting, patient, given, options, tracking, advance)
+
+
+def _write(target: Path, path: Path | Series, labels: Volume, named: dict[int, str], options: IldPredict) -> None:
+    """Write labels on the grid of their file, or on the slices of their series."""
+    if options.format != DICOM_SEG:
+        write_labels(target, labels)
+        return
+    manifest = read_manifest(options.output / MANIFEST)
+    assert isinstance(path, Series)
+    assert manifest is not None  # which says that the case was begun
+    write_segmentation(target, path, labels.read(), segments_of(named, options.codes), of_manifest(manifest))
 
 
 def _segment(
@@ -285,7 +321,7 @@ def _is_prepared(path: Path | Series) -> TypeGuard[Path]:
 
 def _resolved_options(options: IldPredict) -> IldPredict:
     """Return the options for a worker of a scheduler, which has a working folder of its own."""
-    seen = {name: path.resolve() for name in ("output", "lungs", "truth") if (path := getattr(options, name))}
+    seen = {name: path.resolve() for name in ("output", "lungs", "truth", "codes") if (path := getattr(options, name))}
     return options.model_copy(update=seen)
 
 
