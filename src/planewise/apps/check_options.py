@@ -10,12 +10,12 @@ from planewise.options import Options
 
 
 class Check(Options):
-    """Say what datasets, volumes or DICOM folders hold, and what is wrong with them, before anything is run."""
+    """Show what datasets, volumes or DICOM folders hold, and what is wrong with them, before anything runs."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]]
     """nnU-Net raw datasets, volumes, folders of volumes, or folders of DICOM series."""
     model: Path | None = None
-    """A model to hold them against: the YAML of a MitoNet, weights of SAM2, or a published model's name."""
+    """A model to check them against: the YAML of a MitoNet, weights of SAM2, or a published model's name."""
     json_file: Path | None = None
     """Also write everything as JSON into this file."""
     intensity: tuple[float, float] | None = None

@@ -142,7 +142,7 @@ METRICS = {  # those in a unit without it: hd95_nm is under hd95
         "(doi:10.3389/fnana.2015.00142)",
     ),
     "missed": _count(
-        "missed", "what is there and nothing predicted belongs to: of objects how many, of a class 1, else 0", "lower"
+        "missed", "true objects that no predicted one belongs to; of a class 1 if all of it is missed, else 0", "lower"
     ),
     "merges": _count("merges", "predicted objects that hold a quarter of several true ones", "lower"),
     "splits": _count("splits", "true objects of which several predicted ones lie a quarter inside", "lower"),
