@@ -47,14 +47,16 @@ def as_volume(
 
 
 def _adopted(given: Any, path: Path, channel: int | None) -> Volume:
-    if isinstance(given, Volume):
-        return given
     if isinstance(given, str | os.PathLike | Series):
         return open_volume(given, channel)
-    if is_layer(given):
-        return volume_of_layer(given, path)
     if hasattr(given, "dims") and hasattr(given, "coords"):
         return _with_coordinates(given, path, channel)
+    if channel:
+        raise PlanewiseError(f"{path}: has 1 channel, which is 0; channel={channel} is none of them")
+    if isinstance(given, Volume):
+        return given
+    if is_layer(given):
+        return volume_of_layer(given, path)
     if not all(hasattr(given, part) for part in ("shape", "dtype", "__getitem__")):
         raise PlanewiseError(
             f"{path}: is {type(given).__name__}; a volume is a path, an array (z, y, x), an xarray.DataArray, a layer "

@@ -108,6 +108,12 @@ def test_what_is_no_volume_is_refused(given, words):
         as_volume(given)
 
 
+def test_an_array_has_no_other_channel():
+    assert as_volume(VOXELS, channel=0).shape == VOXELS.shape
+    with pytest.raises(PlanewiseError, match="channel=1 is none of them"):
+        as_volume(VOXELS, channel=1)
+
+
 def test_a_unit_goes_with_a_spacing():
     with pytest.raises(PlanewiseError, match="spacing"):
         as_volume(VOXELS, unit="nm")
