@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import tyro
 from pydantic.fields import FieldInfo
 
-from planewise.options import Options, is_folder, is_name
+from planewise.options import Options, as_folder, as_name
 
 NEEDED, OTHER = "needed", "options"
 GROUPS = {  # what of all commands belongs together; what stands nowhere here is what the command itself is about
@@ -101,9 +101,9 @@ def words_for(annotation: Any, metadata: list[Any]) -> str:
         return " ".join(words_for(part, metadata) for part in parts)
     checks = {getattr(one, "func", None) for one in metadata}
     if annotation is Path:
-        return "FOLDER" if is_folder in checks else "PATH"
+        return "FOLDER" if as_folder in checks else "PATH"
     if annotation is str:
-        return "NAME" if is_name in checks else "TEXT" if not checks - {None} else "PATH"
+        return "NAME" if as_name in checks else "TEXT" if not checks - {None} else "PATH"
     return {int: "N", float: "NUMBER"}[annotation]
 
 
@@ -146,7 +146,7 @@ def readable(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.Struct
     instantiate: Callable[..., Options] = kind
     fields = []
     for (name, field), option in zip(kind.model_fields.items(), options_of(kind)):
-        kept = [one for one in field.metadata if not hasattr(one, "help_behavior_hint")]
+        kept = [one for one in field.metadata if not hasattr(one, "metavar")]  # tyro's own, of which there is one
         called = None if option.positional else option.flag.removeprefix("--")
         metavar = option.flag if option.positional else option.values or None
         annotation: Any = Annotated[(field.annotation, *kept, tyro.conf.arg(name=called, metavar=metavar))]

@@ -30,7 +30,7 @@ def _fits_file_systems(text: str) -> str:
     return text
 
 
-def is_name(text: str) -> str:
+def as_name(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+", text) or not text.strip("."):
         raise ValueError("must be a name of letters, digits, '_', '-' and '.', and not of dots alone")
     if len(os.fsencode(text)) > NAME_BYTES - ADDED_BYTES:
@@ -38,7 +38,7 @@ def is_name(text: str) -> str:
     return text
 
 
-def is_folder(path: Path) -> Path:
+def as_folder(path: Path) -> Path:
     _fits_file_systems(str(path))
     for place in (path, *path.parents):
         if place.exists():
@@ -49,8 +49,8 @@ def is_folder(path: Path) -> Path:
 
 
 PathText = Annotated[str, AfterValidator(_fits_file_systems)]  # a path, or a word of ours instead of one
-Name = Annotated[str, AfterValidator(is_name)]  # of files and folders that are made
-Folder = Annotated[Path, AfterValidator(is_folder)]  # that is there, or will be made
+Name = Annotated[str, AfterValidator(as_name)]  # of files and folders that are made
+Folder = Annotated[Path, AfterValidator(as_folder)]  # that is there, or will be made
 
 
 class Options(BaseModel):

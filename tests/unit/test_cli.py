@@ -8,6 +8,7 @@ import pytest
 
 from planewise.cli import COMMANDS, guarded, run
 from planewise.processes import Terminated
+from planewise.progress import ON_TERMINAL, say
 
 
 def test_help_needs_nothing_heavy():
@@ -162,3 +163,10 @@ def test_options_that_are_not_there_are_guessed_in_readable_words(capsys):
     err = capsys.readouterr().err
     assert "--axes xy|xz|yz ..." in err
     assert "{None}" not in err
+
+
+def test_a_command_prints_its_messages_wherever_it_is_started_from(monkeypatch, capsys):
+    monkeypatch.delenv(ON_TERMINAL)
+    assert guarded(lambda: say("a message") or 0) == 0
+    assert capsys.readouterr().err == "a message\n"
+    assert ON_TERMINAL not in os.environ

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,12 +32,13 @@ def as_arguments(message: str) -> str:
     return re.sub(r"--(\w+)", r"\1", re.sub(r"^--(\w+) ", r"\1=", message))
 
 
-def options_of(kind: type[Job], given: dict[str, Any], **fixed: Any) -> Job:
+def options_of(kind: type[Job], given: dict[str, Any], without: Collection[str] = (), **fixed: Any) -> Job:
     """Return the options of a command, as it declares them, of arguments that a caller has ``given``.
 
-    Raises PlanewiseError for one that it has not, or a value that it does not allow.
+    ``without``: options that mean nothing in a call from Python. Raises PlanewiseError for one of these, or one that
+    the command has not, or a value that it does not allow.
     """
-    allowed = [name for name in kind.model_fields if name not in fixed]
+    allowed = [name for name in kind.model_fields if name not in fixed and name not in without]
     for name in given:
         if name not in allowed:
             like = difflib.get_close_matches(name, allowed, 1)

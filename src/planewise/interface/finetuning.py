@@ -26,13 +26,15 @@ def finetune(
     instances, or a SAM2, whose labels are classes, see ``load_model``; "SAM2" with from_scratch=True starts from random
     weights. ``classes``: for SAM2 and cases, the names of their labels by value.
 
-    ``options``: those of ``planewise mito train``, or of ``planewise ild prepare`` and ``ild train``, by name.
-    Cases that cannot be used are left out, and logged. For ``progress`` see ``segment``.
+    ``options``: those of ``planewise mito train``, or of ``planewise ild prepare`` and ``ild train``, by name. Other
+    processes are started only if num_workers or devices ask for them; a script then needs ``if __name__ ==
+    "__main__":``. Cases that cannot be used are left out, and logged. For ``progress`` see ``segment``.
 
     Raises PlanewiseError for a dataset, base or option that cannot be used, or if the training fails.
     """
     with call(progress):
         folder, mitonet = Path(output), is_mitonet(base)
+        options = {"num_workers": 0} | options
         if isinstance(dataset, Mapping):
             cases = {}
             for name, (image, labels) in dataset.items():

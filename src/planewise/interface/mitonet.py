@@ -26,14 +26,14 @@ from planewise.volumes.formats import ending_of, ome_zarr, stem_of
 from planewise.volumes.labels import open_labels
 from planewise.volumes.volume import Volume
 
-FINETUNED = "FinetunedMitoNet"
+OF_FOLDERS = ("sequence", "overwrite")  # options of the command that are about the files it reads and writes
 
 
 @dataclass(frozen=True)
 class MitoNetModel(Model):
     """A MitoNet: its YAML is ``file``. The network is loaded when it is first used, and kept."""
 
-    file: ModelFile
+    file: ModelFile = field(repr=False)
     weights: Path
     loaded: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # networks, by device
 
@@ -60,7 +60,7 @@ class MitoNetModel(Model):
         if prompts is not None or truth is not None:
             raise PlanewiseError(f"prompts=: {self.path.name} finds objects by itself; boxes are for SAM2's models")
         fixed = {"trained_model": self.path, "input": source or Path(name), "output": output or Path()}
-        options = options_of(MitoPredict, given, **fixed)
+        options = options_of(MitoPredict, given, () if output is not None else OF_FOLDERS, **fixed)
         if output is not None:
             return self._segment_store(volume, options, source)
         if options.workers or options.scheduler:
@@ -102,7 +102,7 @@ class MitoNetModel(Model):
         if source is None:
             say(f"{copy}: the volume is copied there, piece by piece, until it is segmented")
             write_volume(copy, volume)
-        segment_store(options if source is not None else options.model_copy(update={"input": copy}))
+        segment_store(options if source is not None else options.model_copy(update={"input": copy, "channel": None}))
         if source is None:
             from planewise.data.run import remove
 
@@ -112,7 +112,7 @@ class MitoNetModel(Model):
 
 def finetune_mitonet(dataset: Path, base: str | os.PathLike[str], output: Path, given: dict[str, Any]) -> Model:
     """Fine-tune a MitoNet on a nnU-Net raw dataset; see ``planewise.finetune``."""
-    fixed = {"dataset_path": dataset, "model_dir": output, "base_model": os.fspath(base)}
+    fixed: dict[str, Any] = {"dataset_path": dataset, "model_dir": output, "base_model": os.fspath(base)}
     options = options_of(MitoTrain, given, **fixed)
     log_problems(finetune_mito(options))
     return MitoNetModel.load(output / f"{options.model_name}.yaml")

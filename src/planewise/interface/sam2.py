@@ -30,6 +30,9 @@ from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 FROM_SCRATCH = "SAM2"  # the base of a training from random weights
+OF_FOLDERS = (  # options of the command that are about the files it reads and writes, and who shares them
+    "output", "base", "truth", "series", "visualize", "overwrite", "devices", "scheduler",
+)  # fmt: skip
 DRAWN = "boxes"  # as options and messages call prompts that are rows
 
 
@@ -62,7 +65,7 @@ class Sam2Model(Model):
         masks, drawn = given.pop("lungs", None), None
         kind = "truth" if truth is not None else self._kind(prompts, name)
         fixed = {"input": source or Path(name), "trained_model": str(self.path), "prompts": kind}
-        options = options_of(IldPredict, given, **fixed)
+        options = options_of(IldPredict, given, OF_FOLDERS, **fixed)
         level, width = options.window_in_hu()
         if self.window not in (None, (level, width)):
             trained = "{:g}/{:g}".format(*self.window or ())
@@ -152,7 +155,7 @@ def finetune_sam2(dataset: Path, base: str | os.PathLike[str], output: Path, giv
     trained = {name: value for name, value in given.items() if name in IldTrain.model_fields or name not in prepared}
     if os.fspath(base) == FROM_SCRATCH:
         trained["from_scratch"] = True
-    start = {} if trained.get("from_scratch") else {"base": Path(base)}
+    start: dict[str, Any] = {} if trained.get("from_scratch") else {"base": Path(base)}
     training = options_of(IldTrain, trained, work_dir=output, **start)
     log_problems(prepare_patients(options_of(IldPrepare, prepared, dataset_path=dataset, work_dir=output)))
     train_ild(training)

@@ -4,7 +4,7 @@ They are known by what they have: a shape and a dtype; named axes with coordinat
 """
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import numpy as np
 from planewise.errors import PlanewiseError
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.files import check_volume, open_volume
+from planewise.volumes.foreign import plain
 from planewise.volumes.formats.dicom import Series
-from planewise.volumes.indexing import split_index
 from planewise.volumes.layers import is_layer, volume_of_layer
 from planewise.volumes.units import NANOMETRES, PIXEL, read_spacing
-from planewise.volumes.volume import LazyArray, ReadWhenIndexed, Spacing, Volume
+from planewise.volumes.volume import Spacing, Volume
 
 UNEVEN = 1e-3  # of the spacing, that steps between coordinates may differ by
 
@@ -47,14 +47,16 @@ def as_volume(
 
 
 def _adopted(given: Any, path: Path, channel: int | None) -> Volume:
-    if isinstance(given, Volume):
-        return given
     if isinstance(given, str | os.PathLike | Series):
         return open_volume(given, channel)
-    if is_layer(given):
-        return volume_of_layer(given, path)
     if hasattr(given, "dims") and hasattr(given, "coords"):
         return _with_coordinates(given, path, channel)
+    if channel:
+        raise PlanewiseError(f"{path}: has 1 channel, which is 0; channel={channel} is none of them")
+    if isinstance(given, Volume):
+        return given
+    if is_layer(given):
+        return volume_of_layer(given, path)
     if not all(hasattr(given, part) for part in ("shape", "dtype", "__getitem__")):
         raise PlanewiseError(
             f"{path}: is {type(given).__name__}; a volume is a path, an array (z, y, x), an xarray.DataArray, a layer "
@@ -84,39 +86,5 @@ def _with_coordinates(given: Any, path: Path, channel: int | None) -> Volume:
     if "z" not in axes:  # one slice, whose thickness nothing says
         spacing[0], units[0] = spacing[1], units[1]
     sizes, unit = read_spacing(path, spacing, units)
-    scale = sizes[2] / spacing[2]  # of units that are not ours, such as cm
-    z, y, x = (place * scale for place in origin)
-    return Volume(voxels, sizes, unit, (z, y, x), has_origin=bool(there), has_direction=False)
-
-
-def plain(array: Any) -> LazyArray:
-    """Return an array of any library as one that is indexed as ours are, and gives NumPy's."""
-    given: LazyArray = array
-    return given if isinstance(array, np.ndarray | ReadWhenIndexed) else _Foreign(array)
-
-
-@dataclass(frozen=True)
-class _Foreign(ReadWhenIndexed):
-    """An array of another library."""
-
-    array: Any
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(int(side) for side in self.array.shape)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(self.array.dtype)
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """The sides of its chunks; of dask's, which may differ, the first."""
-        chunks = getattr(self.array, "chunks", None)
-        if chunks is None:
-            raise AttributeError("chunks")
-        return tuple(int(side[0] if isinstance(side, tuple) else side) for side in chunks)
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        needed, within = split_index(index, self.shape)
-        return np.asarray(self.array[needed])[within]
+    place, _ = read_spacing(path, origin, units)
+    return Volume(voxels, sizes, unit, place, has_origin=bool(there), has_direction=False)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.volumes.foreign import plain
 from planewise.volumes.units import read_spacing
 from planewise.volumes.volume import Volume
 
@@ -24,8 +25,6 @@ def volume_of_layer(layer: Any, path: Path) -> Volume:
 
     ``path``: what it is called in errors. Raises PlanewiseError if it is no volume (z, y, x) or slice (y, x).
     """
-    from planewise.volumes.arrays import plain  # which asks here what a layer is
-
     if isinstance(layer, tuple):
         said: dict[str, Any] = layer[1]
         data, several = layer[0], bool(said.get("multiscale", isinstance(layer[0], list)))
@@ -44,7 +43,6 @@ def volume_of_layer(layer: Any, path: Path) -> Volume:
     if count == 2:
         scale[0], names[0] = scale[-2], names[-2]
     sizes, unit = read_spacing(path, scale[-3:], names[-3:])
-    factor = sizes[2] / scale[-1]
-    z, y, x = (place * factor for place in translate[-3:])
+    place, _ = read_spacing(path, translate[-3:], names[-3:])
     voxels = data if count == 3 else plain(np.asarray(data[...])[None])
-    return Volume(voxels, sizes, unit, (z, y, x), has_origin=said.get("translate") is not None, has_direction=False)
+    return Volume(voxels, sizes, unit, place, has_origin=said.get("translate") is not None, has_direction=False)

@@ -13,7 +13,7 @@ from planewise.data.phantom import em_phantom, write_chest_dataset
 from planewise.errors import PlanewiseError
 from planewise.progress import ON_TERMINAL
 
-SMALL = {"image_size": 64, "epochs": 1, "batch_size": 4, "num_workers": 0, "device": "cpu", "min_voxels": 0,
+SMALL = {"image_size": 64, "epochs": 1, "batch_size": 4, "device": "cpu", "min_voxels": 0,
          "min_pixels": 0, "train_prompts": "mixed", "precision": "32"}  # fmt: skip
 
 
@@ -114,6 +114,7 @@ def test_boxes_are_a_table_a_file_or_taken_from_the_truth(trained, tmp_path, mon
         ({"output": "x.ome.zarr"}, "write_volume"),
         ({"window": "nonesuch"}, "window=nonesuch"),
         ({"min_size": 3}, "min_size=: is no option here"),
+        ({"series": "2"}, "series=: is no option here"),
     ],
 )
 def test_what_cannot_be_used_is_named(trained, quiet, options, words):

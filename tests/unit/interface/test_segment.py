@@ -127,6 +127,7 @@ def test_messages_are_logged_or_printed_where_that_is_asked(files, quiet, caplog
         ({"prompts": "auto"}, "boxes are for SAM2's models"),
         ({"workers": 2}, "workers and scheduler go with an output"),
         ({"channel": 3}, "channel"),
+        ({"overwrite": True}, "overwrite=: is no option here"),
     ],
 )
 def test_what_cannot_be_used_is_named_as_python_has_it(files, quiet, options, words):

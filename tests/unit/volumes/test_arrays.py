@@ -83,6 +83,26 @@ def test_axes_of_xarray_are_known_by_name_and_their_coordinates_are_the_spacing(
     assert as_volume(array.drop_vars(["x", "y", "z"])).unit == "pixel"
 
 
+def test_units_may_differ_by_axis_and_are_brought_into_that_of_x(layers):
+    along = {"z": np.arange(4) * 0.04 + 0.1, "y": np.arange(5) * 8.0 + 16, "x": np.arange(6) * 4.0}
+    array = xarray.DataArray(VOXELS, dims=("z", "y", "x"), coords=along)
+    for name, unit in (("z", "um"), ("y", "nm"), ("x", "nanometer")):
+        array.coords[name].attrs["units"] = unit
+    layer = layers.Image(VOXELS, scale=(0.04, 8, 4), translate=(0.1, 16, 0), units=("um", "nm", "nm"))
+    for volume in (as_volume(array), as_volume(layer)):
+        assert volume.unit == "nm"
+        assert np.allclose(volume.spacing, (40, 8, 4))
+        assert np.allclose(volume.origin, (100, 16, 0))
+    array.coords["y"].attrs["units"] = "furlong"
+    with pytest.raises(PlanewiseError, match="each axis must have one"):
+        as_volume(array)
+
+
+def test_a_layer_without_a_size_is_refused():
+    with pytest.raises(PlanewiseError, match="three positive numbers"):
+        as_volume((VOXELS, {"scale": (0, 0, 0)}, "image"))
+
+
 def test_a_channel_of_xarray():
     array = xarray.DataArray(np.stack([VOXELS, VOXELS + 1]), dims=("c", "z", "y", "x"))
     assert np.array_equal(np.asarray(as_volume(array, channel=1)), VOXELS + 1)
@@ -106,6 +126,12 @@ def test_a_channel_of_xarray():
 def test_what_is_no_volume_is_refused(given, words):
     with pytest.raises(PlanewiseError, match=words):
         as_volume(given)
+
+
+def test_an_array_has_no_other_channel():
+    assert as_volume(VOXELS, channel=0).shape == VOXELS.shape
+    with pytest.raises(PlanewiseError, match="channel=1 is none of them"):
+        as_volume(VOXELS, channel=1)
 
 
 def test_a_unit_goes_with_a_spacing():
