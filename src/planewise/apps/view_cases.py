@@ -81,7 +81,8 @@ def _of_volume(path: Path, options: View) -> Shown:
         return _of_dataset((path if _is_images(path) else path.parent).parent, _for_case(path, options))
     if _is_result(path):
         return _of_result(case_name(path), path)
-    say(f"{path}: nothing says that it holds labels, so it is shown as an image; --labels PATH shows labels")
+    if not options.labels:
+        say(f"{path}: nothing says that it holds labels, so it is shown as an image; --labels PATH shows labels")
     return Shown(case_name(path) if ending_of(path) else path.name, path, None)
 
 

@@ -134,21 +134,21 @@ def _layer(name: str, path: Path, placed: Volume, labels: LabelNames | None, cha
     volume = replace(to_canonical(placed, labels=labels is not None), labels=labels)
     levels = [Level(volume.voxels)]
     if volume.voxels is placed.voxels and ending_of(path) in ome_zarr.FORMAT.endings:
-        levels += _smaller(path, volume.shape, channel)
+        levels = _levels_of_store(path, volume, channel)
     elif access(volume.voxels) in ("pages", "whole") and _fits(volume):
         levels = [Level(_ReadOnce(volume, path))]
     return Layer(name, path, volume.with_voxels(levels[0].voxels), tuple(levels))
 
 
-def _smaller(path: Path, shape: Voxel, channel: int | None) -> list[Level]:
-    """Return the smaller copies in an OME-Zarr, those that are of every second, third ... voxel."""
+def _levels_of_store(path: Path, volume: Volume, channel: int | None) -> list[Level]:
+    """Return the voxels of an OME-Zarr, and its smaller copies, those that are of every second, third ... voxel."""
     full, *smaller = ome_zarr.open_levels(path, channel)
-    levels = []
+    levels = [Level(full.voxels if full.voxels.dtype == volume.voxels.dtype else volume.voxels)]
     for copy in smaller:
         ratios = [coarse / fine for coarse, fine in zip(copy.spacing, full.spacing)]
         z, y, x = (round(ratio) for ratio in ratios)
         whole = all(abs(ratio - step) < 0.01 for ratio, step in zip(ratios, (z, y, x)))
-        if whole and copy.shape == tuple(-(-side // step) for side, step in zip(shape, (z, y, x))):
+        if whole and copy.shape == tuple(-(-side // step) for side, step in zip(full.shape, (z, y, x))):
             levels.append(Level(copy.voxels, (z, y, x)))
     return levels
 
