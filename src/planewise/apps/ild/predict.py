@@ -235,7 +235,7 @@ def _predict_patient(
             named = {value: names.get(value, f"class {value}") for value in found}
             picture = options.output / f"{case}.png"
             overlay_picture(patient.images, patient.labels, labels, named, picture, f"{case}, boxes from {note}")
-        named_labels = patient.restore(labels).as_labels(names or _labels_above(options).classes)
+        named_labels = patient.restore(labels).as_labels(_names_of_labels(options, names))
         write_labels(target, named_labels)  # last: a case with it is done
         seconds = time.perf_counter() - started
         classes = ", ".join(names.get(value, str(value)) for value in found) or "nothing"
@@ -343,10 +343,22 @@ def _labels_above(options: IldPredict) -> LabelDefinition:
     return LabelDefinition() if meta is None else read_labels_of(meta)
 
 
+def _names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, str]:
+    """Return the ``names`` that the model has for its classes, else those in the dataset.json above the input, if any.
+
+    One that makes no sense is told, and costs the names alone.
+    """
+    try:
+        return names or _labels_above(options).classes
+    except PlanewiseError as error:
+        say(f"WARNING: labels are written without the names of their classes: {error}")
+        return {}
+
+
 def _describe_labels(options: IldPredict, names: dict[int, str]) -> None:
     """Write what ITK-SNAP needs to name the labels, unless there is such a file by somebody else."""
     path = options.output / SNAP
-    names = names or _labels_above(options).classes
+    names = _names_of_labels(options, names)
     if options.format == "nii.gz" and names and options.output.is_dir():
         if path.exists() and not is_label_description_of_ours(path):
             say(f"{path}: is there already, and is not of planewise; it is kept")
