@@ -65,6 +65,10 @@ class Layer:
                 return level, (z, y, x)
         raise ValueError(f"a step of {step} is none")
 
+    def read(self, level: Level, index: Any) -> np.ndarray:
+        """Return voxels of a level. Raises PlanewiseError if the file is damaged, or they do not fit in memory."""
+        return read_voxels(Volume(level.voxels), self.path, index).astype(self.dtype, copy=False)
+
     def thinned(self, most: int) -> tuple[np.ndarray, Voxel]:
         """Return the voxels at the finest level that has at most ``most``, and its step; without one, of the coarsest.
 
@@ -77,7 +81,7 @@ class Layer:
             further += 1
         index = (slice(None, None, further),) * 3
         z, y, x = (own * further for own in level.step)
-        return np.asarray(level.voxels[index]).astype(self.dtype, copy=False), (z, y, x)
+        return self.read(level, index), (z, y, x)
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ def place_of(layer: Layer, value: int) -> Voxel:
     if not len(inside) and step != (1, 1, 1):
         found = []
         for slab in slab_starts(layer.volume.shape):
-            within = np.argwhere(np.asarray(layer.volume.voxels[slab]) == value)
+            within = np.argwhere(layer.read(layer.levels[0], slab) == value)
             found.append(within + (slab.start, 0, 0))
         inside = np.concatenate(found)
     if not len(inside):
