@@ -5,6 +5,7 @@ from pathlib import Path
 
 from planewise.apps.view_options import View
 from planewise.data.case import case_name, cases_in, file_of_case, group_by_case, label_volumes_in, plane_of
+from planewise.data.image_sequences import is_sequence_folder
 from planewise.data.run import MANIFEST, read_manifest
 from planewise.errors import PlanewiseError
 from planewise.progress import say
@@ -34,7 +35,7 @@ def shown_of(options: View) -> Shown:
     path = options.path
     if not path.exists():
         raise PlanewiseError(f"{path}: no such file or folder")
-    folder_of_volumes = path.is_dir() and not ending_of(path)
+    folder_of_volumes = path.is_dir() and not ending_of(path) and not is_sequence_folder(path)
     if folder_of_volumes and _is_dataset(path):
         shown = _of_dataset(path, options)
     elif folder_of_volumes and label_volumes_in(path) and not _is_images(path):
@@ -81,7 +82,8 @@ def _of_volume(path: Path, options: View) -> Shown:
         return _of_dataset((path if _is_images(path) else path.parent).parent, _for_case(path, options))
     if _is_result(path):
         return _of_result(case_name(path), path)
-    say(f"{path}: nothing says that it holds labels, so it is shown as an image; --labels PATH shows labels")
+    if not options.labels:
+        say(f"{path}: nothing says that it holds labels, so it is shown as an image; --labels PATH shows labels")
     return Shown(case_name(path) if ending_of(path) else path.name, path, None)
 
 

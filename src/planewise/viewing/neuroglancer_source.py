@@ -5,6 +5,7 @@ neuroglancer's axes are x, y, z; a voxel's centre is half a voxel beyond its ind
 
 import math
 import threading
+from functools import cache
 from typing import Any
 
 import neuroglancer
@@ -13,6 +14,8 @@ from neuroglancer.chunks import encode_npz
 from neuroglancer.downsample import downsample_with_averaging, downsample_with_striding
 from neuroglancer.local_volume import InvalidObjectIdForMesh
 
+from planewise.errors import PlanewiseError
+from planewise.progress import say
 from planewise.viewing.scene import Layer, Scene
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume, access
@@ -63,7 +66,11 @@ class VolumeSource(neuroglancer.LocalVolume):
         sides = level.voxels.shape
         corners = zip(start[::-1], end[::-1], further, sides)
         part = tuple(slice(low * by, min(high * by, side)) for low, high, by, side in corners)
-        voxels = np.asarray(level.voxels[part]).astype(self.layer.dtype, copy=False).T
+        try:
+            voxels = self.layer.read(level, part).T
+        except PlanewiseError as error:  # which costs the view this chunk
+            _say_damage(str(error))
+            raise ValueError("The file is damaged here.") from error
         if further == (1, 1, 1):
             return voxels
         downsample = downsample_with_averaging if self.volume_type == "image" else downsample_with_striding
@@ -89,6 +96,12 @@ class VolumeSource(neuroglancer.LocalVolume):
                     np.ascontiguousarray(voxels), scales * coarse, scales * (1 - coarse) / 2
                 )
             return self._meshes
+
+
+@cache
+def _say_damage(what: str) -> None:
+    """Say once what cannot be shown."""
+    say(f"WARNING: {what}")
 
 
 def dimensions_of(volume: Volume) -> neuroglancer.CoordinateSpace:

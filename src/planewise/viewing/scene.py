@@ -65,6 +65,10 @@ class Layer:
                 return level, (z, y, x)
         raise ValueError(f"a step of {step} is none")
 
+    def read(self, level: Level, index: Any) -> np.ndarray:
+        """Return voxels of a level. Raises PlanewiseError if the file is damaged, or they do not fit in memory."""
+        return read_voxels(Volume(level.voxels), self.path, index).astype(self.dtype, copy=False)
+
     def thinned(self, most: int) -> tuple[np.ndarray, Voxel]:
         """Return the voxels at the finest level that has at most ``most``, and its step; without one, of the coarsest.
 
@@ -77,7 +81,7 @@ class Layer:
             further += 1
         index = (slice(None, None, further),) * 3
         z, y, x = (own * further for own in level.step)
-        return np.asarray(level.voxels[index]).astype(self.dtype, copy=False), (z, y, x)
+        return self.read(level, index), (z, y, x)
 
 
 @dataclass(frozen=True)
@@ -134,21 +138,21 @@ def _layer(name: str, path: Path, placed: Volume, labels: LabelNames | None, cha
     volume = replace(to_canonical(placed, labels=labels is not None), labels=labels)
     levels = [Level(volume.voxels)]
     if volume.voxels is placed.voxels and ending_of(path) in ome_zarr.FORMAT.endings:
-        levels += _smaller(path, volume.shape, channel)
+        levels = _levels_of_store(path, volume, channel)
     elif access(volume.voxels) in ("pages", "whole") and _fits(volume):
         levels = [Level(_ReadOnce(volume, path))]
     return Layer(name, path, volume.with_voxels(levels[0].voxels), tuple(levels))
 
 
-def _smaller(path: Path, shape: Voxel, channel: int | None) -> list[Level]:
-    """Return the smaller copies in an OME-Zarr, those that are of every second, third ... voxel."""
+def _levels_of_store(path: Path, volume: Volume, channel: int | None) -> list[Level]:
+    """Return the voxels of an OME-Zarr, and its smaller copies, those that are of every second, third ... voxel."""
     full, *smaller = ome_zarr.open_levels(path, channel)
-    levels = []
+    levels = [Level(full.voxels if full.voxels.dtype == volume.voxels.dtype else volume.voxels)]
     for copy in smaller:
         ratios = [coarse / fine for coarse, fine in zip(copy.spacing, full.spacing)]
         z, y, x = (round(ratio) for ratio in ratios)
         whole = all(abs(ratio - step) < 0.01 for ratio, step in zip(ratios, (z, y, x)))
-        if whole and copy.shape == tuple(-(-side // step) for side, step in zip(shape, (z, y, x))):
+        if whole and copy.shape == tuple(-(-side // step) for side, step in zip(full.shape, (z, y, x))):
             levels.append(Level(copy.voxels, (z, y, x)))
     return levels
 
@@ -202,7 +206,7 @@ def place_of(layer: Layer, value: int) -> Voxel:
     if not len(inside) and step != (1, 1, 1):
         found = []
         for slab in slab_starts(layer.volume.shape):
-            within = np.argwhere(np.asarray(layer.volume.voxels[slab]) == value)
+            within = np.argwhere(layer.read(layer.levels[0], slab) == value)
             found.append(within + (slab.start, 0, 0))
         inside = np.concatenate(found)
     if not len(inside):

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 
+from dicom import write_dicom
 from planewise.apps.view import chosen_viewer, scene_of
 from planewise.apps.view_cases import shown_of
 from planewise.apps.view_options import View
@@ -84,6 +86,8 @@ def test_any_volume_and_labels_that_are_named(dataset, tmp_path, capsys):
     write_volume(image, Volume(IMAGE, (4.0, 2.0, 1.0), "nm"))
     of_volume = shown(image, labels=("mine=" + str(dataset / "imagesTs_m"), str(dataset / "imagesTs_m" / "b.tiff")))
     assert of_volume.methods == dict.fromkeys(("mine", "m"), dataset / "imagesTs_m" / "b.tiff")
+    assert "nothing says" not in capsys.readouterr().err
+    assert shown(image).methods == {}
     assert "nothing says that it holds labels" in " ".join(capsys.readouterr().err.split())
     with pytest.raises(PlanewiseError, match=r"--labels .*: m is shown already; give it another name, NAME=PATH"):
         shown(image, labels=(str(dataset / "imagesTs_m"), str(dataset / "imagesTs_m" / "b.tiff")))
@@ -91,6 +95,18 @@ def test_any_volume_and_labels_that_are_named(dataset, tmp_path, capsys):
         shown(image, labels=(str(dataset / "imagesTs_n"),))
     with pytest.raises(PlanewiseError, match="--labels nowhere: nowhere: no such file or folder"):
         shown(image, labels=("nowhere",))
+
+
+def test_a_folder_that_is_one_volume(tmp_path):
+    (tmp_path / "stack").mkdir()
+    for z, plane in enumerate(IMAGE):
+        tifffile.imwrite(tmp_path / "stack" / f"s{z:03d}.tif", plane)
+    write_dicom(tmp_path / "series", IMAGE.astype(np.int16), spacing=(4.0, 2.0, 1.0))
+    for name in ("stack", "series"):
+        of_folder = shown(tmp_path / name)
+        assert (of_folder.case, of_folder.image, of_folder.methods) == (name, tmp_path / name, {})
+        scene = scene_of(of_folder, View(path=tmp_path / name))
+        assert np.array_equal(np.asarray(scene.layers[0].levels[0].voxels[...]), IMAGE)
 
 
 def test_a_scene_of_it(dataset):

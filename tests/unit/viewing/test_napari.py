@@ -40,7 +40,6 @@ def test_layers_with_spacing_units_and_colours(tmp_path, filled, ending):
     assert method.selected_label == 7
     assert np.array_equal(places.data, [place[1] for place in PLACES])
     assert tuple(viewer.dims.point) == (6 * 40, 10 * 8, 16 * 4)
-    assert tuple(viewer.camera.center)[1:] == (10 * 8, 16 * 4)
     if names:
         assert np.allclose(method.get_color(7)[:3], np.array([0xE6, 0x9F, 0x00]) / 255)
         assert method.features["name"].tolist() == ["background", "ring", "bar"]
@@ -64,4 +63,23 @@ def test_going_to_a_place(tmp_path, filled):
     viewer = filled(scene)
     go(viewer, scene, (8, 1, 5))
     assert tuple(viewer.dims.point) == (8 * 40, 1 * 8, 5 * 4)
-    assert tuple(viewer.camera.center)[1:] == (1 * 8, 5 * 4)
+    assert tuple(viewer.scene.camera.center)[1:] == (1 * 8, 5 * 4)
+
+
+def test_a_window_is_read_when_it_is_made_an_array(filled):
+    from planewise.viewing.napari_window import Window
+
+    class Voxels:
+        shape, dtype = CODED.shape, CODED.dtype
+        read = []  # noqa: RUF012
+
+        def __getitem__(self, index):
+            self.read.append(index)
+            return CODED[index]
+
+    window = Window(Voxels(), np.dtype(np.uint32), tuple(range(side) for side in CODED.shape))
+    seen = window[:, 2:14:3, 5:20][4:, 1:][1, ..., ::2]
+    assert (seen.shape, seen.ndim, seen.size) == ((3, 8), 2, 24)
+    assert Voxels.read == []
+    assert np.array_equal(np.asarray(seen), CODED[:, 2:14:3, 5:20][4:, 1:][1, ..., ::2])
+    assert Voxels.read == [(5, slice(5, 14, 3), slice(5, 20, 2))]

@@ -138,3 +138,14 @@ def test_a_patient_is_seen_from_the_front_and_an_em_volume_as_it_lies(tmp_path):
     down = np.array([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)])  # where (0, 1, 0) goes
     assert np.allclose(down, [0, 0, -1])  # feet are down
     assert position_of((1, 2, 3)) == [3.5, 2.5, 1.5]
+
+
+def test_a_damaged_chunk_is_said_and_the_others_are_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("planewise.volumes.formats.ome_zarr.CHUNK", 4)
+    source = VolumeSource(em_scene(tmp_path).layers[0])
+    (tmp_path / "image.ome.zarr" / "0" / "c" / "0" / "0" / "0").write_bytes(b"nothing of a shard")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="damaged"):
+            chunk(source, (0, 0, 0), (4, 4, 4))
+    assert " ".join(capsys.readouterr().err.split()).count("image.ome.zarr: cannot be read") == 1
+    assert np.array_equal(chunk(source, (16, 16, 0), (20, 20, 4)), CODED[:4, 16:20, 16:20].T)

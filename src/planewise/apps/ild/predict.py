@@ -252,8 +252,9 @@ def _predict_patient(
             named = {value: names.get(value, f"class {value}") for value in found}
             picture = options.output / f"{case}.png"
             overlay_picture(patient.images, patient.labels, labels, named, picture, f"{case}, boxes from {note}")
-        named = names or _labels_above(options).classes
-        _write(target, path, patient.restore(labels).as_labels(named), named, options)  # last: a case with it is done
+        class_names = _names_of_labels(options, names)
+        # Last: a case with it is done.
+        _write(target, path, patient.restore(labels).as_labels(class_names), class_names, options)
         seconds = time.perf_counter() - started
         classes = ", ".join(names.get(value, str(value)) for value in found) or "nothing"
         say(f"{case}: {told}; found {classes}; {seconds:.1f} s; {target}")
@@ -386,10 +387,22 @@ def _labels_above(options: IldPredict) -> LabelDefinition:
     return LabelDefinition() if meta is None else read_labels_of(meta)
 
 
+def _names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, str]:
+    """Return the ``names`` that the model has for its classes, else those in the dataset.json above the input, if any.
+
+    One that makes no sense is told, and costs the names alone.
+    """
+    try:
+        return names or _labels_above(options).classes
+    except PlanewiseError as error:
+        say(f"WARNING: labels are written without the names of their classes: {error}")
+        return {}
+
+
 def _describe_labels(options: IldPredict, names: dict[int, str]) -> None:
     """Write what ITK-SNAP needs to name the labels, unless there is such a file by somebody else."""
     path = options.output / SNAP
-    names = names or _labels_above(options).classes
+    names = _names_of_labels(options, names)
     if options.format == "nii.gz" and names and options.output.is_dir():
         if path.exists() and not is_label_description_of_ours(path):
             say(f"{path}: is there already, and is not of planewise; it is kept")
