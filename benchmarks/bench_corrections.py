@@ -164,14 +164,18 @@ def phantom(folder: Path) -> tuple[Path, list[Path]]:
     return path, [folder / "result" / "p.tiff"]
 
 
-def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[str, list[list[float]]]:
-    """Print the table, and return the curves of every order."""
+Curves = dict[str, list[list[float]]]  # F1 after each correction, of each order, several times if it is random
+
+
+def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[str, Curves]:
+    """Print a table, and return the curves of every result."""
     truth = np.asarray(read_labels(truth_path).voxels)
     user = User(truth)
-    curves: dict[str, list[list[float]]] = {"most doubtful first": [], "evenly spaced": [], "random": []}
+    curves: dict[str, Curves] = {}
+    gains = " | ".join(f"{share:.0%} of the gain" for share in GAINS)
+    print(f"| result | places | F1 | order | {gains} |")
     for number, result in enumerate(results):
-        ending = ending_of(result)
-        planes = {plane: result.with_name(f"{stem_of(result)}_{plane}{ending}") for plane in PLANES}
+        planes = {plane: result.with_name(f"{stem_of(result)}_{plane}{ending_of(result)}") for plane in PLANES}
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(shutil.copy(result, folder))
             labels = np.asarray(read_labels(copy).voxels)
@@ -182,41 +186,39 @@ def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[
                 "evenly spaced": [evenly(found)],
                 "random": [[found[i] for i in rng.permutation(len(found))] for _ in range(orders)],
             }
-            print(f"{result}: {len(found)} places, {len(np.unique(labels)) - 1} objects, {len(user.objects)} true ones")
-            for name, several in of_order.items():
-                made = [curve(copy, truth, user, order) for order in several]
-                curves[name] += made
-                counts = [statistics.mean(needed(scores, share, every) for scores in made) for share in GAINS]
-                ends = f"F1 {made[0][0]:.3f} to {made[0][-1]:.3f}"
-                print(f"  {name:20} {ends}; corrections to {', '.join(f'{g:.0%}' for g in GAINS)} of the gain: "
-                      f"{', '.join(f'{count:.1f}' for count in counts)}", flush=True)  # fmt: skip
-    print(f"| order | {' | '.join(f'{share:.0%} of the gain' for share in GAINS)} |")
-    means = {
-        name: [statistics.mean(needed(scores, share, every) for scores in made) for share in GAINS]
-        for name, made in curves.items()
-    }
-    for name, counts in means.items():
-        print(f"| {name} | {' | '.join(f'{count:.1f}' for count in counts)} |")
-    ratios = [worst / chance for worst, chance in zip(means["most doubtful first"], means["random"]) if chance]
-    print(f"Most doubtful first needs {', '.join(f'{ratio:.2f}' for ratio in ratios)} of what random order needs")
+            made = {name: [curve(copy, truth, user, order) for order in several] for name, several in of_order.items()}
+        name = f"{result.parent.name}/{result.name}"
+        curves[name] = made
+        for order, several in made.items():
+            counts = [statistics.mean(needed(scores, share, every) for scores in several) for share in GAINS]
+            ends = f"{several[0][0]:.3f} to {several[0][-1]:.3f}"
+            listed = " | ".join(f"{count:.1f}" for count in counts)
+            print(f"| {name} | {len(found)} | {ends} | {order} | {listed} |", flush=True)
     return curves
 
 
-def draw(curves: dict[str, list[list[float]]], figure: Path) -> None:
-    """Draw the mean F1 of each order against the number of corrections, and every single curve thinly."""
+def draw(curves: dict[str, Curves], figure: Path) -> None:
+    """Draw F1 against the number of corrections for every result: the mean of each order, and single ones thinly."""
     import matplotlib.pyplot as plt
 
-    longest = max(len(scores) for made in curves.values() for scores in made)
-    fig, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for (name, made), colour in zip(curves.items(), ("#c23b22", "#2a6f97", "#777777")):
-        padded = np.array([scores + scores[-1:] * (longest - len(scores)) for scores in made])
-        axes.step(range(longest), padded.T, where="post", color=colour, alpha=0.15, linewidth=0.8)
-        axes.step(range(longest), padded.mean(axis=0), where="post", color=colour, linewidth=2, label=name)
-    axes.set(xlabel="corrections (places looked at)", ylabel=f"F1 at IoU {IOU}")
-    axes.legend(frameon=False, loc="lower right")
-    axes.spines[["top", "right"]].set_visible(False)
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    fig, panels = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.8 * rows), layout="constrained", squeeze=False)
+    for axes, (title, made) in zip(panels.flat, curves.items()):
+        longest = max(len(scores) for several in made.values() for scores in several)
+        for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#777777")):
+            padded = np.array([scores + scores[-1:] * (longest - len(scores)) for scores in several])
+            axes.step(range(longest), padded.T, where="post", color=colour, alpha=0.2, linewidth=0.8)
+            axes.step(range(longest), padded.mean(axis=0), where="post", color=colour, linewidth=2, label=name)
+        axes.set_title(title.partition("/")[0], fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[-1]:
+        axes.set_xlabel("corrections")
+    for axes in panels[:, 0]:
+        axes.set_ylabel(f"F1 at IoU {IOU}")
+    panels[0, 0].legend(frameon=False, loc="lower right", fontsize=8)
     figure.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(figure, dpi=130)
+    fig.savefig(figure, dpi=110)
     plt.close(fig)
 
 

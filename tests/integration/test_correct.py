@@ -105,6 +105,17 @@ def test_the_least_confident_come_first(results, tmp_path, capsys):
     assert "4 items: 0 done, 1 left out, 3 to do; next: a: object 4 (object 4, confidence 0.5" in said
 
 
+def test_what_the_planes_disagree_on_comes_first(results, tmp_path, balls, capsys):
+    for plane in ("xy", "xz"):
+        write_volume(results / f"b_{plane}.tiff", Volume(np.where(balls == 4, 0, balls).astype(np.uint8)))
+    path = actions(tmp_path, "b,done,,b: object 4")
+    assert run(["correct", str(results / "b.tiff"), "--worklist", "agreement", "--actions", path]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "5 items: 1 done, 0 left out, 4 to do; next: b: object 1 (object 1: agreement with xy 1.00, xz 1.00" in said
+    assert run(["correct", str(results / "a.tiff"), "--worklist", "agreement", "--replay"]) == 2
+    assert "there are no {case}_xy, _xz, _yz beside" in capsys.readouterr().err
+
+
 def test_measures_say_that_labels_were_corrected(results, tmp_path, capsys):
     assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,3,")]) == 0
     assert run(["mito", "measure", str(results / "a.tiff")]) == 0
