@@ -438,20 +438,20 @@ def downloaded(page, button):
 
 
 def test_tables_and_plots_are_downloads(page_of):
-    name, text = downloaded(page_of, page_of.locator("#ranking button.download").first)
+    name, text = downloaded(page_of, page_of.locator("#ranking button.export").first)
     rows = list(csv.reader(text.splitlines()))
     assert name == "Ranking_Instances.csv"
     assert rows[0][0] == "method"
     assert {row[0] for row in rows[1:]} == {"good", "one_object"}
     assert "★" not in text
-    name, text = downloaded(page_of, page_of.locator("#plots button.download").first)
+    name, text = downloaded(page_of, page_of.locator("#plots button.export").first)
     assert name.endswith(".svg")
     assert text.startswith("<svg")
     case = page_of.locator(".case", has_text="Balls: one")
     name, text = downloaded(page_of, case.locator("button", has_text="SVG").first)
     assert "data:image/jpeg" in text
     assert "rgb(230, 159, 0)" in text  # the truth's orange, without the page's style sheet
-    name, text = downloaded(page_of, case.locator(".objects + button.download"))
+    name, text = downloaded(page_of, case.locator(".objects + button.export"))
     assert text.splitlines()[0] == 'method,what,true id,voxels,predicted id,voxels,IoU,"z, y, x"'
     assert page_of.complaints == []
 

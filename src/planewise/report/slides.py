@@ -108,6 +108,7 @@ def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Prob
             wrong = {error.method: int(error.along[AXIS[plane]][index]) for error in errors}
             image, paths = images.get((plane, index), ""), outlines[plane, index]
             slides.append(Slide(plane, index, sides[1], sides[0], image, paths, wrong))
+    slides = _fitting(slides, room - solids.size)
     size = solids.size + sum(_size(slide) for slide in slides)
     depth = {plane: truth.shape[AXIS[plane]] for plane in PLANES}
     names = list(classes.values()) or [OBJECTS]
@@ -151,6 +152,23 @@ def _places(scored: ScoredCase, errors: list[CaseErrors], step: int, room: int) 
         places[plane] = sorted(wanted)
         room -= int(len(wanted) * bytes_each)
     return places
+
+
+def _fitting(slides: list[Slide], room: int) -> list[Slide]:
+    """Return slides that take no more than ``room`` (bytes): where labels are many, outlines take more than supposed.
+
+    Every second one of each plane is left out until that is so, but the most wrong one of each stays.
+    """
+    while sum(map(_size, slides)) > room:
+        fewer: list[Slide] = []
+        for plane in PLANES:
+            of_plane = [slide for slide in slides if slide.plane == plane]
+            worst = max(of_plane, key=lambda slide: sum(slide.wrong.values()), default=None)
+            fewer += [slide for i, slide in enumerate(of_plane) if i % 2 or slide is worst]
+        if len(fewer) == len(slides):
+            return slides
+        slides = fewer
+    return slides
 
 
 def _worst(errors: list[CaseErrors], axis: int, count: int) -> list[int]:

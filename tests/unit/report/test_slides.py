@@ -68,6 +68,14 @@ def test_every_slice_is_shown_where_there_is_room_and_a_thinned_set_where_not(sl
     assert worst.index in [s.index for s in few.slides if s.plane == "xy"]
 
 
+def test_many_small_objects_take_no_more_room_than_there_is(slides_of):
+    checkers = (np.indices((6, 64, 64)).sum(axis=0) % 2).astype(np.uint16)
+    checkers[checkers > 0] = np.arange(1, checkers.sum() + 1)
+    slides = slides_of(checkers, {}, 400_000, objects=0)
+    assert 0 < slides.size <= 400_000
+    assert {slide.plane for slide in slides.slides} == {"xy", "xz", "yz"}
+
+
 def test_classes_have_outlines_of_their_own(slides_of, balls):
     classes = {1: "reticulation", 2: "honeycombing"}
     slides = slides_of(np.minimum(balls, 2), classes, 10**7)
