@@ -80,10 +80,12 @@ def predict_ild(options: IldPredict) -> int:
     if not waiting:
         return conclude(problems)
     devices = min(options.devices, len(waiting))
-    segmenters: Source = partial(_Segmenting.of, weights, half=half)  # which are loaded
+    segmenters: Source = partial(
+        _Segmenting.of, weights, half=half, fallback=options.stability_fallback
+    )  # which are loaded
     if options.scheduler or devices > 1:
         where = source if is_hub_id(source) else source.resolve()
-        segmenters = _SegmenterSource(where, options.image_size, half)
+        segmenters = _SegmenterSource(where, options.image_size, half, options.stability_fallback)
     with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
         for case, problem, is_over in _shared(workers, options, waiting, given):
             if problem:
@@ -98,7 +100,16 @@ def predict_ild(options: IldPredict) -> int:
     return conclude(problems)
 
 
-DECISIVE = {"prompts", "components", "image_size", "bbox_shift", "channel", "ignore_geometry", "series"}
+DECISIVE = {
+    "prompts",
+    "stability_fallback",
+    "components",
+    "image_size",
+    "bbox_shift",
+    "channel",
+    "ignore_geometry",
+    "series",
+}
 
 
 def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object]:
@@ -180,8 +191,8 @@ class _Segmenting:
     half: bool
 
     @classmethod
-    def of(cls, weights: Sam2Weights, device: str, half: bool) -> "_Segmenting":
-        segmenter = BoxSegmenter(weights.network, weights.tokens).to(device).frozen()
+    def of(cls, weights: Sam2Weights, device: str, half: bool, fallback: bool) -> "_Segmenting":
+        segmenter = BoxSegmenter(weights.network, weights.tokens, fallback=fallback).to(device).frozen()
         return cls(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
 
 
@@ -192,9 +203,10 @@ class _SegmenterSource:
     weights: Path
     image_size: int | None
     half: bool
+    fallback: bool
 
     def __call__(self, device: str) -> _Segmenting:
-        return _Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half)
+        return _Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half, self.fallback)
 
 
 def _predict_patient(
