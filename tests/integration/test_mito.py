@@ -95,6 +95,14 @@ def test_the_model_is_in_the_published_form(trained):
     assert outputs["sem_logits"].shape == (1, 1, 32, 32)
 
 
+def test_a_copied_model_folder_means_itself_and_says_how_it_came_about(trained):
+    text = (trained / "models" / "M.yaml").read_text()
+    assert "\nmodel: M.pth\n" in text
+    assert str(trained) not in text
+    for said in ("dataset: Dataset001_Phantom", "base: random weights", "base_licence: null", "planewise: "):
+        assert said in text
+
+
 def predict(trained, source, output, *options):
     return run(["mito", "predict", "--trained_model", str(trained / "models" / "M.yaml"), "--input", str(source),
                 "--output", str(output), "--device", "cpu", *options])  # fmt: skip

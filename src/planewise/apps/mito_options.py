@@ -44,7 +44,8 @@ class MitoTrain(Options):
     """Voxels around a confirmed object in which background is truth too, where --corrections are trained on."""
     # pydantic owns the name model_config
     base_model: Annotated[PathText, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"
-    """Base model: the path of its YAML, or a name such as MitoNet_v1, whose weights are downloaded."""
+    """Base model: the path of its YAML or .empanada archive, or a name such as MitoNet_v1, whose weights are
+    downloaded."""
     model_name: Name = "FinetunedMitoNet"
     """Name of the fine-tuned model."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
@@ -136,7 +137,7 @@ class MitoPredict(Options):
     """Segment volumes with a trained model, in several planes with consensus."""
 
     trained_model: Path
-    """The model's YAML, or the name of a published model: see planewise models."""
+    """The model's YAML or .empanada archive, or the name of a published model: see planewise models."""
     input: Path
     """A volume, or a folder of volumes, of 2D images that are the slices of one, or of such folders."""
     output: Folder

@@ -12,7 +12,9 @@ PACKAGE = ".zip"  # of bioimage.io
 
 
 class Models(Options):
-    """List the published models that are known by name: kind, size, licence, whether they are here, whom to cite."""
+    """List the published models that are known by name: kind, size, licence, whether they are here, whom to cite.
+
+    planewise models export writes a model as one file."""
 
 
 class ModelsExport(Options):

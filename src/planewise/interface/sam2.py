@@ -81,7 +81,8 @@ class Sam2Model(Model):
         elif kind == DRAWN:
             drawn = self._drawn(prompts, name, patient)
         half = choose_precision(options.precision, device := choose_device(options.device), predicting=True) == "bf16"
-        segmenting = Segmenting.of(self._weights(options.image_size), device, half)
+        weights, fallback = self._weights(options.image_size), options.stability_fallback
+        segmenting = Segmenting.of(weights, device, half, fallback)
         found, told, _ = segment_patient(segmenting, patient, drawn or [], options)
         say(f"{name}: {told}")
         restored = patient.restore(found)

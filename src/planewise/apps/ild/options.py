@@ -150,6 +150,9 @@ class _Train(Options):
 
 
 class _Predict(_Volumes):
+    stability_fallback: bool = False
+    """Replace a mask that is not stable by the best of SAM2's three others, as the published inference script does
+    (apply_postprocessing)."""
     components: Literal["all", "one"] = "all"
     """A track for every connected component of a class, or one for a class (as published)."""
     cache_slices: int = Field(64, ge=2)

@@ -91,10 +91,11 @@ def predict_ild(options: IldPredict) -> int:
     if not waiting:
         return conclude(problems)
     devices = min(options.devices, len(waiting))
-    segmenters: Source = partial(Segmenting.of, weights, half=half)  # which are loaded
+    fallback = options.stability_fallback
+    segmenters: Source = partial(Segmenting.of, weights, half=half, fallback=fallback)  # which are loaded
     if options.scheduler or devices > 1:
         where = source if is_hub_id(source) else source.resolve()
-        segmenters = _SegmenterSource(where, options.image_size, half)
+        segmenters = _SegmenterSource(where, options.image_size, half, options.stability_fallback)
     with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
         for case, problem, is_over in _shared(workers, options, waiting, given):
             if problem:
@@ -110,7 +111,16 @@ def predict_ild(options: IldPredict) -> int:
     return conclude(problems)
 
 
-DECISIVE = {"prompts", "components", "image_size", "bbox_shift", "channel", "ignore_geometry", "series"}
+DECISIVE = {
+    "prompts",
+    "stability_fallback",
+    "components",
+    "image_size",
+    "bbox_shift",
+    "channel",
+    "ignore_geometry",
+    "series",
+}
 
 
 def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object]:
@@ -215,8 +225,8 @@ class Segmenting:
     half: bool
 
     @classmethod
-    def of(cls, weights: Sam2Weights, device: str, half: bool) -> "Segmenting":
-        segmenter = BoxSegmenter(weights.network, weights.tokens).to(device).frozen()
+    def of(cls, weights: Sam2Weights, device: str, half: bool, fallback: bool) -> "Segmenting":
+        segmenter = BoxSegmenter(weights.network, weights.tokens, fallback=fallback).to(device).frozen()
         return cls(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
 
 
@@ -227,9 +237,10 @@ class _SegmenterSource:
     weights: Path
     image_size: int | None
     half: bool
+    fallback: bool
 
     def __call__(self, device: str) -> Segmenting:
-        return Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half)
+        return Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half, self.fallback)
 
 
 def _predict_patient(
