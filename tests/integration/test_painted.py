@@ -64,6 +64,11 @@ def test_rounds_of_self_training_train_in_all_planes_and_end_without_a_gain(data
     made = (folder / "round_1" / "last.ckpt").stat().st_mtime_ns
     assert train(dataset, "--self_training", "2", "--resume") == 0
     assert (folder / "round_1" / "last.ckpt").stat().st_mtime_ns == made
+    assert "labelling" not in capsys.readouterr().err
+    (folder / "round_1" / "labelled_by.json").write_text("{}")  # as if the model had been trained on since
+    assert train(dataset, "--self_training", "1", "--resume") == 0
+    assert "Round 1: labelling what nobody painted" in capsys.readouterr().err
+    assert (folder / "round_1" / "last.ckpt").stat().st_mtime_ns != made
 
 
 def test_minutes_choose_the_iterations_and_a_resumed_training_keeps_them(dataset, capsys):

@@ -1,5 +1,6 @@
 """Self-training: rounds in which what a model labels where nobody painted is trained on, while the validation gains."""
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,8 +21,10 @@ from planewise.training.loop import BEST, LAST, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
 from planewise.training.self_training import labeller
 from planewise.training.slice_folder import Label
+from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.slices import Plane
 
+LABELLED_BY = "labelled_by.json"  # in a round's folder: the checkpoint whose labels it is trained on
 SHARE = 0.5  # of the steps, in each round, which goes on from the weights before
 Cut = Callable[[Path, Label], None]  # writes slices, with labels that are given, into a new folder
 
@@ -59,10 +62,13 @@ def train_in_rounds(
         folder = first / f"round_{number}"
         before = load_checkpoint(best / BEST)
         network = network_with(before["network"], best / BEST)
-        if not (folder / "slices").exists():
+        labelled_by = {name: before[name] for name in ("step", "score", "loss")}
+        if not (folder / LABELLED_BY).exists() or read_json(folder / LABELLED_BY) != labelled_by:
+            shutil.rmtree(folder, ignore_errors=True)  # of a model that was trained on since
             say(f"Round {number}: labelling what nobody painted")
             predictor, slices, grouping = best_task.in_use(network, device)
             cut(folder / "slices", labeller(predictor, planes, slices, grouping))
+            write_json(folder / LABELLED_BY, labelled_by)
         task = PanopticTask(
             network, model, folder / "slices", options.patch_size, options.finetune_layer, options.seed, planes
         )
