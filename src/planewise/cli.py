@@ -74,6 +74,10 @@ COMMANDS = {
         "planewise.apps.ild.options:IldMeasure", "planewise.apps.ild.measure:measure_ild",
         "ml and % of the lungs by class and region, density, agreement",
     ),
+    "ild follow": Command(
+        "planewise.apps.ild.options:IldFollow", "planewise.apps.ild.follow:follow_ild",
+        "compare one patient's scans of several dates",
+    ),
     "ild export": Command(
         "planewise.apps.ild.options:IldExport", "planewise.apps.ild.export:export_ild",
         "write labels and measures as DICOM, on the original series",
