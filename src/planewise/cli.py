@@ -118,6 +118,10 @@ COMMANDS = {
             "planewise ild measure reader1 --against reader2 --images imagesTs --lungs lungs",
         ),
     ),
+    "ild follow": Command(
+        "planewise.apps.ild.options:IldFollow", "planewise.apps.ild.follow:follow_ild",
+        "compare one patient's scans of several dates",
+    ),
     "ild export": Command(
         "planewise.apps.ild.options:IldExport", "planewise.apps.ild.export:export_ild",
         "write labels and measures as DICOM, on the original series",

@@ -347,6 +347,32 @@ class IldExport(_Series, _Codes):
     """Write cases again that are written already."""
 
 
+class IldFollow(_Series):
+    """Compare one patient's scans of several dates: what has changed, beside what a repeated scan would show."""
+
+    patient: tyro.conf.Positional[Path]
+    """A folder of one patient: DICOM series of several study dates, or a folder for each date (2023-01-10 or 20230110)
+    with a CT volume in HU in it."""
+    trained_model: PathText
+    """A model that was trained with --train_prompts lungs or mixed (medsam_model_best.pth)."""
+    output: Folder = Path("followed")
+    """Folder for follow.html, changes.csv, changes.json, and {date}.nii.gz."""
+    retakes: int = Field(8, ge=3)
+    """How often each scan is perturbed and predicted again, for the smallest detectable change."""
+    fibrosis: tuple[str, ...] = ()
+    """Classes that count as fibrosis. Default: reticulation and honeycombing, as far as there are such."""
+    image_size: int | None = Field(None, ge=64)
+    """Side of the model's input. Default: that of its training, or 1024."""
+    bbox_shift: float = Field(5, ge=0)
+    """Margin around boxes, in pixels of a 256 grid."""
+    device: DeviceName = "auto"
+    """Where to predict; auto takes a GPU where there is one."""
+    precision: PrecisionName = "auto"
+    """auto is bf16 on a GPU or CPU that computes in it, else 32 bits."""
+    overwrite: bool = False
+    """Do again what is done already."""
+
+
 class IldRun(_Prepare, _Train, _Predict):
     """Prepare, fine-tune, predict and evaluate, in one command."""
 
