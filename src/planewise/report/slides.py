@@ -24,6 +24,7 @@ MAX_SIDE = 512  # pixels of a picture
 MISTAKES = 8  # of a method in a case that the page lists and shows
 WORST = 4  # slices of each plane that are shown whatever else is
 PIXEL_BYTES, LAYER_BYTES = 0.32, 0.03  # of a picture in the page, by pixel, and of each volume's outlines; about
+GATHERED_BYTES = 2**27  # in memory, of all slices of a volume that are shown, at most about
 SHARES = {"xy": 0.7, "xz": 0.5, "yz": 1.0}  # of what is left of a case's bytes when it is a plane's turn
 
 
@@ -140,6 +141,7 @@ def _places(scored: ScoredCase, errors: list[CaseErrors], step: int, room: int) 
     listed = {mistake.centre[0] for r in scored.results if r.delivered for mistake in r.mistakes[:MISTAKES]}
     places: dict[Plane, list[int]] = {}
     picture = PIXEL_BYTES * (scored.case in scored.contest.images) + LAYER_BYTES * (1 + len(scored.predictions))
+    picture = max(picture, 4 * room / GATHERED_BYTES)  # as much as memory lets a pixel take
     for plane in PLANES:
         depth = shape[AXIS[plane]]
         bytes_each = picture * math.prod(shape) / depth / step**2
