@@ -19,13 +19,15 @@ def script(shell: str, commands: Mapping[str, type[Options]], words: Mapping[str
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument("--print-completion", choices=SHELLS, help="print a script for completion")
     top = parser.add_subparsers()
+    parsers: dict[str, argparse.ArgumentParser] = {}
     groups: dict[str, Any] = {}
-    for name, kind in commands.items():
+    for name, kind in commands.items():  # of which one may be a group, too: models, and models export
         first, _, second = name.partition(" ")
+        if first not in parsers:
+            parsers[first] = top.add_parser(first, help=words.get(first, f"commands of {first}"))
         if second and first not in groups:
-            groups[first] = top.add_parser(first, help=f"commands of {first}").add_subparsers()
-        where = groups[first] if second else top
-        _add(where.add_parser(second or first, help=words[name]), kind)
+            groups[first] = parsers[first].add_subparsers()
+        _add(groups[first].add_parser(second, help=words[name]) if second else parsers[first], kind)
     return shtab.complete(parser, shell)
 
 
