@@ -12,7 +12,7 @@ from planewise.errors import PlanewiseError
 from planewise.evaluation.voxels import ratio
 from planewise.volumes.atomic import atomic_path
 
-COLUMNS = ("slice", "class", "name", "score")
+COLUMNS = ("slice", "class", "name", "score", "probability", "expected_dice")
 
 
 class Slices(NamedTuple):
@@ -49,13 +49,24 @@ def presence_file(predictions: Path, case: str) -> Path:
     return predictions / f"{case}_presence.csv"
 
 
-def write_presence(path: Path, scores: np.ndarray, names: dict[int, str]) -> None:
-    """Write scores (N, classes), logits that a class is in a slice; ``names``: the classes, in their order."""
+def write_presence(
+    path: Path, scores: np.ndarray, names: dict[int, str], probabilities: np.ndarray, dices: np.ndarray
+) -> None:
+    """Write what is said of every class in every slice, (N, classes); ``names``: the classes, in their order.
+
+    ``scores``: logits that a class is in a slice, as the model says it; ``probabilities``: that it is, calibrated;
+    ``dices``: that are to be expected of its mask if it is. NaN, of classes that were not calibrated, is left empty.
+    """
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for z, row in enumerate(scores):
-            writer.writerows((z, value, name, f"{score:.5g}") for (value, name), score in zip(names.items(), row))
+        for z, of_slice in enumerate(zip(scores.tolist(), probabilities.tolist(), dices.tolist())):
+            for (value, name), score, *shares in zip(names.items(), *of_slice):
+                writer.writerow((z, value, name, f"{score:.5g}", *map(_cell, shares)))
+
+
+def _cell(share: float) -> str:
+    return "" if math.isnan(share) else f"{share:.4f}"
 
 
 def read_presence(path: Path, depth: int) -> dict[int, np.ndarray]:
@@ -73,7 +84,7 @@ def read_presence(path: Path, depth: int) -> dict[int, np.ndarray]:
                 of_class[int(row["slice"])] = float(row["score"])
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise PlanewiseError(
-            f"{path}: is no table of {', '.join(COLUMNS)} for {depth} slices ({error}); predict the case again"
+            f"{path}: is no table of {', '.join(COLUMNS[:4])} for {depth} slices ({error}); predict the case again"
         ) from error
     return scores
 

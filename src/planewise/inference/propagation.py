@@ -4,6 +4,7 @@ Every slice is encoded once, whatever the number of classes and objects. The sta
 fronts move outward, one upwards and one downwards, and all boxes of both are decoded in one call.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,13 +44,15 @@ class Track:
 
 def propagate(
     encoder: "Encoder", consecutive: np.ndarray, prompts: list[Prompt], options: PropagationOptions,
-    advance: Callable[[int], None], present: Callable[[int, int], bool] = lambda z, label: True,
+    advance: Callable[[int], None], presence: Callable[[int, int], float] = lambda z, label: math.inf,
+    within: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Return labels (N, H, W) uint8 of the objects that ``prompts`` start, in the slices of ``encoder``.
 
     ``consecutive`` (N - 1,) tells which slices lie directly below the next: no track crosses a gap, nor goes into a
-    slice in which its class is not ``present``. Where classes overlap, the larger logit wins. ``advance`` is called
-    with the number of slices that are decoded for the first time.
+    slice in which its class's ``presence``, a logit, is not positive. Where classes overlap, see ``Painter``. Nothing
+    is found, nor goes on, where ``within`` (N, H, W) is False. ``advance`` is called with the number of slices that are
+    decoded for the first time.
     """
     images = encoder.images
     painter = Painter(images.shape)
@@ -61,14 +64,14 @@ def propagate(
         decoded.update(new)
         advance(len(new))
         return [
-            _go_on(z, wanted, logits, scores, painter, options)
+            _go_on(z, wanted, logits if within is None else cut(logits, within[z]), scores, painter, presence, options)
             for (z, wanted), (logits, scores) in zip(slices, decode_tracks(encoder, slices, options))
         ]
 
     def pass_on(z: int, direction: int, slice_tracks: list[Track]) -> None:
         following = z + direction
         if 0 <= following < len(images) and consecutive[min(z, following)]:
-            going_on = [track for track in slice_tracks if present(following, track.label)]
+            going_on = [track for track in slice_tracks if presence(following, track.label) > 0]
             if going_on:
                 tracks[direction].setdefault(following, []).extend(going_on)
 
@@ -112,16 +115,34 @@ class Encoder:
 
 
 class Painter:
-    """The labels (N, H, W) so far, with the positive logit that each voxel was won by."""
+    """The labels (N, H, W) so far. A voxel is of one class: of that for which its probability is largest.
+
+    That is the probability of the class in the slice times that of the voxel in its mask; of two that are as
+    large, the first that was painted.
+    """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.labels = np.zeros(shape, np.uint8)
-        self.logits = np.zeros(shape, np.float32)
+        self.likely = np.full(shape, -np.inf, np.float32)  # logarithms, which tell near certainties apart
 
-    def paint(self, z: int, label: int, logits: np.ndarray) -> None:
-        wins = logits > self.logits[z]
+    def paint(self, z: int, label: int, logits: np.ndarray, presence: float = math.inf) -> None:
+        """Paint where ``logits`` (H, W) are positive, and win; ``presence``: the logit that the class is in the slice.
+
+        Without it, as of boxes that somebody drew, the larger logit wins.
+        """
+        likely = _log_sigmoid(logits) + _log_sigmoid(np.float32(presence))
+        wins = (logits > 0) & (likely > self.likely[z])
         self.labels[z][wins] = label
-        self.logits[z][wins] = logits[wins]
+        self.likely[z][wins] = likely[wins]
+
+
+def cut(logits: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Return ``logits`` (..., H, W) with nothing where ``within`` (H, W) is False."""
+    return np.where(within, logits, -np.inf)
+
+
+def _log_sigmoid(logits: np.ndarray | np.float32) -> np.ndarray:
+    return -np.logaddexp(np.float32(0), -logits)
 
 
 @torch.inference_mode()
@@ -137,7 +158,12 @@ def decode_tracks(
     boxes = np.zeros((len(slices), most, 4), np.float32)
     for i, (_, wanted) in enumerate(slices):
         for j, track in enumerate(wanted):
-            boxes[i, j] = np.array(_larger(track.box, (height, width), options.margin)) / [width, height, width, height]
+            boxes[i, j] = np.array(enlarged(track.box, (height, width), options.margin)) / [
+                width,
+                height,
+                width,
+                height,
+            ]
     embeddings = [torch.cat(level) for level in zip(*(encoder(z) for z, _ in slices))]
     classes = _classes(encoder, slices, most)
     logits, scores = encoder.segmenter.decode(embeddings, torch.from_numpy(boxes).to(encoder.device), classes)
@@ -155,8 +181,9 @@ def _classes(encoder: Encoder, slices: list[tuple[int, list[Track]]], most: int)
 
 
 def _go_on(
-    z: int, tracks: list[Track], logits: np.ndarray, scores: np.ndarray, painter: Painter, options: PropagationOptions
-) -> list[Track]:
+    z: int, tracks: list[Track], logits: np.ndarray, scores: np.ndarray, painter: Painter,
+    presence: Callable[[int, int], float], options: PropagationOptions,
+) -> list[Track]:  # fmt: skip
     """Paint what was found in slice ``z``; return the tracks that go on from it."""
     import cc3d
 
@@ -169,14 +196,14 @@ def _go_on(
         for part in range(1, int(parts.max()) + 1):
             piece = parts == part
             size = int(piece.sum())
-            inside = int(piece[_pixels(_larger(track.box, mask.shape, options.margin))].sum())
+            inside = int(piece[_pixels(enlarged(track.box, mask.shape, options.margin))].sum())
             if size >= options.least_pixels and inside >= options.least_inside * size:
-                painter.paint(z, track.label, np.where(piece, track_logits, 0))
+                painter.paint(z, track.label, np.where(piece, track_logits, 0), presence(z, track.label))
                 going_on.append(Track(track.label, tight_box(piece)))
     return going_on
 
 
-def _larger(box: Box, shape: tuple[int, ...], margin: float) -> Box:
+def enlarged(box: Box, shape: tuple[int, ...], margin: float) -> Box:
     """Return ``box`` enlarged by ``margin``, on a 256 grid laid over the slice, within the slice."""
     height, width = shape
     dx, dy = margin * width / GRID, margin * height / GRID

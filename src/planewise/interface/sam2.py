@@ -83,7 +83,7 @@ class Sam2Model(Model):
         half = choose_precision(options.precision, device := choose_device(options.device), predicting=True) == "bf16"
         weights, fallback = self._weights(options.image_size), options.stability_fallback
         segmenting = Segmenting.of(weights, device, half, fallback)
-        found, told, _ = segment_patient(segmenting, patient, drawn or [], options)
+        found, told, *_ = segment_patient(segmenting, patient, drawn or [], options)
         say(f"{name}: {told}")
         restored = patient.restore(found)
         voxels = np.asarray(restored.voxels)

@@ -167,8 +167,15 @@ class BoxSegmenter(nn.Module):
         ``boxes`` (N, P, 4): x and y from, x and y to, as shares of the slice's sides, 0..1. ``classes`` (N, P): whose
         token stands beside each box, by its place in ``tokens.names``; None prompts with boxes alone.
         """
+        masks, scores, _ = self.decode_rated(embeddings, boxes, classes)
+        return masks, scores
+
+    def decode_rated(
+        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what ``decode`` does, and the IoU (N, P) that the model expects of its first mask."""
         masks, ious, scores = self._decode_all(embeddings, boxes, classes)
-        return stable_masks(masks, ious) if self.fallback else masks[:, :, 0], scores
+        return stable_masks(masks, ious) if self.fallback else masks[:, :, 0], scores, ious[:, :, 0]
 
     def _decode_all(
         self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None

@@ -16,9 +16,11 @@ from torch import Tensor
 from planewise.errors import PlanewiseError
 from planewise.models.card import sam2_card
 from planewise.models.model_file import Trained
+from planewise.models.reliability import ClassReliability
 from planewise.models.sam2 import SIZES, ClassTokens, build_sam2
 from planewise.models.sam2_hub import check_config, read_hub, write_hub
 from planewise.models.sam2_names import ONLY_IN_2_1, to_meta, to_transformers
+from planewise.models.seen_data import SeenData
 from planewise.models.weights import differences, listed, read_state, shapes_of
 from planewise.models.zoo import is_hub_id, located
 from planewise.volumes.atomic import atomic_path
@@ -62,6 +64,8 @@ class _OurOwn(BaseModel):
     class_tokens: _Tokens | None = None
     window: tuple[FiniteFloat, Annotated[FiniteFloat, Field(gt=0)]] | None = None
     trained: Trained | None = None
+    reliability: dict[int, ClassReliability] = {}
+    seen: SeenData | None = None
 
 
 @dataclass
@@ -70,7 +74,8 @@ class Sam2Weights:
 
     ``size`` is one of ``SIZES``; ``version`` "2.0" or "2.1"; ``tokens``: of a network that was trained to find classes
     by itself; ``window``: level and width of the intensities that it was trained on, if its file says; ``trained``:
-    how.
+    how; ``reliability``: what its scores are worth, by class, of those that could be calibrated; ``seen``: what it was
+    trained on, to compare with.
     """
 
     network: Any  # transformers' Sam2Model
@@ -80,6 +85,8 @@ class Sam2Weights:
     tokens: ClassTokens | None = None
     window: tuple[float, float] | None = None
     trained: Trained | None = None
+    reliability: dict[int, ClassReliability] = field(default_factory=dict)
+    seen: SeenData | None = None
 
 
 def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
@@ -108,7 +115,8 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
     except ValueError as error:
         raise PlanewiseError(f"{source}: {error}; the file is damaged") from error
     version = "2.1" if ONLY_IN_2_1 & rest.keys() else "2.0"
-    return Sam2Weights(network.eval(), name, version, rest, tokens, own.window, own.trained)
+    known = (own.window, own.trained, own.reliability, own.seen)
+    return Sam2Weights(network.eval(), name, version, rest, tokens, *known)
 
 
 def size_and_side(path: Path) -> tuple[str, int | None]:
@@ -205,4 +213,8 @@ def _written_beside(weights: Sam2Weights) -> dict[str, Any]:
         beside["trained"] = weights.trained.model_dump(mode="json")
     if weights.window is not None:
         beside["window"] = weights.window
+    if weights.reliability:
+        beside["reliability"] = {value: one.model_dump() for value, one in weights.reliability.items()}
+    if weights.seen is not None:
+        beside["seen"] = weights.seen.model_dump(mode="json")
     return beside

@@ -41,7 +41,8 @@ def test_scores_of_presence_come_from_beside_the_predictions_and_a_damaged_table
     labels[1, 2:4, 2:4] = 1
     truth = tmp_path / "t.nii.gz"
     write_labels(truth, Volume(labels))
-    write_presence(presence_file(tmp_path, "x"), np.array([[0.1, 0], [2, 0], [1, 0]]), NAMES)
+    unknown = np.full((3, 2), np.nan)
+    write_presence(presence_file(tmp_path, "x"), np.array([[0.1, 0], [2, 0], [1, 0]]), NAMES, unknown, unknown)
     evaluation, problems = evaluated(tmp_path, {"x": (truth, truth)})
     assert evaluation.presence["a"].auc == 1
     assert problems == []

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from planewise.inference.automatic import SliceFindings, find_in_slices, prompts_from_slices, segment_within
+from planewise.inference.automatic import Place, SliceFindings, find_in_slices, prompts_from_slices, segment_within
 from planewise.inference.prompts import Prompt
 from planewise.inference.propagation import Encoder, PropagationOptions
+from planewise.models.reliability import ClassReliability, Platt
 
 LEVELS = {1: 0.9, 4: 0.5}  # how bright each class is
 OPTIONS = PropagationOptions(margin=4, least_pixels=4)
@@ -24,6 +25,9 @@ class Reader(torch.nn.Module):
         return [slices]
 
     def decode(self, embeddings, boxes, classes):
+        return self.decode_rated(embeddings, boxes, classes)[:2]
+
+    def decode_rated(self, embeddings, boxes, classes):
         _, height, width = embeddings[0].shape
         masks = torch.full((*boxes.shape[:2], height, width), -1.0)
         scores = torch.zeros(boxes.shape[:2])
@@ -35,7 +39,7 @@ class Reader(torch.nn.Module):
                 level = list(LEVELS.values())[place]
                 masks[i, j, rows, columns] = 0.1 - (slice_[rows, columns] - level).abs()
                 scores[i, j] = 10 * (slice_[0, place] - 0.5)
-        return masks, scores
+        return masks, scores, torch.full_like(scores, 0.7)
 
 
 def volume(depth=12, side=64):
@@ -56,9 +60,14 @@ def encoder_of(images):
     return Encoder(Reader(), (images * 255).round().astype(np.uint8))
 
 
-def segment(images, organ):
+def everywhere(organ):
+    return Place(organ, np.ones(organ.shape, bool))
+
+
+def segment(images, organ, within=None, reliability=None):
+    place = everywhere(organ) if within is None else Place(organ, within)
     consecutive = np.ones(len(images) - 1, bool)
-    return segment_within(encoder_of(images), organ, consecutive, OPTIONS, lambda steps: None)
+    return segment_within(encoder_of(images), place, consecutive, OPTIONS, lambda steps: None, reliability or {})
 
 
 def test_every_class_is_found_where_it_is_said_to_be_and_ends_there():
@@ -107,7 +116,7 @@ def test_objects_are_grown_again_from_the_surest_slice():
 def test_a_slice_by_itself_shows_all_it_can_where_presence_is_not_asked():
     images, organ = volume()
     images[2:9, 20:30, 20:30] = LEVELS[1]
-    found = find_in_slices(encoder_of(images), organ, OPTIONS, False, lambda steps: None)
+    found = find_in_slices(encoder_of(images), everywhere(organ), OPTIONS, False, lambda steps: None, {})
     assert (found.labels[2:9, 20:30, 20:30] == 1).all()
 
 
@@ -116,7 +125,7 @@ def test_each_slice_is_encoded_once():
     images[2:9, 20:30, 20:30] = LEVELS[1]
     say(images, 1, dict.fromkeys(range(2, 9), 0.9))
     encoder = encoder_of(images)
-    segment_within(encoder, organ, np.ones(11, bool), OPTIONS, lambda steps: None)
+    segment_within(encoder, everywhere(organ), np.ones(11, bool), OPTIONS, lambda steps: None, {})
     assert encoder.segmenter.encoded == 11  # all but the one without the organ
 
 
@@ -128,7 +137,8 @@ def test_prompts_lie_in_the_surest_slice_that_shows_enough():
     labels[5, 10:14, 10:15] = 2
     labels[4, 18, 18] = 7  # never enough
     scores = np.array([[0, 9], [1, 9], [2, 9], [5, 9], [9, 9], [0.5, 9]], np.float32)
-    prompts = prompts_from_slices(SliceFindings(labels, scores), [2, 7], least_pixels=4)
+    findings = SliceFindings(labels, scores, scores, np.zeros_like(scores), 0, 0)
+    prompts = prompts_from_slices(findings, [2, 7], least_pixels=4)
     assert prompts == [Prompt(2, 2, (3, 2, 9, 6)), Prompt(2, 5, (10, 10, 15, 14))]
 
 
@@ -151,3 +161,61 @@ def test_the_direction_of_z_does_not_matter(reverse):
     step = -1 if reverse else 1
     labels, _ = segment(images[::step], organ[::step])
     assert labels[::step].any(axis=(1, 2)).tolist() == [3 <= z < 8 for z in range(12)]
+
+
+def reliability(slope, offset):
+    return ClassReliability(
+        presence=Platt(slope=slope, offset=offset), dice=Platt(slope=1, offset=0), with_class=9, without=9
+    )
+
+
+def test_nothing_is_found_away_from_the_organ_nor_leaks_there_nor_starts_there():
+    images, organ = volume()
+    images[2:9, 20:40, 20:60] = LEVELS[1]  # an object that goes on beyond what the organ is near to
+    images[2:9, 50:62, 2:8] = LEVELS[1]  # and one that lies outside of it
+    say(images, 1, dict.fromkeys(range(2, 9), 0.9))
+    within = np.zeros(organ.shape, bool)
+    within[1:, 8:48, 8:50] = True
+    labels, found = segment(images, organ, within)
+    expected = np.zeros_like(labels)
+    expected[2:9, 20:40, 20:50] = 1
+    assert np.array_equal(labels, expected)
+    assert np.array_equal(found.labels, expected)
+    # The box of the organ and its margin of 1 pixel: columns 7 to 56; the other object shows 7 rows of one column.
+    assert found.shown == 7 * (20 * 37 + 7)
+    assert found.outside == 7 * (20 * 7 + 7)
+
+
+def test_a_class_that_is_likelier_in_the_slice_wins_where_two_overlap_and_no_voxel_is_twice():
+    """Both classes are read in the same pixels; voxel by voxel P(class in slice) x P(voxel in its mask) decides."""
+    images, organ = volume()
+    images[3:6, 20:30, 20:30] = 0.7
+    reader = Reader()
+    alike = {1: 0.2, 4: 0.1}  # logits of the two masks
+
+    def decode_rated(embeddings, boxes, classes):
+        slices = embeddings[0]
+        masks = torch.full((*boxes.shape[:2], *slices.shape[1:]), -1.0)
+        places = classes.tolist()
+        for i, slice_ in enumerate(slices):
+            for j, place in enumerate(places[i]):
+                masks[i, j][(slice_ - 0.7).abs() < 0.01] = list(alike.values())[place]
+        scores = torch.tensor([[{0: 1.0, 1: 3.0}[place] for place in row] for row in places])
+        return masks, scores, scores
+
+    reader.decode_rated = decode_rated
+    encoder = Encoder(reader, (images * 255).round().astype(np.uint8))
+    place = everywhere(organ)
+
+    def winner(by_class):
+        labels, found = segment_within(encoder, place, np.ones(11, bool), OPTIONS, lambda steps: None, by_class)
+        assert set(np.unique(found.labels)) == set(np.unique(labels))
+        return set(np.unique(labels)) - {0}
+
+    # sigmoid(1) sigmoid(0.2) = 0.731 * 0.550 = 0.402 < sigmoid(3) sigmoid(0.1) = 0.953 * 0.525 = 0.500
+    assert winner({}) == {4}
+    # As calibrated, class 4 overstates: sigmoid(1 * 3 - 2.5) = 0.622, 0.622 * 0.525 = 0.327 < 0.402
+    assert winner({4: reliability(1, -2.5)}) == {1}
+    # And where its presence is likelier not, it is not there at all, nor is the other where it is calibrated away
+    assert winner({4: reliability(1, -3.5)}) == {1}
+    assert winner({1: reliability(1, -1.5), 4: reliability(1, -3.5)}) == set()

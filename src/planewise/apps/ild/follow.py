@@ -15,7 +15,7 @@ import numpy as np
 from planewise.apps.ild.followed_files import CSV, JSON, PAGE, Pair, write_followed
 from planewise.apps.ild.followed_scans import scan_of, scans_by_date
 from planewise.apps.ild.followed_slides import pair_slides
-from planewise.apps.ild.lungs import find_lungs
+from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.apps.ild.options import WINDOWS, IldFollow
 from planewise.data.intensity import apply_window
 from planewise.data.prepared import Patient, read_patient
@@ -23,7 +23,7 @@ from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.inference.automatic import segment_within
+from planewise.inference.automatic import Place, segment_within
 from planewise.inference.propagation import Encoder, PropagationOptions
 from planewise.measurement.classes import MeasuredClasses, choose_classes
 from planewise.measurement.density import refuse_unless_hu
@@ -42,10 +42,11 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.labels import open_labels, write_labels
+from planewise.volumes.volume import Spacing
 
 CACHED_SLICES = 64
 COMPARISON = "(comparison)"  # the files of all dates together, in the manifest
-Predict = Callable[[np.ndarray, np.ndarray], np.ndarray]  # HU and lungs, canonical -> labels uint8
+Predict = Callable[[np.ndarray, np.ndarray, Spacing], np.ndarray]  # HU and lungs, canonical, mm -> labels uint8
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,12 @@ def _predictor(weights: Sam2Weights, options: IldFollow, device: str, half: bool
     level, width = weights.window or WINDOWS["lung"]
     tracking = PropagationOptions(margin=options.bbox_shift)
 
-    def predict(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+    def predict(hu: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
         encoder = Encoder(segmenter, apply_window(hu, level, width), CACHED_SLICES)
         consecutive = np.ones(len(hu) - 1, bool)
         with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=half) if half else nullcontext():
-            labels, _ = segment_within(encoder, lungs, consecutive, tracking, lambda _: None)
+            place = Place(lungs, near_lungs(lungs, spacing_mm))
+            labels, _ = segment_within(encoder, place, consecutive, tracking, lambda _: None, weights.reliability)
         return labels
 
     return predict
@@ -162,7 +164,7 @@ def _examine(
         labels = to_canonical(placed, labels=True).read().astype(np.uint8)
     else:
         with run.making(day, _files(image), [target]):
-            labels = predict(hu, lungs)
+            labels = predict(hu, lungs, patient.spacing_mm)
             write_labels(target, patient.restore(labels).as_labels(classes.names))
         say(f"{day}: segmented; {target}")
     return Examined(_scan(day, image, patient, lungs), image, hu, labels, _regions(lungs, patient.spacing_mm))
@@ -207,7 +209,7 @@ def _retakes(
                 rng = np.random.default_rng([number, *day.encode()])
                 hu = retake(examined.hu, examined.regions.sides, spacing_mm, varied, rng)
                 lungs = find_lungs(hu, spacing_mm)
-                extents = count_voxels(predict(hu, lungs), _regions(lungs, spacing_mm))
+                extents = count_voxels(predict(hu, lungs, spacing_mm), _regions(lungs, spacing_mm))
                 measures = measures_of(extents, classes.groups())
                 stored.append({"/".join(key): None if np.isnan(value) else value for key, value in measures.items()})
                 advance(1)

@@ -44,6 +44,7 @@ RIM_MM = 2.5
 AIRWAY_WALL_MM = 2.5
 AIRWAY_MM2 = (60.0, 700.0)  # cross-section of the trachea
 AIRWAY_LENGTH_MM = 15.0  # a shorter tube is none
+NEAR_MM = 5.0  # within which of the lungs disease is looked for, see ``near_lungs``
 
 
 def find_lungs(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
@@ -73,6 +74,26 @@ def take_sides(mask: np.ndarray, hu: np.ndarray, spacing_mm: Spacing) -> np.ndar
     lungs = _block_means((mask > 0).astype(np.float32), steps) > 0
     sides = _enlarged(nearest_side(lungs, _filled(~_outside(_block_means(hu, steps))), coarse_mm), steps, hu.shape)
     return whole_parts(sides, cc3d.connected_components(mask > 0, connectivity=26))
+
+
+def near_lungs(lungs: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    """Return where disease is looked for: what lies within ``NEAR_MM`` of the lungs (z, y, x) in their slice.
+
+    A mask of the lungs may miss dense disease at their rim. Of the lungs that experts had drawn in two real CTs, 2 %
+    lie outside of those from HU, and 0.1 % by more than 5 mm. What lies within 5 mm is a fifth of what the lungs hold,
+    within 10 mm half.
+    """
+    near = np.zeros(lungs.shape, bool)
+    reach = [int(NEAR_MM / spacing) + 1 for spacing in spacing_mm[1:]]
+    for z in np.flatnonzero(lungs.any(axis=(1, 2))).tolist():
+        rows, columns = (np.flatnonzero(lungs[z].any(axis=axis)) for axis in (1, 0))
+        box = tuple(
+            slice(max(0, int(places[0]) - margin), int(places[-1]) + margin + 1)
+            for places, margin in zip((rows, columns), reach)
+        )
+        away = ndimage.distance_transform_edt(lungs[z][box] == 0, spacing_mm[1:])
+        near[z][box] = away <= NEAR_MM
+    return near
 
 
 def _coarse_grid(spacing_mm: Spacing) -> tuple[list[int], Spacing]:

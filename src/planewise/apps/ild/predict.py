@@ -12,9 +12,9 @@ import numpy as np
 from planewise.apps.ild.codes import segments_of
 from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.dicom_results import of_manifest
-from planewise.apps.ild.lungs import lungs_of
+from planewise.apps.ild.lungs import NEAR_MM, lungs_of, near_lungs
 from planewise.apps.ild.options import IldPredict
-from planewise.apps.ild.summary import write_summary
+from planewise.apps.ild.summary import said_of, write_summary
 from planewise.data.case import channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, LabelDefinition, labels_above, read_labels_of
 from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
@@ -22,13 +22,16 @@ from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_in
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.presence import presence_file, write_presence
-from planewise.inference.automatic import find_in_slices, segment_within
+from planewise.inference.automatic import Place, SliceFindings, find_in_slices, segment_within
 from planewise.inference.executor import Executor, SchedulerGone, executor
+from planewise.inference.novelty import Novelty, novelty_of
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
 from planewise.inference.propagation import Encoder, PropagationOptions, propagate
 from planewise.inference.worker import Source
+from planewise.models.reliability import ClassReliability
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2
+from planewise.models.seen_data import SeenData
 from planewise.models.zoo import is_hub_id, located
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
@@ -45,7 +48,9 @@ from planewise.volumes.volume import Volume
 
 DICOM_SEG = "dicom-seg"
 SNAP = "itksnap_labels.txt"
+Decided = dict[str, Any]  # what a manifest says of a case
 AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
+MUCH_OUTSIDE = 0.1  # of what was shown: where more lay away from the lungs, a warning says so
 KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and how they are told
 
 
@@ -97,14 +102,14 @@ def predict_ild(options: IldPredict) -> int:
         where = source if is_hub_id(source) else source.resolve()
         segmenters = _SegmenterSource(where, options.image_size, half, options.stability_fallback)
     with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
-        for case, problem, is_over in _shared(workers, options, waiting, given):
-            if problem:
-                problems.append(problem)
+        for case, outcome, is_over in _shared(workers, options, waiting, given):
+            if isinstance(outcome, Problem):
+                problems.append(outcome)
                 if is_over:
                     run.fail(case)
             else:
                 try:
-                    run.finish(case, {"prompts": _prompts_note(options)})
+                    run.finish(case, {"prompts": _prompts_note(options), **outcome})
                 except PlanewiseError as error:
                     problems.append(Problem.of(case, error))
     _describe_labels(options, weights.tokens.names if weights.tokens else {})
@@ -178,15 +183,15 @@ def _refuse_what_is_no_dicom(patients: dict[str, Path | Series], names: dict[int
 
 def _shared(
     workers: Executor, options: IldPredict, waiting: dict[str, Path | Series], given: dict[str, list[Prompt]]
-) -> Iterator[tuple[str, Problem | None, bool]]:
-    """Have the patients segmented, each one by itself; yield each with what went wrong, and whether it is over.
+) -> Iterator[tuple[str, Problem | Decided, bool]]:
+    """Have the patients segmented, each one by itself; yield each with what came of it, and whether it is over.
 
     Where it is not, nobody can be asked any more, and a worker may yet write its results.
     """
     submitted: dict[str, Any] = {}
     there = _resolved_options(options) if options.scheduler else options
 
-    def outcome(case: str) -> tuple[str, Problem | None, bool]:
+    def outcome(case: str) -> tuple[str, Problem | Decided, bool]:
         try:
             return case, workers.result(submitted[case]), True
         except SchedulerGone as error:
@@ -217,17 +222,23 @@ def _prompts_note(options: IldPredict) -> str:
 
 @dataclass(frozen=True)
 class Segmenting:
-    """What segments in a process; ``names``: of the classes that it can find by itself."""
+    """What segments in a process; ``names``: of the classes that it can find by itself.
+
+    ``reliability`` and ``seen``: see ``Sam2Weights``.
+    """
 
     segmenter: BoxSegmenter
     names: dict[int, str]
     device: str
     half: bool
+    reliability: dict[int, ClassReliability]
+    seen: SeenData | None
 
     @classmethod
     def of(cls, weights: Sam2Weights, device: str, half: bool, fallback: bool) -> "Segmenting":
         segmenter = BoxSegmenter(weights.network, weights.tokens, fallback=fallback).to(device).frozen()
-        return cls(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
+        names = weights.tokens.names if weights.tokens else {}
+        return cls(segmenter, names, device, half, weights.reliability, weights.seen)
 
 
 @dataclass(frozen=True)
@@ -245,19 +256,25 @@ class _SegmenterSource:
 
 def _predict_patient(
     segmenting: Segmenting, case: str, path: Path | Series, given: list[Prompt], options: IldPredict
-) -> Problem | None:
-    """Segment one patient and write the result; return what went wrong, if anything did."""
+) -> Problem | Decided:
+    """Segment one patient and write the result; return what was decided about it, or what went wrong."""
     target, note = _target(case, options), _prompts_note(options)
     try:
         started = time.perf_counter()
         patient = _open_patient(case, path, options)
-        labels, told, scores = segment_patient(segmenting, patient, given, options)
+        labels, told, findings, novelty = segment_patient(segmenting, patient, given, options)
         names = segmenting.names
-        if scores is not None:
-            write_presence(presence_file(options.output, case), patient.on_every_slice(scores, -np.inf), names)
-        if options.prompts == "auto" and scores is not None and patient.organ is not None:
-            page, model = options.output / f"{case}.html", _model_name(options)
-            write_summary(page, patient, patient.organ, labels, scores, names, model)
+        about = _about(patient, findings, novelty)
+        for warning in about.warnings:
+            say(f"WARNING: {case}: {warning}")
+        if findings is not None:
+            said = said_of(findings, segmenting.reliability, list(names))
+            columns = (patient.on_every_slice(of_slices, np.nan) for of_slices in (said.probabilities, said.dices))
+            scores = patient.on_every_slice(findings.scores, -np.inf)
+            write_presence(presence_file(options.output, case), scores, names, *columns)
+            if options.prompts == "auto" and patient.organ is not None:
+                page, model = options.output / f"{case}.html", _model_name(options)
+                write_summary(page, patient, patient.organ, labels, said, names, model, about.warnings)
         found = np.unique(labels[labels > 0]).tolist()
         if options.visualize:
             named = {value: names.get(value, f"class {value}") for value in found}
@@ -271,13 +288,45 @@ def _predict_patient(
         say(f"{case}: {told}; found {classes}; {seconds:.1f} s; {target}")
     except Exception as error:  # whatever one patient does to us, the others are still wanted
         return Problem.of(path, error)
-    return None
+    return about.decided
+
+
+@dataclass(frozen=True)
+class About:
+    """What is to be known of a case beside its labels: what the manifest says, and ``warnings`` to whoever reads it."""
+
+    decided: Decided
+    warnings: list[str]
+
+
+def _about(patient: Patient, findings: SliceFindings | None, novelty: Novelty | None) -> About:
+    decided: Decided = {}
+    warnings = []
+    if findings is not None:
+        voxel_ml = float(np.prod(patient.spacing_mm)) / 1000
+        shown, outside = findings.shown * voxel_ml, findings.outside * voxel_ml
+        decided["outside_the_lungs_ml"] = round(outside, 3)
+        if outside > MUCH_OUTSIDE * shown:
+            warnings.append(
+                f"{outside:.1f} of the {shown:.1f} ml that the model showed lay more than {NEAR_MM:g} mm outside the "
+                "lungs, and were cut; look at the lungs that were taken (planewise ild lungs, --lungs)"
+            )
+    if novelty is not None:
+        decided["novelty"] = {
+            "intensities": round(novelty.intensities, 3), "embedding": round(novelty.embedding, 3),
+            "thickness_mm": round(novelty.thickness_mm, 4),
+        }  # fmt: skip
+        if far := novelty.warnings():
+            warnings.append(f"is far from what the model was trained on, so its results may be wrong: {'; '.join(far)}")
+    return About(decided | ({"warnings": warnings} if warnings else {}), warnings)
 
 
 def segment_patient(
     segmenting: Segmenting, patient: Patient, given: list[Prompt], options: IldPredict
-) -> tuple[np.ndarray, str, np.ndarray | None]:
-    """Return the labels of a patient's slices, what they started from, and the scores of presence, if there are any."""
+) -> tuple[np.ndarray, str, SliceFindings | None, Novelty | None]:
+    """Return the labels of a patient's slices, what they started from, what slices showed by themselves, if they were
+    asked, and how far the patient is from the training, if that is known and where the lungs are.
+    """
     import torch
 
     tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
@@ -286,7 +335,11 @@ def segment_patient(
         progress(patient.case, passes * len(patient.images), unit="slices") as advance,
         torch.autocast(segmenting.device.partition(":")[0], torch.bfloat16, enabled=segmenting.half),
     ):
-        return _segment(segmenting, patient, given, options, tracking, advance)
+        encoder = Encoder(segmenting.segmenter, patient.images, options.cache_slices)
+        novelty = None
+        if segmenting.seen is not None and patient.organ is not None:
+            novelty = novelty_of(encoder, patient.organ, patient.spacing_mm[0], segmenting.seen)
+        return *_segment(segmenting, encoder, patient, given, options, tracking, advance), novelty
 
 
 def _write(target: Path, path: Path | Series, labels: Volume, named: dict[int, str], options: IldPredict) -> None:
@@ -301,22 +354,22 @@ def _write(target: Path, path: Path | Series, labels: Volume, named: dict[int, s
 
 
 def _segment(
-    segmenting: Segmenting, patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
-    advance: Callable[[int], None],
-) -> tuple[np.ndarray, str, np.ndarray | None]:  # fmt: skip
+    segmenting: Segmenting, encoder: Encoder, patient: Patient, given: list[Prompt], options: IldPredict,
+    tracking: PropagationOptions, advance: Callable[[int], None],
+) -> tuple[np.ndarray, str, SliceFindings | None]:  # fmt: skip
     """See ``segment_patient``."""
     consecutive = np.diff(patient.kept) == 1
-    encoder = Encoder(segmenting.segmenter, patient.images, options.cache_slices)
     if options.prompts in AUTOMATIC:
         if patient.organ is None:
             raise PlanewiseError(
                 "has no lungs to look in: prepare it again, with --lungs if need be, or give the CT volume"
             )
+        place = Place(patient.organ, near_lungs(patient.organ, patient.spacing_mm))
         if options.prompts == "lungs":
-            found = find_in_slices(encoder, patient.organ, tracking, False, advance)
-            return found.labels, "each slice by itself", found.scores
-        labels, found = segment_within(encoder, patient.organ, consecutive, tracking, advance)
-        return labels, "no drawn boxes", found.scores
+            found = find_in_slices(encoder, place, tracking, False, advance, segmenting.reliability)
+            return found.labels, "each slice by itself", found
+        labels, found = segment_within(encoder, place, consecutive, tracking, advance, segmenting.reliability)
+        return labels, "no drawn boxes", found
     if options.prompts != "truth":
         prompts = _in_kept(given, patient)
     elif patient.labels is None:

@@ -1,5 +1,6 @@
 """One page about a patient: how much of each class there is, where in the lungs, and the slices that show most."""
 
+import math
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -7,16 +8,40 @@ from pathlib import Path
 
 import numpy as np
 
+from planewise.apps.ild.lungs import NEAR_MM
 from planewise.apps.ild.measured_figures import most_affected
 from planewise.data.prepared import Patient
+from planewise.inference.automatic import SliceFindings
 from planewise.measurement.extent import count_voxels
 from planewise.measurement.lungs import LungRegions, zones
 from planewise.measurement.regions import SIDES, ZONES
+from planewise.models.reliability import ClassReliability
 from planewise.report.figures import new_figure
 from planewise.report.html import write_html
 from planewise.report.pictures import figure_uri
 from planewise.volumes.label_names import CLASS_COLOURS
 from planewise.volumes.volume import Spacing
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model says of slices (N, classes), calibrated: ``probabilities`` of presence, and ``dices`` that are to
+    be expected of the masks. NaN of classes that were not calibrated; where nothing was asked, 0 and NaN.
+    """
+
+    probabilities: np.ndarray
+    dices: np.ndarray
+
+
+def said_of(findings: SliceFindings, reliability: dict[int, ClassReliability], classes: list[int]) -> Said:
+    """Return what ``findings`` say of slices, by the ``reliability`` of each of the ``classes``."""
+    said = Said(*(np.full(findings.scores.shape, np.nan) for _ in range(2)))
+    for place, value in enumerate(classes):
+        if value in reliability:
+            presence, dice = reliability[value].presence, reliability[value].dice
+            said.probabilities[:, place] = [presence.share(score) for score in findings.scores[:, place].tolist()]
+            said.dices[:, place] = [dice.share(iou) for iou in findings.ious[:, place].tolist()]
+    return said
 
 
 @dataclass(frozen=True)
@@ -57,16 +82,16 @@ def extents(labels: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing, names: d
 
 
 def write_summary(
-    path: Path, patient: Patient, lungs: np.ndarray, labels: np.ndarray, scores: np.ndarray, names: dict[int, str],
-    model: str,
+    path: Path, patient: Patient, lungs: np.ndarray, labels: np.ndarray, said: Said, names: dict[int, str], model: str,
+    warnings: list[str],
 ) -> None:  # fmt: skip
     """Write the page about a patient.
 
-    ``lungs`` (N, H, W): see ``extents``; ``labels`` (N, H, W): what was found; ``scores`` (N, classes): the logits of
-    presence, in the order of ``names``.
+    ``lungs`` (N, H, W): see ``extents``; ``labels`` (N, H, W): what was found, by ``names``; ``warnings``:
+    about the case.
     """
     class_extents = extents(labels, lungs, patient.spacing_mm, names)
-    sure = 1 / (1 + np.exp(-scores.astype(np.float64).max(axis=0, initial=-np.inf)))
+    surest = {name: _surest(said, labels == value, place) for place, (value, name) in enumerate(names.items())}
     colours = {name: CLASS_COLOURS[place % len(CLASS_COLOURS)] for place, name in enumerate(names.values())}
     ends = [end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any()]
     voxel_ml = float(np.prod(patient.spacing_mm)) / 1000
@@ -74,11 +99,21 @@ def write_summary(
         path,
         "patient.html",
         {"percent": _percent},
-        case=patient.case, extents=class_extents, sure=dict(zip(names.values(), sure.tolist())), colours=colours,
+        case=patient.case, extents=class_extents, surest=surest, colours=colours, warnings=warnings, near_mm=NEAR_MM,
         sides=list(SIDES), zones=["all", *ZONES], ends=ends, slices=len(labels), spacing=patient.spacing_mm,
         lungs_ml=[(side, int((lungs == number).sum()) * voxel_ml) for side, number in SIDES.items()],
         pictures=_pictures(patient.images, labels, lungs, names),
         model=model, today=date.today().isoformat(), version=version("planewise"),
+    )  # fmt: skip
+
+
+def _surest(said: Said, mask: np.ndarray, place: int) -> tuple[float, float]:
+    """Return the highest probability of a class in any slice, and the mean Dice to be expected where it is, or NaN."""
+    shown = mask.any(axis=(1, 2))
+    likely, dices = said.probabilities[:, place], said.dices[shown, place]
+    known, known_dices = likely[~np.isnan(likely)], dices[~np.isnan(dices)]
+    return (
+        float(known.max()) if known.size else math.nan, float(known_dices.mean()) if known_dices.size else math.nan,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planewise.apps.ild.lungs import LEFT, RIGHT, find_lungs, lungs_of, take_sides
+from planewise.apps.ild.lungs import LEFT, RIGHT, find_lungs, lungs_of, near_lungs, take_sides
 from planewise.cli import run
 from planewise.data.prepared import Patient
 from planewise.errors import PlanewiseError
@@ -155,3 +155,13 @@ def test_real_lungs(real_data):
     found = find_lungs(volume.read(), volume.spacing)
     assert dice(found == LEFT, truth == 1) > 0.93
     assert dice(found == RIGHT, truth == 2) > 0.93
+
+
+def test_disease_is_looked_for_within_five_mm_of_the_lungs_in_their_slice():
+    lungs = np.zeros((3, 20, 20), np.uint8)
+    lungs[1, 0, 10] = 2
+    rows, columns = np.mgrid[:20, :20]
+    expected = np.zeros(lungs.shape, bool)
+    expected[1] = (2.5 * rows) ** 2 + (2 * (columns - 10)) ** 2 <= 25
+    np.testing.assert_array_equal(near_lungs(lungs, (1.0, 2.5, 2.0)), expected)
+    assert not near_lungs(lungs[:1], (1.0, 2.5, 2.0)).any()

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from planewise.apps.ild.lungs import LEFT, RIGHT
-from planewise.apps.ild.summary import extents, write_summary
+from planewise.apps.ild.summary import Said, extents, said_of, write_summary
 from planewise.data.prepared import Patient
+from planewise.inference.automatic import SliceFindings
 from planewise.measurement.extent import count_voxels, extent_measures
 from planewise.measurement.lungs import LungRegions
+from planewise.models.reliability import ClassReliability, Platt
 from planewise.volumes.volume import Volume
 
 SPACING = (10.0, 2.0, 2.0)  # 0.04 ml a voxel
@@ -63,10 +65,13 @@ def patient(labels):
     return Patient("CT_1<b>", np.full(shape, 90, np.uint8), None, np.arange(12), Volume(labels, SPACING, "mm"), chest())
 
 
-def page(tmp_path, labels, names=NAMES):
-    scores = np.full((12, len(names)), -3.0, np.float32)
-    scores[3, 0] = 2.0
-    write_summary(tmp_path / "p.html", patient(labels), chest(), labels, scores, names, "model.pth")
+def page(tmp_path, labels, names=NAMES, warnings=()):
+    said = Said(np.full((12, len(names)), 0.04), np.full((12, len(names)), np.nan))
+    said.probabilities[3, 0] = 0.881
+    said.probabilities[:, 1] = np.nan
+    said.dices[2:5, 0] = 0.5, 0.75, 0.25
+    said.dices[8, 0] = 1  # of a slice that shows nothing of it
+    write_summary(tmp_path / "p.html", patient(labels), chest(), labels, said, names, "model.pth", list(warnings))
     return (tmp_path / "p.html").read_text()
 
 
@@ -77,7 +82,10 @@ def test_the_page_says_what_it_is_and_holds_all_it_needs(tmp_path):
     assert "Research software, not a diagnosis" in text
     assert "CT_1&lt;b&gt;" in text
     assert "model.pth" in text
-    assert "88.1" in text  # percent: the surest slice
+    assert '<td class="number">88.1</td><td class="number">0.50</td>' in text  # the surest slice; a mean of three
+    assert text.count('<td class="number">-</td><td class="number">-</td>') == 1  # of the class that says nothing
+    assert text.count('class="warning"') == 1
+    assert "5 mm outside" in text
     assert text.count('<img src="data:image/png') == 6  # three slices, plain and outlined, each by itself
     assert "50.0" in text
     assert "data:image/png" in text
@@ -95,6 +103,23 @@ def test_lungs_that_are_cut_off_are_told(tmp_path):
     lungs = chest()
     lungs[0] = lungs[2]
     labels = np.zeros_like(lungs)
-    scores = np.full((12, 2), -1.0, np.float32)
-    write_summary(tmp_path / "p.html", patient(labels), lungs, labels, scores, NAMES, "m")
+    said = Said(np.full((12, 2), 0.3), np.full((12, 2), 0.5))
+    write_summary(tmp_path / "p.html", patient(labels), lungs, labels, said, NAMES, "m", [])
     assert "reach the bottom of the scan" in (tmp_path / "p.html").read_text()
+
+
+def test_warnings_stand_on_the_page(tmp_path):
+    text = page(tmp_path, np.zeros((12, 20, 40), np.uint8), warnings=["343.0 of the 390.0 ml <lay> outside"])
+    assert "343.0 of the 390.0 ml &lt;lay&gt; outside." in text
+    assert text.count('class="warning"') == 2
+
+
+def test_what_is_said_of_slices_is_calibrated_where_that_is_known():
+    scores, ious = np.array([[2.0, 1], [-np.inf, -np.inf]]), np.array([[0.5, 0.5], [np.nan, np.nan]])
+    findings = SliceFindings(np.zeros((2, 4, 4), np.uint8), scores, scores, ious, 0, 0)
+    known = ClassReliability(
+        presence=Platt(slope=2, offset=-3), dice=Platt(slope=4, offset=-2), with_class=5, without=5
+    )
+    said = said_of(findings, {1: known}, [1, 3])
+    np.testing.assert_allclose(said.probabilities, [[1 / (1 + math.exp(-1)), np.nan], [0, np.nan]])
+    np.testing.assert_allclose(said.dices, [[0.5, np.nan], [np.nan, np.nan]])

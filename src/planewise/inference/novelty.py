@@ -1,0 +1,85 @@
+"""How far a patient is from those that a model was trained on: by the intensities of the organ, and by embeddings."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from planewise.inference.propagation import Encoder
+from planewise.models.seen_data import SeenData
+
+SLICES = 16  # of a patient that are looked at, evenly among those that show enough of the organ
+LEAST_SHARE = 0.25  # of the largest slice of the organ: at its ends there is too little to say what is usual
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+FARTHEST_THICKNESS = 1.5  # times the largest distance between slices that was seen, or less than the smallest by it
+LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # Immerkaer 1996, doi:10.1006/cviu.1996.0060
+LAPLACE_NORM = 6.0  # root of the sum of its squares
+LEAST_INTENSITY_STD, LEAST_EMBEDDING_STD = 0.02, 0.01
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """How far a patient is, 1 being as far as may be: ``intensities``, ``embedding``; and slices' distances in mm, the
+    patient's and those that were seen.
+    """
+
+    intensities: float
+    embedding: float
+    thickness_mm: float
+    seen_mm: tuple[float, float]
+
+    def warnings(self) -> list[str]:
+        """Return what of the patient is far from the training, in words; nothing if nothing is."""
+        said = [
+            f"{what} are {ratio:.1f} times as far from it as may be"
+            for what, ratio in (("intensities", self.intensities), ("embeddings", self.embedding))
+            if ratio > 1
+        ]
+        low, high = self.seen_mm
+        if not low / FARTHEST_THICKNESS <= self.thickness_mm <= high * FARTHEST_THICKNESS:
+            seen = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            said.append(f"slices are {self.thickness_mm:g} mm apart, in it {seen} mm")
+        return said
+
+
+def novelty_of(encoder: Encoder, organ: np.ndarray, thickness_mm: float, seen: SeenData) -> Novelty | None:
+    """Return how far the slices of ``encoder``, with ``organ`` (N, H, W), are from what was ``seen``; None without it.
+
+    ``thickness_mm``: from slice to slice.
+    """
+    if not organ.any():
+        return None
+    intensities, embedding = features_of(encoder, organ)
+    return Novelty(
+        seen.intensities.novelty(intensities), seen.embedding.novelty(embedding), thickness_mm, seen.thickness_mm
+    )
+
+
+@torch.inference_mode()
+def features_of(encoder: Encoder, organ: np.ndarray, slices: int = SLICES) -> tuple[np.ndarray, np.ndarray]:
+    """Return features of intensities and pooled embeddings (slices, F) of some slices that show the ``organ``."""
+    chosen = slices_with(organ, slices)
+    intensities = np.stack([intensity_features(encoder.images[z], organ[z] > 0) for z in chosen])
+    embedding = np.stack([encoder(z)[-1][0].float().mean((1, 2)).cpu().numpy() for z in chosen])
+    return intensities, embedding.astype(np.float64)
+
+
+def slices_with(organ: np.ndarray, count: int) -> list[int]:
+    """Return at most ``count`` slices of ``organ`` (N, H, W), evenly among those that show enough of it."""
+    area = (organ > 0).sum(axis=(1, 2))
+    enough = np.flatnonzero(area >= max(1, LEAST_SHARE * area.max()))
+    places = np.linspace(0, len(enough) - 1, min(count, len(enough))).round().astype(int)
+    return enough[places].tolist()
+
+
+def intensity_features(image: np.ndarray, organ: np.ndarray) -> np.ndarray:
+    """Return (6,): quantiles of what ``image`` (H, W) uint8 has in ``organ``, in 0..1, and the logarithm of its noise.
+
+    Noise is the standard deviation that the median response to ``LAPLACE`` has if it is noise alone, which half a
+    texture does not change.
+    """
+    values = image[organ] / 255
+    response = ndimage.convolve(image.astype(np.float32), LAPLACE)[organ]
+    noise = 1.4826 * float(np.median(np.abs(response))) / LAPLACE_NORM
+    return np.array([*np.quantile(values, QUANTILES), np.log(noise + 0.5)])  # half a grey value, of rounding
