@@ -7,7 +7,7 @@ import torch
 
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepare import WINDOW_FILE
-from planewise.apps.ild.prepared_folder import SLICES, record_of_slices
+from planewise.apps.ild.prepared_folder import SLICES, npz_folder, record_of_slices
 from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.preparation import RECORD, Record, check_same, write_record
 from planewise.device import choose_device, choose_precision
@@ -23,6 +23,7 @@ from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_i
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.optimiser import moments_by_name
+from planewise.training.trust import reliability_on, seen_in
 from planewise.volumes.json_files import read_json
 
 SAME_WHEN_RESUMED = {
@@ -62,6 +63,7 @@ def train_ild(options: IldTrain) -> int:
     weights = _start(options)
     weights.tokens = _tokens(options, npy, weights) if options.train_prompts != "truth" else None
     weights.window = _window(_beside(npy, WINDOW_FILE))
+    weights.reliability, weights.seen = {}, None  # of what it is trained on
     segmenter = BoxSegmenter(weights.network, weights.tokens, options.gradient_checkpointing)
     training = BoxTraining(
         parts=options.train_parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
@@ -97,6 +99,8 @@ def train_ild(options: IldTrain) -> int:
         state = load_checkpoint(logs / checkpoint)
         segmenter.load_state_dict(state["network"])
         weights.trained = trained
+        if name == "best":
+            _know(weights, segmenter.to(device).eval(), npy.parent, options.bbox_shift)
         moments = (
             {
                 name.removeprefix("network."): kept
@@ -111,6 +115,22 @@ def train_ild(options: IldTrain) -> int:
     save_hub_folder(folder / "hub", weights)
     say(f"The model is {best}")
     return 0
+
+
+def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: float) -> None:
+    """Have ``weights`` know what their scores are worth, and what they were trained on, by the prepared patients."""
+    trained_on, held_out = (sorted(npz_folder(work, part).glob("*.npz")) for part in ("train", "valid"))
+    weights.seen = seen_in(segmenter, trained_on, held_out)
+    if weights.seen is None:
+        say("What is far from this training is not known: its patients, prepared with their lungs, are too few")
+    if weights.tokens is None:
+        return
+    weights.reliability = reliability_on(segmenter, held_out, margin)
+    if unknown := [name for value, name in weights.tokens.names.items() if value not in weights.reliability]:
+        say(
+            f"Scores of {', '.join(unknown)} are not calibrated: of the slices of patients held out, too few show it or "
+            "too few do not"
+        )
 
 
 def _check_free(folder: Path, base: Path | None) -> None:

@@ -1,0 +1,133 @@
+"""What presence and expected Dice without boxes are worth, and how often a patient is taken for one far from training.
+
+Each WORK is a folder of planewise ild run on chest phantoms, such as planewise ild demo leaves (FOLDER/work). The
+scores of its model are calibrated on the patients that its training held out, as ild train does; phantoms that no
+training saw are then asked: diseased ones and healthy ones, as they are and as another scanner would have them.
+Without WORK one is made in seconds, whose numbers mean nothing.
+
+    python benchmarks/bench_presence.py [--tiny] [WORK ...]
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from machine import TINY, WORDS, describe
+from scipy import ndimage
+
+from planewise.apps.ild.lungs import find_lungs, near_lungs
+from planewise.apps.ild.options import WINDOWS
+from planewise.apps.ild.prepared_folder import npz_folder
+from planewise.apps.ild.summary import said_of
+from planewise.cli import run
+from planewise.data.intensity import apply_window
+from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
+from planewise.data.prepared import Patient
+from planewise.inference.automatic import Place, find_in_slices
+from planewise.inference.novelty import novelty_of
+from planewise.inference.propagation import Encoder, PropagationOptions
+from planewise.models.sam2 import BoxSegmenter
+from planewise.models.sam2_files import load_sam2
+from planewise.training.trust import reliability_on, seen_in
+from planewise.volumes.volume import Volume
+
+SHAPE = (10, 64, 64) if TINY or not WORDS else (24, 128, 128)
+DISEASED, HEALTHY = (2, 1) if TINY or not WORDS else (12, 8)
+FIRST_SEED = 900_000  # beyond those of any demo
+BINS = 10
+LUNG = WINDOWS["lung"]
+CLASSES = (1, 2, 3)
+Scan = tuple[np.ndarray, tuple[float, float]]  # HU (z, y, x), and the window it is seen in
+
+
+def noisy(hu: np.ndarray, sd: float) -> np.ndarray:
+    return hu + np.random.default_rng(0).normal(0, sd, hu.shape)
+
+
+SCANNERS: dict[str, Callable[[np.ndarray], Scan]] = {
+    "as trained": lambda hu: (hu, LUNG),
+    "noise of 30 HU more": lambda hu: (noisy(hu, 30), LUNG),
+    "noise of 60 HU more": lambda hu: (noisy(hu, 60), LUNG),
+    "a soft kernel": lambda hu: (ndimage.gaussian_filter(hu.astype(float), (0, 1, 1)), LUNG),
+    "HU 100 too high": lambda hu: (hu + 100, LUNG),
+    "soft-tissue window": lambda hu: (hu, WINDOWS["soft-tissue"]),
+    "HU inverted": lambda hu: (-hu.astype(float), LUNG),
+}
+
+
+def work_made_up(folder: Path) -> Path:
+    """Prepare and train on tiny phantoms."""
+    write_chest_dataset(folder / "data", 0, (10, 64, 64), train_cases=4)
+    work = folder / "work"
+    smallest = ["--min_voxels", "0", "--min_pixels", "0", "--num_workers", "0"]
+    assert run(["ild", "prepare", str(folder / "data"), str(work), *smallest]) == 0
+    training = ["--from_scratch", "--image_size", "64", "--epochs", "1", "--batch_size", "4", "--num_workers", "0"]
+    assert run(["ild", "train", str(work), "--train_prompts", "lungs", *training]) == 0
+    return work
+
+
+def patient_of(hu: np.ndarray, lungs: np.ndarray, window: tuple[float, float], thickness: float) -> Patient:
+    volume = Volume(hu, (thickness, *CHEST_SPACING_MM[1:]), "mm")
+    return Patient("phantom", apply_window(hu, *window), None, np.arange(len(hu)), volume, lungs)
+
+
+def errors(likely: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Return the expected calibration error, of ``BINS`` bins of equal width, and the Brier score."""
+    bins = np.minimum((likely * BINS).astype(int), BINS - 1)
+    gaps = [abs(likely[bins == b].mean() - truth[bins == b].mean()) * (bins == b).mean() for b in set(bins.tolist())]
+    return float(sum(gaps)), float(((likely - truth) ** 2).mean())
+
+
+def examine(work: Path) -> None:
+    weights = load_sam2(next(work.glob("*/medsam_model_best.pth")), None)
+    assert weights.tokens is not None
+    names = weights.tokens.names
+    segmenter = BoxSegmenter(weights.network, weights.tokens).eval()
+    trained_on, held_out = (sorted(npz_folder(work, part).glob("*.npz")) for part in ("train", "valid"))
+    reliability = reliability_on(segmenter, held_out, 5)
+    seen = seen_in(segmenter, trained_on, held_out)
+    assert seen is not None
+    said: dict[int, list[tuple[np.ndarray, ...]]] = {value: [] for value in names}
+    alarms: dict[str, list[bool]] = {}
+    for number in range(DISEASED + HEALTHY):
+        hu, labels = chest_phantom(SHAPE, FIRST_SEED + number, CLASSES if number < DISEASED else ())
+        lungs = find_lungs(hu, CHEST_SPACING_MM)
+        for name, scanner in SCANNERS.items():
+            patient = patient_of(np.rint(scanner(hu)[0]).astype(np.int16), lungs, scanner(hu)[1], CHEST_SPACING_MM[0])
+            novelty = novelty_of(Encoder(segmenter, patient.images), lungs, patient.spacing_mm[0], seen)
+            assert novelty is not None
+            alarms.setdefault(name, []).append(bool(novelty.warnings()))
+        thick = replace(novelty, intensities=0, embedding=0, thickness_mm=2 * CHEST_SPACING_MM[0])
+        alarms.setdefault("slices twice as thick", []).append(bool(thick.warnings()))
+        patient = patient_of(hu, lungs, LUNG, CHEST_SPACING_MM[0])
+        place = Place(lungs, near_lungs(lungs, patient.spacing_mm))
+        encoder = Encoder(segmenter, patient.images)
+        found = find_in_slices(encoder, place, PropagationOptions(), False, lambda _: None, reliability)
+        shown = said_of(found, reliability, list(names))
+        asked = lungs.any(axis=(1, 2))
+        for column, value in enumerate(names):
+            truth = (labels == value).any(axis=(1, 2))[asked]
+            raw = 1 / (1 + np.exp(-found.scores[asked, column].astype(float)))
+            said[value].append((raw, shown.probabilities[asked, column], truth))
+    print(f"{work}: presence of {DISEASED} diseased and {HEALTHY} healthy phantoms that no training saw")
+    print(
+        f"{'class':<16}{'slices':>8}{'with it':>9}{'ECE, raw':>11}{'calibrated':>12}{'Brier, raw':>12}{'calibrated':>12}"
+    )
+    for value, name in names.items():
+        raw, likely, truth = map(np.concatenate, zip(*said[value]))
+        before = errors(raw, truth)
+        after = errors(likely, truth) if value in reliability else (np.nan, np.nan)
+        print(
+            f"{name:<16}{len(truth):>8}{truth.sum():>9}{before[0]:>11.3f}{after[0]:>12.3f}{before[1]:>12.3f}"
+            f"{after[1]:>12.3f}"
+        )
+    for name, warned in alarms.items():
+        print(f"{name:<24}{sum(warned):>4} of {len(warned)} are taken for far from the training")
+
+
+print(describe())
+with tempfile.TemporaryDirectory() as made:
+    for work in [Path(word) for word in WORDS] or [work_made_up(Path(made))]:
+        examine(work)

@@ -1,0 +1,98 @@
+"""What a model takes along from its training, by which others can tell how far to trust it.
+
+What its scores are worth, from patients that were held out; and what the patients were like that it was trained on.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from planewise.data.prepared import IGNORED, Patient, is_object, load_patient
+from planewise.inference.automatic import ask_slice
+from planewise.inference.novelty import LEAST_EMBEDDING_STD, LEAST_INTENSITY_STD, features_of
+from planewise.inference.propagation import Encoder
+from planewise.models.reliability import ClassReliability, reliability_of
+from planewise.models.sam2 import BoxSegmenter
+from planewise.models.seen_data import SeenData, spread_of
+
+Item = TypeVar("Item")
+PATIENTS = 48  # at most, evenly among them: a large CT takes a minute on a CPU
+SLICES_SEEN = 8  # of each of the patients trained on
+SLICES_ASKED = 240  # of all patients held out together, by which scores are calibrated
+
+
+def reliability_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float) -> dict[int, ClassReliability]:
+    """Return what the scores of ``segmenter`` are worth, by class, of those that enough slices say it of.
+
+    ``held_out``: prepared patients, whose slices are asked as in use; ``margin``: of the organ's box, likewise.
+    """
+    paths = _evenly(held_out, PATIENTS)
+    rows = [
+        row for path in paths for row in _answers(segmenter, load_patient(path), SLICES_ASKED // len(paths), margin)
+    ]
+    known: dict[int, ClassReliability] = {}
+    for value in segmenter.classes:
+        own = [row[1:] for row in rows if row[0] == value]
+        if own:
+            scores, ious, there, dices = (np.array(column) for column in zip(*own))
+            if (reliability := reliability_of(scores, ious, there, dices)) is not None:
+                known[value] = reliability
+    return known
+
+
+def _answers(
+    segmenter: BoxSegmenter, patient: Patient, count: int, margin: float
+) -> list[tuple[int, float, float, bool, float]]:
+    """Return what is said of slices of a patient, by class: its score and IoU, whether it is there, and its Dice.
+
+    What is ignored counts in none; a class of which no more is known than that it is not elsewhere is left out.
+    """
+    if patient.labels is None or patient.organ is None:
+        return []
+    encoder = Encoder(segmenter, patient.images)
+    rows = []
+    for z in _evenly(np.flatnonzero(patient.organ.any(axis=(1, 2))).tolist(), max(1, count)):
+        labels = patient.labels[z]
+        known = labels != IGNORED
+        logits, scores, ious = ask_slice(encoder, z, patient.organ[z], margin)
+        for place, value in enumerate(segmenter.classes):
+            truth, mask = (labels == value) & is_object(labels), (logits[place] > 0) & known
+            if truth.any() or known.all():
+                dice = 2 * (truth & mask).sum() / max(1, truth.sum() + mask.sum())
+                rows.append((value, float(scores[place]), float(ious[place]), bool(truth.any()), float(dice)))
+    return rows
+
+
+def seen_in(segmenter: BoxSegmenter, trained_on: list[Path], held_out: list[Path]) -> SeenData | None:
+    """Return what the patients ``trained_on`` were like, and how far those ``held_out`` are from them.
+
+    None of patients without the organ, and of a single one with none held out: nothing says how far one may be.
+    """
+    kept: list[list[tuple[np.ndarray, np.ndarray]]] = []
+    thickness: list[float] = []
+    for paths in (trained_on, held_out):
+        features = []
+        for path in _evenly(paths, PATIENTS):
+            patient = load_patient(path)
+            if patient.organ is None or not patient.organ.any():
+                continue
+            features.append(features_of(Encoder(segmenter, patient.images), patient.organ, SLICES_SEEN))
+            thickness += [patient.spacing_mm[0]] if paths is trained_on else []
+        kept.append(features)
+    if not kept[0]:
+        return None
+    spreads = [
+        spread_of(*([features[place] for features in of_part] for of_part in kept), least_std)
+        for place, least_std in enumerate((LEAST_INTENSITY_STD, LEAST_EMBEDDING_STD))
+    ]
+    intensities, embedding = spreads
+    if intensities is None or embedding is None:
+        return None
+    seen_mm = (min(thickness), max(thickness))
+    return SeenData(patients=len(kept[0]), intensities=intensities, embedding=embedding, thickness_mm=seen_mm)
+
+
+def _evenly(items: list[Item], count: int) -> list[Item]:
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[place] for place in places]
