@@ -110,24 +110,25 @@ def examine(work: Path) -> None:
         for column, value in enumerate(names):
             truth = (labels == value).any(axis=(1, 2))[asked]
             raw = 1 / (1 + np.exp(-found.scores[asked, column].astype(float)))
-            said[value].append((raw, shown.probabilities[asked, column], truth))
-    print(f"{work}: presence of {DISEASED} diseased and {HEALTHY} healthy phantoms that no training saw")
-    print(
-        f"{'class':<16}{'slices':>8}{'with it':>9}{'ECE, raw':>11}{'calibrated':>12}{'Brier, raw':>12}{'calibrated':>12}"
-    )
+            parts = (labels == value, found.labels == value)
+            both, sizes = (parts[0] & parts[1]).sum(axis=(1, 2)), sum(part.sum(axis=(1, 2)) for part in parts)
+            dices = (2 * both / np.maximum(1, sizes))[asked]
+            said[value].append((raw, shown.probabilities[asked, column], truth, dices, shown.dices[asked, column]))
+    print(f"{work}: {DISEASED} diseased and {HEALTHY} healthy phantoms that no training saw")
+    columns = ("slices", "with it", "ECE, raw", "calibrated", "Brier, raw", "calibrated", "Dice", "expected", "off by")
+    print(f"{'class':<14}" + "".join(f"{column:>12}" for column in columns))
     for value, name in names.items():
-        raw, likely, truth = map(np.concatenate, zip(*said[value]))
+        raw, likely, truth, dices, expected = map(np.concatenate, zip(*said[value]))
         before = errors(raw, truth)
         after = errors(likely, truth) if value in reliability else (np.nan, np.nan)
-        print(
-            f"{name:<16}{len(truth):>8}{truth.sum():>9}{before[0]:>11.3f}{after[0]:>12.3f}{before[1]:>12.3f}"
-            f"{after[1]:>12.3f}"
-        )
+        off = np.abs(dices - expected)[truth].mean()
+        shares = (before[0], after[0], before[1], after[1], dices[truth].mean(), expected[truth].mean(), off)
+        print(f"{name:<14}{len(truth):>12}{truth.sum():>12}" + "".join(f"{share:>12.3f}" for share in shares))
     for name, warned in alarms.items():
         print(f"{name:<24}{sum(warned):>4} of {len(warned)} are taken for far from the training")
 
 
-print(describe())
+print(describe(), flush=True)
 with tempfile.TemporaryDirectory() as made:
     for work in [Path(word) for word in WORDS] or [work_made_up(Path(made))]:
         examine(work)

@@ -1,9 +1,11 @@
 """What a model's own scores are worth: calibrated on patients that were held out, and stored beside its class tokens.
 
-Platt 1999, "Probabilistic outputs for support vector machines": a logistic curve of the score, one for each class.
+Platt 1999, "Probabilistic outputs for support vector machines": a logistic curve of the score, one for each class;
+with a prior, since few patients are held out.
 """
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
@@ -40,29 +42,40 @@ class ClassReliability(BaseModel):
     without: int
 
 
-def fit(scores: np.ndarray, shares: np.ndarray) -> Platt:
-    """Return the curve that makes ``shares`` (n,), in 0..1, likeliest by ``scores`` (n,).
+@dataclass(frozen=True)
+class Prior:
+    """What a curve is before anything was held out: normal distributions of its slope and offset."""
 
-    As Platt does, targets are drawn in by as much as one more of each kind would, so that a score that separates what
-    was held out does not become certain. A larger score never means less: a slope below 0 becomes 0.
+    slope: float
+    slope_sd: float
+    offset: float
+    offset_sd: float
+
+
+AS_TRAINED = Prior(1.0, 0.5, 0.0, 1.0)  # of presence: cross entropy made the score a logit, of the training's patients
+AS_PREDICTED = Prior(4.0, 4.0, -1.3, 3.0)  # of Dice, which is 2 IoU / (1 + IoU); the head of IoU may be untrained
+
+
+def fit(scores: np.ndarray, shares: np.ndarray, before: Prior) -> Platt:
+    """Return the curve that is likeliest by ``shares`` (n,), in 0..1, at ``scores`` (n,), and by what was known before.
+
+    The likeliest of both (maximum a posteriori), so that a few slices of one patient, which a good score separates,
+    make nothing certain. A larger score never means less: a slope below 0 becomes 0.
     """
-    sure = shares.sum(), (1 - shares).sum()
-    high, low = (sure[0] + 1) / (sure[0] + 2), 1 / (sure[1] + 2)
-    targets = low + (high - low) * shares
-    centre, spread = float(scores.mean()), float(scores.std()) or 1.0
-    design = np.stack([(scores - centre) / spread, np.ones_like(scores)], axis=1).astype(np.float64)
-    found = np.array([0.0, math.log(targets.mean() / (1 - targets.mean()))])
-    for _ in range(100):  # Newton's steps of a convex loss in two unknowns
+    design = np.stack([scores, np.ones(len(scores))], axis=1).astype(np.float64)
+    prior, held = np.array([before.slope, before.offset]), np.diag(1 / np.square([before.slope_sd, before.offset_sd]))
+    found = prior.copy()
+    for _ in range(100):  # Newton's steps, held short, of a convex loss in two unknowns
         likely = 1 / (1 + np.exp(-np.clip(design @ found, -LARGEST, LARGEST)))
-        curvature = (design * (likely * (1 - likely))[:, None]).T @ design + 1e-6 * np.eye(2)
-        step = np.linalg.solve(curvature, design.T @ (targets - likely))
-        found += np.clip(step, -1, 1)
+        curvature = (design * (likely * (1 - likely))[:, None]).T @ design + held
+        step = np.linalg.solve(curvature, design.T @ (shares - likely) - held @ (found - prior))
+        found += step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-9:
             break
+    if found[0] < 0:  # then the score says nothing, and all are as likely
+        return fit(np.zeros_like(scores), shares, replace(before, slope=0.0))
     slope, offset = found.tolist()
-    if slope < 0:  # then it says nothing, and all are as likely
-        return Platt(slope=0.0, offset=math.log(targets.mean() / (1 - targets.mean())))
-    return Platt(slope=slope / spread, offset=offset - slope * centre / spread)
+    return Platt(slope=slope, offset=offset)
 
 
 def reliability_of(
@@ -75,5 +88,6 @@ def reliability_of(
     with_class, without = int(there.sum()), int((~there).sum())
     if min(with_class, without) < LEAST:
         return None
-    presence, dice = fit(scores, there.astype(np.float64)), fit(ious[there], dices[there])
+    presence = fit(scores, there.astype(np.float64), AS_TRAINED)
+    dice = fit(ious[there], dices[there], AS_PREDICTED)
     return ClassReliability(presence=presence, dice=dice, with_class=with_class, without=without)

@@ -126,11 +126,10 @@ def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: flo
     if weights.tokens is None:
         return
     weights.reliability = reliability_on(segmenter, held_out, margin)
-    if unknown := [name for value, name in weights.tokens.names.items() if value not in weights.reliability]:
-        say(
-            f"Scores of {', '.join(unknown)} are not calibrated: of the slices of patients held out, too few show it or "
-            "too few do not"
-        )
+    unknown = [name for value, name in weights.tokens.names.items() if value not in weights.reliability]
+    if unknown:
+        too_few = "too few slices of the patients held out show it, or too few do not"
+        say(f"Scores of {', '.join(unknown)} are not calibrated: {too_few}")
 
 
 def _check_free(folder: Path, base: Path | None) -> None:
