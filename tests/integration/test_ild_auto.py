@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dicom import CORONAL, write_dicom
-from planewise.apps.ild.lungs import find_lungs
+from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.cli import run
 from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
 from planewise.inference.executor import Here, SchedulerGone
@@ -330,3 +330,59 @@ def test_labels_are_written_as_what_viewers_open(job, eager, tmp_path, capsys):
     (tmp_path / "nifti" / "itksnap_labels.txt").write_text("of somebody else")
     assert predict(image, tmp_path / "nifti", eager) == 0
     assert (tmp_path / "nifti" / "itksnap_labels.txt").read_text() == "of somebody else"
+
+
+def test_what_lies_away_from_the_lungs_is_cut_and_said(job, eager, tmp_path, capsys):
+    hu, _ = chest_phantom(SHAPE, 5)
+    write_ct(tmp_path / "a_0000.nii.gz", hu)
+    lungs = find_lungs(hu, CHEST_SPACING_MM)
+    small = np.zeros_like(lungs)
+    small[5, 26:38, 10:20] = (lungs == 2)[5, 26:38, 10:20]  # a piece of one lung, whose box the masks go beyond
+    assert small.any()
+    write_labels(tmp_path / "masks" / "a.nii.gz", Volume(small, CHEST_SPACING_MM, "mm"))
+    for kind in ("auto", "lungs"):
+        out = tmp_path / kind
+        more = ["--lungs", str(tmp_path / "masks"), "--prompts", kind]
+        assert predict(tmp_path / "a_0000.nii.gz", out, eager, *more) == 0
+        found = read_labels(out / "a.nii.gz").read() > 0
+        assert found.any()
+        assert not (found & ~near_lungs(small, CHEST_SPACING_MM)).any()
+        said = " ".join(capsys.readouterr().err.split())
+        decided = json.loads((out / "planewise.json").read_text())["cases"]["a"]["decided"]
+        assert decided["outside_the_lungs_ml"] > 0
+        assert "more than 5 mm outside the lungs, and were cut" in said
+        assert any("more than 5 mm outside" in warning for warning in decided["warnings"])
+    assert "more than 5 mm outside the lungs" in (tmp_path / "auto" / "a.html").read_text()
+
+
+def test_a_model_knows_its_training_and_what_is_far_from_it_is_said(job, eager, tmp_path, capsys):
+    content = torch.load(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth", weights_only=True)
+    hub = json.loads((job / "work" / "MedSAM2-Tiny-ILD" / "hub" / "planewise.json").read_text())
+    assert content["seen"] == hub["seen"]
+    assert content["seen"]["thickness_mm"] == [5.0, 5.0]
+    assert "seen" not in torch.load(job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_latest.pth", weights_only=True)
+    curve = {"presence": {"slope": 0.02, "offset": -1.0}, "dice": {"slope": 0.0, "offset": 0.0}}
+    content["reliability"] = {1: {**curve, "with_class": 9, "without": 9}}
+    content["model"]["sam2_model.sam_mask_decoder.pred_obj_score_head.layers.2.bias"] += 100
+    torch.save(content, tmp_path / "known.pth")
+    hu, _ = chest_phantom(SHAPE, 5)
+    write_ct(tmp_path / "usual_0000.nii.gz", hu)
+    assert predict(tmp_path / "usual_0000.nii.gz", tmp_path / "usual", tmp_path / "known.pth") == 0
+    assert "far from" not in capsys.readouterr().err
+    rows = table(tmp_path / "usual" / "usual_presence.csv")
+    asked = [row for row in rows if row["score"] != "-inf"]
+    assert all(0.6 < float(row["probability"]) < 0.85 for row in asked if row["class"] == "1")  # 0.02 * 100 - 1, about
+    assert {row["expected_dice"] for row in asked if row["class"] == "1"} == {"0.5000"}
+    assert {row["probability"] for row in asked if row["class"] != "1"} == {""}
+    noisy = hu + np.random.default_rng(0).normal(0, 150, hu.shape).round().astype(np.int16)
+    lungs = Volume(find_lungs(hu, CHEST_SPACING_MM), (12.0, 2.5, 2.5), "mm")
+    write_labels(tmp_path / "masks" / "far.nii.gz", lungs)
+    write_ct(tmp_path / "far_0000.nii.gz", noisy, (12.0, 2.5, 2.5))
+    more = ["--lungs", str(tmp_path / "masks")]
+    assert predict(tmp_path / "far_0000.nii.gz", tmp_path / "far", tmp_path / "known.pth", *more) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "WARNING: far: is far from what the model was trained on" in said
+    decided = json.loads((tmp_path / "far" / "planewise.json").read_text())["cases"]["far"]["decided"]
+    assert decided["novelty"]["intensities"] > 1
+    assert "slices are 12 mm apart, in it 5 mm" in decided["warnings"][-1]
+    assert "far from what the model was trained on" in (tmp_path / "far" / "far.html").read_text()
