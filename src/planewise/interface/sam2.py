@@ -10,7 +10,7 @@ import numpy as np
 
 from planewise.apps.ild.lungs import find_lungs, take_sides
 from planewise.apps.ild.options import IldPredict, IldPrepare, IldTrain
-from planewise.apps.ild.predict import AUTOMATIC, Segmenting, segment_patient
+from planewise.apps.ild.predict import AUTOMATIC, Segmenting, about_case, segment_patient
 from planewise.apps.ild.prepare import prepare_patients
 from planewise.apps.ild.train import train_ild
 from planewise.data.prepared import IGNORED, Patient, as_patient
@@ -83,7 +83,9 @@ class Sam2Model(Model):
         half = choose_precision(options.precision, device := choose_device(options.device), predicting=True) == "bf16"
         weights, fallback = self._weights(options.image_size), options.stability_fallback
         segmenting = Segmenting.of(weights, device, half, fallback)
-        found, told, *_ = segment_patient(segmenting, patient, drawn or [], options)
+        found, told, findings, novelty = segment_patient(segmenting, patient, drawn or [], options)
+        for warning in about_case(patient, findings, novelty).warnings:
+            say(f"WARNING: {name}: {warning}")
         say(f"{name}: {told}")
         restored = patient.restore(found)
         voxels = np.asarray(restored.voxels)

@@ -82,11 +82,10 @@ def seen_in(segmenter: BoxSegmenter, trained_on: list[Path], held_out: list[Path
         kept.append(features)
     if not kept[0]:
         return None
-    spreads = [
-        spread_of(*([features[place] for features in of_part] for of_part in kept), least_std)
+    intensities, embedding = (
+        spread_of([each[place] for each in kept[0]], [each[place] for each in kept[1]], least_std)
         for place, least_std in enumerate((LEAST_INTENSITY_STD, LEAST_EMBEDDING_STD))
-    ]
-    intensities, embedding = spreads
+    )
     if intensities is None or embedding is None:
         return None
     seen_mm = (min(thickness), max(thickness))

@@ -264,7 +264,7 @@ def _predict_patient(
         patient = _open_patient(case, path, options)
         labels, told, findings, novelty = segment_patient(segmenting, patient, given, options)
         names = segmenting.names
-        about = _about(patient, findings, novelty)
+        about = about_case(patient, findings, novelty)
         for warning in about.warnings:
             say(f"WARNING: {case}: {warning}")
         if findings is not None:
@@ -299,7 +299,8 @@ class About:
     warnings: list[str]
 
 
-def _about(patient: Patient, findings: SliceFindings | None, novelty: Novelty | None) -> About:
+def about_case(patient: Patient, findings: SliceFindings | None, novelty: Novelty | None) -> About:
+    """Return what is to be known of a case by what its slices showed, and how far it is from the training."""
     decided: Decided = {}
     warnings = []
     if findings is not None:
