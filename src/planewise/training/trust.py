@@ -17,6 +17,7 @@ from planewise.models.sam2 import BoxSegmenter
 from planewise.models.seen_data import SeenData, spread_of
 
 Item = TypeVar("Item")
+LEAST_HELD_OUT = 3  # patients: by the slices of one alone, scores became worse on others (docs/presence.md)
 PATIENTS = 48  # at most, evenly among them: a large CT takes a minute on a CPU
 SLICES_SEEN = 8  # of each of the patients trained on
 SLICES_ASKED = 240  # of all patients held out together, by which scores are calibrated

@@ -23,7 +23,7 @@ from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_i
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.optimiser import moments_by_name
-from planewise.training.trust import reliability_on, seen_in
+from planewise.training.trust import LEAST_HELD_OUT, reliability_on, seen_in
 from planewise.volumes.json_files import read_json
 
 SAME_WHEN_RESUMED = {
@@ -124,6 +124,9 @@ def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: flo
     if weights.seen is None:
         say("What is far from this training is not known: its patients, prepared with their lungs, are too few")
     if weights.tokens is None:
+        return
+    if len(held_out) < LEAST_HELD_OUT:
+        say(f"Scores are not calibrated: {len(held_out)} held out for it, and {LEAST_HELD_OUT} cases are the least")
         return
     weights.reliability = reliability_on(segmenter, held_out, margin)
     unknown = [name for value, name in weights.tokens.names.items() if value not in weights.reliability]
