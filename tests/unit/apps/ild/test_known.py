@@ -1,0 +1,28 @@
+import pytest
+
+from planewise.apps.ild import train
+from planewise.models.reliability import ClassReliability, Platt
+from planewise.models.sam2 import ClassTokens
+from planewise.models.sam2_files import Sam2Weights
+
+HALF = Platt(slope=1, offset=0)
+
+
+@pytest.mark.parametrize(("cases", "calibrated"), [(2, False), (3, True)])
+def test_scores_are_calibrated_by_three_cases_held_out_and_what_is_not_is_said(
+    tmp_path, monkeypatch, capsys, cases, calibrated
+):
+    folder = tmp_path / "npz_valid" / "CT_ILD"
+    folder.mkdir(parents=True)
+    for number in range(cases):
+        (folder / f"{number}.npz").touch()
+    known = {1: ClassReliability(presence=HALF, dice=HALF, with_class=5, without=5)}
+    monkeypatch.setattr(train, "seen_in", lambda *_: None)
+    monkeypatch.setattr(train, "reliability_on", lambda segmenter, held_out, margin: known if len(held_out) else {})
+    weights = Sam2Weights(None, tokens=ClassTokens({1: "a", 2: "b"}, 4))
+    train._know(weights, None, tmp_path, 5)
+    said = " ".join(capsys.readouterr().err.split())
+    assert weights.reliability == (known if calibrated else {})
+    assert "far from this training is not known" in said
+    assert ("Scores of b are not calibrated" in said) == calibrated
+    assert ("Scores are not calibrated: 2 held out" in said) != calibrated
