@@ -84,13 +84,13 @@ class AuditReport(Options):
 
 def read_classes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     """Return the values of each class by name. Raises ValueError for what is not NAME=VALUE,..."""
-    found: dict[str, tuple[int, ...]] = {}
+    classes: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, _, numbers = text.partition("=")
         values = numbers.split(",")
         if not name or not all(value.strip().isdecimal() and int(value) for value in values):
             raise ValueError("must be NAME=VALUE or NAME=VALUE,VALUE, with values above 0")
-        if name in found or name in ("item", "case", "what", "done", "objects", "voxels"):
+        if name in classes or name in ("item", "case", "what", "done", "objects", "voxels"):
             raise ValueError(f"{name} is there twice, or is a word of the table's own")
-        found[name] = tuple(int(value) for value in values)
-    return found
+        classes[name] = tuple(int(value) for value in values)
+    return classes

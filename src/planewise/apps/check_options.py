@@ -15,7 +15,8 @@ class Check(Options):
     paths: tyro.conf.Positional[tuple[Path, ...]]
     """nnU-Net raw datasets, volumes, folders of volumes, or folders of DICOM series."""
     model: Path | None = None
-    """A model to check them against: the YAML of a MitoNet, weights of SAM2, or a published model's name."""
+    """A model to check them against: the YAML or .empanada archive of a MitoNet, weights of SAM2, or a published
+    model's name."""
     json_file: Path | None = None
     """Also write everything as JSON into this file."""
     intensity: tuple[float, float] | None = None

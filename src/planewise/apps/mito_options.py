@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from planewise.data.image_sequences import SequenceChoice
 from planewise.device import DeviceName, PrecisionName
@@ -32,19 +32,33 @@ class MitoTrain(Options):
     """Fine-tune MitoNet on a nnU-Net raw dataset."""
 
     dataset_path: tyro.conf.Positional[Path]
-    """nnU-Net raw dataset: dataset.json, imagesTr, instancesTr (or labelsTr), imagesTs, instancesTs."""
+    """nnU-Net raw dataset: dataset.json, imagesTr, instancesTr (or labelsTr, or slices in paintedTr/{case}/z0012.tif),
+    imagesTs, instancesTs."""
     model_dir: tyro.conf.Positional[Folder]
     """Folder for {model_name}.yaml and {model_name}.pth; the training's own files go to {model_name}_training/."""
+    corrections: Path | None = None
+    """A result that was corrected with planewise correct, a folder or a file. dataset_path is then made from it: what
+    was confirmed or corrected is truth, the rest is ignored. The training starts from the model that made the result,
+    and ends with what it gained and the next work list."""
+    margin: int = Field(8, ge=0)
+    """Voxels around a confirmed object in which background is truth too, where --corrections are trained on."""
     # pydantic owns the name model_config
     base_model: Annotated[PathText, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"
-    """Base model: the path of its YAML, or a name such as MitoNet_v1, whose weights are downloaded."""
+    """Base model: the path of its YAML or .empanada archive, or a name such as MitoNet_v1, whose weights are
+    downloaded."""
     model_name: Name = "FinetunedMitoNet"
     """Name of the fine-tuned model."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
     objects. Needed where there are several classes."""
-    iterations: int = Field(1000, ge=1)
-    """Optimiser steps. With --resume and more of them, a finished training continues."""
+    iterations: int | None = Field(None, ge=1)
+    """Optimiser steps, 1000 if nothing is said. With --resume, more than there were train on."""
+    minutes: float | None = Field(None, gt=0)
+    """Instead of --iterations: as many as take this long, all rounds of --self_training included, by the time that the
+    first few take; it is said how many. With --resume, as many as were chosen then."""
+    self_training: int = Field(0, ge=0)
+    """Rounds in which the model labels what nobody painted (the ignore label), as far as its planes agree, and is
+    trained on with that for half as many steps; they end where the validation does not gain."""
     batch_size: int = Field(16, ge=2)
     """Crops in a step, shared between devices."""
     learning_rate: float = Field(0.003, gt=0)
@@ -96,6 +110,13 @@ class MitoTrain(Options):
     _planes = field_validator("train_planes", "test_axes")(_distinct)
     _intensity = field_validator("intensity")(_low_and_high)
 
+    @field_validator("minutes")
+    @classmethod
+    def _one_length(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("iterations") is not None:
+            raise ValueError("says how long to train, and so does --iterations: give one of the two")
+        return value
+
 
 UNITS_OF_MEMORY = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -116,12 +137,12 @@ class MitoPredict(Options):
     """Segment volumes with a trained model, in several planes with consensus."""
 
     trained_model: Path
-    """The model's YAML, or the name of a published model: see planewise models."""
+    """The model's YAML or .empanada archive, or the name of a published model: see planewise models."""
     input: Path
     """A volume, or a folder of volumes, of 2D images that are the slices of one, or of such folders."""
     output: Folder
-    """Folder for {case}.tiff, the result, and {case}_{plane}.tiff. Or an .ome.zarr: then one volume, of any size, is
-    segmented from store to store, with the same result, and a run that was stopped goes on."""
+    """Folder for {case}.tiff, the result, {case}_objects.csv and {case}_{plane}.tiff. Or an .ome.zarr: then one volume,
+    of any size, is segmented from store to store, with the same result, and a run that was stopped goes on."""
     channel: int | None = Field(None, ge=0)
     """Channel to segment, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     sequence: SequenceChoice = "auto"
@@ -150,6 +171,9 @@ class MitoPredict(Options):
     min_agreement: float | None = Field(None, ge=0, le=1)
     """Least share of an object's voxels that all planes agree on, where there are three. Default: what the model says,
     else 0, as published."""
+    confidence_volume: bool = False
+    """Write confidence/{case}.tiff too, the confidence of the object that each voxel is of, 0 to 1. That of objects is
+    in {case}_objects.csv."""
     min_extent: int = Field(5, ge=0)
     """Least side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)

@@ -131,7 +131,7 @@ def read_items(
     Raises PlanewiseError if ``answers`` cannot be used, or an item as it was drawn is not there any more.
     """
     rows = _read_answers(answers, plan)
-    found, problems = [], []
+    answers_read, problems = [], []
     for item in plan.items:
         case = plan.case(item.case)
         changed = [name for name, before in item.files.items() if fingerprint(folder / name) != before]
@@ -141,12 +141,12 @@ def read_items(
                 f"drawn: put the file back (corrections belong into {LABELS})"
             )
         try:
-            found.append(_answer(item, case, plan, folder, rows.get(item.name, {})))
+            answers_read.append(_answer(item, case, plan, folder, rows.get(item.name, {})))
         except PlanewiseError as error:
             problems.append(Problem(f"item {item.name}", f"{error}; it counts as skipped"))
-            found.append(Answer(item))
+            answers_read.append(Answer(item))
         advance(1, item.name)
-    return found, problems
+    return answers_read, problems
 
 
 def _answer(item: Item, case: CaseRecord, plan: Plan, folder: Path, row: dict[str, str]) -> Answer:
@@ -243,6 +243,19 @@ def _read_answers(path: Path, plan: Plan) -> dict[str, dict[str, str]]:
         what = f"item {wrong[0]!r} is none of the plan's" if wrong else f"item {twice[0]!r} has several rows"
         raise PlanewiseError(f"{path}: {what}; it must have a row for each item that was drawn, and no other")
     return {_padded(name): row for name, row in zip(names, rows)}
+
+
+def mark_done(folder: Path, plan: Plan, done: dict[str, str]) -> None:
+    """Write into the table of answers which items are ``done``: "yes", "no", or nothing; all else in it stays."""
+    path = folder / ANSWERS
+    rows = _read_answers(path, plan)
+    marked = {name: row | ({"done": done[name]} if name in done else {}) for name, row in rows.items()}
+    if marked == rows:
+        return
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(column for row in marked.values() for column in row)))
+        writer.writeheader()
+        writer.writerows(marked.values())
 
 
 def _padded(name: str) -> str:

@@ -145,9 +145,9 @@ def objects_of(source: Source) -> Objects:
 def first_voxels(labels: np.ndarray) -> dict[int, tuple[int, int, int]]:
     """Return the first voxel (z, y, x) of each label above 0, in the order z, y, x."""
     flat = np.flatnonzero(labels)
-    found, index = np.unique(labels.ravel()[flat], return_index=True)
+    present, index = np.unique(labels.ravel()[flat], return_index=True)
     places = np.unravel_index(flat[index], labels.shape)
-    return {int(label): (int(z), int(y), int(x)) for label, z, y, x in zip(found, *places)}
+    return {int(label): (int(z), int(y), int(x)) for label, z, y, x in zip(present, *places)}
 
 
 def box_edges(

@@ -19,11 +19,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from planewise.correction.journal import correction_note
 from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
+from planewise.volumes.formats import stem_of
 
 MANIFEST = "planewise.json"
+UNDO_FIRST = "undo the corrections, or move their folder away,"
 
 
 @dataclass
@@ -109,6 +112,8 @@ class Run:
             raise PlanewiseError(f"{case}: {self._changed(record.inputs, now)}; --overwrite makes it again")
         there = {name: self.folder / name for name in record.outputs if (self.folder / name).exists()}
         edited = [path for name, path in there.items() if self._of(path) != record.outputs[name]]
+        if edited and (note := correction_note(edited[0])):
+            raise PlanewiseError(f"{note}, and is kept; {UNDO_FIRST} to make it again")
         if edited:
             raise PlanewiseError(f"{edited[0]}: was changed after it was made, and is kept; --overwrite makes it again")
         return len(there) == len(record.outputs)
@@ -128,13 +133,16 @@ class Run:
         """Say in the manifest that ``outputs`` are about to be made from ``inputs``.
 
         What was made of the case before and is not among them is removed when they are there.
-        Raises PlanewiseError if an output is an input, or is there and was made by nobody that the manifest knows.
+        Raises PlanewiseError if an output is an input, was corrected, or is there and was made by nobody that the
+        manifest knows.
         """
         sources, targets = list(inputs), list(outputs)
         refuse_inputs_as_outputs(sources, targets)
         before = self.cases[case].outputs if case in self.cases else {}
         of_others = {name: other for other, record in self.cases.items() if other != case for name in record.outputs}
         for target in targets:
+            if note := correction_note(target):  # hours of somebody's work, which --overwrite does not mean
+                raise PlanewiseError(f"{note}, and is kept; {UNDO_FIRST}, or give another output")
             if (name := self._name(target)) in of_others:
                 raise PlanewiseError(f"{target}: is a result of case {of_others[name]}; give another output")
             if target.exists() and name not in before:
@@ -233,11 +241,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest says; ``model``: where its file lay."""
+    """What a manifest says; ``model``: where its file lay; ``version``: of planewise, when it was last written."""
 
     made_from: MadeFrom
     model: str
     cases: dict[str, CaseRecord]
+    version: str = ""
 
 
 def read_manifest(path: Path) -> Manifest | None:
@@ -253,7 +262,9 @@ def read_manifest(path: Path) -> Manifest | None:
                 raise ValueError("an output lies outside its folder")
             if not isinstance(record.decided, dict):
                 raise ValueError(f"what was decided for {name} is no table")
-        return Manifest(MadeFrom(dict(content["options"]), {}), str(content["model"]), cases)
+        return Manifest(
+            MadeFrom(dict(content["options"]), {}), str(content["model"]), cases, str(content.get("version", ""))
+        )
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -261,6 +272,18 @@ def read_manifest(path: Path) -> Manifest | None:
             f"{path}: is not a manifest of planewise ({error}); move it away with the results beside it, or give "
             "another folder"
         ) from error
+
+
+def manifest_of(result: Path) -> Manifest | None:
+    """Return the manifest that says how a result, a file in a folder or a store, was made; None if there is none.
+
+    Raises PlanewiseError if it is damaged.
+    """
+    for path in (result.with_name(f"{stem_of(result)}.{MANIFEST}"), result.with_name(MANIFEST)):
+        manifest = read_manifest(path)
+        if manifest is not None and any(result.name in record.outputs for record in manifest.cases.values()):
+            return manifest
+    return None
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

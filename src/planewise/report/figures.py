@@ -8,10 +8,9 @@ import numpy as np
 
 from planewise.evaluation.class_evaluation import ClassEvaluation
 from planewise.volumes.atomic import atomic_path
+from planewise.volumes.label_names import CLASS_COLOURS
 
 TRUTH_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: distinct for colour-blind readers
-
-CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00")
 
 
 def new_figure(width: float, height: float) -> Any:

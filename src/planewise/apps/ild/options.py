@@ -150,6 +150,9 @@ class _Train(Options):
 
 
 class _Predict(_Volumes):
+    stability_fallback: bool = False
+    """Replace a mask that is not stable by the best of SAM2's three others, as the published inference script does
+    (apply_postprocessing)."""
     components: Literal["all", "one"] = "all"
     """A track for every connected component of a class, or one for a class (as published)."""
     cache_slices: int = Field(64, ge=2)
@@ -180,13 +183,25 @@ class IldTrain(_Train):
     """Processes that load slices, on each device."""
 
 
-class IldPredict(_Predict, _Series):
+class _Codes(Options):
+    """What classes are in DICOM."""
+
+    codes: Path | None = None
+    """JSON of what classes are in DICOM, {class: {"category": [scheme, value, meaning], "type": [...]}}, for those that
+    planewise does not know; see docs/dicom.md."""
+
+
+class IldPredict(_Predict, _Series, _Codes):
     """Segment classes in CT volumes, from boxes, or without any within the lungs."""
 
     input: tyro.conf.Positional[Path]
     """Prepared patients (a folder of npz), or CT volumes (a file, a folder of volumes, or one of DICOM patients)."""
     output: tyro.conf.Positional[Folder] = Path("predicted")
     """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
+    format: Literal["nii.gz", "seg.nrrd", "ome.zarr", "dicom-seg"] = "nii.gz"
+    """What labels are written as: nii.gz, with itksnap_labels.txt for ITK-SNAP beside it; seg.nrrd, which 3D Slicer
+    opens as a segmentation; ome.zarr, which does not hold how the axes lie in the patient; or dicom-seg, a DICOM
+    segmentation of the series, {case}.seg.dcm. All but the first hold the classes' names and colours themselves."""
     prompts: PathText = "truth"
     """truth: boxes from the ground truth (an oracle, and called one in every output). A CSV or JSON file: your boxes.
     auto: no boxes, every class is searched for within the lungs. lungs: as auto, but each slice on its own."""
@@ -306,6 +321,56 @@ class IldMeasure(_Series):
         if not bounds or list(bounds) != sorted(set(bounds)) or bounds[0] < 0 or bounds[-1] >= 100:
             raise ValueError("must be ascending percentages from 0 to less than 100")
         return bounds
+
+
+class IldExport(_Series, _Codes):
+    """Write labels as DICOM segmentations of their series, and measures as DICOM structured reports."""
+
+    labels: tyro.conf.Positional[Path]
+    """A label volume of several classes, or a folder of them, by any method and in any format."""
+    images: Path
+    """The folder of the DICOM series that they are of."""
+    output: Folder = Path("exported")
+    """Folder for {case}.seg.dcm, and with --measures {case}.sr.dcm."""
+    measures: Path | None = None
+    """measures.json of planewise ild measure on these labels: what is in it becomes a structured report, TID 1500."""
+    made_by: str | None = None
+    """What made the labels, as 'NAME VERSION', or manual for what somebody drew. Default: what the manifest beside them
+    says."""
+    dataset: Path | None = None
+    """dataset.json with the names of the classes. Default: those in the labels' files, or the one above them."""
+    classes: tuple[str, ...] = ()
+    """Which classes there are, as NAME=VALUE, instead."""
+    ignore_geometry: bool = False
+    """Take the labels voxel by voxel as the arrays lie, whatever spacing, origin and direction their files say."""
+    overwrite: bool = False
+    """Write cases again that are written already."""
+
+
+class IldFollow(_Series):
+    """Compare one patient's scans of several dates: what has changed, beside what a repeated scan would show."""
+
+    patient: tyro.conf.Positional[Path]
+    """A folder of one patient: DICOM series of several study dates, or a folder for each date (2023-01-10 or 20230110)
+    with a CT volume in HU in it."""
+    trained_model: PathText
+    """A model that was trained with --train_prompts lungs or mixed (medsam_model_best.pth)."""
+    output: Folder = Path("followed")
+    """Folder for follow.html, changes.csv, changes.json, and {date}.nii.gz."""
+    retakes: int = Field(8, ge=3)
+    """How often each scan is perturbed and predicted again, for the smallest detectable change."""
+    fibrosis: tuple[str, ...] = ()
+    """Classes that count as fibrosis. Default: reticulation and honeycombing, as far as there are such."""
+    image_size: int | None = Field(None, ge=64)
+    """Side of the model's input. Default: that of its training, or 1024."""
+    bbox_shift: float = Field(5, ge=0)
+    """Margin around boxes, in pixels of a 256 grid."""
+    device: DeviceName = "auto"
+    """Where to predict; auto takes a GPU where there is one."""
+    precision: PrecisionName = "auto"
+    """auto is bf16 on a GPU or CPU that computes in it, else 32 bits."""
+    overwrite: bool = False
+    """Do again what is done already."""
 
 
 class IldRun(_Prepare, _Train, _Predict):

@@ -1,0 +1,241 @@
+"""The actions: what each does to the labels, as changes block by block. Nothing here writes.
+
+Each is one frozen model, which is what the journal, a CSV and Python all say. The same action on the same labels gives
+the same voxels.
+"""
+
+import base64
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from planewise.correction.canvas import Canvas
+from planewise.correction.journal import Box
+from planewise.correction.kept import Change
+from planewise.correction.objects import Objects, pieces
+from planewise.errors import PlanewiseError
+from planewise.volumes.indexing import check_memory
+
+Label = Annotated[int, Field(ge=1)]
+Place = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What an action sees: the voxels, the objects, and the id that a new one gets."""
+
+    canvas: Canvas
+    objects: Objects
+    new: int
+
+    def box(self, label: int, action: str) -> Box:
+        """Return where an object lies. Raises PlanewiseError if there is none."""
+        if label not in self.objects:
+            raise PlanewiseError(f"{action}: there is no object {label} here (any more)")
+        return self.objects[label].box
+
+    def within(self, box: Box, action: str) -> Box:
+        """Return the part of a box that lies in the volume. Raises PlanewiseError if none does."""
+        z, y, x = ((max(a, 0), min(b, side)) for (a, b), side in zip(box, self.canvas.shape))
+        if any(a >= b for a, b in (z, y, x)):
+            raise PlanewiseError(f"{action}: {box} lies outside of the volume, whose shape is {self.canvas.shape}")
+        return z, y, x
+
+
+class _Action(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def changes(self, labels: Labels) -> Iterator[Change]:
+        """Yield what changes. Raises PlanewiseError if the action does not fit the labels."""
+        return iter(())
+
+    def right(self, labels: Labels) -> tuple[int, ...]:
+        """Return the objects that are taken for right after the action."""
+        return ()
+
+
+class Merge(_Action):
+    """Objects become one, which keeps the id of the first."""
+
+    action: Literal["merge"] = "merge"
+    labels: Annotated[tuple[Label, ...], Field(min_length=2)]
+
+    def changes(self, labels: Labels) -> Iterator[Change]:
+        if len(set(self.labels)) < len(self.labels):
+            raise PlanewiseError(f"merge: {' '.join(map(str, self.labels))} names an object twice")
+        for label in self.labels:
+            labels.box(label, "merge")
+        for label in self.labels[1:]:
+            yield from _relabelled(labels, label, self.labels[0], "merge")
+
+    def right(self, labels: Labels) -> tuple[int, ...]:
+        return self.labels[:1]
+
+
+class Split(_Action):
+    """An object becomes two: a watershed on the distance from its surface, from a point in each part.
+
+    Distances are in the volume's unit. The part of ``first`` keeps the id, and so does what hangs together with neither
+    point; the other gets a new one. (Seeded watershed: Beucher and Meyer 1993, in Mathematical Morphology in Image
+    Processing, chapter 12.)
+    """
+
+    action: Literal["split"] = "split"
+    label: Label
+    first: Place
+    second: Place
+
+    def changes(self, labels: Labels) -> Iterator[Change]:
+        from scipy.ndimage import distance_transform_edt
+        from skimage.segmentation import watershed
+
+        box = labels.box(self.label, "split")
+        sides = tuple(stop - start for start, stop in box)
+        check_memory(sides, np.dtype(np.float64))
+        before = labels.canvas.read(box)
+        mask = np.pad(before == self.label, 1)  # beyond the box there is nothing of it
+        markers = np.zeros(mask.shape, np.int32)
+        for number, point in enumerate((self.first, self.second), 1):
+            place = tuple(at - start + 1 for at, (start, _) in zip(point, box))
+            if not all(0 < at <= side for at, side in zip(place, sides)) or not mask[place]:
+                raise PlanewiseError(f"split: {' '.join(map(str, point))} lies outside of object {self.label}")
+            markers[place] = number
+        if self.first == self.second:
+            raise PlanewiseError(f"split: both points are {' '.join(map(str, self.first))}; each part needs one")
+        distance = distance_transform_edt(mask, sampling=labels.canvas.volume.spacing)
+        parts = watershed(-distance, markers, mask=mask)[1:-1, 1:-1, 1:-1]
+        after = np.where(parts == 2, np.uint64(labels.new), before)
+        change = Change.between(box, before, after)
+        if change is not None:
+            yield change
+
+    def right(self, labels: Labels) -> tuple[int, ...]:
+        return self.label, labels.new
+
+
+class Delete(_Action):
+    """Objects become background."""
+
+    action: Literal["delete"] = "delete"
+    labels: Annotated[tuple[Label, ...], Field(min_length=1)]
+
+    def changes(self, labels: Labels) -> Iterator[Change]:
+        for label in dict.fromkeys(self.labels):
+            yield from _relabelled(labels, label, 0, "delete")
+
+
+class Ball(BaseModel):
+    """A ball around a voxel: ``radius`` in voxels along x, as long along the other axes in the volume's unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    centre: Place
+    radius: Annotated[float, Field(ge=0, le=10_000)]
+
+    def box(self, spacing: tuple[float, float, float]) -> Box:
+        reach = [math.floor(self.radius * spacing[2] / size) for size in spacing]
+        z, y, x = ((at - far, at + far + 1) for at, far in zip(self.centre, reach))
+        return z, y, x
+
+    def mask(self, box: Box, spacing: tuple[float, float, float]) -> np.ndarray:
+        """Return which voxels of ``box`` lie in the ball."""
+        parts = [
+            ((np.arange(a, b) - at) * size / spacing[2]) ** 2 for (a, b), at, size in zip(box, self.centre, spacing)
+        ]
+        return np.asarray(parts[0][:, None, None] + parts[1][:, None] + parts[2] <= self.radius**2)
+
+
+class Voxels(BaseModel):
+    """Voxels of a box: all, or those of ``bits``, a mask (z, y, x), see ``of``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    place: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    bits: str = ""
+
+    @classmethod
+    def of(cls, mask: np.ndarray, corner: Place = (0, 0, 0)) -> "Voxels":
+        """Return the voxels where ``mask`` (z, y, x) is true, whose first voxel lies at ``corner``."""
+        z, y, x = ((start, start + side) for start, side in zip(corner, mask.shape))
+        return cls(place=(z, y, x), bits=base64.b64encode(zlib.compress(np.packbits(mask).tobytes())).decode())
+
+    def box(self, spacing: tuple[float, float, float]) -> Box:
+        return self.place
+
+    def mask(self, box: Box, spacing: tuple[float, float, float]) -> np.ndarray:
+        """Return which voxels of ``box``, a part of the place, are meant."""
+        sides = [stop - start for start, stop in self.place]
+        within = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, self.place))
+        if not self.bits:
+            return np.ones([part.stop - part.start for part in within], bool)
+        try:
+            packed = np.frombuffer(zlib.decompress(base64.b64decode(self.bits)), np.uint8)
+            return np.unpackbits(packed, count=math.prod(sides)).reshape(sides).astype(bool)[within]
+        except (ValueError, zlib.error) as error:
+            raise PlanewiseError(f"paint: its mask is no mask of {' x '.join(map(str, sides))} voxels") from error
+
+
+class Paint(_Action):
+    """Voxels get a label, whatever they have now: an object's, 0, or with None that of a new object."""
+
+    action: Literal["paint"] = "paint"
+    where: Ball | Voxels
+    label: Annotated[int, Field(ge=0)] | None
+
+    def changes(self, labels: Labels) -> Iterator[Change]:
+        spacing = labels.canvas.volume.spacing
+        value = labels.new if self.label is None else self.label
+        for box in pieces(labels.within(self.where.box(spacing), "paint")):
+            before = labels.canvas.read(box)
+            change = Change.between(box, before, np.where(self.where.mask(box, spacing), np.uint64(value), before))
+            if change is not None:
+                yield change
+
+    def right(self, labels: Labels) -> tuple[int, ...]:
+        """The object that was painted; of those that were only painted over nothing is said."""
+        return () if self.label == 0 else (labels.new if self.label is None else self.label,)
+
+
+class Confirm(_Action):
+    """Objects are right as they are; or all that lies in a ``box`` is, background too."""
+
+    action: Literal["confirm"] = "confirm"
+    labels: tuple[Label, ...] = ()
+    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = None
+
+    def changes(self, labels: Labels) -> Iterator[Change]:
+        if not self.labels and self.box is None:
+            raise PlanewiseError("confirm: name objects, or a box")
+        for label in self.labels:
+            labels.box(label, "confirm")
+        if self.box is not None:
+            labels.within(self.box, "confirm")
+        return iter(())
+
+    def right(self, labels: Labels) -> tuple[int, ...]:
+        return self.labels
+
+
+Action = Annotated[Merge | Split | Delete | Paint | Confirm, Field(discriminator="action")]
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(Action)
+
+
+def read_action(said: dict[str, Any]) -> "Merge | Split | Delete | Paint | Confirm":
+    """Return the action that ``said`` says, as ``model_dump`` has it. Raises PlanewiseError."""
+    try:
+        action: Merge | Split | Delete | Paint | Confirm = _ADAPTER.validate_python(said)
+        return action
+    except ValidationError as error:
+        wrong = "; ".join(f"{' '.join(map(str, e['loc'][1:]))}: {e['msg'].lower()}" for e in error.errors()[:3])
+        raise PlanewiseError(f"{said.get('action', 'action')}: {wrong}") from None
+
+
+def _relabelled(labels: Labels, label: int, value: int, action: str) -> Iterator[Change]:
+    for box in pieces(labels.box(label, action)):
+        before = labels.canvas.read(box)
+        change = Change.between(box, before, np.where(before == label, before.dtype.type(value), before))
+        if change is not None:
+            yield change

@@ -1,0 +1,205 @@
+"""The journal of corrections: one line for each action, on the disk before anything is changed.
+
+::
+
+    {result}.corrections/
+        corrections.jsonl   first what was corrected (name, content hash, shape, model); then a line for each action
+        kept/               what each action replaced, and the file, or the files of the store, as they were before
+
+Lines are only ever added: undo is a line too. A line that a kill cut short is dropped when the journal is opened again.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from planewise.errors import PlanewiseError
+from planewise.progress import say
+
+JOURNAL = "corrections.jsonl"
+FORMAT = 1  # of the lines
+STATES = ("done", "skip")  # what is said of an item of a work list
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # half-open, (z, y, x)
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """An object: its ``voxels``, and a half-open ``box`` ((z, z), (y, y), (x, x)) that holds all of them."""
+
+    voxels: int
+    box: Box
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is corrected: its ``content``, a hash, before any correction; ``model``: where the model's file lay."""
+
+    result: str
+    content: str
+    shape: tuple[int, int, int]
+    model: str
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line: an ``action`` with its ``arguments``, as part of an ``item`` of a work list if it was.
+
+    ``objects``: those that it changes as they are afterwards, None where nothing is left. ``right``: the objects that
+    are taken for right from here on. ``kept``: the sha256 of the file of what it replaced; empty if it changes no
+    voxel.
+    """
+
+    number: int
+    action: str
+    arguments: dict[str, Any]
+    item: str = ""
+    objects: dict[int, ObjectRecord | None] = field(default_factory=dict)
+    right: tuple[int, ...] = ()
+    kept: str = ""
+
+    def __str__(self) -> str:
+        shown = {name: value for name, value in self.arguments.items() if name != "action" and value is not None}
+        said = " ".join(f"{name}={_shown(value)}" for name, value in shown.items())
+        return f"{self.number} {self.action} {said}".strip()
+
+
+def corrections_folder(result: Path) -> Path:
+    """Return where the corrections of a label volume are kept: beside it."""
+    return result.with_name(f"{result.name}.corrections")
+
+
+def live(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the actions that hold: neither undone, nor said of the file alone."""
+    entries = list(entries)
+    undone = {entry.arguments["undoes"] for entry in entries if entry.action == "undo"}
+    return [entry for entry in entries if entry.action not in ("undo", "save") and entry.number not in undone]
+
+
+def correction_note(result: Path) -> str:
+    """Return that a label volume was corrected, to read; empty if it was not, or all was undone."""
+    path = corrections_folder(result) / JOURNAL
+    if not path.is_file():
+        return ""
+    entries = read_journal(path)[1]
+    changes = [entry for entry in live(entries) if entry.kept]
+    if not changes:
+        return ""
+    note = f"{result}: was corrected with planewise correct, {len(changes)} actions ({path})"
+    saved = [entry.arguments["actions"] for entry in entries if entry.action == "save"]
+    behind = result.is_file() and (not saved or saved[-1] != [entry.number for entry in changes])
+    return f"{note}; not all of them are in the file yet: planewise correct {result} --replay" if behind else note
+
+
+class Journal:
+    """A journal that is open for one process: ``append`` returns when a line is on the disk."""
+
+    def __init__(self, path: Path, file: IO[bytes], head: Head, entries: list[Entry]) -> None:
+        self.path, self._file, self.head, self.entries = path, file, head, entries
+
+    @classmethod
+    def begin(cls, path: Path, head: Head) -> "Journal":
+        """Begin a journal at ``path``, which appears with its first line or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(asdict(head)) + "\n", "utf-8")
+        temporary.replace(path)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "Journal":
+        """Open a journal to go on with. Raises PlanewiseError if it is damaged, or another process has it open."""
+        file = path.open("r+b")
+        try:
+            _lock(file, path)
+            content = file.read()
+            whole = content[: content.rfind(b"\n") + 1]
+            if rest := content[len(whole) :]:
+                say(f"{path}: its last line was cut short ({len(rest)} bytes): it was not applied, and is dropped")
+                file.truncate(len(whole))
+                file.seek(len(whole))
+            return cls(path, file, *_parse(path, whole))
+        except BaseException:
+            file.close()
+            raise
+
+    def append(self, entry: Entry) -> None:
+        """Add a line. Raises PlanewiseError if the disk refuses; then the journal is as it was."""
+        end = self._file.tell()
+        try:
+            self._file.write(json.dumps(asdict(entry)).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.truncate(end)
+            self._file.seek(end)
+            raise PlanewiseError(f"{self.path}: cannot be written ({error.strerror}); nothing was changed") from error
+        self.entries.append(entry)
+
+    @property
+    def live(self) -> list[Entry]:
+        """The actions that hold."""
+        return live(self.entries)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_journal(path: Path) -> tuple[Head, list[Entry]]:
+    """Return what a journal says, less a last line that was cut short. Raises PlanewiseError if it is damaged."""
+    content = path.read_bytes()
+    return _parse(path, content[: content.rfind(b"\n") + 1])
+
+
+def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
+    number = 0
+    try:
+        lines = content.decode("utf-8").splitlines()
+        said = json.loads(lines[0])
+        head = Head(**(said | {"shape": tuple(said["shape"])}))
+        if head.format != FORMAT:
+            raise ValueError(f"its format is {head.format}, and {FORMAT} is read")
+        entries = []
+        for line in lines[1:]:
+            number += 1
+            entries.append(_entry(json.loads(line)))
+        return head, entries
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise PlanewiseError(
+            f"{path}: line {number + 1} is no line of a journal of corrections ({error}); move the folder away to "
+            "begin anew with the volume as it is"
+        ) from error
+
+
+def _entry(said: dict[str, Any]) -> Entry:
+    objects = {
+        int(label): None if record is None else ObjectRecord(record["voxels"], as_box(record["box"]))
+        for label, record in said["objects"].items()
+    }
+    return Entry(**(said | {"objects": objects, "right": tuple(said["right"])}))
+
+
+def as_box(sides: Any) -> Box:
+    """Return three pairs of numbers, as JSON has them, as a box."""
+    (a, b), (c, d), (e, f) = sides
+    return (int(a), int(b)), (int(c), int(d)), (int(e), int(f))
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise PlanewiseError(f"{path}: another process corrects this volume now; end that one first") from error
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,0 +1,248 @@
+"""Correcting one label volume: actions are journalled, then applied; undone, replayed and saved.
+
+An action is worked out, what it replaces is written beside the result, its line is written, and only then are voxels
+changed. Whenever the process is killed, opening the corrections again finishes what the last line says.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from planewise.correction.actions import Confirm, Delete, Labels, Merge, Paint, Split
+from planewise.correction.canvas import FileCanvas, open_canvas
+from planewise.correction.journal import JOURNAL, STATES, Box, Entry, Head, Journal, ObjectRecord, corrections_folder
+from planewise.correction.kept import Change, read_kept, write_kept
+from planewise.correction.objects import (
+    Objects,
+    find_objects,
+    folded,
+    joined,
+    objects_in,
+    pieces,
+    read_objects,
+    write_objects,
+)
+from planewise.data.preparation import fingerprint
+from planewise.data.run import manifest_of, sha256_of
+from planewise.errors import PlanewiseError
+from planewise.progress import progress
+
+KEPT, OBJECTS = "kept", "objects.npy"
+
+
+class Corrections:
+    """The corrections of a label volume, a file or an OME-Zarr, that this process holds open; a context manager.
+
+    Raises PlanewiseError if the volume cannot be corrected, if another process corrects it, or if another program
+    changed it since.
+    """
+
+    def __init__(self, result: Path) -> None:
+        self.result = result
+        self.folder = corrections_folder(result)
+        self.canvas = open_canvas(result, self.folder / KEPT)
+        journal = self.folder / JOURNAL
+        self.journal = Journal.open(journal) if journal.exists() else self._begin(journal)
+        try:
+            self._in_file = self._actions_in_file()
+            self._before = read_objects(self.folder / KEPT / OBJECTS)
+            self._finish_last()
+        except BaseException:
+            self.journal.close()
+            raise
+        self.objects: Objects = folded(self._before, self.journal.live)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # ---- what was done
+
+    @property
+    def actions(self) -> list[Entry]:
+        """The actions that hold, in their order."""
+        return self.journal.live
+
+    def finished(self) -> dict[str, str]:
+        """Return "done" or "skip" for the items of a work list that one of it was said of."""
+        return {entry.item: entry.action for entry in self.actions if entry.action in STATES}
+
+    def changes(self) -> Iterator[Change]:
+        """Yield what the actions that hold change, in their order."""
+        for entry in self.actions:
+            yield from self.changes_of(entry)
+
+    def changes_of(self, entry: Entry) -> Iterator[Change]:
+        """Yield what one action changed."""
+        return read_kept(self._file(entry.number), entry.kept) if entry.kept else iter(())
+
+    # ---- doing
+
+    def apply(self, action: Merge | Split | Delete | Paint | Confirm, item: str = "") -> Entry:
+        """Do one action, as part of an ``item`` of a work list. Raises PlanewiseError if it does not fit; then nothing
+        was changed.
+        """
+        labels = Labels(self.canvas, self.objects, self._new_label())
+        number = len(self.journal.entries) + 1
+        after: Objects = {}
+        kept = self._keep(number, self._counted(action.changes(labels), after))
+        if not kept and not isinstance(action, Confirm):
+            raise PlanewiseError(f"{action.action}: changes nothing")
+        objects = {label: record if record.voxels else None for label, record in after.items()}
+        right = tuple(label for label in action.right(labels) if (after.get(label) or self.objects[label]).voxels)
+        entry = Entry(number, action.action, action.model_dump(mode="json"), item, objects, right, kept)
+        self._add(entry)
+        return entry
+
+    def finish_item(self, item: str, state: str) -> Entry:
+        """Say that an item of a work list is "done", or was left out ("skip")."""
+        entry = Entry(len(self.journal.entries) + 1, state, {}, item)
+        self._add(entry)
+        return entry
+
+    def undo(self, count: int = 1) -> list[Entry]:
+        """Undo the last actions; return them, the latest first. Raises PlanewiseError if there are not as many."""
+        if count > len(self.actions):
+            raise PlanewiseError(f"{self.result}: {len(self.actions)} actions can be undone, not {count}")
+        undone = []
+        for _ in range(count):
+            *still, last = self.actions
+            before = folded(self._before, still)
+            objects = {label: before.get(label) for label in last.objects}
+            self._add(Entry(len(self.journal.entries) + 1, "undo", {"undoes": last.number}, last.item, objects))
+            undone.append(last)
+        return undone
+
+    def replay(self) -> None:
+        """Make the volume anew: what was there before, and on it every action that holds."""
+        self.canvas.reset([])
+        for change in self.changes():
+            self.canvas.write(change)
+
+    def save(self) -> None:
+        """Write a file's voxels, if it does not hold them yet; those of a store are there already."""
+        changed = [entry.number for entry in self.actions if entry.kept]
+        if not isinstance(self.canvas, FileCanvas) or changed == self._in_file:
+            return
+
+        def say_hash(path: Path) -> None:
+            said = {"actions": changed, "sha256": sha256_of(path)}
+            self.journal.append(Entry(len(self.journal.entries) + 1, "save", said))
+
+        if changed:
+            self.canvas.save(say_hash)
+        else:
+            self.canvas.give_back(say_hash)
+        self._in_file = changed
+
+    def close(self) -> None:
+        """Save, and let go of the journal."""
+        try:
+            self.save()
+        finally:
+            self.journal.close()
+
+    # ---- how
+
+    def _begin(self, journal: Path) -> Journal:
+        """Find the objects, and begin a journal."""
+        z, y, x = ((0, side) for side in self.canvas.shape)
+        whole: Box = (z, y, x)
+        with progress(f"{self.result.name}: finding its objects", len(pieces(whole)), unit="blocks") as advance:
+            objects = find_objects(self.canvas.volume.voxels, advance)
+        write_objects(self.folder / KEPT / OBJECTS, objects)
+        manifest = manifest_of(self.result)
+        model = "" if manifest is None else manifest.model
+        return Journal.begin(journal, Head(self.result.name, _content(self.result), self.canvas.shape, model))
+
+    def _actions_in_file(self) -> list[int]:
+        """Return the numbers of the actions that the file holds.
+
+        Raises PlanewiseError if the volume is neither what it was before nor what was saved of the corrections.
+        """
+        head = self.journal.head
+        saved = [entry.arguments for entry in self.journal.entries if entry.action == "save"]
+        known: dict[str, list[int]] = {head.content: []} | {said["sha256"]: said["actions"] for said in saved}
+        now = _content(self.result) if self.result.is_file() else head.content
+        if head.shape != self.canvas.shape or now not in known:
+            raise PlanewiseError(
+                f"{self.result}: was changed by another program, and its corrections in {self.folder} are of what it "
+                "was before; put the file back, or move that folder away to begin anew with the volume as it is"
+            )
+        return known[now]
+
+    def _finish_last(self) -> None:
+        """Bring the voxels to where the journal is: a file's were read as they were before, a store's lack at most the
+        last line.
+        """
+        if isinstance(self.canvas, FileCanvas):
+            self.replay()
+        elif self.journal.entries:
+            self._write_voxels(self.journal.entries[-1])
+
+    def _add(self, entry: Entry) -> None:
+        self.journal.append(entry)
+        self._write_voxels(entry)
+        self.objects = folded(self._before, self.actions)
+
+    def _write_voxels(self, entry: Entry) -> None:
+        if entry.action != "undo":
+            for change in self.changes_of(entry):
+                self.canvas.write(change)
+            return
+        undone = self.journal.entries[entry.arguments["undoes"] - 1]
+        for change in self.changes_of(undone):  # an action changes a voxel once
+            self.canvas.write(change.undone)
+        if undone.kept:
+            self.canvas.reset(self.changes())
+
+    def _keep(self, number: int, changes: Iterable[Change]) -> str:
+        """Write what an action changes; return the file's sha256, or nothing if it changes nothing."""
+        first = next(iterator := iter(changes), None)
+        if first is None:
+            return ""
+        return write_kept(self._file(number), _chained(first, iterator))
+
+    def _file(self, number: int) -> Path:
+        return self.folder / KEPT / f"{number:06d}.zip"
+
+    def _counted(self, changes: Iterable[Change], after: Objects) -> Iterator[Change]:
+        """Yield ``changes``, and note in ``after`` every object that changes, as it is when all are applied."""
+        for change in changes:
+            if len(change.after) and int(change.after.max()) > self.canvas.largest:
+                raise PlanewiseError(
+                    f"{self.result}: holds {self.canvas.volume.voxels.dtype}, and all ids up to {self.canvas.largest} "
+                    "are taken; copy it to a type that has more"
+                )
+            for label, count in zip(*np.unique(change.before, return_counts=True)):
+                if label:
+                    record = after.get(int(label)) or self.objects[int(label)]
+                    after[int(label)] = ObjectRecord(record.voxels - int(count), record.box)
+            become = np.zeros(change.mask.shape, change.after.dtype)
+            become[change.mask] = change.after
+            for label, part in objects_in(become, change.box).items():
+                there = after.get(label) or self.objects.get(label)
+                after[label] = joined(there, part) if there is not None and there.voxels else part
+            yield change
+
+    def _new_label(self) -> int:
+        """Return an id that no object has or had; in a store whose type holds none, one that is free."""
+        used = {label for entry in self.journal.entries for label in entry.objects} | self._before.keys()
+        largest = max(used, default=0)
+        if largest < self.canvas.largest:
+            return largest + 1
+        return next((label for label in range(1, largest) if label not in self.objects), largest + 1)
+
+
+def _chained(first: Change, others: Iterator[Change]) -> Iterator[Change]:
+    yield first
+    yield from others
+
+
+def _content(result: Path) -> str:
+    """Return a hash of what is corrected."""
+    return fingerprint(result) if result.is_dir() else sha256_of(result)
