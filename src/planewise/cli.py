@@ -125,6 +125,10 @@ COMMANDS = {
     "ild export": Command(
         "planewise.apps.ild.options:IldExport", "planewise.apps.ild.export:export_ild",
         "write labels and measures as DICOM, on the original series",
+        (
+            "planewise ild export predicted --images dicom --output exported",
+            "planewise ild export predicted --images dicom --measures measured/measures.json",
+        ),
     ),
     "check": Command(
         "planewise.apps.check_options:Check", "planewise.apps.check:check",
