@@ -16,6 +16,7 @@ from planewise.progress import say
 from planewise.report.tables import print_table
 from planewise.viewing.mistakes import RESULTS, read_places
 from planewise.viewing.scene import Layer, Place, Scene, image_layer, labels_layer, middle, place_of
+from planewise.volumes import itk_snap
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.volume import Volume
 
@@ -61,7 +62,9 @@ def scene_of(shown: Shown, options: View) -> Scene:
     first = shown.named or next(iter(shown.methods), TRUTH)
     names = _class_names(shown)
     for name, path in labels.items():
-        layer, stored = labels_layer(name, path, names, image, options.ignore_geometry, name == first)
+        described = itk_snap.read_label_description(path.parent / itk_snap.FILE)
+        known = described if described.names else names
+        layer, stored = labels_layer(name, path, known, image, options.ignore_geometry, name == first)
         layers.append(layer)
         image = image or (path, stored)
     if options.object is not None and not labels:

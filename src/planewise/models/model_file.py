@@ -148,7 +148,7 @@ def find_model_file(name: str | Path) -> Path:
         return unpacked_model(path) if path.suffix.lower() == ARCHIVE else path
     shipped = SHIPPED / (path.name if path.suffix in (".yaml", ".yml") else f"{path.name}.yaml")
     if shipped.is_file() and (path.name == str(path) or path.parent.name == "configs"):
-        say(f"{name}: is no file here; the model of that name is taken ({shipped})")
+        say(f"{name}: no such file here; the shipped model of that name is used ({shipped})")
         return shipped
     known = ", ".join(sorted(config.stem for config in SHIPPED.glob("*.yaml")))
     raise PlanewiseError(

@@ -33,18 +33,17 @@ from planewise.models.zoo import is_hub_id, located
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
+from planewise.volumes import itk_snap
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.dicom.segmentation import write_segmentation
 from planewise.volumes.formats.dicom.sources import require_highdicom
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.itk_snap import is_label_description_of_ours, write_label_description
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
 DICOM_SEG = "dicom-seg"
-SNAP = "itksnap_labels.txt"
 AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
 KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and how they are told
 
@@ -412,13 +411,13 @@ def _names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, st
 
 def _describe_labels(options: IldPredict, names: dict[int, str]) -> None:
     """Write what ITK-SNAP needs to name the labels, unless there is such a file by somebody else."""
-    path = options.output / SNAP
+    path = options.output / itk_snap.FILE
     names = _names_of_labels(options, names)
     if options.format == "nii.gz" and names and options.output.is_dir():
-        if path.exists() and not is_label_description_of_ours(path):
+        if path.exists() and not itk_snap.is_label_description_of_ours(path):
             say(f"{path}: is there already, and is not of planewise; it is kept")
         else:
-            write_label_description(path, LabelNames(names))
+            itk_snap.write_label_description(path, LabelNames(names))
 
 
 def _in_kept(prompts: list[Prompt], patient: Patient) -> list[Prompt]:
