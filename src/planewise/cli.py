@@ -121,6 +121,7 @@ COMMANDS = {
     "ild follow": Command(
         "planewise.apps.ild.options:IldFollow", "planewise.apps.ild.follow:follow_ild",
         "compare one patient's scans of several dates",
+        ("planewise ild follow patient --trained_model medsam_model_best.pth --output followed",),
     ),
     "ild export": Command(
         "planewise.apps.ild.options:IldExport", "planewise.apps.ild.export:export_ild",
