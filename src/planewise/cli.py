@@ -121,10 +121,15 @@ COMMANDS = {
     "ild follow": Command(
         "planewise.apps.ild.options:IldFollow", "planewise.apps.ild.follow:follow_ild",
         "compare one patient's scans of several dates",
+        ("planewise ild follow patient --trained_model medsam_model_best.pth --output followed",),
     ),
     "ild export": Command(
         "planewise.apps.ild.options:IldExport", "planewise.apps.ild.export:export_ild",
         "write labels and measures as DICOM, on the original series",
+        (
+            "planewise ild export predicted --images dicom --output exported",
+            "planewise ild export predicted --images dicom --measures measured/measures.json",
+        ),
     ),
     "check": Command(
         "planewise.apps.check_options:Check", "planewise.apps.check:check",
