@@ -1,7 +1,7 @@
 # planewise on a CPU:
 #   docker build -t planewise .
 #   docker run --rm -u "$(id -u):$(id -g)" -v "$PWD":/data planewise mito predict --trained_model MitoNet_v1 --input ...
-# For NVIDIA GPUs: docker build --build-arg TORCH=https://download.pytorch.org/whl/cu128 ..., and docker run --gpus all
+# For NVIDIA GPUs: --build-arg TORCH= the index that pytorch.org names for your CUDA, and docker run --gpus all
 FROM python:3.12-slim
 
 ARG TORCH=https://download.pytorch.org/whl/cpu

@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-slow lint bench docs tutorials dist
+.PHONY: install demo test test-slow lint bench docs tutorials pictures dist
 
 install: $(VENV)/.installed
 
@@ -39,6 +39,11 @@ docs: install
 # The commands of docs/ with their output, on synthetic data: about 3 CPU minutes.
 tutorials: install
 	$(PYTEST) tests/integration/test_tutorials.py
+
+# The pictures of README and docs/, from both demos; needs Chromium.
+pictures: install
+	rm -rf docs/_pictures
+	$(BIN)/python docs/pictures.py docs/_pictures
 
 dist: install
 	rm -rf dist

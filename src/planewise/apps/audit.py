@@ -24,6 +24,7 @@ from planewise.audit.findings import findings
 from planewise.audit.items import ANSWERS, DRAWN, IMAGES, LABELS, WITHIN, read_items, variables_of, write_answers
 from planewise.audit.page import write_audit
 from planewise.audit.plan import PLAN, CaseRecord, Item, Plan, PopulationRecord, read_plan, write_plan
+from planewise.correction.journal import correction_note
 from planewise.data.preparation import fingerprint
 from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
@@ -60,6 +61,8 @@ def plan_audit(options: AuditPlan) -> int:
     with progress("reading", len(files), unit="cases") as advance:
         fingerprints = {}
         for name, of_case in files.items():
+            for note in filter(None, map(correction_note, of_case.values())):
+                say(f"{note}: the audit is of the masks as they are now")
             fingerprints[name] = {what: fingerprint(path) for what, path in of_case.items()}
             advance(1, name)
     classes = classes_of(options, files)
@@ -97,7 +100,8 @@ def plan_audit(options: AuditPlan) -> int:
         )  # fmt: skip
         write_answers(options.output, items, variables_of(items))
         write_plan(plan, options.output)
-    say(f"{len(items)} items of {len(cases)} cases were drawn with seed {seed} into {options.output}")
+    of_cases = f"{len(cases)} case{'s' * (len(cases) != 1)}"
+    say(f"{len(items)} items of {of_cases} were drawn with seed {seed} into {options.output}")
     say(f"The plan's signature is {plan.signature}: keep it where it cannot be changed, such as a laboratory notebook")
     say(
         f"Correct {options.output / LABELS}, or fill in {options.output / ANSWERS} (done = yes where the masks are "
@@ -133,6 +137,6 @@ def report_audit(options: AuditReport) -> int:
     with run.making("report", inputs, outputs):
         page = write_audit(plan, corrected, findings(plan, corrected), options.plan, folder)
     if cut := [answer.item.name for answer in corrected if answer.notes]:
-        say(f"Objects of items {', '.join(cut)} reach the end of what is shown, and count as they are shown")
+        say(f"Objects of items {', '.join(cut)} reach the edge of the context that is shown, and are counted as shown")
     say(f"The report is {page}")
     return conclude(problems)

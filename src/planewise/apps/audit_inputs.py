@@ -56,7 +56,7 @@ def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
         if missing and (what == "within" or options.image is not None) and files:
             raise PlanewiseError(f"{option} {getattr(options, what)}: has no file for case {missing[0]}")
         if missing and files:
-            say(f"There is no image of {', '.join(missing[:6])}: these items are written without")
+            say(f"There is no image of {', '.join(missing[:6])}: their items are written without an image")
     if options.within is not None and set(options.quantity) & set(OF_OBJECTS):
         raise PlanewiseError(
             f"--within {options.within}: is for {', '.join(OF_SLICES)}; objects are counted in the whole volume"

@@ -8,6 +8,7 @@ import numpy as np
 
 from planewise.apps.mito_measured_cases import Sources, cases_of, label_volumes, refuse_other_cases
 from planewise.apps.mito_options import MitoMeasure
+from planewise.correction.journal import correction_note
 from planewise.data.case import channel_within
 from planewise.data.run import MANIFEST, Run, edited_outputs, refuse_folder_of_inputs
 from planewise.data.space import laid_on
@@ -105,7 +106,7 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
             name: _placed(open_labels(path), path, labels, case.labels, options)
             for name, path in case.references.items()
         }
-        placed = _resident(with_spacing_of(to_canonical(labels, labels=True), case.image))
+        placed = resident(with_spacing_of(to_canonical(labels, labels=True), case.image))
         if labels.unit == PIXEL != placed.unit:
             say(f"{case.name}: its labels say no unit of their spacing; that of {case.image} is taken")
         measured = measure_volume(placed, image, references, case.name)
@@ -114,6 +115,9 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
             if confidence is not None:
                 measured.objects["confidence"] = confidence
         decided |= {"spacing": _spacing_text(measured), "objects": len(measured.labels)}
+        if note := correction_note(case.labels):
+            decided["corrected"] = note
+            say(note)
         write_json(record, measured.as_json())
     _say_of(case, measured)
     return measured
@@ -121,10 +125,10 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
 
 def _placed(volume: Volume, path: Path, labels: Volume, labels_path: Path, options: MitoMeasure) -> Volume:
     """Return a volume where it fits the canonical labels voxel by voxel."""
-    return _resident(to_canonical(laid_on(volume, path, labels, labels_path, options.ignore_geometry)))
+    return resident(to_canonical(laid_on(volume, path, labels, labels_path, options.ignore_geometry)))
 
 
-def _resident(volume: Volume) -> Volume:
+def resident(volume: Volume) -> Volume:
     """Return a volume with its voxels in memory, unless they are many, and read piece by piece without reading all."""
     size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
     piecemeal = access(volume.voxels) in ("chunks", "rows")

@@ -245,6 +245,19 @@ def _read_answers(path: Path, plan: Plan) -> dict[str, dict[str, str]]:
     return {_padded(name): row for name, row in zip(names, rows)}
 
 
+def mark_done(folder: Path, plan: Plan, done: dict[str, str]) -> None:
+    """Write into the table of answers which items are ``done``: "yes", "no", or nothing; all else in it stays."""
+    path = folder / ANSWERS
+    rows = _read_answers(path, plan)
+    marked = {name: row | ({"done": done[name]} if name in done else {}) for name, row in rows.items()}
+    if marked == rows:
+        return
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(column for row in marked.values() for column in row)))
+        writer.writeheader()
+        writer.writerows(marked.values())
+
+
 def _padded(name: str) -> str:
     """Return an item's name with the zeros that a spreadsheet takes for superfluous."""
     return name.zfill(3) if name.isdecimal() else name

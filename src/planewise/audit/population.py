@@ -133,7 +133,7 @@ def objects_of(source: Source) -> Objects:
     for planes in slab_starts(source.labels.shape):
         slab = np.asarray(source.labels.voxels[planes])
         if slab.dtype.itemsize >= 4 and slab.size and slab.max() > MAX_LABEL:
-            raise PlanewiseError(f"labels reach {slab.max()}; at most {MAX_LABEL} is supported: number them anew")
+            raise PlanewiseError(f"labels reach {slab.max()}; at most {MAX_LABEL} is supported: renumber them")
         counter.add(slab, np.zeros_like(slab), planes.start)
         for label, place in first_voxels(slab).items():
             first.setdefault(label, (place[0] + planes.start, *place[1:]))

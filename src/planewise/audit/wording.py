@@ -93,9 +93,12 @@ def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
     else:
         where = f"{finding.unit} cases together" if finding.scope == "all" else finding.unit
         head = f"The {what} in {where} was {value} ({interval(finding)})"
-    skipped = f", of which {finding.skipped} skipped, whatever they hold" if finding.skipped else ""
-    items = f"{finding.items} {_kinds(finding, plan)} drawn at random and corrected{skipped}"
-    how = f"estimated without bias from the segmentation and {items} (difference estimator)"
+    items = f"{finding.items} {_kinds(finding, plan)} drawn at random"
+    how = f"estimated without bias from the segmentation and {items} and corrected (difference estimator)"
+    if finding.skipped:
+        corrected = f"of which {finding.items - finding.skipped} were corrected"
+        covered = f"the interval covers whatever the {finding.skipped} skipped may hold"
+        how = f"estimated from the segmentation and {items}, {corrected} (difference estimator; {covered})"
     return f"{head}, {how}; the segmentation alone says {alone}."
 
 
@@ -112,7 +115,7 @@ def halving(finding: Finding) -> str:
     if math.isnan(finding.estimate.low):
         return "-"
     if finding.skipped:
-        return f"first the {finding.skipped} skipped"
+        return f"correct the {finding.skipped} skipped first"
     if finding.scope in ("population", "difference"):
         return "no number of items: it is the units that differ; four times as many units would"
     return "not told by these items"
@@ -122,7 +125,7 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
     """Return how the findings were come by, in paragraphs, and the references to it."""
     kinds = Counter(item.kind for item in plan.items)
     references = ["difference", "powered"]
-    drawn = ", ".join(f"{count} {PLURALS[kind] if count > 1 else KINDS[kind]}" for kind, count in kinds.items())
+    drawn = " and ".join(f"{count} {PLURALS[kind] if count > 1 else KINDS[kind]}" for kind, count in kinds.items())
     said = [
         f"{drawn} were drawn at random, each with a known probability, before anything was corrected. What the "
         "masks say "

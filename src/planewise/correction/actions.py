@@ -226,7 +226,8 @@ _ADAPTER: TypeAdapter[Any] = TypeAdapter(Action)
 def read_action(said: dict[str, Any]) -> "Merge | Split | Delete | Paint | Confirm":
     """Return the action that ``said`` says, as ``model_dump`` has it. Raises PlanewiseError."""
     try:
-        return _ADAPTER.validate_python(said)  # type: ignore[no-any-return]
+        action: Merge | Split | Delete | Paint | Confirm = _ADAPTER.validate_python(said)
+        return action
     except ValidationError as error:
         wrong = "; ".join(f"{' '.join(map(str, e['loc'][1:]))}: {e['msg'].lower()}" for e in error.errors()[:3])
         raise PlanewiseError(f"{said.get('action', 'action')}: {wrong}") from None

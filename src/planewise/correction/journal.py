@@ -63,7 +63,8 @@ class Entry:
     kept: str = ""
 
     def __str__(self) -> str:
-        said = " ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items() if name != "action")
+        shown = {name: value for name, value in self.arguments.items() if name != "action" and value is not None}
+        said = " ".join(f"{name}={_shown(value)}" for name, value in shown.items())
         return f"{self.number} {self.action} {said}".strip()
 
 

@@ -74,7 +74,11 @@ class Corrections:
     def changes(self) -> Iterator[Change]:
         """Yield what the actions that hold change, in their order."""
         for entry in self.actions:
-            yield from self._kept(entry)
+            yield from self.changes_of(entry)
+
+    def changes_of(self, entry: Entry) -> Iterator[Change]:
+        """Yield what one action changed."""
+        return read_kept(self._file(entry.number), entry.kept) if entry.kept else iter(())
 
     # ---- doing
 
@@ -187,11 +191,11 @@ class Corrections:
 
     def _write_voxels(self, entry: Entry) -> None:
         if entry.action != "undo":
-            for change in self._kept(entry):
+            for change in self.changes_of(entry):
                 self.canvas.write(change)
             return
         undone = self.journal.entries[entry.arguments["undoes"] - 1]
-        for change in self._kept(undone):  # an action changes a voxel once
+        for change in self.changes_of(undone):  # an action changes a voxel once
             self.canvas.write(change.undone)
         if undone.kept:
             self.canvas.reset(self.changes())
@@ -202,9 +206,6 @@ class Corrections:
         if first is None:
             return ""
         return write_kept(self._file(number), _chained(first, iterator))
-
-    def _kept(self, entry: Entry) -> Iterator[Change]:
-        return read_kept(self._file(entry.number), entry.kept) if entry.kept else iter(())
 
     def _file(self, number: int) -> Path:
         return self.folder / KEPT / f"{number:06d}.zip"

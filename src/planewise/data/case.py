@@ -212,7 +212,7 @@ def _say_passed_over(folders: list[Path]) -> None:
         images = [item for item in sorted(folder.iterdir()) if item.suffix.lower() in LIKE_SLICES]
         if len(images) > 1 and not folder.name.startswith("."):
             say(
-                f"{folder}: is passed over: its {len(images)} files, {images[0].name} ..., are no grey 2D images "
+                f"{folder}: is passed over: its {len(images)} files, {images[0].name} ..., are not greyscale 2D images "
                 f"{', '.join(SLICES)}, so not the slices of a volume"
             )
 

@@ -9,8 +9,10 @@ import numpy as np
 from planewise.data.case import Case
 from planewise.data.classes import IGNORE, LabelDefinition
 from planewise.data.intensity import IntensityProfile, measure_intensities, refuse_what_has_no_range
+from planewise.data.painted_slices import is_painted
 from planewise.errors import PlanewiseError, Problem
 from planewise.volumes.files import open_volume
+from planewise.volumes.formats.image_sequence import images_in
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.slices import Plane
@@ -84,8 +86,14 @@ def check_cases(
 def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[dict[str, CheckedClass], list[str]]:
     """Return what a truth holds by class, and what is wrong with it: values that no label of the dataset has.
 
-    Raises PlanewiseError if it cannot be read.
+    Of painted slices it is what they hold. Raises PlanewiseError if it cannot be read.
     """
+    if is_painted(path):
+        of_slices = [open_labels(file) for file in images_in(path)]
+        sections = sum(_components(volume, tuple(_count_values(volume).keys() - {0})) for volume in of_slices)
+        painted = sum(sum(n for value, n in _count_values(volume).items() if value) for volume in of_slices)
+        size = sum(int(np.prod(volume.shape)) for volume in of_slices)
+        return {"objects": CheckedClass(painted, painted / max(1, size), sections)}, []
     volume = open_labels(path)
     counts = _count_values(volume)
     whole = sum(counts.values())
@@ -118,7 +126,10 @@ def check_training_truths(
     with_value: dict[int, dict[str, int]] = {}
     for case in cases:
         try:
-            if case.truth is not None:
+            if case.truth is not None and is_painted(case.truth):
+                for file in images_in(case.truth):
+                    _count_values(open_labels(file))
+            elif case.truth is not None:
                 counts = _count_values(open_labels(case.truth))
                 for value in [] if case.instances else _unnamed(counts, labels):
                     with_value.setdefault(value, {})[case.name] = counts[value]

@@ -122,7 +122,7 @@ def warn_of_leaks(
             others = {other: training[other] for other in cases[:place]}
             leaks += shared_voxels(others, {case: training[case]}, channel)
     for leak in leaks:
-        say(f"WARNING: {leak}: its scores do not tell how good the model is on new data")
+        say(f"WARNING: {leak}: its scores do not show how good the model is on new data")
     return leaks
 
 

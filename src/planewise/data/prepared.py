@@ -86,19 +86,28 @@ def read_patient(
     ``ignore``: the truth's value of voxels that nobody knows. Raises PlanewiseError for classes above 254, and for
     files that cannot be read or do not lie in one space; with ``ignore_geometry`` they fit as their arrays lie.
     """
-    volume = open_volume(image, channel).in_unit("mm")
+    placed = None if truth is None else open_labels(truth)
+    return as_patient(case, open_volume(image, channel), image, placed, truth, level, width, ignore, ignore_geometry)
+
+
+def as_patient(
+    case: str, volume: Volume, image: Path | Series, truth: Volume | None, truth_path: Path | None, level: float,
+    width: float, ignore: int | None = None, ignore_geometry: bool = False,
+) -> tuple[Patient, np.ndarray]:  # fmt: skip
+    """Return a CT ``volume`` as a patient; see ``read_patient``. The paths are what errors call the volumes."""
+    volume = volume.in_unit("mm")
     if any(volume.tilt):
         say(f"{case}: {tilt_note(volume)}")
     hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
     labels = None
-    if truth is not None:
-        placed = laid_on(open_labels(truth), truth, volume, image, ignore_geometry)
+    if truth is not None and truth_path is not None:
+        placed = laid_on(truth, truth_path, volume, image, ignore_geometry)
         values = to_canonical(placed, labels=True).read()
         ignored = np.zeros(values.shape, bool) if ignore is None else values == ignore
         largest = values.max(initial=0, where=~ignored)
         if largest >= IGNORED:
             raise PlanewiseError(
-                f"{truth}: holds {largest}; classes are numbers from 1 to {IGNORED - 1}: number them anew"
+                f"{truth_path}: holds {largest}; classes are numbers from 1 to {IGNORED - 1}: renumber them"
             )
         labels = np.where(ignored, IGNORED, values).astype(np.uint8)
     voxels = hu.read()

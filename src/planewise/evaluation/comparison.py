@@ -5,10 +5,11 @@ the next case's are opened.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from planewise.correction.journal import correction_note
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import score_classes
@@ -93,6 +94,21 @@ def compare(
     return Comparison(contests, tolerance, results, errors)
 
 
+def score_volumes(
+    contest: Contest, case: str, pairs: Mapping[str, OpenPair], tolerance: Tolerance
+) -> list[Result]:  # fmt: skip
+    """Score a case's open volumes, by method, as ``compare`` does its files.
+
+    Raises PlanewiseError if one is no label volume.
+    """
+    scored = ScoredCase(contest, case, None)
+    for method, pair in pairs.items():
+        named = Pair(case, Path(method), Path("truth"))
+        notes = [refuse_image(pair.truth, Path("truth")), refuse_image(pair.predicted, Path(method))]
+        _score_opened(scored, method, pair, tolerance, named, [note for note in notes if note])
+    return scored.results
+
+
 def _score_case(contest: Contest, case: str, tolerance: Tolerance | None) -> ScoredCase:
     pairs = {method: pair for method, pairs in contest.methods.items() for pair in pairs if pair.case == case}
     kept = Kept()
@@ -155,7 +171,11 @@ def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:
     """Return what is to be noted of a prediction's file. Raises PlanewiseError if it is an image."""
     if pair.prediction is None or pair.truth is None:
         return []
-    notes = [refuse_image(opened.predicted, pair.prediction, image), truth_itself(pair.prediction, pair.truth)]
+    notes = [
+        refuse_image(opened.predicted, pair.prediction, image),
+        truth_itself(pair.prediction, pair.truth),
+        correction_note(pair.prediction),
+    ]
     return [note for note in notes if note]
 
 

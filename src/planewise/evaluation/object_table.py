@@ -13,9 +13,9 @@ class ObjectTable:
     """A row for every true object, ascending by id, then one for every predicted object that is the best of none.
 
     ``truth``, ``predicted`` (n,): ids, 0 where there is none; ``voxels``, ``predicted_voxels`` (n,): their sizes;
-    ``iou`` (n,): of the two; ``matched`` (n,): whether they are matched one to one. ``centre`` (n, 3): of the true
-    object, of the predicted one where there is none; ``lower``, ``upper`` (n, 3): the half-open box, z, y, x in voxels,
-    around what the row names.
+    ``iou`` (n,): of the two; ``matched`` (n,): whether they are matched one to one. ``centre`` (n, 3),
+    ``lower`` and ``upper`` (n, 3): the centre and the half-open box, z, y, x in voxels, of the true object, of the
+    predicted one where there is none; ``both_lower``, ``both_upper`` (n, 3): the box around the two.
     """
 
     truth: np.ndarray
@@ -27,6 +27,8 @@ class ObjectTable:
     centre: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+    both_lower: np.ndarray
+    both_upper: np.ndarray
 
 
 def object_table(overlap: LocatedOverlap, matched: set[tuple[int, int]]) -> ObjectTable:
@@ -49,10 +51,12 @@ def object_table(overlap: LocatedOverlap, matched: set[tuple[int, int]]) -> Obje
     pair = np.append(best, counterpart)
     t = np.append(np.arange(n_true), np.append(rows, -1)[counterpart])
     p = np.append(np.append(columns, -1)[best], shown)
+    is_true = (t >= 0)[:, None]
     return ObjectTable(
         true.ids[t], true.sizes[t], seen.ids[p], seen.sizes[p],
         np.append(iou, 0.0)[pair], np.append(is_match, False)[pair],
-        np.where((t >= 0)[:, None], true.centre[t], seen.centre[p]),
+        np.where(is_true, true.centre[t], seen.centre[p]),
+        np.where(is_true, true.lower[t], seen.lower[p]), np.where(is_true, true.upper[t], seen.upper[p]),
         np.minimum(true.lower[t], seen.lower[p]), np.maximum(true.upper[t], seen.upper[p]),
     )  # fmt: skip
 

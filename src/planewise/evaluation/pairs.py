@@ -221,11 +221,16 @@ def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
     if labels.unit != "pixel" or image is None:
         return labels
     try:
-        image_volume = without_tilt(open_volume(image))
-        image_volume = to_canonical(image_volume) if labels.has_direction else image_volume
+        return in_place_of(labels, open_volume(image))
     except PlanewiseError:
         return labels
-    return image_volume.with_voxels(labels.voxels) if image_volume.shape == labels.shape else labels
+
+
+def in_place_of(labels: Volume, image: Volume) -> Volume:
+    """Return ``labels``, whose file says no unit, with the spacing of their ``image``; see ``with_spacing_of``."""
+    in_place = without_tilt(image)
+    in_place = to_canonical(in_place) if labels.has_direction else in_place
+    return in_place.with_voxels(labels.voxels) if in_place.shape == labels.shape else labels
 
 
 def read_slabs(pair: OpenPair) -> Iterator[Slab]:
@@ -248,7 +253,7 @@ def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:
     planes_read = np.asarray(volume.voxels[first:stop])
     if planes_read.dtype.itemsize >= 4 and planes_read.size and planes_read.max() > MAX_LABEL:
         raise PlanewiseError(
-            f"the {what}'s labels reach {planes_read.max()}; at most {MAX_LABEL} is supported: number them anew"
+            f"the {what}'s labels reach {planes_read.max()}; at most {MAX_LABEL} is supported: renumber them"
         )
     slab = np.zeros((planes.stop - planes.start + 2, *volume.shape[1:]), np.uint32)
     slab[first - planes.start + 1 : stop - planes.start + 1] = planes_read

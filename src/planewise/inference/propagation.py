@@ -49,7 +49,7 @@ def propagate(
 
     ``consecutive`` (N - 1,) tells which slices lie directly below the next: no track crosses a gap, nor goes into a
     slice in which its class is not ``present``. Where classes overlap, the larger logit wins. ``advance`` is called
-    with the number of slices decoded.
+    with the number of slices that are decoded for the first time.
     """
     images = encoder.images
     painter = Painter(images.shape)
@@ -57,6 +57,9 @@ def propagate(
 
     def decode(slices: list[tuple[int, list[Track]]]) -> list[list[Track]]:
         """Decode the tracks of one or two slices in one call; paint, and return what goes on from each."""
+        new = {z for z, _ in slices} - decoded
+        decoded.update(new)
+        advance(len(new))
         return [
             _go_on(z, wanted, logits, scores, painter, options)
             for (z, wanted), (logits, scores) in zip(slices, decode_tracks(encoder, slices, options))
@@ -69,6 +72,7 @@ def propagate(
             if going_on:
                 tracks[direction].setdefault(following, []).extend(going_on)
 
+    decoded: set[int] = set()
     starts: dict[int, list[Track]] = {}
     for prompt in prompts:
         starts.setdefault(prompt.z, []).append(Track(prompt.label, prompt.box))
@@ -76,7 +80,6 @@ def propagate(
         (slice_tracks,) = decode([(z, starts[z])])
         pass_on(z, +1, slice_tracks)
         pass_on(z, -1, slice_tracks)
-        advance(1)
     while tracks[+1] or tracks[-1]:
         front = [
             (direction, min(waiting) if direction > 0 else max(waiting))
@@ -86,7 +89,6 @@ def propagate(
         slices = [(z, _without_doubles(tracks[direction].pop(z))) for direction, z in front]
         for (direction, z), slice_tracks in zip(front, decode(slices)):
             pass_on(z, direction, slice_tracks)
-        advance(len(front))
     return painter.labels
 
 

@@ -80,7 +80,7 @@ def histogram(values: list[float], picture: Path, title: str, note: str) -> None
     figure = new_figure(5.4, 3.6)
     axes = figure.subplots()
     axes.hist(values, bins=np.linspace(0, 1, 21), color="#0072B2", edgecolor="white")
-    axes.set(xlabel="DSC", ylabel="cases", xlim=(0, 1), title=title)
+    axes.set(xlabel="Dice", ylabel="cases", xlim=(0, 1), title=title)
     axes.yaxis.get_major_locator().set_params(integer=True)
     summary = f"n = {len(values)}"
     if values:

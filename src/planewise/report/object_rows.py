@@ -23,8 +23,8 @@ COLUMNS = (
 class ObjectRow:
     """An object with its counterpart; ids are 0 where there is none.
 
-    ``row``: its place in the table; ``what``: "matched", or what is wrong; ``centre`` and the half-open box ``lower`` to
-    ``upper``: z, y, x in voxels.
+    ``row``: its place in the table; ``what``: "matched", or what is wrong; ``centre`` and the half-open box ``lower``
+    to ``upper``: z, y, x in voxels.
     """
 
     row: int
@@ -58,8 +58,8 @@ def object_rows(result: Result, rows: np.ndarray) -> Iterator[ObjectRow]:
         what = ", ".join(["matched"] * bool(table.matched[row]) + kinds) or "no match"
         centre, lower, upper = (tuple(places[row].tolist()) for places in (centres, table.lower, table.upper))
         yield ObjectRow(
-            row, what, truth, int(table.voxels[row]), predicted, int(table.predicted_voxels[row]), float(table.iou[row]),
-            centre, lower, upper,
+            row, what, truth, int(table.voxels[row]), predicted, int(table.predicted_voxels[row]),
+            float(table.iou[row]), centre, lower, upper,
         )  # fmt: skip
 
 

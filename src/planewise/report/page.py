@@ -194,7 +194,7 @@ class _Objects(NamedTuple):
 
     method: str
     rows: list[tuple[ObjectRow, dict[str, str]]]
-    count: int
+    there_are: int
 
     @classmethod
     def of(cls, result: Result, most: int, slides: CaseSlides | None) -> "_Objects":

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,13 @@ def png_uri(shades: np.ndarray, palette: np.ndarray) -> str:
     picture.putpalette(palette.astype(np.uint8).tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", transparency=0, optimize=False, compress_level=9)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def figure_uri(figure: Any, dpi: int) -> str:
+    """Return a figure of Matplotlib as a data URI, transparent where it draws nothing."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, transparent=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

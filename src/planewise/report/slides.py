@@ -14,7 +14,7 @@ from planewise.evaluation.comparison import ScoredCase
 from planewise.evaluation.pairs import with_spacing_of
 from planewise.evaluation.result import OBJECTS, CaseErrors
 from planewise.report.pictures import jpeg_uri, outline_path
-from planewise.report.sections import Place, Sections, read_sections
+from planewise.report.sections import Place, read_sections
 from planewise.report.solids import WHOLE_BYTES, Solids
 from planewise.volumes.files import open_volume
 from planewise.volumes.slices import AXIS, PLANES, Plane
@@ -24,6 +24,7 @@ MAX_SIDE = 512  # pixels of a picture
 MISTAKES = 8  # of a method in a case that the page lists and shows
 WORST = 4  # slices of each plane that are shown whatever else is
 PIXEL_BYTES, LAYER_BYTES = 0.32, 0.03  # of a picture in the page, by pixel, and of each volume's outlines; about
+GATHERED_BYTES = 2**27  # in memory, of all slices of a volume that are shown, at most about
 SHARES = {"xy": 0.7, "xz": 0.5, "yz": 1.0}  # of what is left of a case's bytes when it is a plane's turn
 
 
@@ -108,6 +109,7 @@ def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Prob
             wrong = {error.method: int(error.along[AXIS[plane]][index]) for error in errors}
             image, paths = images.get((plane, index), ""), outlines[plane, index]
             slides.append(Slide(plane, index, sides[1], sides[0], image, paths, wrong))
+    slides = _fitting(slides, room - solids.size)
     size = solids.size + sum(_size(slide) for slide in slides)
     depth = {plane: truth.shape[AXIS[plane]] for plane in PLANES}
     names = list(classes.values()) or [OBJECTS]
@@ -121,11 +123,12 @@ def _size(slide: Slide) -> int:
 
 
 def _outlines(labels: np.ndarray, classes: dict[int, str]) -> dict[str, str]:
-    """Return the outlines in a slice by class; of ``classes`` none, those of all labels as one."""
-    if not classes:
-        return {OBJECTS: outline_path(labels)}
-    there = np.unique(labels)
-    return {name: outline_path(labels == value) for value, name in classes.items() if value in there}
+    """Return the outlines in a slice by class, those of all labels as one where there are no ``classes``; none that is
+    empty."""
+    there = np.unique(labels) if classes else ()
+    of_classes = {name: outline_path(labels == value) for value, name in classes.items() if value in there}
+    every = of_classes if classes else {OBJECTS: outline_path(labels)}
+    return {name: path for name, path in every.items() if path}
 
 
 # ---- which slices
@@ -138,6 +141,7 @@ def _places(scored: ScoredCase, errors: list[CaseErrors], step: int, room: int) 
     listed = {mistake.centre[0] for r in scored.results if r.delivered for mistake in r.mistakes[:MISTAKES]}
     places: dict[Plane, list[int]] = {}
     picture = PIXEL_BYTES * (scored.case in scored.contest.images) + LAYER_BYTES * (1 + len(scored.predictions))
+    picture = max(picture, 4 * room / GATHERED_BYTES)  # as much as memory lets a pixel take
     for plane in PLANES:
         depth = shape[AXIS[plane]]
         bytes_each = picture * math.prod(shape) / depth / step**2
@@ -150,6 +154,23 @@ def _places(scored: ScoredCase, errors: list[CaseErrors], step: int, room: int) 
         places[plane] = sorted(wanted)
         room -= int(len(wanted) * bytes_each)
     return places
+
+
+def _fitting(slides: list[Slide], room: int) -> list[Slide]:
+    """Return slides that take no more than ``room`` (bytes): where labels are many, outlines take more than supposed.
+
+    Every second one of each plane is left out until that is so, but the most wrong one of each stays.
+    """
+    while sum(map(_size, slides)) > room:
+        fewer: list[Slide] = []
+        for plane in PLANES:
+            of_plane = [slide for slide in slides if slide.plane == plane]
+            worst = max(of_plane, key=lambda slide: sum(slide.wrong.values()), default=None)
+            fewer += [slide for i, slide in enumerate(of_plane) if i % 2 or slide is worst]
+        if len(fewer) == len(slides):
+            return slides
+        slides = fewer
+    return slides
 
 
 def _worst(errors: list[CaseErrors], axis: int, count: int) -> list[int]:

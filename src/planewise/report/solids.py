@@ -30,7 +30,7 @@ class Solids:
         self._rows = {method: worst_objects(table, count).tolist() for method, table in self._tables.items()}
         self._whole = [box_around((0, 0, 0), shape, spacing, WHOLE_VOXELS)] if whole else []
         self._boxes = {
-            (method, row): box_around(_voxel(table.lower[row]), _voxel(table.upper[row]), spacing)
+            (method, row): box_around(_voxel(table.both_lower[row]), _voxel(table.both_upper[row]), spacing)
             for method, table in self._tables.items()
             for row in self._rows[method]
         }

@@ -35,8 +35,8 @@ def seen_from(spacing: tuple[float, float, float], steps: Voxel) -> np.ndarray:
 def picture_of(
     colours: np.ndarray, spacing: tuple[float, float, float], steps: Voxel, side: int, palette: np.ndarray
 ) -> str:
-    """Draw a box (z, y, x) of colours, places in ``palette`` (n, 3) from 1, 0 is nothing; return it as a data URI, "" if
-    all of it is nothing.
+    """Draw a box (z, y, x) of colours, places in ``palette`` (n, 3) from 1, 0 is nothing; return it as a data URI, ""
+    if all of it is nothing.
 
     ``side``: the longer one of the picture, in pixels; it shows the whole box, so that two volumes in one box can be
     compared.

@@ -26,6 +26,8 @@ GROUPS = {  # what is prompted with boxes alone, and with a token beside: boxes 
 }
 VALIDATION_SLICES = 48  # spread evenly
 VALIDATION_BATCH = 4
+OTHERS_WEIGHT = 1.0  # of the loss of SAM2's three other masks, one of which the published inference takes for a mask
+# that is not stable; a box has one answer, so they learn the same
 OBJECT_WEIGHT = 0.05  # of the object score's loss where all boxes hold an object: it gets no gradient from masks, and
 # ends tracks when predicting. Where absent classes are asked for too, it is trained on both alike.
 
@@ -197,11 +199,15 @@ class BoxTask:
         terms: dict[str, Tensor] = {}
         if boxed is not None:
             predicted, masks, counted, scores = boxed
-            terms |= {"dice": dice_loss(predicted, masks, counted), "ce": _cross_entropy(predicted, masks, counted)}
+            first, others = predicted[:, 0], predicted[:, 1:].flatten(0, 1)
+            terms |= {"dice": dice_loss(first, masks, counted), "ce": _cross_entropy(first, masks, counted)}
+            like_others = [x.repeat_interleave(predicted.shape[1] - 1, dim=0) for x in (masks, counted)]
+            terms["others"] = OTHERS_WEIGHT * (dice_loss(others, *like_others) + _cross_entropy(others, *like_others))
             weight = OBJECT_WEIGHT if asked is None else 1.0
             terms["object"] = weight * _mean(F.softplus(-scores))
         if asked is not None:
             predicted, masks, counted, scores = asked
+            predicted = predicted[:, 0]
             there = _there(masks)
             known = there | ~_there(~counted)
             terms["class_dice"] = dice_loss(predicted[there], masks[there], counted[there])
@@ -211,7 +217,11 @@ class BoxTask:
         return {"total": torch.stack(list(terms.values())).sum(), **terms}
 
     def _predicted(self, network: nn.Module, batch: dict[str, Tensor]) -> list[Answers | None]:
-        """Return logits, masks, counted (P, 256, 256), scores (P,) of all valid prompts: boxes alone, with tokens."""
+        """Return logits, true masks, counted and scores of all valid prompts: boxes alone, and with tokens.
+
+        Logits (P, 4, 256, 256) are of all four masks of boxes alone, (P, 1, 256, 256) with tokens; the rest is
+        (P, 256, 256), twice, and (P,).
+        """
         outputs = network(batch["image"], batch.get("boxes"), batch.get("asked_boxes"), batch.get("asked_classes"))
         answers: list[Answers | None] = []
         for output, (kind, names) in zip(outputs, GROUPS.items()):
@@ -240,9 +250,9 @@ class BoxTask:
             boxed, asked = self._predicted(self.network, batch)
             values_of["loss"].append(float(self._terms(boxed, asked)["total"]))
             if boxed is not None:
-                values_of.setdefault("dice", []).extend(_dices((boxed[0] > 0) & boxed[2], boxed[1] > 0))
+                values_of.setdefault("dice", []).extend(_dices((boxed[0][:, 0] > 0) & boxed[2], boxed[1] > 0))
             if asked is not None:
-                predicted, masks, counted, scores = asked
+                predicted, masks, counted, scores = asked[0][:, 0], *asked[1:]
                 there, said = _there(masks), scores > 0
                 absent = ~there & ~_there(~counted)
                 shown = (predicted > 0) & counted & said[:, None, None]
@@ -293,10 +303,11 @@ def _dices(predicted: Tensor, truth: Tensor) -> list[float]:
 
 
 def on_grid(logits: Tensor) -> Tensor:
-    """Return mask logits (N, P, h, w) on the 256 grid that labels are kept on."""
+    """Return mask logits (N, P, masks, h, w) on the 256 grid that labels are kept on."""
     if logits.shape[-1] == GRID:
         return logits
-    return F.interpolate(logits, size=(GRID, GRID), mode="bilinear", align_corners=False)
+    larger = F.interpolate(logits.flatten(1, 2), size=(GRID, GRID), mode="bilinear", align_corners=False)
+    return larger.unflatten(1, logits.shape[1:3])
 
 
 def prepared_slices(folder: Path) -> list[Path]:

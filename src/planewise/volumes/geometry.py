@@ -60,6 +60,15 @@ def from_canonical(voxels: np.ndarray, original: Volume) -> Volume:
     return original.with_voxels(tilted_again(np.transpose(flipped, np.argsort(order)), original))
 
 
+def place_from_canonical(place: tuple[int, int, int], original: Volume) -> tuple[int, int, int]:
+    """Return where in the array of ``original`` the voxel lies that is at ``place`` (z, y, x) of ``to_canonical``."""
+    order, signs = canonical_axes(original)
+    within = [0, 0, 0]
+    for at, axis, sign in zip(place, order, signs):
+        within[axis] = at if sign > 0 else original.shape[axis] - 1 - at
+    return within[0], within[1], within[2]
+
+
 def same_space(a: Volume, b: Volume) -> str:
     """Return what differs between the places of two volumes, in plain words; an empty string if they agree.
 

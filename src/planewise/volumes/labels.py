@@ -1,5 +1,6 @@
 """Label volumes: whole numbers, 0 is background. Read whole or slab by slab, written in the smallest type."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,16 +50,20 @@ class _LabelVoxels(ReadWhenIndexed):
         return voxels.astype(self.dtype, copy=False)
 
 
-def open_labels(path: Path) -> Volume:
+def open_labels(path: str | os.PathLike[str]) -> Volume:
     """Open a label volume; its voxels are unsigned integers, checked when they are read.
 
     Raises PlanewiseError, now or when voxels are read, if the file is damaged or holds fractions or negative values.
     """
-    volume = open_volume(path)
+    return as_labels(open_volume(path), Path(path))
+
+
+def as_labels(volume: Volume, path: Path) -> Volume:
+    """Return a volume as labels; ``path``: what it is called in errors, see ``open_labels``."""
     return volume.with_voxels(_LabelVoxels(volume, path))
 
 
-def read_labels(path: Path) -> Volume:
+def read_labels(path: str | os.PathLike[str]) -> Volume:
     """Read a label volume whole; see ``open_labels``."""
     volume = open_labels(path)
     return volume.with_voxels(volume.read())
@@ -76,7 +81,7 @@ def label_dtype(largest: int) -> np.dtype:
     return np.min_scalar_type(int(largest))
 
 
-def write_labels(path: Path, volume: Volume) -> None:
+def write_labels(path: str | os.PathLike[str], volume: Volume) -> None:
     """Write label voxels in the smallest unsigned type that holds them, said to be labels; see ``write_volume``."""
     volume = volume if volume.labels else volume.as_labels()
     voxels = np.asarray(volume.voxels)

@@ -6,12 +6,17 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from planewise.errors import PlanewiseError
 from planewise.volumes.indexing import check_memory
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.units import PIXEL, convert
 
 SLAB_BYTES = 2**24  # that are read and written at a time; but
 STORED_BYTES = 2**27  # of voxels stored in thick chunks, which are decompressed once for each slab that cuts them
+
+LayerType = Literal["image", "labels"]
+LayerData = tuple[Any, dict[str, Any], str]  # what napari calls LayerDataTuple
+LAYER_UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter", PIXEL: "pixel"}
 
 Spacing = tuple[float, float, float]  # z, y, x
 
@@ -115,6 +120,19 @@ class Volume:
         if tuple(voxels.shape) != tuple(self.voxels.shape):
             raise ValueError(f"voxels of shape {tuple(voxels.shape)} cannot stand for {tuple(self.voxels.shape)}")
         return replace(self, voxels=voxels)
+
+    def to_napari(self, layer_type: LayerType, name: str = "planewise") -> LayerData:
+        """Return a layer as napari's plugins return one: ``napari.layers.Layer.create(*volume.to_napari("labels"))``.
+
+        Voxels in chunks stay on disk, others are read. Scale, translation and units are the volume's; how its axes run
+        in the patient is not kept, for a viewer shows arrays as they lie. Raises PlanewiseError for labels that are no
+        whole numbers.
+        """
+        if layer_type == "labels" and self.voxels.dtype.kind not in "uib":
+            raise PlanewiseError(f"{name}: holds {self.voxels.dtype}; labels are whole numbers")
+        voxels = self.voxels if access(self.voxels) == "chunks" else self.read()
+        placed = {"scale": self.spacing, "translate": self.origin, "units": (LAYER_UNITS[self.unit],) * 3}
+        return voxels, {"name": name, **placed}, layer_type
 
 
 def slabs(voxels: LazyArray) -> Iterator[slice]:

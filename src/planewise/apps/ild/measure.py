@@ -11,6 +11,7 @@ from planewise.apps.ild.measured_cases import Sources, cases_of, classes_of, lab
 from planewise.apps.ild.measured_files import AGREEMENT, CSV, JSON, PAGE, write_cohort
 from planewise.apps.ild.measured_page import shown_number, write_patient_page
 from planewise.apps.ild.options import WINDOWS, IldMeasure
+from planewise.correction.journal import correction_note
 from planewise.data.case import channel_within
 from planewise.data.patients import patients_of, patients_or_cases
 from planewise.data.prepared import Patient, read_patient
@@ -53,7 +54,7 @@ def measure_ild(options: IldMeasure) -> int:
         conclude(problems)
         raise PlanewiseError(f"{options.labels[0]}: holds labels of no case that has a CT; see --images")
     if options.lungs is None:
-        say("No --lungs: each patient's are found from HU, as planewise ild lungs finds them.")
+        say("No --lungs: the lungs are segmented from HU, as by planewise ild lungs.")
     patients = _patients(cases, options)
     for sources in cases.values():
         refuse_folder_of_inputs(sources.files(), options.output, "output")
@@ -116,9 +117,11 @@ def _measure(
         by_other = count_voxels(other, regions)
         _refuse_other_values(by_other, classes, ignore, sources.against)
         against = defined(extent_measures(by_other, classes.groups()))
+    corrected = [correction_note(path) for path in (sources.labels, sources.against) if path is not None]
+    notes = [*_notes(extents, sides, classes, ignore, parted), *filter(None, corrected)]
     result = MeasuredCase(
         case, str(sources.labels), FROM_HU if sources.lungs is None else str(sources.lungs), defined(measures),
-        str(sources.against or ""), against, _notes(extents, sides, classes, ignore, parted),
+        str(sources.against or ""), against, notes,
     )  # fmt: skip
     for note in result.notes:
         say(f"{case}: {note}")
@@ -157,7 +160,7 @@ def _labels_on(path: Path, patient: Patient, image: Path | Series, ignore_geomet
     placed = laid_on(open_labels(path), path, patient.geometry, image, ignore_geometry)
     values = to_canonical(placed, labels=True).read()
     if (largest := int(values.max(initial=0))) > MOST_VALUES:
-        raise PlanewiseError(f"{path}: holds {largest}; classes are numbers from 1 to {MOST_VALUES}: number them anew")
+        raise PlanewiseError(f"{path}: holds {largest}; classes are numbers from 1 to {MOST_VALUES}: renumber them")
     return values.astype(np.uint8, copy=False)
 
 

@@ -33,18 +33,17 @@ from planewise.models.zoo import is_hub_id, located
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
+from planewise.volumes import itk_snap
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.dicom.segmentation import write_segmentation
 from planewise.volumes.formats.dicom.sources import require_highdicom
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.itk_snap import is_label_description_of_ours, write_label_description
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
 DICOM_SEG = "dicom-seg"
-SNAP = "itksnap_labels.txt"
 AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
 KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and how they are told
 
@@ -91,10 +90,11 @@ def predict_ild(options: IldPredict) -> int:
     if not waiting:
         return conclude(problems)
     devices = min(options.devices, len(waiting))
-    segmenters: Source = partial(_Segmenting.of, weights, half=half)  # which are loaded
+    fallback = options.stability_fallback
+    segmenters: Source = partial(Segmenting.of, weights, half=half, fallback=fallback)  # which are loaded
     if options.scheduler or devices > 1:
         where = source if is_hub_id(source) else source.resolve()
-        segmenters = _SegmenterSource(where, options.image_size, half)
+        segmenters = _SegmenterSource(where, options.image_size, half, options.stability_fallback)
     with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
         for case, problem, is_over in _shared(workers, options, waiting, given):
             if problem:
@@ -110,7 +110,16 @@ def predict_ild(options: IldPredict) -> int:
     return conclude(problems)
 
 
-DECISIVE = {"prompts", "components", "image_size", "bbox_shift", "channel", "ignore_geometry", "series"}
+DECISIVE = {
+    "prompts",
+    "stability_fallback",
+    "components",
+    "image_size",
+    "bbox_shift",
+    "channel",
+    "ignore_geometry",
+    "series",
+}
 
 
 def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object]:
@@ -206,7 +215,7 @@ def _prompts_note(options: IldPredict) -> str:
 
 
 @dataclass(frozen=True)
-class _Segmenting:
+class Segmenting:
     """What segments in a process; ``names``: of the classes that it can find by itself."""
 
     segmenter: BoxSegmenter
@@ -215,8 +224,8 @@ class _Segmenting:
     half: bool
 
     @classmethod
-    def of(cls, weights: Sam2Weights, device: str, half: bool) -> "_Segmenting":
-        segmenter = BoxSegmenter(weights.network, weights.tokens).to(device).frozen()
+    def of(cls, weights: Sam2Weights, device: str, half: bool, fallback: bool) -> "Segmenting":
+        segmenter = BoxSegmenter(weights.network, weights.tokens, fallback=fallback).to(device).frozen()
         return cls(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
 
 
@@ -227,28 +236,21 @@ class _SegmenterSource:
     weights: Path
     image_size: int | None
     half: bool
+    fallback: bool
 
-    def __call__(self, device: str) -> _Segmenting:
-        return _Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half)
+    def __call__(self, device: str) -> Segmenting:
+        return Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half, self.fallback)
 
 
 def _predict_patient(
-    segmenting: _Segmenting, case: str, path: Path | Series, given: list[Prompt], options: IldPredict
+    segmenting: Segmenting, case: str, path: Path | Series, given: list[Prompt], options: IldPredict
 ) -> Problem | None:
     """Segment one patient and write the result; return what went wrong, if anything did."""
-    import torch
-
     target, note = _target(case, options), _prompts_note(options)
-    tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
     try:
         started = time.perf_counter()
         patient = _open_patient(case, path, options)
-        device = segmenting.device.partition(":")[0]
-        with (
-            progress(case, len(patient.images), unit="slices") as advance,
-            torch.autocast(device, torch.bfloat16, enabled=segmenting.half),
-        ):
-            labels, told, scores = _segment(segmenting, patient, given, options, tracking, advance)
+        labels, told, scores = segment_patient(segmenting, patient, given, options)
         names = segmenting.names
         if scores is not None:
             write_presence(presence_file(options.output, case), patient.on_every_slice(scores, -np.inf), names)
@@ -260,14 +262,30 @@ def _predict_patient(
             named = {value: names.get(value, f"class {value}") for value in found}
             picture = options.output / f"{case}.png"
             overlay_picture(patient.images, patient.labels, labels, named, picture, f"{case}, boxes from {note}")
-        named = names or _labels_above(options).classes
-        _write(target, path, patient.restore(labels).as_labels(named), named, options)  # last: a case with it is done
+        class_names = _names_of_labels(options, names)
+        # Last: a case with it is done.
+        _write(target, path, patient.restore(labels).as_labels(class_names), class_names, options)
         seconds = time.perf_counter() - started
         classes = ", ".join(names.get(value, str(value)) for value in found) or "nothing"
         say(f"{case}: {told}; found {classes}; {seconds:.1f} s; {target}")
     except Exception as error:  # whatever one patient does to us, the others are still wanted
         return Problem.of(path, error)
     return None
+
+
+def segment_patient(
+    segmenting: Segmenting, patient: Patient, given: list[Prompt], options: IldPredict
+) -> tuple[np.ndarray, str, np.ndarray | None]:
+    """Return the labels of a patient's slices, what they started from, and the scores of presence, if there are any."""
+    import torch
+
+    tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
+    passes = 2 if options.prompts == "auto" else 1  # each slice by itself, and then along z
+    with (
+        progress(patient.case, passes * len(patient.images), unit="slices") as advance,
+        torch.autocast(segmenting.device.partition(":")[0], torch.bfloat16, enabled=segmenting.half),
+    ):
+        return _segment(segmenting, patient, given, options, tracking, advance)
 
 
 def _write(target: Path, path: Path | Series, labels: Volume, named: dict[int, str], options: IldPredict) -> None:
@@ -282,10 +300,10 @@ def _write(target: Path, path: Path | Series, labels: Volume, named: dict[int, s
 
 
 def _segment(
-    segmenting: _Segmenting, patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
+    segmenting: Segmenting, patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, str, np.ndarray | None]:  # fmt: skip
-    """Return the labels of a patient's slices, what they started from, and the scores of presence, if there are any."""
+    """See ``segment_patient``."""
     consecutive = np.diff(patient.kept) == 1
     encoder = Encoder(segmenting.segmenter, patient.images, options.cache_slices)
     if options.prompts in AUTOMATIC:
@@ -379,15 +397,27 @@ def _labels_above(options: IldPredict) -> LabelDefinition:
     return LabelDefinition() if meta is None else read_labels_of(meta)
 
 
+def _names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, str]:
+    """Return the ``names`` that the model has for its classes, else those in the dataset.json above the input, if any.
+
+    One that makes no sense is told, and costs the names alone.
+    """
+    try:
+        return names or _labels_above(options).classes
+    except PlanewiseError as error:
+        say(f"WARNING: labels are written without the names of their classes: {error}")
+        return {}
+
+
 def _describe_labels(options: IldPredict, names: dict[int, str]) -> None:
     """Write what ITK-SNAP needs to name the labels, unless there is such a file by somebody else."""
-    path = options.output / SNAP
-    names = names or _labels_above(options).classes
+    path = options.output / itk_snap.FILE
+    names = _names_of_labels(options, names)
     if options.format == "nii.gz" and names and options.output.is_dir():
-        if path.exists() and not is_label_description_of_ours(path):
+        if path.exists() and not itk_snap.is_label_description_of_ours(path):
             say(f"{path}: is there already, and is not of planewise; it is kept")
         else:
-            write_label_description(path, LabelNames(names))
+            itk_snap.write_label_description(path, LabelNames(names))
 
 
 def _in_kept(prompts: list[Prompt], patient: Patient) -> list[Prompt]:

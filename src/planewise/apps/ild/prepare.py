@@ -64,7 +64,12 @@ class Cleaned:
 
 
 def prepare_ild(options: IldPrepare) -> int:
-    """Prepare a dataset's patients. Returns the exit code.
+    """Prepare a dataset's patients. Returns the exit code; see ``prepare_patients``."""
+    return conclude(prepare_patients(options))
+
+
+def prepare_patients(options: IldPrepare) -> list[Problem]:
+    """Prepare a dataset's patients; return what is wrong with some.
 
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
@@ -128,7 +133,7 @@ def prepare_ild(options: IldPrepare) -> int:
             "lower --min_volume_mm3 and --min_area_mm2 if the table above shows that they were removed"
         )
     say(f"The patients are in {options.work_dir}")
-    return conclude(problems)
+    return problems
 
 
 def _tell_classes(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str]) -> None:
@@ -153,7 +158,7 @@ def _tell_classes(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str
                 "--min_area_mm2 (--min_voxels, --min_pixels)"
             )
         if of_cases and len(lost) == len(of_cases):
-            say(f"WARNING: {name} vanishes from all cases: it can neither be learned nor found")
+            say(f"WARNING: {name} vanishes from all cases: it cannot be learned")
     header = ("class", "voxels", "ml", "components", "voxels left", "ml left", "components left", "cases")
     print_table("Labels before and after small components were removed", header, rows)
 
@@ -239,7 +244,7 @@ def _prepare_case(
         try:
             patient = replace(patient, organ=lungs_of(patient, hu, case.image, options.lungs, case.ignore_geometry))
         except PlanewiseError as error:
-            say(f"{case.name}: WARNING: without lungs it serves drawn boxes only: {error}")
+            say(f"{case.name}: WARNING: without lungs it can be used with drawn boxes only: {error}")
         rng = np.random.default_rng([options.seed, sum(case.name.encode())])
         if part != "test":
             patient_kept = choose_slices(patient, options.slices, options.background_share, rng)

@@ -1,6 +1,7 @@
 """The order of the tasks: every plane's slabs, its linking, then the blocks twice; by this process or by others."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from planewise.inference.out_of_core.tasks import (
     no_slices,
     predict_slab,
 )
+from planewise.inference.votes import ObjectVotes
 from planewise.volumes.formats.ome_zarr import Index, add_pyramid, blocks
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
@@ -68,11 +70,25 @@ def _vote(job: Job, all_blocks: list[Index], sizes: list[np.ndarray]) -> int:
     if not voted_file.exists():
         table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in all_blocks])
         how = job.grouping
-        final = final_labels(table, sizes, job.shape, job.vote, how.min_size, how.min_extent, how.min_agreement)
+        how_kept = (how.min_size, how.min_extent, how.min_agreement)
+        final, votes = final_labels(table, sizes, job.shape, job.vote, *how_kept)
         save_array(keys_file, final.keys)
         save_array(final_file, final.labels)
-        save(voted_file, objects=final.objects)
+        save(voted_file, objects=final.objects, **vars(votes))
     return int(np.load(voted_file)["objects"])
+
+
+def sizes_of(job: Job, plane: Plane) -> np.ndarray:
+    """Return the sizes of the objects of a plane of a volume that was segmented, (objects,) in voxels."""
+    return np.asarray(np.load(lookup_file(job, plane))["sizes"][1:])
+
+
+def votes_of(job: Job) -> ObjectVotes | None:
+    """Return the votes on the objects of a volume that was segmented; None of one plane."""
+    if len(job.axes) == 1:
+        return None
+    said = arrays(final_label_files(job)[0])
+    return ObjectVotes(**{field.name: said[field.name] for field in fields(ObjectVotes)})
 
 
 def _each_block(

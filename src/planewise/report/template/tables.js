@@ -40,7 +40,7 @@ function download(name, type, text) {
 
 function downloadButton(text, label, action) {
   const button = document.createElement("button");
-  button.className = "download";
+  button.className = "export";
   button.type = "button";
   button.textContent = text;
   button.setAttribute("aria-label", label);

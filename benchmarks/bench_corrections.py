@@ -1,0 +1,239 @@
+"""F1 against the number of corrections, for three orders of the same list of places: does the doubtful first pay?
+
+TRUTH is a label volume, each RESULT a prediction of it as planewise mito predict leaves it, with its planes beside. A
+scripted user goes through the list and makes each place as the truth has it, by the actions of planewise correct; a
+place that is right costs a look too, one that an earlier correction settled costs none. The list is the same for all
+orders: every object, and what the planes have and the result has not. Orders: the most doubtful first (--worklist
+agreement, which does not know the truth), evenly spaced through the volume, random (mean of several). In the end all is
+undone, and the result must be the very bytes that it was. Without arguments it runs on a phantom with made-up errors.
+
+    python benchmarks/bench_corrections.py [--tiny] [TRUTH RESULT ... [--figure PNG]] [--orders N] [--round K]
+"""
+
+import argparse
+import hashlib
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from machine import TINY, WORDS, describe, peak_memory
+
+from planewise.correction.actions import Confirm, Delete, Paint, Voxels
+from planewise.correction.agreement import Doubt, doubts
+from planewise.correction.objects import find_objects, index_of
+from planewise.correction.session import Corrections
+from planewise.data.phantom import write_phantom_dataset
+from planewise.evaluation.instances import instance_scores
+from planewise.evaluation.mistakes import TOGETHER
+from planewise.evaluation.overlap import Overlap, overlap_table
+from planewise.volumes.formats import ending_of, stem_of
+from planewise.volumes.labels import read_labels, write_labels
+from planewise.volumes.slices import PLANES
+from planewise.volumes.volume import Volume
+
+IOU = 0.5
+RIGHT = 0.75  # IoU from which on the user lets an object stay
+GAINS = (0.5, 0.75, 0.9, 1.0)  # shares of what can be gained at all
+Order = Callable[[Sequence[Doubt]], list[Doubt]]
+
+
+@dataclass(frozen=True)
+class Together:
+    """The objects of a place that belong together, see ``evaluation.mistakes``: of truth and of the result."""
+
+    truth: set[int]
+    result: set[int]
+
+    @classmethod
+    def at(cls, table: Overlap, label: int, true_label: int) -> "Together":
+        """Return all that is linked, by way of others too, with an object of the result or of the truth."""
+        objects = table.objects
+        true, predicted = (dict(zip(*sizes)) for sizes in (table.first_sizes(), table.second_sizes()))
+        links = [
+            (a, b) for a, b, shared in zip(objects.first.tolist(), objects.second.tolist(), objects.count.tolist())
+            if shared >= TOGETHER * min(true[a], predicted[b])
+        ]  # fmt: skip
+        truth, result = ({true_label} if true_label else set()), ({label} if label else set())
+        while True:
+            more = [(a, b) for a, b in links if (a in truth) != (b in result)]
+            if not more:
+                return cls(truth, result)
+            truth |= {a for a, _ in more}
+            result |= {b for _, b in more}
+
+
+def iou_of(table: Overlap, true_label: int, label: int) -> float:
+    here = (table.first == true_label) & (table.second == label)
+    shared = int(table.count[here].sum())
+    either = int(table.count[(table.first == true_label) | (table.second == label)].sum())
+    return shared / either
+
+
+class User:
+    """Makes places as the truth has them."""
+
+    def __init__(self, truth: np.ndarray) -> None:
+        self.truth, self.objects = truth, find_objects(truth)
+
+    def correct(self, corrections: Corrections, doubt: Doubt, table: Overlap) -> bool:
+        """Look at a place, and correct it; return whether it was to be looked at still."""
+        label = doubt.label
+        if label and label not in corrections.objects:
+            return False
+        z, y, x = ((at, at + 1) for at in doubt.place)
+        there = int(corrections.canvas.read((z, y, x))[0, 0, 0])
+        if not label and there:
+            return False
+        together = Together.at(table, label, 0 if label else int(self.truth[doubt.place]))
+        if not together.truth and not together.result:
+            return True  # nothing is there, and nothing was missed
+        if not together.truth:
+            corrections.apply(Delete(labels=tuple(together.result)))
+            return True
+        if len(together.truth) == len(together.result) == 1:
+            [true_label], [label] = together.truth, together.result
+            if iou_of(table, true_label, label) >= RIGHT:
+                corrections.apply(Confirm(labels=(label,)))
+                return True
+        for true_label in together.truth:
+            box = self.objects[true_label].box
+            mask = self.truth[index_of(box)] == true_label
+            corner = (box[0][0], box[1][0], box[2][0])
+            corrections.apply(Paint(where=Voxels.of(mask, corner), label=None))
+        if left := [label for label in together.result if label in corrections.objects]:
+            corrections.apply(Delete(labels=tuple(left)))
+        return True
+
+
+def curve(result: Path, truth: np.ndarray, user: User, order: list[Doubt]) -> list[float]:
+    """Return F1 after each correction, that before the first among them; in the end all is undone."""
+    before = hashlib.sha256(result.read_bytes()).hexdigest()
+    with Corrections(result) as corrections:
+        canvas = corrections.canvas
+        whole = tuple((0, side) for side in canvas.shape)
+        table = overlap_table(truth, canvas.read((whole[0], whole[1], whole[2])))
+        scores = [instance_scores(table, IOU).f1]
+        for doubt in order:
+            number = len(corrections.actions)
+            if user.correct(corrections, doubt, table):
+                if any(entry.kept for entry in corrections.actions[number:]):
+                    table = overlap_table(truth, canvas.read((whole[0], whole[1], whole[2])))
+                scores.append(instance_scores(table, IOU).f1)
+        corrections.save()
+        corrections.undo(len(corrections.actions))
+    assert hashlib.sha256(result.read_bytes()).hexdigest() == before, "undoing did not give back the very bytes"
+    return scores
+
+
+def evenly(found: Sequence[Doubt]) -> list[Doubt]:
+    """Return an order whose first ones are spread evenly through the volume, however many they are."""
+    placed = sorted(found, key=lambda one: one.place)
+    bits = max(1, (len(placed) - 1).bit_length())
+    turned = [int(format(i, f"0{bits}b")[::-1], 2) for i in range(2**bits)]
+    return [placed[i] for i in turned if i < len(placed)]
+
+
+def needed(scores: list[float], share: float, every: int) -> int:
+    """Return after how many corrections, in rounds of ``every``, a share of the gain of all is reached."""
+    wanted = scores[0] + share * (scores[-1] - scores[0])
+    first = next(i for i, score in enumerate(scores) if score >= wanted - 1e-9)
+    return -(-first // every) * every
+
+
+def phantom(folder: Path) -> tuple[Path, list[Path]]:
+    """Write a phantom's truth, and a result with errors that its planes share in part."""
+    side = 48 if TINY else 160
+    write_phantom_dataset(folder / "data", 0, (16, 32, 32), (side // 2, side, side), 1, bodies=8 if TINY else 60)
+    [path] = (folder / "data" / "instancesTs").glob("*.tiff")
+    truth = np.asarray(read_labels(path).voxels).astype(np.int32)
+    rng = np.random.default_rng(0)
+    planes = {plane: truth.copy() for plane in PLANES}
+    ids = np.unique(truth)[1:].tolist()
+    for number, label in enumerate(ids):
+        for plane in rng.permutation(PLANES)[: rng.integers(1, 4)] if rng.random() < 0.8 else []:
+            other = ids[number - 1]
+            planes[plane][planes[plane] == label] = [0, other][number % 2]
+    first, second, third = planes.values()
+    fused = np.where((first == second) | (first == third), first, second)
+    for name, labels in {"p": fused, **{f"p_{plane}": labels for plane, labels in planes.items()}}.items():
+        write_labels(folder / "result" / f"{name}.tiff", Volume(labels))
+    return path, [folder / "result" / "p.tiff"]
+
+
+Curves = dict[str, list[list[float]]]  # F1 after each correction, of each order, several times if it is random
+
+
+def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[str, Curves]:
+    """Print a table, and return the curves of every result."""
+    truth = np.asarray(read_labels(truth_path).voxels)
+    user = User(truth)
+    curves: dict[str, Curves] = {}
+    gains = " | ".join(f"{share:.0%} of the gain" for share in GAINS)
+    print(f"| result | places | F1 | order | {gains} |")
+    for number, result in enumerate(results):
+        planes = {plane: result.with_name(f"{stem_of(result)}_{plane}{ending_of(result)}") for plane in PLANES}
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(shutil.copy(result, folder))
+            labels = np.asarray(read_labels(copy).voxels)
+            found = doubts(labels, {name: np.asarray(read_labels(path).voxels) for name, path in planes.items()})
+            rng = np.random.default_rng(number)
+            of_order = {
+                "most doubtful first": [found],
+                "evenly spaced": [evenly(found)],
+                "random": [[found[i] for i in rng.permutation(len(found))] for _ in range(orders)],
+            }
+            made = {name: [curve(copy, truth, user, order) for order in several] for name, several in of_order.items()}
+        name = f"{result.parent.name}/{result.name}"
+        curves[name] = made
+        for order, several in made.items():
+            counts = [statistics.mean(needed(scores, share, every) for scores in several) for share in GAINS]
+            ends = f"{several[0][0]:.3f} to {several[0][-1]:.3f}"
+            listed = " | ".join(f"{count:.1f}" for count in counts)
+            print(f"| {name} | {len(found)} | {ends} | {order} | {listed} |", flush=True)
+    return curves
+
+
+def draw(curves: dict[str, Curves], figure: Path) -> None:
+    """Draw F1 against the number of corrections for every result: the mean of each order, and single ones thinly."""
+    import matplotlib.pyplot as plt
+
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    fig, panels = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.8 * rows), layout="constrained", squeeze=False)
+    for axes, (title, made) in zip(panels.flat, curves.items()):
+        longest = max(len(scores) for several in made.values() for scores in several)
+        for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#777777")):
+            padded = np.array([scores + scores[-1:] * (longest - len(scores)) for scores in several])
+            axes.step(range(longest), padded.T, where="post", color=colour, alpha=0.2, linewidth=0.8)
+            axes.step(range(longest), padded.mean(axis=0), where="post", color=colour, linewidth=2, label=name)
+        axes.set_title(title.partition("/")[0], fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[-1]:
+        axes.set_xlabel("corrections")
+    for axes in panels[:, 0]:
+        axes.set_ylabel(f"F1 at IoU {IOU}")
+    panels[0, 0].legend(frameon=False, loc="lower right", fontsize=8)
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(figure, dpi=110)
+    plt.close(fig)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("truth", nargs="?", type=Path)
+    parser.add_argument("results", nargs="*", type=Path)
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--orders", type=int, default=2 if TINY else 5, help="random orders of each result")
+    parser.add_argument("--round", type=int, default=1, help="corrections in a round")
+    options = parser.parse_args(WORDS)
+    print(describe())
+    with tempfile.TemporaryDirectory() as made:
+        path, volumes = phantom(Path(made)) if options.truth is None else (options.truth, options.results)
+        drawn = run(path, volumes, options.orders, options.round)
+        if options.figure is not None:
+            draw(drawn, options.figure)
+    print(peak_memory())

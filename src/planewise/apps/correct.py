@@ -1,0 +1,149 @@
+"""correct: go through a result item by item, in a window or by a CSV; every action is journalled and can be undone."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from planewise.apps.correct_items import audit_plan_in, images_of, items_of, volumes_of
+from planewise.apps.correct_options import Correct
+from planewise.audit.items import mark_done
+from planewise.correction.action_table import Step, read_steps
+from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
+from planewise.correction.session import Corrections
+from planewise.correction.worklist import Item
+from planewise.errors import PlanewiseError, Problem
+from planewise.progress import progress, say
+from planewise.report.tables import conclude
+
+ANSWER = {"done": "yes", "skip": "no"}  # of an item of an audit
+
+
+def correct_result(options: Correct) -> int:
+    """Correct label volumes. Returns the exit code: 1 if an action of the CSV did not fit.
+
+    Raises PlanewiseError, before anything is changed, for options, volumes or lists that cannot be used.
+    """
+    asked = [name for name in ("actions", "undo", "replay") if getattr(options, name)]
+    if len(asked) > 1:
+        raise PlanewiseError(f"--{' and --'.join(asked)}: one at a time")
+    plan = audit_plan_in(options.result)
+    volumes = volumes_of(options.result, plan)
+    items = items_of(options, volumes, plan)
+    problems: list[Problem] = []
+    try:
+        if options.actions is not None:
+            problems = _take(options.actions, volumes, items)
+        elif options.undo:
+            _undo(volumes, options.undo)
+        elif options.replay:
+            _replay(volumes)
+        else:
+            _refuse_without_a_screen()
+            from planewise.apps.correct_window import correct_in_window
+
+            correct_in_window(volumes, images_of(options, volumes, plan), items, options.channel)
+    finally:
+        if plan is not None:
+            states = states_of(items, volumes)
+            mark_done(options.result, plan, {item.name: ANSWER.get(states.get(item.name, ""), "") for item in items})
+    _say_state(volumes, items)
+    return conclude(problems)
+
+
+def _refuse_without_a_screen() -> None:
+    if find_spec("napari") is None:
+        raise PlanewiseError(
+            "the window needs napari: pip install 'planewise[napari]'; without it give --actions, a CSV of what to do"
+        )
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in screens):
+        raise PlanewiseError(
+            "the window needs a screen, and there is none (DISPLAY is not set): log in with ssh -X, or give --actions, "
+            "a CSV of what to do"
+        )
+
+
+def states_of(items: list[Item], volumes: dict[str, Path]) -> dict[str, str]:
+    """Return "done" or "skip" for the items of which the journals say it."""
+    states: dict[str, str] = {}
+    for case, path in volumes.items():
+        journal = corrections_folder(path) / JOURNAL
+        if journal.is_file():
+            said = {entry.item: entry.action for entry in live(read_journal(journal)[1]) if entry.action in ANSWER}
+            states |= {item.name: said[item.name] for item in items if item.case == case and item.name in said}
+    return states
+
+
+def _take(path: Path, volumes: dict[str, Path], items: list[Item]) -> list[Problem]:
+    """Do the steps of a CSV, case by case; what is left of a case after one that does not fit is not done."""
+    steps = read_steps(path)
+    if unknown := sorted({step.case for step in steps} - volumes.keys()):
+        raise PlanewiseError(f"{path}: case {unknown[0]!r} is not among {', '.join(volumes)}; nothing was done")
+    names = {item.name for item in items}
+    if names and (wrong := [step for step in steps if step.item and step.item not in names]):
+        raise PlanewiseError(
+            f"{path}: line {wrong[0].line}: item {wrong[0].item!r} is not in the work list; nothing was done"
+        )
+    problems: list[Problem] = []
+    with progress("correcting", len(steps), unit="actions") as advance:
+        for case in dict.fromkeys(step.case for step in steps):
+            of_case = [step for step in steps if step.case == case]
+            try:
+                with Corrections(volumes[case]) as corrections:
+                    problems += _take_of_case(path, of_case, corrections, advance)
+            except PlanewiseError as error:
+                problems.append(Problem.of(volumes[case], error))
+    return problems
+
+
+def _take_of_case(
+    path: Path, steps: list[Step], corrections: Corrections, advance: Callable[..., None]
+) -> list[Problem]:
+    for number, step in enumerate(steps):
+        try:
+            step.take(corrections)
+        except PlanewiseError as error:
+            left = len(steps) - number - 1
+            then = f"; the {left} rows of case {step.case} after it were not done" if left else ""
+            return [Problem(f"{path}, line {step.line}", f"{error}{then}")]
+        advance(1, step.case)
+    return []
+
+
+def _undo(volumes: dict[str, Path], count: int) -> None:
+    if len(volumes) > 1:
+        raise PlanewiseError(f"--undo {count}: there are {len(volumes)} cases; name the label volume of one")
+    path = next(iter(volumes.values()))
+    if not (corrections_folder(path) / JOURNAL).is_file():
+        raise PlanewiseError(f"--undo {count}: {path} was never corrected")
+    with Corrections(path) as corrections:
+        for entry in corrections.undo(count):
+            say(f"Undone: {entry}")
+
+
+def _replay(volumes: dict[str, Path]) -> None:
+    corrected = [path for path in volumes.values() if (corrections_folder(path) / JOURNAL).is_file()]
+    if not corrected:
+        raise PlanewiseError(f"--replay: none of {', '.join(map(str, volumes.values()))} was ever corrected")
+    for path in corrected:
+        with Corrections(path) as corrections:
+            corrections.replay()
+            say(f"{path}: made anew from what it was before and {len(corrections.actions)} actions")
+
+
+def _say_state(volumes: dict[str, Path], items: list[Item]) -> None:
+    for path in volumes.values():
+        journal = corrections_folder(path) / JOURNAL
+        if journal.is_file():
+            held = live(read_journal(journal)[1])
+            changes = sum(1 for entry in held if entry.kept)
+            confirmed = sum(1 for entry in held if entry.action == "confirm")
+            say(f"{path}: {changes} corrections, {confirmed} times confirmed ({journal})")
+    if items:
+        states = states_of(items, volumes)
+        left = [item for item in items if item.name not in states]
+        skipped = sum(state == "skip" for state in states.values())
+        after = f"; next: {left[0].name} ({left[0].what})" if left else ""
+        say(f"{len(items)} items: {len(states) - skipped} done, {skipped} left out, {len(left)} to do{after}")

@@ -1,0 +1,198 @@
+"""What ``planewise correct`` is given: label volumes, their images, and the items to go through."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from planewise.apps.correct_options import Correct
+from planewise.audit.items import ASKED, LABELS
+from planewise.audit.items import IMAGES as ITEM_IMAGES
+from planewise.audit.plan import PLAN, Plan, read_plan
+from planewise.correction.agreement import doubts
+from planewise.correction.objects import find_objects
+from planewise.correction.worklist import Item, read_worklist
+from planewise.data.case import case_name, group_by_case, label_volumes_in, one_file_each, plane_of
+from planewise.data.run import manifest_of
+from planewise.data.spreadsheet import spreadsheet_rows
+from planewise.errors import PlanewiseError
+from planewise.progress import progress, say
+from planewise.volumes.files import volumes_in
+from planewise.volumes.formats import ending_of
+from planewise.volumes.geometry import place_from_canonical
+from planewise.volumes.json_files import read_json
+from planewise.volumes.labels import open_labels, read_labels
+from planewise.volumes.slices import PLANES
+
+CONFIDENCE, AGREEMENT, MISTAKES = "confidence", "agreement", "results.json"
+
+
+def audit_plan_in(folder: Path) -> Plan | None:
+    """Return the plan of an audit whose folder this is; None if it is another folder."""
+    return read_plan(folder) if (folder / PLAN).is_file() else None
+
+
+def volumes_of(result: Path, plan: Plan | None) -> dict[str, Path]:
+    """Return the label volumes by case; of an audit's plan those of its items, by their names."""
+    if plan is not None:
+        return {item.name: result / LABELS / f"{item.name}{plan.case(item.case).ending}" for item in plan.items}
+    if not result.exists():
+        raise PlanewiseError(f"{result}: no such file or folder")
+    if ending_of(result) or result.is_file():
+        return {case_name(result): result}
+    groups = group_by_case(label_volumes_in(result))
+    groups = {name: files for name, files in groups.items() if plane_of(name) not in groups}
+    if several := [name for name, files in groups.items() if len(files) > 1]:
+        listed = ", ".join(file.name for file in groups[several[0]])
+        raise PlanewiseError(f"{result}: has several files for case {several[0]}: {listed}; name one of them")
+    if not groups:
+        raise PlanewiseError(f"{result}: holds no label volumes")
+    return {name: files[0] for name, files in sorted(groups.items())}
+
+
+def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> dict[str, Path]:
+    """Return the image of each case that has one: as given, or as the manifest beside the results says."""
+    if options.image is not None:
+        if not options.image.exists():
+            raise PlanewiseError(f"--image {options.image}: no such file or folder")
+        if ending_of(options.image) or options.image.is_file():
+            if len(volumes) > 1:
+                raise PlanewiseError(f"--image {options.image}: is one image, and there are {len(volumes)} cases")
+            return dict.fromkeys(volumes, options.image)
+        chosen, _ = one_file_each(volumes_in(options.image), volumes, channel=options.channel or 0)
+        return {name: chosen[name] for name in volumes if name in chosen}
+    if plan is not None:
+        images = {
+            name: options.result / ITEM_IMAGES / f"{name}_0000{ending_of(path)}" for name, path in volumes.items()
+        }
+        return {name: path for name, path in images.items() if path.exists()}
+    found = {}
+    for name, path in volumes.items():
+        manifest = manifest_of(path)
+        records = [] if manifest is None else manifest.cases.values()
+        inputs = next((record.inputs for record in records if path.name in record.outputs), {})
+        image = next(map(Path, inputs), None)
+        if image is not None and image.exists():
+            found[name] = image
+    return found
+
+
+def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> list[Item]:
+    """Return the items to go through, in their order. Raises PlanewiseError if they are of other cases."""
+    if plan is not None and options.worklist is None:
+        return _of_plan(plan)
+    if options.worklist is None:
+        return []
+    source = options.worklist
+    if source == Path(CONFIDENCE) and not source.exists():
+        items = _least_confident(volumes)
+    elif source == Path(AGREEMENT) and not source.exists():
+        items = _least_agreed(volumes)
+    elif source.is_dir() or source.suffix == ".json":
+        items = _mistakes(source / MISTAKES if source.is_dir() else source, options, volumes)
+    else:
+        items = read_worklist(source)
+    here = [item for item in items if item.case in volumes]
+    if not here:
+        cases = ", ".join(sorted({item.case for item in items})[:6]) or "no case"
+        raise PlanewiseError(f"--worklist {source}: is of {cases}, and {options.result} holds {', '.join(volumes)}")
+    for item in here:
+        shape = open_labels(volumes[item.case]).shape
+        if not all(0 <= at < side for at, side in zip(item.place, shape)):
+            raise PlanewiseError(
+                f"--worklist {source}: item {item.name!r} lies at {item.place}, and case {item.case} has shape {shape}"
+            )
+    return here
+
+
+def _of_plan(plan: Plan) -> list[Item]:
+    items = []
+    for item in plan.items:
+        z, y, x = ((a + b) // 2 - low for (a, b), (low, _) in zip(item.place, item.crop))
+        inside = ", ".join(f"{a - low} to {b - 1 - low}" for (a, b), (low, _) in zip(item.place, item.crop))
+        what = f"{item.kind} of {item.case}: {ASKED[item.kind]} (z, y, x {inside})"
+        items.append(Item(item.name, item.name, what, (item.label,) if item.label else (), (z, y, x)))
+    return items
+
+
+def _least_confident(volumes: dict[str, Path]) -> list[Item]:
+    """Return the objects of the tables beside the volumes, all cases together, the least confident first."""
+    scored: list[tuple[float, Item]] = []
+    for case, path in volumes.items():
+        table = path.with_name(f"{case}_objects.csv")
+        if not table.is_file():
+            continue
+        rows = spreadsheet_rows(table.read_text("utf-8-sig"))
+        if not {"label", "confidence"} <= set(rows.fieldnames or ()):
+            raise PlanewiseError(f"{table}: has no columns label and confidence")
+        try:
+            said = {int(row["label"]): float(row["confidence"]) for row in rows if row["confidence"]}
+        except (TypeError, ValueError) as error:
+            raise PlanewiseError(f"{table}: label and confidence are not numbers in every row ({error})") from error
+        objects = find_objects(open_labels(path).voxels)
+        for label, confidence in said.items():
+            if label in objects:
+                z, y, x = ((a + b) // 2 for a, b in objects[label].box)
+                what = f"object {label}, confidence {confidence:g}, {objects[label].voxels} voxels"
+                scored.append((confidence, Item(f"{case}: object {label}", case, what, (label,), (z, y, x))))
+    if not scored:
+        first = next(iter(volumes.values()))
+        raise PlanewiseError(
+            f"--worklist {CONFIDENCE}: there is no {{case}}_objects.csv with confidences beside {first}; give a list"
+        )
+    return [item for _, item in sorted(scored, key=lambda pair: pair[0])]
+
+
+def _least_agreed(volumes: dict[str, Path]) -> list[Item]:
+    """Return the objects that the planes disagree on, and those that they have alone, the most doubtful first."""
+    doubtful: list[tuple[float, Item]] = []
+    for case, path in volumes.items():
+        files = {plane: path.with_name(f"{case}_{plane}{ending_of(path)}") for plane in PLANES}
+        files = {plane: file for plane, file in files.items() if file.exists()}
+        if len(files) < 2:
+            say(f"{case}: {len(files)} results of planes lie beside {path}, and two are needed: it is left out")
+            continue
+        with progress(f"{case}: comparing planes", 1, unit="cases") as advance:
+            planes = {str(plane): np.asarray(read_labels(file).voxels) for plane, file in files.items()}
+            for doubt in doubts(np.asarray(read_labels(path).voxels), planes):
+                about = f"object {doubt.label}" if doubt.label else f"missed at {' '.join(map(str, doubt.place))}"
+                labels = (doubt.label,) if doubt.label else ()
+                doubtful.append((doubt.doubt, Item(f"{case}: {about}", case, str(doubt), labels, doubt.place)))
+            advance(1)
+    if not doubtful:
+        first = next(iter(volumes.values()))
+        raise PlanewiseError(
+            f"--worklist {AGREEMENT}: there are no {{case}}_xy, _xz, _yz beside {first}, as mito predict leaves them"
+        )
+    return [item for _, item in sorted(doubtful, key=lambda pair: -pair[0])]
+
+
+def _mistakes(path: Path, options: Correct, volumes: dict[str, Path]) -> list[Item]:
+    """Return the mistakes that a comparison lists of the result, the largest first."""
+    content = read_json(path)
+    try:
+        results: list[dict[str, Any]] = [result for result in content["results"] if result["case"] in volumes]
+        methods = sorted({str(result["method"]) for result in results})
+    except (KeyError, TypeError) as error:
+        raise PlanewiseError(f"--worklist {path}: is no {MISTAKES} of planewise compare ({error})") from error
+    named = options.result.name.removeprefix("imagesTs_")
+    method = options.method or (methods[0] if len(methods) == 1 else named)
+    if methods and method not in methods:
+        raise PlanewiseError(
+            f"--worklist {path}: has the methods {', '.join(methods)}; say with --method which one {options.result} is"
+        )
+    items = []
+    for result in results:
+        if result["method"] != method:
+            continue
+        case, volume = result["case"], open_labels(volumes[result["case"]])
+        for mistake in result["mistakes"]:
+            predicted, truth = (" ".join(map(str, mistake[key])) for key in ("predicted", "truth"))
+            z, y, x = mistake["centre"]
+            about = predicted or f"truth {truth}"
+            what = f"{mistake['kind']} of {about}, {mistake['voxels']} voxels wrong"
+            labels, place = tuple(mistake["predicted"]), place_from_canonical((z, y, x), volume)
+            items.append((mistake["voxels"], Item(f"{case}: {mistake['kind']} {about}", case, what, labels, place)))
+    items.sort(key=lambda pair: -pair[0])
+    say(f"{path}: {len(items)} mistakes of {method}, the largest first")
+    return [item for _, item in items]

@@ -1,0 +1,358 @@
+"""The window of ``planewise correct``: a panel in napari that goes from item to item. Each button is one action.
+
+Objects are chosen by clicks on them; what is painted goes into a layer of its own, so that nothing reaches the labels
+but by an action, which the journal knows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+
+from planewise.correction.actions import Confirm, Delete, Merge, Paint, Split, Voxels
+from planewise.correction.session import Corrections
+from planewise.correction.worklist import Item
+from planewise.data.case import case_name, channel_within
+from planewise.errors import PlanewiseError
+from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.volume import access
+
+PAINTED = (64, 512, 512)  # voxels (z, y, x) around the place that is shown, which can be painted at once
+ZOOM = 2.0  # pixels of the screen for a voxel
+Place = tuple[int, int, int]
+
+
+class CorrectionWidget(QWidget):
+    """The panel: what the item is, what was chosen, and a button for each action.
+
+    From napari's own menu, without ``volumes``, it corrects the file of the selected layer.
+    """
+
+    def __init__(
+        self, napari_viewer: "napari.Viewer", volumes: Mapping[str, Path] | None = None,
+        images: Mapping[str, Path] | None = None, items: Sequence[Item] = (), channel: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.viewer, self.volumes, self.images = napari_viewer, dict(volumes or {}), dict(images or {})
+        self.items, self.channel = list(items), channel
+        self.corrections: Corrections | None = None
+        self.case, self.number = "", -1
+        self.clicks: list[Place] = []
+        self.about, self.chosen, self.said = QLabel(), QLabel(), QLabel()
+        for label in (self.about, self.chosen, self.said):
+            label.setWordWrap(True)
+        self.buttons: dict[str, QPushButton] = {}
+        self._lay_out()
+        self.viewer.mouse_drag_callbacks.append(self._on_click)
+        if self.items:
+            states = self._states()
+            undone = [i for i, item in enumerate(self.items) if item.name not in states.get(item.case, {})]
+            self.go_to(undone[0] if undone else 0)
+        elif self.volumes:
+            self.open_case(next(iter(self.volumes)))
+
+    def _lay_out(self) -> None:
+        layout = QGridLayout(self)
+        layout.addWidget(self.about, 0, 0, 1, 2)
+        layout.addWidget(self.chosen, 1, 0, 1, 2)
+        actions: list[tuple[str, str, Callable[[], None]]] = [
+            ("Merge", "the objects that were clicked on; the first keeps its id", self.merge),
+            ("Split", "an object between the last two clicks, one in each part", self.split),
+            ("Delete", "the objects that were clicked on", self.delete),
+            ("This is right", "the objects that were clicked on, or else those of the item", self.confirm),
+            ("Paint onto object", "what is painted becomes part of the object last clicked on", self.paint_object),
+            ("Paint new object", "what is painted becomes a new object", self.paint_new),
+            ("Erase painted", "what is painted becomes background", self.erase),
+            ("Undo", "the last action", self.undo),
+            ("Forget clicks", "choose anew", self.forget),
+            ("Correct selected layer", "the file of the labels layer that is selected", self.open_selected),
+            ("Item done, next", "the item is right now", self.done),
+            ("Leave item out, next", "the item stays as it is, and is not counted as right", self.skip),
+            ("Previous item", "", lambda: self.go_to(self.number - 1)),
+            ("Next item", "", lambda: self.go_to(self.number + 1)),
+        ]
+        for place, (name, what, work) in enumerate(actions):
+            button = QPushButton(name)
+            button.setToolTip(what)
+            button.clicked.connect(lambda checked=False, work=work: self._guarded(work))
+            layout.addWidget(button, 2 + place // 2, place % 2)
+            self.buttons[name] = button
+        layout.addWidget(self.said, 3 + len(actions) // 2, 0, 1, 2)
+        layout.setRowStretch(4 + len(actions) // 2, 1)
+
+    # ---- actions
+
+    def merge(self) -> None:
+        self._apply(Merge(labels=tuple(self._two(self.labels_clicked()))))
+
+    def split(self) -> None:
+        first, second = self._two(self.clicks)[-2:]
+        labels = [self._label_at(place) for place in (first, second)]
+        if labels[0] != labels[1]:
+            raise PlanewiseError(f"the last two clicks are on objects {labels[0]} and {labels[1]}; both must be on one")
+        self._apply(Split(label=labels[0], first=first, second=second))
+
+    def delete(self) -> None:
+        self._apply(Delete(labels=tuple(self._some())))
+
+    def confirm(self) -> None:
+        item = self.item
+        there = [label for label in item.labels if label in self._open().objects] if item is not None else []
+        self._apply(Confirm(labels=tuple(self.labels_clicked() or there or self._some())))
+
+    def paint_object(self) -> None:
+        self._paint(self._some()[-1])
+
+    def paint_new(self) -> None:
+        self._paint(None)
+
+    def erase(self) -> None:
+        self._paint(0)
+
+    def undo(self) -> None:
+        entry = self._open().undo()[0]
+        self._after(f"Undone: {entry}")
+
+    def done(self) -> None:
+        self._finish("done")
+
+    def skip(self) -> None:
+        self._finish("skip")
+
+    # ---- clicks
+
+    def click(self, place: Place) -> None:
+        """Choose what lies at a voxel."""
+        self.clicks.append(place)
+        self._show_clicks()
+
+    def forget(self) -> None:
+        self.clicks.clear()
+        self._show_clicks()
+
+    def labels_clicked(self) -> list[int]:
+        """Return the objects that were clicked on, each once, in order."""
+        return [label for label in dict.fromkeys(map(self._label_at, self.clicks)) if label]
+
+    def _on_click(self, viewer: Any, event: Any) -> Any:
+        if self.corrections is None or viewer.layers.selection.active is not self.layer:
+            return
+        dragged = False
+        yield
+        while event.type == "mouse_move":
+            dragged = True
+            yield
+        place = tuple(round(float(at)) for at in self.layer.world_to_data(event.position))
+        if not dragged and all(0 <= at < side for at, side in zip(place, self.corrections.canvas.shape)):
+            self.click((place[0], place[1], place[2]))
+
+    def _label_at(self, place: Place) -> int:
+        z, y, x = ((at, at + 1) for at in place)
+        return int(self._open().canvas.read((z, y, x))[0, 0, 0])
+
+    def _some(self) -> list[int]:
+        labels = self.labels_clicked()
+        if not labels:
+            raise PlanewiseError(f"click on an object first, with the layer {self.layer.name!r} selected")
+        return labels
+
+    def _two(self, clicked: list[Any]) -> list[Any]:
+        if len(clicked) < 2:
+            raise PlanewiseError("click on two places first")
+        return clicked
+
+    def _show_clicks(self) -> None:
+        self.marks.data = np.array(self.clicks, float).reshape(-1, 3)
+        chosen = ", ".join(str(self._label_at(place) or "background") for place in self.clicks)
+        self.chosen.setText(f"Chosen: {chosen}" if chosen else "Click on objects to choose them.")
+
+    # ---- items and cases
+
+    @property
+    def item(self) -> Item | None:
+        """The item that is shown."""
+        return self.items[self.number] if 0 <= self.number < len(self.items) else None
+
+    def go_to(self, number: int) -> None:
+        """Show an item, and open its case."""
+        if not 0 <= number < len(self.items):
+            raise PlanewiseError("there is no further item" if self.items else "there is no work list")
+        self.number, item = number, self.items[number]
+        if item.case != self.case:
+            self.open_case(item.case)
+        self._look_at(item.place)
+        self._say_item()
+
+    def open_case(self, case: str) -> None:
+        """Show a case, and save the one before it."""
+        self.close_case()
+        self.corrections = Corrections(self.volumes[case])
+        self.case = case
+        volume = self.corrections.canvas.volume
+        self.placed = {"scale": volume.spacing, "units": volume.unit}
+        if case in self.images:
+            image = open_volume(self.images[case], channel_within(self.images[case], self.channel))
+            voxels = image.voxels if access(image.voxels) == "chunks" else read_voxels(image, self.images[case])
+            self.viewer.add_image(voxels, name=f"{case} image", colormap="gray", multiscale=False, **self.placed)
+        self.layer = self.viewer.add_labels(
+            self._voxels(), name=case, opacity=0.4, multiscale=False, **self.placed
+        )  # fmt: skip
+        self.layer.editable = False
+        self.marks = self.viewer.add_points(
+            np.empty((0, 3)), name="clicks", size=6, face_color="red", ndim=3, **self.placed
+        )
+        self.painted = self._paint_layer((0, 0, 0))
+        self.viewer.scale_bar.visible = True
+        middle = tuple(side // 2 for side in self.corrections.canvas.shape)
+        self._look_at((middle[0], middle[1], middle[2]))
+        self._say_item()
+
+    def open_selected(self) -> None:
+        """Correct the file that the selected layer was read from."""
+        layer = self.viewer.layers.selection.active
+        path = None if layer is None else layer.source.path
+        if path is None:
+            raise PlanewiseError("select a layer that was opened from a file of labels")
+        self.volumes = {case_name(Path(path)): Path(path)}
+        layer.visible = False
+        self.open_case(case_name(Path(path)))
+
+    def close_case(self) -> None:
+        """Save and let go of the case."""
+        if self.corrections is not None:
+            self.corrections.close()
+            self.corrections = None
+            for layer in [self.layer, self.marks, self.painted]:
+                if layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
+            if f"{self.case} image" in self.viewer.layers:
+                self.viewer.layers.remove(f"{self.case} image")
+        self.case, self.clicks = "", []
+
+    def _finish(self, state: str) -> None:
+        if (item := self.item) is None:
+            raise PlanewiseError("there is no work list")
+        self._open().finish_item(item.name, state)
+        self.forget()
+        self._open().save()
+        states = self._states()
+        left = [i for i, other in enumerate(self.items) if other.name not in states.get(other.case, {})]
+        later = [i for i in left if i > self.number]
+        if left:
+            self.go_to((later or left)[0])
+        else:
+            self._say_item()
+            self.said.setText("All items are finished.")
+
+    def _states(self) -> dict[str, dict[str, str]]:
+        """Return the finished items of each case."""
+        from planewise.apps.correct import states_of
+
+        found = {}
+        for case in {item.case for item in self.items}:
+            if case == self.case and self.corrections is not None:
+                found[case] = self.corrections.finished()
+            else:
+                of_case = [item for item in self.items if item.case == case]
+                found[case] = states_of(of_case, {case: self.volumes[case]})
+        return found
+
+    def _say_item(self) -> None:
+        if (item := self.item) is None:
+            self.about.setText(f"{self.case}: {len(self._open().objects)} objects")
+            return
+        states = self._states()
+        done = sum(other.name in states[other.case] for other in self.items)
+        state = {"done": " (done)", "skip": " (left out)"}.get(states[item.case].get(item.name, ""), "")
+        text = f"Item {self.number + 1} of {len(self.items)}, {done} finished: {item.name}{state}\n{item.what}"
+        self.about.setText(text)
+
+    # ---- what is shown
+
+    def _look_at(self, place: Place) -> None:
+        spacing = self._open().canvas.volume.spacing
+        self.viewer.dims.set_point(range(3), self._in_space(place))
+        self.viewer.camera.center = self._in_space(place)
+        self.viewer.camera.zoom = ZOOM / spacing[2]
+        corner = tuple(
+            max(0, min(at - most // 2, side - most))
+            for at, most, side in zip(place, PAINTED, self._open().canvas.shape)
+        )
+        if self.painted in self.viewer.layers:
+            self.viewer.layers.remove(self.painted)
+        self.painted = self._paint_layer((corner[0], corner[1], corner[2]))
+        self.viewer.layers.selection.active = self.layer
+
+    def _in_space(self, place: Place) -> tuple[float, float, float]:
+        """Return where a voxel lies in the viewer's space."""
+        z, y, x = (at * size for at, size in zip(place, self._open().canvas.volume.spacing))
+        return z, y, x
+
+    def _paint_layer(self, corner: Place) -> Any:
+        sides = [min(most, side) for most, side in zip(PAINTED, self._open().canvas.shape)]
+        self.corner = corner
+        layer = self.viewer.add_labels(
+            np.zeros(sides, np.uint8), name="paint", opacity=0.6, translate=self._in_space(corner), **self.placed
+        )  # fmt: skip
+        layer.brush_size, layer.n_edit_dimensions = 8, 2
+        return layer
+
+    def _voxels(self) -> Any:
+        """Return what the labels layer shows: a file's voxels in memory, a store's as they are read."""
+        canvas = self._open().canvas
+        return canvas.voxels if hasattr(canvas, "voxels") else canvas.levels[0]
+
+    def _paint(self, label: int | None) -> None:
+        mask = np.asarray(self.painted.data) > 0
+        if not mask.any():
+            raise PlanewiseError("paint in the layer 'paint' first")
+        places = np.nonzero(mask)
+        tight = tuple(slice(int(along.min()), int(along.max()) + 1) for along in places)
+        z, y, x = (at + part.start for at, part in zip(self.corner, tight))
+        self._apply(Paint(where=Voxels.of(mask[tight], (z, y, x)), label=label))
+        self.painted.data = np.zeros_like(self.painted.data)
+
+    def _apply(self, action: Merge | Split | Delete | Paint | Confirm) -> None:
+        item = self.item
+        entry = self._open().apply(action, "" if item is None else item.name)
+        self._after(f"Done: {entry}")
+
+    def _after(self, what: str) -> None:
+        if self.layer.data is not self._voxels():
+            self.layer.data = self._voxels()
+        self.layer.refresh()
+        self.forget()
+        self._say_item()
+        self.said.setText(what)
+
+    def _open(self) -> Corrections:
+        if self.corrections is None:
+            raise PlanewiseError("no labels are open; select their layer, and press Correct selected layer")
+        return self.corrections
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do what a button does; say what does not fit."""
+        try:
+            work()
+        except PlanewiseError as error:
+            self.said.setText(str(error))
+
+    def closeEvent(self, event: Any) -> None:
+        self.close_case()
+        super().closeEvent(event)
+
+
+def correct_in_window(
+    volumes: Mapping[str, Path], images: Mapping[str, Path], items: Sequence[Item], channel: int | None
+) -> None:
+    """Show the window until it is closed; what was corrected is saved."""
+    viewer = napari.Viewer(title="planewise correct")
+    widget = CorrectionWidget(viewer, volumes, images, items, channel)
+    try:
+        viewer.window.add_dock_widget(widget, name="planewise correct", area="right")
+        napari.run()
+    finally:
+        widget.close_case()

@@ -1,0 +1,189 @@
+"""Training from corrections: what is known of a corrected result as a dataset, what it gained, and where to go on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from planewise.apps.mito_options import MitoPredict, MitoTrain
+from planewise.correction.journal import JOURNAL, corrections_folder
+from planewise.correction.session import Corrections
+from planewise.correction.truth import known_labels, right_objects
+from planewise.correction.worklist import Item, write_worklist
+from planewise.data.case import case_name, channel_within, group_by_case, label_volumes_in
+from planewise.data.run import Manifest, manifest_of, sha256_of
+from planewise.errors import PlanewiseError
+from planewise.evaluation.instances import match_objects
+from planewise.evaluation.located import LocatedCounter
+from planewise.evaluation.mistakes import Mistake, find_mistakes
+from planewise.models.model_file import SHIPPED
+from planewise.progress import progress, say
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.formats import ending_of
+from planewise.volumes.labels import read_labels, write_labels
+
+MADE_FROM = "corrections.json"  # marks a dataset that was made here
+OBJECT, IGNORE = 1, 2  # in labelsTr
+SEEN = {  # of an object of the result, by what the new model's objects are to it
+    "missed": "the new model does not see it",
+    "false": "the new model sees an object here",
+    "merge": "the new model makes one of them",
+    "split": "the new model makes several of it",
+    "inexact": "the new model draws it otherwise",
+}
+
+
+def corrected_volumes(result: Path) -> dict[str, Path]:
+    """Return the corrected label volumes of ``result``, a file or a folder, by case. Raises PlanewiseError."""
+    if not result.exists():
+        raise PlanewiseError(f"--corrections {result}: no such file or folder")
+    single = bool(ending_of(result)) or result.is_file()
+    groups = {case_name(result): [result]} if single else group_by_case(label_volumes_in(result))
+    found = {
+        name: path for name, paths in sorted(groups.items()) for path in paths
+        if (corrections_folder(path) / JOURNAL).is_file()
+    }  # fmt: skip
+    if not found:
+        raise PlanewiseError(f"--corrections {result}: nothing in it was corrected; see planewise correct")
+    return found
+
+
+def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
+    """Make the dataset of what is known of ``result``, and return the options with the model that made it.
+
+    Raises PlanewiseError if nothing is known, if no manifest says what made the result, or if another dataset is there.
+    """
+    volumes = corrected_volumes(result)
+    manifests = {name: _manifest(path) for name, path in volumes.items()}
+    if options.base_model == MitoTrain.model_fields["base_model"].default:
+        model = _model_of(next(iter(manifests.values())), result)
+        say(f"The training starts from {model}, which made {result}")
+        options = options.model_copy(update={"base_model": str(model)})
+    folder = options.dataset_path
+    if folder.exists() and not (folder / MADE_FROM).is_file():
+        raise PlanewiseError(
+            f"{folder}: is there already, and is not a dataset that was made from corrections; with --corrections the "
+            "dataset's folder is made: give another"
+        )
+    nothing: list[str] = []
+    with atomic_path(folder) as temporary, progress("reading corrections", len(volumes), unit="cases") as advance:
+        for name, path in volumes.items():
+            with Corrections(path) as corrections:
+                place = corrections.canvas.volume
+                try:
+                    truth = known_labels(corrections, options.margin)
+                except PlanewiseError as error:
+                    nothing.append(str(error))
+                    continue
+            image = _image_of(path, manifests[name])
+            write_volume(
+                temporary / "imagesTr" / f"{name}_0000.tiff",
+                open_volume(image, channel_within(image, options.channel)),
+            )
+            write_labels(temporary / "instancesTr" / f"{name}.tiff", place.with_voxels(truth.labels))
+            semantic = np.where(truth.known, np.where(truth.labels > 0, OBJECT, 0), IGNORE).astype(np.uint8)
+            write_labels(temporary / "labelsTr" / f"{name}.tiff", place.with_voxels(semantic))
+            count, share = len(np.unique(truth.labels)) - 1, truth.known.mean()
+            say(f"{name}: {count} objects are known, and {share:.1%} of the voxels")
+            advance(1, name)
+        if len(nothing) == len(volumes):
+            raise PlanewiseError(nothing[0])
+        for what in nothing:
+            say(f"{what}; it is left out")
+        about = {
+            "channel_names": {"0": "EM"}, "labels": {"background": 0, "object": OBJECT, "ignore": IGNORE},
+            "numTraining": len(volumes) - len(nothing), "file_ending": ".tiff",
+        }  # fmt: skip
+        (temporary / "dataset.json").write_text(json.dumps(about, indent=1), "utf-8")
+        sources = {name: str(path.resolve()) for name, path in volumes.items()}
+        (temporary / MADE_FROM).write_text(json.dumps({"corrections of": sources, "margin": options.margin}), "utf-8")
+    say(f"What is known is {folder}; the rest is ignored in training and validation")
+    return options.model_copy(update={"channel": None})
+
+
+def say_gain(before: dict[str, float], after: dict[str, float | None]) -> None:
+    """Say what a training gained on the part that was held out: scores of the model it began with, and of the best."""
+    metric = "score" if "score" in before and after.get("score") is not None else "loss"
+    old, new = before[metric], after[metric]
+    assert new is not None
+    better = new > old if metric == "score" else new < old
+    what = {"score": "panoptic quality or, without whole objects, IoU", "loss": "loss; there is no object to score"}
+    gain = "" if better else "; nothing was gained: keep the model before it, and correct more"
+    say(f"On the part that was held out ({what[metric]}): {old:.3f} before, {new:.3f} after{gain}")
+
+
+def predict_again(dataset: Path, model: Path, output: Path, options: MitoTrain) -> MitoPredict:
+    """Return how the corrected cases are predicted by the new model."""
+    return MitoPredict(
+        trained_model=model, input=dataset / "imagesTr", output=output, axes=options.test_axes, device=options.device,
+        devices=options.devices, intensity=options.intensity, invert=options.invert,
+    )  # fmt: skip
+
+
+def write_next_worklist(result: Path, predictions: Path, path: Path) -> None:
+    """Write where the corrected result and the new model's ``predictions`` differ, the largest difference first.
+
+    What was confirmed or corrected is left out.
+    """
+    found: list[tuple[int, Item]] = []
+    for case, volume in corrected_volumes(result).items():
+        path_of_case = predictions / f"{case}.tiff"
+        if not path_of_case.exists():  # nothing was known of it, or it could not be predicted, which was said
+            continue
+        predicted = read_labels(path_of_case).voxels
+        with Corrections(volume) as corrections:
+            settled = set(right_objects(corrections.actions))
+            labels = read_labels(volume).voxels
+        for mistake in differences(np.asarray(labels), np.asarray(predicted)):
+            if mistake.truth and settled.issuperset(mistake.truth):
+                continue
+            about = " ".join(map(str, mistake.truth)) or f"new at {' '.join(map(str, mistake.centre))}"
+            what = f"{SEEN[mistake.kind]}; {mistake.voxels} voxels"
+            found.append((mistake.voxels, Item(f"{case}: {about}", case, what, mistake.truth, mistake.centre)))
+    unique = {(item.case, item.name): item for _, item in sorted(found, key=lambda pair: pair[0])}  # the largest stays
+    items = list(unique.values())[::-1]
+    write_worklist(path, items)
+    say(f"The next work list has {len(items)} items: planewise correct {result} --worklist {path}")
+
+
+def differences(labels: np.ndarray, predicted: np.ndarray) -> list[Mistake]:
+    """Return where the objects of two volumes (z, y, x) differ, as mistakes of the second, the largest first."""
+    counter = LocatedCounter()
+    counter.add(labels, predicted, 0)
+    overlap = counter.table()
+    matches = match_objects(overlap, 0.5)
+    return find_mistakes(overlap, set(zip(matches.truth.tolist(), matches.predicted.tolist())))
+
+
+def _manifest(path: Path) -> Manifest:
+    manifest = manifest_of(path)
+    if manifest is None:
+        raise PlanewiseError(
+            f"--corrections {path}: no planewise.json beside it says which model made it from which image; predict "
+            "with planewise mito predict, and correct that"
+        )
+    return manifest
+
+
+def _image_of(path: Path, manifest: Manifest) -> Path:
+    record = next(record for record in manifest.cases.values() if path.name in record.outputs)
+    image = Path(next(iter(record.inputs), ""))
+    if not image.exists():
+        raise PlanewiseError(f"--corrections {path}: was made from {image}, which is not there any more; put it back")
+    return image
+
+
+def _model_of(manifest: Manifest, result: Path) -> Path:
+    weights = Path(manifest.model)
+    beside, shipped = weights.with_suffix(".yaml"), SHIPPED / f"{weights.stem}.yaml"
+    model = next((path for path in (beside, shipped) if path.is_file()), None)
+    if model is None:
+        raise PlanewiseError(
+            f"--corrections {result}: was made by {weights}, and there is no {beside.name} beside it; give the model "
+            "to start from with --model_config"
+        )
+    said = str(manifest.made_from.options.get("model", ""))
+    if not weights.is_file() or sha256_of(weights) not in said:
+        say(f"WARNING: {weights} is not the file that made {result} ({said}); the training starts from it as it is")
+    return model

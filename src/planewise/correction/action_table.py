@@ -1,0 +1,131 @@
+"""A CSV of actions: what is done to which case, in the order of its rows.
+
+::
+
+    case,action,arguments,item
+    a,merge,3 7 9,                    ids; the first stays
+    a,split,5  10 20 30  12 40 60,    id, and a point z y x in each part
+    a,delete,4 11,
+    a,paint,6 ball 10 20 30 5,        label (0 is background), a ball: its centre z y x, its radius in voxels along x
+    a,paint,0 box 0 4 10 20 10 20,    a half-open box: z z y y x x
+    a,new,ball 10 20 30 5,            an object that was missed; a box likewise
+    a,confirm,3 5,                    these are right; "confirm,box 0 4 10 20 10 20": all in the box is
+    a,done,,a: merge 7                this item of the work list is finished; skip: it is left out
+    a,undo,2,                         the last two actions of the case
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from planewise.correction.actions import Confirm, Delete, Merge, Paint, Split, read_action
+from planewise.correction.journal import STATES
+from planewise.correction.session import Corrections
+from planewise.data.spreadsheet import spreadsheet_rows
+from planewise.errors import PlanewiseError
+
+COLUMNS = ("case", "action", "arguments")
+FORMS = {
+    "merge": "merge: two ids or more",
+    "split": "split: an id, and two points z y x",
+    "delete": "delete: ids",
+    "paint": "paint: a label, and ball Z Y X RADIUS or box Z Z Y Y X X",
+    "new": "new: ball Z Y X RADIUS, or box Z Z Y Y X X",
+    "confirm": "confirm: ids, or box Z Z Y Y X X",
+    "done": "done: no arguments, and an item",
+    "skip": "skip: no arguments, and an item",
+    "undo": "undo: how many actions, or nothing for one",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row: an action of a case, an item's state ("done", "skip"), or how many actions are undone."""
+
+    line: int
+    case: str
+    step: Merge | Split | Delete | Paint | Confirm | str | int
+    item: str = ""
+
+    def take(self, corrections: Corrections) -> None:
+        """Do what the row says. Raises PlanewiseError if it does not fit the labels."""
+        if isinstance(self.step, str):
+            corrections.finish_item(self.item, self.step)
+        elif isinstance(self.step, int):
+            corrections.undo(self.step)
+        else:
+            corrections.apply(self.step, self.item)
+
+
+def read_steps(path: Path) -> list[Step]:
+    """Read a CSV of actions. Raises PlanewiseError naming every row that is none."""
+    try:
+        rows = spreadsheet_rows(path.read_text("utf-8-sig"))
+        table = [{str(key): str(value or "").strip() for key, value in row.items()} for row in rows]
+    except (OSError, ValueError, csv.Error) as error:
+        raise PlanewiseError(f"{path}: cannot be read ({error}); it is a CSV of {','.join(COLUMNS)},item") from error
+    if not set(COLUMNS) <= set(rows.fieldnames or ()):
+        first = ",".join(rows.fieldnames or ()) or "empty"
+        raise PlanewiseError(f"{path}: its first line is {first}; it must be {','.join(COLUMNS)}, maybe with item")
+    steps, wrong = [], []
+    for line, row in enumerate(table, 2):
+        try:
+            steps.append(_step(line, row))
+        except PlanewiseError as error:
+            wrong.append(f"line {line}: {error}")
+    if wrong:
+        raise PlanewiseError(f"{path}: nothing was done; {'; '.join(wrong[:6])}")
+    return steps
+
+
+def _step(line: int, row: dict[str, str]) -> Step:
+    action, words, item = row["action"].lower(), row["arguments"].split(), row.get("item", "")
+    if action not in FORMS:
+        raise PlanewiseError(f"action is {action!r}; it must be one of {', '.join(FORMS)}")
+    try:
+        if action in STATES:
+            if words or not item:
+                raise ValueError
+            return Step(line, row["case"], action, item)
+        if action == "undo":
+            count = int(words[0]) if words else 1
+            if len(words) > 1 or count < 1:
+                raise ValueError
+            return Step(line, row["case"], count, item)
+        return Step(line, row["case"], read_action(_said(action, words)), item)
+    except (ValueError, IndexError) as error:
+        raise PlanewiseError(f"{' '.join(words) or 'no arguments'!r} does not fit; {FORMS[action]}") from error
+
+
+def _said(action: str, words: list[str]) -> dict[str, object]:
+    """Return what an action's arguments say. Raises ValueError or IndexError if they do not fit."""
+    if action == "split":
+        label, *points = map(int, words)
+        if len(points) != 6:
+            raise ValueError
+        return {"action": action, "label": label, "first": points[:3], "second": points[3:]}
+    if action in ("paint", "new"):
+        label_word, shape = ("new", words) if action == "new" else (words[0], words[1:])
+        value = None if label_word == "new" else int(label_word)
+        return {"action": "paint", "label": value, "where": _shape(shape)}
+    if action == "confirm" and words and words[0] == "box":
+        return {"action": action, "box": _box(words[1:])}
+    labels = [int(word) for word in words]
+    if len(labels) < (2 if action == "merge" else 1):
+        raise ValueError
+    return {"action": action, "labels": labels}
+
+
+def _shape(words: list[str]) -> dict[str, object]:
+    if words[0] == "ball" and len(words) == 5:
+        return {"centre": [int(word) for word in words[1:4]], "radius": float(words[4])}
+    if words[0] == "box":
+        return {"place": _box(words[1:])}
+    raise ValueError
+
+
+def _box(words: list[str]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    a, b, c, d, e, f = map(int, words)
+    if a >= b or c >= d or e >= f:
+        raise ValueError
+    return (a, b), (c, d), (e, f)

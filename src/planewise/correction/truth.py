@@ -1,0 +1,73 @@
+"""What is known of a corrected volume: the objects that were confirmed or corrected, and what was said to be none.
+
+All else is not known: an object that nobody looked at may be right or wrong, and so may the background far from any.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planewise.correction.journal import Box, Entry
+from planewise.correction.objects import index_of
+from planewise.correction.session import Corrections
+from planewise.errors import PlanewiseError
+
+
+@dataclass(frozen=True)
+class KnownLabels:
+    """Labels (z, y, x) of the objects that are right, 0 elsewhere; and where that is ``known``."""
+
+    labels: np.ndarray
+    known: np.ndarray
+    objects: tuple[int, ...]
+
+
+def right_objects(entries: list[Entry]) -> list[int]:
+    """Return the objects that were confirmed, merged, split or painted, and not changed otherwise since."""
+    right: dict[int, None] = {}
+    for entry in entries:
+        for label in entry.objects:
+            right.pop(label, None)
+        right |= dict.fromkeys(entry.right)
+    return list(right)
+
+
+def known_labels(corrections: Corrections, margin: int) -> KnownLabels:
+    """Return what is known of a volume, which is read whole.
+
+    Known are the voxels of right objects; background within ``margin`` voxels of them (along x; as far along the other
+    axes in the volume's unit); what was deleted or erased and is background still; and all in a box that was confirmed.
+    An outline that is right says that the object ends there. Raises PlanewiseError if no object is known.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    canvas, shape = corrections.canvas, corrections.canvas.shape
+    volume = canvas.read(((0, shape[0]), (0, shape[1]), (0, shape[2])))
+    known = np.zeros(shape, bool)
+    objects = [label for label in right_objects(corrections.actions) if label in corrections.objects]
+    spacing = np.array(canvas.volume.spacing) / canvas.volume.spacing[2]
+    for label in objects:
+        box = _widened(corrections.objects[label].box, np.ceil(margin / spacing).astype(int).tolist(), shape)
+        part = volume[index_of(box)]
+        inside = part == label
+        if inside.any():
+            near = distance_transform_edt(~inside, sampling=spacing) <= margin
+            known[index_of(box)] |= inside | (near & (part == 0))
+    for entry in corrections.actions:
+        if entry.action == "delete" or (entry.action == "paint" and entry.arguments["label"] == 0):
+            for change in corrections.changes_of(entry):
+                known[index_of(change.box)] |= change.mask & (volume[index_of(change.box)] == 0)
+    boxes = [entry.arguments["box"] for entry in corrections.actions if entry.arguments.get("action") == "confirm"]
+    confirmed = np.zeros(shape, bool)
+    for sides in boxes:
+        if sides is not None:
+            confirmed[tuple(slice(max(start, 0), stop) for start, stop in sides)] = True
+    labels = np.where(np.isin(volume, objects) | confirmed, volume, 0)
+    if not labels.any():
+        raise PlanewiseError(f"{corrections.result}: no object was confirmed or corrected: nothing can be learned")
+    return KnownLabels(labels, known | confirmed, tuple(objects))
+
+
+def _widened(box: Box, by: list[int], shape: tuple[int, int, int]) -> Box:
+    z, y, x = ((max(a - more, 0), min(b + more, side)) for (a, b), more, side in zip(box, by, shape))
+    return z, y, x

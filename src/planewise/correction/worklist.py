@@ -1,0 +1,68 @@
+"""Work lists: which places of which cases are to be looked at, in which order. A CSV that can be written anywhere.
+
+::
+
+    item,case,what,labels,z,y,x
+    a: merge 7,a,"merge of 3 4, 812 voxels",7,12,40,33
+"""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from planewise.data.spreadsheet import spreadsheet_rows
+from planewise.errors import PlanewiseError
+from planewise.volumes.atomic import atomic_path
+
+COLUMNS = ("item", "case", "what", "labels", "z", "y", "x")
+NEEDED = ("case", "z", "y", "x")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A place (z, y, x) of a case's array to look at: ``name``, as no other item of it is called; ``what``, to read.
+
+    ``labels``: the objects that it is about.
+    """
+
+    name: str
+    case: str
+    what: str
+    labels: tuple[int, ...]
+    place: tuple[int, int, int]
+
+
+def write_worklist(path: Path, items: Iterable[Item]) -> None:
+    """Write a work list."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for item in items:
+            writer.writerow((item.name, item.case, item.what, " ".join(map(str, item.labels)), *item.place))
+
+
+def read_worklist(path: Path) -> list[Item]:
+    """Read a work list; without a column ``item`` they are numbered. Raises PlanewiseError naming the row."""
+    try:
+        rows = spreadsheet_rows(path.read_text("utf-8-sig"))
+        table = [{str(key): str(value or "").strip() for key, value in row.items()} for row in rows]
+    except (OSError, ValueError, csv.Error) as error:
+        raise PlanewiseError(f"{path}: cannot be read ({error}); it is a CSV of {','.join(COLUMNS)}") from error
+    if not set(NEEDED) <= set(rows.fieldnames or ()):
+        first = ",".join(rows.fieldnames or ()) or "empty"
+        raise PlanewiseError(f"{path}: its first line is {first}; a work list has {', '.join(NEEDED)}, maybe more")
+    items = []
+    for number, row in enumerate(table, 1):
+        try:
+            z, y, x = (round(float(row[axis])) for axis in "zyx")
+            labels = tuple(int(word) for word in row.get("labels", "").split())
+        except (ValueError, OverflowError) as error:
+            raise PlanewiseError(f"{path}: line {number + 1}: {error}; z, y, x and labels are numbers") from error
+        items.append(Item(row.get("item") or str(number), row["case"], row.get("what", ""), labels, (z, y, x)))
+    names = [(item.case, item.name) for item in items]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise PlanewiseError(
+            f"{path}: item {twice[1]!r} of case {twice[0]} is there twice; each needs a name of its own"
+        )
+    return items

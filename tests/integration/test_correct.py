@@ -1,0 +1,142 @@
+"""planewise correct as a user gives it: a CSV of actions, undo, replay, work lists, and audits that are corrected."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from planewise.cli import run
+from planewise.correction.journal import correction_note
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.volume import Volume
+
+
+@pytest.fixture
+def results(tmp_path, balls):
+    """A folder with two cases: in a, balls 1 and 2 have one id; b is as it should be."""
+    folder = tmp_path / "imagesTs_model"
+    merged = np.where(balls == 2, 1, balls)
+    for name, labels in (("a", merged), ("b", balls)):
+        write_volume(folder / f"{name}.tiff", Volume(labels.astype(np.uint8), (5.0, 5.0, 5.0), "nm"))
+        write_volume(tmp_path / "instancesTs" / f"{name}.tiff", Volume(balls.astype(np.uint8), (5.0, 5.0, 5.0), "nm"))
+    return folder
+
+
+def actions(tmp_path, *rows):
+    path = tmp_path / "actions.csv"
+    path.write_text("case,action,arguments,item\n" + "".join(f"{row}\n" for row in rows))
+    return str(path)
+
+
+def test_a_csv_corrects_undo_and_replay(results, tmp_path, balls, capsys):
+    before = (results / "a.tiff").read_bytes()
+    rows = ("a,split,1 12 12 12 28 12 40,", "a,delete,5,", "a,confirm,1 6,", "b,merge,1 2,")
+    assert run(["correct", str(results), "--actions", actions(tmp_path, *rows)]) == 0
+    labels = open_volume(results / "a.tiff").read()
+    np.testing.assert_array_equal(labels, np.where(balls == 2, 6, np.where(balls == 5, 0, balls)))
+    assert "a.tiff: 2 corrections, 1 times confirmed" in capsys.readouterr().err
+    assert run(["correct", str(results / "a.tiff"), "--undo", "2"]) == 0
+    assert "Undone: 2 delete" in capsys.readouterr().err
+    assert (open_volume(results / "a.tiff").read() == 5).sum() == (balls == 5).sum()
+    assert run(["correct", str(results), "--replay"]) == 0
+    assert "made anew from what it was before and 1 actions" in capsys.readouterr().err
+    assert run(["correct", str(results / "a.tiff"), "--undo", "1"]) == 0
+    assert (results / "a.tiff").read_bytes() == before
+
+
+def test_a_row_that_does_not_fit_stops_its_case_alone(results, tmp_path, capsys):
+    rows = ("a,delete,3,", "a,delete,99,", "a,delete,4,", "b,delete,3,")
+    assert run(["correct", str(results), "--actions", actions(tmp_path, *rows)]) == 1
+    printed = capsys.readouterr()
+    said = " ".join((printed.out + printed.err).split())
+    assert "line 3" in said
+    assert "there is no object 99 here (any more); the 1 rows of case a after it were not done" in said
+    assert set(np.unique(open_volume(results / "a.tiff").read())) == {0, 1, 4, 5}
+    assert set(np.unique(open_volume(results / "b.tiff").read())) == {0, 1, 2, 4, 5}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--undo", "1"], "there are 2 cases; name the label volume of one"),
+        (["--replay"], "was ever corrected"),
+        (["--undo", "1", "--replay"], "--undo and --replay: one at a time"),
+        (["--worklist", "confidence", "--replay"], "there is no {case}_objects.csv with confidences"),
+        (["--actions", "nothing.csv"], "nothing.csv: cannot be read"),
+        ([], "the window needs"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_any_work(results, arguments, said, capsys, monkeypatch):
+    for screen in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(screen, raising=False)
+    assert run(["correct", str(results), *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(path.name for path in results.iterdir()) == ["a.tiff", "b.tiff"]
+
+
+def test_a_case_that_is_not_there_stops_all(results, tmp_path, capsys):
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,1,", "c,delete,1,")]) == 2
+    assert "case 'c' is not among a, b; nothing was done" in capsys.readouterr().err
+
+
+def test_the_mistakes_of_a_comparison_are_a_work_list(results, tmp_path, capsys):
+    assert run(["compare", str(tmp_path), "--output", str(tmp_path / "report")]) == 0
+    capsys.readouterr()
+    listed = ["--worklist", str(tmp_path / "report")]
+    rows = ("a,split,1 12 12 12 28 12 40,a: merge 1", "a,done,,a: merge 1")
+    assert run(["correct", str(results), *listed, "--actions", actions(tmp_path, "a,done,,a: merge 9")]) == 2
+    assert run(["correct", str(results), *listed, "--actions", actions(tmp_path, *rows)]) == 0
+    said = capsys.readouterr().err
+    assert "1 mistakes of model, the largest first" in said
+    assert "1 items: 1 done, 0 left out, 0 to do" in said
+    assert run(["compare", str(tmp_path), "--output", str(tmp_path / "report")]) == 0
+    assert "was corrected with planewise correct, 1 actions" in capsys.readouterr().err
+    [scores] = [r["scores"] for r in json.loads((tmp_path / "report" / "results.json").read_text())["results"]
+                if r["case"] == "a"]  # fmt: skip
+    assert scores["f1_50"] == 1
+
+
+def test_the_least_confident_come_first(results, tmp_path, capsys):
+    (results / "a_objects.csv").write_text("label,confidence\n1,0.9\n3,0.2\n4,0.5\n5,0.95\n")
+    path = actions(tmp_path, "a,skip,,a: object 3")
+    assert run(["correct", str(results / "a.tiff"), "--worklist", "confidence", "--actions", path]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "4 items: 0 done, 1 left out, 3 to do; next: a: object 4 (object 4, confidence 0.5" in said
+
+
+def test_what_the_planes_disagree_on_comes_first(results, tmp_path, balls, capsys):
+    for plane in ("xy", "xz"):
+        write_volume(results / f"b_{plane}.tiff", Volume(np.where(balls == 4, 0, balls).astype(np.uint8)))
+    path = actions(tmp_path, "b,done,,b: object 4")
+    assert run(["correct", str(results / "b.tiff"), "--worklist", "agreement", "--actions", path]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "5 items: 1 done, 0 left out, 4 to do; next: b: object 1 (object 1: agreement with xy 1.00, xz 1.00" in said
+    assert run(["correct", str(results / "a.tiff"), "--worklist", "agreement", "--replay"]) == 2
+    assert "there are no {case}_xy, _xz, _yz beside" in capsys.readouterr().err
+
+
+def test_measures_say_that_labels_were_corrected(results, tmp_path, capsys):
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,3,")]) == 0
+    assert run(["mito", "measure", str(results / "a.tiff")]) == 0
+    assert "was corrected with planewise correct, 1 actions" in capsys.readouterr().err
+
+
+def test_the_items_of_an_audit_are_corrected_and_reported(results, tmp_path, balls, capsys):
+    audit = tmp_path / "audit"
+    planned = ["audit", "plan", str(results / "a.tiff"), "--output", str(audit), "--budget", "6"]
+    sides = ["--quantity", "count", "--box", "20", "24", "28", "--context", "40", "48", "56"]
+    assert run([*planned, *sides]) == 0
+    items = [row["item"] for row in csv.DictReader((audit / "answers.csv").read_text().splitlines())]
+    rows = [f"{items[0]},split,1 12 12 12 28 12 40,{items[0]}", f"{items[0]},done,,{items[0]}"]
+    rows += [f"{item},done,,{item}" for item in items[1:-1]] + [f"{items[-1]},skip,,{items[-1]}"]
+    assert run(["correct", str(audit), "--actions", actions(tmp_path, *rows)]) == 0
+    done = {row["item"]: row["done"] for row in csv.DictReader((audit / "answers.csv").read_text().splitlines())}
+    assert list(done.values()) == ["yes"] * (len(items) - 1) + ["no"]
+    np.testing.assert_array_equal(
+        open_volume(audit / "labels" / f"{items[0]}.tiff").read(), np.where(balls == 2, 6, balls)
+    )
+    assert run(["audit", "report", str(audit)]) == 0
+    assert run(["correct", str(audit / "labels" / f"{items[0]}.tiff"), "--undo", "2"]) == 0
+    assert correction_note(audit / "labels" / f"{items[0]}.tiff") == ""
+    capsys.readouterr()

@@ -1,0 +1,95 @@
+"""mito train --corrections: only what is known is truth; it starts from the result's model, and says where to go on."""
+
+import json
+
+import numpy as np
+import pytest
+
+from planewise.cli import run
+from planewise.correction.worklist import read_worklist
+from planewise.data.phantom import write_phantom_dataset
+from planewise.data.run import MANIFEST, Run
+from planewise.volumes.files import open_volume
+from planewise.volumes.labels import read_labels, write_labels
+from untrained import write_untrained
+
+CASES = ("phantom_train1", "phantom_train2")
+
+
+@pytest.fixture
+def result(tmp_path):
+    """What M.yaml could have predicted of two phantoms: their truth."""
+    write_phantom_dataset(tmp_path / "data", 0, (24, 48, 48), (16, 32, 32), 2, bodies=6)
+    write_untrained(tmp_path)
+    folder = tmp_path / "result"
+    made = Run.begin(folder / MANIFEST, "mito predict", {}, tmp_path / "M.pth", CASES, overwrite=False)
+    for case in CASES:
+        image = tmp_path / "data" / "imagesTr" / f"{case}_0000.tiff"
+        with made.making(case, [image], [folder / f"{case}.tiff"]):
+            write_labels(folder / f"{case}.tiff", read_labels(tmp_path / "data" / "instancesTr" / f"{case}.tiff"))
+    return folder
+
+
+def correct(result, *rows):
+    path = result.parent / "actions.csv"
+    path.write_text("case,action,arguments\n" + "".join(f"{row}\n" for row in rows))
+    assert run(["correct", str(result), "--actions", str(path)]) == 0
+
+
+def train(result, *more):
+    options = "--model_name N --iterations 1 --patch_size 32 --batch_size 2 --num_workers 0 --device cpu"
+    folders = [str(result.parent / "known"), str(result.parent / "models"), "--corrections", str(result)]
+    return run(["mito", "train", *folders, *options.split(), "--train_planes", "xy", *more])
+
+
+def test_it_trains_on_what_is_known_alone(result, capsys):
+    truth = read_labels(result / "phantom_train1.tiff").voxels
+    ids = np.unique(truth)[1:].tolist()
+    confirmed = f"phantom_train1,confirm,{' '.join(map(str, ids[:-1]))}"
+    correct(result, confirmed, f"phantom_train1,delete,{ids[-1]}", "phantom_train2,delete,1")
+    capsys.readouterr()
+    assert train(result, "--margin", "2") == 0
+    said = capsys.readouterr().err
+    assert f"The training starts from {result.parent / 'M.yaml'}" in said
+    assert f"phantom_train1: {len(ids) - 1} objects are known" in said
+    assert "phantom_train2.tiff: no object was confirmed or corrected: nothing can be learned; it is left out" in said
+    assert "On the part that was held out" in said
+    known = result.parent / "known"
+    assert [path.name for path in (known / "instancesTr").iterdir()] == ["phantom_train1.tiff"]  # the other: nothing
+    np.testing.assert_array_equal(
+        open_volume(known / "instancesTr" / "phantom_train1.tiff").read(), np.where(truth == ids[-1], 0, truth)
+    )
+    semantic = open_volume(known / "labelsTr" / "phantom_train1.tiff").read()
+    assert set(np.unique(semantic)) == {0, 1, 2}
+    assert (semantic[truth == ids[-1]] == 0).all()
+    assert (semantic[np.isin(truth, ids[:-1])] == 1).all()
+    [mask] = (result.parent / "known_2d" / "train" / "masks").glob("phantom_train1_xy_00000.tiff")
+    assert (open_volume(mask).read() == -1).any()
+    items = read_worklist(result.parent / "models" / "N_worklist.csv")
+    assert not {label for item in items for label in item.labels} & set(ids)  # all that are left were confirmed
+    assert json.loads((known / "corrections.json").read_text())["margin"] == 2
+
+
+def test_what_cannot_be_trained_on_is_refused(result, capsys):
+    assert train(result) == 2
+    assert "nothing in it was corrected" in capsys.readouterr().err
+    label = int(np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1])
+    correct(result, f"phantom_train1,delete,{label}")
+    assert train(result) == 2
+    assert "no object was confirmed or corrected" in capsys.readouterr().err
+    (result.parent / "known").mkdir()
+    assert train(result) == 2
+    assert "is not a dataset that was made from corrections" in capsys.readouterr().err
+    (result / MANIFEST).unlink()
+    assert train(result) == 2
+    assert "no planewise.json beside it says which model made it" in capsys.readouterr().err
+
+
+def test_what_was_corrected_is_not_predicted_over(result, capsys):
+    label = int(np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1])
+    correct(result, f"phantom_train1,delete,{label}")
+    before = (result / "phantom_train1.tiff").read_bytes()
+    again = Run.begin(result / MANIFEST, "mito predict", {}, result.parent / "M.pth", CASES, overwrite=True)
+    with pytest.raises(Exception, match="was corrected with planewise correct, 1 actions"):
+        again.start("phantom_train1", [], [result / "phantom_train1.tiff"])
+    assert (result / "phantom_train1.tiff").read_bytes() == before

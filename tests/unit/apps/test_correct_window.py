@@ -1,0 +1,150 @@
+"""The panel in napari: its buttons do what the same actions do without it. Off the screen, with napari's own model."""
+
+import os
+import warnings
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from planewise.correction.session import Corrections
+from planewise.correction.worklist import Item
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.volume import Volume
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+with warnings.catch_warnings():  # of napari's about what it is made of, not of ours
+    warnings.simplefilter("ignore")
+    pytest.importorskip("napari", reason="the window needs napari, which is not installed (planewise[napari])")
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QApplication
+
+    from planewise.apps.correct_window import CorrectionWidget
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+CENTRES = {1: (12, 12, 12), 2: (28, 12, 40), 3: (14, 34, 14), 4: (26, 34, 42), 5: (20, 24, 28)}
+
+
+@pytest.fixture(scope="module")
+def application():
+    return QApplication.instance() or QApplication([])
+
+
+@pytest.fixture(params=["tiff", "ome.zarr"])
+def result(tmp_path, balls, request):
+    path = tmp_path / f"cells.{request.param}"
+    write_volume(path, Volume(balls.astype(np.uint16), (2.0, 1.0, 1.0), "nm"))
+    return path
+
+
+@pytest.fixture
+def widget(application, result, tmp_path, balls):
+    image = tmp_path / "image.tiff"
+    write_volume(image, Volume((balls * 20).astype(np.uint8)))
+    items = [Item(f"object {label}", "cells", "look", (label,), place) for label, place in CENTRES.items()]
+    made = CorrectionWidget(ViewerModel(), {"cells": result}, {"cells": image}, items)
+    yield made
+    made.close_case()
+    made.deleteLater()
+
+
+def press(widget, name):
+    widget.said.setText("")
+    widget.buttons[name].click()
+    return widget.said.text()
+
+
+def shown(widget):
+    return np.asarray(widget.layer.data)
+
+
+def test_each_button_is_its_action(widget, result, balls):
+    widget.click(CENTRES[1])
+    widget.click(CENTRES[3])
+    assert widget.chosen.text() == "Chosen: 1, 3"
+    assert press(widget, "Merge") == "Done: 1 merge labels=[1, 3]"
+    assert shown(widget)[CENTRES[3]] == 1
+    widget.click((24, 34, 38))
+    widget.click((28, 34, 46))
+    assert press(widget, "Split").startswith("Done: 2 split")
+    assert {int(shown(widget)[place]) for place in ((24, 34, 38), (28, 34, 46))} == {4, 6}
+    widget.click(CENTRES[2])
+    assert press(widget, "Delete") == "Done: 3 delete labels=[2]"
+    assert press(widget, "Undo") == "Undone: 3 delete labels=[2]"
+    assert (shown(widget) == 2).sum() == (balls == 2).sum()
+    assert press(widget, "This is right") == "Done: 5 confirm labels=[1]"  # the object of the item
+    widget.close_case()
+    now = open_volume(result).read()
+    assert (now == 1).sum() == np.isin(balls, (1, 3)).sum()
+    with Corrections(result) as corrections:
+        assert [entry.item for entry in corrections.actions] == ["object 1"] * 3
+
+
+def test_what_is_painted_becomes_an_action(widget, result):
+    def paint():
+        widget.painted.data[0:2, 40:44, 1:4] = 1  # as the brush does
+
+    paint()
+    assert "Done: 1 paint" in press(widget, "Paint new object")
+    assert not np.asarray(widget.painted.data).any()
+    assert (shown(widget)[0:2, 40:44, 1:4] == 6).all()
+    assert (shown(widget) == 6).sum() == 2 * 4 * 3
+    paint()
+    widget.click(CENTRES[1])
+    press(widget, "Paint onto object")
+    assert (shown(widget)[0:2, 40:44, 1:4] == 1).all()
+    paint()
+    press(widget, "Erase painted")
+    assert not shown(widget)[0:2, 40:44, 1:4].any()
+    assert "paint in the layer" in press(widget, "Erase painted")
+
+
+def test_it_goes_through_the_items_and_on_where_one_stopped(application, widget, result):
+    assert widget.about.text().startswith("Item 1 of 5, 0 finished: object 1")
+    assert tuple(widget.viewer.dims.point) == (24.0, 12.0, 12.0)  # in nm
+    press(widget, "Item done, next")
+    press(widget, "Leave item out, next")
+    assert widget.about.text().startswith("Item 3 of 5, 2 finished: object 3")
+    press(widget, "Previous item")
+    assert "object 2 (left out)" in widget.about.text()
+    items = widget.items
+    widget.close_case()
+    again = CorrectionWidget(ViewerModel(), {"cells": result}, {}, items)
+    assert again.item.name == "object 3"
+    for _ in range(3):
+        press(again, "Item done, next")
+    assert again.said.text() == "All items are finished."
+    again.close_case()
+
+
+@pytest.mark.parametrize(
+    ("clicks", "button", "said"),
+    [
+        ([], "Delete", "click on an object first"),
+        ([CENTRES[1]], "Merge", "click on two places first"),
+        ([CENTRES[1], (0, 0, 0)], "Merge", "click on two places first"),
+        ([CENTRES[1], CENTRES[2]], "Split", "both must be on one"),
+        ([], "Undo", "0 actions can be undone"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_the_panel(widget, clicks, button, said):
+    for place in clicks:
+        widget.click(place)
+    assert said in press(widget, button)
+
+
+def test_from_napari_s_menu_it_corrects_the_selected_layer(application, result):
+    viewer = ViewerModel()
+    widget = CorrectionWidget(viewer)
+    assert "no labels are open" in press(widget, "Undo")
+    assert "select a layer" in press(widget, "Correct selected layer")
+
+
+def test_the_manifest_is_one_of_npe2():
+    npe2 = pytest.importorskip("npe2", reason="npe2, which checks the plugin's manifest, is not installed")
+    manifest = npe2.PluginManifest.from_file(files("planewise") / "napari.yaml")
+    assert manifest.contributions.commands[0].exec is not None
+    [command] = manifest.contributions.commands
+    assert command.python_name == "planewise.apps.correct_window:CorrectionWidget"
+    assert manifest.contributions.widgets[0].command == command.id
+    manifest.validate_imports()

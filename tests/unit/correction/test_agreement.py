@@ -1,0 +1,44 @@
+"""Doubt is where the planes disagree: computed by hand on blocks."""
+
+import numpy as np
+import pytest
+
+from planewise.correction.agreement import doubts
+
+SHAPE = (10, 20, 60)
+
+
+def blocks(**at):
+    """Labels of blocks of 8 x 16 x 8 voxels (1,024) by id: x from, or x from and how many."""
+    labels = np.zeros(SHAPE, np.uint16)
+    for name, (start, width) in at.items():
+        labels[1:9, 2:18, start : start + width] = int(name[1:])
+    return labels
+
+
+def test_what_the_planes_do_not_have_comes_before_what_they_draw_alike():
+    labels = blocks(a1=(0, 8), a2=(10, 8), a3=(20, 8))
+    planes = {"xy": blocks(a5=(0, 8), a6=(10, 8)), "xz": blocks(a7=(0, 8), a8=(14, 6))}
+    found = doubts(labels, planes)
+    assert [one.label for one in found] == [3, 2, 1]
+    assert found[0].doubt == 1
+    assert found[1].agreement == {"xy": 1.0, "xz": pytest.approx(4 / 10)}
+    assert found[1].doubt == pytest.approx(1 - (1 + 0.4) / 2)
+    assert found[2].doubt == 0
+    assert all(labels[one.place] == one.label for one in found)
+
+
+def test_what_planes_have_and_the_result_has_not_may_have_been_missed():
+    labels = blocks(a1=(0, 8))
+    both, one = blocks(a1=(0, 8), a2=(20, 8)), blocks(a1=(0, 8), a2=(20, 8), a3=(40, 8))
+    missed = [doubt for doubt in doubts(labels, {"xy": both, "yz": one}) if not doubt.label]
+    assert [doubt.doubt for doubt in missed] == [1.0, 0.5]
+    assert [doubt.place[2] in range(20, 28) for doubt in missed] == [True, False]
+    assert missed[1].voxels == 1024
+    assert "may have been missed: agreement with xy 0.00, yz 1.00" in str(missed[1])
+
+
+def test_small_things_and_what_the_result_has_in_part_were_not_missed():
+    labels = blocks(a1=(0, 8))
+    planes = {"xy": blocks(a1=(4, 8), a2=(30, 3)), "xz": blocks()}  # half of 1; and 384 voxels
+    assert [doubt.label for doubt in doubts(labels, planes)] == [1]
