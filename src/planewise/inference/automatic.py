@@ -2,7 +2,7 @@
 
 Each slice is asked for every class at once: the organ's box, and the token that was learned for the class. SAM2's
 object score says whether the class is there at all. What neighbouring slices show is then grown again from the slice
-that is surest of it, by the same propagation that carries drawn boxes, and ends where presence does.
+that is surest of it, by the propagation that carries drawn boxes too, and ends where presence does.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from planewise.inference.prompts import Prompt, tight_box
-from planewise.inference.propagation import Encoder, Painter, PropagationOptions, Track, decode_tracks, propagate
+from planewise.inference.propagation import (
+    Encoder,
+    Painter,
+    Propagation,
+    PropagationOptions,
+    Track,
+    decode_tracks,
+    propagate,
+)
 
 
 @dataclass(frozen=True)
@@ -27,11 +35,12 @@ class SliceFindings:
 
 def segment_within(
     encoder: Encoder, organ: np.ndarray, consecutive: np.ndarray, options: PropagationOptions,
-    advance: Callable[[int], None],
+    advance: Callable[[int], None], propagation: Propagation = propagate,
 ) -> tuple[np.ndarray, SliceFindings]:  # fmt: skip
     """Return labels (N, H, W) uint8 of every class that the encoder's model has a token for, and what led to them.
 
-    ``organ`` (N, H, W), not 0 where it is; see ``propagate`` for the others. A class is empty in every slice whose
+    ``organ`` (N, H, W), not 0 where it is; ``propagation``: by which objects go on from the surest
+    slices; see ``propagate`` for the others. A class is empty in every slice whose
     object score says that it is not there.
     """
     findings = find_in_slices(encoder, organ, options, True, advance)
@@ -41,7 +50,7 @@ def segment_within(
         return bool(findings.scores[z, place[label]] > 0)
 
     prompts = prompts_from_slices(findings, list(place), options.least_pixels)
-    return propagate(encoder, consecutive, prompts, options, advance, present), findings
+    return propagation(encoder, consecutive, prompts, options, advance, present), findings
 
 
 def find_in_slices(

@@ -24,11 +24,13 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.presence import presence_file, write_presence
 from planewise.inference.automatic import find_in_slices, segment_within
 from planewise.inference.executor import Executor, SchedulerGone, executor
+from planewise.inference.object_memory import propagate_memory
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
-from planewise.inference.propagation import Encoder, PropagationOptions, propagate
+from planewise.inference.propagation import Encoder, Propagation, PropagationOptions, propagate
 from planewise.inference.worker import Source
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2
+from planewise.models.sam2_memory import MemorySegmenter, require_memory
 from planewise.models.zoo import is_hub_id, located
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
@@ -62,6 +64,9 @@ def predict_ild(options: IldPredict) -> int:
             f"--prompts {options.prompts}: {source} was trained with drawn boxes alone; train it with --train_prompts "
             "mixed"
         )
+    memory_of = source if options.propagation == "memory" else None
+    if memory_of is not None:
+        require_memory(weights, memory_of)
     volumes = [path for path in patients.values() if not _is_prepared(path)]
     if volumes and weights.window not in (None, options.window_in_hu()):
         trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
@@ -91,10 +96,12 @@ def predict_ild(options: IldPredict) -> int:
         return conclude(problems)
     devices = min(options.devices, len(waiting))
     fallback = options.stability_fallback
-    segmenters: Source = partial(Segmenting.of, weights, half=half, fallback=fallback)  # which are loaded
+    segmenters: Source = partial(  # which are loaded
+        Segmenting.of, weights, half=half, fallback=fallback, memory_of=memory_of
+    )
     if options.scheduler or devices > 1:
         where = source if is_hub_id(source) else source.resolve()
-        segmenters = _SegmenterSource(where, options.image_size, half, options.stability_fallback)
+        segmenters = _SegmenterSource(where, options.image_size, half, fallback, options.propagation == "memory")
     with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
         for case, problem, is_over in _shared(workers, options, waiting, given):
             if problem:
@@ -128,7 +135,8 @@ def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object
     return options.model_dump(mode="json", include=DECISIVE) | {
         "prompts": _prompts_note(options), "window": options.window_in_hu(), "fine-tuning": trained,
         "precision": "bf16" if half else "32", "model named": "" if source.exists() else str(source),
-        **({} if options.format == "nii.gz" else {"format": options.format}),  # which all had before there were others
+        **({} if options.propagation == "boxes" else {"propagation": options.propagation}),
+        **({} if options.format == "nii.gz" else {"format": options.format}),  # as both were before there were others
     }  # fmt: skip
 
 
@@ -222,11 +230,19 @@ class Segmenting:
     names: dict[int, str]
     device: str
     half: bool
+    propagation: Propagation = propagate
 
     @classmethod
-    def of(cls, weights: Sam2Weights, device: str, half: bool, fallback: bool) -> "Segmenting":
+    def of(
+        cls, weights: Sam2Weights, device: str, half: bool, fallback: bool, memory_of: Path | None = None
+    ) -> "Segmenting":
+        """``memory_of``: the file of the weights, if objects are to go on by SAM2's memory; else they do by boxes."""
+        names, propagation = weights.tokens.names if weights.tokens else {}, propagate
+        if memory_of is not None:
+            memory = MemorySegmenter(weights, memory_of, fallback).to(device).frozen()
+            propagation = partial(propagate_memory, segmenter=memory)
         segmenter = BoxSegmenter(weights.network, weights.tokens, fallback=fallback).to(device).frozen()
-        return cls(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
+        return cls(segmenter, names, device, half, propagation)
 
 
 @dataclass(frozen=True)
@@ -237,9 +253,11 @@ class _SegmenterSource:
     image_size: int | None
     half: bool
     fallback: bool
+    memory: bool
 
     def __call__(self, device: str) -> Segmenting:
-        return Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half, self.fallback)
+        weights, memory_of = load_sam2(self.weights, self.image_size), self.weights if self.memory else None
+        return Segmenting.of(weights, device, self.half, self.fallback, memory_of)
 
 
 def _predict_patient(
@@ -314,7 +332,7 @@ def _segment(
         if options.prompts == "lungs":
             found = find_in_slices(encoder, patient.organ, tracking, False, advance)
             return found.labels, "each slice by itself", found.scores
-        labels, found = segment_within(encoder, patient.organ, consecutive, tracking, advance)
+        labels, found = segment_within(encoder, patient.organ, consecutive, tracking, advance, segmenting.propagation)
         return labels, "no drawn boxes", found.scores
     if options.prompts != "truth":
         prompts = _in_kept(given, patient)
@@ -323,7 +341,7 @@ def _segment(
     else:
         prompts = prompts_from_truth(patient.labels * is_object(patient.labels), options.components)
     told = f"{len(prompts)} boxes from {_prompts_note(options)}"
-    return propagate(encoder, consecutive, prompts, tracking, advance), told, None
+    return segmenting.propagation(encoder, consecutive, prompts, tracking, advance), told, None
 
 
 def _is_prepared(path: Path | Series) -> TypeGuard[Path]:
