@@ -1,5 +1,6 @@
 """A model's YAML: what the weights expect and how they were trained. empanada-napari's schema, read and written."""
 
+import zipfile
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Literal
@@ -163,6 +164,11 @@ def read_model_file(path: Path) -> ModelFile:
         raise PlanewiseError(f"{path}: no such file; a model is given by its YAML")
     if path.suffix.lower() in (".pth", ".pt"):
         raise PlanewiseError(f"{path}: holds weights; a model is given by its YAML, {path.with_suffix('.yaml').name}")
+    if zipfile.is_zipfile(path):
+        raise PlanewiseError(
+            f"{path}: is a zip; a model is given by its YAML, or by an {ARCHIVE} archive, whose name ends so; "
+            "packages of bioimage.io are not read"
+        )
     try:
         content: Any = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:

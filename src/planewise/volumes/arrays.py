@@ -38,7 +38,10 @@ def as_volume(
     if spacing is not None:
         if unit not in (None, PIXEL, *NANOMETRES):
             raise PlanewiseError(f"unit={unit}: is not known; a spacing is in {', '.join(NANOMETRES)}")
-        z, y, x = (float(side) for side in spacing)
+        try:
+            z, y, x = (float(side) for side in spacing)
+        except (TypeError, ValueError) as error:
+            raise PlanewiseError(f"spacing={spacing}: must be three numbers, (z, y, x)") from error
         volume = replace(volume, spacing=(z, y, x), unit=unit or volume.unit)
     elif unit is not None:
         raise PlanewiseError(f"unit={unit}: goes with spacing=(z, y, x)")

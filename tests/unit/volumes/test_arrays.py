@@ -141,6 +141,12 @@ def test_a_unit_goes_with_a_spacing():
         as_volume(VOXELS, spacing=(1, 1, 1), unit="furlong")
 
 
+@pytest.mark.parametrize("spacing", [(8.0, 8.0), 8.0, ("a", 1, 1)])
+def test_a_spacing_is_three_numbers(spacing):
+    with pytest.raises(PlanewiseError, match="must be three numbers"):
+        as_volume(VOXELS, spacing=spacing, unit="nm")
+
+
 def test_a_volume_becomes_a_layer_of_napari_and_that_the_volume(layers):
     volume = Volume(VOXELS, (40.0, 8.0, 4.0), "nm", (10.0, 20.0, 30.0))
     layer = layers.Layer.create(*volume.to_napari("labels", name="cells"))
