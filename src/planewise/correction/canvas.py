@@ -21,6 +21,7 @@ from planewise.volumes.labels import label_dtype, open_labels
 from planewise.volumes.volume import Volume
 
 ORIGINAL = "original"  # folder of what was there before
+LARGEST = 2**63 - 1  # id of an object, however large the type: the table of objects has signed numbers
 
 
 class Canvas(Protocol):
@@ -70,7 +71,7 @@ class FileCanvas:
         self.stored = before.voxels.dtype
         self.voxels = before.read()
         self.shape = self.volume.shape
-        self.largest = 2**63 - 1
+        self.largest = LARGEST
 
     def read(self, box: Box) -> np.ndarray:
         return self.voxels[index_of(box)].copy()
@@ -124,7 +125,7 @@ class StoreCanvas:
                     "with it; copy the labels to a store of planewise's (write_volume)"
                 )
         self.shape = self.volume.shape
-        self.largest = int(np.iinfo(self.volume.voxels.dtype).max)
+        self.largest = min(int(np.iinfo(self.volume.voxels.dtype).max), LARGEST)
 
     def read(self, box: Box) -> np.ndarray:
         return np.array(self.volume.voxels[index_of(box)])

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from planewise.errors import PlanewiseError
 from planewise.progress import say
+from planewise.volumes.atomic import atomic_path
 
 JOURNAL = "corrections.jsonl"
 FORMAT = 1  # of the lines
@@ -104,16 +105,17 @@ class Journal:
     @classmethod
     def begin(cls, path: Path, head: Head) -> "Journal":
         """Begin a journal at ``path``, which appears with its first line or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(asdict(head)) + "\n", "utf-8")
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(asdict(head)) + "\n", "utf-8")
         return cls.open(path)
 
     @classmethod
     def open(cls, path: Path) -> "Journal":
         """Open a journal to go on with. Raises PlanewiseError if it is damaged, or another process has it open."""
-        file = path.open("r+b")
+        try:
+            file = path.open("r+b")
+        except OSError as error:
+            raise PlanewiseError(f"{path}: cannot be written to ({error.strerror}), as corrections must be") from error
         try:
             _lock(file, path)
             content = file.read()
@@ -166,7 +168,7 @@ def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
         entries = []
         for line in lines[1:]:
             number += 1
-            entries.append(_entry(json.loads(line)))
+            entries.append(_entry(json.loads(line), number))
         return head, entries
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise PlanewiseError(
@@ -175,12 +177,20 @@ def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
         ) from error
 
 
-def _entry(said: dict[str, Any]) -> Entry:
+def _entry(said: dict[str, Any], number: int) -> Entry:
+    """Return what line ``number`` after the first says. Raises ValueError and others if it cannot be one."""
     objects = {
         int(label): None if record is None else ObjectRecord(record["voxels"], as_box(record["box"]))
         for label, record in said["objects"].items()
     }
-    return Entry(**(said | {"objects": objects, "right": tuple(said["right"])}))
+    entry = Entry(**(said | {"objects": objects, "right": tuple(said["right"])}))
+    if entry.number != number:
+        raise ValueError(f"its number is {entry.number}, not {number}: lines were taken out or put in")
+    if entry.action == "undo" and entry.arguments["undoes"] not in range(1, number):
+        raise ValueError(f"it undoes {entry.arguments['undoes']}, which is no line before it")
+    if entry.action == "save":
+        dict.fromkeys([entry.arguments["sha256"], *entry.arguments["actions"]])
+    return entry
 
 
 def as_box(sides: Any) -> Box:

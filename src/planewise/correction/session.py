@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from planewise.correction.actions import Confirm, Delete, Labels, Merge, Paint, Split
-from planewise.correction.canvas import FileCanvas, open_canvas
+from planewise.correction.canvas import LARGEST, FileCanvas, open_canvas
 from planewise.correction.journal import JOURNAL, STATES, Box, Entry, Head, Journal, ObjectRecord, corrections_folder
 from planewise.correction.kept import Change, read_kept, write_kept
 from planewise.correction.objects import (
@@ -47,6 +47,11 @@ class Corrections:
         self.journal = Journal.open(journal) if journal.exists() else self._begin(journal)
         try:
             self._in_file = self._actions_in_file()
+            if isinstance(self.canvas, FileCanvas) and self._in_file and not self.canvas.original.exists():
+                raise PlanewiseError(
+                    f"{self.canvas.original}: is missing, which {self.result} was before; put it back from a copy, or "
+                    "move the folder of the corrections away to begin anew with the file as it is"
+                )
             self._before = read_objects(self.folder / KEPT / OBJECTS)
             self._finish_last()
         except BaseException:
@@ -154,6 +159,10 @@ class Corrections:
         whole: Box = (z, y, x)
         with progress(f"{self.result.name}: finding its objects", len(pieces(whole)), unit="blocks") as advance:
             objects = find_objects(self.canvas.volume.voxels, advance)
+        if max(objects, default=0) > LARGEST:
+            raise PlanewiseError(
+                f"{self.result}: holds the id {max(objects)}; ids of objects go up to {LARGEST}: number them anew"
+            )
         write_objects(self.folder / KEPT / OBJECTS, objects)
         manifest = manifest_of(self.result)
         model = "" if manifest is None else manifest.model

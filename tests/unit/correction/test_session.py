@@ -265,6 +265,77 @@ def test_a_damaged_journal_is_refused(result):
         Corrections(result)
 
 
+@pytest.mark.parametrize(
+    ("line", "edit", "said"),
+    [
+        (1, {"number": 7}, "its number is 7, not 1"),
+        (1, {"number": "1"}, "its number is 1, not 1"),
+        (3, {"arguments": {"undoes": 9}}, "it undoes 9, which is no line before it"),
+        (3, {"arguments": {"undoes": "2"}}, "it undoes 2, which is no line before it"),
+        (3, {"arguments": {}}, "undoes"),
+        (3, {"action": "save", "arguments": {}}, "sha256"),
+        (2, None, "its number is 3, not 2"),
+    ],
+)
+def test_a_journal_that_was_edited_is_refused(result, line, edit, said):
+    with Corrections(result) as corrections:
+        corrections.apply(ACTIONS[0])
+        corrections.apply(ACTIONS[1])
+        corrections.undo()
+    journal = corrections_folder(result) / JOURNAL
+    lines = journal.read_text().splitlines()
+    lines[line : line + 1] = [] if edit is None else [json.dumps(json.loads(lines[line]) | edit)]
+    journal.write_text("\n".join(lines) + "\n")
+    with pytest.raises(PlanewiseError, match=f"line {line + 1} is no line of a journal.*{said}"):
+        Corrections(result)
+
+
+def test_a_journal_that_cannot_be_written_to_is_refused(result):
+    (corrections_folder(result) / JOURNAL).mkdir(parents=True)
+    with pytest.raises(PlanewiseError, match="cannot be written to"):
+        Corrections(result)
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", None])
+def test_a_table_of_objects_that_is_damaged_or_gone_is_missed(result, damage):
+    with Corrections(result):
+        pass
+    table = corrections_folder(result) / "kept" / "objects.npy"
+    table.unlink() if damage is None else table.write_bytes(damage)
+    with pytest.raises(PlanewiseError, match=r"objects\.npy: is missing or damaged"):
+        Corrections(result)
+
+
+def test_a_file_whose_original_is_gone_is_not_corrected_on(tmp_path, balls):
+    """What was saved would be taken for the original, and given back for it."""
+    path = tmp_path / "a.tiff"
+    write_volume(path, Volume(balls.astype(np.uint16)))
+    with Corrections(path) as corrections:
+        corrections.apply(ACTIONS[0])
+    (corrections_folder(path) / "kept" / "original" / "a.tiff").unlink()
+    with pytest.raises(PlanewiseError, match=r"is missing, which .*a\.tiff was before"):
+        Corrections(path)
+
+
+@pytest.mark.parametrize("ending", ["tiff", "nrrd", "ome.zarr"])
+def test_large_ids(tmp_path, balls, ending):
+    path = tmp_path / f"a.{ending}"
+    large = balls.astype(np.uint64) * np.uint64(2**60)
+    write_volume(path, Volume(large))
+    with Corrections(path) as corrections:
+        corrections.apply(Merge(labels=(2**60, 3 * 2**60)))
+        corrections.apply(Paint(where=Ball(centre=(4, 4, 4), radius=1.0), label=None))
+        assert corrections.objects.keys() == {2**60, 2 * 2**60, 4 * 2**60, 5 * 2**60, 5 * 2**60 + 1}
+    written = np.asarray(open_volume(path).read())
+    assert set(np.unique(written).tolist()) - {0} == {2**60, 2 * 2**60, 4 * 2**60, 5 * 2**60, 5 * 2**60 + 1}
+    with pytest.raises(ValueError, match="less than or equal to 9223372036854775807"):
+        Paint(where=Ball(centre=(4, 4, 4), radius=1.0), label=2**63)
+    too_large = tmp_path / f"b.{ending}"
+    write_volume(too_large, Volume(balls.astype(np.uint64) * np.uint64(2**61 + 2**59)))
+    with pytest.raises(PlanewiseError, match="ids of objects go up to 9223372036854775807"):
+        Corrections(too_large)
+
+
 def test_what_was_replaced_and_is_gone_is_missed(result):
     with Corrections(result) as corrections:
         corrections.apply(ACTIONS[0])
