@@ -9,12 +9,14 @@
 Lines are only ever added: undo is a line too. A line that a kill cut short is dropped when the journal is opened again.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from planewise.errors import PlanewiseError
 from planewise.progress import say
@@ -75,10 +77,10 @@ def corrections_folder(result: Path) -> Path:
 
 
 def live(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the actions that hold: neither undone, nor said of the file alone."""
+    """Return the actions that hold: neither undone, nor said of the file or its making alone."""
     entries = list(entries)
     undone = {entry.arguments["undoes"] for entry in entries if entry.action == "undo"}
-    return [entry for entry in entries if entry.action not in ("undo", "save") and entry.number not in undone]
+    return [entry for entry in entries if entry.action not in ("undo", "save", "replay") and entry.number not in undone]
 
 
 def correction_note(result: Path) -> str:
@@ -99,7 +101,7 @@ def correction_note(result: Path) -> str:
 class Journal:
     """A journal that is open for one process: ``append`` returns when a line is on the disk."""
 
-    def __init__(self, path: Path, file: IO[bytes], head: Head, entries: list[Entry]) -> None:
+    def __init__(self, path: Path, file: FileIO, head: Head, entries: list[Entry]) -> None:
         self.path, self._file, self.head, self.entries = path, file, head, entries
 
     @classmethod
@@ -113,7 +115,7 @@ class Journal:
     def open(cls, path: Path) -> "Journal":
         """Open a journal to go on with. Raises PlanewiseError if it is damaged, or another process has it open."""
         try:
-            file = path.open("r+b")
+            file = path.open("r+b", buffering=0)  # what a full disk refused must not be tried again when it is closed
         except OSError as error:
             raise PlanewiseError(f"{path}: cannot be written to ({error.strerror}), as corrections must be") from error
         try:
@@ -133,8 +135,9 @@ class Journal:
         """Add a line. Raises PlanewiseError if the disk refuses; then the journal is as it was."""
         end = self._file.tell()
         try:
-            self._file.write(json.dumps(asdict(entry)).encode() + b"\n")
-            self._file.flush()
+            line = json.dumps(asdict(entry)).encode() + b"\n"
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
         except OSError as error:
             self._file.truncate(end)
@@ -199,7 +202,7 @@ def as_box(sides: Any) -> Box:
     return (int(a), int(b)), (int(c), int(d)), (int(e), int(f))
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
+def _lock(file: FileIO, path: Path) -> None:
     try:
         import fcntl
     except ImportError:  # Windows

@@ -1,9 +1,11 @@
 """Corrections of files and stores: every action, undone and replayed to the very bytes, through kills too."""
 
+import errno
 import hashlib
 import json
 import subprocess
 import sys
+from io import FileIO
 
 import numpy as np
 import pytest
@@ -244,6 +246,72 @@ def test_a_kill_at_any_moment_leaves_what_the_journal_says(result, balls, module
     with Corrections(result) as corrections:
         corrections.undo(len(corrections.actions))
     np.testing.assert_array_equal(voxels(result), balls)
+
+
+def test_what_a_killed_process_left_half_written_is_no_original(result):
+    """A folder of ``atomic_path`` among what is kept, which is not moved into the store when all is undone."""
+    original = hashes(result)
+    with Corrections(result) as corrections:
+        corrections.apply(ACTIONS[0])
+    left = corrections_folder(result) / "kept" / "original" / "0" / "c" / "1" / "1" / ".writing-left"
+    left.mkdir(parents=True)
+    (left / "1").write_bytes(b"half")
+    with Corrections(result) as corrections:
+        corrections.undo()
+    assert hashes(result) == original
+
+
+def test_a_kill_while_all_is_made_anew_is_made_good(result, balls, monkeypatch):
+    with Corrections(result) as corrections:
+        for action in ACTIONS:
+            corrections.apply(action)
+    before = voxels(result)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    corrections = Corrections(result)
+    monkeypatch.setattr(type(corrections.canvas), "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        corrections.replay()
+    corrections.journal.close()
+    monkeypatch.undo()
+    with Corrections(result) as corrections:
+        assert len(corrections.actions) == len(ACTIONS)
+    np.testing.assert_array_equal(voxels(result), before)
+
+
+def test_what_a_full_disk_refused_is_finished_before_anything_else(result, balls, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Corrections(result) as corrections:
+        with monkeypatch.context() as patched:
+            patched.setattr(type(corrections.canvas), "write", full)
+            with pytest.raises(PlanewiseError, match=r"No space left on device.*; the action stands in"):
+                corrections.apply(ACTIONS[0])
+            with pytest.raises(PlanewiseError, match=r"No space left on device.*; the action stands in"):
+                corrections.apply(ACTIONS[1])
+        corrections.apply(ACTIONS[1])
+        assert [entry.action for entry in corrections.actions] == ["merge", "delete"]
+    np.testing.assert_array_equal(voxels(result), np.select([balls == 3, balls == 2], [1, 0], balls))
+
+
+def test_a_journal_on_a_full_disk_says_so_and_goes_on(result, monkeypatch):
+    """The disk takes a part of the line, and no more."""
+    with Corrections(result) as corrections:
+        part = FileIO(corrections.journal.path, "r+")
+        part.write = lambda line: FileIO.write(part, line[:20])
+        part.seek(0, 2)
+        with monkeypatch.context() as patched:
+            patched.setattr(corrections.journal, "_file", part)
+            with pytest.raises(PlanewiseError, match=r"\(No space left on device\); nothing was changed"):
+                corrections.apply(ACTIONS[0])
+        part.close()
+        assert corrections.actions == []
+        corrections.apply(ACTIONS[1])
+    with Corrections(result) as corrections:
+        assert [entry.action for entry in corrections.actions] == ["delete"]
 
 
 def test_two_processes_do_not_correct_one_volume(result):
