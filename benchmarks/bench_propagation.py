@@ -1,9 +1,11 @@
 """Four classes carried through a volume: every slice encoded once, against the published order, once for each class.
 
-The same weights (random: the cost does not depend on them) and the same slices, alternating in one run; then the peak
-memory of 200 slices, and what bf16 does to Dice on the synthetic chest with a small network trained on it.
+The same weights (random: the cost does not depend on them) and the same slices, alternating in one run; then boxes
+against SAM2's memory, the peak memory of 200 slices by either, and what bf16 does to Dice on the synthetic chest with a
+small network trained on it.
 
     python benchmarks/bench_propagation.py [image size] [slices] [--tiny]
+    python benchmarks/bench_propagation.py ways IMAGE_SIZE SLICES  # boxes and memory alone
 """
 
 import csv
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import time
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +24,13 @@ import torch
 import torch.nn.functional as F
 from machine import TINY, WORDS, describe, peak_gigabytes
 
+from planewise.inference.object_memory import propagate_memory
 from planewise.inference.prompts import Box, Prompt, tight_box
-from planewise.inference.propagation import Encoder, PropagationOptions, propagate
+from planewise.inference.propagation import Encoder, Propagation, PropagationOptions, propagate
 from planewise.models.sam2 import BoxSegmenter, build_sam2
+from planewise.models.sam2_files import Sam2Weights
+from planewise.models.sam2_memory import MemorySegmenter
+from planewise.models.sam2_names import to_meta, to_transformers
 
 REPEATS = 1 if TINY else 3
 SIZE, IMAGE_SIZE = ("mini", 64) if TINY else ("tiny", 512)
@@ -93,6 +100,50 @@ def compare_orders(image_size: int, count: int) -> None:
         print(f"  {name:<16}{value:8.1f} CPU s   {ratio:5.2f} times   {differing} of {images.size} voxels differ")
 
 
+def with_memory(image_size: int) -> Sam2Weights:
+    """Return random weights of SAM2's video model of the published tiny size, sure that objects are there."""
+    from transformers import Sam2VideoConfig, Sam2VideoModel
+
+    network, side = build_sam2("tiny", image_size), image_size // 16
+    parts = {
+        part: {key: value for key, value in getattr(network.config, part).to_dict().items() if key != "model_type"}
+        for part in ("prompt_encoder_config", "mask_decoder_config")
+    }
+    config = Sam2VideoConfig(
+        vision_config=network.config.vision_config.to_dict(), image_size=image_size,
+        enable_occlusion_spatial_embedding=True, enable_temporal_pos_encoding_for_object_pointers=True,
+        memory_attention_rope_feat_sizes=[side, side], **parts,
+    )  # fmt: skip
+    state = to_meta(Sam2VideoModel(config).state_dict())
+    with torch.no_grad():
+        network.mask_decoder.pred_obj_score_head.proj_out.bias += 5
+    return Sam2Weights(network, "tiny", "2.1", to_transformers(state)[1])
+
+
+def of_propagation(way: str, weights: Sam2Weights) -> Propagation:
+    """Return boxes or memory."""
+    if way == "boxes":
+        return propagate
+    return partial(propagate_memory, segmenter=MemorySegmenter(weights, Path("random")).frozen())
+
+
+def compare_propagations(image_size: int, count: int) -> None:
+    """Print what boxes and memory cost for one object and for four, encoding included."""
+    torch.manual_seed(0)
+    weights = with_memory(image_size)
+    ways = {way: of_propagation(way, weights) for way in ("boxes", "memory")}
+    segmenter = BoxSegmenter(weights.network).frozen()
+    images = np.random.default_rng(0).integers(0, 255, (count, 256, 256), np.uint8)
+    for objects in (1, 4):
+        prompts = [Prompt(i + 1, count // 2, box) for i, box in enumerate(BOXES[:objects])]
+        for way, propagation in ways.items():
+            seen: list[int] = []
+            start = time.process_time()
+            propagation(Encoder(segmenter, images), np.ones(count - 1, bool), prompts, OPTIONS, seen.append)
+            seconds = (time.process_time() - start) / sum(seen)
+            print(f"  {way:<8}{objects} objects, {sum(seen)} slices at {image_size}: {seconds:.2f} CPU s a slice")
+
+
 def product_rates() -> None:
     """Print the GFLOP a second of a linear layer of the encoder, by who computes it."""
     x, weight, bias = torch.randn(4096, 192), torch.randn(768, 192), torch.randn(768)
@@ -112,14 +163,16 @@ def product_rates() -> None:
             print(f"  a linear layer, {name}: {rate:.0f} GFLOP a second")
 
 
-def memory_of(count: int) -> float:
-    """Return the GB that carrying boxes through ``count`` slices takes at most beyond the network."""
-    segmenter = BoxSegmenter(build_sam2(SIZE, IMAGE_SIZE)).frozen()
+def memory_of(count: int, way: str) -> float:
+    """Return the GB that carrying four objects through ``count`` slices takes at most beyond the network."""
+    weights = with_memory(IMAGE_SIZE)
+    propagation = of_propagation(way, weights)
+    segmenter = BoxSegmenter(weights.network).frozen()
     images = np.random.default_rng(0).integers(0, 255, (count, 256, 256), np.uint8)
     before = peak_gigabytes()
     prompts = [Prompt(i + 1, count // 2, box) for i, box in enumerate(BOXES)]
     with torch.autocast("cpu", torch.bfloat16):
-        propagate(Encoder(segmenter, images), np.ones(count - 1, bool), prompts, OPTIONS, lambda steps: None)
+        propagation(Encoder(segmenter, images), np.ones(count - 1, bool), prompts, OPTIONS, lambda steps: None)
     return peak_gigabytes() - before
 
 
@@ -172,11 +225,16 @@ def dice_of_precisions() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     if WORDS[:1] == ["memory"]:
-        count = int(WORDS[1])
-        print(f"  {count} slices at {IMAGE_SIZE}, bf16: {memory_of(count):.2f} GB beyond the network")
+        count, way = int(WORDS[1]), WORDS[2]
+        print(f"  {way}, {count} slices at {IMAGE_SIZE}, bf16: {memory_of(count, way):.2f} GB beyond the network")
+    elif WORDS[:1] == ["ways"]:
+        compare_propagations(int(WORDS[1]), int(WORDS[2]))
     else:
         compare_orders(*([int(word) for word in WORDS] or [IMAGE_SIZE, 4 if TINY else 8]))
+        compare_propagations(IMAGE_SIZE, 4 if TINY else 16)
         product_rates()
-        for slices in (["4", "--tiny"], ["8", "--tiny"]) if TINY else (["100"], ["200"]):
-            subprocess.run([sys.executable, __file__, "memory", *slices], check=True)
+        tiny = ["--tiny"] if TINY else []
+        for way in ("boxes", "memory"):
+            for slices in ("4", "8") if TINY else ("100", "200"):
+                subprocess.run([sys.executable, __file__, "memory", slices, way, *tiny], check=True)
         dice_of_precisions()

@@ -32,6 +32,10 @@ from planewise.models.sam2_optimiser import place_in_decoder
 CONFIGS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 SIDE = 1024
 BOXES = torch.tensor([[200.0, 150.0, 620.0, 700.0], [40.0, 500.0, 300.0, 980.0]])  # x, y from; x, y to
+COLUMNS = (
+    "model", "parameters", "tensors", "embedding", "mask logits", "object scores", "largest logit", "pixels alike",
+    "replaced masks",
+)  # fmt: skip
 
 
 def formula_weights(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -136,19 +140,8 @@ def compare(size: str, version: str, folder: Path) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def table(rows: Iterable[tuple[str, ...]]) -> None:
+def table(rows: Iterable[tuple[str, ...]], header: tuple[str, ...] = COLUMNS) -> None:
     """Print rows of a Markdown table, each as it is made."""
-    header = (
-        "model",
-        "parameters",
-        "tensors",
-        "embedding",
-        "mask logits",
-        "object scores",
-        "largest logit",
-        "pixels alike",
-        "replaced masks",
-    )
     print("|", " | ".join(header), "|\n|", "---|" * len(header), flush=True)
     for row in rows:
         print("|", " | ".join(row), "|", flush=True)

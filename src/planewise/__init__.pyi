@@ -1,6 +1,7 @@
 """Table of contents of the Python interface."""
 
 from .apps.ild.lungs import find_lungs as find_lungs
+from .correction.session import Corrections as Corrections
 from .data.nnunet import open_dataset as open_dataset
 from .errors import PlanewiseError as PlanewiseError
 from .evaluation.evaluate import score_labels as score_labels

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 EXIT_FAILED = 1
 EXIT_REFUSED = 2  # options or a dataset that cannot be used: nothing was done
 EXIT_INTERRUPTED = 130
-KEPT = "What was finished is kept; the same command goes on, a training with --resume."
+KEPT = "What was finished is kept; the same command continues, a training with --resume."
 # What a disk or a system can say at any time: no mistake of the program, unlike other errors
 SYSTEM = {errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENAMETOOLONG, errno.ENOMEM, errno.ENOSPC,
           errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE}  # fmt: skip
@@ -121,10 +121,15 @@ COMMANDS = {
     "ild follow": Command(
         "planewise.apps.ild.options:IldFollow", "planewise.apps.ild.follow:follow_ild",
         "compare one patient's scans of several dates",
+        ("planewise ild follow patient --trained_model medsam_model_best.pth --output followed",),
     ),
     "ild export": Command(
         "planewise.apps.ild.options:IldExport", "planewise.apps.ild.export:export_ild",
         "write labels and measures as DICOM, on the original series",
+        (
+            "planewise ild export predicted --images dicom --output exported",
+            "planewise ild export predicted --images dicom --measures measured/measures.json",
+        ),
     ),
     "check": Command(
         "planewise.apps.check_options:Check", "planewise.apps.check:check",

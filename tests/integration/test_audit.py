@@ -141,6 +141,20 @@ def ct(tmp_path_factory):
     return folder, truth
 
 
+def test_a_share_is_at_most_all_whatever_skipped_items_hold(em, tmp_path):
+    folder, truth = em
+    plan = tmp_path / "plan"
+    assert (
+        run(["audit", "plan", str(folder / "imagesTs_model" / "animal1.tiff"), "--output", str(plan), "--budget", "6"])
+        == 0
+    )
+    correct(plan, {"animal1": truth["animal1"]}, skip=("001", "002", "003", "004"))
+    assert run(["audit", "report", str(plan)]) == 0
+    found = findings_of(plan)["volume_fraction", "foreground", "animal1"]
+    assert found["skipped"] == 4
+    assert 0 <= found["estimate"]["low"] < found["estimate"]["high"] == 100
+
+
 def test_ml_and_share_of_a_class_by_patient_and_over_the_cohort(ct, tmp_path):
     folder, truth = ct
     plan = tmp_path / "plan"

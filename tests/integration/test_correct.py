@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from audited import fill_in
 from planewise.cli import run
 from planewise.correction.journal import correction_note
 from planewise.volumes.files import open_volume, write_volume
@@ -35,7 +36,7 @@ def test_a_csv_corrects_undo_and_replay(results, tmp_path, balls, capsys):
     assert run(["correct", str(results), "--actions", actions(tmp_path, *rows)]) == 0
     labels = open_volume(results / "a.tiff").read()
     np.testing.assert_array_equal(labels, np.where(balls == 2, 6, np.where(balls == 5, 0, balls)))
-    assert "a.tiff: 2 corrections, 1 times confirmed" in capsys.readouterr().err
+    assert "a.tiff: 2 corrections, 1 confirmation (" in capsys.readouterr().err
     assert run(["correct", str(results / "a.tiff"), "--undo", "2"]) == 0
     assert "Undone: 2 delete" in capsys.readouterr().err
     assert (open_volume(results / "a.tiff").read() == 5).sum() == (balls == 5).sum()
@@ -140,3 +141,20 @@ def test_the_items_of_an_audit_are_corrected_and_reported(results, tmp_path, bal
     assert run(["correct", str(audit / "labels" / f"{items[0]}.tiff"), "--undo", "2"]) == 0
     assert correction_note(audit / "labels" / f"{items[0]}.tiff") == ""
     capsys.readouterr()
+
+
+def done_in(audit):
+    return {row["item"]: row["done"] for row in csv.DictReader((audit / "answers.csv").read_text().splitlines())}
+
+
+def test_what_was_written_into_the_answers_by_hand_stays_and_what_is_undone_does_not(results, tmp_path):
+    audit = tmp_path / "audit"
+    assert run(["audit", "plan", str(results / "a.tiff"), "--output", str(audit), "--budget", "3"]) == 0
+    fill_in(audit, {"002": {"done": "yes"}})
+    wrong = actions(tmp_path, "001,fly,3,")
+    assert run(["correct", str(audit), "--actions", wrong]) == 2
+    assert done_in(audit) == {"001": "", "002": "yes", "003": ""}
+    assert run(["correct", str(audit), "--actions", actions(tmp_path, "001,done,,001", "003,skip,,003")]) == 0
+    assert done_in(audit) == {"001": "yes", "002": "yes", "003": "no"}
+    assert run(["correct", str(audit / "labels" / "001.tiff"), "--undo", "1"]) == 0
+    assert done_in(audit) == {"001": "", "002": "yes", "003": "no"}

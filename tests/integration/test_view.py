@@ -128,6 +128,16 @@ def test_a_scene_for_slicer(dataset, tmp_path):
     assert run(["view", str(dataset), "--slicer", str(tmp_path / "scene")]) == 2
 
 
+def test_mistakes_of_one_method_that_was_evaluated_and_of_another_that_was_not(dataset, tmp_path, capsys):
+    copy = shutil.copytree(dataset, tmp_path / dataset.name)
+    (copy / "imagesTs_m" / "evaluation").mkdir()
+    (copy / "report" / "results.json").rename(copy / "imagesTs_m" / "evaluation" / "results.json")
+    shutil.copytree(copy / "imagesTs_m", copy / "imagesTs_n", ignore=shutil.ignore_patterns("evaluation"))
+    assert run(["view", str(copy), "--slicer", str(tmp_path / "scene"), "--errors"]) == 0
+    assert "n: was not evaluated, and none of its mistakes are listed" in " ".join(capsys.readouterr().err.split())
+    assert "merge" in (tmp_path / "scene" / "places.mrk.json").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

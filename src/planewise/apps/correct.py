@@ -6,9 +6,10 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from planewise.apps.correct_items import audit_plan_in, images_of, items_of, volumes_of
+from planewise.apps.correct_items import audit_of, audit_plan_in, images_of, items_of, items_of_plan, volumes_of
 from planewise.apps.correct_options import Correct
 from planewise.audit.items import mark_done
+from planewise.audit.plan import read_plan
 from planewise.correction.action_table import Step, read_steps
 from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
 from planewise.correction.session import Corrections
@@ -31,6 +32,8 @@ def correct_result(options: Correct) -> int:
     plan = audit_plan_in(options.result)
     volumes = volumes_of(options.result, plan)
     items = items_of(options, volumes, plan)
+    audit = audit_of(options.result)
+    before = {} if audit is None else _states_in(audit)
     problems: list[Problem] = []
     try:
         if options.actions is not None:
@@ -45,9 +48,10 @@ def correct_result(options: Correct) -> int:
 
             correct_in_window(volumes, images_of(options, volumes, plan), items, options.channel)
     finally:
-        if plan is not None:
-            states = states_of(items, volumes)
-            mark_done(options.result, plan, {item.name: ANSWER.get(states.get(item.name, ""), "") for item in items})
+        if audit is not None:  # what somebody wrote of other items into the table stays
+            states = _states_in(audit)
+            marks = {name: ANSWER.get(states.get(name, ""), "") for name in [*before, *states]}
+            mark_done(audit, read_plan(audit), marks)
     _say_state(volumes, items)
     return conclude(problems)
 
@@ -74,6 +78,12 @@ def states_of(items: list[Item], volumes: dict[str, Path]) -> dict[str, str]:
             said = {entry.item: entry.action for entry in live(read_journal(journal)[1]) if entry.action in ANSWER}
             states |= {item.name: said[item.name] for item in items if item.case == case and item.name in said}
     return states
+
+
+def _states_in(audit: Path) -> dict[str, str]:
+    """Return "done" or "skip" for the items of an audit of which their journals say it."""
+    plan = read_plan(audit)
+    return states_of(items_of_plan(plan), volumes_of(audit, plan))
 
 
 def _take(path: Path, volumes: dict[str, Path], items: list[Item]) -> list[Problem]:
@@ -140,7 +150,8 @@ def _say_state(volumes: dict[str, Path], items: list[Item]) -> None:
             held = live(read_journal(journal)[1])
             changes = sum(1 for entry in held if entry.kept)
             confirmed = sum(1 for entry in held if entry.action == "confirm")
-            say(f"{path}: {changes} corrections, {confirmed} times confirmed ({journal})")
+            plural = ["" if number == 1 else "s" for number in (changes, confirmed)]
+            say(f"{path}: {changes} correction{plural[0]}, {confirmed} confirmation{plural[1]} ({journal})")
     if items:
         states = states_of(items, volumes)
         left = [item for item in items if item.name not in states]

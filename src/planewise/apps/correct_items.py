@@ -32,6 +32,13 @@ def audit_plan_in(folder: Path) -> Plan | None:
     return read_plan(folder) if (folder / PLAN).is_file() else None
 
 
+def audit_of(result: Path) -> Path | None:
+    """Return the folder of the audit that this is, or in whose labels it lies; None if there is none."""
+    place = result.resolve()
+    folders = [place, *(folder.parent for folder in (place, place.parent) if folder.name == LABELS)]
+    return next((folder for folder in folders if (folder / PLAN).is_file()), None)
+
+
 def volumes_of(result: Path, plan: Plan | None) -> dict[str, Path]:
     """Return the label volumes by case; of an audit's plan those of its items, by their names."""
     if plan is not None:
@@ -80,7 +87,7 @@ def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> 
 def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> list[Item]:
     """Return the items to go through, in their order. Raises PlanewiseError if they are of other cases."""
     if plan is not None and options.worklist is None:
-        return _of_plan(plan)
+        return items_of_plan(plan)
     if options.worklist is None:
         return []
     source = options.worklist
@@ -105,7 +112,8 @@ def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> l
     return here
 
 
-def _of_plan(plan: Plan) -> list[Item]:
+def items_of_plan(plan: Plan) -> list[Item]:
+    """Return the items of an audit, each a case of its own."""
     items = []
     for item in plan.items:
         z, y, x = ((a + b) // 2 - low for (a, b), (low, _) in zip(item.place, item.crop))

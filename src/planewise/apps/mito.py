@@ -339,7 +339,10 @@ def _base_and_licence(options: MitoTrain, base: ModelFile) -> tuple[str, str | N
 
 def _calibrated(calibration: Calibration | None) -> str:
     if calibration is None:
-        return "Objects of this model have no confidence: what is held out has no three planes that could agree"
+        return (
+            "Objects of this model have no confidence: in what is held out there are no three planes that could agree, "
+            "or nothing is found"
+        )
     return (
         f"The confidence of objects is calibrated on {calibration.right} that are right and {calibration.wrong} that "
         f"are none, of {VIEWS} views of what was held out"

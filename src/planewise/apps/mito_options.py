@@ -40,8 +40,9 @@ class MitoTrain(Options):
     """A result that was corrected with planewise correct, a folder or a file. dataset_path is then made from it: what
     was confirmed or corrected is truth, the rest is ignored. The training starts from the model that made the result,
     and ends with what it gained and the next work list."""
-    margin: int = Field(8, ge=0)
-    """Voxels around a confirmed object in which background is truth too, where --corrections are trained on."""
+    margin: int = Field(48, ge=0)
+    """Voxels around a confirmed object in which background is truth too, where --corrections are trained on. Few teach
+    little of what is no object; many take what was missed nearby for background."""
     # pydantic owns the name model_config
     base_model: Annotated[PathText, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"
     """Base model: the path of its YAML or .empanada archive, or a name such as MitoNet_v1, whose weights are

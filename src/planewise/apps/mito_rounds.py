@@ -52,11 +52,13 @@ def train_in_rounds(
 ) -> tuple[Path, PanopticTask]:  # fmt: skip
     """Train on from what is in the folder ``first``, trained with ``task``; return the folder and task of the best.
 
-    A round is stored in {first}/round_N. The rounds end with the first whose validation score is no better.
+    A round is stored in {first}/round_N. It is validated at its end alone: few painted objects cannot tell its steps
+    apart. The rounds end with the first whose score is no better.
     """
     device = torch.device(choose_device(options.device))
     best, best_task = first, task
-    rounds = replace(loop, iterations=max(1, round(loop.iterations * SHARE)))
+    steps = max(1, round(loop.iterations * SHARE))
+    rounds = replace(loop, iterations=steps, checkpoint_interval=steps)
     for number in range(1, options.self_training + 1):
         begun = time.monotonic()
         folder = first / f"round_{number}"

@@ -16,6 +16,7 @@ from planewise.progress import say
 from planewise.report.tables import print_table
 from planewise.viewing.mistakes import RESULTS, read_places
 from planewise.viewing.scene import Layer, Place, Scene, image_layer, labels_layer, middle, place_of
+from planewise.volumes import itk_snap
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.volume import Volume
 
@@ -61,7 +62,9 @@ def scene_of(shown: Shown, options: View) -> Scene:
     first = shown.named or next(iter(shown.methods), TRUTH)
     names = _class_names(shown)
     for name, path in labels.items():
-        layer, stored = labels_layer(name, path, names, image, options.ignore_geometry, name == first)
+        described = itk_snap.read_label_description(path.parent / itk_snap.FILE)
+        known = described if described.names else names
+        layer, stored = labels_layer(name, path, known, image, options.ignore_geometry, name == first)
         layers.append(layer)
         image = image or (path, stored)
     if options.object is not None and not labels:
@@ -110,12 +113,17 @@ def _mistakes(shown: Shown, options: View) -> list[Place]:
 
 def _results_beside(shown: Shown) -> list[Path]:
     """Return the results.json of the methods' own evaluations, and where one has none, of a comparison in the dataset's
-    folder."""
-    own = [path.parent / "evaluation" / RESULTS for path in shown.methods.values()]
-    if own and all(path.is_file() for path in own):
-        return own
+    folder; without a comparison it is said who has none."""
+    own = {name: path.parent / "evaluation" / RESULTS for name, path in shown.methods.items()}
+    evaluated = [path for path in own.values() if path.is_file()]
+    if own and len(evaluated) == len(own):
+        return evaluated
     compared = [] if shown.dataset is None else [shown.dataset / RESULTS, *sorted(shown.dataset.glob(f"*/{RESULTS}"))]
-    return [path for path in compared if path.is_file()][:1]
+    if there := [path for path in compared if path.is_file()]:
+        return there[:1]
+    for name in [name for name, path in own.items() if evaluated and not path.is_file()]:
+        say(f"{name}: was not evaluated, and none of its mistakes are listed; planewise compare lists those of all")
+    return evaluated
 
 
 # ---- viewers

@@ -54,15 +54,17 @@ NOTHING = Estimate(*[math.nan] * 5)
 
 @dataclass(frozen=True)
 class _Number:
-    """A quantity of some cases: ``over``, and ``under`` for a ratio of two estimates; ``scale`` to its measure."""
+    """A quantity of some cases: ``over``, and ``under`` for a ratio of two estimates; ``scale`` to its measure, of
+    which there can be at most ``most``."""
 
     over: list[Part]
     under: list[Part] | None
     scale: float
+    most: float = math.inf
 
     def estimate(self) -> Estimate:
         estimated = estimate(self.over) if self.under is None else ratio(self.over, self.under)
-        return _amount(estimated).scaled(self.scale)
+        return _amount(estimated.scaled(self.scale), self.most)
 
     def masks(self) -> float:
         top = sum(part.weight * part.total for part in self.over)
@@ -93,9 +95,11 @@ class _Number:
         return estimated.se**2
 
 
-def _amount(estimated: Estimate) -> Estimate:
-    """Return an estimate of what cannot be negative."""
-    return estimated if math.isnan(estimated.low) else replace(estimated, low=max(estimated.low, 0.0))
+def _amount(estimated: Estimate, most: float) -> Estimate:
+    """Return an estimate of what cannot be negative, nor more than ``most``."""
+    if math.isnan(estimated.low):
+        return estimated
+    return replace(estimated, low=max(estimated.low, 0.0), high=min(estimated.high, most))
 
 
 def _total(part: Part, which: str) -> float:
@@ -165,7 +169,7 @@ def _of_groups(finding: Finding, groups: list[list[_Number]]) -> Finding:
 
     def combined(ends: list[list[tuple[float, float, float]]]) -> Estimate:
         units = [Units(*(np.array(values) for values in zip(*group))) for group in ends]
-        return _amount(mean_of(units[0])) if len(units) == 1 else difference_of(units[0], units[1])
+        return _amount(mean_of(units[0]), groups[0][0].most) if len(units) == 1 else difference_of(units[0], units[1])
 
     estimated = combined([[number.ends() for number in group] for group in groups])
     return replace(
@@ -210,7 +214,11 @@ def _number(
         voxel = {case.name: case.voxel for case in cases}
         parts = [_part(plan, answers, p, what, voxel[p.case]) for p in populations if p.kind == "slice"]
         reference = sum(case.reference * case.voxel for case in cases)
-        return _Number(parts, None, 100 / reference if quantity == "volume_fraction" else 1e-3)
+        return (
+            _Number(parts, None, 100 / reference, 100.0)
+            if quantity == "volume_fraction"
+            else _Number(parts, None, 1e-3)
+        )
     populations = [p for p in populations if p.kind != "slice"]
     count = [_part(plan, answers, p, OBJECTS, 1.0) for p in populations]
     if quantity == "count":

@@ -14,14 +14,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from planewise.correction.canvas import Canvas
+from planewise.correction.canvas import LARGEST, Canvas
 from planewise.correction.journal import Box
 from planewise.correction.kept import Change
 from planewise.correction.objects import Objects, pieces
 from planewise.errors import PlanewiseError
 from planewise.volumes.indexing import check_memory
 
-Label = Annotated[int, Field(ge=1)]
+Label = Annotated[int, Field(ge=1, le=LARGEST)]
 Place = tuple[int, int, int]
 
 
@@ -183,7 +183,7 @@ class Paint(_Action):
 
     action: Literal["paint"] = "paint"
     where: Ball | Voxels
-    label: Annotated[int, Field(ge=0)] | None
+    label: Annotated[int, Field(ge=0, le=LARGEST)] | None
 
     def changes(self, labels: Labels) -> Iterator[Change]:
         spacing = labels.canvas.volume.spacing

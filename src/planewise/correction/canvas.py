@@ -4,6 +4,7 @@ What was there before the first correction is kept under a second name, by a har
 so that undoing all of it gives back the very bytes: of the file, or of each file (shard) of the store.
 """
 
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,13 +15,14 @@ from planewise.correction.journal import Box
 from planewise.correction.kept import Change
 from planewise.correction.objects import index_of, pieces
 from planewise.errors import PlanewiseError
-from planewise.volumes.atomic import atomic_path, write_again
+from planewise.volumes.atomic import WRITING, atomic_path, write_again
 from planewise.volumes.files import write_volume
 from planewise.volumes.formats import ending_of, endings, formats, ome_zarr
 from planewise.volumes.labels import label_dtype, open_labels
 from planewise.volumes.volume import Volume
 
 ORIGINAL = "original"  # folder of what was there before
+LARGEST = 2**63 - 1  # id of an object, however large the type: the table of objects has signed numbers
 
 
 class Canvas(Protocol):
@@ -70,7 +72,7 @@ class FileCanvas:
         self.stored = before.voxels.dtype
         self.voxels = before.read()
         self.shape = self.volume.shape
-        self.largest = 2**63 - 1
+        self.largest = LARGEST
 
     def read(self, box: Box) -> np.ndarray:
         return self.voxels[index_of(box)].copy()
@@ -124,7 +126,7 @@ class StoreCanvas:
                     "with it; copy the labels to a store of planewise's (write_volume)"
                 )
         self.shape = self.volume.shape
-        self.largest = int(np.iinfo(self.volume.voxels.dtype).max)
+        self.largest = min(int(np.iinfo(self.volume.voxels.dtype).max), LARGEST)
 
     def read(self, box: Box) -> np.ndarray:
         return np.array(self.volume.voxels[index_of(box)])
@@ -151,6 +153,8 @@ class StoreCanvas:
                         still.add(self._file(array, piece))
                 mask = mask[tuple(slice(start % 2, None, 2) for start, _ in box)]
                 box = _coarser(box)
+        for left in list(self.kept.rglob(f"{WRITING}*")):  # by a process that was killed: of nothing that is kept
+            shutil.rmtree(left)
         for kept in [path for path in self.kept.rglob("*") if path.is_file()]:
             name = kept.relative_to(self.kept)
             there = self.path / (name.with_suffix("") if name.suffix == ".none" else name)

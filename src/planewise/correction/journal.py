@@ -9,15 +9,18 @@
 Lines are only ever added: undo is a line too. A line that a kill cut short is dropped when the journal is opened again.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from planewise.errors import PlanewiseError
 from planewise.progress import say
+from planewise.volumes.atomic import atomic_path
 
 JOURNAL = "corrections.jsonl"
 FORMAT = 1  # of the lines
@@ -74,10 +77,10 @@ def corrections_folder(result: Path) -> Path:
 
 
 def live(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the actions that hold: neither undone, nor said of the file alone."""
+    """Return the actions that hold: neither undone, nor said of the file or its making alone."""
     entries = list(entries)
     undone = {entry.arguments["undoes"] for entry in entries if entry.action == "undo"}
-    return [entry for entry in entries if entry.action not in ("undo", "save") and entry.number not in undone]
+    return [entry for entry in entries if entry.action not in ("undo", "save", "replay") and entry.number not in undone]
 
 
 def correction_note(result: Path) -> str:
@@ -98,22 +101,23 @@ def correction_note(result: Path) -> str:
 class Journal:
     """A journal that is open for one process: ``append`` returns when a line is on the disk."""
 
-    def __init__(self, path: Path, file: IO[bytes], head: Head, entries: list[Entry]) -> None:
+    def __init__(self, path: Path, file: FileIO, head: Head, entries: list[Entry]) -> None:
         self.path, self._file, self.head, self.entries = path, file, head, entries
 
     @classmethod
     def begin(cls, path: Path, head: Head) -> "Journal":
         """Begin a journal at ``path``, which appears with its first line or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(asdict(head)) + "\n", "utf-8")
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(asdict(head)) + "\n", "utf-8")
         return cls.open(path)
 
     @classmethod
     def open(cls, path: Path) -> "Journal":
         """Open a journal to go on with. Raises PlanewiseError if it is damaged, or another process has it open."""
-        file = path.open("r+b")
+        try:
+            file = path.open("r+b", buffering=0)  # what a full disk refused must not be tried again when it is closed
+        except OSError as error:
+            raise PlanewiseError(f"{path}: cannot be written to ({error.strerror}), as corrections must be") from error
         try:
             _lock(file, path)
             content = file.read()
@@ -131,8 +135,9 @@ class Journal:
         """Add a line. Raises PlanewiseError if the disk refuses; then the journal is as it was."""
         end = self._file.tell()
         try:
-            self._file.write(json.dumps(asdict(entry)).encode() + b"\n")
-            self._file.flush()
+            line = json.dumps(asdict(entry)).encode() + b"\n"
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
         except OSError as error:
             self._file.truncate(end)
@@ -166,7 +171,7 @@ def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
         entries = []
         for line in lines[1:]:
             number += 1
-            entries.append(_entry(json.loads(line)))
+            entries.append(_entry(json.loads(line), number))
         return head, entries
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise PlanewiseError(
@@ -175,12 +180,20 @@ def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
         ) from error
 
 
-def _entry(said: dict[str, Any]) -> Entry:
+def _entry(said: dict[str, Any], number: int) -> Entry:
+    """Return what line ``number`` after the first says. Raises ValueError and others if it cannot be one."""
     objects = {
         int(label): None if record is None else ObjectRecord(record["voxels"], as_box(record["box"]))
         for label, record in said["objects"].items()
     }
-    return Entry(**(said | {"objects": objects, "right": tuple(said["right"])}))
+    entry = Entry(**(said | {"objects": objects, "right": tuple(said["right"])}))
+    if entry.number != number:
+        raise ValueError(f"its number is {entry.number}, not {number}: lines were taken out or put in")
+    if entry.action == "undo" and entry.arguments["undoes"] not in range(1, number):
+        raise ValueError(f"it undoes {entry.arguments['undoes']}, which is no line before it")
+    if entry.action == "save":
+        dict.fromkeys([entry.arguments["sha256"], *entry.arguments["actions"]])
+    return entry
 
 
 def as_box(sides: Any) -> Box:
@@ -189,7 +202,7 @@ def as_box(sides: Any) -> Box:
     return (int(a), int(b)), (int(c), int(d)), (int(e), int(f))
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
+def _lock(file: FileIO, path: Path) -> None:
     try:
         import fcntl
     except ImportError:  # Windows

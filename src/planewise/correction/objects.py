@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.correction.journal import Box, Entry, ObjectRecord
+from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats.ome_zarr import blocks
 from planewise.volumes.volume import LazyArray
@@ -93,6 +94,12 @@ def write_objects(path: Path, objects: Objects) -> None:
 
 
 def read_objects(path: Path) -> Objects:
-    """Return what ``write_objects`` wrote."""
-    rows = np.load(path, allow_pickle=False).tolist()
+    """Return what ``write_objects`` wrote. Raises PlanewiseError if it is missing or damaged."""
+    try:
+        rows = np.load(path, allow_pickle=False).reshape(-1, 8).tolist()
+    except (OSError, ValueError, EOFError) as error:
+        raise PlanewiseError(
+            f"{path}: is missing or damaged, and the corrections need it; put it back from a copy, or move the folder "
+            "of the corrections away to begin anew with the volume as it is"
+        ) from error
     return {label: ObjectRecord(voxels, ((a, b), (c, d), (e, f))) for label, voxels, a, b, c, d, e, f in rows}

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from planewise.correction.actions import Confirm, Delete, Labels, Merge, Paint, Split
-from planewise.correction.canvas import FileCanvas, open_canvas
+from planewise.correction.canvas import LARGEST, FileCanvas, open_canvas
 from planewise.correction.journal import JOURNAL, STATES, Box, Entry, Head, Journal, ObjectRecord, corrections_folder
 from planewise.correction.kept import Change, read_kept, write_kept
 from planewise.correction.objects import (
@@ -26,7 +26,7 @@ from planewise.correction.objects import (
 )
 from planewise.data.preparation import fingerprint
 from planewise.data.run import manifest_of, sha256_of
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, first_line
 from planewise.progress import progress
 
 KEPT, OBJECTS = "kept", "objects.npy"
@@ -47,12 +47,21 @@ class Corrections:
         self.journal = Journal.open(journal) if journal.exists() else self._begin(journal)
         try:
             self._in_file = self._actions_in_file()
+            if isinstance(self.canvas, FileCanvas) and self._in_file and not self.canvas.original.exists():
+                raise PlanewiseError(
+                    f"{self.canvas.original}: is missing, which {self.result} was before; put it back from a copy, or "
+                    "move the folder of the corrections away to begin anew with the file as it is"
+                )
             self._before = read_objects(self.folder / KEPT / OBJECTS)
-            self._finish_last()
+            self.objects: Objects = folded(self._before, self.journal.live)
+            self._behind = bool(self.journal.entries)  # a store may lack the last line, but no other
+            if isinstance(self.canvas, FileCanvas):  # was read as it was before
+                for change in self.changes():
+                    self.canvas.write(change)
+            self._catch_up()
         except BaseException:
             self.journal.close()
             raise
-        self.objects: Objects = folded(self._before, self.journal.live)
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +95,7 @@ class Corrections:
         """Do one action, as part of an ``item`` of a work list. Raises PlanewiseError if it does not fit; then nothing
         was changed.
         """
+        self._catch_up()
         labels = Labels(self.canvas, self.objects, self._new_label())
         number = len(self.journal.entries) + 1
         after: Objects = {}
@@ -100,6 +110,7 @@ class Corrections:
 
     def finish_item(self, item: str, state: str) -> Entry:
         """Say that an item of a work list is "done", or was left out ("skip")."""
+        self._catch_up()
         entry = Entry(len(self.journal.entries) + 1, state, {}, item)
         self._add(entry)
         return entry
@@ -108,6 +119,7 @@ class Corrections:
         """Undo the last actions; return them, the latest first. Raises PlanewiseError if there are not as many."""
         if count > len(self.actions):
             raise PlanewiseError(f"{self.result}: {len(self.actions)} actions can be undone, not {count}")
+        self._catch_up()
         undone = []
         for _ in range(count):
             *still, last = self.actions
@@ -119,9 +131,8 @@ class Corrections:
 
     def replay(self) -> None:
         """Make the volume anew: what was there before, and on it every action that holds."""
-        self.canvas.reset([])
-        for change in self.changes():
-            self.canvas.write(change)
+        self._catch_up()
+        self._add(Entry(len(self.journal.entries) + 1, "replay", {}))
 
     def save(self) -> None:
         """Write a file's voxels, if it does not hold them yet; those of a store are there already."""
@@ -154,6 +165,10 @@ class Corrections:
         whole: Box = (z, y, x)
         with progress(f"{self.result.name}: finding its objects", len(pieces(whole)), unit="blocks") as advance:
             objects = find_objects(self.canvas.volume.voxels, advance)
+        if max(objects, default=0) > LARGEST:
+            raise PlanewiseError(
+                f"{self.result}: holds the id {max(objects)}; ids of objects go up to {LARGEST}: number them anew"
+            )
         write_objects(self.folder / KEPT / OBJECTS, objects)
         manifest = manifest_of(self.result)
         model = "" if manifest is None else manifest.model
@@ -175,23 +190,32 @@ class Corrections:
             )
         return known[now]
 
-    def _finish_last(self) -> None:
-        """Bring the voxels to where the journal is: a file's were read as they were before, a store's lack at most the
-        last line.
-        """
-        if isinstance(self.canvas, FileCanvas):
-            self.replay()
-        elif self.journal.entries:
-            self._write_voxels(self.journal.entries[-1])
-
     def _add(self, entry: Entry) -> None:
         self.journal.append(entry)
-        self._write_voxels(entry)
         self.objects = folded(self._before, self.actions)
+        self._behind = True
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Bring a store's voxels to where the journal is, if they lack its last line: after a kill, or since the disk
+        refused them. Raises PlanewiseError if the disk refuses.
+        """
+        if not self._behind:
+            return
+        try:
+            self._write_voxels(self.journal.entries[-1])
+        except OSError as error:
+            raise PlanewiseError(
+                f"{self.result}: cannot be written ({error.strerror or first_line(error)}); the action stands in "
+                f"{self.journal.path}, and is finished when the volume is corrected next"
+            ) from error
+        self._behind = False
 
     def _write_voxels(self, entry: Entry) -> None:
+        if entry.action == "replay":
+            self.canvas.reset([])
         if entry.action != "undo":
-            for change in self.changes_of(entry):
+            for change in self.changes() if entry.action == "replay" else self.changes_of(entry):
                 self.canvas.write(change)
             return
         undone = self.journal.entries[entry.arguments["undoes"] - 1]

@@ -12,8 +12,6 @@ from planewise.correction.objects import index_of
 from planewise.correction.session import Corrections
 from planewise.errors import PlanewiseError
 
-MARGIN = 8  # voxels along x around a right object in which background is known: its outline says that it ends there
-
 
 @dataclass(frozen=True)
 class KnownLabels:
@@ -34,12 +32,12 @@ def right_objects(entries: list[Entry]) -> list[int]:
     return list(right)
 
 
-def known_labels(corrections: Corrections, margin: int = MARGIN) -> KnownLabels:
+def known_labels(corrections: Corrections, margin: int) -> KnownLabels:
     """Return what is known of a volume, which is read whole.
 
     Known are the voxels of right objects; background within ``margin`` voxels of them (along x; as far along the other
     axes in the volume's unit); what was deleted or erased and is background still; and all in a box that was confirmed.
-    Raises PlanewiseError if no object is.
+    An outline that is right says that the object ends there. Raises PlanewiseError if no object is known.
     """
     from scipy.ndimage import distance_transform_edt
 

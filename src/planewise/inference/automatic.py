@@ -2,8 +2,8 @@
 
 Each slice is asked for every class at once: the organ's box, and the token that was learned for the class. SAM2's
 object score says whether the class is there at all, its predicted IoU how good the mask is; what they are worth, see
-``Reliability``. What neighbouring slices show is then grown again from the slice that is surest of it, by the same
-propagation that carries drawn boxes, and ends where presence does. Nothing is found away from the organ.
+``Reliability``. What neighbouring slices show is then grown again from the slice that is surest of it, by the
+propagation that carries drawn boxes too, and ends where presence does. Nothing is found away from the organ.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from planewise.inference.prompts import Prompt, tight_box
-from planewise.inference.propagation import Encoder, Painter, PropagationOptions, cut, enlarged, propagate
+from planewise.inference.propagation import Encoder, Painter, Propagation, PropagationOptions, cut, larger, propagate
 from planewise.models.reliability import ClassReliability
 
 
@@ -49,10 +49,12 @@ class SliceFindings:
 def segment_within(
     encoder: Encoder, place: Place, consecutive: np.ndarray, options: PropagationOptions,
     advance: Callable[[int], None], reliability: dict[int, ClassReliability],
+    propagation: Propagation = propagate,
 ) -> tuple[np.ndarray, SliceFindings]:  # fmt: skip
     """Return labels (N, H, W) uint8 of every class that the encoder's model has a token for, and what led to them.
 
-    ``reliability``: by class, of those that were calibrated; see ``propagate`` for the others. A class is empty in
+    ``reliability``: by class, of those that were calibrated; ``propagation``: by which objects go
+    on from the surest slices; see ``propagate`` for the others. A class is empty in
     every slice whose calibrated presence says that it is not there.
     """
     findings = find_in_slices(encoder, place, options, True, advance, reliability)
@@ -62,7 +64,7 @@ def segment_within(
         return float(findings.presence[z, column[label]])
 
     prompts = prompts_from_slices(findings, list(column), options.least_pixels)
-    return propagate(encoder, consecutive, prompts, options, advance, presence, place.within), findings
+    return propagation(encoder, consecutive, prompts, options, advance, presence, place.within), findings
 
 
 def find_in_slices(
@@ -105,7 +107,7 @@ def ask_slice(encoder: Encoder, z: int, organ: np.ndarray, margin: float) -> tup
     """
     height, width = organ.shape
     count = len(encoder.segmenter.classes)
-    box = np.array(enlarged(tight_box(organ > 0), organ.shape, margin)) / [width, height, width, height]
+    box = np.array(larger(tight_box(organ > 0), organ.shape, margin)) / [width, height, width, height]
     boxes = torch.from_numpy(np.tile(box.astype(np.float32), (1, count, 1))).to(encoder.device)
     asked = torch.arange(count, device=encoder.device)[None]
     logits, scores, ious = encoder.segmenter.decode_rated(encoder(z), boxes, asked)

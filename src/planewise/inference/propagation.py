@@ -8,6 +8,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +43,10 @@ class Track:
     box: Box
 
 
+T = TypeVar("T", bound=Track)
+Propagation = Callable[..., np.ndarray]  # ``propagate``, or another that takes and returns the same
+
+
 def propagate(
     encoder: "Encoder", consecutive: np.ndarray, prompts: list[Prompt], options: PropagationOptions,
     advance: Callable[[int], None], presence: Callable[[int, int], float] = lambda z, label: math.inf,
@@ -54,45 +59,63 @@ def propagate(
     is found, nor goes on, where ``within`` (N, H, W) is False. ``advance`` is called with the number of slices that are
     decoded for the first time.
     """
-    images = encoder.images
-    painter = Painter(images.shape)
-    tracks: dict[int, dict[int, list[Track]]] = {+1: {}, -1: {}}  # by direction and slice, what to look into there
+    painter = Painter(encoder.images.shape)
 
-    def decode(slices: list[tuple[int, list[Track]]]) -> list[list[Track]]:
+    def look(slices: list[tuple[int, int, list[Track]]]) -> list[list[Track]]:
         """Decode the tracks of one or two slices in one call; paint, and return what goes on from each."""
-        new = {z for z, _ in slices} - decoded
-        decoded.update(new)
-        advance(len(new))
+        wanted = [(z, without_doubles(tracks) if direction else tracks) for z, direction, tracks in slices]
         return [
-            _go_on(z, wanted, logits if within is None else cut(logits, within[z]), scores, painter, presence, options)
-            for (z, wanted), (logits, scores) in zip(slices, decode_tracks(encoder, slices, options))
+            go_on(z, tracks, logits if within is None else cut(logits, within[z]), scores, painter, presence, options)
+            for (z, tracks), (logits, scores) in zip(wanted, decode_tracks(encoder, wanted, options))
         ]
 
-    def pass_on(z: int, direction: int, slice_tracks: list[Track]) -> None:
+    starts = [(prompt.z, Track(prompt.label, prompt.box)) for prompt in prompts]
+    carry(starts, consecutive, look, advance, presence)
+    return painter.labels
+
+
+def carry(
+    starts: list[tuple[int, T]], consecutive: np.ndarray,
+    look: Callable[[list[tuple[int, int, list[T]]]], list[list[T]]],
+    advance: Callable[[int], None], presence: Callable[[int, int], float],
+) -> None:  # fmt: skip
+    """Carry tracks from the slices they start in outwards, by both fronts, until none goes on; see ``propagate``.
+
+    ``look`` is given slices, each with the direction it was reached in (+1, -1; 0 where tracks start) and its tracks,
+    and returns those that go on from each.
+    """
+    tracks: dict[int, dict[int, list[T]]] = {+1: {}, -1: {}}  # by direction and slice, what to look into there
+    seen: set[int] = set()
+
+    def pass_on(z: int, direction: int, slice_tracks: list[T]) -> None:
         following = z + direction
-        if 0 <= following < len(images) and consecutive[min(z, following)]:
+        if 0 <= following <= len(consecutive) and consecutive[min(z, following)]:
             going_on = [track for track in slice_tracks if presence(following, track.label) > 0]
             if going_on:
                 tracks[direction].setdefault(following, []).extend(going_on)
 
-    decoded: set[int] = set()
-    starts: dict[int, list[Track]] = {}
-    for prompt in prompts:
-        starts.setdefault(prompt.z, []).append(Track(prompt.label, prompt.box))
-    for z in sorted(starts):
-        (slice_tracks,) = decode([(z, starts[z])])
+    def look_anew(slices: list[tuple[int, int, list[T]]]) -> list[list[T]]:
+        new = {z for z, _, _ in slices} - seen
+        seen.update(new)
+        advance(len(new))
+        return look(slices)
+
+    by_slice: dict[int, list[T]] = {}
+    for z, track in starts:
+        by_slice.setdefault(z, []).append(track)
+    for z in sorted(by_slice):
+        (slice_tracks,) = look_anew([(z, 0, by_slice[z])])
         pass_on(z, +1, slice_tracks)
         pass_on(z, -1, slice_tracks)
     while tracks[+1] or tracks[-1]:
         front = [
-            (direction, min(waiting) if direction > 0 else max(waiting))
+            (min(waiting) if direction > 0 else max(waiting), direction)
             for direction, waiting in tracks.items()
             if waiting
         ]
-        slices = [(z, _without_doubles(tracks[direction].pop(z))) for direction, z in front]
-        for (direction, z), slice_tracks in zip(front, decode(slices)):
+        slices = [(z, direction, tracks[direction].pop(z)) for z, direction in front]
+        for (z, direction), slice_tracks in zip(front, look_anew(slices)):
             pass_on(z, direction, slice_tracks)
-    return painter.labels
 
 
 class Encoder:
@@ -158,12 +181,7 @@ def decode_tracks(
     boxes = np.zeros((len(slices), most, 4), np.float32)
     for i, (_, wanted) in enumerate(slices):
         for j, track in enumerate(wanted):
-            boxes[i, j] = np.array(enlarged(track.box, (height, width), options.margin)) / [
-                width,
-                height,
-                width,
-                height,
-            ]
+            boxes[i, j] = np.array(larger(track.box, (height, width), options.margin)) / [width, height, width, height]
     embeddings = [torch.cat(level) for level in zip(*(encoder(z) for z, _ in slices))]
     classes = _classes(encoder, slices, most)
     logits, scores = encoder.segmenter.decode(embeddings, torch.from_numpy(boxes).to(encoder.device), classes)
@@ -180,7 +198,7 @@ def _classes(encoder: Encoder, slices: list[tuple[int, list[Track]]], most: int)
     return torch.tensor(classes, device=encoder.device)
 
 
-def _go_on(
+def go_on(
     z: int, tracks: list[Track], logits: np.ndarray, scores: np.ndarray, painter: Painter,
     presence: Callable[[int, int], float], options: PropagationOptions,
 ) -> list[Track]:  # fmt: skip
@@ -196,14 +214,14 @@ def _go_on(
         for part in range(1, int(parts.max()) + 1):
             piece = parts == part
             size = int(piece.sum())
-            inside = int(piece[_pixels(enlarged(track.box, mask.shape, options.margin))].sum())
+            inside = int(piece[_pixels(larger(track.box, mask.shape, options.margin))].sum())
             if size >= options.least_pixels and inside >= options.least_inside * size:
                 painter.paint(z, track.label, np.where(piece, track_logits, 0), presence(z, track.label))
                 going_on.append(Track(track.label, tight_box(piece)))
     return going_on
 
 
-def enlarged(box: Box, shape: tuple[int, ...], margin: float) -> Box:
+def larger(box: Box, shape: tuple[int, ...], margin: float) -> Box:
     """Return ``box`` enlarged by ``margin``, on a 256 grid laid over the slice, within the slice."""
     height, width = shape
     dx, dy = margin * width / GRID, margin * height / GRID
@@ -214,9 +232,9 @@ def _pixels(box: Box) -> tuple[slice, slice]:
     return slice(int(box[1]), int(np.ceil(box[3]))), slice(int(box[0]), int(np.ceil(box[2])))
 
 
-def _without_doubles(tracks: list[Track]) -> list[Track]:
+def without_doubles(tracks: list[T]) -> list[T]:
     """Return the tracks without those of one class whose boxes are nearly one."""
-    kept: list[Track] = []
+    kept: list[T] = []
     for track in tracks:
         if not any(track.label == other.label and _box_iou(track.box, other.box) > SAME_OBJECT for other in kept):
             kept.append(track)

@@ -42,9 +42,16 @@ def options_of(kind: type[Job], given: dict[str, Any], without: Collection[str] 
     for name in given:
         if name not in allowed:
             like = difflib.get_close_matches(name, allowed, 1)
-            meant = f"; did you mean {like[0]}?" if like else ""
+            meant = f"; did you mean {like[0]}?" if like else "."
             raise PlanewiseError(f"{name}=: is no option here{meant} There are {', '.join(allowed)}")
     return kind(**given, **fixed)
+
+
+def path_of(given: Any, argument: str) -> Path:
+    """Return a path that a caller has given. Raises PlanewiseError if it is none."""
+    if not isinstance(given, str | os.PathLike):
+        raise PlanewiseError(f"{argument}=: is {type(given).__name__}; it must be a path")
+    return Path(given)
 
 
 def name_of(given: Any, otherwise: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from planewise.interface.calls import path_of
 from planewise.models.model_file import SHIPPED
 from planewise.volumes.volume import Volume
 
@@ -43,6 +44,7 @@ def load_model(model: str | os.PathLike[str] | Model) -> Model:
     """
     if isinstance(model, Model):
         return model
+    path_of(model, "model")
     if is_mitonet(model):
         from planewise.interface.mitonet import MitoNetModel
 

@@ -82,7 +82,8 @@ class Sam2Model(Model):
             drawn = self._drawn(prompts, name, patient)
         half = choose_precision(options.precision, device := choose_device(options.device), predicting=True) == "bf16"
         weights, fallback = self._weights(options.image_size), options.stability_fallback
-        segmenting = Segmenting.of(weights, device, half, fallback)
+        memory_of = self.path if options.propagation == "memory" else None
+        segmenting = Segmenting.of(weights, device, half, fallback, memory_of)
         found, told, findings, novelty = segment_patient(segmenting, patient, drawn or [], options)
         for warning in about_case(patient, findings, novelty).warnings:
             say(f"WARNING: {name}: {warning}")

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from planewise.interface.calls import call, name_of
+from planewise.interface.calls import call, name_of, path_of
 from planewise.interface.model import Model, load_model
 from planewise.progress import ProgressFunction
 from planewise.volumes.arrays import as_volume
@@ -41,4 +41,5 @@ def segment(
         loaded = load_model(model)
         source = Path(volume) if isinstance(volume, str | os.PathLike) else None
         given = options if channel is None else options | {"channel": channel}
-        return loaded.segment(opened, name, prompts, truth, None if output is None else Path(output), given, source)
+        target = None if output is None else path_of(output, "output")
+        return loaded.segment(opened, name, prompts, truth, target, given, source)

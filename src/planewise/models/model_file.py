@@ -1,5 +1,6 @@
 """A model's YAML: what the weights expect and how they were trained. empanada-napari's schema, read and written."""
 
+import zipfile
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Literal
@@ -148,7 +149,7 @@ def find_model_file(name: str | Path) -> Path:
         return unpacked_model(path) if path.suffix.lower() == ARCHIVE else path
     shipped = SHIPPED / (path.name if path.suffix in (".yaml", ".yml") else f"{path.name}.yaml")
     if shipped.is_file() and (path.name == str(path) or path.parent.name == "configs"):
-        say(f"{name}: is no file here; the model of that name is taken ({shipped})")
+        say(f"{name}: no such file here; the shipped model of that name is used ({shipped})")
         return shipped
     known = ", ".join(sorted(config.stem for config in SHIPPED.glob("*.yaml")))
     raise PlanewiseError(
@@ -163,6 +164,11 @@ def read_model_file(path: Path) -> ModelFile:
         raise PlanewiseError(f"{path}: no such file; a model is given by its YAML")
     if path.suffix.lower() in (".pth", ".pt"):
         raise PlanewiseError(f"{path}: holds weights; a model is given by its YAML, {path.with_suffix('.yaml').name}")
+    if zipfile.is_zipfile(path):
+        raise PlanewiseError(
+            f"{path}: is a zip; a model is given by its YAML, or by an {ARCHIVE} archive, whose name ends so; "
+            "packages of bioimage.io are not read"
+        )
     try:
         content: Any = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:

@@ -131,13 +131,7 @@ class BoxSegmenter(nn.Module):
 
         Call it when the network is on its device. Results are the same to the rounding of float32.
         """
-        self.eval()
-        attention = _register_attention()
-        for module in self.network.modules():
-            if type(module) is nn.Linear:
-                module.__class__ = _OneDnnLinear
-            if hasattr(module, "config"):
-                module.config._attn_implementation = attention
+        faster(self.eval())
         encoder = self.network.vision_encoder
         side = self.image_size // 4
         with torch.inference_mode():
@@ -239,6 +233,17 @@ def stable_masks(masks: Tensor, ious: Tensor) -> Tensor:
     stable = (outer == 0) | (inner >= LEAST_STABILITY * outer)
     best = ious[:, :, 1:].argmax(2)[:, :, None, None, None].expand(-1, -1, 1, *masks.shape[3:])
     return torch.where(stable[..., None, None], first, masks[:, :, 1:].gather(2, best)[:, :, 0])
+
+
+def faster(network: nn.Module) -> None:
+    """Have what is in ``network`` computed in ways that are faster, and the same to the rounding, when predicting."""
+    attention = _register_attention()
+    module: Any
+    for module in network.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = _OneDnnLinear
+        if hasattr(module, "config"):
+            module.config._attn_implementation = attention
 
 
 def _all_masks(masks: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:

@@ -110,7 +110,7 @@ def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], to
     ``config``: transformers' of the image model; ``meta``: all tensors, by Meta's names; ``beside``: what is known of
     the training. Without the video model's tensors, as after training from scratch, it is the image model's.
     """
-    video = _video_config(config, meta)
+    video = video_config(config, meta)
     config = config if video is None else video
     config.architectures = ["Sam2Model" if video is None else "Sam2VideoModel"]
     config.save_pretrained(folder)
@@ -128,7 +128,7 @@ def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], to
         save_file(weight, folder / TOKENS_FILE, {"names": json.dumps(tokens.names)})
 
 
-def _video_config(config: Any, meta: State) -> Any | None:
+def video_config(config: Any, meta: State) -> Any | None:
     """Return the configuration of the video model whose tensors ``meta`` holds; None if it lacks some."""
     from transformers import Sam2VideoConfig
 

@@ -137,7 +137,7 @@ def print_class_means(evaluations: list[ClassEvaluation], names: dict[int, str])
         for name in names.values()
         for e in evaluations
     ]
-    print_table("In which slices, all cases together", ("class", *PRESENCE_COLUMNS, "boxes from"), presence)
+    print_table("Presence in slices, all cases together", ("class", *PRESENCE_COLUMNS, "boxes from"), presence)
 
 
 def _means_row(name: str, results: list[Result], prompts: str, which: str, missing: bool) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def retake(
     heights = np.clip(middle + (np.arange(len(hu)) - middle) / larger, 0, len(hu) - 1)
     made = _between_slices(made, heights)
     extra = rng.uniform(0, variation.extra_mm)
-    made = ndimage.gaussian_filter1d(made, extra / math.sqrt(12) / spacing_mm[0], axis=0, mode="nearest")  # a box's SD
+    made = ndimage.gaussian_filter(made, (extra / math.sqrt(12) / spacing_mm[0], 0, 0), mode="nearest")  # a box's SD
     made += rng.normal(0, variation.noise_hu, made.shape).astype(np.float32)
     share = rng.uniform(-variation.sharpness, variation.sharpness)
     made += share * (made - ndimage.gaussian_filter(made, (0, 1, 1), mode="nearest"))

@@ -20,10 +20,11 @@ def calibration_on(
     predictor: SlicePredictor, volumes: list[AssembledVolume], planes: tuple[Plane, ...], slices: SliceOptions,
     grouping: GroupingOptions,
 ) -> Calibration | None:  # fmt: skip
-    """Return the calibration by the objects in ``volumes``, each seen in some views; None if planes cannot disagree.
+    """Return the calibration by the objects in ``volumes``, each seen in some views; None if planes cannot disagree,
+    or no object is found.
 
-    That is where all must agree, or in a volume of one slice. No object is left out for a lack of agreement, of which
-    the calibration is to say what it means.
+    Planes cannot where all must agree, or in a volume of one slice. No object is left out for a lack of agreement, of
+    which the calibration is to say what it means.
     """
     if len(planes) <= VOTE:
         return None
@@ -38,7 +39,7 @@ def calibration_on(
             iou, known = best_ious(view.labels, fused[...], fused.count)
             shares.append(fused.votes.by_all[known])
             right.append(iou[known] >= IOU)
-    return calibrate(np.concatenate(shares), np.concatenate(right), planes) if shares else None
+    return calibrate(np.concatenate(shares), np.concatenate(right), planes) if any(map(len, shares)) else None
 
 
 def _views(volume: AssembledVolume) -> Iterator[AssembledVolume]:

@@ -50,8 +50,8 @@ def served(scene: Scene, port: int = 0) -> Iterator[Served]:
         server.app.add_handlers(
             ".*$",
             [
-                (f"/names/{token}/([0-9]+)/info", _Names, {"layers": named}),
-                (f"/go/{token}/([0-9]+)", _Go, {"urls": places}),
+                (f"/names/{token}/([0-9]{{1,9}})/info", _Names, {"layers": named}),
+                (f"/go/{token}/([0-9]{{1,9}})", _Go, {"urls": places}),
             ],
         )
         links = [f"{root}/go/{token}/{number}" for number in range(1, len(places) + 1)]

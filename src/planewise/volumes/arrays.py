@@ -38,7 +38,10 @@ def as_volume(
     if spacing is not None:
         if unit not in (None, PIXEL, *NANOMETRES):
             raise PlanewiseError(f"unit={unit}: is not known; a spacing is in {', '.join(NANOMETRES)}")
-        z, y, x = (float(side) for side in spacing)
+        try:
+            z, y, x = (float(side) for side in spacing)
+        except (TypeError, ValueError):
+            raise PlanewiseError(f"spacing={spacing}: must be three positive numbers, of z, y, x") from None
         volume = replace(volume, spacing=(z, y, x), unit=unit or volume.unit)
     elif unit is not None:
         raise PlanewiseError(f"unit={unit}: goes with spacing=(z, y, x)")
@@ -49,12 +52,14 @@ def as_volume(
 def _adopted(given: Any, path: Path, channel: int | None) -> Volume:
     if isinstance(given, str | os.PathLike | Series):
         return open_volume(given, channel)
-    if hasattr(given, "dims") and hasattr(given, "coords"):
+    if all(hasattr(given, part) for part in ("dims", "coords", "data")):
         return _with_coordinates(given, path, channel)
     if channel:
         raise PlanewiseError(f"{path}: has 1 channel, which is 0; channel={channel} is none of them")
     if isinstance(given, Volume):
         return given
+    if getattr(getattr(given, "dtype", None), "kind", "") in ("m", "M"):  # which no buffer holds, so that NumPy raises
+        raise PlanewiseError(f"{path}: holds {given.dtype}; a volume holds integers or real numbers")
     if is_layer(given):
         return volume_of_layer(given, path)
     if not all(hasattr(given, part) for part in ("shape", "dtype", "__getitem__")):

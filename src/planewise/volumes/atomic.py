@@ -9,6 +9,8 @@ from pathlib import Path
 
 from planewise.errors import PlanewiseError, first_line
 
+WRITING = ".writing-"  # begins the name of a folder of what is being written; a process that is killed leaves it
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -18,7 +20,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+        holder = Path(tempfile.mkdtemp(prefix=WRITING, dir=path.parent))
     except OSError as error:
         raise PlanewiseError(f"{path}: cannot be written ({error.strerror})") from error
     temporary = holder / path.name

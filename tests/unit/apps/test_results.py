@@ -193,15 +193,15 @@ def test_means_of_classes_over_other_cases_say_over_how_many(dataset, capsys):
 
 def test_the_tolerance_follows_the_voxels_unless_it_is_given(dataset, capsys):
     assert ild(dataset) == 0
-    assert "Surfaces agree within 5 mm (two voxels along the finest side, or one along" in capsys.readouterr().err
+    assert "Tolerance of surface Dice: 5 mm (two voxels along the finest side, or one along" in capsys.readouterr().err
     summary = dataset / "segs" / "evaluation" / class_tables.SUMMARY
     assert "Surface Dice at 5 mm (two voxels" in summary.read_text()
     assert ild(dataset, "--tolerance_mm", "1.5") == 0
-    assert "Surfaces agree within 1.5 mm\n" in capsys.readouterr().err
+    assert "Tolerance of surface Dice: 1.5 mm\n" in capsys.readouterr().err
     assert "Surface Dice at 1.5 mm." in summary.read_text()
     write_labels(dataset / "imagesTs_m" / "one.tiff", Volume(np.zeros((6, 24, 24), np.uint8), SPACING, "mm"))
     assert compare(dataset) == 0
-    assert "within 5 mm (two voxels" in capsys.readouterr().err
+    assert "surface Dice: 5 mm (two voxels" in capsys.readouterr().err
     assert json.loads((dataset / "report" / "results.json").read_text())["tolerance"] == {"mm": 5}
 
 

@@ -12,6 +12,8 @@ from planewise.apps.view_cases import shown_of
 from planewise.apps.view_options import View
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import write_volume
+from planewise.volumes.itk_snap import write_label_description
+from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
@@ -165,3 +167,12 @@ def test_errors_are_of_one_file():
     assert View(path="a", errors=()).errors == ()
     with pytest.raises(PlanewiseError, match=r"--errors a b: must be one results\.json"):
         View(path="a", errors=("a", "b"))
+
+
+def test_names_in_an_itk_snap_description_beside_a_result(dataset, tmp_path):
+    write_labels(tmp_path / "out" / "a.nii.gz", Volume(LABELS, (4.0, 2.0, 1.0), "nm"))
+    write_label_description(tmp_path / "out" / "itksnap_labels.txt", LabelNames({1: "dot", 2: "circle"}))
+    options = View(path=dataset, case="a", labels=(str(tmp_path / "out"),))
+    layers = {layer.name: layer.volume.labels.names for layer in scene_of(shown_of(options), options).layers[1:]}
+    assert layers["out"] == {1: "dot", 2: "circle"}
+    assert layers["m"] == {1: "spot", 2: "ring"}

@@ -1,9 +1,11 @@
 """Corrections of files and stores: every action, undone and replayed to the very bytes, through kills too."""
 
+import errno
 import hashlib
 import json
 import subprocess
 import sys
+from io import FileIO
 
 import numpy as np
 import pytest
@@ -246,6 +248,72 @@ def test_a_kill_at_any_moment_leaves_what_the_journal_says(result, balls, module
     np.testing.assert_array_equal(voxels(result), balls)
 
 
+def test_what_a_killed_process_left_half_written_is_no_original(result):
+    """A folder of ``atomic_path`` among what is kept, which is not moved into the store when all is undone."""
+    original = hashes(result)
+    with Corrections(result) as corrections:
+        corrections.apply(ACTIONS[0])
+    left = corrections_folder(result) / "kept" / "original" / "0" / "c" / "1" / "1" / ".writing-left"
+    left.mkdir(parents=True)
+    (left / "1").write_bytes(b"half")
+    with Corrections(result) as corrections:
+        corrections.undo()
+    assert hashes(result) == original
+
+
+def test_a_kill_while_all_is_made_anew_is_made_good(result, balls, monkeypatch):
+    with Corrections(result) as corrections:
+        for action in ACTIONS:
+            corrections.apply(action)
+    before = voxels(result)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    corrections = Corrections(result)
+    monkeypatch.setattr(type(corrections.canvas), "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        corrections.replay()
+    corrections.journal.close()
+    monkeypatch.undo()
+    with Corrections(result) as corrections:
+        assert len(corrections.actions) == len(ACTIONS)
+    np.testing.assert_array_equal(voxels(result), before)
+
+
+def test_what_a_full_disk_refused_is_finished_before_anything_else(result, balls, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Corrections(result) as corrections:
+        with monkeypatch.context() as patched:
+            patched.setattr(type(corrections.canvas), "write", full)
+            with pytest.raises(PlanewiseError, match=r"No space left on device.*; the action stands in"):
+                corrections.apply(ACTIONS[0])
+            with pytest.raises(PlanewiseError, match=r"No space left on device.*; the action stands in"):
+                corrections.apply(ACTIONS[1])
+        corrections.apply(ACTIONS[1])
+        assert [entry.action for entry in corrections.actions] == ["merge", "delete"]
+    np.testing.assert_array_equal(voxels(result), np.select([balls == 3, balls == 2], [1, 0], balls))
+
+
+def test_a_journal_on_a_full_disk_says_so_and_goes_on(result, monkeypatch):
+    """The disk takes a part of the line, and no more."""
+    with Corrections(result) as corrections:
+        part = FileIO(corrections.journal.path, "r+")
+        part.write = lambda line: FileIO.write(part, line[:20])
+        part.seek(0, 2)
+        with monkeypatch.context() as patched:
+            patched.setattr(corrections.journal, "_file", part)
+            with pytest.raises(PlanewiseError, match=r"\(No space left on device\); nothing was changed"):
+                corrections.apply(ACTIONS[0])
+        part.close()
+        assert corrections.actions == []
+        corrections.apply(ACTIONS[1])
+    with Corrections(result) as corrections:
+        assert [entry.action for entry in corrections.actions] == ["delete"]
+
+
 def test_two_processes_do_not_correct_one_volume(result):
     with Corrections(result), pytest.raises(PlanewiseError, match="another process corrects this volume"):
         Corrections(result)
@@ -263,6 +331,77 @@ def test_a_damaged_journal_is_refused(result):
     journal.write_text("\n".join([json.dumps({**json.loads(lines[0]), "format": 9}), *lines[1:]]) + "\n")
     with pytest.raises(PlanewiseError, match="its format is 9"):
         Corrections(result)
+
+
+@pytest.mark.parametrize(
+    ("line", "edit", "said"),
+    [
+        (1, {"number": 7}, "its number is 7, not 1"),
+        (1, {"number": "1"}, "its number is 1, not 1"),
+        (3, {"arguments": {"undoes": 9}}, "it undoes 9, which is no line before it"),
+        (3, {"arguments": {"undoes": "2"}}, "it undoes 2, which is no line before it"),
+        (3, {"arguments": {}}, "undoes"),
+        (3, {"action": "save", "arguments": {}}, "sha256"),
+        (2, None, "its number is 3, not 2"),
+    ],
+)
+def test_a_journal_that_was_edited_is_refused(result, line, edit, said):
+    with Corrections(result) as corrections:
+        corrections.apply(ACTIONS[0])
+        corrections.apply(ACTIONS[1])
+        corrections.undo()
+    journal = corrections_folder(result) / JOURNAL
+    lines = journal.read_text().splitlines()
+    lines[line : line + 1] = [] if edit is None else [json.dumps(json.loads(lines[line]) | edit)]
+    journal.write_text("\n".join(lines) + "\n")
+    with pytest.raises(PlanewiseError, match=f"line {line + 1} is no line of a journal.*{said}"):
+        Corrections(result)
+
+
+def test_a_journal_that_cannot_be_written_to_is_refused(result):
+    (corrections_folder(result) / JOURNAL).mkdir(parents=True)
+    with pytest.raises(PlanewiseError, match="cannot be written to"):
+        Corrections(result)
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", None])
+def test_a_table_of_objects_that_is_damaged_or_gone_is_missed(result, damage):
+    with Corrections(result):
+        pass
+    table = corrections_folder(result) / "kept" / "objects.npy"
+    table.unlink() if damage is None else table.write_bytes(damage)
+    with pytest.raises(PlanewiseError, match=r"objects\.npy: is missing or damaged"):
+        Corrections(result)
+
+
+def test_a_file_whose_original_is_gone_is_not_corrected_on(tmp_path, balls):
+    """What was saved would be taken for the original, and given back for it."""
+    path = tmp_path / "a.tiff"
+    write_volume(path, Volume(balls.astype(np.uint16)))
+    with Corrections(path) as corrections:
+        corrections.apply(ACTIONS[0])
+    (corrections_folder(path) / "kept" / "original" / "a.tiff").unlink()
+    with pytest.raises(PlanewiseError, match=r"is missing, which .*a\.tiff was before"):
+        Corrections(path)
+
+
+@pytest.mark.parametrize("ending", ["tiff", "nrrd", "ome.zarr"])
+def test_large_ids(tmp_path, balls, ending):
+    path = tmp_path / f"a.{ending}"
+    large = balls.astype(np.uint64) * np.uint64(2**60)
+    write_volume(path, Volume(large))
+    with Corrections(path) as corrections:
+        corrections.apply(Merge(labels=(2**60, 3 * 2**60)))
+        corrections.apply(Paint(where=Ball(centre=(4, 4, 4), radius=1.0), label=None))
+        assert corrections.objects.keys() == {2**60, 2 * 2**60, 4 * 2**60, 5 * 2**60, 5 * 2**60 + 1}
+    written = np.asarray(open_volume(path).read())
+    assert set(np.unique(written).tolist()) - {0} == {2**60, 2 * 2**60, 4 * 2**60, 5 * 2**60, 5 * 2**60 + 1}
+    with pytest.raises(ValueError, match="less than or equal to 9223372036854775807"):
+        Paint(where=Ball(centre=(4, 4, 4), radius=1.0), label=2**63)
+    too_large = tmp_path / f"b.{ending}"
+    write_volume(too_large, Volume(balls.astype(np.uint64) * np.uint64(2**61 + 2**59)))
+    with pytest.raises(PlanewiseError, match="ids of objects go up to 9223372036854775807"):
+        Corrections(too_large)
 
 
 def test_what_was_replaced_and_is_gone_is_missed(result):

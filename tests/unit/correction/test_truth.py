@@ -53,7 +53,7 @@ def test_what_was_deleted_or_erased_is_background(corrections):
 
 def test_in_a_confirmed_box_all_is_known(corrections):
     corrections.apply(Confirm(box=((2, 3), (10, 11), (12, 40))))
-    truth = known_labels(corrections)
+    truth = known_labels(corrections, margin=5)
     assert truth.known.sum() == 28
     assert truth.known[2, 10, 12:].all()
     assert set(np.unique(truth.labels)) == {0, 2, 3}
@@ -74,4 +74,4 @@ def test_an_object_that_was_changed_is_right_only_if_the_action_says_so(correcti
 def test_without_a_right_object_nothing_is_learned(corrections):
     corrections.apply(Delete(labels=(1,)))
     with pytest.raises(PlanewiseError, match="no object was confirmed or corrected"):
-        known_labels(corrections)
+        known_labels(corrections, margin=5)

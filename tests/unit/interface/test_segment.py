@@ -127,7 +127,8 @@ def test_messages_are_logged_or_printed_where_that_is_asked(files, quiet, caplog
         ({"prompts": "auto"}, "boxes are for SAM2's models"),
         ({"workers": 2}, "workers and scheduler go with an output"),
         ({"channel": 3}, "channel"),
-        ({"overwrite": True}, "overwrite=: is no option here"),
+        ({"overwrite": True}, "overwrite=: is no option here. There are channel"),
+        ({"output": 5}, "output=: is int; it must be a path"),
     ],
 )
 def test_what_cannot_be_used_is_named_as_python_has_it(files, quiet, options, words):
@@ -142,6 +143,9 @@ def test_models_that_are_not_there(quiet, tmp_path):
     for name in ("nonesuch.yaml", "nonesuch", "nonesuch.pth"):
         with pytest.raises(PlanewiseError, match="nonesuch"):
             pw.load_model(tmp_path / name)
+    for given in (None, 5, np.zeros(3)):
+        with pytest.raises(PlanewiseError, match=r"model=: is .*; it must be a path"):
+            pw.load_model(given)
     with pytest.raises(PlanewiseError, match="no such file"):
         pw.segment("nonesuch.tiff", "MitoNet_v1.yaml")
 

@@ -133,6 +133,13 @@ def test_an_archive_with_a_damaged_member_is_refused_and_nothing_of_it_is_kept(m
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
+def test_another_zip_is_no_model(model, tmp_path):
+    export(model, tmp_path / "Mine.empanada")
+    zipped = (tmp_path / "Mine.empanada").rename(tmp_path / "Mine.zip")
+    with pytest.raises(PlanewiseError, match="is a zip; a model is given by its YAML"):
+        read_model_file(find_model_file(zipped))
+
+
 def test_a_file_that_is_there_is_kept_and_another_format_is_refused(model, tmp_path, capsys):
     (tmp_path / "Mine.empanada").write_text("mine")
     assert export(model, tmp_path / "Mine.empanada") == 2

@@ -14,12 +14,12 @@ from transformers.utils import is_torchvision_available
 
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import Trained
-from planewise.models.sam2 import SIZES, BoxSegmenter, ClassTokens, build_sam2, initialise
+from planewise.models.sam2 import SIZES, BoxSegmenter, ClassTokens, build_sam2
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_hub_folder, save_published
 from planewise.models.sam2_names import ONLY_IN_2_1, meta_name, to_meta, to_transformers, transformers_name
 from reference.published import published
+from video_sam2 import HIDDEN, SIDE, video_model
 
-SIDE, HIDDEN = 64, 128
 TRAINED = Trained(
     dataset="D", date="2026-01-01", step=5, validated_on="V", score=0.5, loss=0.1, base="MedSAM2",
     base_licence="CC BY-SA 4.0", planewise="0.1.0",
@@ -30,31 +30,6 @@ TRAINED = Trained(
 def small(monkeypatch):
     """transformers' video model only runs with more channels than a memory, which has 64."""
     monkeypatch.setitem(SIZES, "mini", replace(SIZES["mini"], hidden=HIDDEN))
-
-
-def video_model(version):
-    """transformers' video model around our smallest image model, with random weights."""
-    torch.manual_seed(1)
-    image = build_sam2("mini", SIDE).config
-    parts = {
-        part: {key: value for key, value in getattr(image, part).to_dict().items() if key != "model_type"}
-        for part in ("prompt_encoder_config", "mask_decoder_config")
-    }
-    config = Sam2VideoConfig(
-        vision_config=image.vision_config.to_dict(), image_size=SIDE, num_maskmem=3,
-        enable_occlusion_spatial_embedding=version == "2.1",
-        enable_temporal_pos_encoding_for_object_pointers=version == "2.1",
-        memory_attention_hidden_size=HIDDEN, memory_attention_num_layers=2,
-        memory_attention_feed_forward_hidden_size=96,
-        memory_attention_rope_feat_sizes=[SIDE // 16] * 2, memory_encoder_hidden_size=HIDDEN,
-        memory_encoder_output_channels=64, mask_downsampler_embed_dim=HIDDEN, memory_fuser_embed_dim=HIDDEN,
-        memory_fuser_num_layers=1, memory_fuser_intermediate_dim=80, **parts,
-    )  # fmt: skip
-    model = Sam2VideoModel(config)
-    initialise(model)
-    shared = model.prompt_encoder.shared_embedding.positional_embedding
-    model.shared_image_embedding.positional_embedding.data.copy_(shared.data)
-    return model.eval()
 
 
 @pytest.fixture(params=["2.0", "2.1"])

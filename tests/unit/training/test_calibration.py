@@ -47,6 +47,11 @@ def test_planes_that_cannot_disagree_calibrate_nothing(planes):
     assert calibration_on(Perfect(), [volume(FIRST)], planes, SLICES, GroupingOptions()) is None
 
 
+def test_a_model_that_finds_nothing_calibrates_nothing():
+    unseen = volume(FIRST, shown=[])
+    assert calibration_on(Perfect(), [unseen], PLANES, SLICES, GroupingOptions()) is None
+
+
 def test_volumes_of_one_slice_calibrate_nothing():
     whole = volume(FIRST)
     thin = AssembledVolume(whole.image[5:6], whole.labels[5:6])

@@ -117,6 +117,8 @@ def test_a_channel_of_xarray():
         (np.zeros((2, 0, 4)), "empty"),
         (np.zeros((2, 3, 4), complex), "complex128"),
         (np.array([[["a"]]]), "numbers"),
+        (np.zeros((2, 3, 4), "M8[s]"), "holds datetime64"),
+        (xarray.Dataset({"image": (("z", "y", "x"), VOXELS)}), "Dataset"),
         (None, "NoneType"),
         ([[1, 2], [3, 4]], "list"),
         (xarray.DataArray(VOXELS, dims=("p", "q", "r")), "axes"),
@@ -126,6 +128,12 @@ def test_a_channel_of_xarray():
 def test_what_is_no_volume_is_refused(given, words):
     with pytest.raises(PlanewiseError, match=words):
         as_volume(given)
+
+
+@pytest.mark.parametrize("spacing", [(8, 8), 8, "abc", (None, None, None), (8, 8, "x")])
+def test_what_is_no_spacing_is_refused(spacing):
+    with pytest.raises(PlanewiseError, match="must be three positive numbers, of z, y, x"):
+        as_volume(VOXELS, spacing=spacing, unit="nm")
 
 
 def test_an_array_has_no_other_channel():
@@ -139,6 +147,12 @@ def test_a_unit_goes_with_a_spacing():
         as_volume(VOXELS, unit="nm")
     with pytest.raises(PlanewiseError, match="unit=furlong"):
         as_volume(VOXELS, spacing=(1, 1, 1), unit="furlong")
+
+
+@pytest.mark.parametrize("spacing", [(8.0, 8.0), 8.0, ("a", 1, 1)])
+def test_a_spacing_is_three_numbers(spacing):
+    with pytest.raises(PlanewiseError, match="must be three positive numbers"):
+        as_volume(VOXELS, spacing=spacing, unit="nm")
 
 
 def test_a_volume_becomes_a_layer_of_napari_and_that_the_volume(layers):

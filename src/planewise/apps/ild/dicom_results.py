@@ -41,7 +41,7 @@ def of_manifest(manifest: Manifest) -> Algorithm:
     parameters = {name: str(options[name]) for name in TOLD if options.get(name)}
     if sha := re.fullmatch(r"(.*) \(sha256 (\w+)\)", parameters.get("model", "")):
         parameters |= {"model": sha[1], "model_sha256": sha[2]}
-    kind = "AUTOMATIC" if options.get("prompts") in AUTOMATIC else "SEMIAUTOMATIC"
+    kind = "AUTOMATIC" if options.get("prompts", "auto") in AUTOMATIC else "SEMIAUTOMATIC"  # ild follow knows no boxes
     return Algorithm(
         f"planewise {options.get('command', '')}", manifest.version or version("planewise"), kind, parameters
     )

@@ -90,6 +90,9 @@ def follow_ild(options: IldFollow) -> int:
                     options.overwrite)  # fmt: skip
     inputs = [file for image in images.values() for file in _files(image)]
     refuse_folder_of_inputs(inputs, options.output, "--output")
+    if run.is_done(COMPARISON, inputs) and not run.cases[COMPARISON].decided["problems"]:
+        say(f"{options.patient}: done already, by the same model from the same data ({options.output / PAGE})")
+        return conclude(problems)
     predict = _predictor(weights, options, device, half)
     examined: list[Examined] = []
     for day, image in images.items():
@@ -110,7 +113,7 @@ def follow_ild(options: IldFollow) -> int:
         for each in (first, *compared):
             retaken[each.scan.name] = _retakes(each, variation, predict, classes, run, inputs, options)
     outputs = [options.output / name for name in (PAGE, CSV, JSON)]
-    with run.making(COMPARISON, inputs, outputs):
+    with run.making(COMPARISON, inputs, outputs) as decided:
         pairs = []
         for each in later:
             pair = Pair(first.scan, each.scan, tuple(against[each.scan.name]))
@@ -122,6 +125,7 @@ def follow_ild(options: IldFollow) -> int:
                     pair = replace(pair, reasons=(str(error),))
             pairs.append(pair)
         write_followed(options, pairs, classes, source.name, problems)
+        decided["problems"] = len(problems)
     for pair in pairs:
         _print(pair, classes)
     say(f"Research software, not a diagnosis. To look at: {options.output / PAGE}")

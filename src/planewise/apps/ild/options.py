@@ -150,6 +150,9 @@ class _Train(Options):
 
 
 class _Predict(_Volumes):
+    propagation: Literal["boxes", "memory"] = "boxes"
+    """How objects go on from slice to slice: by the box around the mask of the slice before; or by SAM2's own memory of
+    what they looked like, as MedSAM2 does, for which a model needs the tensors of SAM2's video model."""
     stability_fallback: bool = False
     """Replace a mask that is not stable by the best of SAM2's three others, as the published inference script does
     (apply_postprocessing)."""

@@ -25,29 +25,30 @@ from planewise.evaluation.presence import presence_file, write_presence
 from planewise.inference.automatic import Place, SliceFindings, find_in_slices, segment_within
 from planewise.inference.executor import Executor, SchedulerGone, executor
 from planewise.inference.novelty import Novelty, novelty_of
+from planewise.inference.object_memory import propagate_memory
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts
-from planewise.inference.propagation import Encoder, PropagationOptions, propagate
+from planewise.inference.propagation import Encoder, Propagation, PropagationOptions, propagate
 from planewise.inference.worker import Source
 from planewise.models.reliability import ClassReliability
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2
+from planewise.models.sam2_memory import MemorySegmenter, require_memory
 from planewise.models.seen_data import SeenData
 from planewise.models.zoo import is_hub_id, located
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
+from planewise.volumes import itk_snap
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.dicom.segmentation import write_segmentation
 from planewise.volumes.formats.dicom.sources import require_highdicom
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.itk_snap import is_label_description_of_ours, write_label_description
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
 DICOM_SEG = "dicom-seg"
-SNAP = "itksnap_labels.txt"
 Decided = dict[str, Any]  # what a manifest says of a case
 AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
 MUCH_OUTSIDE = 0.1  # of what was shown: where more lay away from the lungs, a warning says so
@@ -68,6 +69,9 @@ def predict_ild(options: IldPredict) -> int:
             f"--prompts {options.prompts}: {source} was trained with drawn boxes alone; train it with --train_prompts "
             "mixed"
         )
+    memory_of = source if options.propagation == "memory" else None
+    if memory_of is not None:
+        require_memory(weights, memory_of)
     volumes = [path for path in patients.values() if not _is_prepared(path)]
     if volumes and weights.window not in (None, options.window_in_hu()):
         trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
@@ -97,10 +101,12 @@ def predict_ild(options: IldPredict) -> int:
         return conclude(problems)
     devices = min(options.devices, len(waiting))
     fallback = options.stability_fallback
-    segmenters: Source = partial(Segmenting.of, weights, half=half, fallback=fallback)  # which are loaded
+    segmenters: Source = partial(  # which are loaded
+        Segmenting.of, weights, half=half, fallback=fallback, memory_of=memory_of
+    )
     if options.scheduler or devices > 1:
         where = source if is_hub_id(source) else source.resolve()
-        segmenters = _SegmenterSource(where, options.image_size, half, options.stability_fallback)
+        segmenters = _SegmenterSource(where, options.image_size, half, fallback, options.propagation == "memory")
     with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
         for case, outcome, is_over in _shared(workers, options, waiting, given):
             if isinstance(outcome, Problem):
@@ -134,7 +140,8 @@ def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object
     return options.model_dump(mode="json", include=DECISIVE) | {
         "prompts": _prompts_note(options), "window": options.window_in_hu(), "fine-tuning": trained,
         "precision": "bf16" if half else "32", "model named": "" if source.exists() else str(source),
-        **({} if options.format == "nii.gz" else {"format": options.format}),  # which all had before there were others
+        **({} if options.propagation == "boxes" else {"propagation": options.propagation}),
+        **({} if options.format == "nii.gz" else {"format": options.format}),  # as both were before there were others
     }  # fmt: skip
 
 
@@ -233,12 +240,19 @@ class Segmenting:
     half: bool
     reliability: dict[int, ClassReliability]
     seen: SeenData | None
+    propagation: Propagation = propagate
 
     @classmethod
-    def of(cls, weights: Sam2Weights, device: str, half: bool, fallback: bool) -> "Segmenting":
+    def of(
+        cls, weights: Sam2Weights, device: str, half: bool, fallback: bool, memory_of: Path | None = None
+    ) -> "Segmenting":
+        """``memory_of``: the file of the weights, if objects are to go on by SAM2's memory; else they do by boxes."""
+        names, propagation = weights.tokens.names if weights.tokens else {}, propagate
+        if memory_of is not None:
+            memory = MemorySegmenter(weights, memory_of, fallback).to(device).frozen()
+            propagation = partial(propagate_memory, segmenter=memory)
         segmenter = BoxSegmenter(weights.network, weights.tokens, fallback=fallback).to(device).frozen()
-        names = weights.tokens.names if weights.tokens else {}
-        return cls(segmenter, names, device, half, weights.reliability, weights.seen)
+        return cls(segmenter, names, device, half, weights.reliability, weights.seen, propagation)
 
 
 @dataclass(frozen=True)
@@ -249,9 +263,11 @@ class _SegmenterSource:
     image_size: int | None
     half: bool
     fallback: bool
+    memory: bool
 
     def __call__(self, device: str) -> Segmenting:
-        return Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half, self.fallback)
+        weights, memory_of = load_sam2(self.weights, self.image_size), self.weights if self.memory else None
+        return Segmenting.of(weights, device, self.half, self.fallback, memory_of)
 
 
 def _predict_patient(
@@ -369,7 +385,9 @@ def _segment(
         if options.prompts == "lungs":
             found = find_in_slices(encoder, place, tracking, False, advance, segmenting.reliability)
             return found.labels, "each slice by itself", found
-        labels, found = segment_within(encoder, place, consecutive, tracking, advance, segmenting.reliability)
+        labels, found = segment_within(
+            encoder, place, consecutive, tracking, advance, segmenting.reliability, segmenting.propagation
+        )
         return labels, "no drawn boxes", found
     if options.prompts != "truth":
         prompts = _in_kept(given, patient)
@@ -378,7 +396,7 @@ def _segment(
     else:
         prompts = prompts_from_truth(patient.labels * is_object(patient.labels), options.components)
     told = f"{len(prompts)} boxes from {_prompts_note(options)}"
-    return propagate(encoder, consecutive, prompts, tracking, advance), told, None
+    return segmenting.propagation(encoder, consecutive, prompts, tracking, advance), told, None
 
 
 def _is_prepared(path: Path | Series) -> TypeGuard[Path]:
@@ -466,13 +484,13 @@ def _names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, st
 
 def _describe_labels(options: IldPredict, names: dict[int, str]) -> None:
     """Write what ITK-SNAP needs to name the labels, unless there is such a file by somebody else."""
-    path = options.output / SNAP
+    path = options.output / itk_snap.FILE
     names = _names_of_labels(options, names)
     if options.format == "nii.gz" and names and options.output.is_dir():
-        if path.exists() and not is_label_description_of_ours(path):
+        if path.exists() and not itk_snap.is_label_description_of_ours(path):
             say(f"{path}: is there already, and is not of planewise; it is kept")
         else:
-            write_label_description(path, LabelNames(names))
+            itk_snap.write_label_description(path, LabelNames(names))
 
 
 def _in_kept(prompts: list[Prompt], patient: Patient) -> list[Prompt]:

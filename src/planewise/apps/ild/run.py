@@ -18,6 +18,8 @@ from planewise.data.phantom import write_chest_dataset
 from planewise.data.prepared import load_patient
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
+from planewise.models.sam2_files import load_sam2
+from planewise.models.sam2_memory import require_memory
 from planewise.models.zoo import located
 from planewise.progress import say
 from planewise.report.figures import overlay_picture
@@ -34,6 +36,8 @@ def run_ild(options: IldRun) -> int:
         raise PlanewiseError("--num_nodes: prepare on one machine, and give it to planewise ild train")
     if not options.from_scratch:
         _check_base(options.base)
+    if options.propagation == "memory":
+        _check_memory(options)
     seconds: dict[str, float] = {}
     codes = []
 
@@ -69,6 +73,13 @@ def _check_base(base: Path | None) -> None:
         located(base)
     except PlanewiseError as error:
         raise PlanewiseError(f"--base {error}, or --from_scratch") from error
+
+
+def _check_memory(options: IldRun) -> None:
+    """Refuse to propagate by a memory that the trained model will not have, before anything is prepared."""
+    if options.from_scratch or options.base is None:
+        raise PlanewiseError("--propagation memory: a model --from_scratch has no memory; give --base, or leave it out")
+    require_memory(load_sam2(options.base, options.image_size), options.base)
 
 
 def _folder(options: IldRun, prompts: str) -> Path:

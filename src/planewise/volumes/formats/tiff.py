@@ -4,7 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -180,7 +180,7 @@ def _descriptions(path: Path, volume: Volume) -> list[bytes]:
     Of two descriptions in a page OME's readers, libtiff and Bio-Formats among them, take the first. ImageJ takes the
     last that begins with its name, and reads the pixels' sides from the tags of resolution, in the unit named there.
     """
-    from tifffile.tifffile import OmeXml, imagej_description
+    from tifffile.tifffile import OmeXml, OmeXmlError, imagej_description
 
     depth, height, width = volume.shape
     about: dict[str, Any] = {"Name": stem_of(path)}
@@ -188,9 +188,10 @@ def _descriptions(path: Path, volume: Volume) -> list[bytes]:
         for axis, size in zip("ZYX", volume.spacing):
             about[f"PhysicalSize{axis}"] = size
             about[f"PhysicalSize{axis}Unit"] = "µm" if volume.unit == "um" else volume.unit
-    ome = OmeXml()
-    ome.addimage(volume.voxels.dtype, volume.shape, (depth, 1, 1, height, width, 1), axes="ZYX", **about)
-    texts = [ome.tostring(declaration=True)]
+    ome, texts = OmeXml(), []
+    with suppress(OmeXmlError):  # OME knows neither whole numbers of 64 bits nor fractions of 16, which TIFF does
+        ome.addimage(volume.voxels.dtype, volume.shape, (depth, 1, 1, height, width, 1), axes="ZYX", **about)
+        texts.append(ome.tostring(declaration=True))
     if _is_measured(volume):
         texts.append(imagej_description(volume.shape, axes="ZYX", spacing=volume.spacing[0], unit=volume.unit))
     return [text.encode() + b"\0" for text in texts]

@@ -220,3 +220,13 @@ def test_without_a_spacing_nobody_is_told_one(tmp_path):
         assert not tiff.is_imagej
         assert "PhysicalSize" not in tiff.ome_metadata
     assert open_volume(tmp_path / "a.tiff").unit == "pixel"
+
+
+@pytest.mark.parametrize("dtype", [np.uint64, np.int64, np.float16])
+@pytest.mark.parametrize(("spacing", "unit"), [((8.0, 4.0, 4.0), "nm"), ((1.0, 1.0, 1.0), "pixel")])
+def test_types_that_ome_has_no_name_for_are_written_without_it(tmp_path, dtype, spacing, unit):
+    voxels = CODED.astype(dtype) + dtype(0 if dtype is np.float16 else 2**40)
+    write_volume(tmp_path / "a.tiff", Volume(voxels, spacing, unit))
+    read = open_volume(tmp_path / "a.tiff")
+    assert (read.spacing, read.unit) == (spacing, unit)
+    np.testing.assert_array_equal(read.read(), voxels)

@@ -1,0 +1,81 @@
+"""Carry objects from slice to slice by SAM2's memory of them, upwards and downwards, as the video model does.
+
+The rules are those of boxes: objects start from the same boxes, end in the same places, and share the embeddings. But
+what is looked for in a slice is not the box around the mask of the slice before: it is what SAM2 remembers.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from planewise.inference.prompts import Prompt
+from planewise.inference.propagation import (
+    Encoder,
+    Painter,
+    PropagationOptions,
+    Track,
+    carry,
+    cut,
+    go_on,
+    larger,
+    without_doubles,
+)
+from planewise.models.sam2_memory import MemorySegmenter, ObjectMemory
+
+
+@dataclass(frozen=True)
+class Remembered(Track):
+    """An object with what is remembered of it, None before it starts; ``box``: where it was seen last."""
+
+    memory: ObjectMemory | None = None
+
+
+@torch.inference_mode()
+def propagate_memory(
+    encoder: Encoder, consecutive: np.ndarray, prompts: list[Prompt], options: PropagationOptions,
+    advance: Callable[[int], None], presence: Callable[[int, int], float] = lambda z, label: math.inf,
+    within: np.ndarray | None = None, *, segmenter: MemorySegmenter,
+) -> np.ndarray:  # fmt: skip
+    """Return labels (N, H, W) uint8 of the objects that ``prompts`` start; see ``propagate`` for the arguments.
+
+    A mask that falls apart stays one object, of which parts under ``least_pixels`` are left out. Each direction starts
+    from the prompted slice alone, and knows nothing of the other.
+    """
+    depth, height, width = encoder.images.shape
+    shape = (height, width)
+    painter = Painter(encoder.images.shape)
+
+    def look(slices: list[tuple[int, int, list[Remembered]]]) -> list[list[Remembered]]:
+        return [
+            [seen for track in (without_doubles(tracks) if direction else tracks) if (seen := see(z, direction, track))]
+            for z, direction, tracks in slices
+        ]
+
+    def see(z: int, direction: int, track: Remembered) -> Remembered | None:
+        """Paint an object in a slice; return how it goes on, None if it ends."""
+        if track.memory is None:
+            box = torch.tensor(larger(track.box, shape, options.margin), device=encoder.device)
+            shares = box / torch.tensor([width, height] * 2, device=encoder.device)
+            place = encoder.segmenter.classes.get(track.label)
+            logits, score, memory = segmenter.start(encoder(z), z, depth, shares, place)
+            looked_in = track.box
+        else:
+            memory = track.memory if track.memory.direction else track.memory.towards(direction)
+            logits, score = segmenter.follow(encoder(z), z, memory)
+            looked_in = (0.0, 0.0, float(width), float(height))
+        full = F.interpolate(logits[None, None], size=shape, mode="bilinear", align_corners=False)[0].cpu().numpy()
+        full = full if within is None else cut(full, within[z])
+        parts = go_on(z, [Track(track.label, looked_in)], full, score[None].cpu().numpy(), painter, presence, options)
+        if not parts:
+            return None
+        corners = np.array([part.box for part in parts])
+        around = (*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())
+        return Remembered(track.label, around, memory)
+
+    starts = [(prompt.z, Remembered(prompt.label, prompt.box)) for prompt in prompts]
+    carry(starts, consecutive, look, advance, presence)
+    return painter.labels

@@ -1,0 +1,190 @@
+"""SAM2's memory of an object: what it looked like in slices before, from which it is known again in the next.
+
+All is computed by transformers' ``Sam2VideoModel``, which is given embeddings instead of images: it has no encoder of
+its own here. Every object has a memory for each direction, which is started by a box and holds, besides that slice, the
+last ``num_maskmem`` - 1 in full and of those before, as far as SAM2 looks back, a vector each.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from planewise.errors import PlanewiseError
+from planewise.models.sam2 import faster
+from planewise.models.sam2_files import Sam2Weights
+from planewise.models.sam2_hub import video_config
+from planewise.models.sam2_names import to_meta, transformers_name
+from planewise.models.weights import differences, listed, shapes_of
+
+CORNERS = (2, 3)  # labels of points that are the corners of a box
+ENCODER = "vision_encoder."
+
+
+@dataclass(frozen=True)
+class ObjectMemory:
+    """What is remembered of an object on its way in ``direction`` (+1, -1); 0: of the slice it starts in alone."""
+
+    session: Any  # transformers' Sam2VideoInferenceSession, of one object
+    direction: int = 0
+
+    @property
+    def slices(self) -> dict[int, dict[str, Tensor]]:
+        """What of slices since the start is remembered, by slice."""
+        return self.session.output_dict_per_obj[0]["non_cond_frame_outputs"]
+
+    @property
+    def start(self) -> dict[int, dict[str, Tensor]]:
+        """What of the slice with the box is remembered."""
+        return self.session.output_dict_per_obj[0]["cond_frame_outputs"]
+
+    def towards(self, direction: int) -> "ObjectMemory":
+        """Return a memory of its own that goes on from the start in ``direction``."""
+        memory = ObjectMemory(_session(self.session.num_frames), direction)
+        memory.start.update(self.start)
+        return memory
+
+
+class MemorySegmenter(nn.Module):
+    """Masks of objects by what is remembered of them; embeddings are those of ``BoxSegmenter.encode``, of one slice."""
+
+    network: Any  # nn.Module's own type says that its members may be tensors
+
+    def __init__(self, weights: Sam2Weights, source: Path, fallback: bool = False) -> None:
+        """``weights``, of the file ``source``, are copied; ``fallback``: as of ``BoxSegmenter``, where a box starts.
+
+        Raises PlanewiseError if the file has not all tensors of the video model.
+        """
+        super().__init__()
+        self.network, positions = _video_model(weights, source, fallback)
+        self.tokens = weights.tokens
+        self.register_buffer("positions", positions, persistent=False)  # of the embedding with the largest stride
+        self.memory_positions: Tensor | None = None  # the same for every slice and object, and as large as a memory
+        self._asked: int | None = None  # the place of the class whose token stands beside the box
+        self.network.prompt_encoder.register_forward_hook(self._with_token)
+
+    def frozen(self) -> "MemorySegmenter":
+        """Make ready, for good, to predict only; see ``BoxSegmenter.frozen``."""
+        faster(self.eval())
+        return self
+
+    def start(
+        self, embeddings: list[Tensor], z: int, slices: int, box: Tensor, place: int | None
+    ) -> tuple[Tensor, Tensor, ObjectMemory]:
+        """Return mask logits (h, w), object score () and memory of what is in ``box`` in slice ``z`` of ``slices``.
+
+        ``box`` (4,): x and y from, x and y to, as shares of the sides; ``place``: of its class among the tokens.
+        """
+        memory = ObjectMemory(_session(slices))
+        corners = box.view(1, 1, 2, 2) * self.network.image_size
+        self._asked = place
+        try:
+            points = {"point_coords": corners, "point_labels": torch.tensor([[CORNERS]], device=box.device)}
+            return *self._see(embeddings, z, memory, points), memory
+        finally:
+            self._asked = None
+
+    def follow(self, embeddings: list[Tensor], z: int, memory: ObjectMemory) -> tuple[Tensor, Tensor]:
+        """Return mask logits (h, w) and object score () of the object in slice ``z``; it is remembered, others no more.
+
+        ``z`` is the next slice in the memory's direction.
+        """
+        seen = self._see(embeddings, z, memory, None)
+        step, config = memory.direction, self.network.config
+        if oldest := memory.slices.get(z - step * (config.num_maskmem - 1)):
+            oldest.pop("maskmem_features")  # its turn is over, but for the vector
+        memory.slices.pop(z - step * (max(config.max_object_pointers_in_encoder, config.num_maskmem) - 1), None)
+        return seen
+
+    def _see(
+        self, embeddings: list[Tensor], z: int, memory: ObjectMemory, points: dict[str, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        """See the object in a slice as ``Sam2VideoModel.forward`` does, and remember it; it starts at ``points``."""
+        session, network = memory.session, self.network
+        features = [level.flatten(2).permute(2, 0, 1) for level in embeddings]
+        features[-1] = features[-1] - network.no_memory_embedding  # which stands for memory where there is none
+        cached = {"vision_feats": features, "vision_pos_embeds": [self.positions] * len(features)}
+        session.inference_device = session.cache.inference_device = features[-1].device
+        session.cache.inference_state_device = features[-1].device
+        session.cache.cache_vision_features(z, cached)
+        seen = network._run_single_frame_inference(
+            session, z, 0, 1, points is not None, points, None, memory.direction < 0
+        )
+        session.cache.clear_all()
+        score = seen["object_score_logits"]
+        remembered, positions = network._encode_new_memory(
+            features[-1], seen["high_res_masks"], score, is_mask_from_pts=points is not None
+        )
+        if self.memory_positions is None:
+            self.memory_positions = positions
+        kept = {"object_pointer": seen["object_pointer"], "maskmem_features": remembered}
+        where = memory.slices if points is None else memory.start
+        where[z] = kept | {"maskmem_pos_enc": self.memory_positions}
+        return seen["pred_masks"][0, 0].float(), score.flatten()[0].float()
+
+    def _with_token(self, module: nn.Module, given: Any, prompts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Put the token of the class beside the box."""
+        if self._asked is None or self.tokens is None:
+            return prompts
+        sparse, dense = prompts
+        token = self.tokens(torch.tensor([[self._asked]], device=sparse.device))
+        return torch.cat([sparse, token[:, :, None]], dim=2), dense
+
+
+def _session(slices: int) -> Any:
+    """Return a session for one object in so many slices, whose images nobody asks it for."""
+    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
+
+    session = Sam2VideoInferenceSession(dtype=torch.float32)
+    session.processed_frames = dict.fromkeys(range(slices))
+    session.obj_id_to_idx(0)
+    return session
+
+
+def require_memory(weights: Sam2Weights, source: Path) -> Any:
+    """Return transformers' configuration of the video model that ``weights``, of the file ``source``, belong to.
+
+    Its encoder, which is left out, is cut short. Raises PlanewiseError if tensors of the rest are missing, or others.
+    """
+    from transformers import Sam2VideoModel
+
+    state = _state(weights)
+    config = video_config(weights.network.config, to_meta(weights.network.state_dict()) | weights.rest)
+    if config is None:
+        raise PlanewiseError(
+            f"--propagation memory: {source} has no tensors of SAM2's video model (memory attention, memory encoder); "
+            "take a published model, or what was trained on one, or --propagation boxes"
+        )
+    trunk = config.vision_config.backbone_config
+    trunk.blocks_per_stage, trunk.global_attention_blocks = [1] * len(trunk.blocks_per_stage), []
+    with torch.device("meta"):
+        expected = shapes_of(Sam2VideoModel(config).state_dict())
+    expected = {key: shape for key, shape in expected.items() if not key.startswith(ENCODER)}
+    if wrong := differences(expected, shapes_of(state)):
+        raise PlanewiseError(
+            f"--propagation memory: {len(wrong)} tensors of {source} do not fit SAM2's video model:{listed(wrong)}"
+        )
+    return config
+
+
+def _state(weights: Sam2Weights) -> dict[str, Tensor]:
+    """Return the tensors of the video model but for its encoder, by transformers' names."""
+    state = weights.network.state_dict() | {transformers_name(key): value for key, value in weights.rest.items()}
+    return {key: value for key, value in state.items() if not key.startswith(ENCODER)}
+
+
+def _video_model(weights: Sam2Weights, source: Path, fallback: bool) -> tuple[Any, Tensor]:
+    """Return transformers' ``Sam2VideoModel`` without its encoder, and the positions (h w, 1, channels) that it has."""
+    from transformers import Sam2VideoModel
+
+    config = require_memory(weights, source)
+    config.mask_decoder_config.dynamic_multimask_via_stability = fallback
+    network: Any = Sam2VideoModel(config)
+    shape = (1, config.vision_config.fpn_hidden_size, *network.backbone_feature_sizes[-1])
+    with torch.no_grad():
+        positions = network.vision_encoder.neck.position_encoding(shape, torch.device("cpu"), torch.float32)
+    del network.vision_encoder
+    network.load_state_dict(_state(weights))
+    return network.eval(), positions.flatten(2).permute(2, 0, 1)
