@@ -25,7 +25,7 @@ from planewise.models.sam2 import MEAN, STD, BoxSegmenter
 from planewise.models.sam2_files import load_sam2
 from planewise.models.sam2_memory import MemorySegmenter
 
-SIDE, COUNT, START = 512, 19, 9
+SIDE, COUNT, START = 256, 19, 9
 BOX = torch.tensor([0.2, 0.15, 0.6, 0.7])
 COLUMNS = (
     "model", "stability fallback", "direction", "slices", "with the object", "mask logits", "object scores",
@@ -115,7 +115,7 @@ def compare(size: str, version: str, fallback: bool, folder: Path) -> list[tuple
         scores = [np.array([outputs[z][1] for z in expected]) for outputs in (expected, found)]
         seen = masks[0][[z in there for z in expected]]
         rows.append((
-            f"sam{version}_hiera_{size}", "yes" if fallback else "no", "down" if reverse else "up", str(len(expected)),
+            f"{'sam2' if version == '2.0' else 'sam2.1'}_hiera_{size}", "yes" if fallback else "no", "down" if reverse else "up", str(len(expected)),
             str(len(there)), f"{float((masks[0] - masks[1]).abs().max()):.1e}",
             f"{np.abs(scores[0] - scores[1]).max():.1e}", f"{float(seen.abs().max()):.1f}",
             f"{float(((masks[0] > 0) == (masks[1] > 0)).float().mean()):.4%}",
