@@ -116,8 +116,8 @@ def compare(size: str, version: str, fallback: bool, folder: Path) -> list[tuple
         scores = [np.array([outputs[z][1] for z in expected]) for outputs in (expected, found)]
         seen = masks[0][[z in there for z in expected]]
         rows.append((
-            f"{NAMES[version]}_hiera_{size}", "yes" if fallback else "no", "down" if reverse else "up", str(len(expected)),
-            str(len(there)), f"{float((masks[0] - masks[1]).abs().max()):.1e}",
+            f"{NAMES[version]}_hiera_{size}", "yes" if fallback else "no", "down" if reverse else "up",
+            str(len(expected)), str(len(there)), f"{float((masks[0] - masks[1]).abs().max()):.1e}",
             f"{np.abs(scores[0] - scores[1]).max():.1e}", f"{float(seen.abs().max()):.1f}",
             f"{float(((masks[0] > 0) == (masks[1] > 0)).float().mean()):.4%}",
         ))  # fmt: skip
