@@ -25,7 +25,8 @@ from planewise.models.sam2 import MEAN, STD, BoxSegmenter
 from planewise.models.sam2_files import load_sam2
 from planewise.models.sam2_memory import MemorySegmenter
 
-SIDE, COUNT, START = 512, 19, 9
+NAMES = {"2.0": "sam2", "2.1": "sam2.1"}
+SIDE, COUNT, START = 256, 19, 9
 BOX = torch.tensor([0.2, 0.15, 0.6, 0.7])
 COLUMNS = (
     "model", "stability fallback", "direction", "slices", "with the object", "mask logits", "object scores",
@@ -51,7 +52,7 @@ def original(size: str, version: str, fallback: bool) -> Any:
         f"{attention}.cross_attention.feat_sizes=[{side},{side}]", "++model.fill_hole_area=0",
         "++model.binarize_mask_from_pts_for_mem_enc=true",
     ]  # fmt: skip
-    name = "sam2" if version == "2.0" else "sam2.1"
+    name = NAMES[version]
     config = f"configs/{name}/{name}_hiera_{CONFIGS[size]}.yaml"
     if fallback:
         stability = "++model.sam_mask_decoder_extra_args.dynamic_multimask"
@@ -115,8 +116,8 @@ def compare(size: str, version: str, fallback: bool, folder: Path) -> list[tuple
         scores = [np.array([outputs[z][1] for z in expected]) for outputs in (expected, found)]
         seen = masks[0][[z in there for z in expected]]
         rows.append((
-            f"sam{version}_hiera_{size}", "yes" if fallback else "no", "down" if reverse else "up", str(len(expected)),
-            str(len(there)), f"{float((masks[0] - masks[1]).abs().max()):.1e}",
+            f"{NAMES[version]}_hiera_{size}", "yes" if fallback else "no", "down" if reverse else "up",
+            str(len(expected)), str(len(there)), f"{float((masks[0] - masks[1]).abs().max()):.1e}",
             f"{np.abs(scores[0] - scores[1]).max():.1e}", f"{float(seen.abs().max()):.1f}",
             f"{float(((masks[0] > 0) == (masks[1] > 0)).float().mean()):.4%}",
         ))  # fmt: skip
