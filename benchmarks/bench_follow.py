@@ -151,7 +151,8 @@ def displacements() -> None:
         error = np.linalg.norm(registration.displacement_mm() - moved, axis=-1)[inside]
         print(
             f"places moved by {np.linalg.norm(moved, axis=-1)[inside].mean():.1f} mm are found within "
-            f"{error.mean():.1f} mm (95 %: {np.percentile(error, 95):.1f}); Dice of the lungs {registration.overlap:.3f}",
+            f"{error.mean():.1f} mm (95 %: {np.percentile(error, 95):.1f}); "
+            f"Dice of the lungs {registration.overlap:.3f}",
             flush=True,
         )  # fmt: skip
 
