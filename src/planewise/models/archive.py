@@ -32,11 +32,12 @@ def unpacked_model(path: Path) -> Path:
                 raise PlanewiseError(f"{path}: holds {len(yamls)} YAML files; an archive of a model holds one")
             if inside := [member.filename for member in members if Path(member.filename).name != member.filename]:
                 raise PlanewiseError(f"{path}: holds {inside[0]}; an archive of a model has no folders")
+            if len({member.filename for member in members}) < len(members):
+                raise PlanewiseError(f"{path}: holds two files of one name; an archive of a model holds each once")
             content = "".join(f"{member.filename} {member.file_size} {member.CRC}\n" for member in members)
             folder = Path(pooch.os_cache("planewise")) / hashlib.sha256(content.encode()).hexdigest()[:16]
             if not all(_is_unpacked(folder, member) for member in members):
-                with atomic_path(folder) as temporary:
-                    archive.extractall(temporary)
+                _unpack(archive, folder, path)
                 say(f"{path}: is unpacked in {folder}")
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise PlanewiseError(
@@ -45,6 +46,16 @@ def unpacked_model(path: Path) -> Path:
     except OSError as error:
         raise PlanewiseError(f"{path}: cannot be read ({error.strerror or first_line(error)})") from error
     return folder / yamls[0].filename
+
+
+def _unpack(archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
+    try:
+        with atomic_path(folder) as temporary:
+            archive.extractall(temporary)
+    except PlanewiseError as error:  # no home, a cache that is full or only read
+        raise PlanewiseError(
+            f"{path}: cannot be unpacked: {error}; or unzip it elsewhere, and give its YAML"
+        ) from error
 
 
 def _is_unpacked(folder: Path, member: zipfile.ZipInfo) -> bool:

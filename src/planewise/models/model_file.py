@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from planewise.data.intensity import QUANTILES, TrainedIntensities
 from planewise.errors import PlanewiseError
@@ -22,8 +22,8 @@ class Norms(BaseModel):
     """Mean and standard deviation of the training images, of intensities scaled to 0..1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    mean: float
-    std: float = Field(gt=0)
+    mean: FiniteFloat
+    std: FiniteFloat = Field(gt=0)
 
     def intensities(self) -> TrainedIntensities:
         """Return the quantiles of a normal distribution with this mean and std, of unclear polarity."""

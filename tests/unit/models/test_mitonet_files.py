@@ -124,6 +124,29 @@ def test_what_is_not_one_model_is_refused(model, tmp_path, files, words):
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_members_of_one_name_are_refused(model, tmp_path):
+    with zipfile.ZipFile(tmp_path / "bad.empanada", "w") as archive:
+        for name in ("a.yaml", "a.pth", "a.pth"):
+            archive.writestr(name, name)
+    with pytest.raises(PlanewiseError, match="holds two files of one name"):
+        find_model_file(tmp_path / "bad.empanada")
+
+
+def test_an_archive_that_cannot_be_unpacked_is_named_with_what_to_do(model, tmp_path):
+    zipped(tmp_path / "a.empanada", {"a.yaml": "norms: {}", "a.pth": "weights"})
+    (tmp_path / "cache").write_text("no folder")
+    with pytest.raises(PlanewiseError, match=r"a\.empanada: cannot be unpacked: .*; or unzip it elsewhere and"):
+        find_model_file(tmp_path / "a.empanada")
+
+
+@pytest.mark.parametrize("norms", ["{mean: .inf, std: 1}", "{mean: 0, std: .inf}", "{mean: .nan, std: 1}"])
+def test_norms_that_are_no_numbers_are_refused(tmp_path, norms):
+    (tmp_path / "a.yaml").write_text(f"norms: {norms}")
+    with pytest.raises(PlanewiseError, match="finite number"):
+        read_model_file(tmp_path / "a.yaml")
+
+
 def test_an_archive_with_a_damaged_member_is_refused_and_nothing_of_it_is_kept(model, tmp_path):
     zipped(tmp_path / "bad.empanada", {"a.yaml": "norms: {}", "a.pth": "weights" * 99})
     content = (tmp_path / "bad.empanada").read_bytes()
