@@ -89,7 +89,7 @@ def test_what_is_wrong_is_named_and_the_rest_is_written(dataset, balls, tmp_path
     assert run(["compare", str(dataset), str(tmp_path / "nothing"), "--output", str(out)]) == 1
     printed = capsys.readouterr()
     for words in ("one.tiff", "(39, 48, 56)", "fractions", "3 channels", "several files", "no truth",
-                  "has no prediction of any of the 5 cases: counted as found nothing",
+                  "has no prediction of any of the 5 cases: counted as an empty prediction",
                   "instancesTs nor labelsTs"):  # fmt: skip
         assert words in printed.out
     assert "Traceback" not in printed.err
@@ -121,7 +121,7 @@ def test_a_missing_case(dataset, tmp_path, capsys):
     assert "has no prediction" in capsys.readouterr().out
     assert results(out)["Dataset001_Balls", "good", "two", "objects", "f1_50"] == "0.000000"
     page = (out / "report.html").read_text()
-    assert "prediction missing: counted as found nothing" in page
+    assert "prediction missing: counted as an empty prediction" in page
     assert "1 of 2" in page
     standing = next(s for s in json.loads((out / "results.json").read_text())["standings"] if s["method"] == "good")
     assert (standing["counted"]["f1_50"]["mean"], standing["left_out"]["f1_50"]["mean"]) == (0.5, 1.0)
@@ -475,8 +475,8 @@ def test_it_fits_a_screen_and_a_phone(page_of, width, scheme):
 
 
 def test_a_case_that_was_not_delivered_is_told(page_of):
-    told = page_of.locator("#ranking", has_text="Not delivered")
-    assert "prediction missing: counted as found nothing" in told.inner_text()
+    told = page_of.locator("#ranking", has_text="Missing predictions")
+    assert "prediction missing: counted as an empty prediction" in told.inner_text()
     assert "1 of 2" in told.inner_text()
     texts = page_of.locator(".plots svg").first
     assert texts.get_attribute("role") == "img"

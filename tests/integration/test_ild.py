@@ -196,7 +196,7 @@ def test_evaluate_reads_the_written_predictions(job, tmp_path, capsys):
     assert {row["dsc"] for row in results(tmp_path / "copy" / "evaluation")} == {"1.000000", ""}
     (tmp_path / "copy" / "CT_phantomhealthy.nii.gz").rename(tmp_path / "healthy.nii.gz")
     assert run(["ild", "evaluate", str(tmp_path / "copy"), str(truth)]) == 1
-    assert "counted as found nothing" in " ".join(capsys.readouterr().out.split())
+    assert "counted as an empty prediction" in " ".join(capsys.readouterr().out.split())
     volume = open_volume(truth / "CT_phantomtest.nii.gz")
     write_labels(tmp_path / "zero" / "CT_phantomtest.nii.gz", volume.with_voxels(np.zeros(volume.shape, np.uint8)))
     shutil.move(tmp_path / "healthy.nii.gz", tmp_path / "zero" / "CT_phantomhealthy.nii.gz")

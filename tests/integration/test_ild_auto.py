@@ -12,7 +12,7 @@ from dicom import CORONAL, write_dicom
 from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.cli import run
 from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
-from planewise.inference.executor import Here, SchedulerGone
+from planewise.inference.executor import SchedulerGone, ThisProcess
 from planewise.report.class_tables import PRESENCE, RESULTS, ROC
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import read_labels, write_labels
@@ -292,7 +292,7 @@ def test_patients_are_shared_by_the_workers_of_a_scheduler(job, eager, tmp_path,
 def test_what_a_worker_finishes_after_its_scheduler_died_is_not_of_somebody_else(job, eager, tmp_path, monkeypatch):
     late = []
 
-    class Deaf(Here):
+    class Deaf(ThisProcess):
         size = 1
 
         def submit_loaded(self, work, *arguments):

@@ -179,7 +179,7 @@ def test_evaluate_another_space_is_a_row_and_never_a_score(pair, tmp_path, capsy
     assert "--ignore_geometry" in printed(capsys)[0]
     row = results(tmp_path / "a", table)[0]
     assert "does not lie in the space of" in row["status"]
-    assert row["status"].endswith("counted as found nothing")
+    assert row["status"].endswith("counted as an empty prediction")
     assert float(row[score]) == 0
     assert run([command, "evaluate", *folders, str(tmp_path / "b"), "--ignore_geometry"]) == 0
     row = results(tmp_path / "b", table)[0]

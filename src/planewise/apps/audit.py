@@ -29,7 +29,7 @@ from planewise.data.preparation import fingerprint
 from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress, say
-from planewise.report.tables import conclude
+from planewise.report.tables import report_problems
 
 REPORT = "report"
 
@@ -139,4 +139,4 @@ def report_audit(options: AuditReport) -> int:
     if cut := [answer.item.name for answer in corrected if answer.notes]:
         say(f"Objects of items {', '.join(cut)} reach the edge of the context that is shown, and are counted as shown")
     say(f"The report is {page}")
-    return conclude(problems)
+    return report_problems(problems)

@@ -27,7 +27,7 @@ from planewise.models.model_file import ModelFile, find_model_file, read_model_f
 from planewise.models.weights import inference_network, locate_weights
 from planewise.models.zoo import of_name
 from planewise.progress import progress, say
-from planewise.report.tables import conclude, print_table
+from planewise.report.tables import print_table, report_problems
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of
@@ -80,7 +80,7 @@ def check(options: Check) -> int:
         with atomic_path(options.json_file) as temporary:
             temporary.write_text(json.dumps([_as_json(checked) for checked in found], indent=1), "utf-8")
         say(f"All of it is in {options.json_file}")
-    return conclude([problem for checked in found for problem in checked.problems])
+    return report_problems([problem for checked in found for problem in checked.problems])
 
 
 def _is_ours(path: Path) -> bool:

@@ -15,14 +15,14 @@ from planewise.evaluation.comparison import compare
 from planewise.evaluation.metrics import METRICS, UNITS, base_of
 from planewise.evaluation.pairs import Pair, pair_files, with_ignored
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
-from planewise.evaluation.result import OBJECTS, Comparison, Contest
+from planewise.evaluation.result import OBJECTS, Benchmark, Comparison
 from planewise.evaluation.standings import Standing, mean_in
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
 from planewise.report.album import Album
 from planewise.report.page import FILES, PAGE, write_report
 from planewise.report.ranking import Ranking, delivered_text, number_in, rankings
-from planewise.report.tables import conclude, print_table, say_notes, short, tolerance_text
+from planewise.report.tables import print_table, report_problems, say_notes, short, tolerance_text
 
 PREFIX = "imagesTs_"  # of the folders of predictions
 TOLERANCES = {"tolerance_nm", "tolerance_mm", "tolerance_voxels"}
@@ -35,32 +35,34 @@ def compare_methods(options: Compare) -> int:
     Raises PlanewiseError if no dataset can be used.
     """
     problems: list[Problem] = []
-    contests = []
+    benchmarks = []
     for folder in options.datasets:
         try:
-            contests.append(_contest(folder, options, problems))
+            benchmarks.append(_benchmark(folder, options, problems))
         except PlanewiseError as error:
             problems.append(Problem.of(folder, error))
-    if not contests:
+    if not benchmarks:
         raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in problems))
     for method in options.method:
         name = method.partition("=")[0]
-        if not any(name in contest.methods for contest in contests):
+        if not any(name in benchmark.methods for benchmark in benchmarks):
             raise PlanewiseError(f"--method {method}: no dataset has that folder, and there is none of that path")
-    contests = [replace(contest, patients=_patients(contest, options)) for contest in contests]
-    tolerance = _tolerance(options, contests)
+    benchmarks = [replace(benchmark, patients=_patients(benchmark, options)) for benchmark in benchmarks]
+    tolerance = _tolerance(options, benchmarks)
     made_with = options.model_dump(mode="json", include=TOLERANCES)
-    for contest in contests:
-        made_with |= contest.made_with()
-    files = [path for contest in contests for path in contest.files()]
+    for benchmark in benchmarks:
+        made_with |= benchmark.made_with()
+    files = [path for benchmark in benchmarks for path in benchmark.files()]
     refuse_folder_of_inputs(files, options.output, "--output")
     derived = Derived.begin(options.output, "compare", made_with, files, FILES)
     if derived.is_done():
         say(f"{options.output / PAGE}: done already, from the same files by the same options")
-        return conclude(problems)
-    album = Album(contests)
-    with progress("scoring and drawing", sum(len(contest.cases()) for contest in contests), unit="cases") as advance:
-        comparison = compare(contests, tolerance, album.draw, advance)
+        return report_problems(problems)
+    album = Album(benchmarks)
+    with progress(
+        "scoring and drawing", sum(len(benchmark.cases()) for benchmark in benchmarks), unit="cases"
+    ) as advance:
+        comparison = compare(benchmarks, tolerance, album.draw, advance)
     problems += _not_delivered(comparison) + album.problems
     with derived.making() as made:
         report = write_report(comparison, album, options.output)
@@ -69,10 +71,10 @@ def compare_methods(options: Compare) -> int:
         _print_ranking(ranking)
     say(f"Tolerance of surface Dice: {tolerance_text(comparison)}")
     say(f"The report is {report.page}")
-    return conclude(problems)
+    return report_problems(problems)
 
 
-def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest:
+def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Benchmark:
     """Find a dataset's truth and predictions. Raises PlanewiseError if there is no truth or no prediction."""
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: no such folder")
@@ -103,11 +105,11 @@ def _contest(folder: Path, options: Compare, problems: list[Problem]) -> Contest
         say(f"{folder}: voxels of the ignore label ({labels.ignore}) are not scored.")
     notes = {name: read_prompts_note(path) for name, path in predictions.items()}
     notes = {name: f"boxes from {note}" for name, note in notes.items() if note != UNKNOWN}
-    return Contest(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
+    return Benchmark(_dataset_name(folder, options), methods, images_beside(truth), classes, notes)
 
 
-def _patients(contest: Contest, options: Compare) -> dict[str, str]:
-    cases = [pair.case for pairs in contest.methods.values() for pair in pairs]
+def _patients(benchmark: Benchmark, options: Compare) -> dict[str, str]:
+    cases = [pair.case for pairs in benchmark.methods.values() for pair in pairs]
     return patients_or_cases(cases, options.patient_pattern, options.patients)
 
 
@@ -118,8 +120,8 @@ def _dataset_name(folder: Path, options: Compare) -> str:
     return f"{path.parent.name}/{path.name}" if alike > 1 else path.name
 
 
-def _tolerance(options: Compare, contests: list[Contest]) -> Tolerance:
-    known = {name for contest in contests for name in contest.classes.values()} | {OBJECTS}
+def _tolerance(options: Compare, benchmarks: list[Benchmark]) -> Tolerance:
+    known = {name for benchmark in benchmarks for name in benchmark.classes.values()} | {OBJECTS}
     by_unit = {} if options.tolerance_voxels is None else {"voxel": options.tolerance_voxels}
     by_class = {}
     for unit, values in (("nm", options.tolerance_nm), ("mm", options.tolerance_mm)):
@@ -137,13 +139,13 @@ def _tolerance(options: Compare, contests: list[Contest]) -> Tolerance:
 def _not_delivered(comparison: Comparison) -> list[Problem]:
     """Return a problem for every method that has no prediction, and for every other case that could not be scored."""
     idle = {
-        (contest.dataset, method): len(pairs)
-        for contest in comparison.contests
-        for method, pairs in contest.methods.items()
+        (benchmark.dataset, method): len(pairs)
+        for benchmark in comparison.benchmarks
+        for method, pairs in benchmark.methods.items()
         if not any(pair.prediction for pair in pairs)
     }
     problems = [
-        Problem(f"{dataset} {method}", f"has no prediction of any of the {count} cases: counted as found nothing")
+        Problem(f"{dataset} {method}", f"has no prediction of any of the {count} cases: counted as an empty prediction")
         for (dataset, method), count in idle.items()
     ]
     return problems + [

@@ -16,7 +16,7 @@ from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress, say
-from planewise.report.tables import conclude
+from planewise.report.tables import report_problems
 
 ANSWER = {"done": "yes", "skip": "no"}  # of an item of an audit
 
@@ -53,7 +53,7 @@ def correct_result(options: Correct) -> int:
             marks = {name: ANSWER.get(states.get(name, ""), "") for name in [*before, *states]}
             mark_done(audit, read_plan(audit), marks)
     _say_state(volumes, items)
-    return conclude(problems)
+    return report_problems(problems)
 
 
 def _refuse_without_a_screen() -> None:

@@ -37,8 +37,8 @@ from planewise.models.zoo import of_url
 from planewise.progress import progress, say
 from planewise.report.figures import training_curve
 from planewise.report.tables import (
-    conclude,
     print_problems,
+    report_problems,
 )
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
@@ -59,7 +59,7 @@ ITERATIONS = 1000  # of a training, where nothing is said
 
 def train_mito(options: MitoTrain) -> int:
     """Fine-tune, and maybe predict and evaluate; see ``finetune_mito``. Returns the exit code."""
-    return conclude(finetune_mito(options))
+    return report_problems(finetune_mito(options))
 
 
 def finetune_mito(options: MitoTrain) -> list[Problem]:
@@ -389,7 +389,7 @@ def predict_mito(options: MitoPredict) -> int:
     if not cases and not problems:
         raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
     predict_cases(list(cases.items()), options, problems)
-    return conclude(problems)
+    return report_problems(problems)
 
 
 # ---- demo

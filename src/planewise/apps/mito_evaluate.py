@@ -12,7 +12,7 @@ from planewise.data.nnunet import Dataset
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import ScoredCase, compare
 from planewise.evaluation.pairs import Pair, pair_files, with_ignored
-from planewise.evaluation.result import Contest, Result
+from planewise.evaluation.result import Benchmark, Result
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
 from planewise.report.album import Album
@@ -22,8 +22,8 @@ from planewise.report.slides import open_image
 from planewise.report.tables import (
     RESULTS,
     SUMMARY,
-    conclude,
     print_results,
+    report_problems,
     say_notes,
     tolerance_text,
     write_results,
@@ -51,19 +51,19 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     ignored = f"ignore ({labels.ignore}) in the labels beside" if any(pair.ignored for pair in pairs) else "nothing"
     scored = f"All instances are scored; ignored: {ignored}."
     say(labels.sentence(target, "scored voxel by voxel") if target else scored)
-    contest = _contest(options.truth.resolve().parent.name, options.predictions.name, pairs, target, {}, None)
-    derived = Derived.begin(folder, "mito evaluate", contest.made_with(), contest.files(), (RESULTS, SUMMARY))
+    benchmark = _benchmark(options.truth.resolve().parent.name, options.predictions.name, pairs, target, {}, None)
+    derived = Derived.begin(folder, "mito evaluate", benchmark.made_with(), benchmark.files(), (RESULTS, SUMMARY))
     if derived.is_done():
         say(f"{folder}: done already, from the same files; to read: {folder / SUMMARY}")
         return 0
     with progress("evaluating", len(pairs), unit="cases") as advance:
-        comparison = compare([contest], Tolerance(), advance=advance, overlap_alone=True)
+        comparison = compare([benchmark], Tolerance(), advance=advance, overlap_alone=True)
     with derived.making() as made:
         write_results(comparison.results, folder)
         problems = _not_delivered(pairs, comparison.results)
         made |= {"problems": len(problems), "notes": say_notes(comparison)}
     _print_results(comparison.results, folder)
-    return conclude(problems)
+    return report_problems(problems)
 
 
 def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | None:
@@ -108,10 +108,10 @@ def evaluate_test_cases(
     ]
     pairs = with_ignored(pairs, dataset.labels.ignore, instances)
     images = {case.name: case.image for case in with_truth}
-    contest = _contest(dataset.folder.resolve().name, folder.name, pairs, scored, images, with_truth[0].channel)
+    benchmark = _benchmark(dataset.folder.resolve().name, folder.name, pairs, scored, images, with_truth[0].channel)
     try:
         names = (RESULTS, SUMMARY, *FILES)
-        derived = Derived.begin(results, "mito train", contest.made_with(), contest.files(), names)
+        derived = Derived.begin(results, "mito train", benchmark.made_with(), benchmark.files(), names)
     except PlanewiseError as error:
         problems.append(Problem.of(results, error))
         return
@@ -119,14 +119,14 @@ def evaluate_test_cases(
     if derived.is_done() and all(picture.exists() for picture in drawn.values()):
         say(f"{results}: done already, from the same files")
         return
-    album = Album([contest])
+    album = Album([benchmark])
 
     def draw(case: ScoredCase) -> None:
         album.draw(case)
         _draw(case, drawn[case.case])
 
     with progress("evaluating", len(pairs), unit="cases") as advance:
-        comparison = compare([contest], Tolerance(), draw, advance)
+        comparison = compare([benchmark], Tolerance(), draw, advance)
     with derived.making() as made:
         write_results(comparison.results, results)
         page = write_report(comparison, album, results).page
@@ -142,13 +142,13 @@ def _draw(scored: ScoredCase, picture: Path) -> None:
     """Draw the prediction of a test case beside the truth; the report says why, where one of the files is damaged."""
     if scored.truth is None:
         return
-    path = scored.contest.images[scored.case]
+    path = scored.benchmark.images[scored.case]
     for volume in scored.predictions.values():
         truth, predicted = scored.truth.read(), volume.read()
-        truth = np.isin(truth, scored.contest.values) if scored.contest.values else truth
+        truth = np.isin(truth, scored.benchmark.values) if scored.benchmark.values else truth
         z = fullest_slice(truth, predicted)
         try:
-            image = scored.lay_on_truth(open_image(path, scored.contest.channel), path)
+            image = scored.lay_on_truth(open_image(path, scored.benchmark.channel), path)
             shown = read_voxels(image, path, slice(z, z + 1))[0]
         except PlanewiseError:
             continue
@@ -159,13 +159,13 @@ def _draw(scored: ScoredCase, picture: Path) -> None:
 # ---- both
 
 
-def _contest(
+def _benchmark(
     dataset: str, method: str, pairs: list[Pair], target: Target | None, images: dict[str, Path], channel: int | None
-) -> Contest:
+) -> Benchmark:
     """Return what is scored: instances, or the voxels of ``target``."""
     if target is None:
-        return Contest(dataset, {method: pairs}, images, {}, channel=channel)
-    return Contest(
+        return Benchmark(dataset, {method: pairs}, images, {}, channel=channel)
+    return Benchmark(
         dataset, {method: pairs}, images, {target.values[0]: target.name}, values=target.values, channel=channel
     )
 

@@ -30,7 +30,7 @@ from planewise.measurement.tables import (
     write_csv,
 )
 from planewise.progress import say
-from planewise.report.tables import conclude, print_table
+from planewise.report.tables import print_table, report_problems
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
@@ -79,7 +79,7 @@ def measure_mito(options: MitoMeasure) -> int:
             problems.append(Problem.of(output, error))
         if len(finished) < len(volumes):
             say(f"They hold {len(finished)} of {len(volumes)} cases: the others could not be measured.")
-    return conclude(problems)
+    return report_problems(problems)
 
 
 def _beside(labels: Path) -> Path:

@@ -14,7 +14,7 @@ from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.consensus import FusedObjects, consensus
-from planewise.inference.executor import Here, executor
+from planewise.inference.executor import ThisProcess, executor
 from planewise.inference.gathering import gather_plane
 from planewise.inference.linking import PlaneObjects
 from planewise.inference.memory import Need, need_in_memory
@@ -115,7 +115,7 @@ def predict_case(
     if (need.network if streamed else need.total) > machine_memory():
         say(f"WARNING: {name}: that is more memory than there is; a smaller --batch_size takes less for the network")
     if streamed:
-        return segment_out_of_core(case, slices, results, Here(lambda device: predictor), options, made_with)
+        return segment_out_of_core(case, slices, results, ThisProcess(lambda device: predictor), options, made_with)
     count = _segment_in_memory(name, case, slices, results, predictor, options)
     if results.work.exists():
         say(f"{name}: {results.work} is left of a streamed run that was stopped; it is of no use now, delete it")

@@ -30,7 +30,7 @@ from planewise.inference.planes import NetworkSource, SliceOptions
 from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.progress import progress, say
-from planewise.report.tables import conclude
+from planewise.report.tables import report_problems
 from planewise.volumes.atomic import atomic_path, write_again
 from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.formats import ending_of, itk, ome_zarr, result_ending, stem_of
@@ -47,7 +47,7 @@ def predict_store(options: MitoPredict) -> int:
     try:
         segment_store(options)
     except Unfinished as error:
-        return conclude([Problem.of(options.input, error)])
+        return report_problems([Problem.of(options.input, error)])
     return 0
 
 

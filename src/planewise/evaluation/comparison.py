@@ -36,7 +36,7 @@ from planewise.evaluation.pairs import (
 )
 from planewise.evaluation.partitions import partition_scores
 from planewise.evaluation.presence import presence_scores
-from planewise.evaluation.result import OBJECTS, CaseErrors, Comparison, Contest, Result
+from planewise.evaluation.result import OBJECTS, Benchmark, CaseErrors, Comparison, Result
 from planewise.evaluation.scale import Scale, scale_in, scale_of
 from planewise.evaluation.surfaces import LabelSurfaces, SurfaceParts, boundary_scores, farthest
 from planewise.evaluation.tolerance import Tolerance
@@ -54,7 +54,7 @@ class ScoredCase:
     ``truth``: as it is scored, None if it cannot be read. ``predictions``: by method, those that were delivered.
     """
 
-    contest: Contest
+    benchmark: Benchmark
     case: str
     truth: Volume | None
     predictions: dict[str, Volume] = field(default_factory=dict)
@@ -63,14 +63,14 @@ class ScoredCase:
 
     def lay_on_truth(self, image: Volume, path: Path) -> Volume:
         """Return the case's ``image``, opened from ``path``, voxel by voxel beside the truth; see ``laid_on``."""
-        pair = next(pair for pairs in self.contest.methods.values() for pair in pairs if pair.case == self.case)
+        pair = next(pair for pairs in self.benchmark.methods.values() for pair in pairs if pair.case == self.case)
         if pair.truth is None:
             raise PlanewiseError(f"{path}: there is no truth to lay it on")
         return to_canonical(laid_on(image, path, open_labels(pair.truth), pair.truth, pair.ignore_geometry))
 
 
 def compare(
-    contests: list[Contest], tolerance: Tolerance, show: Callable[[ScoredCase], None] = lambda scored: None,
+    benchmarks: list[Benchmark], tolerance: Tolerance, show: Callable[[ScoredCase], None] = lambda scored: None,
     advance: Callable[[], None] = lambda: None, overlap_alone: bool = False,
 ) -> Comparison:  # fmt: skip
     """Score every method on every case, from the files, slab by slab.
@@ -81,27 +81,27 @@ def compare(
     """
     results: list[Result] = []
     errors: list[CaseErrors] = []
-    for contest in contests:
+    for benchmark in benchmarks:
         of_contest: list[Result] = []
-        for case in contest.cases():
-            scored = _score_case(contest, case, None if overlap_alone else tolerance)
+        for case in benchmark.cases():
+            scored = _score_case(benchmark, case, None if overlap_alone else tolerance)
             show(scored)
             of_contest += scored.results
             errors += scored.errors
             advance()
-        order = list(contest.methods)
+        order = list(benchmark.methods)
         results += sorted(of_contest, key=lambda result: order.index(result.method))
-    return Comparison(contests, tolerance, results, errors)
+    return Comparison(benchmarks, tolerance, results, errors)
 
 
 def score_volumes(
-    contest: Contest, case: str, pairs: Mapping[str, OpenPair], tolerance: Tolerance
+    benchmark: Benchmark, case: str, pairs: Mapping[str, OpenPair], tolerance: Tolerance
 ) -> list[Result]:  # fmt: skip
     """Score a case's open volumes, by method, as ``compare`` does its files.
 
     Raises PlanewiseError if one is no label volume.
     """
-    scored = ScoredCase(contest, case, None)
+    scored = ScoredCase(benchmark, case, None)
     for method, pair in pairs.items():
         named = Pair(case, Path(method), Path("truth"))
         notes = [refuse_image(pair.truth, Path("truth")), refuse_image(pair.predicted, Path(method))]
@@ -109,8 +109,8 @@ def score_volumes(
     return scored.results
 
 
-def _score_case(contest: Contest, case: str, tolerance: Tolerance | None) -> ScoredCase:
-    pairs = {method: pair for method, pairs in contest.methods.items() for pair in pairs if pair.case == case}
+def _score_case(benchmark: Benchmark, case: str, tolerance: Tolerance | None) -> ScoredCase:
+    pairs = {method: pair for method, pairs in benchmark.methods.items() for pair in pairs if pair.case == case}
     kept = Kept()
     truth, reason, note = None, "", ""
     try:
@@ -120,10 +120,10 @@ def _score_case(contest: Contest, case: str, tolerance: Tolerance | None) -> Sco
             note = refuse_image(truth.labels, first.truth)
     except (PlanewiseError, MemoryError) as error:
         truth, reason = None, _reason(error)
-    scored = ScoredCase(contest, case, None if truth is None else truth.scored)
+    scored = ScoredCase(benchmark, case, None if truth is None else truth.scored)
     for method, pair in pairs.items():
         if truth is None:
-            scored.results += _unscored(contest, method, pair, pair.problem or reason)
+            scored.results += _unscored(benchmark, method, pair, pair.problem or reason)
         else:
             _score_method(scored, method, pair, truth, tolerance, kept)
     if note:
@@ -135,15 +135,15 @@ def _reason(error: Exception) -> str:
     return f"does not fit in memory ({error})" if isinstance(error, MemoryError) else str(error)
 
 
-def _unscored(contest: Contest, method: str, pair: Pair, reason: str) -> list[Result]:
-    place = _place(contest, method, pair.case)
-    names = list(contest.classes.values()) or [OBJECTS]
+def _unscored(benchmark: Benchmark, method: str, pair: Pair, reason: str) -> list[Result]:
+    place = _place(benchmark, method, pair.case)
+    names = list(benchmark.classes.values()) or [OBJECTS]
     return [Result(*place, name, reason, {}, has_truth=pair.truth is not None) for name in names]
 
 
-def _place(contest: Contest, method: str, case: str) -> tuple[str, str, str, str]:
+def _place(benchmark: Benchmark, method: str, case: str) -> tuple[str, str, str, str]:
     """Return the dataset, the method, the case and its patient."""
-    return contest.dataset, method, case, contest.patients.get(case, case)
+    return benchmark.dataset, method, case, benchmark.patients.get(case, case)
 
 
 def _score_method(
@@ -152,7 +152,7 @@ def _score_method(
     """Add the results of a method; one without a prediction that can be read is scored as not delivered."""
     try:
         opened = open_prediction(pair, truth, kept)
-        notes = _notes(pair, opened, scored.contest.images.get(pair.case))
+        notes = _notes(pair, opened, scored.benchmark.images.get(pair.case))
         _score_opened(scored, method, opened, tolerance, pair, notes)
         if pair.prediction is not None:
             scored.predictions[method] = opened.predicted
@@ -160,11 +160,11 @@ def _score_method(
     except (PlanewiseError, MemoryError) as error:
         reason = _reason(error)
     try:
-        nothing = nothing_predicted(truth, f"{reason}: counted as found nothing")
+        nothing = nothing_predicted(truth, f"{reason}: counted as an empty prediction")
         _score_opened(scored, method, nothing, tolerance, pair)
     except (PlanewiseError, MemoryError):  # then it is the truth that cannot be read: there is nothing to score against
         scored.truth = None
-        scored.results += _unscored(scored.contest, method, pair, reason)
+        scored.results += _unscored(scored.benchmark, method, pair, reason)
 
 
 def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:
@@ -182,22 +182,24 @@ def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:
 def _score_opened(
     scored: ScoredCase, method: str, pair: OpenPair, tolerance: Tolerance | None, files: Pair, notes: Sequence[str] = ()
 ) -> None:
-    contest = scored.contest
-    with_spacing = with_spacing_of(pair.truth, contest.images.get(scored.case))
-    scale = scale_of(with_spacing) if contest.unit is None else scale_in(with_spacing, contest.unit)
-    place = _place(contest, method, scored.case)
-    if len(contest.classes) == 1 and contest.any_label:  # then instance ids are that class too
-        (value,) = contest.classes
-        truth = as_one_class(pair.truth, value, contest.values or (value,))
+    benchmark = scored.benchmark
+    with_spacing = with_spacing_of(pair.truth, benchmark.images.get(scored.case))
+    scale = scale_of(with_spacing) if benchmark.unit is None else scale_in(with_spacing, benchmark.unit)
+    place = _place(benchmark, method, scored.case)
+    if len(benchmark.classes) == 1 and benchmark.any_label:  # then instance ids are that class too
+        (value,) = benchmark.classes
+        truth = as_one_class(pair.truth, value, benchmark.values or (value,))
         pair = pair._replace(truth=truth, predicted=as_one_class(pair.predicted, value))
-    if contest.classes:
-        results = _score_classes(contest, place, pair, scale, tolerance)
-        right = {(value, value) for value in contest.classes}
+    if benchmark.classes:
+        results = _score_classes(benchmark, place, pair, scale, tolerance)
+        right = {(value, value) for value in benchmark.classes}
     else:
         result, right = _score_objects(place, pair, scale, tolerance)
         results = [result]
         notes = [*(notes or result.notes), *_notes_of_ids(result, pair, files)]
-    errors = [] if tolerance is None else [CaseErrors(contest.dataset, method, scored.case, wrong_voxels(pair, right))]
+    errors = (
+        [] if tolerance is None else [CaseErrors(benchmark.dataset, method, scored.case, wrong_voxels(pair, right))]
+    )
     scored.results += [replace(result, notes=tuple(notes)) for result in results]
     scored.errors += errors
 
@@ -218,9 +220,9 @@ def _notes_of_ids(result: Result, pair: OpenPair, files: Pair) -> list[str]:
 
 
 def _score_classes(
-    contest: Contest, place: tuple[str, str, str, str], pair: OpenPair, scale: Scale, tolerance: Tolerance | None
+    benchmark: Benchmark, place: tuple[str, str, str, str], pair: OpenPair, scale: Scale, tolerance: Tolerance | None
 ) -> list[Result]:
-    names = contest.classes
+    names = benchmark.classes
     within = None if tolerance is None else {value: tolerance.of(scale, name) for value, name in names.items()}
     of_classes = score_classes(pair, list(names), scale, within)
     results = []

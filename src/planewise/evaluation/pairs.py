@@ -29,7 +29,7 @@ from planewise.volumes.tilt import without_tilt
 from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 OK = "ok"
-MISSING = "prediction missing: counted as found nothing"
+MISSING = "prediction missing: counted as an empty prediction"
 KEPT_BYTES = 2**29  # of the volumes of a case, in memory until it is scored and drawn
 
 

@@ -17,7 +17,7 @@ PRIMARY = {True: "f1_50", False: "dsc"}  # of instances, of classes: what method
 
 
 @dataclass(frozen=True)
-class Contest:
+class Benchmark:
     """A dataset, and what each method made of it.
 
     ``methods``: the cases' pairs by method, all methods' in the same order. ``images``: by case, for pictures; may lack
@@ -96,7 +96,7 @@ class Result:
     @property
     def problem(self) -> str:
         """Why there was none, for the table of problems."""
-        return "has no prediction: counted as found nothing" if self.status == MISSING else self.status
+        return "has no prediction: counted as an empty prediction" if self.status == MISSING else self.status
 
     @property
     def detected_something(self) -> bool:
@@ -118,7 +118,7 @@ class CaseErrors:
 class Comparison:
     """All results, and where the cases are wrong."""
 
-    contests: list[Contest]
+    benchmarks: list[Benchmark]
     tolerance: Tolerance
     results: list[Result]
     errors: list[CaseErrors]
@@ -130,7 +130,7 @@ class Comparison:
 
     def notes(self) -> list[tuple[str, str, str]]:
         """Return what a reader must know, each once, as (dataset, method, note)."""
-        notes = [(c.dataset, method, note) for c in self.contests for method, note in c.notes.items()]
+        notes = [(c.dataset, method, note) for c in self.benchmarks for method, note in c.notes.items()]
         notes += [(result.dataset, result.method, note) for result in self.results for note in result.notes]
         return list(dict.fromkeys(notes))
 

@@ -2,7 +2,7 @@
 
 Each slice is asked for every class at once: the organ's box, and the token that was learned for the class. SAM2's
 object score says whether the class is there at all, its predicted IoU how good the mask is; what they are worth, see
-``Reliability``. What neighbouring slices show is then grown again from the slice that is surest of it, by the
+``Reliability``. What neighbouring slices show is then grown again from the slice that is most certain of it, by the
 propagation that carries drawn boxes too, and ends where presence does. Nothing is found away from the organ.
 """
 
@@ -54,7 +54,7 @@ def segment_within(
     """Return labels (N, H, W) uint8 of every class that the encoder's model has a token for, and what led to them.
 
     ``reliability``: by class, of those that were calibrated; ``propagation``: by which objects go
-    on from the surest slices; see ``propagate`` for the others. A class is empty in
+    on from the most certain slices; see ``propagate`` for the others. A class is empty in
     every slice whose calibrated presence says that it is not there.
     """
     findings = find_in_slices(encoder, place, options, True, advance, reliability)
@@ -116,7 +116,7 @@ def ask_slice(encoder: Encoder, z: int, organ: np.ndarray, margin: float) -> tup
 
 
 def prompts_from_slices(findings: SliceFindings, classes: list[int], least_pixels: int) -> list[Prompt]:
-    """Return a prompt for every 26-connected object, in the slice that is surest of its class.
+    """Return a prompt for every 26-connected object, in the slice that is most certain of its class.
 
     Slices that show fewer than ``least_pixels`` of it are no place to start from. ``classes``: of presence's columns.
     """

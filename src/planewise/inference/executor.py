@@ -78,7 +78,7 @@ class Executor(ABC):
         """End the workers that were started for this; what they have begun is dropped after Ctrl-C or SIGTERM."""
 
 
-class Here(Executor):
+class ThisProcess(Executor):
     """This process does all work, when it is submitted."""
 
     size = 0
@@ -134,7 +134,7 @@ def executor(source: Source, device: str, devices: int = 1, workers: int = 0, sc
         from planewise.inference.processes import Processes
 
         return Processes(source, device, devices)
-    return Here(source, device)
+    return ThisProcess(source, device)
 
 
 def name_of(work: Callable[..., Any], arguments: tuple[Any, ...]) -> str:

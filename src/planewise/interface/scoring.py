@@ -12,7 +12,7 @@ from planewise.errors import PlanewiseError
 from planewise.evaluation import comparison
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.pairs import OK, Ignored, Kept, OpenPair, pair_files, with_ignored
-from planewise.evaluation.result import Contest
+from planewise.evaluation.result import Benchmark
 from planewise.evaluation.tolerance import Tolerance
 from planewise.interface.calls import call, name_of
 from planewise.interface.result import Result
@@ -66,9 +66,9 @@ def compare(
         if not any(folders):
             return _of_volumes(methods, truth, classes, ignore, within, ignore_geometry)
         paths = {name: Path(path) for name, path in methods.items()}
-        contest = _contest(paths, Path(truth), classes, ignore, ignore_geometry)
-        with shown("scoring", len(contest.cases()), unit="cases") as advance:
-            return Result(tuple(comparison.compare([contest], within, advance=advance).results))
+        benchmark = _benchmark(paths, Path(truth), classes, ignore, ignore_geometry)
+        with shown("scoring", len(benchmark.cases()), unit="cases") as advance:
+            return Result(tuple(comparison.compare([benchmark], within, advance=advance).results))
 
 
 def _is_folder(given: Any) -> bool:
@@ -76,9 +76,9 @@ def _is_folder(given: Any) -> bool:
     return isinstance(given, str | os.PathLike) and Path(given).is_dir() and not ending_of(Path(given))
 
 
-def _contest(
+def _benchmark(
     methods: dict[str, Path], truth: Path, classes: Classes | None, ignore: int | None, ignore_geometry: bool
-) -> Contest:
+) -> Benchmark:
     """Return what is scored of folders."""
     named, stated = _classes(truth, classes, label_volumes_in(truth))
     ignore = stated if ignore is None else ignore
@@ -89,7 +89,7 @@ def _contest(
         )
         for name, path in methods.items()
     }  # fmt: skip
-    return Contest(truth.resolve().parent.name, pairs, images_beside(truth), named)
+    return Benchmark(truth.resolve().parent.name, pairs, images_beside(truth), named)
 
 
 def _classes(truth: Path, classes: Classes | None, files: list[Path]) -> tuple[dict[int, str], int | None]:
@@ -126,5 +126,5 @@ def _of_volumes(
         there = Path(labels) if isinstance(labels, str | os.PathLike) else Path(name)
         placed = laid_on(as_labels(as_volume(labels, name=name), there), there, stored, path, ignore_geometry)
         pairs[name] = OpenPair(canonical, kept.read(to_canonical(placed)), OK, ignored)
-    contest = Contest("", {name: [] for name in methods}, {}, named)
-    return Result(tuple(comparison.score_volumes(contest, case, pairs, tolerance)))
+    benchmark = Benchmark("", {name: [] for name in methods}, {}, named)
+    return Result(tuple(comparison.score_volumes(benchmark, case, pairs, tolerance)))

@@ -4,7 +4,7 @@ import math
 
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import ScoredCase
-from planewise.evaluation.result import Contest, Result
+from planewise.evaluation.result import Benchmark, Result
 from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.slides import CaseSlides, case_slides
 
@@ -26,9 +26,9 @@ class Album:
     ``left_out``: why a case has none. ``problems``: images that are damaged, each of which cost its pictures.
     """
 
-    def __init__(self, contests: list[Contest]) -> None:
-        n_cases = sum(len(contest.cases()) for contest in contests)
-        n_methods = max((len(contest.methods) for contest in contests), default=1)
+    def __init__(self, benchmarks: list[Benchmark]) -> None:
+        n_cases = sum(len(benchmark.cases()) for benchmark in benchmarks)
+        n_methods = max((len(benchmark.methods) for benchmark in benchmarks), default=1)
         self._room = min(CASE_BYTES, PICTURE_BYTES // max(1, n_cases))
         self._solids = min(SOLIDS, SOLIDS_IN_ALL // max(1, n_cases * n_methods))
         self._goodness: dict[tuple[str, str], float] = {}
@@ -38,7 +38,7 @@ class Album:
 
     def draw(self, scored: ScoredCase) -> None:
         """Draw a case that was just scored."""
-        place = scored.contest.dataset, scored.case
+        place = scored.benchmark.dataset, scored.case
         try:
             slides = case_slides(scored, self._room, self._solids, self.problems)
         except PlanewiseError as error:

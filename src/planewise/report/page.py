@@ -59,7 +59,7 @@ def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
             "delivered": delivered_text,
             "number": _number,
         },
-        title=", ".join(contest.dataset for contest in comparison.contests),
+        title=", ".join(benchmark.dataset for benchmark in comparison.benchmarks),
         today=date.today().isoformat(),
         version=version("planewise"),
         colours={name: METHOD_COLOURS[place % len(METHOD_COLOURS)] for name, place in places.items()},
@@ -207,7 +207,7 @@ class _Objects(NamedTuple):
 
 def _class_colours(comparison: Comparison) -> dict[str, str]:
     """Return the colour of every class, the same in all pictures; instances have that of the first."""
-    names = [list(contest.classes.values()) or [OBJECTS] for contest in comparison.contests]
+    names = [list(benchmark.classes.values()) or [OBJECTS] for benchmark in comparison.benchmarks]
     return {name: CLASS_COLOURS[i % len(CLASS_COLOURS)] for of in names for i, name in enumerate(of)}
 
 

@@ -86,15 +86,15 @@ def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Prob
     errors = [error for error in scored.errors if error.method in delivered] or scored.errors
     if scored.truth is None or not errors:
         return None
-    truth, contest = scored.truth, scored.contest
-    with_spacing = with_spacing_of(truth, contest.images.get(scored.case))
+    truth, benchmark = scored.truth, scored.benchmark
+    with_spacing = with_spacing_of(truth, benchmark.images.get(scored.case))
     step = -(-max(truth.shape) // MAX_SIDE)
     places = _places(scored, errors, step, room)
 
     whole = room > 10 * WHOLE_BYTES * (1 + len(scored.predictions))
-    solids = Solids(contest, scored.results, truth.shape, with_spacing.spacing, whole, objects)
-    several = len(contest.classes) > 1  # of one class all that is predicted counts as it, whatever its number
-    classes = contest.classes if several else {}
+    solids = Solids(benchmark, scored.results, truth.shape, with_spacing.spacing, whole, objects)
+    several = len(benchmark.classes) > 1  # of one class all that is predicted counts as it, whatever its number
+    classes = benchmark.classes if several else {}
     outlines: dict[Place, dict[str, dict[str, str]]] = {}
     for name, volume in [("truth", truth), *scored.predictions.items()]:
         sections = read_sections(volume, places, step, average=False, boxes=solids.boxes_of(name))
@@ -114,7 +114,7 @@ def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Prob
     depth = {plane: truth.shape[AXIS[plane]] for plane in PLANES}
     names = list(classes.values()) or [OBJECTS]
     return CaseSlides(
-        contest.dataset, scored.case, _aspects(with_spacing), step, depth, names, slides, solids, note, size
+        benchmark.dataset, scored.case, _aspects(with_spacing), step, depth, names, slides, solids, note, size
     )
 
 
@@ -140,7 +140,7 @@ def _places(scored: ScoredCase, errors: list[CaseErrors], step: int, room: int) 
     shape = scored.truth.shape
     listed = {mistake.centre[0] for r in scored.results if r.delivered for mistake in r.mistakes[:MISTAKES]}
     places: dict[Plane, list[int]] = {}
-    picture = PIXEL_BYTES * (scored.case in scored.contest.images) + LAYER_BYTES * (1 + len(scored.predictions))
+    picture = PIXEL_BYTES * (scored.case in scored.benchmark.images) + LAYER_BYTES * (1 + len(scored.predictions))
     picture = max(picture, 4 * room / GATHERED_BYTES)  # as much as memory lets a pixel take
     for plane in PLANES:
         depth = shape[AXIS[plane]]
@@ -198,12 +198,12 @@ def _images(
     scored: ScoredCase, places: dict[Plane, list[int]], step: int, problems: list[Problem]
 ) -> tuple[dict[Place, str], str]:
     """Return the slices of the image as data URIs, or why there are none."""
-    path = scored.contest.images.get(scored.case)
+    path = scored.benchmark.images.get(scored.case)
     if path is None:
         return {}, "no image was found: outlines only"
     damage = ""
     try:
-        stored = open_image(path, scored.contest.channel)
+        stored = open_image(path, scored.benchmark.channel)
         try:
             image = scored.lay_on_truth(stored, path)
         except PlanewiseError as error:

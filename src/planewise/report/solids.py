@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from planewise.evaluation.result import Contest, Result
+from planewise.evaluation.result import Benchmark, Result
 from planewise.report.figures import CLASS_COLOURS, PREDICTION_COLOUR, TRUTH_COLOUR
 from planewise.report.object_rows import worst_objects
 from planewise.report.sections import Box, Voxel
@@ -21,11 +21,11 @@ class Solids:
     """
 
     def __init__(
-        self, contest: Contest, results: list[Result], shape: Voxel, spacing: tuple[float, float, float],
+        self, benchmark: Benchmark, results: list[Result], shape: Voxel, spacing: tuple[float, float, float],
         whole: bool, count: int,
     ) -> None:  # fmt: skip
         """``results``: of the case; ``whole``: whether volumes are drawn; ``count``: of objects by method, at most."""
-        self._contest, self._spacing = contest, spacing
+        self._benchmark, self._spacing = benchmark, spacing
         self._tables = {r.method: r.objects for r in results if r.objects is not None}
         self._rows = {method: worst_objects(table, count).tolist() for method, table in self._tables.items()}
         self._whole = [box_around((0, 0, 0), shape, spacing, WHOLE_VOXELS)] if whole else []
@@ -66,9 +66,9 @@ class Solids:
 
     def _coloured(self, name: str, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return labels as places of a palette from 1, and the palette: classes have theirs, matched objects one."""
-        classes, tables = self._contest.classes, list(self._tables.values())
+        classes, tables = self._benchmark.classes, list(self._tables.values())
         if len(classes) == 1:
-            values = self._contest.values or tuple(classes)
+            values = self._benchmark.values or tuple(classes)
             solid = np.isin(labels, values) if name == "truth" else labels > 0
             return solid.astype(np.uint8), rgb(CLASS_COLOURS[0])
         palette = np.vstack([rgb(colour) for colour in CLASS_COLOURS])

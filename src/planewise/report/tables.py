@@ -211,7 +211,7 @@ def say_notes(comparison: Comparison) -> list[str]:
     return notes
 
 
-def conclude(problems: list[Problem]) -> int:
+def report_problems(problems: list[Problem]) -> int:
     """Print what went wrong, if anything, and return the exit code."""
     if problems:
         print_problems(problems)

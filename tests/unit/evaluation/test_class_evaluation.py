@@ -6,7 +6,7 @@ from planewise.evaluation.class_evaluation import evaluate_presence
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair
 from planewise.evaluation.presence import presence_file, write_presence
-from planewise.evaluation.result import Contest
+from planewise.evaluation.result import Benchmark
 from planewise.evaluation.tolerance import Tolerance
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
@@ -15,8 +15,8 @@ NAMES = {1: "a", 2: "b"}
 
 
 def evaluated(folder, cases):
-    contest = Contest("d", {"m": [Pair(case, *files) for case, files in cases.items()]}, {}, NAMES, any_label=False)
-    results = compare([contest], Tolerance()).results
+    benchmark = Benchmark("d", {"m": [Pair(case, *files) for case, files in cases.items()]}, {}, NAMES, any_label=False)
+    results = compare([benchmark], Tolerance()).results
     return evaluate_presence(folder, "boxes", results, NAMES)
 
 

@@ -7,7 +7,7 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import MISSING, OK, Pair, with_ignored
-from planewise.evaluation.result import OBJECTS, Contest
+from planewise.evaluation.result import OBJECTS, Benchmark
 from planewise.evaluation.standings import differences, standings
 from planewise.evaluation.tolerance import Tolerance
 from planewise.volumes.labels import write_labels
@@ -28,8 +28,8 @@ def write(tmp_path):
 
 
 def scores_of(truth, prediction):
-    contest = Contest("d", {"m": [Pair("c", prediction, truth)]}, {}, {})
-    return compare([contest], TWO_MM).results[0]
+    benchmark = Benchmark("d", {"m": [Pair("c", prediction, truth)]}, {}, {})
+    return compare([benchmark], TWO_MM).results[0]
 
 
 def test_a_copy_is_perfect_in_everything(write, balls):
@@ -82,10 +82,10 @@ def test_the_boundary_of_the_foreground_as_monai_measures_it(write, balls):
 
 def test_classes_that_were_missed_are_the_diagonal_away(write, balls):
     truth = np.where(balls > 3, 2, balls > 0).astype(np.uint8)
-    contest = Contest(
+    benchmark = Benchmark(
         "d", {"m": [Pair("c", write("p", truth * (truth == 1)), write("t", truth))]}, {}, {1: "a", 2: "b", 9: "c"}
     )
-    found = {result.class_name: result.scores for result in compare([contest], Tolerance()).results}
+    found = {result.class_name: result.scores for result in compare([benchmark], Tolerance()).results}
     assert (found["a"]["dsc"], found["a"]["hd95_mm"], found["a"]["missed"]) == (1, 0, 0)
     assert (found["b"]["dsc"], found["b"]["hd95_mm"], found["b"]["missed"]) == (0, pytest.approx(DIAGONAL), 1)
     assert math.isnan(found["c"]["dsc"])
@@ -93,8 +93,8 @@ def test_classes_that_were_missed_are_the_diagonal_away(write, balls):
 
 
 def test_instances_against_a_truth_of_one_class(write, balls):
-    contest = Contest("d", {"m": [Pair("c", write("p", balls), write("t", (balls > 0) * 3))]}, {}, {3: "a"})
-    comparison = compare([contest], Tolerance())
+    benchmark = Benchmark("d", {"m": [Pair("c", write("p", balls), write("t", (balls > 0) * 3))]}, {}, {3: "a"})
+    comparison = compare([benchmark], Tolerance())
     (result,) = comparison.results
     assert (result.scores["dsc"], result.scores["hd95_mm"]) == (1, 0)
     assert comparison.errors[0].along[0].sum() == 0
@@ -103,8 +103,8 @@ def test_instances_against_a_truth_of_one_class(write, balls):
 def test_a_tolerance_for_one_class(write, balls):
     truth = (balls > 0).astype(np.uint8) + (balls > 3)
     pairs = [Pair("c", write("p", np.roll(truth, 1, axis=2)), write("t", truth))]
-    contest = Contest("d", {"m": pairs}, {}, {1: "a", 2: "b"})
-    found = {r.class_name: r.scores for r in compare([contest], Tolerance({"mm": 2.0}, {("mm", "b"): 10.0})).results}
+    benchmark = Benchmark("d", {"m": pairs}, {}, {1: "a", 2: "b"})
+    found = {r.class_name: r.scores for r in compare([benchmark], Tolerance({"mm": 2.0}, {("mm", "b"): 10.0})).results}
     assert found["a"]["nsd"] < 1
     assert found["b"]["nsd"] == 1
 
@@ -118,14 +118,14 @@ def test_what_a_method_did_not_deliver_counts_as_nothing_in_one_mean_and_not_in_
     files = {"good": truth, "gone": None, "broken": broken, "flat": flat, "fractions": fractions}
     pairs = [Pair(case, path, truth) for case, path in files.items()]
     other = [Pair(case, truth, truth) for case in files]
-    comparison = compare([Contest("d", {"m": pairs, "all": other}, {}, {})], Tolerance())
+    comparison = compare([Benchmark("d", {"m": pairs, "all": other}, {}, {})], Tolerance())
     status = {result.case: result.status for result in comparison.results if result.method == "m"}
     assert status["good"] == OK
     assert status["gone"] == MISSING
     assert "broken.nii.gz" in status["broken"]
     assert "(39, 48, 56)" in status["flat"]
     assert "fractions" in status["fractions"]
-    assert all("counted as found nothing" in reason for case, reason in status.items() if case != "good")
+    assert all("counted as an empty prediction" in reason for case, reason in status.items() if case != "good")
     best, worst = standings(comparison)
     assert (best.method, worst.method) == ("all", "m")
     assert (worst.n_cases, worst.n_delivered) == (5, 1)
@@ -163,10 +163,10 @@ def test_a_region_is_one_class_and_the_ignore_label_counts_nowhere(write):
     predicted = np.zeros_like(truth)
     predicted[1:4, 1:4, 1:6], predicted[5] = 7, 8  # the region, as an instance of whatever number, and what is ignored
     pair = with_ignored([Pair("c", write("p", predicted), write("t", truth))], 3, instances=False)
-    contest = Contest("d", {"m": pair}, {}, {1: "both"}, values=(1, 2))
-    comparison = compare([contest], Tolerance())
+    benchmark = Benchmark("d", {"m": pair}, {}, {1: "both"}, values=(1, 2))
+    comparison = compare([benchmark], Tolerance())
     scores = comparison.results[0].scores
     assert scores["dsc"] == scores["nsd"] == 1
     assert sum(int(along.sum()) for along in comparison.errors[0].along) == 0
-    contest = Contest("d", {"m": pair}, {}, {1: "a", 2: "b"})  # classes by number: nothing is predicted of them
-    assert [result.scores["dsc"] for result in compare([contest], Tolerance()).results] == [0, 0]
+    benchmark = Benchmark("d", {"m": pair}, {}, {1: "a", 2: "b"})  # classes by number: nothing is predicted of them
+    assert [result.scores["dsc"] for result in compare([benchmark], Tolerance()).results] == [0, 0]

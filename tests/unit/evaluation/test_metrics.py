@@ -10,7 +10,7 @@ import pytest
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.metrics import METRICS, base_of, metric_of, title_of
 from planewise.evaluation.pairs import Pair
-from planewise.evaluation.result import Contest
+from planewise.evaluation.result import Benchmark
 from planewise.evaluation.tolerance import Tolerance
 from planewise.report import class_tables, comparison_files, ranking, tables
 from planewise.volumes.labels import write_labels
@@ -33,8 +33,8 @@ def scores(tmp_path):
 
     def scored(truth, prediction):
         pair = Pair("c", files.get(prediction), files[truth])
-        contests = [Contest(f"d{len(classes)}", {"m": [pair]}, {}, classes) for classes in ({}, {1: "a"})]
-        return {key: score for r in compare(contests, Tolerance()).results for key, score in r.scores.items()}
+        benchmarks = [Benchmark(f"d{len(classes)}", {"m": [pair]}, {}, classes) for classes in ({}, {1: "a"})]
+        return {key: score for r in compare(benchmarks, Tolerance()).results for key, score in r.scores.items()}
 
     return scored
 

@@ -11,7 +11,7 @@ from planewise.data.intensity import IntensityRange
 from planewise.errors import PlanewiseError
 from planewise.inference import executor as executors
 from planewise.inference.cluster import Cluster, Patience, done_again
-from planewise.inference.executor import Here, WorkerDied, executor, name_of
+from planewise.inference.executor import ThisProcess, WorkerDied, executor, name_of
 from planewise.inference.planes import SharedPredictor, SliceOptions
 from planewise.inference.processes import Processes
 from planewise.inference.worker import Loading, Worker, take_gpu, threads_of_each
@@ -48,7 +48,7 @@ def check_slices_are_shared(workers, raised=ValueError):
 
 def test_here():
     with executor(Adder, "cpu") as workers:
-        assert isinstance(workers, Here)
+        assert isinstance(workers, ThisProcess)
         assert workers.size == 0
         check_all_holds(workers, None)
         check_slices_are_shared(workers)

@@ -2,7 +2,7 @@ import numpy as np
 
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair
-from planewise.evaluation.result import Contest
+from planewise.evaluation.result import Benchmark
 from planewise.evaluation.tolerance import Tolerance
 from planewise.report import album
 from planewise.volumes.labels import write_labels
@@ -16,15 +16,15 @@ def test_the_worst_cases_have_pictures_where_there_is_no_room_for_all(tmp_path, 
     for case, labels in (("best", balls), ("worst", balls * (balls == 1)), ("middle", balls * (balls < 4))):
         write_labels(tmp_path / f"{case}.tiff", Volume(np.roll(labels, 1, 2)))
         pairs.append(Pair(case, tmp_path / f"{case}.tiff", truth))
-    contest = Contest("d", {"m": pairs}, {}, {})
+    benchmark = Benchmark("d", {"m": pairs}, {}, {})
     monkeypatch.setattr(album, "CASE_BYTES", 1)  # the most wrong slice of each plane, and no more
     monkeypatch.setattr(album, "SOLIDS", 0)
-    drawn = album.Album([contest])
-    compare([contest], Tolerance(), drawn.draw)
+    drawn = album.Album([benchmark])
+    compare([benchmark], Tolerance(), drawn.draw)
     assert drawn.slides.keys() == {("d", "best"), ("d", "worst"), ("d", "middle")}
     sizes = {case: slides.size for (_, case), slides in drawn.slides.items()}
     monkeypatch.setattr(album, "PICTURE_BYTES", sizes["worst"] + sizes["middle"])
-    drawn = album.Album([contest])
-    compare([contest], Tolerance(), drawn.draw)
+    drawn = album.Album([benchmark])
+    compare([benchmark], Tolerance(), drawn.draw)
     assert drawn.slides.keys() == {("d", "worst"), ("d", "middle")}
     assert drawn.left_out == {("d", "best"): "the page would be too large"}

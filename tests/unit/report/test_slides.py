@@ -5,7 +5,7 @@ import pytest
 
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair
-from planewise.evaluation.result import Contest
+from planewise.evaluation.result import Benchmark
 from planewise.evaluation.tolerance import Tolerance
 from planewise.report.pictures import outline_path
 from planewise.report.slides import case_slides
@@ -43,9 +43,9 @@ def slides_of(tmp_path):
         truth, predicted = tmp_path / "t.tiff", tmp_path / "p.tiff"
         write_labels(truth, Volume(labels))
         write_labels(predicted, Volume(np.roll(labels, 1, 2)))
-        contest = Contest("d", {"m": [Pair("c", predicted, truth)]}, {}, classes)
+        benchmark = Benchmark("d", {"m": [Pair("c", predicted, truth)]}, {}, classes)
         drawn = []
-        compare([contest], Tolerance(), lambda scored: drawn.append(case_slides(scored, room, objects, [])))
+        compare([benchmark], Tolerance(), lambda scored: drawn.append(case_slides(scored, room, objects, [])))
         return drawn[0]
 
     return draw

@@ -70,7 +70,7 @@ def test_summary(tmp_path, balls):
     text = (tmp_path / SUMMARY).read_text()
     assert "4 cases, 3 scored" in text
     assert "torn: NOT SCORED: torn.tiff: is damaged" in text
-    assert "gone: prediction missing: counted as found nothing" in text
+    assert "gone: prediction missing: counted as an empty prediction" in text
     assert "true objects                              10" in text
     assert "F1 at IoU 0.5                         0.5000   n = 2   delivered alone  1.0000   n = 1\n" in text
 

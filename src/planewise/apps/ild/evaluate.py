@@ -15,13 +15,13 @@ from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair, pair_files, with_ignored
 from planewise.evaluation.presence import presence_file
 from planewise.evaluation.provenance import read_prompts_note
-from planewise.evaluation.result import Comparison, Contest
+from planewise.evaluation.result import Benchmark, Comparison
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
 from planewise.report.album import Album
 from planewise.report.class_tables import files_of, print_class_means, write_class_results
 from planewise.report.page import FILES, PAGE, write_report
-from planewise.report.tables import conclude, say_notes, tolerance_text
+from planewise.report.tables import report_problems, say_notes, tolerance_text
 from planewise.volumes.formats import ending_of
 
 
@@ -45,23 +45,23 @@ def evaluate_ild(options: IldEvaluate) -> int:
     cases = [pair.case for of_folder in pairs.values() for pair in of_folder if pair.truth]
     patients = patients_or_cases(cases, options.patient_pattern, options.patients)
     methods = {notes[path] if options.beside else _home(path).name: path for path in every}
-    contest = Contest(
+    benchmark = Benchmark(
         options.truth.resolve().parent.name, {method: pairs[path] for method, path in methods.items()},
         images_beside(options.truth), names, {method: f"boxes from {notes[path]}" for method, path in methods.items()},
         patients, unit="mm", any_label=False,
     )  # fmt: skip
-    refuse_folder_of_inputs(contest.files(), folder, "--output")  # pictures are volumes too
-    made_with = contest.made_with() | {"tolerance_mm": options.tolerance_mm}
-    presence = [presence_file(_home(path), case) for path in every for case in contest.cases()]
-    read = [*contest.files(), *(path for path in presence if path.exists())]
+    refuse_folder_of_inputs(benchmark.files(), folder, "--output")  # pictures are volumes too
+    made_with = benchmark.made_with() | {"tolerance_mm": options.tolerance_mm}
+    presence = [presence_file(_home(path), case) for path in every for case in benchmark.cases()]
+    read = [*benchmark.files(), *(path for path in presence if path.exists())]
     derived = Derived.begin(folder, "ild evaluate", made_with, read, (*FILES, *files_of(len(every), names)))
     if derived.is_done():
         say(f"{folder}: done already, from the same files by the same options; to look at: {folder / PAGE}")
         return 0
-    album = Album([contest])
+    album = Album([benchmark])
     tolerance = Tolerance({} if options.tolerance_mm is None else {"mm": options.tolerance_mm})
-    with progress("evaluating", len(contest.cases()), unit="cases") as advance:
-        comparison = compare([contest], tolerance, album.draw, advance)
+    with progress("evaluating", len(benchmark.cases()), unit="cases") as advance:
+        comparison = compare([benchmark], tolerance, album.draw, advance)
     problems = _not_delivered(comparison, bool(options.beside))
     evaluations = []
     for method, path in methods.items():
@@ -78,7 +78,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
     print_class_means(evaluations, names)
     say(f"Tolerance of surface Dice: {within}")
     say(f"The results are in {folder}, to look at: {page}")
-    return conclude(problems)
+    return report_problems(problems)
 
 
 def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:

@@ -18,7 +18,7 @@ from planewise.evaluation.classes import class_names
 from planewise.measurement.classes import named_by_options
 from planewise.measurement.lung_measures import MeasuredCase
 from planewise.progress import say
-from planewise.report.tables import conclude
+from planewise.report.tables import report_problems
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.dicom.segmentation import Segment, write_segmentation
@@ -61,7 +61,7 @@ def export_ild(options: IldExport) -> int:
             problems.append(Problem.of(labels, error))
             continue
         say(f"{case}: {', '.join(str(path) for path in reversed(outputs))}. {RESEARCH_USE}.")
-    return conclude(problems)
+    return report_problems(problems)
 
 
 def _cases(options: IldExport, files: list[Path]) -> tuple[dict[str, tuple[Series, Path]], list[Problem]]:

@@ -33,7 +33,7 @@ from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.models.zoo import located
 from planewise.progress import progress, say
-from planewise.report.tables import conclude, print_table
+from planewise.report.tables import print_table, report_problems
 from planewise.serial.change import carried_extents, changes, measures_of
 from planewise.serial.comparability import Scan, reasons_against
 from planewise.serial.registration import register
@@ -79,7 +79,7 @@ def follow_ild(options: IldFollow) -> int:
             f"--trained_model {source}: was trained with drawn boxes alone; train it with --train_prompts mixed"
         )
     if len(images) < 2:
-        conclude(problems)
+        report_problems(problems)
         raise PlanewiseError(f"{options.patient}: holds {len(images)} scans that can be used; two dates are needed")
     classes = choose_classes(weights.tokens.names, (), options.fibrosis)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
@@ -92,7 +92,7 @@ def follow_ild(options: IldFollow) -> int:
     refuse_folder_of_inputs(inputs, options.output, "--output")
     if run.is_done(COMPARISON, inputs) and not run.cases[COMPARISON].decided["problems"]:
         say(f"{options.patient}: done already, by the same model from the same data ({options.output / PAGE})")
-        return conclude(problems)
+        return report_problems(problems)
     predict = _predictor(weights, options, device, half)
     examined: list[Examined] = []
     for day, image in images.items():
@@ -101,7 +101,7 @@ def follow_ild(options: IldFollow) -> int:
         except Exception as error:  # whatever one scan does to us, the others are still wanted
             problems.append(Problem.of(image, error))
     if len(examined) < 2:
-        return conclude(problems)
+        return report_problems(problems)
     first, *later = examined
     against = {each.scan.name: reasons_against(first.scan, each.scan) for each in later}
     for name, reasons in against.items():
@@ -129,7 +129,7 @@ def follow_ild(options: IldFollow) -> int:
     for pair in pairs:
         _print(pair, classes)
     say(f"Research software, not a diagnosis. To look at: {options.output / PAGE}")
-    return conclude(problems)
+    return report_problems(problems)
 
 
 def _files(image: Path | Series) -> list[Path]:

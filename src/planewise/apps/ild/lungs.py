@@ -23,7 +23,7 @@ from planewise.measurement.density import refuse_unless_hu
 from planewise.measurement.lungs import nearest_side, sides_by_number, whole_parts
 from planewise.measurement.regions import LEFT, RIGHT
 from planewise.progress import say
-from planewise.report.tables import conclude, print_table
+from planewise.report.tables import print_table, report_problems
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
@@ -250,7 +250,7 @@ def lungs_ild(options: IldLungs) -> int:
         rows.append((case, f"{left:.0f}", f"{right:.0f}", f"{time.perf_counter() - started:.1f}", str(target)))
     if rows:
         print_table("Lungs", ("case", "left, ml", "right, ml", "seconds", "file"), rows)
-    return conclude(problems)
+    return report_problems(problems)
 
 
 def lungs_of(

@@ -26,7 +26,7 @@ from planewise.measurement.lung_measures import MeasuredCase, defined, lung_dens
 from planewise.measurement.lungs import LungRegions, sides_by_number, touching
 from planewise.measurement.regions import SIDES
 from planewise.progress import say
-from planewise.report.tables import conclude, print_table
+from planewise.report.tables import print_table, report_problems
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import to_canonical
@@ -51,7 +51,7 @@ def measure_ild(options: IldMeasure) -> int:
     ignore, classes = classes_of(options, files)
     cases, problems = cases_of(options, files)
     if not cases:
-        conclude(problems)
+        report_problems(problems)
         raise PlanewiseError(f"{options.labels[0]}: holds labels of no case that has a CT; see --images")
     if options.lungs is None:
         say("No --lungs: the lungs are segmented from HU, as by planewise ild lungs.")
@@ -79,7 +79,7 @@ def measure_ild(options: IldMeasure) -> int:
         _write_cohort(run, measured, patients, classes, options, problems)
         if len(measured) < len(cases):
             say(f"They hold {len(measured)} of {len(cases)} cases: the others could not be measured.")
-    return conclude(problems)
+    return report_problems(problems)
 
 
 def _patients(cases: Iterable[str], options: IldMeasure) -> dict[str, str]:

@@ -37,7 +37,7 @@ from planewise.models.seen_data import SeenData
 from planewise.models.zoo import is_hub_id, located
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
-from planewise.report.tables import conclude
+from planewise.report.tables import report_problems
 from planewise.volumes import itk_snap
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
@@ -98,7 +98,7 @@ def predict_ild(options: IldPredict) -> int:
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
     if not waiting:
-        return conclude(problems)
+        return report_problems(problems)
     devices = min(options.devices, len(waiting))
     fallback = options.stability_fallback
     segmenters: Source = partial(  # which are loaded
@@ -119,7 +119,7 @@ def predict_ild(options: IldPredict) -> int:
                 except PlanewiseError as error:
                     problems.append(Problem.of(case, error))
     _describe_labels(options, weights.tokens.names if weights.tokens else {})
-    return conclude(problems)
+    return report_problems(problems)
 
 
 DECISIVE = {

@@ -36,7 +36,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.processes import WorkerPool
 from planewise.progress import progress, say
-from planewise.report.tables import conclude, print_problems, print_table
+from planewise.report.tables import print_problems, print_table, report_problems
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import read_labels, write_labels
@@ -65,7 +65,7 @@ class Cleaned:
 
 def prepare_ild(options: IldPrepare) -> int:
     """Prepare a dataset's patients. Returns the exit code; see ``prepare_patients``."""
-    return conclude(prepare_patients(options))
+    return report_problems(prepare_patients(options))
 
 
 def prepare_patients(options: IldPrepare) -> list[Problem]:
@@ -309,4 +309,4 @@ def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) ->
         if (work / name).is_file() and npy_folder.resolve().parent != work:
             with atomic_path(npy_folder / name) as temporary:
                 shutil.copyfile(work / name, temporary)
-    return conclude(problems)
+    return report_problems(problems)

@@ -91,7 +91,7 @@ def write_summary(
     about the case.
     """
     class_extents = extents(labels, lungs, patient.spacing_mm, names)
-    surest = {name: _surest(said, labels == value, place) for place, (value, name) in enumerate(names.items())}
+    certainty = {name: _certainty(said, labels == value, place) for place, (value, name) in enumerate(names.items())}
     colours = {name: CLASS_COLOURS[place % len(CLASS_COLOURS)] for place, name in enumerate(names.values())}
     ends = [end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any()]
     voxel_ml = float(np.prod(patient.spacing_mm)) / 1000
@@ -99,7 +99,8 @@ def write_summary(
         path,
         "patient.html",
         {"percent": _percent},
-        case=patient.case, extents=class_extents, surest=surest, colours=colours, warnings=warnings, near_mm=NEAR_MM,
+        case=patient.case, extents=class_extents, certainty=certainty, colours=colours, warnings=warnings,
+        near_mm=NEAR_MM,
         sides=list(SIDES), zones=["all", *ZONES], ends=ends, slices=len(labels), spacing=patient.spacing_mm,
         lungs_ml=[(side, int((lungs == number).sum()) * voxel_ml) for side, number in SIDES.items()],
         pictures=_pictures(patient.images, labels, lungs, names),
@@ -107,7 +108,7 @@ def write_summary(
     )  # fmt: skip
 
 
-def _surest(said: Said, mask: np.ndarray, place: int) -> tuple[float, float]:
+def _certainty(said: Said, mask: np.ndarray, place: int) -> tuple[float, float]:
     """Return the highest probability of a class in any slice, and the mean Dice to be expected where it is, or NaN."""
     shown = mask.any(axis=(1, 2))
     likely, dices = said.probabilities[:, place], said.dices[shown, place]

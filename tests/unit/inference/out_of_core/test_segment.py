@@ -8,7 +8,7 @@ from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
 from planewise.inference.consensus import consensus
-from planewise.inference.executor import Here
+from planewise.inference.executor import ThisProcess
 from planewise.inference.gathering import GroupingOptions, SliceParts, gather_plane, median_filter
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
 from planewise.inference.out_of_core.segment import segment
@@ -53,7 +53,7 @@ def job_of(tmp_path, labels, grouping, slabs, batch_size=4, block=(CHUNK, CHUNK,
 
 def run(job):
     begin_work(job.work, identity_of(job))
-    return segment(job, open_volume(job.source), Here(lambda device: ReadsLabels()), lambda what, count: None)
+    return segment(job, open_volume(job.source), ThisProcess(lambda device: ReadsLabels()), lambda what, count: None)
 
 
 @pytest.fixture
