@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-slow lint bench
+.PHONY: install demo test test-slow lint bench docs tutorials pictures dist
 
 install: $(VENV)/.installed
 
@@ -31,3 +31,21 @@ lint: install
 
 bench: install
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+# Needs no network; a broken link or a page that no menu names is an error.
+docs: install
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+
+# The commands of docs/ with their output, on synthetic data: about 3 CPU minutes.
+tutorials: install
+	$(PYTEST) tests/integration/test_tutorials.py
+
+# The pictures of README and docs/, from both demos; needs Chromium.
+pictures: install
+	rm -rf docs/_pictures
+	$(BIN)/python docs/pictures.py docs/_pictures
+
+dist: install
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*

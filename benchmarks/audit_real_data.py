@@ -1,7 +1,7 @@
 """200 audits of real masks, by the truth: how often the intervals hold, and how wide they are, by the number of items.
 
-The masks: a published U-Net's beside its truth (evaluation/); and of the electron microscopy of Dataset001 and
-Dataset003 a plain threshold, or with --prediction the masks of any model, {case}.tiff in a folder.
+The masks: a published U-Net's beside its truth (evaluation/); of the electron microscopy of Dataset003 and of the test
+volume of Dataset001 a plain threshold; and with --prediction those of a model, {case}.tiff in a folder.
 
     python benchmarks/audit_real_data.py DATA FIGURE.png [--prediction FOLDER]
 """
@@ -26,6 +26,7 @@ QUANTITIES = ("volume fraction, slices", "number, boxes", "mean volume, boxes")
 DARK = 98  # grey value below which a voxel is taken for one of an organelle, smoothed
 SMALLEST = 5000  # voxels of an object
 SMOOTHING = 4.0  # voxels
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 
 
 def threshold(image: np.ndarray) -> np.ndarray:
@@ -49,11 +50,10 @@ def pairs(data: Path, predictions: Path | None) -> dict[str, tuple[np.ndarray, n
     }  # fmt: skip
     for case, folder in cases.items():
         truth = read_labels(folder / "instancesTs" / f"{case}.tiff").read()
-        if predictions is None:
-            masks = threshold(open_volume(folder / "imagesTs" / f"{case}_0000.tiff").read())
-        else:
-            masks = read_labels(predictions / f"{case}.tiff").read()
-        found[f"{folder.name[:10]}, {'threshold' if predictions is None else predictions.name}"] = (truth, masks)
+        masks = threshold(open_volume(folder / "imagesTs" / f"{case}_0000.tiff").read())
+        found[f"{folder.name[:10]}, threshold"] = (truth, masks)
+        if predictions is not None and (predictions / f"{case}.tiff").exists():
+            found[f"{folder.name[:10]}, {predictions.name}"] = (truth, read_labels(predictions / f"{case}.tiff").read())
     return found
 
 
@@ -73,19 +73,21 @@ def audits_of(truth: np.ndarray, masks: np.ndarray, items: int) -> dict[str, lis
 
 
 def main(data: Path, figure: Path, predictions: Path | None) -> None:
-    """Print coverage and widths, and draw the widths."""
-    drawn = new_figure(12, 3.9)
-    panels = dict(zip(QUANTITIES, drawn.subplots(1, len(QUANTITIES))))
+    """Print coverage and widths, and draw them."""
+    drawn = new_figure(12, 6.2)
+    above, below = drawn.subplots(2, len(QUANTITIES), sharex=True, height_ratios=(1, 2))
+    coverages, panels = dict(zip(QUANTITIES, above)), dict(zip(QUANTITIES, below))
     print(f"{AUDITS} audits each; coverage in %, half width in % of the truth (without the masks)")
     print("| masks | quantity | " + " | ".join(f"{items} items" for items in ITEMS) + " |")
     print("|---|---|" + "---:|" * len(ITEMS))
-    for colour, (name, (truth, masks)) in zip(("#0072B2", "#D55E00", "#009E73"), pairs(data, predictions).items()):
+    for colour, (name, (truth, masks)) in zip(COLOURS, pairs(data, predictions).items()):
         found = {items: audits_of(truth, masks, items) for items in ITEMS}
         for quantity, axes in panels.items():
-            cells, widths, plain = [], [], []
+            cells, held, widths, plain = [], [], [], []
             for items in ITEMS:
                 audits = found[items][quantity]
                 coverage = 100 * np.mean([audit.found.holds(audit.truth) for audit in audits])
+                held.append(coverage)
                 for values, which in ((widths, "found"), (plain, "plain")):
                     ends = [getattr(audit, which).half_width / audit.truth for audit in audits]
                     values.append(100 * float(np.median(ends)) if np.isfinite(ends).mean() > 0.5 else np.nan)
@@ -93,12 +95,16 @@ def main(data: Path, figure: Path, predictions: Path | None) -> None:
                 width = "none" if np.isnan(widths[-1]) else f"{widths[-1]:.1f}"
                 cells.append(f"{coverage:.1f}, {width} ({without})")
             print(f"| {name} | {quantity} | " + " | ".join(cells) + " |", flush=True)
+            coverages[quantity].plot(ITEMS, held, "o-", color=colour, clip_on=False)
             axes.plot(ITEMS, widths, "o-", color=colour, label=name)
             axes.plot(ITEMS, plain, "--", color=colour, alpha=0.6)
     for quantity, axes in panels.items():
-        axes.set(title=quantity, xlabel="items corrected", yscale="log", xticks=ITEMS)
+        coverages[quantity].set(title=quantity, ylim=(80, 100))
+        coverages[quantity].axhline(95, color="#666666", linewidth=0.8, linestyle="dotted")
+        axes.set(xlabel="items corrected", yscale="log", xticks=ITEMS)
         for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "125" else "")
+    coverages[QUANTITIES[0]].set_ylabel("coverage, %")
     panels[QUANTITIES[0]].set_ylabel("half width of the 95 % interval, % of the truth")
     panels[QUANTITIES[0]].plot([], [], "--", color="#666666", label="without the masks")
     panels[QUANTITIES[0]].legend(fontsize=7)

@@ -3,14 +3,17 @@
 DATASET is a nnU-Net raw dataset with instancesTr. Without TEST, every training case in turn is predicted by models that
 were trained on the others: what the recipe was chosen by. With TEST, the folder of another dataset, its imagesTs are
 predicted by models that were trained on all of DATASET: what is reported. All parts take about the same CPU time: one
-whose step takes longer takes fewer. Without either it runs on a phantom, whose numbers mean nothing.
+whose step takes longer takes fewer. Without either it runs on a phantom, whose numbers mean nothing. With --painted N
+every N-th slice along z is painted, and nothing else; with --self_training the model labels the rest, in rounds.
 
     python benchmarks/bench_truth.py [--tiny] [DATASET [TEST]] [--seeds N] [--steps N] [--parts NAME ...]
+                                     [--painted N [--self_training ROUNDS]]
 """
 
 import argparse
 import io
 import resource
+import shutil
 import statistics
 import tempfile
 import time
@@ -19,6 +22,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import tifffile
 import torch
 from machine import TINY, WORDS, describe, peak_memory
 
@@ -26,6 +31,7 @@ from planewise.apps.mito import predict_mito, train_mito
 from planewise.apps.mito_options import MitoPredict, MitoTrain
 from planewise.data.case import Case
 from planewise.data.nnunet import open_dataset
+from planewise.data.painted_slices import PAINTED
 from planewise.data.phantom import write_phantom_dataset
 from planewise.evaluation.evaluate import score_labels
 from planewise.models.model_file import LittleData, find_model_file, read_model_file, write_model_file
@@ -67,13 +73,24 @@ def write_dataset(train: list[Case], test: list[Case], folder: Path) -> Path:
     return folder
 
 
+def paint(dataset: Path, every: int) -> None:
+    """Put every n-th slice along z, from the n / 2-th on, in the place of the truth of the training cases."""
+    for path in volumes_in(dataset / "instancesTr"):
+        labels = read_labels(path).read()
+        folder = dataset / PAINTED / stem_of(path)
+        folder.mkdir(parents=True)
+        for index in range(every // 2, len(labels), every):
+            tifffile.imwrite(folder / f"z{index:04d}.tif", labels[index].astype(np.uint16))
+    shutil.rmtree(dataset / "instancesTr")
+
+
 def cpu_seconds() -> float:
     """Return the CPU seconds of this process and of those that it has started and that have ended."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def measure(part: Part, dataset: Path, steps: int, seed: int, work: Path) -> dict[str, float]:
+def measure(part: Part, dataset: Path, steps: int, seed: int, work: Path, rounds: int) -> dict[str, float]:
     """Train on the training cases of ``dataset`` and return the mean scores of its test cases, and CPU seconds."""
     model = read_model_file(find_model_file("MitoNet_small"))
     write_model_file(work / "base.yaml", model.model_copy(update=part.changed))
@@ -81,7 +98,7 @@ def measure(part: Part, dataset: Path, steps: int, seed: int, work: Path) -> dic
         dataset_path=dataset, model_dir=work, base_model=str(work / "base.yaml"), model_name="M", from_scratch=True,
         iterations=max(1, round(steps * part.share)), batch_size=2 if TINY else 12, patch_size=64 if TINY else 256,
         checkpoint_interval=max(1, round(steps * part.share) // 5), precision="bf16", seed=seed, num_workers=0,
-        output_data_path=work / "2d",
+        output_data_path=work / "2d", self_training=rounds,
     )  # fmt: skip
     begun = cpu_seconds()
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
@@ -114,7 +131,9 @@ def main(arguments: argparse.Namespace, folder: Path) -> None:
             for number, (train, test) in enumerate(folds):
                 work = folder / f"{name}_{seed}_{number}"
                 fold = write_dataset(train, test, work / "dataset")
-                rows.append(measure(PARTS[name], fold, arguments.steps, seed, work))
+                if arguments.painted:
+                    paint(fold, arguments.painted)
+                rows.append(measure(PARTS[name], fold, arguments.steps, seed, work, arguments.self_training))
         shown = []
         for column in SCORES:
             values = [row[column] for row in rows]
@@ -131,6 +150,8 @@ if __name__ == "__main__":
     parser.add_argument("test", type=Path, nargs="?")
     parser.add_argument("--seeds", type=int, default=1 if TINY else 3)
     parser.add_argument("--steps", type=int, default=1 if TINY else 1600)
+    parser.add_argument("--painted", type=int)
+    parser.add_argument("--self_training", type=int, default=0)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["before", "all"] if TINY else list(PARTS))
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)

@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from planewise.progress import ON_TERMINAL
+
 SHARED = Path(__file__).parents[2] / "shared"
 
 
 @pytest.fixture(autouse=True)
 def _one_thread():
     torch.set_num_threads(1)  # one is faster than two on a busy machine, and sums do not depend on their number
+
+
+@pytest.fixture(autouse=True)
+def _on_terminal(monkeypatch):
+    """Tests see what a command prints; those of Python's silence take this away."""
+    monkeypatch.setenv(ON_TERMINAL, "1")
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ def choose_device(name: DeviceName) -> str:
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if here[device])
     if not here[name]:
-        found = ", ".join(device for device, there in here.items() if there)
-        raise PlanewiseError(f"--device {name}: PyTorch finds no such device on this machine; it finds {found}")
+        available = ", ".join(device for device, there in here.items() if there)
+        raise PlanewiseError(f"--device {name}: PyTorch finds no such device on this machine; it finds {available}")
     return name
 
 
@@ -33,6 +33,8 @@ def choose_precision(name: PrecisionName, device: str, predicting: bool = False)
     if device == "cuda":
         has_it = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        found = torch.cpu.get_capabilities()
-        has_it = predicting and device == "cpu" and bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+        capabilities = torch.cpu.get_capabilities()
+        has_it = (
+            predicting and device == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+        )
     return "bf16" if has_it else "32"

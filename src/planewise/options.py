@@ -30,7 +30,7 @@ def _fits_file_systems(text: str) -> str:
     return text
 
 
-def _name(text: str) -> str:
+def as_name(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+", text) or not text.strip("."):
         raise ValueError("must be a name of letters, digits, '_', '-' and '.', and not of dots alone")
     if len(os.fsencode(text)) > NAME_BYTES - ADDED_BYTES:
@@ -38,7 +38,7 @@ def _name(text: str) -> str:
     return text
 
 
-def _folder(path: Path) -> Path:
+def as_folder(path: Path) -> Path:
     _fits_file_systems(str(path))
     for place in (path, *path.parents):
         if place.exists():
@@ -49,8 +49,8 @@ def _folder(path: Path) -> Path:
 
 
 PathText = Annotated[str, AfterValidator(_fits_file_systems)]  # a path, or a word of ours instead of one
-Name = Annotated[str, AfterValidator(_name)]  # of files and folders that are made
-Folder = Annotated[Path, AfterValidator(_folder)]  # that is there, or will be made
+Name = Annotated[str, AfterValidator(as_name)]  # of files and folders that are made
+Folder = Annotated[Path, AfterValidator(as_folder)]  # that is there, or will be made
 
 
 class Options(BaseModel):
@@ -59,7 +59,7 @@ class Options(BaseModel):
     A value that is not allowed is a PlanewiseError that names the option.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
     def part(self, kind: type[Job], **more: Any) -> Job:
         """Return the options of another command: those of these that it has too, and ``more``."""

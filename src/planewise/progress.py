@@ -1,17 +1,48 @@
-"""Progress and messages: a bar on a terminal, plain lines elsewhere."""
+"""Progress and messages: on a terminal while a command runs; of a call from Python, only what the caller asks for.
 
+From Python messages go to the logger "planewise", which prints nothing unless it is told to, and progress to a function
+of the caller's, see ``reported_to``.
+"""
+
+import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 LINE_SECONDS = 10.0  # between the lines that stand for a bar
+ON_TERMINAL = "PLANEWISE_ON_TERMINAL"  # in the environment, so that processes that are started print as this one does
+WARNING = "WARNING: "  # begins a message that matters
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+log = logging.getLogger("planewise")
+log.addHandler(logging.NullHandler())  # without one, Python prints warnings
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far work has come: ``done`` of ``total`` steps of ``what``, each a ``unit`` such as slices.
+
+    ``note``: what is worth showing beside it, such as the loss.
+    """
+
+    what: str
+    done: int
+    total: int
+    unit: str = ""
+    note: str = ""
+
+
+ProgressFunction = Callable[[Progress], None]
+_function: ContextVar[ProgressFunction | None] = ContextVar("function", default=None)
 
 
 class Advance(Protocol):
@@ -20,9 +51,50 @@ class Advance(Protocol):
     def __call__(self, steps: int = 1, note: str = "") -> None: ...
 
 
+@contextmanager
+def on_terminal() -> Iterator[None]:
+    """In here, and in processes that are started here, messages and progress are printed on standard error."""
+    before = os.environ.get(ON_TERMINAL)
+    os.environ[ON_TERMINAL] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(ON_TERMINAL, None)
+
+
+def is_on_terminal() -> bool:
+    """Whether messages and progress are printed."""
+    return ON_TERMINAL in os.environ
+
+
+def reported_to(progress: ProgressFunction | bool | None) -> AbstractContextManager[None]:
+    """Have progress in here reported to a function, or with True printed as a command prints it, or not at all.
+
+    What other processes do, of several devices, is reported where they are waited for, if at all.
+    """
+    if callable(progress):
+        return _calling(progress)
+    return on_terminal() if progress else nullcontext()
+
+
+@contextmanager
+def _calling(function: ProgressFunction) -> Iterator[None]:
+    token = _function.set(function)
+    try:
+        yield
+    finally:
+        _function.reset(token)
+
+
 def say(message: str) -> None:
-    """Print one line for the user, on standard error."""
-    console.print(message, markup=False)
+    """Print one line for the user, on standard error; from Python, log it."""
+    if is_on_terminal():
+        console.print(message, markup=False)
+    elif message.startswith(WARNING):
+        log.warning(message.removeprefix(WARNING))
+    else:
+        log.info(message)
 
 
 def each_once() -> Callable[[str], None]:
@@ -39,33 +111,52 @@ def each_once() -> Callable[[str], None]:
 
 @contextmanager
 def progress(what: str, total: int, done: int = 0, unit: str = "") -> Iterator[Advance]:
-    """Show how far ``what`` is, of ``total`` steps of which ``done`` were done before."""
-    if console.is_terminal:
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-            TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-        )  # fmt: skip
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task(what, total=total, completed=done, note="")
-
-            def advance(steps: int = 1, note: str = "") -> None:
-                bar.update(task, advance=steps, note=note)
-
-            yield advance
-        return
-
-    started = shown = time.monotonic()
+    """Show how far ``what`` is, of ``total`` steps of which ``done`` were done before; never more than all of them."""
     reached = done
+    with _shown(what, total, done, unit) as update:
 
-    def line(steps: int = 1, note: str = "") -> None:
-        nonlocal shown, reached
-        reached += steps
+        def advance(steps: int = 1, note: str = "") -> None:
+            nonlocal reached
+            reached = min(reached + steps, total)
+            update(Progress(what, reached, total, unit, note))
+
+        yield advance
+
+
+def _shown(what: str, total: int, done: int, unit: str) -> AbstractContextManager[ProgressFunction]:
+    function = _function.get()
+    if function is not None:
+        return nullcontext(function)
+    if not is_on_terminal():
+        return nullcontext(lambda state: None)
+    return _bar(what, total, done, unit) if console.is_terminal else _lines(done)
+
+
+@contextmanager
+def _bar(what: str, total: int, done: int, unit: str) -> Iterator[ProgressFunction]:
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+    with Bars(*columns, console=console) as bar:
+        task = bar.add_task(what, total=total, completed=done, note="")
+        yield lambda state: bar.update(task, completed=state.done, note=state.note)
+
+
+@contextmanager
+def _lines(done: int) -> Iterator[ProgressFunction]:
+    """Stand for a bar by a line now and then, where there is no terminal."""
+    started = shown = time.monotonic()
+
+    def line(state: Progress) -> None:
+        nonlocal shown
         now = time.monotonic()
-        if now - shown < LINE_SECONDS and not (reached == total and now - started > LINE_SECONDS):
+        if now - shown < LINE_SECONDS and not (state.done == state.total and now - started > LINE_SECONDS):
             return
         shown = now
-        left = (now - started) / max(reached - done, 1) * (total - reached)
-        say(f"{what}: {reached}/{total} {unit}, {_minutes(left)} left{', ' + note if note else ''}")
+        left = (now - started) / max(state.done - done, 1) * (state.total - state.done)
+        note = f", {state.note}" if state.note else ""
+        say(f"{state.what}: {state.done}/{state.total} {state.unit}, {_minutes(left)} left{note}")
 
     yield line
     sys.stderr.flush()

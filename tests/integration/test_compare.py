@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import tifffile
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset
 from planewise.volumes.files import write_volume
-from planewise.volumes.labels import write_labels
+from planewise.volumes.labels import open_labels, write_labels
 from planewise.volumes.volume import Volume
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -57,11 +58,15 @@ def test_every_method_of_every_dataset_is_in_every_file(dataset, tmp_path, capsy
     assert found["Dataset002_Chest", "copy", "CT_phantomtest", "honeycombing", "dsc"] == "1.000000"
     content = json.loads((out / "results.json").read_text())
     assert {result["method"] for result in content["results"]} == {"good", "one_object", "copy"}
+    with (out / "objects.csv").open(newline="") as file:
+        objects = [row for row in csv.DictReader(file) if (row["method"], row["case"]) == ("one_object", "one")]
+    assert [row["true_id"] for row in objects] == ["1", "2", "3", "4", "5"]
+    assert {(row["what"], row["predicted_id"]) for row in objects} == {("merge", "1")}
     merge = next(r for r in content["results"] if r["method"] == "one_object")["mistakes"][0]
     assert merge["kind"] == "merge"
     assert sorted(merge["truth"]) == [1, 2, 3, 4, 5]
     page = (out / "report.html").read_text()
-    assert len(page) < 20e6
+    assert len(page) < 15e6
     assert not re.search(r"(src|href)=\"(?!#|data:)", re.sub(r"<script type.*?</script>", "", page, flags=re.DOTALL))
     assert "too few cases" in page
     assert "one is predicted as one object; of a semantic map only the voxel scores mean something" in page
@@ -247,12 +252,21 @@ def test_memory_does_not_grow_with_the_volume(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def page_of(tmp_path_factory):
-    """Open the report of two datasets in headless Chromium; with it come what it logged and asked the network for."""
+def browser():
+    """Headless Chromium."""
     if CHROMIUM is None:
         pytest.skip("no Chromium: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory, browser):
+    """Open the report of a dataset; with it come what it logged and asked the network for."""
     from conftest import ball
 
     folder = tmp_path_factory.mktemp("page")
@@ -262,19 +276,17 @@ def page_of(tmp_path_factory):
     make_dataset(folder / "Dataset001_Balls", labels)
     (folder / "Dataset001_Balls" / "imagesTs_good" / "two.tiff").unlink()
     assert run(["compare", str(folder / "Dataset001_Balls"), "--output", str(folder / "report")]) == 1
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1366, "height": 800})
-        page.complaints = []
-        page.on("console", lambda message: page.complaints.append(message.text))
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.on(
-            "request",
-            lambda request: request.url.startswith(("file:", "data:")) or page.complaints.append(request.url),
-        )
-        page.goto((folder / "report" / "report.html").as_uri())
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1366, "height": 800})
+    page.complaints = []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda request: request.url.startswith(("file:", "data:")) or page.complaints.append(request.url),
+    )
+    page.goto((folder / "report" / "report.html").as_uri())
+    yield page
+    page.close()
 
 
 def test_the_ranking_is_on_the_first_screen_and_sorts(page_of):
@@ -293,23 +305,97 @@ def test_the_ranking_is_on_the_first_screen_and_sorts(page_of):
     assert page_of.complaints == []
 
 
-def test_the_slider_the_planes_and_the_outlines(page_of):
+def wrong_voxels(case):
+    return sum(map(int, re.findall(r"(?:good|one_object) (\d+)", case.locator(".viewer figcaption").inner_text())))
+
+
+def test_every_slice_the_planes_and_the_outlines(page_of):
     case = page_of.locator(".case", has_text="Balls: one")
-    caption, paths = case.locator("figcaption"), case.locator(".picture path")
-    first = caption.inner_text()
-    assert "1 of" in first
+    caption, paths, slider = case.locator(".viewer figcaption"), case.locator(".picture path"), case.locator(".slider")
+    worst = wrong_voxels(case)  # it begins with the worst slice
+    assert "of 40)" in caption.inner_text()
+    assert "all slices of all planes" in case.locator(".keys").inner_text()
     assert case.locator(".picture image").count() == 1
     assert paths.count() == 2  # truth and the good method; all one object has no edge
-    case.locator("input[type=range]").press("ArrowRight")
-    assert "2 of" in caption.inner_text()
+    first = caption.inner_text()
+    slider.locator("button", has_text="next worst").click()
     assert caption.inner_text() != first
-    case.locator("input[value=truth]").uncheck()
-    assert paths.count() == 1
-    case.locator("input[value=truth]").check()
+    assert 0 < wrong_voxels(case) <= worst
+    slider.locator("input").press("Home")
+    assert caption.inner_text().startswith("xy, z = 0 (1 of 40)")
+    slider.locator("input").press("ArrowRight")
+    slider.locator("button", has_text="▶").click()
+    assert caption.inner_text().startswith("xy, z = 2 (3 of 40)")
+    assert slider.locator(".now").get_attribute("x") == "2"
     case.locator("input[value=xz]").check()
     assert caption.inner_text().startswith("xz, y = ")
     shape = case.locator(".picture svg").get_attribute("viewBox").split()
     assert float(shape[2]) / float(shape[3]) == pytest.approx(56 * 5 / (40 * 10), rel=1e-6)
+    case.locator("input[value=truth]").uncheck()
+    assert paths.count() == 1
+    case.locator("input[value=truth]").check()
+    case.locator("input[value=xy]").check()
+    assert page_of.complaints == []
+
+
+def view(case):
+    return [float(number) for number in case.locator(".picture svg").get_attribute("viewBox").split()]
+
+
+def middle_of(picture):
+    box = picture.bounding_box()
+    return box["x"] + 0.45 * box["width"], box["y"] + 0.4 * box["height"]
+
+
+def place_under(case, spot):
+    """Where in the slice, in its pixels, a place of the screen is."""
+    return case.locator(".picture svg").evaluate(
+        """(svg, [clientX, clientY]) => {
+            const { x, y } = new DOMPoint(clientX, clientY).matrixTransform(svg.getScreenCTM().inverse());
+            return [x, y];
+        }""",
+        list(spot),
+    )
+
+
+def test_zoom_and_pan_by_keys_and_mouse(page_of):
+    case = page_of.locator(".case", has_text="Balls: one")
+    picture = case.locator(".picture")
+    case.locator("input[value=xy]").check()
+    whole = view(case)
+    assert whole == [0, 0, 56, 48]
+    picture.press("+")
+    assert view(case)[2] == pytest.approx(56 / 1.5)
+    picture.press("ArrowRight")
+    assert view(case)[0] > (56 - 56 / 1.5) / 2
+    picture.press(".")
+    assert view(case)[2] == pytest.approx(56 / 1.5)  # the next slice, as near
+    picture.press("0")
+    assert view(case) == whole
+
+    page_of.evaluate("document.activeElement.blur()")
+    picture.scroll_into_view_if_needed()
+    page_of.mouse.move(*middle_of(picture))
+    page_of.mouse.wheel(0, -100)  # scrolls the page: the picture was not asked for
+    page_of.wait_for_timeout(100)
+    assert view(case) == whole
+    picture.scroll_into_view_if_needed()
+    spot = middle_of(picture)
+    page_of.mouse.click(*spot)
+    before = place_under(case, spot)
+    page_of.mouse.wheel(0, -300)
+    case.locator(".picture.zoomed").wait_for()
+    assert view(case)[2] == pytest.approx(56 / math.e, rel=0.01)
+    assert place_under(case, spot) == pytest.approx(before, abs=0.05)  # what is under the mouse stays there
+    page_of.mouse.down()
+    page_of.mouse.move(spot[0] - 40, spot[1] + 20)
+    page_of.mouse.up()
+    assert place_under(case, (spot[0] - 40, spot[1] + 20)) == pytest.approx(before, abs=0.05)
+    case.locator("button", has_text="all").click()
+    assert view(case) == whole
+    picture.dblclick(position={"x": 200, "y": 100})
+    assert view(case)[2] == 28
+    case.locator("button", has_text="all").click()
     assert page_of.complaints == []
 
 
@@ -318,9 +404,74 @@ def test_an_error_links_to_its_slice(page_of):
     row = case.locator(".mistakes tbody tr", has_text="merge")
     place = row.locator("td").nth(4).inner_text()
     row.locator("button.show").click()
-    assert case.locator("figcaption").inner_text().startswith(f"xy, z = {place.split(',')[0]} ")
+    assert case.locator(".viewer figcaption").inner_text().startswith(f"xy, z = {place.split(',')[0]} ")
     assert case.locator(".picture ellipse").count() == 1
     assert page_of.complaints == []
+
+
+def test_an_object_links_to_its_slice_and_has_pictures(page_of):
+    case = page_of.locator(".case", has_text="Balls: one")
+    table = case.locator(".objects table")
+    assert table.locator("tbody tr").count() == 8  # four true objects of two methods
+    first = table.locator("tbody tr", has_text="good").first
+    assert first.locator("img").count() == 2
+    table.locator("thead button", has_text="IoU").click()
+    shares = [float(text) for text in table.locator("tbody td:nth-child(9)").all_inner_texts()]
+    assert shares == sorted(shares)
+    row = table.locator("tbody tr", has_text="good").first
+    z, y, x = map(int, row.locator("td").nth(8).inner_text().split(", "))
+    row.locator("button.show").click()
+    assert case.locator(".viewer figcaption").inner_text().startswith(f"xy, z = {z} ")
+    mark = case.locator(".picture rect.mark")
+    left, top, wide, high = (float(mark.get_attribute(name)) for name in ("x", "y", "width", "height"))
+    assert left < x < left + wide
+    assert top < y < top + high
+    assert case.locator(".solids img").count() == 3  # the truth and two methods
+    case.locator("button", has_text="all").click()
+    assert page_of.complaints == []
+
+
+def downloaded(page, button):
+    with page.expect_download() as download:
+        button.click()
+    return download.value.suggested_filename, download.value.path().read_text("utf-8")
+
+
+def test_tables_and_plots_are_downloads(page_of):
+    name, text = downloaded(page_of, page_of.locator("#ranking button.export").first)
+    rows = list(csv.reader(text.splitlines()))
+    assert name == "Ranking_Instances.csv"
+    assert rows[0][0] == "method"
+    assert {row[0] for row in rows[1:]} == {"good", "one_object"}
+    assert "★" not in text
+    name, text = downloaded(page_of, page_of.locator("#plots button.export").first)
+    assert name.endswith(".svg")
+    assert text.startswith("<svg")
+    case = page_of.locator(".case", has_text="Balls: one")
+    name, text = downloaded(page_of, case.locator("button", has_text="SVG").first)
+    assert "data:image/jpeg" in text
+    assert "rgb(230, 159, 0)" in text  # the truth's orange, without the page's style sheet
+    name, text = downloaded(page_of, case.locator(".objects + button.export"))
+    assert text.splitlines()[0] == 'method,what,true id,voxels,predicted id,voxels,IoU,"z, y, x"'
+    assert page_of.complaints == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "dark"), (390, "light")])
+def test_it_fits_a_screen_and_a_phone(page_of, width, scheme):
+    page_of.set_viewport_size({"width": width, "height": 800})
+    page_of.emulate_media(color_scheme=scheme)
+    try:
+        assert page_of.evaluate("document.documentElement.scrollWidth") == width
+        figures = page_of.locator(".plots figure").all()
+        left, right = (figure.bounding_box()["x"] for figure in figures[:2])
+        assert (left < right) is (width == 1400)  # on a phone one picture is in a row
+        if width == 1400:
+            wide = "[...document.querySelectorAll('.wide')].filter((region) => region.scrollWidth > region.clientWidth)"
+            assert page_of.evaluate(f"{wide}.map((region) => region.ariaLabel)") == []
+            assert page_of.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(23, 24, 28)"
+    finally:
+        page_of.set_viewport_size({"width": 1366, "height": 800})
+        page_of.emulate_media(color_scheme="light")
 
 
 def test_a_case_that_was_not_delivered_is_told(page_of):
@@ -330,3 +481,39 @@ def test_a_case_that_was_not_delivered_is_told(page_of):
     texts = page_of.locator(".plots svg").first
     assert texts.get_attribute("role") == "img"
     assert "every case" in texts.get_attribute("aria-label")
+
+
+def test_classes_keep_their_colours_and_one_case_has_no_rows_of_too_few(tmp_path, browser):
+    chest = tmp_path / "Dataset002_Chest"
+    write_chest_dataset(chest, 0, (12, 48, 48), train_cases=1)
+    (chest / "labelsTs" / "CT_phantomhealthy.nii.gz").unlink(missing_ok=True)
+    for method, by in (("near", 1), ("far", 3)):
+        for path in (chest / "labelsTs").iterdir():
+            volume = open_labels(path)
+            moved = np.roll(volume.read(), by, axis=2)
+            write_labels(chest / f"imagesTs_{method}" / path.name, volume.with_voxels(moved))
+    out = tmp_path / "report"
+    assert run(["compare", str(chest), "--output", str(out)]) == 0
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto((out / "report.html").as_uri())
+    assert "too few" not in page.locator("main").inner_text()
+    assert "No two methods have more than one case in common" in page.locator("#statistics").inner_text()
+    case = page.locator(".case")
+    colours = {
+        box.get_attribute("value"): box.get_attribute("data-colour") for box in case.locator(".classes input").all()
+    }
+    assert colours["reticulation"] != colours["honeycombing"]
+    case.locator(".picture path.layer-truth").first.wait_for()
+    drawn = {path.evaluate("path => path.style.getPropertyValue('--layer')")
+             for path in case.locator(".picture path.layer-truth").all()}  # fmt: skip
+    assert drawn <= set(colours.values())
+    count = case.locator(".picture path").count()
+    case.locator("input[value=method]").check()
+    assert case.locator(".picture path").count() == count
+    assert case.locator(".picture path.layer-truth").first.evaluate("p => getComputedStyle(p).stroke") == (
+        "rgb(230, 159, 0)"
+    )
+    for box in case.locator(".classes input").all():
+        box.uncheck()
+    assert case.locator(".picture path").count() == 0
+    page.close()

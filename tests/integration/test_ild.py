@@ -17,6 +17,7 @@ from dicom import write_dicom
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.run import MANIFEST
+from planewise.models import sam2
 from planewise.report.class_tables import RESULTS, SUMMARY
 from planewise.volumes.files import open_volume
 from planewise.volumes.labels import read_labels, write_labels
@@ -87,6 +88,35 @@ def test_without_test_images_some_patients_are_kept_for_the_test_and_scored(job,
     rows = results(tmp_path / "w" / "segs" / "MedSAM2-Tiny-ILD" / "evaluation")
     assert {row["case"] for row in rows} == {tested}
     assert "2 cases of the truth have no prediction, and are not scored" in capsys.readouterr().err
+
+
+def test_unstable_masks_are_replaced_where_that_is_asked_for_and_results_know_it(job, tmp_path, capsys, monkeypatch):
+    model = job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth"
+    patient = job / "work" / "npz_test" / "CT_ILD" / "CT_phantomtest.npz"
+    replaced = []
+    monkeypatch.setattr(sam2, "stable_masks", lambda masks, ious: replaced.append(1) or masks[:, :, 1])
+
+    def predict(name, *more):
+        words = ("--trained_model", str(model), "--prompts", "truth", "--device", "cpu")
+        return run(["ild", "predict", str(patient), str(tmp_path / name), *words, *more])
+
+    assert predict("kept") == 0
+    assert replaced == []
+    assert predict("replaced", "--stability_fallback") == 0
+    assert replaced
+    capsys.readouterr()
+    assert predict("kept", "--stability_fallback") == 2
+    assert "stability_fallback: False -> True" in capsys.readouterr().err
+
+
+def test_the_model_s_card_says_how_it_came_about(job):
+    folder = job / "work" / "MedSAM2-Tiny-ILD"
+    trained = torch.load(folder / "medsam_model_best.pth", weights_only=True)["trained"]
+    card = (folder / "hub" / "README.md").read_text()
+    assert trained["base"] == "random weights"
+    rows = {"data": "dataset", "finished": "date", "step": "step", "planewise": "planewise", "on": "validated_on"}
+    for row, key in rows.items():
+        assert f"| {row} | {trained[key]} |" in card
 
 
 def test_two_processes_give_the_same_volumes(job, tmp_path):
@@ -193,11 +223,11 @@ def test_scans_of_one_patient_are_averaged_before_patients_are(tmp_path, capsys)
     folder = tmp_path / "segs" / "evaluation"
     summary = (folder / SUMMARY).read_text()
     assert "3 cases of 2 patients, whose means are averaged" in summary
-    assert re.search(r"DSC in 3D +0.7500   n = 2 patients \(3 cases\)", summary)
+    assert re.search(r"Dice in 3D +0.7500   n = 2 patients \(3 cases\)", summary)
     assert [row["patient"] for row in results(folder)] == ["P00", "P00", "P01"]
     assert "2 patients (3 cases)" in (folder / "report.html").read_text()
     assert run([*command, "--patient_pattern", "(.*)"]) == 0
-    assert re.search(r"DSC in 3D +0.6667   n = 3\n", (folder / SUMMARY).read_text())
+    assert re.search(r"Dice in 3D +0.6667   n = 3\n", (folder / SUMMARY).read_text())
 
 
 def test_ground_glass_in_the_old_window_is_warned_of(job, tmp_path, capsys):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dicom import write_dicom
+from dicom import CORONAL, write_dicom
 from planewise.apps.ild.lungs import find_lungs
 from planewise.cli import run
 from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
@@ -93,7 +93,8 @@ def test_one_command_on_one_file(job, eager, tmp_path):
     image = job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz"
     assert predict(image, tmp_path, eager) == 0
     assert {path.name for path in tmp_path.iterdir()} == {
-        "CT_phantomtest.nii.gz", "CT_phantomtest.html", "CT_phantomtest_presence.csv", "planewise.json"
+        "CT_phantomtest.nii.gz", "CT_phantomtest.html", "CT_phantomtest_presence.csv", "planewise.json",
+        "itksnap_labels.txt",
     }  # fmt: skip
     assert open_volume(tmp_path / "CT_phantomtest.nii.gz").shape == SHAPE
     page = (tmp_path / "CT_phantomtest.html").read_text()
@@ -134,6 +135,32 @@ def test_a_cohort_of_dicom_patients(eager, tmp_path, capfd):
     assert "A: series 2 (B30f, 10 slices of 5 mm): --series 2" in capfd.readouterr().err
     assert predict(cohort / "b", tmp_path / "none", eager, "--series", "7") == 1
     assert "no series fits --series 7; there are series 1" in capfd.readouterr().out
+
+
+def test_dicom_segmentations_of_a_cohort(eager, tmp_path, capsys):
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom", reason="DICOM objects are written by highdicom: pip install planewise[dicom]")
+    hu, _ = chest_phantom(SHAPE, 5)
+    write_dicom(tmp_path / "in" / "a", hu, uid="1.1", PatientID="A", FrameOfReferenceUID="1.9", tilt=(-1.25, 0))
+    write_dicom(tmp_path / "in" / "b", hu, uid="1.2", PatientID="B", FrameOfReferenceUID="1.9", orientation=CORONAL)
+    write_dicom(tmp_path / "in" / "c", hu, uid="1.3", PatientID="C")  # has no frame of reference
+    assert predict(tmp_path / "in", tmp_path / "out", eager, "--format", "dicom-seg") == 1
+    assert "has no FrameOfReferenceUID" in " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "out" / "C.seg.dcm").exists()
+    back = open_volume(tmp_path / "out" / "A.seg.dcm")
+    assert back.shape == SHAPE
+    assert back.tilt == pytest.approx((-1.25, 0))
+    assert back.read().any()
+    assert back.labels.names == {1: "ground_glass", 2: "reticulation", 3: "honeycombing", 4: "consolidation"}
+    (segment, *_) = pydicom.dcmread(tmp_path / "out" / "A.seg.dcm").SegmentSequence
+    (made_by,) = segment.SegmentationAlgorithmIdentificationSequence
+    assert segment.SegmentAlgorithmType == "AUTOMATIC"
+    assert made_by.AlgorithmName == "planewise ild predict"
+    assert "eager.pth" in str(made_by.AlgorithmParameters)
+    image = tmp_path / "ct_0000.nii.gz"
+    write_ct(image, hu)
+    assert predict(image, tmp_path / "none", eager, "--format", "dicom-seg") == 2
+    assert "is a segmentation of a DICOM series" in capsys.readouterr().err
 
 
 def test_a_patient_with_a_class_that_was_never_seen_is_scored_as_missed(job, tmp_path):
@@ -283,3 +310,23 @@ def test_what_a_worker_finishes_after_its_scheduler_died_is_not_of_somebody_else
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
     assert predict(tests, tmp_path / "out", eager) == 0
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 2
+
+
+def test_labels_are_written_as_what_viewers_open(job, eager, tmp_path, capsys):
+    image = job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz"
+    assert predict(image, tmp_path / "nifti", eager) == 0
+    expected = read_labels(tmp_path / "nifti" / "CT_phantomtest.nii.gz")
+    description = (tmp_path / "nifti" / "itksnap_labels.txt").read_text()
+    assert '"reticulation"' in description
+    assert predict(image, tmp_path / "nifti", eager, "--format", "seg.nrrd") == 2  # made otherwise
+    capsys.readouterr()
+    for ending in ("seg.nrrd", "ome.zarr"):
+        assert predict(image, tmp_path / ending, eager, "--format", ending) == 0
+        assert not (tmp_path / ending / "itksnap_labels.txt").exists()
+        labels = open_volume(tmp_path / ending / f"CT_phantomtest.{ending}")
+        assert np.array_equal(labels.read(), expected.voxels)
+        assert labels.labels.names == {1: "ground_glass", 2: "reticulation", 3: "honeycombing", 4: "consolidation"}
+        assert labels.labels.colours[2] == "#56B4E9"
+    (tmp_path / "nifti" / "itksnap_labels.txt").write_text("of somebody else")
+    assert predict(image, tmp_path / "nifti", eager) == 0
+    assert (tmp_path / "nifti" / "itksnap_labels.txt").read_text() == "of somebody else"

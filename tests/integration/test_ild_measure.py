@@ -114,7 +114,7 @@ def test_what_somebody_else_wrote_is_kept(cohort, tmp_path, capsys):
 def test_lungs_that_are_not_given_are_found(tmp_path, capsys):
     write_chest_dataset(tmp_path / "d", 0, (16, 64, 64), train_cases=1)
     assert measure(tmp_path / "d", tmp_path / "out", lungs=False) == 0
-    assert "found from HU, as planewise ild lungs" in capsys.readouterr().err
+    assert "segmented from HU, as by planewise ild lungs" in capsys.readouterr().err
     rows = table(tmp_path / "out" / "measures.csv")
     assert run(["ild", "lungs", str(tmp_path / "d" / "imagesTs"), str(tmp_path / "masks")]) == 0
     for case, row in rows.items():

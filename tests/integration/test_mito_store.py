@@ -58,6 +58,8 @@ def same_as_memory(folder, output):
     for kind in ("", "_xy", "_xz", "_yz"):
         found = open_volume(output.with_name(output.name.replace(".ome", f"{kind}.ome"))).read()
         assert np.array_equal(found, open_volume(folder / "memory" / f"in{kind}.ome.zarr").read())
+    table = output.with_name(output.name.replace(".ome.zarr", "_objects.csv"))
+    assert table.read_text() == (folder / "memory" / "in_objects.csv").read_text()
     assert not output.with_name(f"{output.name}.unfinished").exists()
     return True
 
@@ -169,7 +171,7 @@ def test_two_runs_on_one_store(folder, tmp_path, capsys):
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
         assert run(to_store(folder, tmp_path / "out.ome.zarr")) == 2
-    assert "another run is at it (process 1 on somewhere)" in capsys.readouterr().err
+    assert "is in use by another run (process 1 on somewhere)" in capsys.readouterr().err
 
 
 def test_missing_chunks_are_counted(folder, tmp_path, capsys):
@@ -179,6 +181,10 @@ def test_missing_chunks_are_counted(folder, tmp_path, capsys):
         (source / "0" / "c" / name).unlink()
     assert run(to_store(folder, tmp_path / "out.ome.zarr", source=source)) == 0
     assert "2 of 75 chunks are not stored, and read as 0" in " ".join(capsys.readouterr().err.split())
+    for name in ("out", "out_xy"):  # labels, called as their files are
+        about = zarr.open_group(tmp_path / f"{name}.ome.zarr", mode="r").attrs["ome"]
+        assert about["image-label"] == {}
+        assert about["multiscales"][0]["name"] == name
 
 
 @pytest.mark.parametrize(

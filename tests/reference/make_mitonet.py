@@ -6,6 +6,7 @@
 Without numba's compiler, for which ``rle_voting`` of that version is no longer acceptable: the same code, interpreted.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -114,16 +115,20 @@ def painted(tracker: Any, shape: tuple[int, ...]) -> np.ndarray:
     return volume
 
 
-def plane_objects(volume: np.ndarray, plane: str, doubt: float) -> tuple[np.ndarray, Any]:
-    """Return the panoptic slices of a plane, stacked along the plane's axis, and the tracker of its 3D objects."""
-    network = SaysFormula(volume, plane, doubt)
+def plane_objects(
+    network: torch.nn.Module, images: Iterable[torch.Tensor], shape: tuple[int, ...], plane: str
+) -> tuple[np.ndarray, Any]:
+    """Return the panoptic slices of a plane, stacked along the plane's axis, and the tracker of its 3D objects.
+
+    ``images``: what the network is given of each slice (1, 1, H, W) of a volume of ``shape``.
+    """
     engine = PanopticDeepLabRenderEngine3d(
         network, thing_list=[1], label_divisor=DIVISOR, nms_threshold=0.1, nms_kernel=3, confidence_thr=0.5,
         median_kernel_size=3, padding_factor=16, coarse_boundaries=True,
     )  # fmt: skip
-    size = tuple(side for axis, side in enumerate(volume.shape) if axis != AXES[plane])
-    length = volume.shape[AXES[plane]]
-    slices = [engine(torch.full((1, 1, *size), float(index)), size) for index in range(length)] + engine.end()
+    size = tuple(side for axis, side in enumerate(shape) if axis != AXES[plane])
+    length = shape[AXES[plane]]
+    slices = [engine(image, size) for image in images] + engine.end()
     slices = [np.squeeze(slice_.numpy()) for slice_ in slices if slice_ is not None]
     assert len(slices) == length
     queue: SimpleQueue = SimpleQueue()
@@ -132,7 +137,7 @@ def plane_objects(volume: np.ndarray, plane: str, doubt: float) -> tuple[np.ndar
     matchers = patterns.create_matchers([1], DIVISOR, 0.25, 0.25)
     stack: list[Any] = []
     patterns.forward_matching(matchers, queue, stack, Nobody(), [1], DIVISOR, [1])
-    trackers = patterns.create_axis_trackers({plane: AXES[plane]}, [1], DIVISOR, volume.shape)[plane]
+    trackers = patterns.create_axis_trackers({plane: AXES[plane]}, [1], DIVISOR, shape)[plane]
     for index, matched in patterns.backward_matching(stack, matchers, length):
         patterns.update_trackers(matched, index, trackers)
     patterns.finish_tracking(trackers)
@@ -145,16 +150,14 @@ def segmented(name: str, shape: tuple[int, ...], count: int, doubt: float) -> di
     volume = crowd(name, shape, count)
     kept, trackers = {}, []
     for plane in AXES:
-        slices, tracker = plane_objects(volume, plane, doubt)
+        size = tuple(side for axis, side in enumerate(shape) if axis != AXES[plane])
+        images = (torch.full((1, 1, *size), float(index)) for index in range(shape[AXES[plane]]))
+        slices, tracker = plane_objects(SaysFormula(volume, plane, doubt), images, shape, plane)
         kept[f"slices_{plane}"] = np.where(slices, slices - DIVISOR, 0).astype(np.uint8)
         kept[f"objects_{plane}"] = painted(tracker, shape)
         trackers.append(tracker)
     as_it_is = consensus(trackers)
-    with_sets, published.create_graph_of_clusters = published.create_graph_of_clusters, clusters_in_order
-    for tracker in trackers:
-        tracker.instances = dict(sorted(tracker.instances.items()))
-    kept["consensus"] = consensus(trackers)
-    published.create_graph_of_clusters = with_sets
+    kept["consensus"] = consensus_in_order(trackers)
     print(name, "- the order changes nothing:", same_partition(kept["consensus"], as_it_is))  # see README.md
     return {f"{name}/{key}": value for key, value in kept.items()}
 
@@ -164,6 +167,17 @@ def consensus(trackers: list[Any]) -> np.ndarray:
     fused = patterns.create_instance_consensus(trackers, pixel_vote_thr=2, cluster_iou_thr=0.75)
     drop_small(fused)
     return painted(fused, trackers[0].shape3d)
+
+
+def consensus_in_order(trackers: list[Any]) -> np.ndarray:
+    """Return the same, of objects and of clusters in the order of their numbers."""
+    with_sets, published.create_graph_of_clusters = published.create_graph_of_clusters, clusters_in_order
+    for tracker in trackers:
+        tracker.instances = dict(sorted(tracker.instances.items()))
+    try:
+        return consensus(trackers)
+    finally:
+        published.create_graph_of_clusters = with_sets
 
 
 def clusters_in_order(graph: Any, least_iou: float, make: Any = published.create_graph_of_clusters) -> Any:

@@ -8,12 +8,13 @@ The model alone is used, not its ``SAM2ImagePredictor``, which needs torchvision
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from sam2.build_sam import build_sam2
 
-from reference.formulas import SAM2_BOXES, SAM2_SIDES, waves, weights
+from reference.formulas import SAM2_BOXES, SAM2_SIDES, faint, waves, weights
 
 HERE = Path(__file__).parent
 
@@ -23,7 +24,8 @@ def forward(version: str, side: int) -> dict[str, np.ndarray]:
     folder, name = ("sam2.1", "sam2.1_hiera_t") if version == "2.1" else ("sam2", "sam2_hiera_t")
     model = build_sam2(f"configs/{folder}/{name}.yaml", None, "cpu", "eval", [f"++model.image_size={side}"], False)
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    model.load_state_dict({key: torch.from_numpy(value) for key, value in weights(shapes, gain=1).items()})
+    state = weights(shapes, gain=1)
+    model.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
     corners = torch.tensor(SAM2_BOXES).view(-1, 2, 2) * side
     with torch.inference_mode():
         features = model.forward_image(torch.from_numpy(waves(3, side, side)))
@@ -31,18 +33,27 @@ def forward(version: str, side: int) -> dict[str, np.ndarray]:
         levels = [level.permute(1, 2, 0).view(1, -1, *size) for level, size in zip(flat, sizes)]
         levels[-1] = levels[-1] + model.no_mem_embed.view(1, -1, 1, 1)  # as for every single image
         sparse, dense = model.sam_prompt_encoder((corners, torch.tensor([[2, 3]] * len(corners))), None, None)
-        masks, _, _, present = model.sam_mask_decoder(
-            image_embeddings=levels[-1], image_pe=model.sam_prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense, multimask_output=False, repeat_image=True,
-            high_res_features=levels[:-1],
-        )  # fmt: skip
+        masks, _, _, present = decoded(model, levels, sparse, dense)
+        model.load_state_dict({key: torch.from_numpy(value) for key, value in faint(state).items()})
+        model.sam_mask_decoder.dynamic_multimask_via_stability = True  # as by the builder's apply_postprocessing
+        stable, *_ = decoded(model, levels, sparse, dense)
     step = side // 128
     kept = {
-        "embedding": levels[-1][0, ::8, ::step, ::step], "masks": masks[:, 0, ::step, ::step], "present": present[:, 0]
+        "embedding": levels[-1][0, ::8, ::step, ::step], "masks": masks[:, 0, ::step, ::step], "present": present[:, 0],
+        "stable_masks": stable[:, 0, ::step, ::step],
     }  # fmt: skip
     listed = "\n".join(f"{key}\t{shape}" for key, shape in shapes.items())
     arrays = {"keys": np.array(listed), **{key: value.numpy() for key, value in kept.items()}}
     return {f"{version}/{key}": value for key, value in arrays.items()}
+
+
+def decoded(model: Any, levels: list[torch.Tensor], sparse: torch.Tensor, dense: torch.Tensor) -> Any:
+    """Return what the mask decoder gives."""
+    return model.sam_mask_decoder(
+        image_embeddings=levels[-1], image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense, multimask_output=False, repeat_image=True,
+        high_res_features=levels[:-1],
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from planewise.cli import COMMANDS, guarded, run
 from planewise.processes import Terminated
+from planewise.progress import ON_TERMINAL, say
 
 
 def test_help_needs_nothing_heavy():
@@ -31,9 +32,39 @@ def test_commands_that_are_not_there(capsys):
     assert "mito train" in capsys.readouterr().err
     assert run(["mito", "fly"]) == 2
     assert "mito predict" in capsys.readouterr().err
-    assert run(["mito", "--help"]) == 0
     assert run([]) == 2
     assert run(["--version"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("mito predcit", "'mito predict'"),
+        ("mitto train", "'mito train'"),
+        ("chekc", "'check'"),
+        ("compaer a b", "'compare'"),
+        ("idl", "'ild'"),
+    ],
+)
+def test_a_command_that_is_mistyped_is_guessed(words, meant, capsys):
+    assert run(words.split()) == 2
+    assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_nothing_is_guessed_where_nothing_is_near(capsys):
+    assert run(["xyzzy"]) == 2
+    err = capsys.readouterr().err
+    assert "did you mean" not in err
+    assert "mito train" in err
+
+
+@pytest.mark.parametrize("words", [["mito"], ["mito", "--help"], ["mito", "-h"], ["ild"], ["audit"], ["demo"]])
+def test_a_group_lists_its_commands_a_line_each(words, capsys):
+    assert run(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    listed = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    assert [line.split("planewise ")[1][:15].strip() for line in lines[: len(listed)]] == listed
+    assert all(COMMANDS[name].what in line for name, line in zip(listed, lines))
 
 
 PREDICT = ["mito", "predict", "--trained_model", "m.yaml", "--input", "i", "--output", "o"]
@@ -112,3 +143,30 @@ def test_sigterm_is_as_before_when_a_command_has_ended(capsys):
 
     assert guarded(work) == 143
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("words", ["--help", "mito", "mito predict --help", "models", "--print-completion bash"])
+def test_a_reader_that_goes_leaves_no_traceback(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "planewise", *words.split()]
+    result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "BrokenPipe" not in result.stderr
+
+
+def test_options_that_are_not_there_are_guessed_in_readable_words(capsys):
+    with pytest.raises(SystemExit):
+        run([*PREDICT, "--axis", "xy"])
+    err = capsys.readouterr().err
+    assert "--axes xy|xz|yz ..." in err
+    assert "{None}" not in err
+
+
+def test_a_command_prints_its_messages_wherever_it_is_started_from(monkeypatch, capsys):
+    monkeypatch.delenv(ON_TERMINAL)
+    assert guarded(lambda: say("a message") or 0) == 0
+    assert capsys.readouterr().err == "a message\n"
+    assert ON_TERMINAL not in os.environ

@@ -1,9 +1,33 @@
-"""The rows of docs/input.md are tests that exist."""
+"""What README and docs/ name exists: tests, commands, options, messages, and code that is Python."""
 
+import ast
 import re
+import shlex
+import tomllib
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
+import pytest
+import yaml
+
+from planewise.cli import COMMANDS
+
 ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [path for path in PAGES if "_build" not in path.parts]
+
+
+def _blocks(path: Path, languages: str) -> list[str]:
+    """Return the fenced blocks of a page in one of the languages, a regular expression."""
+    return re.findall(rf"^ *```(?:{languages})\n(.*?)^ *```$", path.read_text("utf-8"), re.M | re.S)
+
+
+def _commands(path: Path) -> list[list[str]]:
+    """Return the words of every planewise command in a page's blocks, comments left out."""
+    lines = [line for block in _blocks(path, "|sh|console|text") for line in block.replace("\\\n", " ").splitlines()]
+    lines = [line.removeprefix("$ ") for line in lines]
+    return [shlex.split(line, comments=True)[1:] for line in lines if re.match(r"planewise (?!COMMAND)[a-z]", line)]
 
 
 def test_every_row_of_what_is_read_names_a_test():
@@ -13,3 +37,72 @@ def test_every_row_of_what_is_read_names_a_test():
     for row in rows:
         file, name = re.search(r"`(test_\w+\.py)::(test_\w+)` \|$", row).groups()
         assert any(f"def {name}(" in path.read_text() for path in (ROOT / "tests").rglob(file)), row
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_every_command_and_option_exists(page):
+    for words in _commands(page):
+        name = next(iter(name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS), None)
+        assert name, words
+        module, options = COMMANDS[name].options.split(":")
+        known = _options_of(getattr(import_module(module), options))
+        for word in words:
+            option = word.removeprefix("--").partition("=")[0]
+            assert not word.startswith("--") or option in known, (words, word)
+
+
+def _options_of(options) -> set[str]:
+    """Return the options of a command as they are written, without the dashes."""
+    names = {"help"}
+    for name, field in options.model_fields.items():
+        names |= {name, *(alias.lstrip("-") for arg in field.metadata for alias in getattr(arg, "aliases", None) or ())}
+        names |= {arg.name for arg in field.metadata if getattr(arg, "name", None)}
+    return names
+
+
+def test_every_command_is_in_the_list_of_commands():
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    listed = re.findall(r"^\| `planewise ([a-z ]+)` \|", page, re.M)
+    assert sorted(listed) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_python_is_python(page):
+    for block in _blocks(page, "python"):
+        ast.parse(re.sub(r"^ {3}", "", block, flags=re.M) if block.startswith("   ") else block)
+
+
+def test_every_message_of_troubleshooting_is_in_the_code():
+    messages = re.findall(r"^### `(.+)`$", (ROOT / "docs" / "troubleshooting.md").read_text("utf-8"), re.M)
+    assert len(messages) > 25
+    for message in messages:
+        pattern = re.compile(".*?".join(map(re.escape, message.split("..."))), re.S)
+        assert any(pattern.search(text) for text in _texts()), message
+
+
+@cache
+def _texts() -> list[str]:
+    """Return every string of the source, with ... where values are put in."""
+    texts = []
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "..." for part in node.values]
+                texts.append("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+def test_one_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert (ROOT / "CHANGELOG.md").read_text("utf-8").startswith(f"# Changelog\n\n## {project['version']}")
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])  # those of docs/ are checked when the site is built
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text("utf-8"))
+    assert all(link.startswith("https://") or (ROOT / link).exists() for link in links), links

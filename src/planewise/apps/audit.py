@@ -100,7 +100,8 @@ def plan_audit(options: AuditPlan) -> int:
         )  # fmt: skip
         write_answers(options.output, items, variables_of(items))
         write_plan(plan, options.output)
-    say(f"{len(items)} items of {len(cases)} cases were drawn with seed {seed} into {options.output}")
+    of_cases = f"{len(cases)} case{'s' * (len(cases) != 1)}"
+    say(f"{len(items)} items of {of_cases} were drawn with seed {seed} into {options.output}")
     say(f"The plan's signature is {plan.signature}: keep it where it cannot be changed, such as a laboratory notebook")
     say(
         f"Correct {options.output / LABELS}, or fill in {options.output / ANSWERS} (done = yes where the masks are "
@@ -118,8 +119,8 @@ def report_audit(options: AuditReport) -> int:
     plan = read_plan(options.plan)
     answers = options.answers or options.plan / ANSWERS
     with progress("reading", len(plan.items), unit="items") as advance:
-        found, problems = read_items(plan, options.plan, answers, advance)
-    if all(answer.skipped for answer in found):
+        corrected, problems = read_items(plan, options.plan, answers, advance)
+    if all(answer.skipped for answer in corrected):
         listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
         raise PlanewiseError(
             f"{options.plan}: no item was corrected yet: change its labels in {LABELS}, or write into "
@@ -134,8 +135,8 @@ def report_audit(options: AuditReport) -> int:
     inputs = [options.plan / PLAN, answers, options.plan / LABELS]
     outputs = [folder / name for name in ("audit.html", "audit.json", "audit.csv")]
     with run.making("report", inputs, outputs):
-        page = write_audit(plan, found, findings(plan, found), options.plan, folder)
-    if cut := [answer.item.name for answer in found if answer.notes]:
-        say(f"Objects of items {', '.join(cut)} reach the end of what is shown, and count as they are shown")
+        page = write_audit(plan, corrected, findings(plan, corrected), options.plan, folder)
+    if cut := [answer.item.name for answer in corrected if answer.notes]:
+        say(f"Objects of items {', '.join(cut)} reach the edge of the context that is shown, and are counted as shown")
     say(f"The report is {page}")
     return conclude(problems)

@@ -37,8 +37,8 @@ def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
     """Return the files of every case: labels, and image and within if there are any. Raises PlanewiseError."""
     results = _by_case(options.result, "the result", labels=True)
     of_planes = [name for name in results if plane_of(name) in results]
-    found = {name: {"labels": path} for name, path in results.items() if name not in of_planes}
-    if not found:
+    of_cases = {name: {"labels": path} for name, path in results.items() if name not in of_planes}
+    if not of_cases:
         raise PlanewiseError(f"{options.result}: holds no label volumes")
     images = {}
     if options.image is not None:
@@ -47,21 +47,21 @@ def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
         say(f"Images are those of {next(iter(images.values())).parent}; --image takes others")
     masks = {} if options.within is None else _by_case(options.within, "--within", labels=True)
     for what, option, files in (("image", "--image", images), ("within", "--within", masks)):
-        if len(found) == len(files) == 1:
-            files = dict(zip(found, files.values()))
-        for name, of_case in found.items():
+        if len(of_cases) == len(files) == 1:
+            files = dict(zip(of_cases, files.values()))
+        for name, of_case in of_cases.items():
             if name in files:
                 of_case[what] = files[name]
-        missing = [name for name in found if name not in files]
+        missing = [name for name in of_cases if name not in files]
         if missing and (what == "within" or options.image is not None) and files:
             raise PlanewiseError(f"{option} {getattr(options, what)}: has no file for case {missing[0]}")
         if missing and files:
-            say(f"There is no image of {', '.join(missing[:6])}: these items are written without")
+            say(f"There is no image of {', '.join(missing[:6])}: their items are written without an image")
     if options.within is not None and set(options.quantity) & set(OF_OBJECTS):
         raise PlanewiseError(
             f"--within {options.within}: is for {', '.join(OF_SLICES)}; objects are counted in the whole volume"
         )
-    return found
+    return of_cases
 
 
 def _by_case(path: Path, what: str, labels: bool) -> dict[str, Path]:
@@ -187,7 +187,7 @@ def confidence_of(options: AuditPlan) -> dict[str, dict[int, float]]:
         return {}
     if options.count_by != "objects":
         raise PlanewiseError(f"--confidence {options.confidence}: is for --count_by objects")
-    found: dict[str, dict[int, float]] = {}
+    confidences: dict[str, dict[int, float]] = {}
     for row in _rows(options.confidence, "--confidence", ("case", "object", "confidence")):
         try:
             label, certain = int(row["object"]), float(row["confidence"])
@@ -198,8 +198,8 @@ def confidence_of(options: AuditPlan) -> dict[str, dict[int, float]]:
                 f"--confidence {options.confidence}: object {row['object']!r} of {row['case']} has confidence "
                 f"{row['confidence']!r}; both must be numbers"
             )
-        found.setdefault(row["case"].strip(), {})[label] = certain
-    return found
+        confidences.setdefault(row["case"].strip(), {})[label] = certain
+    return confidences
 
 
 def open_case(files: dict[str, Path], options: AuditPlan) -> Source:

@@ -12,7 +12,7 @@ Quantity = Literal["volume_fraction", "class_ml", "count", "number_density", "me
 
 
 class AuditPlan(Options):
-    """Draw, at random, the items of a result that are to be corrected, so that its findings get intervals that hold."""
+    """Draw a random sample of a result to correct, from which its findings get valid confidence intervals."""
 
     result: tyro.conf.Positional[Path]
     """Label volume, or a folder of them: the masks whose findings are audited."""
@@ -21,15 +21,15 @@ class AuditPlan(Options):
     budget: int = Field(30, ge=1)
     """Items to correct, of all cases together."""
     quantity: tuple[Quantity, ...] = ("volume_fraction",)
-    """What is to be found: of slices volume_fraction, class_ml; of objects count, number_density, mean_volume."""
+    """What is estimated: from slices volume_fraction, class_ml; from boxes count, number_density, mean_volume."""
     image: Path | None = None
     """Image, or folder of images, that the result was made of. Default: imagesTs beside the folder, if there is one."""
     classes: tuple[str, ...] = ()
     """NAME=VALUE or NAME=VALUE,VALUE for each class. Default: all values above 0 are one; of class_ml each is one."""
     within: Path | None = None
-    """Label volume, or a folder of them: what is not above 0 there counts neither as a class nor as volume."""
+    """Label volume, or a folder of them: only voxels above 0 in it count, as a class and as volume."""
     conditions: Path | None = None
-    """CSV of case,condition, with two conditions, whose difference is to be found."""
+    """CSV of case,condition, with two conditions, whose difference is estimated."""
     patients: Path | None = None
     """CSV of case,patient, or JSON: which cases are one animal or patient. Default: what the cases' names say."""
     patient_pattern: str | None = None
@@ -44,13 +44,13 @@ class AuditPlan(Options):
     """Voxels (z, y, x) that are written around an item. Default: two slices; as far as objects reach."""
     design: Literal["stratified", "systematic"] = "stratified"
     """How slices are drawn: at random within strata, whose interval holds whatever the errors are; or at equal
-    distances from a random start, whose interval holds where errors change smoothly along the axis."""
+    distances from a random start, whose interval holds only where errors change smoothly along the axis."""
     seed: int | None = Field(None, ge=0)
-    """Of the draw. Default: by the masks themselves, so that nobody chooses it."""
+    """Seed of the random draw. Default: computed from the masks, so that it cannot be chosen."""
     channel: int | None = Field(None, ge=0)
     """Channel to show, from 0, where images have several."""
     ignore_geometry: bool = False
-    """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+    """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
 
     @field_validator("quantity")
     @classmethod
@@ -84,13 +84,13 @@ class AuditReport(Options):
 
 def read_classes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     """Return the values of each class by name. Raises ValueError for what is not NAME=VALUE,..."""
-    found: dict[str, tuple[int, ...]] = {}
+    classes: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, _, numbers = text.partition("=")
         values = numbers.split(",")
         if not name or not all(value.strip().isdecimal() and int(value) for value in values):
             raise ValueError("must be NAME=VALUE or NAME=VALUE,VALUE, with values above 0")
-        if name in found or name in ("item", "case", "what", "done", "objects", "voxels"):
+        if name in classes or name in ("item", "case", "what", "done", "objects", "voxels"):
             raise ValueError(f"{name} is there twice, or is a word of the table's own")
-        found[name] = tuple(int(value) for value in values)
-    return found
+        classes[name] = tuple(int(value) for value in values)
+    return classes

@@ -22,6 +22,7 @@ from planewise.data.split import PARTS, VALID_SHARE, draw_split
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.memory import need_in_memory
 from planewise.inference.planes import NetworkPredictor, SliceOptions, choose_planes, pixel_note, prepared
+from planewise.models.archive import ARCHIVE
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights
 from planewise.models.zoo import of_name
@@ -188,7 +189,7 @@ def _note_split(dataset: Dataset, checked: Checked) -> None:
         checked.notes.append(str(error))
         return
     patients = {part: sorted({checked.patients[name] for name in split[part]}) for part in PARTS}
-    parts = [f"{part} {', '.join(patients[part]) or 'nobody'}" for part in PARTS]
+    parts = [f"{part} {', '.join(patients[part]) or 'none'}" for part in PARTS]
     checked.notes.append(f"patients, as planewise ild prepare splits them: {'; '.join(parts)}")
 
 
@@ -235,7 +236,7 @@ class _Model:
     @classmethod
     def load(cls, path: Path) -> "_Model":
         """Load the model at ``path``. Raises PlanewiseError if it cannot be used."""
-        if path.suffix.lower() in YAML or of_name(str(path), "MitoNet"):
+        if path.suffix.lower() in (*YAML, ARCHIVE) or of_name(str(path), "MitoNet"):
             path = find_model_file(path)
             file = read_model_file(path)
             network = inference_network(locate_weights(file, path), file.architecture, "cpu")

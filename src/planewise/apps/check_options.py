@@ -10,12 +10,13 @@ from planewise.options import Options
 
 
 class Check(Options):
-    """Say what datasets, volumes or DICOM folders hold, and what is wrong with them, before anything is run."""
+    """Show what datasets, volumes or DICOM folders hold, and what is wrong with them, before anything runs."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]]
     """nnU-Net raw datasets, volumes, folders of volumes, or folders of DICOM series."""
     model: Path | None = None
-    """A model to hold them against: the YAML of a MitoNet, weights of SAM2, or a published model's name."""
+    """A model to check them against: the YAML or .empanada archive of a MitoNet, weights of SAM2, or a published
+    model's name."""
     json_file: Path | None = None
     """Also write everything as JSON into this file."""
     intensity: tuple[float, float] | None = None
@@ -27,7 +28,7 @@ class Check(Options):
     sequence: SequenceChoice = "auto"
     """Whether TIFF or PNG images in a folder are the slices of one volume; see planewise mito predict."""
     ignore_geometry: bool = False
-    """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+    """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
     patients: Path | None = None
     """CSV of case,patient, or JSON. Default: what the cases' names say."""
     patient_pattern: str | None = None

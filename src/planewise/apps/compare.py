@@ -67,7 +67,7 @@ def compare_methods(options: Compare) -> int:
         made |= {"problems": len(problems), "notes": say_notes(comparison)}
     for ranking in rankings(report.standings):
         _print_ranking(ranking)
-    say(f"Surfaces agree within {tolerance_text(comparison)}")
+    say(f"Tolerance of surface Dice: {tolerance_text(comparison)}")
     say(f"The report is {report.page}")
     return conclude(problems)
 

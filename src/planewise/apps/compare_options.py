@@ -29,7 +29,7 @@ class Compare(Options):
     patient_pattern: str | None = None
     """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
     ignore_geometry: bool = False
-    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+    """Compare voxel by voxel, whatever spacing, origin and direction the files give."""
 
     @field_validator("datasets")
     @classmethod

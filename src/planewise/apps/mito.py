@@ -8,7 +8,8 @@ from planewise.apps.mito_corrections import predict_again, say_gain, with_correc
 from planewise.apps.mito_evaluate import evaluate_test_cases
 from planewise.apps.mito_options import MitoDemo, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
-from planewise.apps.mito_slices import slices_to_train_on
+from planewise.apps.mito_rounds import SHARE, refuse_what_has_no_rounds, train_in_rounds
+from planewise.apps.mito_slices import cut_slices, planes_to_train_in, slices_to_train_on
 from planewise.apps.mito_store import predict_store
 from planewise.data.case import cases_in
 from planewise.data.check import check_training_truths
@@ -20,10 +21,19 @@ from planewise.data.phantom import write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
 from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
-from planewise.errors import DatasetError, PlanewiseError
-from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
+from planewise.errors import DatasetError, PlanewiseError, Problem
+from planewise.inference.confidence import VIEWS
+from planewise.models.model_file import (
+    RANDOM,
+    Calibration,
+    ModelFile,
+    find_model_file,
+    read_model_file,
+    write_model_file,
+)  # fmt: skip
 from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
 from planewise.models.weights import export_torchscript, load_network, locate_weights, network_with
+from planewise.models.zoo import of_url
 from planewise.progress import progress, say
 from planewise.report.figures import training_curve
 from planewise.report.tables import (
@@ -32,21 +42,28 @@ from planewise.report.tables import (
 )
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
+from planewise.training.pace import steps_within
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import case_of, planes_of, slice_intensities, validation_case
+from planewise.training.slice_folder import Label, case_of, planes_of, slice_intensities, validation_case
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.geometry import pixel_sides_nm
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
+ITERATIONS = 1000  # of a training, where nothing is said
 
 
 # ---- train
 
 
 def train_mito(options: MitoTrain) -> int:
-    """Fine-tune, and with ``test_after_training`` predict and evaluate the test cases. Returns the exit code.
+    """Fine-tune, and maybe predict and evaluate; see ``finetune_mito``. Returns the exit code."""
+    return conclude(finetune_mito(options))
+
+
+def finetune_mito(options: MitoTrain) -> list[Problem]:
+    """Fine-tune, and with ``test_after_training`` predict and evaluate the test cases; return what went wrong.
 
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
@@ -71,7 +88,9 @@ def train_mito(options: MitoTrain) -> int:
         options.dataset_path, need_test=options.test_after_training, channel=options.channel,
         ignore_geometry=options.ignore_geometry,
     )  # fmt: skip
-    inputs = (path for what in ("images", "labels", "instances") for path in dataset.folder.glob(f"{what}T[rs]/*"))
+    inputs = (
+        path for what in ("images", "labels", "instances", "painted") for path in dataset.folder.glob(f"{what}T[rs]/*")
+    )
     refuse_folder_of_inputs(inputs, options.model_dir, "model_dir")
     target = _target(dataset, options)
     dataset = _with_labels(dataset)
@@ -82,7 +101,7 @@ def train_mito(options: MitoTrain) -> int:
 
     recipe = model.little_data
     loop = LoopOptions(
-        iterations=options.iterations, batch_size=options.batch_size, learning_rate=options.learning_rate,
+        iterations=_iterations(options, files), batch_size=options.batch_size, learning_rate=options.learning_rate,
         seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
         devices=options.devices, num_nodes=options.num_nodes, precision=choose_precision(options.precision, device),
         num_workers=options.num_workers, identity=options.model_dump(
@@ -94,7 +113,10 @@ def train_mito(options: MitoTrain) -> int:
     if options.from_scratch:  # nothing was trained on the base's polarity
         base = base.model_copy(update={"polarity": "unclear"})
     intensities = IntensityRule(base, options.intensity, options.invert)
-    if options.resume and files.yaml.exists() and is_finished(files.training / LAST, vars(loop)):
+    if options.self_training:
+        refuse_what_has_no_rounds(options, dataset, planes_to_train_in(options, dataset))
+    trained = options.resume and files.yaml.exists() and is_finished(files.training / LAST, vars(loop))
+    if trained and not options.self_training:
         slices_to_train_on(options, dataset, target, intensities, files.training / RECORD, cut=False)
         say(f"{options.model_name} is trained already, done; more --iterations train on")
     else:
@@ -109,16 +131,28 @@ def train_mito(options: MitoTrain) -> int:
             f"validation, {trainable:,} of {sum(p.numel() for p in network.parameters()):,} parameters"
         )
         before = None if options.corrections is None else _score_of_base(task, device)
+        if options.minutes is not None and not options.resume:
+            whole = options.minutes * 60 / (1 + SHARE * options.self_training)
+            loop = replace(loop, iterations=steps_within(whole, task, loop))
+            say(f"--minutes {options.minutes:g}: {loop.iterations} iterations, as fast as the first few were")
         if not options.resume:
             files.clear()
             if slices.record is not None:
                 write_record(files.training / RECORD, slices.record)
         if not train(task, loop, files.training, options.resume):
-            return conclude(problems)
+            return problems
         training_curve(files.training / METRICS, files.training / CURVE, "validation score")
-        _export(files, model, options, task, _pixel_sides(dataset, task))
+        best = files.training
+        if options.self_training:
+            planes = planes_to_train_in(options, dataset)
+
+            def cut(folder: Path, label: Label) -> None:
+                cut_slices(dataset, target, intensities, planes, folder, label)
+
+            best, task = train_in_rounds(options, model, planes, loop, files.training, task, cut)
+        _export(files, model, options, task, _pixel_sides(dataset, task), best)
         if before is not None:
-            say_gain(before, load_checkpoint(files.training / BEST))
+            say_gain(before, load_checkpoint(best / BEST))
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if options.corrections is not None:
@@ -134,7 +168,7 @@ def train_mito(options: MitoTrain) -> int:
         images = [(case.name, case.image) for case in dataset.test]
         predict_cases(images, predict, problems, renewed=True)
         evaluate_test_cases(dataset, target, tests, files.training, problems)
-    return conclude(problems)
+    return problems
 
 
 def _with_labels(dataset: Dataset) -> Dataset:
@@ -225,6 +259,13 @@ class _TrainingFiles:
         shutil.rmtree(self.training, ignore_errors=True)
 
 
+def _iterations(options: MitoTrain, files: _TrainingFiles) -> int:
+    """Return the steps to train; with ``minutes`` those that were chosen before, until others are."""
+    if options.minutes is not None and options.resume:
+        return int(load_checkpoint(files.training / LAST, mmap=True)["ends"][-1])
+    return options.iterations or ITERATIONS
+
+
 def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> PanopticNetwork:
     """Return the network to start from."""
     if not options.from_scratch:
@@ -258,25 +299,51 @@ def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:
 
 
 def _export(
-    files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask, pixel_nm: tuple[float, float] | None
-) -> None:
-    """Write the best checkpoint as a model that empanada-napari and we load; ``pixel_nm``: see ``ModelFile``."""
-    best = load_checkpoint(files.training / BEST)
-    network = network_with(best["network"], files.training / BEST)
+    files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask,
+    pixel_nm: tuple[float, float] | None, trained_in: Path,
+) -> None:  # fmt: skip
+    """Write the best checkpoint in ``trained_in`` as a model that empanada-napari and we load.
+
+    ``pixel_nm``: see ``ModelFile``.
+    """
+    import torch
+
+    best = load_checkpoint(trained_in / BEST)
+    network = network_with(best["network"], trained_in / BEST)
     export_torchscript(network, files.weights)
+    calibration = task.calibration(network, torch.device(choose_device(options.device)))
+    say(_calibrated(calibration))
     dataset = options.dataset_path.resolve().name
-    trained = trained_as(files.training / BEST, task.validated_on, dataset)
+    trained = trained_as(trained_in / BEST, task.validated_on, dataset, *_base_and_licence(options, base))
     model = base.model_copy(
         update={
-            "model": str(files.weights.resolve()), "model_sha256": None, "model_quantized": None,
+            "model": files.weights.name, "model_sha256": None, "model_quantized": None,
             "intensities": slice_intensities(task.pairs), "planes": planes_of(task.pairs), "trained": trained,
-            "pixel_nm": pixel_nm,
+            "pixel_nm": pixel_nm, "calibration": calibration,
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on {dataset} for "
             f"{best['step']} steps with planewise.",
         }
     )  # fmt: skip
     with atomic_path(files.yaml) as temporary:
         write_model_file(temporary, model)
+
+
+def _base_and_licence(options: MitoTrain, base: ModelFile) -> tuple[str, str | None]:
+    """Return what a model's card says of the model that it was trained on."""
+    if options.from_scratch:
+        return RANDOM, None
+    published = of_url(base.model or "")
+    before = base.trained.base_licence if base.trained else None
+    return Path(options.base_model).stem, published.licence if published else before
+
+
+def _calibrated(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "Objects of this model have no confidence: what is held out has no three planes that could agree"
+    return (
+        f"The confidence of objects is calibrated on {calibration.right} that are right and {calibration.wrong} that "
+        f"are none, of {VIEWS} views of what was held out"
+    )
 
 
 def _pixel_sides(dataset: Dataset, task: PanopticTask) -> tuple[float, float] | None:

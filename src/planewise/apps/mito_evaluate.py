@@ -134,7 +134,7 @@ def evaluate_test_cases(
         made |= {"problems": len(wrong), "notes": say_notes(comparison)}
     problems += wrong
     _print_results(comparison.results, results)
-    say(f"Surfaces agree within {tolerance_text(comparison)}")
+    say(f"Tolerance of surface Dice: {tolerance_text(comparison)}")
     say(f"The report is {page}")
 
 

@@ -106,7 +106,7 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
             name: _placed(open_labels(path), path, labels, case.labels, options)
             for name, path in case.references.items()
         }
-        placed = _resident(with_spacing_of(to_canonical(labels, labels=True), case.image))
+        placed = resident(with_spacing_of(to_canonical(labels, labels=True), case.image))
         if labels.unit == PIXEL != placed.unit:
             say(f"{case.name}: its labels say no unit of their spacing; that of {case.image} is taken")
         measured = measure_volume(placed, image, references, case.name)
@@ -125,10 +125,10 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
 
 def _placed(volume: Volume, path: Path, labels: Volume, labels_path: Path, options: MitoMeasure) -> Volume:
     """Return a volume where it fits the canonical labels voxel by voxel."""
-    return _resident(to_canonical(laid_on(volume, path, labels, labels_path, options.ignore_geometry)))
+    return resident(to_canonical(laid_on(volume, path, labels, labels_path, options.ignore_geometry)))
 
 
-def _resident(volume: Volume) -> Volume:
+def resident(volume: Volume) -> Volume:
     """Return a volume with its voxels in memory, unless they are many, and read piece by piece without reading all."""
     size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
     piecemeal = access(volume.voxels) in ("chunks", "rows")

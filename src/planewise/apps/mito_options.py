@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from planewise.data.image_sequences import SequenceChoice
 from planewise.device import DeviceName, PrecisionName
@@ -32,7 +32,8 @@ class MitoTrain(Options):
     """Fine-tune MitoNet on a nnU-Net raw dataset."""
 
     dataset_path: tyro.conf.Positional[Path]
-    """nnU-Net raw dataset: dataset.json, imagesTr, instancesTr (or labelsTr), imagesTs, instancesTs."""
+    """nnU-Net raw dataset: dataset.json, imagesTr, instancesTr (or labelsTr, or slices in paintedTr/{case}/z0012.tif),
+    imagesTs, instancesTs."""
     model_dir: tyro.conf.Positional[Folder]
     """Folder for {model_name}.yaml and {model_name}.pth; the training's own files go to {model_name}_training/."""
     corrections: Path | None = None
@@ -44,14 +45,21 @@ class MitoTrain(Options):
     little of what is no object; many take what was missed nearby for background."""
     # pydantic owns the name model_config
     base_model: Annotated[PathText, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"
-    """Base model: the path of its YAML, or a name such as MitoNet_v1, whose weights are downloaded."""
+    """Base model: the path of its YAML or .empanada archive, or a name such as MitoNet_v1, whose weights are
+    downloaded."""
     model_name: Name = "FinetunedMitoNet"
     """Name of the fine-tuned model."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
     objects. Needed where there are several classes."""
-    iterations: int = Field(1000, ge=1)
-    """Optimiser steps. With --resume, more than there were train on."""
+    iterations: int | None = Field(None, ge=1)
+    """Optimiser steps, 1000 if nothing is said. With --resume, more than there were train on."""
+    minutes: float | None = Field(None, gt=0)
+    """Instead of --iterations: as many as take this long, all rounds of --self_training included, by the time that the
+    first few take; it is said how many. With --resume, as many as were chosen then."""
+    self_training: int = Field(0, ge=0)
+    """Rounds in which the model labels what nobody painted (the ignore label), as far as its planes agree, and is
+    trained on with that for half as many steps; they end where the validation does not gain."""
     batch_size: int = Field(16, ge=2)
     """Crops in a step, shared between devices."""
     learning_rate: float = Field(0.003, gt=0)
@@ -63,13 +71,13 @@ class MitoTrain(Options):
     from_scratch: bool = False
     """Start from random weights instead of the base model's."""
     train_planes: tuple[Plane, ...] | None = None
-    """Planes to cut training slices in. Default: those in which the voxels of every case are even within 20 %."""
+    """Planes to cut training slices in. Default: those in which the pixels of every case are square within 20 %."""
     skip_conversion: bool = False
     """Use the 2D slices that are there already; those with a record must be of this dataset and these options."""
     channel: int | None = Field(None, ge=0)
     """Channel to train on, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     ignore_geometry: bool = False
-    """Take image and labels voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+    """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
     output_data_path: Folder | None = None
     """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if others are there."""
     test_after_training: bool = False
@@ -81,8 +89,8 @@ class MitoTrain(Options):
     invert: bool = False
     """Contrast is inverted relative to the images that the base model was trained on."""
     resume: bool = False
-    """Go on from the last checkpoint of this model, one that is finished with more --iterations: those that are added
-    begin with a warm-up of their own."""
+    """Continue from the last checkpoint. A finished training continues with more --iterations, after a
+    warm-up."""
     overwrite: bool = False
     """Replace a model of this name."""
     checkpoint_interval: int = Field(100, ge=1)
@@ -102,6 +110,13 @@ class MitoTrain(Options):
 
     _planes = field_validator("train_planes", "test_axes")(_distinct)
     _intensity = field_validator("intensity")(_low_and_high)
+
+    @field_validator("minutes")
+    @classmethod
+    def _one_length(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("iterations") is not None:
+            raise ValueError("says how long to train, and so does --iterations: give one of the two")
+        return value
 
 
 UNITS_OF_MEMORY = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -123,23 +138,23 @@ class MitoPredict(Options):
     """Segment volumes with a trained model, in several planes with consensus."""
 
     trained_model: Path
-    """The model's YAML, or the name of a published model: see planewise models."""
+    """The model's YAML or .empanada archive, or the name of a published model: see planewise models."""
     input: Path
     """A volume, or a folder of volumes, of 2D images that are the slices of one, or of such folders."""
     output: Folder
-    """Folder for {case}.tiff, the result, and {case}_{plane}.tiff. Or an .ome.zarr: then one volume, of any size, is
-    segmented from store to store, with the same result, and a run that was stopped goes on."""
+    """Folder for {case}.tiff, the result, {case}_objects.csv and {case}_{plane}.tiff. Or an .ome.zarr: then one volume,
+    of any size, is segmented from store to store, with the same result, and a run that was stopped goes on."""
     channel: int | None = Field(None, ge=0)
     """Channel to segment, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     sequence: SequenceChoice = "auto"
     """Whether TIFF or PNG images in a folder are the slices of one volume. auto: they are if all are 2D and their
-    names differ in one number that counts up without gaps, and what may be either is refused."""
+    names differ in one number that counts up without gaps; an ambiguous folder is refused."""
     axes: tuple[Plane, ...] | None = None
-    """Planes to predict in. Default: of those that the model was trained in, the ones in which the volume's spacing is
-    even within 20 %: all three of an isotropic volume."""
+    """Planes to predict in. Default: of those that the model was trained in, the ones whose pixels are square
+    within 20 %: all three of an isotropic volume."""
     intensity: tuple[float, float] | None = None
     """What is black and what is white, in the volume's own intensities. Default: the range of its type, or the bit
-    depth that holds it, if the volume fills it; else the used range is laid on that of the training images."""
+    depth that holds it, if the volume fills it; else the used range is mapped to that of the training images."""
     invert: bool = False
     """Contrast is inverted relative to the images that the model was trained on."""
     downsampling: int = Field(1, ge=1)
@@ -157,6 +172,9 @@ class MitoPredict(Options):
     min_agreement: float | None = Field(None, ge=0, le=1)
     """Least share of an object's voxels that all planes agree on, where there are three. Default: what the model says,
     else 0, as published."""
+    confidence_volume: bool = False
+    """Write confidence/{case}.tiff too, the confidence of the object that each voxel is of, 0 to 1. That of objects is
+    in {case}_objects.csv."""
     min_extent: int = Field(5, ge=0)
     """Least side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)
@@ -172,9 +190,9 @@ class MitoPredict(Options):
     overwrite: bool = False
     """Predict cases again that are done already."""
     memory: str = "auto"
-    """What a process may take beside the network, about, such as 8GB. A volume that needs more is streamed: worked on
-    piece by piece, by way of {case}.unfinished beside the result, which is the same. auto: half of the machine's
-    memory, of which streaming takes 4GB at most."""
+    """Memory for a process, beside the network's, such as 8GB. A volume that needs more is streamed piece by piece, by
+    way of {case}.unfinished beside the result, which is the same. auto: half of the machine's memory, and at most 4GB
+    for streaming."""
     workers: int = Field(0, ge=0)
     """From store to store: processes of this machine that share the work; 0 does it in this one."""
     scheduler: str | None = None
@@ -222,7 +240,7 @@ class MitoEvaluate(Options):
     """The truth is a semantic map: score the voxels of this class, a value, or a name in the dataset.json above the
     truth; the instance columns stay empty."""
     ignore_geometry: bool = False
-    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+    """Compare voxel by voxel, whatever spacing, origin and direction the files give."""
 
 
 class MitoMeasure(Options):
@@ -243,8 +261,7 @@ class MitoMeasure(Options):
     channel: int | None = Field(None, ge=0)
     """Channel of the image, from 0, where it has several: the file {case}_000N, or that of the file itself."""
     ignore_geometry: bool = False
-    """Take labels, image and references voxel by voxel as the arrays lie, whatever spacing, origin and direction the
-    files say."""
+    """Match labels, image and references voxel by voxel, whatever spacing, origin and direction the files give."""
     overwrite: bool = False
     """Measure cases again that are done already."""
 

@@ -1,21 +1,24 @@
 """Predict cases of mito, each in memory or streamed: a folder of results, with those of the planes."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled
+from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled, write_confidence
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_store import segment_out_of_core
 from planewise.data.case import refuse_names_of_planes
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.inference.consensus import consensus
+from planewise.inference.consensus import FusedObjects, consensus
 from planewise.inference.executor import Here, executor
 from planewise.inference.gathering import gather_plane
-from planewise.inference.memory import need_in_memory
+from planewise.inference.linking import PlaneObjects
+from planewise.inference.memory import Need, need_in_memory
+from planewise.inference.painted import Painted
 from planewise.inference.planes import (
     NetworkPredictor,
     NetworkSource,
@@ -31,7 +34,7 @@ from planewise.volumes.atomic import write_again
 from planewise.volumes.files import read_voxels, write_volume
 from planewise.volumes.formats import result_ending
 from planewise.volumes.machine import machine_memory
-from planewise.volumes.slices import AXIS
+from planewise.volumes.slices import AXIS, Plane
 
 THREADS = min(4, os.cpu_count() or 1)  # of post-processing; more gain nothing
 WORTH_SAYING = 10**9  # bytes that a case needs
@@ -67,7 +70,7 @@ def predict_cases(
     for name, path in apart.items():
         try:
             case = VolumeToPredict.open(path, model, options)
-            results = Results.named(options.output, name, result_ending(path), case.planes)
+            results = case.results(options.output, name, result_ending(path), options)
             if run.is_done(name, [path]):
                 say(f"{name}: done already, by the same model from the same data ({results.final})")
             else:
@@ -86,8 +89,8 @@ def predict_cases(
                     case = VolumeToPredict.open(path, model, options)  # anew, so that one's voxels are held at a time
                     slices, seen = case.slice_options(model, options)
                     say(f"{name}: {seen}; {case.why}")
-                    if case.unlike:
-                        say(f"{name}: {case.unlike}")
+                    for note in case.notes(name, options, model):
+                        say(note)
                     count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
                     decided |= {"intensities": seen, "planes": case.why, "objects": count}
                 say(f"{name}: {count} objects, {results.final}")
@@ -103,9 +106,7 @@ def predict_case(
 
     For errors see ``segment_out_of_core``.
     """
-    device = choose_device(options.device)
-    need = need_in_memory(case.volume, case.planes, options.batch_size, options.downsampling, device)
-    limit = options.memory_bytes() or machine_memory() // 2
+    need, limit = memory_for(case, options)
     streamed = need.beside_network > limit
     if streamed:
         say(f"{name}: would need {need}, beside the network more than {_allowed(options, limit)}: it is streamed")
@@ -121,6 +122,13 @@ def predict_case(
     return count
 
 
+def memory_for(case: VolumeToPredict, options: MitoPredict) -> tuple[Need, int]:
+    """Return what segmenting a volume in memory needs, and what it may need beside the network, in bytes."""
+    device = choose_device(options.device)
+    need = need_in_memory(case.volume, case.planes, options.batch_size, options.downsampling, device)
+    return need, options.memory_bytes() or machine_memory() // 2
+
+
 def _allowed(options: MitoPredict, limit: int) -> str:
     if options.memory_bytes() is None:
         return f"half of this machine's memory ({limit / 1e9:.2g} GB; --memory sets another limit)"
@@ -132,21 +140,41 @@ def _segment_in_memory(
     options: MitoPredict,
 ) -> int:  # fmt: skip
     """Write a volume's results; return the number of objects. Labels are painted when they are written."""
-    voxels, how = read_voxels(case.volume, case.path), grouping_of(options)
-    planes = []
     with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
-        written = []
-        for plane in case.planes:
-            with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
-                outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
-                planes.append(gather_plane(outputs, voxels.shape, plane, how, THREADS))
-            written.append(writer.submit(write_volume, results.planes[plane], case.volume.with_voxels(planes[-1])))
-        vote = options.pixel_vote_thr
-        fused = consensus(planes, vote, how.min_size, how.min_extent, THREADS, how.min_agreement)
+        written, planes = [], []
+
+        def write(plane: Plane, objects: PlaneObjects) -> None:
+            planes.append(objects)
+            written.append(
+                writer.submit(write_volume, results.planes[plane], case.volume.as_labels().with_voxels(objects))
+            )
+
+        labels = segment_in_memory(name, case, slices, predictor, options, write)
         for writing in written:
             writing.result()
-    if len(planes) == 1:
+    if len(case.planes) == 1:
         write_again(results.final, results.planes[case.planes[0]])
     else:
-        write_volume(results.final, case.volume.with_voxels(fused))
-    return fused.count
+        write_volume(results.final, case.volume.as_labels().with_voxels(labels))
+    votes = labels.votes if isinstance(labels, FusedObjects) else None
+    write_confidence(case, results, votes, planes[0].sizes[1:])
+    return labels.count
+
+
+def segment_in_memory(
+    name: str, case: VolumeToPredict, slices: SliceOptions, predictor: SlicePredictor, options: MitoPredict,
+    keep: Callable[[Plane, PlaneObjects], None] = lambda plane, objects: None,
+) -> Painted:  # fmt: skip
+    """Return the objects of a volume, painted when they are looked at.
+
+    ``keep`` is called with the objects of every plane.
+    """
+    voxels, how = read_voxels(case.volume, case.path), grouping_of(options)
+    planes = []
+    for plane in case.planes:
+        with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
+            outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
+            planes.append(gather_plane(outputs, voxels.shape, plane, how, THREADS))
+        keep(plane, planes[-1])
+    vote = options.pixel_vote_thr
+    return consensus(planes, vote, how.min_size, how.min_extent, THREADS, how.min_agreement)

@@ -12,12 +12,13 @@ from planewise.data.preparation import RECORD, MadeFrom, Record, check_same, fin
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress, say
 from planewise.training.kept_slices import folders_for, keep_slices, kept_slices
-from planewise.training.slice_folder import write_slice_folder
+from planewise.training.slice_folder import Label, write_slice_folder
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.slices import PLANES, Plane
 
 TRAINED = "base model's intensities"
+PAINTED = "those with an area"  # of what is painted in part; goes with LAYOUT
 LAYOUT = 2  # goes up when other slices are cut of the same data and options
 
 
@@ -48,9 +49,8 @@ def slices_to_train_on(
         if options.resume and trained_on.exists():
             check_same(trained_on, None)
         return Slices(first, None)
-    planes = options.train_planes or _default_planes(dataset.train)
-    wanted = target or Target("instances", (), dataset.labels.ignore)
-    made_from = _made_from(dataset.train, planes, wanted, intensities)
+    planes = planes_to_train_in(options, dataset)
+    made_from = _made_from(dataset.train, planes, _wanted(dataset, target), intensities)
     folders = (first,) if options.output_data_path else folders_for(beside, made_from)
     if options.skip_conversion:
         slices = _kept(first, folders, made_from)
@@ -65,12 +65,32 @@ def slices_to_train_on(
     def write(folder: Path) -> list[Problem]:
         if not all(case.instances for case in dataset.train):  # there is a target for test cases alone too
             say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
-        with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
-            return write_slice_folder(dataset.train, folder, planes, lambda name: advance(1, name), wanted, intensities)
+        return cut_slices(dataset, target, intensities, planes, folder)
 
     folder, left_out = keep_slices(folders, made_from, write)
     say(f"The slices are in {folder}")
     return Slices(folder, Record(made_from), left_out)
+
+
+def cut_slices(
+    dataset: Dataset, target: Target | None, intensities: IntensityRule, planes: tuple[Plane, ...], folder: Path,
+    label: Label | None = None,
+) -> list[Problem]:  # fmt: skip
+    """Cut a dataset's training cases into slices in ``folder``; see ``write_slice_folder``."""
+    wanted = _wanted(dataset, target)
+    with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
+        return write_slice_folder(
+            dataset.train, folder, planes, lambda name: advance(1, name), wanted, intensities, label=label
+        )
+
+
+def planes_to_train_in(options: MitoTrain, dataset: Dataset) -> tuple[Plane, ...]:
+    """Return the planes that slices are cut in."""
+    return options.train_planes or _default_planes(dataset.train)
+
+
+def _wanted(dataset: Dataset, target: Target | None) -> Target:
+    return target or Target("instances", (), dataset.labels.ignore)
 
 
 def _kept(first: Path, folders: tuple[Path, ...], made_from: MadeFrom) -> Slices:
@@ -100,6 +120,8 @@ def _made_from(cases: list[Case], planes: tuple[Plane, ...], target: Target, int
         TRAINED: (trained.low, trained.high, trained.polarity), "intensity": intensities.given,
         "invert": intensities.invert,
     }  # fmt: skip
+    if target.ignore is not None:
+        decisive["painted slices"] = PAINTED
     return MadeFrom(decisive, data)
 
 
@@ -115,9 +137,9 @@ def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
     """Return the planes in which the spacing of every case is even."""
     volumes = {case.name: open_volume(case.image, case.channel) for case in cases}
     sharp = {name: sharp_planes(volume.spacing, volume.shape) for name, volume in volumes.items()}
-    planes = tuple(plane for plane in PLANES if all(plane in own for own in sharp.values()))
+    planes = tuple(plane for plane in PLANES if all(plane in planes_of for planes_of in sharp.values()))
     if not planes:
-        listed = ", ".join(f"{name} {'/'.join(own)}" for name, own in sharp.items())
+        listed = ", ".join(f"{name} {'/'.join(planes_of)}" for name, planes_of in sharp.items())
         raise PlanewiseError(f"--train_planes: the cases are not sharp in a common plane ({listed}); name the planes")
     uneven = [volume.spacing for volume in volumes.values() if len(set(volume.spacing)) > 1]
     if planes != PLANES and uneven:

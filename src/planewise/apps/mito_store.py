@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled
+from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled, write_confidence
 from planewise.apps.mito_options import MitoPredict
 from planewise.data.case import cases_in
 from planewise.data.run import MANIFEST, Run
@@ -25,7 +25,7 @@ from planewise.inference.out_of_core.job import (
     plan_block,
     plan_slabs,
 )
-from planewise.inference.out_of_core.segment import segment
+from planewise.inference.out_of_core.segment import segment, sizes_of, votes_of
 from planewise.inference.planes import NetworkSource, SliceOptions
 from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights
@@ -43,9 +43,19 @@ STREAMING_MEMORY = 4 * 10**9  # of a process, if nothing is said
 
 
 def predict_store(options: MitoPredict) -> int:
-    """Segment ``options.input`` into the OME-Zarr ``options.output``. Returns the exit code.
+    """Segment ``options.input`` into the OME-Zarr ``options.output``. Returns the exit code; see ``segment_store``."""
+    try:
+        segment_store(options)
+    except Unfinished as error:
+        return conclude([Problem.of(options.input, error)])
+    return 0
 
-    Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it.
+
+def segment_store(options: MitoPredict) -> None:
+    """Segment ``options.input`` into the OME-Zarr ``options.output``, unless that is done.
+
+    Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it;
+    ``Unfinished`` if it stops under way.
     """
     images, problems = cases_in(options.input, options.channel, options.sequence)
     if [options.input] != list(images.values()):
@@ -62,31 +72,27 @@ def predict_store(options: MitoPredict) -> int:
     inference_network(weights, model.architecture, "cpu")  # so that bad weights are refused
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     name = stem_of(options.output)
-    results = Results.named(options.output.parent, name, ending_of(options.output), case.planes)
+    results = case.results(options.output.parent, name, ending_of(options.output), options)
     manifest = options.output.with_name(f"{name}.{MANIFEST}")
     how, made_by = decisive(options, model, half), "mito predict"
     run = Run.begin(manifest, made_by, how, weights, [name], options.overwrite, store=options.output)
     if run.is_done(name, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
-        return 0
+        return
     # All processes see it under one path, wherever they work.
     source = NetworkSource(weights.resolve(), model.architecture, half)
-    try:
-        with run.making(name, [options.input], results.files) as decided:
-            try:
-                slices, seen = case.slice_options(model, options)
-            except PlanewiseError as error:
-                raise Unfinished(str(error)) from error
-            say(f"{options.input.name}: {seen}; {case.why}")
-            if case.unlike:
-                say(f"{options.input.name}: {case.unlike}")
-            with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
-                count = segment_out_of_core(case, slices, results, workers, options, run.identity(name))
-            decided |= {"intensities": seen, "planes": case.why, "objects": count}
-    except Unfinished as error:
-        return conclude([Problem.of(options.input, error)])
+    with run.making(name, [options.input], results.files) as decided:
+        try:
+            slices, seen = case.slice_options(model, options)
+        except PlanewiseError as error:
+            raise Unfinished(str(error)) from error
+        say(f"{options.input.name}: {seen}; {case.why}")
+        for note in case.notes(options.input.name, options, model):
+            say(note)
+        with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
+            count = segment_out_of_core(case, slices, results, workers, options, run.identity(name))
+        decided |= {"intensities": seen, "planes": case.why, "objects": count}
     say(f"{options.input.name}: {count} objects, {options.output}")
-    return 0
 
 
 class Unfinished(PlanewiseError):
@@ -124,6 +130,7 @@ def segment_out_of_core(
         try:
             count = _with_progress(job, path.name, volume, workers)
             _deliver(job, volume, results)
+            write_confidence(case, results, votes_of(job), sizes_of(job, job.axes[0]))
         except Exception as error:  # a damaged store fails in its codec's own way
             problem = Problem.of(path, error).what
             raise Unfinished(
@@ -204,10 +211,11 @@ def _deliver(job: Job, volume: Volume, results: Results) -> None:
         stores[job.final_store()] = results.final
     for store, target in stores.items():
         if ending_of(target) not in ome_zarr.FORMAT.endings:
-            write_volume(target, volume.with_voxels(open_volume(store).voxels))
+            write_volume(target, volume.with_voxels(open_volume(store).voxels).as_labels())
         elif store.exists():  # it may have been moved before a run was stopped
             if target.exists():
                 shutil.rmtree(target)
+            ome_zarr.name_store(store, stem_of(target))
             store.rename(target)
     if len(job.axes) == 1:
         write_again(results.final, results.planes[job.axes[0]])
@@ -228,7 +236,7 @@ def _alone(work: Path, output: Path) -> Iterator[None]:
             file.flush()
         except BlockingIOError as error:
             file.seek(0)
-            raise PlanewiseError(f"--output {output}: another run is at it ({file.read().strip()})") from error
+            raise PlanewiseError(f"--output {output}: is in use by another run ({file.read().strip()})") from error
         except OSError as error:
             raise PlanewiseError(f"--output {output}: cannot be written ({error.strerror})") from error
         try:

@@ -1,7 +1,36 @@
-"""The options of ``planewise models``: none."""
+"""The options of ``planewise models ...``."""
 
+from pathlib import Path
+
+import tyro
+from pydantic import field_validator
+
+from planewise.models.archive import ARCHIVE
 from planewise.options import Options
+
+PACKAGE = ".zip"  # of bioimage.io
 
 
 class Models(Options):
-    """List the published models that are known by name: kind, size, licence, whether they are here, whom to cite."""
+    """List the published models that are known by name: kind, size, licence, whether they are here, whom to cite.
+
+    planewise models export writes a model as one file."""
+
+
+class ModelsExport(Options):
+    """Write a MitoNet as one file, for empanada-napari or for the programs that read the bioimage.io format."""
+
+    model: tyro.conf.Positional[Path]
+    """The model's YAML or .empanada archive, or the name of a published model."""
+    output: tyro.conf.Positional[Path]
+    """NAME.empanada, which empanada-napari imports and planewise takes as a model, or NAME.zip in the bioimage.io
+    format, which is run by its own library before it is kept. The model is called NAME in it."""
+    overwrite: bool = False
+    """Replace a file that is there."""
+
+    @field_validator("output")
+    @classmethod
+    def _of_a_format(cls, path: Path) -> Path:
+        if path.suffix.lower() not in (ARCHIVE, PACKAGE):
+            raise ValueError(f"must end in {ARCHIVE} or {PACKAGE}")
+        return path

@@ -49,12 +49,12 @@ class Wanted:
 
 def populations_of(source: Source, wanted: Wanted) -> tuple[list[Population], float, Objects | None]:
     """Return the populations that items are drawn from, the number of voxels that count, and the objects if needed."""
-    found = []
+    populations = []
     reference = float(np.prod(source.labels.shape))
     objects = None
     if "slice" in wanted.items:
         slices, reference = slices_of(source, wanted.classes)
-        found.append(slices)
+        populations.append(slices)
     if wanted.items.keys() - {"slice"}:
         objects = objects_of(source)
         of_boxes = wanted.items.get("box", wanted.items.get("missed", 1))
@@ -65,11 +65,11 @@ def populations_of(source: Source, wanted: Wanted) -> tuple[list[Population], fl
             if unknown:
                 raise PlanewiseError(f"--confidence: has no row for object {unknown[0]}; every object needs one")
             if len(objects.labels):
-                found.append(objects_in_order(objects, confidence, source.labels.shape))
-            found.append(missed_in(boxes))
+                populations.append(objects_in_order(objects, confidence, source.labels.shape))
+            populations.append(missed_in(boxes))
         else:
-            found.append(by_content(boxes)[0])
-    return found, reference, objects
+            populations.append(by_content(boxes)[0])
+    return populations, reference, objects
 
 
 def draw_case(

@@ -152,11 +152,11 @@ def estimate(parts: list[Part]) -> Estimate:
     df = variance**2 / uncertain if uncertain > 0 and doubt == 0 else min(c.df for c in components)
     se = math.sqrt(variance) + doubt
     reach = quantile(df) * se
-    found = Estimate(value, low - reach, high + reach, se, df)
+    interval = Estimate(value, low - reach, high + reach, se, df)
     if all(part.seems_right and not part.whole for part in parts):
         down, up = _hidden(parts)
-        found = replace(found, low=min(found.low, value - down), high=max(found.high, value + up))
-    return found
+        interval = replace(interval, low=min(interval.low, value - down), high=max(interval.high, value + up))
+    return interval
 
 
 def quantile(df: float) -> float:
@@ -196,19 +196,19 @@ def _supposed(parts: list[Part], factor: float) -> list[_Component]:
     counts = [part for part in parts if part.whole and 0 < part.n < part.size]
     right = [part for part in counts if part.seems_right]
     items = sum(part.n for part in counts) * factor
-    found = []
+    components = []
     for part in (part for part in counts if not part.seems_right):
         n, size = min(part.n * factor, part.size), part.size
         variance = part.weight**2 * size**2 * (1 - n / size) / n * 2 * HALF_AN_OBJECT / (items + 1)
-        found.append(_Component(0.0, 0.0, 0.0, variance, items, 0.0))
+        components.append(_Component(0.0, 0.0, 0.0, variance, items, 0.0))
     if right:
         lowest = min(s.n * factor / s.size for part in right for s in part.samples if s.n < s.size)
         hidden = 0.0 if lowest >= 1 else math.log((1 - CONFIDENCE) / 2) / math.log(1 - lowest)
         left = sum(part.size - part.n for part in right)
         reach = max(abs(part.weight) for part in right) * min(hidden, left)
         df = max(sum(part.n for part in right) * factor, 1.0)
-        found.append(_Component(0.0, 0.0, 0.0, (reach / quantile(df)) ** 2, df, 0.0))
-    return found
+        components.append(_Component(0.0, 0.0, 0.0, (reach / quantile(df)) ** 2, df, 0.0))
+    return components
 
 
 def _hidden(parts: list[Part]) -> tuple[float, float]:

@@ -61,8 +61,8 @@ class _Number:
     scale: float
 
     def estimate(self) -> Estimate:
-        found = estimate(self.over) if self.under is None else ratio(self.over, self.under)
-        return _amount(found).scaled(self.scale)
+        estimated = estimate(self.over) if self.under is None else ratio(self.over, self.under)
+        return _amount(estimated).scaled(self.scale)
 
     def masks(self) -> float:
         top = sum(part.weight * part.total for part in self.over)
@@ -89,31 +89,31 @@ class _Number:
         return replace(self, over=[part.without_masks() for part in self.over], under=under)
 
     def variance(self) -> float:
-        found = self.estimate()
-        return found.se**2
+        estimated = self.estimate()
+        return estimated.se**2
 
 
-def _amount(found: Estimate) -> Estimate:
+def _amount(estimated: Estimate) -> Estimate:
     """Return an estimate of what cannot be negative."""
-    return found if math.isnan(found.low) else replace(found, low=max(found.low, 0.0))
+    return estimated if math.isnan(estimated.low) else replace(estimated, low=max(estimated.low, 0.0))
 
 
 def _total(part: Part, which: str) -> float:
-    found = part.total
+    total = part.total
     for sample in part.samples:
         values = sample.low if which == "low" else sample.high
-        found += sample.size / max(sample.n, 1) * float((values - sample.masks).sum())
-    return part.weight * found
+        total += sample.size / max(sample.n, 1) * float((values - sample.masks).sum())
+    return part.weight * total
 
 
 def findings(plan: Plan, answers: list[Answer]) -> list[Finding]:
     """Return all findings of a plan, in the order of its quantities."""
     by_item = {answer.item.name: answer for answer in answers}
-    found = []
+    listed = []
     for quantity in plan.quantities:
         for what in plan.classes if quantity in OF_SLICES else [OBJECTS]:
-            found += _of_quantity(plan, by_item, quantity, what)
-    return found
+            listed += _of_quantity(plan, by_item, quantity, what)
+    return listed
 
 
 def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: str) -> list[Finding]:
@@ -132,18 +132,18 @@ def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: st
 
     def one(scope: Scope, unit: str, number: _Number, cases: list[CaseRecord]) -> Finding:
         n, skipped = counted(cases)
-        found, alone = number.estimate(), number.masks()
-        more = None if skipped else _more(number, found)
+        estimated, alone = number.estimate(), number.masks()
+        more = None if skipped else _more(number, estimated)
         masks = replace(NOTHING, value=alone)
         plain = number.without_masks().estimate()
-        return Finding(quantity, what, scope, unit, measure, found, masks, plain, n, n, skipped, more)
+        return Finding(quantity, what, scope, unit, measure, estimated, masks, plain, n, n, skipped, more)
 
-    found = [one("unit", unit, number, units[unit]) for unit, number in numbers.items()]
+    of_units = [one("unit", unit, number, units[unit]) for unit, number in numbers.items()]
     if len(units) == 1:
-        return found
+        return of_units
     n, skipped = counted(plan.cases)
     if quantity in ("count", "class_ml"):
-        found.append(one("all", f"all {len(units)}", _number(plan, answers, quantity, what, plan.cases), plan.cases))
+        of_units.append(one("all", f"all {len(units)}", _number(plan, answers, quantity, what, plan.cases), plan.cases))
     of_unit = {unit: cases[0].condition for unit, cases in units.items()}
     conditions = plan.conditions or [""]
     groups = {c: [numbers[unit] for unit in units if of_unit[unit] == c] for c in conditions}
@@ -151,13 +151,13 @@ def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: st
         here = [case for case in plan.cases if case.condition == condition]
         name = condition or f"{len(group)} units"
         base = Finding(quantity, what, "population", name, measure, NOTHING, NOTHING, NOTHING, 0, *counted(here), None)
-        found.append(_of_groups(base, [group]))
+        of_units.append(_of_groups(base, [group]))
     if len(conditions) == 2:
         first, second = conditions
         name = f"{second} less {first}"
         base = Finding(quantity, what, "difference", name, measure, NOTHING, NOTHING, NOTHING, 0, n, skipped, None)
-        found.append(_of_groups(base, [groups[first], groups[second]]))
-    return found
+        of_units.append(_of_groups(base, [groups[first], groups[second]]))
+    return of_units
 
 
 def _of_groups(finding: Finding, groups: list[list[_Number]]) -> Finding:
@@ -167,20 +167,20 @@ def _of_groups(finding: Finding, groups: list[list[_Number]]) -> Finding:
         units = [Units(*(np.array(values) for values in zip(*group))) for group in ends]
         return _amount(mean_of(units[0])) if len(units) == 1 else difference_of(units[0], units[1])
 
-    found = combined([[number.ends() for number in group] for group in groups])
+    estimated = combined([[number.ends() for number in group] for group in groups])
     return replace(
         finding,
-        estimate=found,
+        estimate=estimated,
         masks=combined([[(number.masks(),) * 3 for number in group] for group in groups]),
         plain=combined([[number.without_masks().ends() for number in group] for group in groups]),
         n=sum(map(len, groups)),
-        more=None if finding.skipped else _more_of_units(groups, found, finding.items),
+        more=None if finding.skipped else _more_of_units(groups, estimated, finding.items),
     )
 
 
-def _more_of_units(groups: list[list[_Number]], found: Estimate, items: int) -> int | None:
+def _more_of_units(groups: list[list[_Number]], estimated: Estimate, items: int) -> int | None:
     """Return how many more items would halve an interval between units; None if it is the units that differ."""
-    if math.isnan(found.half_width) or found.se == 0:
+    if math.isnan(estimated.half_width) or estimated.se == 0:
         return None
     audit = 0.0
     for group in groups:
@@ -188,16 +188,16 @@ def _more_of_units(groups: list[list[_Number]], found: Estimate, items: int) -> 
         if any(math.isnan(variance) for variance in variances):
             return None
         audit += sum(variances) / len(group) ** 2
-    share = audit / found.se**2
+    share = audit / estimated.se**2
     return None if share <= 0.75 else math.ceil(items * (share / (share - 0.75) - 1))
 
 
-def _more(number: _Number, found: Estimate) -> int | None:
+def _more(number: _Number, estimated: Estimate) -> int | None:
     if number.under is None:
         return items_to_halve(number.over)
-    if math.isnan(found.half_width) or math.isinf(found.half_width):
+    if math.isnan(estimated.half_width) or math.isinf(estimated.half_width):
         return None
-    r = found.value / number.scale
+    r = estimated.value / number.scale
     return items_to_halve([less(top, bottom, r) for top, bottom in zip(number.over, number.under)])
 
 

@@ -131,7 +131,7 @@ def read_items(
     Raises PlanewiseError if ``answers`` cannot be used, or an item as it was drawn is not there any more.
     """
     rows = _read_answers(answers, plan)
-    found, problems = [], []
+    answers_read, problems = [], []
     for item in plan.items:
         case = plan.case(item.case)
         changed = [name for name, before in item.files.items() if fingerprint(folder / name) != before]
@@ -141,12 +141,12 @@ def read_items(
                 f"drawn: put the file back (corrections belong into {LABELS})"
             )
         try:
-            found.append(_answer(item, case, plan, folder, rows.get(item.name, {})))
+            answers_read.append(_answer(item, case, plan, folder, rows.get(item.name, {})))
         except PlanewiseError as error:
             problems.append(Problem(f"item {item.name}", f"{error}; it counts as skipped"))
-            found.append(Answer(item))
+            answers_read.append(Answer(item))
         advance(1, item.name)
-    return found, problems
+    return answers_read, problems
 
 
 def _answer(item: Item, case: CaseRecord, plan: Plan, folder: Path, row: dict[str, str]) -> Answer:

@@ -57,8 +57,8 @@ def measure_object(labels: np.ndarray, drawn: np.ndarray, label: int) -> Measure
     for (true, predicted), count in zip(pairs.T.tolist(), counts.tolist()):
         if true not in best or (-count, predicted) < best[true]:
             best[true] = (-count, predicted)
-    own = [true for true, (_, predicted) in best.items() if predicted == label]
-    return {OBJECTS: float(len(own)), VOXELS: float(np.isin(labels, own).sum())}
+    belonging = [true for true, (_, predicted) in best.items() if predicted == label]
+    return {OBJECTS: float(len(belonging)), VOXELS: float(np.isin(labels, belonging).sum())}
 
 
 def measure_missed(labels: np.ndarray, drawn: np.ndarray, crop: Crop) -> Measured:

@@ -11,11 +11,12 @@ import numpy as np
 
 from planewise.audit.findings import QUANTITIES, Finding
 from planewise.audit.items import Answer, read_picture
-from planewise.audit.plan import Plan
+from planewise.audit.plan import Item, Plan
 from planewise.audit.wording import KINDS, halving, interval, method, number, sentence
 from planewise.errors import PlanewiseError
 from planewise.report.html import write_html
-from planewise.report.slides import MAX_SIDE, jpeg_uri, outline_path
+from planewise.report.pictures import jpeg_uri, outline_path
+from planewise.report.slides import MAX_SIDE
 from planewise.report.tables import print_table
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.slices import shrink
@@ -139,14 +140,20 @@ def _probability(plan: Plan, answer: Answer) -> float:
 def _shown(plan: Plan, answer: Answer, folder: Path) -> dict[str, Any]:
     item = answer.item
     rows = [
-        (variable, masks, answer.values.get(variable), answer.values.get(variable, masks) - masks)
+        (_named(variable, item), masks, answer.values.get(variable), answer.values.get(variable, masks) - masks)
         for variable, masks in item.masks.items()
     ]
-    place = ", ".join(str(a) if b == a + 1 else f"{a} to {b - 1}" for a, b in item.place)
+    sides = (str(a) if b == a + 1 else f"{a} to {b - 1}" for a, b in item.place)
+    place = ", ".join(f"{axis} {side}" for axis, side in zip("zyx", sides))
     return {
         "answer": answer, "probability": _probability(plan, answer), "rows": rows, "place": place,
         "picture": _picture(plan, answer, folder), "kind": KINDS[item.kind],
     }  # fmt: skip
+
+
+def _named(variable: str, item: Item) -> str:
+    """Return what is counted in an item: of a slice the pixels of a class."""
+    return f"{variable}, pixels" if item.kind == "slice" else variable
 
 
 def _picture(plan: Plan, answer: Answer, folder: Path) -> Picture | None:

@@ -148,7 +148,7 @@ def read_plan(folder: Path) -> Plan:
     try:
         signature = content.pop("signature")
         plan = _plan(content)
-        found = plan.signature
+        current = plan.signature
         drawn = [
             drawn_from(plan.seed, plan.design, p.case, p.kind, [(s.start, s.stop, len(s.drawn)) for s in p.strata])
             == p.strata
@@ -158,9 +158,9 @@ def read_plan(folder: Path) -> Plan:
         there = [(item.case, item.kind, item.position) for item in plan.items]
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise PlanewiseError(f"{path}: is no plan of planewise audit ({error})") from error
-    if found != signature:
+    if current != signature:
         raise PlanewiseError(
-            f"{path}: was changed after it was drawn (its signature is {signature}, its content gives {found}); an "
+            f"{path}: was changed after it was drawn (its signature is {signature}, its content gives {current}); an "
             "audit holds only for what was drawn: take the plan as it was, or draw a new one"
         )
     if not all(drawn) or sorted(wanted) != sorted(there):

@@ -133,7 +133,7 @@ def objects_of(source: Source) -> Objects:
     for planes in slab_starts(source.labels.shape):
         slab = np.asarray(source.labels.voxels[planes])
         if slab.dtype.itemsize >= 4 and slab.size and slab.max() > MAX_LABEL:
-            raise PlanewiseError(f"labels reach {slab.max()}; at most {MAX_LABEL} is supported: number them anew")
+            raise PlanewiseError(f"labels reach {slab.max()}; at most {MAX_LABEL} is supported: renumber them")
         counter.add(slab, np.zeros_like(slab), planes.start)
         for label, place in first_voxels(slab).items():
             first.setdefault(label, (place[0] + planes.start, *place[1:]))
@@ -145,9 +145,9 @@ def objects_of(source: Source) -> Objects:
 def first_voxels(labels: np.ndarray) -> dict[int, tuple[int, int, int]]:
     """Return the first voxel (z, y, x) of each label above 0, in the order z, y, x."""
     flat = np.flatnonzero(labels)
-    found, index = np.unique(labels.ravel()[flat], return_index=True)
+    present, index = np.unique(labels.ravel()[flat], return_index=True)
     places = np.unravel_index(flat[index], labels.shape)
-    return {int(label): (int(z), int(y), int(x)) for label, z, y, x in zip(found, *places)}
+    return {int(label): (int(z), int(y), int(x)) for label, z, y, x in zip(present, *places)}
 
 
 def box_edges(

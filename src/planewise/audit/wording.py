@@ -51,14 +51,14 @@ def number(value: float, half_width: float) -> str:
 
 def interval(finding: Finding) -> str:
     """Return the finding's interval, or why there is none."""
-    found = finding.estimate
-    if math.isnan(found.low):
+    estimated = finding.estimate
+    if math.isnan(estimated.low):
         few = "units" if finding.scope in ("population", "difference") else "items"
         return f"no interval: too few {few}"
     if finding.scope == "difference":
-        return f"95 % interval {_signed(found.low, finding)} to {_signed(found.high, finding)}"
-    low, high = (number(end, found.half_width) for end in (found.low, found.high))
-    if math.isinf(found.high):
+        return f"95 % interval {_signed(estimated.low, finding)} to {_signed(estimated.high, finding)}"
+    low, high = (number(end, estimated.half_width) for end in (estimated.low, estimated.high))
+    if math.isinf(estimated.high):
         return f"95 % interval from {low} {finding.measure} on, without an upper end".replace("  ", " ")
     return f"95 % interval {low} to {high} {finding.measure}".rstrip()
 
@@ -76,14 +76,14 @@ def _signed(value: float, finding: Finding) -> str:
 
 def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
     """Return a finding as a sentence that can go into a paper."""
-    found = finding.estimate
+    estimated = finding.estimate
     what = QUANTITIES[finding.quantity] + (f" of {finding.what}")
-    value, alone = (_measured(one, finding) for one in (found.value, finding.masks.value))
+    value, alone = (_measured(one, finding) for one in (estimated.value, finding.masks.value))
     if finding.scope == "difference":
         first, second = plan.conditions
         head = (
-            f"The mean {what} was {_signed(found.value, finding)} in {second} than in {first} ({interval(finding)}, "
-            f"Welch's t with the animal or patient as unit, n = {finding.n})"
+            f"The mean {what} was {_signed(estimated.value, finding)} in {second} than in {first} "
+            f"({interval(finding)}, Welch's t with the animal or patient as unit, n = {finding.n})"
         )
         alone = _signed(finding.masks.value, finding)
     elif finding.scope == "population":
@@ -93,9 +93,12 @@ def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
     else:
         where = f"{finding.unit} cases together" if finding.scope == "all" else finding.unit
         head = f"The {what} in {where} was {value} ({interval(finding)})"
-    skipped = f", of which {finding.skipped} skipped, whatever they hold" if finding.skipped else ""
-    items = f"{finding.items} {_kinds(finding, plan)} drawn at random and corrected{skipped}"
-    how = f"estimated without bias from the segmentation and {items} (difference estimator)"
+    items = f"{finding.items} {_kinds(finding, plan)} drawn at random"
+    how = f"estimated without bias from the segmentation and {items} and corrected (difference estimator)"
+    if finding.skipped:
+        corrected = f"of which {finding.items - finding.skipped} were corrected"
+        covered = f"the interval covers whatever the {finding.skipped} skipped may hold"
+        how = f"estimated from the segmentation and {items}, {corrected} (difference estimator; {covered})"
     return f"{head}, {how}; the segmentation alone says {alone}."
 
 
@@ -112,7 +115,7 @@ def halving(finding: Finding) -> str:
     if math.isnan(finding.estimate.low):
         return "-"
     if finding.skipped:
-        return f"first the {finding.skipped} skipped"
+        return f"correct the {finding.skipped} skipped first"
     if finding.scope in ("population", "difference"):
         return "no number of items: it is the units that differ; four times as many units would"
     return "not told by these items"
@@ -122,7 +125,7 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
     """Return how the findings were come by, in paragraphs, and the references to it."""
     kinds = Counter(item.kind for item in plan.items)
     references = ["difference", "powered"]
-    drawn = ", ".join(f"{count} {PLURALS[kind] if count > 1 else KINDS[kind]}" for kind, count in kinds.items())
+    drawn = " and ".join(f"{count} {PLURALS[kind] if count > 1 else KINDS[kind]}" for kind, count in kinds.items())
     said = [
         f"{drawn} were drawn at random, each with a known probability, before anything was corrected. What the "
         "masks say "

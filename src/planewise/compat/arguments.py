@@ -35,7 +35,7 @@ class Given:
     def refuse_words(self) -> None:
         """Raise PlanewiseError if there are words that belong to no flag."""
         if self.words:
-            raise PlanewiseError(f"{' '.join(self.words)}: belongs to no flag")
+            raise PlanewiseError(f"{' '.join(self.words)}: follows no flag")
 
     def take(self, name: str, default: str | None = None) -> str:
         """Remove a flag with one value and return that. Raises PlanewiseError if it is missing without a default."""

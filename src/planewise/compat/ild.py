@@ -47,10 +47,10 @@ def _honour_config(given: Given, weights: Path) -> None:
         if cfg:
             say(f"-model_cfg {cfg} has no effect: which SAM2 it is, is read from its weights")
         return
-    found, side = _size_and_side(weights) if weights.is_file() else (None, None)
+    stored, side = _size_and_side(weights) if weights.is_file() else (None, None)
     size = next(size for size in SIZES if size[0] == named["size"][0])
-    if found not in (None, size):
-        say(f"-model_cfg {cfg} says {size}, but {weights} is {found}, and is taken as that")
+    if stored not in (None, size):
+        say(f"-model_cfg {cfg} says {size}, but {weights} is {stored}, and is taken as that")
     if named["side"] and side is None:
         given.flags.setdefault("image_size", [named["side"]])
     elif named["side"] not in (None, str(side)):

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from planewise.cli import guarded, run
+from planewise.cli import end, guarded, run
 from planewise.compat import ild, mito
 from planewise.compat.arguments import Script
 
@@ -38,4 +38,4 @@ def _scripts(name: str) -> list[Script]:
 
 def main(script: str) -> None:
     """Run the original script of the file ``script`` with the process's arguments, and exit."""
-    sys.exit(run_script(Path(script).stem, sys.argv[1:]))
+    end(lambda: run_script(Path(script).stem, sys.argv[1:]))

@@ -86,8 +86,8 @@ def plane_of(case: str) -> str:
 
 
 def _parts(path: Path) -> dict[str, Any]:
-    found = _NAME.fullmatch(stem_of(path))
-    return found.groupdict() if found else {"full": path.name, "case": path.name, "channel": None}
+    match = _NAME.fullmatch(stem_of(path))
+    return match.groupdict() if match else {"full": path.name, "case": path.name, "channel": None}
 
 
 # ---- files of cases
@@ -124,18 +124,18 @@ def one_file_each(
 
 def several_files(case: str, files: list[Path], channel: int | None = None, labels: bool = False) -> str:
     """Return what is wrong with several files for one case, and what to do."""
-    told = f"several files for one case, {case}: {', '.join(path.name for path in files)}"
+    message = f"several files for one case, {case}: {', '.join(path.name for path in files)}"
     numbers = {channel_number(path) for path in files}
     if None in numbers or len(numbers) < len(files):
-        return f"{told}; keep one, or rename the others"
-    told += "; _NNNN at the end of a name is nnU-Net's channel number: "
+        return f"{message}; keep one, or rename the others"
+    message += "; _NNNN at the end of a name is nnU-Net's channel number: "
     if channel is not None:
-        return f"{told}none of them is of --channel {channel}"
+        return f"{message}none of them is of --channel {channel}"
     if labels:
-        return f"{told}labels have none; keep one, or rename the others"
-    told += "choose with --channel N, or rename them if they are images of their own"
+        return f"{message}labels have none; keep one, or rename the others"
+    message += "choose with --channel N, or rename them if they are images of their own"
     flat = all(ending_of(path) in SLICES for path in files)
-    return f"{told}; slices of one volume belong in a folder of their own" if flat else told
+    return f"{message}; slices of one volume belong in a folder of their own" if flat else message
 
 
 def label_volumes_in(folder: Path) -> list[Path]:
@@ -150,8 +150,8 @@ def file_of_case(case: str, folder: Path, what: str) -> Path:
     if not files:
         raise PlanewiseError(f"{folder}: holds 0 files of case {case}; one {what} is needed")
     if len(files) > 1:
-        told = several_files(case, files, labels=True)
-        raise PlanewiseError(f"{folder}: holds {len(files)} files of case {case}; one {what} is needed: {told}")
+        message = several_files(case, files, labels=True)
+        raise PlanewiseError(f"{folder}: holds {len(files)} files of case {case}; one {what} is needed: {message}")
     return files[0]
 
 
@@ -212,7 +212,7 @@ def _say_passed_over(folders: list[Path]) -> None:
         images = [item for item in sorted(folder.iterdir()) if item.suffix.lower() in LIKE_SLICES]
         if len(images) > 1 and not folder.name.startswith("."):
             say(
-                f"{folder}: is passed over: its {len(images)} files, {images[0].name} ..., are no grey 2D images "
+                f"{folder}: is passed over: its {len(images)} files, {images[0].name} ..., are not greyscale 2D images "
                 f"{', '.join(SLICES)}, so not the slices of a volume"
             )
 
@@ -225,10 +225,10 @@ def refuse_names_of_planes(cases: dict[str, Path]) -> tuple[dict[str, Path], lis
     refused: dict[str, Problem] = {}
     for name, path in cases.items():
         if (base := plane_of(name)) in cases:
-            told = (
+            message = (
                 f"plane {name[-2:]} of case {base} ({cases[base].name}) and the result of case {name} ({path.name}) "
                 f"would both be called {name}: rename one of the two"
             )
             for case in (base, name):
-                refused.setdefault(case, Problem(str(cases[case]), told))
+                refused.setdefault(case, Problem(str(cases[case]), message))
     return {name: path for name, path in cases.items() if name not in refused}, list(refused.values())

@@ -9,8 +9,10 @@ import numpy as np
 from planewise.data.case import Case
 from planewise.data.classes import IGNORE, LabelDefinition
 from planewise.data.intensity import IntensityProfile, measure_intensities, refuse_what_has_no_range
+from planewise.data.painted_slices import is_painted
 from planewise.errors import PlanewiseError, Problem
 from planewise.volumes.files import open_volume
+from planewise.volumes.formats.image_sequence import images_in
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.slices import Plane
@@ -84,8 +86,14 @@ def check_cases(
 def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[dict[str, CheckedClass], list[str]]:
     """Return what a truth holds by class, and what is wrong with it: values that no label of the dataset has.
 
-    Raises PlanewiseError if it cannot be read.
+    Of painted slices it is what they hold. Raises PlanewiseError if it cannot be read.
     """
+    if is_painted(path):
+        of_slices = [open_labels(file) for file in images_in(path)]
+        sections = sum(_components(volume, tuple(_count_values(volume).keys() - {0})) for volume in of_slices)
+        painted = sum(sum(n for value, n in _count_values(volume).items() if value) for volume in of_slices)
+        size = sum(int(np.prod(volume.shape)) for volume in of_slices)
+        return {"objects": CheckedClass(painted, painted / max(1, size), sections)}, []
     volume = open_labels(path)
     counts = _count_values(volume)
     whole = sum(counts.values())
@@ -96,17 +104,17 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
     named = {name: (value,) for value, name in labels.classes.items()} | labels.regions
     if labels.ignore is not None:
         named[IGNORE] = (labels.ignore,)
-    found = {}
+    classes = {}
     for name, values in named.items():
         voxels = sum(counts.get(value, 0) for value in values)
         counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != IGNORE
         objects = _components(volume, values) if counted else None if voxels else 0
-        found[name] = CheckedClass(voxels, voxels / whole, objects)
+        classes[name] = CheckedClass(voxels, voxels / whole, objects)
     unnamed = _unnamed(counts, labels)
     if not unnamed:
-        return found, []
+        return classes, []
     listed = ", ".join(map(str, unnamed[:10]))
-    return found, [f"holds {listed}, which dataset.json names no label of ({', '.join(named)})"]
+    return classes, [f"holds {listed}, which dataset.json names no label of ({', '.join(named)})"]
 
 
 def check_training_truths(
@@ -118,7 +126,10 @@ def check_training_truths(
     with_value: dict[int, dict[str, int]] = {}
     for case in cases:
         try:
-            if case.truth is not None:
+            if case.truth is not None and is_painted(case.truth):
+                for file in images_in(case.truth):
+                    _count_values(open_labels(file))
+            elif case.truth is not None:
                 counts = _count_values(open_labels(case.truth))
                 for value in [] if case.instances else _unnamed(counts, labels):
                     with_value.setdefault(value, {})[case.name] = counts[value]
@@ -127,9 +138,9 @@ def check_training_truths(
             problems.append(Problem.of(case.truth, error))
         advance(case.name)
     notes = [
-        f"value {value} ({sum(found.values()):,} voxels, in {', '.join(list(found)[:3])}{' ...' * (len(found) > 3)}) "
-        "is named by no label of dataset.json: it is taken as background"
-        for value, found in sorted(with_value.items())
+        f"value {value} ({sum(by_case.values()):,} voxels, in {', '.join(list(by_case)[:3])}"
+        f"{' ...' * (len(by_case) > 3)}) is named by no label of dataset.json: it is taken as background"
+        for value, by_case in sorted(with_value.items())
     ]
     return usable, problems, notes
 
@@ -142,10 +153,10 @@ def _count_values(labels: Volume) -> dict[int, int]:
         if slab.dtype.itemsize <= 2:  # much faster than sorting
             number = np.bincount(slab.ravel())
             values = np.flatnonzero(number)
-            found = zip(values, number[values])
+            counted = zip(values, number[values])
         else:
-            found = zip(*np.unique(slab, return_counts=True))
-        for value, count in found:
+            counted = zip(*np.unique(slab, return_counts=True))
+        for value, count in counted:
             counts[int(value)] = counts.get(int(value), 0) + int(count)
     return counts
 

@@ -314,7 +314,7 @@ def refuse_what_has_no_range(profile: IntensityProfile, path: Path) -> None:
         what = {1: f"is {profile.least:g} everywhere", 2: f"holds two values, {profile.least:g} and {profile.most:g}"}
         most = f"is {profile.low:g} nearly everywhere ({profile.least:g} to {profile.most:g})"
         raise PlanewiseError(
-            f"{path}: {what.get(profile.values, most)}; the range of an image cannot be told from that. Is it a mask? "
+            f"{path}: {what.get(profile.values, most)}; that does not give the range of an image. Is it a mask? "
             "--intensity LOW HIGH says what is black and what is white"
         )
 

@@ -122,7 +122,7 @@ def warn_of_leaks(
             others = {other: training[other] for other in cases[:place]}
             leaks += shared_voxels(others, {case: training[case]}, channel)
     for leak in leaks:
-        say(f"WARNING: {leak}: its scores do not tell how good the model is on new data")
+        say(f"WARNING: {leak}: its scores do not show how good the model is on new data")
     return leaks
 
 
@@ -148,9 +148,9 @@ def shared_voxels(train: dict[str, Path], test: dict[str, Path], channel: int | 
             advance(1, image.case)
         known = _sorted(_Anchors(*map(np.concatenate, zip(*parts))))
         for image in images:
-            found = _sorted(_anchors(image, thinning, 0))
-            ours, theirs = _same_hashes(found, known)
-            offsets = known.places[theirs] - found.places[ours]
+            hashes = _sorted(_anchors(image, thinning, 0))
+            ours, theirs = _same_hashes(hashes, known)
+            offsets = known.places[theirs] - hashes.places[ours]
             for owner in np.unique(known.owners[theirs]).tolist():
                 of_owner = known.owners[theirs] == owner
                 leaks += _confirmed(known_images[owner], image, ours[of_owner], offsets[of_owner])
@@ -168,8 +168,8 @@ def _anchors(image: _Image, thinning: int, owner: int) -> _Anchors:
         for planes in slab_starts(voxels.volume.shape):
             slab = voxels[planes, :, :]
             capacity = 4 * (slab.size >> thinning) + 1024  # where there are more, it is a pattern
-            found, at = _choose_runs(slab, slab.view(np.uint32), thinning, capacity)
-            hashes.append(found)
+            chosen, at = _choose_runs(slab, slab.view(np.uint32), thinning, capacity)
+            hashes.append(chosen)
             places.append(at + np.array([planes.start, 0, 0], np.int32))
     except PlanewiseError as error:
         say(f"WARNING: {image.case} is not searched for voxels in both training and test: {error}")
@@ -200,11 +200,11 @@ def _confirmed(train: _Image, test: _Image, runs: np.ndarray, offsets: np.ndarra
     """
     leaks = []
     for _ in range(OFFSETS):
-        every, which, counts = np.unique(offsets, axis=0, return_inverse=True, return_counts=True)
+        unique, which, counts = np.unique(offsets, axis=0, return_inverse=True, return_counts=True)
         if not len(counts) or counts.max() < MATCHES:
             break
         most = int(counts.argmax())
-        dz, dy, dx = every[most].tolist()
+        dz, dy, dx = unique[most].tolist()
         try:
             voxels, share = _count_same(train.floats(), test.floats(), (dz, dy, dx))
         except PlanewiseError:

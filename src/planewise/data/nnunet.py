@@ -9,6 +9,7 @@ from typing import Any
 
 from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each
 from planewise.data.classes import LabelDefinition, read_labels_of
+from planewise.data.painted_slices import PAINTED, is_painted, painted_slices
 from planewise.data.space import laid_on
 from planewise.errors import DatasetError, PlanewiseError, Problem
 from planewise.volumes.files import open_volume, volumes_in
@@ -37,11 +38,11 @@ def open_dataset(
     """Read the nnU-Net raw dataset at ``folder``: dataset.json, then headers of all volumes, no voxels.
 
     Truth is taken from ``instancesTr`` / ``instancesTs``, else from ``labelsTr`` / ``labelsTs``, which then is
-    semantic. Training cases are those of dataset.json's ``dataset``, if it has one, else the files of ``imagesTr``.
-    ``channel``: of the images, where they have several. Image and truth must lie in one space, unless
-    ``ignore_geometry`` says that they fit as their arrays lie. Cases that cannot be used are left out and listed in
-    ``problems``. Raises DatasetError, with all problems, if no training case (``need_train``) or no test image
-    (``need_test``) is usable.
+    semantic, or else from ``paintedTr``, see ``data.painted_slices``. Training cases are those of dataset.json's
+    ``dataset``, if it has one, else the files of ``imagesTr``. ``channel``: of the images, where they have several.
+    Image and truth must lie in one space, unless ``ignore_geometry`` says that they fit as their arrays lie. Cases that
+    cannot be used are left out and listed in ``problems``. Raises DatasetError, with all problems, if no training case
+    (``need_train``) or no test image (``need_test``) is usable.
     """
     reading = _Reading(folder, read_meta(folder), channel, ignore_geometry)
     problems = reading.problems
@@ -93,11 +94,12 @@ def read_meta(folder: Path) -> dict[str, Any]:
 def _missing_meta(path: Path) -> str:
     """Return what to say of a dataset without dataset.json: what is there, and one to paste, as far as that tells."""
     there = ", ".join(sorted(item.name for item in path.parent.iterdir())[:12]) or "nothing"
-    told = f"{path}: is missing; a nnU-Net raw dataset has one (found in the folder: {there})"
+    message = f"{path}: is missing; a nnU-Net raw dataset has one (found in the folder: {there})"
     images = path.parent / "imagesTr"
     if not images.is_dir():
         return (
-            f"{told}; and it has images in imagesTr, {{case}}_0000.tiff ..., and their truth in labelsTr, {{case}}.tiff"
+            f"{message}; and it has images in imagesTr, {{case}}_0000.tiff ..., "
+            "and their truth in labelsTr, {case}.tiff"
         )
     volumes = volumes_in(images)
     endings = Counter(map(ending_of, volumes)).most_common(1)
@@ -109,7 +111,8 @@ def _missing_meta(path: Path) -> str:
         "file_ending": endings[0][0] if endings else ".tiff or .nii.gz",
     }
     return (
-        f"{told}.\nWrite this into it, with the names of your channels and classes:\n{json.dumps(template, indent=2)}"
+        f"{message}.\nWrite this into it, with the names of your channels and classes:\n"
+        f"{json.dumps(template, indent=2)}"
     )
 
 
@@ -141,13 +144,19 @@ class _Reading:
         instances = (self.folder / f"instances{split}").is_dir()
         truth_folder = self.folder / (f"instances{split}" if instances else f"labels{split}")
         listed = self.meta.get("dataset") if split == "Tr" else None
+        painted = split == "Tr" and (self.folder / PAINTED).is_dir()
+        if painted:
+            self._refuse_another_truth(listed)
+            truth_folder, instances = self.folder / PAINTED, True
         truths: dict[str, Path] = {}
         refused: dict[str, Problem] = {}
         if listed is None:
             images, refused = self._files(self.folder / f"images{split}")
         else:
             images, truths = self._listed(listed)
-        if instances or (listed is None and (truth_needed or truth_folder.is_dir())):
+        if painted:
+            truths = {path.name: path for path in sorted(truth_folder.iterdir()) if path.is_dir()}
+        elif instances or (listed is None and (truth_needed or truth_folder.is_dir())):
             truths, several = self._files(truth_folder, images.keys() | refused.keys())
             refused = several | refused
         self.problems.extend(refused.values())
@@ -163,12 +172,22 @@ class _Reading:
             within = None if chosen else channel_within(image, self.channel)
             case = Case(name, image, truth, instances, within, self.ignore_geometry)
             if truth is None and (truth_needed or truths):
-                self.problems.append(Problem(str(image), f"has no {truth_folder.name}/{name}{self.ending}"))
+                wanted = name if painted else f"{name}{self.ending}"
+                self.problems.append(Problem(str(image), f"has no {truth_folder.name}/{wanted}"))
                 if not truth_needed:
                     cases.append(case)
             elif self._fits(case):
                 cases.append(case)
         return cases
+
+    def _refuse_another_truth(self, listed: Any) -> None:
+        others = [name for name in ("instancesTr", "labelsTr") if (self.folder / name).is_dir()]
+        others += [] if listed is None else ["the cases that dataset.json lists"]
+        if others:
+            raise DatasetError(
+                f"{self.folder / PAINTED}: painted slices are one truth, and {' and '.join(others)} another: move away "
+                "what is not to be trained on"
+            )
 
     def _files(self, folder: Path, known: Collection[str] | None = None) -> tuple[dict[str, Path], dict[str, Problem]]:
         """Return the volumes of ``folder`` by case, and what is wrong with each case that has several.
@@ -223,7 +242,9 @@ class _Reading:
         path = case.image
         try:
             image = open_volume(path, case.channel)
-            if case.truth is not None:
+            if case.truth is not None and is_painted(case.truth):
+                painted_slices(case.truth, image.shape)
+            elif case.truth is not None:
                 path = case.truth
                 laid_on(open_volume(path), path, image, case.image, case.ignore_geometry)
         except PlanewiseError as error:
@@ -232,8 +253,8 @@ class _Reading:
         return True
 
 
-def _same_family(declared: str, found: str) -> bool:
+def _same_family(declared: str, actual: str) -> bool:
     tiffs = (".tif", ".tiff", ".ome.tif", ".ome.tiff")
     if declared == DICOM:  # whose truth is in files of another format
-        return found in itk.FORMAT.endings
-    return declared == found or (declared in tiffs and found in tiffs)
+        return actual in itk.FORMAT.endings
+    return declared == actual or (declared in tiffs and actual in tiffs)

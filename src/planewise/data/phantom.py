@@ -96,11 +96,11 @@ CHEST_SPACING_MM = (5.0, 2.5, 2.5)
 
 
 def chest_phantom(
-    shape: tuple[int, int, int], seed: int, classes: tuple[int, ...] = (1, 2, 3)
+    shape: tuple[int, int, int], seed: int, classes: tuple[int, ...] = (1, 2, 3), growth: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a chest CT (z, y, x) in HU, int16, and a patch of each of ``classes``, of ``CHEST_CLASSES``, uint8.
 
-    Without classes it is a healthy chest.
+    Without classes it is a healthy chest. ``growth``: by how much the patches are larger than at first, in volume.
     """
     rng = np.random.default_rng(seed)
     z, y, x = np.ogrid[tuple(slice(side) for side in shape)]
@@ -129,7 +129,8 @@ def chest_phantom(
     for value, (height, side) in zip(hu, places):
         centre = (height + rng.uniform(-0.1, 0.1), rng.uniform(0.05, 0.25), side * rng.uniform(0.42, 0.52))
         radii = (rng.uniform(0.25, 0.32), rng.uniform(0.24, 0.3), rng.uniform(0.17, 0.22))
-        distance = sum(((a - c) / r) ** 2 for a, c, r in zip((u, v, w), centre, radii))
+        grown = [radius * growth ** (1 / 3) for radius in radii]
+        distance = sum(((a - c) / r) ** 2 for a, c, r in zip((u, v, w), centre, grown))
         if value not in classes:
             continue
         patch = (distance + 0.15 * _smooth_noise(shape, 3.0, rng) < 1) & lung & (labels == 0)
@@ -139,14 +140,59 @@ def chest_phantom(
     return np.clip(np.rint(image), -1024, 3000).astype(np.int16), labels
 
 
+def breathing_field(shape: tuple[int, int, int], seed: int, depth: float = 0.03) -> np.ndarray:
+    """Return a smooth field (3, z, y, x) in voxels, from places in a warped volume to places in the volume it is of.
+
+    The chest is longer from top to bottom by ``depth`` of its height, and wider by a third of that share, about its
+    middle; a smooth field of the ``seed``, of two waves in each direction at most, moves places by up to 0.01 of a
+    side besides.
+    """
+    rng = np.random.default_rng(seed)
+    axes = np.ogrid[tuple(slice(side) for side in shape)]
+    scaled = [(axis - side / 2) / side for axis, side in zip(axes, shape)]  # -0.5 .. 0.5
+    field = np.empty((3, *shape), np.float32)
+    for i, (side, share) in enumerate(zip(shape, (depth, depth / 3, depth / 3))):
+        phases = rng.uniform(0, 2 * np.pi, 3)
+        waves = np.prod(
+            np.broadcast_arrays(*(np.sin(2 * np.pi * a + phase) for a, phase in zip(scaled, phases))), axis=0
+        )
+        field[i] = side * (-share / (1 + share) * scaled[i] + 0.01 * waves)
+    return field
+
+
+def warped(voxels: np.ndarray, field: np.ndarray, labels: bool = False) -> np.ndarray:
+    """Return ``voxels`` (z, y, x) as ``field`` says, see ``breathing_field``: linear, or ``labels`` to the nearest."""
+    places = [axis + step for axis, step in zip(np.indices(voxels.shape, np.float32), field)]
+    return ndimage.map_coordinates(voxels, places, order=0 if labels else 1, mode="nearest")
+
+
+def write_chest_patient(
+    folder: Path, seed: int, shape: tuple[int, int, int] = (24, 128, 128), growth: float = 1.0,
+    dates: tuple[str, ...] = ("2023-01-10", "2024-01-12"),
+) -> None:  # fmt: skip
+    """Write one patient's scans as NIfTI, ct.nii.gz and the true labels in a folder for each of ``dates``.
+
+    From one date to the next the patches have grown by ``growth``, and the patient breathes in more deeply.
+    """
+    for place, day in enumerate(dates):
+        image, labels = chest_phantom(shape, seed, growth=growth**place)
+        if place:
+            field = breathing_field(shape, seed + place)
+            noise = np.random.default_rng([seed, place]).normal(0, 12, shape)  # linear interpolation has smoothed it
+            image = np.rint(warped(image.astype(np.float32), field) + noise).astype(np.int16)
+            labels = warped(labels, field, labels=True)
+        write_volume(folder / day / "ct.nii.gz", Volume(image, CHEST_SPACING_MM, "mm"))
+        write_labels(folder / "truth" / f"{day}.nii.gz", Volume(labels, CHEST_SPACING_MM, "mm"))
+
+
 def write_chest_dataset(
     folder: Path, seed: int, shape: tuple[int, int, int] = (24, 128, 128), train_cases: int = 5
 ) -> None:
     """Write a nnU-Net raw dataset of chest phantoms, as NIfTI: training cases, a test case, and a healthy one."""
     directions = (np.eye(3), np.diag([1.0, -1.0, -1.0]))  # stored as LPS and as RAS, as real datasets mix them
-    every = tuple(CHEST_CLASSES.values())
-    cases = [(f"CT_phantom{i + 1}", "Tr", every) for i in range(train_cases)]
-    cases += [("CT_phantomtest", "Ts", every), ("CT_phantomhealthy", "Ts", ())]
+    all_classes = tuple(CHEST_CLASSES.values())
+    cases = [(f"CT_phantom{i + 1}", "Tr", all_classes) for i in range(train_cases)]
+    cases += [("CT_phantomtest", "Ts", all_classes), ("CT_phantomhealthy", "Ts", ())]
     for number, (name, split, classes) in enumerate(cases):
         image, labels = chest_phantom(shape, seed * 1000 + number, classes)
         direction = directions[number % 2]

@@ -125,13 +125,13 @@ def fingerprints(cases: list[Case], advance: Callable[[str], None]) -> dict[str,
     with ThreadPoolExecutor(READERS) as pool:
         images = {case.name: pool.submit(fingerprint, case.image) for case in cases}
         truths = {case.name: pool.submit(fingerprint, case.truth) for case in cases if case.truth is not None}
-        found = {}
+        hashes = {}
         for case in cases:
-            found[case.name] = f"{images[case.name].result()} {read_as(case)}"
+            hashes[case.name] = f"{images[case.name].result()} {read_as(case)}"
             if case.name in truths:
-                found[f"{case.name} (truth)"] = truths[case.name].result()
+                hashes[f"{case.name} (truth)"] = truths[case.name].result()
             advance(case.name)
-    return found
+    return hashes
 
 
 def fingerprint(path: Path) -> str:
@@ -145,12 +145,12 @@ def fingerprint(path: Path) -> str:
     try:
         files = [(name, file, file.stat().st_size) for name, file in _files(path)]
         total = sum(size for _, _, size in files)
-        every = max(1, -(-total // HASHED))
+        step = max(1, -(-total // HASHED))
         for name, file, size in files:
             digest.update(f"{name} {size}".encode())
             with file.open("rb") as opened:
                 for start in range(0, size, PIECE):
-                    if piece % every == 0:
+                    if piece % step == 0:
                         opened.seek(start)
                         digest.update(opened.read(PIECE))
                     piece += 1

@@ -27,7 +27,7 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels
 from planewise.volumes.tilt import tilt_note
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 SliceChoice = Literal["labelled", "all", "both"]
 KINDS = ("imgs", "gts", "organs")  # folders of slices
@@ -67,7 +67,7 @@ class Patient:
         return from_canonical(self.on_every_slice(labels, 0), self.geometry)
 
 
-class _NoVoxels:
+class _NoVoxels(ReadWhenIndexed):
     """Stands for voxels of which only the shape is known."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -86,19 +86,28 @@ def read_patient(
     ``ignore``: the truth's value of voxels that nobody knows. Raises PlanewiseError for classes above 254, and for
     files that cannot be read or do not lie in one space; with ``ignore_geometry`` they fit as their arrays lie.
     """
-    volume = open_volume(image, channel).in_unit("mm")
+    placed = None if truth is None else open_labels(truth)
+    return as_patient(case, open_volume(image, channel), image, placed, truth, level, width, ignore, ignore_geometry)
+
+
+def as_patient(
+    case: str, volume: Volume, image: Path | Series, truth: Volume | None, truth_path: Path | None, level: float,
+    width: float, ignore: int | None = None, ignore_geometry: bool = False,
+) -> tuple[Patient, np.ndarray]:  # fmt: skip
+    """Return a CT ``volume`` as a patient; see ``read_patient``. The paths are what errors call the volumes."""
+    volume = volume.in_unit("mm")
     if any(volume.tilt):
         say(f"{case}: {tilt_note(volume)}")
     hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
     labels = None
-    if truth is not None:
-        placed = laid_on(open_labels(truth), truth, volume, image, ignore_geometry)
+    if truth is not None and truth_path is not None:
+        placed = laid_on(truth, truth_path, volume, image, ignore_geometry)
         values = to_canonical(placed, labels=True).read()
         ignored = np.zeros(values.shape, bool) if ignore is None else values == ignore
         largest = values.max(initial=0, where=~ignored)
         if largest >= IGNORED:
             raise PlanewiseError(
-                f"{truth}: holds {largest}; classes are numbers from 1 to {IGNORED - 1}: number them anew"
+                f"{truth_path}: holds {largest}; classes are numbers from 1 to {IGNORED - 1}: renumber them"
             )
         labels = np.where(ignored, IGNORED, values).astype(np.uint8)
     voxels = hu.read()
@@ -152,12 +161,12 @@ def save_patient(path: Path, patient: Patient) -> None:
     """Write a patient as npz."""
     geometry = patient.geometry
     labels = np.zeros_like(patient.images) if patient.labels is None else patient.labels
-    found: dict[str, Any] = {} if patient.organ is None else {"organ": patient.organ}
+    organ: dict[str, Any] = {} if patient.organ is None else {"organ": patient.organ}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file, imgs=patient.images, gts=labels, spacing=np.array(patient.spacing_mm[::-1]), kept=patient.kept,
             labelled=patient.labels is not None, file_shape=geometry.shape, file_spacing=geometry.spacing,
-            direction=geometry.direction, origin=geometry.origin, tilt=geometry.tilt, **found,
+            direction=geometry.direction, origin=geometry.origin, tilt=geometry.tilt, **organ,
         )  # fmt: skip
 
 

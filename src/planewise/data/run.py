@@ -241,11 +241,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest says; ``model``: where its file lay."""
+    """What a manifest says; ``model``: where its file lay; ``version``: of planewise, when it was last written."""
 
     made_from: MadeFrom
     model: str
     cases: dict[str, CaseRecord]
+    version: str = ""
 
 
 def read_manifest(path: Path) -> Manifest | None:
@@ -261,7 +262,9 @@ def read_manifest(path: Path) -> Manifest | None:
                 raise ValueError("an output lies outside its folder")
             if not isinstance(record.decided, dict):
                 raise ValueError(f"what was decided for {name} is no table")
-        return Manifest(MadeFrom(dict(content["options"]), {}), str(content["model"]), cases)
+        return Manifest(
+            MadeFrom(dict(content["options"]), {}), str(content["model"]), cases, str(content.get("version", ""))
+        )
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

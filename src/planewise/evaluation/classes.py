@@ -105,8 +105,8 @@ def class_names(labels: LabelDefinition, truths: list[Path]) -> dict[int, str]:
         try:
             volume = open_labels(path)
             for planes in slab_starts(volume.shape):
-                found = volume.voxels[planes]
-                values |= set(overlap_table(found, found).first.tolist())
+                slab = volume.voxels[planes]
+                values |= set(overlap_table(slab, slab).first.tolist())
         except PlanewiseError:
             continue
     return {value: f"class {value}" for value in sorted(values) if value not in (0, labels.ignore)}

@@ -5,7 +5,7 @@ the next case's are opened.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from planewise.evaluation.instances import best_ious, match_objects
 from planewise.evaluation.located import LocatedCounter
 from planewise.evaluation.metrics import as_not_delivered
 from planewise.evaluation.mistakes import find_mistakes
+from planewise.evaluation.object_table import object_table
 from planewise.evaluation.overlap import Overlap, OverlapCounter
 from planewise.evaluation.pairs import (
     OK,
@@ -91,6 +92,21 @@ def compare(
         order = list(contest.methods)
         results += sorted(of_contest, key=lambda result: order.index(result.method))
     return Comparison(contests, tolerance, results, errors)
+
+
+def score_volumes(
+    contest: Contest, case: str, pairs: Mapping[str, OpenPair], tolerance: Tolerance
+) -> list[Result]:  # fmt: skip
+    """Score a case's open volumes, by method, as ``compare`` does its files.
+
+    Raises PlanewiseError if one is no label volume.
+    """
+    scored = ScoredCase(contest, case, None)
+    for method, pair in pairs.items():
+        named = Pair(case, Path(method), Path("truth"))
+        notes = [refuse_image(pair.truth, Path("truth")), refuse_image(pair.predicted, Path(method))]
+        _score_opened(scored, method, pair, tolerance, named, [note for note in notes if note])
+    return scored.results
 
 
 def _score_case(contest: Contest, case: str, tolerance: Tolerance | None) -> ScoredCase:
@@ -268,8 +284,9 @@ def _score_objects(
         scores[metric] = sum(mistake.kind == kind for mistake in mistakes)
     final = _final(scores, pair, n_truth == 0, scale)
     result = Result(
-        *place, OBJECTS, pair.status, final, mistakes, sizes, ious, tolerance=within, unit=scale.unit,
-        notes=_note_of_copy(overlap, place),
+        *place, OBJECTS, pair.status, final, mistakes, sizes, ious,
+        object_table(overlap, set(pairs)) if pair.status == OK else None,
+        tolerance=within, unit=scale.unit, notes=_note_of_copy(overlap, place),
     )  # fmt: skip
     return result, set(pairs)
 

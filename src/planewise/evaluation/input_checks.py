@@ -11,6 +11,7 @@ from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
 from planewise.evaluation.overlap import Overlap
 from planewise.evaluation.pairs import KEPT_BYTES
+from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.volume import Volume
 
 SAMPLES = 3  # planes that are looked at
@@ -46,8 +47,11 @@ def refuse_image(labels: Volume, path: Path, image: Path | None = None) -> str:
 
 
 def truth_itself(prediction: Path, truth: Path) -> str:
-    """Return a note if a prediction's file is the truth, or a copy of it; "" if not."""
-    if not _same_file(prediction, truth):
+    """Return a note if a prediction's file is the truth, or a copy of it; "" if not.
+
+    A file without any label is no copy: whoever predicts nothing where nothing is writes the same one.
+    """
+    if not _same_file(prediction, truth) or not (prediction.samefile(truth) or _holds_labels(prediction)):
         return ""
     return f"{prediction} is the truth itself ({truth}): its scores say nothing of a method"
 
@@ -74,6 +78,11 @@ def unnumbered(labels: Volume, path: Path, n_ids: int) -> str:
         f"{path} has {ids} for {pieces} separate pieces, scored as {n_ids} object{'s' * (n_ids > 1)}; if it is a mask "
         "or a map of classes, give each object an id of its own, or look at the voxel scores alone"
     )
+
+
+def _holds_labels(path: Path) -> bool:
+    labels = open_labels(path)
+    return any(np.any(labels.voxels[planes]) for planes in slab_starts(labels.shape))
 
 
 def _same_file(first: Path, second: Path) -> bool:

@@ -65,7 +65,7 @@ class Matches(NamedTuple):
 
 def match_objects(overlap: Overlap, threshold: float) -> Matches:
     """Match the objects of the first volume, the truth, to those of the second one to one; see ``match``."""
-    rows, columns, iou = _pair_ious(overlap)
+    rows, columns, iou = pair_ious(overlap)
     pairs, matched = overlap.objects, match(rows, columns, iou, threshold)
     return Matches(pairs.first[matched], pairs.second[matched], iou[matched])
 
@@ -73,13 +73,13 @@ def match_objects(overlap: Overlap, threshold: float) -> Matches:
 def best_ious(overlap: Overlap) -> tuple[np.ndarray, np.ndarray]:
     """Return the size of every true object, in the order of their ids, and its IoU with its best prediction."""
     sizes = overlap.first_sizes()[1]
-    rows, _, iou = _pair_ious(overlap)
+    rows, _, iou = pair_ious(overlap)
     best = np.zeros(len(sizes))
     np.maximum.at(best, rows, iou)
     return sizes, best
 
 
-def _pair_ious(overlap: Overlap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pair_ious(overlap: Overlap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for every row of ``overlap.objects``, the places of its labels among each volume's, and the IoU."""
     truth, truth_sizes = overlap.first_sizes()
     predicted, predicted_sizes = overlap.second_sizes()

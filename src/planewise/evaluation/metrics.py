@@ -111,11 +111,11 @@ METRICS = {  # those in a unit without it: hd95_nm is under hd95
         "segmentation quality (SQ)", "mean IoU of the matches (ibid.)", "higher", "undefined", "undefined"
     ),
     "rq_50": _share("recognition quality (RQ)", "F1 at IoU 0.5 (ibid.)"),
-    "dsc": _share("DSC in 3D", "2 |A and B| / (|A| + |B|) of the class (doi:10.2307/1932409)"),
+    "dsc": _share("Dice in 3D", "2 |A and B| / (|A| + |B|) of the class (doi:10.2307/1932409)"),
     "iou": _share("IoU in 3D", "|A and B| / |A or B| of the class (Jaccard 1912)"),
     "precision": _precision("precision", "|A and B| / |B| of the class, B the prediction"),
     "recall": _recall("recall", "|A and B| / |A| of the class, A the truth"),
-    "dsc_slices": _share("DSC by slice", "mean over the slices in which it is defined"),
+    "dsc_slices": _share("Dice by slice", "mean over the slices in which it is defined"),
     "n_slices": _count("slices", "those with the class in truth or prediction"),
     "nsd": _share(
         "surface Dice", "share of both surfaces within the tolerance of the other; every surface voxel counts alike "
@@ -142,7 +142,7 @@ METRICS = {  # those in a unit without it: hd95_nm is under hd95
         "(doi:10.3389/fnana.2015.00142)",
     ),
     "missed": _count(
-        "missed", "what is there and nothing predicted belongs to: of objects how many, of a class 1, else 0", "lower"
+        "missed", "true objects that no predicted one belongs to; of a class 1 if all of it is missed, else 0", "lower"
     ),
     "merges": _count("merges", "predicted objects that hold a quarter of several true ones", "lower"),
     "splits": _count("splits", "true objects of which several predicted ones lie a quarter inside", "lower"),

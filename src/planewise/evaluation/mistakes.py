@@ -44,28 +44,30 @@ def find_mistakes(overlap: LocatedOverlap, matched: set[tuple[int, int]]) -> lis
             with_truth[truth].append(int(i))
             with_predicted[predicted].append(int(i))
 
-    found: list[Mistake] = []
+    mistakes: list[Mistake] = []
     for predicted, rows in with_predicted.items():
         rows.sort(key=lambda i: -overlap.count[i])
         if len(rows) > 1:
             ids = tuple(int(overlap.first[i]) for i in rows)
-            found.append(Mistake("merge", ids, (predicted,), int(overlap.count[rows[1:]].sum()), _at(overlap, rows[1])))
+            mistakes.append(
+                Mistake("merge", ids, (predicted,), int(overlap.count[rows[1:]].sum()), _at(overlap, rows[1]))
+            )
         elif not rows:
             place = _centre(overlap, overlap.second == predicted)
-            found.append(Mistake("false", (), (predicted,), int(predicted_size[predicted]), place))
+            mistakes.append(Mistake("false", (), (predicted,), int(predicted_size[predicted]), place))
     for truth, rows in with_truth.items():
         rows.sort(key=lambda i: -overlap.count[i])
         if len(rows) > 1:
             ids = tuple(int(overlap.second[i]) for i in rows)
-            found.append(Mistake("split", (truth,), ids, int(overlap.count[rows[1:]].sum()), _at(overlap, rows[1])))
+            mistakes.append(Mistake("split", (truth,), ids, int(overlap.count[rows[1:]].sum()), _at(overlap, rows[1])))
         elif not rows:
             place = _centre(overlap, overlap.first == truth)
-            found.append(Mistake("missed", (truth,), (), int(truth_size[truth]), place))
+            mistakes.append(Mistake("missed", (truth,), (), int(truth_size[truth]), place))
         elif len(with_predicted[predicted := int(overlap.second[rows[0]])]) == 1 and (truth, predicted) not in matched:
             wrong = truth_size[truth] + predicted_size[predicted] - 2 * overlap.count[rows[0]]
             place = _centre(overlap, overlap.first == truth)
-            found.append(Mistake("inexact", (truth,), (predicted,), int(wrong), place))
-    return sorted(found, key=lambda mistake: -mistake.voxels)
+            mistakes.append(Mistake("inexact", (truth,), (predicted,), int(wrong), place))
+    return sorted(mistakes, key=lambda mistake: -mistake.voxels)
 
 
 def _at(overlap: LocatedOverlap, row: int) -> tuple[int, int, int]:

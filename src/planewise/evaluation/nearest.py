@@ -180,11 +180,11 @@ def _search(
                     if squared[k] < best:
                         best, group, member = squared[k], here, k
                 continue
-            own = starts[level - 1] + here
+            box = starts[level - 1] + here
             for k in range(FANOUT):
-                dz = _outside(boxes[own, 0, k] - z, z - boxes[own, 3, k])
-                dy = _outside(boxes[own, 1, k] - y, y - boxes[own, 4, k])
-                dx = _outside(boxes[own, 2, k] - x, x - boxes[own, 5, k])
+                dz = _outside(boxes[box, 0, k] - z, z - boxes[box, 3, k])
+                dy = _outside(boxes[box, 1, k] - y, y - boxes[box, 4, k])
+                dx = _outside(boxes[box, 2, k] - x, x - boxes[box, 5, k])
                 squared[k] = sz * dz * dz + sy * dy * dy + sx * dx * dx
             for k in range(FANOUT):
                 if squared[k] < best:

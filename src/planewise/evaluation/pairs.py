@@ -26,7 +26,7 @@ from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.tilt import without_tilt
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 OK = "ok"
 MISSING = "prediction missing: counted as found nothing"
@@ -149,7 +149,7 @@ def nothing_predicted(truth: Truth, status: str) -> OpenPair:
 
 
 @dataclass(frozen=True)
-class _Scored:
+class _Scored(ReadWhenIndexed):
     """Voxels of ``labels``, 0 where they are ignored."""
 
     labels: Volume
@@ -164,8 +164,8 @@ class _Scored:
         return self.labels.voxels.dtype
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        found = np.asarray(self.labels.voxels[index])
-        return found * (np.asarray(self.ignored.labels.voxels[index]) != self.ignored.value)
+        values = np.asarray(self.labels.voxels[index])
+        return values * (np.asarray(self.ignored.labels.voxels[index]) != self.ignored.value)
 
 
 def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:
@@ -187,12 +187,12 @@ def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[
 
 
 @dataclass(frozen=True)
-class _OneClass:
-    """Voxels of which the labels ``own``, with None every label above 0, are read as ``value``, others as 0."""
+class _OneClass(ReadWhenIndexed):
+    """Voxels of which the labels ``members``, with None every label above 0, are read as ``value``, others as 0."""
 
     labels: Volume
     value: int
-    own: tuple[int, ...] | None
+    members: tuple[int, ...] | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -203,13 +203,13 @@ class _OneClass:
         return np.dtype(np.uint32)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        found = np.asarray(self.labels.voxels[index])
-        return (found > 0 if self.own is None else np.isin(found, self.own)) * np.uint32(self.value)
+        values = np.asarray(self.labels.voxels[index])
+        return (values > 0 if self.members is None else np.isin(values, self.members)) * np.uint32(self.value)
 
 
-def as_one_class(labels: Volume, value: int, own: tuple[int, ...] | None = None) -> Volume:
-    """Return ``labels``, of ``own`` or of whatever ids, as a map of the one class ``value``; read when indexed."""
-    return labels.with_voxels(_OneClass(labels, value, own))
+def as_one_class(labels: Volume, value: int, members: tuple[int, ...] | None = None) -> Volume:
+    """Return ``labels``, of ``members`` or of whatever ids, as a map of the one class ``value``; read when indexed."""
+    return labels.with_voxels(_OneClass(labels, value, members))
 
 
 def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
@@ -221,11 +221,16 @@ def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
     if labels.unit != "pixel" or image is None:
         return labels
     try:
-        found = without_tilt(open_volume(image))
-        found = to_canonical(found) if labels.has_direction else found
+        return in_place_of(labels, open_volume(image))
     except PlanewiseError:
         return labels
-    return found.with_voxels(labels.voxels) if found.shape == labels.shape else labels
+
+
+def in_place_of(labels: Volume, image: Volume) -> Volume:
+    """Return ``labels``, whose file says no unit, with the spacing of their ``image``; see ``with_spacing_of``."""
+    in_place = without_tilt(image)
+    in_place = to_canonical(in_place) if labels.has_direction else in_place
+    return in_place.with_voxels(labels.voxels) if in_place.shape == labels.shape else labels
 
 
 def read_slabs(pair: OpenPair) -> Iterator[Slab]:
@@ -245,13 +250,13 @@ def read_slabs(pair: OpenPair) -> Iterator[Slab]:
 
 def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:
     first, stop = max(planes.start - 1, 0), min(planes.stop + 1, volume.shape[0])
-    found = np.asarray(volume.voxels[first:stop])
-    if found.dtype.itemsize >= 4 and found.size and found.max() > MAX_LABEL:
+    planes_read = np.asarray(volume.voxels[first:stop])
+    if planes_read.dtype.itemsize >= 4 and planes_read.size and planes_read.max() > MAX_LABEL:
         raise PlanewiseError(
-            f"the {what}'s labels reach {found.max()}; at most {MAX_LABEL} is supported: number them anew"
+            f"the {what}'s labels reach {planes_read.max()}; at most {MAX_LABEL} is supported: renumber them"
         )
     slab = np.zeros((planes.stop - planes.start + 2, *volume.shape[1:]), np.uint32)
-    slab[first - planes.start + 1 : stop - planes.start + 1] = found
+    slab[first - planes.start + 1 : stop - planes.start + 1] = planes_read
     return slab
 
 
@@ -275,8 +280,8 @@ def pair_files(
     truth_files = label_volumes_in(truths)
     if not truth_files:
         raise PlanewiseError(f"{truths}: holds no volumes; truth is {{case}}.tiff, .nii.gz, ...")
-    every = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
-    known = numbered_cases(every, truth_files) | images_beside(truths).keys()
+    files = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
+    known = numbered_cases(files, truth_files) | images_beside(truths).keys()
     predicted, true = group_by_case(label_volumes_in(predictions), known), group_by_case(truth_files, known)
     pairs = []
     for case in sorted(predicted.keys() | true.keys()):

@@ -69,8 +69,8 @@ def read_presence(path: Path, depth: int) -> dict[int, np.ndarray]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                own = scores.setdefault(int(row["class"]), np.full(depth, -np.inf))
-                own[int(row["slice"])] = float(row["score"])
+                of_class = scores.setdefault(int(row["class"]), np.full(depth, -np.inf))
+                of_class[int(row["slice"])] = float(row["score"])
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise PlanewiseError(
             f"{path}: is no table of {', '.join(COLUMNS)} for {depth} slices ({error}); predict the case again"
@@ -101,7 +101,7 @@ def _roc(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, float]:
     if truth.all() or not truth.any():
         return np.zeros((0, 2)), math.nan
     values, place = np.unique(-scores, return_inverse=True)  # falling thresholds
-    found = np.bincount(place, truth, len(values)).cumsum() / truth.sum()
+    sensitivity = np.bincount(place, truth, len(values)).cumsum() / truth.sum()
     false = np.bincount(place, ~truth, len(values)).cumsum() / (~truth).sum()
-    curve = np.concatenate([[[0.0, 0.0]], np.stack([false, found], axis=1)])
+    curve = np.concatenate([[[0.0, 0.0]], np.stack([false, sensitivity], axis=1)])
     return curve, float(np.trapezoid(curve[:, 1], curve[:, 0]))

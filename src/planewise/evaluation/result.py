@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from planewise.evaluation.mistakes import Mistake
+from planewise.evaluation.object_table import ObjectTable
 from planewise.evaluation.pairs import MISSING, OK, Pair
 from planewise.evaluation.presence import Slices
 from planewise.evaluation.tolerance import Tolerance
@@ -66,6 +67,7 @@ class Result:
     there is no truth to score against. ``has_truth``: whether there is a file for it. ``tolerance``: within what
     distance surfaces agree, in ``unit``.
     ``object_sizes``, ``object_ious``: of every true object its voxels and its IoU with its best prediction.
+    ``objects``: every object with its best counterpart; None of classes, and where nothing was delivered.
     ``slices``: in which the class is. ``notes``: what a reader must know of the files that were scored.
     """
 
@@ -79,6 +81,7 @@ class Result:
     mistakes: list[Mistake] = field(default_factory=list)
     object_sizes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     object_ious: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    objects: ObjectTable | None = None
     slices: Slices | None = None
     tolerance: float = float("nan")
     unit: str = ""

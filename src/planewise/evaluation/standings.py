@@ -49,7 +49,7 @@ class MethodDifference:
 
 def standings(comparison: Comparison) -> list[Standing]:
     """Return every method's standing, by dataset and class, the best first; see ``Standing.primary``."""
-    found = []
+    ranked = []
     for (dataset, class_name), methods in groups(comparison):
         group = []
         for method, results in methods.items():
@@ -68,8 +68,8 @@ def standings(comparison: Comparison) -> list[Standing]:
                     any(result.detected_something for result in results),
                 )
             )
-        found += sorted(group, key=lambda standing: -_rank_score(standing))
-    return found
+        ranked += sorted(group, key=lambda standing: -_rank_score(standing))
+    return ranked
 
 
 def mean_in(summaries: dict[str, Summary], metric: str) -> float:
@@ -90,7 +90,7 @@ def _summaries(results: list[Result]) -> dict[str, Summary]:
 
 def differences(comparison: Comparison, metrics: list[str]) -> list[MethodDifference]:
     """Return the differences between every two methods in those of ``metrics`` that both have."""
-    found = []
+    compared = []
     for (dataset, class_name), methods in groups(comparison):
         for (first, ours), (second, theirs) in combinations(methods.items(), 2):
             scored = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.scores and b.scores]
@@ -98,14 +98,14 @@ def differences(comparison: Comparison, metrics: list[str]) -> list[MethodDiffer
                 if any(metric in a.scores for a, _ in scored):
                     values = [[r.scores.get(metric, math.nan) for r in side] for side in zip(*scored)]
                     difference = paired_difference(values[0], values[1], [a.patient for a, _ in scored])
-                    found.append(MethodDifference(dataset, class_name, metric, first, second, difference))
-    return found
+                    compared.append(MethodDifference(dataset, class_name, metric, first, second, difference))
+    return compared
 
 
 def groups(comparison: Comparison) -> Iterator[tuple[tuple[str, str], dict[str, list[Result]]]]:
     """Yield the results by (dataset, class), and in it by method; cases are in one order for all methods."""
-    found: dict[tuple[str, str], dict[str, list[Result]]] = {}
+    grouped: dict[tuple[str, str], dict[str, list[Result]]] = {}
     for result in comparison.results:
-        methods = found.setdefault((result.dataset, result.class_name), {})
+        methods = grouped.setdefault((result.dataset, result.class_name), {})
         methods.setdefault(result.method, []).append(result)
-    yield from found.items()
+    yield from grouped.items()

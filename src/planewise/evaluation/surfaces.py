@@ -181,13 +181,13 @@ def _surface_voxels(slab: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarra
 @numba.njit(nogil=True, cache=True, inline="always")
 def _neighbours(slab: np.ndarray, z: int, y: int, x: int) -> int:
     """Return 2 if a face neighbour is background or beyond the volume, else 1 if one has another label, else 0."""
-    own = slab[z, y, x]
+    label = slab[z, y, x]
     before_z, after_z = slab[z - 1, y, x], slab[z + 1, y, x]
-    before_y = slab[z, y - 1, x] if y > 0 else own * 0
-    after_y = slab[z, y + 1, x] if y + 1 < slab.shape[1] else own * 0
-    before_x = slab[z, y, x - 1] if x > 0 else own * 0
-    after_x = slab[z, y, x + 1] if x + 1 < slab.shape[2] else own * 0
+    before_y = slab[z, y - 1, x] if y > 0 else label * 0
+    after_y = slab[z, y + 1, x] if y + 1 < slab.shape[1] else label * 0
+    before_x = slab[z, y, x - 1] if x > 0 else label * 0
+    after_x = slab[z, y, x + 1] if x + 1 < slab.shape[2] else label * 0
     if before_z == 0 or after_z == 0 or before_y == 0 or after_y == 0 or before_x == 0 or after_x == 0:
         return 2
-    same = before_z == own and after_z == own and before_y == own and after_y == own
-    return 0 if same and before_x == own and after_x == own else 1
+    same = before_z == label and after_z == label and before_y == label and after_y == label
+    return 0 if same and before_x == label and after_x == label else 1

@@ -50,8 +50,8 @@ def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        with closing(results()) as found:  # type: ignore[type-var]
-            yield from found
+        with closing(results()) as made:  # type: ignore[type-var]
+            yield from made
     finally:
         stopped.set()
         thread.join()

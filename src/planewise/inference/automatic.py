@@ -34,14 +34,14 @@ def segment_within(
     ``organ`` (N, H, W), not 0 where it is; see ``propagate`` for the others. A class is empty in every slice whose
     object score says that it is not there.
     """
-    found = find_in_slices(encoder, organ, options, True, advance)
+    findings = find_in_slices(encoder, organ, options, True, advance)
     place = encoder.segmenter.classes
 
     def present(z: int, label: int) -> bool:
-        return bool(found.scores[z, place[label]] > 0)
+        return bool(findings.scores[z, place[label]] > 0)
 
-    prompts = prompts_from_slices(found, list(place), options.least_pixels)
-    return propagate(encoder, consecutive, prompts, options, advance, present), found
+    prompts = prompts_from_slices(findings, list(place), options.least_pixels)
+    return propagate(encoder, consecutive, prompts, options, advance, present), findings
 
 
 def find_in_slices(
@@ -65,7 +65,7 @@ def find_in_slices(
     return SliceFindings(painter.labels, scores)
 
 
-def prompts_from_slices(found: SliceFindings, classes: list[int], least_pixels: int) -> list[Prompt]:
+def prompts_from_slices(findings: SliceFindings, classes: list[int], least_pixels: int) -> list[Prompt]:
     """Return a prompt for every 26-connected object, in the slice that is surest of its class.
 
     Slices that show fewer than ``least_pixels`` of it are no place to start from. ``classes``: of the scores' columns.
@@ -74,15 +74,15 @@ def prompts_from_slices(found: SliceFindings, classes: list[int], least_pixels: 
     from scipy import ndimage
 
     prompts = []
-    for label, sure in zip(classes, found.scores.T):
-        parts = cc3d.connected_components(found.labels == label, connectivity=26)
+    for label, sure in zip(classes, findings.scores.T):
+        parts = cc3d.connected_components(findings.labels == label, connectivity=26)
         for part, place in enumerate(ndimage.find_objects(parts), start=1):
-            own = parts[place] == part
-            scores = np.where(own.sum(axis=(1, 2)) >= least_pixels, sure[place[0]], -np.inf)
+            component = parts[place] == part
+            scores = np.where(component.sum(axis=(1, 2)) >= least_pixels, sure[place[0]], -np.inf)
             if not np.isfinite(scores).any():
                 continue
             z = int(scores.argmax())
-            x0, y0, x1, y1 = tight_box(own[z])
+            x0, y0, x1, y1 = tight_box(component[z])
             dy, dx = place[1].start, place[2].start
             prompts.append(Prompt(label, place[0].start + z, (x0 + dx, y0 + dy, x1 + dx, y1 + dy)))
     return prompts

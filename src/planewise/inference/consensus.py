@@ -26,6 +26,7 @@ from planewise.evaluation.overlap import EMPTY, find_place, new_table, with_room
 from planewise.inference.ahead import in_threads
 from planewise.inference.linking import PlaneObjects, keep_large, paint_layer
 from planewise.inference.painted import Corner, Painted
+from planewise.inference.votes import ObjectVotes, object_votes
 
 CLUSTER_IOU = 0.75
 LEAST_IOU = 0.01  # an overlap below both of these is none
@@ -69,10 +70,14 @@ class FinalLabels:
 
 
 class FusedObjects(Painted):
-    """The objects of several planes' consensus; ``final``: what the combinations of the planes' labels become."""
+    """The objects of several planes' consensus; ``final``: what the combinations of the planes' labels become.
 
-    def __init__(self, planes: list[PlaneObjects], final: FinalLabels) -> None:
+    ``votes``: on each object, if the planes are those of a whole volume.
+    """
+
+    def __init__(self, planes: list[PlaneObjects], final: FinalLabels, votes: ObjectVotes | None = None) -> None:
         self.shape = planes[0].shape
+        self.votes = votes
         self._count = final.objects
         self._planes = _for_kernels(planes)
         self._table, self._values = new_table(_table_size(len(final.keys)))
@@ -105,8 +110,8 @@ def consensus(
     shape = planes[0].shape
     slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
     parts = in_threads(lambda slab: count_combinations(planes, *slab), slabs, threads)
-    final = final_labels(join_tables(list(parts)), sizes, shape, vote, min_size, min_extent, min_agreement)
-    return FusedObjects(planes, final)
+    table = join_tables(list(parts))
+    return FusedObjects(planes, *final_labels(table, sizes, shape, vote, min_size, min_extent, min_agreement))
 
 
 def count_combinations(planes: list[PlaneObjects], first: int, stop: int) -> CombinationTable:
@@ -127,39 +132,28 @@ def join_tables(parts: list[CombinationTable]) -> CombinationTable:
     boxes = np.zeros((len(keys), 6), np.int64)
     boxes[:, :3] = np.iinfo(np.int64).max
     np.add.at(counts, row, np.concatenate([part.counts for part in parts]))
-    every = np.concatenate([part.boxes for part in parts])
-    np.minimum.at(boxes[:, :3], row, every[:, :3])
-    np.maximum.at(boxes[:, 3:], row, every[:, 3:])
+    part_boxes = np.concatenate([part.boxes for part in parts])
+    np.minimum.at(boxes[:, :3], row, part_boxes[:, :3])
+    np.maximum.at(boxes[:, 3:], row, part_boxes[:, 3:])
     return CombinationTable(keys, counts, boxes)
 
 
 def final_labels(
     table: CombinationTable, sizes: list[np.ndarray], shape: tuple[int, int, int], vote: int, min_size: int,
     min_extent: int, min_agreement: float = 0.0,
-) -> FinalLabels:  # fmt: skip
-    """Return the final labels of a volume's combinations; see ``consensus`` for the arguments.
+) -> tuple[FinalLabels, ObjectVotes]:  # fmt: skip
+    """Return the final labels of a volume's combinations, and the votes; see ``consensus`` for the arguments.
 
     ``sizes``: of each plane's objects by label. Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     check_number(sizes)
     labels = unpack(table.keys, len(sizes))
     voted = vote_labels(Combinations(labels, table.counts), sizes, vote)
-    voted[agreement(voted, labels, table.counts)[voted] < min_agreement] = 0
+    votes = object_votes(voted, labels, table.counts)
+    voted[np.concatenate([[1.0], votes.by_all])[voted] < min_agreement] = 0
     result, kept = keep_large(voted, table.counts, table.boxes, shape, min_size, min_extent)
-    return FinalLabels(table.keys, result.astype(np.int64), len(kept) - 1)
-
-
-def agreement(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the share of each object's voxels in which every plane has an object, (objects + 1,); the background's 1.
-
-    ``objects`` (n,): the object of each combination of ``labels`` (n, planes), which ``counts`` (n,) voxels carry. What
-    is no object looks like one in a plane or two, and seldom at the same voxels in all.
-    """
-    whole = np.bincount(objects, counts, 1)
-    shared = np.bincount(objects, counts * (labels > 0).all(axis=1), len(whole))
-    shares = shared / np.maximum(whole, 1)
-    shares[0] = 1.0
-    return shares
+    final = FinalLabels(table.keys, result.astype(np.int64), len(kept) - 1)
+    return final, votes.of(np.unique(voted[result > 0]) - 1)
 
 
 def check_number(sizes: list[np.ndarray]) -> None:

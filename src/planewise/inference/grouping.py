@@ -55,7 +55,7 @@ def find_centres(heatmap: np.ndarray, threshold: float, kernel: int) -> np.ndarr
     height, width = heatmap.shape
     before = kernel // 2
     after = kernel - 1 - before
-    found = np.empty((height * width, 2), np.int64)
+    centres = np.empty((height * width, 2), np.int64)
     count = 0
     for row in range(height):
         for column in range(width):
@@ -71,9 +71,9 @@ def find_centres(heatmap: np.ndarray, threshold: float, kernel: int) -> np.ndarr
                 if not largest:
                     break
             if largest:
-                found[count] = row, column
+                centres[count] = row, column
                 count += 1
-    return found[:count].copy()
+    return centres[:count].copy()
 
 
 @numba.njit(nogil=True, cache=True)
@@ -170,11 +170,11 @@ def _group(
     ``step`` is a cell's side in input pixels, ``cell`` its side in pixels of the slice. A cell's centre is looked up
     when its first foreground pixel is met, so the background costs nothing.
     """
-    found, found_start, found_stop = _foreground_runs(bits, width)
-    row_starts = np.zeros(len(found), np.int64)
+    row_runs, run_start, run_stop = _foreground_runs(bits, width)
+    row_starts = np.zeros(len(row_runs), np.int64)
     most = 0  # pieces, if every cell of a run had a centre of its own
-    for run in range(len(found_start)):
-        most += (found_stop[run] - 1) // cell - found_start[run] // cell + 1
+    for run in range(len(run_start)):
+        most += (run_stop[run] - 1) // cell - run_start[run] // cell + 1
     if len(centres) == 0:
         most = 0
     start, stop, label = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
@@ -184,20 +184,20 @@ def _group(
     starts, order = _bucket_centres(centres, rows, columns)
     nearest = np.zeros(offsets.shape[1:], np.int32)
     count = 0
-    for y in range(len(found) - 1):
+    for y in range(len(row_runs) - 1):
         row = y // cell
-        for run in range(found[y], found[y + 1]):
+        for run in range(row_runs[y], row_runs[y + 1]):
             first = count
-            for column in range(found_start[run] // cell, (found_stop[run] - 1) // cell + 1):
+            for column in range(run_start[run] // cell, (run_stop[run] - 1) // cell + 1):
                 if nearest[row, column] == 0:
                     vote_y = np.float64(row * step + offsets[0, row, column])
                     vote_x = np.float64(column * step + offsets[1, row, column])
                     nearest[row, column] = 1 + _nearest(vote_y, vote_x, centres, starts, order, rows, columns, step)
-                end = min((column + 1) * cell, found_stop[run])
+                end = min((column + 1) * cell, run_stop[run])
                 if count > first and label[count - 1] == nearest[row, column]:
                     stop[count - 1] = end
                     continue
-                start[count], stop[count] = max(column * cell, found_start[run]), end
+                start[count], stop[count] = max(column * cell, run_start[run]), end
                 label[count] = nearest[row, column]
                 count += 1
         row_starts[y + 1] = count

@@ -22,7 +22,7 @@ from planewise.inference.runs import SliceObjects, find_root, shared_pixels
 from planewise.volumes.slices import AXIS, Plane
 
 MERGE_IOU = 0.25
-MERGE_COVER = 0.25  # intersection over own area
+MERGE_COVER = 0.25  # intersection over the area of the object itself
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def make_chain(slices: list[SliceObjects]) -> Chain:
     pairs = [shared_pixels(before.runs, after.runs) for before, after in pairwise(slices)]
     boxes = np.empty((starts[-1], 6), np.int64)
     for index, objects in enumerate(slices):
-        own = boxes[starts[index] : starts[index + 1]]
-        own[:, 0], own[:, 3] = index, index + 1
-        own[:, 1:3], own[:, 4:] = objects.boxes[:, :2], objects.boxes[:, 2:]
+        of_slice = boxes[starts[index] : starts[index + 1]]
+        of_slice[:, 0], of_slice[:, 3] = index, index + 1
+        of_slice[:, 1:3], of_slice[:, 4:] = objects.boxes[:, :2], objects.boxes[:, 2:]
     none = np.zeros(0, np.int64)
     return Chain(
         starts=starts,
@@ -89,12 +89,12 @@ def _sweep(
         pairs = slice(pair_starts[min(here, there)], pair_starts[min(here, there) + 1])
         if pairs.start == pairs.stop:
             continue
-        own, target = (second, first) if forward else (first, second)
-        own_ids, own_index = _by_appearance(labels[starts[here] : starts[here + 1]])
+        current, target = (second, first) if forward else (first, second)
+        current_ids, current_index = _by_appearance(labels[starts[here] : starts[here + 1]])
         target_ids, target_index = _by_appearance(labels[starts[there] : starts[there + 1]])
-        own_sizes, target_sizes = np.zeros(len(own_ids), np.int64), np.zeros(len(target_ids), np.int64)
-        for k in range(len(own_index)):
-            own_sizes[own_index[k]] += sizes[starts[here] + k]
+        current_sizes, target_sizes = np.zeros(len(current_ids), np.int64), np.zeros(len(target_ids), np.int64)
+        for k in range(len(current_index)):
+            current_sizes[current_index[k]] += sizes[starts[here] + k]
         for k in range(len(target_index)):
             target_sizes[target_index[k]] += sizes[starts[there] + k]
 
@@ -102,17 +102,17 @@ def _sweep(
         keys = np.empty(pairs.stop - pairs.start, np.int64)
         for k in range(len(keys)):
             a = target_index[target[pairs.start + k] - starts[there]]
-            b = own_index[own[pairs.start + k] - starts[here]]
-            keys[k] = a * len(own_ids) + b
+            b = current_index[current[pairs.start + k] - starts[here]]
+            keys[k] = a * len(current_ids) + b
         unique = np.unique(keys)
         shared = np.zeros(len(unique), np.int64)
         for k in range(len(keys)):
             shared[np.searchsorted(unique, keys[k])] += count[pairs.start + k]
 
-        match = _match(unique // len(own_ids), unique % len(own_ids), shared, target_sizes, own_sizes)
-        for k in range(len(own_index)):
-            if match[own_index[k]] >= 0:
-                labels[starts[here] + k] = target_ids[match[own_index[k]]]
+        match = _match(unique // len(current_ids), unique % len(current_ids), shared, target_sizes, current_sizes)
+        for k in range(len(current_index)):
+            if match[current_index[k]] >= 0:
+                labels[starts[here] + k] = target_ids[match[current_index[k]]]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -137,21 +137,21 @@ def _by_appearance(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @numba.njit(nogil=True, cache=True)
 def _match(
-    target: np.ndarray, own: np.ndarray, shared: np.ndarray, target_sizes: np.ndarray, own_sizes: np.ndarray
+    target: np.ndarray, current: np.ndarray, shared: np.ndarray, target_sizes: np.ndarray, current_sizes: np.ndarray
 ) -> np.ndarray:
-    """Return, for every own object, the index of its target or -1. Pairs are sorted by (target, own)."""
-    match = np.full(len(own_sizes), -1, np.int64)
-    iou = shared / (target_sizes[target] + own_sizes[own] - shared)
-    chosen = assign_pairs(target, own, iou, len(target_sizes), len(own_sizes))
-    for k in range(len(own)):
+    """Return, for every current object, the index of its target or -1. Pairs are sorted by (target, current)."""
+    match = np.full(len(current_sizes), -1, np.int64)
+    iou = shared / (target_sizes[target] + current_sizes[current] - shared)
+    chosen = assign_pairs(target, current, iou, len(target_sizes), len(current_sizes))
+    for k in range(len(current)):
         if chosen[k] and iou[k] >= MERGE_IOU:
-            match[own[k]] = target[k]
-    cover = np.zeros(len(own_sizes))
-    covering = np.full(len(own_sizes), -1, np.int64)
-    for k in range(len(own)):
-        share = shared[k] / own_sizes[own[k]]
-        if share >= MERGE_COVER and share > cover[own[k]]:
-            cover[own[k]], covering[own[k]] = share, target[k]
+            match[current[k]] = target[k]
+    cover = np.zeros(len(current_sizes))
+    covering = np.full(len(current_sizes), -1, np.int64)
+    for k in range(len(current)):
+        share = shared[k] / current_sizes[current[k]]
+        if share >= MERGE_COVER and share > cover[current[k]]:
+            cover[current[k]], covering[current[k]] = share, target[k]
     return np.where(match >= 0, match, covering)
 
 

@@ -34,8 +34,8 @@ class Need:
 
     def __str__(self) -> str:
         parts = (("the volume", self.volume), ("its objects", self.objects), ("the network", self.network))
-        told = ", ".join(f"{what} {count / 1e9:.2g}" for what, count in parts)
-        return f"about {self.total / 1e9:.2g} GB of memory ({told})"
+        listed = ", ".join(f"{what} {count / 1e9:.2g}" for what, count in parts)
+        return f"about {self.total / 1e9:.2g} GB of memory ({listed})"
 
 
 def need_in_memory(

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from planewise.volumes.labels import label_dtype
+from planewise.volumes.volume import ReadWhenIndexed
 
 Corner = tuple[int, int, int]
 
 
-class Painted(ABC):
+class Painted(ReadWhenIndexed, ABC):
     """A volume of labels (z, y, x), 0 to ``count``, in the smallest type that holds them: a ``LazyArray``."""
 
     shape: tuple[int, int, int]

@@ -68,14 +68,14 @@ class NetworkPredictor:
         extent = tuple(-(-side // downsampling) for side in shape)
         seen = images[:, : extent[0], : extent[1]].reshape(len(images), -1)
         shows = seen.min(axis=1) < seen.max(axis=1)
-        found: dict[str, np.ndarray] = {}
+        outputs: dict[str, np.ndarray] = {}
         if shows.any():
             x = torch.from_numpy(images[shows][:, None]).to(device)
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.half):
-                found = {name: tensor.cpu().numpy() for name, tensor in self.network(x, steps, False).items()}
+                outputs = {name: tensor.cpu().numpy() for name, tensor in self.network(x, steps, False).items()}
         place = np.cumsum(shows) - 1
         return [
-            SliceOutputs(found["sem_logits"][i, 0], found["ctr_hmp"][i, 0], found["offsets"][i]) if shown
+            SliceOutputs(outputs["sem_logits"][i, 0], outputs["ctr_hmp"][i, 0], outputs["offsets"][i]) if shown
             else _nothing(images.shape[1:], downsampling)
             for i, shown in zip(place, shows)
         ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Boxes to start from: from the truth (an oracle), or from a file. Each is one slice of one object of one class."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -74,7 +75,6 @@ def read_prompts(
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise PlanewiseError(f"{path}: cannot be read as CSV or JSON ({error})") from error
-    numbers = {name: value for value, name in classes.items()}
     prompts: dict[str, list[Prompt]] = {}
     problems = []
     for line, row in rows:
@@ -84,23 +84,33 @@ def read_prompts(
             case = str(row["case"])
             if case not in shapes:
                 raise ValueError(f"there is no case {case}")
-            given = str(row["class"])
-            label = numbers[given] if given in numbers else int(given)
-            if label not in classes:
-                raise ValueError(f"there is no class {given}; there are {', '.join(map(str, classes.values()))}")
-            depth, height, width = shapes[case]
-            dz, dy, dx = spacings_mm[case] if str(row.get("unit") or "voxel") == "mm" else (1.0, 1.0, 1.0)
-            z = int(float(row["slice"]) / dz)
-            x0, y0, x1, y1 = (float(row[name]) / size for name, size in zip(COLUMNS[3:], (dx, dy, dx, dy)))
-            if not 0 <= z < depth:
-                raise ValueError(f"slice {z} is outside 0..{depth - 1}")
-            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-                raise ValueError(f"box {x0:g} {y0:g} {x1:g} {y1:g} does not lie within 0 0 {width} {height}")
+            prompt = prompt_of(row, shapes[case], spacings_mm[case], classes)
         except (ValueError, TypeError, OverflowError) as error:
             problems.append(f"line {line}: {error}")
             continue
         except KeyError as error:
             problems.append(f"line {line}: has no {error.args[0]}")
             continue
-        prompts.setdefault(case, []).append(Prompt(label, z, (x0, y0, x1, y1)))
+        prompts.setdefault(case, []).append(prompt)
     return prompts, problems
+
+
+def prompt_of(
+    row: Mapping[str, Any], shape: tuple[int, int, int], spacing_mm: tuple[float, float, float],
+    classes: dict[int, str],
+) -> Prompt:  # fmt: skip
+    """Return the prompt of a row, see ``read_prompts``. Raises ValueError, TypeError or KeyError if it does not fit."""
+    numbers = {name: value for value, name in classes.items()}
+    given = str(row["class"])
+    label = numbers[given] if given in numbers else int(given)
+    if label not in classes:
+        raise ValueError(f"there is no class {given}; there are {', '.join(map(str, classes.values()))}")
+    depth, height, width = shape
+    dz, dy, dx = spacing_mm if str(row.get("unit") or "voxel") == "mm" else (1.0, 1.0, 1.0)
+    z = int(float(row["slice"]) / dz)
+    x0, y0, x1, y1 = (float(row[name]) / size for name, size in zip(COLUMNS[3:], (dx, dy, dx, dy)))
+    if not 0 <= z < depth:
+        raise ValueError(f"slice {z} is outside 0..{depth - 1}")
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError(f"box {x0:g} {y0:g} {x1:g} {y1:g} does not lie within 0 0 {width} {height}")
+    return Prompt(label, z, (x0, y0, x1, y1))

@@ -49,7 +49,7 @@ def propagate(
 
     ``consecutive`` (N - 1,) tells which slices lie directly below the next: no track crosses a gap, nor goes into a
     slice in which its class is not ``present``. Where classes overlap, the larger logit wins. ``advance`` is called
-    with the number of slices decoded.
+    with the number of slices that are decoded for the first time.
     """
     images = encoder.images
     painter = Painter(images.shape)
@@ -57,26 +57,29 @@ def propagate(
 
     def decode(slices: list[tuple[int, list[Track]]]) -> list[list[Track]]:
         """Decode the tracks of one or two slices in one call; paint, and return what goes on from each."""
+        new = {z for z, _ in slices} - decoded
+        decoded.update(new)
+        advance(len(new))
         return [
             _go_on(z, wanted, logits, scores, painter, options)
             for (z, wanted), (logits, scores) in zip(slices, decode_tracks(encoder, slices, options))
         ]
 
-    def pass_on(z: int, direction: int, found: list[Track]) -> None:
+    def pass_on(z: int, direction: int, slice_tracks: list[Track]) -> None:
         following = z + direction
         if 0 <= following < len(images) and consecutive[min(z, following)]:
-            going_on = [track for track in found if present(following, track.label)]
+            going_on = [track for track in slice_tracks if present(following, track.label)]
             if going_on:
                 tracks[direction].setdefault(following, []).extend(going_on)
 
+    decoded: set[int] = set()
     starts: dict[int, list[Track]] = {}
     for prompt in prompts:
         starts.setdefault(prompt.z, []).append(Track(prompt.label, prompt.box))
     for z in sorted(starts):
-        (found,) = decode([(z, starts[z])])
-        pass_on(z, +1, found)
-        pass_on(z, -1, found)
-        advance(1)
+        (slice_tracks,) = decode([(z, starts[z])])
+        pass_on(z, +1, slice_tracks)
+        pass_on(z, -1, slice_tracks)
     while tracks[+1] or tracks[-1]:
         front = [
             (direction, min(waiting) if direction > 0 else max(waiting))
@@ -84,9 +87,8 @@ def propagate(
             if waiting
         ]
         slices = [(z, _without_doubles(tracks[direction].pop(z))) for direction, z in front]
-        for (direction, z), found in zip(front, decode(slices)):
-            pass_on(z, direction, found)
-        advance(len(front))
+        for (direction, z), slice_tracks in zip(front, decode(slices)):
+            pass_on(z, direction, slice_tracks)
     return painter.labels
 
 
@@ -158,9 +160,9 @@ def _go_on(
     """Paint what was found in slice ``z``; return the tracks that go on from it."""
     import cc3d
 
-    found = []
-    for track, own, score in zip(tracks, logits, scores):
-        mask = own > 0
+    going_on = []
+    for track, track_logits, score in zip(tracks, logits, scores):
+        mask = track_logits > 0
         if score < options.least_score or not mask.any():
             continue
         parts = cc3d.connected_components(mask, connectivity=8) if options.split else mask.astype(np.uint8)
@@ -169,9 +171,9 @@ def _go_on(
             size = int(piece.sum())
             inside = int(piece[_pixels(_larger(track.box, mask.shape, options.margin))].sum())
             if size >= options.least_pixels and inside >= options.least_inside * size:
-                painter.paint(z, track.label, np.where(piece, own, 0))
-                found.append(Track(track.label, tight_box(piece)))
-    return found
+                painter.paint(z, track.label, np.where(piece, track_logits, 0))
+                going_on.append(Track(track.label, tight_box(piece)))
+    return going_on
 
 
 def _larger(box: Box, shape: tuple[int, ...], margin: float) -> Box:

@@ -38,7 +38,7 @@ def densitometry(hu: np.ndarray) -> dict[str, float]:
     if hu.size == 0:
         return dict.fromkeys(names, math.nan)
     if not np.isfinite(hu).all():
-        raise PlanewiseError("the CT is not finite (NaN or infinite) in some voxels of the lungs; write it anew")
+        raise PlanewiseError("the CT is not finite (NaN or infinite) in some voxels of the lungs; save it again")
     quantiles = np.percentile(hu, PERCENTILES)
     if (median := float(np.median(hu))) >= DENSE_HU:
         raise PlanewiseError(

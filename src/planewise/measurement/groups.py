@@ -119,7 +119,7 @@ def refuse_too_few(members: Sequence[Member], where: str) -> None:
         if len(animals) < LEAST_ANIMALS:
             raise PlanewiseError(
                 f"{where}: condition {condition} has {len(animals)} animal ({', '.join(animals)}); at least "
-                f"{LEAST_ANIMALS} are needed in each: objects of one animal are no sample of others"
+                f"{LEAST_ANIMALS} are needed in each: objects of one animal are not independent"
             )
 
 

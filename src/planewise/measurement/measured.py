@@ -143,7 +143,7 @@ def _with_halo(volume: Volume, planes: slice, halo: int = HALO) -> tuple[np.ndar
     first, stop = max(planes.start - halo, 0), min(planes.stop + halo, volume.shape[0])
     read = np.asarray(volume.voxels[first:stop])
     if read.dtype.itemsize >= 4 and read.size and read.max() > MAX_LABEL:
-        raise PlanewiseError(f"labels reach {read.max()}; at most {MAX_LABEL} is supported: number them anew")
+        raise PlanewiseError(f"labels reach {read.max()}; at most {MAX_LABEL} is supported: renumber them")
     return read.astype(np.uint32, copy=False), slice(planes.start - first, planes.stop - first)
 
 

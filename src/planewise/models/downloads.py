@@ -1,8 +1,10 @@
 """Files from a URL, kept in the user's cache, each checked by its sha256 whenever it is used."""
 
 import hashlib
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 from planewise.errors import PlanewiseError, first_line
@@ -22,23 +24,48 @@ def cached(url: str) -> Path:
     return Path(pooch.os_cache("planewise")) / hashlib.sha256(url.encode()).hexdigest()[:16] / name
 
 
-def fetch(url: str, sha256: str | None, says: str, otherwise: str) -> Path:
-    """Return the file of ``url``, downloaded if it is not there; one that was put there by hand is as good.
-
-    ``sha256``: what it must have; None: what it had when it was first used, which is told and kept beside it.
-    ``says``: who gives the sha256, or does not; ``otherwise``: what can be done without the file. Raises PlanewiseError
-    if it cannot be downloaded, saying what to put where, or if it has another sha256, in which case it is kept.
-    """
+def state_of(url: str, sha256: str | None) -> str:
+    """Return whether the file of ``url`` is in the cache, and is what it has to be; see ``fetch`` for ``sha256``."""
     import pooch
 
     path = cached(url)
-    pinned = path.with_name(f"{path.name}.sha256")
+    if not path.is_file():
+        return "not here"
+    known = sha256 or _pinned(path)
+    if known is None:
+        return "here, not used yet"
+    return "here" if pooch.file_hash(str(path)) == known else "damaged, or another file"
+
+
+def _pinned(path: Path) -> str | None:
+    """Return the sha256 that a file had when it was first used; None before that."""
+    pinned = _pin(path)
     try:
-        known = sha256 or (pinned.read_text("ascii").strip() if pinned.exists() else None)
+        return pinned.read_text("ascii").strip() if pinned.exists() else None
     except (OSError, ValueError) as error:
         raise PlanewiseError(
             f"{pinned}: holds no sha256 ({first_line(error)}); delete it if {path} is right"
         ) from error
+
+
+def _pin(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def fetch(
+    url: str, sha256: str | None, says: str, otherwise: str, read: Callable[[Path], Any] | None = None
+) -> Path:  # fmt: skip
+    """Return the file of ``url``, downloaded if it is not there; one that was put there by hand is as good.
+
+    ``sha256``: what it must have; None: what it had when it was first used, which is told and kept beside it.
+    ``says``: who gives the sha256, or does not; ``otherwise``: what can be done without the file; ``read`` raises
+    PlanewiseError if it is damaged, so that no damaged file's sha256 is kept. Raises PlanewiseError if it cannot be
+    downloaded, saying what to put where, or if it has another sha256, in which case it is kept.
+    """
+    import pooch
+
+    path = cached(url)
+    pinned, known = _pin(path), sha256 or _pinned(path)
     by = f"which {says} gives" if sha256 else f"which it had when it was first used ({pinned})"
     if not path.exists():
         say(f"Downloading {url} to {path}")
@@ -56,6 +83,8 @@ def fetch(url: str, sha256: str | None, says: str, otherwise: str) -> Path:
     try:
         found = pooch.file_hash(str(path))
         if known is None:
+            if read is not None:
+                read(path)
             pinned.write_text(f"{found}\n", "ascii")
     except OSError as error:
         raise PlanewiseError(

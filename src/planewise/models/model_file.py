@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from planewise.data.intensity import QUANTILES, TrainedIntensities
 from planewise.errors import PlanewiseError
+from planewise.models.archive import ARCHIVE, unpacked_model
 from planewise.progress import say
 from planewise.volumes.slices import Plane
 
 SHIPPED = Path(__file__).parent.parent / "configs"
+RANDOM = "random weights"  # what a model that was trained from scratch was trained on
 
 
 class Norms(BaseModel):
@@ -81,6 +83,17 @@ class LittleData(BaseModel):
     weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
 
 
+class Calibration(BaseModel):
+    """What makes a confidence of the planes' agreement on an object; see ``inference.confidence``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    slope: float = Field(ge=0)  # of the log odds, by the share of its voxels that all planes gave
+    offset: float  # the log odds at a share of 0
+    planes: tuple[Plane, ...]  # that agreed, or did not
+    right: int  # objects of the held-out part that it was made from: those that are one of the truth's
+    wrong: int  # and those that are none
+
+
 class Trained(BaseModel):
     """How the weights came about: trained on ``dataset``, those of the ``step`` that validated best."""
 
@@ -91,6 +104,9 @@ class Trained(BaseModel):
     validated_on: str
     score: float | None  # None: there was nothing to score, and the loss decided
     loss: float
+    base: str | None = None  # what it was trained on: a model's name, or RANDOM; None: not known
+    base_licence: str | None = None  # under which its weights, or those they go back to, were had; None: not known
+    planewise: str | None = None  # version that trained it
 
 
 class ModelFile(BaseModel):
@@ -100,8 +116,8 @@ class ModelFile(BaseModel):
     class_names: dict[int, str] = {1: "mito"}
     labels: list[int] = [1]
     thing_list: list[int] = [1]
-    model: str | None = None  # path (relative to the YAML too) or URL of the weights; None: only from scratch
-    model_sha256: str | None = None  # of the weights, checked after a download
+    model: str | None = None  # path, relative to the YAML, or URL of the weights; None: only from scratch
+    model_sha256: str | None = None  # of the weights, checked whenever they are used
     model_quantized: str | None = None
     architecture: str | None = None  # name of the network; None: recognised from the weights
     padding_factor: int = Field(16, ge=1)
@@ -112,6 +128,7 @@ class ModelFile(BaseModel):
     description: str = ""
     trained: Trained | None = None  # by planewise
     min_agreement: float | None = Field(None, ge=0, le=1)  # see ``consensus.consensus``; None: 0, as published
+    calibration: Calibration | None = None  # None: not known, and objects have no confidence
     FINETUNE: Finetune = Finetune()
     little_data: LittleData | None = None
 
@@ -121,20 +138,23 @@ class ModelFile(BaseModel):
 
 
 def find_model_file(name: str | Path) -> Path:
-    """Return the YAML that ``name`` means: a file, or else the shipped config of a model, which is said.
+    """Return the YAML that ``name`` means: a file, that of an archive, or else the shipped config of a model.
 
-    A shipped one is named with or without its ending, and with or without the folder ``configs``. Raises
-    PlanewiseError listing them if it is neither.
+    An archive is unpacked into the user's cache. A shipped config is named with or without its ending, and with or
+    without the folder ``configs``, and it is said that it is taken. Raises PlanewiseError listing them if it is none.
     """
     path = Path(name)
     if path.is_file():
-        return path
+        return unpacked_model(path) if path.suffix.lower() == ARCHIVE else path
     shipped = SHIPPED / (path.name if path.suffix in (".yaml", ".yml") else f"{path.name}.yaml")
     if shipped.is_file() and (path.name == str(path) or path.parent.name == "configs"):
-        say(f"{name}: is no file here; the model of that name is taken ({shipped})")
+        say(f"{name}: no such file here; the shipped model of that name is used ({shipped})")
         return shipped
     known = ", ".join(sorted(config.stem for config in SHIPPED.glob("*.yaml")))
-    raise PlanewiseError(f"{name}: no such model config; give the path of a model's YAML, or one of the names {known}")
+    raise PlanewiseError(
+        f"{name}: no such model config; give the path of a model's YAML or {ARCHIVE} archive, or one of the "
+        f"names {known}"
+    )
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -160,7 +180,12 @@ def read_model_file(path: Path) -> ModelFile:
 
 def write_model_file(path: Path, model: ModelFile) -> None:
     """Write a model's YAML."""
+    path.write_text(as_yaml(model), "utf-8")
+
+
+def as_yaml(model: ModelFile) -> str:
+    """Return the text of a model's YAML."""
     content = model.model_dump(mode="json") | {
         "class_names": dict(model.class_names)
     }  # JSON would make strings of keys
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

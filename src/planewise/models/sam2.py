@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from planewise.errors import PlanewiseError
 
 ATTENTION_ROWS = 128  # of an attention matrix at a time
+STABILITY_DELTA, LEAST_STABILITY = 0.05, 0.98  # of the published builder, see ``stable_masks``
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of intensities in 0..1
 
 
@@ -106,11 +107,20 @@ class BoxSegmenter(nn.Module):
 
     network: Any  # nn.Module's own type says that its members may be tensors
 
-    def __init__(self, network: nn.Module, tokens: ClassTokens | None = None, checkpointing: bool = False) -> None:
-        """``checkpointing``: recompute the encoder's blocks in the backward pass, to save memory."""
+    def __init__(
+        self, network: nn.Module, tokens: ClassTokens | None = None, checkpointing: bool = False, fallback: bool = False
+    ) -> None:
+        """``checkpointing``: recompute the encoder's blocks in the backward pass, to save memory.
+
+        ``fallback``: masks that are not stable are replaced, see ``stable_masks``.
+        """
         super().__init__()
         self.network = network
         self.tokens = tokens
+        self.fallback = fallback
+        # All masks are made in any case; by this it returns them, and what is chosen is seen here.
+        self.network.mask_decoder.dynamic_multimask_via_stability = True
+        self.network.mask_decoder._dynamic_multimask_via_stability = _all_masks
         self.checkpointing = checkpointing
         if checkpointing:
             for block in self.network.vision_encoder.backbone.blocks:
@@ -157,11 +167,22 @@ class BoxSegmenter(nn.Module):
         ``boxes`` (N, P, 4): x and y from, x and y to, as shares of the slice's sides, 0..1. ``classes`` (N, P): whose
         token stands beside each box, by its place in ``tokens.names``; None prompts with boxes alone.
         """
+        masks, ious, scores = self._decode_all(embeddings, boxes, classes)
+        return stable_masks(masks, ious) if self.fallback else masks[:, :, 0], scores
+
+    def _decode_all(
+        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logits (N, P, 4, h, w) of the mask, and of three that SAM2 offers where a prompt is unclear.
+
+        With them the predicted IoU of each (N, P, 4), and the object scores (N, P).
+        """
         network = self.network
+        network.mask_decoder.training = False  # which would return one mask; it has no layer that training changes
         sparse, dense = network.prompt_encoder(None, None, boxes * self.image_size, None)
         if classes is not None and self.tokens is not None:
             sparse = torch.cat([sparse, self.tokens(classes)[:, :, None]], dim=2)
-        masks, _, _, scores = network.mask_decoder(
+        masks, ious, _, scores = network.mask_decoder(
             image_embeddings=embeddings[-1],
             image_positional_embeddings=network.get_image_wide_positional_embeddings().repeat(len(boxes), 1, 1, 1),
             sparse_prompt_embeddings=sparse,
@@ -169,7 +190,7 @@ class BoxSegmenter(nn.Module):
             multimask_output=False,
             high_resolution_features=embeddings[:-1],
         )
-        return masks[:, :, 0].float(), scores[..., 0].float()
+        return masks.float(), ious.float(), scores[..., 0].float()
 
     def forward(
         self,
@@ -180,18 +201,41 @@ class BoxSegmenter(nn.Module):
     ) -> tuple[tuple[Tensor, Tensor] | None, tuple[Tensor, Tensor] | None]:
         """Encode once, and decode both ``boxes`` alone and ``asked_boxes`` with the tokens of ``asked_classes``.
 
-        Returns for each of the two what ``decode`` does, None for what is not given.
+        Returns for each of the two what ``decode`` does, None for what is not given; but of boxes alone the logits of
+        all four masks (N, P, 4, h, w), see ``_decode_all``, and with tokens (N, P, 1, h, w).
         """
         embeddings = self.encode(slices)
-        return (
-            None if boxes is None else self.decode(embeddings, boxes),
-            None if asked_boxes is None else self.decode(embeddings, asked_boxes, asked_classes),
-        )
+        found: list[tuple[Tensor, Tensor] | None] = []
+        for prompts, classes in ((boxes, None), (asked_boxes, asked_classes)):
+            if prompts is None:
+                found.append(None)
+            else:
+                masks, _, scores = self._decode_all(embeddings, prompts, classes)
+                found.append((masks if classes is None else masks[:, :, :1], scores))
+        return found[0], found[1]
 
     @property
     def classes(self) -> dict[int, int]:
         """The place of every class that has a token, by its number; none of a model that knows boxes alone."""
         return {} if self.tokens is None else {value: place for place, value in enumerate(self.tokens.names)}
+
+
+def stable_masks(masks: Tensor, ious: Tensor) -> Tensor:
+    """Return the first of four masks, logits (N, P, 4, h, w), where it is stable, else the best of the others.
+
+    Stable is a mask whose area hardly depends on where it is cut: that above ``STABILITY_DELTA`` is at least
+    ``LEAST_STABILITY`` of that above -``STABILITY_DELTA``; the best has the highest of the predicted ``ious``
+    (N, P, 4). SAM2's builder does so by default (``apply_postprocessing``). Returns (N, P, h, w).
+    """
+    first = masks[:, :, 0]
+    inner, outer = ((first > edge).flatten(2).sum(2).float() for edge in (STABILITY_DELTA, -STABILITY_DELTA))
+    stable = (outer == 0) | (inner >= LEAST_STABILITY * outer)
+    best = ious[:, :, 1:].argmax(2)[:, :, None, None, None].expand(-1, -1, 1, *masks.shape[3:])
+    return torch.where(stable[..., None, None], first, masks[:, :, 1:].gather(2, best)[:, :, 0])
+
+
+def _all_masks(masks: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:
+    return masks, ious
 
 
 class _OneDnnLinear(nn.Linear):

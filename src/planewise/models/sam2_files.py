@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from torch import Tensor
 
 from planewise.errors import PlanewiseError
+from planewise.models.card import sam2_card
 from planewise.models.model_file import Trained
 from planewise.models.sam2 import SIZES, ClassTokens, build_sam2
 from planewise.models.sam2_hub import check_config, read_hub, write_hub
@@ -180,9 +181,17 @@ def save_published(path: Path, weights: Sam2Weights, epoch: int, optimizer: dict
 
 
 def save_hub_folder(folder: Path, weights: Sam2Weights) -> None:
-    """Write ``weights`` as a hub folder, which transformers' models and processors load; see ``write_hub``."""
+    """Write ``weights`` as a hub folder with a card, which transformers' models and processors load: ``write_hub``."""
+    side, names = weights.network.config.vision_config.backbone_config.image_size[0], weights.tokens
+    seen = {
+        "network": f"SAM2 {weights.version} hiera {weights.size}",
+        "side of the input": f"{side} pixels",
+        "window, HU": "not known" if weights.window is None else "level {:g}, width {:g}".format(*weights.window),
+        "prompts": "boxes" if names is None else f"boxes, and classes without any: {', '.join(names.names.values())}",
+    }
     with atomic_path(folder) as temporary:
         write_hub(temporary, weights.network.config, _meta_state(weights), _written_beside(weights), weights.tokens)
+        (temporary / "README.md").write_text(sam2_card(seen["network"], seen, weights.trained), "utf-8")
 
 
 def _meta_state(weights: Sam2Weights) -> State:

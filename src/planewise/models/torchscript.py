@@ -95,7 +95,7 @@ class _Unpickler(pickle.Unpickler):
             info = self.archive.getinfo(f"{self.folder}code/{source}.py")
             if info.file_size > SOURCE_BYTES:
                 raise PlanewiseError(
-                    f"{self.path}: {info.filename} has {info.file_size} bytes; it is no network of ours"
+                    f"{self.path}: {info.filename} has {info.file_size} bytes; it is not a network that planewise reads"
                 )
             self.sources[source] = self.archive.read(info).decode()
         lists = r"\(Module\):\s+__parameters__ = \[([^\]]*)\]\s+__buffers__ = \[([^\]]*)\]"
@@ -135,4 +135,4 @@ def _tensors(path: Path, content: Any) -> Iterator[tuple[str, Tensor]]:
                 yield f"{prefix}{name}", value
             elif isinstance(value, _Module):
                 waiting.append((f"{prefix}{name}.", value))
-    raise PlanewiseError(f"{path}: has more than {MODULES} modules; it is no network of ours")
+    raise PlanewiseError(f"{path}: has more than {MODULES} modules; it is not a network that planewise reads")

@@ -5,10 +5,12 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import torch
 from torch import Tensor, nn
 
+from planewise.data.run import sha256_of
 from planewise.errors import PlanewiseError, first_line
 from planewise.models.downloads import fetch, is_url
 from planewise.models.model_file import ModelFile
@@ -24,10 +26,10 @@ State = dict[str, Tensor]
 def locate_weights(model: ModelFile, model_path: Path) -> Path:
     """Return the file of a model's weights, downloaded into the user's cache if its YAML names a URL.
 
-    Paths are taken relative to the YAML first, then to the working folder; a model whose folder was moved since it was
-    written is found beside its YAML. Raises PlanewiseError saying what to put
-    where if the file is missing, or cannot be downloaded and is not cached, or has another sha256 than the YAML says,
-    or, where it says none, than the file had when it was first used.
+    A path is relative to the YAML, else to the working folder; of an absolute one the file of that name beside the
+    YAML goes first, since a folder that was copied or moved holds a model's weights, and the YAML says where they were.
+    Raises PlanewiseError saying what to put where if the file is missing, or cannot be downloaded and is not cached, or
+    has another sha256 than the YAML says, or, where a download's YAML says none, than it had when it was first used.
     """
     if not model.model:
         raise PlanewiseError(
@@ -39,18 +41,32 @@ def locate_weights(model: ModelFile, model_path: Path) -> Path:
         raise PlanewiseError(f"{model_path}: model: {model.model} is no URL ({str(error).lower()})") from error
     if online:
         otherwise = f"set model: in a copy of {model_path} to a path, or train with planewise mito train --from_scratch"
-        weights = fetch(model.model, model.model_sha256, str(model_path), otherwise)
+        weights = fetch(model.model, model.model_sha256, str(model_path), otherwise, read_state)
         if published := of_url(model.model):
             say(f"{weights}: {published.terms}")
         return weights
+    path = _local_weights(Path(model.model), model_path)
+    if model.model_sha256 is not None and (found := sha256_of(path)) != model.model_sha256:
+        raise PlanewiseError(
+            f"{path}: its sha256 is {found}, not {model.model_sha256}, which {model_path} says (model_sha256): it is "
+            "damaged, or another model's; put the right one there, or correct the YAML"
+        )
+    return path
+
+
+def _local_weights(given: Path, model_path: Path) -> Path:
+    """Return the file that ``given``, a path in a model's YAML, means; see ``locate_weights``."""
+    relative, beside = model_path.parent / given, model_path.parent / given.name  # the first is ``given`` if absolute
     try:
-        for path in (model_path.parent / model.model, Path(model.model), model_path.parent / Path(model.model).name):
+        for path in (beside, given) if given.is_absolute() else (relative, given, beside):
             if path.is_file():
+                if path != relative and not (relative.is_file() and relative.samefile(path)):
+                    say(f"{model_path}: names weights {given}; those at {path} are taken")
                 return path
     except OSError as error:
-        raise PlanewiseError(f"{model_path}: model: {model.model[:60]}...: {first_line(error)[:99]}") from error
+        raise PlanewiseError(f"{model_path}: model: {str(given)[:60]}...: {first_line(error)[:99]}") from error
     raise PlanewiseError(
-        f"{model_path}: its weights {model.model} do not exist; put the file beside the YAML, change model:, or train "
+        f"{model_path}: its weights {given} do not exist; put the file beside the YAML, change model:, or train "
         "with --from_scratch"
     )
 
@@ -143,6 +159,8 @@ def read_state(path: Path) -> State:
 
 def _reason(error: Exception) -> str:
     """Return why a file cannot be read; torch's own words on what it does not unpickle fill a page."""
+    if "PytorchStreamReader" in str(error) or isinstance(error, BadZipFile | EOFError):
+        return "it is damaged or was cut short; copy or download it again"
     if "weights_only" in str(error) or "Weights only" in str(error):
         return "it holds more than tensors, such as a whole model or objects of a program, which are not loaded"
     if isinstance(error, LookupError):  # what a pickle's reader meets in other bytes: "101", "pop from empty list"
@@ -156,13 +174,23 @@ def export_torchscript(network: PanopticNetwork, path: Path) -> None:
     Its signature is ``forward(x, render_steps: int = 2, interpolate_ins: bool = True)``, its state_dict has the
     published keys.
     """
+    save_scripted(as_published(network), path)
+
+
+def as_published(network: PanopticNetwork) -> PanopticNetwork:
+    """Return a copy of ``network`` as it is published: folded, on the CPU, in evaluation mode."""
     published = copy.deepcopy(network).cpu().float().eval()
     if any(isinstance(module, nn.BatchNorm2d) for module in published.encoder.modules()):
         fold_batch_norms(published)
     for parameter in published.parameters():
         parameter.requires_grad_(True)  # frozen layers are an affair of one training
+    return published
+
+
+def save_scripted(network: nn.Module, path: Path) -> None:
+    """Write ``network`` as TorchScript."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scripted: Any = torch.jit.script(published)
+        scripted: Any = torch.jit.script(network)
     with atomic_path(path) as temporary:
         scripted.save(str(temporary))

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlparse
 
+from planewise.data.run import sha256_of
 from planewise.errors import PlanewiseError
-from planewise.models.downloads import cached, fetch
+from planewise.models.downloads import fetch, state_of
 from planewise.models.model_file import SHIPPED, read_model_file
 from planewise.progress import say
 
@@ -34,6 +35,8 @@ class Published:
     citation: str
     norms: str = "ImageNet's"
     also: tuple[str, ...] = ()  # other names of it
+    spdx: str | None = None  # the licence's identifier, where it has one
+    hub_id: str | None = None  # what it is called on the hub
 
     @property
     def file(self) -> str:
@@ -49,9 +52,9 @@ class Published:
         """Whether ``name`` means this model: its own name, that of its file, with or without the ending, or another."""
         return name in (self.name, self.file, self.file.removesuffix(".pt"), *self.also)
 
-    def is_here(self) -> bool:
-        """Whether its weights are in the cache."""
-        return cached(self.url).is_file()
+    def state(self) -> str:
+        """Whether its weights are in the cache, and are what they have to be."""
+        return state_of(self.url, self.sha256)
 
 
 def _mitonet(name: str, megabytes: int) -> Published:
@@ -65,7 +68,10 @@ def _mitonet(name: str, megabytes: int) -> Published:
 
 def _sam2(name: str, folder: str, sha256: str, megabytes: int) -> Published:
     url, citation = f"{META}/{folder}/{name}.pt", "Ravi et al. 2024, arXiv:2408.00714"
-    return Published(name, "SAM2", url, sha256, megabytes, "Apache-2.0", citation)
+    hub_id = f"facebook/{name.replace('_', '-')}"
+    return Published(
+        name, "SAM2", url, sha256, megabytes, "Apache-2.0", citation, spdx="Apache-2.0", hub_id=hub_id
+    )  # fmt: skip
 
 
 PUBLISHED = (
@@ -83,7 +89,7 @@ PUBLISHED = (
         "MedSAM2", "SAM2", f"{MEDSAM2}/MedSAM2_latest.pt",
         "c92743b99f00d078bf32a3afcc38aaa9faf1c1692dffe3eaa7a90938c1991060", 156,
         "CC BY-SA 4.0, whose model card allows research and education only", "Ma et al. 2025, arXiv:2504.03600",
-        also=("wanglab/MedSAM2",),
+        also=("wanglab/MedSAM2",), spdx="CC-BY-SA-4.0", hub_id="wanglab/MedSAM2",
     ),
 )  # fmt: skip
 
@@ -96,6 +102,17 @@ def of_url(url: str) -> Published | None:
 def of_name(name: str, kind: Kind) -> Published | None:
     """Return the model of a kind that ``name`` means."""
     return next((model for model in PUBLISHED if model.kind == kind and model.is_called(name)), None)
+
+
+def of_hub_id(name: str) -> Published | None:
+    """Return the model that is called ``name`` on the hub."""
+    return next((model for model in PUBLISHED if model.hub_id == name), None)
+
+
+def of_file(path: Path) -> Published | None:
+    """Return the model whose weights the file at ``path`` holds, by its sha256, where that is known."""
+    found = sha256_of(path) if path.is_file() else ""
+    return next((model for model in PUBLISHED if model.sha256 == found), None)
 
 
 def located(source: Path) -> Path:

@@ -8,9 +8,10 @@ from planewise.evaluation.result import Contest, Result
 from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.slides import CaseSlides, case_slides
 
-PICTURE_BYTES = 15_000_000  # of all slides; the page stays under 20 MB
-SLIDES = 8  # of each plane of a case, at most
-SLIDES_IN_ALL = 150
+PICTURE_BYTES = 12_000_000  # of all pictures; the page stays under 15 MB
+CASE_BYTES = 10_000_000  # of a case's, so that a page of few cases is made and opened in a moment
+SOLIDS = 40  # objects of a method in a case that are drawn in 3D, at most
+SOLIDS_IN_ALL = 400
 
 
 def goodness(results: list[Result]) -> float:
@@ -27,7 +28,9 @@ class Album:
 
     def __init__(self, contests: list[Contest]) -> None:
         n_cases = sum(len(contest.cases()) for contest in contests)
-        self._per_plane = max(1, min(SLIDES, SLIDES_IN_ALL // (3 * max(1, n_cases))))
+        n_methods = max((len(contest.methods) for contest in contests), default=1)
+        self._room = min(CASE_BYTES, PICTURE_BYTES // max(1, n_cases))
+        self._solids = min(SOLIDS, SOLIDS_IN_ALL // max(1, n_cases * n_methods))
         self._goodness: dict[tuple[str, str], float] = {}
         self.slides: dict[tuple[str, str], CaseSlides] = {}
         self.left_out: dict[tuple[str, str], str] = {}
@@ -37,7 +40,7 @@ class Album:
         """Draw a case that was just scored."""
         place = scored.contest.dataset, scored.case
         try:
-            slides = case_slides(scored, self._per_plane, self.problems)
+            slides = case_slides(scored, self._room, self._solids, self.problems)
         except PlanewiseError as error:
             self.left_out[place] = str(error)
             return

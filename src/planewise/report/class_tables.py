@@ -45,7 +45,7 @@ def _picture(name: str, place: int) -> str:
 def write_class_results(
     evaluations: list[ClassEvaluation], names: dict[int, str], folder: Path, tolerance: str
 ) -> None:
-    """Write the CSVs, the summary, the ROC and the DSC histograms; all say where the boxes came from.
+    """Write the CSVs, the summary, the ROC curve and the Dice histograms; all say where the boxes came from.
 
     ``evaluations``: of the same cases, with prompts of several kinds; the first one's histograms have plain names.
     ``tolerance``: within what surfaces agreed, to read.
@@ -137,7 +137,7 @@ def print_class_means(evaluations: list[ClassEvaluation], names: dict[int, str])
         for name in names.values()
         for e in evaluations
     ]
-    print_table("In which slices, all cases together", ("class", *PRESENCE_COLUMNS, "boxes from"), presence)
+    print_table("Presence in slices, all cases together", ("class", *PRESENCE_COLUMNS, "boxes from"), presence)
 
 
 def _means_row(name: str, results: list[Result], prompts: str, which: str, missing: bool) -> tuple[str, ...]:

@@ -8,10 +8,9 @@ import numpy as np
 
 from planewise.evaluation.class_evaluation import ClassEvaluation
 from planewise.volumes.atomic import atomic_path
+from planewise.volumes.label_names import CLASS_COLOURS
 
 TRUTH_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: distinct for colour-blind readers
-
-CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00")
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -81,7 +80,7 @@ def histogram(values: list[float], picture: Path, title: str, note: str) -> None
     figure = new_figure(5.4, 3.6)
     axes = figure.subplots()
     axes.hist(values, bins=np.linspace(0, 1, 21), color="#0072B2", edgecolor="white")
-    axes.set(xlabel="DSC", ylabel="cases", xlim=(0, 1), title=title)
+    axes.set(xlabel="Dice", ylabel="cases", xlim=(0, 1), title=title)
     axes.yaxis.get_major_locator().set_params(integer=True)
     summary = f"n = {len(values)}"
     if values:

@@ -13,14 +13,18 @@ from planewise.evaluation.standings import Standing, differences, groups, mean_i
 from planewise.evaluation.statistics import ENOUGH_PATIENTS, Difference, Summary
 from planewise.report.album import Album, goodness
 from planewise.report.comparison_files import CSV, JSON, tested_metrics, write_comparison_files
+from planewise.report.figures import CLASS_COLOURS
 from planewise.report.html import write_html
+from planewise.report.object_rows import OBJECTS_CSV, ObjectRow, object_rows, worst_objects, write_objects
 from planewise.report.plots import METHOD_COLOURS, cases_plot, histogram_plot, sizes_plot, threshold_plot
 from planewise.report.ranking import Ranking, delivered_text, number_in, rankings
 from planewise.report.slides import MISTAKES, CaseSlides
 from planewise.report.tables import number_text, tolerance_text
 
 PAGE = "report.html"
-FILES = (PAGE, CSV, JSON)  # of a report
+FILES = (PAGE, CSV, JSON, OBJECTS_CSV)  # of a report
+OBJECT_ROWS = 100  # of a method in a case that the page lists, at most
+OBJECT_ROWS_IN_ALL = 3000
 
 
 class Report(NamedTuple):
@@ -31,13 +35,15 @@ class Report(NamedTuple):
 
 
 def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
-    """Write results.csv, results.json and report.html into ``folder``; a prediction without a truth is in none.
+    """Write results.csv, results.json, report.html and, of instances, objects.csv into ``folder``; a prediction without
+    a truth is in none.
 
     Raises PlanewiseError if the disk refuses.
     """
     comparison = replace(comparison, results=[result for result in comparison.results if result.has_truth])
     found, between = standings(comparison), differences(comparison, tested_metrics(comparison))
     write_comparison_files(comparison, found, between, folder)
+    write_objects(comparison.results, folder)
     methods = list(dict.fromkeys(result.method for result in comparison.results))
     places = {name: place for place, name in enumerate(methods)}
     used = dict.fromkeys(base_of(key) for result in comparison.results for key in result.scores)
@@ -62,7 +68,7 @@ def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
         problems=comparison.not_delivered(),
         plots=[_plots(*group, places) for group in groups(comparison)],
         standings=found,
-        differences=between,
+        differences=[difference for difference in between if difference.difference.n > 1],
         enough=ENOUGH_PATIENTS,
         patients=len({(result.dataset, result.patient) for result in comparison.results}),
         cases=_cases(comparison, album),
@@ -70,6 +76,8 @@ def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
         tolerance=tolerance_text(comparison),
         definitions=[METRICS[base] for base in used],
         most_mistakes=MISTAKES,
+        objects_csv=OBJECTS_CSV,
+        class_colours=_class_colours(comparison),
     )
     return Report(path, found)
 
@@ -97,7 +105,10 @@ def _number(summary: Summary | Difference) -> str:
 
 
 def _ranking_table(ranking: Ranking) -> dict[str, Any]:
+    """Return what the page shows of a ranking; what is the same in all rows is told once."""
     return {
+        "dataset": "" if len({row.dataset for row in ranking.rows}) > 1 else ranking.rows[0].dataset,
+        "missing": any(row.n_delivered < row.n_cases for row in ranking.rows),
         "what": ranking.what,
         "instances": ranking.instances,
         "primary": ranking.primary,
@@ -167,13 +178,37 @@ def _cases(comparison: Comparison, album: Album) -> list[dict[str, Any]]:
     by_case: dict[tuple[str, str], list[Result]] = {}
     for result in comparison.results:
         by_case.setdefault((result.dataset, result.case), []).append(result)
+    most = min(OBJECT_ROWS, max(10, OBJECT_ROWS_IN_ALL // max(1, len(comparison.results))))
     return [
         {
             "dataset": place[0], "case": place[1], "patient": results[0].patient, "results": results,
             "slides": album.slides.get(place),
+            "objects": [_Objects.of(result, most, album.slides.get(place)) for result in results if result.objects],
         }
         for place, results in sorted(by_case.items(), key=lambda item: goodness(item[1]))
     ]  # fmt: skip
+
+
+class _Objects(NamedTuple):
+    """The objects of a method in a case that are listed, each with its pictures, and how many there are."""
+
+    method: str
+    rows: list[tuple[ObjectRow, dict[str, str]]]
+    there_are: int
+
+    @classmethod
+    def of(cls, result: Result, most: int, slides: CaseSlides | None) -> "_Objects":
+        assert result.objects is not None
+        rows = object_rows(result, worst_objects(result.objects, most))
+        pictures = {} if slides is None else slides.solids.objects
+        shown = [(row, pictures.get((result.method, row.row), {})) for row in rows]
+        return cls(result.method, shown, len(result.objects.truth))
+
+
+def _class_colours(comparison: Comparison) -> dict[str, str]:
+    """Return the colour of every class, the same in all pictures; instances have that of the first."""
+    names = [list(contest.classes.values()) or [OBJECTS] for contest in comparison.contests]
+    return {name: CLASS_COLOURS[i % len(CLASS_COLOURS)] for of in names for i, name in enumerate(of)}
 
 
 def _viewer_data(slides: CaseSlides) -> dict[str, Any]:
@@ -181,6 +216,7 @@ def _viewer_data(slides: CaseSlides) -> dict[str, Any]:
     return {
         "aspect": slides.aspect,
         "step": slides.step,
+        "depth": slides.depth,
         "slides": [
             {
                 "plane": slide.plane, "index": slide.index, "width": slide.width, "height": slide.height,

@@ -1,10 +1,10 @@
-"""Pictures of a case's slices for the page: the image as JPEG, labels as outlines that the browser draws."""
+"""Pictures of a case for the page: its slices as JPEG with the labels as outlines that the browser draws, its objects
+in 3D."""
 
-import base64
-import io
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,22 +12,28 @@ from planewise.data.case import channel_within
 from planewise.errors import PlanewiseError, Problem, first_line
 from planewise.evaluation.comparison import ScoredCase
 from planewise.evaluation.pairs import with_spacing_of
-from planewise.evaluation.result import CaseErrors
+from planewise.evaluation.result import OBJECTS, CaseErrors
+from planewise.report.pictures import jpeg_uri, outline_path
+from planewise.report.sections import Place, read_sections
+from planewise.report.solids import WHOLE_BYTES, Solids
 from planewise.volumes.files import open_volume
-from planewise.volumes.labels import slab_starts
-from planewise.volumes.slices import AXIS, PLANES, Plane, shrink
+from planewise.volumes.slices import AXIS, PLANES, Plane
 from planewise.volumes.volume import Volume
 
 MAX_SIDE = 512  # pixels of a picture
-QUALITY = 70  # of JPEG
 MISTAKES = 8  # of a method in a case that the page lists and shows
+WORST = 4  # slices of each plane that are shown whatever else is
+PIXEL_BYTES, LAYER_BYTES = 0.32, 0.03  # of a picture in the page, by pixel, and of each volume's outlines; about
+GATHERED_BYTES = 2**27  # in memory, of all slices of a volume that are shown, at most about
+SHARES = {"xy": 0.7, "xz": 0.5, "yz": 1.0}  # of what is left of a case's bytes when it is a plane's turn
 
 
 @dataclass(frozen=True)
 class Slide:
     """One slice: its plane, place and size in pixels, and what is drawn.
 
-    ``image``: a data URI, or empty. ``outlines``: SVG paths by "truth" and by method; ``wrong``: voxels by method.
+    ``image``: a data URI, or empty. ``outlines``: SVG paths by "truth" and by method, and in them by class; those of
+    instances are of the class "objects". ``wrong``: voxels by method.
     """
 
     plane: Plane
@@ -35,46 +41,66 @@ class Slide:
     width: int
     height: int
     image: str
-    outlines: dict[str, str]
+    outlines: dict[str, dict[str, str]]
     wrong: dict[str, int]
 
 
 @dataclass(frozen=True)
 class CaseSlides:
-    """A case's slides, worst first in each plane, and the shape of a picture: its width over its height, by plane.
+    """A case's slides, in their order in each plane.
 
-    ``step``: voxels to a pixel. ``note``: why there is no image, if there is none.
+    ``aspect``: the shape of a picture, its width over its height, by plane; ``step``: voxels to a pixel; ``depth``: how
+    many slices there are in each plane, of which these are some; ``classes``: whose outlines there are. ``solids``: the
+    objects in 3D. ``note``: why there is no image, if there is none.
     """
 
     dataset: str
     case: str
     aspect: dict[Plane, float]
     step: int
+    depth: dict[Plane, int]
+    classes: list[str]
     slides: list[Slide]
+    solids: Solids
     note: str = ""
     size: int = field(default=0)  # bytes in the page, about
 
+    def shown(self) -> str:
+        """Return how many of each plane's slices there are."""
+        counts = {plane: sum(slide.plane == plane for slide in self.slides) for plane in self.depth}
+        if counts == self.depth:
+            return "all slices of all planes"
+        parts = [f"{n} of {self.depth[plane]} {plane}" for plane, n in counts.items() if n < self.depth[plane]]
+        whole = [plane for plane, n in counts.items() if n == self.depth[plane]]
+        return ", ".join([*(f"all {plane}" for plane in whole), *parts]) + " slices"
 
-def case_slides(scored: ScoredCase, per_plane: int, problems: list[Problem]) -> CaseSlides | None:
-    """Draw the slices of a case that are most wrong, ``per_plane`` of each plane, and those of its largest mistakes.
 
-    None if nothing could be scored. An image that is damaged costs its pictures, and becomes one of ``problems``.
-    Raises PlanewiseError if labels are read once more and cannot be.
+def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Problem]) -> CaseSlides | None:
+    """Draw a case's slices, all that have ``room`` (bytes): those that are most wrong, and others at equal distances.
+
+    ``objects``: of each method that are drawn in 3D, at most. None if nothing could be scored. An image that is damaged
+    costs its pictures, and becomes one of ``problems``. Raises PlanewiseError if labels are read once more and cannot
+    be.
     """
     delivered = {result.method for result in scored.results if result.delivered}
     errors = [error for error in scored.errors if error.method in delivered] or scored.errors
     if scored.truth is None or not errors:
         return None
     truth, contest = scored.truth, scored.contest
-    places = {plane: _worst(errors, AXIS[plane], per_plane) for plane in PLANES}
-    listed = {mistake.centre[0] for r in scored.results if r.delivered for mistake in r.mistakes[:MISTAKES]}
-    places["xy"] += sorted(listed - set(places["xy"]))
+    with_spacing = with_spacing_of(truth, contest.images.get(scored.case))
     step = -(-max(truth.shape) // MAX_SIDE)
+    places = _places(scored, errors, step, room)
 
-    outlines: dict[tuple[Plane, int], dict[str, str]] = {}
+    whole = room > 10 * WHOLE_BYTES * (1 + len(scored.predictions))
+    solids = Solids(contest, scored.results, truth.shape, with_spacing.spacing, whole, objects)
+    several = len(contest.classes) > 1  # of one class all that is predicted counts as it, whatever its number
+    classes = contest.classes if several else {}
+    outlines: dict[Place, dict[str, dict[str, str]]] = {}
     for name, volume in [("truth", truth), *scored.predictions.items()]:
-        for place, labels in _gather(volume, places, step, average=False).items():
-            outlines.setdefault(place, {})[name] = outline_path(labels)
+        sections = read_sections(volume, places, step, average=False, boxes=solids.boxes_of(name))
+        for place, labels in sections.slices.items():
+            outlines.setdefault(place, {})[name] = _outlines(labels, classes)
+        solids.draw(name, sections.boxes)
     images, note = _images(scored, places, step, problems)
     slides = []
     for plane, indices in places.items():
@@ -83,9 +109,68 @@ def case_slides(scored: ScoredCase, per_plane: int, problems: list[Problem]) -> 
             wrong = {error.method: int(error.along[AXIS[plane]][index]) for error in errors}
             image, paths = images.get((plane, index), ""), outlines[plane, index]
             slides.append(Slide(plane, index, sides[1], sides[0], image, paths, wrong))
-    size = sum(len(slide.image) + sum(map(len, slide.outlines.values())) for slide in slides)
-    aspects = _aspects(with_spacing_of(truth, contest.images.get(scored.case)))
-    return CaseSlides(contest.dataset, scored.case, aspects, step, slides, note, size)
+    slides = _fitting(slides, room - solids.size)
+    size = solids.size + sum(_size(slide) for slide in slides)
+    depth = {plane: truth.shape[AXIS[plane]] for plane in PLANES}
+    names = list(classes.values()) or [OBJECTS]
+    return CaseSlides(
+        contest.dataset, scored.case, _aspects(with_spacing), step, depth, names, slides, solids, note, size
+    )
+
+
+def _size(slide: Slide) -> int:
+    return len(slide.image) + sum(len(path) for paths in slide.outlines.values() for path in paths.values())
+
+
+def _outlines(labels: np.ndarray, classes: dict[int, str]) -> dict[str, str]:
+    """Return the outlines in a slice by class, those of all labels as one where there are no ``classes``; none that is
+    empty."""
+    there = np.unique(labels) if classes else ()
+    of_classes = {name: outline_path(labels == value) for value, name in classes.items() if value in there}
+    every = of_classes if classes else {OBJECTS: outline_path(labels)}
+    return {name: path for name, path in every.items() if path}
+
+
+# ---- which slices
+
+
+def _places(scored: ScoredCase, errors: list[CaseErrors], step: int, room: int) -> dict[Plane, list[int]]:
+    """Return which slices of each plane are shown, ascending: so many that they take about ``room`` bytes."""
+    assert scored.truth is not None
+    shape = scored.truth.shape
+    listed = {mistake.centre[0] for r in scored.results if r.delivered for mistake in r.mistakes[:MISTAKES]}
+    places: dict[Plane, list[int]] = {}
+    picture = PIXEL_BYTES * (scored.case in scored.contest.images) + LAYER_BYTES * (1 + len(scored.predictions))
+    picture = max(picture, 4 * room / GATHERED_BYTES)  # as much as memory lets a pixel take
+    for plane in PLANES:
+        depth = shape[AXIS[plane]]
+        bytes_each = picture * math.prod(shape) / depth / step**2
+        fitting = min(depth, int(SHARES[plane] * max(0, room) / bytes_each))
+        wanted = set(_worst(errors, AXIS[plane], max(1, min(WORST, fitting)))) | (listed if plane == "xy" else set())
+        count = depth if fitting == depth else fitting - len(wanted)
+        if count > 0:
+            apart = -(-depth // count)
+            wanted |= set(range(apart // 2, depth, apart))
+        places[plane] = sorted(wanted)
+        room -= int(len(wanted) * bytes_each)
+    return places
+
+
+def _fitting(slides: list[Slide], room: int) -> list[Slide]:
+    """Return slides that take no more than ``room`` (bytes): where labels are many, outlines take more than supposed.
+
+    Every second one of each plane is left out until that is so, but the most wrong one of each stays.
+    """
+    while sum(map(_size, slides)) > room:
+        fewer: list[Slide] = []
+        for plane in PLANES:
+            of_plane = [slide for slide in slides if slide.plane == plane]
+            worst = max(of_plane, key=lambda slide: sum(slide.wrong.values()), default=None)
+            fewer += [slide for i, slide in enumerate(of_plane) if i % 2 or slide is worst]
+        if len(fewer) == len(slides):
+            return slides
+        slides = fewer
+    return slides
 
 
 def _worst(errors: list[CaseErrors], axis: int, count: int) -> list[int]:
@@ -106,30 +191,12 @@ def _aspects(volume: Volume) -> dict[Plane, float]:
     return {"xy": x / y, "xz": x / z, "yz": y / z}
 
 
-def _gather(
-    volume: Volume, places: dict[Plane, list[int]], step: int, average: bool
-) -> dict[tuple[Plane, int], np.ndarray]:
-    """Return slices, every ``step``-th voxel or the mean of ``step`` x ``step``; the volume is read once, in slabs."""
-    depth, height, width = volume.shape
-    sides: dict[Plane, tuple[int, int]] = {"xy": (height, width), "xz": (depth, width), "yz": (depth, height)}
-    found = {(plane, i): np.zeros(sides[plane], volume.voxels.dtype) for plane in PLANES for i in places[plane]}
-    for planes in slab_starts(volume.shape):
-        slab = np.asarray(volume.voxels[planes])
-        for plane, i in found:
-            if plane == "xy" and planes.start <= i < planes.stop:
-                found[plane, i][:] = slab[i - planes.start]
-            elif plane == "xz":
-                found[plane, i][planes] = slab[:, i]
-            elif plane == "yz":
-                found[plane, i][planes] = slab[:, :, i]
-    return {
-        place: shrink(slice_[None], step)[0] if average else slice_[::step, ::step] for place, slice_ in found.items()
-    }
+# ---- the image
 
 
 def _images(
     scored: ScoredCase, places: dict[Plane, list[int]], step: int, problems: list[Problem]
-) -> tuple[dict[tuple[Plane, int], str], str]:
+) -> tuple[dict[Place, str], str]:
     """Return the slices of the image as data URIs, or why there are none."""
     path = scored.contest.images.get(scored.case)
     if path is None:
@@ -141,7 +208,7 @@ def _images(
             image = scored.lay_on_truth(stored, path)
         except PlanewiseError as error:
             return {}, f"{error}: outlines only"
-        slices = _gather(image, places, step, average=True)
+        slices = read_sections(image, places, step, average=True).slices
     except PlanewiseError as error:
         damage = str(error).removeprefix(f"{path}: ")
     except Exception as error:  # a damaged file fails in its reader's own way
@@ -149,9 +216,14 @@ def _images(
     if damage:
         problems.append(Problem(str(path), f"{damage}: the report shows outlines only"))
         return {}, f"{path}: {damage}: outlines only"
-    shown = np.concatenate([slice_.ravel() for slice_ in slices.values()])
-    low, high = np.percentile(shown, [0.5, 99.5])
+    low, high = _range(slices.values())
     return {place: jpeg_uri((slice_ - low) / max(high - low, 1e-9)) for place, slice_ in slices.items()}, ""
+
+
+def _range(slices: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Return what is black and what is white: all but the darkest and the brightest half percent lies between."""
+    low, high = np.percentile(np.concatenate([slice_[::4, ::4].ravel() for slice_ in slices]), [0.5, 99.5])
+    return float(low), float(high)
 
 
 def open_image(path: Path, channel: int | None) -> Volume:
@@ -162,27 +234,3 @@ def open_image(path: Path, channel: int | None) -> Volume:
         if channel is not None:
             raise
         return open_volume(path, 0)
-
-
-def jpeg_uri(grey: np.ndarray) -> str:
-    """Return a picture of grey values (rows, columns), 0 black and 1 white, as a data URI."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray((np.clip(grey, 0, 1) * 255).astype(np.uint8)).save(buffer, "JPEG", quality=QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def outline_path(labels: np.ndarray) -> str:
-    """Return an SVG path along the edges of pixels between different labels (rows, columns), none along the border."""
-    pieces = [f"M{x} {y}h{n}" for y, x, n in _edges(labels)]
-    pieces += [f"M{x} {y}v{n}" for x, y, n in _edges(labels.T)]
-    return "".join(pieces)
-
-
-def _edges(labels: np.ndarray) -> Any:
-    """Yield (row, first column, length) of every straight piece of an edge above a row."""
-    differ = np.pad(labels[1:] != labels[:-1], ((0, 0), (1, 1)))
-    change = np.diff(differ.astype(np.int8), axis=1)
-    for (row, start), (_, stop) in zip(np.argwhere(change == 1), np.argwhere(change == -1)):
-        yield int(row) + 1, int(start), int(stop - start)

@@ -18,7 +18,7 @@ from planewise.evaluation.pairs import MISSING, OK
 from planewise.evaluation.result import Comparison, Result
 from planewise.evaluation.statistics import mean_by_patient
 from planewise.evaluation.tolerance import RULE
-from planewise.progress import say
+from planewise.progress import is_on_terminal, say
 from planewise.volumes.atomic import atomic_path
 
 RESULTS, SUMMARY = "evaluation_results.csv", "evaluation_results_summary.txt"
@@ -186,7 +186,11 @@ def short(value: object) -> str:
 
 
 def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print a table on standard output, as wide as its content where that is not a terminal."""
+    """Print a table on standard output, as wide as its content where that is not a terminal; from Python, log it."""
+    if not is_on_terminal():
+        for row in rows:
+            say(f"{title}: {', '.join(f'{name} {cell}' for name, cell in zip(header, row))}")
+        return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for position, name in enumerate(header):
         table.add_column(name, overflow="fold", no_wrap=0 < position < len(header) - 1)  # numbers stay whole

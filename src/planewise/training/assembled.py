@@ -3,8 +3,8 @@
 Slices say little about objects: a network that is better pixel by pixel may find more that is not there.
 """
 
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.voxels import ratio
 from planewise.inference.consensus import consensus
 from planewise.inference.gathering import GroupingOptions, gather_plane
+from planewise.inference.linking import PlaneObjects
+from planewise.inference.painted import Painted
 from planewise.inference.planes import SliceOptions, SlicePredictor, plane_outputs
-from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair
-from planewise.volumes.slices import AXIS, Plane, from_stack
+from planewise.training.slice_folder import SlicePair, case_of, index_of, planes_of, read_pair
+from planewise.volumes.slices import AXIS, PLANES, Plane, from_stack
 
 VOXELS = 8_000_000  # of all volumes together, about; of larger ones the middle stands for all
 BATCH = 4  # slices predicted at once
@@ -34,22 +36,44 @@ class AssembledVolume:
 
 
 def assemble(pairs: list[SlicePair]) -> list[AssembledVolume]:
-    """Return the volumes that ``pairs`` were cut from, in the order of their names; none if names say no planes."""
-    planes = planes_of(pairs)
-    if planes is None:
+    """Return the volumes that ``pairs`` were cut from, in the order of their names; none if names say no planes.
+
+    A case that was cut whole is put together from one plane. Of one that is painted in part each stretch of slices
+    without a gap is a volume, in every plane: single painted slices are volumes of one slice.
+    """
+    if planes_of(pairs) is None:
         return []
-    along = planes[0]
-    of_plane = [pair for pair in pairs if pair.source.endswith(f"_{along}")]
-    cases = [list(slices) for _, slices in groupby(sorted(of_plane, key=lambda pair: pair.image.name), case_of)]
-    return [_stacked(slices, along, VOXELS // len(cases)) for slices in cases]
+    stacks = {
+        source: list(slices)
+        for source, slices in groupby(sorted(pairs, key=lambda pair: pair.image.name), lambda pair: pair.source)
+    }
+    of_case: dict[str, list[list[SlicePair]]] = {}
+    for slices in stacks.values():
+        whole = of_case.setdefault(case_of(slices[0]), [])  # its stacks that are needed
+        if not (whole and _without_gap(whole[0])):
+            whole.append(slices)
+    return [
+        part for stacks in of_case.values() for slices in stacks for part in _stacked(slices, VOXELS // len(of_case))
+    ]
 
 
-def _stacked(slices: list[SlicePair], plane: Plane, most: int) -> AssembledVolume:
+def _without_gap(slices: list[SlicePair]) -> bool:
+    return len(slices) > 1 and index_of(slices[-1]) - index_of(slices[0]) == len(slices) - 1
+
+
+def _stacked(slices: list[SlicePair], most: int) -> list[AssembledVolume]:
+    plane = next(plane for plane in PLANES if slices[0].source.endswith(plane))
     height, width = read_pair(slices[0])[0].shape
     count = max(1, min(len(slices), most // (height * width)))
     first = (len(slices) - count) // 2
-    images, labels = zip(*(read_pair(pair) for pair in slices[first : first + count]))
-    return AssembledVolume(*(np.ascontiguousarray(from_stack(np.stack(stack), plane)) for stack in (images, labels)))
+    chosen = slices[first : first + count]
+    gaps = np.flatnonzero(np.diff([index_of(pair) for pair in chosen]) != 1) + 1
+    volumes = []
+    for start, stop in pairwise([0, *gaps.tolist(), count]):
+        images, labels = zip(*(read_pair(pair) for pair in chosen[start:stop]))
+        stacks = (np.ascontiguousarray(from_stack(np.stack(stack), plane)) for stack in (images, labels))
+        volumes.append(AssembledVolume(*stacks))
+    return volumes
 
 
 def panoptic_quality(
@@ -64,20 +88,45 @@ def panoptic_quality(
     """
     scores = []
     for volume in volumes:
-        shape = volume.image.shape
-        objects = []
-        for plane in planes:
-            if any(shape[axis] == 1 for axis in range(3) if axis != AXIS[plane]):
-                continue
-            outputs = plane_outputs(predictor, volume.image, plane, slices, BATCH, lambda count: None)
-            objects.append(gather_plane(outputs, shape, plane, grouping))
-        if not objects:
+        found = found_in(predictor, volume.image, planes, slices, grouping)
+        if found is None:
             continue
-        fused = consensus(objects, VOTE, grouping.min_size, grouping.min_extent, 1, grouping.min_agreement)
-        found = fused[...]
         truth = np.maximum(volume.labels, 0)
-        scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, found)), IOU))
+        scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, found[...])), IOU))
     if not any(score.tp + score.fn for score in scores):
         return None
     wrong = sum(score.fp + score.fn for score in scores)
     return ratio(sum(score.iou_sum for score in scores), sum(score.tp for score in scores) + wrong / 2)
+
+
+def found_in(
+    predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
+    grouping: GroupingOptions,
+) -> Painted | None:  # fmt: skip
+    """Return what is found in ``image``, (z, y, x), in those ``planes`` in which it is no line; None if in all it is.
+
+    In one slice the least size is that of the section of an object which is just large enough.
+    """
+    if 1 in image.shape:
+        grouping = replace(grouping, min_size=round(grouping.min_size ** (2 / 3)))
+    objects = objects_of_planes(predictor, image, planes, slices, grouping)
+    return fused_of(objects, grouping) if objects else None
+
+
+def objects_of_planes(
+    predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
+    grouping: GroupingOptions,
+) -> list[PlaneObjects]:  # fmt: skip
+    """Return the objects of ``image`` (z, y, x) in each of the ``planes`` in which it is no line."""
+    shape = image.shape
+    objects = []
+    for plane in planes:
+        if all(shape[axis] > 1 for axis in range(3) if axis != AXIS[plane]):
+            outputs = plane_outputs(predictor, image, plane, slices, BATCH, lambda count: None)
+            objects.append(gather_plane(outputs, shape, plane, grouping))
+    return objects
+
+
+def fused_of(objects: list[PlaneObjects], grouping: GroupingOptions) -> Painted:
+    """Return the consensus of the planes' objects."""
+    return consensus(objects, VOTE, grouping.min_size, grouping.min_extent, 1, grouping.min_agreement)

@@ -26,6 +26,8 @@ GROUPS = {  # what is prompted with boxes alone, and with a token beside: boxes 
 }
 VALIDATION_SLICES = 48  # spread evenly
 VALIDATION_BATCH = 4
+OTHERS_WEIGHT = 1.0  # of the loss of SAM2's three other masks, one of which the published inference takes for a mask
+# that is not stable; a box has one answer, so they learn the same
 OBJECT_WEIGHT = 0.05  # of the object score's loss where all boxes hold an object: it gets no gradient from masks, and
 # ends tracks when predicting. Where absent classes are asked for too, it is trained on both alike.
 
@@ -197,11 +199,15 @@ class BoxTask:
         terms: dict[str, Tensor] = {}
         if boxed is not None:
             predicted, masks, counted, scores = boxed
-            terms |= {"dice": dice_loss(predicted, masks, counted), "ce": _cross_entropy(predicted, masks, counted)}
+            first, others = predicted[:, 0], predicted[:, 1:].flatten(0, 1)
+            terms |= {"dice": dice_loss(first, masks, counted), "ce": _cross_entropy(first, masks, counted)}
+            like_others = [x.repeat_interleave(predicted.shape[1] - 1, dim=0) for x in (masks, counted)]
+            terms["others"] = OTHERS_WEIGHT * (dice_loss(others, *like_others) + _cross_entropy(others, *like_others))
             weight = OBJECT_WEIGHT if asked is None else 1.0
             terms["object"] = weight * _mean(F.softplus(-scores))
         if asked is not None:
             predicted, masks, counted, scores = asked
+            predicted = predicted[:, 0]
             there = _there(masks)
             known = there | ~_there(~counted)
             terms["class_dice"] = dice_loss(predicted[there], masks[there], counted[there])
@@ -211,17 +217,21 @@ class BoxTask:
         return {"total": torch.stack(list(terms.values())).sum(), **terms}
 
     def _predicted(self, network: nn.Module, batch: dict[str, Tensor]) -> list[Answers | None]:
-        """Return logits, masks, counted (P, 256, 256), scores (P,) of all valid prompts: boxes alone, with tokens."""
+        """Return logits, true masks, counted and scores of all valid prompts: boxes alone, and with tokens.
+
+        Logits (P, 4, 256, 256) are of all four masks of boxes alone, (P, 1, 256, 256) with tokens; the rest is
+        (P, 256, 256), twice, and (P,).
+        """
         outputs = network(batch["image"], batch.get("boxes"), batch.get("asked_boxes"), batch.get("asked_classes"))
-        found: list[Answers | None] = []
+        answers: list[Answers | None] = []
         for output, (kind, names) in zip(outputs, GROUPS.items()):
             if output is None:
-                found.append(None)
+                answers.append(None)
                 continue
             (logits, scores), valid = output, batch[f"{kind}_valid"]
             counted = batch["counted"][:, None].expand(-1, valid.shape[1], -1, -1)[valid]
-            found.append((on_grid(logits)[valid], batch[names[1]][valid], counted, scores[valid]))
-        return found
+            answers.append((on_grid(logits)[valid], batch[names[1]][valid], counted, scores[valid]))
+        return answers
 
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
@@ -233,22 +243,22 @@ class BoxTask:
         the share of classes that are not there and are not said to be. Ignored pixels count in none.
         """
         self.network.eval()
-        found: dict[str, list[float]] = {"loss": []}
+        values_of: dict[str, list[float]] = {"loss": []}
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             samples = [self._read(path, None) for path in self.validation[start : start + VALIDATION_BATCH]]
             batch = {name: tensor.to(device) for name, tensor in self.collate(samples).items()}
             boxed, asked = self._predicted(self.network, batch)
-            found["loss"].append(float(self._terms(boxed, asked)["total"]))
+            values_of["loss"].append(float(self._terms(boxed, asked)["total"]))
             if boxed is not None:
-                found.setdefault("dice", []).extend(_dices((boxed[0] > 0) & boxed[2], boxed[1] > 0))
+                values_of.setdefault("dice", []).extend(_dices((boxed[0][:, 0] > 0) & boxed[2], boxed[1] > 0))
             if asked is not None:
-                predicted, masks, counted, scores = asked
+                predicted, masks, counted, scores = asked[0][:, 0], *asked[1:]
                 there, said = _there(masks), scores > 0
                 absent = ~there & ~_there(~counted)
                 shown = (predicted > 0) & counted & said[:, None, None]
-                found.setdefault("class_dice", []).extend(_dices(shown[there], masks[there] > 0))
-                found.setdefault("absence", []).extend((~said[absent]).float().tolist())
-        means = {name: sum(values) / len(values) for name, values in found.items() if values}
+                values_of.setdefault("class_dice", []).extend(_dices(shown[there], masks[there] > 0))
+                values_of.setdefault("absence", []).extend((~said[absent]).float().tolist())
+        means = {name: sum(values) / len(values) for name, values in values_of.items() if values}
         judged = [value for name, value in means.items() if name != "loss"]
         return {"score": sum(judged) / len(judged), **means} if {"dice", "class_dice"} & means.keys() else means
 
@@ -293,10 +303,11 @@ def _dices(predicted: Tensor, truth: Tensor) -> list[float]:
 
 
 def on_grid(logits: Tensor) -> Tensor:
-    """Return mask logits (N, P, h, w) on the 256 grid that labels are kept on."""
+    """Return mask logits (N, P, masks, h, w) on the 256 grid that labels are kept on."""
     if logits.shape[-1] == GRID:
         return logits
-    return F.interpolate(logits, size=(GRID, GRID), mode="bilinear", align_corners=False)
+    larger = F.interpolate(logits.flatten(1, 2), size=(GRID, GRID), mode="bilinear", align_corners=False)
+    return larger.unflatten(1, logits.shape[1:3])
 
 
 def prepared_slices(folder: Path) -> list[Path]:

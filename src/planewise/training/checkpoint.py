@@ -7,6 +7,7 @@ record beside it. A second file could only disagree with them. Predictions, scor
 
 from dataclasses import dataclass
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,14 @@ def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) 
         )
 
 
-def trained_as(best: Path, validated_on: list[str], dataset: str) -> Trained:
-    """Return how the weights of the checkpoint ``best`` came about, and say so."""
+def trained_as(best: Path, validated_on: list[str], dataset: str, base: str, base_licence: str | None) -> Trained:
+    """Return how the weights of the checkpoint ``best`` came about, and say so; ``base``: see ``Trained``."""
     state = load_checkpoint(best, mmap=True)
     more = f" and {len(validated_on) - NAMED} more" if len(validated_on) > NAMED else ""
     trained = Trained(
         dataset=dataset, date=date.today().isoformat(), step=state["step"], score=state["score"], loss=state["loss"],
-        validated_on=", ".join(validated_on[:NAMED]) + more,
+        validated_on=", ".join(validated_on[:NAMED]) + more, base=base, base_licence=base_licence,
+        planewise=version("planewise"),
     )  # fmt: skip
     score = "nothing to score" if trained.score is None else f"score {trained.score:.4f}"
     say(f"The best is step {trained.step}: {score}, loss {trained.loss:.4g}, validated on {trained.validated_on}")

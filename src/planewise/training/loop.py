@@ -190,7 +190,7 @@ def _take_steps(
         best = None if state["best"] is None else Validation(**state["best"])
         if options.iterations > ends[-1]:
             if fabric.is_global_zero:
-                say(f"Steps {ends[-1] + 1} to {options.iterations} are added, with a learning rate that rises anew")
+                say(f"Steps {ends[-1] + 1} to {options.iterations} are added, with a new warm-up")
             ends = [*ends, options.iterations]
         if start >= options.iterations:
             return _End(start)

@@ -11,14 +11,16 @@ from planewise.device import choose_precision
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import NetworkPredictor, SliceOptions
-from planewise.models.model_file import ModelFile
+from planewise.models.model_file import Calibration, ModelFile
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.panoptic_loss import collate_targets, panoptic_loss
 from planewise.training.assembled import AS_SHARES, assemble, panoptic_quality
 from planewise.training.augment import Variation, centre_crop, random_crop, varied_crop
+from planewise.training.calibration import calibration_on
 from planewise.training.sampling import sample_generator, source_weights
 from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair, read_slice_folder
 from planewise.training.slice_memory import SliceMemory
+from planewise.volumes.slices import Plane
 
 FinetuneLayer = Literal["none", "stage4", "stage3", "stage2", "stage1", "all"]
 VALIDATION_SLICES = 48  # spread evenly over the validation slices
@@ -30,9 +32,12 @@ class PanopticTask:
 
     def __init__(
         self, network: PanopticNetwork, model: ModelFile, folder: Path, patch_size: int,
-        finetune_layer: FinetuneLayer, seed: int,
+        finetune_layer: FinetuneLayer, seed: int, planes: tuple[Plane, ...] | None = None,
     ) -> None:  # fmt: skip
-        """``patch_size`` is the side of the square crops, in pixels; it must be a multiple of the padding factor."""
+        """``patch_size`` is the side of the square crops, in pixels; it must be a multiple of the padding factor.
+
+        ``planes``: that the model is to be used in, and is validated in. Default: those that it is trained in.
+        """
         self.network = network
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.2 times faster on a CPU
         self.model = model
@@ -47,9 +52,10 @@ class PanopticTask:
         self.weights = source_weights([pair.source for pair in self.pairs], gamma)
         validation = read_slice_folder(folder, "val")
         self.validated_on = _cases(validation, self.pairs)
-        chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)
-        self.validation = [validation[i] for i in chosen]
-        self.planes = planes_of(self.pairs) or ()
+        self.validation = _evenly(validation)
+        if any(not _knows(pair) for pair in self.validation):  # of what is painted in part
+            self.validation = _evenly([pair for pair in validation if _knows(pair)])
+        self.planes = planes or planes_of(self.pairs) or ()
         self.volumes = assemble(validation)
 
     def sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,11 +107,7 @@ class PanopticTask:
         loss = sum(losses) / len(losses)
         if not objects:
             return {"loss": loss}
-        half = choose_precision("auto", device.type, predicting=True) == "bf16"
-        predictor = NetworkPredictor(self.network, half)
-        norms = self.model.norms
-        slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
-        grouping = GroupingOptions(min_agreement=self.model.min_agreement or 0.0)
+        predictor, slices, grouping = self.in_use(self.network, device)
         pq = panoptic_quality(predictor, self.volumes, self.planes, slices, grouping)
         iou = intersection / union
         return (
@@ -113,6 +115,30 @@ class PanopticTask:
             if pq is None
             else {"score": pq, "pq": pq, "iou": iou, "loss": loss}
         )
+
+    def calibration(self, network: PanopticNetwork, device: torch.device) -> Calibration | None:
+        """Return what the confidence of objects that ``network`` finds is, by the validation volumes."""
+        predictor, slices, grouping = self.in_use(network, device)
+        return calibration_on(predictor, self.volumes, self.planes, slices, grouping)
+
+    def in_use(
+        self, network: PanopticNetwork, device: torch.device
+    ) -> tuple[NetworkPredictor, SliceOptions, GroupingOptions]:
+        """Return how images that were read as slices are, shares of their range, are predicted by ``network``."""
+        network.to(device).eval()
+        half = choose_precision("auto", device.type, predicting=True) == "bf16"
+        norms = self.model.norms
+        slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
+        return NetworkPredictor(network, half), slices, GroupingOptions(min_agreement=self.model.min_agreement or 0.0)
+
+
+def _evenly(pairs: list[SlicePair]) -> list[SlicePair]:
+    chosen = np.linspace(0, len(pairs) - 1, min(VALIDATION_SLICES, len(pairs))).round().astype(int)
+    return [pairs[i] for i in chosen]
+
+
+def _knows(pair: SlicePair) -> bool:
+    return bool((read_pair(pair)[1] >= 0).any())
 
 
 def _cases(validation: list[SlicePair], training: list[SlicePair]) -> list[str]:

@@ -6,6 +6,10 @@
     val/raw/                                    val/labels/
 
 Slices are written once and read many times, so they are compressed lightly.
+
+Of a volume that is painted in part only those slices are trained on in which an area is painted: of a slice painted in
+xy the other planes have a line each, of which neither an object's shape nor its centre can be learned. What is kept for
+validation is cut whole, in the planes that were painted, since objects are looked for in it as in any volume.
 """
 
 import re
@@ -21,6 +25,7 @@ import tifffile
 from planewise.data.case import Case
 from planewise.data.classes import CLASS_1, Target, semantic_beside
 from planewise.data.intensity import IntensityRange, IntensityRule, Polarity, TrainedIntensities, measure_images
+from planewise.data.painted_slices import is_painted, painted_text, read_painted
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import each_once, say
@@ -39,7 +44,9 @@ FEW = 2  # cases up to which each gives a slab for validation: a whole one would
 VALIDATION_SHARE = 0.2  # of an axis, in such a slab
 MEASURED = 256  # slices that are looked at to tell what a model was trained on
 AS_PUBLISHED = IntensityRule()
+Label = Callable[[np.ndarray, np.ndarray], np.ndarray]  # an image and its labels to other labels, all (z, y, x)
 GAP_SHARE = 0.05  # between it and what is trained on
+AREA = 8  # side of the squares, in pixels, of which one at least is painted where an area is
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,12 @@ def case_of(pair: SlicePair) -> str:
     return case if case and plane in PLANES else pair.source
 
 
+def index_of(pair: SlicePair) -> int:
+    """Return the number of a slice in its stack, by its name; 0 if it has none."""
+    found = INDEX.search(pair.image.stem)
+    return int(found[0].strip("_-")) if found else 0
+
+
 def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
     """Return the planes that slices were cut in, by their names; None if one does not say."""
     cut = {pair.source.rpartition("_")[2] for pair in pairs}
@@ -121,12 +134,14 @@ def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
 def write_slice_folder(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
     target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED, tell: Callable[[str], None] | None = None,
+    label: Label | None = None,
 ) -> list[Problem]:  # fmt: skip
     """Cut ``cases`` into slices and write them to ``folder``, which is new and appears whole or not at all.
 
     With three cases or more the smallest is kept for validation; of one or two each gives a slab, after a gap: see
     ``split_slab``. ``advance`` is called with every case's name when it is done, ``tell`` with what was decided about
     it. Cases that cannot be read, or hold no object of ``target`` (see ``read_case``), are left out and returned.
+    ``label``: what gives the part of a case that is trained on its labels, from its image and those that it has.
     Raises PlanewiseError if none is left, or if the disk refuses.
     """
     tell = tell or each_once()
@@ -138,7 +153,7 @@ def write_slice_folder(
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
     try:
-        unreadable = _write_cases(cases, temporary, planes, advance, target, intensities, tell)
+        unreadable = _write_cases(cases, temporary, planes, advance, target, intensities, tell, label)
         if not unreadable:
             temporary.rename(folder)
             return []
@@ -150,7 +165,7 @@ def write_slice_folder(
     left = [case for case in cases if case.name not in unreadable]
     if not left:
         raise PlanewiseError("; ".join(f"{problem.where}: {problem.what}" for problem in unreadable.values()))
-    again = write_slice_folder(left, folder, planes, lambda name: None, target, intensities, tell)
+    again = write_slice_folder(left, folder, planes, lambda name: None, target, intensities, tell, label)
     return [*unreadable.values(), *again]
 
 
@@ -162,7 +177,7 @@ def validation_case(cases: list[Case]) -> Case | None:
 
 def _write_cases(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None], target: Target,
-    intensities: IntensityRule, tell: Callable[[str], None],
+    intensities: IntensityRule, tell: Callable[[str], None], label: Label | None,
 ) -> dict[str, Problem]:  # fmt: skip
     """Write the slices of ``cases``; return those that cannot be used, by name.
 
@@ -186,10 +201,13 @@ def _write_cases(
             continue
         if slab is not None:
             tell(f"{case.name}: {slab} is kept for validation")
-            _write_case(folder, "train", case.name, image[slab.training], labels[slab.training], planes)
             _write_case(folder, "val", case.name, image[slab.validation], labels[slab.validation], planes)
+            image, labels = image[slab.training], labels[slab.training]
+        if case is held:
+            _write_case(folder, "val", case.name, image, labels, planes)
         else:
-            _write_case(folder, "val" if case is held else "train", case.name, image, labels, planes)
+            trained = labels if label is None else label(image, labels)
+            _write_case(folder, "train", case.name, image, trained, planes)
         validated |= slab is not None or case is held
         advance(case.name)
     if not validated and not unreadable:
@@ -215,6 +233,8 @@ def read_case(
         tell(f"{case.name}: {stack_note(volume)}")
     range_, seen, profile = intensities.range_of(volume, case.image)
     tell(f"{case.name}: {seen}")
+    if case.truth is not None and is_painted(case.truth):
+        tell(f"{case.name}: painted are slices {painted_text(case.truth, volume.shape)}")
     image = read_voxels(volume, case.image)
     if not (image.dtype.kind in "ui" and range_ == IntensityRange(0.0, float(np.iinfo(image.dtype).max))):
         image = range_.shares(image)
@@ -231,6 +251,11 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
     if case.truth is None:
         raise PlanewiseError(f"{case.image}: has no truth to train on")
     volume = open_volume(case.image, case.channel)
+    if is_painted(case.truth):
+        ids = read_painted(case.truth, volume.shape, target.ignore, IGNORED)
+        if not (ids > 0).any():
+            raise PlanewiseError(f"{case.truth}: holds no object to learn from; all that is painted is background")
+        return ids
     truth = _labels_on(volume, case, case.truth)
     if case.instances:
         ids = _as_int32(truth)
@@ -326,8 +351,13 @@ def _write_case(
     folder: Path, part: str, name: str, image: np.ndarray, labels: np.ndarray, planes: tuple[Plane, ...]
 ) -> None:
     images_name, labels_name = FOLDERS[part]
+    areas = {plane: [shows_area(ids) for ids in as_stack(labels, plane)] for plane in planes}
+    if not any(map(any, areas.values())):  # points or lines: better than nothing
+        areas = {plane: [bool((ids != IGNORED).any()) for ids in as_stack(labels, plane)] for plane in planes}
     for plane in planes:
         for index, (pixels, ids) in _slices(image, labels, plane):
+            if not (areas[plane][index] or (part == "val" and any(areas[plane]))):
+                continue
             file = f"{name}_{plane}_{index:05d}.tiff"
             for kind, content in ((images_name, pixels), (labels_name, ids)):
                 tifffile.imwrite(
@@ -337,6 +367,19 @@ def _write_case(
                     compressionargs={"level": 1},
                     photometric="minisblack",
                 )
+
+
+def shows_area(ids: np.ndarray) -> bool:
+    """Whether an area of a label slice (H, W) is painted, and not lines alone: a square of ``AREA``, or all there is.
+
+    Squares lie side by side, from the first pixel on; a slice that is narrower has narrower ones.
+    """
+    known = ids != IGNORED
+    if known.all():
+        return True
+    rows, columns = (min(AREA, side) for side in known.shape)
+    tiles = known[: known.shape[0] // rows * rows, : known.shape[1] // columns * columns]
+    return bool(tiles.reshape(-1, rows, tiles.shape[1] // columns, columns).all(axis=(1, 3)).any())
 
 
 def _slices(image: np.ndarray, labels: np.ndarray, plane: Plane) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:

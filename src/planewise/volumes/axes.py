@@ -8,11 +8,11 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.indexing import Part, split_index
-from planewise.volumes.volume import Access, LazyArray, access
+from planewise.volumes.volume import Access, LazyArray, ReadWhenIndexed, access
 
 
 @dataclass(frozen=True)
-class _ThreeAxes:
+class _ThreeAxes(ReadWhenIndexed):
     """The axes z (maybe None: one slice), y and x of an array that has others, or in another order; read when indexed.
 
     ``order``: which axes of the array they are; ``at``: the index along its other axes, else None.
@@ -42,7 +42,7 @@ class _ThreeAxes:
         return tuple(1 if axis is None else self.array.chunks[axis] for axis in self.order)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("nchunks", "nchunks_initialized", "fill_value"):  # which tell of a Zarr array what is not stored
+        if name in ("nchunks_initialized", "fill_value"):  # which tell of a Zarr array what is not stored
             return getattr(self.array, name)
         raise AttributeError(name)
 

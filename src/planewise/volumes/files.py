@@ -1,5 +1,6 @@
 """Volumes on disk: opened lazily and written atomically, whatever the format. ``formats/`` holds one file for each."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,12 @@ def volumes_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {endings()}")
-    found = sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
-    volumes = {stem_of(path) for path in found if ending_of(path) != ".png"}
-    return [path for path in found if ending_of(path) != ".png" or stem_of(path) not in volumes]
+    files = sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))
+    volumes = {stem_of(path) for path in files if ending_of(path) != ".png"}
+    return [path for path in files if ending_of(path) != ".png" or stem_of(path) not in volumes]
 
 
-def open_volume(path: Path | Series, channel: int | None = None) -> Volume:
+def open_volume(path: str | os.PathLike[str] | Series, channel: int | None = None) -> Volume:
     """Open the volume at ``path``, or a DICOM series; voxels are read when indexed, where the format allows it.
 
     A folder is a DICOM series or a sequence of 2D images. ``channel``: the one that is wanted, counted from 0; it may
@@ -38,6 +39,7 @@ def open_volume(path: Path | Series, channel: int | None = None) -> Volume:
     if isinstance(path, Series):
         _refuse_other_channels(path, channel)
         return open_series(path)
+    path = Path(path)
     if not path.exists():
         raise PlanewiseError(f"{path}: no such file")
     ending = ending_of(path)
@@ -49,7 +51,7 @@ def open_volume(path: Path | Series, channel: int | None = None) -> Volume:
         raise
     except Exception as error:  # a damaged file fails in its reader's own way
         raise PlanewiseError(f"{path}: cannot be read ({first_line(error)}); is the file complete?") from error
-    _check(path, volume)
+    check_volume(path, volume)
     return volume
 
 
@@ -65,8 +67,8 @@ def _refuse_other_channels(path: Path | Series, channel: int | None) -> None:
         raise PlanewiseError(f"{path}: a DICOM series has 1 channel, which is 0; --channel {channel} is none of them")
 
 
-def _check(path: Path, volume: Volume) -> None:
-    """Raise PlanewiseError if a file opens, but says what cannot be."""
+def check_volume(path: Path | Series, volume: Volume) -> None:
+    """Raise PlanewiseError if a volume, opened from ``path``, says what cannot be."""
     if volume.voxels.dtype.kind not in "uifb":
         raise PlanewiseError(f"{path}: holds {volume.voxels.dtype}; a volume holds integers or real numbers")
     if 0 in volume.shape:
@@ -98,12 +100,13 @@ def read_voxels(volume: Volume, path: Path | Series, index: Any = ...) -> np.nda
         raise PlanewiseError(f"{path}: cannot be read ({first_line(error)}); is the file complete?") from error
 
 
-def write_volume(path: Path, volume: Volume) -> None:
+def write_volume(path: str | os.PathLike[str], volume: Volume) -> None:
     """Write ``volume`` as TIFF (zlib), NIfTI, NRRD, MHA or OME-Zarr 0.5, by the ending of ``path``.
 
     Voxels are read piece by piece, so those of a ``LazyArray`` need not fit in memory, except in ITK's formats. The
     file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
     """
+    path = Path(path)
     ending = ending_of(path)
     write = formats()[ending].write if ending and formats()[ending].writes(ending) else None
     if write is None:

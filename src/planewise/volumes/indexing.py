@@ -16,11 +16,7 @@ def split_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], 
 
     An index of whole numbers, slices and ``...`` is understood. Raises IndexError for another, or one beyond the array.
     """
-    parts = list(index) if isinstance(index, tuple) else [index]
-    gap = next((place for place, part in enumerate(parts) if part is Ellipsis), len(parts))
-    parts[gap : gap + 1] = [slice(None)] * (len(shape) - len(parts) + (gap < len(parts)))
-    if len(parts) != len(shape):
-        raise IndexError(f"{index} has more parts than {shape}")
+    parts = expanded(index, len(shape))
     needed: list[slice] = []
     within: list[Part] = []
     for part, side in zip(parts, shape):
@@ -37,6 +33,16 @@ def split_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], 
         else:
             raise IndexError(f"{part!r} is no whole number and no slice")
     return tuple(needed), tuple(within)
+
+
+def expanded(index: Any, axes: int) -> list[Any]:
+    """Return an index with a part for each of so many axes. Raises IndexError if it has more."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    gap = next((place for place, part in enumerate(parts) if part is Ellipsis), len(parts))
+    parts[gap : gap + 1] = [slice(None)] * (axes - len(parts) + (gap < len(parts)))
+    if len(parts) != axes:
+        raise IndexError(f"{index} has more parts than {axes} axes")
+    return parts
 
 
 def check_memory(shape: tuple[int, ...], dtype: np.dtype, index: Any = ...) -> None:

@@ -24,7 +24,7 @@ def read_json(path: Path) -> Any:
     except RecursionError as error:
         raise PlanewiseError(f"{path}: is not a JSON file that can be read: it is nested too deeply") from error
     except UnicodeEncodeError as error:
-        raise PlanewiseError(f"{path}: holds text that is no Unicode (a lone surrogate); write it anew") from error
+        raise PlanewiseError(f"{path}: holds text that is no Unicode (a lone surrogate); save it again") from error
     except ValueError as error:
         raise PlanewiseError(f"{path}: is not a JSON file ({first_line(error)})") from error
     return content

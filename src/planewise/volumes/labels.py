@@ -1,5 +1,6 @@
 """Label volumes: whole numbers, 0 is background. Read whole or slab by slab, written in the smallest type."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,14 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels, write_volume
-from planewise.volumes.volume import Access, Volume, access
+from planewise.volumes.volume import Access, ReadWhenIndexed, Volume, access
 
 SLAB_VOXELS = 2**24  # in memory at once, of each volume; but
 SLAB_PLANES = 8  # at least: each slab is read with a plane more on either side
 
 
 @dataclass(frozen=True)
-class _LabelVoxels:
+class _LabelVoxels(ReadWhenIndexed):
     """Voxels of the volume at ``path`` that become unsigned integers when they are read."""
 
     volume: Volume
@@ -28,8 +29,8 @@ class _LabelVoxels:
 
     @property
     def dtype(self) -> np.dtype:
-        found = self.volume.voxels.dtype
-        return np.dtype({"f": "u8", "b": "u1"}.get(found.kind, f"u{found.itemsize}"))
+        dtype = self.volume.voxels.dtype
+        return np.dtype({"f": "u8", "b": "u1"}.get(dtype.kind, f"u{dtype.itemsize}"))
 
     @property
     def access(self) -> Access:
@@ -49,16 +50,20 @@ class _LabelVoxels:
         return voxels.astype(self.dtype, copy=False)
 
 
-def open_labels(path: Path) -> Volume:
+def open_labels(path: str | os.PathLike[str]) -> Volume:
     """Open a label volume; its voxels are unsigned integers, checked when they are read.
 
     Raises PlanewiseError, now or when voxels are read, if the file is damaged or holds fractions or negative values.
     """
-    volume = open_volume(path)
+    return as_labels(open_volume(path), Path(path))
+
+
+def as_labels(volume: Volume, path: Path) -> Volume:
+    """Return a volume as labels; ``path``: what it is called in errors, see ``open_labels``."""
     return volume.with_voxels(_LabelVoxels(volume, path))
 
 
-def read_labels(path: Path) -> Volume:
+def read_labels(path: str | os.PathLike[str]) -> Volume:
     """Read a label volume whole; see ``open_labels``."""
     volume = open_labels(path)
     return volume.with_voxels(volume.read())
@@ -76,8 +81,9 @@ def label_dtype(largest: int) -> np.dtype:
     return np.min_scalar_type(int(largest))
 
 
-def write_labels(path: Path, volume: Volume) -> None:
-    """Write label voxels in the smallest unsigned type that holds them; see ``write_volume``."""
+def write_labels(path: str | os.PathLike[str], volume: Volume) -> None:
+    """Write label voxels in the smallest unsigned type that holds them, said to be labels; see ``write_volume``."""
+    volume = volume if volume.labels else volume.as_labels()
     voxels = np.asarray(volume.voxels)
     largest = int(voxels.max()) if voxels.size else 0
     write_volume(path, volume.with_voxels(voxels.astype(label_dtype(largest), copy=False)))

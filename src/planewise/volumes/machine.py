@@ -24,6 +24,6 @@ def _limits(root: Path, membership: Path) -> list[int]:
             files = [root / "memory" / part / "memory.limit_in_bytes" for part in (group.lstrip("/"), "")]
         else:
             continue
-        found = (file.read_text().strip() for file in files if file.is_file())
-        limits += [int(text) for text in found if text.isdigit()]  # "max" is none
+        contents = (file.read_text().strip() for file in files if file.is_file())
+        limits += [int(text) for text in contents if text.isdigit()]  # "max" is none
     return limits

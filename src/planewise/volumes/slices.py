@@ -46,5 +46,8 @@ def shrink(slices: np.ndarray, factor: int) -> np.ndarray:
     """
     count, height, width = slices.shape
     slices = np.pad(slices, [(0, 0), (0, -height % factor), (0, -width % factor)], mode="edge")
-    blocks = slices.reshape(count, slices.shape[1] // factor, factor, slices.shape[2] // factor, factor)
-    return blocks.mean(axis=(2, 4), dtype=np.float32)
+    total = np.zeros((count, slices.shape[1] // factor, slices.shape[2] // factor), np.float32)
+    for row in range(factor):  # several times as fast as a mean over two short axes
+        for column in range(factor):
+            total += slices[:, row::factor, column::factor]
+    return total / np.float32(factor**2)

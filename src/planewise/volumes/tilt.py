@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from planewise.volumes.volume import LazyArray, Volume
+from planewise.volumes.volume import LazyArray, ReadWhenIndexed, Volume
 
 
 def tilt_degrees(volume: Volume) -> float:
@@ -84,7 +84,7 @@ def _lowest(shifts: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Upright:
+class _Upright(ReadWhenIndexed):
     """Voxels that are moved when they are indexed."""
 
     slices: LazyArray

@@ -6,11 +6,17 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from planewise.errors import PlanewiseError
 from planewise.volumes.indexing import check_memory
+from planewise.volumes.label_names import LabelNames
 from planewise.volumes.units import PIXEL, convert
 
 SLAB_BYTES = 2**24  # that are read and written at a time; but
 STORED_BYTES = 2**27  # of voxels stored in thick chunks, which are decompressed once for each slab that cuts them
+
+LayerType = Literal["image", "labels"]
+LayerData = tuple[Any, dict[str, Any], str]  # what napari calls LayerDataTuple
+LAYER_UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter", PIXEL: "pixel"}
 
 Spacing = tuple[float, float, float]  # z, y, x
 
@@ -23,6 +29,25 @@ class LazyArray(Protocol):
     @property
     def dtype(self) -> np.dtype: ...
     def __getitem__(self, index: Any, /) -> Any: ...
+
+
+class ReadWhenIndexed:
+    """A ``LazyArray``: voxels that are read when they are indexed, and whole by what asks for an array, as numpy does.
+
+    The latter raises PlanewiseError if this machine has less memory than they need.
+    """
+
+    @property
+    def ndim(self: LazyArray) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def __array__(self: LazyArray, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return all voxels in memory."""
+        if copy is False:
+            raise ValueError("voxels on disk are only read into a new array")
+        check_memory(self.shape, self.dtype)
+        return np.asarray(self[...], dtype)
 
 
 Access = Literal["chunks", "rows", "pages", "whole"]
@@ -45,7 +70,8 @@ class Volume:
     (z, y, x order, towards superior, posterior, left). ``tilt`` (y, x), in ``unit``: how much further along those axes
     each slice lies than the one before it, where a tilted gantry moved them apart; the rest of the geometry is that of
     the upright stack of the same slices, from the first one on. ``has_origin``, ``has_direction``: whether the file
-    says them; a TIFF does not, and what stands here is no statement then.
+    says them; a TIFF does not, and what stands here is no statement then. ``labels``: what the values are called, where
+    they are said to be labels; None where nobody says so.
     """
 
     voxels: LazyArray
@@ -56,6 +82,7 @@ class Volume:
     tilt: tuple[float, float] = (0.0, 0.0)
     has_origin: bool = True
     has_direction: bool = True
+    labels: LabelNames | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -80,11 +107,32 @@ class Volume:
         check_memory(self.voxels.shape, self.voxels.dtype)
         return np.asarray(self.voxels[...])
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return all voxels in memory, so that what takes arrays takes volumes; see ``read`` for errors."""
+        return np.array(self.read(), dtype, copy=copy)
+
+    def as_labels(self, names: dict[int, str] | None = None) -> "Volume":
+        """Return the volume said to hold labels, of classes with these ``names`` by value, or of instances."""
+        return replace(self, labels=LabelNames(names or {}))
+
     def with_voxels(self, voxels: LazyArray) -> "Volume":
         """Return other voxels of the same shape in this volume's place."""
         if tuple(voxels.shape) != tuple(self.voxels.shape):
             raise ValueError(f"voxels of shape {tuple(voxels.shape)} cannot stand for {tuple(self.voxels.shape)}")
         return replace(self, voxels=voxels)
+
+    def to_napari(self, layer_type: LayerType, name: str = "planewise") -> LayerData:
+        """Return a layer as napari's plugins return one: ``napari.layers.Layer.create(*volume.to_napari("labels"))``.
+
+        Voxels in chunks stay on disk, others are read. Scale, translation and units are the volume's; how its axes run
+        in the patient is not kept, for a viewer shows arrays as they lie. Raises PlanewiseError for labels that are no
+        whole numbers.
+        """
+        if layer_type == "labels" and self.voxels.dtype.kind not in "uib":
+            raise PlanewiseError(f"{name}: holds {self.voxels.dtype}; labels are whole numbers")
+        voxels = self.voxels if access(self.voxels) == "chunks" else self.read()
+        placed = {"scale": self.spacing, "translate": self.origin, "units": (LAYER_UNITS[self.unit],) * 3}
+        return voxels, {"name": name, **placed}, layer_type
 
 
 def slabs(voxels: LazyArray) -> Iterator[slice]:

@@ -1,5 +1,6 @@
 """One case of mito, in memory and streamed, with a network that reads labels instead of guessing them."""
 
+import csv
 import tracemalloc
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import tifffile
 
 from perfect_network import ReadsLabels, slice_outputs
-from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled
+from planewise.apps.mito_case import VolumeToPredict, decisive, grouping_of, settled
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_predict import predict_case
 from planewise.apps.mito_store import Unfinished
@@ -18,9 +19,9 @@ from planewise.errors import PlanewiseError
 from planewise.inference.memory import need_in_memory
 from planewise.inference.out_of_core import segment
 from planewise.inference.planes import SliceOptions
-from planewise.models.model_file import ModelFile
+from planewise.models.model_file import Calibration, ModelFile
 from planewise.volumes import volume as volumes
-from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.files import open_volume, volumes_in, write_volume
 from planewise.volumes.formats import result_ending
 from planewise.volumes.volume import Volume
 
@@ -45,13 +46,13 @@ class Quiet(ReadsLabels):
         return slice_outputs(ids.astype(np.int32), self.scale)
 
 
-def predict(path, output, memory="auto", axes=("xy", "xz", "yz"), network=None, **more):
+def predict(path, output, memory="auto", axes=("xy", "xz", "yz"), network=None, model=MODEL, **more):
     options = MitoPredict(
         trained_model=Path("M.yaml"), input=path, output=output, axes=axes, memory=memory, min_size=60, min_extent=2,
         batch_size=2, **more,
     )  # fmt: skip
-    case = VolumeToPredict.open(path, MODEL, options)
-    results = Results.named(output, "case", result_ending(path), case.planes)
+    case = VolumeToPredict.open(path, model, options)
+    results = case.results(output, "case", result_ending(path), options)
     predict_case(
         "case", case, AS_IT_IS, results, network or ReadsLabels(), options, {"model": "M", "inputs": [str(path)]}
     )
@@ -95,8 +96,10 @@ def test_streamed_is_the_same_as_in_memory(tmp_path, image, name, write, axes, c
     assert f"beside the network more than --memory {LITTLE}: it is streamed" in said
     assert ("is read as a whole" in said) == (name in ("case.nii.gz", "case.nrrd"))
     assert names(tmp_path / "memory") == names(tmp_path / "streamed")
-    for result in names(tmp_path / "memory"):
-        one, other = (open_volume(tmp_path / folder / result) for folder in ("memory", "streamed"))
+    tables = [(tmp_path / folder / "case_objects.csv").read_text() for folder in ("memory", "streamed")]
+    assert tables[0] == tables[1]
+    for result in volumes_in(tmp_path / "memory"):
+        one, other = (open_volume(tmp_path / folder / result.name) for folder in ("memory", "streamed"))
         assert np.array_equal(one.read(), other.read())
         assert one.voxels.dtype == other.voxels.dtype == np.uint8
         assert (one.spacing, one.unit, one.origin, one.direction) == (
@@ -109,8 +112,8 @@ def test_streamed_is_the_same_of_shrunk_slices(tmp_path, image):
     write_raw(tmp_path / "case.tif", Volume(image))
     for folder, memory in (("memory", "auto"), ("streamed", LITTLE)):
         predict(tmp_path / "case.tif", tmp_path / folder, memory, network=Quiet(2), downsampling=2)
-    for result in names(tmp_path / "memory"):
-        one, other = (open_volume(tmp_path / folder / result).read() for folder in ("memory", "streamed"))
+    for result in volumes_in(tmp_path / "memory"):
+        one, other = (open_volume(tmp_path / folder / result.name).read() for folder in ("memory", "streamed"))
         assert np.array_equal(one, other)
         assert one.max() >= 3
 
@@ -143,8 +146,8 @@ def test_a_streamed_run_that_stopped_goes_on(tmp_path, image, name, monkeypatch)
     assert ("xy", 0) not in predicted
     assert predicted
     assert names(tmp_path / "out") == names(tmp_path / "memory")
-    for result in names(tmp_path / "out"):
-        assert np.array_equal(*(open_volume(tmp_path / folder / result).read() for folder in ("memory", "out")))
+    for result in volumes_in(tmp_path / "out"):
+        assert np.array_equal(*(open_volume(tmp_path / folder / result.name).read() for folder in ("memory", "out")))
 
 
 def test_too_little_memory_is_refused_and_leaves_nothing(tmp_path, image):
@@ -210,3 +213,63 @@ def test_a_streamed_case_leaves_the_same_out_by_agreement(tmp_path, image):
     left = labels("auto", min_agreement=1.0)
     assert left.max() < whole.max()
     assert np.array_equal(labels(LITTLE, min_agreement=1.0), left)
+
+
+CALIBRATED = MODEL.model_copy(
+    update={"calibration": Calibration(slope=4.0, offset=-1.0, planes=("xy", "xz", "yz"), right=3, wrong=2)}
+)
+
+
+@pytest.mark.parametrize("memory", ["auto", LITTLE], ids=["in memory", "streamed"])
+def test_every_object_and_every_voxel_has_its_confidence(tmp_path, image, memory):
+    path, out = tmp_path / "case.tiff", tmp_path / "out"
+    write_volume(path, Volume(image, (3.0, 2.0, 2.0), "mm"))
+    predict(path, out, memory, model=CALIBRATED, confidence_volume=True)
+    with (out / "case_objects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    labels = open_volume(out / "case.tiff").read()
+    assert [int(row["voxels"]) for row in rows] == np.bincount(labels.ravel())[1:].tolist()
+    given = np.sum([open_volume(out / f"case_{plane}.tiff").read() > 0 for plane in ("xy", "xz", "yz")], axis=0)
+    certain = open_volume(out / "confidence" / "case.tiff")
+    assert certain.spacing == (3.0, 2.0, 2.0)
+    assert not certain.read()[labels == 0].any()
+    for label, row in enumerate(rows, 1):
+        share = (given[labels == label] == 3).mean()
+        assert float(row["given_by_all"]) == pytest.approx(share, abs=1e-4)
+        assert float(row["confidence"]) == pytest.approx(1 / (1 + np.exp(1 - 4 * share)), abs=1e-4)
+        assert np.unique(certain.read()[labels == label]) == pytest.approx([float(row["confidence"])], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "why"),
+    [
+        (MODEL, {}, "the model was not calibrated"),
+        (CALIBRATED, {"axes": ("xy", "xz")}, "that of the model is of planes xy, xz, yz together"),
+        (CALIBRATED, {"axes": ("xz",)}, "that of the model is of planes xy, xz, yz together"),
+        (CALIBRATED, {"pixel_vote_thr": 1}, "that of the model is of voxels that 2 planes agree on"),
+    ],
+    ids=["not calibrated", "two planes", "one plane", "other votes"],
+)
+def test_objects_without_a_confidence_are_said_to_have_none(tmp_path, image, model, more, why):
+    path, out = tmp_path / "case.tiff", tmp_path / "out"
+    write_volume(path, Volume(image))
+    predict(path, out, model=model, confidence_volume=True, **more)
+    assert not (out / "confidence").exists()
+    with (out / "case_objects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    assert {row["confidence"] for row in rows} == {""}
+    assert [int(row["voxels"]) for row in rows] == np.bincount(open_volume(out / "case.tiff").read().ravel())[
+        1:
+    ].tolist()
+    options = MitoPredict(trained_model=Path("M"), input=path, output=out, confidence_volume=True, **more)
+    assert why in " ".join(VolumeToPredict.open(path, model, options).notes("case", options, model))
+
+
+def test_the_calibration_and_the_volume_decide_on_the_results():
+    asked = MitoPredict(trained_model=Path("M.yaml"), input=Path("i"), output=Path("o"))
+    plain = decisive(asked, MODEL, half=False)
+    assert not plain.keys() & {"calibration", "confidence_volume"}  # nothing that manifests of before do not say
+    assert decisive(asked, CALIBRATED, half=False)["calibration"]["slope"] == 4
+    wanted = asked.model_copy(update={"confidence_volume": True})
+    assert decisive(wanted, MODEL, half=False) == plain | {"confidence_volume": True}

@@ -16,7 +16,8 @@ MITO_BY_WHAT_THEY_COME_TO = {
     "base_model", "from_scratch",  # the intensities that a model was trained on
 }  # fmt: skip
 MITO_WITHOUT_EFFECT = {
-    "model_dir", "model_name", "iterations", "batch_size", "learning_rate", "patch_size", "finetune_layer",
+    "model_dir", "model_name", "iterations", "minutes", "self_training", "batch_size", "learning_rate", "patch_size",
+    "finetune_layer",
     "skip_conversion", "output_data_path", "test_after_training", "test_axes", "resume", "overwrite",
     "checkpoint_interval", "seed", "device", "devices", "num_nodes", "precision", "num_workers",
 }  # fmt: skip

@@ -36,7 +36,8 @@ PLAN = Plan("2026-01-01", "0", 1, "stratified", ["volume_fraction"], [], {"foreg
 def test_a_sentence_says_number_interval_and_what_the_masks_say():
     text = sentence(finding(skipped=2), PLAN, [])
     assert text.startswith("The volume fraction of foreground in cell was 12.3 % (95 % interval 10.1 to 14.5 %)")
-    assert "of which 2 skipped, whatever they hold" in text
+    assert "of which 28 were corrected" in text
+    assert "the interval covers whatever the 2 skipped may hold" in text
     assert text.endswith("the segmentation alone says 16.0 %.")
     less = finding(scope="difference", unit="treated less control", estimate=Estimate(-3.0, -4.0, -2.0, 0.4, 5.0), n=8)
     said = sentence(less, replace(PLAN, conditions=["control", "treated"]), [])
@@ -49,5 +50,5 @@ def test_what_no_items_tell_is_said():
     assert interval(finding(estimate=NOTHING, scope="population")) == "no interval: too few units"
     assert "without an upper end" in interval(finding(estimate=Estimate(5.0, 2.0, math.inf, 1.0, 3.0)))
     assert halving(finding()) == "55 more items"
-    assert halving(finding(more=None, skipped=3)) == "first the 3 skipped"
+    assert halving(finding(more=None, skipped=3)) == "correct the 3 skipped first"
     assert "four times as many units" in halving(finding(more=None, scope="difference"))

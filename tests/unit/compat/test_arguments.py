@@ -51,7 +51,7 @@ def test_flags_have_one_dash_or_two_and_may_have_an_equals_sign(words, flags):
 def test_words_before_between_and_after_flags_belong_to_none():
     given = SCRIPT.parse(["a", "-i", "5", "b", "-s", "c"])
     assert given.words == ["a", "b", "c"]
-    with pytest.raises(PlanewiseError, match="a b c: belongs to no flag"):
+    with pytest.raises(PlanewiseError, match="a b c: follows no flag"):
         given.refuse_words()
 
 

@@ -49,7 +49,7 @@ def test_a_training_that_was_begun_goes_on(tmp_path, capsys):
     ("old", "words"),
     [
         ("--mode test D M", "--mode test: must be train or predict"),
-        ("--mode predict D", "D: belongs to no flag"),
+        ("--mode predict D", "D: follows no flag"),
         ("D M --iteration 5", "has no flag --iteration; it has -mode, -use_gpu, -model_config"),
         ("D M --iterations many few", "few"),
     ],

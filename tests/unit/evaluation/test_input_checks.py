@@ -52,6 +52,13 @@ def test_the_image_itself_is_refused(tmp_path, balls):
     assert truth_itself(tmp_path / "other.tiff", tmp_path / "image.tiff") == ""
 
 
+def test_an_empty_prediction_of_an_empty_truth_is_no_copy(tmp_path, balls):
+    for name in ("truth", "prediction"):
+        write_labels(tmp_path / f"{name}.tiff", Volume(balls * 0))
+    assert truth_itself(tmp_path / "prediction.tiff", tmp_path / "truth.tiff") == ""
+    assert "is the truth itself" in truth_itself(tmp_path / "truth.tiff", tmp_path / "truth.tiff")
+
+
 def test_equal_voxels_with_other_ids_are_no_copy(balls):
     assert is_copy(overlap_table(balls, balls))
     assert not is_copy(overlap_table(balls, (6 - balls) * (balls > 0)))

@@ -74,7 +74,7 @@ def test_not_to_deliver_is_never_the_best(scores):
 
 def test_titles():
     assert (title_of("hd95_nm"), title_of("false_positive_um3"), title_of("dsc")) == (
-        "HD95, nm", "false positive, µm³", "DSC in 3D",
+        "HD95, nm", "false positive, µm³", "Dice in 3D",
     )  # fmt: skip
     names = [metric.name for metric in METRICS.values()]
     assert sorted(names) == sorted(set(names))  # one name, one meaning

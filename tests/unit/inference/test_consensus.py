@@ -4,7 +4,7 @@ import pytest
 from perfect_network import perfect_outputs
 from planewise.evaluation.instances import instance_scores
 from planewise.evaluation.overlap import overlap_table
-from planewise.inference.consensus import agreement, consensus
+from planewise.inference.consensus import FusedObjects, consensus
 from planewise.inference.gathering import GroupingOptions, gather_plane
 from planewise.inference.linking import PlaneObjects
 from planewise.volumes.slices import PLANES, as_stack
@@ -58,10 +58,15 @@ def test_what_too_few_planes_agree_on_is_left_out():
     assert consensus([plane_of(a, "xy")], 2, 0, 0, min_agreement=1.0).count == 2  # one cannot disagree
 
 
-def test_agreement_by_hand():
-    objects, labels = np.array([0, 1, 1, 2]), np.array([[0, 0, 5], [1, 1, 0], [1, 1, 1], [2, 0, 3]])
-    shares = agreement(objects, labels, np.array([7, 30, 10, 9]))
-    assert shares.tolist() == [1.0, 0.25, 0.0]
+def test_the_votes_are_those_on_the_objects_that_are_left():
+    a, b, c = boxes((0, 20), (40, 50)), boxes((0, 20), (40, 50)), boxes((0, 22), (44, 46))
+    found = [plane_of(labels, plane) for labels, plane in zip((a, b, c), PLANES)]
+    for least, voxels, shares in ((0.0, [2000, 1000], [1.0, 0.2]), (0.3, [2000], [1.0])):
+        fused = consensus(found, 2, 0, 0, min_agreement=least)
+        assert isinstance(fused, FusedObjects)
+        assert fused.votes.voxels.tolist() == voxels == np.bincount(fused[...].ravel())[1:].tolist()
+        assert fused.votes.by_all.tolist() == shares
+        assert fused.votes.alone.tolist() == [0.1, 0.0][: len(voxels)]
 
 
 def test_an_object_of_one_plane_alone_is_none():

@@ -1,12 +1,14 @@
 import functools
 import hashlib
 import http.server
+import io
 import re
 import threading
 from pathlib import Path
 
 import pooch
 import pytest
+import torch
 
 from planewise.errors import PlanewiseError
 from planewise.models.downloads import cached
@@ -16,11 +18,21 @@ from planewise.models.weights import locate_weights
 NORMS = {"mean": 0.5, "std": 0.1}
 
 
+def weights(value):
+    """Return the content of a file of weights."""
+    file = io.BytesIO()
+    torch.save({"w": torch.full((1,), value)}, file)
+    return file.getvalue()
+
+
+WEIGHTS = weights(0.0)
+
+
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     """A loopback server of a file of weights, and an empty cache. Yields (URL, sha256, number of requests)."""
     (tmp_path / "served").mkdir()
-    (tmp_path / "served" / "w.pth").write_bytes(b"weights")
+    (tmp_path / "served" / "w.pth").write_bytes(WEIGHTS)
     requests = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -34,7 +46,7 @@ def server(tmp_path, monkeypatch):
         thread.start()
         yield (
             f"http://127.0.0.1:{running.server_port}/w.pth?download=1",
-            hashlib.sha256(b"weights").hexdigest(),
+            hashlib.sha256(WEIGHTS).hexdigest(),
             requests,
         )
         running.shutdown()
@@ -45,7 +57,7 @@ def test_weights_are_downloaded_once(tmp_path, server):
     url, sha256, requests = server
     for _ in range(2):
         path = locate_weights(ModelFile(model=url, model_sha256=sha256, norms=NORMS), tmp_path / "m.yaml")
-        assert path.read_bytes() == b"weights"
+        assert path.read_bytes() == WEIGHTS
     assert len(requests) == 1
     assert path.name == "w.pth"
     assert [file.name for file in path.parent.iterdir()] == ["w.pth"]
@@ -63,7 +75,7 @@ def test_a_sha256_that_nobody_gave_is_told_and_kept(tmp_path, server, capsys):
     with pytest.raises(PlanewiseError, match=rf"sha256 is .*, not {sha256}, which it had .*, delete \S+\.sha256"):
         locate_weights(model, tmp_path / "m.yaml")
     path.unlink()
-    (tmp_path / "served" / "w.pth").write_bytes(b"other weights")
+    (tmp_path / "served" / "w.pth").write_bytes(weights(1.0))
     with pytest.raises(PlanewiseError, match="downloaded, but its sha256 is not that which it had"):
         locate_weights(model, tmp_path / "m.yaml")
     assert not path.exists()
@@ -86,12 +98,12 @@ def test_what_is_no_file_of_weights_in_the_cache_is_told(tmp_path, server):
 def test_files_of_one_name_at_two_urls_are_two_files(tmp_path, server):
     url, _, _ = server
     (tmp_path / "served" / "b").mkdir()
-    (tmp_path / "served" / "b" / "w.pth").write_bytes(b"other weights")
+    (tmp_path / "served" / "b" / "w.pth").write_bytes(weights(1.0))
     paths = [
         locate_weights(ModelFile(model=where, norms=NORMS), tmp_path / "m.yaml")
         for where in (url, url.replace("/w.pth", "/b/w.pth"))
     ]
-    assert [path.read_bytes() for path in paths] == [b"weights", b"other weights"]
+    assert [path.read_bytes() for path in paths] == [WEIGHTS, weights(1.0)]
 
 
 def test_another_sha256_is_refused(tmp_path, server):
@@ -107,5 +119,9 @@ def test_with_no_network_the_error_says_what_to_put_where(tmp_path, monkeypatch)
         locate_weights(model, tmp_path / "m.yaml")
     place = Path(re.search(r"put it at (\S+),", str(caught.value))[1])
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(b"weights")
+    place.write_bytes(WEIGHTS[:-100])
+    with pytest.raises(PlanewiseError, match="damaged or was cut short"):
+        locate_weights(model, tmp_path / "m.yaml")
+    assert list(place.parent.iterdir()) == [place]  # the sha256 of what cannot be read is not kept
+    place.write_bytes(WEIGHTS)
     assert locate_weights(model, tmp_path / "m.yaml") == place

@@ -1,4 +1,5 @@
 import ast
+import copy
 import json
 from pathlib import Path
 
@@ -8,12 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from planewise.errors import PlanewiseError
-from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
+from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise, stable_masks
 from planewise.models.sam2_files import PREFIX, Sam2Weights, load_sam2, recognise, save_hub_folder, save_published
 from planewise.models.sam2_names import meta_names
 from planewise.models.sam2_optimiser import place_in_decoder, published_optimizer
 from planewise.training.optimiser import moments_by_name, parameter_groups
-from reference.formulas import SAM2_BOXES, SAM2_SIDES, waves, weights
+from reference.formulas import SAM2_BOXES, SAM2_SIDES, faint, waves, weights
 from reference.published import published
 
 
@@ -152,13 +153,64 @@ def test_a_token_tells_the_decoder_what_is_asked_for_and_leaves_boxes_alone_as_t
     assert scores[0, 0] != scores[0, 1]
 
 
+@pytest.mark.parametrize(("version", "side"), SAM2_SIDES.items())
+def test_masks_that_are_not_stable_are_replaced_as_published(tmp_path, version, side):
+    expected = published("sam2", version)
+    state = {key: value.numpy() for key, value in formula_weights(expected).items()}
+    torch.save({"model": {key: torch.from_numpy(value) for key, value in faint(state).items()}}, tmp_path / "w.pt")
+    network, boxes = load_sam2(tmp_path / "w.pt", side).network, torch.tensor(SAM2_BOXES)[None]
+    step = side // 128
+    with torch.inference_mode():
+        embeddings = network.get_image_embeddings(torch.from_numpy(waves(3, side, side)))
+        first, chosen = (
+            BoxSegmenter(network, fallback=on).decode(embeddings, boxes)[0][0, :, ::step, ::step].numpy()
+            for on in (False, True)
+        )
+    assert np.abs(first - expected["masks"] / 64).max() < 1e-5
+    assert np.abs(chosen - expected["stable_masks"]).max() < 1e-5
+    assert ((first > 0) != (chosen > 0)).mean(axis=(1, 2)).min() > 0.1
+
+
+def test_a_mask_that_is_not_stable_is_replaced_by_the_best_of_the_others_by_hand():
+    """Of 100 pixels above -0.05, 98 above 0.05 are enough, 97 are not; of a mask that is nowhere nothing depends."""
+    masks = torch.full((1, 4, 4, 10, 20), -1.0)
+    masks[..., 0, :] = torch.tensor([0.0, 1.0, 2.0, 3.0])[None, None, :, None]  # by which the others are told apart
+    masks[0, :3, 0] = -1.0
+    for prompt, certain in enumerate((98, 97)):
+        first = masks[0, prompt, 0].view(-1)
+        first[:certain], first[certain:100] = 1.0, 0.0
+    masks[0, 3, 0, 0] = 0.0
+    ious = torch.tensor([0.9, 0.1, 0.8, 0.3]).expand(1, 4, -1)
+    chosen = stable_masks(masks, ious)
+    expected = [0, 2, 0, 2]  # stable, not stable, nowhere, nothing above 0.05
+    assert all(torch.equal(chosen[0, prompt], masks[0, prompt, mask]) for prompt, mask in enumerate(expected))
+
+
+def test_the_fallback_is_that_of_transformers(mini):
+    """Whose image model has it too, by its configuration."""
+    initialise(mini.network)
+    decoder = mini.network.mask_decoder
+    theirs = copy.deepcopy(mini.network).eval()
+    theirs.mask_decoder.dynamic_multimask_via_stability = True
+    boxes = torch.tensor([[[0.1, 0.2, 0.6, 0.9], [0.0, 0.0, 1.0, 1.0], [0.5, 0.5, 0.6, 0.6]]])
+    with torch.inference_mode():
+        embeddings = BoxSegmenter(mini.network).eval().encode(torch.rand(1, 64, 64))
+        kept, replaced = (BoxSegmenter(mini.network, fallback=on).decode(embeddings, boxes)[0] for on in (False, True))
+        expected = theirs(image_embeddings=embeddings, input_boxes=boxes * 64, multimask_output=False).pred_masks[
+            :, :, 0
+        ]
+    assert torch.equal(replaced, expected)
+    assert not torch.equal(kept, replaced)
+    assert decoder.config.dynamic_multimask_via_stability is False  # which a hub folder says: it gives our masks
+
+
 def test_slices_are_encoded_as_the_network_itself_does_it(mini):
     segmenter = BoxSegmenter(mini.network.eval())
     slices, boxes = torch.rand(2, 50, 40), torch.tensor([[[0.1, 0.2, 0.6, 0.9]], [[0.0, 0.0, 1.0, 1.0]]])
     with torch.inference_mode():
         (masks, scores), _ = segmenter(slices, boxes)
         alone = [segmenter(slices[i : i + 1], boxes[i : i + 1])[0][0] for i in range(2)]
-    assert masks.shape == (2, 1, 16, 16)
+    assert masks.shape == (2, 1, 4, 16, 16)
     assert scores.shape == (2, 1)
     assert torch.allclose(masks, torch.cat(alone), atol=1e-5)
 

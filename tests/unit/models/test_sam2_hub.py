@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
@@ -19,7 +20,10 @@ from planewise.models.sam2_names import ONLY_IN_2_1, meta_name, to_meta, to_tran
 from reference.published import published
 
 SIDE, HIDDEN = 64, 128
-TRAINED = Trained(dataset="D", date="2026-01-01", step=5, validated_on="V", score=0.5, loss=0.1)
+TRAINED = Trained(
+    dataset="D", date="2026-01-01", step=5, validated_on="V", score=0.5, loss=0.1, base="MedSAM2",
+    base_licence="CC BY-SA 4.0", planewise="0.1.0",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +113,23 @@ def test_a_hub_folder_keeps_every_tensor(written, tmp_path):
     first, second = (torch.load(tmp_path / name, weights_only=True)["model"] for name in ("a.pth", "b.pth"))
     assert first.keys() == second.keys() == {f"sam2_model.{key}" for key in to_meta(model.state_dict())}
     assert all(torch.equal(first[key], value) for key, value in second.items())
+
+
+def test_the_folder_has_a_card_with_the_metadata_that_the_hub_reads(written):
+    _, weights, hub = written
+    card = ModelCard.load(hub / "README.md")
+    about = card.data.to_dict()
+    assert about["library_name"] == "transformers"
+    assert about["pipeline_tag"] == "mask-generation"
+    assert (about["base_model"], about["license"]) == ("wanglab/MedSAM2", "cc-by-sa-4.0")
+    lines = card.text.splitlines()
+    for line in (f"| network | SAM2 {weights.version} hiera mini |", "| window, HU | level -600, width 1500 |",
+                 "| prompts | boxes, and classes without any: a |", "| data | D |", "| finished | 2026-01-01 |",
+                 "| step | 5 |", "| trained on | MedSAM2 |", "| planewise | 0.1.0 |", "| on | V |",
+                 "| score | 0.5000 |"):  # fmt: skip
+        assert line in lines
+    save_hub_folder(hub.with_name("scratch"), Sam2Weights(build_sam2("mini", SIDE)))
+    assert "base_model" not in ModelCard.load(hub.with_name("scratch") / "README.md").data.to_dict()
 
 
 def test_transformers_loads_the_folder_as_video_and_as_image_model(written):

@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 import torch
 import yaml
@@ -112,12 +114,27 @@ def test_a_page_that_was_downloaded_in_their_place(tmp_path, page):
         load_network(tmp_path / "w.pth")
 
 
-def test_weights_are_found_relative_to_the_yaml_and_beside_it_when_moved(tmp_path, monkeypatch):
+def test_weights_cut_short_are_said_to_be_so(tmp_path, network):
+    export_torchscript(network, tmp_path / "a.pth")
+    torch.save(network.state_dict(), tmp_path / "b.pth")
+    for name in ("a.pth", "b.pth"):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+        with pytest.raises(PlanewiseError, match=rf"{name}: .*\(it is damaged or was cut short; copy or download"):
+            load_network(path)
+
+
+def test_weights_are_found_relative_to_the_yaml_and_beside_it_when_moved(tmp_path, monkeypatch, capsys):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "w.pth").touch()
     yaml_path = tmp_path / "models" / "m.yaml"
-    for model in ("w.pth", "/was/here/before/w.pth"):
+    for model, told in (
+        ("w.pth", False),
+        (str(tmp_path / "models" / "w.pth"), False),
+        ("/was/here/before/w.pth", True),
+    ):
         assert locate_weights(ModelFile(model=model, norms=NORMS), yaml_path) == tmp_path / "models" / "w.pth"
+        assert (f"{yaml_path}: names weights {model}; those at" in capsys.readouterr().err) == told
     monkeypatch.chdir(tmp_path)
     other = ModelFile(model="models/w.pth", norms=NORMS)
     assert locate_weights(other, tmp_path / "elsewhere" / "m.yaml").resolve() == tmp_path / "models" / "w.pth"
@@ -125,10 +142,32 @@ def test_weights_are_found_relative_to_the_yaml_and_beside_it_when_moved(tmp_pat
         locate_weights(ModelFile(model="gone.pth", norms=NORMS), yaml_path)
 
 
+def test_a_folder_that_was_copied_means_its_own_weights(tmp_path, capsys):
+    """Older files name their weights by an absolute path, which still leads to the original's."""
+    for name in ("original", "copy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "w.pth").write_text(name)
+    model = ModelFile(model=str(tmp_path / "original" / "w.pth"), norms=NORMS)
+    assert locate_weights(model, tmp_path / "copy" / "m.yaml").read_text() == "copy"
+    assert f"those at {tmp_path / 'copy' / 'w.pth'} are taken" in capsys.readouterr().err
+    (tmp_path / "copy" / "w.pth").unlink()
+    assert locate_weights(model, tmp_path / "copy" / "m.yaml").read_text() == "original"
+
+
+def test_weights_beside_a_yaml_are_those_that_it_says(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    right = hashlib.sha256(b"weights").hexdigest()
+    model = ModelFile(model="w.pth", model_sha256=right, norms=NORMS)
+    assert locate_weights(model, tmp_path / "m.yaml") == tmp_path / "w.pth"
+    (tmp_path / "w.pth").write_bytes(b"others")
+    with pytest.raises(PlanewiseError, match=rf"w\.pth: its sha256 is .*, not {right}, which .*m\.yaml says"):
+        locate_weights(model, tmp_path / "m.yaml")
+
+
 @pytest.mark.parametrize("name", ["MitoNet_v1", "MitoNet_v1.yaml", "configs/MitoNet_v1_mini.yaml", "MitoNet_small"])
 def test_shipped_configs_are_found_by_name_and_valid(name, capsys):
     model = read_model_file(find_model_file(name))
-    assert f"{name}: is no file here; the model of that name is taken" in capsys.readouterr().err
+    assert f"{name}: no such file here; the shipped model of that name is used" in capsys.readouterr().err
     assert model.norms.mean == 0.57571
     assert model.FINETUNE.criterion_params.mse_weight == 200
 

@@ -171,12 +171,32 @@ def test_the_list_says_what_is_here_and_where_the_rest_belongs(cache, monkeypatc
         rows = [line for line in out.splitlines() if line.split()[:1] == [model.name]]
         assert len(rows) == 2
         assert f"{model.megabytes} MB" in rows[0]
-        assert ("not here" in rows[0]) == (model.name != "sam2_hiera_large")
+        large = model.name == "sam2_hiera_large"
+        assert ("not here" in rows[0], "damaged, or another file" in rows[0]) == (not large, large)
         assert model.licence in rows[0]
         assert model.citation in rows[0]
         assert model.url in rows[1]
         assert str(cached(model.url)) in rows[1]
         assert (model.sha256 or "none published") in rows[1]
+
+
+def test_the_list_tells_what_was_used_from_what_was_not_yet(cache, monkeypatch):
+    mini = cache["MitoNet_v1_mini"]
+    path = put_by_hand(mini, b"weights")
+    assert mini.state() == "here, not used yet"
+    path.with_name(f"{path.name}.sha256").write_text(hashlib.sha256(b"weights").hexdigest())
+    assert mini.state() == "here"
+    path.write_bytes(b"cut")
+    assert mini.state() == "damaged, or another file"
+
+
+def test_weights_are_recognised_by_their_content(cache, tmp_path, monkeypatch):
+    (tmp_path / "renamed.pt").write_bytes(b"weights")
+    assert zoo.of_file(tmp_path / "renamed.pt") is None
+    right = replace(cache["MedSAM2"], sha256=hashlib.sha256(b"weights").hexdigest())
+    monkeypatch.setattr(zoo, "PUBLISHED", (right,))
+    assert zoo.of_file(tmp_path / "renamed.pt") == right
+    assert zoo.of_hub_id("wanglab/MedSAM2") == right
 
 
 def predict(folder, *more):

@@ -17,6 +17,8 @@ def test_the_worst_cases_have_pictures_where_there_is_no_room_for_all(tmp_path, 
         write_labels(tmp_path / f"{case}.tiff", Volume(np.roll(labels, 1, 2)))
         pairs.append(Pair(case, tmp_path / f"{case}.tiff", truth))
     contest = Contest("d", {"m": pairs}, {}, {})
+    monkeypatch.setattr(album, "CASE_BYTES", 1)  # the most wrong slice of each plane, and no more
+    monkeypatch.setattr(album, "SOLIDS", 0)
     drawn = album.Album([contest])
     compare([contest], Tolerance(), drawn.draw)
     assert drawn.slides.keys() == {("d", "best"), ("d", "worst"), ("d", "middle")}

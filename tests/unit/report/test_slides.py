@@ -1,12 +1,26 @@
 import re
 
 import numpy as np
+import pytest
 
-from planewise.report.slides import outline_path
+from planewise.evaluation.comparison import compare
+from planewise.evaluation.pairs import Pair
+from planewise.evaluation.result import Contest
+from planewise.evaluation.tolerance import Tolerance
+from planewise.report.pictures import outline_path
+from planewise.report.slides import case_slides
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 
 
 def pieces(path):
-    return {(kind, int(x), int(y), int(n)) for x, y, kind, n in re.findall(r"M(\d+) (\d+)([hv])(\d+)", path)}
+    """The pieces of a path as (direction, x, y, length), each relative to the end of the one before."""
+    found, x, y = set(), 0, 0
+    for dx, dy, kind, n in re.findall(r"m(-?\d+) ?(-?\d+)([hv])(\d+)", path):
+        x, y = x + int(dx), y + int(dy)
+        found.add((kind, x, y, int(n)))
+        x, y = (x + int(n), y) if kind == "h" else (x, y + int(n))
+    return found
 
 
 def test_the_outline_of_a_rectangle():
@@ -19,3 +33,64 @@ def test_touching_objects_are_divided_and_the_border_is_not_drawn():
     labels = np.repeat([[1, 1, 2, 2]], 3, axis=0)
     assert pieces(outline_path(labels)) == {("v", 2, 0, 3)}
     assert outline_path(np.ones((3, 3), int)) == ""
+
+
+@pytest.fixture
+def slides_of(tmp_path):
+    """Draw truth and a prediction that is moved by a voxel."""
+
+    def draw(labels, classes, room, objects=10):
+        truth, predicted = tmp_path / "t.tiff", tmp_path / "p.tiff"
+        write_labels(truth, Volume(labels))
+        write_labels(predicted, Volume(np.roll(labels, 1, 2)))
+        contest = Contest("d", {"m": [Pair("c", predicted, truth)]}, {}, classes)
+        drawn = []
+        compare([contest], Tolerance(), lambda scored: drawn.append(case_slides(scored, room, objects, [])))
+        return drawn[0]
+
+    return draw
+
+
+def test_every_slice_is_shown_where_there_is_room_and_a_thinned_set_where_not(slides_of, balls):
+    slides = slides_of(balls, {}, 10**7)
+    assert [s.index for s in slides.slides if s.plane == "xz"] == list(range(balls.shape[1]))
+    assert slides.shown() == "all slices of all planes"
+    few = slides_of(balls, {}, 8000)
+    counts = [sum(s.plane == plane for s in few.slides) for plane in ("xy", "xz", "yz")]
+    assert all(0 < count < depth for count, depth in zip(counts, balls.shape))
+    assert (
+        few.shown()
+        == ", ".join(f"{n} of {depth} {plane}" for n, depth, plane in zip(counts, balls.shape, ("xy", "xz", "yz")))
+        + " slices"
+    )
+    assert few.size < slides.size
+    worst = max((s for s in slides.slides if s.plane == "xy"), key=lambda s: s.wrong["m"])
+    assert worst.index in [s.index for s in few.slides if s.plane == "xy"]
+
+
+def test_many_small_objects_take_no_more_room_than_there_is(slides_of):
+    checkers = (np.indices((6, 64, 64)).sum(axis=0) % 2).astype(np.uint16)
+    checkers[checkers > 0] = np.arange(1, checkers.sum() + 1)
+    slides = slides_of(checkers, {}, 400_000, objects=0)
+    assert 0 < slides.size <= 400_000
+    assert {slide.plane for slide in slides.slides} == {"xy", "xz", "yz"}
+
+
+def test_classes_have_outlines_of_their_own(slides_of, balls):
+    classes = {1: "reticulation", 2: "honeycombing"}
+    slides = slides_of(np.minimum(balls, 2), classes, 10**7)
+    assert slides.classes == ["reticulation", "honeycombing"]
+    for slide in slides.slides:
+        assert slide.plane != "xy" or slide.outlines["truth"].keys() == {
+            name for value, name in classes.items() if (np.minimum(balls, 2)[slide.index] == value).any()
+        }
+    assert slides_of(balls, {}, 10**7).classes == ["objects"]
+
+
+def test_objects_are_drawn_in_3d_beside_their_counterparts_the_worst_first(slides_of, balls):
+    solids = slides_of(balls, {}, 10**7, objects=3).solids
+    assert list(solids.whole) == ["truth", "m"]
+    assert len(solids.objects) == 3
+    assert all(pair.keys() == {"truth", "predicted"} for pair in solids.objects.values())
+    assert all(uri.startswith("data:image/png;base64,") for pair in solids.objects.values() for uri in pair.values())
+    assert slides_of(balls, {}, 8000, objects=0).solids.size == 0

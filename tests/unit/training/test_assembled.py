@@ -7,7 +7,7 @@ from planewise.inference.gathering import GroupingOptions, SliceOutputs
 from planewise.inference.planes import SliceOptions
 from planewise.training import assembled
 from planewise.training.assembled import AssembledVolume, assemble, panoptic_quality
-from planewise.training.slice_folder import SlicePair, read_slice_folder, write_slice_folder
+from planewise.training.slice_folder import SlicePair, index_of, read_slice_folder, write_slice_folder
 
 SLICES = SliceOptions(assembled.AS_SHARES, 0.0, 1.0, 4)
 
@@ -92,3 +92,14 @@ def test_of_a_large_volume_the_middle_stands_for_all(tmp_path, monkeypatch):
 def test_slices_that_do_not_say_their_plane_make_up_nothing(tmp_path):
     pair = SlicePair(tmp_path / "slice_0001.tiff", tmp_path / "slice_0001.tiff", "slice")
     assert assemble([pair]) == []
+
+
+def test_single_slices_are_volumes_of_one_slice_and_their_objects_are_scored(tmp_path):
+    labels = np.zeros((20, 32, 40), np.uint8)
+    labels[:, 5:15, 5:39] = 1
+    write_slice_folder([make_labelled(tmp_path, labels)], tmp_path / "2d", ("xy", "yz"), lambda name: None)
+    pairs = [pair for pair in read_slice_folder(tmp_path / "2d", "val") if index_of(pair) in (3, 8, 9)]
+    volumes = assemble([pair for pair in pairs if pair.source.endswith("xy")])
+    assert [one.labels.shape for one in volumes] == [(1, 32, 8), (2, 32, 8)]
+    shown = [AssembledVolume((one.labels > 0).astype(np.float32), one.labels) for one in volumes]
+    assert quality(shown[0]) == 1  # of 70 pixels, where an object of 500 voxels has a section of 63

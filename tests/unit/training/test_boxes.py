@@ -127,8 +127,20 @@ def test_slices_without_labels_are_named(folder):
         BoxTask(BoxSegmenter(build_sam2("mini", 64)), folder / "none", folder, BoxTraining())
 
 
+def test_the_three_other_masks_learn_what_the_first_one_learns(folder):
+    """One of them is what the published inference takes where the first is not stable."""
+    segmenter = BoxSegmenter(build_sam2("mini", 64))
+    task = BoxTask(segmenter, folder / "train", folder / "valid", BoxTraining(bbox_shift=0))
+    task.train_mode()
+    batch = task.collate([task.sample(0)])
+    task.loss(segmenter, batch)["others"].backward()
+    first, *others = segmenter.network.mask_decoder.output_hypernetworks_mlps
+    assert all(p.grad.any() for mlp in others for p in mlp.parameters())
+    assert not any(p.grad.any() for p in first.parameters())
+
+
 def test_smaller_logits_are_brought_to_the_grid():
-    assert on_grid(torch.zeros(1, 2, 128, 128)).shape == (1, 2, 256, 256)
+    assert on_grid(torch.zeros(1, 2, 4, 128, 128)).shape == (1, 2, 4, 256, 256)
 
 
 ORGAN = np.zeros((256, 256), np.uint8)
@@ -186,7 +198,7 @@ def test_tokens_and_the_object_score_learn_and_padding_does_not_count(organs):
     task.train_mode()
     batch = task.collate([task._read(path, None) for path in task.slices])
     terms = task.loss(task.network, batch)
-    assert set(terms) == {"total", "dice", "ce", "object", "class_dice", "class_ce", "presence"}
+    assert set(terms) == {"total", "dice", "ce", "others", "object", "class_dice", "class_ce", "presence"}
     values = {name: term.item() for name, term in terms.items()}
     assert 2 * values["total"] == pytest.approx(sum(values.values()), rel=1e-5)
     terms["presence"].backward(retain_graph=True)
@@ -207,7 +219,7 @@ def test_presence_is_cross_entropy_of_the_object_score(organs):
     class Fixed(torch.nn.Module):
         def forward(self, image, boxes, asked_boxes, asked_classes):
             scores = torch.full(asked_boxes.shape[:2], 2.0)
-            return None, (torch.zeros(*scores.shape, 16, 16), scores)
+            return None, (torch.zeros(*scores.shape, 1, 16, 16), scores)
 
     task = asking(organs, prompts=("organ",))
     batch = task.collate([task._read(path, None) for path in task.slices if path.stem == "a-000"])
@@ -313,7 +325,7 @@ class Fixed(torch.nn.Module):
         return [
             None
             if given is None
-            else (self.logits.expand(*given.shape[:2], -1, -1), torch.full(given.shape[:2], self.score))
+            else (self.logits.expand(*given.shape[:2], 4, -1, -1), torch.full(given.shape[:2], self.score))
             for given in (boxes, asked_boxes)
         ]
 

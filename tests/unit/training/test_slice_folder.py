@@ -13,6 +13,7 @@ from planewise.training.slice_folder import (
     read_case,
     read_pair,
     read_slice_folder,
+    shows_area,
     split_slab,
     write_slice_folder,
 )
@@ -274,3 +275,52 @@ def test_cases_without_an_object_are_left_out_and_without_any_there_is_no_traini
     assert "holds no voxel of class 1 (1) to learn from; its values are 255" in problems[0].what
     with pytest.raises(PlanewiseError, match=r"labelsTr/a\.tiff: cannot be trained on: holds no voxel of mito \(3\)"):
         write_slice_folder([empty], tmp_path / "2d", ("xy",), lambda name: None, Target("mito", (3,)))
+
+
+def make_painted(folder, *painted):
+    """A case with one object, of which these parts are known."""
+    labels = np.zeros((24, 32, 60), np.uint8)
+    labels[2:22, 4:28, 1:59] = 1
+    known = np.zeros(labels.shape, bool)
+    for part in painted:
+        known[part] = True
+    image = np.arange(labels.size).reshape(labels.shape) % 251
+    write_volume(folder / "a_0000.tiff", Volume(image.astype(np.uint8)))
+    write_labels(folder / "a.tiff", Volume(np.where(known, labels, 2).astype(np.uint8)))
+    return Case("a", folder / "a_0000.tiff", folder / "a.tiff", instances=False)
+
+
+@pytest.mark.parametrize(
+    ("shape", "known", "shown"),
+    [
+        ((20, 20), np.s_[:], True),
+        ((20, 20), np.s_[3, :], False),
+        ((20, 20), np.s_[:, 3:6], False),
+        ((20, 20), np.s_[8:16, 0:8], True),
+        ((20, 20), np.s_[8:16, 0:7], False),
+        ((5, 20), np.s_[:, 8:16], True),
+        ((5, 20), np.s_[1:, 8:16], False),
+        ((20, 20), np.s_[0:0], False),
+    ],
+)
+def test_lines_are_no_area(shape, known, shown):
+    labels = np.full(shape, IGNORED)
+    labels[known] = 0
+    assert shows_area(labels) == shown
+
+
+def test_of_painted_slices_the_other_planes_are_not_trained_on(tmp_path):
+    case = make_painted(tmp_path, np.s_[4], np.s_[9])
+    write_slice_folder([case], tmp_path / "2d", PLANES, lambda name: None, Target("mito", (1,), 2))
+    assert names(tmp_path / "2d", "train", "images") == ["a_xy_00004.tiff", "a_xy_00009.tiff"]
+    assert names(tmp_path / "2d", "val", "raw") == [f"a_xy_{index:05d}.tiff" for index in range(24)]  # whole
+    image, ids = read_pair(read_slice_folder(tmp_path / "2d", "train")[0])
+    assert image.shape == (32, 45)
+    assert (ids >= 0).all()
+
+
+def test_where_nothing_but_lines_is_painted_they_are_trained_on(tmp_path):
+    case = make_painted(tmp_path, np.s_[4, 10, :])
+    write_slice_folder([case], tmp_path / "2d", PLANES, lambda name: None, Target("mito", (1,), 2))
+    of_planes = [name[2:4] for name in names(tmp_path / "2d", "train", "images")]
+    assert {plane: of_planes.count(plane) for plane in PLANES} == {"xy": 1, "xz": 1, "yz": 45}

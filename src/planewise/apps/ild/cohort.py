@@ -41,12 +41,15 @@ def cts_in(path: Path, channel: int | None, series: str | None) -> tuple[dict[st
 def dicom_cases(folder: Path, wanted: str | None, problems: list[Problem]) -> dict[str, Series]:
     """Return the series to segment in a folder of DICOM files, by case; none if it holds volumes, or no DICOM.
 
-    A PNG is no volume here, but a picture that lies beside DICOM. One series alone is named after the folder. Else each
-    patient is a case, or each study date of one who has several; ``choose_series`` takes one series of it; all are
+    A PNG or a segmentation is no volume here, but lies beside DICOM. One series alone is named after the folder. Else
+    each patient is a case, or each study date of one who has several; ``choose_series`` takes one series of it; all are
     printed. Those that cannot be named or chosen go to ``problems``. Raises PlanewiseError if there is DICOM and no
     series that is a volume, or ``wanted`` without DICOM.
     """
-    volumes = ending_of(folder) or (folder.is_dir() and any(ending_of(file) != ".png" for file in volumes_in(folder)))
+    beside = (".png", ".seg.dcm")
+    volumes = ending_of(folder) or (
+        folder.is_dir() and any(ending_of(file) not in beside for file in volumes_in(folder))
+    )
     if folder.is_file() and not volumes and read_header(folder):
         raise PlanewiseError(f"{folder}: is one file of a DICOM series; give the folder of the whole series")
     contents = read_folder(folder) if folder.is_dir() and not volumes else Contents((), {}, ())

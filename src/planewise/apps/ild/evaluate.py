@@ -76,7 +76,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
         page = write_report(comparison, album, folder).page
         made |= {"problems": len(problems), "notes": say_notes(comparison)}
     print_class_means(evaluations, names)
-    say(f"Surfaces agree within {within}")
+    say(f"Tolerance of surface Dice: {within}")
     say(f"The results are in {folder}, to look at: {page}")
     return conclude(problems)
 

@@ -54,8 +54,8 @@ def find_lungs(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
     """
     refuse_unless_hu(hu)
     steps, coarse_mm = _coarse_grid(spacing_mm)
-    found = _lungs_on(_block_means(hu, steps), coarse_mm)
-    return found if steps == [1, 1, 1] else _refined(found, hu, steps)
+    lungs = _lungs_on(_block_means(hu, steps), coarse_mm)
+    return lungs if steps == [1, 1, 1] else _refined(lungs, hu, steps)
 
 
 def take_sides(mask: np.ndarray, hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
@@ -94,11 +94,11 @@ def _block_means(hu: np.ndarray, steps: list[int]) -> np.ndarray:
     return padded.reshape(split).mean(axis=(1, 3, 5), dtype=np.float32)
 
 
-def _refined(found: np.ndarray, hu: np.ndarray, steps: list[int]) -> np.ndarray:
+def _refined(coarse: np.ndarray, hu: np.ndarray, steps: list[int]) -> np.ndarray:
     """Bring coarse labels to the grid of ``hu``; at their rim the voxels themselves decide."""
-    core = ndimage.binary_erosion(found > 0, border_value=1)
-    around = ndimage.grey_dilation(found, size=(3, 3, 3))
-    sides = _enlarged(np.where(found > 0, found, around), steps, hu.shape)
+    core = ndimage.binary_erosion(coarse > 0, border_value=1)
+    around = ndimage.grey_dilation(coarse, size=(3, 3, 3))
+    sides = _enlarged(np.where(coarse > 0, coarse, around), steps, hu.shape)
     inside = _enlarged(core, steps, hu.shape) | ((hu < RIM_HU) & (sides > 0))
     return np.where(inside, sides, 0).astype(np.uint8)
 
@@ -124,9 +124,9 @@ def _lungs_on(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
     lungs |= _within(lungs, RIM_MM, spacing_mm) & (hu < RIM_HU) & body & ~airways
     labels = np.zeros(hu.shape, np.uint8)
     for side in (LEFT, RIGHT):
-        own = lungs & (sides == side)
-        if own.any():
-            labels[_closed(own, side, spacing_mm) & ~airways & body & (labels == 0)] = side
+        lung = lungs & (sides == side)
+        if lung.any():
+            labels[_closed(lung, side, spacing_mm) & ~airways & body & (labels == 0)] = side
     return labels
 
 
@@ -185,17 +185,17 @@ def _trachea(hu: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarra
     return np.zeros(hu.shape, bool)
 
 
-def _closed(own: np.ndarray, side: int, spacing_mm: Spacing) -> np.ndarray:
+def _closed(lung: np.ndarray, side: int, spacing_mm: Spacing) -> np.ndarray:
     """Close one lung: holes in it, and what a ball cannot enter from outside, where the lung lies on its inner side."""
-    box = ndimage.find_objects(own.astype(np.uint8))[0]
+    box = ndimage.find_objects(lung.astype(np.uint8))[0]
     margin = [int(np.ceil(CLOSING_MM / spacing)) + 1 for spacing in spacing_mm]
-    padded = np.pad(own[box], [(m, m) for m in margin], mode="edge")  # a lung that is cut off goes on beyond the cut
+    padded = np.pad(lung[box], [(m, m) for m in margin], mode="edge")  # a lung that is cut off goes on beyond the cut
     closed = ~_within(~_within(padded, CLOSING_MM, spacing_mm), CLOSING_MM, spacing_mm)
     closed = closed[tuple(slice(m, -m) for m in margin)]
-    closed = _filled(closed | own[box])
-    inwards = own[box] if side == LEFT else own[box][:, :, ::-1]
+    closed = _filled(closed | lung[box])
+    inwards = lung[box] if side == LEFT else lung[box][:, :, ::-1]
     lung_inside = np.maximum.accumulate(inwards, axis=2)
-    result = own.copy()
+    result = lung.copy()
     result[box] |= closed & (lung_inside if side == LEFT else lung_inside[:, :, ::-1])
     return result
 

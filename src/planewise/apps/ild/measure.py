@@ -54,7 +54,7 @@ def measure_ild(options: IldMeasure) -> int:
         conclude(problems)
         raise PlanewiseError(f"{options.labels[0]}: holds labels of no case that has a CT; see --images")
     if options.lungs is None:
-        say("No --lungs: each patient's are found from HU, as planewise ild lungs finds them.")
+        say("No --lungs: the lungs are segmented from HU, as by planewise ild lungs.")
     patients = _patients(cases, options)
     for sources in cases.values():
         refuse_folder_of_inputs(sources.files(), options.output, "output")
@@ -160,7 +160,7 @@ def _labels_on(path: Path, patient: Patient, image: Path | Series, ignore_geomet
     placed = laid_on(open_labels(path), path, patient.geometry, image, ignore_geometry)
     values = to_canonical(placed, labels=True).read()
     if (largest := int(values.max(initial=0))) > MOST_VALUES:
-        raise PlanewiseError(f"{path}: holds {largest}; classes are numbers from 1 to {MOST_VALUES}: number them anew")
+        raise PlanewiseError(f"{path}: holds {largest}; classes are numbers from 1 to {MOST_VALUES}: renumber them")
     return values.astype(np.uint8, copy=False)
 
 

@@ -1,7 +1,5 @@
 """The pictures of measured lungs: slices with classes and regions, densities, extents by region, two readers."""
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,53 +10,56 @@ from planewise.measurement.lung_measures import MeasuredCase
 from planewise.measurement.lungs import LungRegions
 from planewise.measurement.readers import Agreement
 from planewise.measurement.regions import SIDES, ZONES
-from planewise.report.figures import CLASS_COLOURS, new_figure
+from planewise.report.figures import new_figure
+from planewise.report.pictures import figure_uri
 from planewise.report.plots import INK, as_svg
+from planewise.volumes.label_names import class_colours
 
 AXIAL = 3  # slices
 APART = 6  # between two of them there is at least this part of the lungs' height
 MARGIN = 8  # pixels around the lungs
 OUTLINE = "#C8FF5A"
+DARK = {"facecolor": "black", "alpha": 0.5, "pad": 1, "linewidth": 0}  # behind words on a picture
 BIN_HU = 10
 FIRST_HU, LAST_HU = -1030, 210
 BARS = [f"{side}_{zone}" for side in SIDES for zone in ZONES] + ["central", "peripheral"]
 
 
-def class_colours(names: dict[int, str]) -> dict[int, str]:
-    """Return the colour of every class, by value."""
-    return {value: CLASS_COLOURS[place % len(CLASS_COLOURS)] for place, value in enumerate(names)}
-
-
-def lungs_picture(images: np.ndarray, labels: np.ndarray, regions: LungRegions, names: dict[int, str]) -> str:
-    """Return a coronal and some axial slices as a data URI: classes in colour, the lungs and their regions outlined.
+def lungs_pictures(
+    images: np.ndarray, labels: np.ndarray, regions: LungRegions, names: dict[int, str]
+) -> list[tuple[str, str]]:
+    """Return a coronal and some axial slices, each by its name as a data URI: classes in colour, the lungs and their
+    regions outlined.
 
     ``images``, ``labels`` (z, y, x) uint8, canonical; left in the picture is the patient's right.
     """
     measured = np.isin(labels, list(names)) & (regions.sides > 0)
     heights, rows, columns = (np.flatnonzero(regions.sides.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
     y = _fullest(measured.sum(axis=(0, 2)), rows)
-    chosen = most_affected(measured.sum(axis=(1, 2)), heights)
     step_z, step_y, step_x = regions.spacing_mm
     window_y, window_x = (slice(max(0, shown[0] - MARGIN), shown[-1] + MARGIN + 1) for shown in (rows, columns))
     window_z = slice(max(0, heights[0] - MARGIN), heights[-1] + MARGIN + 1)
-    wide = images[0, 0, window_x].size * step_x
-    tall = max(images[window_z, 0, 0].size * step_z, images[0, window_y, 0].size * step_y)
-    figure = new_figure(3.1 * (len(chosen) + 1), 3.1 * min(tall / wide, 1.6) + 0.4)
-    every = figure.subplots(1, len(chosen) + 1, squeeze=False)[0]
-    coronal = (window_z, y, window_x)
-    _draw(every[0], coronal, images, labels, regions, names, step_z / step_x, lower=True)
-    every[0].set_title(f"coronal, y = {y}", fontsize=9, loc="left")
+
+    figure, axes = _empty_picture(images[window_z, y, window_x].shape, step_z / step_x)
+    _draw(axes, (window_z, y, window_x), images, labels, regions, names, step_z / step_x, lower=True)
     for name, number in ZONES.items():
         inside = np.flatnonzero(regions.zone_of_slice == number)
         if len(inside):
-            every[0].axhline(inside[-1] + 0.5 - window_z.start, color="white", linewidth=0.9, linestyle="dotted")
-            every[0].text(-3, inside.mean() - window_z.start, name, fontsize=7, va="center", ha="right")
-    for axes, z in zip(every[1:], chosen):
+            axes.axhline(inside[-1] + 0.5 - window_z.start, color="white", linewidth=0.9, linestyle="dotted")
+            axes.text(1, inside.mean() - window_z.start, name, fontsize=7, va="center", color="white", bbox=DARK)
+    pictures = [(f"coronal, y = {y}", figure_uri(figure, 120))]
+    for z in most_affected(measured.sum(axis=(1, 2)), heights):
+        figure, axes = _empty_picture(images[z, window_y, window_x].shape, step_y / step_x)
         _draw(axes, (z, window_y, window_x), images, labels, regions, names, step_y / step_x, lower=False)
-        axes.set_title(f"axial, z = {z}", fontsize=9, loc="left")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        pictures.append((f"axial, z = {z}", figure_uri(figure, 120)))
+    return pictures
+
+
+def _empty_picture(shape: tuple[int, ...], aspect: float) -> tuple[Any, Any]:
+    """Return a figure that a slice (rows, columns) fills, with its axes; ``aspect``: height of a pixel by its width."""
+    figure = new_figure(3.1, min(8.0, 3.1 * aspect * shape[0] / shape[1]))
+    figure.set_layout_engine("none")
+    return figure, figure.add_axes((0, 0, 1, 1))
 
 
 def _draw(
@@ -81,8 +82,7 @@ def _draw(
             axes.contour(mask, [0.5], colors=OUTLINE, linewidths=0.8, linestyles=style)
     axes.set_axis_off()
     for place, side, align in ((0.02, "R", "left"), (0.98, "L", "right")):
-        dark = {"facecolor": "black", "alpha": 0.5, "pad": 1, "linewidth": 0}
-        axes.text(place, 0.98, side, transform=axes.transAxes, color="white", va="top", ha=align, bbox=dark)
+        axes.text(place, 0.98, side, transform=axes.transAxes, color="white", va="top", ha=align, bbox=DARK)
 
 
 def _fullest(amounts: np.ndarray, within: np.ndarray) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.ild.measured_figures import class_colours, density_plot, lungs_picture, regions_plot
+from planewise.apps.ild.measured_figures import density_plot, lungs_pictures, regions_plot
 from planewise.apps.ild.options import IldMeasure
 from planewise.measurement.classes import MeasuredClasses
 from planewise.measurement.density import PERCENTILES
@@ -15,6 +15,7 @@ from planewise.measurement.lung_measures import MeasuredCase
 from planewise.measurement.lungs import LungRegions
 from planewise.measurement.regions import SIDES, ZONES
 from planewise.report.html import write_html
+from planewise.volumes.label_names import class_colours
 
 
 def write_patient_page(
@@ -38,7 +39,7 @@ def write_patient_page(
         case=case, measures=case.measures, groups=list(classes.groups()), titles=titles, colours=colours,
         sides=["", *SIDES], zones=["", *ZONES], percentiles=PERCENTILES, zone_rule=options.zones,
         periphery_mm=options.periphery_mm, spacing=regions.spacing_mm, slices=len(labels),
-        picture=lungs_picture(images, labels, regions, classes.names), research=RESEARCH,
+        pictures=lungs_pictures(images, labels, regions, classes.names), research=RESEARCH,
         plots=[regions_plot(case, columns, classes.names), density_plot(hu[regions.sides > 0])],
         definitions=PATTERNS, group_meanings=GROUPS, region_meanings=REGION_MEANINGS,
         today=date.today().isoformat(), version=version("planewise"),

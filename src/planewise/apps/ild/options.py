@@ -33,13 +33,12 @@ class _Volumes(Options):
     window_width: float | None = Field(None, gt=0)
     """Width of the window in HU."""
     lungs: Path | None = None
-    """Lungs that another tool found, in any numbers: a mask, or a folder of them by case. Default: found from HU."""
+    """Lung masks of another tool, with any label values: a mask, or a folder of them by case. Default: from HU."""
 
     channel: int | None = Field(None, ge=0)
     """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     ignore_geometry: bool = False
-    """Take image, labels and lungs voxel by voxel as the arrays lie, whatever spacing, origin and direction the files
-    say."""
+    """Match image, labels and lungs voxel by voxel, whatever spacing, origin and direction the files give."""
 
     def window_in_hu(self) -> tuple[float, float]:
         """Return level and width of the window. Raises PlanewiseError if only one of them is given."""
@@ -61,12 +60,12 @@ class _Series(Options):
 
 class _Prepare(_Volumes):
     slices: Literal["labelled", "all", "both"] = "both"
-    """Slices to train on; both adds background slices, which drawn boxes have no use for. Test volumes keep all."""
+    """Slices to train on; both adds background slices, which training on boxes alone skips. Test volumes keep all."""
     background_share: float = Field(0.2, ge=0, lt=1)
     """Share of background slices with --slices both."""
     min_volume_mm3: float = Field(100.0, ge=0)
     """3D components of a class (26-connected) that are smaller are removed from the labels. 100 mm3 is a ball of 6 mm,
-    below which a nodule needs no follow-up (Fleischner Society 2017); what is left out is specks of drawing."""
+    below which a nodule needs no follow-up (Fleischner Society 2017); this removes specks left by drawing."""
     min_area_mm2: float = Field(10.0, ge=0)
     """Then components within a slice (8-connected) that are smaller. 10 mm2 is a disc of 3.6 mm, a few pixels of a CT;
     a spinal cord has 140."""
@@ -105,8 +104,8 @@ class _Prepare(_Volumes):
 
 class _Train(Options):
     train_prompts: Literal["truth", "lungs", "mixed"] = "truth"
-    """What a slice is prompted with: a box around every object; the box of the lungs, with a learned token for every
-    class, so that patients whom nobody has marked can be segmented; or mixed: both, for both uses."""
+    """Prompts in training. truth: a box around every object. lungs: the box of the lungs and a learned token for each
+    class, to segment CTs without drawn boxes. mixed: both, so that one model serves both uses."""
     base: Path | None = None
     """Weights to start from: a published model's name such as sam2.1_hiera_tiny or MedSAM2, which is downloaded (see
     planewise models), the path of a file such as sam2_hiera_tiny.pt or medsam_model_best.pth, a hub folder or id."""
@@ -137,8 +136,7 @@ class _Train(Options):
     checkpoint_interval: int = Field(100, ge=1)
     """Steps between validations, each with a checkpoint."""
     resume: bool = False
-    """Go on from the last checkpoint, of a training that is finished with more --epochs: those that are added begin
-    with a warm-up of their own."""
+    """Continue from the last checkpoint. A finished training continues with more --epochs, after a warm-up."""
     overwrite: bool = False
     """Replace a model of this name; predict again what is predicted."""
     device: DeviceName = "auto"
@@ -152,6 +150,9 @@ class _Train(Options):
 
 
 class _Predict(_Volumes):
+    stability_fallback: bool = False
+    """Replace a mask that is not stable by the best of SAM2's three others, as the published inference script does
+    (apply_postprocessing)."""
     components: Literal["all", "one"] = "all"
     """A track for every connected component of a class, or one for a class (as published)."""
     cache_slices: int = Field(64, ge=2)
@@ -182,16 +183,28 @@ class IldTrain(_Train):
     """Processes that load slices, on each device."""
 
 
-class IldPredict(_Predict, _Series):
-    """Segment CT volumes: objects that boxes start from, or every class that is found in the lungs."""
+class _Codes(Options):
+    """What classes are in DICOM."""
+
+    codes: Path | None = None
+    """JSON of what classes are in DICOM, {class: {"category": [scheme, value, meaning], "type": [...]}}, for those that
+    planewise does not know; see docs/dicom.md."""
+
+
+class IldPredict(_Predict, _Series, _Codes):
+    """Segment classes in CT volumes, from boxes, or without any within the lungs."""
 
     input: tyro.conf.Positional[Path]
     """Prepared patients (a folder of npz), or CT volumes (a file, a folder of volumes, or one of DICOM patients)."""
     output: tyro.conf.Positional[Folder] = Path("predicted")
     """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
+    format: Literal["nii.gz", "seg.nrrd", "ome.zarr", "dicom-seg"] = "nii.gz"
+    """What labels are written as: nii.gz, with itksnap_labels.txt for ITK-SNAP beside it; seg.nrrd, which 3D Slicer
+    opens as a segmentation; ome.zarr, which does not hold how the axes lie in the patient; or dicom-seg, a DICOM
+    segmentation of the series, {case}.seg.dcm. All but the first hold the classes' names and colours themselves."""
     prompts: PathText = "truth"
-    """Where boxes come from: truth (an oracle, and called so in every output); a CSV or JSON file; auto: nowhere, every
-    class is looked for in the lungs; or lungs: the same in each slice by itself, to see what auto adds to it."""
+    """truth: boxes from the ground truth (an oracle, and called one in every output). A CSV or JSON file: your boxes.
+    auto: no boxes, every class is searched for within the lungs. lungs: as auto, but each slice on its own."""
     trained_model: PathText = "none"
     """A model that was fine-tuned (medsam_model_best.pth); none predicts with --base as it is: the baseline."""
     base: Path | None = None
@@ -224,7 +237,7 @@ class IldEvaluate(Options):
     beside: tuple[Path, ...] = ()
     """More predictions of the same cases, such as those from other prompts, to put side by side."""
     predicted_only: bool = False
-    """Score the cases that have a prediction; otherwise one that has none counts as one in which nothing was found."""
+    """Score only cases with a prediction; otherwise a case without one is scored as an empty prediction."""
     output: Folder | None = None
     """Folder for the results. Default: evaluation/ in the folder of the predictions."""
     dataset: Path | None = None
@@ -237,11 +250,11 @@ class IldEvaluate(Options):
     patient_pattern: str | None = None
     """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
     ignore_geometry: bool = False
-    """Compare voxel by voxel as the arrays lie, whatever spacing, origin and direction the files say."""
+    """Compare voxel by voxel, whatever spacing, origin and direction the files give."""
 
 
 class IldLungs(_Series):
-    """Find the left and the right lung in CT volumes, from HU alone."""
+    """Segment the left and the right lung in CT volumes, from HU alone."""
 
     input: tyro.conf.Positional[Path]
     """CT volumes in HU: a file, a folder of volumes, or a folder of DICOM patients."""
@@ -250,7 +263,7 @@ class IldLungs(_Series):
     channel: int | None = Field(None, ge=0)
     """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     overwrite: bool = False
-    """Find them again where they are found already."""
+    """Segment them again where they exist already."""
 
 
 class IldMeasure(_Series):
@@ -265,7 +278,7 @@ class IldMeasure(_Series):
     labelsTs or labelsTr."""
     lungs: Path | None = None
     """Masks of the lungs, in any numbers, such as planewise ild lungs writes: a mask, or a folder of them by case.
-    Default: found from HU, as planewise ild lungs does."""
+    Default: segmented from HU, as by planewise ild lungs."""
     dataset: Path | None = None
     """dataset.json with the names of the classes. Default: the one above the labels, if there is one."""
     classes: tuple[str, ...] = ()
@@ -277,7 +290,7 @@ class IldMeasure(_Series):
     periphery_mm: float = Field(20, gt=0)
     """What lies within this distance of the lung's surface is peripheral, the rest central."""
     against: Path | None = None
-    """A second reader's or method's labels of the same cases, to agree with: a volume, or a folder of them."""
+    """A second reader's or method's labels of the same cases, for their agreement: a volume, or a folder of them."""
     categories: tuple[float, ...] = KAZEROONI
     """Bounds of the categories of extent that kappa is of, in percent, ascending; a value is in the category of those
     that it exceeds. Default: none, up to 5, 25, 50, 75, and more (Kazerooni et al. 1997,
@@ -291,8 +304,7 @@ class IldMeasure(_Series):
     channel: int | None = Field(None, ge=0)
     """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     ignore_geometry: bool = False
-    """Take image, labels and lungs voxel by voxel as the arrays lie, whatever spacing, origin and direction the files
-    of labels and lungs say."""
+    """Match image, labels and lungs voxel by voxel, whatever spacing, origin and direction labels and lungs give."""
     overwrite: bool = False
     """Measure cases again that are done already."""
 
@@ -309,6 +321,56 @@ class IldMeasure(_Series):
         if not bounds or list(bounds) != sorted(set(bounds)) or bounds[0] < 0 or bounds[-1] >= 100:
             raise ValueError("must be ascending percentages from 0 to less than 100")
         return bounds
+
+
+class IldExport(_Series, _Codes):
+    """Write labels as DICOM segmentations of their series, and measures as DICOM structured reports."""
+
+    labels: tyro.conf.Positional[Path]
+    """A label volume of several classes, or a folder of them, by any method and in any format."""
+    images: Path
+    """The folder of the DICOM series that they are of."""
+    output: Folder = Path("exported")
+    """Folder for {case}.seg.dcm, and with --measures {case}.sr.dcm."""
+    measures: Path | None = None
+    """measures.json of planewise ild measure on these labels: what is in it becomes a structured report, TID 1500."""
+    made_by: str | None = None
+    """What made the labels, as 'NAME VERSION', or manual for what somebody drew. Default: what the manifest beside them
+    says."""
+    dataset: Path | None = None
+    """dataset.json with the names of the classes. Default: those in the labels' files, or the one above them."""
+    classes: tuple[str, ...] = ()
+    """Which classes there are, as NAME=VALUE, instead."""
+    ignore_geometry: bool = False
+    """Take the labels voxel by voxel as the arrays lie, whatever spacing, origin and direction their files say."""
+    overwrite: bool = False
+    """Write cases again that are written already."""
+
+
+class IldFollow(_Series):
+    """Compare one patient's scans of several dates: what has changed, beside what a repeated scan would show."""
+
+    patient: tyro.conf.Positional[Path]
+    """A folder of one patient: DICOM series of several study dates, or a folder for each date (2023-01-10 or 20230110)
+    with a CT volume in HU in it."""
+    trained_model: PathText
+    """A model that was trained with --train_prompts lungs or mixed (medsam_model_best.pth)."""
+    output: Folder = Path("followed")
+    """Folder for follow.html, changes.csv, changes.json, and {date}.nii.gz."""
+    retakes: int = Field(8, ge=3)
+    """How often each scan is perturbed and predicted again, for the smallest detectable change."""
+    fibrosis: tuple[str, ...] = ()
+    """Classes that count as fibrosis. Default: reticulation and honeycombing, as far as there are such."""
+    image_size: int | None = Field(None, ge=64)
+    """Side of the model's input. Default: that of its training, or 1024."""
+    bbox_shift: float = Field(5, ge=0)
+    """Margin around boxes, in pixels of a 256 grid."""
+    device: DeviceName = "auto"
+    """Where to predict; auto takes a GPU where there is one."""
+    precision: PrecisionName = "auto"
+    """auto is bf16 on a GPU or CPU that computes in it, else 32 bits."""
+    overwrite: bool = False
+    """Do again what is done already."""
 
 
 class IldRun(_Prepare, _Train, _Predict):

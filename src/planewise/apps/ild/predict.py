@@ -9,14 +9,16 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from planewise.apps.ild.codes import segments_of
 from planewise.apps.ild.cohort import cts_in
+from planewise.apps.ild.dicom_results import of_manifest
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import write_summary
 from planewise.data.case import channel_within, file_of_case
-from planewise.data.classes import DATASET_FILE, labels_above, read_labels_of
+from planewise.data.classes import DATASET_FILE, LabelDefinition, labels_above, read_labels_of
 from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
-from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
+from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.presence import presence_file, write_presence
@@ -31,11 +33,17 @@ from planewise.models.zoo import is_hub_id, located
 from planewise.progress import progress, say
 from planewise.report.figures import overlay_picture
 from planewise.report.tables import conclude
+from planewise.volumes import itk_snap
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
+from planewise.volumes.formats.dicom.segmentation import write_segmentation
+from planewise.volumes.formats.dicom.sources import require_highdicom
 from planewise.volumes.geometry import to_canonical
+from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
 
+DICOM_SEG = "dicom-seg"
 AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
 KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and how they are told
 
@@ -58,6 +66,8 @@ def predict_ild(options: IldPredict) -> int:
     if volumes and weights.window not in (None, options.window_in_hu()):
         trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
         say(f"WARNING: {source} was trained in the window {trained}, and is used in {now}: see --window_level")
+    if options.format == DICOM_SEG:
+        _refuse_what_is_no_dicom(patients, weights.tokens.names if weights.tokens else {}, options)
     if options.prompts not in KINDS:
         given = _file_prompts(Path(options.prompts), patients, options, problems)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
@@ -71,7 +81,7 @@ def predict_ild(options: IldPredict) -> int:
         try:
             inputs = _inputs(case, path, options)
             if run.is_done(case, inputs):
-                say(f"{case}: done already, by the same model from the same data ({options.output / case}.nii.gz)")
+                say(f"{case}: done already, by the same model from the same data ({_target(case, options)})")
             else:
                 run.start(case, inputs, _outputs(case, options))
                 waiting[case] = path
@@ -80,10 +90,11 @@ def predict_ild(options: IldPredict) -> int:
     if not waiting:
         return conclude(problems)
     devices = min(options.devices, len(waiting))
-    segmenters: Source = partial(_Segmenting.of, weights, half=half)  # which are loaded
+    fallback = options.stability_fallback
+    segmenters: Source = partial(Segmenting.of, weights, half=half, fallback=fallback)  # which are loaded
     if options.scheduler or devices > 1:
         where = source if is_hub_id(source) else source.resolve()
-        segmenters = _SegmenterSource(where, options.image_size, half)
+        segmenters = _SegmenterSource(where, options.image_size, half, options.stability_fallback)
     with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
         for case, problem, is_over in _shared(workers, options, waiting, given):
             if problem:
@@ -95,10 +106,20 @@ def predict_ild(options: IldPredict) -> int:
                     run.finish(case, {"prompts": _prompts_note(options)})
                 except PlanewiseError as error:
                     problems.append(Problem.of(case, error))
+    _describe_labels(options, weights.tokens.names if weights.tokens else {})
     return conclude(problems)
 
 
-DECISIVE = {"prompts", "components", "image_size", "bbox_shift", "channel", "ignore_geometry", "series"}
+DECISIVE = {
+    "prompts",
+    "stability_fallback",
+    "components",
+    "image_size",
+    "bbox_shift",
+    "channel",
+    "ignore_geometry",
+    "series",
+}
 
 
 def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object]:
@@ -107,6 +128,7 @@ def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object
     return options.model_dump(mode="json", include=DECISIVE) | {
         "prompts": _prompts_note(options), "window": options.window_in_hu(), "fine-tuning": trained,
         "precision": "bf16" if half else "32", "model named": "" if source.exists() else str(source),
+        **({} if options.format == "nii.gz" else {"format": options.format}),  # which all had before there were others
     }  # fmt: skip
 
 
@@ -117,6 +139,8 @@ def _inputs(case: str, path: Path | Series, options: IldPredict) -> list[Path]:
         inputs.append(file_of_case(case, options.truth, "truth"))
     if options.prompts not in KINDS:
         inputs.append(Path(options.prompts))
+    if options.format == DICOM_SEG and options.codes is not None:
+        inputs.append(options.codes)
     if options.lungs is not None and options.prompts in AUTOMATIC and not _is_prepared(path):
         masks = options.lungs
         inputs.append(masks if masks.is_file() else file_of_case(case, masks, "mask of the lungs"))
@@ -128,7 +152,27 @@ def _outputs(case: str, options: IldPredict) -> list[Path]:
     outputs = [presence_file(options.output, case)] if options.prompts in AUTOMATIC else []
     outputs += [options.output / f"{case}.html"] if options.prompts == "auto" else []
     outputs += [options.output / f"{case}.png"] if options.visualize else []
-    return [*outputs, options.output / f"{case}.nii.gz"]
+    return [*outputs, _target(case, options)]
+
+
+def _target(case: str, options: IldPredict) -> Path:
+    """Return where a case's labels go."""
+    return options.output / f"{case}.{'seg.dcm' if options.format == DICOM_SEG else options.format}"
+
+
+def _refuse_what_is_no_dicom(patients: dict[str, Path | Series], names: dict[int, str], options: IldPredict) -> None:
+    """Raise PlanewiseError if DICOM segmentations are wanted and cannot be written of these patients and classes."""
+    require_highdicom()
+    others = [str(path) for path in patients.values() if isinstance(path, Path)]
+    if others:
+        raise PlanewiseError(
+            f"--format {DICOM_SEG}: is a segmentation of a DICOM series, and {others[0]} is none; give the folder of "
+            "the series, or another format"
+        )
+    named = names or _labels_above(options).classes
+    if not named:
+        raise PlanewiseError(f"--format {DICOM_SEG}: nothing names the classes, neither the model nor a dataset.json")
+    segments_of(named, options.codes)
 
 
 def _shared(
@@ -171,7 +215,7 @@ def _prompts_note(options: IldPredict) -> str:
 
 
 @dataclass(frozen=True)
-class _Segmenting:
+class Segmenting:
     """What segments in a process; ``names``: of the classes that it can find by itself."""
 
     segmenter: BoxSegmenter
@@ -180,8 +224,8 @@ class _Segmenting:
     half: bool
 
     @classmethod
-    def of(cls, weights: Sam2Weights, device: str, half: bool) -> "_Segmenting":
-        segmenter = BoxSegmenter(weights.network, weights.tokens).to(device).frozen()
+    def of(cls, weights: Sam2Weights, device: str, half: bool, fallback: bool) -> "Segmenting":
+        segmenter = BoxSegmenter(weights.network, weights.tokens, fallback=fallback).to(device).frozen()
         return cls(segmenter, weights.tokens.names if weights.tokens else {}, device, half)
 
 
@@ -192,28 +236,21 @@ class _SegmenterSource:
     weights: Path
     image_size: int | None
     half: bool
+    fallback: bool
 
-    def __call__(self, device: str) -> _Segmenting:
-        return _Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half)
+    def __call__(self, device: str) -> Segmenting:
+        return Segmenting.of(load_sam2(self.weights, self.image_size), device, self.half, self.fallback)
 
 
 def _predict_patient(
-    segmenting: _Segmenting, case: str, path: Path | Series, given: list[Prompt], options: IldPredict
+    segmenting: Segmenting, case: str, path: Path | Series, given: list[Prompt], options: IldPredict
 ) -> Problem | None:
     """Segment one patient and write the result; return what went wrong, if anything did."""
-    import torch
-
-    target, note = options.output / f"{case}.nii.gz", _prompts_note(options)
-    tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
+    target, note = _target(case, options), _prompts_note(options)
     try:
         started = time.perf_counter()
         patient = _open_patient(case, path, options)
-        device = segmenting.device.partition(":")[0]
-        with (
-            progress(case, len(patient.images), unit="slices") as advance,
-            torch.autocast(device, torch.bfloat16, enabled=segmenting.half),
-        ):
-            labels, told, scores = _segment(segmenting, patient, given, options, tracking, advance)
+        labels, told, scores = segment_patient(segmenting, patient, given, options)
         names = segmenting.names
         if scores is not None:
             write_presence(presence_file(options.output, case), patient.on_every_slice(scores, -np.inf), names)
@@ -225,7 +262,9 @@ def _predict_patient(
             named = {value: names.get(value, f"class {value}") for value in found}
             picture = options.output / f"{case}.png"
             overlay_picture(patient.images, patient.labels, labels, named, picture, f"{case}, boxes from {note}")
-        write_labels(target, patient.restore(labels))  # last: a case with it is done
+        class_names = _names_of_labels(options, names)
+        # Last: a case with it is done.
+        _write(target, path, patient.restore(labels).as_labels(class_names), class_names, options)
         seconds = time.perf_counter() - started
         classes = ", ".join(names.get(value, str(value)) for value in found) or "nothing"
         say(f"{case}: {told}; found {classes}; {seconds:.1f} s; {target}")
@@ -234,11 +273,37 @@ def _predict_patient(
     return None
 
 
+def segment_patient(
+    segmenting: Segmenting, patient: Patient, given: list[Prompt], options: IldPredict
+) -> tuple[np.ndarray, str, np.ndarray | None]:
+    """Return the labels of a patient's slices, what they started from, and the scores of presence, if there are any."""
+    import torch
+
+    tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
+    passes = 2 if options.prompts == "auto" else 1  # each slice by itself, and then along z
+    with (
+        progress(patient.case, passes * len(patient.images), unit="slices") as advance,
+        torch.autocast(segmenting.device.partition(":")[0], torch.bfloat16, enabled=segmenting.half),
+    ):
+        return _segment(segmenting, patient, given, options, tracking, advance)
+
+
+def _write(target: Path, path: Path | Series, labels: Volume, named: dict[int, str], options: IldPredict) -> None:
+    """Write labels on the grid of their file, or on the slices of their series."""
+    if options.format != DICOM_SEG:
+        write_labels(target, labels)
+        return
+    manifest = read_manifest(options.output / MANIFEST)
+    assert isinstance(path, Series)
+    assert manifest is not None  # which says that the case was begun
+    write_segmentation(target, path, labels.read(), segments_of(named, options.codes), of_manifest(manifest))
+
+
 def _segment(
-    segmenting: _Segmenting, patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
+    segmenting: Segmenting, patient: Patient, given: list[Prompt], options: IldPredict, tracking: PropagationOptions,
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, str, np.ndarray | None]:  # fmt: skip
-    """Return the labels of a patient's slices, what they started from, and the scores of presence, if there are any."""
+    """See ``segment_patient``."""
     consecutive = np.diff(patient.kept) == 1
     encoder = Encoder(segmenting.segmenter, patient.images, options.cache_slices)
     if options.prompts in AUTOMATIC:
@@ -267,7 +332,7 @@ def _is_prepared(path: Path | Series) -> TypeGuard[Path]:
 
 def _resolved_options(options: IldPredict) -> IldPredict:
     """Return the options for a worker of a scheduler, which has a working folder of its own."""
-    seen = {name: path.resolve() for name in ("output", "lungs", "truth") if (path := getattr(options, name))}
+    seen = {name: path.resolve() for name in ("output", "lungs", "truth", "codes") if (path := getattr(options, name))}
     return options.model_copy(update=seen)
 
 
@@ -317,15 +382,42 @@ def _file_prompts(
         canonical = to_canonical(geometry)
         shapes[case], spacings[case] = canonical.shape, canonical.spacing_in("mm")
     classes = {value: str(value) for value in range(1, IGNORED)}
-    above = [folder / DATASET_FILE for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
-    meta = next((file for file in above if file.is_file()), None)
-    if meta is not None:
-        classes |= read_labels_of(meta).class_names()
+    classes |= _labels_above(options).class_names()
     prompts, strange = read_prompts(path, shapes, spacings, classes)
     problems += [Problem(str(path), what) for what in strange]
     if not prompts:
         raise PlanewiseError(f"{path}: no row fits: {'; '.join(strange[:3]) or 'it is empty'}")
     return prompts
+
+
+def _labels_above(options: IldPredict) -> LabelDefinition:
+    """Return the labels in the dataset.json above the input, if there is one."""
+    above = [folder / DATASET_FILE for folder in options.input.resolve().parents[:3]]  # prepare leaves one there too
+    meta = next((file for file in above if file.is_file()), None)
+    return LabelDefinition() if meta is None else read_labels_of(meta)
+
+
+def _names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, str]:
+    """Return the ``names`` that the model has for its classes, else those in the dataset.json above the input, if any.
+
+    One that makes no sense is told, and costs the names alone.
+    """
+    try:
+        return names or _labels_above(options).classes
+    except PlanewiseError as error:
+        say(f"WARNING: labels are written without the names of their classes: {error}")
+        return {}
+
+
+def _describe_labels(options: IldPredict, names: dict[int, str]) -> None:
+    """Write what ITK-SNAP needs to name the labels, unless there is such a file by somebody else."""
+    path = options.output / itk_snap.FILE
+    names = _names_of_labels(options, names)
+    if options.format == "nii.gz" and names and options.output.is_dir():
+        if path.exists() and not itk_snap.is_label_description_of_ours(path):
+            say(f"{path}: is there already, and is not of planewise; it is kept")
+        else:
+            itk_snap.write_label_description(path, LabelNames(names))
 
 
 def _in_kept(prompts: list[Prompt], patient: Patient) -> list[Prompt]:

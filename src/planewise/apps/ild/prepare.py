@@ -64,7 +64,12 @@ class Cleaned:
 
 
 def prepare_ild(options: IldPrepare) -> int:
-    """Prepare a dataset's patients. Returns the exit code.
+    """Prepare a dataset's patients. Returns the exit code; see ``prepare_patients``."""
+    return conclude(prepare_patients(options))
+
+
+def prepare_patients(options: IldPrepare) -> list[Problem]:
+    """Prepare a dataset's patients; return what is wrong with some.
 
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
@@ -112,23 +117,23 @@ def prepare_ild(options: IldPrepare) -> int:
                 problems.append(outcome)
                 folder.failed(case)
             else:
-                folder.done(case, {value: asdict(found) for value, found in outcome.items()})
+                folder.done(case, {value: asdict(counts) for value, counts in outcome.items()})
             advance(1, case)
     cleaned = {
-        case: {int(value): Cleaned(**found) for value, found in record.decided["classes"].items()}
+        case: {int(value): Cleaned(**counts) for value, counts in record.decided["classes"].items()}
         for case, record in folder.cases.items()
     }
     _tell_classes(cleaned, classes)
     _tell_window(cleaned, classes, level, width)
     trained = [cleaned[name] for name in split["train"] if name in cleaned]
-    if trained and not any(found.voxels[1] for of_case in trained for found in of_case.values()):
+    if trained and not any(counts.voxels[1] for of_case in trained for counts in of_case.values()):
         raise PlanewiseError(
             f"{options.dataset_path}: the training patients' labels hold no object (classes: "
             f"{', '.join(f'{name} ({value})' for value, name in classes.items())}); give patients that have some, or "
             "lower --min_volume_mm3 and --min_area_mm2 if the table above shows that they were removed"
         )
     say(f"The patients are in {options.work_dir}")
-    return conclude(problems)
+    return problems
 
 
 def _tell_classes(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str]) -> None:
@@ -136,24 +141,24 @@ def _tell_classes(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str
     rows = []
     for value in sorted({*classes, *(value for of_case in cleaned.values() for value in of_case)}):
         name = classes.get(value, f"class {value}")
-        every = {case: of_case[value] for case, of_case in cleaned.items() if value in of_case}
+        of_cases = {case: of_case[value] for case, of_case in cleaned.items() if value in of_case}
         row = [name]
         for i in (0, 1):
-            voxels = sum(found.voxels[i] for found in every.values())
-            parts = sum(found.parts[i] for found in every.values())
-            ml = sum(found.voxels[i] * found.ml for found in every.values())
+            voxels = sum(counts.voxels[i] for counts in of_cases.values())
+            parts = sum(counts.parts[i] for counts in of_cases.values())
+            ml = sum(counts.voxels[i] * counts.ml for counts in of_cases.values())
             row += [f"{voxels:,}", f"{ml:.1f}", f"{parts:,}"]
-        rows.append((*row, str(len(every))))
-        lost = [case for case, found in every.items() if not found.voxels[1]]
+        rows.append((*row, str(len(of_cases))))
+        lost = [case for case, counts in of_cases.items() if not counts.voxels[1]]
         for case in lost:
-            found = every[case]
+            counts = of_cases[case]
             say(
-                f"WARNING: {case}: {name} vanishes from its labels: all {found.voxels[0]} voxels "
-                f"({found.voxels[0] * found.ml:.2g} ml) are in components too small for --min_volume_mm3 or "
+                f"WARNING: {case}: {name} vanishes from its labels: all {counts.voxels[0]} voxels "
+                f"({counts.voxels[0] * counts.ml:.2g} ml) are in components too small for --min_volume_mm3 or "
                 "--min_area_mm2 (--min_voxels, --min_pixels)"
             )
-        if every and len(lost) == len(every):
-            say(f"WARNING: {name} vanishes from all cases: it can neither be learned nor found")
+        if of_cases and len(lost) == len(of_cases):
+            say(f"WARNING: {name} vanishes from all cases: it cannot be learned")
     header = ("class", "voxels", "ml", "components", "voxels left", "ml left", "components left", "cases")
     print_table("Labels before and after small components were removed", header, rows)
 
@@ -161,10 +166,10 @@ def _tell_classes(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str
 def _tell_window(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str], level: float, width: float) -> None:
     """Print how much of every class the window makes black or white, and warn where it is much."""
     for value in sorted({value for of_case in cleaned.values() for value in of_case}):
-        found = [of_case[value] for of_case in cleaned.values() if value in of_case]
-        total = sum(f.voxels[1] for f in found)
+        counts = [of_case[value] for of_case in cleaned.values() if value in of_case]
+        total = sum(f.voxels[1] for f in counts)
         if total:
-            share = sum(f.saturated for f in found) / total
+            share = sum(f.saturated for f in counts) / total
             name = classes.get(value, f"class {value}")
             say(f"{name}: the window {level:g}/{width:g} makes {share:.1%} of its voxels black or white")
             if share > SATURATION_WARNING:
@@ -239,7 +244,7 @@ def _prepare_case(
         try:
             patient = replace(patient, organ=lungs_of(patient, hu, case.image, options.lungs, case.ignore_geometry))
         except PlanewiseError as error:
-            say(f"{case.name}: WARNING: without lungs it serves drawn boxes only: {error}")
+            say(f"{case.name}: WARNING: without lungs it can be used with drawn boxes only: {error}")
         rng = np.random.default_rng([options.seed, sum(case.name.encode())])
         if part != "test":
             patient_kept = choose_slices(patient, options.slices, options.background_share, rng)
@@ -262,7 +267,7 @@ def _cleaned(drawn: np.ndarray, patient: Patient, hu: np.ndarray, level: float, 
     import cc3d
 
     ml = float(np.prod(patient.spacing_mm)) / 1000
-    found = {}
+    cleaned = {}
     for value in np.unique(drawn[is_object(drawn)]).tolist():
         before, after = drawn == value, patient.labels == value
         voxels, parts = [], []
@@ -270,8 +275,8 @@ def _cleaned(drawn: np.ndarray, patient: Patient, hu: np.ndarray, level: float, 
             voxels.append(int(mask.sum()))
             parts.append(int(cc3d.connected_components(mask, connectivity=26, return_N=True)[1]))
         saturated = voxels[1] * saturated_share(hu[after], level, width) if voxels[1] else 0.0
-        found[value] = Cleaned((voxels[0], voxels[1]), (parts[0], parts[1]), ml, saturated)
-    return found
+        cleaned[value] = Cleaned((voxels[0], voxels[1]), (parts[0], parts[1]), ml, saturated)
+    return cleaned
 
 
 def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) -> int:

@@ -1,7 +1,5 @@
 """One page about a patient: how much of each class there is, where in the lungs, and the slices that show most."""
 
-import base64
-import io
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -14,8 +12,10 @@ from planewise.data.prepared import Patient
 from planewise.measurement.extent import count_voxels
 from planewise.measurement.lungs import LungRegions, zones
 from planewise.measurement.regions import SIDES, ZONES
-from planewise.report.figures import CLASS_COLOURS, new_figure
+from planewise.report.figures import new_figure
 from planewise.report.html import write_html
+from planewise.report.pictures import figure_uri
+from planewise.volumes.label_names import CLASS_COLOURS
 from planewise.volumes.volume import Spacing
 
 
@@ -65,7 +65,7 @@ def write_summary(
     ``lungs`` (N, H, W): see ``extents``; ``labels`` (N, H, W): what was found; ``scores`` (N, classes): the logits of
     presence, in the order of ``names``.
     """
-    found = extents(labels, lungs, patient.spacing_mm, names)
+    class_extents = extents(labels, lungs, patient.spacing_mm, names)
     sure = 1 / (1 + np.exp(-scores.astype(np.float64).max(axis=0, initial=-np.inf)))
     colours = {name: CLASS_COLOURS[place % len(CLASS_COLOURS)] for place, name in enumerate(names.values())}
     ends = [end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any()]
@@ -74,10 +74,10 @@ def write_summary(
         path,
         "patient.html",
         {"percent": _percent},
-        case=patient.case, extents=found, sure=dict(zip(names.values(), sure.tolist())), colours=colours,
+        case=patient.case, extents=class_extents, sure=dict(zip(names.values(), sure.tolist())), colours=colours,
         sides=list(SIDES), zones=["all", *ZONES], ends=ends, slices=len(labels), spacing=patient.spacing_mm,
         lungs_ml=[(side, int((lungs == number).sum()) * voxel_ml) for side, number in SIDES.items()],
-        picture=_pictures(patient.images, labels, lungs, names),
+        pictures=_pictures(patient.images, labels, lungs, names),
         model=model, today=date.today().isoformat(), version=version("planewise"),
     )  # fmt: skip
 
@@ -88,25 +88,29 @@ def _percent(share: float) -> str:
     return "0" if share == 0 else "< 0.1" if share < 0.001 else f"{100 * share:.1f}"
 
 
-def _pictures(images: np.ndarray, labels: np.ndarray, lungs: np.ndarray, names: dict[int, str]) -> str:
-    """Return the most affected slices, plain above and outlined below, as a data URI; left is the patient's right."""
+def _pictures(
+    images: np.ndarray, labels: np.ndarray, lungs: np.ndarray, names: dict[int, str]
+) -> list[tuple[str, str, str]]:
+    """Return the most affected slices, each by its name, plain and outlined as data URIs; left is the right."""
     rows, columns = (np.flatnonzero(lungs.any(axis=axes)) for axes in ((0, 2), (0, 1)))
-    window = tuple(slice(max(0, found[0] - 12), found[-1] + 13) for found in (rows, columns))
-    chosen = most_affected((labels > 0).sum(axis=(1, 2)), np.flatnonzero(lungs.any(axis=(1, 2))))
-    figure = new_figure(3.4 * len(chosen), 5.6)
-    for column, z in enumerate(chosen):
-        for row in range(2):
-            axes = figure.add_subplot(2, len(chosen), row * len(chosen) + column + 1)
-            axes.imshow(images[z][window], cmap="gray", vmin=0, vmax=255)
-            axes.set_axis_off()
-            axes.text(0.02, 0.98, "R", transform=axes.transAxes, color="white", va="top")
-            axes.text(0.98, 0.98, "L", transform=axes.transAxes, color="white", va="top", ha="right")
-            if row == 0:
-                axes.set_title(f"slice {z} of 0 to {len(labels) - 1}", fontsize=10, loc="left")
-            for place, value in enumerate(names) if row else ():
-                own = labels[z][window] == value
-                if own.any():
-                    axes.contour(own, [0.5], colors=[CLASS_COLOURS[place % len(CLASS_COLOURS)]], linewidths=1.4)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    window = tuple(slice(max(0, indices[0] - 12), indices[-1] + 13) for indices in (rows, columns))
+    pictures = []
+    for z in most_affected((labels > 0).sum(axis=(1, 2)), np.flatnonzero(lungs.any(axis=(1, 2)))):
+        plain, outlined = (_picture(images[z][window], shown, names) for shown in (None, labels[z][window]))
+        pictures.append((f"slice {z} of 0 to {len(labels) - 1}", plain, outlined))
+    return pictures
+
+
+def _picture(image: np.ndarray, labels: np.ndarray | None, names: dict[int, str]) -> str:
+    height, width = image.shape
+    figure = new_figure(3.4, 3.4 * height / width)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+    axes.set_axis_off()
+    axes.text(0.02, 0.98, "R", transform=axes.transAxes, color="white", va="top")
+    axes.text(0.98, 0.98, "L", transform=axes.transAxes, color="white", va="top", ha="right")
+    for place, value in enumerate(names):
+        if labels is not None and (labels == value).any():
+            axes.contour(labels == value, [0.5], colors=[CLASS_COLOURS[place % len(CLASS_COLOURS)]], linewidths=1.4)
+    return figure_uri(figure, 110)

@@ -12,9 +12,11 @@ from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.preparation import RECORD, Record, check_same, write_record
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
+from planewise.models.model_file import RANDOM
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_hub_folder, save_published
 from planewise.models.sam2_optimiser import published_optimizer
+from planewise.models.zoo import of_file, of_hub_id, of_name
 from planewise.progress import say
 from planewise.report.figures import training_curve
 from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_in
@@ -89,7 +91,8 @@ def train_ild(options: IldTrain) -> int:
     if not train(task, loop, logs, options.resume):
         return 0
     training_curve(logs / METRICS, logs / CURVE, "Dice")
-    best_as = trained_as(logs / BEST, task.validated_on, npy.resolve().parent.name)
+    base = _base_and_licence(options, weights)
+    best_as = trained_as(logs / BEST, task.validated_on, npy.resolve().parent.name, *base)
     for name, checkpoint, trained in (("latest", LAST, None), ("best", BEST, best_as)):
         state = load_checkpoint(logs / checkpoint)
         segmenter.load_state_dict(state["network"])
@@ -162,15 +165,26 @@ def _start(options: IldTrain) -> Sam2Weights:
     return load_sam2(options.base, options.image_size)
 
 
+def _base_and_licence(options: IldTrain, weights: Sam2Weights) -> tuple[str, str | None]:
+    """Return what a model's card says of the model that it was trained on; ``weights``: as it was loaded."""
+    if options.from_scratch or options.base is None:
+        return RANDOM, None
+    name = str(options.base)
+    here = options.base.exists()  # which goes before a name
+    if published := of_file(options.base) if here else of_name(name, "SAM2") or of_hub_id(name):
+        return published.name, published.licence
+    return options.base.name, weights.trained.base_licence if weights.trained else None
+
+
 def _tokens(options: IldTrain, npy: Path, weights: Sam2Weights) -> ClassTokens:
     """Return a token for every class of the dataset: of classes that ``weights`` know by name, the one they have."""
-    found = classes_in(npy / "train")
+    values = classes_in(npy / "train")
     meta = _beside(npy, DATASET_FILE)
     names = read_labels_of(meta).class_names() if meta.is_file() else {}
-    names = names or {value: f"class {value}" for value in found}
-    unseen = [name for value, name in names.items() if value not in found]
+    names = names or {value: f"class {value}" for value in values}
+    unseen = [name for value, name in names.items() if value not in values]
     if unseen:
-        say(f"WARNING: no training slice holds {', '.join(unseen)}: it can only be learned that there is none")
+        say(f"WARNING: no training slice holds {', '.join(unseen)}: only its absence can be learned")
     torch.manual_seed(options.seed)
     tokens = ClassTokens(names, weights.network.config.prompt_encoder_config.hidden_size)
     if weights.tokens is not None:

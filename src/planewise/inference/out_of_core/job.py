@@ -13,11 +13,12 @@ from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats.ome_zarr import CHUNK, Index, create
+from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import label_dtype
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume
 
-LAYOUT = 2  # of the work folder
+LAYOUT = 3  # of the work folder
 BYTES_A_SLAB_VOXEL = 3  # two slabs' bits and offsets, the one being read, its runs
 BYTES_A_BLOCK_VOXEL = 24  # three planes' components and labels, and the result
 
@@ -101,30 +102,39 @@ def begin_work(work: Path, identity: dict[str, Any]) -> None:
 
     ``identity``: what makes the run what it is. Raises PlanewiseError if the folder is another run's.
     """
-    file, told = work / "run.json", json.loads(json.dumps(identity, default=str))
+    file, given = work / "run.json", json.loads(json.dumps(identity, default=str))
     if file.exists():
         before = json.loads(file.read_text("utf-8"))
-        other = [name for name in told if before.get(name) != told[name]]
+        other = [name for name in given if before.get(name) != given[name]]
         if other:
             raise PlanewiseError(
                 f"{work}: holds the unfinished work of a run with {other[0]} {before.get(other[0])}, not "
-                f"{told[other[0]]}; finish it as it was begun, or start again with --overwrite"
+                f"{given[other[0]]}; finish it as it was begun, or start again with --overwrite"
             )
     with atomic_path(file) as temporary:
-        temporary.write_text(json.dumps(told, indent=1), "utf-8")
+        temporary.write_text(json.dumps(given, indent=1), "utf-8")
 
 
 def identity_of(job: Job) -> dict[str, Any]:
     """Return what makes a run what it is, as far as the job says: another of these, and its parts do not fit."""
-    told = {name: getattr(job, name) for name in ("shape", "batch_size", "vote", "slabs", "block")}
-    return told | {"layout": LAYOUT, "slices": asdict(job.slices), "grouping": asdict(job.grouping)}
+    identity = {name: getattr(job, name) for name in ("shape", "batch_size", "vote", "slabs", "block")}
+    return identity | {"layout": LAYOUT, "slices": asdict(job.slices), "grouping": asdict(job.grouping)}
 
 
 def make_store(path: Path, job: Job, like: Volume, objects: int) -> None:
     """Make an empty OME-Zarr for the labels of ``objects`` with the geometry of ``like``, if it is not there."""
     if not path.exists():
         with atomic_path(path) as temporary:
-            create(temporary, job.shape, label_dtype(objects), like.spacing, like.unit, like.origin, job.block)
+            create(
+                temporary,
+                job.shape,
+                label_dtype(objects),
+                like.spacing,
+                like.unit,
+                like.origin,
+                job.block,
+                LabelNames(),
+            )
 
 
 def slab_file(job: Job, plane: Plane, start: int) -> Path:

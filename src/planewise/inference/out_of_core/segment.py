@@ -1,6 +1,7 @@
 """The order of the tasks: every plane's slabs, its linking, then the blocks twice; by this process or by others."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from planewise.inference.out_of_core.tasks import (
     no_slices,
     predict_slab,
 )
+from planewise.inference.votes import ObjectVotes
 from planewise.volumes.formats.ome_zarr import Index, add_pyramid, blocks
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
@@ -48,47 +50,62 @@ def segment(job: Job, like: Volume, workers: Executor, advance: Callable[[str, i
         if not lookup_file(job, plane).exists():
             _segment_plane(job, plane, workers, advance)
             link_plane(job, plane)
-    every = list(blocks(job.shape, job.block))
+    all_blocks = list(blocks(job.shape, job.block))
     sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
-    of_planes = {job.plane_store(plane): len(own) - 1 for plane, own in zip(job.axes, sizes)}
-    _each_block(job, like, every, label_block, count_file, of_planes, "labels", workers, advance)
+    of_planes = {job.plane_store(plane): len(plane_sizes) - 1 for plane, plane_sizes in zip(job.axes, sizes)}
+    _each_block(job, like, all_blocks, label_block, count_file, of_planes, "labels", workers, advance)
     objects = len(sizes[0]) - 1
     if len(job.axes) > 1:
-        objects = _vote(job, every, sizes)
+        objects = _vote(job, all_blocks, sizes)
         final = {job.final_store(): objects}
-        _each_block(job, like, every, fuse_block, done_file, final, "consensus", workers, advance)
+        _each_block(job, like, all_blocks, fuse_block, done_file, final, "consensus", workers, advance)
     if job.final_store().exists():  # else it was delivered before the run was stopped
         add_pyramid(job.final_store(), job.block)
     return objects
 
 
-def _vote(job: Job, every: list[Index], sizes: list[np.ndarray]) -> int:
+def _vote(job: Job, all_blocks: list[Index], sizes: list[np.ndarray]) -> int:
     """Decide on the combinations of all blocks, if that was not done; return the number of objects."""
     voted_file, keys_file, final_file = final_label_files(job)
     if not voted_file.exists():
-        table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in every])
+        table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in all_blocks])
         how = job.grouping
-        final = final_labels(table, sizes, job.shape, job.vote, how.min_size, how.min_extent, how.min_agreement)
+        how_kept = (how.min_size, how.min_extent, how.min_agreement)
+        final, votes = final_labels(table, sizes, job.shape, job.vote, *how_kept)
         save_array(keys_file, final.keys)
         save_array(final_file, final.labels)
-        save(voted_file, objects=final.objects)
+        save(voted_file, objects=final.objects, **vars(votes))
     return int(np.load(voted_file)["objects"])
 
 
+def sizes_of(job: Job, plane: Plane) -> np.ndarray:
+    """Return the sizes of the objects of a plane of a volume that was segmented, (objects,) in voxels."""
+    return np.asarray(np.load(lookup_file(job, plane))["sizes"][1:])
+
+
+def votes_of(job: Job) -> ObjectVotes | None:
+    """Return the votes on the objects of a volume that was segmented; None of one plane."""
+    if len(job.axes) == 1:
+        return None
+    said = arrays(final_label_files(job)[0])
+    return ObjectVotes(**{field.name: said[field.name] for field in fields(ObjectVotes)})
+
+
 def _each_block(
-    job: Job, like: Volume, every: list[Index], task: Callable[[Job, Index], None], file: Callable[[Job, Index], Path],
-    stores: dict[Path, int], what: str, workers: Executor, advance: Callable[[str, int], None],
+    job: Job, like: Volume, all_blocks: list[Index], task: Callable[[Job, Index], None],
+    file: Callable[[Job, Index], Path], stores: dict[Path, int], what: str, workers: Executor,
+    advance: Callable[[str, int], None],
 ) -> None:  # fmt: skip
     """Do a task, for every block that it was not done for: whose ``file`` is not there.
 
     ``stores``: those that it writes to, with the number of objects in each.
     """
-    done = [file(job, block).exists() for block in every]
+    done = [file(job, block).exists() for block in all_blocks]
     if not all(done):
         for store, objects in stores.items():
             make_store(store, job, like, objects)
     waiting: list[Any] = []
-    for block, before in zip(every, done):
+    for block, before in zip(all_blocks, done):
         if not before:
             waiting = workers.wait([*waiting, workers.submit(task, job, block)], workers.size)
         advance(what, 1)

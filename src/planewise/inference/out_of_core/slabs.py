@@ -168,18 +168,18 @@ def _runs_in_window(
     most = 0
     for index in range(first, first + slices):
         most += row_starts[index, top + rows] - row_starts[index, top]
-    own_starts = np.empty((slices, rows + 1), np.int64)
-    own_start, own_stop = np.empty(most, start.dtype), np.empty(most, stop.dtype)
-    own_label = np.empty(most, np.int32)
+    slab_starts = np.empty((slices, rows + 1), np.int64)
+    slab_start, slab_stop = np.empty(most, start.dtype), np.empty(most, stop.dtype)
+    slab_label = np.empty(most, np.int32)
     count = 0
     for index in range(slices):
-        own_starts[index, 0] = count
+        slab_starts[index, 0] = count
         for row in range(rows):
             for run in range(row_starts[first + index, top + row], row_starts[first + index, top + row + 1]):
                 begin, end = max(start[run] - left, 0), min(stop[run] - left, columns)
                 label = labels[component[run]]
                 if begin < end and label > 0:
-                    own_start[count], own_stop[count], own_label[count] = begin, end, label
+                    slab_start[count], slab_stop[count], slab_label[count] = begin, end, label
                     count += 1
-            own_starts[index, row + 1] = count
-    return own_starts, own_start[:count], own_stop[:count], own_label[:count]
+            slab_starts[index, row + 1] = count
+    return slab_starts, slab_start[:count], slab_stop[:count], slab_label[:count]

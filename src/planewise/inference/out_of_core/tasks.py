@@ -44,8 +44,8 @@ def predict_slab(predictor: SlicePredictor, job: Job, plane: Plane, start: int) 
     index = tuple(slab if i == axis else slice(None) for i in range(3))
     voxels = read_voxels(open_volume(job.source, job.channel), job.source, index)
     height, width = as_stack(voxels, plane).shape[1:]
-    found = plane_outputs(predictor, voxels, plane, job.slices, job.batch_size, lambda count: None)
-    return slab_outputs(found, height, width, job.grouping)
+    outputs = plane_outputs(predictor, voxels, plane, job.slices, job.batch_size, lambda count: None)
+    return slab_outputs(outputs, height, width, job.grouping)
 
 
 def filter_outputs(
@@ -63,19 +63,19 @@ def finish_slab(
 ) -> None:
     """Write a slab's runs, and what linking and the neighbours need of it; ``last``: its last filtered slices."""
     slices = group_slab(outputs, filtered, job.grouping.scale)
-    found = slab_objects(slices)
+    objects = slab_objects(slices)
     runs_of_all = slab_runs(slices, outputs.width)
     for field in SlabRuns.__dataclass_fields__:
         save_array(runs_file(job, plane, start, field), getattr(runs_of_all, field))
     half = job.grouping.median_kernel // 2
     ends = {
         f"{name}_{field}": getattr(runs, field)
-        for name, runs in (("first", found.first), ("last", found.last))
+        for name, runs in (("first", objects.first), ("last", objects.last))
         for field in Runs.__dataclass_fields__
     }
     save(
         slab_file(job, plane, start),
-        **{name: getattr(found.chain, name) for name in Chain.__dataclass_fields__},
+        **{name: getattr(objects.chain, name) for name in Chain.__dataclass_fields__},
         **ends,
         filtered=last,
         plain=outputs.foreground[:half],
@@ -111,9 +111,11 @@ def link_plane(job: Job, plane: Plane) -> None:
     """Link a plane's components and write the label of each, slab by slab."""
     slabs = []
     for start in job.starts(plane):
-        found = arrays(slab_file(job, plane, start))
-        first, last = (Runs(**{f: found[f"{end}_{f}"] for f in Runs.__dataclass_fields__}) for end in ("first", "last"))
-        slabs.append(SlabObjects(Chain(**{name: found[name] for name in Chain.__dataclass_fields__}), first, last))
+        stored = arrays(slab_file(job, plane, start))
+        first, last = (
+            Runs(**{f: stored[f"{end}_{f}"] for f in Runs.__dataclass_fields__}) for end in ("first", "last")
+        )
+        slabs.append(SlabObjects(Chain(**{name: stored[name] for name in Chain.__dataclass_fields__}), first, last))
     labels, sizes = linked_components(join_slabs(slabs), job.shape, job.grouping.min_size, job.grouping.min_extent)
     first_component = np.cumsum([0, *(len(slab.chain.sizes) for slab in slabs)])
     save_array(labels_file(job, plane), labels)

@@ -12,11 +12,11 @@ from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.containers import only_volume
 from planewise.volumes.units import read_spacing
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 
 @dataclass(frozen=True)
-class Hdf5Voxels:
+class Hdf5Voxels(ReadWhenIndexed):
     """A dataset of an HDF5 file; the file is open only while it is read."""
 
     path: Path
@@ -41,13 +41,13 @@ def _open_hdf5(path: Path, channel: int | None) -> Volume:
     """
     import h5py
 
-    found: dict[str, Hdf5Voxels] = {}
+    datasets: dict[str, Hdf5Voxels] = {}
     axes: dict[str, str] = {}
     spacings: dict[str, tuple[list[float], str]] = {}
 
     def look(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "uifb" and (letters := _axes_of(item)):
-            found[name] = Hdf5Voxels(path, name, item.shape, item.dtype, item.chunks or item.shape)
+            datasets[name] = Hdf5Voxels(path, name, item.shape, item.dtype, item.chunks or item.shape)
             axes[name] = letters
             for attribute, unit in (("element_size_um", "um"), ("resolution", "nm")):
                 if attribute in item.attrs:
@@ -56,8 +56,8 @@ def _open_hdf5(path: Path, channel: int | None) -> Volume:
     with h5py.File(path, "r") as file:
         file.visititems(look)
     least = min(map(len, axes.values()), default=0)
-    name = only_volume(path, [name for name in found if len(axes[name]) == least])
-    volume = Volume(as_zyx(path, found[name], axes[name], channel), has_origin=False, has_direction=False)
+    name = only_volume(path, [name for name in datasets if len(axes[name]) == least])
+    volume = Volume(as_zyx(path, datasets[name], axes[name], channel), has_origin=False, has_direction=False)
     if name not in spacings:
         return volume
     sizes, stated = spacings[name]

@@ -13,14 +13,14 @@ from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.formats import ending_of, formats, png, stem_of, tiff
 from planewise.volumes.formats.sidecar import with_sidecar
 from planewise.volumes.indexing import split_index
-from planewise.volumes.volume import Access, Volume
+from planewise.volumes.volume import Access, ReadWhenIndexed, Volume
 
 NUMBER = re.compile(r"\d+")
 SLICES = (*tiff.FORMAT.endings, *png.FORMAT.endings)
 
 
 @dataclass(frozen=True)
-class _SequenceVoxels:
+class _SequenceVoxels(ReadWhenIndexed):
     """Voxels (z, y, x) of 2D images; those that an index touches are read."""
 
     files: tuple[Path, ...]
@@ -80,13 +80,13 @@ def _by_number(files: list[Path]) -> dict[int, Path]:
     varying = [place for place, values in enumerate(zip(*numbers)) if len(set(values)) > 1]
     if len(varying) > 1:
         raise _no_sequence(files[0], files[-1], f"differ in {len(varying)} numbers")
-    found: dict[int, Path] = {}
+    numbered: dict[int, Path] = {}
     for file, values in zip(files, numbers):
         number = values[varying[0]] if varying else 0
-        if number in found:
-            raise _no_sequence(found[number], file, "have one number")
-        found[number] = file
-    return found
+        if number in numbered:
+            raise _no_sequence(numbered[number], file, "have one number")
+        numbered[number] = file
+    return numbered
 
 
 def _no_sequence(first: Path, second: Path, why: str) -> PlanewiseError:

@@ -1,7 +1,9 @@
 """NIfTI, NRRD and MHA, through SimpleITK."""
 
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,10 @@ from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.nifti_header import check_nifti_header
-from planewise.volumes.volume import Volume, slabs
+from planewise.volumes.volume import ReadWhenIndexed, Volume, slabs
 
 
-class _ItkVoxels:
+class _ItkVoxels(ReadWhenIndexed):
     """Voxels behind SimpleITK: the header is read at once, the voxels at the first index."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -40,7 +42,7 @@ def _check_gzip(path: Path) -> None:
         raise PlanewiseError(f"{path}: is truncated ({size} bytes uncompressed, {needed} expected)")
 
 
-def _open_itk(path: Path, channel: int | None) -> Volume:
+def open_itk(path: Path, channel: int | None) -> Volume:
     import SimpleITK
 
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # to the terminal, from C++
@@ -67,8 +69,8 @@ def _open_itk(path: Path, channel: int | None) -> Volume:
     return Volume(voxels, (z, y, x), "mm", (oz, oy, ox), tuple(tuple(row) for row in direction.tolist()))
 
 
-def _write_itk(path: Path, volume: Volume) -> None:
-    """Write a volume in millimetres, which these formats are in."""
+def write_itk(path: Path, volume: Volume, about: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Write a volume in millimetres, which these formats are in; ``about``: more for the header, as NRRD can hold."""
     import SimpleITK
 
     volume = volume.in_unit("mm")
@@ -78,6 +80,8 @@ def _write_itk(path: Path, volume: Volume) -> None:
     for slab in slabs(voxels):
         piece = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels[slab]))
         image[:, :, slab.start : slab.stop] = piece
+    for key, value in about.items():
+        image.SetMetaData(key, value)
     image.SetSpacing(volume.spacing[::-1])
     image.SetOrigin(volume.origin[::-1])
     image.SetDirection(np.asarray(volume.direction)[::-1, ::-1].ravel().tolist())
@@ -89,7 +93,7 @@ def _write_itk(path: Path, volume: Volume) -> None:
 
 FORMAT = Format(
     (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd"),
-    _open_itk,
-    _write_itk,
+    open_itk,
+    write_itk,
     {".mhd": ".mha", ".nhdr": ".nrrd"},  # of two files, which do not appear at once
 )

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from planewise.errors import PlanewiseError
-from planewise.volumes.volume import Access
+from planewise.volumes.volume import Access, ReadWhenIndexed
 
 
 @dataclass(frozen=True)
-class MappedVoxels:
+class MappedVoxels(ReadWhenIndexed):
     """Mapped only while they are read, so that what was read can be let go.
 
     Raises PlanewiseError if the file is shorter: mapped, it would kill the process at the first touch.

@@ -14,13 +14,13 @@ from planewise.volumes.formats import Format
 from planewise.volumes.formats.containers import only_volume
 from planewise.volumes.indexing import check_memory
 from planewise.volumes.units import read_spacing
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 COARSER = re.compile(r"s[1-9]\d*")  # a level of a pyramid that is not the finest
 
 
 @dataclass(frozen=True)
-class N5Voxels:
+class N5Voxels(ReadWhenIndexed):
     """A dataset of an N5 container, as (z, y, x): N5 counts axes from the fastest."""
 
     path: Path
@@ -38,14 +38,14 @@ def _open_n5(path: Path, channel: int | None) -> Volume:
     ``resolution`` or ``pixelResolution`` (x, y, z), in the unit that the latter says, else nm. Raises PlanewiseError if
     there is no volume, or several, or its sides cannot be.
     """
-    found = {}
+    datasets = {}
     for file in sorted(path.rglob("attributes.json")):
         attributes = json.loads(file.read_text("utf-8"))
         name = str(file.parent.relative_to(path))
         if len(attributes.get("dimensions", ())) == 3 and not COARSER.fullmatch(file.parent.name):
-            found[name] = attributes
-    name = only_volume(path, list(found))
-    about = found[name]
+            datasets[name] = attributes
+    name = only_volume(path, list(datasets))
+    about = datasets[name]
     shape, chunks = (_sides(path, key, about) for key in ("dimensions", "blockSize"))
     dtype = np.dtype(about["dataType"])
     check_memory(chunks, dtype)  # a block is read whole, and without memory for it the process would be killed

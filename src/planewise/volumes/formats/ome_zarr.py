@@ -1,5 +1,9 @@
-"""OME-Zarr volumes: 0.4 and 0.5 read, 0.5 written in shards and with a pyramid, whole or block by block."""
+"""OME-Zarr volumes: 0.4 and 0.5 read, 0.5 written in shards and with a pyramid, whole or block by block.
 
+Labels carry ``image-label`` metadata, by which viewers tell them from images, with names and colours of classes.
+"""
+
+import math
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -9,7 +13,8 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.axes import as_zyx
-from planewise.volumes.formats import Format
+from planewise.volumes.formats import Format, stem_of
+from planewise.volumes.label_names import LabelNames, hexadecimal, rgb
 from planewise.volumes.units import read_spacing
 from planewise.volumes.volume import Volume
 
@@ -24,18 +29,56 @@ Index = tuple[slice, slice, slice]
 
 def create(
     path: Path, shape: tuple[int, ...], dtype: Any, spacing: tuple[float, ...], unit: str, origin: tuple[float, ...],
-    shards: tuple[int, ...] | None = None,
+    shards: tuple[int, ...] | None = None, labels: LabelNames | None = None,
 ) -> Any:  # fmt: skip
     """Return the empty full-resolution array (z, y, x) of a new OME-Zarr 0.5 at ``path``; all of it reads as 0.
 
-    ``shards``: the shape of its files, multiples of ``CHUNK``; None: up to 512 voxels on a side.
+    ``shards``: the shape of its files, multiples of ``CHUNK``; None: up to 512 voxels on a side. ``labels``: what the
+    values are called, if they are labels.
     """
     import zarr
 
     group = zarr.open_group(path, mode="w", zarr_format=3)
     array = _level(group, "0", shape, dtype, shards)
-    _describe(group, path, [array], spacing, unit, origin)
+    _describe(group, stem_of(path), [array], spacing, unit, origin)
+    if labels is not None:
+        group.attrs["ome"] = {**group.attrs["ome"], "image-label": _image_label(labels)}
     return array
+
+
+def _image_label(labels: LabelNames) -> dict[str, Any]:
+    """Return the metadata of labels; without classes no more than that they are labels."""
+    about: dict[str, Any] = {}
+    if labels.colours:
+        colours = {value: [*rgb(colour), 255] for value, colour in labels.colours.items()}
+        about["colors"] = [{"label-value": value, "rgba": rgba} for value, rgba in colours.items()]
+    if labels.names:
+        about["properties"] = [{"label-value": value, "name": name} for value, name in labels.names.items()]
+    return about
+
+
+def _label_names(about: dict[str, Any]) -> LabelNames:
+    """Return what ``image-label`` metadata of anybody says; what makes no sense in it is passed over."""
+    names, given = {}, {}
+    for entry in about.get("properties") or ():
+        name = next((entry[key] for key in ("name", "class", "label") if isinstance(entry.get(key), str)), None)
+        if name is not None and isinstance(entry.get("label-value"), int):
+            names[entry["label-value"]] = name
+    for entry in about.get("colors") or ():
+        rgba = entry.get("rgba")
+        if isinstance(rgba, list) and len(rgba) >= 3 and all(isinstance(part, int) for part in rgba):
+            given[entry.get("label-value")] = hexadecimal(*rgba[:3])
+    return LabelNames(names, {value: colour for value, colour in given.items() if isinstance(value, int) and value})
+
+
+def name_store(path: Path, name: str) -> None:
+    """Name the image in the store at ``path``, as viewers show it."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r+")
+    about = group.attrs["ome"]
+    about["multiscales"][0]["name"] = name
+    group.attrs["ome"] = about
 
 
 def _level(group: Any, name: str, shape: tuple[int, ...], dtype: Any, shards: tuple[int, ...] | None) -> Any:
@@ -67,9 +110,12 @@ def fill_block(array: Any, block: Index, voxels: np.ndarray) -> None:
 
 
 def _describe(
-    group: Any, path: Path, levels: list[Any], spacing: tuple[float, ...], unit: str, origin: tuple[float, ...]
+    group: Any, name: str, levels: list[Any], spacing: tuple[float, ...], unit: str, origin: tuple[float, ...]
 ) -> None:
-    """Write the metadata of the levels; each covers twice as much a voxel, whose first is the finer level's first."""
+    """Write the metadata of the levels; each covers twice as much a voxel, whose first is the finer level's first.
+
+    What the group says of labels stays.
+    """
     named = {"unit": LONG_UNITS[unit]} if unit in LONG_UNITS else {}
     datasets = []
     for number in range(len(levels)):
@@ -78,8 +124,9 @@ def _describe(
             transforms.append({"type": "translation", "translation": list(origin)})
         datasets.append({"path": str(number), "coordinateTransformations": transforms})
     axes = [{"name": axis, "type": "space", **named} for axis in "zyx"]
-    name = path.name.partition(".")[0]
-    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"name": name, "axes": axes, "datasets": datasets}]}
+    before = group.attrs.get("ome", {})
+    image = {"name": name, "axes": axes, "datasets": datasets}
+    group.attrs["ome"] = {**before, "version": "0.5", "multiscales": [image]}
 
 
 def add_pyramid(path: Path, shards: tuple[int, ...] | None = None) -> None:
@@ -101,18 +148,19 @@ def add_pyramid(path: Path, shards: tuple[int, ...] | None = None) -> None:
             fill_block(coarser, block, _every_second(finer, block))
         levels.append(coarser)
     unit = {long: short for short, long in LONG_UNITS.items()}.get(image["axes"][0].get("unit", ""), "pixel")
-    _describe(group, path, levels, tuple(first["scale"]), unit, tuple(first.get("translation", (0.0, 0.0, 0.0))))
+    origin = tuple(first.get("translation", (0.0, 0.0, 0.0)))
+    _describe(group, image["name"], levels, tuple(first["scale"]), unit, origin)
 
 
 def _every_second(finer: Any, block: Index) -> np.ndarray:
     """Return every second voxel of ``finer`` as the ``block`` of the next level, read an eighth at a time."""
-    found = np.empty([part.stop - part.start for part in block], finer.dtype)
-    for piece in blocks(found.shape, tuple(-(-side // 2) for side in found.shape)):
+    coarser = np.empty([part.stop - part.start for part in block], finer.dtype)
+    for piece in blocks(coarser.shape, tuple(-(-side // 2) for side in coarser.shape)):
         corner = [2 * (whole.start + part.start) for whole, part in zip(block, piece)]
         ends = [2 * (whole.start + part.stop) for whole, part in zip(block, piece)]
         twice = tuple(slice(start, min(end, side)) for start, end, side in zip(corner, ends, finer.shape))
-        found[piece] = finer[twice][::2, ::2, ::2]
-    return found
+        coarser[piece] = finer[twice][::2, ::2, ::2]
+    return coarser
 
 
 def blocks(shape: tuple[int, ...], side: tuple[int, ...]) -> Iterator[Index]:
@@ -124,11 +172,23 @@ def blocks(shape: tuple[int, ...], side: tuple[int, ...]) -> Iterator[Index]:
 
 
 def missing_chunks(array: Any) -> tuple[int, int]:
-    """Return how many chunks of a Zarr array are not stored, and so read as its fill value, and how many it has."""
-    return array.nchunks - array.nchunks_initialized, array.nchunks
+    """Return how many chunks of a Zarr array are not stored, and so read as its fill value, and how many it has.
+
+    Of a sharded one it is shards that are counted, which are its files: chunks within them are left out at will.
+    """
+    array = getattr(array, "array", array)  # of which some axes are read
+    files = array.shards or array.chunks
+    count = math.prod(-(-whole // side) for whole, side in zip(array.shape, files))
+    stored = array.nchunks_initialized // math.prod(file // chunk for file, chunk in zip(files, array.chunks))
+    return count - stored, count
 
 
 def _open_zarr(path: Path, channel: int | None) -> Volume:
+    return open_levels(path, channel)[0]
+
+
+def open_levels(path: Path, channel: int | None = None) -> list[Volume]:
+    """Open the volume at ``path`` with its smaller copies, the finest first. For errors see ``open_volume``."""
     import zarr
 
     group = zarr.open(path, mode="r")
@@ -144,9 +204,15 @@ def _open_zarr(path: Path, channel: int | None) -> Volume:
     multiscales = attributes.get("multiscales")
     if not multiscales:
         raise PlanewiseError(f"{path}: has no multiscales metadata; an OME-Zarr image (0.4 or 0.5) was expected")
-    image = multiscales[0]
-    full = image["datasets"][0]
-    array = group[full["path"]]
+    said = attributes.get("image-label")
+    labels = None if said is None else _label_names(said)
+    return [_open_level(path, group, multiscales[0], level, channel, labels) for level in multiscales[0]["datasets"]]
+
+
+def _open_level(
+    path: Path, group: Any, image: dict[str, Any], level: dict[str, Any], channel: int | None, labels: LabelNames | None
+) -> Volume:
+    array = group[level["path"]]
     about = [axis if isinstance(axis, dict) else {"name": axis} for axis in image["axes"]]  # 0.3 has names only
     axes = "".join(_letter(axis) for axis in about)
     if len(axes) != array.ndim:
@@ -154,7 +220,7 @@ def _open_zarr(path: Path, channel: int | None) -> Volume:
     voxels = as_zyx(path, array, axes, channel)
     scale, translation = dict.fromkeys("zyx", 1.0), dict.fromkeys("zyx", 0.0)
     has_origin = False
-    for transform in [*full.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]:
+    for transform in [*level.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]:
         has_origin |= "translation" in transform
         for axis, value in zip(axes, transform.get("scale", [])):
             if axis in scale:
@@ -167,7 +233,7 @@ def _open_zarr(path: Path, channel: int | None) -> Volume:
     names = [units.get(axis, units["x"]) for axis in "zyx"]
     spacing, unit = read_spacing(path, [scale[axis] for axis in "zyx"], names)
     origin, _ = read_spacing(path, [translation[axis] for axis in "zyx"], names)
-    return Volume(voxels, spacing, unit, origin, has_origin=has_origin, has_direction=False)
+    return Volume(voxels, spacing, unit, origin, has_origin=has_origin, has_direction=False, labels=labels)
 
 
 def _ome_attributes(group: Any) -> dict[str, Any]:
@@ -184,7 +250,8 @@ def _letter(axis: dict[str, Any]) -> str:
 
 
 def _write_zarr(path: Path, volume: Volume) -> None:
-    array = create(path, volume.shape, volume.voxels.dtype, volume.spacing, volume.unit, volume.origin)
+    about = volume.spacing, volume.unit, volume.origin
+    array = create(path, volume.shape, volume.voxels.dtype, *about, labels=volume.labels)
     for block in blocks(volume.shape, array.shards):
         fill_block(array, block, volume.voxels[block])
     add_pyramid(path)

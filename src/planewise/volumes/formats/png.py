@@ -11,7 +11,7 @@ from planewise.errors import PlanewiseError
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.sidecar import with_sidecar
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # of a colour type: grey, colour, and both with opacity
@@ -19,7 +19,7 @@ PALETTE = 3
 
 
 @dataclass(frozen=True)
-class _PngVoxels:
+class _PngVoxels(ReadWhenIndexed):
     """The pixels of a PNG (y, x, channels), decoded when they are indexed."""
 
     path: Path

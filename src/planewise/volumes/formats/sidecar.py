@@ -19,10 +19,10 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
     """
     for sidecar in sidecars(path):
         if sidecar.is_file():
-            found = _read_sidecar(sidecar)
-            if found is None:
+            content = _read_sidecar(sidecar)
+            if content is None:
                 return volume
-            spacing, unit = read_spacing(sidecar, list(found), [dataset_unit(path)] * 3)
+            spacing, unit = read_spacing(sidecar, list(content), [dataset_unit(path)] * 3)
             return replace(volume, spacing=spacing, unit=unit)
     return volume
 

@@ -1,4 +1,4 @@
-"""TIFF: spacing from a sidecar (nnU-Net's convention), else from OME or ImageJ metadata."""
+"""TIFF: spacing from a sidecar (nnU-Net's convention), else from OME or ImageJ metadata; both are written."""
 
 import logging
 import math
@@ -14,14 +14,16 @@ import numpy as np
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.axes import as_zyx
-from planewise.volumes.formats import Format
+from planewise.volumes.formats import Format, stem_of
 from planewise.volumes.formats.mapped import MappedVoxels
 from planewise.volumes.formats.sidecar import with_sidecar
 from planewise.volumes.units import PIXEL, read_spacing
-from planewise.volumes.volume import SLAB_BYTES, Access, LazyArray, Spacing, Volume, slabs
+from planewise.volumes.volume import SLAB_BYTES, Access, LazyArray, ReadWhenIndexed, Spacing, Volume, slabs
+
+IMAGE_DESCRIPTION, ASCII = 270, 2  # a tag of TIFF, and the type of its value
 
 
-class _TiffVoxels:
+class _TiffVoxels(ReadWhenIndexed):
     """Voxels of a compressed TIFF of several pages: only the pages that an index touches are decoded."""
 
     access: ClassVar[Access] = "pages"
@@ -149,18 +151,16 @@ def _write_tiff(path: Path, volume: Volume) -> None:
     import tifffile
 
     voxels = volume.voxels
-    metadata: dict[str, Any] = {"axes": "ZYX"}
-    if volume.unit != PIXEL or len(set(volume.spacing)) > 1:
-        for axis, size in zip("ZYX", volume.spacing):
-            metadata[f"PhysicalSize{axis}"] = size
-            metadata[f"PhysicalSize{axis}Unit"] = "µm" if volume.unit == "um" else volume.unit
+    _, y, x = volume.spacing
     tifffile.imwrite(
         path,
         _pages(voxels),
         shape=volume.shape,
         dtype=voxels.dtype,
-        ome=True,
-        metadata=metadata,
+        metadata=None,  # but for the descriptions
+        extratags=[(IMAGE_DESCRIPTION, ASCII, None, text, True) for text in _descriptions(path, volume)],
+        resolution=(1 / x, 1 / y) if _is_measured(volume) else None,
+        resolutionunit="NONE",  # the descriptions say it
         photometric="minisblack",
         compression="zlib",
         compressionargs={"level": 6},
@@ -168,6 +168,32 @@ def _write_tiff(path: Path, volume: Volume) -> None:
         maxworkers=2,
         buffersize=SLAB_BYTES,
     )
+
+
+def _is_measured(volume: Volume) -> bool:
+    return volume.unit != PIXEL or len(set(volume.spacing)) > 1
+
+
+def _descriptions(path: Path, volume: Volume) -> list[bytes]:
+    """Return what a TIFF says of its voxels in OME's way, and if they are measured, then in ImageJ's.
+
+    Of two descriptions in a page OME's readers, libtiff and Bio-Formats among them, take the first. ImageJ takes the
+    last that begins with its name, and reads the pixels' sides from the tags of resolution, in the unit named there.
+    """
+    from tifffile.tifffile import OmeXml, imagej_description
+
+    depth, height, width = volume.shape
+    about: dict[str, Any] = {"Name": stem_of(path)}
+    if _is_measured(volume):
+        for axis, size in zip("ZYX", volume.spacing):
+            about[f"PhysicalSize{axis}"] = size
+            about[f"PhysicalSize{axis}Unit"] = "µm" if volume.unit == "um" else volume.unit
+    ome = OmeXml()
+    ome.addimage(volume.voxels.dtype, volume.shape, (depth, 1, 1, height, width, 1), axes="ZYX", **about)
+    texts = [ome.tostring(declaration=True)]
+    if _is_measured(volume):
+        texts.append(imagej_description(volume.shape, axes="ZYX", spacing=volume.spacing[0], unit=volume.unit))
+    return [text.encode() + b"\0" for text in texts]
 
 
 def _pages(voxels: LazyArray) -> Iterator[np.ndarray]:

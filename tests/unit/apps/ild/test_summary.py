@@ -78,6 +78,7 @@ def test_the_page_says_what_it_is_and_holds_all_it_needs(tmp_path):
     assert "CT_1&lt;b&gt;" in text
     assert "model.pth" in text
     assert "88.1" in text  # percent: the surest slice
+    assert text.count('<img src="data:image/png') == 6  # three slices, plain and outlined, each by itself
     assert "50.0" in text
     assert "data:image/png" in text
     assert "http" not in text

@@ -6,7 +6,9 @@ import zarr
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, write_volume
-from planewise.volumes.formats.ome_zarr import missing_chunks
+from planewise.volumes.formats.ome_zarr import add_pyramid, create, missing_chunks, name_store, open_levels
+from planewise.volumes.label_names import LabelNames
+from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
 CODED = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.uint16)
@@ -130,3 +132,64 @@ def test_where_there_is_nothing_no_file_is_written(tmp_path, monkeypatch):
     write_volume(tmp_path / "a.ome.zarr", Volume(voxels))
     assert len([file for file in (tmp_path / "a.ome.zarr" / "0" / "c").rglob("*") if file.is_file()]) == 1
     assert np.array_equal(open_volume(tmp_path / "a.ome.zarr").read(), voxels)
+
+
+def test_shards_are_counted_as_the_files_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("planewise.volumes.formats.ome_zarr.CHUNK", 4)
+    voxels = np.ones((20, 17, 33), np.uint16)  # files of 4 x 4 x 4 chunks, those at the ends of fewer
+    write_volume(tmp_path / "a.ome.zarr", Volume(voxels))
+    assert missing_chunks(open_volume(tmp_path / "a.ome.zarr").voxels) == (0, 2 * 2 * 3)
+    (tmp_path / "a.ome.zarr" / "0" / "c" / "1" / "0" / "2").unlink()
+    assert missing_chunks(open_volume(tmp_path / "a.ome.zarr").voxels) == (1, 12)
+
+
+NAMES = {1: "ground glass", 3: "honeycombing"}
+
+
+def test_labels_are_labels_by_the_specification(tmp_path):
+    from ome_zarr_models.v05.image_label import ImageLabel
+
+    labels = (CODED % 4).astype(np.uint8)
+    write_labels(tmp_path / "case.1.ome.zarr", Volume(labels, (40.0, 8.0, 4.0), "nm").as_labels(NAMES))
+    image = ImageLabel.from_zarr(zarr.open_group(tmp_path / "case.1.ome.zarr", mode="r")).ome_attributes
+    assert image.multiscales[0].name == "case.1"
+    assert [(c.label_value, tuple(c.rgba)) for c in image.image_label.colors] == [
+        (1, (230, 159, 0, 255)),
+        (3, (86, 180, 233, 255)),
+    ]
+    volume = open_volume(tmp_path / "case.1.ome.zarr")
+    assert volume.labels.names == NAMES
+    assert volume.labels.colours == {1: "#E69F00", 3: "#56B4E9"}
+
+
+def test_instances_are_labels_too_and_an_image_is_none(tmp_path):
+    write_labels(tmp_path / "a.ome.zarr", Volume(CODED))
+    assert zarr.open_group(tmp_path / "a.ome.zarr").attrs["ome"]["image-label"] == {}
+    assert open_volume(tmp_path / "a.ome.zarr").labels == LabelNames()
+    write_volume(tmp_path / "b.ome.zarr", Volume(CODED))
+    assert "image-label" not in zarr.open_group(tmp_path / "b.ome.zarr").attrs["ome"]
+    assert open_volume(tmp_path / "b.ome.zarr").labels is None
+
+
+def test_labels_stay_labels_when_the_pyramid_and_the_name_come_later(tmp_path, monkeypatch):
+    monkeypatch.setattr("planewise.volumes.formats.ome_zarr.LEAST_LEVEL", 2)
+    create(tmp_path / "final.zarr", (3, 4, 5), np.uint8, (40.0, 8.0, 4.0), "nm", (0.0,) * 3, labels=LabelNames(NAMES))
+    add_pyramid(tmp_path / "final.zarr")
+    name_store(tmp_path / "final.zarr", "case")
+    about = zarr.open_group(tmp_path / "final.zarr").attrs["ome"]
+    assert about["multiscales"][0]["name"] == "case"
+    assert open_volume(tmp_path / "final.zarr").labels.names == NAMES
+    levels = open_levels(tmp_path / "final.zarr")
+    assert [level.shape for level in levels] == [(3, 4, 5), (2, 2, 3), (1, 1, 2)]
+    assert [level.spacing for level in levels] == [(40, 8, 4), (80, 16, 8), (160, 32, 16)]
+
+
+def test_labels_of_others_are_read_as_far_as_they_make_sense(tmp_path):
+    write(tmp_path / "a.zarr", CODED, "zyx")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="r+")
+    group.attrs["image-label"] = {
+        "colors": [{"label-value": 0, "rgba": [0, 0, 0, 0]}, {"label-value": 2, "rgba": [1, 2, 3, 255]}, {"rgba": [1]}],
+        "properties": [{"label-value": 2, "class": "nucleus"}, {"label-value": 5, "area": 12}],
+    }
+    labels = open_volume(tmp_path / "a.zarr").labels
+    assert (labels.names, labels.colours) == ({2: "nucleus"}, {2: "#010203"})

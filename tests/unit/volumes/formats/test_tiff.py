@@ -5,7 +5,8 @@ import pytest
 import tifffile
 
 from planewise.errors import PlanewiseError
-from planewise.volumes.files import open_volume
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.volume import Volume
 
 CODED = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.uint16)
 CHANNELS = np.stack([CODED, CODED + 100])  # (c, z, y, x)
@@ -174,3 +175,48 @@ def test_a_sidecar_in_angstrom(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps({"spacing_unit": "angstrom"}))
     volume = open_volume(tmp_path / "imagesTr" / "a_0000.tif")
     assert (volume.spacing, volume.unit) == (pytest.approx((40, 8, 8)), "nm")
+
+
+@pytest.mark.parametrize(
+    ("unit", "imagej_unit", "ome_unit"), [("nm", "nm", "nm"), ("um", "um", "µm"), ("mm", "mm", "mm")]
+)
+def test_fiji_and_napari_both_see_the_spacing(tmp_path, unit, imagej_unit, ome_unit):
+    write_volume(tmp_path / "a.tiff", Volume(CODED, (30.0, 4.0, 8.0), unit))
+    with tifffile.TiffFile(tmp_path / "a.tiff") as tiff:
+        assert tiff.is_ome
+        assert tiff.is_imagej
+        assert (tiff.series[0].kind, tiff.series[0].axes) == ("ome", "ZYX")
+        about = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
+        pixels = about["Pixels"]
+        assert about["Name"] == "a"
+        assert [pixels[f"PhysicalSize{axis}"] for axis in "ZYX"] == [30, 4, 8]
+        assert {pixels[f"PhysicalSize{axis}Unit"] for axis in "ZYX"} == {ome_unit}
+        assert (tiff.imagej_metadata["unit"], tiff.imagej_metadata["spacing"]) == (unit, 30)
+        assert (tiff.imagej_metadata["images"], tiff.imagej_metadata["slices"]) == (3, 3)
+        tags = tiff.pages[0].tags
+        assert (tags["XResolution"].value, tags["YResolution"].value) == ((1, 8), (1, 4))  # pixels in a unit
+        assert tags["ResolutionUnit"].value == 1  # none of TIFF's own: ImageJ's description says it
+        assert np.array_equal(tiff.asarray(), CODED)
+
+
+def test_descriptions_come_in_the_order_that_both_readers_need(tmp_path):
+    """Bio-Formats and libtiff keep the first of two descriptions, ImageJ the last that begins with its name."""
+    write_volume(tmp_path / "a.tiff", Volume(CODED, (30.0, 4.0, 8.0), "nm"))
+    content = (tmp_path / "a.tiff").read_bytes()
+    start = int.from_bytes(content[4:8], "little")
+    count = int.from_bytes(content[start : start + 2], "little")
+    entries = [content[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(count)]
+    tags = [int.from_bytes(entry[:2], "little") for entry in entries]
+    assert tags == sorted(tags)
+    offsets = [int.from_bytes(entry[8:], "little") for entry in entries if entry[:2] == (270).to_bytes(2, "little")]
+    first, second = (content[offset : offset + 7] for offset in offsets)
+    assert (first[:5], second) == (b"<?xml", b"ImageJ=")
+
+
+def test_without_a_spacing_nobody_is_told_one(tmp_path):
+    write_volume(tmp_path / "a.tiff", Volume(CODED))
+    with tifffile.TiffFile(tmp_path / "a.tiff") as tiff:
+        assert tiff.is_ome
+        assert not tiff.is_imagej
+        assert "PhysicalSize" not in tiff.ome_metadata
+    assert open_volume(tmp_path / "a.tiff").unit == "pixel"

@@ -20,7 +20,7 @@ from planewise.volumes.formats.dicom.headers import Slice
 from planewise.volumes.formats.dicom.pixels import pixel_dtype, read_pixels
 from planewise.volumes.formats.dicom.series import Contents, Series, list_series, listed, read_folder
 from planewise.volumes.formats.dicom.stack import stack
-from planewise.volumes.volume import Volume
+from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 __all__ = ["Contents", "Series", "list_series", "listed", "open_dicom", "open_series", "read_folder", "without_series"]
 
@@ -59,7 +59,7 @@ def without_series(folder: Path, contents: Contents) -> str:
     return f"{folder}: holds no DICOM series that is a volume, only {'; '.join(reasons)}"
 
 
-class _DicomVoxels:
+class _DicomVoxels(ReadWhenIndexed):
     """Voxels of slices, read at the first index."""
 
     def __init__(self, slices: tuple[Slice, ...]) -> None:

@@ -13,9 +13,9 @@ from planewise.errors import PlanewiseError, first_line
 Vector = tuple[float, float, float]
 READ = (
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyDate", "StudyInstanceUID",
-    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ConvolutionKernel", "SliceThickness",
-    "GantryDetectorTilt", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation",
-    "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient",
+    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ConvolutionKernel", "ContrastBolusAgent",
+    "SliceThickness", "GantryDetectorTilt", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
+    "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient",
     "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "RescaleType", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
@@ -53,8 +53,8 @@ class Slice:
 class SeriesAttributes:
     """What the headers of a series say of it.
 
-    ``study_date`` YYYYMMDD or empty; ``uid``: SeriesInstanceUID; ``thickness_mm``: of a slice, None if it is not said;
-    ``gantry_degrees``: its tilt, 0 if it is not said.
+    ``study_date`` YYYYMMDD or empty; ``uid``: SeriesInstanceUID; ``contrast``: the agent, empty if none is named;
+    ``thickness_mm``: of a slice, None if it is not said; ``gantry_degrees``: its tilt, 0 if it is not said.
     """
 
     patient: str
@@ -65,6 +65,7 @@ class SeriesAttributes:
     description: str
     modality: str
     kernel: str
+    contrast: str
     thickness_mm: float | None
     gantry_degrees: float
 
@@ -124,7 +125,8 @@ def _header(path: Path, preamble: bool) -> Header | None:
     return Header(
         _text(file.get("PatientID")), _text(file.get("StudyInstanceUID")), _text(file.get("StudyDate")),
         _text(file.SeriesInstanceUID), _text(file.get("SeriesNumber")), _text(file.get("SeriesDescription")), modality,
-        " ".join(_texts(frames[0].get("ConvolutionKernel"))), _number(frames[0], "SliceThickness"),
+        " ".join(_texts(frames[0].get("ConvolutionKernel"))), _text(frames[0].get("ContrastBolusAgent")),
+        _number(frames[0], "SliceThickness"),
         _number(frames[0], "GantryDetectorTilt") or 0.0, slices, left_out,
         "" if left_out else _missing_pixels(file, syntax, len(frames), pixel_bytes),
     )  # fmt: skip

@@ -1,0 +1,25 @@
+"""How the documentation is built: ``make docs``. Nothing is fetched from a network, neither to build nor to read it."""
+
+import re
+from pathlib import Path
+
+import planewise
+
+project = "planewise"
+author = copyright = "The planewise developers"
+release = re.search(r'^version = "(.+)"', (Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"), re.M)[1]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build", "_pictures"]
+source_suffix = {".md": "markdown"}
+myst_heading_anchors = 3
+autodoc_member_order = "alphabetical"
+autodoc_default_options = {"members": ", ".join(planewise.__all__), "imported-members": True}
+autodoc_typehints = "description"
+
+html_theme = "furo"
+html_title = f"planewise {release}"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
+html_show_sphinx = False
+html_copy_source = False

@@ -1,0 +1,158 @@
+"""Measures as a DICOM structured report: an imaging measurement report, TID 1500, that refers to a segmentation."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from planewise.apps.ild.codes import LUNG
+from planewise.errors import PlanewiseError, first_line
+from planewise.measurement.classes import as_column
+from planewise.measurement.lung_measures import MeasuredCase
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.formats.dicom import Series
+from planewise.volumes.formats.dicom.headers import quiet
+from planewise.volumes.formats.dicom.segmentation import SERIES_NUMBER, Algorithm, Coding, Segment
+from planewise.volumes.formats.dicom.sources import MANUFACTURER, RESEARCH_USE, require_highdicom, source_headers
+
+OURS = "99PLANEWISE"  # schemes of one's own begin with 99 (PS3.16, 8.2)
+VOLUME = Coding("SCT", "118565006", "Volume")
+SHARE = Coding(OURS, "share_of_lung", "Share of the volume of the lung")
+DENSITY = Coding(OURS, "mean_density", "Mean density")
+EXTENTS = {
+    "total_fibrosis": Coding(OURS, "total_fibrosis", "All fibrosis"),
+    "total_extent": Coding(OURS, "total_extent", "All measured classes"),
+}
+ML, PERCENT = Coding("UCUM", "mL", "milliliter"), Coding("UCUM", "%", "percent")
+HU = Coding("UCUM", "[hnsf'U]", "Hounsfield unit")
+SIDES = {"left": Coding("SCT", "7771000", "Left"), "right": Coding("SCT", "24028007", "Right")}
+ZONES = {
+    "upper": Coding("SCT", "281392002", "Upper zone of lung"),
+    "middle": Coding("SCT", "281393007", "Middle zone of lung"),
+    "lower": Coding("SCT", "281394001", "Lower zone of lung"),
+}
+REGIONS = ("", *SIDES, *ZONES, *(f"{side}_{zone}" for side in SIDES for zone in ZONES))
+CT_CHEST = Coding("LN", "24627-2", "CT Chest")
+COMMENT = Coding("DCM", "121106", "Comment")
+
+
+def write_report(
+    path: Path, series: Series, segmentation: Path, measured: MeasuredCase, segments: Mapping[int, Segment],
+    algorithm: Algorithm,
+) -> None:  # fmt: skip
+    """Write the measures of a case: of every class by region, of all together, and of the lungs.
+
+    ``segmentation``: the DICOM segmentation of its labels, whose segments the groups refer to. Raises PlanewiseError if
+    the series cannot be referred to, or the disk refuses.
+    """
+    require_highdicom()
+    import highdicom
+    import pydicom
+    from highdicom.sr import (
+        Comprehensive3DSR,
+        DeviceObserverIdentifyingAttributes,
+        MeasurementReport,
+        ObservationContext,
+        ObserverContext,
+        TextContentItem,
+    )
+
+    headers = source_headers(series)
+    try:
+        with quiet():
+            written = pydicom.dcmread(segmentation)
+            device = DeviceObserverIdentifyingAttributes(
+                uid=highdicom.UID(), manufacturer_name=MANUFACTURER, model_name=MANUFACTURER,
+                serial_number=version("planewise"),
+            )  # fmt: skip
+            observer = ObserverContext(Coding("DCM", "121007", "Device").coded(), device)
+            report = MeasurementReport(
+                ObservationContext(observer_device_context=observer), CT_CHEST.coded(),
+                _groups(written, series, measured, segments, algorithm),
+            )  # fmt: skip
+            text = f"{RESEARCH_USE}. Lungs: {measured.lungs}. " + " ".join(f"{note}." for note in measured.notes)
+            report[0].ContentSequence.append(TextContentItem(COMMENT.coded(), text, "CONTAINS"))
+            made = Comprehensive3DSR(
+                [written, *headers], report[0], highdicom.UID(), SERIES_NUMBER + 1, highdicom.UID(), 1, MANUFACTURER,
+                is_complete=True, series_description=f"Measures. {RESEARCH_USE}",
+            )  # fmt: skip
+    except (ValueError, TypeError, AttributeError, KeyError) as error:  # what highdicom makes of odd headers
+        raise PlanewiseError(f"{series}: no DICOM report can refer to it ({first_line(error)})") from error
+    with atomic_path(path) as temporary:
+        made.save_as(temporary)
+
+
+def _groups(
+    segmentation: Any, series: Series, measured: MeasuredCase, segments: Mapping[int, Segment], algorithm: Algorithm
+) -> list[Any]:
+    """Return a group of measurements for every class, for several together, and for the lungs."""
+    from highdicom.sr import (
+        AlgorithmIdentification,
+        FindingSite,
+        MeasurementsAndQualitativeEvaluations,
+        ReferencedSegment,
+        SourceSeriesForSegmentation,
+        TrackingIdentifier,
+        VolumetricROIMeasurementsAndQualitativeEvaluations,
+    )
+
+    by = None
+    if algorithm.kind != "MANUAL":
+        told = [f"{name}: {value}" for name, value in (algorithm.parameters or {}).items()]
+        by = AlgorithmIdentification(algorithm.name, algorithm.version, told or None)
+    groups: list[Any] = []
+    for segment, number in zip(segments.values(), range(1, len(segments) + 1)):
+        measurements = _extents(measured, as_column(segment.name))
+        if not measurements:  # a class that was not measured
+            continue
+        described = segmentation.SegmentSequence[number - 1]
+        reference = ReferencedSegment(
+            segmentation.SOPClassUID, segmentation.SOPInstanceUID, number,
+            source_series=SourceSeriesForSegmentation(series.uid),
+        )  # fmt: skip
+        groups.append(
+            VolumetricROIMeasurementsAndQualitativeEvaluations(
+                TrackingIdentifier(described.TrackingUID, described.TrackingID), referenced_segment=reference,
+                finding_type=segment.type.coded(), finding_category=segment.category.coded(), algorithm_id=by,
+                finding_sites=[FindingSite(LUNG.coded())], measurements=measurements,
+            )
+        )  # fmt: skip
+    together = {name: (coding, _extents(measured, name)) for name, coding in EXTENTS.items()}
+    lungs = [
+        one for region in REGIONS
+        if (one := _measurement(measured, VOLUME, ML, region, *("lungs", region, "ml"))) is not None
+    ]  # fmt: skip
+    for side in ("", *SIDES):
+        density = _measurement(measured, DENSITY, HU, side, "lungs", side, "mean_hu")
+        lungs += [] if density is None else [density]
+    for name, (coding, measurements) in (together | {"lungs": (LUNG, lungs)}).items():
+        if measurements:
+            groups.append(
+                MeasurementsAndQualitativeEvaluations(
+                    TrackingIdentifier(identifier=name), finding_type=coding.coded(), algorithm_id=by,
+                    finding_sites=[FindingSite(LUNG.coded())], measurements=measurements,
+                )
+            )  # fmt: skip
+    return groups
+
+
+def _extents(measured: MeasuredCase, group: str) -> list[Any]:
+    """Return the volume and share of a group of classes in each region; none if it was not measured."""
+    each = [
+        _measurement(measured, name, unit, region, group, region, ending)
+        for region in REGIONS for name, unit, ending in ((VOLUME, ML, "ml"), (SHARE, PERCENT, "percent"))
+    ]  # fmt: skip
+    return [one for one in each if one is not None]
+
+
+def _measurement(measured: MeasuredCase, name: Coding, unit: Coding, region: str, *column: str) -> Any:
+    """Return a value with where it was measured; None if it is not defined."""
+    from highdicom.sr import FindingSite, Measurement
+
+    value = measured.measures.get("_".join(filter(None, column)))
+    if value is None:
+        return None
+    side = next((coding.coded() for word, coding in SIDES.items() if word in region.split("_")), None)
+    zone = next((coding.coded() for word, coding in ZONES.items() if word in region.split("_")), None)
+    site = FindingSite(LUNG.coded(), side, zone) if region else FindingSite(LUNG.coded())
+    return Measurement(name.coded(), float(f"{value:.6g}"), unit.coded(), finding_sites=[site])

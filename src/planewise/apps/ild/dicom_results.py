@@ -1,0 +1,47 @@
+"""What made labels, as DICOM names it: by the manifest beside them, or by what their owner says."""
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+from planewise.data.run import Manifest, fingerprint, manifest_of
+from planewise.errors import PlanewiseError
+from planewise.volumes.formats.dicom.segmentation import Algorithm
+
+MANUAL = "manual"
+AUTOMATIC = ("auto", "lungs (each slice by itself)")  # as ild predict notes where boxes came from
+TOLD = ("model", "model named", "prompts")  # of a manifest's options
+
+
+def algorithm_of(labels: Path, made_by: str | None) -> Algorithm:
+    """Return what made a label volume: planewise, as the manifest beside it says, or ``made_by`` ("name version").
+
+    Raises PlanewiseError if nobody says it, or the labels were changed since planewise made them.
+    """
+    if made_by is not None:
+        name, _, number = made_by.rpartition(" ")
+        return Algorithm(name or made_by, number if name else "unknown", "MANUAL" if made_by == MANUAL else "AUTOMATIC")
+    manifest = manifest_of(labels)
+    if manifest is None:
+        raise PlanewiseError(
+            f"{labels}: no manifest beside it says what made it, which DICOM asks for: give --made_by 'NAME VERSION', "
+            f"or --made_by {MANUAL} for what somebody drew"
+        )
+    made = [record.outputs[labels.name] for record in manifest.cases.values() if labels.name in record.outputs]
+    if fingerprint(labels) not in made:
+        raise PlanewiseError(
+            f"{labels}: was changed after planewise made it; say what made it as it is now with --made_by"
+        )
+    return of_manifest(manifest)
+
+
+def of_manifest(manifest: Manifest) -> Algorithm:
+    """Return the command that a manifest is of, with its version and model."""
+    options = manifest.made_from.options
+    parameters = {name: str(options[name]) for name in TOLD if options.get(name)}
+    if sha := re.fullmatch(r"(.*) \(sha256 (\w+)\)", parameters.get("model", "")):
+        parameters |= {"model": sha[1], "model_sha256": sha[2]}
+    kind = "AUTOMATIC" if options.get("prompts") in AUTOMATIC else "SEMIAUTOMATIC"
+    return Algorithm(
+        f"planewise {options.get('command', '')}", manifest.version or version("planewise"), kind, parameters
+    )

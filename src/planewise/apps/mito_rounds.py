@@ -1,0 +1,87 @@
+"""Self-training: rounds in which what a model labels where nobody painted is trained on, while the validation gains."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from planewise.apps.mito_options import MitoTrain
+from planewise.data.nnunet import Dataset
+from planewise.data.painted_slices import PAINTED, is_painted
+from planewise.device import choose_device
+from planewise.errors import PlanewiseError
+from planewise.models.model_file import ModelFile
+from planewise.models.weights import network_with
+from planewise.progress import say
+from planewise.training.checkpoint import load_checkpoint
+from planewise.training.loop import BEST, LAST, LoopOptions, train
+from planewise.training.panoptic import PanopticTask
+from planewise.training.self_training import labeller
+from planewise.training.slice_folder import Label
+from planewise.volumes.json_files import read_json, write_json
+from planewise.volumes.slices import Plane
+
+LABELLED_BY = "labelled_by.json"  # in a round's folder: the checkpoint whose labels it is trained on
+SHARE = 0.5  # of the steps, in each round, which goes on from the weights before
+Cut = Callable[[Path, Label], None]  # writes slices, with labels that are given, into a new folder
+
+
+def refuse_what_has_no_rounds(options: MitoTrain, dataset: Dataset, planes: tuple[Plane, ...]) -> None:
+    """Raise PlanewiseError if nothing is left to label, or nothing could agree on it."""
+    asked = f"--self_training {options.self_training}"
+    painted = any(case.truth is not None and is_painted(case.truth) for case in dataset.train)
+    if dataset.labels.ignore is None and not painted:
+        raise PlanewiseError(
+            f"{asked}: labels what nobody painted, and here all is painted: there is no ignore label in dataset.json, "
+            f"nor a folder {PAINTED}"
+        )
+    if len(planes) < 3:
+        raise PlanewiseError(f"{asked}: three planes must agree on a label, and these are {', '.join(planes)} alone")
+    if options.skip_conversion:
+        raise PlanewiseError(f"{asked}: cuts slices anew in each round, and --skip_conversion cuts none")
+    if options.devices * options.num_nodes > 1:
+        raise PlanewiseError(f"{asked}: is for one device; leave out --devices and --num_nodes")
+
+
+def train_in_rounds(
+    options: MitoTrain, model: ModelFile, planes: tuple[Plane, ...], loop: LoopOptions, first: Path,
+    task: PanopticTask, cut: Cut,
+) -> tuple[Path, PanopticTask]:  # fmt: skip
+    """Train on from what is in the folder ``first``, trained with ``task``; return the folder and task of the best.
+
+    A round is stored in {first}/round_N. It is validated at its end alone: few painted objects cannot tell its steps
+    apart. The rounds end with the first whose score is no better.
+    """
+    device = torch.device(choose_device(options.device))
+    best, best_task = first, task
+    steps = max(1, round(loop.iterations * SHARE))
+    rounds = replace(loop, iterations=steps, checkpoint_interval=steps)
+    for number in range(1, options.self_training + 1):
+        begun = time.monotonic()
+        folder = first / f"round_{number}"
+        before = load_checkpoint(best / BEST)
+        network = network_with(before["network"], best / BEST)
+        labelled_by = {name: before[name] for name in ("step", "score", "loss")}
+        if not (folder / LABELLED_BY).exists() or read_json(folder / LABELLED_BY) != labelled_by:
+            shutil.rmtree(folder, ignore_errors=True)  # of a model that was trained on since
+            say(f"Round {number}: labelling what nobody painted")
+            predictor, slices, grouping = best_task.in_use(network, device)
+            cut(folder / "slices", labeller(predictor, planes, slices, grouping))
+            write_json(folder / LABELLED_BY, labelled_by)
+        task = PanopticTask(
+            network, model, folder / "slices", options.patch_size, options.finetune_layer, options.seed, planes
+        )
+        train(task, rounds, folder, resume=options.resume and (folder / LAST).exists())
+        now = load_checkpoint(folder / BEST, mmap=True)
+        gained = (now["score"] or 0.0) > (before["score"] or 0.0)
+        say(
+            f"Round {number}: validation score {before['score'] or 0.0:.4f} -> {now['score'] or 0.0:.4f}, "
+            f"{(time.monotonic() - begun) / 60:.1f} min" + ("" if gained else ": no gain, so the one before stays")
+        )
+        if not gained:
+            break
+        best, best_task = folder, task
+    return best, best_task

@@ -1,0 +1,195 @@
+"""What a path means to somebody who wants to look at it: which image, which truth, which methods' labels."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from planewise.apps.view_options import View
+from planewise.data.case import case_name, cases_in, file_of_case, group_by_case, label_volumes_in, plane_of
+from planewise.data.image_sequences import is_sequence_folder
+from planewise.data.run import MANIFEST, read_manifest
+from planewise.errors import PlanewiseError
+from planewise.progress import say
+from planewise.viewing.mistakes import PREFIX
+from planewise.volumes.files import open_volume
+from planewise.volumes.formats import ending_of, stem_of
+
+IMAGES, TRUTHS = "images", ("instances", "labels")  # nnU-Net's folders: imagesTr, instancesTs, ...
+SPLITS = ("Ts", "Tr")
+TRUTH = "truth"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The files of a case. ``methods``: labels by method; ``named``: which labels the path itself names, if any."""
+
+    case: str
+    image: Path | None
+    truth: Path | None
+    methods: dict[str, Path] = field(default_factory=dict)
+    named: str | None = None
+    dataset: Path | None = None
+
+
+def shown_of(options: View) -> Shown:
+    """Return the files of the case that is to be shown. Raises PlanewiseError if that is not one case."""
+    path = options.path
+    if not path.exists():
+        raise PlanewiseError(f"{path}: no such file or folder")
+    folder_of_volumes = path.is_dir() and not ending_of(path) and not is_sequence_folder(path)
+    if folder_of_volumes and _is_dataset(path):
+        shown = _of_dataset(path, options)
+    elif folder_of_volumes and label_volumes_in(path) and not _is_images(path):
+        shown = _of_results(path, options)
+    else:
+        shown = _of_volume(path, options)
+    return _with_more(shown, options)
+
+
+def _is_dataset(folder: Path) -> bool:
+    return any((folder / f"{IMAGES}{split}").is_dir() for split in SPLITS)
+
+
+def _is_images(folder: Path) -> bool:
+    return folder.name in {f"{IMAGES}{split}" for split in SPLITS}
+
+
+def _of_dataset(folder: Path, options: View) -> Shown:
+    """Return a case of a dataset, with its truth and the labels of every method that has it."""
+    images: dict[str, tuple[Path, str]] = {}
+    for split in SPLITS:
+        if (folder / f"{IMAGES}{split}").is_dir():
+            found, _ = cases_in(folder / f"{IMAGES}{split}", options.channel, "auto")
+            images = {name: (path, split) for name, path in found.items()} | images
+    case = _choose(images, options, folder)
+    image, split = images[case]
+    methods = {}
+    for method in sorted(folder.glob(f"{PREFIX}*")):
+        if method.is_dir() and (path := _if_there(case, method)):
+            methods[method.name.removeprefix(PREFIX)] = path
+    return Shown(case, image, _truth_of(case, folder, (split,)), methods, dataset=folder)
+
+
+def _of_results(folder: Path, options: View) -> Shown:
+    """Return a case of a folder of results, with its image and truth, where they are known."""
+    results = group_by_case(label_volumes_in(folder))
+    case = _choose([name for name in results if plane_of(name) not in results], options, folder)
+    return _of_result(case, file_of_case(case, folder, "label volume"))
+
+
+def _of_volume(path: Path, options: View) -> Shown:
+    """Return an image, with all that its dataset has of it; or labels, where something says that they are."""
+    if _is_images(path.parent) or _is_images(path):
+        return _of_dataset((path if _is_images(path) else path.parent).parent, _for_case(path, options))
+    if _is_result(path):
+        return _of_result(case_name(path), path)
+    if not options.labels:
+        say(f"{path}: nothing says that it holds labels, so it is shown as an image; --labels PATH shows labels")
+    return Shown(case_name(path) if ending_of(path) else path.name, path, None)
+
+
+def _for_case(path: Path, options: View) -> View:
+    return options if _is_images(path) else options.model_copy(update={"case": options.case or case_name(path)})
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a volume holds labels: by what it says itself, a manifest beside it, or the folder of a dataset."""
+    if open_volume(path).labels is not None:
+        return True
+    for manifest in _manifests(path):
+        if (made := read_manifest(manifest)) and any(path.name in record.outputs for record in made.cases.values()):
+            return True
+    truths = {f"{kind}{split}" for kind in TRUTHS for split in SPLITS}
+    return path.parent.name in truths or (path.parent.name.startswith(PREFIX) and _is_dataset(path.parent.parent))
+
+
+def _manifests(path: Path) -> tuple[Path, Path]:
+    return path.with_name(MANIFEST), path.with_name(f"{stem_of(path)}.{MANIFEST}")  # of a folder, of a store
+
+
+def _of_result(case: str, path: Path) -> Shown:
+    dataset = path.resolve().parents[1] if len(path.resolve().parents) > 1 else None
+    dataset = dataset if dataset is not None and _is_dataset(dataset) else None
+    image = _image_in_manifest(path)
+    if image is None and dataset is not None:
+        image = next(filter(None, (_if_there(case, dataset / f"{IMAGES}{split}") for split in SPLITS)), None)
+    if image is not None and dataset is None and _is_images(image.parent):
+        dataset = image.parent.parent
+    truth = None if dataset is None else _truth_of(case, dataset, SPLITS)
+    if truth is not None and truth.resolve() == path.resolve():
+        return Shown(case, image, truth, named=TRUTH, dataset=dataset)
+    method = path.resolve().parent.name.removeprefix(PREFIX)
+    return Shown(case, image, truth, {method: path}, method, dataset)
+
+
+def _image_in_manifest(path: Path) -> Path | None:
+    """Return the image that a result was made from, as its manifest says, if that is a volume that is there."""
+    for manifest in _manifests(path):
+        made = read_manifest(manifest)
+        for record in made.cases.values() if made is not None else ():
+            first = next(iter(record.inputs), None)
+            if path.name in record.outputs and first is not None:
+                image = Path(first)
+                return image if image.exists() and (ending_of(image) or image.is_dir()) else None
+    return None
+
+
+def _truth_of(case: str, dataset: Path, splits: tuple[str, ...]) -> Path | None:
+    folders = [dataset / f"{kind}{split}" for split in splits for kind in TRUTHS]
+    return next(filter(None, (_if_there(case, folder) for folder in folders)), None)
+
+
+def _if_there(case: str, folder: Path) -> Path | None:
+    """Return the file of a case in a folder, None if it has none. Raises PlanewiseError if it has several."""
+    if not folder.is_dir() or case not in group_by_case(label_volumes_in(folder), {case}):
+        return None
+    return file_of_case(case, folder, "volume")
+
+
+def _choose(cases: "dict[str, tuple[Path, str]] | list[str]", options: View, folder: Path) -> str:
+    """Return the case that is wanted. Raises PlanewiseError if it is not there, or not said which."""
+    names = sorted(cases)
+    if options.case is not None and options.case not in names:
+        raise PlanewiseError(f"--case {options.case}: {folder} has none of that name; it has {_listed(names)}")
+    if options.case is None and len(names) != 1:
+        what = f"holds {len(names)} cases ({_listed(names)}): choose one with --case" if names else "holds no volumes"
+        raise PlanewiseError(f"{folder}: {what}")
+    return options.case or names[0]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def _with_more(shown: Shown, options: View) -> Shown:
+    """Return what is shown with what options say of it."""
+    image, truth = shown.image, shown.truth
+    if options.image is not None:
+        image = _given(options.image, "--image", shown.case, "image")
+    if options.truth is not None:
+        truth = _given(options.truth, "--truth", shown.case, "truth")
+    methods = dict(shown.methods)
+    for text in options.labels:
+        name, _, where = text.rpartition("=") if not Path(text).exists() else ("", "", text)
+        path = Path(where)
+        file = _given(path, f"--labels {text}", shown.case, "label volume")
+        name = name or _method_of(path, shown.case)
+        if name in methods or name in (TRUTH, shown.case):
+            raise PlanewiseError(f"--labels {text}: {name} is shown already; give it another name, NAME=PATH")
+        methods[name] = file
+    if image is None:
+        say(f"The image of case {shown.case} is not known: labels are shown without; --image PATH shows it")
+    return Shown(shown.case, image, truth, methods, shown.named, shown.dataset)
+
+
+def _method_of(path: Path, case: str) -> str:
+    """Return what a method is called: as its folder, or as its file, where that is not called as the case."""
+    if path.is_dir() and not ending_of(path):
+        return path.resolve().name.removeprefix(PREFIX)
+    name = case_name(path)
+    return path.resolve().parent.name.removeprefix(PREFIX) if name == case else name
+
+
+def _given(path: Path, option: str, case: str, what: str) -> Path:
+    if not path.exists():
+        raise PlanewiseError(f"{option}: {path}: no such file or folder")
+    return path if ending_of(path) or path.is_file() else file_of_case(case, path, what)

@@ -1,0 +1,65 @@
+"""Volumes in memory as an nnU-Net raw dataset on disk."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from planewise.data.classes import DATASET_FILE
+from planewise.errors import DatasetError
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.files import write_volume
+from planewise.volumes.json_files import read_json
+from planewise.volumes.labels import write_labels
+from planewise.volumes.units import PIXEL
+from planewise.volumes.volume import Volume
+
+WRITTEN = "written by planewise from arrays"
+
+
+def write_dataset(folder: Path, cases: Mapping[str, tuple[Volume, Volume]], classes: dict[int, str] | None) -> None:
+    """Write training cases, each (image, labels) of one shape, in place of what was written there before.
+
+    ``classes``: the names of the labels by value, which go to labelsTr as NIfTI; labels without names are called after
+    their values. None: labels are instances, and go to instancesTr as TIFF, with the spacing in nm beside each as
+    nnU-Net wants it. Raises DatasetError for no cases, for names that no folder takes, for shapes that differ, and if
+    what is in ``folder`` was not written by this.
+    """
+    _refuse(folder, cases)
+    truth, ending = ("instancesTr", ".tiff") if classes is None else ("labelsTr", ".nii.gz")
+    values: set[int] = set()
+    with atomic_path(folder) as temporary:
+        for name, (image, labels) in cases.items():
+            placed = image.with_voxels(np.asarray(labels.voxels[...]))
+            write_volume(temporary / "imagesTr" / f"{name}_0000{ending}", image)
+            write_labels(temporary / truth / f"{name}{ending}", placed)
+            values.update(np.unique(np.asarray(placed.voxels)).tolist())
+            if classes is None and image.unit != PIXEL:
+                for kind in ("imagesTr", truth):
+                    said = json.dumps({"spacing": image.spacing_in("nm")})
+                    (temporary / kind / f"{name}.json").write_text(said, "utf-8")
+        named = {1: "object"} if classes is None else classes or {v: f"class {v}" for v in sorted(values - {0})}
+        meta = {
+            "description": WRITTEN,
+            "channel_names": {"0": "image"},
+            "labels": {"background": 0} | {name: value for value, name in named.items()},
+            "numTraining": len(cases),
+            "file_ending": ending,
+        }
+        meta |= {"spacing_unit": "nm"} if classes is None else {}
+        (temporary / DATASET_FILE).write_text(json.dumps(meta, indent=2), "utf-8")
+
+
+def _refuse(folder: Path, cases: Mapping[str, tuple[Volume, Volume]]) -> None:
+    """Raise DatasetError if the cases cannot be written."""
+    if not cases:
+        raise DatasetError(f"{folder}: there are no cases to write; give {{name: (image, labels)}}")
+    meta = folder / DATASET_FILE
+    if folder.exists() and not (meta.is_file() and dict(read_json(meta)).get("description") == WRITTEN):
+        raise DatasetError(f"{folder}: is there already, and was not written by planewise; give another output")
+    for name, (image, labels) in cases.items():
+        if not name or set(name) & set("/\\\0") or name.startswith("."):
+            raise DatasetError(f"case {name!r}: is no name of a file")
+        if image.shape != labels.shape:
+            raise DatasetError(f"case {name}: its image has shape {image.shape}, its labels {labels.shape}")

@@ -1,0 +1,88 @@
+"""How likely an object is one of the truth's, by how the planes agree on it: calibrated on what was held out.
+
+Platt 1999, "Probabilistic outputs for support vector machines", of the share of its voxels that all planes gave.
+"""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from planewise.inference.votes import ObjectVotes
+from planewise.models.model_file import Calibration
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.slices import Plane
+from planewise.volumes.volume import LazyArray
+
+COLUMNS = ("label", "confidence", "voxels", "planes", "given_by_all", "given_by_one_beside", "disagreement_depth")
+VIEWS = 4  # of the held-out part, that stand for one: so much less each of their objects counts
+SCALE = 0.25  # of the shares among objects, about; the slope is held back by a normal prior of 1 / SCALE
+
+
+def confidences(votes: ObjectVotes, calibration: Calibration) -> np.ndarray:
+    """Return the probability, (objects,), that each object is one of the truth's: matched by one at IoU 0.5."""
+    return np.asarray(1 / (1 + np.exp(-(calibration.offset + calibration.slope * votes.by_all))))
+
+
+def calibrate(shares: np.ndarray, right: np.ndarray, planes: tuple[Plane, ...]) -> Calibration:
+    """Return the calibration by which objects with these ``shares`` (n,) are as likely ``right`` (n,) as they were.
+
+    ``planes``: that gave the shares. Each counts as one of ``VIEWS`` of an object. Where there are few objects, two
+    that nobody saw keep it sober: one of which the planes share nothing, and which is none, and one that they share
+    wholly, and which is one.
+    """
+    share = np.concatenate([shares, [0.0, 1.0]])
+    truth = np.concatenate([right.astype(float), [0.0, 1.0]])
+    weight = np.concatenate([np.full(len(shares), 1 / VIEWS), [1.0, 1.0]])
+    design = np.stack([share, np.ones_like(share)], axis=1)
+    held_back = np.diag([SCALE**2, 0.0])
+    found = np.zeros(2)
+    for _ in range(50):  # Newton's steps of a convex loss in two unknowns
+        odds = np.clip(design @ found, -30, 30)
+        likely = 1 / (1 + np.exp(-odds))
+        gradient = design.T @ (weight * (truth - likely)) - held_back @ found
+        curvature = (design * (weight * likely * (1 - likely))[:, None]).T @ design + held_back
+        step = np.linalg.solve(curvature, gradient)
+        found += step
+        if np.abs(step).max() < 1e-9:
+            break
+    if found[0] < 0:  # more agreement is never worse: then it says nothing, and all are as likely
+        found = np.array([0.0, np.log((truth * weight).sum() / ((1 - truth) * weight).sum())])
+    wrong = int((~right).sum())
+    slope, offset = found.tolist()
+    return Calibration(slope=slope, offset=offset, planes=planes, right=len(right) - wrong, wrong=wrong)
+
+
+def write_objects(path: Path, votes: ObjectVotes | None, voxels: np.ndarray, calibration: Calibration | None) -> None:
+    """Write a CSV with a row for each object: ``COLUMNS``, those that are not known empty.
+
+    ``votes``: None where one plane alone was predicted, and nobody voted; ``voxels`` (objects,) int64: sizes then.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        if votes is None:
+            writer.writerows([label, "", size, 1, "", "", ""] for label, size in enumerate(voxels.tolist(), 1))
+            return
+        certain = None if calibration is None else confidences(votes, calibration)
+        for place in range(len(votes.voxels)):
+            of_planes = (votes.by_all[place], votes.alone[place], votes.depth[place])
+            writer.writerow([
+                place + 1, "" if certain is None else f"{certain[place]:.4f}", votes.voxels[place], votes.planes[place],
+                *(f"{value:.4f}" for value in of_planes),
+            ])  # fmt: skip
+
+
+class ConfidenceOfVoxels:
+    """A volume (z, y, x) float32 with the confidence of the object that each voxel is of, 0 where there is none."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, labels: LazyArray, certain: np.ndarray) -> None:
+        """``labels``: 0 to n; ``certain`` (n,): the objects' confidence."""
+        self.shape, self._labels = labels.shape, labels
+        self._certain = np.concatenate([[0.0], certain]).astype(np.float32)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self._certain[np.asarray(self._labels[index])]

@@ -1,0 +1,53 @@
+"""How the planes agree on each object of a consensus: by counts alone, which add up over the parts of a volume."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ObjectVotes:
+    """Of each object, in the order of their labels from 1, (objects,): how many voxels, and who gave them.
+
+    ``voxels`` int64; ``planes`` int64: how many planes have an object that is mostly it; ``by_all``: the share of its
+    voxels that every plane gave; ``alone``: voxels beside it that one such plane gave and too few others, as a share of
+    ``voxels``.
+    """
+
+    voxels: np.ndarray
+    planes: np.ndarray
+    by_all: np.ndarray
+    alone: np.ndarray
+
+    def of(self, kept: np.ndarray) -> "ObjectVotes":
+        """Return those of some objects, given by their places (kept,)."""
+        return ObjectVotes(self.voxels[kept], self.planes[kept], self.by_all[kept], self.alone[kept])
+
+    @property
+    def depth(self) -> np.ndarray:
+        """The voxels on which planes disagree, as the depth of an even layer on the surface of a ball of its size."""
+        disputed = (1 - self.by_all + self.alone) * self.voxels
+        return np.asarray(disputed / (np.pi * 36 * self.voxels.astype(float) ** 2) ** (1 / 3))
+
+
+def object_votes(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> ObjectVotes:
+    """Return the votes on the ``objects`` (n,), 1 to m or 0, of combinations of ``labels`` (n, planes).
+
+    ``counts`` (n,): the voxels that carry each combination. Every object has voxels.
+    """
+    count = int(objects.max(initial=0))
+    voxels = np.bincount(objects, counts, count + 1)
+    shared = np.bincount(objects, counts * (labels > 0).all(axis=1), count + 1)
+    planes, alone = np.zeros(count + 1, np.int64), np.zeros(count + 1)
+    for of_plane in labels.T:
+        here = (of_plane > 0) & (objects > 0)
+        pairs, row = np.unique(np.stack([of_plane[here], objects[here]]), axis=1, return_inverse=True)
+        overlap = np.bincount(row.ravel(), counts[here], pairs.shape[1])
+        belongs = np.zeros(int(of_plane.max(initial=0)) + 1, np.int64)  # the object that holds most of each label
+        order = np.argsort(overlap, kind="stable")
+        belongs[pairs[0, order]] = pairs[1, order]  # the largest overlap is written last
+        planes += np.bincount(np.unique(belongs[belongs > 0]), minlength=count + 1)
+        beside = (objects == 0) & (of_plane > 0)
+        alone += np.bincount(belongs[of_plane[beside]], counts[beside], count + 1)
+    whole = np.maximum(voxels[1:], 1)
+    return ObjectVotes(voxels[1:].astype(np.int64), planes[1:], shared[1:] / whole, alone[1:] / whole)

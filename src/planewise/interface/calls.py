@@ -1,0 +1,62 @@
+"""What every call from Python has in common: whom it reports to, and how errors call arguments."""
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from planewise.errors import PlanewiseError, Problem
+from planewise.options import Options
+from planewise.progress import WARNING, ProgressFunction, reported_to, say
+from planewise.volumes.formats import stem_of
+
+Job = TypeVar("Job", bound=Options)
+
+
+@contextmanager
+def call(progress: ProgressFunction | bool | None) -> Iterator[None]:
+    """Within, progress goes to who asked for it, and errors name arguments as Python has them."""
+    try:
+        with reported_to(progress):
+            yield
+    except PlanewiseError as error:
+        error.args = (as_arguments(str(error)),)
+        raise
+
+
+def as_arguments(message: str) -> str:
+    """Return a message about options with the names of arguments: ``--min_size -1: ...`` is of ``min_size=-1``."""
+    return re.sub(r"--(\w+)", r"\1", re.sub(r"^--(\w+) ", r"\1=", message))
+
+
+def options_of(kind: type[Job], given: dict[str, Any], without: Collection[str] = (), **fixed: Any) -> Job:
+    """Return the options of a command, as it declares them, of arguments that a caller has ``given``.
+
+    ``without``: options that mean nothing in a call from Python. Raises PlanewiseError for one of these, or one that
+    the command has not, or a value that it does not allow.
+    """
+    allowed = [name for name in kind.model_fields if name not in fixed and name not in without]
+    for name in given:
+        if name not in allowed:
+            like = difflib.get_close_matches(name, allowed, 1)
+            meant = f"; did you mean {like[0]}?" if like else ""
+            raise PlanewiseError(f"{name}=: is no option here{meant} There are {', '.join(allowed)}")
+    return kind(**given, **fixed)
+
+
+def name_of(given: Any, otherwise: str) -> str:
+    """Return what a volume is called: the name of its file, or of a layer or array that has one."""
+    if isinstance(given, str | os.PathLike):
+        return stem_of(Path(given)) or Path(given).name
+    named = given[1].get("name") if isinstance(given, tuple) and isinstance(given[1], dict) else None
+    name = named or getattr(given, "name", None)
+    return name if isinstance(name, str) and name else otherwise
+
+
+def log_problems(problems: list[Problem]) -> None:
+    """Log what is wrong with single cases of a job that went on without them."""
+    for problem in problems:
+        say(f"{WARNING}{problem.where}: {problem.what}")

@@ -1,0 +1,132 @@
+"""The verb measure: labels give a table of their objects, or of classes within the lungs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from planewise.apps.mito_measure import resident
+from planewise.data.space import laid_on
+from planewise.errors import PlanewiseError
+from planewise.evaluation.pairs import in_place_of
+from planewise.interface.calls import call, name_of
+from planewise.measurement.measured import Measured, measure_volume
+from planewise.measurement.regions import ZoneRule
+from planewise.measurement.tables import contact_rows, distribution_rows, object_rows, volume_rows
+from planewise.progress import ProgressFunction, say
+from planewise.volumes.arrays import as_volume
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import as_labels
+from planewise.volumes.units import PIXEL
+from planewise.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured of the objects of a volume, see docs/measure.md; ``case``: what the volume is called."""
+
+    case: str
+    measured: Measured
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return the objects: a row for each."""
+        return _frame(object_rows({self.case: self.measured}))
+
+    def contacts(self) -> "pandas.DataFrame":
+        """Return the pairs of objects that touch."""
+        return _frame(contact_rows({self.case: self.measured}))
+
+    def volume(self) -> "pandas.DataFrame":
+        """Return the volume as a whole: number, share, density of the objects; one row."""
+        return _frame(volume_rows({self.case: self.measured}))
+
+    def distributions(self) -> "pandas.DataFrame":
+        """Return the distribution of every measure, corrected for what the border cuts."""
+        return _frame(distribution_rows({self.case: self.measured}))
+
+
+@dataclass(frozen=True)
+class ClassMeasures:
+    """How much of each class there is, and where in the lungs, see docs/measure_ct.md; ``measures`` by column."""
+
+    case: str
+    measures: dict[str, float]
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return one row, a column for every measure."""
+        return _frame([{"case": self.case, **self.measures}])
+
+
+def _frame(rows: list[dict[str, Any]]) -> "pandas.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(rows)
+
+
+def measure(
+    labels: Any, image: Any = None, *, references: Mapping[str, Any] | None = None, ignore_geometry: bool = False,
+    progress: ProgressFunction | bool | None = None,
+) -> Measures:  # fmt: skip
+    """Measure the objects of a label volume, each label above 0 one, as ``planewise mito measure`` does.
+
+    All arguments: whatever ``open`` takes. ``image``: for mean intensities, and for the spacing where the labels do not
+    say any. ``references``: by name, other labels to have contacts and distances with. Raises PlanewiseError if one
+    does not lie where the labels do; with ``ignore_geometry`` arrays fit voxel by voxel as they lie.
+    """
+    with call(progress):
+        name, here = name_of(labels, "volume"), Path("labels")
+        stored = as_labels(as_volume(labels, name="labels"), here)
+
+        def placed(given: Volume, called: str) -> Volume:
+            return resident(to_canonical(laid_on(given, Path(called), stored, here, ignore_geometry)))
+
+        others = {key: as_labels(as_volume(given, name=key), Path(key)) for key, given in (references or {}).items()}
+        beside = {key: placed(given, key) for key, given in others.items()}
+        canonical, shown = to_canonical(stored, labels=True), None
+        if image is not None:
+            opened = as_volume(image, name="image")
+            shown = placed(opened, "image")
+            if canonical.unit == PIXEL != opened.unit:
+                canonical = in_place_of(canonical, opened)
+                say(f"{name}: the labels say no unit of their spacing; that of the image is taken")
+        return Measures(name, measure_volume(resident(canonical), shown, beside, name))
+
+
+def measure_classes(
+    labels: Any, ct: Any, *, classes: Mapping[int, str], fibrosis: tuple[str, ...] = (), lungs: Any = None,
+    zones: ZoneRule = "height", periphery_mm: float = 20.0, ignore_geometry: bool = False,
+    progress: ProgressFunction | bool | None = None,
+) -> ClassMeasures:  # fmt: skip
+    """Measure classes within the lungs of a CT in HU, as ``planewise ild measure`` does: ml, shares, densities.
+
+    ``labels``, ``ct``, ``lungs``: whatever ``open`` takes; without ``lungs`` they are found from HU. ``classes``: names
+    of the label values; ``fibrosis``: those that count as such, by default reticulation and honeycombing. ``zones`` and
+    ``periphery_mm``: see that command. Raises PlanewiseError for values that no class has, or a CT without a spacing.
+    """
+    from planewise.apps.ild.options import WINDOWS
+    from planewise.data.prepared import as_patient
+    from planewise.interface.sam2 import lungs_within
+    from planewise.measurement.classes import choose_classes
+    from planewise.measurement.density import refuse_unless_hu
+    from planewise.measurement.extent import count_voxels, extent_measures
+    from planewise.measurement.lung_measures import lung_densities
+    from planewise.measurement.lungs import LungRegions
+
+    with call(progress):
+        name, here, image = name_of(labels, "volume"), Path("labels"), Path("ct")
+        chosen = choose_classes(dict(classes), (), fibrosis)
+        patient, hu = as_patient(name, as_volume(ct, name="ct"), image, None, None, *WINDOWS["lung"])
+        refuse_unless_hu(hu)
+        sides = lungs_within(patient, hu, image, lungs, ignore_geometry)
+        stored = as_labels(as_volume(labels, name="labels"), here)
+        values = to_canonical(laid_on(stored, here, patient.geometry, image, ignore_geometry), labels=True).read()
+        if others := sorted(set(np.unique(values).tolist()) - {0} - set(classes)):
+            raise PlanewiseError(f"labels: hold {', '.join(map(str, others[:6]))}, which classes= does not name")
+        regions = LungRegions.of(sides, patient.spacing_mm, zones, periphery_mm)
+        extents = count_voxels(values.astype(np.uint8), regions)
+        return ClassMeasures(name, extent_measures(extents, chosen.groups()) | lung_densities(hu, sides))

@@ -1,0 +1,60 @@
+"""A trained model, whichever network it is of: what it is called, which classes it knows, and how it segments."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from planewise.models.model_file import SHIPPED
+from planewise.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class Model(ABC):
+    """A model that ``load_model`` or ``finetune`` returned.
+
+    ``path``: its YAML, its file or folder of weights, or the name that it is published by; ``classes``: the names of
+    the labels that it gives, empty if it segments what boxes are drawn around.
+    """
+
+    path: Path
+    classes: dict[int, str]
+
+    @property
+    @abstractmethod
+    def kind(self) -> Literal["MitoNet", "SAM2"]:
+        """MitoNet gives instances: every object has a label. SAM2 gives classes."""
+
+    @abstractmethod
+    def segment(
+        self, volume: Volume, name: str, prompts: Any, truth: Any, output: Path | None, given: dict[str, Any],
+        source: Path | None,
+    ) -> Volume:  # fmt: skip
+        """Return labels of ``volume``; see ``planewise.segment``. ``source``: the file that it was opened from."""
+
+
+def load_model(model: str | os.PathLike[str] | Model) -> Model:
+    """Return the model that a path or a name means.
+
+    MitoNet: its YAML, the folder that holds it alone, or a published name (MitoNet_v1). SAM2: a file of weights
+    (medsam_model_best.pth, sam2_hiera_tiny.pt), a hub folder or id, or a published name (sam2.1_hiera_tiny, MedSAM2).
+    A published one is downloaded if it is not here. Raises PlanewiseError if it is none of these, or damaged.
+    """
+    if isinstance(model, Model):
+        return model
+    if is_mitonet(model):
+        from planewise.interface.mitonet import MitoNetModel
+
+        return MitoNetModel.load(model)
+    from planewise.interface.sam2 import Sam2Model
+
+    return Sam2Model.load(model)
+
+
+def is_mitonet(model: str | os.PathLike[str]) -> bool:
+    """Whether a path or a name means a MitoNet: a YAML, a folder with one, or a shipped config."""
+    path = Path(model)
+    if path.is_dir():
+        return bool(list(path.glob("*.yaml"))) and not (path / "config.json").exists()
+    return path.suffix in (".yaml", ".yml") or (SHIPPED / f"{path.name}.yaml").is_file()

@@ -1,0 +1,49 @@
+"""Scores as scientists use them: a table, or a number by its name."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from planewise.errors import PlanewiseError
+from planewise.evaluation import result
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Result:
+    """What methods achieved: a row for every method, case and class; for the metrics see docs/evaluation.md."""
+
+    rows: tuple[result.Result, ...]
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a table of pandas: a row for every method, case and class, a column for every metric.
+
+        ``status``: "ok", or why a case was scored as nothing found. A score that is not defined is NaN.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([
+            {
+                "method": row.method, "case": row.case, "class": row.class_name, "status": row.status,
+                **row.scores, "tolerance": row.tolerance, "unit": row.unit,
+            }
+            for row in self.rows
+        ])  # fmt: skip
+
+    def __getitem__(self, metric: str) -> float:
+        """Return a score where there is one method, case and class. Raises PlanewiseError if there are several."""
+        if len(self.rows) != 1:
+            raise PlanewiseError(f"{metric}: there are {len(self.rows)} rows, each with its score; see to_frame()")
+        scores = self.rows[0].scores
+        if metric not in scores:
+            raise PlanewiseError(f"{metric}: there is no such score here; there are {', '.join(scores)}")
+        return scores[metric]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of what was scored, each once."""
+        return tuple(dict.fromkeys(note for row in self.rows for note in row.notes))
+
+    def _repr_html_(self) -> Any:
+        return self.to_frame().to_html(index=False)

@@ -1,0 +1,130 @@
+"""The verbs score and compare: labels and their truth give a table of scores."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from planewise.data.case import images_beside, label_volumes_in
+from planewise.data.classes import holds_instances, labels_above
+from planewise.data.space import laid_on
+from planewise.errors import PlanewiseError
+from planewise.evaluation import comparison
+from planewise.evaluation.classes import class_names
+from planewise.evaluation.pairs import OK, Ignored, Kept, OpenPair, pair_files, with_ignored
+from planewise.evaluation.result import Contest
+from planewise.evaluation.tolerance import Tolerance
+from planewise.interface.calls import call, name_of
+from planewise.interface.result import Result
+from planewise.progress import ProgressFunction, say
+from planewise.progress import progress as shown
+from planewise.volumes.arrays import as_volume
+from planewise.volumes.formats import ending_of
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import as_labels
+
+Classes = Mapping[int, str]
+
+
+def score(
+    labels: Any, truth: Any, *, classes: Classes | None = None, ignore: int | None = None,
+    tolerance: float | None = None, ignore_geometry: bool = False, progress: ProgressFunction | bool | None = None,
+) -> Result:  # fmt: skip
+    """Return the scores of labels against the truth; see ``compare``, of which this is the case of one method."""
+    name = name_of(labels, "labels")
+    name = "labels" if name == "truth" else name
+    return compare(
+        {name: labels}, truth, classes=classes, ignore=ignore, tolerance=tolerance, ignore_geometry=ignore_geometry,
+        progress=progress,
+    )  # fmt: skip
+
+
+def compare(
+    methods: Mapping[str, Any], truth: Any, *, classes: Classes | None = None, ignore: int | None = None,
+    tolerance: float | None = None, ignore_geometry: bool = False, progress: ProgressFunction | bool | None = None,
+) -> Result:  # fmt: skip
+    """Return the scores of every method's labels against one truth, by the code of ``planewise compare``.
+
+    ``methods``: by name, labels as whatever ``open`` takes, or folders of label volumes; ``truth``: the same. The cases
+    of folders are paired by name, and one that a method lacks counts as nothing found. ``classes``: the names of
+    label values, which are then scored class by class. Without it every label above 0 is an object; but of a path that
+    lies below a dataset.json, and in no folder called instances, what that names are the classes. ``ignore``: the
+    truth's value of voxels that are not scored, by default the dataset.json's. ``tolerance``: within which surfaces
+    agree, in nm for nm and um, in mm for mm, in voxels where no unit is known; by default see docs/evaluation.md.
+
+    Raises PlanewiseError for what is no label volume, or lies elsewhere than the truth; with ``ignore_geometry`` arrays
+    are compared voxel by voxel as they lie. Of folders such a case is a row whose status says so.
+    """
+    with call(progress):
+        if not methods:
+            raise PlanewiseError("methods: there is none; give {name: labels}")
+        within = Tolerance({} if tolerance is None else dict.fromkeys(("nm", "mm", "voxel"), float(tolerance)))
+        given = [*methods.values(), truth]
+        folders = [_is_folder(item) for item in given]
+        if any(folders) and not all(folders):
+            raise PlanewiseError("labels and truth must both be folders, or both be volumes")
+        if not any(folders):
+            return _of_volumes(methods, truth, classes, ignore, within, ignore_geometry)
+        paths = {name: Path(path) for name, path in methods.items()}
+        contest = _contest(paths, Path(truth), classes, ignore, ignore_geometry)
+        with shown("scoring", len(contest.cases()), unit="cases") as advance:
+            return Result(tuple(comparison.compare([contest], within, advance=advance).results))
+
+
+def _is_folder(given: Any) -> bool:
+    """Whether a folder of label volumes is given, and not a volume, which may be a folder too."""
+    return isinstance(given, str | os.PathLike) and Path(given).is_dir() and not ending_of(Path(given))
+
+
+def _contest(
+    methods: dict[str, Path], truth: Path, classes: Classes | None, ignore: int | None, ignore_geometry: bool
+) -> Contest:
+    """Return what is scored of folders."""
+    named, stated = _classes(truth, classes, label_volumes_in(truth))
+    ignore = stated if ignore is None else ignore
+    pairs = {
+        name: with_ignored(
+            [pair for pair in pair_files(path, truth, methods.values(), ignore_geometry) if pair.truth is not None],
+            ignore, instances=not named,
+        )
+        for name, path in methods.items()
+    }  # fmt: skip
+    return Contest(truth.resolve().parent.name, pairs, images_beside(truth), named)
+
+
+def _classes(truth: Path, classes: Classes | None, files: list[Path]) -> tuple[dict[int, str], int | None]:
+    """Return the names of the classes that are scored, none if labels are objects, and the ignore label."""
+    labels = labels_above(truth)
+    if classes is not None:
+        return dict(classes), labels.ignore
+    if labels.source is None or holds_instances(truth.resolve()):
+        return {}, labels.ignore
+    named = class_names(labels, files)
+    say(f"Scored are the classes of {labels.source}: {', '.join(named.values())}")
+    return named, labels.ignore
+
+
+def _of_volumes(
+    methods: Mapping[str, Any], truth: Any, classes: Classes | None, ignore: int | None, tolerance: Tolerance,
+    ignore_geometry: bool,
+) -> Result:  # fmt: skip
+    """Return the scores of volumes of one case."""
+    case, path = name_of(truth, "truth"), Path("truth")
+    stored = as_labels(as_volume(truth, name="truth"), path)
+    named = dict(classes or {})
+    if isinstance(truth, str | os.PathLike):
+        path = Path(truth)
+        named, stated = _classes(path, classes, [path])
+        if stated is not None and not named and ignore is None:
+            raise PlanewiseError(f"{path}: its dataset.json has an ignore label, which lies beside it: compare folders")
+        ignore = stated if ignore is None else ignore
+    kept = Kept()
+    canonical = kept.read(to_canonical(stored))
+    ignored = None if ignore is None else Ignored(canonical, ignore)
+    pairs = {}
+    for name, labels in methods.items():
+        there = Path(labels) if isinstance(labels, str | os.PathLike) else Path(name)
+        placed = laid_on(as_labels(as_volume(labels, name=name), there), there, stored, path, ignore_geometry)
+        pairs[name] = OpenPair(canonical, kept.read(to_canonical(placed)), OK, ignored)
+    contest = Contest("", {name: [] for name in methods}, {}, named)
+    return Result(tuple(comparison.score_volumes(contest, case, pairs, tolerance)))

@@ -1,0 +1,155 @@
+"""A command's options for people: what its help says of each, and the words that stand for their values.
+
+All is read from the command's ``Options``: names, types, defaults, and the docstring below each.
+"""
+
+import shutil
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import tyro
+from pydantic.fields import FieldInfo
+
+from planewise.options import Options, as_folder, as_name
+
+NEEDED, OTHER = "needed", "options"
+GROUPS = {  # what of all commands belongs together; what stands nowhere here is what the command itself is about
+    "what is read, and how": (
+        "channel", "sequence", "series", "intensity", "invert", "ignore_geometry", "window", "window_level",
+        "window_width", "lungs", "image", "images", "dataset", "truth", "against", "reference", "groups", "patients",
+        "patient_pattern", "split",
+    ),
+    "going on, and what is kept": (
+        "resume", "overwrite", "checkpoint_interval", "skip_conversion", "output_data_path", "save_nii", "visualize",
+        "seed",
+    ),
+    "machine": (
+        "device", "devices", "num_nodes", "precision", "num_workers", "workers", "scheduler", "memory", "cache_slices",
+        "gradient_checkpointing",
+    ),
+}  # fmt: skip
+WIDEST, INDENT = 100, 6
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option as it is typed: ``flag``, or the name of a positional argument; ``values``: words for what it takes."""
+
+    name: str
+    flag: str
+    values: str
+    text: str
+    default: str
+    required: bool
+    positional: bool
+    type: Any
+
+    @property
+    def typed(self) -> str:
+        """The option with its values."""
+        return f"{self.flag} {self.values}".strip()
+
+    @property
+    def group(self) -> str:
+        """Under which heading it stands."""
+        if self.required or self.positional:
+            return NEEDED
+        return next((group for group, names in GROUPS.items() if self.name in names), OTHER)
+
+
+def options_of(kind: type[Options]) -> list[Option]:
+    """Return the options of a command, in the order of their declaration."""
+    return [_option(name, info) for name, info in kind.model_fields.items()]
+
+
+def _option(name: str, info: FieldInfo) -> Option:
+    called = next((one.name for one in info.metadata if getattr(one, "name", None)), None) or name
+    positional = tyro.conf.Positional in info.metadata
+    several = get_origin(without_none(info.annotation)) is tuple and positional
+    flag = f"{called.upper()}{' ...' if several else ''}" if positional else f"--{called}"
+    values = "" if positional or info.annotation is bool else words_for(info.annotation, info.metadata)
+    default = "" if info.is_required() or info.default in (None, False, ()) else _shown(info.default)
+    text = info.description or next((one.help for one in info.metadata if getattr(one, "help", None)), "")
+    return Option(
+        name, flag, values, " ".join(text.split()), default, info.is_required(), positional, info.annotation
+    )  # fmt: skip
+
+
+def without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, UnionType):
+        (kept,) = (one for one in get_args(annotation) if one is not type(None))
+        return kept
+    return annotation
+
+
+def words_for(annotation: Any, metadata: list[Any]) -> str:
+    """Return what stands for the values of an option: PATH, NUMBER, xy|xz|yz ..., of one that may be None its type."""
+    annotation = without_none(annotation)
+    if get_origin(annotation) is Annotated:
+        annotation, *more = get_args(annotation)
+        return words_for(annotation, more)
+    if get_origin(annotation) is Literal:
+        return "|".join(map(str, get_args(annotation)))
+    if get_origin(annotation) is tuple:
+        parts = get_args(annotation)
+        if parts[-1] is Ellipsis:
+            return f"{words_for(parts[0], metadata)} ..."
+        return " ".join(words_for(part, metadata) for part in parts)
+    checks = {getattr(one, "func", None) for one in metadata}
+    if annotation is Path:
+        return "FOLDER" if as_folder in checks else "PATH"
+    if annotation is str:
+        return "NAME" if as_name in checks else "TEXT" if not checks - {None} else "PATH"
+    return {int: "N", float: "NUMBER"}[annotation]
+
+
+def _shown(default: Any) -> str:
+    return " ".join(map(str, default)) if isinstance(default, tuple) else f"{default}"
+
+
+def help_text(program: str, kind: type[Options], what: str, examples: tuple[str, ...]) -> str:
+    """Return a command's help: how it is used, examples, and its options in groups, the needed ones first."""
+    width = min(WIDEST, shutil.get_terminal_size().columns)
+    options = options_of(kind)
+    groups: dict[str, list[Option]] = {NEEDED: [], OTHER: [], **{group: [] for group in GROUPS}}
+    for option in options:
+        groups[option.group].append(option)
+    needed = [option.typed for option in sorted(options, key=lambda o: not o.positional) if option.required]
+    optional = [f"[{option.typed}]" for option in options if option.positional and not option.required]
+    usage = textwrap.fill(
+        f"usage: {program} {' '.join([*needed, *optional, '[options]'])}", width, subsequent_indent=" " * INDENT,
+        break_on_hyphens=False,
+    )  # fmt: skip
+    about = textwrap.fill(" ".join((kind.__doc__ or what).split()), width)
+    shown = ["examples:", *(f"  {example}" for example in examples)] if examples else []
+    lines = [usage, "", about, "", *shown]
+    for group, members in groups.items():
+        if members:
+            lines += ["", f"{group}:"]
+            for option in members:
+                text = f"{option.text} (default: {option.default})" if option.default else option.text
+                lines.append(f"  {option.typed}")
+                pad = " " * INDENT
+                lines += textwrap.wrap(text, width, initial_indent=pad, subsequent_indent=pad, break_on_hyphens=False)
+    return "\n".join([*lines, "", "-h, --help shows this. Options may be written with underscores or hyphens."])
+
+
+def readable(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.StructConstructorSpec | None:
+    """A rule of tyro's: in its messages too, options are called and described as in ``help_text``."""
+    kind: Any = info.type
+    if not (isinstance(kind, type) and issubclass(kind, Options)):
+        return None
+    instantiate: Callable[..., Options] = kind
+    fields = []
+    for (name, field), option in zip(kind.model_fields.items(), options_of(kind)):
+        kept = [one for one in field.metadata if not hasattr(one, "metavar")]  # tyro's own, of which there is one
+        called = None if option.positional else option.flag.removeprefix("--")
+        metavar = option.flag if option.positional else option.values or None
+        annotation: Any = Annotated[(field.annotation, *kept, tyro.conf.arg(name=called, metavar=metavar))]
+        default = tyro.MISSING if field.is_required() else field.get_default(call_default_factory=True)
+        fields.append(tyro.constructors.StructFieldSpec(name, annotation, default, helptext=option.text))
+    return tyro.constructors.StructConstructorSpec(instantiate, tuple(fields))

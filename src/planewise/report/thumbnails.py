@@ -1,0 +1,117 @@
+"""Objects in 3D as small pictures: seen from the front, the left and above, shaded by how their surface is turned."""
+
+import colorsys
+
+import numpy as np
+
+from planewise.report.pictures import png_uri
+from planewise.report.sections import Box, Voxel
+
+VOXELS = 60  # along the longest side of an object that is drawn
+SHADES = 15  # of each colour
+HUES = 17  # different colours of objects; 255 places of a palette are their shades
+LIGHT = np.array([-0.45, -0.6, 0.66])  # from the upper left, towards the viewer
+TURN, TILT = np.radians(35), np.radians(55)  # about z; from looking down along z
+
+
+def box_around(lower: Voxel, upper: Voxel, spacing: tuple[float, float, float], voxels: int = VOXELS) -> Box:
+    """Return a box to draw, thinned so that about ``voxels`` lie along its longest side, and as many in space."""
+    extent = max((up - low) * along for low, up, along in zip(lower, upper, spacing, strict=True))
+    z, y, x = (max(1, round(extent / voxels / along)) for along in spacing)
+    return Box(lower, upper, (z, y, x))
+
+
+def seen_from(spacing: tuple[float, float, float], steps: Voxel) -> np.ndarray:
+    """Return the matrix (3, 3) from voxels of a thinned box, z, y, x, to right, down and towards the viewer."""
+    z, y, x = np.array(spacing) * steps
+    right = [0.0, -np.sin(TURN), np.cos(TURN)]
+    away = np.array([0.0, np.cos(TURN), np.sin(TURN)])  # along the ground
+    up = np.array([1.0, 0.0, 0.0])  # towards the head, in the canonical orientation
+    down = -np.sin(TILT) * up - np.cos(TILT) * away
+    towards = np.cos(TILT) * up - np.sin(TILT) * away
+    return np.array([right, down, towards]) * [z, y, x]
+
+
+def picture_of(
+    colours: np.ndarray, spacing: tuple[float, float, float], steps: Voxel, side: int, palette: np.ndarray
+) -> str:
+    """Draw a box (z, y, x) of colours, places in ``palette`` (n, 3) from 1, 0 is nothing; return it as a data URI, ""
+    if all of it is nothing.
+
+    ``side``: the longer one of the picture, in pixels; it shows the whole box, so that two volumes in one box can be
+    compared.
+    """
+    voxels = np.argwhere(_surface(colours > 0))
+    if not len(voxels):
+        return ""
+    view = seen_from(spacing, steps)
+    corners = np.array(np.meshgrid(*((-0.5, n - 0.5) for n in colours.shape))).reshape(3, -1).T @ view.T
+    low, high = corners[:, :2].min(0), corners[:, :2].max(0)
+    scale = side / (high - low).max()
+    width, height = np.ceil((high - low) * scale).astype(int).tolist()
+    places = voxels @ view.T
+    at = ((places[:, :2] - low) * scale).astype(int)
+    size = np.abs(view).max() * scale
+    depth, colour = _nearest(at, places[:, 2] * scale, colours[tuple(voxels.T)], (height, width), size)
+    return png_uri(_shaded(depth, colour), _with_shades(palette))
+
+
+def _surface(solid: np.ndarray) -> np.ndarray:
+    """Return the voxels of a solid (a mask) that have a neighbour outside it, or beyond the box."""
+    inside = np.pad(solid, 1)
+    for axis in range(3):
+        padded = np.pad(solid, 1)
+        inside &= np.roll(padded, 1, axis) & np.roll(padded, -1, axis)
+    return solid & ~inside[1:-1, 1:-1, 1:-1]
+
+
+def _nearest(
+    at: np.ndarray, depth: np.ndarray, colour: np.ndarray, shape: tuple[int, int], size: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return depth and colour (rows, columns) of what is nearest to the viewer; each voxel covers ``size`` pixels."""
+    seen, colours = np.full(shape, -np.inf), np.zeros(shape, np.uint8)
+    order = np.argsort(depth, kind="stable")  # what is written last, the nearest, stays
+    at, depth, colour = at[order], depth[order], colour[order]
+    reach = int(np.ceil(size / 2))
+    for dx in range(-reach, reach + 1):
+        for dy in range(-reach, reach + 1):
+            x, y = np.clip(at[:, 0] + dx, 0, shape[1] - 1), np.clip(at[:, 1] + dy, 0, shape[0] - 1)
+            nearer = depth > seen[y, x]
+            seen[y[nearer], x[nearer]] = depth[nearer]
+            colours[y[nearer], x[nearer]] = colour[nearer]
+    return seen, colours
+
+
+def _shaded(depth: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Return places of the palette with shades, from how the depth changes."""
+    from scipy import ndimage
+
+    there = colour > 0
+    weight = ndimage.uniform_filter(there.astype(np.float32), 5)
+    smooth = ndimage.uniform_filter(np.where(there, depth, 0).astype(np.float32), 5) / np.maximum(weight, 1e-6)
+    smooth = np.where(there, smooth, smooth[there].min())
+    down, right = np.gradient(smooth)
+    normal = np.stack([-right, -down, np.ones_like(smooth)])
+    light = np.tensordot(LIGHT / np.linalg.norm(LIGHT), normal, 1) / np.linalg.norm(normal, axis=0)
+    shade = np.clip(np.rint((0.3 + 0.7 * light) * (SHADES - 1)), 0, SHADES - 1).astype(int)
+    return np.where(there, 1 + (colour.astype(int) - 1) * SHADES + shade, 0)
+
+
+def _with_shades(palette: np.ndarray) -> np.ndarray:
+    """Return every colour of a palette (n, 3) from dark to light, after one that is not seen."""
+    shades = np.linspace(0.25, 1.05, SHADES)
+    lit = np.clip(palette[:, None] * shades[:, None], 0, 255).reshape(-1, 3)
+    return np.vstack([[[0, 0, 0]], lit])
+
+
+def hues() -> np.ndarray:
+    """Return ``HUES`` colours (n, 3) in 0..255 for objects, of which neighbours differ; the last, grey, is for those
+    without a counterpart."""
+    golden = 0.618034
+    bright = [colorsys.hsv_to_rgb((i * golden) % 1, 0.55, 0.95) for i in range(HUES - 1)]
+    return 255 * np.array([*bright, (0.55, 0.55, 0.55)])
+
+
+def rgb(colour: str) -> np.ndarray:
+    """Return a colour such as #E69F00 as (1, 3) in 0..255."""
+    return np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)]])

@@ -1,0 +1,64 @@
+"""What the confidence of objects is calibrated on: the held-out part, found as in use, right or wrong by its truth."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from planewise.inference.confidence import calibrate
+from planewise.inference.consensus import FusedObjects
+from planewise.inference.gathering import GroupingOptions
+from planewise.inference.planes import SliceOptions, SlicePredictor
+from planewise.models.model_file import Calibration
+from planewise.training.assembled import IOU, VOTE, AssembledVolume, found_in
+from planewise.volumes.slices import Plane
+
+DARKER, BRIGHTER = (0.8, -0.05), (1.2, 0.05)  # contrast and brightness, as another session has them
+
+
+def calibration_on(
+    predictor: SlicePredictor, volumes: list[AssembledVolume], planes: tuple[Plane, ...], slices: SliceOptions,
+    grouping: GroupingOptions,
+) -> Calibration | None:  # fmt: skip
+    """Return the calibration by the objects in ``volumes``, each seen in some views; None if planes cannot disagree.
+
+    That is where all must agree, or in a volume of one slice. No object is left out for a lack of agreement, of which
+    the calibration is to say what it means.
+    """
+    if len(planes) <= VOTE:
+        return None
+    shares: list[np.ndarray] = []
+    right: list[np.ndarray] = []
+    for volume in volumes:
+        for view in _views(volume):
+            fused = found_in(predictor, view.image, planes, slices, replace(grouping, min_agreement=0.0))
+            if not isinstance(fused, FusedObjects):  # of one slice
+                continue
+            assert fused.votes is not None
+            iou, known = best_ious(view.labels, fused[...], fused.count)
+            shares.append(fused.votes.by_all[known])
+            right.append(iou[known] >= IOU)
+    return calibrate(np.concatenate(shares), np.concatenate(right), planes) if shares else None
+
+
+def _views(volume: AssembledVolume) -> Iterator[AssembledVolume]:
+    """Yield ``confidence.VIEWS`` views of a volume: as it is, turned round, darker and brighter."""
+    yield volume
+    yield AssembledVolume(*(np.ascontiguousarray(np.flip(array)) for array in (volume.image, volume.labels)))
+    for contrast, brightness in (DARKER, BRIGHTER):
+        image = np.clip(volume.image * np.float32(contrast) + np.float32(brightness), 0, 1)
+        yield AssembledVolume(image, volume.labels)
+
+
+def best_ious(truth: np.ndarray, found: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return each found object's largest IoU with one of the truth, (count,), and whether any of its voxels is known.
+
+    ``truth``, ``found`` (z, y, x): ids; where the truth is below 0 nothing is known, and nothing counts.
+    """
+    ids, labels = truth[truth >= 0].astype(np.int64), found[truth >= 0].astype(np.int64)
+    sizes, true_sizes = np.bincount(labels, minlength=count + 1), np.bincount(ids)
+    both = (ids > 0) & (labels > 0)
+    pairs, shared = np.unique(np.stack([ids[both], labels[both]]), axis=1, return_counts=True)
+    iou = np.zeros(count + 1)
+    np.maximum.at(iou, pairs[1], shared / (true_sizes[pairs[0]] + sizes[pairs[1]] - shared))
+    return iou[1:], sizes[1:] > 0

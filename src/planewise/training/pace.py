@@ -1,0 +1,45 @@
+"""How many steps a training can do in a given time, by the time that its first few take."""
+
+import copy
+import time
+from collections.abc import Callable
+
+import torch
+
+from planewise.training.loop import LoopOptions, Task
+
+WARM = 2  # steps that are not timed: the first ones set up what later ones use
+TIMED = 6
+
+
+def steps_within(
+    seconds: float, task: Task, options: LoopOptions, clock: Callable[[], float] = time.perf_counter
+) -> int:
+    """Return how many steps of ``task``, with a validation at every interval, take ``seconds``; at least 1.
+
+    They are tried on a copy of the network, which learns nothing from it, on one device. What loaders prepare at the
+    same time counts where it takes longer than the step itself. ``clock``: seconds.
+    """
+    device = torch.device(options.accelerator)
+    task.network.to(device)
+    task.train_mode()
+    network = copy.deepcopy(task.network)
+    half = options.precision == "bf16"
+    preparing = learning = 0.0
+    for step in range(WARM + TIMED):
+        begun = clock()
+        first = step * options.batch_size
+        batch = task.collate([task.sample(first + place) for place in range(options.batch_size)])
+        ready = clock()
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            total = task.loss(network, {name: tensor.to(device) for name, tensor in batch.items()})["total"]
+        total.backward()
+        float(total.detach())  # waits for a GPU
+        if step >= WARM:
+            preparing += ready - begun
+            learning += clock() - ready
+    begun = clock()
+    task.validate(device)
+    validating = clock() - begun
+    loaded = max(learning, preparing / options.num_workers) if options.num_workers else learning + preparing
+    return max(1, int(seconds / (loaded / TIMED + validating / options.checkpoint_interval)))

@@ -1,0 +1,85 @@
+"""Labels that a model gives to what nobody painted, as far as its planes agree: to train on again.
+
+What is believed is voted: a voxel of an object that enough planes gave, and that all planes share enough of, is its;
+one that no plane gave is background; of all others nothing is known. What was painted stays as it was painted, and
+says which objects are not to be believed. (Self-training goes back to Scudder 1965, doi:10.1109/TIT.1965.1053799.)
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from planewise.inference.gathering import GroupingOptions
+from planewise.inference.planes import SliceOptions, SlicePredictor
+from planewise.training.assembled import fused_of, objects_of_planes
+from planewise.training.slice_folder import IGNORED, Label, as_shares
+from planewise.volumes.slices import Plane
+
+TRUE = 0.5  # least share of an object's painted voxels that one painted object must have, or it is none
+
+
+def labeller(
+    predictor: SlicePredictor, planes: tuple[Plane, ...], slices: SliceOptions, grouping: GroupingOptions
+) -> Label:
+    """Return what gives labels (z, y, x) int32, ``IGNORED`` where nothing is known, to an image and what is painted.
+
+    The image is as ``slice_folder.read_case`` returns it. Of a volume that is no volume in two of the ``planes`` nobody
+    but the painter says anything.
+    """
+
+    def label(image: np.ndarray, painted: np.ndarray) -> np.ndarray:
+        found = objects_of_planes(predictor, as_shares(image), planes, slices, grouping)
+        if len(found) < 2:
+            return painted
+        fused = fused_of(found, grouping)
+        anything = np.zeros(painted.shape, bool)
+        for objects in found:
+            anything |= objects[...] > 0
+        labels = fused[...].astype(np.int32)
+        return with_painted(np.where((labels == 0) & anything, np.int32(IGNORED), labels), painted)
+
+    return label
+
+
+def with_painted(labels: np.ndarray, painted: np.ndarray) -> np.ndarray:
+    """Return ``labels`` (z, y, x) int32 with what is ``painted`` in its place, where it is not ``IGNORED``.
+
+    A painted object and the one of ``labels`` that it has most voxels in common with are one; ids that were painted in
+    single slices may differ from slice to slice. An object that is painted as several side by side, or of whose painted
+    voxels less than ``TRUE`` are such objects', is not believed: ignored.
+    """
+    known = painted >= 0
+    ids, old = labels[known], painted[known].astype(np.int64)
+    count, most = int(max(labels.max(), 0)), int(max(painted.max(), 0))
+    seen = np.bincount(np.maximum(ids, 0), minlength=count + 1)
+    both = (ids > 0) & (old > 0)
+    pairs, shared = np.unique(np.stack([old[both], ids[both]]), axis=1, return_counts=True)
+    partner, common = np.zeros(most + 1, np.int64), np.zeros(most + 1, np.int64)
+    order = np.argsort(shared, kind="stable")
+    partner[pairs[0, order]] = pairs[1, order]  # the most voxels are written last
+    common[pairs[0, order]] = shared[order]
+    of_one = np.bincount(partner, common, count + 1)
+    believed = of_one >= TRUE * seen
+    believed[_painted_as_several(painted, partner)] = False
+    believed[0] = True
+    new = np.arange(most + 1) + count  # ids that no object has
+    new[0] = 0
+    ours = (partner > 0) & believed[partner]
+    new[ours] = partner[ours]
+    result = np.where(believed[np.maximum(labels, 0)], labels, np.int32(IGNORED))
+    result[known] = new[old]
+    return np.asarray(result, np.int32)
+
+
+def _painted_as_several(painted: np.ndarray, partner: np.ndarray) -> np.ndarray:
+    """Return the objects that are the ``partner``, by painted id, of several ids in one slice, or in the volume.
+
+    An id that occurs in one slice alone, along any axis, counts there; any other in the whole volume.
+    """
+    places: dict[tuple[int, int, int], int] = {}
+    boxes = ndimage.find_objects(np.maximum(painted, 0))
+    for label, box in enumerate(boxes, 1):
+        if box is not None and partner[label] > 0:
+            flat = next((axis for axis, side in enumerate(box) if side.stop - side.start == 1), -1)
+            place = (int(partner[label]), flat, box[flat].start if flat >= 0 else -1)
+            places[place] = places.get(place, 0) + 1
+    return np.array(sorted({place[0] for place, number in places.items() if number > 1}), np.int64)

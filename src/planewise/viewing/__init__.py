@@ -1,0 +1,1 @@
+"""Volumes in the viewers of others: napari, neuroglancer, 3D Slicer."""

@@ -1,0 +1,115 @@
+"""A scene for 3D Slicer: a ``.mrml`` file with the image in NRRD and a ``.seg.nrrd`` for each label volume.
+
+Slicer counts in millimetres, and its cameras and meshes fail at millionths of one. So a scene in nm or µm is written in
+micrometres under the name of millimetres, which the scene's unit then says.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+from planewise.errors import PlanewiseError
+from planewise.progress import progress, say
+from planewise.viewing.scene import Layer, Place, Scene, contrast
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.files import write_volume
+from planewise.volumes.json_files import write_json
+from planewise.volumes.volume import Volume
+
+VERSION = "Slicer5.6.0"
+PLACES = "places.mrk.json"
+
+
+def write_scene(scene: Scene, folder: Path) -> Path:
+    """Write a scene and its volumes into a new folder; return the ``.mrml``, which is there last.
+
+    Raises PlanewiseError if the folder is not empty, or the voxels do not fit in memory, as Slicer needs too.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise PlanewiseError(f"--slicer {folder}: is not empty; give a new folder")
+    case = _file_name(scene.layers[0].name)
+    files = {layer.name: _file_name(layer.name) + _ending(layer) for layer in scene.layers}
+    if scene.volume.unit in ("nm", "um"):
+        say("3D Slicer knows millimetres alone: what it calls mm in this scene is µm")
+    with progress("writing", len(files), unit="layers") as advance:
+        for layer in scene.layers:
+            write_volume(folder / files[layer.name], in_slicer(layer.volume))
+            advance(1, layer.name)
+    if scene.places:
+        write_json(folder / PLACES, markups(scene))
+    path = folder / f"{case}.mrml"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(scene_xml(scene, files))
+    return path
+
+
+def _ending(layer: Layer) -> str:
+    return ".nrrd" if layer.volume.labels is None else ".seg.nrrd"
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name)
+
+
+def in_slicer(volume: Volume) -> Volume:
+    """Return a volume with its lengths as Slicer is told them: in "mm", which are µm of what is in nm or µm."""
+    return replace(volume.in_unit("um"), unit="mm") if volume.unit in ("nm", "um") else volume
+
+
+def scene_xml(scene: Scene, files: dict[str, str]) -> bytes:
+    """Return the scene as MRML; ``files``: of the layers, beside it."""
+    root = ElementTree.Element("MRML", version=VERSION, userTags="")
+    images = [layer for layer in scene.layers if layer.volume.labels is None]
+    labels = [layer for layer in scene.layers if layer.volume.labels is not None]
+    for number, layer in enumerate(images, 1):
+        black, white = contrast(layer)
+        level = {"window": f"{white - black:g}", "level": f"{(white + black) / 2:g}", "autoWindowLevel": "0"}
+        display = _add(root, "VolumeDisplay", "ScalarVolumeDisplay", number, **level, visibility="true")
+        storage = _add(root, "VolumeArchetypeStorage", "VolumeArchetypeStorage", number, fileName=files[layer.name])
+        _add(root, "Volume", "ScalarVolume", number, name=layer.name, references=_references(display, storage))
+    for number, layer in enumerate(labels, 1):
+        shown = {"visibility": str(layer.shown).lower(), "PreferredDisplayRepresentationName2D": "Binary labelmap"}
+        display = _add(root, "SegmentationDisplay", "SegmentationDisplay", number, **shown)
+        storage = _add(root, "SegmentationStorage", "SegmentationStorage", number, fileName=files[layer.name])
+        _add(root, "Segmentation", "Segmentation", number, name=layer.name, references=_references(display, storage))
+    if scene.places:
+        storage = _add(root, "MarkupsFiducialStorage", "MarkupsFiducialStorage", 1, fileName=PLACES)
+        _add(root, "MarkupsFiducial", "MarkupsFiducial", 1, name="places", references=f"storage:{storage};")
+    if images:
+        _add(root, "Selection", "Selection", "Singleton", activeVolumeID="vtkMRMLScalarVolumeNode1")
+        for plane in ("Red", "Yellow", "Green"):
+            _add(root, "SliceComposite", "SliceComposite", plane, layoutName=plane,
+                 references="backgroundVolume:vtkMRMLScalarVolumeNode1;")  # fmt: skip
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _add(root: ElementTree.Element, tag: str, kind: str, number: int | str, **about: str) -> str:
+    """Add a node to the scene and return its id."""
+    node = f"vtkMRML{kind}Node{number}"
+    ElementTree.SubElement(root, tag, {"id": node, **about})
+    return node
+
+
+def _references(display: str, storage: str) -> str:
+    return f"display:{display};storage:{storage};"
+
+
+def markups(scene: Scene) -> dict[str, object]:
+    """Return places as Slicer's markups, in patient space: towards left, posterior, superior."""
+    points = [_control_point(number, place, in_slicer(scene.volume)) for number, place in enumerate(scene.places, 1)]
+    return {
+        "@schema": "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+        "markups-schema-v1.0.3.json#",
+        "markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}],
+    }
+
+
+def _control_point(number: int, place: Place, volume: Volume) -> dict[str, object]:
+    steps = [index * size for index, size in zip(place.at, volume.spacing)]
+    z, y, x = (
+        start + sum(part * step for part, step in zip(row, steps))
+        for start, row in zip(volume.origin, volume.direction)
+    )
+    return {"id": str(number), "label": str(number), "description": place.what, "position": [x, y, z]}

@@ -1,0 +1,48 @@
+"""Layers of napari as volumes; napari itself is not imported. The way back is ``Volume.to_napari``.
+
+A layer is whatever has ``data`` and ``scale``, or what napari's plugins return for one: (data, {"scale": ...}, type).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from planewise.errors import PlanewiseError
+from planewise.volumes.foreign import plain
+from planewise.volumes.units import read_spacing
+from planewise.volumes.volume import Volume
+
+
+def is_layer(given: Any) -> bool:
+    """Whether something is a layer of napari, or a tuple that stands for one."""
+    is_tuple = isinstance(given, tuple) and len(given) in (2, 3) and isinstance(given[1], dict)
+    return is_tuple or (hasattr(given, "data") and hasattr(given, "scale"))
+
+
+def volume_of_layer(layer: Any, path: Path) -> Volume:
+    """Return the data of a layer with its scale, translation and units, of several resolutions the finest.
+
+    ``path``: what it is called in errors. Raises PlanewiseError if it is no volume (z, y, x) or slice (y, x).
+    """
+    if isinstance(layer, tuple):
+        said: dict[str, Any] = layer[1]
+        data, several = layer[0], bool(said.get("multiscale", isinstance(layer[0], list)))
+    else:
+        said = {key: getattr(layer, key, None) for key in ("scale", "translate", "units", "rgb")}
+        data, several = layer.data, bool(getattr(layer, "multiscale", False))
+    data = plain(data[0] if several else data)
+    count = len(data.shape)
+    if count not in (2, 3) or said.get("rgb"):
+        raise PlanewiseError(f"{path}: is a layer of shape {tuple(data.shape)}; one channel (z, y, x) is needed")
+    scale, translate = ([float(v) for v in (() if said.get(k) is None else said[k])] for k in ("scale", "translate"))
+    units = said.get("units")
+    names = [str(unit) for unit in ((units,) * 3 if isinstance(units, str) else units or ("pixel",) * 3)]
+    scale, translate = [1.0] * (3 - len(scale)) + scale, [0.0] * (3 - len(translate)) + translate
+    names = names[:1] * (3 - len(names)) + names
+    if count == 2:
+        scale[0], names[0] = scale[-2], names[-2]
+    sizes, unit = read_spacing(path, scale[-3:], names[-3:])
+    place, _ = read_spacing(path, translate[-3:], names[-3:])
+    voxels = data if count == 3 else plain(np.asarray(data[...])[None])
+    return Volume(voxels, sizes, unit, place, has_origin=said.get("translate") is not None, has_direction=False)

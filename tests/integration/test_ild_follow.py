@@ -1,0 +1,162 @@
+"""One patient's scans of several dates, as a user has them compared."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK
+import torch
+
+from dicom import write_dicom
+from planewise.cli import run
+from planewise.data.phantom import breathing_field, chest_phantom, warped, write_chest_patient
+from planewise.models.sam2 import ClassTokens, build_sam2, initialise
+from planewise.models.sam2_files import Sam2Weights, save_published
+from planewise.volumes.labels import read_labels
+
+SHAPE = (22, 64, 64)  # fewer slices would cut the phantom's lungs off
+NAMES = {1: "ground_glass", 2: "reticulation", 3: "honeycombing"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model that nobody trained, and that says of every class that it is there: what it draws matters little here."""
+    torch.manual_seed(0)
+    network = build_sam2("mini", 64)
+    initialise(network)
+    with torch.no_grad():
+        network.mask_decoder.pred_obj_score_head.proj_out.bias += 100
+    tokens = ClassTokens(NAMES, network.config.prompt_encoder_config.hidden_size)
+    path = tmp_path_factory.mktemp("model") / "medsam_model_best.pth"
+    save_published(path, Sam2Weights(network, tokens=tokens, window=(-600.0, 1500.0)), 0)
+    return path
+
+
+def follow(patient, output, model, *more):
+    return run(["ild", "follow", str(patient), "--output", str(output), "--trained_model", str(model), "--retakes", "3",
+                "--device", "cpu", "--precision", "32", *more])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def job(model, tmp_path_factory):
+    """Scans of three dates: the second is like the first, the third has a contrast agent; a soft series beside."""
+    folder = tmp_path_factory.mktemp("follow")
+    hu, _ = chest_phantom(SHAPE, 5)
+    later = np.rint(warped(hu.astype(np.float32), breathing_field(SHAPE, 1, 0.02))).astype(np.int16)
+    scans = {"1.1": ("20230110", "B70f", hu, ""), "1.2": ("20230110", "B30f", hu, ""),
+             "1.3": ("20240112", "B70f", later, ""), "1.4": ("20250113", "B70f", hu, "Iomeron")}  # fmt: skip
+    for number, (uid, (date, kernel, voxels, agent)) in enumerate(scans.items()):
+        write_dicom(
+            folder / "P1" / uid, voxels, uid=uid, StudyDate=date, StudyInstanceUID=f"2.{date}", SeriesNumber=number,
+            spacing=(6.0, 5.0, 5.0), ConvolutionKernel=kernel, ContrastBolusAgent=agent,
+        )  # fmt: skip
+    assert follow(folder / "P1", folder / "out", model) == 1
+    return folder
+
+
+def test_every_date_is_segmented_and_compared_with_the_first(job):
+    out = job / "out"
+    for day in ("2023-01-10", "2024-01-12", "2025-01-13"):
+        labels = read_labels(out / f"{day}.nii.gz")
+        assert labels.shape == SHAPE
+        assert labels.read().any()
+    content = json.loads((out / "changes.json").read_text())
+    first, second = content["pairs"]
+    assert first["first"]["kernel"] == "B70f"  # not the soft series of that day
+    assert (first["second"]["name"], first["reasons_against"]) == ("2024-01-12", [])
+    assert first["dice_of_lungs"] > 0.9
+    assert "not a diagnosis" in content["note"]
+    assert "has a contrast agent (Iomeron)" in second["reasons_against"][0]
+    assert second["changes"] == []
+    assert any("cannot be compared" in problem["what"] for problem in content["problems"])
+
+
+def test_changes_stand_beside_the_smallest_detectable_one(job):
+    with (job / "out" / "changes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    groups = {"ground_glass", "reticulation", "honeycombing", "total_fibrosis", "total_extent"}
+    assert len(rows) == len(groups) * 6 * 2
+    assert {row["group"] for row in rows} == groups
+    assert {row["second_date"] for row in rows} == {"2024-01-12"}
+    for row in rows:
+        change, detectable = float(row["change"]), float(row["detectable"])
+        assert change == pytest.approx(float(row["second"]) - float(row["first"]), abs=1e-4)
+        assert detectable > 0
+        assert (row["verdict"] == "not detectable") == (abs(change) <= detectable)
+
+
+def test_the_numbers_are_those_of_the_labels(job):
+    labels = read_labels(job / "out" / "2023-01-10.nii.gz").read()
+    content = json.loads((job / "out" / "changes.json").read_text())["pairs"][0]["changes"]
+    (whole,) = [row for row in content if (row["group"], row["region"], row["unit"]) == ("total_extent", "", "ml")]
+    assert whole["first"] <= (labels > 0).sum() * 0.15 + 1e-6  # ml in a voxel; what is outside the lungs is in none
+    retakes = json.loads((job / "out" / "2023-01-10_retakes.json").read_text())
+    assert len(retakes["retakes"]) == 3
+    assert retakes["variation"]["noise_hu"] >= 5
+
+
+def test_the_page_opens_with_both_scans_side_by_side(job):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    with playwright.sync_playwright() as browsers:
+        try:
+            browser = browsers.chromium.launch(executable_path=shutil.which("chromium"))
+        except playwright.Error as error:
+            pytest.skip(f"no browser to open the page: {str(error).splitlines()[0]}")
+        page = browser.new_page()
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto((job / "out" / "follow.html").as_uri())
+        assert errors == []
+        assert "not a diagnosis" in page.inner_text("header")
+        assert "cannot be compared" in page.inner_text("section:nth-of-type(2)")
+        before = [page.get_attribute(f"#{name}0", "src") for name in ("first", "second")]
+        page.fill("#slice0", "1")
+        page.dispatch_event("#slice0", "input")
+        after = [page.get_attribute(f"#{name}0", "src") for name in ("first", "second")]
+        assert all(old != new for old, new in zip(before, after))  # both move together
+        change = page.get_attribute("#second0over", "src")
+        page.check("input[value=classes]")
+        assert page.get_attribute("#second0over", "src") != change
+        browser.close()
+
+
+def test_what_is_done_is_not_predicted_again(job, model, capsys):
+    before = (job / "out" / "2023-01-10_retakes.json").read_bytes()
+    assert follow(job / "P1", job / "out", model) == 1
+    assert "2023-01-10: segmented already" in capsys.readouterr().err
+    assert (job / "out" / "2023-01-10_retakes.json").read_bytes() == before
+    assert follow(job / "P1", job / "out", model, "--fibrosis", "reticulation") == 2
+    assert "made otherwise" in capsys.readouterr().err
+
+
+def test_volumes_in_folders_of_dates_whose_lungs_are_cut_off(model, tmp_path, capsys):
+    write_chest_patient(tmp_path / "P", 3, SHAPE, dates=("2023-01-10", "20240112"))
+    (tmp_path / "P" / "notes").mkdir()
+    (first,) = (tmp_path / "P" / "20240112").iterdir()
+    image = SimpleITK.ReadImage(str(first))
+    SimpleITK.WriteImage(image[:, :, 3:], str(first))
+    assert follow(tmp_path / "P", tmp_path / "out", model) == 1
+    said = capsys.readouterr()
+    assert "notes: passed over" in " ".join(said.err.split())
+    assert "the lungs reach the bottom of the scan 2024-01-12" in " ".join(said.out.split())
+    assert "cannot be compared" in (tmp_path / "out" / "follow.html").read_text()
+
+
+def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
+    write_chest_patient(tmp_path / "one", 3, SHAPE, dates=("2023-01-10",))
+    assert follow(tmp_path / "one", tmp_path / "out", model) == 2
+    assert "holds 1 scans that can be used; two dates are needed" in " ".join(capsys.readouterr().err.split())
+    assert follow(tmp_path / "none", tmp_path / "out", model) == 2
+    assert "is no folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    for file in sorted((job / "P1" / "1.3").iterdir())[4:5]:
+        moved = file.rename(tmp_path / file.name)
+        try:
+            assert follow(job / "P1", tmp_path / "gap", model) == 1
+        finally:
+            moved.rename(file)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 slice of 6 mm missing" in said
+    assert "has a contrast agent (Iomeron)" in said  # the others are compared

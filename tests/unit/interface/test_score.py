@@ -1,0 +1,178 @@
+"""Scores and measures from Python are those that the commands write."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+import planewise as pw
+from chest_boxes import chest_boxes
+from planewise.cli import run
+from planewise.errors import PlanewiseError
+from planewise.progress import ON_TERMINAL
+
+SPACING_NM = (8.0, 8.0, 8.0)
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    monkeypatch.delenv(ON_TERMINAL)
+
+
+@pytest.fixture
+def predicted(balls):
+    """The balls, one missed and one shifted."""
+    labels = np.where(balls == 5, 0, balls)
+    labels[balls == 1] = 0
+    labels[:, :, 2:][balls[:, :, :-2] == 1] = 1
+    return labels
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def dataset(folder, truth, methods, kind="instancesTs", classes=None):
+    """Write an nnU-Net dataset with one test case and predictions of it."""
+    pw.write_labels(folder / kind / "case.tiff", pw.Volume(truth, SPACING_NM, "nm"))
+    for name, labels in methods.items():
+        pw.write_labels(folder / f"imagesTs_{name}" / "case.tiff", pw.Volume(labels, SPACING_NM, "nm"))
+    labels = {"background": 0} | (classes or {"mitochondria": 1})
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".tiff"}))
+    return folder
+
+
+def same_scores(frame, written):
+    """Whether a frame holds what results.csv does, to its digits."""
+    for line in written:
+        if line["metric"] == "delivered":
+            continue
+        row = frame[(frame["method"] == line["method"]) & (frame["class"] == line["class"])].iloc[0]
+        value, text = float(row[line["metric"]]), line["value"]
+        assert math.isnan(value) if text == "" else math.isclose(value, float(text), rel_tol=1e-4, abs_tol=1e-6), line
+
+
+def test_scores_by_hand(quiet, balls, predicted, capfd):
+    result = pw.score(predicted, balls)
+    assert (result["n_truth"], result["n_pred"], result["tp_50"]) == (5, 4, 4)
+    assert result["f1_50"] == pytest.approx(2 * 4 / 9)
+    assert pw.score(balls, balls)["voxel_dice"] == 1
+    assert "copy" in pw.score(balls, balls).notes[0]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_compare_gives_what_the_command_writes_of_arrays_and_of_folders(balls, predicted, tmp_path, monkeypatch):
+    methods = {"good": predicted, "none": np.zeros_like(balls)}
+    folder = dataset(tmp_path / "Dataset001_X", balls, methods)
+    assert run(["compare", str(folder), "--output", str(tmp_path / "report")]) == 0
+    written = rows_of(tmp_path / "report" / "results.csv")
+    monkeypatch.delenv(ON_TERMINAL)
+    as_volumes = {name: pw.open(labels, spacing=SPACING_NM, unit="nm") for name, labels in methods.items()}
+    of_arrays = pw.compare(as_volumes, pw.open(balls, spacing=SPACING_NM, unit="nm"))
+    of_folders = pw.compare({name: folder / f"imagesTs_{name}" for name in methods}, folder / "instancesTs")
+    for result in (of_arrays, of_folders):
+        assert list(result.to_frame()["method"]) == ["good", "none"]
+        same_scores(result.to_frame(), written)
+
+
+def test_classes_are_scored_by_name(tmp_path, monkeypatch):
+    truth = np.zeros((4, 20, 20), np.uint8)
+    truth[:, 2:10, 2:10], truth[:, 12:18, 12:18] = 1, 2
+    predicted = np.roll(truth, 1, axis=2)
+    folder = dataset(tmp_path / "D", truth, {"m": predicted}, "labelsTs", {"a": 1, "b": 2})
+    assert run(["compare", str(folder), "--output", str(tmp_path / "report")]) == 0
+    monkeypatch.delenv(ON_TERMINAL)
+    shared = {"spacing": SPACING_NM, "unit": "nm"}
+    results = [
+        pw.compare({"m": pw.open(predicted, **shared)}, pw.open(truth, **shared), classes={1: "a", 2: "b"}),
+        pw.compare({"m": str(folder / "imagesTs_m")}, str(folder / "labelsTs")),
+        pw.compare({"m": folder / "imagesTs_m" / "case.tiff"}, folder / "labelsTs" / "case.tiff"),
+    ]
+    for result in results:
+        assert list(result.to_frame()["class"]) == ["a", "b"]
+        same_scores(result.to_frame(), rows_of(tmp_path / "report" / "results.csv"))
+    assert results[0].rows[0].scores["dsc"] == pytest.approx(7 / 8)
+    with pytest.raises(PlanewiseError, match="2 rows"):
+        results[0]["dsc"]
+
+
+def test_voxels_of_the_ignore_value_are_not_scored(quiet):
+    truth = np.zeros((3, 16, 16), np.uint8)
+    truth[:, :8], truth[:, 8:] = 1, 9
+    predicted = np.ones_like(truth)
+    assert pw.score(predicted, truth, classes={1: "a"}, ignore=9).rows[0].scores["dsc"] == 1
+
+
+def test_a_case_that_a_folder_lacks_counts_as_nothing_found(quiet, balls, tmp_path):
+    folder = dataset(tmp_path / "D", balls, {"a": balls, "b": balls})
+    pw.write_labels(folder / "instancesTs" / "other.tiff", pw.Volume(balls, SPACING_NM, "nm"))
+    pw.write_labels(folder / "imagesTs_a" / "other.tiff", pw.Volume(balls, SPACING_NM, "nm"))
+    frame = pw.compare({m: folder / f"imagesTs_{m}" for m in "ab"}, folder / "instancesTs").to_frame()
+    missing = frame[(frame["method"] == "b") & (frame["case"] == "other")].iloc[0]
+    assert "missing" in missing["status"]
+    assert missing["f1_50"] == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "truth", "words"),
+    [
+        (np.zeros((2, 4, 4), int), np.zeros((2, 4, 5), int), "does not lie in the space"),
+        (np.full((2, 4, 4), 0.5), np.zeros((2, 4, 4), int), "fractions"),
+        (np.full((2, 4, 4), -1), np.zeros((2, 4, 4), int), "negative"),
+        ("nonesuch.tiff", np.zeros((2, 4, 4), int), "nonesuch.tiff: no such file"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(quiet, labels, truth, words):
+    with pytest.raises(PlanewiseError, match=words):
+        pw.score(labels, truth)
+
+
+def test_a_folder_and_a_volume_are_not_compared(quiet, balls, tmp_path):
+    with pytest.raises(PlanewiseError, match="both"):
+        pw.score(tmp_path, balls)
+
+
+def test_objects_are_measured_as_the_command_does(balls, tmp_path, monkeypatch):
+    image = (balls * 7 % 11).astype(np.uint8)
+    for name, voxels in (("labels", balls.astype(np.uint16)), ("images", image)):
+        pw.write_volume(tmp_path / name / "case.tiff", pw.Volume(voxels, SPACING_NM, "nm"))
+    command = ["mito", "measure", str(tmp_path / "labels"), "--image", str(tmp_path / "images")]
+    assert run([*command, "--reference", f"self={tmp_path / 'labels'}", "--output", str(tmp_path / "m")]) == 0
+    monkeypatch.delenv(ON_TERMINAL)
+    labels = pw.open(balls, spacing=SPACING_NM, unit="nm")
+    measures = pw.measure(labels, image, references={"self": balls})
+    for frame, name in ((measures.to_frame(), "objects"), (measures.volume(), "volumes")):
+        written = rows_of(tmp_path / "m" / f"{name}.csv")
+        assert list(frame.columns) == list(written[0])
+        for row, line in zip(frame.to_dict("records"), written, strict=True):
+            for key, text in line.items():
+                if key != "case" and text:
+                    assert float(row[key]) == pytest.approx(float(text), rel=1e-4)
+    assert len(measures.contacts()) == 0
+    assert "volume_um3" in set(measures.distributions()["measure"])
+    assert pw.measure(balls, pw.open(image, spacing=SPACING_NM, unit="nm")).measured.physical
+
+
+def test_classes_in_the_lungs_are_measured_as_the_command_does(tmp_path, monkeypatch):
+    ct, labels, lungs = chest_boxes()
+    for name, volume in (("imagesTs/case_0000", ct), ("labelsTs/case", labels), ("lungs/case", lungs)):
+        pw.write_volume(tmp_path / f"{name}.nii.gz", volume)
+    names = {1: "ground_glass", 2: "reticulation", 3: "honeycombing"}
+    given = [f"{name}={value}" for value, name in names.items()]
+    command = ["ild", "measure", str(tmp_path / "labelsTs"), "--lungs", str(tmp_path / "lungs"), "--classes", *given]
+    assert run([*command, "--output", str(tmp_path / "m")]) == 0
+    monkeypatch.delenv(ON_TERMINAL)
+    (written,) = rows_of(tmp_path / "m" / "measures.csv")
+    frame = pw.measure_classes(labels, ct, classes=names, lungs=lungs).to_frame()
+    compared = [key for key in frame.columns if key in written and key != "case"]
+    assert len(compared) > 30
+    for key in compared:
+        if written[key]:
+            assert frame[key][0] == pytest.approx(float(written[key]), rel=1e-3)
+    with pytest.raises(PlanewiseError, match="which classes= does not name"):
+        pw.measure_classes(labels, ct, classes={1: "a"}, lungs=lungs)
+    with pytest.raises(PlanewiseError, match="does not say its spacing"):
+        pw.measure_classes(np.asarray(labels), np.asarray(ct), classes=names)

@@ -1,0 +1,152 @@
+"""planewise.segment returns what the command line writes, voxel by voxel."""
+
+import logging
+import os
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+
+import planewise as pw
+from planewise.cli import run
+from planewise.data.phantom import em_phantom
+from planewise.errors import PlanewiseError
+from planewise.progress import ON_TERMINAL, Progress
+from untrained import write_untrained
+
+EASY = {"confidence_thr": 0.49988, "center_confidence_thr": 5e-4, "min_size": 5, "min_extent": 2, "precision": "32"}
+SPACING_NM = (8.0, 8.0, 8.0)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """An image as a TIFF, a model that was not trained, and what the command line makes of them."""
+    folder = tmp_path_factory.mktemp("segment")
+    model = write_untrained(folder)
+    image, _ = em_phantom((20, 48, 40), 6, 0)
+    pw.write_volume(folder / "cell.tiff", pw.Volume(image, SPACING_NM, "nm"))
+    options = [word for key, value in EASY.items() for word in (f"--{key}", str(value))]
+    code = run([
+        "mito", "predict", "--trained_model", str(model), "--input", str(folder / "cell.tiff"),
+        "--output", str(folder / "out"), *options,
+    ])  # fmt: skip
+    assert code == 0
+    written = pw.read_labels(folder / "out" / "cell.tiff")
+    assert np.asarray(written).max() > 1
+    return folder / "cell.tiff", model, written, image
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    monkeypatch.delenv(ON_TERMINAL)
+
+
+def same(labels, written):
+    assert np.asarray(labels).dtype == np.asarray(written).dtype
+    assert np.array_equal(np.asarray(labels), np.asarray(written))
+
+
+def test_a_path_an_array_and_a_volume_give_what_the_command_line_writes(files, quiet, capfd):
+    path, model, written, image = files
+    for given in (str(path), pw.open(image, spacing=SPACING_NM, unit="nm"), pw.open(path)):
+        labels = pw.segment(given, model, **EASY)
+        same(labels, written)
+        assert (labels.spacing, labels.unit) == (SPACING_NM, "nm")
+    same(pw.segment(image, pw.load_model(model), **EASY), written)  # even spacing or none: the same planes
+    assert capfd.readouterr() == ("", "")
+
+
+def test_other_libraries_arrays_give_the_same(files, quiet, tmp_path):
+    _, model, written, image = files
+    array = zarr.create_array(tmp_path / "a.zarr", shape=image.shape, chunks=(8, 16, 16), dtype=image.dtype)
+    array[...] = image
+    same(pw.segment(array, model, **EASY), written)
+    same(pw.segment(xarray.DataArray(image, dims=("z", "y", "x")), model, **EASY), written)
+    layer = (image, {"scale": SPACING_NM, "units": ("nm",) * 3, "name": "cell"}, "image")
+    same(pw.segment(layer, model, **EASY), written)
+
+
+def test_one_plane_is_what_the_command_line_calls_by_it(files, quiet):
+    path, model, _, _ = files
+    same(pw.segment(path, model, axes=("xy",), **EASY), pw.read_labels(path.parent / "out" / "cell_xy.tiff"))
+
+
+def test_a_volume_that_needs_more_memory_is_refused_and_streamed_to_a_store_on_request(files, quiet, tmp_path):
+    path, model, written, image = files
+    array = zarr.create_array(tmp_path / "a.zarr", shape=image.shape, chunks=(8, 16, 16), dtype=image.dtype)
+    array[...] = image
+    with pytest.raises(PlanewiseError, match=r"output=\"labels\.ome\.zarr\""):
+        pw.segment(array, model, memory="10KB", **EASY)
+    for given, name in ((array, "a"), (path, "b")):
+        labels = pw.segment(given, model, output=tmp_path / f"{name}.ome.zarr", memory="1MB", **EASY)
+        assert not isinstance(labels.voxels, np.ndarray)
+        same(np.asarray(labels).astype(np.asarray(written).dtype), written)
+    assert not (tmp_path / "a_input.ome.zarr").exists()
+    with pytest.raises(PlanewiseError, match=r"must end in \.ome\.zarr"):
+        pw.segment(path, model, output=tmp_path / "labels.tiff")
+
+
+def test_progress_is_called_to_the_end_of_every_plane(files, quiet, capfd):
+    path, model, _, _ = files
+    seen: list[Progress] = []
+    pw.segment(path, model, progress=seen.append, **EASY)
+    ends = {state.what: (state.done, state.total) for state in seen}
+    assert ends == {"cell xy": (20, 20), "cell xz": (48, 48), "cell yz": (40, 40)}
+    assert all(0 < state.done <= state.total for state in seen)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_progress_raises_ends_the_work(files, quiet):
+    path, model, _, _ = files
+
+    def stop(state):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pw.segment(path, model, progress=stop, **EASY)
+
+
+def test_messages_are_logged_or_printed_where_that_is_asked(files, quiet, caplog, capsys):
+    path, model, _, _ = files
+    with caplog.at_level(logging.INFO, "planewise"):
+        pw.segment(path, model, **EASY)
+    assert "planes xy, xz, yz" in caplog.text
+    assert capsys.readouterr().err == ""
+    pw.segment(path, model, progress=True, **EASY)
+    assert "planes xy, xz, yz" in capsys.readouterr().err
+    assert ON_TERMINAL not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"min_siz": 3}, "min_siz=: is no option here; did you mean min_size?"),
+        ({"min_size": -1}, "min_size=-1: "),
+        ({"axes": ("xx",)}, "axes=xx"),
+        ({"prompts": "auto"}, "boxes are for SAM2's models"),
+        ({"workers": 2}, "workers and scheduler go with an output"),
+        ({"channel": 3}, "channel"),
+        ({"overwrite": True}, "overwrite=: is no option here"),
+    ],
+)
+def test_what_cannot_be_used_is_named_as_python_has_it(files, quiet, options, words):
+    path, model, _, _ = files
+    with pytest.raises(PlanewiseError) as refused:
+        pw.segment(path, model, **options)
+    assert words in str(refused.value)
+    assert "--" not in str(refused.value)
+
+
+def test_models_that_are_not_there(quiet, tmp_path):
+    for name in ("nonesuch.yaml", "nonesuch", "nonesuch.pth"):
+        with pytest.raises(PlanewiseError, match="nonesuch"):
+            pw.load_model(tmp_path / name)
+    with pytest.raises(PlanewiseError, match="no such file"):
+        pw.segment("nonesuch.tiff", "MitoNet_v1.yaml")
+
+
+def test_a_model_says_what_it_is_and_its_folder_means_it(files):
+    _, path, _, _ = files
+    model = pw.load_model(path.parent)
+    assert (model.kind, model.classes, model.path) == ("MitoNet", {1: "mito"}, path)

@@ -1,0 +1,89 @@
+"""Progress and messages: printed while a command runs, else heard by who asks."""
+
+import io
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from planewise import progress as module
+from planewise.progress import ON_TERMINAL, Progress, each_once, on_terminal, progress, reported_to, say
+from planewise.report.tables import print_table
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    monkeypatch.delenv(ON_TERMINAL)
+
+
+def test_from_python_nothing_is_printed(quiet, capfd, caplog):
+    with caplog.at_level(logging.INFO, "planewise"):
+        say("a message")
+        say("WARNING: a warning")
+        print_table("Title", ("case", "score"), [("a", "1")])
+    with progress("work", 2) as advance:
+        advance(2)
+    assert capfd.readouterr() == ("", "")
+    assert [(r.levelname, r.message) for r in caplog.records] == [
+        ("INFO", "a message"), ("WARNING", "a warning"), ("INFO", "Title: case a, score 1")
+    ]  # fmt: skip
+
+
+def test_even_warnings_of_a_program_that_knows_no_logging():
+    code = "from planewise.progress import say; say('WARNING: x')"
+    environment = {key: value for key, value in os.environ.items() if key != ON_TERMINAL}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_a_command_prints_and_so_do_the_processes_that_it_starts(quiet, capfd):
+    with on_terminal():
+        say("here")
+        subprocess.run([sys.executable, "-c", "from planewise.progress import say; say('there')"], check=True)
+    say("nowhere")
+    assert capfd.readouterr().err == "here\nthere\n"
+
+
+def test_progress_goes_to_the_function_that_is_given_even_where_messages_are_printed(capfd):
+    seen = []
+    with reported_to(seen.append), progress("work", 3, done=1, unit="slices") as advance:
+        advance(1, "loss 2")
+        advance()
+    with progress("other", 1) as advance:
+        advance()
+    assert seen == [Progress("work", 2, 3, "slices", "loss 2"), Progress("work", 3, 3, "slices", "")]
+
+
+def test_nothing_is_ever_further_than_all_of_it():
+    seen = []
+    with reported_to(seen.append), progress("work", 3) as advance:
+        for _ in range(5):
+            advance()
+    assert [state.done for state in seen] == [1, 2, 3, 3, 3]
+
+
+def test_a_bar_on_a_terminal_ends_at_all_of_it(monkeypatch):
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=100)
+    monkeypatch.setattr(module, "console", console)
+    with progress("work", 3, unit="slices") as advance:
+        advance(7, "a note")
+    assert "3/3" in text.getvalue()
+    assert "7/3" not in text.getvalue()
+
+
+def test_lines_stand_for_a_bar(monkeypatch, capfd):
+    monkeypatch.setattr(module, "LINE_SECONDS", 0.0)
+    with progress("work", 2, unit="steps") as advance:
+        advance(1, "loss 3")
+    assert capfd.readouterr().err.startswith("work: 1/2 steps, ")
+
+
+def test_a_line_is_said_once(capfd):
+    say_once = each_once()
+    say_once("a")
+    say_once("a")
+    assert capfd.readouterr().err == "a\n"
