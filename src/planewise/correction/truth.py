@@ -54,7 +54,7 @@ def known_labels(corrections: Corrections, margin: int) -> KnownLabels:
             near = distance_transform_edt(~inside, sampling=spacing) <= margin
             known[index_of(box)] |= inside | (near & (part == 0))
     for entry in corrections.actions:
-        if entry.action == "delete" or (entry.action == "paint" and entry.arguments["label"] == 0):
+        if entry.action == "delete" or entry.arguments.get("label", -1) == 0:
             for change in corrections.changes_of(entry):
                 known[index_of(change.box)] |= change.mask & (volume[index_of(change.box)] == 0)
     boxes = [entry.arguments["box"] for entry in corrections.actions if entry.arguments.get("action") == "confirm"]
