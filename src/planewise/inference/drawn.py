@@ -8,8 +8,9 @@ import torch.nn.functional as F
 
 from planewise.data.prepared import GRID
 from planewise.inference.prompts import Box
-from planewise.inference.propagation import Encoder
+from planewise.inference.propagation import Encoder, PropagationOptions
 
+LEAST_INSIDE = PropagationOptions.least_inside
 LINE_POINTS = 5  # that are taken along a line, evenly
 Point = tuple[float, float]
 
@@ -40,6 +41,8 @@ def along(line: tuple[Point, ...]) -> tuple[Point, ...]:
 def mask_of(encoder: Encoder, drawn: Drawn, margin: float) -> np.ndarray:
     """Return the mask (H, W) bool of what is drawn; empty if there is no object in it.
 
+    Parts of which less than half lies in the box are other objects, and left out, as when predicting.
+
     The box is enlarged by ``margin`` pixels of a 256 grid, as when predicting; the token of the class stands beside it
     where the model has one. The slice is encoded once, as long as ``encoder`` keeps it.
     """
@@ -56,4 +59,17 @@ def mask_of(encoder: Encoder, drawn: Drawn, margin: float) -> np.ndarray:
     classes = None if place is None else torch.tensor([[place]], device=encoder.device)
     logits, _ = encoder.segmenter.decode(encoder(drawn.z), box, classes, points)
     full = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)
-    return np.asarray((full[0, 0] > 0).cpu().numpy())
+    x0, y0, x1, y1 = (ends.clip(0, 1) * sides).ravel()
+    within = slice(int(y0), int(np.ceil(y1))), slice(int(x0), int(np.ceil(x1)))
+    return parts_within((full[0, 0] > 0).cpu().numpy(), within)
+
+
+def parts_within(mask: np.ndarray, within: tuple[slice, slice]) -> np.ndarray:
+    """Return the 8-connected parts of a mask (H, W) bool of which at least ``LEAST_INSIDE`` lies in a box."""
+    import cc3d
+
+    parts = cc3d.connected_components(mask, connectivity=8)
+    sizes = np.bincount(parts.ravel())
+    inside = np.bincount(parts[within].ravel(), minlength=len(sizes))
+    kept = inside >= LEAST_INSIDE * sizes
+    return np.asarray(mask & kept[parts])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from planewise.inference.drawn import Drawn, along, mask_of
+from planewise.inference.drawn import Drawn, along, mask_of, parts_within
 from planewise.inference.propagation import Encoder, PropagationOptions, Track, decode_tracks
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 
@@ -30,7 +30,17 @@ def test_points_along_a_line_are_even():
 def test_a_box_alone_is_what_propagation_decodes(encoder):
     for label in (1, 2):
         [(logits, _)] = decode_tracks(encoder, [(1, [Track(label, BOX)])], PropagationOptions(margin=5))
-        np.testing.assert_array_equal(mask_of(encoder, Drawn(1, label, BOX), 5.0), logits[0] > 0)
+        within = slice(10, 52), slice(8, 42)  # BOX, and 5 of 256 pixels on each side
+        expected = parts_within(logits[0] > 0, within)
+        np.testing.assert_array_equal(mask_of(encoder, Drawn(1, label, BOX), 5.0), expected)
+
+
+def test_parts_that_lie_mostly_outside_of_the_box_are_other_objects():
+    mask = np.zeros((10, 20), bool)
+    mask[2:4, 2:6] = mask[6, 9:13] = mask[8, 16:19] = True
+    expected = mask.copy()
+    expected[8] = False
+    np.testing.assert_array_equal(parts_within(mask, (slice(0, 10), slice(0, 11))), expected)
 
 
 def test_points_and_the_class_reach_the_decoder_and_a_slice_is_encoded_once(encoder, monkeypatch):
