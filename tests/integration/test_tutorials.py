@@ -17,7 +17,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [
     "start", "tutorials/mito", "tutorials/compare", "tutorials/large", "tutorials/cluster", "tutorials/measure",
-    "tutorials/ct", "boxes",
+    "tutorials/ct", "boxes", "tutorials/correct",
 ]  # fmt: skip
 END = "planewise-tutorial-ends-command"
 ALIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from planewise.apps.correct_options import Correct
 from planewise.audit.items import mark_done
 from planewise.audit.plan import read_plan
 from planewise.correction.action_table import Step, read_steps
+from planewise.correction.actions import Segment
+from planewise.correction.drawing import Drawing
 from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
 from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
@@ -37,7 +40,7 @@ def correct_result(options: Correct) -> int:
     problems: list[Problem] = []
     try:
         if options.actions is not None:
-            problems = _take(options.actions, volumes, items)
+            problems = _take(options, options.actions, volumes, images_of(options, volumes, plan), items)
         elif options.undo:
             _undo(volumes, options.undo)
         elif options.replay:
@@ -46,7 +49,7 @@ def correct_result(options: Correct) -> int:
             _refuse_without_a_screen()
             from planewise.apps.correct_window import correct_in_window
 
-            correct_in_window(volumes, images_of(options, volumes, plan), items, options.channel)
+            correct_in_window(volumes, images_of(options, volumes, plan), items, options.channel, options.model)
     finally:
         if audit is not None:  # what somebody wrote of other items into the table stays
             states = _states_in(audit)
@@ -86,7 +89,9 @@ def _states_in(audit: Path) -> dict[str, str]:
     return states_of(items_of_plan(plan), volumes_of(audit, plan))
 
 
-def _take(path: Path, volumes: dict[str, Path], items: list[Item]) -> list[Problem]:
+def _take(
+    options: Correct, path: Path, volumes: dict[str, Path], images: dict[str, Path], items: list[Item]
+) -> list[Problem]:
     """Do the steps of a CSV, case by case; what is left of a case after one that does not fit is not done."""
     steps = read_steps(path)
     if unknown := sorted({step.case for step in steps} - volumes.keys()):
@@ -102,18 +107,36 @@ def _take(path: Path, volumes: dict[str, Path], items: list[Item]) -> list[Probl
             of_case = [step for step in steps if step.case == case]
             try:
                 with Corrections(volumes[case]) as corrections:
-                    problems += _take_of_case(path, of_case, corrections, advance)
+                    segmented = _Segmented(corrections, images.get(case), options)
+                    problems += _take_of_case(path, of_case, corrections, segmented, advance)
             except PlanewiseError as error:
                 problems.append(Problem.of(volumes[case], error))
     return problems
 
 
+class _Segmented:
+    """Makes actions of what is drawn in a case; the model is loaded only where something is."""
+
+    def __init__(self, corrections: Corrections, image: Path | None, options: Correct) -> None:
+        self.corrections, self.image, self.options = corrections, image, options
+
+    @cached_property
+    def segmenter(self) -> Callable[[Drawing], Segment]:
+        from planewise.apps.correct_segment import ClassSegmenter
+
+        return ClassSegmenter(self.corrections, self.image, self.options.model, self.options.channel)
+
+    def __call__(self, drawing: Drawing) -> Segment:
+        return self.segmenter(drawing)
+
+
 def _take_of_case(
-    path: Path, steps: list[Step], corrections: Corrections, advance: Callable[..., None]
-) -> list[Problem]:
+    path: Path, steps: list[Step], corrections: Corrections, segmented: Callable[[Drawing], Segment],
+    advance: Callable[..., None],
+) -> list[Problem]:  # fmt: skip
     for number, step in enumerate(steps):
         try:
-            step.take(corrections)
+            step.take(corrections, segmented)
         except PlanewiseError as error:
             left = len(steps) - number - 1
             then = f"; the {left} rows of case {step.case} after it were not done" if left else ""

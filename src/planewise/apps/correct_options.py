@@ -5,7 +5,7 @@ from pathlib import Path
 import tyro
 from pydantic import Field
 
-from planewise.options import Options
+from planewise.options import Options, PathText
 
 
 class Correct(Options):
@@ -29,3 +29,6 @@ class Correct(Options):
     """The image, or a folder of images named as the labels are. Default: those that the results were made from."""
     channel: int | None = Field(None, ge=0)
     """Channel of the image, from 0, where it has several."""
+    model: PathText | None = None
+    """Of volumes of classes: the SAM2 model that makes masks of what is drawn (the action segment). Default: the one
+    that made the result."""

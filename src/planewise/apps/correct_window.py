@@ -6,23 +6,24 @@ but by an action, which the journal knows.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import napari
-import numpy as np
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QSpinBox, QWidget
 
-from planewise.correction.actions import Confirm, Delete, Merge, Paint, Split, Voxels
+from planewise.apps.correct_layers import CaseLayers, image_of
+from planewise.correction.actions import AnyAction, Confirm, Delete, Merge, Paint, Split
 from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
-from planewise.data.case import case_name, channel_within
+from planewise.data.case import case_name
+from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
-from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.volume import access
+from planewise.volumes.orientation import Place
 
-PAINTED = (64, 512, 512)  # voxels (z, y, x) around the place that is shown, which can be painted at once
-ZOOM = 2.0  # pixels of the screen for a voxel
-Place = tuple[int, int, int]
+if TYPE_CHECKING:  # it brings torch
+    from planewise.apps.correct_segment import ClassSegmenter
+
+LARGEST_CLASS = IGNORED - 1
 
 
 class CorrectionWidget(QWidget):
@@ -34,16 +35,23 @@ class CorrectionWidget(QWidget):
     def __init__(
         self, napari_viewer: "napari.Viewer", volumes: Mapping[str, Path] | None = None,
         images: Mapping[str, Path] | None = None, items: Sequence[Item] = (), channel: int | None = None,
+        model: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.viewer, self.volumes, self.images = napari_viewer, dict(volumes or {}), dict(images or {})
-        self.items, self.channel = list(items), channel
+        self.items, self.channel, self.model = list(items), channel, model
         self.corrections: Corrections | None = None
         self.case, self.number = "", -1
         self.clicks: list[Place] = []
+        self.beside: list[Place] = []  # of what is drawn, clicked with Shift
+        self.segmenter: ClassSegmenter | None = None
         self.about, self.chosen, self.said = QLabel(), QLabel(), QLabel()
         for label in (self.about, self.chosen, self.said):
             label.setWordWrap(True)
+        self.class_to_segment, self.through = QSpinBox(), QCheckBox("through the slices above and below")
+        self.class_to_segment.setRange(0, LARGEST_CLASS)
+        self.class_to_segment.setValue(1)
+        self.class_to_segment.valueChanged.connect(self._name_class)
         self.buttons: dict[str, QPushButton] = {}
         self._lay_out()
         self.viewer.mouse_drag_callbacks.append(self._on_click)
@@ -66,6 +74,8 @@ class CorrectionWidget(QWidget):
             ("Paint onto object", "what is painted becomes part of the object last clicked on", self.paint_object),
             ("Paint new object", "what is painted becomes a new object", self.paint_new),
             ("Erase painted", "what is painted becomes background", self.erase),
+            ("Segment drawn", "SAM2 makes a mask of the last box or line in the layer 'draw'", self.segment),
+            ("This slice is right", "all that the slice shows, background too", self.confirm_slice),
             ("Undo", "the last action", self.undo),
             ("Forget clicks", "choose anew", self.forget),
             ("Correct selected layer", "the file of the labels layer that is selected", self.open_selected),
@@ -80,8 +90,12 @@ class CorrectionWidget(QWidget):
             button.clicked.connect(lambda checked=False, work=work: self._guarded(work))
             layout.addWidget(button, 2 + place // 2, place % 2)
             self.buttons[name] = button
-        layout.addWidget(self.said, 3 + len(actions) // 2, 0, 1, 2)
-        layout.setRowStretch(4 + len(actions) // 2, 1)
+        below = 2 + -(-len(actions) // 2)
+        layout.addWidget(QLabel("Class to segment (0: background)"), below, 0)
+        layout.addWidget(self.class_to_segment, below, 1)
+        layout.addWidget(self.through, below + 1, 0, 1, 2)
+        layout.addWidget(self.said, below + 2, 0, 1, 2)
+        layout.setRowStretch(below + 3, 1)
 
     # ---- actions
 
@@ -112,6 +126,20 @@ class CorrectionWidget(QWidget):
     def erase(self) -> None:
         self._paint(0)
 
+    def segment(self) -> None:
+        label, through = self.class_to_segment.value(), self.through.isChecked()
+        drawing = self.layers.drawing(label, self.clicks, self.beside, through)
+        if self.segmenter is None:
+            from planewise.apps.correct_segment import ClassSegmenter
+
+            self.segmenter = ClassSegmenter(self._open(), self.images.get(self.case), self.model, self.channel)
+        self._apply(self.segmenter(drawing))
+        self.layers.forget_drawn()
+
+    def confirm_slice(self) -> None:
+        self._open()
+        self._apply(Confirm(box=self.layers.box_of_slice()))
+
     def undo(self) -> None:
         entry = self._open().undo()[0]
         self._after(f"Undone: {entry}")
@@ -124,13 +152,14 @@ class CorrectionWidget(QWidget):
 
     # ---- clicks
 
-    def click(self, place: Place) -> None:
-        """Choose what lies at a voxel."""
-        self.clicks.append(place)
+    def click(self, place: Place, beside: bool = False) -> None:
+        """Choose what lies at a voxel of the file; or say that it is ``beside`` what is drawn."""
+        (self.beside if beside else self.clicks).append(place)
         self._show_clicks()
 
     def forget(self) -> None:
         self.clicks.clear()
+        self.beside.clear()
         self._show_clicks()
 
     def labels_clicked(self) -> list[int]:
@@ -138,16 +167,16 @@ class CorrectionWidget(QWidget):
         return [label for label in dict.fromkeys(map(self._label_at, self.clicks)) if label]
 
     def _on_click(self, viewer: Any, event: Any) -> Any:
-        if self.corrections is None or viewer.layers.selection.active is not self.layer:
+        if self.corrections is None or viewer.layers.selection.active is not self.layers.labels:
             return
         dragged = False
         yield
         while event.type == "mouse_move":
             dragged = True
             yield
-        place = tuple(round(float(at)) for at in self.layer.world_to_data(event.position))
-        if not dragged and all(0 <= at < side for at, side in zip(place, self.corrections.canvas.shape)):
-            self.click((place[0], place[1], place[2]))
+        place = self.layers.voxel_at(event.position)
+        if not dragged and place is not None:
+            self.click(place, beside="Shift" in event.modifiers)
 
     def _label_at(self, place: Place) -> int:
         z, y, x = ((at, at + 1) for at in place)
@@ -156,7 +185,7 @@ class CorrectionWidget(QWidget):
     def _some(self) -> list[int]:
         labels = self.labels_clicked()
         if not labels:
-            raise PlanewiseError(f"click on an object first, with the layer {self.layer.name!r} selected")
+            raise PlanewiseError(f"click on an object first, with the layer {self.layers.labels.name!r} selected")
         return labels
 
     def _two(self, clicked: list[Any]) -> list[Any]:
@@ -165,7 +194,7 @@ class CorrectionWidget(QWidget):
         return clicked
 
     def _show_clicks(self) -> None:
-        self.marks.data = np.array(self.clicks, float).reshape(-1, 3)
+        self.layers.mark([*self.clicks, *self.beside])
         chosen = ", ".join(str(self._label_at(place) or "background") for place in self.clicks)
         self.chosen.setText(f"Chosen: {chosen}" if chosen else "Click on objects to choose them.")
 
@@ -183,7 +212,7 @@ class CorrectionWidget(QWidget):
         self.number, item = number, self.items[number]
         if item.case != self.case:
             self.open_case(item.case)
-        self._look_at(item.place)
+        self.layers.look_at(item.place)
         self._say_item()
 
     def open_case(self, case: str) -> None:
@@ -191,23 +220,13 @@ class CorrectionWidget(QWidget):
         self.close_case()
         self.corrections = Corrections(self.volumes[case])
         self.case = case
-        volume = self.corrections.canvas.volume
-        self.placed = {"scale": volume.spacing, "units": volume.unit}
-        if case in self.images:
-            image = open_volume(self.images[case], channel_within(self.images[case], self.channel))
-            voxels = image.voxels if access(image.voxels) == "chunks" else read_voxels(image, self.images[case])
-            self.viewer.add_image(voxels, name=f"{case} image", colormap="gray", multiscale=False, **self.placed)
-        self.layer = self.viewer.add_labels(
-            self._voxels(), name=case, opacity=0.4, multiscale=False, **self.placed
-        )  # fmt: skip
-        self.layer.editable = False
-        self.marks = self.viewer.add_points(
-            np.empty((0, 3)), name="clicks", size=6, face_color="red", ndim=3, **self.placed
-        )
-        self.painted = self._paint_layer((0, 0, 0))
+        image = image_of(self.images[case], self.channel) if case in self.images else None
+        self.layers = CaseLayers(self.viewer, case, self.corrections, image)
+        self.segmenter = None
         self.viewer.scale_bar.visible = True
         middle = tuple(side // 2 for side in self.corrections.canvas.shape)
-        self._look_at((middle[0], middle[1], middle[2]))
+        self.layers.look_at((middle[0], middle[1], middle[2]))
+        self._name_class(self.class_to_segment.value())
         self._say_item()
 
     def open_selected(self) -> None:
@@ -225,12 +244,8 @@ class CorrectionWidget(QWidget):
         if self.corrections is not None:
             self.corrections.close()
             self.corrections = None
-            for layer in [self.layer, self.marks, self.painted]:
-                if layer in self.viewer.layers:
-                    self.viewer.layers.remove(layer)
-            if f"{self.case} image" in self.viewer.layers:
-                self.viewer.layers.remove(f"{self.case} image")
-        self.case, self.clicks = "", []
+            self.layers.remove()
+        self.case, self.clicks, self.beside = "", [], []
 
     def _finish(self, state: str) -> None:
         if (item := self.item) is None:
@@ -270,63 +285,27 @@ class CorrectionWidget(QWidget):
         text = f"Item {self.number + 1} of {len(self.items)}, {done} finished: {item.name}{state}\n{item.what}"
         self.about.setText(text)
 
-    # ---- what is shown
-
-    def _look_at(self, place: Place) -> None:
-        spacing = self._open().canvas.volume.spacing
-        self.viewer.dims.set_point(range(3), self._in_space(place))
-        self.viewer.camera.center = self._in_space(place)
-        self.viewer.camera.zoom = ZOOM / spacing[2]
-        corner = tuple(
-            max(0, min(at - most // 2, side - most))
-            for at, most, side in zip(place, PAINTED, self._open().canvas.shape)
-        )
-        if self.painted in self.viewer.layers:
-            self.viewer.layers.remove(self.painted)
-        self.painted = self._paint_layer((corner[0], corner[1], corner[2]))
-        self.viewer.layers.selection.active = self.layer
-
-    def _in_space(self, place: Place) -> tuple[float, float, float]:
-        """Return where a voxel lies in the viewer's space."""
-        z, y, x = (at * size for at, size in zip(place, self._open().canvas.volume.spacing))
-        return z, y, x
-
-    def _paint_layer(self, corner: Place) -> Any:
-        sides = [min(most, side) for most, side in zip(PAINTED, self._open().canvas.shape)]
-        self.corner = corner
-        layer = self.viewer.add_labels(
-            np.zeros(sides, np.uint8), name="paint", opacity=0.6, translate=self._in_space(corner), **self.placed
-        )  # fmt: skip
-        layer.brush_size, layer.n_edit_dimensions = 8, 2
-        return layer
-
-    def _voxels(self) -> Any:
-        """Return what the labels layer shows: a file's voxels in memory, a store's as they are read."""
-        canvas = self._open().canvas
-        return canvas.voxels if hasattr(canvas, "voxels") else canvas.levels[0]
+    # ---- how
 
     def _paint(self, label: int | None) -> None:
-        mask = np.asarray(self.painted.data) > 0
-        if not mask.any():
-            raise PlanewiseError("paint in the layer 'paint' first")
-        places = np.nonzero(mask)
-        tight = tuple(slice(int(along.min()), int(along.max()) + 1) for along in places)
-        z, y, x = (at + part.start for at, part in zip(self.corner, tight))
-        self._apply(Paint(where=Voxels.of(mask[tight], (z, y, x)), label=label))
-        self.painted.data = np.zeros_like(self.painted.data)
+        self._apply(Paint(where=self.layers.painted_voxels(), label=label))
+        self.layers.forget_painted()
 
-    def _apply(self, action: Merge | Split | Delete | Paint | Confirm) -> None:
+    def _apply(self, action: AnyAction) -> None:
         item = self.item
         entry = self._open().apply(action, "" if item is None else item.name)
         self._after(f"Done: {entry}")
 
     def _after(self, what: str) -> None:
-        if self.layer.data is not self._voxels():
-            self.layer.data = self._voxels()
-        self.layer.refresh()
+        self.layers.refresh()
         self.forget()
         self._say_item()
         self.said.setText(what)
+
+    def _name_class(self, value: int) -> None:
+        names = None if self.corrections is None else self.corrections.canvas.volume.labels
+        name = "" if names is None else names.names.get(value, "")
+        self.class_to_segment.setSuffix(f" {name}" if name else "")
 
     def _open(self) -> Corrections:
         if self.corrections is None:
@@ -346,11 +325,12 @@ class CorrectionWidget(QWidget):
 
 
 def correct_in_window(
-    volumes: Mapping[str, Path], images: Mapping[str, Path], items: Sequence[Item], channel: int | None
-) -> None:
+    volumes: Mapping[str, Path], images: Mapping[str, Path], items: Sequence[Item], channel: int | None,
+    model: str | None,
+) -> None:  # fmt: skip
     """Show the window until it is closed; what was corrected is saved."""
     viewer = napari.Viewer(title="planewise correct")
-    widget = CorrectionWidget(viewer, volumes, images, items, channel)
+    widget = CorrectionWidget(viewer, volumes, images, items, channel, model)
     try:
         viewer.window.add_dock_widget(widget, name="planewise correct", area="right")
         napari.run()

@@ -4,13 +4,14 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from planewise.apps.mito_corrections import predict_again, say_gain, with_corrections, write_next_worklist
+from planewise.apps.mito_corrections import SCORE, predict_again, with_corrections, write_next_worklist
 from planewise.apps.mito_evaluate import evaluate_test_cases
 from planewise.apps.mito_options import MitoDemo, MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_rounds import SHARE, refuse_what_has_no_rounds, train_in_rounds
 from planewise.apps.mito_slices import cut_slices, planes_to_train_in, slices_to_train_on
 from planewise.apps.mito_store import predict_store
+from planewise.correction.corrected import say_gain
 from planewise.data.case import cases_in
 from planewise.data.check import check_training_truths
 from planewise.data.classes import Target
@@ -152,7 +153,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             best, task = train_in_rounds(options, model, planes, loop, files.training, task, cut)
         _export(files, model, options, task, _pixel_sides(dataset, task), best)
         if before is not None:
-            say_gain(before, load_checkpoint(best / BEST))
+            say_gain(before, load_checkpoint(best / BEST), SCORE)
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if options.corrections is not None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from planewise.apps.mito_options import MitoPredict, MitoTrain
-from planewise.correction.journal import JOURNAL, corrections_folder
+from planewise.correction.corrected import MADE_FROM, corrected_volumes, image_behind, manifest_behind
 from planewise.correction.session import Corrections
 from planewise.correction.truth import known_labels, right_objects
 from planewise.correction.worklist import Item, write_worklist
-from planewise.data.case import case_name, channel_within, group_by_case, label_volumes_in
-from planewise.data.run import Manifest, manifest_of, sha256_of
+from planewise.data.case import channel_within
+from planewise.data.run import Manifest, sha256_of
 from planewise.errors import PlanewiseError
 from planewise.evaluation.instances import match_objects
 from planewise.evaluation.located import LocatedCounter
@@ -20,10 +20,9 @@ from planewise.models.model_file import SHIPPED
 from planewise.progress import progress, say
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, write_volume
-from planewise.volumes.formats import ending_of
 from planewise.volumes.labels import read_labels, write_labels
 
-MADE_FROM = "corrections.json"  # marks a dataset that was made here
+SCORE = "panoptic quality or, without whole objects, IoU"
 OBJECT, IGNORE = 1, 2  # in labelsTr
 SEEN = {  # of an object of the result, by what the new model's objects are to it
     "missed": "the new model does not see it",
@@ -34,28 +33,13 @@ SEEN = {  # of an object of the result, by what the new model's objects are to i
 }
 
 
-def corrected_volumes(result: Path) -> dict[str, Path]:
-    """Return the corrected label volumes of ``result``, a file or a folder, by case. Raises PlanewiseError."""
-    if not result.exists():
-        raise PlanewiseError(f"--corrections {result}: no such file or folder")
-    single = bool(ending_of(result)) or result.is_file()
-    groups = {case_name(result): [result]} if single else group_by_case(label_volumes_in(result))
-    found = {
-        name: path for name, paths in sorted(groups.items()) for path in paths
-        if (corrections_folder(path) / JOURNAL).is_file()
-    }  # fmt: skip
-    if not found:
-        raise PlanewiseError(f"--corrections {result}: nothing in it was corrected; see planewise correct")
-    return found
-
-
 def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     """Make the dataset of what is known of ``result``, and return the options with the model that made it.
 
     Raises PlanewiseError if nothing is known, if no manifest says what made the result, or if another dataset is there.
     """
     volumes = corrected_volumes(result)
-    manifests = {name: _manifest(path) for name, path in volumes.items()}
+    manifests = {name: manifest_behind(path, "mito predict") for name, path in volumes.items()}
     if options.base_model == MitoTrain.model_fields["base_model"].default:
         model = _model_of(next(iter(manifests.values())), result)
         say(f"The training starts from {model}, which made {result}")
@@ -76,7 +60,7 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
                 except PlanewiseError as error:
                     nothing.append(str(error))
                     continue
-            image = _image_of(path, manifests[name])
+            image = image_behind(path, manifests[name])
             write_volume(
                 temporary / "imagesTr" / f"{name}_0000.tiff",
                 open_volume(image, channel_within(image, options.channel)),
@@ -100,17 +84,6 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
         (temporary / MADE_FROM).write_text(json.dumps({"corrections of": sources, "margin": options.margin}), "utf-8")
     say(f"What is known is {folder}; the rest is ignored in training and validation")
     return options.model_copy(update={"channel": None})
-
-
-def say_gain(before: dict[str, float], after: dict[str, float | None]) -> None:
-    """Say what a training gained on the part that was held out: scores of the model it began with, and of the best."""
-    metric = "score" if "score" in before and after.get("score") is not None else "loss"
-    old, new = before[metric], after[metric]
-    assert new is not None
-    better = new > old if metric == "score" else new < old
-    what = {"score": "panoptic quality or, without whole objects, IoU", "loss": "loss; there is no object to score"}
-    gain = "" if better else "; nothing was gained: keep the model before it, and correct more"
-    say(f"On the part that was held out ({what[metric]}): {old:.3f} before, {new:.3f} after{gain}")
 
 
 def predict_again(dataset: Path, model: Path, output: Path, options: MitoTrain) -> MitoPredict:
@@ -154,24 +127,6 @@ def differences(labels: np.ndarray, predicted: np.ndarray) -> list[Mistake]:
     overlap = counter.table()
     matches = match_objects(overlap, 0.5)
     return find_mistakes(overlap, set(zip(matches.truth.tolist(), matches.predicted.tolist())))
-
-
-def _manifest(path: Path) -> Manifest:
-    manifest = manifest_of(path)
-    if manifest is None:
-        raise PlanewiseError(
-            f"--corrections {path}: no planewise.json beside it says which model made it from which image; predict "
-            "with planewise mito predict, and correct that"
-        )
-    return manifest
-
-
-def _image_of(path: Path, manifest: Manifest) -> Path:
-    record = next(record for record in manifest.cases.values() if path.name in record.outputs)
-    image = Path(next(iter(record.inputs), ""))
-    if not image.exists():
-        raise PlanewiseError(f"--corrections {path}: was made from {image}, which is not there any more; put it back")
-    return image
 
 
 def _model_of(manifest: Manifest, result: Path) -> Path:

@@ -9,16 +9,21 @@
     a,paint,6 ball 10 20 30 5,        label (0 is background), a ball: its centre z y x, its radius in voxels along x
     a,paint,0 box 0 4 10 20 10 20,    a half-open box: z z y y x x
     a,new,ball 10 20 30 5,            an object that was missed; a box likewise
+    a,segment,2 box 40 41 9 30 9 30,  class, box in one slice: the model that made the result makes the mask; then
+                                      maybe points "in 40 12 12", "out 40 11 29"; or "line 40 12 12 40 20 20", along
+                                      it; "through" at the end: on through the slices above and below
     a,confirm,3 5,                    these are right; "confirm,box 0 4 10 20 10 20": all in the box is
     a,done,,a: merge 7                this item of the work list is finished; skip: it is left out
     a,undo,2,                         the last two actions of the case
 """
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from planewise.correction.actions import Confirm, Delete, Merge, Paint, Split, read_action
+from planewise.correction.actions import AnyAction, read_action
+from planewise.correction.drawing import Drawing, drawing_of
 from planewise.correction.journal import STATES
 from planewise.correction.session import Corrections
 from planewise.data.spreadsheet import spreadsheet_rows
@@ -31,6 +36,9 @@ FORMS = {
     "delete": "delete: ids",
     "paint": "paint: a label, and ball Z Y X RADIUS or box Z Z Y Y X X",
     "new": "new: ball Z Y X RADIUS, or box Z Z Y Y X X",
+    "segment": (
+        "segment: a class, and box Z Z Y Y X X or line Z Y X Z Y X ..., maybe in Z Y X ..., out Z Y X ..., and through"
+    ),
     "confirm": "confirm: ids, or box Z Z Y Y X X",
     "done": "done: no arguments, and an item",
     "skip": "skip: no arguments, and an item",
@@ -40,19 +48,26 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Step:
-    """A row: an action of a case, an item's state ("done", "skip"), or how many actions are undone."""
+    """A row: an action of a case, what is drawn for a model, an item's state ("done", "skip"), or how many actions are
+    undone.
+    """
 
     line: int
     case: str
-    step: Merge | Split | Delete | Paint | Confirm | str | int
+    step: AnyAction | Drawing | str | int
     item: str = ""
 
-    def take(self, corrections: Corrections) -> None:
-        """Do what the row says. Raises PlanewiseError if it does not fit the labels."""
+    def take(self, corrections: Corrections, segmented: Callable[[Drawing], AnyAction]) -> None:
+        """Do what the row says; ``segmented`` makes an action of what is drawn.
+
+        Raises PlanewiseError if it does not fit the labels.
+        """
         if isinstance(self.step, str):
             corrections.finish_item(self.item, self.step)
         elif isinstance(self.step, int):
             corrections.undo(self.step)
+        elif isinstance(self.step, Drawing):
+            corrections.apply(segmented(self.step), self.item)
         else:
             corrections.apply(self.step, self.item)
 
@@ -92,6 +107,8 @@ def _step(line: int, row: dict[str, str]) -> Step:
             if len(words) > 1 or count < 1:
                 raise ValueError
             return Step(line, row["case"], count, item)
+        if action == "segment":
+            return Step(line, row["case"], drawing_of(words), item)
         return Step(line, row["case"], read_action(_said(action, words)), item)
     except (ValueError, IndexError) as error:
         raise PlanewiseError(f"{' '.join(words) or 'no arguments'!r} does not fit; {FORMS[action]}") from error

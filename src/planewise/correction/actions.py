@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from planewise.correction.canvas import LARGEST, Canvas
+from planewise.correction.drawing import Drawing
 from planewise.correction.journal import Box
 from planewise.correction.kept import Change
 from planewise.correction.objects import Objects, pieces
@@ -178,17 +179,17 @@ class Voxels(BaseModel):
             raise PlanewiseError(f"paint: its mask is no mask of {' x '.join(map(str, sides))} voxels") from error
 
 
-class Paint(_Action):
-    """Voxels get a label, whatever they have now: an object's, 0, or with None that of a new object."""
+class _Painted(_Action):
+    """Voxels get a label, whatever they have now."""
 
-    action: Literal["paint"] = "paint"
+    action: str
     where: Ball | Voxels
     label: Annotated[int, Field(ge=0, le=LARGEST)] | None
 
     def changes(self, labels: Labels) -> Iterator[Change]:
         spacing = labels.canvas.volume.spacing
         value = labels.new if self.label is None else self.label
-        for box in pieces(labels.within(self.where.box(spacing), "paint")):
+        for box in pieces(labels.within(self.where.box(spacing), self.action)):
             before = labels.canvas.read(box)
             change = Change.between(box, before, np.where(self.where.mask(box, spacing), np.uint64(value), before))
             if change is not None:
@@ -197,6 +198,25 @@ class Paint(_Action):
     def right(self, labels: Labels) -> tuple[int, ...]:
         """The object that was painted; of those that were only painted over nothing is said."""
         return () if self.label == 0 else (labels.new if self.label is None else self.label,)
+
+
+class Paint(_Painted):
+    """Voxels get a label, whatever they have now: an object's, 0, or with None that of a new object."""
+
+    action: Literal["paint"] = "paint"
+
+
+class Segment(_Painted):
+    """A mask that a model made of what was drawn becomes of a class; 0 makes background of it.
+
+    The mask is what is kept, so that the model is not needed to do it again; ``drawn`` and ``model`` (its name, and
+    the sha256 of its file) say where it came from.
+    """
+
+    action: Literal["segment"] = "segment"
+    where: Voxels
+    drawn: Drawing
+    model: str
 
 
 class Confirm(_Action):
@@ -219,14 +239,15 @@ class Confirm(_Action):
         return self.labels
 
 
-Action = Annotated[Merge | Split | Delete | Paint | Confirm, Field(discriminator="action")]
+AnyAction = Merge | Split | Delete | Paint | Segment | Confirm
+Action = Annotated[AnyAction, Field(discriminator="action")]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Action)
 
 
-def read_action(said: dict[str, Any]) -> "Merge | Split | Delete | Paint | Confirm":
+def read_action(said: dict[str, Any]) -> AnyAction:
     """Return the action that ``said`` says, as ``model_dump`` has it. Raises PlanewiseError."""
     try:
-        action: Merge | Split | Delete | Paint | Confirm = _ADAPTER.validate_python(said)
+        action: AnyAction = _ADAPTER.validate_python(said)
         return action
     except ValidationError as error:
         wrong = "; ".join(f"{' '.join(map(str, e['loc'][1:]))}: {e['msg'].lower()}" for e in error.errors()[:3])

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from planewise.correction.actions import Confirm, Delete, Labels, Merge, Paint, Split
+from planewise.correction.actions import AnyAction, Confirm, Labels
 from planewise.correction.canvas import LARGEST, FileCanvas, open_canvas
 from planewise.correction.journal import JOURNAL, STATES, Box, Entry, Head, Journal, ObjectRecord, corrections_folder
 from planewise.correction.kept import Change, read_kept, write_kept
@@ -91,7 +91,7 @@ class Corrections:
 
     # ---- doing
 
-    def apply(self, action: Merge | Split | Delete | Paint | Confirm, item: str = "") -> Entry:
+    def apply(self, action: AnyAction, item: str = "") -> Entry:
         """Do one action, as part of an ``item`` of a work list. Raises PlanewiseError if it does not fit; then nothing
         was changed.
         """

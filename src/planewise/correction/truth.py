@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planewise.correction.actions import Confirm, Labels, Paint, Segment, read_action
 from planewise.correction.journal import Box, Entry
 from planewise.correction.objects import index_of
 from planewise.correction.session import Corrections
 from planewise.errors import PlanewiseError
+from planewise.volumes.orientation import Orientation
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def known_labels(corrections: Corrections, margin: int) -> KnownLabels:
             near = distance_transform_edt(~inside, sampling=spacing) <= margin
             known[index_of(box)] |= inside | (near & (part == 0))
     for entry in corrections.actions:
-        if entry.action == "delete" or (entry.action == "paint" and entry.arguments["label"] == 0):
+        if entry.action == "delete" or entry.arguments.get("label", -1) == 0:
             for change in corrections.changes_of(entry):
                 known[index_of(change.box)] |= change.mask & (volume[index_of(change.box)] == 0)
     boxes = [entry.arguments["box"] for entry in corrections.actions if entry.arguments.get("action") == "confirm"]
@@ -66,6 +68,45 @@ def known_labels(corrections: Corrections, margin: int) -> KnownLabels:
     if not labels.any():
         raise PlanewiseError(f"{corrections.result}: no object was confirmed or corrected: nothing can be learned")
     return KnownLabels(labels, known | confirmed, tuple(objects))
+
+
+def known_classes(corrections: Corrections, margin_mm: float) -> KnownLabels:
+    """Return what is known of a volume of classes (z, y, x), canonical, which is read whole.
+
+    Known is what was painted, segmented or changed and is so still; classes that were confirmed as a whole; all in a
+    box, such as a slice, that was confirmed. Background of the same slice within ``margin_mm`` of a known class is
+    known too: an outline that is right says that the class ends there. Raises PlanewiseError if no class is known.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    canvas = corrections.canvas
+    stored = canvas.read(((0, canvas.shape[0]), (0, canvas.shape[1]), (0, canvas.shape[2])))
+    known = np.zeros(canvas.shape, bool)
+    confirmed = np.zeros(canvas.shape, bool)
+    spacing = canvas.volume.spacing
+    for entry in corrections.actions:
+        for change in corrections.changes_of(entry):
+            part = known[index_of(change.box)]
+            part[change.mask] |= stored[index_of(change.box)][change.mask] == change.after
+        action = read_action(entry.arguments) if entry.arguments else None
+        if isinstance(action, Paint | Segment):  # what was of that class already is said to be right as well
+            box = Labels(canvas, corrections.objects, 0).within(action.where.box(spacing), action.action)
+            known[index_of(box)] |= action.where.mask(box, spacing) & (stored[index_of(box)] == action.label)
+        if isinstance(action, Confirm):
+            known |= np.isin(stored, action.labels)
+            if action.box is not None:
+                confirmed[tuple(slice(max(start, 0), stop) for start, stop in action.box)] = True
+    orientation = Orientation.of(canvas.volume)
+    labels, known, confirmed = (orientation.view(voxels) for voxels in (stored, known, confirmed))
+    in_plane = [canvas.volume.spacing_in("mm")[axis] for axis in orientation.order[1:]]
+    for value, near, here in zip(labels, known, known & (labels > 0)):
+        if here.any():
+            near |= (value == 0) & (distance_transform_edt(~here, sampling=in_plane) <= margin_mm)
+    known = known | confirmed
+    right = np.where(known, labels, 0)
+    if not right.any():
+        raise PlanewiseError(f"{corrections.result}: no class was confirmed or corrected: nothing can be learned")
+    return KnownLabels(right, known, tuple(np.unique(right[right > 0]).tolist()))
 
 
 def _widened(box: Box, by: list[int], shape: tuple[int, int, int]) -> Box:

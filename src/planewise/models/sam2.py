@@ -155,32 +155,39 @@ class BoxSegmenter(nn.Module):
         sizes = self.network.backbone_feature_sizes
         return [f.permute(1, 2, 0).reshape(len(x), -1, *size) for f, size in zip(features, sizes)]
 
-    def decode(self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None = None,
+        points: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Return mask logits (N, P, h, w), h = image size / 4, and object scores (N, P), both float32.
 
         ``boxes`` (N, P, 4): x and y from, x and y to, as shares of the slice's sides, 0..1. ``classes`` (N, P): whose
-        token stands beside each box, by its place in ``tokens.names``; None prompts with boxes alone.
+        token stands beside each box, by its place in ``tokens.names``; None prompts with boxes alone. ``points``: where
+        they lie (N, P, K, 2), as shares too, and whether each is in the object (N, P, K): 1, 0, or -1 for none.
         """
-        masks, scores, _ = self.decode_rated(embeddings, boxes, classes)
+        masks, scores, _ = self.decode_rated(embeddings, boxes, classes, points)
         return masks, scores
 
     def decode_rated(
-        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None = None,
+        points: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return what ``decode`` does, and the IoU (N, P) that the model expects of its first mask."""
-        masks, ious, scores = self._decode_all(embeddings, boxes, classes)
+        masks, ious, scores = self._decode_all(embeddings, boxes, classes, points)
         return stable_masks(masks, ious) if self.fallback else masks[:, :, 0], scores, ious[:, :, 0]
 
     def _decode_all(
-        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None,
+        points: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return the logits (N, P, 4, h, w) of the mask, and of three that SAM2 offers where a prompt is unclear.
 
         With them the predicted IoU of each (N, P, 4), and the object scores (N, P).
         """
         network = self.network
         network.mask_decoder.training = False  # which would return one mask; it has no layer that training changes
-        sparse, dense = network.prompt_encoder(None, None, boxes * self.image_size, None)
+        at, inside = (None, None) if points is None else (points[0] * self.image_size, points[1])
+        sparse, dense = network.prompt_encoder(at, inside, boxes * self.image_size, None)
         if classes is not None and self.tokens is not None:
             sparse = torch.cat([sparse, self.tokens(classes)[:, :, None]], dim=2)
         masks, ious, _, scores = network.mask_decoder(

@@ -8,6 +8,7 @@ import numpy as np
 
 from planewise.viewing.scene import Layer, Level, Place, Scene, Voxel, contrast
 from planewise.volumes.indexing import expanded
+from planewise.volumes.label_names import LabelNames
 from planewise.volumes.volume import LazyArray, access
 
 CLOSE = 400  # voxels across the view, about, when it goes to a place
@@ -38,7 +39,7 @@ def fill(viewer: Any, scene: Scene) -> None:
             viewer.add_image(values, contrast_limits=contrast(layer), colormap="gray", **kind)
         else:
             made = viewer.add_labels(values, opacity=0.5, **kind)
-            _name_classes(made, layer)
+            name_classes(made, layer.volume.labels)
             if layer.name in scene.chosen:
                 made.selected_label = scene.chosen[layer.name]
     if scene.places:
@@ -115,12 +116,10 @@ class Window:
         return np.asarray(self.voxels[tuple(parts)]).astype(dtype or self.dtype, copy=False)
 
 
-def _name_classes(made: Any, layer: Layer) -> None:
+def name_classes(made: Any, labels: LabelNames) -> None:
     """Give labels the colours of their classes, and their names, which the status bar shows."""
     from napari.utils.colormaps import DirectLabelColormap
 
-    labels = layer.volume.labels
-    assert labels is not None
     if labels.colours:
         others: dict[int | None, str] = {None: "gray", 0: "transparent"}
         made.colormap = DirectLabelColormap(color_dict=others | dict(labels.colours.items()))

@@ -55,7 +55,7 @@ def press(widget, name):
 
 
 def shown(widget):
-    return np.asarray(widget.layer.data)
+    return np.asarray(widget.layers.labels.data)
 
 
 def test_each_button_is_its_action(widget, result, balls):
@@ -82,11 +82,11 @@ def test_each_button_is_its_action(widget, result, balls):
 
 def test_what_is_painted_becomes_an_action(widget, result):
     def paint():
-        widget.painted.data[0:2, 40:44, 1:4] = 1  # as the brush does
+        widget.layers.painted.data[0:2, 40:44, 1:4] = 1  # as the brush does
 
     paint()
     assert "Done: 1 paint" in press(widget, "Paint new object")
-    assert not np.asarray(widget.painted.data).any()
+    assert not np.asarray(widget.layers.painted.data).any()
     assert (shown(widget)[0:2, 40:44, 1:4] == 6).all()
     assert (shown(widget) == 6).sum() == 2 * 4 * 3
     paint()

@@ -5,7 +5,7 @@ import pytest
 
 from planewise.correction.actions import Ball, Confirm, Delete, Merge, Paint, Split, Voxels
 from planewise.correction.session import Corrections
-from planewise.correction.truth import known_labels, right_objects
+from planewise.correction.truth import known_classes, known_labels, right_objects
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import write_volume
 from planewise.volumes.volume import Volume
@@ -75,3 +75,30 @@ def test_without_a_right_object_nothing_is_learned(corrections):
     corrections.apply(Delete(labels=(1,)))
     with pytest.raises(PlanewiseError, match="no object was confirmed or corrected"):
         known_labels(corrections, margin=5)
+
+
+def test_of_classes_is_known_what_was_painted_or_confirmed_in_its_slice(tmp_path):
+    """A file that runs from the feet upwards backwards: slice 5 of the file is slice 0, canonical."""
+    labels = np.zeros((6, 20, 20), np.uint8)
+    labels[1, 2:6, 2:6] = 1  # nobody looks at it
+    labels[3, 2:12, 2:12] = 2
+    path = tmp_path / "ct.nii.gz"
+    direction = ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    write_volume(path, Volume(labels, (5.0, 2.0, 2.0), "mm", direction=direction))
+    with Corrections(path) as corrections:
+        with pytest.raises(PlanewiseError, match="no class was confirmed or corrected"):
+            known_classes(corrections, 4)
+        corrections.apply(Paint(where=Voxels(place=((3, 4), (8, 14), (2, 12))), label=2))  # four rows have it already
+        corrections.apply(Confirm(box=((0, 1), (0, 20), (0, 20))))
+        truth = known_classes(corrections, 4)
+    assert truth.objects == (2,)
+    expected = np.zeros((6, 20, 20), bool)
+    rows, columns = np.indices((20, 20))
+    down, across = np.clip(rows, 8, 13) - rows, np.clip(columns, 2, 11) - columns  # to the painted rows 8 to 13
+    is_right = (rows >= 8) & (rows <= 13) & (columns >= 2) & (columns <= 11)
+    is_class = (rows >= 2) & (rows <= 13) & (columns >= 2) & (columns <= 11)
+    expected[2] = is_right | (~is_class & (down**2 + across**2 <= 2**2))  # 4 mm are two voxels
+    expected[5] = True
+    np.testing.assert_array_equal(truth.known, expected)
+    assert (truth.labels[2][8:14, 2:12] == 2).all()
+    assert (truth.labels > 0).sum() == 60

@@ -1,10 +1,11 @@
 from dataclasses import replace
+from itertools import permutations, product
 
 import numpy as np
 import pytest
 
 from planewise.volumes.files import open_volume, write_volume
-from planewise.volumes.geometry import same_space, sharp_planes
+from planewise.volumes.geometry import place_from_canonical, same_space, sharp_planes, to_canonical
 from planewise.volumes.volume import Volume
 
 VOXELS = np.zeros((4, 5, 6), np.uint8)
@@ -85,3 +86,14 @@ def test_a_file_without_a_unit_says_nothing_about_its_place(tmp_path):
 )
 def test_sharp_planes(spacing, shape, planes):
     assert sharp_planes(spacing, shape) == planes
+
+
+@pytest.mark.parametrize("axes", list(permutations(range(3))))
+@pytest.mark.parametrize("signs", list(product((1, -1), repeat=3)))
+def test_a_place_of_the_canonical_array_is_where_its_voxel_lies_in_the_file(axes, signs):
+    direction = np.zeros((3, 3))
+    direction[list(axes), range(3)] = signs
+    original = Volume(np.arange(2 * 3 * 4).reshape(2, 3, 4), direction=tuple(map(tuple, direction.tolist())))
+    canonical = np.asarray(to_canonical(original).voxels)
+    for place in np.ndindex(canonical.shape):
+        assert original.voxels[place_from_canonical(place, original)] == canonical[place]

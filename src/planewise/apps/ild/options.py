@@ -180,6 +180,12 @@ class IldTrain(_Train):
     """Folder that planewise ild prepare wrote; the model goes to {work_dir}/{task_name}."""
     npy_path: Path | None = None
     """Folder of the slices, with train/ and valid/. Default: {work_dir}/npy."""
+    corrections: Path | None = None
+    """A result that was corrected with planewise correct, a folder or a file. The slices in work_dir are then made from
+    it: what was confirmed or corrected is truth, the rest is ignored. The training starts from the model that made the
+    result, and ends with what it gained and the next work list."""
+    margin_mm: float = Field(20, ge=0)
+    """With --corrections: background this close to a corrected or confirmed class, in its slice, is truth too."""
     seed: int = Field(0, ge=0)
     """The same seed gives the same training on a CPU."""
     num_workers: int = Field(2, ge=0)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import torch
 
+from planewise.apps.ild.corrections import SCORE, predict_again, with_corrections
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepare import WINDOW_FILE
 from planewise.apps.ild.prepared_folder import SLICES, npz_folder, record_of_slices
+from planewise.correction.corrected import say_gain
 from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.preparation import RECORD, Record, check_same, write_record
 from planewise.device import choose_device, choose_precision
@@ -58,6 +60,8 @@ def train_ild(options: IldTrain) -> int:
         raise PlanewiseError(f"{folder}: holds a model; go on with --resume, replace it with --overwrite")
     elif not options.overwrite:
         _check_free(folder, options.base)
+    if options.corrections is not None:
+        options = with_corrections(options, options.corrections)
     npy = options.npy_path or options.work_dir / SLICES
     record = record_to_train_on(options)
     weights = _start(options)
@@ -90,6 +94,7 @@ def train_ild(options: IldTrain) -> int:
         shutil.rmtree(logs, ignore_errors=True)
         if record is not None:
             write_record(logs / RECORD, record)
+    before = None if options.corrections is None else _score_of_base(task, device)
     if not train(task, loop, logs, options.resume):
         return 0
     training_curve(logs / METRICS, logs / CURVE, "Dice")
@@ -114,7 +119,16 @@ def train_ild(options: IldTrain) -> int:
         save_published(folder / f"{MODEL}{name}.pth", weights, epoch, optimizer)
     save_hub_folder(folder / "hub", weights)
     say(f"The model is {best}")
-    return 0
+    if options.corrections is None or before is None:
+        return 0
+    say_gain(before, load_checkpoint(logs / BEST), SCORE)
+    return predict_again(options, options.corrections, best)
+
+
+def _score_of_base(task: BoxTask, device: str) -> dict[str, float]:
+    """Return what the network scores on the validation slices before it is trained."""
+    task.network.to(device)
+    return task.validate(torch.device(device))
 
 
 def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: float) -> None:

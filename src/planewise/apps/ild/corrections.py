@@ -1,0 +1,219 @@
+"""Training from corrections: what is known of corrected classes as slices, and where the new model differs.
+
+::
+
+    {work_dir}/corrections.json       marks slices that were made here: of what
+    {work_dir}/npy/                   see ``data.prepared``; what nobody said anything of is ignored
+    {work_dir}/npz_corrected/         the whole patients, for the new model to predict
+    {work_dir}/{task_name}/predicted/, worklist.csv
+"""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from planewise.apps.ild.lungs import lungs_of
+from planewise.apps.ild.options import IldPredict, IldTrain
+from planewise.apps.ild.predict import predict_ild
+from planewise.apps.ild.prepare import WINDOW_FILE
+from planewise.apps.ild.prepared_folder import SLICES
+from planewise.correction.corrected import MADE_FROM, corrected_volumes, image_behind, manifest_behind
+from planewise.correction.session import Corrections
+from planewise.correction.truth import KnownLabels, known_classes
+from planewise.correction.worklist import Item, write_worklist
+from planewise.data.classes import DATASET_FILE
+from planewise.data.patients import patients_or_cases
+from planewise.data.prepared import IGNORED, Patient, as_patient, load_patient, save_patient, save_slices
+from planewise.data.run import Manifest
+from planewise.data.space import laid_on
+from planewise.errors import PlanewiseError
+from planewise.models.sam2_files import Sam2Weights, load_sam2
+from planewise.progress import progress, say
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.files import open_volume
+from planewise.volumes.geometry import place_from_canonical, to_canonical
+from planewise.volumes.labels import read_labels
+
+PATIENTS = "npz_corrected"
+HELD_OUT = 0.2  # of the slices of a patient, at one end, where there are less than three patients
+LEAST = 16  # pixels that differ in a slice, to be looked at; predict's own least size of an object
+SCORE = "Dice, with class tokens the mean of it and of what is rightly absent"
+
+
+def with_corrections(options: IldTrain, result: Path) -> IldTrain:
+    """Make slices of what is known of ``result``, and return the options with the model that made it.
+
+    Raises PlanewiseError if nothing is known, if no manifest says what made the result, or if other slices are there.
+    """
+    if options.npy_path is not None:
+        raise PlanewiseError("--npy_path: with --corrections the slices are made, in work_dir")
+    work = options.work_dir
+    if (work / SLICES).exists() and not (work / MADE_FROM).is_file():
+        raise PlanewiseError(f"{work}: holds slices that were not made from corrections; give another work_dir")
+    volumes = corrected_volumes(result)
+    manifests = {case: manifest_behind(path, "ild predict") for case, path in volumes.items()}
+    first = next(iter(manifests.values()))
+    if options.base is None and not options.from_scratch:
+        model = Path(first.model or str(first.made_from.options.get("model named", "")))
+        say(f"The training starts from {model}, which made {result}")
+        options = options.model_copy(update={"base": model})
+    if options.base is None:
+        raise PlanewiseError("--from_scratch: with --corrections the training starts from a model; leave it out")
+    weights = load_sam2(options.base, options.image_size)
+    if weights.tokens is not None and options.train_prompts == "truth":
+        say("The model finds classes without boxes too: it is trained for both (--train_prompts mixed)")
+        options = options.model_copy(update={"train_prompts": "mixed"})
+    if not options.resume:
+        _write_slices(options, volumes, manifests, weights)
+    return options
+
+
+def _write_slices(
+    options: IldTrain, volumes: dict[str, Path], manifests: dict[str, Manifest], weights: Sam2Weights
+) -> None:
+    work = options.work_dir
+    window = _window(next(iter(manifests.values())), weights)
+    known: dict[str, tuple[Patient, KnownLabels]] = {}
+    with progress("reading corrections", len(volumes), unit="cases") as advance:
+        for case, path in volumes.items():
+            with Corrections(path) as corrections:
+                try:
+                    truth = known_classes(corrections, options.margin_mm)
+                except PlanewiseError as error:
+                    if len(volumes) == 1:
+                        raise
+                    say(f"{error}; it is left out")
+                    continue
+                patient = _patient(case, corrections, image_behind(path, manifests[case]), window, options)
+            known[case] = patient, truth
+            names = ", ".join(map(str, truth.objects))
+            say(f"{case}: classes {names} are known, and {truth.known.mean():.1%} of the voxels")
+            advance(1, case)
+    if not known:
+        raise PlanewiseError(f"--corrections {options.corrections}: in no case a class was confirmed or corrected")
+    held_out = _held_out({case: truth for case, (_, truth) in known.items()})
+    shutil.rmtree(work / SLICES, ignore_errors=True)
+    shutil.rmtree(work / PATIENTS, ignore_errors=True)
+    (work / PATIENTS).mkdir(parents=True)
+    sources = {case: str(path.resolve()) for case, path in volumes.items()}
+    _write_json(work / MADE_FROM, {"corrections of": sources, "margin_mm": options.margin_mm})
+    for case, (patient, truth) in known.items():
+        labels = np.where(truth.known, truth.labels, IGNORED).astype(np.uint8)
+        for part, chosen in (("train", ~held_out[case]), ("valid", held_out[case])):
+            keep = np.flatnonzero(truth.known.any(axis=(1, 2)) & chosen)
+            organ = None if patient.organ is None else patient.organ[keep]
+            save_slices(
+                work / SLICES / part,
+                replace(patient, images=patient.images[keep], labels=labels[keep], kept=keep, organ=organ),
+            )
+        save_patient(work / PATIENTS / f"{case}.npz", patient)
+    _write_json(work / WINDOW_FILE, list(window))
+    values = sorted({value for _, truth in known.values() for value in truth.objects})
+    classes = weights.tokens.names if weights.tokens else {value: f"class {value}" for value in values}
+    labels_of = {"background": 0, **{name: value for value, name in classes.items()}}
+    about = {"channel_names": {"0": "CT"}, "labels": labels_of, "numTraining": len(known), "file_ending": ".nii.gz"}
+    _write_json(work / DATASET_FILE, about)
+
+
+def _held_out(known: dict[str, KnownLabels]) -> dict[str, np.ndarray]:
+    """Return which slices of each case are held out, and say so: those of the patient of whom least is known.
+
+    Of one or two patients the last of their known slices.
+    """
+    patients = patients_or_cases(known)
+    count = dict.fromkeys(patients.values(), 0)
+    for case, truth in known.items():
+        count[patients[case]] += int((truth.known & (truth.labels > 0)).sum())
+    if len(count) > 2:
+        held = min(count, key=lambda patient: count[patient])
+        say(f"Held out: patient {held}")
+        return {case: np.full(len(truth.known), patients[case] == held) for case, truth in known.items()}
+    found = {}
+    for case, truth in known.items():
+        slices = np.flatnonzero((truth.known & (truth.labels > 0)).any(axis=(1, 2)))
+        first = slices[-max(1, round(HELD_OUT * len(slices)))] if len(slices) > 1 else len(truth.known)
+        found[case] = np.arange(len(truth.known)) >= first
+        say(f"{case}: held out are slices from {first} (z upwards)" if len(slices) > 1 else f"{case}: one slice, kept")
+    return found
+
+
+def _patient(
+    case: str, corrections: Corrections, image: Path, window: tuple[float, float], options: IldTrain
+) -> Patient:
+    """Return the whole patient with the corrected labels, and the lungs if the model looks for classes in them."""
+    result, volume = corrections.result, corrections.canvas.volume
+    if image.suffix == ".npz":
+        patient = load_patient(image)
+        if len(patient.kept) < to_canonical(patient.geometry).shape[0]:
+            raise PlanewiseError(f"{image}: lacks slices, so that {result} cannot be trained on; predict from the CT")
+    else:
+        patient, hu = as_patient(case, open_volume(image), image, None, None, *window)
+        if options.train_prompts != "truth":
+            patient = replace(patient, organ=lungs_of(patient, hu, image, None))
+    placed = laid_on(volume.with_voxels(corrections.canvas.read(_whole(volume.shape))), result, patient.geometry, image)
+    return replace(patient, case=case, labels=to_canonical(placed, labels=True).read().astype(np.uint8))
+
+
+def _whole(shape: tuple[int, int, int]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    z, y, x = ((0, side) for side in shape)
+    return z, y, x
+
+
+def _window(manifest: Manifest, weights: Sam2Weights) -> tuple[float, float]:
+    said = manifest.made_from.options.get("window") or weights.window
+    if said is None:
+        raise PlanewiseError("--corrections: neither the result nor its model says the window that was predicted in")
+    level, width = said
+    return float(level), float(width)
+
+
+def _write_json(path: Path, content: object) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content), "utf-8")
+
+
+def predict_again(options: IldTrain, result: Path, model: Path) -> int:
+    """Predict the corrected cases with the new model, and write the next work list. Returns the exit code.
+
+    Without boxes if the model can; else with boxes around what the corrected result has.
+    """
+    folder = options.work_dir / options.task_name
+    prompts = "truth" if options.train_prompts == "truth" else "auto"
+    again = IldPredict(
+        input=options.work_dir / PATIENTS, output=folder / "predicted", trained_model=str(model), prompts=prompts,
+        bbox_shift=options.bbox_shift, device=options.device, devices=options.devices, precision=options.precision,
+        overwrite=True,
+    )  # fmt: skip
+    code = predict_ild(again)
+    _write_next_worklist(options, result, folder)
+    return code
+
+
+def _write_next_worklist(options: IldTrain, result: Path, folder: Path) -> None:
+    """Write the slices in which the new model draws otherwise, the largest difference first; not what is known."""
+    found: list[tuple[int, Item]] = []
+    for case, path in corrected_volumes(result).items():
+        predicted_as = folder / "predicted" / f"{case}.nii.gz"
+        if not predicted_as.exists():  # nothing was known of it, or it could not be predicted, which was said
+            continue
+        predicted = to_canonical(read_labels(predicted_as), labels=True).read()
+        with Corrections(path) as corrections:
+            volume = corrections.canvas.volume
+            known = known_classes(corrections, options.margin_mm).known
+            labels = to_canonical(volume.with_voxels(corrections.canvas.read(_whole(volume.shape)))).read()
+        differs = (predicted != labels) & ~known
+        for z in np.flatnonzero(differs.sum(axis=(1, 2)) >= LEAST).tolist():
+            places = np.argwhere(differs[z])
+            y, x = places[((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin()].tolist()
+            both = np.unique([labels[z][differs[z]], predicted[z][differs[z]]])
+            classes = tuple(int(value) for value in both if value)
+            what = f"the new model draws class {', '.join(map(str, classes))} otherwise: {len(places)} pixels"
+            place = place_from_canonical((z, y, x), volume)
+            found.append((len(places), Item(f"{case}: slice {z}", case, what, classes, place)))
+    items = [item for _, item in sorted(found, key=lambda pair: -pair[0])]
+    path = folder / "worklist.csv"
+    write_worklist(path, items)
+    say(f"The next work list has {len(items)} items: planewise correct {result} --worklist {path}")

@@ -1,0 +1,160 @@
+"""Classes of a CT corrected with boxes and lines through SAM2, undone, and trained on, as a user runs it."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from planewise.cli import run
+from planewise.correction.actions import read_action
+from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
+from planewise.correction.worklist import read_worklist
+from planewise.data.phantom import CHEST_CLASSES, write_chest_dataset
+from planewise.data.prepared import IGNORED
+from planewise.data.run import MANIFEST, Run
+from planewise.inference.drawn import Drawn, mask_of
+from planewise.inference.propagation import Encoder
+from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
+from planewise.models.sam2_files import Sam2Weights, load_sam2, save_published
+from planewise.volumes.files import open_volume
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import read_labels, write_labels
+
+SHAPE = (10, 64, 64)
+CASES = ("CT_phantom1", "CT_phantom2")  # the file of the second runs backwards along y and x
+WINDOW = (-600.0, 1500.0)
+TRAIN = ["--epochs", "1", "--batch_size", "4", "--num_workers", "0", "--device", "cpu", "--precision", "32"]
+
+
+@pytest.fixture
+def result(tmp_path):
+    """What a model could have predicted of two phantoms: their truth. It says of every class that it is there."""
+    write_chest_dataset(tmp_path / "data", 0, SHAPE, train_cases=2)
+    torch.manual_seed(0)
+    network = build_sam2("mini", 64)
+    initialise(network)
+    network.mask_decoder.pred_obj_score_head.proj_out.bias.data += 100
+    names = {value: name for name, value in CHEST_CLASSES.items()}
+    save_published(
+        tmp_path / "model.pth", Sam2Weights(network, "mini", tokens=ClassTokens(names, 64), window=WINDOW), 0
+    )
+    folder = tmp_path / "result"
+    made = Run.begin(
+        folder / MANIFEST, "ild predict", {"window": WINDOW, "bbox_shift": 2}, tmp_path / "model.pth", CASES, False
+    )
+    for case in CASES:
+        image = tmp_path / "data" / "imagesTr" / f"{case}_0000.nii.gz"
+        with made.making(case, [image], [folder / f"{case}.nii.gz"]):
+            write_labels(folder / f"{case}.nii.gz", read_labels(tmp_path / "data" / "labelsTr" / f"{case}.nii.gz"))
+    return folder
+
+
+def correct(result, *rows):
+    path = result.parent / "actions.csv"
+    path.write_text("case,action,arguments\n" + "".join(f"{row}\n" for row in rows))
+    return run(["correct", str(result), "--actions", str(path)])
+
+
+def canonical(path):
+    return to_canonical(open_volume(path)).read()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_box_goes_through_sam2_and_lies_where_it_was_drawn(result, case, capsys):
+    path = result / f"{case}.nii.gz"
+    before, bytes_before = canonical(path), path.read_bytes()
+    z, y, x = (4, 5), (20, 36), (14, 30)  # canonical
+    stored = (z, y, x) if case == CASES[0] else (z, (64 - 36, 64 - 20), (64 - 30, 64 - 14))
+    at = (4, 28, 22) if case == CASES[0] else (4, 63 - 28, 63 - 22)
+    box = " ".join(f"{a} {b}" for a, b in stored)
+    assert correct(result, f"{case},segment,2 box {box} in {' '.join(map(str, at))}") == 0
+    weights = load_sam2(result.parent / "model.pth", None)
+    image = canonical(result.parent / "data" / "imagesTr" / f"{case}_0000.nii.gz")
+    windowed = np.clip((image - (WINDOW[0] - WINDOW[1] / 2)) / WINDOW[1], 0, 1)
+    encoder = Encoder(BoxSegmenter(weights.network, weights.tokens).frozen(), (windowed * 255).astype(np.uint8))
+    mask = mask_of(encoder, Drawn(4, 2, (14.0, 20.0, 30.0, 36.0), inside=((22.5, 28.5),)), 2.0)
+    expected = before.copy()
+    expected[4][mask] = 2
+    assert mask.any()
+    assert (canonical(path) != expected).mean() < 0.001  # but for a grey value that was rounded otherwise
+    [entry] = live(read_journal(corrections_folder(path) / JOURNAL)[1])
+    action = read_action(entry.arguments)
+    assert action.drawn.box == stored
+    assert action.model.startswith("model.pth (sha256 ")
+    (result.parent / "model.pth").unlink()  # which replay has no need of
+    assert run(["correct", str(path), "--replay"]) == 0
+    assert (canonical(path) != before).any()
+    assert run(["correct", str(path), "--undo", "1"]) == 0
+    assert path.read_bytes() == bytes_before
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        ("1 box 4 6 20 36 14 30", "does not lie in one slice; slices are along the file's axis z"),
+        ("1 line 4 20 20 5 20 20", "does not lie in one slice"),
+        ("1 box 4 5 20 36 14 65", "lies outside of the volume"),
+    ],
+)
+def test_what_cannot_be_segmented_is_said(result, drawn, said, capsys):
+    before = (result / "CT_phantom1.nii.gz").read_bytes()
+    assert correct(result, f"CT_phantom1,segment,{drawn}") == 1
+    printed = capsys.readouterr()
+    assert said in " ".join((printed.out + printed.err).split())
+    assert (result / "CT_phantom1.nii.gz").read_bytes() == before
+
+
+def test_without_a_manifest_the_model_is_given(result, capsys):
+    (result / MANIFEST).unlink()
+    assert correct(result, "CT_phantom1,segment,1 box 4 5 20 36 14 30") == 1
+    printed = capsys.readouterr()
+    assert "no planewise.json that says which model made it; give --model" in " ".join(
+        (printed.out + printed.err).split()
+    )
+
+
+def test_what_was_confirmed_is_trained_on_alone(result, capsys):
+    truth = canonical(result / "CT_phantom1.nii.gz")
+    slices = np.flatnonzero((truth > 0).any(axis=(1, 2))).tolist()
+    rows = [f"CT_phantom1,confirm,box {z} {z + 1} 0 64 0 64" for z in (*slices[:3], slices[-1])]
+    assert correct(result, *rows) == 0
+    work = result.parent / "round1"
+    capsys.readouterr()
+    assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN]) == 0
+    said = capsys.readouterr().err
+    assert f"The training starts from {result.parent / 'model.pth'}" in said
+    assert "The model finds classes without boxes too" in said
+    assert "classes 1, 2, 3 are known, and 40.0% of the voxels" in said
+    assert "On the part that was held out" in said
+    train, valid = (sorted((work / "npy" / part / "gts").glob("*.npy")) for part in ("train", "valid"))
+    assert (len(train), len(valid)) == (3, 1)
+    assert not any((np.load(path) == IGNORED).any() for path in (*train, *valid))
+    assert json.loads((work / "dataset.json").read_text())["labels"] == {"background": 0, **CHEST_CLASSES}
+    folder = work / "MedSAM2-Tiny-ILD"
+    assert load_sam2(folder / "medsam_model_best.pth", None).window == WINDOW
+    items = read_worklist(folder / "worklist.csv")
+    assert items
+    assert not {item.place[0] for item in items} & {*slices[:3], slices[-1]}
+    assert f"planewise correct {result} --worklist" in said
+    assert run(["correct", str(result), "--worklist", str(folder / "worklist.csv"), "--replay"]) == 0
+    with (folder / "worklist.csv").open(newline="") as file:
+        pixels = [int(row["what"].split()[-2]) for row in csv.DictReader(file)]
+    assert pixels == sorted(pixels, reverse=True)
+
+
+def test_what_nobody_looked_at_is_ignored(result, capsys):
+    assert correct(result, "CT_phantom2,paint,1 box 4 6 10 20 10 20") == 0
+    work = result.parent / "round1"
+    arguments = ["ild", "train", str(work), "--corrections", str(result), "--margin_mm", "5", *TRAIN]
+    assert run(arguments) == 0
+    [path] = sorted((work / "npy" / "train" / "gts").glob("*.npy"))
+    labels = np.load(path)
+    assert set(np.unique(labels)) == {0, 1, IGNORED}
+    assert (labels == 1).sum() == 10 * 10 * (256 // 64) ** 2
+    assert (labels == IGNORED).mean() > 0.9
+    (work / "corrections.json").unlink()
+    assert run([*arguments, "--overwrite"]) == 2
+    assert "holds slices that were not made from corrections" in capsys.readouterr().err
