@@ -97,6 +97,13 @@ def test_the_numbers_are_those_of_the_labels(job):
     assert retakes["variation"]["noise_hu"] >= 5
 
 
+def overlay(page, z):
+    """Return what is drawn over slice ``z`` of the second scan."""
+    page.fill("#slice0", str(z))
+    page.dispatch_event("#slice0", "input")
+    return page.get_attribute("#second0over", "src")
+
+
 def test_the_page_opens_with_both_scans_side_by_side(job):
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
     with playwright.sync_playwright() as browsers:
@@ -116,9 +123,11 @@ def test_the_page_opens_with_both_scans_side_by_side(job):
         page.dispatch_event("#slice0", "input")
         after = [page.get_attribute(f"#{name}0", "src") for name in ("first", "second")]
         assert all(old != new for old, new in zip(before, after))  # both move together
-        change = page.get_attribute("#second0over", "src")
-        page.check("input[value=classes]")
-        assert page.get_attribute("#second0over", "src") != change
+        shown = {}
+        for layer in ("change", "classes"):
+            page.check(f"input[value={layer}]")
+            shown[layer] = [overlay(page, z) for z in range(int(page.get_attribute("#slice0", "max")) + 1)]
+        assert shown["change"] != shown["classes"]
         browser.close()
 
 

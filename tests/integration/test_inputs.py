@@ -69,7 +69,9 @@ def test_two_files_for_one_case_are_refused_and_the_others_predicted(model, imag
     assert "PAT_0001.nii.gz,PAT_0002.nii.gz;_NNNN" in out
     assert "--channelN" in out
     assert "wouldbothbecalleda_xy" in out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"other.nii.gz", "other_xy.nii.gz", "planewise.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "other.nii.gz", "other_xy.nii.gz", "other_objects.csv", "planewise.json",
+    }  # fmt: skip
     assert predict(model, tmp_path / "in", tmp_path / "out", "--channel", "2", "--overwrite") == 1
     assert (tmp_path / "out" / "PAT.nii.gz").exists()
 

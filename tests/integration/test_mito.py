@@ -71,6 +71,7 @@ def test_training_leaves_the_documented_files(trained):
     assert files(dataset / "imagesTs_mitoNet_FT") == [
         f"evaluation/{RESULTS}",
         f"evaluation/{SUMMARY}",
+        "evaluation/objects.csv",
         "evaluation/planewise_scores.json",
         "evaluation/report.html",
         "evaluation/results.csv",

@@ -156,6 +156,7 @@ def test_without_a_viewer_the_extras_are_named(monkeypatch):
 def test_napari_needs_a_screen(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     monkeypatch.setattr("planewise.apps.view.has_screen", lambda: False)
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
     assert chosen_viewer("auto") == "neuroglancer"
     with pytest.raises(PlanewiseError, match="there is no screen here"):
         chosen_viewer("napari")

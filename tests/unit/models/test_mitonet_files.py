@@ -136,7 +136,7 @@ def test_two_members_of_one_name_are_refused(model, tmp_path):
 def test_an_archive_that_cannot_be_unpacked_is_named_with_what_to_do(model, tmp_path):
     zipped(tmp_path / "a.empanada", {"a.yaml": "norms: {}", "a.pth": "weights"})
     (tmp_path / "cache").write_text("no folder")
-    with pytest.raises(PlanewiseError, match=r"a\.empanada: cannot be unpacked: .*; or unzip it elsewhere and"):
+    with pytest.raises(PlanewiseError, match=r"a\.empanada: cannot be unpacked: .*; or unzip it elsewhere, and"):
         find_model_file(tmp_path / "a.empanada")
 
 
