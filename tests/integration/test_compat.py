@@ -71,6 +71,7 @@ def original(line):
     return run_script(name, words)
 
 
+@pytest.mark.slow
 def test_the_lines_as_printed_twice(here, capsys):
     for line, again in (
         (NII_TO_NPZ, "it is prepared already"),

@@ -186,6 +186,7 @@ def test_one_plane_is_its_own_result(trained, tmp_path):
     assert np.array_equal(final, plane)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_volumes(trained, tmp_path):
     inputs = tmp_path / "inputs"
     inputs.mkdir()

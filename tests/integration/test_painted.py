@@ -51,6 +51,7 @@ def test_painted_slices_are_trained_on_in_their_planes(dataset, capsys):
     assert {name.split("_")[-2] for name in names} == {"xy", "xz"}
 
 
+@pytest.mark.slow
 def test_rounds_of_self_training_train_in_all_planes_and_end_without_a_gain(dataset, capsys):
     assert train(dataset, "--self_training", "2") == 0
     said = capsys.readouterr().err

@@ -84,6 +84,7 @@ def test_the_slice_that_is_shown_is_confirmed(widget):
     assert [list(side) for side in entry.arguments["box"]] == [[0, 10], [0, 12], [3, 4]]
 
 
+@pytest.mark.slow
 def test_a_rectangle_and_a_line_are_drawn_for_the_model(widget):
     """The model is another test's matter: here it answers with the box itself."""
     drawings = []

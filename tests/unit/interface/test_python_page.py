@@ -53,6 +53,7 @@ def write_inputs(folder):
     save_published(folder / "medsam_model_best.pth", Sam2Weights(network, tokens=tokens), 0)
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)

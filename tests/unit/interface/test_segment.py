@@ -72,6 +72,7 @@ def test_one_plane_is_what_the_command_line_calls_by_it(files, quiet):
     same(pw.segment(path, model, axes=("xy",), **EASY), pw.read_labels(path.parent / "out" / "cell_xy.tiff"))
 
 
+@pytest.mark.slow
 def test_a_volume_that_needs_more_memory_is_refused_and_streamed_to_a_store_on_request(files, quiet, tmp_path):
     path, model, written, image = files
     array = zarr.create_array(tmp_path / "a.zarr", shape=image.shape, chunks=(8, 16, 16), dtype=image.dtype)

@@ -61,6 +61,7 @@ def test_it_is_the_same_every_time(pair, registration):
     np.testing.assert_array_equal(again.growth, registration.growth)
 
 
+@pytest.mark.slow
 def test_scans_on_other_grids_lie_on_each_other(pair):
     """Another spacing, and a shift of whole voxels: the lungs come back."""
     (hu, _, lungs), _, _ = pair

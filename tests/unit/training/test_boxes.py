@@ -262,6 +262,7 @@ def test_slices_prepared_without_the_organ_are_refused(folder):
         asking(folder)
 
 
+@pytest.mark.slow
 def test_two_processes_with_half_the_batch_have_the_losses_of_one(tmp_path):
     """SAM2 has no batch norm, so sharing a batch changes nothing where every slice has as many prompts."""
     for i in range(8):

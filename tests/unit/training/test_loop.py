@@ -277,6 +277,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, make_task):
         train(make_task(), replace(OPTIONS, devices=3), tmp_path, resume=False)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_batch(tmp_path, slices):
     torch.manual_seed(0)
     task = PanopticTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
@@ -297,6 +298,7 @@ class SignallingTask(PanopticTask):
         return super().loss(network, batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_two_processes_save_where_they_are_stopped(tmp_path, slices, capsys, number):
     task = SignallingTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
@@ -316,6 +318,7 @@ class SpoiledTask(PanopticTask):
         return {"loss": float("inf")}
 
 
+@pytest.mark.slow
 def test_two_processes_end_when_a_validation_is_no_number(tmp_path, slices):
     task = SpoiledTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
     with pytest.raises(WorkFailed, match="after step 2 the validation's loss is inf; nothing was saved before"):
@@ -335,6 +338,7 @@ class DyingTask(PanopticTask):
         return super().loss(network, batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "words"), [("killed", r"died \(SIGKILL"), ("fails", "failed: ValueError: this cannot be")]
 )
