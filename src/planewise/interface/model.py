@@ -41,7 +41,8 @@ def load_model(model: str | os.PathLike[str] | Model) -> Model:
 
     MitoNet: its YAML or .empanada archive, the folder that holds a YAML alone, or a published name (MitoNet_v1). SAM2:
     a file of weights (medsam_model_best.pth, sam2_hiera_tiny.pt), a hub folder or id, or a published name
-    (sam2.1_hiera_tiny, MedSAM2). A published one is downloaded if it is not here. Raises PlanewiseError if it is none of these, or damaged.
+    (sam2.1_hiera_tiny, MedSAM2). A published one is downloaded if it is not here. Raises PlanewiseError if it is none
+    of these, or damaged.
     """
     if isinstance(model, Model):
         return model
