@@ -62,17 +62,17 @@ def test_each_button_is_its_action(widget, result, balls):
     widget.click(CENTRES[1])
     widget.click(CENTRES[3])
     assert widget.chosen.text() == "Chosen: 1, 3"
-    assert press(widget, "Merge") == "Done: 1 merge labels=[1, 3]"
+    assert press(widget, "Merge") == "Done: 1 merge 1 3"
     assert shown(widget)[CENTRES[3]] == 1
     widget.click((24, 34, 38))
     widget.click((28, 34, 46))
     assert press(widget, "Split").startswith("Done: 2 split")
     assert {int(shown(widget)[place]) for place in ((24, 34, 38), (28, 34, 46))} == {4, 6}
     widget.click(CENTRES[2])
-    assert press(widget, "Delete") == "Done: 3 delete labels=[2]"
-    assert press(widget, "Undo") == "Undone: 3 delete labels=[2]"
+    assert press(widget, "Delete") == "Done: 3 delete 2"
+    assert press(widget, "Undo") == "Undone: 3 delete 2"
     assert (shown(widget) == 2).sum() == (balls == 2).sum()
-    assert press(widget, "This is right") == "Done: 5 confirm labels=[1]"  # the object of the item
+    assert press(widget, "This is right") == "Done: 5 confirm 1"  # the object of the item
     widget.close_case()
     now = open_volume(result).read()
     assert (now == 1).sum() == np.isin(balls, (1, 3)).sum()
