@@ -242,10 +242,12 @@ class CorrectionWidget(QWidget):
     def close_case(self) -> None:
         """Save and let go of the case."""
         if self.corrections is not None:
-            self.corrections.close()
-            self.corrections = None
-            self.layers.remove()
-        self.case, self.clicks, self.beside = "", [], []
+            closing, self.corrections = self.corrections, None
+            self.case, self.clicks, self.beside = "", [], []
+            try:
+                closing.close()
+            finally:  # a full disk: the journal has the actions, and what is closed takes no more
+                self.layers.remove()
 
     def _finish(self, state: str) -> None:
         if (item := self.item) is None:
