@@ -223,7 +223,7 @@ class CorrectionWidget(QWidget):
         image = image_of(self.images[case], self.channel) if case in self.images else None
         self.layers = CaseLayers(self.viewer, case, self.corrections, image)
         self.segmenter = None
-        self.viewer.scale_bar.visible = True
+        self.viewer.canvas.overlays.scale_bar.visible = True
         middle = tuple(side // 2 for side in self.corrections.canvas.shape)
         self.layers.look_at((middle[0], middle[1], middle[2]))
         self._name_class(self.class_to_segment.value())
