@@ -12,11 +12,12 @@ from planewise.audit.plan import PLAN, Plan, read_plan
 from planewise.correction.agreement import doubts
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
-from planewise.data.case import case_name, group_by_case, label_volumes_in, one_file_each, plane_of
+from planewise.data.case import PREDICTED, case_name, group_by_case, label_volumes_in, one_file_each, plane_of
 from planewise.data.run import manifest_of
 from planewise.data.spreadsheet import spreadsheet_rows
 from planewise.errors import PlanewiseError
 from planewise.progress import progress, say
+from planewise.report.comparison_files import JSON as MISTAKES
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import place_from_canonical
@@ -24,7 +25,7 @@ from planewise.volumes.json_files import read_json
 from planewise.volumes.labels import open_labels, read_labels
 from planewise.volumes.slices import PLANES
 
-CONFIDENCE, AGREEMENT, MISTAKES = "confidence", "agreement", "results.json"
+CONFIDENCE, AGREEMENT = "confidence", "agreement"
 
 
 def audit_plan_in(folder: Path) -> Plan | None:
@@ -183,7 +184,7 @@ def _mistakes(path: Path, options: Correct, volumes: dict[str, Path]) -> list[It
         methods = sorted({str(result["method"]) for result in results})
     except (KeyError, TypeError) as error:
         raise PlanewiseError(f"--worklist {path}: is no {MISTAKES} of planewise compare ({error})") from error
-    named = options.result.name.removeprefix("imagesTs_")
+    named = options.result.name.removeprefix(PREDICTED)
     method = options.method or (methods[0] if len(methods) == 1 else named)
     if methods and method not in methods:
         raise PlanewiseError(

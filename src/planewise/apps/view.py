@@ -13,8 +13,9 @@ from planewise.data.case import channel_within
 from planewise.data.classes import holds_instances, labels_above
 from planewise.errors import PlanewiseError, WorkFailed
 from planewise.progress import say
+from planewise.report.comparison_files import JSON as RESULTS
 from planewise.report.tables import print_table
-from planewise.viewing.mistakes import RESULTS, read_places
+from planewise.viewing.mistakes import read_places
 from planewise.viewing.scene import Layer, Place, Scene, image_layer, labels_layer, middle, place_of
 from planewise.volumes import itk_snap
 from planewise.volumes.label_names import LabelNames
