@@ -7,7 +7,7 @@ from PIL import Image
 
 from planewise.report.thumbnails import SHADES, box_around, palette_of, picture_of, seen_from
 
-RED, GREEN = palette_of("#ff0000"), rgb("#00ff00")
+RED, GREEN = palette_of("#ff0000"), palette_of("#00ff00")
 
 
 def pixels(uri):
