@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import socket
-import sys
 import webbrowser
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from planewise.report.comparison_files import JSON as RESULTS
 from planewise.report.tables import print_table
 from planewise.viewing.mistakes import read_places
 from planewise.viewing.scene import Layer, Place, Scene, image_layer, labels_layer, middle, place_of
+from planewise.viewing.screen import has_screen, needs_no_screen
 from planewise.volumes import itk_snap
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.volume import Volume
@@ -130,17 +130,12 @@ def _results_beside(shown: Shown) -> list[Path]:
 # ---- viewers
 
 
-def has_screen() -> bool:
-    """Whether a window can be opened here."""
-    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-
-
 def chosen_viewer(wanted: str) -> str:
     """Return the viewer to use. Raises PlanewiseError if it is not installed, or none is."""
     installed = [name for name in ("napari", "neuroglancer") if importlib.util.find_spec(name) is not None]
     if wanted != "auto" and wanted not in installed:
         raise PlanewiseError(f"--viewer {wanted}: is not installed; pip install planewise[{wanted}]")
-    if wanted == "napari" and not has_screen() and os.environ.get("QT_QPA_PLATFORM") != "offscreen":
+    if wanted == "napari" and not has_screen() and not needs_no_screen():
         raise PlanewiseError("--viewer napari: there is no screen here; --viewer neuroglancer is for the browser")
     if wanted != "auto":
         return wanted
