@@ -18,6 +18,8 @@ from planewise.correction.worklist import Item
 from planewise.data.case import case_name
 from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
+from planewise.progress import say
+from planewise.volumes.geometry import same_space
 from planewise.volumes.orientation import Place
 
 if TYPE_CHECKING:  # it brings torch
@@ -221,6 +223,12 @@ class CorrectionWidget(QWidget):
         self.corrections = Corrections(self.volumes[case])
         self.case = case
         image = image_of(self.images[case], self.channel) if case in self.images else None
+        different = "" if image is None else same_space(self.corrections.canvas.volume, image)
+        if different:
+            say(
+                f"WARNING: {self.images[case]}: does not lie in the space of {self.volumes[case]} ({different}); the "
+                "window shows it voxel by voxel"
+            )
         self.layers = CaseLayers(self.viewer, case, self.corrections, image)
         self.segmenter = None
         self.viewer.canvas.overlays.scale_bar.visible = True

@@ -148,3 +148,12 @@ def test_the_manifest_is_one_of_npe2():
     assert command.python_name == "planewise.apps.correct_window:CorrectionWidget"
     assert manifest.contributions.widgets[0].command == command.id
     manifest.validate_imports()
+
+
+def test_an_image_that_lies_elsewhere_is_shown_but_not_in_silence(application, result, tmp_path, balls, capsys):
+    image = tmp_path / "half.tiff"
+    write_volume(image, Volume(balls[::2].astype(np.uint8)))
+    made = CorrectionWidget(ViewerModel(), {"cells": result}, {"cells": image})
+    made.close_case()
+    made.deleteLater()
+    assert f"WARNING: {image}: does not lie in the space of {result} (shape (40, 48, 56) and" in capsys.readouterr().err
