@@ -40,7 +40,7 @@ def correct_result(options: Correct) -> int:
     try:
         if options.actions is not None:
             problems = _take(options, options.actions, volumes, images_of(options, volumes, plan), items)
-        elif options.undo:
+        elif options.undo is not None:
             _undo(volumes, options.undo)
         elif options.replay:
             _replay(volumes)
