@@ -126,10 +126,10 @@ def _tolerance(options: Compare, benchmarks: list[Benchmark]) -> Tolerance:
     by_unit = {} if options.tolerance_voxels is None else {"voxel": options.tolerance_voxels}
     by_class = {}
     for unit, values in (("nm", options.tolerance_nm), ("mm", options.tolerance_mm)):
-        general, own = read_distances(values)
+        general, of_classes = read_distances(values)
         if general is not None:
             by_unit[unit] = general
-        for name, distance in own.items():
+        for name, distance in of_classes.items():
             if name not in known:
                 classes = ", ".join(sorted(known))
                 raise PlanewiseError(f"--tolerance_{unit} {name}={distance:g}: no such class; there are {classes}")

@@ -115,14 +115,14 @@ def _mistakes(shown: Shown, options: View) -> list[Place]:
 def _results_beside(shown: Shown) -> list[Path]:
     """Return the results.json of the methods' own evaluations, and where one has none, of a comparison in the dataset's
     folder; without a comparison it is said who has none."""
-    own = {name: path.parent / "evaluation" / RESULTS for name, path in shown.methods.items()}
-    evaluated = [path for path in own.values() if path.is_file()]
-    if own and len(evaluated) == len(own):
+    evaluations = {name: path.parent / "evaluation" / RESULTS for name, path in shown.methods.items()}
+    evaluated = [path for path in evaluations.values() if path.is_file()]
+    if evaluations and len(evaluated) == len(evaluations):
         return evaluated
     compared = [] if shown.dataset is None else [shown.dataset / RESULTS, *sorted(shown.dataset.glob(f"*/{RESULTS}"))]
     if there := [path for path in compared if path.is_file()]:
         return there[:1]
-    for name in [name for name, path in own.items() if evaluated and not path.is_file()]:
+    for name in [name for name, path in evaluations.items() if evaluated and not path.is_file()]:
         say(f"{name}: was not evaluated, and none of its mistakes are listed; planewise compare lists those of all")
     return evaluated
 

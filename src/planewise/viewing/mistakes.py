@@ -38,5 +38,5 @@ def _method(entry: dict[str, Any]) -> str:
 def _place(mistake: dict[str, Any], method: str, methods: list[str]) -> Place:
     z, y, x = (int(side) for side in mistake["centre"])
     ids = "; ".join(f"{of} {', '.join(map(str, mistake[of]))}" for of in ("truth", "predicted") if mistake[of])
-    told = f"{mistake['kind']}: {ids}; {mistake['voxels']:,} voxels"
-    return Place(f"{method}, {told}" if len(methods) > 1 else told, (z, y, x), int(mistake["voxels"]))
+    what = f"{mistake['kind']}: {ids}; {mistake['voxels']:,} voxels"
+    return Place(f"{method}, {what}" if len(methods) > 1 else what, (z, y, x), int(mistake["voxels"]))
