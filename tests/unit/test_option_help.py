@@ -79,6 +79,7 @@ def test_bash_completes_commands_options_and_choices(capsys, tmp_path):
     assert completed(script, "planewise mito pre") == {"predict"}
     assert completed(script, "planewise mito predict --min_s") == {"--min_size"}
     assert completed(script, "planewise mito predict --axes x") == {"xy", "xz"}
+    assert completed(script, f"planewise view a --labels {tmp_path}/planew") == {str(script)}
 
 
 def test_shells_that_are_not_known(capsys):

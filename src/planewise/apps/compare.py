@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from planewise.apps.compare_options import Compare, read_distances
-from planewise.data.case import images_beside, label_volumes_in
+from planewise.data.case import PREDICTED, images_beside, label_volumes_in
 from planewise.data.classes import labels_above
 from planewise.data.derived import Derived
 from planewise.data.patients import patients_or_cases
@@ -24,7 +24,6 @@ from planewise.report.page import FILES, PAGE, write_report
 from planewise.report.ranking import Ranking, delivered_text, number_in, rankings
 from planewise.report.tables import print_table, report_problems, say_notes, short, tolerance_text
 
-PREFIX = "imagesTs_"  # of the folders of predictions
 TOLERANCES = {"tolerance_nm", "tolerance_mm", "tolerance_voxels"}
 SHOWN = 6  # columns of the ranking on the terminal
 
@@ -82,7 +81,9 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
     if truth is None:
         found = ", ".join(sorted(item.name for item in folder.iterdir())[:12]) or "nothing"
         raise PlanewiseError(f"{folder}: has neither instancesTs nor labelsTs (it holds {found})")
-    predictions = {path.name.removeprefix(PREFIX): path for path in sorted(folder.glob(f"{PREFIX}*")) if path.is_dir()}
+    predictions = {
+        path.name.removeprefix(PREDICTED): path for path in sorted(folder.glob(f"{PREDICTED}*")) if path.is_dir()
+    }
     for text in options.method:
         name, _, where = text.partition("=")
         path = next((path for path in (folder / where, Path(where)) if path.is_dir()), None)
@@ -98,7 +99,7 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
     if not any(label_volumes_in(path) for path in predictions.values()):
         raise PlanewiseError(
-            f"{folder}: has no predictions; they are expected in {PREFIX}{{method}}, or give --method"
+            f"{folder}: has no predictions; they are expected in {PREDICTED}{{method}}, or give --method"
             + "".join(f"; {path} holds no volumes" for path in predictions.values())
         )
     if any(pair.ignored for pairs in methods.values() for pair in pairs):
@@ -125,10 +126,10 @@ def _tolerance(options: Compare, benchmarks: list[Benchmark]) -> Tolerance:
     by_unit = {} if options.tolerance_voxels is None else {"voxel": options.tolerance_voxels}
     by_class = {}
     for unit, values in (("nm", options.tolerance_nm), ("mm", options.tolerance_mm)):
-        general, own = read_distances(values)
+        general, of_classes = read_distances(values)
         if general is not None:
             by_unit[unit] = general
-        for name, distance in own.items():
+        for name, distance in of_classes.items():
             if name not in known:
                 classes = ", ".join(sorted(known))
                 raise PlanewiseError(f"--tolerance_{unit} {name}={distance:g}: no such class; there are {classes}")

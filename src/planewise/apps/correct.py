@@ -1,7 +1,5 @@
 """correct: go through a result item by item, in a window or by a CSV; every action is journalled and can be undone."""
 
-import os
-import sys
 from collections.abc import Callable
 from functools import cached_property
 from importlib.util import find_spec
@@ -20,6 +18,7 @@ from planewise.correction.worklist import Item
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress, say
 from planewise.report.tables import report_problems
+from planewise.viewing.screen import has_screen, needs_no_screen
 
 ANSWER = {"done": "yes", "skip": "no"}  # of an item of an audit
 
@@ -41,7 +40,7 @@ def correct_result(options: Correct) -> int:
     try:
         if options.actions is not None:
             problems = _take(options, options.actions, volumes, images_of(options, volumes, plan), items)
-        elif options.undo:
+        elif options.undo is not None:
             _undo(volumes, options.undo)
         elif options.replay:
             _replay(volumes)
@@ -64,8 +63,7 @@ def _refuse_without_a_screen() -> None:
         raise PlanewiseError(
             "the window needs napari: pip install 'planewise[napari]'; without it give --actions, a CSV of what to do"
         )
-    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    if sys.platform == "linux" and not any(os.environ.get(name) for name in screens):
+    if not has_screen() and not needs_no_screen():
         raise PlanewiseError(
             "the window needs a screen, and there is none (DISPLAY is not set): log in with ssh -X, or give --actions, "
             "a CSV of what to do"

@@ -12,19 +12,21 @@ from planewise.audit.plan import PLAN, Plan, read_plan
 from planewise.correction.agreement import doubts
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
-from planewise.data.case import case_name, group_by_case, label_volumes_in, one_file_each, plane_of
+from planewise.data.case import PREDICTED, case_name, group_by_case, label_volumes_in, one_file_each, plane_of
 from planewise.data.run import manifest_of
 from planewise.data.spreadsheet import spreadsheet_rows
 from planewise.errors import PlanewiseError
 from planewise.progress import progress, say
+from planewise.report.comparison_files import JSON as MISTAKES
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import place_from_canonical
 from planewise.volumes.json_files import read_json
 from planewise.volumes.labels import open_labels, read_labels
 from planewise.volumes.slices import PLANES
+from planewise.volumes.volume import Volume
 
-CONFIDENCE, AGREEMENT, MISTAKES = "confidence", "agreement", "results.json"
+CONFIDENCE, AGREEMENT = "confidence", "agreement"
 
 
 def audit_plan_in(folder: Path) -> Plan | None:
@@ -178,29 +180,36 @@ def _least_agreed(volumes: dict[str, Path]) -> list[Item]:
 def _mistakes(path: Path, options: Correct, volumes: dict[str, Path]) -> list[Item]:
     """Return the mistakes that a comparison lists of the result, the largest first."""
     content = read_json(path)
+    folder = next(iter(volumes.values())).resolve().parent
+    items = []
     try:
         results: list[dict[str, Any]] = [result for result in content["results"] if result["case"] in volumes]
+        if len({result["dataset"] for result in results}) > 1:  # whose cases may be called alike
+            results = [result for result in results if result["dataset"].rpartition("/")[2] == folder.parent.name]
         methods = sorted({str(result["method"]) for result in results})
-    except (KeyError, TypeError) as error:
+        named = folder.name.removeprefix(PREDICTED)
+        method = options.method or (methods[0] if len(methods) == 1 else named)
+        if methods and method not in methods:
+            raise PlanewiseError(
+                f"--worklist {path}: has the methods {', '.join(methods)}; say with --method which one "
+                f"{options.result} is"
+            )
+        for result in results:
+            if result["method"] == method:
+                volume = open_labels(volumes[result["case"]])
+                items += [_item_of(result["case"], mistake, volume) for mistake in result["mistakes"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PlanewiseError(f"--worklist {path}: is no {MISTAKES} of planewise compare ({error})") from error
-    named = options.result.name.removeprefix("imagesTs_")
-    method = options.method or (methods[0] if len(methods) == 1 else named)
-    if methods and method not in methods:
-        raise PlanewiseError(
-            f"--worklist {path}: has the methods {', '.join(methods)}; say with --method which one {options.result} is"
-        )
-    items = []
-    for result in results:
-        if result["method"] != method:
-            continue
-        case, volume = result["case"], open_labels(volumes[result["case"]])
-        for mistake in result["mistakes"]:
-            predicted, truth = (" ".join(map(str, mistake[key])) for key in ("predicted", "truth"))
-            z, y, x = mistake["centre"]
-            about = predicted or f"truth {truth}"
-            what = f"{mistake['kind']} of {about}, {mistake['voxels']} voxels wrong"
-            labels, place = tuple(mistake["predicted"]), place_from_canonical((z, y, x), volume)
-            items.append((mistake["voxels"], Item(f"{case}: {mistake['kind']} {about}", case, what, labels, place)))
     items.sort(key=lambda pair: -pair[0])
     say(f"{path}: {len(items)} mistakes of {method}, the largest first")
     return [item for _, item in items]
+
+
+def _item_of(case: str, mistake: dict[str, Any], volume: Volume) -> tuple[int, Item]:
+    """Return the voxels of a mistake, and the item that it is."""
+    predicted, truth = (" ".join(map(str, mistake[key])) for key in ("predicted", "truth"))
+    z, y, x = mistake["centre"]
+    about = predicted or f"truth {truth}"
+    what = f"{mistake['kind']} of {about}, {mistake['voxels']} voxels wrong"
+    labels, place = tuple(mistake["predicted"]), place_from_canonical((z, y, x), volume)
+    return int(mistake["voxels"]), Item(f"{case}: {mistake['kind']} {about}", case, what, labels, place)

@@ -70,8 +70,8 @@ class CaseLayers:
         """Bring a voxel of the file into view, and what can be painted around it."""
         at = self.orientation.canonical_place(place)
         self.viewer.dims.set_point(range(3), self._in_space(at))
-        self.viewer.camera.center = self._in_space(at)
-        self.viewer.camera.zoom = ZOOM / self.spacing[2]
+        self.viewer.scene.camera.center = self._in_space(at)
+        self.viewer.scene.camera.zoom = ZOOM / self.spacing[2]
         z, y, x = (max(0, min(a - most // 2, side - most)) for a, most, side in zip(at, PAINTED, self._shape))
         if self.painted in self.viewer.layers:
             self.viewer.layers.remove(self.painted)

@@ -21,7 +21,7 @@ class Correct(Options):
     """The method whose mistakes are meant, where results.json has several."""
     actions: Path | None = None
     """A CSV of case,action,arguments,item: do this, without a window. See docs/correct.md."""
-    undo: int = Field(0, ge=0)
+    undo: int | None = Field(None, ge=1)
     """Undo so many of the last actions, without a window."""
     replay: bool = False
     """Make the volumes anew from what they were before and their journals, without a window."""

@@ -18,6 +18,8 @@ from planewise.correction.worklist import Item
 from planewise.data.case import case_name
 from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
+from planewise.progress import say
+from planewise.volumes.geometry import same_space
 from planewise.volumes.orientation import Place
 
 if TYPE_CHECKING:  # it brings torch
@@ -221,9 +223,15 @@ class CorrectionWidget(QWidget):
         self.corrections = Corrections(self.volumes[case])
         self.case = case
         image = image_of(self.images[case], self.channel) if case in self.images else None
+        different = "" if image is None else same_space(self.corrections.canvas.volume, image)
+        if different:
+            say(
+                f"WARNING: {self.images[case]}: does not lie in the space of {self.volumes[case]} ({different}); the "
+                "window shows it voxel by voxel"
+            )
         self.layers = CaseLayers(self.viewer, case, self.corrections, image)
         self.segmenter = None
-        self.viewer.scale_bar.visible = True
+        self.viewer.canvas.overlays.scale_bar.visible = True
         middle = tuple(side // 2 for side in self.corrections.canvas.shape)
         self.layers.look_at((middle[0], middle[1], middle[2]))
         self._name_class(self.class_to_segment.value())
@@ -242,10 +250,12 @@ class CorrectionWidget(QWidget):
     def close_case(self) -> None:
         """Save and let go of the case."""
         if self.corrections is not None:
-            self.corrections.close()
-            self.corrections = None
-            self.layers.remove()
-        self.case, self.clicks, self.beside = "", [], []
+            closing, self.corrections = self.corrections, None
+            self.case, self.clicks, self.beside = "", [], []
+            try:
+                closing.close()
+            finally:  # a full disk: the journal has the actions, and what is closed takes no more
+                self.layers.remove()
 
     def _finish(self, state: str) -> None:
         if (item := self.item) is None:

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import socket
-import sys
 import webbrowser
 from pathlib import Path
 
@@ -13,9 +12,11 @@ from planewise.data.case import channel_within
 from planewise.data.classes import holds_instances, labels_above
 from planewise.errors import PlanewiseError, WorkFailed
 from planewise.progress import say
+from planewise.report.comparison_files import JSON as RESULTS
 from planewise.report.tables import print_table
-from planewise.viewing.mistakes import RESULTS, read_places
+from planewise.viewing.mistakes import read_places
 from planewise.viewing.scene import Layer, Place, Scene, image_layer, labels_layer, middle, place_of
+from planewise.viewing.screen import has_screen, needs_no_screen
 from planewise.volumes import itk_snap
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.volume import Volume
@@ -114,14 +115,14 @@ def _mistakes(shown: Shown, options: View) -> list[Place]:
 def _results_beside(shown: Shown) -> list[Path]:
     """Return the results.json of the methods' own evaluations, and where one has none, of a comparison in the dataset's
     folder; without a comparison it is said who has none."""
-    own = {name: path.parent / "evaluation" / RESULTS for name, path in shown.methods.items()}
-    evaluated = [path for path in own.values() if path.is_file()]
-    if own and len(evaluated) == len(own):
+    evaluations = {name: path.parent / "evaluation" / RESULTS for name, path in shown.methods.items()}
+    evaluated = [path for path in evaluations.values() if path.is_file()]
+    if evaluations and len(evaluated) == len(evaluations):
         return evaluated
     compared = [] if shown.dataset is None else [shown.dataset / RESULTS, *sorted(shown.dataset.glob(f"*/{RESULTS}"))]
     if there := [path for path in compared if path.is_file()]:
         return there[:1]
-    for name in [name for name, path in own.items() if evaluated and not path.is_file()]:
+    for name in [name for name, path in evaluations.items() if evaluated and not path.is_file()]:
         say(f"{name}: was not evaluated, and none of its mistakes are listed; planewise compare lists those of all")
     return evaluated
 
@@ -129,17 +130,12 @@ def _results_beside(shown: Shown) -> list[Path]:
 # ---- viewers
 
 
-def has_screen() -> bool:
-    """Whether a window can be opened here."""
-    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-
-
 def chosen_viewer(wanted: str) -> str:
     """Return the viewer to use. Raises PlanewiseError if it is not installed, or none is."""
     installed = [name for name in ("napari", "neuroglancer") if importlib.util.find_spec(name) is not None]
     if wanted != "auto" and wanted not in installed:
         raise PlanewiseError(f"--viewer {wanted}: is not installed; pip install planewise[{wanted}]")
-    if wanted == "napari" and not has_screen() and os.environ.get("QT_QPA_PLATFORM") != "offscreen":
+    if wanted == "napari" and not has_screen() and not needs_no_screen():
         raise PlanewiseError("--viewer napari: there is no screen here; --viewer neuroglancer is for the browser")
     if wanted != "auto":
         return wanted

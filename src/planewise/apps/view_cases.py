@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.apps.view_options import View
-from planewise.data.case import case_name, cases_in, file_of_case, group_by_case, label_volumes_in, plane_of
+from planewise.data.case import PREDICTED, case_name, cases_in, file_of_case, group_by_case, label_volumes_in, plane_of
 from planewise.data.image_sequences import is_sequence_folder
 from planewise.data.run import MANIFEST, read_manifest
 from planewise.errors import PlanewiseError
 from planewise.progress import say
-from planewise.viewing.mistakes import PREFIX
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of, stem_of
 
@@ -63,9 +62,9 @@ def _of_dataset(folder: Path, options: View) -> Shown:
     case = _choose(images, options, folder)
     image, split = images[case]
     methods = {}
-    for method in sorted(folder.glob(f"{PREFIX}*")):
+    for method in sorted(folder.glob(f"{PREDICTED}*")):
         if method.is_dir() and (path := _if_there(case, method)):
-            methods[method.name.removeprefix(PREFIX)] = path
+            methods[method.name.removeprefix(PREDICTED)] = path
     return Shown(case, image, _truth_of(case, folder, (split,)), methods, dataset=folder)
 
 
@@ -99,7 +98,7 @@ def _is_result(path: Path) -> bool:
         if (made := read_manifest(manifest)) and any(path.name in record.outputs for record in made.cases.values()):
             return True
     truths = {f"{kind}{split}" for kind in TRUTHS for split in SPLITS}
-    return path.parent.name in truths or (path.parent.name.startswith(PREFIX) and _is_dataset(path.parent.parent))
+    return path.parent.name in truths or (path.parent.name.startswith(PREDICTED) and _is_dataset(path.parent.parent))
 
 
 def _manifests(path: Path) -> tuple[Path, Path]:
@@ -117,7 +116,7 @@ def _of_result(case: str, path: Path) -> Shown:
     truth = None if dataset is None else _truth_of(case, dataset, SPLITS)
     if truth is not None and truth.resolve() == path.resolve():
         return Shown(case, image, truth, named=TRUTH, dataset=dataset)
-    method = path.resolve().parent.name.removeprefix(PREFIX)
+    method = path.resolve().parent.name.removeprefix(PREDICTED)
     return Shown(case, image, truth, {method: path}, method, dataset)
 
 
@@ -184,9 +183,9 @@ def _with_more(shown: Shown, options: View) -> Shown:
 def _method_of(path: Path, case: str) -> str:
     """Return what a method is called: as its folder, or as its file, where that is not called as the case."""
     if path.is_dir() and not ending_of(path):
-        return path.resolve().name.removeprefix(PREFIX)
+        return path.resolve().name.removeprefix(PREDICTED)
     name = case_name(path)
-    return path.resolve().parent.name.removeprefix(PREFIX) if name == case else name
+    return path.resolve().parent.name.removeprefix(PREDICTED) if name == case else name
 
 
 def _given(path: Path, option: str, case: str, what: str) -> Path:

@@ -21,9 +21,9 @@ from planewise.correction.kept import Change
 from planewise.correction.objects import Objects, pieces
 from planewise.errors import PlanewiseError
 from planewise.volumes.indexing import check_memory
+from planewise.volumes.orientation import Place
 
 Label = Annotated[int, Field(ge=1, le=LARGEST)]
-Place = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Voxels(BaseModel):
     """Voxels of a box: all, or those of ``bits``, a mask (z, y, x), see ``of``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    place: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    place: Box
     bits: str = ""
 
     @classmethod
@@ -224,7 +224,7 @@ class Confirm(_Action):
 
     action: Literal["confirm"] = "confirm"
     labels: tuple[Label, ...] = ()
-    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = None
+    box: Box | None = None
 
     def changes(self, labels: Labels) -> Iterator[Change]:
         if not self.labels and self.box is None:

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Place = tuple[int, int, int]
-Sides = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+from planewise.correction.journal import Box
+from planewise.volumes.orientation import Place
+
 POINTS = ("line", "in", "out")
 
 
@@ -19,7 +20,7 @@ class Drawing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     label: Annotated[int, Field(ge=0)]
-    box: Sides | None = None
+    box: Box | None = None
     line: tuple[Place, ...] = ()
     inside: tuple[Place, ...] = ()
     outside: tuple[Place, ...] = ()
@@ -43,7 +44,7 @@ def drawing_of(words: list[str]) -> Drawing:
     """
     through = words[-1] == "through"
     label, parts = int(words[0]), _by_keyword(words[1 : len(words) - through])
-    sides: Sides | None = None
+    sides: Box | None = None
     if "box" in parts:
         a, b, c, d, e, f = parts["box"]
         if a >= b or c >= d or e >= f:

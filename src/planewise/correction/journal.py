@@ -66,9 +66,18 @@ class Entry:
     kept: str = ""
 
     def __str__(self) -> str:
-        shown = {name: value for name, value in self.arguments.items() if name != "action" and value is not None}
-        said = " ".join(f"{name}={_shown(value)}" for name, value in shown.items())
-        return f"{self.number} {self.action} {said}".strip()
+        """The action as a CSV of actions says it; of a mask, the box that holds it."""
+        said = self.arguments
+        words = [self.number, self.action, *said.get("labels", ())]
+        if "label" in said:
+            words.append("new" if said["label"] is None else said["label"])
+        words += [*said.get("first", ()), *said.get("second", ())]
+        where = said.get("where", {})
+        if "centre" in where:
+            words += ["ball", *where["centre"], f"{where['radius']:g}"]
+        if box := where.get("place", said.get("box")):
+            words += ["box", *(end for side in box for end in side)]
+        return " ".join(map(str, words))
 
 
 def corrections_folder(result: Path) -> Path:
@@ -211,8 +220,3 @@ def _lock(file: FileIO, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise PlanewiseError(f"{path}: another process corrects this volume now; end that one first") from error
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -4,7 +4,6 @@ A zip of numpy arrays: ``{box}.mask`` (bits), ``{box}.before``, ``{box}.after``.
 compact mask, so that it takes some kilobytes; it is written and read one block at a time, however large the object.
 """
 
-import hashlib
 import os
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.correction.journal import Box
+from planewise.data.run import sha256_of
 from planewise.errors import PlanewiseError
 from planewise.volumes.labels import label_dtype
 
@@ -71,12 +71,12 @@ def write_kept(path: Path, changes: Iterable[Change]) -> str:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return _sha256(path)
+    return sha256_of(path)
 
 
 def read_kept(path: Path, sha256: str) -> Iterator[Change]:
     """Yield the changes of a file that ``write_kept`` wrote. Raises PlanewiseError if it is not that one."""
-    if not path.is_file() or _sha256(path) != sha256:
+    if not path.is_file() or sha256_of(path) != sha256:
         raise PlanewiseError(
             f"{path}: is missing or damaged, and the journal beside it needs it; put it back from a copy, or move the "
             "folder of the corrections away to begin anew with the volume as it is"
@@ -104,8 +104,3 @@ def _boxes(archive: zipfile.ZipFile) -> Iterator[tuple[str, Box]]:
 def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with archive.open(name) as entry:
         return np.asarray(np.lib.format.read_array(entry, allow_pickle=False))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,7 +24,6 @@ from planewise.correction.objects import (
     read_objects,
     write_objects,
 )
-from planewise.data.preparation import fingerprint
 from planewise.data.run import manifest_of, sha256_of
 from planewise.errors import PlanewiseError, first_line
 from planewise.progress import progress
@@ -172,7 +171,7 @@ class Corrections:
         write_objects(self.folder / KEPT / OBJECTS, objects)
         manifest = manifest_of(self.result)
         model = "" if manifest is None else manifest.model
-        return Journal.begin(journal, Head(self.result.name, _content(self.result), self.canvas.shape, model))
+        return Journal.begin(journal, Head(self.result.name, sha256_of(self.result), self.canvas.shape, model))
 
     def _actions_in_file(self) -> list[int]:
         """Return the numbers of the actions that the file holds.
@@ -182,7 +181,7 @@ class Corrections:
         head = self.journal.head
         saved = [entry.arguments for entry in self.journal.entries if entry.action == "save"]
         known: dict[str, list[int]] = {head.content: []} | {said["sha256"]: said["actions"] for said in saved}
-        now = _content(self.result) if self.result.is_file() else head.content
+        now = sha256_of(self.result) if self.result.is_file() else head.content
         if head.shape != self.canvas.shape or now not in known:
             raise PlanewiseError(
                 f"{self.result}: was changed by another program, and its corrections in {self.folder} are of what it "
@@ -265,8 +264,3 @@ class Corrections:
 def _chained(first: Change, others: Iterator[Change]) -> Iterator[Change]:
     yield first
     yield from others
-
-
-def _content(result: Path) -> str:
-    """Return a hash of what is corrected."""
-    return fingerprint(result) if result.is_dir() else sha256_of(result)

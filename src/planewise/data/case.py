@@ -21,6 +21,7 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.image_sequence import SLICES
 from planewise.volumes.slices import PLANES
 
+PREDICTED = "imagesTs_"  # begins the folder of a method's predictions in a dataset; the rest is the method's name
 LIKE_SLICES = (*SLICES, ".jpg", ".jpeg", ".bmp")  # endings of files that people export slices to
 
 _RESULT = r"(?:_(?:consensus|prediction|pred))*"  # what programs call their results

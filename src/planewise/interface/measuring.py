@@ -49,6 +49,9 @@ class Measures:
         """Return the distribution of every measure, corrected for what the border cuts."""
         return _frame(distribution_rows({self.case: self.measured}))
 
+    def __repr__(self) -> str:
+        return f"Measures({self.case}, {len(self.measured.labels)} objects; to_frame() has them)"
+
 
 @dataclass(frozen=True)
 class ClassMeasures:
@@ -60,6 +63,9 @@ class ClassMeasures:
     def to_frame(self) -> "pandas.DataFrame":
         """Return one row, a column for every measure."""
         return _frame([{"case": self.case, **self.measures}])
+
+    def __repr__(self) -> str:
+        return f"ClassMeasures({self.case}, {len(self.measures)} measures; to_frame() has them)"
 
 
 def _frame(rows: list[dict[str, Any]]) -> "pandas.DataFrame":

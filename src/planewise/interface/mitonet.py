@@ -12,6 +12,7 @@ from planewise.apps.mito_case import VolumeToPredict, settled
 from planewise.apps.mito_options import MitoPredict, MitoTrain
 from planewise.apps.mito_predict import memory_for, segment_in_memory
 from planewise.apps.mito_store import segment_store
+from planewise.data.run import remove
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.inference.executor import executor
@@ -104,8 +105,6 @@ class MitoNetModel(Model):
             write_volume(copy, volume)
         segment_store(options if source is not None else options.model_copy(update={"input": copy, "channel": None}))
         if source is None:
-            from planewise.data.run import remove
-
             remove(copy)
         return open_labels(options.output)
 

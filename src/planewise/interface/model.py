@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from planewise.interface.calls import path_of
+from planewise.models.archive import ARCHIVE
 from planewise.models.model_file import SHIPPED
 from planewise.volumes.volume import Volume
 
@@ -38,9 +39,10 @@ class Model(ABC):
 def load_model(model: str | os.PathLike[str] | Model) -> Model:
     """Return the model that a path or a name means.
 
-    MitoNet: its YAML, the folder that holds it alone, or a published name (MitoNet_v1). SAM2: a file of weights
-    (medsam_model_best.pth, sam2_hiera_tiny.pt), a hub folder or id, or a published name (sam2.1_hiera_tiny, MedSAM2).
-    A published one is downloaded if it is not here. Raises PlanewiseError if it is none of these, or damaged.
+    MitoNet: its YAML or .empanada archive, the folder that holds a YAML alone, or a published name (MitoNet_v1). SAM2:
+    a file of weights (medsam_model_best.pth, sam2_hiera_tiny.pt), a hub folder or id, or a published name
+    (sam2.1_hiera_tiny, MedSAM2). A published one is downloaded if it is not here. Raises PlanewiseError if it is none
+    of these, or damaged.
     """
     if isinstance(model, Model):
         return model
@@ -55,8 +57,8 @@ def load_model(model: str | os.PathLike[str] | Model) -> Model:
 
 
 def is_mitonet(model: str | os.PathLike[str]) -> bool:
-    """Whether a path or a name means a MitoNet: a YAML, a folder with one, or a shipped config."""
+    """Whether a path or a name means a MitoNet: a YAML, a folder with one, an archive, or a shipped config."""
     path = Path(model)
     if path.is_dir():
         return bool(list(path.glob("*.yaml"))) and not (path / "config.json").exists()
-    return path.suffix in (".yaml", ".yml") or (SHIPPED / f"{path.name}.yaml").is_file()
+    return path.suffix.lower() in (".yaml", ".yml", ARCHIVE) or (SHIPPED / f"{path.name}.yaml").is_file()

@@ -45,5 +45,9 @@ class Result:
         """What a reader must know of what was scored, each once."""
         return tuple(dict.fromkeys(note for row in self.rows for note in row.notes))
 
+    def __repr__(self) -> str:
+        methods = ", ".join(dict.fromkeys(row.method for row in self.rows))
+        return f"Result({len(self.rows)} row{'s' * (len(self.rows) != 1)} of {methods}; to_frame() has the scores)"
+
     def _repr_html_(self) -> Any:
         return self.to_frame().to_html(index=False)

@@ -84,11 +84,11 @@ class Sam2Model(Model):
         weights, fallback = self._weights(options.image_size), options.stability_fallback
         memory_of = self.path if options.propagation == "memory" else None
         segmenting = Segmenting.of(weights, device, half, fallback, memory_of)
-        found, told, findings, novelty = segment_patient(segmenting, patient, drawn or [], options)
+        segmented, how, findings, novelty = segment_patient(segmenting, patient, drawn or [], options)
         for warning in about_case(patient, findings, novelty).warnings:
             say(f"WARNING: {name}: {warning}")
-        say(f"{name}: {told}")
-        restored = patient.restore(found)
+        say(f"{name}: {how}")
+        restored = patient.restore(segmented)
         voxels = np.asarray(restored.voxels)
         return restored.with_voxels(voxels.astype(label_dtype(int(voxels.max(initial=0))), copy=False))
 

@@ -97,10 +97,10 @@ def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: P
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="dotted")
         for found, (colour, marker) in zip(evaluations, zip(CLASS_COLOURS, "osD^vP")):
-            told = found.presence[name]
-            label = found.prompts + ("" if np.isnan(told.auc) else f", area {told.auc:.3f}")
-            axes.plot(*told.curve.T, color=colour)
-            axes.plot(1 - told.specificity, told.sensitivity, marker, color=colour, label=label, clip_on=False)
+            presence = found.presence[name]
+            label = found.prompts + ("" if np.isnan(presence.auc) else f", area {presence.auc:.3f}")
+            axes.plot(*presence.curve.T, color=colour)
+            axes.plot(1 - presence.specificity, presence.sensitivity, marker, color=colour, label=label, clip_on=False)
         axes.set(xlabel="slices without it, said to have it", ylabel="slices with it, found", title=name)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.legend(fontsize=7, loc="lower right")

@@ -3,10 +3,11 @@
 import numpy as np
 
 from planewise.evaluation.result import Benchmark, Result
-from planewise.report.figures import CLASS_COLOURS, PREDICTION_COLOUR, TRUTH_COLOUR
+from planewise.report.figures import PREDICTION_COLOUR, TRUTH_COLOUR
 from planewise.report.object_rows import worst_objects
 from planewise.report.sections import Box, Voxel
-from planewise.report.thumbnails import HUES, box_around, hues, picture_of, rgb
+from planewise.report.thumbnails import HUES, box_around, hues, palette_of, picture_of
+from planewise.volumes.label_names import CLASS_COLOURS
 
 WHOLE_SIDE, WHOLE_VOXELS = 260, 110  # pixels of the picture of a volume, voxels along its longest side
 OBJECT_SIDE = 84  # pixels of that of an object
@@ -55,7 +56,7 @@ class Solids:
         for box, labels in zip(self._whole, crops):
             colours, palette = self._coloured(name, labels)
             self.whole[name] = picture_of(colours, self._spacing, box.steps, WHOLE_SIDE, palette)
-        colour = rgb(TRUTH_COLOUR if name == "truth" else PREDICTION_COLOUR)
+        colour = palette_of(TRUTH_COLOUR if name == "truth" else PREDICTION_COLOUR)
         for place, labels in zip(self._places(name), crops[len(self._whole) :], strict=True):
             table, row = self._tables[place[0]], place[1]
             label = table.truth[row] if name == "truth" else table.predicted[row]
@@ -70,12 +71,12 @@ class Solids:
         if len(classes) == 1:
             values = self._benchmark.values or tuple(classes)
             solid = np.isin(labels, values) if name == "truth" else labels > 0
-            return solid.astype(np.uint8), rgb(CLASS_COLOURS[0])
-        palette = np.vstack([rgb(colour) for colour in CLASS_COLOURS])
+            return solid.astype(np.uint8), palette_of(CLASS_COLOURS[0])
+        palette = palette_of(*CLASS_COLOURS)
         if classes:
             return _looked_up(labels, np.array(list(classes)), np.arange(len(classes)) % len(palette) + 1), palette
         if not tables:
-            return (labels > 0).astype(np.uint8), rgb(TRUTH_COLOUR)
+            return (labels > 0).astype(np.uint8), palette_of(TRUTH_COLOUR)
         if name == "truth":
             ids = np.unique(tables[0].truth[tables[0].truth > 0])
             return _looked_up(labels, ids, np.arange(len(ids)) % (HUES - 1) + 1), hues()

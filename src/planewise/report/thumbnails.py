@@ -6,6 +6,7 @@ import numpy as np
 
 from planewise.report.pictures import png_uri
 from planewise.report.sections import Box, Voxel
+from planewise.volumes.label_names import GOLDEN, rgb
 
 VOXELS = 60  # along the longest side of an object that is drawn
 SHADES = 15  # of each colour
@@ -107,11 +108,10 @@ def _with_shades(palette: np.ndarray) -> np.ndarray:
 def hues() -> np.ndarray:
     """Return ``HUES`` colours (n, 3) in 0..255 for objects, of which neighbours differ; the last, grey, is for those
     without a counterpart."""
-    golden = 0.618034
-    bright = [colorsys.hsv_to_rgb((i * golden) % 1, 0.55, 0.95) for i in range(HUES - 1)]
+    bright = [colorsys.hsv_to_rgb((i * GOLDEN) % 1, 0.55, 0.95) for i in range(HUES - 1)]
     return 255 * np.array([*bright, (0.55, 0.55, 0.55)])
 
 
-def rgb(colour: str) -> np.ndarray:
-    """Return a colour such as #E69F00 as (1, 3) in 0..255."""
-    return np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)]])
+def palette_of(*colours: str) -> np.ndarray:
+    """Return n colours such as "#E69F00" as (n, 3) in 0..255."""
+    return np.array([rgb(colour) for colour in colours])

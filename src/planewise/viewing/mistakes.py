@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from planewise.data.case import PREDICTED
 from planewise.errors import PlanewiseError
+from planewise.report.comparison_files import JSON as RESULTS
 from planewise.viewing.scene import Place
 from planewise.volumes.json_files import read_json
-
-RESULTS = "results.json"  # that planewise compare and evaluate write
-PREFIX = "imagesTs_"  # of the folders of predictions: compare leaves it out of a method's name, evaluate does not
 
 
 def read_places(results: Path, dataset: str, case: str, methods: list[str]) -> list[Place]:
@@ -32,11 +31,12 @@ def read_places(results: Path, dataset: str, case: str, methods: list[str]) -> l
 
 
 def _method(entry: dict[str, Any]) -> str:
-    return str(entry["method"]).removeprefix(PREFIX)
+    """Return a method's name: compare leaves the beginning of its folder's name out of it, evaluate does not."""
+    return str(entry["method"]).removeprefix(PREDICTED)
 
 
 def _place(mistake: dict[str, Any], method: str, methods: list[str]) -> Place:
     z, y, x = (int(side) for side in mistake["centre"])
     ids = "; ".join(f"{of} {', '.join(map(str, mistake[of]))}" for of in ("truth", "predicted") if mistake[of])
-    told = f"{mistake['kind']}: {ids}; {mistake['voxels']:,} voxels"
-    return Place(f"{method}, {told}" if len(methods) > 1 else told, (z, y, x), int(mistake["voxels"]))
+    what = f"{mistake['kind']}: {ids}; {mistake['voxels']:,} voxels"
+    return Place(f"{method}, {what}" if len(methods) > 1 else what, (z, y, x), int(mistake["voxels"]))

@@ -60,8 +60,8 @@ class Layer:
     def level_for(self, step: Voxel) -> tuple[Level, Voxel]:
         """Return the coarsest level of which every ``step``-th voxel of the volume can be read, and which of its."""
         for level in reversed(self.levels):
-            if all(whole % own == 0 for whole, own in zip(step, level.step)):
-                z, y, x = (whole // own for whole, own in zip(step, level.step))
+            if all(whole % part == 0 for whole, part in zip(step, level.step)):
+                z, y, x = (whole // part for whole, part in zip(step, level.step))
                 return level, (z, y, x)
         raise ValueError(f"a step of {step} is none")
 
@@ -80,7 +80,7 @@ class Layer:
         while math.prod(-(-side // further) for side in level.voxels.shape) > most:
             further += 1
         index = (slice(None, None, further),) * 3
-        z, y, x = (own * further for own in level.step)
+        z, y, x = (size * further for size in level.step)
         return self.read(level, index), (z, y, x)
 
 

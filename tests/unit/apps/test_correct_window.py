@@ -62,17 +62,17 @@ def test_each_button_is_its_action(widget, result, balls):
     widget.click(CENTRES[1])
     widget.click(CENTRES[3])
     assert widget.chosen.text() == "Chosen: 1, 3"
-    assert press(widget, "Merge") == "Done: 1 merge labels=[1, 3]"
+    assert press(widget, "Merge") == "Done: 1 merge 1 3"
     assert shown(widget)[CENTRES[3]] == 1
     widget.click((24, 34, 38))
     widget.click((28, 34, 46))
     assert press(widget, "Split").startswith("Done: 2 split")
     assert {int(shown(widget)[place]) for place in ((24, 34, 38), (28, 34, 46))} == {4, 6}
     widget.click(CENTRES[2])
-    assert press(widget, "Delete") == "Done: 3 delete labels=[2]"
-    assert press(widget, "Undo") == "Undone: 3 delete labels=[2]"
+    assert press(widget, "Delete") == "Done: 3 delete 2"
+    assert press(widget, "Undo") == "Undone: 3 delete 2"
     assert (shown(widget) == 2).sum() == (balls == 2).sum()
-    assert press(widget, "This is right") == "Done: 5 confirm labels=[1]"  # the object of the item
+    assert press(widget, "This is right") == "Done: 5 confirm 1"  # the object of the item
     widget.close_case()
     now = open_volume(result).read()
     assert (now == 1).sum() == np.isin(balls, (1, 3)).sum()
@@ -148,3 +148,12 @@ def test_the_manifest_is_one_of_npe2():
     assert command.python_name == "planewise.apps.correct_window:CorrectionWidget"
     assert manifest.contributions.widgets[0].command == command.id
     manifest.validate_imports()
+
+
+def test_an_image_that_lies_elsewhere_is_shown_but_not_in_silence(application, result, tmp_path, balls, capsys):
+    image = tmp_path / "half.tiff"
+    write_volume(image, Volume(balls[::2].astype(np.uint8)))
+    made = CorrectionWidget(ViewerModel(), {"cells": result}, {"cells": image})
+    made.close_case()
+    made.deleteLater()
+    assert f"WARNING: {image}: does not lie in the space of {result} (shape (40, 48, 56) and" in capsys.readouterr().err

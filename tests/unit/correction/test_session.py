@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from planewise.correction.actions import Ball, Confirm, Delete, Merge, Paint, Split, Voxels
-from planewise.correction.journal import JOURNAL, correction_note, corrections_folder, read_journal
+from planewise.correction.journal import JOURNAL, Entry, correction_note, corrections_folder, read_journal
 from planewise.correction.session import Corrections
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, write_volume
@@ -76,6 +76,21 @@ def test_every_action_does_what_it_says(result, balls):
     counts = dict(zip(*np.unique(now[now > 0], return_counts=True)))
     with Corrections(result) as corrections:
         assert {label: record.voxels for label, record in corrections.objects.items()} == counts
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (Merge(labels=(3, 7)), "2 merge 3 7"),
+        (Split(label=5, first=(1, 2, 3), second=(4, 5, 6)), "2 split 5 1 2 3 4 5 6"),
+        (Paint(where=Ball(centre=(1, 2, 3), radius=5), label=None), "2 paint new ball 1 2 3 5"),
+        (Paint(where=Voxels.of(np.eye(3, dtype=bool)[None], (9, 0, 1)), label=0), "2 paint 0 box 9 10 0 3 1 4"),
+        (Confirm(labels=(3,)), "2 confirm 3"),
+        (Confirm(box=((0, 1), (2, 3), (4, 5))), "2 confirm box 0 1 2 3 4 5"),
+    ],
+)
+def test_an_action_reads_as_the_csv_has_it(action, said):
+    assert str(Entry(2, action.action, action.model_dump(mode="json"))) == said
 
 
 def test_the_smaller_levels_follow(result, balls):

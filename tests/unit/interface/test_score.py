@@ -61,6 +61,7 @@ def test_scores_by_hand(quiet, balls, predicted, capfd):
     assert result["f1_50"] == pytest.approx(2 * 4 / 9)
     assert pw.score(balls, balls)["voxel_dice"] == 1
     assert "copy" in pw.score(balls, balls).notes[0]
+    assert repr(result) == "Result(1 row of labels; to_frame() has the scores)"
     assert capfd.readouterr() == ("", "")
 
 
@@ -144,6 +145,7 @@ def test_objects_are_measured_as_the_command_does(balls, tmp_path, monkeypatch):
     monkeypatch.delenv(ON_TERMINAL)
     labels = pw.open(balls, spacing=SPACING_NM, unit="nm")
     measures = pw.measure(labels, image, references={"self": balls})
+    assert repr(measures) == f"Measures({measures.case}, {len(measures.to_frame())} objects; to_frame() has them)"
     for frame, name in ((measures.to_frame(), "objects"), (measures.volume(), "volumes")):
         written = rows_of(tmp_path / "m" / f"{name}.csv")
         assert list(frame.columns) == list(written[0])

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -155,3 +156,13 @@ def test_a_model_says_what_it_is_and_its_folder_means_it(files):
     _, path, _, _ = files
     model = pw.load_model(path.parent)
     assert (model.kind, model.classes, model.path) == ("MitoNet", {1: "mito"}, path)
+
+
+def test_an_archive_is_a_mitonet_as_on_the_command_line(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _, path, _, _ = files
+    with zipfile.ZipFile(tmp_path / "Mine.empanada", "w") as archive:
+        for member in (path, path.with_suffix(".pth")):
+            archive.write(member, member.name)
+    model = pw.load_model(tmp_path / "Mine.empanada")
+    assert (model.kind, model.classes) == ("MitoNet", {1: "mito"})

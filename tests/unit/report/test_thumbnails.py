@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from planewise.report.thumbnails import SHADES, box_around, picture_of, rgb, seen_from
+from planewise.report.thumbnails import SHADES, box_around, palette_of, picture_of, seen_from
 
-RED, GREEN = rgb("#ff0000"), rgb("#00ff00")
+RED, GREEN = palette_of("#ff0000"), palette_of("#00ff00")
 
 
 def pixels(uri):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from planewise.errors import PlanewiseError
-from planewise.volumes.json_files import read_json
+from planewise.volumes.json_files import finite, read_json, write_json
 
 
 def test_what_was_written_is_read(tmp_path):
@@ -34,3 +34,12 @@ def test_a_missing_file(tmp_path):
         read_json(tmp_path / "a.json")
     with pytest.raises(PlanewiseError, match="cannot be read"):
         read_json(tmp_path)
+
+
+def test_what_json_does_not_know_becomes_null(tmp_path):
+    content = {"a": (1, float("nan")), "b": [{"c": float("-inf")}], "d": "nan"}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", content)
+    assert not (tmp_path / "a.json").exists()
+    write_json(tmp_path / "a.json", finite(content))
+    assert read_json(tmp_path / "a.json") == {"a": [1, None], "b": [{"c": None}], "d": "nan"}

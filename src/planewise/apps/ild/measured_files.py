@@ -15,7 +15,7 @@ from planewise.measurement.lung_measures import MeasuredCase
 from planewise.measurement.readers import AGREEMENT_COLUMNS, Agreement, agreement
 from planewise.report.tables import cell
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.json_files import write_json
+from planewise.volumes.json_files import finite, write_json
 
 CSV, JSON, PAGE, AGREEMENT = "measures.csv", "measures.json", "measures.html", "agreement.csv"
 
@@ -55,7 +55,7 @@ def write_cohort(
         "columns": [asdict(column) for column in columns.values()],
         "cases": [{"patient": patients[case.case], **case.stored()} for case in measured],
         "agreement_columns": [asdict(column) for column in AGREEMENT_COLUMNS] if agreements else [],
-        "agreement": [_plain(one.row()) for one in agreements],
+        "agreement": [finite(one.row()) for one in agreements],
         "problems": [asdict(problem) for problem in problems],
     }
     write_json(folder / JSON, content)
@@ -80,7 +80,3 @@ def _write_agreement(path: Path, agreements: list[Agreement]) -> None:
         header = [name for column in AGREEMENT_COLUMNS for name in column.name.split(", ")]
         writer.writerow(header)
         writer.writerows([cell(row[name]) for name in header] for row in rows)
-
-
-def _plain(row: dict[str, object]) -> dict[str, object]:
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}

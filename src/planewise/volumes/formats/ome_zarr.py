@@ -57,18 +57,26 @@ def _image_label(labels: LabelNames) -> dict[str, Any]:
     return about
 
 
-def _label_names(about: dict[str, Any]) -> LabelNames:
+def _label_names(about: Any) -> LabelNames:
     """Return what ``image-label`` metadata of anybody says; what makes no sense in it is passed over."""
     names, given = {}, {}
-    for entry in about.get("properties") or ():
+    for value, entry in _by_value(about, "properties"):
         name = next((entry[key] for key in ("name", "class", "label") if isinstance(entry.get(key), str)), None)
-        if name is not None and isinstance(entry.get("label-value"), int):
-            names[entry["label-value"]] = name
-    for entry in about.get("colors") or ():
+        if name is not None:
+            names[value] = name
+    for value, entry in _by_value(about, "colors"):
         rgba = entry.get("rgba")
-        if isinstance(rgba, list) and len(rgba) >= 3 and all(isinstance(part, int) for part in rgba):
-            given[entry.get("label-value")] = hexadecimal(*rgba[:3])
-    return LabelNames(names, {value: colour for value, colour in given.items() if isinstance(value, int) and value})
+        parts = rgba[:3] if isinstance(rgba, list) else []
+        if value and len(parts) == 3 and all(isinstance(part, int) and 0 <= part < 256 for part in parts):
+            given[value] = hexadecimal(*parts)
+    return LabelNames(names, given)
+
+
+def _by_value(about: Any, kind: str) -> list[tuple[int, dict[str, Any]]]:
+    """Return the entries of a list in ``image-label`` metadata that are of a label value, with it."""
+    entries = about.get(kind) if isinstance(about, dict) else None
+    entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [(entry["label-value"], entry) for entry in entries if isinstance(entry.get("label-value"), int)]
 
 
 def name_store(path: Path, name: str) -> None:

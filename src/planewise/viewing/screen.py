@@ -1,0 +1,16 @@
+"""Whether a window can be opened here."""
+
+import os
+import sys
+
+WITHOUT = ("offscreen", "minimal", "vnc")  # what Qt draws on without a screen of this machine
+
+
+def has_screen() -> bool:
+    """Whether there is a screen that somebody looks at."""
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def needs_no_screen() -> bool:
+    """Whether Qt was told to do without a screen."""
+    return os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0] in WITHOUT

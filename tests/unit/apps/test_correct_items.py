@@ -1,0 +1,40 @@
+"""The items of ``planewise correct``: which mistakes of a results.json are those of a result."""
+
+import json
+
+import numpy as np
+import pytest
+
+from planewise.apps.correct_items import items_of, volumes_of
+from planewise.apps.correct_options import Correct
+from planewise.errors import PlanewiseError
+from planewise.volumes.labels import write_labels
+from planewise.volumes.volume import Volume
+
+
+def entry(dataset, method, label):
+    mistake = {"kind": "merge", "predicted": [label], "truth": [1, 2], "centre": [1, 1, 1], "voxels": 9}
+    return {"dataset": dataset, "method": method, "case": "a", "mistakes": [mistake]}
+
+
+def labels_of(tmp_path, results, **options):
+    """Return the objects of the items for the result of method m in dataset D1, given as a file."""
+    (tmp_path / "results.json").write_text(json.dumps({"results": results}))
+    result = tmp_path / "D1" / "imagesTs_m" / "a.tiff"
+    write_labels(result, Volume(np.ones((4, 4, 4), np.uint8)))
+    given = Correct(result=result, worklist=tmp_path, **options)
+    return [item.labels for item in items_of(given, volumes_of(result, None), None)]
+
+
+def test_of_cases_that_are_called_alike_those_of_the_dataset_are_meant(tmp_path):
+    results = [entry("above/D1", "m", 3), entry("above/D2", "m", 4), entry("above/D1", "n", 5)]
+    assert labels_of(tmp_path, results) == [(3,)]
+    assert labels_of(tmp_path, results, method="n") == [(5,)]
+
+
+@pytest.mark.parametrize("wrong", ["mistakes", "method", "dataset"])
+def test_a_file_that_lacks_something_is_refused(tmp_path, wrong):
+    there = entry("D1", "m", 3)
+    del there[wrong]
+    with pytest.raises(PlanewiseError, match=f"is no results.json of planewise compare .'{wrong}'"):
+        labels_of(tmp_path, [there])
