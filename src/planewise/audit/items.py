@@ -102,7 +102,7 @@ def write_answers(folder: Path, items: list[Item], variables: list[str]) -> None
         for item in items:
             what = f"{item.kind}: {ASKED[item.kind]}{f', {item.label}' if item.label else ''}"
             inside = [[a - low, b - low] for (a, b), (low, _) in zip(item.place, item.crop)]
-            writer.writerow((item.name, item.case, what, _shown(item.place), _shown(inside), ""))
+            writer.writerow((item.name, item.case, what, _shown(item.place), _shown(inside), "", *[""] * len(variables)))
 
 
 def _shown(place: list[list[int]]) -> str:
