@@ -177,3 +177,9 @@ def test_what_is_no_segmentation_and_overlaps_are_refused(tmp_path, hu, labels):
     segmentation.save_as(path)
     with pytest.raises(PlanewiseError, match="segments overlap"):
         open_volume(path)
+
+
+def test_a_segmentation_without_segments_is_refused(tmp_path, hu):
+    write_dicom(tmp_path / "P", hu, **PLACED)
+    with pytest.raises(PlanewiseError, match="no class is named"):
+        written(tmp_path / "P", np.zeros(hu.shape, np.uint8), segments={})
