@@ -20,7 +20,7 @@ _NAMES = {  # what files call a unit -> what we call it
 }  # fmt: skip
 
 
-_NONE = ("", "pixel", "pixels", "px", "voxel", "voxels", "1", "dimensionless", "none")  # what says that there is no unit
+_NONE = ("", "pixel", "pixels", "px", "voxel", "voxels", "1", "dimensionless", "none")  # what stands for no unit
 
 
 def refuse_unknown(path: Path, names: list[str]) -> None:
