@@ -125,7 +125,10 @@ def test_the_page_opens_with_both_scans_side_by_side(job):
 def test_what_is_done_is_not_predicted_again(job, model, capsys):
     before = (job / "out" / "2023-01-10_retakes.json").read_bytes()
     assert follow(job / "P1", job / "out", model) == 1
-    assert "2023-01-10: segmented already" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2023-01-10: segmented already" in said
+    assert "WARNING: 2023-01-10:" in said  # what was said of the scan is said again
+    assert "outside the lungs, and were cut" in said
     assert (job / "out" / "2023-01-10_retakes.json").read_bytes() == before
     assert follow(job / "P1", job / "out", model, "--fibrosis", "reticulation") == 2
     assert "made otherwise" in capsys.readouterr().err

@@ -17,13 +17,15 @@ from planewise.apps.ild.followed_scans import scan_of, scans_by_date
 from planewise.apps.ild.followed_slides import pair_slides
 from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.apps.ild.options import WINDOWS, IldFollow
+from planewise.apps.ild.predict import about_case
 from planewise.data.intensity import apply_window
 from planewise.data.prepared import Patient, read_patient
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.inference.automatic import Place, segment_within
+from planewise.inference.automatic import Place, SliceFindings, segment_within
+from planewise.inference.novelty import Novelty, novelty_of
 from planewise.inference.propagation import Encoder, PropagationOptions
 from planewise.measurement.classes import MeasuredClasses, choose_classes
 from planewise.measurement.density import refuse_unless_hu
@@ -46,7 +48,8 @@ from planewise.volumes.volume import Spacing
 
 CACHED_SLICES = 64
 COMPARISON = "(comparison)"  # the files of all dates together, in the manifest
-Predict = Callable[[np.ndarray, np.ndarray, Spacing], np.ndarray]  # HU and lungs, canonical, mm -> labels uint8
+Segmented = tuple[np.ndarray, SliceFindings, Novelty | None]  # labels uint8, what led to them, how new the scan is
+Predict = Callable[[np.ndarray, np.ndarray, Spacing], Segmented]  # of HU and lungs, canonical, mm
 
 
 @dataclass(frozen=True)
@@ -144,13 +147,14 @@ def _predictor(weights: Sam2Weights, options: IldFollow, device: str, half: bool
     level, width = weights.window or WINDOWS["lung"]
     tracking = PropagationOptions(margin=options.bbox_shift)
 
-    def predict(hu: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    def predict(hu: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing) -> Segmented:
         encoder = Encoder(segmenter, apply_window(hu, level, width), CACHED_SLICES)
         consecutive = np.ones(len(hu) - 1, bool)
         with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=half) if half else nullcontext():
             place = Place(lungs, near_lungs(lungs, spacing_mm))
-            labels, _ = segment_within(encoder, place, consecutive, tracking, lambda _: None, weights.reliability)
-        return labels
+            found = segment_within(encoder, place, consecutive, tracking, lambda _: None, weights.reliability)
+            novelty = None if weights.seen is None else novelty_of(encoder, lungs, spacing_mm[0], weights.seen)
+        return *found, novelty
 
     return predict
 
@@ -167,10 +171,13 @@ def _examine(
         placed = laid_on(open_labels(target), target, patient.geometry, image)
         labels = to_canonical(placed, labels=True).read().astype(np.uint8)
     else:
-        with run.making(day, _files(image), [target]):
-            labels = predict(hu, lungs, patient.spacing_mm)
+        with run.making(day, _files(image), [target]) as decided:
+            labels, findings, novelty = predict(hu, lungs, patient.spacing_mm)
+            decided |= about_case(patient, findings, novelty).decided
             write_labels(target, patient.restore(labels).as_labels(classes.names))
         say(f"{day}: segmented; {target}")
+    for warning in run.cases[day].decided.get("warnings", []):
+        say(f"WARNING: {day}: {warning}")
     return Examined(_scan(day, image, patient, lungs), image, hu, labels, _regions(lungs, patient.spacing_mm))
 
 
@@ -213,7 +220,7 @@ def _retakes(
                 rng = np.random.default_rng([number, *day.encode()])
                 hu = retake(examined.hu, examined.regions.sides, spacing_mm, varied, rng)
                 lungs = find_lungs(hu, spacing_mm)
-                extents = count_voxels(predict(hu, lungs, spacing_mm), _regions(lungs, spacing_mm))
+                extents = count_voxels(predict(hu, lungs, spacing_mm)[0], _regions(lungs, spacing_mm))
                 measures = measures_of(extents, classes.groups())
                 stored.append({"/".join(key): None if np.isnan(value) else value for key, value in measures.items()})
                 advance(1)
