@@ -23,7 +23,7 @@ from planewise.data.prepared import Patient, read_patient
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
-from planewise.errors import PlanewiseError, Problem
+from planewise.errors import PlanewiseError, Problem, first_line
 from planewise.inference.automatic import Place, SliceFindings, segment_within
 from planewise.inference.novelty import Novelty, novelty_of
 from planewise.inference.propagation import Encoder, PropagationOptions
@@ -114,7 +114,14 @@ def follow_ild(options: IldFollow) -> int:
     if compared:
         variation = _widest([variation_between(first.scan, each.scan, 0.0) for each in compared])
         for each in (first, *compared):
-            retaken[each.scan.name] = _retakes(each, variation, predict, classes, run, inputs, options)
+            try:
+                retaken[each.scan.name] = _retakes(each, variation, predict, classes, run, inputs, options)
+            except Exception as error:  # as above
+                problems.append(Problem.of(each.image, error))
+                reason = f"the retakes of {each.scan.name} failed: {first_line(error)}"
+                for other in later if each is first else [each]:
+                    against[other.scan.name].append(reason)
+        compared = [each for each in compared if not against[each.scan.name]]
     outputs = [options.output / name for name in (PAGE, CSV, JSON)]
     with run.making(COMPARISON, inputs, outputs) as decided:
         pairs = []
