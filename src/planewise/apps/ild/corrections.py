@@ -8,7 +8,6 @@
     {work_dir}/{task_name}/predicted/, worklist.csv
 """
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +31,9 @@ from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.progress import progress, say
-from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import place_from_canonical, to_canonical
+from planewise.volumes.json_files import write_json
 from planewise.volumes.labels import read_labels
 
 PATIENTS = "npz_corrected"
@@ -99,7 +98,7 @@ def _write_slices(
     shutil.rmtree(work / PATIENTS, ignore_errors=True)
     (work / PATIENTS).mkdir(parents=True)
     sources = {case: str(path.resolve()) for case, path in volumes.items()}
-    _write_json(work / MADE_FROM, {"corrections of": sources, "margin_mm": options.margin_mm})
+    write_json(work / MADE_FROM, {"corrections of": sources, "margin_mm": options.margin_mm})
     for case, (patient, truth) in known.items():
         labels = np.where(truth.known, truth.labels, IGNORED).astype(np.uint8)
         for part, chosen in (("train", ~held_out[case]), ("valid", held_out[case])):
@@ -110,12 +109,12 @@ def _write_slices(
                 replace(patient, images=patient.images[keep], labels=labels[keep], kept=keep, organ=organ),
             )
         save_patient(work / PATIENTS / f"{case}.npz", patient)
-    _write_json(work / WINDOW_FILE, list(window))
+    write_json(work / WINDOW_FILE, list(window))
     values = sorted({value for _, truth in known.values() for value in truth.objects})
     classes = weights.tokens.names if weights.tokens else {value: f"class {value}" for value in values}
     labels_of = {"background": 0, **{name: value for value, name in classes.items()}}
     about = {"channel_names": {"0": "CT"}, "labels": labels_of, "numTraining": len(known), "file_ending": ".nii.gz"}
-    _write_json(work / DATASET_FILE, about)
+    write_json(work / DATASET_FILE, about)
 
 
 def _held_out(known: dict[str, KnownLabels]) -> dict[str, np.ndarray]:
@@ -168,11 +167,6 @@ def _window(manifest: Manifest, weights: Sam2Weights) -> tuple[float, float]:
         raise PlanewiseError("--corrections: neither the result nor its model says the window that was predicted in")
     level, width = said
     return float(level), float(width)
-
-
-def _write_json(path: Path, content: object) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content), "utf-8")
 
 
 def predict_again(options: IldTrain, result: Path, model: Path) -> int:

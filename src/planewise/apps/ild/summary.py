@@ -19,7 +19,7 @@ from planewise.models.reliability import ClassReliability
 from planewise.report.figures import new_figure
 from planewise.report.html import write_html
 from planewise.report.pictures import figure_uri
-from planewise.volumes.label_names import CLASS_COLOURS
+from planewise.volumes.label_names import class_colours
 from planewise.volumes.volume import Spacing
 
 
@@ -92,7 +92,7 @@ def write_summary(
     """
     class_extents = extents(labels, lungs, patient.spacing_mm, names)
     certainty = {name: _certainty(said, labels == value, place) for place, (value, name) in enumerate(names.items())}
-    colours = {name: CLASS_COLOURS[place % len(CLASS_COLOURS)] for place, name in enumerate(names.values())}
+    colours = {names[value]: colour for value, colour in class_colours(names).items()}
     ends = [end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any()]
     voxel_ml = float(np.prod(patient.spacing_mm)) / 1000
     write_html(
@@ -146,7 +146,7 @@ def _picture(image: np.ndarray, labels: np.ndarray | None, names: dict[int, str]
     axes.set_axis_off()
     axes.text(0.02, 0.98, "R", transform=axes.transAxes, color="white", va="top")
     axes.text(0.98, 0.98, "L", transform=axes.transAxes, color="white", va="top", ha="right")
-    for place, value in enumerate(names):
+    for value, colour in class_colours(names).items():
         if labels is not None and (labels == value).any():
-            axes.contour(labels == value, [0.5], colors=[CLASS_COLOURS[place % len(CLASS_COLOURS)]], linewidths=1.4)
+            axes.contour(labels == value, [0.5], colors=[colour], linewidths=1.4)
     return figure_uri(figure, 110)
