@@ -30,7 +30,7 @@ from planewise.inference.propagation import Encoder, PropagationOptions
 from planewise.measurement.classes import MeasuredClasses, choose_classes
 from planewise.measurement.density import refuse_unless_hu
 from planewise.measurement.extent import count_voxels
-from planewise.measurement.lungs import LungRegions, zones
+from planewise.measurement.lungs import LungRegions, cut_off
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.models.zoo import located
@@ -61,11 +61,6 @@ class Examined:
     hu: np.ndarray
     labels: np.ndarray
     regions: LungRegions
-
-    @property
-    def files(self) -> list[Path]:
-        """The files that it was read from."""
-        return [self.image] if isinstance(self.image, Path) else list(self.image.files)
 
 
 def follow_ild(options: IldFollow) -> int:
@@ -185,18 +180,12 @@ def _examine(
         say(f"{day}: segmented; {target}")
     for warning in run.cases[day].decided.get("warnings", []):
         say(f"WARNING: {day}: {warning}")
-    return Examined(_scan(day, image, patient, lungs), image, hu, labels, _regions(lungs, patient.spacing_mm))
+    return Examined(_scan(day, image, patient, lungs), image, hu, labels, LungRegions.of(lungs, patient.spacing_mm))
 
 
 def _scan(day: str, image: Path | Series, patient: Patient, lungs: np.ndarray) -> Scan:
-    ends = tuple(end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any())
     lungs_ml = float((lungs > 0).sum() * np.prod(patient.spacing_mm)) / 1000
-    return scan_of(day, image, patient.spacing_mm, lungs_ml, ends)
-
-
-def _regions(lungs: np.ndarray, spacing_mm: tuple[float, float, float]) -> LungRegions:
-    no_rim = np.broadcast_to(False, lungs.shape)  # nothing is said of depth
-    return LungRegions(lungs, zones(lungs, "height"), no_rim, spacing_mm)
+    return scan_of(day, image, patient.spacing_mm, lungs_ml, cut_off(lungs))
 
 
 def _widest(variations: list[Variation]) -> Variation:
@@ -227,7 +216,7 @@ def _retakes(
                 rng = np.random.default_rng([number, *day.encode()])
                 hu = retake(examined.hu, examined.regions.sides, spacing_mm, varied, rng)
                 lungs = find_lungs(hu, spacing_mm)
-                extents = count_voxels(predict(hu, lungs, spacing_mm)[0], _regions(lungs, spacing_mm))
+                extents = count_voxels(predict(hu, lungs, spacing_mm)[0], LungRegions.of(lungs, spacing_mm))
                 measures = measures_of(extents, classes.groups())
                 stored.append({"/".join(key): None if np.isnan(value) else value for key, value in measures.items()})
                 advance(1)
