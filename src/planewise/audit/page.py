@@ -1,7 +1,6 @@
 """An audit's report: audit.html, audit.csv, audit.json, and a table on the terminal."""
 
 import csv
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from planewise.report.pictures import jpeg_uri, outline_path
 from planewise.report.slides import MAX_SIDE
 from planewise.report.tables import print_table
 from planewise.volumes.atomic import atomic_path
+from planewise.volumes.json_files import without_nan, write_json
 from planewise.volumes.slices import shrink
 
 PAGE, CSV, JSON = "audit.html", "audit.csv", "audit.json"
@@ -118,17 +118,7 @@ def _write_json(path: Path, plan: Plan, answers: list[Answer], found: list[Findi
             for answer in answers
         ],
     }  # fmt: skip
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(_plain(content), indent=1, allow_nan=False), "utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """Return the value with null in place of what JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    write_json(path, without_nan(content))
 
 
 def _probability(plan: Plan, answer: Answer) -> float:

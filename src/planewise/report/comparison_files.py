@@ -1,7 +1,6 @@
 """A comparison as files: results.csv, a row for each number, and results.json, with everything."""
 
 import csv
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from planewise.evaluation.result import Comparison
 from planewise.evaluation.standings import MethodDifference, Standing
 from planewise.report.tables import cell
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.json_files import write_json
+from planewise.volumes.json_files import without_nan, write_json
 
 CSV, JSON = "results.csv", "results.json"
 TESTED = ("f1_50", "dsc", "voxel_iou", "hd95", "object_hd95", "nsd", "vi_split", "vi_merge", "rand_error")
@@ -31,7 +30,7 @@ def write_comparison_files(
             place = (result.dataset, result.method, result.case, result.class_name)
             scores = {"delivered": int(result.delivered)} | {key: cell(value) for key, value in result.scores.items()}
             writer.writerows((*place, metric, value, result.patient) for metric, value in scores.items())
-    write_json(folder / JSON, _plain(_content(comparison, found, between)))
+    write_json(folder / JSON, without_nan(_content(comparison, found, between)))
 
 
 def tested_metrics(comparison: Comparison) -> list[str]:
@@ -60,12 +59,3 @@ def _content(comparison: Comparison, found: list[Standing], between: list[Method
             for result in comparison.results
         ],
     }  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    """Return the value with null in place of NaN, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,6 +1,7 @@
 """JSON files: of anybody read, or refused by name; ours written."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,12 @@ def write_json(path: Path, content: Any) -> None:
     """Write a JSON file, whole or not at all. Raises ValueError for NaN and infinity, which JSON does not know."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False), "utf-8")
+
+
+def without_nan(value: Any) -> Any:
+    """Return dicts, lists and tuples, at any depth, with null in place of NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,9 +1,10 @@
 import json
+import math
 
 import pytest
 
 from planewise.errors import PlanewiseError
-from planewise.volumes.json_files import read_json
+from planewise.volumes.json_files import read_json, without_nan, write_json
 
 
 def test_what_was_written_is_read(tmp_path):
@@ -34,3 +35,8 @@ def test_a_missing_file(tmp_path):
         read_json(tmp_path / "a.json")
     with pytest.raises(PlanewiseError, match="cannot be read"):
         read_json(tmp_path)
+
+
+def test_what_json_does_not_know_becomes_null_at_any_depth(tmp_path):
+    write_json(tmp_path / "a.json", without_nan({"a": [1.5, math.nan, (math.inf, {"b": -math.inf})], "c": "nan"}))
+    assert read_json(tmp_path / "a.json") == {"a": [1.5, None, [None, {"b": None}]], "c": "nan"}
