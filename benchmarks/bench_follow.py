@@ -14,7 +14,7 @@ from scipy import ndimage
 from planewise.apps.ild.lungs import find_lungs
 from planewise.data.phantom import CHEST_SPACING_MM, breathing_field, chest_phantom, warped
 from planewise.measurement.extent import count_voxels
-from planewise.measurement.lungs import LungRegions, zones
+from planewise.measurement.lungs import LungRegions
 from planewise.serial.change import carried_extents, changes, measures_of
 from planewise.serial.registration import register
 from planewise.serial.retakes import AIR_HU, Variation, noise_of, retake
@@ -55,8 +55,7 @@ def scanned(image: np.ndarray, field: np.ndarray, rng: np.random.Generator) -> n
 
 def regions_of(hu: np.ndarray) -> LungRegions:
     """Return the regions of the lungs of a phantom."""
-    lungs = find_lungs(hu, CHEST_SPACING_MM)
-    return LungRegions(lungs, zones(lungs, "height"), np.broadcast_to(False, lungs.shape), CHEST_SPACING_MM)
+    return LungRegions.of(find_lungs(hu, CHEST_SPACING_MM), CHEST_SPACING_MM)
 
 
 def measured(hu: np.ndarray) -> dict[tuple[str, str, str], float]:

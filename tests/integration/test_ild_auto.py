@@ -145,7 +145,9 @@ def test_dicom_segmentations_of_a_cohort(eager, tmp_path, capsys):
     write_dicom(tmp_path / "in" / "b", hu, uid="1.2", PatientID="B", FrameOfReferenceUID="1.9", orientation=CORONAL)
     write_dicom(tmp_path / "in" / "c", hu, uid="1.3", PatientID="C")  # has no frame of reference
     assert predict(tmp_path / "in", tmp_path / "out", eager, "--format", "dicom-seg") == 1
-    assert "has no FrameOfReferenceUID" in " ".join(capsys.readouterr().out.split())
+    said = capsys.readouterr()
+    assert "has no FrameOfReferenceUID" in " ".join(said.out.split())
+    assert not (tmp_path / "out" / "C.html").exists()  # which is written before the labels: nothing was predicted
     assert not (tmp_path / "out" / "C.seg.dcm").exists()
     back = open_volume(tmp_path / "out" / "A.seg.dcm")
     assert back.shape == SHAPE

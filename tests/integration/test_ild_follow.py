@@ -10,8 +10,10 @@ import SimpleITK
 import torch
 
 from dicom import write_dicom
+from planewise.apps.ild import follow as follow_module
 from planewise.cli import run
 from planewise.data.phantom import breathing_field, chest_phantom, warped, write_chest_patient
+from planewise.errors import PlanewiseError
 from planewise.models.sam2 import ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, save_published
 from planewise.volumes.labels import read_labels
@@ -134,10 +136,28 @@ def test_the_page_opens_with_both_scans_side_by_side(job):
 def test_what_is_done_is_not_predicted_again(job, model, capsys):
     before = (job / "out" / "2023-01-10_retakes.json").read_bytes()
     assert follow(job / "P1", job / "out", model) == 1
-    assert "2023-01-10: segmented already" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2023-01-10: segmented already" in said
+    assert "WARNING: 2023-01-10:" in said  # what was said of the scan is said again
+    assert "outside the lungs, and were cut" in said
     assert (job / "out" / "2023-01-10_retakes.json").read_bytes() == before
     assert follow(job / "P1", job / "out", model, "--fibrosis", "reticulation") == 2
     assert "made otherwise" in capsys.readouterr().err
+
+
+def test_a_scan_whose_retakes_fail_is_a_row_and_the_page_is_written(job, model, monkeypatch, capsys):
+    shutil.copytree(job / "out", job / "again")
+    (job / "again" / "2024-01-12_retakes.json").unlink()
+
+    def no_lungs(*_):
+        raise PlanewiseError("shows no lungs")
+
+    monkeypatch.setattr(follow_module, "retake", no_lungs)
+    assert follow(job / "P1", job / "again", model) == 1
+    assert "shows no lungs" in " ".join(capsys.readouterr().out.split())
+    first, _ = json.loads((job / "again" / "changes.json").read_text())["pairs"]
+    assert first["reasons_against"] == ["the retakes of 2024-01-12 failed: shows no lungs"]
+    assert "the retakes of 2024-01-12 failed" in (job / "again" / "follow.html").read_text()
 
 
 def test_volumes_in_folders_of_dates_whose_lungs_are_cut_off(model, tmp_path, capsys):

@@ -17,6 +17,7 @@ from planewise.data.intensity import choose_range
 from planewise.data.leaks import Leak, shared_voxels
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset, read_meta
 from planewise.data.nnunet_check import nnunet_problems
+from planewise.data.painted_slices import PAINTED
 from planewise.data.patients import patients_of
 from planewise.data.split import PARTS, VALID_SHARE, draw_split
 from planewise.errors import PlanewiseError, Problem
@@ -138,7 +139,7 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     checked.problems += problems
     if train:
         of_nnunet = [p for p in nnunet_problems(path, meta, dataset.labels) if p not in checked.problems]
-        if (path / "instancesTr").is_dir():  # what planewise trains on; labelsTr is nnU-Net's
+        if any((path / truth).is_dir() for truth in ("instancesTr", PAINTED)):  # what planewise trains on, not nnU-Net
             checked.notes += [f"nnU-Net would refuse it: {problem.where}: {problem.what}" for problem in of_nnunet]
         else:
             checked.problems += of_nnunet

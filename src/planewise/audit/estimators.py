@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
-SMOOTHNESS = {0: 1 / 12, 1: 1 / 240}  # Kieu 1997; Gundersen et al. 1999
+ALPHA = 1 / 12  # of values that jump, smoothness 0: Kieu 1997; Gundersen et al. 1999. Smooth ones would have 1/240
 HALF_AN_OBJECT = 0.25  # the square of the error of the two further items that an interval of a count supposes
 FARTHEST = 1e6  # times the estimate: a ratio's end beyond it is none
 
@@ -222,16 +222,15 @@ def _hidden(parts: list[Part]) -> tuple[float, float]:
     return down, up
 
 
-def cavalieri_variance(values: np.ndarray, step: float, smoothness: int = 0) -> float:
-    """Return the variance of the total of a systematic sample along an axis: step^2 alpha (3 A - 4 B + C).
+def cavalieri_variance(values: np.ndarray, step: float) -> float:
+    """Return the variance of the total of a systematic sample along an axis: step^2 ``ALPHA`` (3 A - 4 B + C).
 
-    ``values`` (n,): in order, every ``step``-th section; A, B, C: sums of products of values 0, 1 and 2 apart; alpha is
-    1/12 for values that jump (``smoothness`` 0) and 1/240 for smooth ones (Gundersen and Jensen 1987,
-    doi:10.1111/j.1365-2818.1987.tb02837.x; Kieu 1997; Gundersen et al. 1999, doi:10.1046/j.1365-2818.1999.00457.x). It
-    supposes that values change smoothly: what alternates in step with the sample is not seen.
+    ``values`` (n,): in order, every ``step``-th section; A, B, C: sums of products of values 0, 1 and 2 apart
+    (Gundersen and Jensen 1987, doi:10.1111/j.1365-2818.1987.tb02837.x; Kieu 1997; Gundersen et al. 1999,
+    doi:10.1046/j.1365-2818.1999.00457.x). What alternates in step with the sample is not seen.
     """
     a, b, c = (float((values[lag:] * values[: len(values) - lag]).sum()) for lag in (0, 1, 2))
-    return max(0.0, step**2 * SMOOTHNESS[smoothness] * (3 * a - 4 * b + c))
+    return max(0.0, step**2 * ALPHA * (3 * a - 4 * b + c))
 
 
 def ratio(top: list[Part], bottom: list[Part]) -> Estimate:

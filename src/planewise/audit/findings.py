@@ -99,7 +99,8 @@ def _amount(estimated: Estimate, most: float) -> Estimate:
     """Return an estimate of what cannot be negative, nor more than ``most``."""
     if math.isnan(estimated.low):
         return estimated
-    return replace(estimated, low=max(estimated.low, 0.0), high=min(estimated.high, most))
+    low, high = (min(max(end, 0.0), most) for end in (estimated.low, estimated.high))
+    return replace(estimated, low=low, high=high)
 
 
 def _total(part: Part, which: str) -> float:

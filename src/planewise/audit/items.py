@@ -102,7 +102,8 @@ def write_answers(folder: Path, items: list[Item], variables: list[str]) -> None
         for item in items:
             what = f"{item.kind}: {ASKED[item.kind]}{f', {item.label}' if item.label else ''}"
             inside = [[a - low, b - low] for (a, b), (low, _) in zip(item.place, item.crop)]
-            writer.writerow((item.name, item.case, what, _shown(item.place), _shown(inside), ""))
+            to_fill_in = [""] * (1 + len(variables))
+            writer.writerow((item.name, item.case, what, _shown(item.place), _shown(inside), *to_fill_in))
 
 
 def _shown(place: list[list[int]]) -> str:

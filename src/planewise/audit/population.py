@@ -218,9 +218,13 @@ def missed_in(boxes: Population) -> Population:
 
 
 def objects_in_order(objects: Objects, confidence: dict[int, float], shape: tuple[int, int, int]) -> Population:
-    """Return the predicted objects, from the least certain on, and of those alike in that from the smallest on."""
+    """Return the predicted objects, from the least certain third on, and of those alike in that from the smallest on.
+
+    Objects without a confidence come with the most certain.
+    """
     certain = np.array([confidence.get(label, math.inf) for label in objects.labels.tolist()])
-    thirds = np.searchsorted(np.quantile(certain, [1 / 3, 2 / 3]), certain) if confidence else certain
+    known = certain[np.isfinite(certain)]
+    thirds = np.searchsorted(np.quantile(known, [1 / 3, 2 / 3]), certain) if known.size else np.zeros(len(certain))
     order = np.lexsort((objects.labels, objects.sizes, thirds))
     cut = [[slice(int(a), int(b)) for a, b in zip(objects.lower[i], objects.upper[i])] for i in order]
     places = [(z, y, x) for z, y, x in cut]

@@ -137,10 +137,8 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
         references.append("cavalieri")
         said.append(
             "Slices were drawn at equal distances from a random start (Cavalieri), with the variance of Gundersen "
-            "et al. "
-            "for smoothness 0. It supposes that errors change smoothly along the axis: an error that comes and goes "
-            "from "
-            "slice to slice makes the interval too narrow, which the stratified design does not suppose."
+            "et al. for smoothness 0. It supposes that errors change smoothly along the axis: an error that comes and "
+            "goes from slice to slice makes the interval too narrow, which the stratified design does not suppose."
         )
     else:
         references += ["stratified", "satterthwaite"]

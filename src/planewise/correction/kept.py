@@ -88,12 +88,6 @@ def read_kept(path: Path, sha256: str) -> Iterator[Change]:
             yield Change(box, np.unpackbits(bits, count=int(np.prod(sides))).reshape(sides).astype(bool), before, after)
 
 
-def kept_boxes(path: Path) -> list[Box]:
-    """Return the boxes of a file that ``write_kept`` wrote."""
-    with zipfile.ZipFile(path) as archive:
-        return [box for _, box in _boxes(archive)]
-
-
 def _boxes(archive: zipfile.ZipFile) -> Iterator[tuple[str, Box]]:
     for name in archive.namelist():
         if name.endswith(".mask"):

@@ -56,7 +56,8 @@ def _refuse(folder: Path, cases: Mapping[str, tuple[Volume, Volume]]) -> None:
     if not cases:
         raise DatasetError(f"{folder}: there are no cases to write; give {{name: (image, labels)}}")
     meta = folder / DATASET_FILE
-    if folder.exists() and not (meta.is_file() and dict(read_json(meta)).get("description") == WRITTEN):
+    about = read_json(meta) if meta.is_file() else None
+    if folder.exists() and not (isinstance(about, dict) and about.get("description") == WRITTEN):
         raise DatasetError(f"{folder}: is there already, and was not written by planewise; give another output")
     for name, (image, labels) in cases.items():
         if not name or set(name) & set("/\\\0") or name.startswith("."):

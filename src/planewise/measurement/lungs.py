@@ -36,14 +36,23 @@ class LungRegions(NamedTuple):
     spacing_mm: Spacing
 
     @classmethod
-    def of(cls, sides: np.ndarray, spacing_mm: Spacing, rule: ZoneRule, periphery_mm: float) -> "LungRegions":
-        """Return the regions of lungs whose ``sides`` are known."""
-        return cls(sides, zones(sides, rule), periphery(sides, periphery_mm, spacing_mm), spacing_mm)
+    def of(
+        cls, sides: np.ndarray, spacing_mm: Spacing, rule: ZoneRule = "height", periphery_mm: float | None = None
+    ) -> "LungRegions":
+        """Return the regions of lungs whose ``sides`` are known; without ``periphery_mm`` they have no rim."""
+        no_rim = np.broadcast_to(False, sides.shape)
+        rim = no_rim if periphery_mm is None else periphery(sides, periphery_mm, spacing_mm)
+        return cls(sides, zones(sides, rule), rim, spacing_mm)
 
     @property
     def voxel_ml(self) -> float:
         """The volume of a voxel."""
         return float(np.prod(self.spacing_mm)) / 1000
+
+
+def cut_off(lungs: np.ndarray) -> tuple[str, ...]:
+    """Return at which ends of a scan, "top" and "bottom", its lungs (z, y, x) reach the last slice."""
+    return tuple(end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any())
 
 
 # ---- sides

@@ -16,7 +16,7 @@ from planewise.volumes.files import check_volume, open_volume
 from planewise.volumes.foreign import plain
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.layers import is_layer, volume_of_layer
-from planewise.volumes.units import NANOMETRES, PIXEL, read_spacing
+from planewise.volumes.units import NANOMETRES, PIXEL, read_spacing, refuse_unknown
 from planewise.volumes.volume import Spacing, Volume
 
 UNEVEN = 1e-3  # of the spacing, that steps between coordinates may differ by
@@ -90,6 +90,7 @@ def _with_coordinates(given: Any, path: Path, channel: int | None) -> Volume:
         units[axis] = str(given.coords[name].attrs.get("units", ""))
     if "z" not in axes:  # one slice, whose thickness nothing says
         spacing[0], units[0] = spacing[1], units[1]
+    refuse_unknown(path, units)
     sizes, unit = read_spacing(path, spacing, units)
     place, _ = read_spacing(path, origin, units)
     return Volume(voxels, sizes, unit, place, has_origin=bool(there), has_direction=False)

@@ -5,14 +5,29 @@ from typing import Any
 
 import numpy as np
 
+from planewise.errors import PlanewiseError
 from planewise.volumes.indexing import split_index
 from planewise.volumes.volume import LazyArray, ReadWhenIndexed
 
 
 def plain(array: Any) -> LazyArray:
-    """Return an array of any library as one that is indexed as ours are, and gives NumPy's."""
+    """Return an array of any library as one that is indexed as ours are, and gives NumPy's.
+
+    Raises PlanewiseError, then or when it is indexed, if some of its voxels are masked (``numpy.ma``).
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        return _unmasked(array)
     given: LazyArray = array
     return given if isinstance(array, np.ndarray | ReadWhenIndexed) else _Foreign(array)
+
+
+def _unmasked(array: Any) -> np.ndarray:
+    if np.ma.is_masked(array):
+        raise PlanewiseError(
+            f"the array has masked voxels ({np.ma.count_masked(array)}), and a volume has a value everywhere; give "
+            "them one with its method filled"
+        )
+    return np.asarray(np.ma.getdata(array))
 
 
 @dataclass(frozen=True)
@@ -39,4 +54,6 @@ class _Foreign(ReadWhenIndexed):
 
     def __getitem__(self, index: Any) -> np.ndarray:
         needed, within = split_index(index, self.shape)
-        return np.asarray(self.array[needed])[within]
+        read = self.array[needed]
+        read = read.compute() if hasattr(read, "compute") else read  # of dask, whose masks np.asarray would drop
+        return _unmasked(read)[within]

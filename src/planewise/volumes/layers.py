@@ -10,7 +10,7 @@ import numpy as np
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.foreign import plain
-from planewise.volumes.units import read_spacing
+from planewise.volumes.units import read_spacing, refuse_unknown
 from planewise.volumes.volume import Volume
 
 
@@ -42,6 +42,7 @@ def volume_of_layer(layer: Any, path: Path) -> Volume:
     names = names[:1] * (3 - len(names)) + names
     if count == 2:
         scale[0], names[0] = scale[-2], names[-2]
+    refuse_unknown(path, names[-3:])
     sizes, unit = read_spacing(path, scale[-3:], names[-3:])
     place, _ = read_spacing(path, translate[-3:], names[-3:])
     voxels = data if count == 3 else plain(np.asarray(data[...])[None])

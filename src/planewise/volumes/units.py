@@ -20,6 +20,20 @@ _NAMES = {  # what files call a unit -> what we call it
 }  # fmt: skip
 
 
+_NONE = ("", "pixel", "pixels", "px", "voxel", "voxels", "1", "dimensionless", "none")  # what stands for no unit
+
+
+def refuse_unknown(path: Path, names: list[str]) -> None:
+    """Raise PlanewiseError, naming ``path``, if a unit is stated and is none that is known."""
+    for name in names:
+        said = name.strip().lower()
+        if said not in _NAMES and said not in _NONE:
+            raise PlanewiseError(
+                f"{path}: its unit is {name!r}, which is not known; bring its coordinates into one of "
+                f"{', '.join(NANOMETRES)}, or state none"
+            )
+
+
 def read_size(size: float, name: Any) -> tuple[float, str]:
     """Return a length in nm, um or mm and which it is, from a number and what a file calls its unit.
 

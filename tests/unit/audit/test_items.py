@@ -1,5 +1,6 @@
 """Items through files: what a user changes comes back, what was skipped is known, what does not fit is refused."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +38,13 @@ def planned(folder, masks, kinds, **wanted):
 
 def read(plan, folder):
     return read_items(plan, folder, folder / "answers.csv", lambda *_: None)
+
+
+def test_every_row_of_the_table_to_fill_in_has_a_field_for_every_column(tmp_path, masks):
+    planned(tmp_path, masks, {"object": 5, "missed": 2000}, box=(14, 16, 19), context=(40, 48, 56))
+    header, *rows = csv.reader((tmp_path / "answers.csv").read_text().splitlines())
+    assert rows
+    assert {len(row) for row in rows} == {len(header)}
 
 
 @pytest.mark.parametrize("kinds", [{"slice": 40}, {"box": 2000}, {"object": 5, "missed": 2000}])

@@ -7,6 +7,7 @@ from planewise.audit.measuring import Crop, measure_box, measure_missed, measure
 from planewise.audit.population import (
     OBJECTS,
     VOXELS,
+    Objects,
     Source,
     box_edges,
     boxes_of,
@@ -124,3 +125,12 @@ def test_what_is_missed_shares_no_voxel_with_a_predicted_one(crop):
     labels[1, 2, 2], labels[1, 3, 3:5], labels[0, 0, 0] = 1, 2, 3
     drawn[1, 3, 4] = 9
     assert measure_missed(labels, drawn, crop) == {OBJECTS: 1, VOXELS: 1}
+
+
+def test_objects_without_a_confidence_come_with_the_most_certain():
+    labels = np.arange(1, 7)
+    corners = np.zeros((6, 3), int)
+    objects = Objects(labels, np.array([9, 8, 7, 6, 5, 4]), corners, corners, corners + 1)
+    ordered = objects_in_order(objects, {1: 0.1, 2: 0.5, 3: 0.9}, (4, 4, 4))
+    assert ordered.labels == [1, 2, 6, 5, 4, 3]  # of those that are alike the smallest comes first
+    assert objects_in_order(objects, {}, (4, 4, 4)).labels == [6, 5, 4, 3, 2, 1]

@@ -160,5 +160,7 @@ def test_what_cannot_be_trained_on(quiet, tmp_path, dataset, base, words):
 
 def test_a_dataset_of_somebody_else_s_is_not_replaced(quiet, tmp_path):
     write_chest_dataset(tmp_path / "dataset", 0, (4, 16, 16), train_cases=1)
-    with pytest.raises(PlanewiseError, match="was not written by planewise"):
-        pw.finetune({"a": (np.zeros((2, 8, 8)), np.zeros((2, 8, 8), int))}, "MitoNet_small", tmp_path)
+    for _ in range(2):
+        with pytest.raises(PlanewiseError, match="was not written by planewise"):
+            pw.finetune({"a": (np.zeros((2, 8, 8)), np.zeros((2, 8, 8), int))}, "MitoNet_small", tmp_path)
+        (tmp_path / "dataset" / "dataset.json").write_text("[1, 2]")  # JSON, and no dataset

@@ -93,9 +93,28 @@ def test_units_may_differ_by_axis_and_are_brought_into_that_of_x(layers):
         assert volume.unit == "nm"
         assert np.allclose(volume.spacing, (40, 8, 4))
         assert np.allclose(volume.origin, (100, 16, 0))
-    array.coords["y"].attrs["units"] = "furlong"
+    del array.coords["y"].attrs["units"]
     with pytest.raises(PlanewiseError, match="each axis must have one"):
         as_volume(array)
+
+
+def test_a_unit_that_is_not_known_is_refused_and_not_taken_for_none(layers):
+    array = xarray.DataArray(VOXELS, dims=("z", "y", "x"), coords={"x": np.arange(6) * 4.0})
+    array.coords["x"].attrs["units"] = "furlong"
+    for given in (array, layers.Image(VOXELS, units=("hour", "nm", "nm"))):
+        with pytest.raises(PlanewiseError, match=r"its unit is '(furlong|hour)', which is not known"):
+            as_volume(given)
+    array.coords["x"].attrs["units"] = "px"
+    assert as_volume(array).unit == "pixel"
+
+
+def test_masked_voxels_are_refused_and_not_read_as_what_lies_below():
+    masked = np.ma.masked_equal(VOXELS, 7)
+    with pytest.raises(PlanewiseError, match=r"has masked voxels \(1\)"):
+        as_volume(masked)
+    with pytest.raises(PlanewiseError, match=r"has masked voxels \(1\)"):
+        np.asarray(as_volume(dask.array.ma.masked_equal(dask.array.from_array(VOXELS, chunks=(2, 5, 3)), 7)))
+    assert type(as_volume(np.ma.masked_equal(VOXELS, 999)).voxels) is np.ndarray
 
 
 def test_a_layer_without_a_size_is_refused():

@@ -17,18 +17,20 @@ from planewise.apps.ild.followed_scans import scan_of, scans_by_date
 from planewise.apps.ild.followed_slides import pair_slides
 from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.apps.ild.options import WINDOWS, IldFollow
+from planewise.apps.ild.predict import about_case
 from planewise.data.intensity import apply_window
 from planewise.data.prepared import Patient, read_patient
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
-from planewise.errors import PlanewiseError, Problem
-from planewise.inference.automatic import Place, segment_within
+from planewise.errors import PlanewiseError, Problem, first_line
+from planewise.inference.automatic import Place, SliceFindings, segment_within
+from planewise.inference.novelty import Novelty, novelty_of
 from planewise.inference.propagation import Encoder, PropagationOptions
 from planewise.measurement.classes import MeasuredClasses, choose_classes
 from planewise.measurement.density import refuse_unless_hu
 from planewise.measurement.extent import count_voxels
-from planewise.measurement.lungs import LungRegions, zones
+from planewise.measurement.lungs import LungRegions, cut_off
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.models.zoo import located
@@ -46,7 +48,8 @@ from planewise.volumes.volume import Spacing
 
 CACHED_SLICES = 64
 COMPARISON = "(comparison)"  # the files of all dates together, in the manifest
-Predict = Callable[[np.ndarray, np.ndarray, Spacing], np.ndarray]  # HU and lungs, canonical, mm -> labels uint8
+Segmented = tuple[np.ndarray, SliceFindings, Novelty | None]  # labels uint8, what led to them, how new the scan is
+Predict = Callable[[np.ndarray, np.ndarray, Spacing], Segmented]  # of HU and lungs, canonical, mm
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,6 @@ class Examined:
     hu: np.ndarray
     labels: np.ndarray
     regions: LungRegions
-
-    @property
-    def files(self) -> list[Path]:
-        """The files that it was read from."""
-        return [self.image] if isinstance(self.image, Path) else list(self.image.files)
 
 
 def follow_ild(options: IldFollow) -> int:
@@ -111,7 +109,14 @@ def follow_ild(options: IldFollow) -> int:
     if compared:
         variation = _widest([variation_between(first.scan, each.scan, 0.0) for each in compared])
         for each in (first, *compared):
-            retaken[each.scan.name] = _retakes(each, variation, predict, classes, run, inputs, options)
+            try:
+                retaken[each.scan.name] = _retakes(each, variation, predict, classes, run, inputs, options)
+            except Exception as error:  # as above
+                problems.append(Problem.of(each.image, error))
+                reason = f"the retakes of {each.scan.name} failed: {first_line(error)}"
+                for other in later if each is first else [each]:
+                    against[other.scan.name].append(reason)
+        compared = [each for each in compared if not against[each.scan.name]]
     outputs = [options.output / name for name in (PAGE, CSV, JSON)]
     with run.making(COMPARISON, inputs, outputs) as decided:
         pairs = []
@@ -144,13 +149,14 @@ def _predictor(weights: Sam2Weights, options: IldFollow, device: str, half: bool
     level, width = weights.window or WINDOWS["lung"]
     tracking = PropagationOptions(margin=options.bbox_shift)
 
-    def predict(hu: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    def predict(hu: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing) -> Segmented:
         encoder = Encoder(segmenter, apply_window(hu, level, width), CACHED_SLICES)
         consecutive = np.ones(len(hu) - 1, bool)
         with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=half) if half else nullcontext():
             place = Place(lungs, near_lungs(lungs, spacing_mm))
-            labels, _ = segment_within(encoder, place, consecutive, tracking, lambda _: None, weights.reliability)
-        return labels
+            found = segment_within(encoder, place, consecutive, tracking, lambda _: None, weights.reliability)
+            novelty = None if weights.seen is None else novelty_of(encoder, lungs, spacing_mm[0], weights.seen)
+        return *found, novelty
 
     return predict
 
@@ -167,22 +173,19 @@ def _examine(
         placed = laid_on(open_labels(target), target, patient.geometry, image)
         labels = to_canonical(placed, labels=True).read().astype(np.uint8)
     else:
-        with run.making(day, _files(image), [target]):
-            labels = predict(hu, lungs, patient.spacing_mm)
+        with run.making(day, _files(image), [target]) as decided:
+            labels, findings, novelty = predict(hu, lungs, patient.spacing_mm)
+            decided |= about_case(patient, findings, novelty).decided
             write_labels(target, patient.restore(labels).as_labels(classes.names))
         say(f"{day}: segmented; {target}")
-    return Examined(_scan(day, image, patient, lungs), image, hu, labels, _regions(lungs, patient.spacing_mm))
+    for warning in run.cases[day].decided.get("warnings", []):
+        say(f"WARNING: {day}: {warning}")
+    return Examined(_scan(day, image, patient, lungs), image, hu, labels, LungRegions.of(lungs, patient.spacing_mm))
 
 
 def _scan(day: str, image: Path | Series, patient: Patient, lungs: np.ndarray) -> Scan:
-    ends = tuple(end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any())
     lungs_ml = float((lungs > 0).sum() * np.prod(patient.spacing_mm)) / 1000
-    return scan_of(day, image, patient.spacing_mm, lungs_ml, ends)
-
-
-def _regions(lungs: np.ndarray, spacing_mm: tuple[float, float, float]) -> LungRegions:
-    no_rim = np.broadcast_to(False, lungs.shape)  # nothing is said of depth
-    return LungRegions(lungs, zones(lungs, "height"), no_rim, spacing_mm)
+    return scan_of(day, image, patient.spacing_mm, lungs_ml, cut_off(lungs))
 
 
 def _widest(variations: list[Variation]) -> Variation:
@@ -213,7 +216,7 @@ def _retakes(
                 rng = np.random.default_rng([number, *day.encode()])
                 hu = retake(examined.hu, examined.regions.sides, spacing_mm, varied, rng)
                 lungs = find_lungs(hu, spacing_mm)
-                extents = count_voxels(predict(hu, lungs, spacing_mm), _regions(lungs, spacing_mm))
+                extents = count_voxels(predict(hu, lungs, spacing_mm)[0], LungRegions.of(lungs, spacing_mm))
                 measures = measures_of(extents, classes.groups())
                 stored.append({"/".join(key): None if np.isnan(value) else value for key, value in measures.items()})
                 advance(1)

@@ -244,7 +244,7 @@ def lungs_ild(options: IldLungs) -> int:
                 continue
             with run.making(case, inputs, [target]):
                 left, right = _write_lungs(case, path, channel_within(path, options.channel), target)
-        except PlanewiseError as error:
+        except Exception as error:  # whatever one case does to us, the others are still wanted
             problems.append(Problem.of(path, error))
             continue
         rows.append((case, f"{left:.0f}", f"{right:.0f}", f"{time.perf_counter() - started:.1f}", str(target)))

@@ -23,7 +23,7 @@ from planewise.measurement.density import refuse_unless_hu
 from planewise.measurement.extent import Extents, count_voxels, extent_measures
 from planewise.measurement.lung_columns import PATTERNS
 from planewise.measurement.lung_measures import MeasuredCase, defined, lung_densities
-from planewise.measurement.lungs import LungRegions, sides_by_number, touching
+from planewise.measurement.lungs import LungRegions, cut_off, sides_by_number, touching
 from planewise.measurement.regions import SIDES
 from planewise.progress import say
 from planewise.report.tables import print_table, report_problems
@@ -196,8 +196,7 @@ def _notes(
     if parted:
         notes.append("the two lungs are one part, and were taken apart by their shape, uncertain where they touch")
     notes += [f"there is no {side} lung" for side in SIDES if not extents.lung_ml(side)]
-    ends = [end for end, slice_ in (("top", sides[-1]), ("bottom", sides[0])) if slice_.any()]
-    if ends:
+    if ends := cut_off(sides):
         words = " and the ".join(ends)
         notes.append(f"the lungs reach the {words} of the scan: volumes and thirds are those of what was scanned")
     for value, name in classes.names.items():

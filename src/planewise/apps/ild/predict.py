@@ -42,7 +42,7 @@ from planewise.volumes import itk_snap
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.dicom.segmentation import write_segmentation
-from planewise.volumes.formats.dicom.sources import require_highdicom
+from planewise.volumes.formats.dicom.sources import require_highdicom, source_headers
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import write_labels
@@ -93,6 +93,8 @@ def predict_ild(options: IldPredict) -> int:
             if run.is_done(case, inputs):
                 say(f"{case}: done already, by the same model from the same data ({_target(case, options)})")
             else:
+                if options.format == DICOM_SEG and isinstance(path, Series):  # before hours of work, not after
+                    source_headers(replace(path, slices=path.slices[:1]))
                 run.start(case, inputs, _outputs(case, options))
                 waiting[case] = path
         except PlanewiseError as error:

@@ -1,6 +1,5 @@
 """Prepare CT volumes: window them, find the lungs, split the patients, write npz per patient and npy per slice."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import as_completed
@@ -39,6 +38,7 @@ from planewise.progress import progress, say
 from planewise.report.tables import print_problems, print_table, report_problems
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
+from planewise.volumes.json_files import write_json
 from planewise.volumes.labels import read_labels, write_labels
 
 WINDOW_FILE = "window.json"  # level and width, for the model to say what it was trained on
@@ -99,8 +99,7 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     decisive |= {"layout": LAYOUT, "window": list(options.window_in_hu()), "split": split}
     folder = PreparedFolder.open(options.work_dir, decisive, inputs, split)
     write_split(options.work_dir, split, patients)
-    with atomic_path(options.work_dir / WINDOW_FILE) as temporary:
-        temporary.write_text(json.dumps([level, width]), "utf-8")
+    write_json(options.work_dir / WINDOW_FILE, [level, width])
     with atomic_path(options.work_dir / DATASET_FILE) as temporary:  # so that the classes keep their names
         shutil.copyfile(options.dataset_path / DATASET_FILE, temporary)
 

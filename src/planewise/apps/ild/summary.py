@@ -13,13 +13,13 @@ from planewise.apps.ild.measured_figures import most_affected
 from planewise.data.prepared import Patient
 from planewise.inference.automatic import SliceFindings
 from planewise.measurement.extent import count_voxels
-from planewise.measurement.lungs import LungRegions, zones
+from planewise.measurement.lungs import LungRegions, cut_off
 from planewise.measurement.regions import SIDES, ZONES
 from planewise.models.reliability import ClassReliability
 from planewise.report.figures import new_figure
 from planewise.report.html import write_html
 from planewise.report.pictures import figure_uri
-from planewise.volumes.label_names import CLASS_COLOURS
+from planewise.volumes.label_names import class_colours
 from planewise.volumes.volume import Spacing
 
 
@@ -66,8 +66,7 @@ def extents(labels: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing, names: d
     ``labels`` (z, y, x) by ``names``; ``lungs`` (z, y, x): 1 left, 2 right, in canonical orientation (z upwards). The
     thirds divide the height of both lungs, from the highest slice that shows them to the lowest.
     """
-    no_rim = np.broadcast_to(False, lungs.shape)  # the page says nothing of depth
-    counted = count_voxels(labels, LungRegions(lungs, zones(lungs, "height"), no_rim, spacing_mm))
+    counted = count_voxels(labels, LungRegions.of(lungs, spacing_mm))
 
     def extent(name: str, values: tuple[int, ...]) -> Extent:
         shares = {
@@ -92,8 +91,7 @@ def write_summary(
     """
     class_extents = extents(labels, lungs, patient.spacing_mm, names)
     certainty = {name: _certainty(said, labels == value, place) for place, (value, name) in enumerate(names.items())}
-    colours = {name: CLASS_COLOURS[place % len(CLASS_COLOURS)] for place, name in enumerate(names.values())}
-    ends = [end for end, slice_ in (("top", lungs[-1]), ("bottom", lungs[0])) if slice_.any()]
+    colours = {names[value]: colour for value, colour in class_colours(names).items()}
     voxel_ml = float(np.prod(patient.spacing_mm)) / 1000
     write_html(
         path,
@@ -101,7 +99,7 @@ def write_summary(
         {"percent": _percent},
         case=patient.case, extents=class_extents, certainty=certainty, colours=colours, warnings=warnings,
         near_mm=NEAR_MM,
-        sides=list(SIDES), zones=["all", *ZONES], ends=ends, slices=len(labels), spacing=patient.spacing_mm,
+        sides=list(SIDES), zones=["all", *ZONES], ends=cut_off(lungs), slices=len(labels), spacing=patient.spacing_mm,
         lungs_ml=[(side, int((lungs == number).sum()) * voxel_ml) for side, number in SIDES.items()],
         pictures=_pictures(patient.images, labels, lungs, names),
         model=model, today=date.today().isoformat(), version=version("planewise"),
@@ -146,7 +144,7 @@ def _picture(image: np.ndarray, labels: np.ndarray | None, names: dict[int, str]
     axes.set_axis_off()
     axes.text(0.02, 0.98, "R", transform=axes.transAxes, color="white", va="top")
     axes.text(0.98, 0.98, "L", transform=axes.transAxes, color="white", va="top", ha="right")
-    for place, value in enumerate(names):
+    for value, colour in class_colours(names).items():
         if labels is not None and (labels == value).any():
-            axes.contour(labels == value, [0.5], colors=[CLASS_COLOURS[place % len(CLASS_COLOURS)]], linewidths=1.4)
+            axes.contour(labels == value, [0.5], colors=[colour], linewidths=1.4)
     return figure_uri(figure, 110)

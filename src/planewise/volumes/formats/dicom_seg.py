@@ -53,6 +53,11 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
     )
     if np.ptp(ways, axis=0).max() > 1e-3 or np.ptp(sizes, axis=0).max() > 1e-3:
         raise PlanewiseError(f"{path}: holds frames of several orientations or spacings, which are no one volume")
+    if not sizes.min() > 0:
+        raise PlanewiseError(
+            f"{path}: its slices have no distance (SpacingBetweenSlices or SliceThickness), or its pixels no size; "
+            "write it again with both"
+        )
     row, column = ways[0, :3], ways[0, 3:]
     normal = np.cross(row, column)
     places = positions @ normal

@@ -115,6 +115,23 @@ def test_no_chest_and_no_hounsfield_units():
         find_lungs(np.full((1, 40, 40), -1000, np.int16), SPACING)
 
 
+def test_a_case_that_fails_in_a_way_nobody_thought_of_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+    hu, *_ = chest()
+    for case in "ab":
+        write_volume(tmp_path / "in" / f"{case}_0000.nii.gz", Volume(hu, SPACING, "mm"))
+
+    def fails_first(*given, already=[]):  # noqa: B006
+        already.append(given)
+        if len(already) == 1:
+            raise MemoryError("too large")
+        return find_lungs(*given)
+
+    monkeypatch.setattr("planewise.apps.ild.lungs.find_lungs", fails_first)
+    assert run(["ild", "lungs", str(tmp_path / "in"), str(tmp_path / "out")]) == 1
+    assert "too large" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["b.nii.gz"]
+
+
 def test_the_command_names_what_it_cannot_do_and_does_the_others(tmp_path, capsys):
     hu, lungs, _ = chest()
     flipped = ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))  # z and y reversed

@@ -68,7 +68,7 @@ def write_segmentation(
     """Write ``labels`` (z, y, x), as ``open_series`` orders the slices, as a DICOM segmentation of ``series``.
 
     ``segments``: of every label value, those that nowhere occur among them. Raises PlanewiseError if the shape differs,
-    a value has no segment, or the series cannot be referred to.
+    there is no segment, a value has none, or the series cannot be referred to.
     """
     require_highdicom()
     stacked = stack(series)
@@ -77,6 +77,8 @@ def write_segmentation(
             f"{path}: labels of shape {labels.shape} do not fit {series}, which has {len(stacked.slices)} slices of "
             f"{' x '.join(map(str, stacked.slices[0].shape))} pixels"
         )
+    if not segments:
+        raise PlanewiseError(f"{path}: a DICOM segmentation has a segment for each class, and no class is named")
     unknown = np.setdiff1d(labels, [0, *segments])
     if unknown.size:
         raise PlanewiseError(f"{path}: labels hold {unknown[0]}, of which nobody says what it is")
