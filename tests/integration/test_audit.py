@@ -230,6 +230,43 @@ def test_objects_one_by_one_with_their_confidence(em, tmp_path):
     assert found["low"] <= len(np.unique(truth["animal5"])) - 1 <= found["high"]
 
 
+def test_the_confidences_beside_the_labels_are_taken_as_those_of_a_table(em, tmp_path, capsys):
+    labels = tmp_path / "animal5.tiff"
+    labels.write_bytes((em[0] / "imagesTs_model" / "animal5.tiff").read_bytes())
+    said = {label: label / 40 for label in range(1, 35)}
+    (tmp_path / "given.csv").write_text(
+        "case,object,confidence\n" + "".join(f"animal5,{label},{certain}\n" for label, certain in said.items())
+    )
+    common = [
+        "audit",
+        "plan",
+        str(labels),
+        "--quantity",
+        "count",
+        "--count_by",
+        "objects",
+        "--budget",
+        "30",
+        "--seed",
+        "3",
+    ]
+
+    def drawn(name, *more):
+        assert run([*common, *more, "--output", str(tmp_path / name)]) == 0
+        content = json.loads((tmp_path / name / "plan.json").read_text())
+        return [(item["kind"], item["label"]) for item in content["items"]]
+
+    alike = drawn("alike")
+    expected = drawn("given", "--confidence", str(tmp_path / "given.csv"))
+    assert expected != alike
+    capsys.readouterr()
+    (tmp_path / "animal5_objects.csv").write_text(
+        "label,confidence,voxels\n" + "".join(f"{label},{certain},9\n" for label, certain in said.items())
+    )
+    assert drawn("beside") == expected
+    assert "drawn by their confidence in animal5_objects.csv" in capsys.readouterr().err
+
+
 def test_a_result_that_changed_and_an_answer_that_cannot_be_end_with_1(em, tmp_path, capsys):
     folder, truth = em
     result = tmp_path / "animal1.tiff"

@@ -67,7 +67,7 @@ def plan_audit(options: AuditPlan) -> int:
             advance(1, name)
     classes = classes_of(options, files)
     seed = seed_of(files) if options.seed is None else options.seed
-    confidence = confidence_of(options)
+    confidence = confidence_of(options, files)
     decisive = options.model_dump(mode="json", exclude={"output"})
     length = length_of(options, files)
     run = Run.begin(options.output / MANIFEST, "audit plan", decisive, None, ["plan"], overwrite=True)

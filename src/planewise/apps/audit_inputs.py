@@ -182,24 +182,45 @@ def seed_of(files: dict[str, dict[str, Path]]) -> int:
     return int.from_bytes(digest.digest(), "big")
 
 
-def confidence_of(options: AuditPlan) -> dict[str, dict[int, float]]:
+def confidence_of(options: AuditPlan, files: dict[str, dict[str, Path]]) -> dict[str, dict[int, float]]:
+    """Return the confidence of objects, by case and id; of ``--confidence``, or of the tables beside the labels.
+
+    ``files``: see ``files_of``. Raises PlanewiseError if a table cannot be used, or a case of it is unknown.
+    """
     if options.confidence is None:
-        return {}
+        return _confidence_beside(files) if options.count_by == "objects" else {}
+    option = f"--confidence {options.confidence}"
     if options.count_by != "objects":
-        raise PlanewiseError(f"--confidence {options.confidence}: is for --count_by objects")
+        raise PlanewiseError(f"{option}: is for --count_by objects")
     confidences: dict[str, dict[int, float]] = {}
     for row in _rows(options.confidence, "--confidence", ("case", "object", "confidence")):
-        try:
-            label, certain = int(row["object"]), float(row["confidence"])
-        except ValueError:
-            label, certain = 0, math.nan
-        if not math.isfinite(certain):
-            raise PlanewiseError(
-                f"--confidence {options.confidence}: object {row['object']!r} of {row['case']} has confidence "
-                f"{row['confidence']!r}; both must be numbers"
-            )
+        label, certain = _confidence(option, row["object"], row["confidence"])
         confidences.setdefault(row["case"].strip(), {})[label] = certain
+    if unknown := sorted(confidences.keys() - files.keys()):
+        raise PlanewiseError(f"{option}: has rows of {unknown[0]}; the cases are {', '.join(sorted(files)[:6])}")
     return confidences
+
+
+def _confidence_beside(files: dict[str, dict[str, Path]]) -> dict[str, dict[int, float]]:
+    confidences = {}
+    for name, of_case in files.items():
+        table = of_case["labels"].with_name(f"{name}_objects.csv")
+        rows = _rows(table, "the table beside the labels,", ("label", "confidence")) if table.is_file() else []
+        known = dict(_confidence(str(table), row["label"], row["confidence"]) for row in rows if row["confidence"])
+        if known:
+            say(f"{name}: objects are drawn by their confidence in {table.name}; --confidence takes another table")
+            confidences[name] = known
+    return confidences
+
+
+def _confidence(where: str, label: str, confidence: str) -> tuple[int, float]:
+    try:
+        number, certain = int(label), float(confidence)
+    except ValueError:
+        number, certain = 0, math.nan
+    if not math.isfinite(certain):
+        raise PlanewiseError(f"{where}: object {label!r} has confidence {confidence!r}; both must be numbers")
+    return number, certain
 
 
 def open_case(files: dict[str, Path], options: AuditPlan) -> Source:

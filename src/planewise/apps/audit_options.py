@@ -37,7 +37,8 @@ class AuditPlan(Options):
     count_by: Literal["boxes", "objects"] = "boxes"
     """Of objects: correct boxes whole; or predicted objects one by one, and boxes only for what was missed."""
     confidence: Path | None = None
-    """CSV of case,object,confidence: with --count_by objects the uncertain ones are drawn apart from the certain."""
+    """CSV of case,object,confidence: with --count_by objects the uncertain ones are drawn apart from the certain.
+    Default: the confidences that mito predict wrote beside the labels, {case}_objects.csv, if there are any."""
     box: tuple[int, int, int] | None = None
     """Sides of a box in voxels (z, y, x). Default: so that it holds about three objects."""
     context: tuple[int, int, int] | None = None
