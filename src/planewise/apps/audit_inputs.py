@@ -1,6 +1,5 @@
 """What an audit's plan is made of: the cases' files, their animals or patients, classes, and what decides the draw."""
 
-import csv
 import hashlib
 import math
 from pathlib import Path
@@ -20,7 +19,9 @@ from planewise.data.case import (
     one_file_each,
     plane_of,
 )
+from planewise.data.object_tables import read_confidences, table_of_objects
 from planewise.data.patients import patients_of
+from planewise.data.spreadsheet import read_table
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.files import open_volume, volumes_in
@@ -101,8 +102,8 @@ def conditions_of(options: AuditPlan, units: dict[str, str]) -> dict[str, str]:
     """Return the condition of each case, in the order of the file; none if no file is given."""
     if options.conditions is None:
         return {}
-    rows = _rows(options.conditions, "--conditions", ("case", "condition"))
-    by_name = {row["case"].strip(): row["condition"].strip() for row in rows}
+    rows = read_table(options.conditions, ("case", "condition"), "it must be case,condition", "--conditions")
+    by_name = {row["case"]: row["condition"] for row in rows}
     conditions = {name: by_name.get(name, by_name.get(unit, "")) for name, unit in units.items()}
     path = f"--conditions {options.conditions}"
     if missing := [name for name, condition in conditions.items() if not condition]:
@@ -114,20 +115,6 @@ def conditions_of(options: AuditPlan, units: dict[str, str]) -> dict[str, str]:
         if len({conditions[name] for name in units if units[name] == unit}) > 1:
             raise PlanewiseError(f"{path}: the cases of {unit} have both conditions; a unit has one")
     return {name: conditions[name] for name in sorted(units, key=lambda name: ordered.index(conditions[name]))}
-
-
-def _rows(path: Path, option: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    try:
-        reader = csv.DictReader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True)
-        rows = [{str(key): value or "" for key, value in row.items()} for row in reader]
-    except (OSError, ValueError, csv.Error) as error:
-        raise PlanewiseError(
-            f"{option} {path}: cannot be read ({error}); it is a CSV of {','.join(columns)}"
-        ) from error
-    if not set(columns) <= set(reader.fieldnames or ()):
-        first = ",".join(reader.fieldnames or ()) or "empty"
-        raise PlanewiseError(f"{option} {path}: its first line is {first}; it must be {','.join(columns)}")
-    return rows
 
 
 def kinds_of(options: AuditPlan) -> dict[Kind, int]:
@@ -192,10 +179,19 @@ def confidence_of(options: AuditPlan, files: dict[str, dict[str, Path]]) -> dict
     option = f"--confidence {options.confidence}"
     if options.count_by != "objects":
         raise PlanewiseError(f"{option}: is for --count_by objects")
+    columns = ("case", "object", "confidence")
     confidences: dict[str, dict[int, float]] = {}
-    for row in _rows(options.confidence, "--confidence", ("case", "object", "confidence")):
-        label, certain = _confidence(option, row["object"], row["confidence"])
-        confidences.setdefault(row["case"].strip(), {})[label] = certain
+    for row in read_table(options.confidence, columns, f"it must be {','.join(columns)}", "--confidence"):
+        try:
+            label, certain = int(row["object"]), float(row["confidence"])
+        except ValueError:
+            label, certain = 0, math.nan
+        if not math.isfinite(certain):
+            raise PlanewiseError(
+                f"{option}: object {row['object']!r} of {row['case']} has confidence {row['confidence']!r}; both must "
+                "be numbers"
+            )
+        confidences.setdefault(row["case"], {})[label] = certain
     if unknown := sorted(confidences.keys() - files.keys()):
         raise PlanewiseError(f"{option}: has rows of {unknown[0]}; the cases are {', '.join(sorted(files)[:6])}")
     return confidences
@@ -204,23 +200,11 @@ def confidence_of(options: AuditPlan, files: dict[str, dict[str, Path]]) -> dict
 def _confidence_beside(files: dict[str, dict[str, Path]]) -> dict[str, dict[int, float]]:
     confidences = {}
     for name, of_case in files.items():
-        table = of_case["labels"].with_name(f"{name}_objects.csv")
-        rows = _rows(table, "the table beside the labels,", ("label", "confidence")) if table.is_file() else []
-        known = dict(_confidence(str(table), row["label"], row["confidence"]) for row in rows if row["confidence"])
-        if known:
+        table = table_of_objects(of_case["labels"])
+        if table.is_file() and (known := read_confidences(table)):
             say(f"{name}: objects are drawn by their confidence in {table.name}; --confidence takes another table")
             confidences[name] = known
     return confidences
-
-
-def _confidence(where: str, label: str, confidence: str) -> tuple[int, float]:
-    try:
-        number, certain = int(label), float(confidence)
-    except ValueError:
-        number, certain = 0, math.nan
-    if not math.isfinite(certain):
-        raise PlanewiseError(f"{where}: object {label!r} has confidence {confidence!r}; both must be numbers")
-    return number, certain
 
 
 def open_case(files: dict[str, Path], options: AuditPlan) -> Source:

@@ -13,8 +13,8 @@ from planewise.correction.agreement import doubts
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
 from planewise.data.case import PREDICTED, case_name, group_by_case, label_volumes_in, one_file_each, plane_of
+from planewise.data.object_tables import read_confidences, table_of_objects
 from planewise.data.run import manifest_of
-from planewise.data.spreadsheet import spreadsheet_rows
 from planewise.errors import PlanewiseError
 from planewise.progress import progress, say
 from planewise.report.comparison_files import JSON as MISTAKES
@@ -129,18 +129,12 @@ def _least_confident(volumes: dict[str, Path]) -> list[Item]:
     """Return the objects of the tables beside the volumes, all cases together, the least confident first."""
     scored: list[tuple[float, Item]] = []
     for case, path in volumes.items():
-        table = path.with_name(f"{case}_objects.csv")
+        table = table_of_objects(path)
         if not table.is_file():
             continue
-        rows = spreadsheet_rows(table.read_text("utf-8-sig"))
-        if not {"label", "confidence"} <= set(rows.fieldnames or ()):
-            raise PlanewiseError(f"{table}: has no columns label and confidence")
-        try:
-            said = {int(row["label"]): float(row["confidence"]) for row in rows if row["confidence"]}
-        except (TypeError, ValueError) as error:
-            raise PlanewiseError(f"{table}: label and confidence are not numbers in every row ({error})") from error
+        known = read_confidences(table) or {}
         objects = find_objects(open_labels(path).voxels)
-        for label, confidence in said.items():
+        for label, confidence in known.items():
             if label in objects:
                 z, y, x = ((a + b) // 2 for a, b in objects[label].box)
                 what = f"object {label}, confidence {confidence:g}, {objects[label].voxels} voxels"

@@ -9,6 +9,7 @@ import numpy as np
 from planewise.apps.mito_options import MitoPredict
 from planewise.data.case import channel_within
 from planewise.data.intensity import IntensityRule
+from planewise.data.object_tables import table_of_objects
 from planewise.inference.confidence import ConfidenceOfVoxels, confidences, write_objects
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
@@ -41,7 +42,7 @@ class Results:
         final = folder / f"{name}{ending}"
         of_planes = {plane: folder / f"{name}_{plane}{ending}" for plane in planes}
         certain = folder / "confidence" / f"{name}{ending}" if confidence else None
-        return cls(final, of_planes, folder / f"{final.name}.unfinished", folder / f"{name}_objects.csv", certain)
+        return cls(final, of_planes, folder / f"{final.name}.unfinished", table_of_objects(final), certain)
 
     @property
     def files(self) -> list[Path]:

@@ -1,6 +1,5 @@
 """mito measure: label volumes of any method become tables of objects, contacts and volumes, and conditions compared."""
 
-import csv
 import math
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from planewise.apps.mito_measured_cases import Sources, cases_of, label_volumes,
 from planewise.apps.mito_options import MitoMeasure
 from planewise.correction.journal import correction_note
 from planewise.data.case import channel_within
+from planewise.data.object_tables import read_confidences
 from planewise.data.run import MANIFEST, Run, edited_outputs, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
@@ -111,9 +111,10 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
             say(f"{case.name}: its labels say no unit of their spacing; that of {case.image} is taken")
         measured = measure_volume(placed, image, references, case.name)
         if case.confidence is not None:
-            confidence = _confidence(case.confidence, measured.labels)
-            if confidence is not None:
-                measured.objects["confidence"] = confidence
+            known = read_confidences(case.confidence)
+            if known is not None:
+                confidence = [known.get(label, math.nan) for label in measured.labels.tolist()]
+                measured.objects["confidence"] = np.array(confidence, float)
         decided |= {"spacing": _spacing_text(measured), "objects": len(measured.labels)}
         if note := correction_note(case.labels):
             decided["corrected"] = note
@@ -135,20 +136,6 @@ def resident(volume: Volume) -> Volume:
     if size >= (KEPT_BYTES if piecemeal else machine_memory() // 2):
         return volume
     return volume.with_voxels(volume.read())
-
-
-def _confidence(table: Path, labels: np.ndarray) -> np.ndarray | None:
-    """Return each label's confidence in a CSV with the columns label and confidence; None if it has no such columns."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-        said = {int(row["label"]): float(row["confidence"]) for row in rows if row["confidence"]}
-    except (KeyError, TypeError):
-        say(f"{table}: has no columns label and confidence: there is no confidence of these objects")
-        return None
-    except (OSError, ValueError, csv.Error) as error:
-        raise PlanewiseError(f"{table}: cannot be read as a table of objects ({error})") from error
-    return np.array([said.get(label, math.nan) for label in labels.tolist()], float)
 
 
 def _spacing_text(measured: Measured) -> str:

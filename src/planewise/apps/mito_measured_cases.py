@@ -15,10 +15,11 @@ from planewise.data.case import (
     plane_of,
 )
 from planewise.data.classes import holds_instances, labels_above
+from planewise.data.object_tables import table_of_objects
 from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.groups import Member
 from planewise.progress import say
-from planewise.volumes.formats import ending_of, stem_of
+from planewise.volumes.formats import ending_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Prob
                 there = ", ".join(sorted(images)[:5]) or "none that can be used"
                 raise PlanewiseError(f"{options.image}: holds no image of case {name}; there are {there}")
             beside = {key: _reference_of(name, where, key, len(volumes) == 1) for key, where in references.items()}
-            table = path.with_name(f"{stem_of(path)}_objects.csv")
+            table = table_of_objects(path)
             cases.append(Sources(name, path, images.get(name), beside, table if table.is_file() else None))
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))

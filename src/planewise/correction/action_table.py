@@ -17,7 +17,6 @@
     a,undo,2,                         the last two actions of the case
 """
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from planewise.correction.actions import AnyAction, read_action
 from planewise.correction.drawing import Drawing, drawing_of
 from planewise.correction.journal import STATES
 from planewise.correction.session import Corrections
-from planewise.data.spreadsheet import spreadsheet_rows
+from planewise.data.spreadsheet import read_table
 from planewise.errors import PlanewiseError
 
 COLUMNS = ("case", "action", "arguments")
@@ -74,16 +73,8 @@ class Step:
 
 def read_steps(path: Path) -> list[Step]:
     """Read a CSV of actions. Raises PlanewiseError naming every row that is none."""
-    try:
-        rows = spreadsheet_rows(path.read_text("utf-8-sig"))
-        table = [{str(key): str(value or "").strip() for key, value in row.items()} for row in rows]
-    except (OSError, ValueError, csv.Error) as error:
-        raise PlanewiseError(f"{path}: cannot be read ({error}); it is a CSV of {','.join(COLUMNS)},item") from error
-    if not set(COLUMNS) <= set(rows.fieldnames or ()):
-        first = ",".join(rows.fieldnames or ()) or "empty"
-        raise PlanewiseError(f"{path}: its first line is {first}; it must be {','.join(COLUMNS)}, maybe with item")
     steps, wrong = [], []
-    for line, row in enumerate(table, 2):
+    for line, row in enumerate(read_table(path, COLUMNS, f"it must be {','.join(COLUMNS)}, maybe with item"), 2):
         try:
             steps.append(_step(line, row))
         except PlanewiseError as error:

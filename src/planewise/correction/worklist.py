@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from planewise.data.spreadsheet import spreadsheet_rows
+from planewise.data.spreadsheet import read_table
 from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
 
@@ -44,14 +44,7 @@ def write_worklist(path: Path, items: Iterable[Item]) -> None:
 
 def read_worklist(path: Path) -> list[Item]:
     """Read a work list; without a column ``item`` they are numbered. Raises PlanewiseError naming the row."""
-    try:
-        rows = spreadsheet_rows(path.read_text("utf-8-sig"))
-        table = [{str(key): str(value or "").strip() for key, value in row.items()} for row in rows]
-    except (OSError, ValueError, csv.Error) as error:
-        raise PlanewiseError(f"{path}: cannot be read ({error}); it is a CSV of {','.join(COLUMNS)}") from error
-    if not set(NEEDED) <= set(rows.fieldnames or ()):
-        first = ",".join(rows.fieldnames or ()) or "empty"
-        raise PlanewiseError(f"{path}: its first line is {first}; a work list has {', '.join(NEEDED)}, maybe more")
+    table = read_table(path, NEEDED, f"a work list has {', '.join(NEEDED)}, maybe more")
     items = []
     for number, row in enumerate(table, 1):
         try:

@@ -1,9 +1,10 @@
 """How likely an object is one of the truth's, by how the planes agree on it: calibrated on what was held out.
 
-Platt 1999, "Probabilistic outputs for support vector machines", of the share of its voxels that all planes gave.
+By a logistic curve of the share of its voxels that all planes gave, see ``platt``.
 """
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from planewise.inference.votes import ObjectVotes
 from planewise.models.model_file import Calibration
+from planewise.models.platt import Prior, fit
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import LazyArray
@@ -35,23 +37,9 @@ def calibrate(shares: np.ndarray, right: np.ndarray, planes: tuple[Plane, ...]) 
     share = np.concatenate([shares, [0.0, 1.0]])
     truth = np.concatenate([right.astype(float), [0.0, 1.0]])
     weight = np.concatenate([np.full(len(shares), 1 / VIEWS), [1.0, 1.0]])
-    design = np.stack([share, np.ones_like(share)], axis=1)
-    held_back = np.diag([SCALE**2, 0.0])
-    found = np.zeros(2)
-    for _ in range(50):  # Newton's steps of a convex loss in two unknowns
-        odds = np.clip(design @ found, -30, 30)
-        likely = 1 / (1 + np.exp(-odds))
-        gradient = design.T @ (weight * (truth - likely)) - held_back @ found
-        curvature = (design * (weight * likely * (1 - likely))[:, None]).T @ design + held_back
-        step = np.linalg.solve(curvature, gradient)
-        found += step
-        if np.abs(step).max() < 1e-9:
-            break
-    if found[0] < 0:  # more agreement is never worse: then it says nothing, and all are as likely
-        found = np.array([0.0, np.log((truth * weight).sum() / ((1 - truth) * weight).sum())])
+    curve = fit(share, truth, Prior(slope=0.0, slope_sd=1 / SCALE, offset=0.0, offset_sd=math.inf), weight)
     wrong = int((~right).sum())
-    slope, offset = found.tolist()
-    return Calibration(slope=slope, offset=offset, planes=planes, right=len(right) - wrong, wrong=wrong)
+    return Calibration(**curve.model_dump(), planes=planes, right=len(right) - wrong, wrong=wrong)
 
 
 def write_objects(path: Path, votes: ObjectVotes | None, voxels: np.ndarray, calibration: Calibration | None) -> None:

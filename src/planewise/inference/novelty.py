@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from planewise.inference.propagation import Encoder
 from planewise.models.seen_data import SeenData
+from planewise.volumes.slices import evenly
 
 SLICES = 16  # of a patient that are looked at, evenly among those that show enough of the organ
 LEAST_SHARE = 0.25  # of the largest slice of the organ: at its ends there is too little to say what is usual
@@ -68,9 +69,7 @@ def features_of(encoder: Encoder, organ: np.ndarray, slices: int = SLICES) -> tu
 def slices_with(organ: np.ndarray, count: int) -> list[int]:
     """Return at most ``count`` slices of ``organ`` (N, H, W), evenly among those that show enough of it."""
     area = (organ > 0).sum(axis=(1, 2))
-    enough = np.flatnonzero(area >= max(1, LEAST_SHARE * area.max()))
-    places = np.linspace(0, len(enough) - 1, min(count, len(enough))).round().astype(int)
-    return enough[places].tolist()
+    return evenly(np.flatnonzero(area >= max(1, LEAST_SHARE * area.max())).tolist(), count)
 
 
 def intensity_features(image: np.ndarray, organ: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from planewise.data.intensity import QUANTILES, TrainedIntensities
 from planewise.errors import PlanewiseError
 from planewise.models.archive import ARCHIVE, unpacked_model
+from planewise.models.platt import Platt
 from planewise.progress import say
 from planewise.volumes.slices import Plane
 
@@ -84,12 +85,11 @@ class LittleData(BaseModel):
     weight_averaging: float | None = Field(None, gt=0, lt=1)  # decay of the running average; None: the last weights
 
 
-class Calibration(BaseModel):
-    """What makes a confidence of the planes' agreement on an object; see ``inference.confidence``."""
+class Calibration(Platt):
+    """What makes a confidence of the planes' agreement on an object: a curve of the share of its voxels that all planes
+    gave; see ``inference.confidence``.
+    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    slope: float = Field(ge=0)  # of the log odds, by the share of its voxels that all planes gave
-    offset: float  # the log odds at a share of 0
     planes: tuple[Plane, ...]  # that agreed, or did not
     right: int  # objects of the held-out part that it was made from: those that are one of the truth's
     wrong: int  # and those that are none

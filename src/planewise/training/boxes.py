@@ -16,6 +16,7 @@ from planewise.models.sam2 import BoxSegmenter
 from planewise.progress import say
 from planewise.training.augment import random_crop
 from planewise.training.sampling import sample_generator
+from planewise.volumes.slices import evenly
 
 TrainPart = Literal["encoder", "decoder"]
 PromptKind = Literal["truth", "organ"]
@@ -72,8 +73,7 @@ class BoxTask:
         if not validation:
             say(f"WARNING: {validation_folder} shows no object: the best is chosen on slices that are trained on")
             validation = self.slices
-        chosen = np.linspace(0, len(validation) - 1, min(VALIDATION_SLICES, len(validation))).round().astype(int)
-        self.validation = [validation[i] for i in chosen]
+        self.validation = evenly(validation, VALIDATION_SLICES)
         network.requires_grad_(False)
         sam = network.network
         self.trained: list[nn.Module] = []

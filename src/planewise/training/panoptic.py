@@ -20,7 +20,7 @@ from planewise.training.calibration import calibration_on
 from planewise.training.sampling import sample_generator, source_weights
 from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair, read_slice_folder
 from planewise.training.slice_memory import SliceMemory
-from planewise.volumes.slices import Plane
+from planewise.volumes.slices import Plane, evenly
 
 FinetuneLayer = Literal["none", "stage4", "stage3", "stage2", "stage1", "all"]
 VALIDATION_SLICES = 48  # spread evenly over the validation slices
@@ -52,9 +52,9 @@ class PanopticTask:
         self.weights = source_weights([pair.source for pair in self.pairs], gamma)
         validation = read_slice_folder(folder, "val")
         self.validated_on = _cases(validation, self.pairs)
-        self.validation = _evenly(validation)
+        self.validation = evenly(validation, VALIDATION_SLICES)
         if any(not _knows(pair) for pair in self.validation):  # of what is painted in part
-            self.validation = _evenly([pair for pair in validation if _knows(pair)])
+            self.validation = evenly([pair for pair in validation if _knows(pair)], VALIDATION_SLICES)
         self.planes = planes or planes_of(self.pairs) or ()
         self.volumes = assemble(validation)
 
@@ -130,11 +130,6 @@ class PanopticTask:
         norms = self.model.norms
         slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
         return NetworkPredictor(network, half), slices, GroupingOptions(min_agreement=self.model.min_agreement or 0.0)
-
-
-def _evenly(pairs: list[SlicePair]) -> list[SlicePair]:
-    chosen = np.linspace(0, len(pairs) - 1, min(VALIDATION_SLICES, len(pairs))).round().astype(int)
-    return [pairs[i] for i in chosen]
 
 
 def _knows(pair: SlicePair) -> bool:

@@ -33,7 +33,7 @@ from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import tiff
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels
-from planewise.volumes.slices import PLANES, Plane, as_stack
+from planewise.volumes.slices import PLANES, Plane, as_stack, evenly
 from planewise.volumes.tilt import stack_note
 from planewise.volumes.volume import Volume
 
@@ -109,8 +109,7 @@ def as_shares(image: np.ndarray) -> np.ndarray:
 
 def slice_intensities(pairs: list[SlicePair]) -> TrainedIntensities:
     """Return what a model is trained on that sees these slices: of ``MEASURED`` of them, evenly spaced."""
-    chosen = np.linspace(0, len(pairs) - 1, min(MEASURED, len(pairs))).round().astype(int)
-    return measure_images(read_pair(pairs[i])[0] for i in chosen)
+    return measure_images(read_pair(pair)[0] for pair in evenly(pairs, MEASURED))
 
 
 def case_of(pair: SlicePair) -> str:

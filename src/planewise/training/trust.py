@@ -4,7 +4,6 @@ What its scores are worth, from patients that were held out; and what the patien
 """
 
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -15,8 +14,8 @@ from planewise.inference.propagation import Encoder
 from planewise.models.reliability import ClassReliability, reliability_of
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.seen_data import SeenData, spread_of
+from planewise.volumes.slices import evenly
 
-Item = TypeVar("Item")
 LEAST_HELD_OUT = 3  # patients: by the slices of one alone, scores became worse on others (docs/presence.md)
 PATIENTS = 48  # at most, evenly among them: a large CT takes a minute on a CPU
 SLICES_SEEN = 8  # of each of the patients trained on
@@ -28,7 +27,7 @@ def reliability_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float)
 
     ``held_out``: prepared patients, whose slices are asked as in use; ``margin``: of the organ's box, likewise.
     """
-    paths = _evenly(held_out, PATIENTS)
+    paths = evenly(held_out, PATIENTS)
     rows = [
         row for path in paths for row in _answers(segmenter, load_patient(path), SLICES_ASKED // len(paths), margin)
     ]
@@ -53,7 +52,7 @@ def _answers(
         return []
     encoder = Encoder(segmenter, patient.images)
     rows = []
-    for z in _evenly(np.flatnonzero(patient.organ.any(axis=(1, 2))).tolist(), max(1, count)):
+    for z in evenly(np.flatnonzero(patient.organ.any(axis=(1, 2))).tolist(), max(1, count)):
         labels = patient.labels[z]
         known = labels != IGNORED
         logits, scores, ious = ask_slice(encoder, z, patient.organ[z], margin)
@@ -74,7 +73,7 @@ def seen_in(segmenter: BoxSegmenter, trained_on: list[Path], held_out: list[Path
     thickness: list[float] = []
     for paths in (trained_on, held_out):
         features = []
-        for path in _evenly(paths, PATIENTS):
+        for path in evenly(paths, PATIENTS):
             patient = load_patient(path)
             if patient.organ is None or not patient.organ.any():
                 continue
@@ -91,8 +90,3 @@ def seen_in(segmenter: BoxSegmenter, trained_on: list[Path], held_out: list[Path
         return None
     seen_mm = (min(thickness), max(thickness))
     return SeenData(patients=len(kept[0]), intensities=intensities, embedding=embedding, thickness_mm=seen_mm)
-
-
-def _evenly(items: list[Item], count: int) -> list[Item]:
-    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[place] for place in places]

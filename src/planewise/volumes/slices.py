@@ -7,13 +7,21 @@
                              yz: slices along x, (z, y)
 """
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
+T = TypeVar("T")
 Plane = Literal["xy", "xz", "yz"]
 PLANES: tuple[Plane, ...] = get_args(Plane)
 AXIS: dict[Plane, int] = {"xy": 0, "xz": 1, "yz": 2}  # along which a plane's slices are stacked
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """Return ``count`` of the items, the first and the last among them, at even distances; all if there are fewer."""
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[i] for i in chosen]
 
 
 def as_stack(volume: np.ndarray, plane: Plane) -> np.ndarray:

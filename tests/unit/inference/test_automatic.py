@@ -5,7 +5,8 @@ import torch
 from planewise.inference.automatic import Place, SliceFindings, find_in_slices, prompts_from_slices, segment_within
 from planewise.inference.prompts import Prompt
 from planewise.inference.propagation import Encoder, PropagationOptions
-from planewise.models.reliability import ClassReliability, Platt
+from planewise.models.platt import Platt
+from planewise.models.reliability import ClassReliability
 
 LEVELS = {1: 0.9, 4: 0.5}  # how bright each class is
 OPTIONS = PropagationOptions(margin=4, least_pixels=4)

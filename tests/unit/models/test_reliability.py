@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from planewise.models.reliability import AS_TRAINED, LEAST, ClassReliability, Platt, Prior, fit, reliability_of
+from planewise.models.platt import Platt, Prior, fit
+from planewise.models.reliability import AS_TRAINED, LEAST, ClassReliability, reliability_of
 
 OPEN = Prior(0.0, 1e3, 0.0, 1e3)  # nothing is known before
 

@@ -1,7 +1,8 @@
 import pytest
 
 from planewise.apps.ild import train
-from planewise.models.reliability import ClassReliability, Platt
+from planewise.models.platt import Platt
+from planewise.models.reliability import ClassReliability
 from planewise.models.sam2 import ClassTokens
 from planewise.models.sam2_files import Sam2Weights
 

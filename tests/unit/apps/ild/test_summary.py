@@ -9,7 +9,8 @@ from planewise.data.prepared import Patient
 from planewise.inference.automatic import SliceFindings
 from planewise.measurement.extent import count_voxels, extent_measures
 from planewise.measurement.lungs import LungRegions
-from planewise.models.reliability import ClassReliability, Platt
+from planewise.models.platt import Platt
+from planewise.models.reliability import ClassReliability
 from planewise.volumes.volume import Volume
 
 SPACING = (10.0, 2.0, 2.0)  # 0.04 ml a voxel
