@@ -1,6 +1,5 @@
 """check: what datasets, volumes and DICOM folders hold, on one screen, before anything is run."""
 
-import json
 import math
 import time
 from dataclasses import dataclass, field
@@ -29,12 +28,11 @@ from planewise.models.weights import inference_network, locate_weights
 from planewise.models.zoo import of_name
 from planewise.progress import progress, say
 from planewise.report.tables import print_table, report_problems
-from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Contents, read_folder
 from planewise.volumes.formats.dicom.stack import stack
-from planewise.volumes.json_files import read_json
+from planewise.volumes.json_files import finite, read_json, write_json
 from planewise.volumes.machine import machine_memory
 from planewise.volumes.slices import AXIS, as_stack
 from planewise.volumes.volume import Volume
@@ -78,8 +76,7 @@ def check(options: Check) -> int:
         _print(checked)
         found.append(checked)
     if options.json_file is not None:
-        with atomic_path(options.json_file) as temporary:
-            temporary.write_text(json.dumps([_as_json(checked) for checked in found], indent=1), "utf-8")
+        write_json(options.json_file, finite([_as_json(checked) for checked in found]))
         say(f"All of it is in {options.json_file}")
     return report_problems([problem for checked in found for problem in checked.problems])
 

@@ -1,15 +1,13 @@
 """Images and labels in any two folders, paired by the suffixes of their names, as a dataset that is listed by file."""
 
-import json
 from pathlib import Path
 
 from planewise.data.classes import DATASET_FILE
 from planewise.data.nnunet import read_meta
 from planewise.errors import PlanewiseError
 from planewise.progress import say
-from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats import ending_of
-from planewise.volumes.json_files import read_json
+from planewise.volumes.json_files import read_json, write_json
 
 # What the original scripts call the values, where no dataset.json does.
 CLASSES = {"ILD1": 1, "Reticulation": 2, "GGO-reticulation": 3, "ILD4": 4, "Honeycombing": 5}
@@ -55,8 +53,7 @@ def dataset_of(images: Path, labels: Path, image_suffix: str, label_suffix: str,
     }  # fmt: skip
     listed = work / LISTED / DATASET_FILE
     listed.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(listed) as temporary:
-        temporary.write_text(json.dumps(meta, indent=1), "utf-8")
+    write_json(listed, meta)
     return listed.parent
 
 

@@ -18,8 +18,8 @@ from typing import Any
 from planewise.data.case import Case
 from planewise.errors import PlanewiseError
 from planewise.progress import say
-from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats.sidecar import dataset_unit, sidecars
+from planewise.volumes.json_files import write_json
 
 RECORD = "prepared.json"
 READERS = 4  # threads: hashing one file keeps a core busy, and a disk half
@@ -93,8 +93,7 @@ def write_record(path: Path, record: Record) -> None:
     content = {
         "key": made_from.key, "options": made_from.options, "data": made_from.data, "written": record.written,
     }  # fmt: skip
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1), "utf-8")
+    write_json(path, content)
 
 
 def check_same(before: Path, now: Record | None) -> None:

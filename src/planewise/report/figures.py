@@ -8,7 +8,7 @@ import numpy as np
 
 from planewise.evaluation.class_evaluation import ClassEvaluation
 from planewise.volumes.atomic import atomic_path
-from planewise.volumes.label_names import CLASS_COLOURS
+from planewise.volumes.label_names import CLASS_COLOURS, class_colours
 
 TRUTH_COLOUR, PREDICTION_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: distinct for colour-blind readers
 
@@ -115,19 +115,17 @@ def overlay_picture(
     z = fullest_slice(truth, predicted)
     panels = [("prediction", predicted[z])] if truth is None else [("truth", truth[z]), ("prediction", predicted[z])]
     figure = new_figure(5.5 * len(panels), 6.3)
-    every = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (name, labels) in zip(every, panels):
+    colours = class_colours(names)
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (name, labels) in zip(all_axes, panels):
         axes.imshow(image[z], cmap="gray", interpolation="nearest")
         axes.set_axis_off()
         axes.set_title(f"{title}, z = {z}: {name}", loc="left", fontsize=10)
-        for i, value in enumerate(names):
+        for value, colour in colours.items():
             if (labels == value).any():
-                axes.contourf(labels == value, [0.5, 1.5], colors=[CLASS_COLOURS[i % len(CLASS_COLOURS)]], alpha=0.45)
-    handles = [
-        every[0].plot([], [], "s", color=CLASS_COLOURS[i % len(CLASS_COLOURS)], label=name)[0]
-        for i, name in enumerate(names.values())
-    ]
-    every[-1].legend(
+                axes.contourf(labels == value, [0.5, 1.5], colors=[colour], alpha=0.45)
+    handles = [all_axes[0].plot([], [], "s", color=colours[value], label=name)[0] for value, name in names.items()]
+    all_axes[-1].legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, frameon=False, fontsize=8
     )
     with atomic_path(picture) as temporary:

@@ -13,13 +13,13 @@ from planewise.evaluation.standings import Standing, differences, groups, mean_i
 from planewise.evaluation.statistics import ENOUGH_PATIENTS, Difference, Summary
 from planewise.report.album import Album, goodness
 from planewise.report.comparison_files import CSV, JSON, tested_metrics, write_comparison_files
-from planewise.report.figures import CLASS_COLOURS
 from planewise.report.html import write_html
 from planewise.report.object_rows import OBJECTS_CSV, ObjectRow, object_rows, worst_objects, write_objects
 from planewise.report.plots import METHOD_COLOURS, cases_plot, histogram_plot, sizes_plot, threshold_plot
 from planewise.report.ranking import Ranking, delivered_text, number_in, rankings
 from planewise.report.slides import MISTAKES, CaseSlides
 from planewise.report.tables import number_text, tolerance_text
+from planewise.volumes.label_names import class_colours
 
 PAGE = "report.html"
 FILES = (PAGE, CSV, JSON, OBJECTS_CSV)  # of a report
@@ -208,7 +208,7 @@ class _Objects(NamedTuple):
 def _class_colours(comparison: Comparison) -> dict[str, str]:
     """Return the colour of every class, the same in all pictures; instances have that of the first."""
     names = [list(benchmark.classes.values()) or [OBJECTS] for benchmark in comparison.benchmarks]
-    return {name: CLASS_COLOURS[i % len(CLASS_COLOURS)] for of in names for i, name in enumerate(of)}
+    return {of[place]: colour for of in names for place, colour in class_colours(dict(enumerate(of))).items()}
 
 
 def _viewer_data(slides: CaseSlides) -> dict[str, Any]:

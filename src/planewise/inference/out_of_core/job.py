@@ -13,6 +13,7 @@ from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats.ome_zarr import CHUNK, Index, create
+from planewise.volumes.json_files import write_json
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import label_dtype
 from planewise.volumes.slices import AXIS, Plane
@@ -111,8 +112,7 @@ def begin_work(work: Path, identity: dict[str, Any]) -> None:
                 f"{work}: holds the unfinished work of a run with {other[0]} {before.get(other[0])}, not "
                 f"{given[other[0]]}; finish it as it was begun, or start again with --overwrite"
             )
-    with atomic_path(file) as temporary:
-        temporary.write_text(json.dumps(given, indent=1), "utf-8")
+    write_json(file, given)
 
 
 def identity_of(job: Job) -> dict[str, Any]:
