@@ -214,6 +214,45 @@ def test_counts_in_a_table_do_without_labels(em, tmp_path):
     assert found["estimate"]["low"] == found["estimate"]["high"]  # all eight boxes
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_answers_saved_by_a_spreadsheet_of_another_country_are_read_and_marked(em, tmp_path, separator, capsys):
+    """Their cells hold commas, and no quotes are needed around them then."""
+    folder, _ = em
+    plan = tmp_path / "plan"
+    common = ["--quantity", "volume_fraction", "--budget", "8", "--output", str(plan)]
+    assert run(["audit", "plan", str(folder / "imagesTs_model" / "animal1.tiff"), *common]) == 0
+    fill_in(plan, {item["name"]: {"done": "yes"} for item in json.loads((plan / "plan.json").read_text())["items"]})
+    assert run(["audit", "report", str(plan)]) == 0
+    expected = (plan / "report" / "audit.csv").read_text()
+    with (plan / "answers.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    (plan / "answers.csv").write_text("\ufeff" + "".join(f"{separator.join(row)}\r\n" for row in rows), "utf-8")
+    assert run(["audit", "report", str(plan)]) == 0
+    assert (plan / "report" / "audit.csv").read_text() == expected
+    (plan / "actions.csv").write_text("case,action,arguments,item\n001,skip,,001\n")
+    assert run(["correct", str(plan), "--actions", str(plan / "actions.csv")]) == 0
+    (plan / "labels" / "002.tiff").unlink()
+    fill = (plan / "answers.csv").read_text()
+    assert fill.splitlines()[1].split(separator)[5] == "no"
+    (plan / "answers.csv").write_text(fill.replace(f"{separator}yes", separator, 1))
+    capsys.readouterr()
+    assert run(["audit", "report", str(plan)]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "items 001, 002 (" in said
+    assert "002.tiff is missing)" in said
+
+
+def test_an_ignore_label_is_not_counted_in_silence(em, tmp_path, capsys):
+    folder, _ = em
+    labels = tmp_path / "D" / "labelsTr" / "animal1.tiff"
+    labels.parent.mkdir(parents=True)
+    labels.write_bytes((folder / "imagesTs_model" / "animal1.tiff").read_bytes())
+    (tmp_path / "D" / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "mito": 1, "ignore": 2}}))
+    assert run(["audit", "plan", str(labels.parent), "--output", str(tmp_path / "plan")]) == 2
+    assert "its value 2 is the ignore label by dataset.json" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "plan").exists()
+
+
 def test_objects_one_by_one_with_their_confidence(em, tmp_path):
     folder, truth = em
     plan = tmp_path / "plan"

@@ -136,7 +136,15 @@ def report_audit(options: AuditReport) -> int:
     outputs = [folder / name for name in ("audit.html", "audit.json", "audit.csv")]
     with run.making("report", inputs, outputs):
         page = write_audit(plan, corrected, findings(plan, corrected), options.plan, folder)
+    if skipped := [answer.item for answer in corrected if answer.skipped]:
+        listed = ", ".join(_skipped(plan, options.plan, item) for item in skipped)
+        say(f"Skipped, so that the intervals cover whatever they may hold: items {listed}")
     if cut := [answer.item.name for answer in corrected if answer.notes]:
         say(f"Objects of items {', '.join(cut)} reach the edge of the context that is shown, and are counted as shown")
     say(f"The report is {page}")
     return report_problems(problems)
+
+
+def _skipped(plan: Plan, folder: Path, item: Item) -> str:
+    path = folder / LABELS / f"{item.name}{plan.case(item.case).ending}"
+    return item.name if path.exists() else f"{item.name} ({path} is missing)"

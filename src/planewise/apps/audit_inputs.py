@@ -19,6 +19,7 @@ from planewise.data.case import (
     one_file_each,
     plane_of,
 )
+from planewise.data.classes import ignore_label_within
 from planewise.data.object_tables import read_confidences, table_of_objects
 from planewise.data.patients import patients_of
 from planewise.data.spreadsheet import read_table
@@ -41,6 +42,12 @@ def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
     of_cases = {name: {"labels": path} for name, path in results.items() if name not in of_planes}
     if not of_cases:
         raise PlanewiseError(f"{options.result}: holds no label volumes")
+    for of_case in of_cases.values():
+        if (ignore := ignore_label_within(of_case["labels"])) is not None:
+            raise PlanewiseError(
+                f"{of_case['labels']}: its value {ignore} is the ignore label by dataset.json, and would be counted; "
+                "give label volumes without it"
+            )
     images = {}
     if options.image is not None:
         images = _by_case(options.image, "--image", labels=False)

@@ -14,7 +14,7 @@ from planewise.data.case import (
     one_file_each,
     plane_of,
 )
-from planewise.data.classes import holds_instances, labels_above
+from planewise.data.classes import holds_instances, ignore_label_within, labels_above
 from planewise.data.object_tables import table_of_objects
 from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.groups import Member
@@ -88,12 +88,9 @@ def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Prob
 
 def _refuse_ignore_label(path: Path) -> None:
     """Refuse semantic labels of a dataset with an ignore label, whose voxels are no object; say it of its instances."""
-    ignore = labels_above(path).ignore
-    if ignore is None:
-        return
-    if holds_instances(path):
+    if labels_above(path).ignore is not None and holds_instances(path):
         say(f"{path}: ignored voxels, which labels beside it may hold, count as background in volumes and densities")
-    elif path.resolve().parent.name.startswith("labels"):
+    if (ignore := ignore_label_within(path)) is not None:
         raise PlanewiseError(
             f"{path}: its value {ignore} is the ignore label by dataset.json, and would be measured as an object; give "
             "label volumes in which every value above 0 is an object"

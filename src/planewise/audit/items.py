@@ -31,6 +31,7 @@ from planewise.audit.measuring import (
 from planewise.audit.plan import CaseRecord, Item, Plan
 from planewise.audit.population import Box, Classes, Source, class_voxels
 from planewise.data.preparation import fingerprint
+from planewise.data.spreadsheet import separator_of
 from planewise.errors import PlanewiseError, Problem
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume, write_volume
@@ -222,6 +223,11 @@ def _number(row: dict[str, str], variable: str, item: Item) -> float:
         raise PlanewiseError(
             f"{ANSWERS}: {variable} is {row[variable]!r}; it must be a number from 0 to {item.most[variable]:g}"
         )
+    if number % 1:
+        raise PlanewiseError(
+            f"{ANSWERS}: {variable} is {row[variable]!r}, and must be a whole number: write it without marks between "
+            "its digits"
+        )
     return number
 
 
@@ -229,7 +235,8 @@ def _read_answers(path: Path, plan: Plan) -> dict[str, dict[str, str]]:
     if not path.exists():
         raise PlanewiseError(f"{path}: no such file; it is the table that planewise audit plan wrote")
     try:
-        reader = csv.DictReader(path.read_text("utf-8-sig").splitlines())
+        text = path.read_text("utf-8-sig")
+        reader = csv.DictReader(text.splitlines(), delimiter=separator_of(text))
         rows = [{str(key): value or "" for key, value in row.items()} for row in reader]
         columns = reader.fieldnames or ()
     except (OSError, ValueError, csv.Error) as error:
@@ -253,8 +260,9 @@ def mark_done(folder: Path, plan: Plan, done: dict[str, str]) -> None:
     marked = {name: row | ({"done": done[name]} if name in done else {}) for name, row in rows.items()}
     if marked == rows:
         return
+    columns, separator = list(dict.fromkeys(c for row in marked.values() for c in row)), separator_of(path.read_text())
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(column for row in marked.values() for column in row)))
+        writer = csv.DictWriter(file, columns, delimiter=separator)
         writer.writeheader()
         writer.writerows(marked.values())
 

@@ -69,8 +69,9 @@ def _measured(value: float, finding: Finding) -> str:
 
 
 def _signed(value: float, finding: Finding) -> str:
-    """Return a difference as so much more, or less."""
-    size = f"{number(abs(value), finding.estimate.half_width)} {finding.measure}".strip()
+    """Return a difference as so much more, or less; of shares in percentage points, which are not percent of either."""
+    measure = "percentage points" if finding.measure == "%" else finding.measure
+    size = f"{number(abs(value), finding.estimate.half_width)} {measure}".strip()
     return f"{size} {'more' if value >= 0 else 'less'}"
 
 

@@ -157,11 +157,12 @@ def file_of_case(case: str, folder: Path, what: str) -> Path:
 
 
 def images_beside(truth: Path) -> dict[str, Path]:
-    """Return the test images beside the folder of their truth (``instancesTs``, ``labelsTs``), by case; maybe none.
+    """Return the images beside the folder of their truth, by case; maybe none: of ``labelsTr`` or ``instancesTr`` those
+    of ``imagesTr``, of any other folder those of ``imagesTs``.
 
     Of an image of several channels it is the first.
     """
-    folder = truth.absolute().parent / "imagesTs"
+    folder = truth.absolute().parent / ("imagesTr" if truth.absolute().name.endswith("Tr") else "imagesTs")
     if not folder.is_dir():
         return {}
     folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -151,6 +151,12 @@ def labels_above(truth: Path, dataset: Path | None = None) -> LabelDefinition:
     return LabelDefinition() if meta is None else read_labels_of(meta)
 
 
+def ignore_label_within(labels: Path) -> int | None:
+    """Return nnU-Net's ignore label, which semantic labels in a dataset's labelsTr or labelsTs may hold; else None."""
+    semantic = labels.resolve().parent.name.startswith("labels") and not holds_instances(labels)
+    return labels_above(labels).ignore if semantic else None
+
+
 def holds_instances(truth: Path) -> bool:
     """Whether a truth file or folder holds instance ids, by nnU-Net's layout: instancesTr and instancesTs do."""
     return any(path.name.startswith("instances") for path in (truth, truth.parent))

@@ -7,14 +7,18 @@ from pathlib import Path
 from planewise.errors import PlanewiseError
 
 
+def separator_of(text: str) -> str:
+    """Return what separates the cells of a CSV: comma, semicolon or tab, of which its first line has most."""
+    first = text.partition("\n")[0]
+    return max(",;\t", key=first.count)  # of equally many the first
+
+
 def spreadsheet_rows(text: str) -> "csv.DictReader[str]":
     """Return the rows of a CSV by column; ``fieldnames`` are the columns of its first line, in small letters.
 
-    Commas, semicolons or tabs separate the cells, whichever of them the first line has, in this order.
+    See ``separator_of`` for what stands between the cells.
     """
-    lines = text.splitlines()
-    separator = next((mark for mark in ",;\t" if lines and mark in lines[0]), ",")
-    rows = csv.DictReader(lines, delimiter=separator, skipinitialspace=True)
+    rows = csv.DictReader(text.splitlines(), delimiter=separator_of(text), skipinitialspace=True)
     rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
     return rows
 

@@ -104,6 +104,7 @@ def test_numbers_stand_for_labels(tmp_path, masks):
         ({"001": {"all": -1}}, "from 0 to 2688"),
         ({"001": {"all": 2689}}, "from 0 to 2688"),
         ({"001": {"all": "nan"}}, "from 0 to 2688"),
+        ({"001": {"all": "1.344"}}, "all is '1.344', and must be a whole number"),
         ({"001": {"done": "perhaps"}}, "done is 'perhaps'"),
         ({"001": {"all": 3, "done": "no"}}, "keep one of the two"),
     ],

@@ -41,8 +41,9 @@ def test_a_sentence_says_number_interval_and_what_the_masks_say():
     assert text.endswith("the segmentation alone says 16.0 %.")
     less = finding(scope="difference", unit="treated less control", estimate=Estimate(-3.0, -4.0, -2.0, 0.4, 5.0), n=8)
     said = sentence(less, replace(PLAN, conditions=["control", "treated"]), [])
-    assert "was 3.0 % less in treated than in control (95 % interval 4.0 % less to 2.0 % less, Welch's t" in said
-    assert said.endswith("the segmentation alone says 16.0 % more.")
+    points = "(95 % interval 4.0 percentage points less to 2.0 percentage points less, Welch's t"
+    assert f"was 3.0 percentage points less in treated than in control {points}" in said
+    assert said.endswith("the segmentation alone says 16.0 percentage points more.")
 
 
 def test_what_no_items_tell_is_said():
