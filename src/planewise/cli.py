@@ -336,7 +336,8 @@ def guarded(work: Callable[[], int]) -> int:
         ours = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
         if not ours and not any(said in str(error) for said in words):
             raise
-        print(f"planewise: out of memory; a smaller --batch_size needs less ({str(error)[:200]})", file=sys.stderr)
+        less = "a smaller --batch_size, or the volume as OME-Zarr or N5, which is read block by block"
+        print(f"planewise: out of memory ({str(error)[:200]}); what needs less: {less}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         print(f"planewise: stopped. {KEPT}", file=sys.stderr)

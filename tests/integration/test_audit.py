@@ -322,6 +322,12 @@ def test_a_result_that_changed_and_an_answer_that_cannot_be_end_with_1(em, tmp_p
     assert findings_of(plan)["volume_fraction", "foreground", "animal1"]["skipped"] == 1
 
 
+def test_a_class_that_the_masks_lack_is_warned_of(em, tmp_path, capsys):
+    result, plan = em[0] / "imagesTs_model" / "animal1.tiff", tmp_path / "plan"
+    assert run(["audit", "plan", str(result), "--output", str(plan), "--classes", "a=99", "--budget", "4"]) == 0
+    assert "WARNING: a: the masks have the value 99 nowhere" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -332,6 +338,8 @@ def test_a_result_that_changed_and_an_answer_that_cannot_be_end_with_1(em, tmp_p
         (["{em}/imagesTs_model", "--classes", "a"], "must be NAME=VALUE"),
         (["{em}/imagesTs_model", "--count_by", "objects"], "name one with --quantity"),
         (["{em}/imagesTs_model", "--confidence", "c.csv"], "is for --count_by objects"),
+        (["{em}/imagesTs_model", "--quantity", "count", "--design", "systematic"], "is for slices"),
+        (["{em}/imagesTs_model", "--box", "20", "20", "20"], "is for count"),
         (["{em}/imagesTs_model", "--quantity", "count", "--within", "{em}/imagesTs_model"], "--within"),
         (["{em}/imagesTs_model", "--conditions", "{em}/nothing.csv"], "cannot be read"),
         (["{em}/imagesTs_model", "--image", "{em}/imagesTs_model/animal1.tiff"], "has no file for case animal2"),

@@ -92,6 +92,10 @@ def plan_audit(options: AuditPlan) -> int:
             cases.append(drawn[0])
             populations += drawn[1]
             items += drawn[2]
+        for name, values in classes.items():
+            if not any(p.totals[name] for p in populations if p.kind == "slice") and "slice" in kinds:
+                numbers = "any value above 0" if values is None else f"the value {' or '.join(map(str, values))}"
+                say(f"WARNING: {name}: the masks have {numbers} nowhere; if that is no finding, see --classes")
         plan = Plan(
             datetime.now(UTC).isoformat(timespec="seconds"), version("planewise"), seed, options.design,
             list(options.quantity), list(dict.fromkeys(conditions.values())),

@@ -43,6 +43,8 @@ def number(value: float, half_width: float) -> str:
     if math.isinf(value):
         return "infinity"
     size = half_width if half_width > 0 and math.isfinite(half_width) else abs(value)
+    if half_width == 0:  # nothing is left uncertain
+        size /= 100
     if value:  # what is far smaller than its interval is still something
         size = min(size, max(abs(value), size / 1000))
     digits = max(0, 1 - math.floor(math.log10(size))) if size > 0 else 1
@@ -80,15 +82,16 @@ def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
     estimated = finding.estimate
     what = QUANTITIES[finding.quantity] + (f" of {finding.what}")
     value, alone = (_measured(one, finding) for one in (estimated.value, finding.masks.value))
+    averaged = what if what.startswith("mean ") else f"mean {what}"
     if finding.scope == "difference":
         first, second = plan.conditions
         head = (
-            f"The mean {what} was {_signed(estimated.value, finding)} in {second} than in {first} "
+            f"The {averaged} was {_signed(estimated.value, finding)} in {second} than in {first} "
             f"({interval(finding)}, Welch's t with the animal or patient as unit, n = {finding.n})"
         )
         alone = _signed(finding.masks.value, finding)
     elif finding.scope == "population":
-        head = f"The mean {what} was {value} ({interval(finding)}, n = {finding.unit}" + (
+        head = f"The {averaged} was {value} ({interval(finding)}, n = {finding.unit}" + (
             ")" if finding.unit.endswith("units") else f", {finding.n} units)"
         )
     else:
@@ -106,13 +109,13 @@ def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
 def _kinds(finding: Finding, plan: Plan) -> str:
     of_slices = finding.quantity in ("volume_fraction", "class_ml")
     kinds = list(dict.fromkeys(item.kind for item in plan.items if (item.kind == "slice") == of_slices))
-    return " and ".join(PLURALS[kind] for kind in kinds)
+    return " and ".join(KINDS[kind] if finding.items == 1 else PLURALS[kind] for kind in kinds)
 
 
 def halving(finding: Finding) -> str:
     """Return how many more items would halve a finding's interval."""
     if finding.more is not None:
-        return f"{finding.more} more items"
+        return f"{finding.more} more item{'s' * (finding.more != 1)}"
     if math.isnan(finding.estimate.low):
         return "-"
     if finding.skipped:

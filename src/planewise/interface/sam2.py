@@ -75,6 +75,8 @@ class Sam2Model(Model):
         patient, hu = as_patient(
             name, volume, place, labels, Path("truth"), level, width, ignore_geometry=options.ignore_geometry
         )
+        if masks is not None and kind not in AUTOMATIC:
+            raise PlanewiseError("lungs=: is for prompts='auto' or 'lungs'; boxes need no lungs")
         if kind in AUTOMATIC:
             organ = lungs_within(patient, hu, place, masks, options.ignore_geometry)
             patient = replace(patient, organ=organ)

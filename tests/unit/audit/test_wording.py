@@ -14,7 +14,7 @@ from planewise.audit.wording import halving, interval, number, sentence
 @pytest.mark.parametrize(
     ("value", "half_width", "text"),
     [(12.3456, 1.2, "12.3"), (0.012345, 0.002, "0.0123"), (1234.5, 150, "1234"), (5, math.nan, "5.0"),
-     (math.nan, 1, "unknown"), (math.inf, 1, "infinity"), (0.35, 60, "0.35"), (0, 0, "0.0")],
+     (math.nan, 1, "unknown"), (math.inf, 1, "infinity"), (0.35, 60, "0.35"), (0, 0, "0.0"), (4.03125, 0, "4.031")],
 )  # fmt: skip
 def test_digits_follow_the_interval(value, half_width, text):
     assert number(value, half_width) == text
@@ -44,6 +44,12 @@ def test_a_sentence_says_number_interval_and_what_the_masks_say():
     points = "(95 % interval 4.0 percentage points less to 2.0 percentage points less, Welch's t"
     assert f"was 3.0 percentage points less in treated than in control {points}" in said
     assert said.endswith("the segmentation alone says 16.0 percentage points more.")
+
+
+def test_one_item_and_a_mean_volume_are_said_as_one_says_them():
+    of_objects = finding(quantity="mean_volume", what="objects", scope="population", unit="3 units", items=1)
+    assert sentence(of_objects, PLAN, []).startswith("The mean volume of objects was")
+    assert halving(finding(more=1)) == "1 more item"
 
 
 def test_what_no_items_tell_is_said():

@@ -60,7 +60,13 @@ def predict_ild(options: IldPredict) -> int:
     device = choose_device(options.device)
     if options.trained_model == "none" and options.base is None:
         raise PlanewiseError("--trained_model none predicts with --base, which is missing")
+    if options.lungs is not None and options.prompts not in AUTOMATIC:
+        raise PlanewiseError(f"--lungs {options.lungs}: is for --prompts auto or lungs; boxes need no lungs")
     patients, problems = _patients(options)
+    if options.lungs is not None and patients and all(map(_is_prepared, patients.values())):
+        raise PlanewiseError(
+            f"--lungs {options.lungs}: is for CT volumes; prepared patients hold their lungs (ild prepare --lungs)"
+        )
     given: dict[str, list[Prompt]] = {}
     source = located(Path(_model_name(options)))
     weights = load_sam2(source, options.image_size)  # by this process too, so that bad weights are refused
