@@ -55,8 +55,7 @@ def plan_audit(options: AuditPlan) -> int:
         fewest = len(files) * len(kinds) if len(kinds) < 3 else 6 * len(files)
         raise PlanewiseError(
             f"--budget {options.budget}: is too small for {len(files)} cases and {' and '.join(kinds)} items; each "
-            "case "
-            f"needs one of each: give at least {fewest}"
+            f"case needs one of each: give at least {fewest}"
         )
     with progress("reading", len(files), unit="cases") as advance:
         fingerprints = {}
@@ -109,8 +108,7 @@ def plan_audit(options: AuditPlan) -> int:
     say(f"The plan's signature is {plan.signature}: keep it where it cannot be changed, such as a laboratory notebook")
     say(
         f"Correct {options.output / LABELS}, or fill in {options.output / ANSWERS} (done = yes where the masks are "
-        "right), "
-        f"then: planewise audit report {options.output}"
+        f"right), then: planewise audit report {options.output}"
     )
     return 0
 

@@ -131,7 +131,9 @@ def kinds_of(options: AuditPlan) -> dict[Kind, int]:
     if options.count_by == "objects" and not objects:
         raise PlanewiseError(f"--count_by objects: is for {', '.join(OF_OBJECTS)}; name one with --quantity")
     if options.design == "systematic" and not slices:
-        raise PlanewiseError(f"--design systematic: is for slices, of {', '.join(OF_SLICES)}; boxes are drawn at random")
+        raise PlanewiseError(
+            f"--design systematic: is for slices, of {', '.join(OF_SLICES)}; boxes are drawn at random"
+        )
     if options.box is not None and not objects:
         raise PlanewiseError(f"--box: is for {', '.join(OF_OBJECTS)}; name one with --quantity")
     kinds: dict[Kind, int] = {}

@@ -16,17 +16,14 @@ REFERENCES = {
     "difference": "Horvitz DG, Thompson DJ (1952). A generalization of sampling without replacement from a finite "
     "universe. J Am Stat Assoc 47:663-685. doi:10.1080/01621459.1952.10483446",
     "powered": "Angelopoulos AN, Bates S, Fannjiang C, Jordan MI, Zrnic T (2023). Prediction-powered inference. "
-    "Science "
-    "382:669-674. doi:10.1126/science.adi6000",
+    "Science 382:669-674. doi:10.1126/science.adi6000",
     "stratified": "Cochran WG (1977). Sampling techniques, third edition, chapter 5. Wiley",
     "satterthwaite": "Satterthwaite FE (1946). An approximate distribution of estimates of variance components. "
     "Biometrics Bull 2:110-114. doi:10.2307/3002019",
     "cavalieri": "Gundersen HJG, Jensen EB, Kieu K, Nielsen J (1999). The efficiency of systematic sampling in "
-    "stereology, "
-    "reconsidered. J Microsc 193:199-211. doi:10.1046/j.1365-2818.1999.00457.x",
+    "stereology, reconsidered. J Microsc 193:199-211. doi:10.1046/j.1365-2818.1999.00457.x",
     "disector": "Sterio DC (1984). The unbiased estimation of number and sizes of arbitrary particles using the "
-    "disector. "
-    "J Microsc 134:127-136. doi:10.1111/j.1365-2818.1984.tb02501.x",
+    "disector. J Microsc 134:127-136. doi:10.1111/j.1365-2818.1984.tb02501.x",
     "fieller": "Fieller EC (1954). Some problems in interval estimation. J R Stat Soc B 16:175-185. "
     "doi:10.1111/j.2517-6161.1954.tb00159.x",
     "welch": "Welch BL (1947). The generalization of Student's problem when several different population variances are "
@@ -131,11 +128,10 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
     references = ["difference", "powered"]
     drawn = " and ".join(f"{count} {PLURALS[kind] if count > 1 else KINDS[kind]}" for kind, count in kinds.items())
     said = [
-        f"{drawn} were drawn at random, each with a known probability, before anything was corrected. What the "
-        "masks say "
-        "of the whole is corrected by the error that the items show, each weighted by the inverse of its "
-        "probability: the "
-        "estimate is unbiased whatever the errors of the masks are, and the interval is as wide as those errors vary."
+        f"{drawn} were drawn at random, each with a known probability, before anything was corrected. What the masks "
+        "say of the whole is corrected by the error that the items show, each weighted by the inverse of its "
+        "probability: the estimate is unbiased whatever the errors of the masks are, and the interval is as wide as "
+        "those errors vary."
     ]
     if plan.design == "systematic" and "slice" in kinds:
         references.append("cavalieri")
@@ -147,11 +143,9 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
     else:
         references += ["stratified", "satterthwaite"]
         said.append(
-            "Units were cut into strata of neighbours (slices along z; boxes through the volume; objects by "
-            "confidence and "
-            "size), and items drawn in each without replacement. Intervals are Student's t with Satterthwaite's "
-            "degrees of "
-            "freedom."
+            "Units were cut into strata of neighbours (slices along z; boxes through the volume; objects by confidence "
+            "and size), and items drawn in each without replacement. Intervals are Student's t with Satterthwaite's "
+            "degrees of freedom."
         )
     if kinds.keys() - {"slice"}:
         references += ["disector", "agresti"]
@@ -169,14 +163,12 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
     if skipped := sum(answer.skipped for answer in answers):
         said.append(
             f"Skipped items: {skipped}. Each may hold anything from nothing to all that is possible there; the "
-            "interval "
-            "covers every such case, and is the wider for it."
+            "interval covers every such case, and is the wider for it."
         )
     n = len(answers)
     said.append(
         f"What no drawn item shows cannot be estimated: an error that sits in fewer than {300 / max(n, 1):.0f} % of "
-        "the "
-        "units may be missed by all of them (rule of three). The intervals are approximate for small samples; their "
-        "coverage in simulations is in the documentation."
+        "the units may be missed by all of them (rule of three). The intervals are approximate for small samples; "
+        "their coverage in simulations is in the documentation."
     )
     return said, [REFERENCES[key] for key in references]
