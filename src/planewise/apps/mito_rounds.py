@@ -17,7 +17,7 @@ from planewise.models.model_file import ModelFile
 from planewise.models.weights import network_with
 from planewise.progress import say
 from planewise.training.checkpoint import load_checkpoint
-from planewise.training.loop import BEST, LAST, LoopOptions, train
+from planewise.training.loop import BEST, LAST, LoopOptions, score_at_end, train
 from planewise.training.panoptic import PanopticTask
 from planewise.training.self_training import labeller
 from planewise.training.slice_folder import Label
@@ -53,7 +53,8 @@ def train_in_rounds(
     """Train on from what is in the folder ``first``, trained with ``task``; return the folder and task of the best.
 
     A round is stored in {first}/round_N. It is validated at its end alone: few painted objects cannot tell its steps
-    apart. The rounds end with the first whose score is no better.
+    apart. It is compared with the end of the training before, since of many steps the best is so by chance, too. The
+    rounds end with the first whose score is no better.
     """
     device = torch.device(choose_device(options.device))
     best, best_task = first, task
@@ -75,10 +76,10 @@ def train_in_rounds(
             network, model, folder / "slices", options.patch_size, options.finetune_layer, options.seed, planes
         )
         train(task, rounds, folder, resume=options.resume and (folder / LAST).exists())
-        now = load_checkpoint(folder / BEST, mmap=True)
-        gained = (now["score"] or 0.0) > (before["score"] or 0.0)
+        ended, now = score_at_end(best), score_at_end(folder)
+        gained = now > ended
         say(
-            f"Round {number}: validation score {before['score'] or 0.0:.4f} -> {now['score'] or 0.0:.4f}, "
+            f"Round {number}: validation score at the end {ended:.4f} -> {now:.4f}, "
             f"{(time.monotonic() - begun) / 60:.1f} min" + ("" if gained else ": no gain, so the one before stays")
         )
         if not gained:

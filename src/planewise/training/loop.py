@@ -283,6 +283,13 @@ def _take_steps(
     return _End(step)
 
 
+def score_at_end(folder: Path) -> float:
+    """Return the score of the last validation in a training's folder; 0 where there was nothing to score."""
+    with (folder / METRICS).open(newline="", encoding="utf-8") as file:
+        scores = [row["val_score"] for row in csv.DictReader(file) if row.get("val_score")]
+    return float(scores[-1]) if scores else 0.0
+
+
 def _reduced(fabric: "Fabric", tensor: Tensor, how: Literal["mean", "max"]) -> Tensor:
     """Return ``tensor``, of every process, as one."""
     reduced = fabric.all_reduce(tensor, reduce_op=how)
