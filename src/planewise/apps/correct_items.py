@@ -12,14 +12,14 @@ from planewise.audit.plan import PLAN, Plan, read_plan
 from planewise.correction.agreement import doubts
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
-from planewise.data.case import PREDICTED, case_name, group_by_case, label_volumes_in, one_file_each, plane_of
+from planewise.data.case import PREDICTED, case_name, cases_in, group_by_case, label_volumes_in, plane_of
 from planewise.data.object_tables import read_confidences, table_of_objects
-from planewise.data.run import manifest_of
+from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError
 from planewise.progress import progress, say
 from planewise.report.comparison_files import JSON as MISTAKES
-from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import place_from_canonical
 from planewise.volumes.json_files import read_json
 from planewise.volumes.labels import open_labels, read_labels
@@ -59,29 +59,30 @@ def volumes_of(result: Path, plan: Plan | None) -> dict[str, Path]:
     return {name: files[0] for name, files in sorted(groups.items())}
 
 
-def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> dict[str, Path]:
+def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> dict[str, Path | Series]:
     """Return the image of each case that has one: as given, or as the manifest beside the results says."""
     if options.image is not None:
-        if not options.image.exists():
-            raise PlanewiseError(f"--image {options.image}: no such file or folder")
-        if ending_of(options.image) or options.image.is_file():
-            if len(volumes) > 1:
-                raise PlanewiseError(f"--image {options.image}: is one image, and there are {len(volumes)} cases")
-            return dict.fromkeys(volumes, options.image)
-        chosen, _ = one_file_each(volumes_in(options.image), volumes, channel=options.channel or 0)
-        return {name: chosen[name] for name in volumes if name in chosen}
+        given, _ = cases_in(options.image, options.channel or 0, "auto")
+        if len(volumes) == 1 and len(given) < 2:  # whatever it is called; a folder may be one DICOM series
+            return {name: next(iter(given.values()), options.image) for name in volumes}
+        chosen = {name: given[name] for name in volumes if name in given}
+        if not chosen:
+            there = ", ".join(sorted(given)[:6]) or "no volumes"
+            raise PlanewiseError(f"--image {options.image}: holds {there}, and no image of {', '.join(volumes)}")
+        return {**chosen}
     if plan is not None:
         images = {
             name: options.result / ITEM_IMAGES / f"{name}_0000{ending_of(path)}" for name, path in volumes.items()
         }
         return {name: path for name, path in images.items() if path.exists()}
-    found = {}
+    found: dict[str, Path | Series] = {}
     for name, path in volumes.items():
-        manifest = manifest_of(path)
-        records = [] if manifest is None else manifest.cases.values()
-        inputs = next((record.inputs for record in records if path.name in record.outputs), {})
-        image = next(map(Path, inputs), None)
-        if image is not None and image.exists():
+        try:
+            image = source_image(path)
+        except PlanewiseError as error:  # which matters where there is something to see or to segment alone
+            say(str(error))
+            continue
+        if image is not None:
             found[name] = image
     return found
 
