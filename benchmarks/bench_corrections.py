@@ -1,11 +1,13 @@
-"""F1 against the number of corrections, for three orders of the same list of places: does the doubtful first pay?
+"""F1 against the number of corrections, for four orders of the same list of places: does the doubtful first pay?
 
 TRUTH is a label volume, each RESULT a prediction of it as planewise mito predict leaves it, with its planes beside. A
 scripted user goes through the list and makes each place as the truth has it, by the actions of planewise correct; a
 place that is right costs a look too, one that an earlier correction settled costs none. The list is the same for all
 orders: every object, and what the planes have and the result has not. Orders: the most doubtful first (--worklist
-agreement, which does not know the truth), evenly spaced through the volume, random (mean of several). In the end all is
-undone, and the result must be the very bytes that it was. Without arguments it runs on a phantom with made-up errors.
+agreement, which does not know the truth), evenly spaced through the volume, random (mean of several), and that of
+somebody who knows the truth, and takes the correction that gains most each time: its share of what random order needs
+says what an order could save at all. In the end all is undone, and the result must be the very bytes that it was.
+Without arguments it runs on a phantom with made-up errors.
 
     python benchmarks/bench_corrections.py [--tiny] [TRUTH RESULT ... [--figure PNG]] [--orders N] [--round K]
 """
@@ -27,7 +29,7 @@ from planewise.correction.agreement import Doubt, doubts
 from planewise.correction.objects import find_objects, index_of
 from planewise.correction.session import Corrections
 from planewise.data.phantom import write_phantom_dataset
-from planewise.evaluation.instances import instance_scores
+from planewise.evaluation.instances import instance_scores, match_objects
 from planewise.evaluation.mistakes import TOGETHER
 from planewise.evaluation.overlap import Overlap, overlap_table
 from planewise.volumes.formats import ending_of, stem_of
@@ -38,6 +40,7 @@ from planewise.volumes.volume import Volume
 IOU = 0.5
 RIGHT = 0.75  # IoU from which on the user lets an object stay
 GAINS = (0.5, 0.75, 0.9, 1.0)  # shares of what can be gained at all
+SHARE = 0.9  # of them, of which orders are compared
 Order = Callable[[Sequence[Doubt]], list[Doubt]]
 
 
@@ -71,6 +74,28 @@ def iou_of(table: Overlap, true_label: int, label: int) -> float:
     shared = int(table.count[here].sum())
     either = int(table.count[(table.first == true_label) | (table.second == label)].sum())
     return shared / either
+
+
+def best(found: Sequence[Doubt], truth: np.ndarray, table: Overlap) -> list[Doubt]:
+    """Return the order of somebody who knows the truth: the largest gain in F1 first, what gains nothing last."""
+    matches = match_objects(table, IOU)
+    matched = set(zip(matches.truth.tolist(), matches.predicted.tolist()))
+    scores = instance_scores(table, IOU)
+    tp, wrong = scores.tp, scores.fp + scores.fn
+    gains: dict[tuple[frozenset[int], frozenset[int]], tuple[int, int, Doubt]] = {}
+    for doubt in found:
+        at = Together.at(table, doubt.label, 0 if doubt.label else int(truth[doubt.place]))
+        right = sum(a in at.truth and b in at.result for a, b in matched)
+        fewer = len(at.truth) + len(at.result) - 2 * right
+        gains.setdefault((frozenset(at.truth), frozenset(at.result)), (len(at.truth) - right, fewer, doubt))
+    order, left = [], list(gains.values())
+    while left:
+        f1 = [2 * (tp + more) / max(1, 2 * (tp + more) + wrong - fewer) for more, fewer, _ in left]
+        more, fewer, doubt = left.pop(f1.index(max(f1)))
+        tp, wrong = tp + more, wrong - fewer
+        order.append(doubt)
+    chosen = set(map(id, order))
+    return order + [doubt for doubt in found if id(doubt) not in chosen]
 
 
 class User:
@@ -137,11 +162,16 @@ def evenly(found: Sequence[Doubt]) -> list[Doubt]:
     return [placed[i] for i in turned if i < len(placed)]
 
 
-def needed(scores: list[float], share: float, every: int) -> int:
-    """Return after how many corrections, in rounds of ``every``, a share of the gain of all is reached."""
-    wanted = scores[0] + share * (scores[-1] - scores[0])
-    first = next(i for i, score in enumerate(scores) if score >= wanted - 1e-9)
-    return -(-first // every) * every
+def needed(several: list[list[float]], share: float, every: int) -> float:
+    """Return after how many corrections, in rounds of ``every``, a share of the gain of all is reached: the mean of
+    several orders, each given by F1 after every correction."""
+
+    def of_one(scores: list[float]) -> int:
+        wanted = scores[0] + share * (scores[-1] - scores[0])
+        first = next(i for i, score in enumerate(scores) if score >= wanted - 1e-9)
+        return -(-first // every) * every
+
+    return statistics.mean(map(of_one, several))
 
 
 def phantom(folder: Path) -> tuple[Path, list[Path]]:
@@ -173,7 +203,7 @@ def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[
     user = User(truth)
     curves: dict[str, Curves] = {}
     gains = " | ".join(f"{share:.0%} of the gain" for share in GAINS)
-    print(f"| result | places | F1 | order | {gains} |")
+    print(f"| result | places | F1 | order | {gains} | {SHARE:.0%} of the gain, share of random |")
     for number, result in enumerate(results):
         planes = {plane: result.with_name(f"{stem_of(result)}_{plane}{ending_of(result)}") for plane in PLANES}
         with tempfile.TemporaryDirectory() as folder:
@@ -184,16 +214,18 @@ def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[
             of_order = {
                 "most doubtful first": [found],
                 "evenly spaced": [evenly(found)],
+                "knowing the truth": [best(found, truth, overlap_table(truth, labels))],
                 "random": [[found[i] for i in rng.permutation(len(found))] for _ in range(orders)],
             }
             made = {name: [curve(copy, truth, user, order) for order in several] for name, several in of_order.items()}
         name = f"{result.parent.name}/{result.name}"
         curves[name] = made
         for order, several in made.items():
-            counts = [statistics.mean(needed(scores, share, every) for scores in several) for share in GAINS]
+            counts = [needed(several, share, every) for share in GAINS]
             ends = f"{several[0][0]:.3f} to {several[0][-1]:.3f}"
             listed = " | ".join(f"{count:.1f}" for count in counts)
-            print(f"| {name} | {len(found)} | {ends} | {order} | {listed} |", flush=True)
+            share = needed(several, SHARE, every) / max(1, needed(made["random"], SHARE, every))
+            print(f"| {name} | {len(found)} | {ends} | {order} | {listed} | {share:.2f} |", flush=True)
     return curves
 
 
@@ -206,7 +238,7 @@ def draw(curves: dict[str, Curves], figure: Path) -> None:
     fig, panels = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.8 * rows), layout="constrained", squeeze=False)
     for axes, (title, made) in zip(panels.flat, curves.items()):
         longest = max(len(scores) for several in made.values() for scores in several)
-        for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#777777")):
+        for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#3a7d44", "#777777")):
             padded = np.array([scores + scores[-1:] * (longest - len(scores)) for scores in several])
             axes.step(range(longest), padded.T, where="post", color=colour, alpha=0.2, linewidth=0.8)
             axes.step(range(longest), padded.mean(axis=0), where="post", color=colour, linewidth=2, label=name)
