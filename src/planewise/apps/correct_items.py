@@ -1,7 +1,6 @@
 """What ``planewise correct`` is given: label volumes, their images, and the items to go through."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,12 +15,13 @@ from planewise.data.case import PREDICTED, case_name, cases_in, group_by_case, l
 from planewise.data.object_tables import read_confidences, table_of_objects
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError
+from planewise.evaluation.mistakes import Mistake
 from planewise.progress import progress, say
 from planewise.report.comparison_files import JSON as MISTAKES
+from planewise.report.listed_mistakes import of_dataset, read_mistakes
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import place_from_canonical
-from planewise.volumes.json_files import read_json
 from planewise.volumes.labels import open_labels, read_labels
 from planewise.volumes.slices import PLANES
 from planewise.volumes.volume import Volume
@@ -174,37 +174,27 @@ def _least_agreed(volumes: dict[str, Path]) -> list[Item]:
 
 def _mistakes(path: Path, options: Correct, volumes: dict[str, Path]) -> list[Item]:
     """Return the mistakes that a comparison lists of the result, the largest first."""
-    content = read_json(path)
     folder = next(iter(volumes.values())).resolve().parent
-    items = []
-    try:
-        results: list[dict[str, Any]] = [result for result in content["results"] if result["case"] in volumes]
-        if len({result["dataset"] for result in results}) > 1:  # whose cases may be called alike
-            results = [result for result in results if result["dataset"].rpartition("/")[2] == folder.parent.name]
-        methods = sorted({str(result["method"]) for result in results})
-        named = folder.name.removeprefix(PREDICTED)
-        method = options.method or (methods[0] if len(methods) == 1 else named)
-        if methods and method not in methods:
-            raise PlanewiseError(
-                f"--worklist {path}: has the methods {', '.join(methods)}; say with --method which one "
-                f"{options.result} is"
-            )
-        for result in results:
-            if result["method"] == method:
-                volume = open_labels(volumes[result["case"]])
-                items += [_item_of(result["case"], mistake, volume) for mistake in result["mistakes"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PlanewiseError(f"--worklist {path}: is no {MISTAKES} of planewise compare ({error})") from error
+    listed = of_dataset([entry for entry in read_mistakes(path) if entry.case in volumes], folder.parent.name)
+    methods = sorted({entry.method for entry in listed})
+    method = (options.method or (methods[0] if len(methods) == 1 else folder.name)).removeprefix(PREDICTED)
+    if methods and method not in methods:
+        raise PlanewiseError(
+            f"--worklist {path}: has the methods {', '.join(methods)}; say with --method which one {options.result} is"
+        )
+    items: list[tuple[int, Item]] = []
+    for entry in listed:
+        if entry.method == method:
+            volume = open_labels(volumes[entry.case])
+            items += [(mistake.voxels, _item_of(entry.case, mistake, volume)) for mistake in entry.mistakes]
     items.sort(key=lambda pair: -pair[0])
     say(f"{path}: {len(items)} mistakes of {method}, the largest first")
     return [item for _, item in items]
 
 
-def _item_of(case: str, mistake: dict[str, Any], volume: Volume) -> tuple[int, Item]:
-    """Return the voxels of a mistake, and the item that it is."""
-    predicted, truth = (" ".join(map(str, mistake[key])) for key in ("predicted", "truth"))
-    z, y, x = mistake["centre"]
+def _item_of(case: str, mistake: Mistake, volume: Volume) -> Item:
+    predicted, truth = (" ".join(map(str, labels)) for labels in (mistake.predicted, mistake.truth))
     about = predicted or f"truth {truth}"
-    what = f"{mistake['kind']} of {about}, {mistake['voxels']} voxels wrong"
-    labels, place = tuple(mistake["predicted"]), place_from_canonical((z, y, x), volume)
-    return int(mistake["voxels"]), Item(f"{case}: {mistake['kind']} {about}", case, what, labels, place)
+    what = f"{mistake.kind} of {about}, {mistake.voxels} voxels wrong"
+    place = place_from_canonical(mistake.centre, volume)
+    return Item(f"{case}: {mistake.kind} {about}", case, what, mistake.predicted, place)
