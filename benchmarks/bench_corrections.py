@@ -10,6 +10,10 @@ says what an order could save at all. In the end all is undone, and the result m
 Without arguments it runs on a phantom with made-up errors.
 
     python benchmarks/bench_corrections.py [--tiny] [TRUTH RESULT ... [--figure PNG]] [--orders N] [--round K]
+    python benchmarks/bench_corrections.py TRUTH RESULT --leave N
+
+With --leave it corrects the N most doubtful places of RESULT, and leaves it so: to train on, by planewise mito train
+--corrections.
 """
 
 import argparse
@@ -154,6 +158,27 @@ def curve(result: Path, truth: np.ndarray, user: User, order: list[Doubt]) -> li
     return scores
 
 
+def doubts_of(result: Path) -> list[Doubt]:
+    """Return the list of a result, by the planes beside it."""
+    planes = {plane: result.with_name(f"{stem_of(result)}_{plane}{ending_of(result)}") for plane in PLANES}
+    return doubts(
+        np.asarray(read_labels(result).voxels),
+        {name: np.asarray(read_labels(path).voxels) for name, path in planes.items()},
+    )
+
+
+def leave(truth_path: Path, result: Path, count: int) -> None:
+    """Correct the first places of the list, the most doubtful, and leave the result so."""
+    truth = np.asarray(read_labels(truth_path).voxels)
+    user, looked = User(truth), 0
+    with Corrections(result) as corrections:
+        z, y, x = ((0, side) for side in corrections.canvas.shape)
+        for doubt in doubts_of(result):
+            if looked < count:
+                looked += user.correct(corrections, doubt, overlap_table(truth, corrections.canvas.read((z, y, x))))
+        print(f"{result}: {looked} places were looked at, {len(corrections.actions)} actions")
+
+
 def evenly(found: Sequence[Doubt]) -> list[Doubt]:
     """Return an order whose first ones are spread evenly through the volume, however many they are."""
     placed = sorted(found, key=lambda one: one.place)
@@ -205,11 +230,10 @@ def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[
     gains = " | ".join(f"{share:.0%} of the gain" for share in GAINS)
     print(f"| result | places | F1 | order | {gains} | {SHARE:.0%} of the gain, share of random |")
     for number, result in enumerate(results):
-        planes = {plane: result.with_name(f"{stem_of(result)}_{plane}{ending_of(result)}") for plane in PLANES}
+        found = doubts_of(result)
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(shutil.copy(result, folder))
             labels = np.asarray(read_labels(copy).voxels)
-            found = doubts(labels, {name: np.asarray(read_labels(path).voxels) for name, path in planes.items()})
             rng = np.random.default_rng(number)
             of_order = {
                 "most doubtful first": [found],
@@ -261,7 +285,11 @@ if __name__ == "__main__":
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--orders", type=int, default=2 if TINY else 5, help="random orders of each result")
     parser.add_argument("--round", type=int, default=1, help="corrections in a round")
+    parser.add_argument("--leave", type=int, help="correct so many places, and leave the result so")
     options = parser.parse_args(WORDS)
+    if options.leave is not None:
+        leave(options.truth, *options.results, options.leave)
+        raise SystemExit
     print(describe())
     with tempfile.TemporaryDirectory() as made:
         path, volumes = phantom(Path(made)) if options.truth is None else (options.truth, options.results)

@@ -11,7 +11,7 @@ from planewise.audit.plan import PLAN, Plan, read_plan
 from planewise.correction.agreement import doubts
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
-from planewise.data.case import PREDICTED, case_name, cases_in, group_by_case, label_volumes_in, plane_of
+from planewise.data.case import PREDICTED, cases_in, group_by_case, label_volumes_at, plane_of
 from planewise.data.object_tables import read_confidences, table_of_objects
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError
@@ -45,11 +45,7 @@ def volumes_of(result: Path, plan: Plan | None) -> dict[str, Path]:
     """Return the label volumes by case; of an audit's plan those of its items, by their names."""
     if plan is not None:
         return {item.name: result / LABELS / f"{item.name}{plan.case(item.case).ending}" for item in plan.items}
-    if not result.exists():
-        raise PlanewiseError(f"{result}: no such file or folder")
-    if ending_of(result) or result.is_file():
-        return {case_name(result): result}
-    groups = group_by_case(label_volumes_in(result))
+    groups = group_by_case(label_volumes_at(result))
     groups = {name: files for name, files in groups.items() if plane_of(name) not in groups}
     if several := [name for name, files in groups.items() if len(files) > 1]:
         listed = ", ".join(file.name for file in groups[several[0]])

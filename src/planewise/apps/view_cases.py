@@ -4,7 +4,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.apps.view_options import View
-from planewise.data.case import PREDICTED, case_name, cases_in, file_of_case, group_by_case, label_volumes_in, plane_of
+from planewise.data.case import (
+    PREDICTED,
+    case_name,
+    cases_in,
+    file_of_case,
+    group_by_case,
+    is_volume,
+    label_volumes_in,
+    plane_of,
+)
 from planewise.data.image_sequences import is_sequence_folder
 from planewise.data.run import manifest_of
 from planewise.data.source_image import PREPARED, source_image
@@ -34,9 +43,7 @@ class Shown:
 def shown_of(options: View) -> Shown:
     """Return the files of the case that is to be shown. Raises PlanewiseError if that is not one case."""
     path = options.path
-    if not path.exists():
-        raise PlanewiseError(f"{path}: no such file or folder")
-    folder_of_volumes = path.is_dir() and not ending_of(path) and not is_sequence_folder(path)
+    folder_of_volumes = not is_volume(path) and not is_sequence_folder(path)
     if folder_of_volumes and _is_dataset(path):
         shown = _of_dataset(path, options)
     elif folder_of_volumes and label_volumes_in(path) and not _is_images(path):
@@ -165,7 +172,7 @@ def _with_more(shown: Shown, options: View) -> Shown:
     for text in options.labels:
         name, _, where = text.rpartition("=") if not Path(text).exists() else ("", "", text)
         path = Path(where)
-        file = _given(path, f"--labels {text}", shown.case, "label volume")
+        file = _given(path, "--labels", shown.case, "label volume")
         name = name or _method_of(path, shown.case)
         if name in methods or name in (TRUTH, shown.case):
             raise PlanewiseError(f"--labels {text}: {name} is shown already; give it another name, NAME=PATH")
@@ -184,6 +191,4 @@ def _method_of(path: Path, case: str) -> str:
 
 
 def _given(path: Path, option: str, case: str, what: str) -> Path:
-    if not path.exists():
-        raise PlanewiseError(f"{option}: {path}: no such file or folder")
-    return path if ending_of(path) or path.is_file() else file_of_case(case, path, what)
+    return path if is_volume(path, option) else file_of_case(case, path, what)

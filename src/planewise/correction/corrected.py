@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from planewise.correction.journal import JOURNAL, corrections_folder
-from planewise.data.case import case_name, group_by_case, label_volumes_in
+from planewise.data.case import group_by_case, label_volumes_at
 from planewise.data.run import Manifest, manifest_of
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError
 from planewise.progress import say
-from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 
 MADE_FROM = "corrections.json"  # marks a folder of training data that was made from corrections
@@ -17,10 +16,7 @@ MADE_FROM = "corrections.json"  # marks a folder of training data that was made 
 
 def corrected_volumes(result: Path) -> dict[str, Path]:
     """Return the corrected label volumes of ``result``, a file or a folder, by case. Raises PlanewiseError."""
-    if not result.exists():
-        raise PlanewiseError(f"--corrections {result}: no such file or folder")
-    single = bool(ending_of(result)) or result.is_file()
-    groups = {case_name(result): [result]} if single else group_by_case(label_volumes_in(result))
+    groups = group_by_case(label_volumes_at(result, "--corrections"))
     found = {
         name: path for name, paths in sorted(groups.items()) for path in paths
         if (corrections_folder(path) / JOURNAL).is_file()
