@@ -4,9 +4,10 @@ TRUTH is a label volume, each RESULT a prediction of it as planewise mito predic
 scripted user goes through the list and makes each place as the truth has it, by the actions of planewise correct; a
 place that is right costs a look too, one that an earlier correction settled costs none. The list is the same for all
 orders: every object, and what the planes have and the result has not. Orders: the most doubtful first (--worklist
-agreement, which does not know the truth), evenly spaced through the volume, random (mean of several), and that of
-somebody who knows the truth, and takes the correction that gains most each time: its share of what random order needs
-says what an order could save at all. In the end all is undone, and the result must be the very bytes that it was.
+agreement, which does not know the truth), evenly spaced through the volume, random (mean of many, which are worked out
+from the overlap table; those of the other orders must come out so, too), and that of somebody who knows the truth, and
+takes the correction that gains most each time: its share of what random order needs says what an order could save at
+all. In the end all is undone, and the result must be the very bytes that it was.
 Without arguments it runs on a phantom with made-up errors.
 
     python benchmarks/bench_corrections.py [--tiny] [TRUTH RESULT ... [--figure PNG]] [--orders N] [--round K]
@@ -80,26 +81,71 @@ def iou_of(table: Overlap, true_label: int, label: int) -> float:
     return shared / either
 
 
-def best(found: Sequence[Doubt], truth: np.ndarray, table: Overlap) -> list[Doubt]:
-    """Return the order of somebody who knows the truth: the largest gain in F1 first, what gains nothing last."""
-    matches = match_objects(table, IOU)
-    matched = set(zip(matches.truth.tolist(), matches.predicted.tolist()))
-    scores = instance_scores(table, IOU)
-    tp, wrong = scores.tp, scores.fp + scores.fn
-    gains: dict[tuple[frozenset[int], frozenset[int]], tuple[int, int, Doubt]] = {}
-    for doubt in found:
-        at = Together.at(table, doubt.label, 0 if doubt.label else int(truth[doubt.place]))
-        right = sum(a in at.truth and b in at.result for a, b in matched)
-        fewer = len(at.truth) + len(at.result) - 2 * right
-        gains.setdefault((frozenset(at.truth), frozenset(at.result)), (len(at.truth) - right, fewer, doubt))
-    order, left = [], list(gains.values())
-    while left:
-        f1 = [2 * (tp + more) / max(1, 2 * (tp + more) + wrong - fewer) for more, fewer, _ in left]
-        more, fewer, doubt = left.pop(f1.index(max(f1)))
-        tp, wrong = tp + more, wrong - fewer
-        order.append(doubt)
-    chosen = set(map(id, order))
-    return order + [doubt for doubt in found if id(doubt) not in chosen]
+@dataclass(frozen=True)
+class Settled:
+    """What a correction at a place makes right: what belongs together there; ``gained`` pairs, ``fewer`` errors.
+
+    ``changes``: whether anything is drawn anew, or the place is only looked at.
+    """
+
+    together: Together
+    gained: int
+    fewer: int
+    changes: bool
+
+
+class OnPaper:
+    """The corrections of a list worked out from the overlap table alone, in any order, without a voxel being drawn."""
+
+    def __init__(self, found: Sequence[Doubt], truth: np.ndarray, table: Overlap) -> None:
+        matches = match_objects(table, IOU)
+        matched = set(zip(matches.truth.tolist(), matches.predicted.tolist()))
+        self.found, self.scores = list(found), instance_scores(table, IOU)
+        self.settled: dict[int, Settled] = {}  # by the id of the doubt
+        for doubt in found:
+            at = Together.at(table, doubt.label, 0 if doubt.label else int(truth[doubt.place]))
+            right = sum(a in at.truth and b in at.result for a, b in matched)
+            stays = len(at.truth) == len(at.result) == 1 and iou_of(table, *at.truth, *at.result) >= RIGHT
+            fewer = len(at.truth) + len(at.result) - 2 * right
+            changes = bool(at.truth or at.result) and not stays
+            self.settled[id(doubt)] = Settled(at, len(at.truth) - right, fewer, changes)
+
+    def f1(self, gained: int, fewer: int) -> float:
+        tp, wrong = self.scores.tp + gained, self.scores.fp + self.scores.fn - fewer
+        return 2 * tp / max(1, 2 * tp + wrong)
+
+    def curve(self, order: Sequence[Doubt]) -> list[float]:
+        """Return what the function ``curve`` does."""
+        truth: set[int] = set()
+        result: set[int] = set()
+        gained = fewer = 0
+        scores = [self.f1(0, 0)]
+        for doubt in order:
+            at = self.settled[id(doubt)]
+            together = at.together
+            if doubt.label in result or (not doubt.label and together.truth and together.truth <= truth):
+                continue  # it is gone, or an object is there by now
+            if at.changes and not (together.truth <= truth and together.result <= result):
+                gained, fewer = gained + at.gained, fewer + at.fewer
+                truth |= together.truth
+                result |= together.result
+            scores.append(self.f1(gained, fewer))
+        return scores
+
+    def best(self) -> list[Doubt]:
+        """Return the order of somebody who knows the truth: the largest gain in F1 first, what gains nothing last."""
+        order: list[Doubt] = []
+        rest: list[Doubt] = []
+        left = list(self.found)
+        gained = fewer = 0
+        while left:
+            f1 = [self.f1(gained + at.gained, fewer + at.fewer) for at in (self.settled[id(one)] for one in left)]
+            order.append(left.pop(f1.index(max(f1))))
+            first = self.settled[id(order[-1])]
+            gained, fewer = gained + first.gained, fewer + first.fewer
+            rest += [one for one in left if self.settled[id(one)].together == first.together]  # which is settled by it
+            left = [one for one in left if self.settled[id(one)].together != first.together]
+        return order + rest
 
 
 class User:
@@ -233,15 +279,14 @@ def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[
         found = doubts_of(result)
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(shutil.copy(result, folder))
-            labels = np.asarray(read_labels(copy).voxels)
+            paper = OnPaper(found, truth, overlap_table(truth, np.asarray(read_labels(copy).voxels)))
             rng = np.random.default_rng(number)
-            of_order = {
-                "most doubtful first": [found],
-                "evenly spaced": [evenly(found)],
-                "knowing the truth": [best(found, truth, overlap_table(truth, labels))],
-                "random": [[found[i] for i in rng.permutation(len(found))] for _ in range(orders)],
-            }
-            made = {name: [curve(copy, truth, user, order) for order in several] for name, several in of_order.items()}
+            one_each = {"most doubtful first": found, "evenly spaced": evenly(found), "knowing the truth": paper.best()}
+            made = {name: [curve(copy, truth, user, order)] for name, order in one_each.items()}
+            for name, order in one_each.items():
+                assert np.allclose(paper.curve(order), made[name][0]), f"{result}: {name} is otherwise on paper"
+            shuffled = [[found[i] for i in rng.permutation(len(found))] for _ in range(orders)]
+            made["random"] = [paper.curve(order) for order in shuffled]
         name = f"{result.parent.name}/{result.name}"
         curves[name] = made
         for order, several in made.items():
@@ -254,7 +299,7 @@ def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[
 
 
 def draw(curves: dict[str, Curves], figure: Path) -> None:
-    """Draw F1 against the number of corrections for every result: the mean of each order, and single ones thinly."""
+    """Draw F1 against the number of corrections for every result: each order; of random ones the median."""
     import matplotlib.pyplot as plt
 
     columns = min(3, len(curves))
@@ -264,8 +309,12 @@ def draw(curves: dict[str, Curves], figure: Path) -> None:
         longest = max(len(scores) for several in made.values() for scores in several)
         for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#3a7d44", "#777777")):
             padded = np.array([scores + scores[-1:] * (longest - len(scores)) for scores in several])
-            axes.step(range(longest), padded.T, where="post", color=colour, alpha=0.2, linewidth=0.8)
-            axes.step(range(longest), padded.mean(axis=0), where="post", color=colour, linewidth=2, label=name)
+            if len(several) == 1:
+                axes.step(range(longest), padded[0], where="post", color=colour, linewidth=2, label=name)
+                continue
+            low, middle, high = np.quantile(padded, (0.1, 0.5, 0.9), axis=0)
+            axes.fill_between(range(longest), low, high, step="post", color=colour, alpha=0.2, linewidth=0)
+            axes.step(range(longest), middle, where="post", color=colour, linewidth=2, label=f"{name} (10 to 90 %)")
         axes.set_title(title.partition("/")[0], fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[-1]:
@@ -283,7 +332,7 @@ if __name__ == "__main__":
     parser.add_argument("truth", nargs="?", type=Path)
     parser.add_argument("results", nargs="*", type=Path)
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--orders", type=int, default=2 if TINY else 5, help="random orders of each result")
+    parser.add_argument("--orders", type=int, default=2 if TINY else 200, help="random orders of each result")
     parser.add_argument("--round", type=int, default=1, help="corrections in a round")
     parser.add_argument("--leave", type=int, help="correct so many places, and leave the result so")
     options = parser.parse_args(WORDS)
