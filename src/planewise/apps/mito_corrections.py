@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from planewise.apps.mito_options import MitoPredict, MitoTrain
-from planewise.correction.corrected import MADE_FROM, corrected_volumes, image_behind, manifest_behind, model_behind
+from planewise.correction.corrected import (
+    MADE_FROM,
+    corrected_volumes,
+    image_behind,
+    manifest_behind,
+    model_behind,
+    say_what_is_wrong,
+)
 from planewise.correction.session import Corrections
 from planewise.correction.truth import known_labels, right_objects
 from planewise.correction.worklist import Item, write_worklist
@@ -51,7 +58,10 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
             f"{folder}: is there already, and is not a dataset that was made from corrections; with --corrections the "
             "dataset's folder is made: give another"
         )
-    given = None if options.image is None else cases_in(options.image, options.channel or 0, "auto")[0]
+    given = None
+    if options.image is not None:
+        given, wrong = cases_in(options.image, options.channel or 0, "auto")
+        say_what_is_wrong(wrong)
     nothing: list[str] = []
     with atomic_path(folder) as temporary, progress("reading corrections", len(volumes), unit="cases") as advance:
         for name, path in volumes.items():

@@ -1,13 +1,13 @@
 """What trainings from corrections share: which volumes were corrected, what made them, and what was gained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from planewise.correction.journal import JOURNAL, corrections_folder
 from planewise.data.case import group_by_case, label_volumes_at
 from planewise.data.run import Manifest, manifest_of
 from planewise.data.source_image import source_image
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.volumes.formats.dicom import Series
 
@@ -71,6 +71,12 @@ def image_behind(case: str, volumes: Mapping[str, Path], given: Mapping[str, Pat
     if image is None:
         raise PlanewiseError(said)
     return image
+
+
+def say_what_is_wrong(images: Iterable[Problem]) -> None:
+    """Say what is wrong with images among those that are given, of which others are used."""
+    for problem in images:
+        say(f"--image: {problem.where}: {problem.what}; it is not used")
 
 
 def say_gain(before: Mapping[str, float], after: Mapping[str, float | None], score: str) -> None:

@@ -20,7 +20,14 @@ from planewise.apps.ild.options import IldPredict, IldTrain
 from planewise.apps.ild.predict import predict_ild
 from planewise.apps.ild.prepare import WINDOW_FILE
 from planewise.apps.ild.prepared_folder import SLICES
-from planewise.correction.corrected import MADE_FROM, corrected_volumes, image_behind, manifest_behind, model_behind
+from planewise.correction.corrected import (
+    MADE_FROM,
+    corrected_volumes,
+    image_behind,
+    manifest_behind,
+    model_behind,
+    say_what_is_wrong,
+)
 from planewise.correction.session import Corrections
 from planewise.correction.truth import KnownLabels, known_classes
 from planewise.correction.worklist import Item, write_worklist
@@ -78,7 +85,10 @@ def _write_slices(
 ) -> None:
     work = options.work_dir
     window = _window(manifests, weights)
-    given = None if options.image is None else cts_in(options.image, None, None)[0]
+    given = None
+    if options.image is not None:
+        given, wrong = cts_in(options.image, None, None)
+        say_what_is_wrong(wrong)
     known: dict[str, tuple[Patient, KnownLabels]] = {}
     with progress("reading corrections", len(volumes), unit="cases") as advance:
         for case, path in volumes.items():
