@@ -1,13 +1,20 @@
-"""F1 against the number of corrections, for three orders of the same list of places: does the doubtful first pay?
+"""F1 against the number of corrections, for four orders of the same list of places: does the doubtful first pay?
 
 TRUTH is a label volume, each RESULT a prediction of it as planewise mito predict leaves it, with its planes beside. A
 scripted user goes through the list and makes each place as the truth has it, by the actions of planewise correct; a
 place that is right costs a look too, one that an earlier correction settled costs none. The list is the same for all
 orders: every object, and what the planes have and the result has not. Orders: the most doubtful first (--worklist
-agreement, which does not know the truth), evenly spaced through the volume, random (mean of several). In the end all is
-undone, and the result must be the very bytes that it was. Without arguments it runs on a phantom with made-up errors.
+agreement, which does not know the truth), evenly spaced through the volume, random (mean of many, which are worked out
+from the overlap table; those of the other orders must come out so, too), and that of somebody who knows the truth, and
+takes the correction that gains most each time: its share of what random order needs says what an order could save at
+all. In the end all is undone, and the result must be the very bytes that it was.
+Without arguments it runs on a phantom with made-up errors.
 
     python benchmarks/bench_corrections.py [--tiny] [TRUTH RESULT ... [--figure PNG]] [--orders N] [--round K]
+    python benchmarks/bench_corrections.py TRUTH RESULT --leave N
+
+With --leave it corrects the N most doubtful places of RESULT, and leaves it so: to train on, by planewise mito train
+--corrections.
 """
 
 import argparse
@@ -27,7 +34,7 @@ from planewise.correction.agreement import Doubt, doubts
 from planewise.correction.objects import find_objects, index_of
 from planewise.correction.session import Corrections
 from planewise.data.phantom import write_phantom_dataset
-from planewise.evaluation.instances import instance_scores
+from planewise.evaluation.instances import instance_scores, match_objects
 from planewise.evaluation.mistakes import TOGETHER
 from planewise.evaluation.overlap import Overlap, overlap_table
 from planewise.volumes.formats import ending_of, stem_of
@@ -38,6 +45,7 @@ from planewise.volumes.volume import Volume
 IOU = 0.5
 RIGHT = 0.75  # IoU from which on the user lets an object stay
 GAINS = (0.5, 0.75, 0.9, 1.0)  # shares of what can be gained at all
+SHARE = 0.9  # of them, of which orders are compared
 Order = Callable[[Sequence[Doubt]], list[Doubt]]
 
 
@@ -71,6 +79,73 @@ def iou_of(table: Overlap, true_label: int, label: int) -> float:
     shared = int(table.count[here].sum())
     either = int(table.count[(table.first == true_label) | (table.second == label)].sum())
     return shared / either
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a correction at a place makes right: what belongs together there; ``gained`` pairs, ``fewer`` errors.
+
+    ``changes``: whether anything is drawn anew, or the place is only looked at.
+    """
+
+    together: Together
+    gained: int
+    fewer: int
+    changes: bool
+
+
+class OnPaper:
+    """The corrections of a list worked out from the overlap table alone, in any order, without a voxel being drawn."""
+
+    def __init__(self, found: Sequence[Doubt], truth: np.ndarray, table: Overlap) -> None:
+        matches = match_objects(table, IOU)
+        matched = set(zip(matches.truth.tolist(), matches.predicted.tolist()))
+        self.found, self.scores = list(found), instance_scores(table, IOU)
+        self.settled: dict[int, Settled] = {}  # by the id of the doubt
+        for doubt in found:
+            at = Together.at(table, doubt.label, 0 if doubt.label else int(truth[doubt.place]))
+            right = sum(a in at.truth and b in at.result for a, b in matched)
+            stays = len(at.truth) == len(at.result) == 1 and iou_of(table, *at.truth, *at.result) >= RIGHT
+            fewer = len(at.truth) + len(at.result) - 2 * right
+            changes = bool(at.truth or at.result) and not stays
+            self.settled[id(doubt)] = Settled(at, len(at.truth) - right, fewer, changes)
+
+    def f1(self, gained: int, fewer: int) -> float:
+        tp, wrong = self.scores.tp + gained, self.scores.fp + self.scores.fn - fewer
+        return 2 * tp / max(1, 2 * tp + wrong)
+
+    def curve(self, order: Sequence[Doubt]) -> list[float]:
+        """Return what the function ``curve`` does."""
+        truth: set[int] = set()
+        result: set[int] = set()
+        gained = fewer = 0
+        scores = [self.f1(0, 0)]
+        for doubt in order:
+            at = self.settled[id(doubt)]
+            together = at.together
+            if doubt.label in result or (not doubt.label and together.truth and together.truth <= truth):
+                continue  # it is gone, or an object is there by now
+            if at.changes and not (together.truth <= truth and together.result <= result):
+                gained, fewer = gained + at.gained, fewer + at.fewer
+                truth |= together.truth
+                result |= together.result
+            scores.append(self.f1(gained, fewer))
+        return scores
+
+    def best(self) -> list[Doubt]:
+        """Return the order of somebody who knows the truth: the largest gain in F1 first, what gains nothing last."""
+        order: list[Doubt] = []
+        rest: list[Doubt] = []
+        left = list(self.found)
+        gained = fewer = 0
+        while left:
+            f1 = [self.f1(gained + at.gained, fewer + at.fewer) for at in (self.settled[id(one)] for one in left)]
+            order.append(left.pop(f1.index(max(f1))))
+            first = self.settled[id(order[-1])]
+            gained, fewer = gained + first.gained, fewer + first.fewer
+            rest += [one for one in left if self.settled[id(one)].together == first.together]  # which is settled by it
+            left = [one for one in left if self.settled[id(one)].together != first.together]
+        return order + rest
 
 
 class User:
@@ -129,6 +204,27 @@ def curve(result: Path, truth: np.ndarray, user: User, order: list[Doubt]) -> li
     return scores
 
 
+def doubts_of(result: Path) -> list[Doubt]:
+    """Return the list of a result, by the planes beside it."""
+    planes = {plane: result.with_name(f"{stem_of(result)}_{plane}{ending_of(result)}") for plane in PLANES}
+    return doubts(
+        np.asarray(read_labels(result).voxels),
+        {name: np.asarray(read_labels(path).voxels) for name, path in planes.items()},
+    )
+
+
+def leave(truth_path: Path, result: Path, count: int) -> None:
+    """Correct the first places of the list, the most doubtful, and leave the result so."""
+    truth = np.asarray(read_labels(truth_path).voxels)
+    user, looked = User(truth), 0
+    with Corrections(result) as corrections:
+        z, y, x = ((0, side) for side in corrections.canvas.shape)
+        for doubt in doubts_of(result):
+            if looked < count:
+                looked += user.correct(corrections, doubt, overlap_table(truth, corrections.canvas.read((z, y, x))))
+        print(f"{result}: {looked} places were looked at, {len(corrections.actions)} actions")
+
+
 def evenly(found: Sequence[Doubt]) -> list[Doubt]:
     """Return an order whose first ones are spread evenly through the volume, however many they are."""
     placed = sorted(found, key=lambda one: one.place)
@@ -137,11 +233,16 @@ def evenly(found: Sequence[Doubt]) -> list[Doubt]:
     return [placed[i] for i in turned if i < len(placed)]
 
 
-def needed(scores: list[float], share: float, every: int) -> int:
-    """Return after how many corrections, in rounds of ``every``, a share of the gain of all is reached."""
-    wanted = scores[0] + share * (scores[-1] - scores[0])
-    first = next(i for i, score in enumerate(scores) if score >= wanted - 1e-9)
-    return -(-first // every) * every
+def needed(several: list[list[float]], share: float, every: int) -> float:
+    """Return after how many corrections, in rounds of ``every``, a share of the gain of all is reached: the mean of
+    several orders, each given by F1 after every correction."""
+
+    def of_one(scores: list[float]) -> int:
+        wanted = scores[0] + share * (scores[-1] - scores[0])
+        first = next(i for i, score in enumerate(scores) if score >= wanted - 1e-9)
+        return -(-first // every) * every
+
+    return statistics.mean(map(of_one, several))
 
 
 def phantom(folder: Path) -> tuple[Path, list[Path]]:
@@ -173,32 +274,32 @@ def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[
     user = User(truth)
     curves: dict[str, Curves] = {}
     gains = " | ".join(f"{share:.0%} of the gain" for share in GAINS)
-    print(f"| result | places | F1 | order | {gains} |")
+    print(f"| result | places | F1 | order | {gains} | {SHARE:.0%} of the gain, share of random |")
     for number, result in enumerate(results):
-        planes = {plane: result.with_name(f"{stem_of(result)}_{plane}{ending_of(result)}") for plane in PLANES}
+        found = doubts_of(result)
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(shutil.copy(result, folder))
-            labels = np.asarray(read_labels(copy).voxels)
-            found = doubts(labels, {name: np.asarray(read_labels(path).voxels) for name, path in planes.items()})
+            paper = OnPaper(found, truth, overlap_table(truth, np.asarray(read_labels(copy).voxels)))
             rng = np.random.default_rng(number)
-            of_order = {
-                "most doubtful first": [found],
-                "evenly spaced": [evenly(found)],
-                "random": [[found[i] for i in rng.permutation(len(found))] for _ in range(orders)],
-            }
-            made = {name: [curve(copy, truth, user, order) for order in several] for name, several in of_order.items()}
+            one_each = {"most doubtful first": found, "evenly spaced": evenly(found), "knowing the truth": paper.best()}
+            made = {name: [curve(copy, truth, user, order)] for name, order in one_each.items()}
+            for name, order in one_each.items():
+                assert np.allclose(paper.curve(order), made[name][0]), f"{result}: {name} is otherwise on paper"
+            shuffled = [[found[i] for i in rng.permutation(len(found))] for _ in range(orders)]
+            made["random"] = [paper.curve(order) for order in shuffled]
         name = f"{result.parent.name}/{result.name}"
         curves[name] = made
         for order, several in made.items():
-            counts = [statistics.mean(needed(scores, share, every) for scores in several) for share in GAINS]
+            counts = [needed(several, share, every) for share in GAINS]
             ends = f"{several[0][0]:.3f} to {several[0][-1]:.3f}"
             listed = " | ".join(f"{count:.1f}" for count in counts)
-            print(f"| {name} | {len(found)} | {ends} | {order} | {listed} |", flush=True)
+            share = needed(several, SHARE, every) / max(1, needed(made["random"], SHARE, every))
+            print(f"| {name} | {len(found)} | {ends} | {order} | {listed} | {share:.2f} |", flush=True)
     return curves
 
 
 def draw(curves: dict[str, Curves], figure: Path) -> None:
-    """Draw F1 against the number of corrections for every result: the mean of each order, and single ones thinly."""
+    """Draw F1 against the number of corrections for every result: each order; of random ones the median."""
     import matplotlib.pyplot as plt
 
     columns = min(3, len(curves))
@@ -206,10 +307,14 @@ def draw(curves: dict[str, Curves], figure: Path) -> None:
     fig, panels = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.8 * rows), layout="constrained", squeeze=False)
     for axes, (title, made) in zip(panels.flat, curves.items()):
         longest = max(len(scores) for several in made.values() for scores in several)
-        for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#777777")):
+        for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#3a7d44", "#777777")):
             padded = np.array([scores + scores[-1:] * (longest - len(scores)) for scores in several])
-            axes.step(range(longest), padded.T, where="post", color=colour, alpha=0.2, linewidth=0.8)
-            axes.step(range(longest), padded.mean(axis=0), where="post", color=colour, linewidth=2, label=name)
+            if len(several) == 1:
+                axes.step(range(longest), padded[0], where="post", color=colour, linewidth=2, label=name)
+                continue
+            low, middle, high = np.quantile(padded, (0.1, 0.5, 0.9), axis=0)
+            axes.fill_between(range(longest), low, high, step="post", color=colour, alpha=0.2, linewidth=0)
+            axes.step(range(longest), middle, where="post", color=colour, linewidth=2, label=f"{name} (10 to 90 %)")
         axes.set_title(title.partition("/")[0], fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[-1]:
@@ -227,9 +332,13 @@ if __name__ == "__main__":
     parser.add_argument("truth", nargs="?", type=Path)
     parser.add_argument("results", nargs="*", type=Path)
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--orders", type=int, default=2 if TINY else 5, help="random orders of each result")
+    parser.add_argument("--orders", type=int, default=2 if TINY else 200, help="random orders of each result")
     parser.add_argument("--round", type=int, default=1, help="corrections in a round")
+    parser.add_argument("--leave", type=int, help="correct so many places, and leave the result so")
     options = parser.parse_args(WORDS)
+    if options.leave is not None:
+        leave(options.truth, *options.results, options.leave)
+        raise SystemExit
     print(describe())
     with tempfile.TemporaryDirectory() as made:
         path, volumes = phantom(Path(made)) if options.truth is None else (options.truth, options.results)

@@ -7,18 +7,21 @@ import numpy as np
 import pytest
 import torch
 
+from dicom import write_dicom
 from planewise.cli import run
 from planewise.correction.actions import read_action
 from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
 from planewise.correction.worklist import read_worklist
+from planewise.data.intensity import apply_window
 from planewise.data.phantom import CHEST_CLASSES, write_chest_dataset
-from planewise.data.prepared import IGNORED
+from planewise.data.prepared import IGNORED, load_patient, read_patient
 from planewise.data.run import MANIFEST, Run
 from planewise.inference.drawn import Drawn, mask_of
 from planewise.inference.propagation import Encoder
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_published
 from planewise.volumes.files import open_volume
+from planewise.volumes.formats.dicom import list_series
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import read_labels, write_labels
 
@@ -158,3 +161,65 @@ def test_what_nobody_looked_at_is_ignored(result, capsys):
     (work / "corrections.json").unlink()
     assert run([*arguments, "--overwrite"]) == 2
     assert "holds slices that were not made from corrections" in capsys.readouterr().err
+
+
+@pytest.fixture
+def of_dicom(result, tmp_path):
+    """The same result, of the first phantom, as if predicted from a DICOM series that lies beside another one."""
+    hu = canonical(tmp_path / "data" / "imagesTr" / "CT_phantom1_0000.nii.gz")
+    spacing = open_volume(result / "CT_phantom1.nii.gz").spacing
+    files = write_dicom(tmp_path / "patients" / "P1", hu, spacing=spacing)
+    write_dicom(tmp_path / "patients" / "P1" / "thick", hu[::2], uid="1.2.3.5", kernel="B30f")
+    folder = tmp_path / "of_dicom"
+    made = Run.begin(
+        folder / MANIFEST, "ild predict", {"window": WINDOW, "bbox_shift": 2}, tmp_path / "model.pth", ["P1"], False
+    )
+    labels = to_canonical(read_labels(result / "CT_phantom1.nii.gz"), labels=True).read()
+    series = list_series(tmp_path / "patients" / "P1")[0]
+    patient, _ = read_patient("P1", series, None, *WINDOW)
+    with made.making("P1", files, [folder / "P1.nii.gz"]):
+        write_labels(folder / "P1.nii.gz", patient.restore(labels))
+    return folder
+
+
+def test_a_result_of_a_dicom_series_is_corrected_and_trained_on(of_dicom, tmp_path, capsys):
+    stored = open_volume(of_dicom / "P1.nii.gz").read()
+    shown = np.flatnonzero((stored > 0).any(axis=(1, 2))).tolist()
+    rows = [f"P1,confirm,box {z} {z + 1} 0 64 0 64" for z in shown[:3]]
+    assert correct(of_dicom, *rows, f"P1,segment,2 box {shown[3]} {shown[3] + 1} 20 36 14 30") == 0
+    capsys.readouterr()
+    assert run(["ild", "train", str(tmp_path / "round1"), "--corrections", str(of_dicom), *TRAIN]) == 0
+    said = capsys.readouterr().err
+    assert "On the part that was held out" in said
+    patient = load_patient(tmp_path / "round1" / "npz_corrected" / "P1.npz")
+    hu = canonical(tmp_path / "data" / "imagesTr" / "CT_phantom1_0000.nii.gz")
+    np.testing.assert_array_equal(patient.images, apply_window(hu, *WINDOW))
+    np.testing.assert_array_equal(patient.labels, canonical(of_dicom / "P1.nii.gz"))
+    assert read_worklist(tmp_path / "round1" / "MedSAM2-Tiny-ILD" / "worklist.csv")
+
+
+def test_a_series_that_is_gone_is_given(of_dicom, tmp_path, capsys):
+    assert correct(of_dicom, "P1,confirm,box 4 6 0 64 0 64") == 0
+    (tmp_path / "patients" / "P1" / "thick").rename(tmp_path / "thick")
+    (tmp_path / "patients" / "P1").rename(tmp_path / "moved")
+    arguments = ["ild", "train", str(tmp_path / "round1"), "--corrections", str(of_dicom), *TRAIN]
+    assert run(arguments) == 2
+    assert "say with --image where it is now" in " ".join(capsys.readouterr().err.split())
+    assert run([*arguments, "--image", str(tmp_path / "moved")]) == 0
+
+
+def test_results_in_different_windows_are_refused(result, tmp_path, capsys):
+    assert correct(result, "CT_phantom1,confirm,1", "CT_phantom2,confirm,1") == 0
+    of_second = Run.begin(
+        result / f"CT_phantom2.{MANIFEST}", "ild predict", {"window": (-500.0, 1500.0)}, tmp_path / "model.pth",
+        ["CT_phantom2"], False,
+    )  # fmt: skip
+    labels = read_labels(result / "CT_phantom2.nii.gz")
+    (result / "CT_phantom2.nii.gz").unlink()
+    (result / "CT_phantom2.nii.gz.corrections").rename(result / "kept")
+    image = tmp_path / "data" / "imagesTr" / "CT_phantom2_0000.nii.gz"
+    with of_second.making("CT_phantom2", [image], [result / "CT_phantom2.nii.gz"]):
+        write_labels(result / "CT_phantom2.nii.gz", labels)
+    assert correct(result, "CT_phantom2,confirm,1") == 0
+    assert run(["ild", "train", str(tmp_path / "round1"), "--corrections", str(result), *TRAIN]) == 2
+    assert "CT_phantom1 in -600/1500; CT_phantom2 in -500/1500" in " ".join(capsys.readouterr().err.split())

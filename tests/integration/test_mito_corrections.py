@@ -1,6 +1,7 @@
 """mito train --corrections: only what is known is truth; it starts from the result's model, and says where to go on."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,3 +94,46 @@ def test_what_was_corrected_is_not_predicted_over(result, capsys):
     with pytest.raises(Exception, match="was corrected with planewise correct, 1 actions"):
         again.start("phantom_train1", [], [result / "phantom_train1.tiff"])
     assert (result / "phantom_train1.tiff").read_bytes() == before
+
+
+def test_results_of_different_models_are_refused_until_one_is_chosen(result, capsys):
+    other = result.parent / "other"
+    (other / "weights").mkdir(parents=True)
+    write_untrained(other / "weights")
+    (other / "weights" / "M.pth").write_bytes((other / "weights" / "M.pth").read_bytes() + b"0")  # another file
+    content = json.loads((result / MANIFEST).read_text())
+    (result / MANIFEST).unlink()
+    for case, folder in zip(CASES, (result.parent, other / "weights")):
+        made = Run.begin(result / f"{case}.{MANIFEST}", "mito predict", {}, folder / "M.pth", [case], overwrite=False)
+        labels = read_labels(result / f"{case}.tiff")
+        (result / f"{case}.tiff").unlink()
+        with made.making(case, [Path(next(iter(content["cases"][case]["inputs"])))], [result / f"{case}.tiff"]):
+            write_labels(result / f"{case}.tiff", labels)
+    correct(result, "phantom_train1,delete,1", "phantom_train1,confirm,2", "phantom_train2,confirm,2")
+    capsys.readouterr()
+    assert train(result) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the results were made by different models: phantom_train1 by M.pth (sha256 " in said
+    assert "; phantom_train2 by M.pth (sha256 " in said
+    assert "Say with --model_config which one the training starts from" in said
+    assert not (result.parent / "known").exists()
+    assert train(result, "--model_config", str(result.parent / "M.yaml")) == 0
+
+
+def test_an_image_that_is_not_there_any_more_is_given(result, tmp_path, capsys):
+    correct(result, "phantom_train1,confirm,2")
+    images = tmp_path / "data" / "imagesTr"
+    images.rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "phantom_train1_0000.tiff").rename(tmp_path / "elsewhere" / "phantom_train1.tiff")
+    capsys.readouterr()
+    assert train(result) == 2
+    assert "which is not there any more; say with --image where it is now" in " ".join(capsys.readouterr().err.split())
+    assert train(result, "--image", str(tmp_path / "elsewhere" / "phantom_train2_0000.tiff" / "none")) == 2
+    folders = [str(tmp_path / "data"), str(tmp_path / "models"), "--image", str(tmp_path / "elsewhere")]
+    assert run(["mito", "train", *folders]) == 2
+    assert "goes with --corrections" in " ".join(capsys.readouterr().err.split())
+    assert train(result, "--image", str(tmp_path / "elsewhere")) == 0
+    np.testing.assert_array_equal(
+        open_volume(tmp_path / "known" / "imagesTr" / "phantom_train1_0000.tiff").read(),
+        open_volume(tmp_path / "elsewhere" / "phantom_train1.tiff").read(),
+    )

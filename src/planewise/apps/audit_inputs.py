@@ -15,7 +15,8 @@ from planewise.data.case import (
     channel_within,
     group_by_case,
     images_beside,
-    label_volumes_in,
+    is_volume,
+    label_volumes_at,
     one_file_each,
     plane_of,
 )
@@ -37,7 +38,7 @@ EVERYTHING = "foreground"  # what all values above 0 are called
 
 def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
     """Return the files of every case: labels, and image and within if there are any. Raises PlanewiseError."""
-    results = _by_case(options.result, "the result", labels=True)
+    results = _by_case(options.result, "", labels=True)
     of_planes = [name for name in results if plane_of(name) in results]
     of_cases = {name: {"labels": path} for name, path in results.items() if name not in of_planes}
     if not of_cases:
@@ -72,18 +73,16 @@ def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
     return of_cases
 
 
-def _by_case(path: Path, what: str, labels: bool) -> dict[str, Path]:
-    if not path.exists():
-        raise PlanewiseError(f"{path}: no such file or folder ({what})")
-    if ending_of(path) or path.is_file():
-        return {case_name(path): path}
+def _by_case(path: Path, option: str, labels: bool) -> dict[str, Path]:
     if labels:
-        groups = group_by_case(label_volumes_in(path))
+        groups = group_by_case(label_volumes_at(path, option))
         several = [name for name, files in groups.items() if len(files) > 1]
         if several:
             listed = ", ".join(file.name for file in groups[several[0]])
             raise PlanewiseError(f"{path}: has several files for case {several[0]}: {listed}; keep one")
         return {name: files[0] for name, files in sorted(groups.items())}
+    if is_volume(path, option):
+        return {case_name(path): path}
     chosen, refused = one_file_each(volumes_in(path), channel=0)
     if refused:
         raise PlanewiseError(f"{path}: {next(iter(refused.values())).what}")

@@ -19,6 +19,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress, say
 from planewise.report.tables import report_problems
 from planewise.viewing.screen import has_screen, needs_no_screen
+from planewise.volumes.formats.dicom import Series
 
 ANSWER = {"done": "yes", "skip": "no"}  # of an item of an audit
 
@@ -88,7 +89,7 @@ def _states_in(audit: Path) -> dict[str, str]:
 
 
 def _take(
-    options: Correct, path: Path, volumes: dict[str, Path], images: dict[str, Path], items: list[Item]
+    options: Correct, path: Path, volumes: dict[str, Path], images: dict[str, Path | Series], items: list[Item]
 ) -> list[Problem]:
     """Do the steps of a CSV, case by case; what is left of a case after one that does not fit is not done."""
     steps = read_steps(path)
@@ -115,7 +116,7 @@ def _take(
 class _Segmented:
     """Makes actions of what is drawn in a case; the model is loaded only where something is."""
 
-    def __init__(self, corrections: Corrections, image: Path | None, options: Correct) -> None:
+    def __init__(self, corrections: Corrections, image: Path | Series | None, options: Correct) -> None:
         self.corrections, self.image, self.options = corrections, image, options
 
     @cached_property

@@ -1,7 +1,6 @@
 """What ``planewise correct`` is given: label volumes, their images, and the items to go through."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,16 +11,17 @@ from planewise.audit.plan import PLAN, Plan, read_plan
 from planewise.correction.agreement import doubts
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
-from planewise.data.case import PREDICTED, case_name, group_by_case, label_volumes_in, one_file_each, plane_of
+from planewise.data.case import PREDICTED, cases_in, group_by_case, label_volumes_at, plane_of
 from planewise.data.object_tables import read_confidences, table_of_objects
-from planewise.data.run import manifest_of
+from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError
+from planewise.evaluation.mistakes import Mistake
 from planewise.progress import progress, say
 from planewise.report.comparison_files import JSON as MISTAKES
-from planewise.volumes.files import volumes_in
+from planewise.report.listed_mistakes import of_dataset, read_mistakes
 from planewise.volumes.formats import ending_of
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import place_from_canonical
-from planewise.volumes.json_files import read_json
 from planewise.volumes.labels import open_labels, read_labels
 from planewise.volumes.slices import PLANES
 from planewise.volumes.volume import Volume
@@ -45,11 +45,7 @@ def volumes_of(result: Path, plan: Plan | None) -> dict[str, Path]:
     """Return the label volumes by case; of an audit's plan those of its items, by their names."""
     if plan is not None:
         return {item.name: result / LABELS / f"{item.name}{plan.case(item.case).ending}" for item in plan.items}
-    if not result.exists():
-        raise PlanewiseError(f"{result}: no such file or folder")
-    if ending_of(result) or result.is_file():
-        return {case_name(result): result}
-    groups = group_by_case(label_volumes_in(result))
+    groups = group_by_case(label_volumes_at(result))
     groups = {name: files for name, files in groups.items() if plane_of(name) not in groups}
     if several := [name for name, files in groups.items() if len(files) > 1]:
         listed = ", ".join(file.name for file in groups[several[0]])
@@ -59,29 +55,30 @@ def volumes_of(result: Path, plan: Plan | None) -> dict[str, Path]:
     return {name: files[0] for name, files in sorted(groups.items())}
 
 
-def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> dict[str, Path]:
+def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> dict[str, Path | Series]:
     """Return the image of each case that has one: as given, or as the manifest beside the results says."""
     if options.image is not None:
-        if not options.image.exists():
-            raise PlanewiseError(f"--image {options.image}: no such file or folder")
-        if ending_of(options.image) or options.image.is_file():
-            if len(volumes) > 1:
-                raise PlanewiseError(f"--image {options.image}: is one image, and there are {len(volumes)} cases")
-            return dict.fromkeys(volumes, options.image)
-        chosen, _ = one_file_each(volumes_in(options.image), volumes, channel=options.channel or 0)
-        return {name: chosen[name] for name in volumes if name in chosen}
+        given, _ = cases_in(options.image, options.channel or 0, "auto")
+        if len(volumes) == 1 and len(given) < 2:  # whatever it is called; a folder may be one DICOM series
+            return {name: next(iter(given.values()), options.image) for name in volumes}
+        chosen = {name: given[name] for name in volumes if name in given}
+        if not chosen:
+            there = ", ".join(sorted(given)[:6]) or "no volumes"
+            raise PlanewiseError(f"--image {options.image}: holds {there}, and no image of {', '.join(volumes)}")
+        return {**chosen}
     if plan is not None:
         images = {
             name: options.result / ITEM_IMAGES / f"{name}_0000{ending_of(path)}" for name, path in volumes.items()
         }
         return {name: path for name, path in images.items() if path.exists()}
-    found = {}
+    found: dict[str, Path | Series] = {}
     for name, path in volumes.items():
-        manifest = manifest_of(path)
-        records = [] if manifest is None else manifest.cases.values()
-        inputs = next((record.inputs for record in records if path.name in record.outputs), {})
-        image = next(map(Path, inputs), None)
-        if image is not None and image.exists():
+        try:
+            image = source_image(path)
+        except PlanewiseError as error:  # which matters where there is something to see or to segment alone
+            say(str(error))
+            continue
+        if image is not None:
             found[name] = image
     return found
 
@@ -173,37 +170,27 @@ def _least_agreed(volumes: dict[str, Path]) -> list[Item]:
 
 def _mistakes(path: Path, options: Correct, volumes: dict[str, Path]) -> list[Item]:
     """Return the mistakes that a comparison lists of the result, the largest first."""
-    content = read_json(path)
     folder = next(iter(volumes.values())).resolve().parent
-    items = []
-    try:
-        results: list[dict[str, Any]] = [result for result in content["results"] if result["case"] in volumes]
-        if len({result["dataset"] for result in results}) > 1:  # whose cases may be called alike
-            results = [result for result in results if result["dataset"].rpartition("/")[2] == folder.parent.name]
-        methods = sorted({str(result["method"]) for result in results})
-        named = folder.name.removeprefix(PREDICTED)
-        method = options.method or (methods[0] if len(methods) == 1 else named)
-        if methods and method not in methods:
-            raise PlanewiseError(
-                f"--worklist {path}: has the methods {', '.join(methods)}; say with --method which one "
-                f"{options.result} is"
-            )
-        for result in results:
-            if result["method"] == method:
-                volume = open_labels(volumes[result["case"]])
-                items += [_item_of(result["case"], mistake, volume) for mistake in result["mistakes"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PlanewiseError(f"--worklist {path}: is no {MISTAKES} of planewise compare ({error})") from error
+    listed = of_dataset([entry for entry in read_mistakes(path) if entry.case in volumes], folder.parent.name)
+    methods = sorted({entry.method for entry in listed})
+    method = (options.method or (methods[0] if len(methods) == 1 else folder.name)).removeprefix(PREDICTED)
+    if methods and method not in methods:
+        raise PlanewiseError(
+            f"--worklist {path}: has the methods {', '.join(methods)}; say with --method which one {options.result} is"
+        )
+    items: list[tuple[int, Item]] = []
+    for entry in listed:
+        if entry.method == method:
+            volume = open_labels(volumes[entry.case])
+            items += [(mistake.voxels, _item_of(entry.case, mistake, volume)) for mistake in entry.mistakes]
     items.sort(key=lambda pair: -pair[0])
     say(f"{path}: {len(items)} mistakes of {method}, the largest first")
     return [item for _, item in items]
 
 
-def _item_of(case: str, mistake: dict[str, Any], volume: Volume) -> tuple[int, Item]:
-    """Return the voxels of a mistake, and the item that it is."""
-    predicted, truth = (" ".join(map(str, mistake[key])) for key in ("predicted", "truth"))
-    z, y, x = mistake["centre"]
+def _item_of(case: str, mistake: Mistake, volume: Volume) -> Item:
+    predicted, truth = (" ".join(map(str, labels)) for labels in (mistake.predicted, mistake.truth))
     about = predicted or f"truth {truth}"
-    what = f"{mistake['kind']} of {about}, {mistake['voxels']} voxels wrong"
-    labels, place = tuple(mistake["predicted"]), place_from_canonical((z, y, x), volume)
-    return int(mistake["voxels"]), Item(f"{case}: {mistake['kind']} {about}", case, what, labels, place)
+    what = f"{mistake.kind} of {about}, {mistake.voxels} voxels wrong"
+    place = place_from_canonical(mistake.centre, volume)
+    return Item(f"{case}: {mistake.kind} {about}", case, what, mistake.predicted, place)

@@ -14,9 +14,11 @@ from planewise.correction.drawing import Drawing
 from planewise.correction.session import Corrections
 from planewise.data.case import channel_within
 from planewise.data.prepared import load_patient
+from planewise.data.source_image import PREPARED
 from planewise.errors import PlanewiseError
 from planewise.viewing.napari_window import name_classes
 from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import place_from_canonical, to_canonical
 from planewise.volumes.orientation import Orientation, Place
 from planewise.volumes.volume import Volume, access
@@ -169,9 +171,9 @@ class CaseLayers:
         return canvas.voxels if hasattr(canvas, "voxels") else canvas.levels[0]
 
 
-def image_of(path: Path, channel: int | None) -> Volume:
+def image_of(path: Path | Series, channel: int | None) -> Volume:
     """Return the image that a result was made from, canonical: a file, or a patient of ``planewise ild prepare``."""
-    if path.suffix == ".npz":
+    if isinstance(path, Path) and path.suffix == PREPARED:
         patient = load_patient(path)
         return to_canonical(patient.restore(patient.images))
     image = open_volume(path, channel_within(path, channel))

@@ -9,8 +9,9 @@ from planewise.correction.actions import Segment, Voxels
 from planewise.correction.drawing import Drawing
 from planewise.correction.session import Corrections
 from planewise.data.case import channel_within
-from planewise.data.prepared import as_patient, load_patient
+from planewise.data.prepared import load_patient, read_patient
 from planewise.data.run import manifest_of, sha256_of
+from planewise.data.source_image import PREPARED
 from planewise.data.space import laid_on
 from planewise.device import choose_device
 from planewise.errors import PlanewiseError
@@ -21,7 +22,7 @@ from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.models.zoo import located
 from planewise.progress import progress, say
-from planewise.volumes.files import open_volume
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.orientation import Orientation, Place
 
 LUNG_WINDOW = -600.0, 1500.0  # level and width in HU, where neither the result nor the model says one
@@ -36,7 +37,9 @@ class ClassSegmenter:
     image.
     """
 
-    def __init__(self, corrections: Corrections, image: Path | None, model: str | None, channel: int | None) -> None:
+    def __init__(
+        self, corrections: Corrections, image: Path | Series | None, model: str | None, channel: int | None
+    ) -> None:
         self.corrections = corrections
         manifest = manifest_of(corrections.result)
         options = {} if manifest is None else manifest.made_from.options
@@ -57,14 +60,14 @@ class ClassSegmenter:
 
     def _encoder(self, weights: Sam2Weights, window: list[float] | None, channel: int | None) -> Encoder:
         result = self.corrections.result
-        if self.image.suffix == ".npz":  # of planewise ild prepare, which made the window too
+        if isinstance(self.image, Path) and self.image.suffix == PREPARED:  # which the window is in already
             patient = load_patient(self.image)
         else:
             level, width = window or weights.window or LUNG_WINDOW
             if window is None and weights.window is None:
                 say(f"{self.image}: seen in the window {level:g}/{width:g}; neither the result nor the model says one")
-            volume = open_volume(self.image, channel_within(self.image, channel))
-            patient, _ = as_patient(result.name, volume, self.image, None, None, level, width)
+            within = channel_within(self.image, channel)
+            patient, _ = read_patient(result.name, self.image, None, level, width, channel=within)
         laid_on(self.corrections.canvas.volume, result, patient.geometry, self.image)  # or it says what differs
         segmenter = BoxSegmenter(weights.network, weights.tokens).to(choose_device("auto")).frozen()
         return Encoder(segmenter, patient.on_every_slice(patient.images, 0), KEPT_SLICES)

@@ -19,6 +19,7 @@ from planewise.data.case import case_name
 from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
 from planewise.progress import say
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import same_space
 from planewise.volumes.orientation import Place
 
@@ -36,7 +37,7 @@ class CorrectionWidget(QWidget):
 
     def __init__(
         self, napari_viewer: "napari.Viewer", volumes: Mapping[str, Path] | None = None,
-        images: Mapping[str, Path] | None = None, items: Sequence[Item] = (), channel: int | None = None,
+        images: Mapping[str, Path | Series] | None = None, items: Sequence[Item] = (), channel: int | None = None,
         model: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -335,7 +336,7 @@ class CorrectionWidget(QWidget):
 
 
 def correct_in_window(
-    volumes: Mapping[str, Path], images: Mapping[str, Path], items: Sequence[Item], channel: int | None,
+    volumes: Mapping[str, Path], images: Mapping[str, Path | Series], items: Sequence[Item], channel: int | None,
     model: str | None,
 ) -> None:  # fmt: skip
     """Show the window until it is closed; what was corrected is saved."""

@@ -71,6 +71,10 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     device = choose_device(options.device)
     if options.corrections is not None:
         options = with_corrections(options, options.corrections)
+    elif options.image is not None:
+        raise PlanewiseError(
+            f"--image {options.image}: goes with --corrections; without it the images are the dataset's"
+        )
     model_path = find_model_file(options.base_model)
     model = read_model_file(model_path)
     if options.patch_size % model.padding_factor:

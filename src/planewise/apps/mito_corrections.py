@@ -6,11 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from planewise.apps.mito_options import MitoPredict, MitoTrain
-from planewise.correction.corrected import MADE_FROM, corrected_volumes, image_behind, manifest_behind
+from planewise.correction.corrected import (
+    MADE_FROM,
+    corrected_volumes,
+    image_behind,
+    manifest_behind,
+    model_behind,
+    say_what_is_wrong,
+)
 from planewise.correction.session import Corrections
 from planewise.correction.truth import known_labels, right_objects
 from planewise.correction.worklist import Item, write_worklist
-from planewise.data.case import channel_within
+from planewise.data.case import cases_in, channel_within
 from planewise.data.run import Manifest, sha256_of
 from planewise.errors import PlanewiseError
 from planewise.evaluation.instances import match_objects
@@ -36,12 +43,13 @@ SEEN = {  # of an object of the result, by what the new model's objects are to i
 def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     """Make the dataset of what is known of ``result``, and return the options with the model that made it.
 
-    Raises PlanewiseError if nothing is known, if no manifest says what made the result, or if another dataset is there.
+    Raises PlanewiseError if nothing is known, if no manifest says what made the result, if several models did and none
+    is chosen, if an image is not there, or if another dataset is.
     """
     volumes = corrected_volumes(result)
     manifests = {name: manifest_behind(path, "mito predict") for name, path in volumes.items()}
     if options.base_model == MitoTrain.model_fields["base_model"].default:
-        model = _model_of(next(iter(manifests.values())), result)
+        model = _model_of(model_behind(manifests, "--model_config"), result)
         say(f"The training starts from {model}, which made {result}")
         options = options.model_copy(update={"base_model": str(model)})
     folder = options.dataset_path
@@ -50,6 +58,10 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
             f"{folder}: is there already, and is not a dataset that was made from corrections; with --corrections the "
             "dataset's folder is made: give another"
         )
+    given = None
+    if options.image is not None:
+        given, wrong = cases_in(options.image, options.channel or 0, "auto")
+        say_what_is_wrong(wrong)
     nothing: list[str] = []
     with atomic_path(folder) as temporary, progress("reading corrections", len(volumes), unit="cases") as advance:
         for name, path in volumes.items():
@@ -60,10 +72,10 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
                 except PlanewiseError as error:
                     nothing.append(str(error))
                     continue
-            image = image_behind(path, manifests[name])
+            image = image_behind(name, volumes, given)
+            channel = manifests[name].made_from.options.get("channel") if options.channel is None else options.channel
             write_volume(
-                temporary / "imagesTr" / f"{name}_0000.tiff",
-                open_volume(image, channel_within(image, options.channel)),
+                temporary / "imagesTr" / f"{name}_0000.tiff", open_volume(image, channel_within(image, channel))
             )
             write_labels(temporary / "instancesTr" / f"{name}.tiff", place.with_voxels(truth.labels))
             semantic = np.where(truth.known, np.where(truth.labels > 0, OBJECT, 0), IGNORE).astype(np.uint8)

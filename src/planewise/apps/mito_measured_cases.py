@@ -10,7 +10,8 @@ from planewise.data.case import (
     cases_in,
     file_of_case,
     images_beside,
-    label_volumes_in,
+    is_volume,
+    label_volumes_at,
     one_file_each,
     plane_of,
 )
@@ -19,7 +20,6 @@ from planewise.data.object_tables import table_of_objects
 from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.groups import Member
 from planewise.progress import say
-from planewise.volumes.formats import ending_of
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,7 @@ def label_volumes(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]
     files: list[Path] = []
     known: set[str] = set()
     for path in paths:
-        if not path.exists():
-            raise PlanewiseError(f"{path}: no such file or folder")
-        inside = [path] if ending_of(path) or path.is_file() else label_volumes_in(path)
+        inside = label_volumes_at(path)
         if len(inside) > 1:
             names = {case_name(file) for file in inside}
             planes = [file for file in inside if plane_of(case_name(file)) in names]
@@ -103,9 +101,7 @@ def _reference(text: str) -> tuple[str, Path]:
 
 
 def _reference_of(case: str, where: Path, what: str, alone: bool) -> Path:
-    if not where.exists():
-        raise PlanewiseError(f"--reference {what}={where}: no such file or folder")
-    if not (ending_of(where) or where.is_file()):
+    if not is_volume(where, f"--reference {what}"):
         return file_of_case(case, where, f"reference {what}")
     if not alone:
         raise PlanewiseError(

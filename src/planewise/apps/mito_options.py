@@ -43,6 +43,9 @@ class MitoTrain(Options):
     margin: int = Field(48, ge=0)
     """Voxels around a confirmed object in which background is truth too, where --corrections are trained on. Few teach
     little of what is no object; many take what was missed nearby for background."""
+    image: Path | None = None
+    """With --corrections: the image, or a folder of images named as the labels are. Default: those that the results
+    were made from."""
     # pydantic owns the name model_config
     base_model: Annotated[PathText, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"
     """Base model: the path of its YAML or .empanada archive, or a name such as MitoNet_v1, whose weights are

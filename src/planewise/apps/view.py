@@ -18,6 +18,7 @@ from planewise.viewing.mistakes import read_places
 from planewise.viewing.scene import Layer, Place, Scene, image_layer, labels_layer, middle, place_of
 from planewise.viewing.screen import has_screen, needs_no_screen
 from planewise.volumes import itk_snap
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.volume import Volume
 
@@ -54,7 +55,7 @@ def scene_of(shown: Shown, options: View) -> Scene:
     """Return a scene of the files of a case: all methods' labels, of which those that are named, or the first, are
     visible."""
     layers: list[Layer] = []
-    image: tuple[Path, Volume] | None = None
+    image: tuple[Path | Series, Volume] | None = None
     if shown.image is not None:
         layer, stored = image_layer(shown.case, shown.image, channel_within(shown.image, options.channel))
         layers.append(layer)

@@ -4,13 +4,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.apps.view_options import View
-from planewise.data.case import PREDICTED, case_name, cases_in, file_of_case, group_by_case, label_volumes_in, plane_of
+from planewise.data.case import (
+    PREDICTED,
+    case_name,
+    cases_in,
+    file_of_case,
+    group_by_case,
+    is_volume,
+    label_volumes_in,
+    plane_of,
+)
 from planewise.data.image_sequences import is_sequence_folder
-from planewise.data.run import MANIFEST, read_manifest
+from planewise.data.run import manifest_of
+from planewise.data.source_image import PREPARED, source_image
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.files import open_volume
-from planewise.volumes.formats import ending_of, stem_of
+from planewise.volumes.formats import ending_of
+from planewise.volumes.formats.dicom import Series
 
 IMAGES, TRUTHS = "images", ("instances", "labels")  # nnU-Net's folders: imagesTr, instancesTs, ...
 SPLITS = ("Ts", "Tr")
@@ -22,7 +33,7 @@ class Shown:
     """The files of a case. ``methods``: labels by method; ``named``: which labels the path itself names, if any."""
 
     case: str
-    image: Path | None
+    image: Path | Series | None
     truth: Path | None
     methods: dict[str, Path] = field(default_factory=dict)
     named: str | None = None
@@ -32,9 +43,7 @@ class Shown:
 def shown_of(options: View) -> Shown:
     """Return the files of the case that is to be shown. Raises PlanewiseError if that is not one case."""
     path = options.path
-    if not path.exists():
-        raise PlanewiseError(f"{path}: no such file or folder")
-    folder_of_volumes = path.is_dir() and not ending_of(path) and not is_sequence_folder(path)
+    folder_of_volumes = not is_volume(path) and not is_sequence_folder(path)
     if folder_of_volumes and _is_dataset(path):
         shown = _of_dataset(path, options)
     elif folder_of_volumes and label_volumes_in(path) and not _is_images(path):
@@ -94,24 +103,19 @@ def _is_result(path: Path) -> bool:
     """Whether a volume holds labels: by what it says itself, a manifest beside it, or the folder of a dataset."""
     if open_volume(path).labels is not None:
         return True
-    for manifest in _manifests(path):
-        if (made := read_manifest(manifest)) and any(path.name in record.outputs for record in made.cases.values()):
-            return True
+    if manifest_of(path) is not None:
+        return True
     truths = {f"{kind}{split}" for kind in TRUTHS for split in SPLITS}
     return path.parent.name in truths or (path.parent.name.startswith(PREDICTED) and _is_dataset(path.parent.parent))
-
-
-def _manifests(path: Path) -> tuple[Path, Path]:
-    return path.with_name(MANIFEST), path.with_name(f"{stem_of(path)}.{MANIFEST}")  # of a folder, of a store
 
 
 def _of_result(case: str, path: Path) -> Shown:
     dataset = path.resolve().parents[1] if len(path.resolve().parents) > 1 else None
     dataset = dataset if dataset is not None and _is_dataset(dataset) else None
-    image = _image_in_manifest(path)
+    image = _source_image(path)
     if image is None and dataset is not None:
         image = next(filter(None, (_if_there(case, dataset / f"{IMAGES}{split}") for split in SPLITS)), None)
-    if image is not None and dataset is None and _is_images(image.parent):
+    if isinstance(image, Path) and dataset is None and _is_images(image.parent):
         dataset = image.parent.parent
     truth = None if dataset is None else _truth_of(case, dataset, SPLITS)
     if truth is not None and truth.resolve() == path.resolve():
@@ -120,16 +124,14 @@ def _of_result(case: str, path: Path) -> Shown:
     return Shown(case, image, truth, {method: path}, method, dataset)
 
 
-def _image_in_manifest(path: Path) -> Path | None:
-    """Return the image that a result was made from, as its manifest says, if that is a volume that is there."""
-    for manifest in _manifests(path):
-        made = read_manifest(manifest)
-        for record in made.cases.values() if made is not None else ():
-            first = next(iter(record.inputs), None)
-            if path.name in record.outputs and first is not None:
-                image = Path(first)
-                return image if image.exists() and (ending_of(image) or image.is_dir()) else None
-    return None
+def _source_image(path: Path) -> Path | Series | None:
+    """Return the image that a result was made from, if that is a volume that is there; if it is gone, it is said."""
+    try:
+        image = source_image(path)
+    except PlanewiseError as error:
+        say(str(error))
+        return None
+    return None if isinstance(image, Path) and image.suffix == PREPARED else image
 
 
 def _truth_of(case: str, dataset: Path, splits: tuple[str, ...]) -> Path | None:
@@ -170,7 +172,7 @@ def _with_more(shown: Shown, options: View) -> Shown:
     for text in options.labels:
         name, _, where = text.rpartition("=") if not Path(text).exists() else ("", "", text)
         path = Path(where)
-        file = _given(path, f"--labels {text}", shown.case, "label volume")
+        file = _given(path, "--labels", shown.case, "label volume")
         name = name or _method_of(path, shown.case)
         if name in methods or name in (TRUTH, shown.case):
             raise PlanewiseError(f"--labels {text}: {name} is shown already; give it another name, NAME=PATH")
@@ -189,6 +191,4 @@ def _method_of(path: Path, case: str) -> str:
 
 
 def _given(path: Path, option: str, case: str, what: str) -> Path:
-    if not path.exists():
-        raise PlanewiseError(f"{option}: {path}: no such file or folder")
-    return path if ending_of(path) or path.is_file() else file_of_case(case, path, what)
+    return path if is_volume(path, option) else file_of_case(case, path, what)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planewise.correction.actions import AnyAction, read_action
-from planewise.correction.drawing import Drawing, drawing_of
+from planewise.correction.drawing import Drawing, box_of, drawing_of
 from planewise.correction.journal import STATES
 from planewise.correction.session import Corrections
 from planewise.data.spreadsheet import read_table
@@ -117,7 +117,7 @@ def _said(action: str, words: list[str]) -> dict[str, object]:
         value = None if label_word == "new" else int(label_word)
         return {"action": "paint", "label": value, "where": _shape(shape)}
     if action == "confirm" and words and words[0] == "box":
-        return {"action": action, "box": _box(words[1:])}
+        return {"action": action, "box": box_of([int(word) for word in words[1:]])}
     labels = [int(word) for word in words]
     if len(labels) < (2 if action == "merge" else 1):
         raise ValueError
@@ -128,12 +128,5 @@ def _shape(words: list[str]) -> dict[str, object]:
     if words[0] == "ball" and len(words) == 5:
         return {"centre": [int(word) for word in words[1:4]], "radius": float(words[4])}
     if words[0] == "box":
-        return {"place": _box(words[1:])}
+        return {"place": box_of([int(word) for word in words[1:]])}
     raise ValueError
-
-
-def _box(words: list[str]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    a, b, c, d, e, f = map(int, words)
-    if a >= b or c >= d or e >= f:
-        raise ValueError
-    return (a, b), (c, d), (e, f)

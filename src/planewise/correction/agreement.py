@@ -1,9 +1,12 @@
 """Where the planes that a result was fused from disagree: its doubtful objects, and those that it may have missed.
 
 Nothing of the truth is known here. An object that every plane draws alike is likely right; one that the result has and
-the planes have not is likely wrong; one that planes have and the result has not was likely missed.
+the planes have not is likely wrong; one that planes have and the result has not was likely missed. Of objects that are
+drawn alike the small one is the more doubtful: an outline that is off by the same distance takes more of it.
 """
 
+import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +16,7 @@ from planewise.correction.objects import Objects, find_objects, index_of
 from planewise.evaluation.overlap import overlap_table
 
 LEAST = 500  # voxels of an object that may have been missed; predict's own least size
+LEAST_USUAL = 0.01  # of the usual agreement, so that objects which no plane has leave an order to the others
 OUTSIDE = 0.75  # share of a plane's object that must lie outside of the result, to be one that it has not
 
 
@@ -39,19 +43,24 @@ def doubts(labels: np.ndarray, planes: Mapping[str, np.ndarray]) -> list[Doubt]:
     """Return every object of ``labels`` (z, y, x), and those that it may have missed, the most doubtful first.
 
     ``planes``: the labels of each plane by its name, of the same shape. With a the mean over the planes of the best IoU
-    (intersection over union) that one of its objects has: an object's doubt is 1 - a; that of what may have been missed
-    is a, for the more planes see it the likelier it is there.
+    (intersection over union) that one of its objects has, the doubt of what may have been missed is a, for the more
+    planes see it the likelier it is there. That of an object is 1 - sqrt(a u): u is what a would be if its outline were
+    off by as much as is usual in this volume. Three planes say little of how far one object's outline is off, so half
+    is taken from what they say of all. For a ball of radius R whose outline is off by a distance d the IoU is about
+    exp(-3 d / R), so that u is the median of a to the power r / R, r the radius of a ball of the median size.
     """
     missed = _not_in(labels, planes)
     found = []
     for volume, absent in ((labels, False), (missed, True)):
         objects = find_objects(volume)
         ious = {name: _best_iou(volume, plane) for name, plane in planes.items()}
+        means = {label: sum(of.get(label, 0.0) for of in ious.values()) / len(ious) for label in objects}
+        usual = max(LEAST_USUAL, statistics.median(means.values())) if means else 1.0
+        size = statistics.median(record.voxels for record in objects.values()) if objects else 1.0
         for label, record in objects.items():
             agreement = {name: ious[name].get(label, 0.0) for name in planes}
-            mean = sum(agreement.values()) / len(agreement)
+            doubt = means[label] if absent else 1 - math.sqrt(means[label] * usual ** (size / record.voxels) ** (1 / 3))
             place = _inside(volume, label, objects)
-            doubt = mean if absent else 1 - mean
             found.append(Doubt(doubt, 0 if absent else label, place, record.voxels, agreement))
     return sorted(found, key=lambda one: (-one.doubt, one.label, one.place))
 

@@ -1,24 +1,22 @@
 """What trainings from corrections share: which volumes were corrected, what made them, and what was gained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from planewise.correction.journal import JOURNAL, corrections_folder
-from planewise.data.case import case_name, group_by_case, label_volumes_in
+from planewise.data.case import group_by_case, label_volumes_at
 from planewise.data.run import Manifest, manifest_of
-from planewise.errors import PlanewiseError
+from planewise.data.source_image import source_image
+from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
-from planewise.volumes.formats import ending_of
+from planewise.volumes.formats.dicom import Series
 
 MADE_FROM = "corrections.json"  # marks a folder of training data that was made from corrections
 
 
 def corrected_volumes(result: Path) -> dict[str, Path]:
     """Return the corrected label volumes of ``result``, a file or a folder, by case. Raises PlanewiseError."""
-    if not result.exists():
-        raise PlanewiseError(f"--corrections {result}: no such file or folder")
-    single = bool(ending_of(result)) or result.is_file()
-    groups = {case_name(result): [result]} if single else group_by_case(label_volumes_in(result))
+    groups = group_by_case(label_volumes_at(result, "--corrections"))
     found = {
         name: path for name, paths in sorted(groups.items()) for path in paths
         if (corrections_folder(path) / JOURNAL).is_file()
@@ -39,13 +37,46 @@ def manifest_behind(path: Path, command: str) -> Manifest:
     return manifest
 
 
-def image_behind(path: Path, manifest: Manifest) -> Path:
-    """Return the image that a volume was made from. Raises PlanewiseError if it is not there any more."""
-    record = next(record for record in manifest.cases.values() if path.name in record.outputs)
-    image = Path(next(iter(record.inputs), ""))
-    if not image.exists():
-        raise PlanewiseError(f"--corrections {path}: was made from {image}, which is not there any more; put it back")
+def model_behind(manifests: Mapping[str, Manifest], option: str) -> Manifest:
+    """Return the manifest of any case: they name one model, which made all of the results.
+
+    Raises PlanewiseError, naming the cases, their models and the ``option`` that settles it, if they name several.
+    """
+    cases: dict[str, list[str]] = {}
+    for case, manifest in manifests.items():
+        said = manifest.made_from.options
+        cases.setdefault(str(said.get("model") or said.get("model named") or manifest.model), []).append(case)
+    if len(cases) > 1:
+        made = "; ".join(f"{', '.join(names)} by {model}" for model, names in cases.items())
+        raise PlanewiseError(
+            f"--corrections: the results were made by different models: {made}. Say with {option} which one the "
+            "training starts from, or give the results of one model"
+        )
+    return next(iter(manifests.values()))
+
+
+def image_behind(case: str, volumes: Mapping[str, Path], given: Mapping[str, Path | Series] | None) -> Path | Series:
+    """Return the image of one of the corrected ``volumes``: the one ``given`` with --image, else what it was made from.
+
+    One that is given for one volume is its image, whatever it is called. Raises PlanewiseError if there is none, or if
+    it has changed since the volume was made.
+    """
+    if given is not None:
+        image = next(iter(given.values())) if len(volumes) == len(given) == 1 else given.get(case)
+        there = f"; there are {', '.join(sorted(given)[:6])}" if given else ""
+        said = f"--image: has no image of case {case}{there}"
+    else:
+        image = source_image(volumes[case], unchanged=True)
+        said = f"--corrections {volumes[case]}: the manifest beside it names no image; give it with --image"
+    if image is None:
+        raise PlanewiseError(said)
     return image
+
+
+def say_what_is_wrong(images: Iterable[Problem]) -> None:
+    """Say what is wrong with images among those that are given, of which others are used."""
+    for problem in images:
+        say(f"--image: {problem.where}: {problem.what}; it is not used")
 
 
 def say_gain(before: Mapping[str, float], after: Mapping[str, float | None], score: str) -> None:

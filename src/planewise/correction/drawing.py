@@ -1,5 +1,6 @@
 """What is drawn in one slice of a volume of classes, for a model to make a mask of."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -36,6 +37,14 @@ class Drawing(BaseModel):
         return [*corners, *self.line, *self.inside, *self.outside]
 
 
+def box_of(numbers: Sequence[int]) -> Box:
+    """Return the half-open box of z z y y x x. Raises ValueError if that is none."""
+    a, b, c, d, e, f = numbers
+    if a >= b or c >= d or e >= f:
+        raise ValueError
+    return (a, b), (c, d), (e, f)
+
+
 def drawing_of(words: list[str]) -> Drawing:
     """Return what the words of a CSV draw: ``2 box 40 41 10 20 10 20 in 40 12 12 out 40 11 19``, or ``2 line ...``;
     with ``through`` at the end.
@@ -44,12 +53,7 @@ def drawing_of(words: list[str]) -> Drawing:
     """
     through = words[-1] == "through"
     label, parts = int(words[0]), _by_keyword(words[1 : len(words) - through])
-    sides: Box | None = None
-    if "box" in parts:
-        a, b, c, d, e, f = parts["box"]
-        if a >= b or c >= d or e >= f:
-            raise ValueError
-        sides = ((a, b), (c, d), (e, f))
+    sides = box_of(parts["box"]) if "box" in parts else None
     line, inside, outside = (_places(parts.get(name, [])) for name in POINTS)
     if sides is None and not line:
         raise ValueError

@@ -139,6 +139,24 @@ def several_files(case: str, files: list[Path], channel: int | None = None, labe
     return f"{message}; slices of one volume belong in a folder of their own" if flat else message
 
 
+def is_volume(path: Path, option: str = "") -> bool:
+    """Whether ``path`` is a volume, and not a folder of volumes; ``option``: what gave it, for the error.
+
+    Raises PlanewiseError if nothing is there.
+    """
+    if not path.exists():
+        raise PlanewiseError(f"{option} {path}: no such file or folder".lstrip())
+    return bool(ending_of(path)) or path.is_file()
+
+
+def label_volumes_at(path: Path, option: str = "") -> list[Path]:
+    """Return the label volumes that a path names: itself, or those in a folder. Raises PlanewiseError if it is missing.
+
+    See ``is_volume``.
+    """
+    return [path] if is_volume(path, option) else label_volumes_in(path)
+
+
 def label_volumes_in(folder: Path) -> list[Path]:
     """Return the volumes of ``folder``: see ``volumes_in``; and those that are folders of slices."""
     folders = (path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
@@ -179,9 +197,7 @@ def cases_in(
 
     Raises PlanewiseError if ``path`` is missing, or its 2D images may be one volume or several.
     """
-    if not path.exists():
-        raise PlanewiseError(f"{path}: no such file or folder")
-    if ending_of(path) or path.is_file():
+    if is_volume(path):
         return {case_name(path): path}, []
     problems: list[Problem] = []
     stacks: dict[Path, list[Path]] = {path: slices_of(path, sequence, channel)}

@@ -1,7 +1,7 @@
 """The report as one self-contained HTML page: no server, no network."""
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -221,6 +221,7 @@ def _viewer_data(slides: CaseSlides) -> dict[str, Any]:
             {
                 "plane": slide.plane, "index": slide.index, "width": slide.width, "height": slide.height,
                 "image": slide.image, "outlines": slide.outlines, "wrong": slide.wrong,
+                "close_ups": [asdict(close_up) for close_up in slide.close_ups],
             }
             for slide in slides.slides
         ],

@@ -11,10 +11,12 @@ import numpy as np
 from planewise.data.case import channel_within
 from planewise.errors import PlanewiseError, Problem, first_line
 from planewise.evaluation.comparison import ScoredCase
+from planewise.evaluation.mistakes import Mistake
 from planewise.evaluation.pairs import with_spacing_of
 from planewise.evaluation.result import OBJECTS, CaseErrors
+from planewise.report.close_ups import SHARE, SIDE, CloseUp, boxes_around
 from planewise.report.pictures import jpeg_uri, outline_path
-from planewise.report.sections import Place, read_sections
+from planewise.report.sections import Box, Place, read_sections
 from planewise.report.solids import WHOLE_BYTES, Solids
 from planewise.volumes.files import open_volume
 from planewise.volumes.slices import AXIS, PLANES, Plane
@@ -33,7 +35,7 @@ class Slide:
     """One slice: its plane, place and size in pixels, and what is drawn.
 
     ``image``: a data URI, or empty. ``outlines``: SVG paths by "truth" and by method, and in them by class; those of
-    instances are of the class "objects". ``wrong``: voxels by method.
+    instances are of the class "objects". ``wrong``: voxels by method. ``close_ups``: parts of a thinned slice in full.
     """
 
     plane: Plane
@@ -43,6 +45,7 @@ class Slide:
     image: str
     outlines: dict[str, dict[str, str]]
     wrong: dict[str, int]
+    close_ups: tuple[CloseUp, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,18 @@ class CaseSlides:
     size: int = field(default=0)  # bytes in the page, about
 
     def shown(self) -> str:
-        """Return how many of each plane's slices there are."""
+        """Return how many of each plane's slices there are, and what of their voxels is seen."""
         counts = {plane: sum(slide.plane == plane for slide in self.slides) for plane in self.depth}
-        if counts == self.depth:
-            return "all slices of all planes"
         parts = [f"{n} of {self.depth[plane]} {plane}" for plane, n in counts.items() if n < self.depth[plane]]
-        whole = [plane for plane, n in counts.items() if n == self.depth[plane]]
-        return ", ".join([*(f"all {plane}" for plane in whole), *parts]) + " slices"
+        whole = [f"all {plane}" for plane, n in counts.items() if n == self.depth[plane]]
+        slices = ", ".join([*whole, *parts]) + " slices" if parts else "all slices of all planes"
+        if self.step == 1:
+            return slices
+        close_ups = sum(len(slide.close_ups) for slide in self.slides)
+        plural = "s, around mistakes, show" if close_ups > 1 else ", around a mistake, shows"
+        full = f"; {close_ups} close-up{plural} every voxel" if close_ups else ""
+        pixel = " x ".join([str(self.step)] * 2)
+        return f"{slices}, one pixel for {pixel} voxels (of the image their mean, of labels the first){full}"
 
 
 def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Problem]) -> CaseSlides | None:
@@ -89,26 +97,38 @@ def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Prob
     truth, benchmark = scored.truth, scored.benchmark
     with_spacing = with_spacing_of(truth, benchmark.images.get(scored.case))
     step = -(-max(truth.shape) // MAX_SIDE)
-    places = _places(scored, errors, step, room)
+    pixel = PIXEL_BYTES * (scored.case in benchmark.images) + LAYER_BYTES * (1 + len(scored.predictions))
+    most = int(SHARE * max(0, room) / (SIDE**2 * pixel)) if step > 1 else 0
+    close_ups = boxes_around(_listed(scored), truth.shape, most)
+    places = _places(scored, errors, step, room - int(len(close_ups) * SIDE**2 * pixel), pixel)
 
     whole = room > 10 * WHOLE_BYTES * (1 + len(scored.predictions))
     solids = Solids(benchmark, scored.results, truth.shape, with_spacing.spacing, whole, objects)
     several = len(benchmark.classes) > 1  # of one class all that is predicted counts as it, whatever its number
     classes = benchmark.classes if several else {}
     outlines: dict[Place, dict[str, dict[str, str]]] = {}
+    of_close_ups: list[dict[str, dict[str, str]]] = [{} for _ in close_ups]
     for name, volume in [("truth", truth), *scored.predictions.items()]:
-        sections = read_sections(volume, places, step, average=False, boxes=solids.boxes_of(name))
+        boxes = solids.boxes_of(name)
+        sections = read_sections(volume, places, step, average=False, boxes=[*boxes, *close_ups])
         for place, labels in sections.slices.items():
             outlines.setdefault(place, {})[name] = _outlines(labels, classes)
-        solids.draw(name, sections.boxes)
-    images, note = _images(scored, places, step, problems)
+        solids.draw(name, sections.boxes[: len(boxes)])
+        for drawn, crop in zip(of_close_ups, sections.boxes[len(boxes) :]):
+            drawn[name] = _outlines(crop[0], classes)
+    images, crops, note = _images(scored, places, step, close_ups, problems)
+    in_full: dict[int, list[CloseUp]] = {}
+    for box, in_it, paths in zip(close_ups, crops, of_close_ups):
+        (z, y, x), (_, height, width) = box.lower, box.shape
+        in_full.setdefault(z, []).append(CloseUp(x, y, width, height, in_it, paths))
     slides = []
     for plane, indices in places.items():
         sides = [-(-side // step) for axis, side in enumerate(truth.shape) if axis != AXIS[plane]]
         for index in indices:
             wrong = {error.method: int(error.along[AXIS[plane]][index]) for error in errors}
             image, paths = images.get((plane, index), ""), outlines[plane, index]
-            slides.append(Slide(plane, index, sides[1], sides[0], image, paths, wrong))
+            closer = tuple(in_full.get(index, ())) if plane == "xy" else ()
+            slides.append(Slide(plane, index, sides[1], sides[0], image, paths, wrong, closer))
     slides = _fitting(slides, room - solids.size)
     size = solids.size + sum(_size(slide) for slide in slides)
     depth = {plane: truth.shape[AXIS[plane]] for plane in PLANES}
@@ -119,7 +139,13 @@ def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Prob
 
 
 def _size(slide: Slide) -> int:
-    return len(slide.image) + sum(len(path) for paths in slide.outlines.values() for path in paths.values())
+    outlines = sum(len(path) for paths in slide.outlines.values() for path in paths.values())
+    return len(slide.image) + outlines + sum(close_up.size for close_up in slide.close_ups)
+
+
+def _listed(scored: ScoredCase) -> list[Mistake]:
+    """Return the mistakes that the page lists."""
+    return [mistake for result in scored.results if result.delivered for mistake in result.mistakes[:MISTAKES]]
 
 
 def _outlines(labels: np.ndarray, classes: dict[int, str]) -> dict[str, str]:
@@ -134,17 +160,19 @@ def _outlines(labels: np.ndarray, classes: dict[int, str]) -> dict[str, str]:
 # ---- which slices
 
 
-def _places(scored: ScoredCase, errors: list[CaseErrors], step: int, room: int) -> dict[Plane, list[int]]:
-    """Return which slices of each plane are shown, ascending: so many that they take about ``room`` bytes."""
+def _places(scored: ScoredCase, errors: list[CaseErrors], step: int, room: int, pixel: float) -> dict[Plane, list[int]]:
+    """Return which slices of each plane are shown, ascending: so many that they take about ``room`` bytes.
+
+    ``pixel``: bytes that one takes, about.
+    """
     assert scored.truth is not None
     shape = scored.truth.shape
-    listed = {mistake.centre[0] for r in scored.results if r.delivered for mistake in r.mistakes[:MISTAKES]}
+    listed = {mistake.centre[0] for mistake in _listed(scored)}
     places: dict[Plane, list[int]] = {}
-    picture = PIXEL_BYTES * (scored.case in scored.benchmark.images) + LAYER_BYTES * (1 + len(scored.predictions))
-    picture = max(picture, 4 * room / GATHERED_BYTES)  # as much as memory lets a pixel take
+    pixel = max(pixel, 4 * room / GATHERED_BYTES)  # as much as memory lets a pixel take
     for plane in PLANES:
         depth = shape[AXIS[plane]]
-        bytes_each = picture * math.prod(shape) / depth / step**2
+        bytes_each = pixel * math.prod(shape) / depth / step**2
         fitting = min(depth, int(SHARES[plane] * max(0, room) / bytes_each))
         wanted = set(_worst(errors, AXIS[plane], max(1, min(WORST, fitting)))) | (listed if plane == "xy" else set())
         count = depth if fitting == depth else fitting - len(wanted)
@@ -195,29 +223,34 @@ def _aspects(volume: Volume) -> dict[Plane, float]:
 
 
 def _images(
-    scored: ScoredCase, places: dict[Plane, list[int]], step: int, problems: list[Problem]
-) -> tuple[dict[Place, str], str]:
-    """Return the slices of the image as data URIs, or why there are none."""
-    path = scored.benchmark.images.get(scored.case)
+    scored: ScoredCase, places: dict[Plane, list[int]], step: int, close_ups: list[Box], problems: list[Problem]
+) -> tuple[dict[Place, str], list[str], str]:
+    """Return the slices of the image and its close-ups as data URIs, or why there are none."""
+    path, nothing = scored.benchmark.images.get(scored.case), [""] * len(close_ups)
     if path is None:
-        return {}, "no image was found: outlines only"
+        return {}, nothing, "no image was found: outlines only"
     damage = ""
     try:
         stored = open_image(path, scored.benchmark.channel)
         try:
             image = scored.lay_on_truth(stored, path)
         except PlanewiseError as error:
-            return {}, f"{error}: outlines only"
-        slices = read_sections(image, places, step, average=True).slices
+            return {}, nothing, f"{error}: outlines only"
+        sections = read_sections(image, places, step, average=True, boxes=close_ups)
     except PlanewiseError as error:
         damage = str(error).removeprefix(f"{path}: ")
     except Exception as error:  # a damaged file fails in its reader's own way
         damage = f"cannot be read ({first_line(error)})"
     if damage:
         problems.append(Problem(str(path), f"{damage}: the report shows outlines only"))
-        return {}, f"{path}: {damage}: outlines only"
-    low, high = _range(slices.values())
-    return {place: jpeg_uri((slice_ - low) / max(high - low, 1e-9)) for place, slice_ in slices.items()}, ""
+        return {}, nothing, f"{path}: {damage}: outlines only"
+    low, high = _range(sections.slices.values())
+
+    def picture(values: np.ndarray) -> str:
+        return jpeg_uri((values - low) / max(high - low, 1e-9))
+
+    crops = [picture(crop[0]) for crop in sections.boxes]
+    return {place: picture(slice_) for place, slice_ in sections.slices.items()}, crops, ""
 
 
 def _range(slices: Iterable[np.ndarray]) -> tuple[float, float]:

@@ -1,13 +1,11 @@
 """The mistakes that a comparison lists, as places to go to."""
 
 from pathlib import Path
-from typing import Any
 
-from planewise.data.case import PREDICTED
 from planewise.errors import PlanewiseError
-from planewise.report.comparison_files import JSON as RESULTS
+from planewise.evaluation.mistakes import Mistake
+from planewise.report.listed_mistakes import of_dataset, read_mistakes
 from planewise.viewing.scene import Place
-from planewise.volumes.json_files import read_json
 
 
 def read_places(results: Path, dataset: str, case: str, methods: list[str]) -> list[Place]:
@@ -16,27 +14,16 @@ def read_places(results: Path, dataset: str, case: str, methods: list[str]) -> l
     ``dataset``: the name of its folder, where the file has the case in several datasets. Raises PlanewiseError if it is
     no such file, or does not have the case or any of the methods.
     """
-    content = read_json(results)
-    try:
-        entries = [entry for entry in content["results"] if entry["case"] == case]
-        entries = [entry for entry in entries if _method(entry) in methods]
-        if len({entry["dataset"] for entry in entries}) > 1:
-            entries = [entry for entry in entries if entry["dataset"].rpartition("/")[2] == dataset]
-        places = [_place(mistake, _method(entry), methods) for entry in entries for mistake in entry["mistakes"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PlanewiseError(f"{results}: is not a {RESULTS} of planewise compare or evaluate") from error
+    listed = [entry for entry in read_mistakes(results) if entry.case == case and entry.method in methods]
+    entries = of_dataset(listed, dataset)
     if not entries:
         raise PlanewiseError(f"{results}: has nothing of case {case} by {' or '.join(methods) or 'any method'}")
+    places = [_place(mistake, entry.method, methods) for entry in entries for mistake in entry.mistakes]
     return sorted(places, key=lambda place: -place.voxels)
 
 
-def _method(entry: dict[str, Any]) -> str:
-    """Return a method's name: compare leaves the beginning of its folder's name out of it, evaluate does not."""
-    return str(entry["method"]).removeprefix(PREDICTED)
-
-
-def _place(mistake: dict[str, Any], method: str, methods: list[str]) -> Place:
-    z, y, x = (int(side) for side in mistake["centre"])
-    ids = "; ".join(f"{of} {', '.join(map(str, mistake[of]))}" for of in ("truth", "predicted") if mistake[of])
-    what = f"{mistake['kind']}: {ids}; {mistake['voxels']:,} voxels"
-    return Place(f"{method}, {what}" if len(methods) > 1 else what, (z, y, x), int(mistake["voxels"]))
+def _place(mistake: Mistake, method: str, methods: list[str]) -> Place:
+    of_volumes = (("truth", mistake.truth), ("predicted", mistake.predicted))
+    ids = "; ".join(f"{of} {', '.join(map(str, labels))}" for of, labels in of_volumes if labels)
+    what = f"{mistake.kind}: {ids}; {mistake.voxels:,} voxels"
+    return Place(f"{method}, {what}" if len(methods) > 1 else what, mistake.centre, mistake.voxels)

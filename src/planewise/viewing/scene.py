@@ -15,6 +15,7 @@ from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import ending_of, ome_zarr
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import open_labels, slab_starts
@@ -44,7 +45,7 @@ class Layer:
     """
 
     name: str
-    path: Path
+    path: Path | Series
     volume: Volume
     levels: tuple[Level, ...]
     shown: bool = True
@@ -115,14 +116,19 @@ class Scene:
 # ---- layers
 
 
-def image_layer(name: str, path: Path, channel: int | None) -> tuple[Layer, Volume]:
+def image_layer(name: str, path: Path | Series, channel: int | None) -> tuple[Layer, Volume]:
     """Return an image as a layer, and as its file has it, to lay labels on; for errors see ``open_volume``."""
     stored = open_volume(path, channel)
     return _layer(name, path, replace(stored, labels=None), None, channel), stored
 
 
 def labels_layer(
-    name: str, path: Path, names: LabelNames, image: tuple[Path, Volume] | None, ignore_geometry: bool, shown: bool
+    name: str,
+    path: Path,
+    names: LabelNames,
+    image: tuple[Path | Series, Volume] | None,
+    ignore_geometry: bool,
+    shown: bool,
 ) -> tuple[Layer, Volume]:
     """Return labels as a layer, and as their file has them; for errors see ``laid_on``.
 
@@ -134,10 +140,10 @@ def labels_layer(
     return replace(_layer(name, path, placed, known, None), shown=shown), stored
 
 
-def _layer(name: str, path: Path, placed: Volume, labels: LabelNames | None, channel: int | None) -> Layer:
+def _layer(name: str, path: Path | Series, placed: Volume, labels: LabelNames | None, channel: int | None) -> Layer:
     volume = replace(to_canonical(placed, labels=labels is not None), labels=labels)
     levels = [Level(volume.voxels)]
-    if volume.voxels is placed.voxels and ending_of(path) in ome_zarr.FORMAT.endings:
+    if isinstance(path, Path) and volume.voxels is placed.voxels and ending_of(path) in ome_zarr.FORMAT.endings:
         levels = _levels_of_store(path, volume, channel)
     elif access(volume.voxels) in ("pages", "whole") and _fits(volume):
         levels = [Level(_ReadOnce(volume, path))]
@@ -164,7 +170,7 @@ def _fits(volume: Volume) -> bool:
 class _ReadOnce:
     """Voxels that are read as a whole when the first of them is needed: parts of them cannot be read by themselves."""
 
-    def __init__(self, volume: Volume, path: Path) -> None:
+    def __init__(self, volume: Volume, path: Path | Series) -> None:
         self.shape, self.dtype = volume.shape, volume.voxels.dtype
         self._volume, self._path = volume, path
         self._read: np.ndarray | None = None

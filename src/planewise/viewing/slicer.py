@@ -1,5 +1,8 @@
 """A scene for 3D Slicer: a ``.mrml`` file with the image in NRRD and a ``.seg.nrrd`` for each label volume.
 
+Nodes, references and attributes are named as Slicer 5.6 names them in the scenes that it saves. Whether it opens one of
+these was never seen: there is none where this is tested.
+
 Slicer counts in millimetres, and its cameras and meshes fail at millionths of one. So a scene in nm or µm is written in
 micrometres under the name of millimetres, which the scene's unit then says.
 """
@@ -17,7 +20,8 @@ from planewise.volumes.files import write_volume
 from planewise.volumes.json_files import write_json
 from planewise.volumes.volume import Volume
 
-VERSION = "Slicer5.6.0"
+VERSION = "Slicer 5.6.1 32438"  # as it says it itself
+GREY = "vtkMRMLColorTableNodeGrey"  # which every scene has
 PLACES = "places.mrk.json"
 
 
@@ -62,25 +66,30 @@ def scene_xml(scene: Scene, files: dict[str, str]) -> bytes:
     root = ElementTree.Element("MRML", version=VERSION, userTags="")
     images = [layer for layer in scene.layers if layer.volume.labels is None]
     labels = [layer for layer in scene.layers if layer.volume.labels is not None]
+    first = "vtkMRMLScalarVolumeNode1"
     for number, layer in enumerate(images, 1):
         black, white = contrast(layer)
         level = {"window": f"{white - black:g}", "level": f"{(white + black) / 2:g}", "autoWindowLevel": "0"}
-        display = _add(root, "VolumeDisplay", "ScalarVolumeDisplay", number, **level, visibility="true")
+        shown = {"colorNodeID": GREY, "visibility": "true"}
+        display = _add(root, "VolumeDisplay", "ScalarVolumeDisplay", number, **level, **shown)
         storage = _add(root, "VolumeArchetypeStorage", "VolumeArchetypeStorage", number, fileName=files[layer.name])
         _add(root, "Volume", "ScalarVolume", number, name=layer.name, references=_references(display, storage))
     for number, layer in enumerate(labels, 1):
         shown = {"visibility": str(layer.shown).lower(), "PreferredDisplayRepresentationName2D": "Binary labelmap"}
         display = _add(root, "SegmentationDisplay", "SegmentationDisplay", number, **shown)
         storage = _add(root, "SegmentationStorage", "SegmentationStorage", number, fileName=files[layer.name])
-        _add(root, "Segmentation", "Segmentation", number, name=layer.name, references=_references(display, storage))
+        geometry = f"referenceImageGeometryRef:{first};" if images else ""
+        references = f"{_references(display, storage)}{geometry}"
+        _add(root, "Segmentation", "Segmentation", number, name=layer.name, references=references)
     if scene.places:
-        storage = _add(root, "MarkupsFiducialStorage", "MarkupsFiducialStorage", 1, fileName=PLACES)
-        _add(root, "MarkupsFiducial", "MarkupsFiducial", 1, name="places", references=f"storage:{storage};")
+        display = _add(root, "MarkupsFiducialDisplay", "MarkupsFiducialDisplay", 1, visibility="true")
+        storage = _add(root, "MarkupsJsonStorage", "MarkupsJsonStorage", 1, fileName=PLACES)
+        _add(root, "MarkupsFiducial", "MarkupsFiducial", 1, name="places", references=_references(display, storage))
     if images:
-        _add(root, "Selection", "Selection", "Singleton", activeVolumeID="vtkMRMLScalarVolumeNode1")
+        _add(root, "Selection", "Selection", "Singleton", singletonTag="Singleton", references=f"ActiveVolume:{first};")
         for plane in ("Red", "Yellow", "Green"):
-            _add(root, "SliceComposite", "SliceComposite", plane, layoutName=plane,
-                 references="backgroundVolume:vtkMRMLScalarVolumeNode1;")  # fmt: skip
+            _add(root, "SliceComposite", "SliceComposite", plane, singletonTag=plane, layoutName=plane,
+                 references=f"backgroundVolume:{first};")  # fmt: skip
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
 

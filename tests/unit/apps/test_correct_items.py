@@ -36,5 +36,5 @@ def test_of_cases_that_are_called_alike_those_of_the_dataset_are_meant(tmp_path)
 def test_a_file_that_lacks_something_is_refused(tmp_path, wrong):
     there = entry("D1", "m", 3)
     del there[wrong]
-    with pytest.raises(PlanewiseError, match=f"is no results.json of planewise compare .'{wrong}'"):
+    with pytest.raises(PlanewiseError, match=f"is not a results.json of planewise compare or evaluate .'{wrong}'"):
         labels_of(tmp_path, [there])

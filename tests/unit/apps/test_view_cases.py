@@ -95,7 +95,7 @@ def test_any_volume_and_labels_that_are_named(dataset, tmp_path, capsys):
         shown(image, labels=(str(dataset / "imagesTs_m"), str(dataset / "imagesTs_m" / "b.tiff")))
     with pytest.raises(PlanewiseError, match="holds 0 files of case b"):
         shown(image, labels=(str(dataset / "imagesTs_n"),))
-    with pytest.raises(PlanewiseError, match="--labels nowhere: nowhere: no such file or folder"):
+    with pytest.raises(PlanewiseError, match="--labels nowhere: no such file or folder"):
         shown(image, labels=("nowhere",))
 
 

@@ -1,5 +1,7 @@
 """Doubt is where the planes disagree: computed by hand on blocks."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -23,8 +25,8 @@ def test_what_the_planes_do_not_have_comes_before_what_they_draw_alike():
     assert [one.label for one in found] == [3, 2, 1]
     assert found[0].doubt == 1
     assert found[1].agreement == {"xy": 1.0, "xz": pytest.approx(4 / 10)}
-    assert found[1].doubt == pytest.approx(1 - (1 + 0.4) / 2)
-    assert found[2].doubt == 0
+    assert found[1].doubt == pytest.approx(1 - (1 + 0.4) / 2)  # its agreement, 0.7, is the usual one
+    assert found[2].doubt == pytest.approx(1 - math.sqrt(1 * 0.7))
     assert all(labels[one.place] == one.label for one in found)
 
 
@@ -42,3 +44,19 @@ def test_small_things_and_what_the_result_has_in_part_were_not_missed():
     labels = blocks(a1=(0, 8))
     planes = {"xy": blocks(a1=(4, 8), a2=(30, 3)), "xz": blocks()}  # half of 1; and 384 voxels
     assert [doubt.label for doubt in doubts(labels, planes)] == [1]
+
+
+def test_of_two_that_are_drawn_alike_the_small_one_is_the_more_doubtful():
+    labels = blocks(a1=(0, 8), a2=(10, 16), a3=(40, 2))
+    planes = {"xy": blocks(a1=(0, 4), a2=(10, 8), a3=(40, 1))}  # half of each
+    small, middle, large = doubts(labels, planes)
+    assert [one.label for one in (small, middle, large)] == [3, 1, 2]
+    assert middle.doubt == pytest.approx(0.5)
+    assert large.doubt == pytest.approx(1 - math.sqrt(0.5 * 0.5 ** (1 / 2) ** (1 / 3)))
+    assert small.doubt == pytest.approx(1 - math.sqrt(0.5 * 0.5**4 ** (1 / 3)))
+
+
+def test_where_no_plane_has_most_objects_the_others_are_still_in_order():
+    labels = blocks(a1=(0, 8), a2=(10, 8), a3=(20, 8), a4=(30, 8), a5=(40, 8))
+    found = doubts(labels, {"xy": blocks(a1=(0, 8), a2=(14, 4))})
+    assert [one.label for one in found] == [3, 4, 5, 2, 1]

@@ -11,6 +11,8 @@ from planewise.data.case import (
     channel_within,
     file_of_case,
     images_beside,
+    is_volume,
+    label_volumes_at,
     numbered_cases,
     one_file_each,
     refuse_names_of_planes,
@@ -204,3 +206,17 @@ def test_volumes_and_images_without_numbers_are_cases_of_their_own(tmp_path):
     assert list(cases_in(tmp_path / "solid", sequence="auto")[0]) == ["v1", "v2", "v3"]
     with pytest.raises(PlanewiseError, match="no such file"):
         cases_in(tmp_path / "gone")
+
+
+def test_a_path_is_a_volume_or_a_folder_of_them(tmp_path):
+    for name in ("b.tiff", "a.nii.gz", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.ome.zarr").mkdir()
+    assert [is_volume(tmp_path / name) for name in ("a.nii.gz", "c.ome.zarr", "notes.txt")] == [True] * 3
+    assert not is_volume(tmp_path)
+    assert label_volumes_at(tmp_path / "c.ome.zarr") == [tmp_path / "c.ome.zarr"]
+    assert [path.name for path in label_volumes_at(tmp_path)] == ["a.nii.gz", "b.tiff", "c.ome.zarr"]
+    with pytest.raises(PlanewiseError, match=r"^--image .*none: no such file or folder$"):
+        is_volume(tmp_path / "none", "--image")
+    with pytest.raises(PlanewiseError, match=r"^/.*none: no such file or folder$"):
+        label_volumes_at(tmp_path / "none")

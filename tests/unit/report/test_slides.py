@@ -1,7 +1,10 @@
+import base64
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair
@@ -9,6 +12,7 @@ from planewise.evaluation.result import Benchmark
 from planewise.evaluation.tolerance import Tolerance
 from planewise.report.pictures import outline_path
 from planewise.report.slides import case_slides
+from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 
@@ -39,11 +43,15 @@ def test_touching_objects_are_divided_and_the_border_is_not_drawn():
 def slides_of(tmp_path):
     """Draw truth and a prediction that is moved by a voxel."""
 
-    def draw(labels, classes, room, objects=10):
+    def draw(labels, classes, room, objects=10, image=None):
         truth, predicted = tmp_path / "t.tiff", tmp_path / "p.tiff"
         write_labels(truth, Volume(labels))
         write_labels(predicted, Volume(np.roll(labels, 1, 2)))
-        benchmark = Benchmark("d", {"m": [Pair("c", predicted, truth)]}, {}, classes)
+        images = {}
+        if image is not None:
+            images["c"] = tmp_path / "i.tiff"
+            write_volume(images["c"], Volume(image))
+        benchmark = Benchmark("d", {"m": [Pair("c", predicted, truth)]}, images, classes)
         drawn = []
         compare([benchmark], Tolerance(), lambda scored: drawn.append(case_slides(scored, room, objects, [])))
         return drawn[0]
@@ -94,3 +102,44 @@ def test_objects_are_drawn_in_3d_beside_their_counterparts_the_worst_first(slide
     assert all(pair.keys() == {"truth", "predicted"} for pair in solids.objects.values())
     assert all(uri.startswith("data:image/png;base64,") for pair in solids.objects.values() for uri in pair.values())
     assert slides_of(balls, {}, 8000, objects=0).solids.size == 0
+
+
+@pytest.fixture
+def wide():
+    """Labels (3, 600, 700) of four small squares, one of them at a corner, none of which the moved ones fit."""
+    labels = np.zeros((3, 600, 700), np.uint8)
+    for number, (z, y, x) in enumerate([(0, 0, 0), (1, 300, 301), (1, 310, 350), (2, 500, 600)], 1):
+        labels[z, y : y + 5, x : x + 1] = number
+    return labels
+
+
+def test_mistakes_in_a_thinned_slice_are_shown_voxel_by_voxel(slides_of, wide):
+    image = np.zeros(wide.shape, np.uint8)
+    image[1] = 255
+    image[1, 300:310, 300:310] = 0
+    slides = slides_of(wide, {}, 10**7, image=image)
+    close_ups = {(slide.index, part.x, part.y): part for slide in slides.slides for part in slide.close_ups}
+    # Those of slice 1 lie in one; two voxels are a pixel, and the third slice's square is not in the thinned one.
+    assert list(close_ups) == [(0, 0, 0), (1, 174, 174), (2, 444, 344)]
+    assert {(part.width, part.height) for part in close_ups.values()} == {(256, 256)}
+    outline = pieces(close_ups[1, 174, 174].outlines["truth"]["objects"])
+    assert {("h", 301 - 174, 300 - 174, 1), ("h", 301 - 174, 305 - 174, 1)} <= outline
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(close_ups[1, 174, 174].image.partition(",")[2]))))
+    assert (shown[300 - 174 : 310 - 174, 300 - 174 : 310 - 174] < 60).all()
+    assert (shown[320 - 174 :] > 200).all()
+    assert slides.shown() == (
+        "all slices of all planes, one pixel for 2 x 2 voxels (of the image their mean, of labels the first); 3 "
+        "close-ups, around mistakes, show every voxel"
+    )
+
+
+def test_close_ups_take_a_part_of_the_room_and_the_largest_mistakes_come_first(slides_of, wide):
+    wide[2, 400:440, 600] = 4  # 90 voxels are wrong, 10 of each of the others
+    slides = slides_of(wide, {}, 30_000, objects=0)
+    assert [(slide.index, part.y) for slide in slides.slides for part in slide.close_ups] == [(2, 301)]
+    assert slides.size <= 30_000
+    assert slides.shown().endswith("; 1 close-up, around a mistake, shows every voxel")
+
+
+def test_a_slice_that_is_not_thinned_has_no_close_ups(slides_of, wide):
+    assert not any(slide.close_ups for slide in slides_of(wide[:, :500, :512], {}, 10**7).slides)

@@ -14,24 +14,34 @@ from pathlib import Path
 
 import numpy as np
 
+from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPredict, IldTrain
 from planewise.apps.ild.predict import predict_ild
 from planewise.apps.ild.prepare import WINDOW_FILE
 from planewise.apps.ild.prepared_folder import SLICES
-from planewise.correction.corrected import MADE_FROM, corrected_volumes, image_behind, manifest_behind
+from planewise.correction.corrected import (
+    MADE_FROM,
+    corrected_volumes,
+    image_behind,
+    manifest_behind,
+    model_behind,
+    say_what_is_wrong,
+)
 from planewise.correction.session import Corrections
 from planewise.correction.truth import KnownLabels, known_classes
 from planewise.correction.worklist import Item, write_worklist
+from planewise.data.case import channel_within
 from planewise.data.classes import DATASET_FILE
 from planewise.data.patients import patients_or_cases
-from planewise.data.prepared import IGNORED, Patient, as_patient, load_patient, save_patient, save_slices
+from planewise.data.prepared import IGNORED, Patient, load_patient, read_patient, save_patient, save_slices
 from planewise.data.run import Manifest
+from planewise.data.source_image import PREPARED
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.progress import progress, say
-from planewise.volumes.files import open_volume
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import place_from_canonical, to_canonical
 from planewise.volumes.json_files import write_json
 from planewise.volumes.labels import read_labels
@@ -54,8 +64,8 @@ def with_corrections(options: IldTrain, result: Path) -> IldTrain:
         raise PlanewiseError(f"{work}: holds slices that were not made from corrections; give another work_dir")
     volumes = corrected_volumes(result)
     manifests = {case: manifest_behind(path, "ild predict") for case, path in volumes.items()}
-    first = next(iter(manifests.values()))
     if options.base is None and not options.from_scratch:
+        first = model_behind(manifests, "--base")
         model = Path(first.model or str(first.made_from.options.get("model named", "")))
         say(f"The training starts from {model}, which made {result}")
         options = options.model_copy(update={"base": model})
@@ -74,7 +84,11 @@ def _write_slices(
     options: IldTrain, volumes: dict[str, Path], manifests: dict[str, Manifest], weights: Sam2Weights
 ) -> None:
     work = options.work_dir
-    window = _window(next(iter(manifests.values())), weights)
+    window = _window(manifests, weights)
+    given = None
+    if options.image is not None:
+        given, wrong = cts_in(options.image, None, None)
+        say_what_is_wrong(wrong)
     known: dict[str, tuple[Patient, KnownLabels]] = {}
     with progress("reading corrections", len(volumes), unit="cases") as advance:
         for case, path in volumes.items():
@@ -86,7 +100,8 @@ def _write_slices(
                         raise
                     say(f"{error}; it is left out")
                     continue
-                patient = _patient(case, corrections, image_behind(path, manifests[case]), window, options)
+                channel = manifests[case].made_from.options.get("channel")
+                patient = _patient(case, corrections, image_behind(case, volumes, given), channel, window, options)
             known[case] = patient, truth
             names = ", ".join(map(str, truth.objects))
             say(f"{case}: classes {names} are known, and {truth.known.mean():.1%} of the voxels")
@@ -140,16 +155,17 @@ def _held_out(known: dict[str, KnownLabels]) -> dict[str, np.ndarray]:
 
 
 def _patient(
-    case: str, corrections: Corrections, image: Path, window: tuple[float, float], options: IldTrain
-) -> Patient:
+    case: str, corrections: Corrections, image: Path | Series, channel: int | None, window: tuple[float, float],
+    options: IldTrain,
+) -> Patient:  # fmt: skip
     """Return the whole patient with the corrected labels, and the lungs if the model looks for classes in them."""
     result, volume = corrections.result, corrections.canvas.volume
-    if image.suffix == ".npz":
+    if isinstance(image, Path) and image.suffix == PREPARED:
         patient = load_patient(image)
         if len(patient.kept) < to_canonical(patient.geometry).shape[0]:
             raise PlanewiseError(f"{image}: lacks slices, so that {result} cannot be trained on; predict from the CT")
     else:
-        patient, hu = as_patient(case, open_volume(image), image, None, None, *window)
+        patient, hu = read_patient(case, image, None, *window, channel=channel_within(image, channel))
         if options.train_prompts != "truth":
             patient = replace(patient, organ=lungs_of(patient, hu, image, None))
     placed = laid_on(volume.with_voxels(corrections.canvas.read(_whole(volume.shape))), result, patient.geometry, image)
@@ -161,12 +177,19 @@ def _whole(shape: tuple[int, int, int]) -> tuple[tuple[int, int], tuple[int, int
     return z, y, x
 
 
-def _window(manifest: Manifest, weights: Sam2Weights) -> tuple[float, float]:
-    said = manifest.made_from.options.get("window") or weights.window
-    if said is None:
+def _window(manifests: dict[str, Manifest], weights: Sam2Weights) -> tuple[float, float]:
+    """Return the one window that all results were predicted in, or their model's. Raises PlanewiseError."""
+    said = [manifest.made_from.options.get("window") or weights.window for manifest in manifests.values()]
+    windows = {case: (float(window[0]), float(window[1])) for case, window in zip(manifests, said) if window}
+    if len(windows) < len(manifests):
         raise PlanewiseError("--corrections: neither the result nor its model says the window that was predicted in")
-    level, width = said
-    return float(level), float(width)
+    if len(set(windows.values())) > 1:
+        listed = "; ".join(f"{case} in {level:g}/{width:g}" for case, (level, width) in windows.items())
+        raise PlanewiseError(
+            f"--corrections: the results were predicted in different windows (level/width): {listed}; a training has "
+            "one: give the results of one window"
+        )
+    return next(iter(windows.values()))
 
 
 def predict_again(options: IldTrain, result: Path, model: Path) -> int:

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.options import IldLungs
-from planewise.data.case import channel_within, file_of_case
+from planewise.data.case import channel_within, file_of_case, is_volume
 from planewise.data.prepared import Patient
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
@@ -25,7 +25,6 @@ from planewise.measurement.regions import LEFT, RIGHT
 from planewise.progress import say
 from planewise.report.tables import print_table, report_problems
 from planewise.volumes.files import open_volume, read_voxels
-from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels, write_labels
@@ -282,8 +281,7 @@ def laid_mask(path: Path, patient: Patient, image: Path | Series, ignore_geometr
 
 def mask_of(case: str, masks: Path) -> Path:
     """Return the mask of a case's lungs: ``masks`` itself, or the case's in that folder. Raises PlanewiseError."""
-    is_volume = masks.is_file() or ending_of(masks)
-    return masks if is_volume else file_of_case(case, masks, "mask of the lungs")
+    return masks if is_volume(masks, "--lungs") else file_of_case(case, masks, "mask of the lungs")
 
 
 def _write_lungs(case: str, path: Path | Series, channel: int | None, target: Path) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.lungs import mask_of
 from planewise.apps.ild.options import IldMeasure
-from planewise.data.case import case_name, label_volumes_in, one_file_each
+from planewise.data.case import case_name, is_volume, label_volumes_at, one_file_each
 from planewise.data.classes import LabelDefinition, labels_above, read_labels_of
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
@@ -37,18 +37,9 @@ def label_files(given: Iterable[Path]) -> list[Path]:
     return [path for item in given for path in _volumes(item)]
 
 
-def _is_volume(path: Path | None) -> bool:
-    """Whether a volume is given by its own path, and not by a folder that may hold others."""
-    return path is not None and (path.is_file() or bool(ending_of(path)))
-
-
 def _volumes(path: Path) -> list[Path]:
     """Return the label volumes of a path that is given: itself, or those of a folder."""
-    if not path.exists():
-        raise PlanewiseError(f"{path}: no such file or folder")
-    if _is_volume(path):
-        return [path]
-    files = label_volumes_in(path)
+    files = label_volumes_at(path)
     if not files:
         raise PlanewiseError(f"{path}: holds no volumes; labels are {{case}}.nii.gz, ...")
     return files
@@ -101,15 +92,15 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     """Return the files of every case, paired by name, and what is wrong with others."""
     images, problems = _images(options)
     refused: dict[str, Problem] = {}
-    one = len(images) == len(options.labels) == 1 and _is_volume(options.labels[0])
-    if one and (_is_volume(options.images) or isinstance(next(iter(images.values())), Series)):
+    one = len(images) == len(options.labels) == 1 and is_volume(options.labels[0])
+    if one and ((options.images and is_volume(options.images)) or isinstance(next(iter(images.values())), Series)):
         labels = {case_name(files[0]): files[0]}  # both were given: they are one case, whatever their names
         images = dict(zip(labels, images.values()))
     else:
         labels, refused = one_file_each(files, images, labels=True)
     problems += refused.values()
     second = _against(options, labels)
-    if len(labels) > 1 and _is_volume(options.lungs):
+    if len(labels) > 1 and options.lungs is not None and is_volume(options.lungs, "--lungs"):
         raise PlanewiseError(f"--lungs {options.lungs}: is one mask, for {len(labels)} cases; give a folder of them")
     cases = {}
     for case, path in labels.items():
@@ -163,7 +154,7 @@ def _against(options: IldMeasure, labels: dict[str, Path]) -> dict[str, Path]:
     if options.against is None:
         return {}
     files = _volumes(options.against)
-    if len(labels) == 1 and _is_volume(options.against):
+    if len(labels) == 1 and is_volume(options.against):
         return dict(zip(labels, files))
     second, refused = one_file_each(files, labels, labels=True)
     for problem in refused.values():

@@ -186,6 +186,9 @@ class IldTrain(_Train):
     result, and ends with what it gained and the next work list."""
     margin_mm: float = Field(20, ge=0)
     """With --corrections: background this close to a corrected or confirmed class, in its slice, is truth too."""
+    image: Path | None = None
+    """With --corrections: the CT, or a folder of CTs named as the labels are, or of DICOM patients. Default: those that
+    the results were made from."""
     seed: int = Field(0, ge=0)
     """The same seed gives the same training on a CPU."""
     num_workers: int = Field(2, ge=0)

@@ -12,7 +12,7 @@ import numpy as np
 from planewise.apps.ild.codes import segments_of
 from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.dicom_results import of_manifest
-from planewise.apps.ild.lungs import NEAR_MM, lungs_of, near_lungs
+from planewise.apps.ild.lungs import NEAR_MM, lungs_of, mask_of, near_lungs
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.summary import said_of, write_summary
 from planewise.data.case import channel_within, file_of_case
@@ -163,8 +163,7 @@ def _inputs(case: str, path: Path | Series, options: IldPredict) -> list[Path]:
     if options.format == DICOM_SEG and options.codes is not None:
         inputs.append(options.codes)
     if options.lungs is not None and options.prompts in AUTOMATIC and not _is_prepared(path):
-        masks = options.lungs
-        inputs.append(masks if masks.is_file() else file_of_case(case, masks, "mask of the lungs"))
+        inputs.append(mask_of(case, options.lungs))
     return inputs
 
 

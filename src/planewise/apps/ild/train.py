@@ -62,6 +62,10 @@ def train_ild(options: IldTrain) -> int:
         _check_free(folder, options.base)
     if options.corrections is not None:
         options = with_corrections(options, options.corrections)
+    elif options.image is not None:
+        raise PlanewiseError(
+            f"--image {options.image}: goes with --corrections; without it the slices are prepared ones"
+        )
     npy = options.npy_path or options.work_dir / SLICES
     record = record_to_train_on(options)
     weights = _start(options)

@@ -74,7 +74,8 @@ class Viewer {
     const distances = this.shown.map((slide) => Math.abs(slide.index - index));
     this.slider.value = distances.indexOf(Math.min(...distances));
     this.wanted = this.slide && this.slide.index !== index ? index : null;
-    if (mark.lower && this.slide) this.closeUp(mark);
+    const part = this.slide && this.closeUpAround(mark);
+    if (part) this.closeUp(part);
     this.draw();
     this.root.parentElement.scrollIntoView({ block: "start" });
   }
@@ -102,12 +103,20 @@ class Viewer {
     this.setView(x + right, y + down, w);
   }
 
-  closeUp({ lower, upper }) {
+  closeUp({ lower, upper, w: asked }) {
     const box = this.boxOf(lower, upper);
     const tall = this.whole.h / this.slide.height; // a slice's pixels need not be square
-    const w = Math.max(3 * box.width, (3 * box.height * tall * this.whole.w) / this.whole.h, this.whole.w / 8);
+    const w = asked ?? Math.max(3 * box.width, (3 * box.height * tall * this.whole.w) / this.whole.h, this.whole.w / 8);
     const h = (w * this.whole.h) / this.whole.w;
     this.setView(box.x + box.width / 2 - w / 2, (box.y + box.height / 2) * tall - h / 2, w);
+  }
+
+  closeUpAround({ centre, lower, upper }) {
+    if (lower) return { lower, upper };
+    const [z, y, x] = centre;
+    const part = this.slide.close_ups.find((part) => this.slide.index === z &&
+      part.x <= x && x < part.x + part.width && part.y <= y && y < part.y + part.height);
+    return part && { lower: centre, upper: centre, w: part.width / this.data.step };
   }
 
   applyView() {
@@ -146,6 +155,7 @@ class Viewer {
       }));
     }
     this.drawOutlines(group, slide);
+    for (const part of slide.close_ups) this.drawCloseUp(group, part);
     this.drawMark(group, slide);
     svg.append(group);
     this.picture.append(svg);
@@ -176,6 +186,16 @@ class Viewer {
         group.append(made);
       }
     }
+  }
+
+  // a part of the slice in all its voxels, over the thinned one
+  drawCloseUp(group, { x, y, width, height, image, outlines }) {
+    const { step } = this.data;
+    const inside = element("g", { transform: `scale(${1 / step}) translate(${x} ${y})` });
+    inside.append(element("rect", { width, height, class: "close-up" }));
+    if (image) inside.append(element("image", { href: image, width, height, preserveAspectRatio: "none" }));
+    this.drawOutlines(inside, { outlines });
+    group.append(inside);
   }
 
   boxOf(lower, upper) {
