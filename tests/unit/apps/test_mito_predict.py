@@ -240,7 +240,7 @@ class Porous(Quiet):
 def test_a_streamed_case_is_repaired_alike_and_it_is_undone_by_its_table(tmp_path, ending):
     """Two bodies touch in a face across x: in yz, they are one by its linking; in xy and xz they are apart."""
     ids = np.zeros((20, 40, 72), np.uint16)
-    ids[2:18, 4:24, 4:34], ids[2:18, 4:24, 34:68], ids[2:18, 28:38, 10:60] = 1, 2, 3
+    ids[2:18, 4:24, 4:32], ids[2:18, 4:24, 32:68], ids[2:18, 28:38, 10:60] = 1, 2, 3
     write_volume(tmp_path / f"case.{ending}", Volume(ids))
 
     def predicted(memory, repair):
@@ -257,7 +257,9 @@ def test_a_streamed_case_is_repaired_alike_and_it_is_undone_by_its_table(tmp_pat
         labels, rows = predicted(memory, "on")
         assert [row["cut_from"] for row in rows] == ["", "", "1"]
         assert [int(row["voxels"]) for row in rows] == np.bincount(labels.ravel())[1:].tolist()
-        assert [set(np.unique(ids[labels == label])) - {0} for label in (1, 2, 3)] == [{2}, {3}, {1}]
+        for label, body in ((1, 2), (2, 3), (3, 1)):  # to cells of 4 pixels at the face
+            shared = np.bincount(ids[labels == label], minlength=4)[1:]
+            assert shared[body - 1] > 0.99 * shared.sum()
         cut_from = np.array([int(row["cut_from"] or 0) for row in rows])
         assert np.array_equal(undo_cuts(labels, cut_from), published)
 
