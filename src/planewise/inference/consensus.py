@@ -163,7 +163,7 @@ def final_labels(
             agree = object_votes(alone, labels[rows], counts).by_all[0] >= min_agreement
             return agree and len(keep_large(alone, counts, table.boxes[rows], shape, min_size, min_extent)[1]) > 1
 
-        result, cut_from = cut_merged(result, labels, table.counts, min_size, stands)
+        result, cut_from = cut_merged(result, labels, table.counts, stands)
         new = result >= len(kept)
         voted[new] = len(votes.voxels) + result[new] - len(kept) + 1
         votes = object_votes(voted, labels, table.counts)

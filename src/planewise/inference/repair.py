@@ -3,7 +3,8 @@
 Where the planes' objects have little in common, as of a network that was trained on little, the consensus (see
 ``consensus``) joins all that overlaps the object with the most neighbours. So one plane that merges two neighbours
 overrules two planes that keep them apart. Here these two are heard. Two of their labels in the object hang together if
-they share a quarter of the smaller, and what hangs together is a part::
+they share a quarter of the smaller; what hangs together is a part if what the two planes have of it is the same, by an
+IoU of 0.5::
 
     plane p   | 1 1 1 1 1 2 2 2 2 |        p and q have the same two parts: labels 1 and 4, and labels 2, 5 and 6;
     plane q   | 4 4 4 4 5 5 5 6 6 |        r, for which they are one, is overruled
@@ -21,18 +22,19 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 TOGETHER = 0.25  # of the smaller of two labels, both as far as they lie in the object
+SAME = 0.5  # IoU of what two planes have of a part
 
 Rows = np.ndarray  # of the table of combinations
 
 
 def cut_merged(
-    objects: np.ndarray, labels: np.ndarray, counts: np.ndarray, least: int, stands: Callable[[Rows], bool]
+    objects: np.ndarray, labels: np.ndarray, counts: np.ndarray, stands: Callable[[Rows], bool]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ``objects`` (n,), 1 to m or 0, of combinations after the cuts, and ``cut_from`` (m + new,) int64.
 
     That is the object that each was cut from, or 0: those up to m are as they were, or what is left of them.
-    ``labels`` (n, planes), ``counts`` (n,): the combinations, and the voxels of each. Two planes must share ``least``
-    voxels of a part, and every part ``stands`` by itself: that is asked of its rows.
+    ``labels`` (n, planes), ``counts`` (n,): the combinations, and the voxels of each. Every part ``stands`` by itself:
+    that is asked of its rows.
     """
     result, cut = objects.copy(), []
     count = int(objects.max(initial=0))
@@ -42,7 +44,7 @@ def cut_merged(
         whole, waiting = [], [rows]
         while waiting:
             rows = waiting.pop()
-            parts = _parts(rows, labels[rows], counts[rows], least, stands)
+            parts = _parts(rows, labels[rows], counts[rows], stands)
             (waiting if len(parts) > 1 else whole).extend(parts)
         whole.sort(key=lambda rows: -int(counts[rows].sum()))
         for rows in whole[1:]:
@@ -57,16 +59,14 @@ def undo_cuts(labels: np.ndarray, cut_from: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], before]).astype(labels.dtype)[labels]
 
 
-def _parts(
-    rows: Rows, labels: np.ndarray, counts: np.ndarray, least: int, stands: Callable[[Rows], bool]
-) -> list[Rows]:
+def _parts(rows: Rows, labels: np.ndarray, counts: np.ndarray, stands: Callable[[Rows], bool]) -> list[Rows]:
     """Return the parts of an object by the two planes that take most from the largest; itself, if none have any.
 
     ``labels``, ``counts``: those of its ``rows``.
     """
     best, most = [rows], 0
     for pair in combinations(range(labels.shape[1]), 2):
-        part = _parts_of_two(labels[:, pair], counts, least)
+        part = _parts_of_two(labels[:, pair], counts)
         sizes = np.bincount(part, counts)
         largest = int(sizes.argmax())
         for number in range(len(sizes)):
@@ -79,7 +79,7 @@ def _parts(
     return best
 
 
-def _parts_of_two(labels: np.ndarray, counts: np.ndarray, least: int) -> np.ndarray:
+def _parts_of_two(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return the part of each combination, (n,) from 0; ``labels`` (n, 2): of two planes. One that is in none, or in
     two, is of the larger, or the largest.
     """
@@ -95,7 +95,7 @@ def _parts_of_two(labels: np.ndarray, counts: np.ndarray, least: int) -> np.ndar
     of_first, of_second = group[i], group[len(first) + j]
     agreed = np.bincount(of_first[of_first == of_second], counts[of_first == of_second], number)
     size = np.bincount(of_first, counts, number) + np.bincount(of_second, counts, number)
-    rank = np.where(agreed >= max(least, 1), size, -1)
+    rank = np.where(agreed >= np.maximum(SAME * (size - agreed), 1), size, -1)  # size - agreed: of the union
     rank[group[np.flatnonzero(first == 0)]] = -1  # background is no part
     rank[group[len(first) + np.flatnonzero(second == 0)]] = -1
     larger = np.where(rank[of_first] >= rank[of_second], of_first, of_second)
