@@ -41,7 +41,8 @@ def cut_merged(
     order = np.argsort(objects, kind="stable")
     bounds = np.searchsorted(objects[order], np.arange(1, count + 2))
     for label, rows in enumerate(np.split(order, bounds)[1:-1], start=1):
-        whole, waiting = [], [rows]
+        whole: list[Rows] = []
+        waiting = [rows]
         while waiting:
             rows = waiting.pop()
             parts = _parts(rows, labels[rows], counts[rows], stands)
