@@ -22,7 +22,7 @@ COLUMNS = (
     "cut_from",
 )  # fmt: skip
 VIEWS = 4  # of the held-out part, that stand for one: so much less each of their objects counts
-SCALE = 0.25  # of the shares among objects, about; the slope is held back by a normal prior of 1 / SCALE
+SLOPE = 12.0  # standard deviation of the normal prior that holds the slope back; see docs/truth.md for others
 
 
 def confidences(votes: ObjectVotes, calibration: Calibration) -> np.ndarray:
@@ -40,7 +40,7 @@ def calibrate(shares: np.ndarray, right: np.ndarray, planes: tuple[Plane, ...]) 
     share = np.concatenate([shares, [0.0, 1.0]])
     truth = np.concatenate([right.astype(float), [0.0, 1.0]])
     weight = np.concatenate([np.full(len(shares), 1 / VIEWS), [1.0, 1.0]])
-    curve = fit(share, truth, Prior(slope=0.0, slope_sd=1 / SCALE, offset=0.0, offset_sd=math.inf), weight)
+    curve = fit(share, truth, Prior(slope=0.0, slope_sd=SLOPE, offset=0.0, offset_sd=math.inf), weight)
     wrong = int((~right).sum())
     return Calibration(**curve.model_dump(), planes=planes, right=len(right) - wrong, wrong=wrong)
 
