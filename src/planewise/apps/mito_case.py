@@ -116,8 +116,14 @@ READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architectu
 
 def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
     """Return ``options`` with what they leave to the model."""
-    asked = options.min_agreement
-    return options.model_copy(update={"min_agreement": asked if asked is not None else model.min_agreement or 0.0})
+    least, repair = options.min_agreement, options.repair
+    of_model = "on" if model.repair else "off"
+    return options.model_copy(
+        update={
+            "min_agreement": least if least is not None else model.min_agreement or 0.0,
+            "repair": of_model if repair == "auto" else repair,
+        }
+    )
 
 
 def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, object]:
@@ -125,6 +131,8 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
     said: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
     if options.min_agreement:  # none is what there was before it could be asked for
         said["min_agreement"] = options.min_agreement
+    if options.repair == "on":
+        said["repair"] = True
     if options.confidence_volume:
         said["confidence_volume"] = True
     if model.calibration is not None:
@@ -141,7 +149,7 @@ def grouping_of(options: MitoPredict) -> GroupingOptions:
         confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
         centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
         scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
-        min_agreement=options.min_agreement or 0.0,
+        min_agreement=options.min_agreement or 0.0, repair=options.repair == "on",
     )  # fmt: skip
 
 

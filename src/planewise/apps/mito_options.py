@@ -175,6 +175,9 @@ class MitoPredict(Options):
     min_agreement: float | None = Field(None, ge=0, le=1)
     """Least share of an object's voxels that all planes agree on, where there are three. Default: what the model says,
     else 0, as published."""
+    repair: Literal["auto", "on", "off"] = "auto"
+    """Cut objects that two planes have in the same parts, and a third as one; what was cut from what is in
+    {case}_objects.csv. auto: as the model says, else off, as published."""
     confidence_volume: bool = False
     """Write confidence/{case}.tiff too, the confidence of the object that each voxel is of, 0 to 1. That of objects is
     in {case}_objects.csv."""

@@ -177,4 +177,4 @@ def segment_in_memory(
             planes.append(gather_plane(outputs, voxels.shape, plane, how, THREADS))
         keep(plane, planes[-1])
     vote = options.pixel_vote_thr
-    return consensus(planes, vote, how.min_size, how.min_extent, THREADS, how.min_agreement)
+    return consensus(planes, vote, how.min_size, how.min_extent, THREADS, how.min_agreement, how.repair)

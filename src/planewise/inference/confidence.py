@@ -17,9 +17,12 @@ from planewise.volumes.atomic import atomic_path
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import LazyArray
 
-COLUMNS = ("label", "confidence", "voxels", "planes", "given_by_all", "given_by_one_beside", "disagreement_depth")
+COLUMNS = (
+    "label", "confidence", "voxels", "planes", "given_by_all", "given_by_one_beside", "disagreement_depth",
+    "cut_from",
+)  # fmt: skip
 VIEWS = 4  # of the held-out part, that stand for one: so much less each of their objects counts
-SCALE = 0.25  # of the shares among objects, about; the slope is held back by a normal prior of 1 / SCALE
+SLOPE = 12.0  # standard deviation of the normal prior that holds the slope back; see docs/truth.md for others
 
 
 def confidences(votes: ObjectVotes, calibration: Calibration) -> np.ndarray:
@@ -37,7 +40,7 @@ def calibrate(shares: np.ndarray, right: np.ndarray, planes: tuple[Plane, ...]) 
     share = np.concatenate([shares, [0.0, 1.0]])
     truth = np.concatenate([right.astype(float), [0.0, 1.0]])
     weight = np.concatenate([np.full(len(shares), 1 / VIEWS), [1.0, 1.0]])
-    curve = fit(share, truth, Prior(slope=0.0, slope_sd=1 / SCALE, offset=0.0, offset_sd=math.inf), weight)
+    curve = fit(share, truth, Prior(slope=0.0, slope_sd=SLOPE, offset=0.0, offset_sd=math.inf), weight)
     wrong = int((~right).sum())
     return Calibration(**curve.model_dump(), planes=planes, right=len(right) - wrong, wrong=wrong)
 
@@ -51,14 +54,14 @@ def write_objects(path: Path, votes: ObjectVotes | None, voxels: np.ndarray, cal
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         if votes is None:
-            writer.writerows([label, "", size, 1, "", "", ""] for label, size in enumerate(voxels.tolist(), 1))
+            writer.writerows([label, "", size, 1, "", "", "", ""] for label, size in enumerate(voxels.tolist(), 1))
             return
         certain = None if calibration is None else confidences(votes, calibration)
         for place in range(len(votes.voxels)):
             of_planes = (votes.by_all[place], votes.alone[place], votes.depth[place])
             writer.writerow([
                 place + 1, "" if certain is None else f"{certain[place]:.4f}", votes.voxels[place], votes.planes[place],
-                *(f"{value:.4f}" for value in of_planes),
+                *(f"{value:.4f}" for value in of_planes), votes.cut_from[place] or "",
             ])  # fmt: skip
 
 

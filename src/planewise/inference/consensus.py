@@ -15,7 +15,7 @@ The planes may be those of a block of a volume that is too large for memory: the
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from planewise.evaluation.overlap import EMPTY, find_place, new_table, with_room
 from planewise.inference.ahead import in_threads
 from planewise.inference.linking import PlaneObjects, keep_large, paint_layer
 from planewise.inference.painted import Corner, Painted
+from planewise.inference.repair import cut_merged
 from planewise.inference.votes import ObjectVotes, object_votes
 
 CLUSTER_IOU = 0.75
@@ -94,13 +95,15 @@ class FusedObjects(Painted):
 
 
 def consensus(
-    planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1, min_agreement: float = 0.0
-) -> Painted:
+    planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1, min_agreement: float = 0.0,
+    repair: bool = False,
+) -> Painted:  # fmt: skip
     """Return the fused objects of one to three planes of one volume.
 
     A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or ``min_extent`` (see ``linking.long_enough``) are
-    dropped, and those of which all planes gave less than ``min_agreement``, a share. One plane's objects are the result
-    as they are. ``threads``: slabs of the volume that are worked on at a time. Raises ValueError for more objects in a
+    dropped, and those of which all planes gave less than ``min_agreement``, a share. ``repair``: what is left is cut
+    where two planes have it in the same parts, see ``repair``. One plane's objects are the result as they are.
+    ``threads``: slabs of the volume that are worked on at a time. Raises ValueError for more objects in a
     plane than 2**21 - 1.
     """
     if len(planes) == 1:
@@ -111,7 +114,7 @@ def consensus(
     slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
     parts = in_threads(lambda slab: count_combinations(planes, *slab), slabs, threads)
     table = join_tables(list(parts))
-    return FusedObjects(planes, *final_labels(table, sizes, shape, vote, min_size, min_extent, min_agreement))
+    return FusedObjects(planes, *final_labels(table, sizes, shape, vote, min_size, min_extent, min_agreement, repair))
 
 
 def count_combinations(planes: list[PlaneObjects], first: int, stop: int) -> CombinationTable:
@@ -140,7 +143,7 @@ def join_tables(parts: list[CombinationTable]) -> CombinationTable:
 
 def final_labels(
     table: CombinationTable, sizes: list[np.ndarray], shape: tuple[int, int, int], vote: int, min_size: int,
-    min_extent: int, min_agreement: float = 0.0,
+    min_extent: int, min_agreement: float = 0.0, repair: bool = False,
 ) -> tuple[FinalLabels, ObjectVotes]:  # fmt: skip
     """Return the final labels of a volume's combinations, and the votes; see ``consensus`` for the arguments.
 
@@ -150,10 +153,22 @@ def final_labels(
     labels = unpack(table.keys, len(sizes))
     voted = vote_labels(Combinations(labels, table.counts), sizes, vote)
     votes = object_votes(voted, labels, table.counts)
-    voted[np.concatenate([[1.0], votes.by_all])[voted] < min_agreement] = 0
-    result, kept = keep_large(voted, table.counts, table.boxes, shape, min_size, min_extent)
-    final = FinalLabels(table.keys, result.astype(np.int64), len(kept) - 1)
-    return final, votes.of(np.unique(voted[result > 0]) - 1)
+    agreed = np.where(np.concatenate([[1.0], votes.by_all])[voted] < min_agreement, 0, voted)
+    result, kept = keep_large(agreed, table.counts, table.boxes, shape, min_size, min_extent)
+    cut_from = np.zeros(len(kept) - 1, np.int64)
+    if repair and vote > len(sizes) // 2:  # else what touches is one by the wish of who asked for so few votes
+
+        def stands(rows: np.ndarray) -> bool:
+            alone, counts = np.ones(len(rows), np.int64), table.counts[rows]
+            agree = object_votes(alone, labels[rows], counts).by_all[0] >= min_agreement
+            return agree and len(keep_large(alone, counts, table.boxes[rows], shape, min_size, min_extent)[1]) > 1
+
+        result, cut_from = cut_merged(result, labels, table.counts, stands)
+        new = result >= len(kept)
+        voted[new] = len(votes.voxels) + result[new] - len(kept) + 1
+        votes = object_votes(voted, labels, table.counts)
+    final = FinalLabels(table.keys, result.astype(np.int64), len(cut_from))
+    return final, replace(votes.of(np.unique(voted[result > 0]) - 1), cut_from=cut_from)
 
 
 def check_number(sizes: list[np.ndarray]) -> None:

@@ -38,6 +38,7 @@ class GroupingOptions:
     min_size: int = 500  # voxels
     min_extent: int = 5  # voxels
     min_agreement: float = 0.0  # share of an object's voxels that all planes gave
+    repair: bool = False  # cut objects that two planes have in the same parts
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,18 @@ class ObjectVotes:
 
     ``voxels`` int64; ``planes`` int64: how many planes have an object that is mostly it; ``by_all``: the share of its
     voxels that every plane gave; ``alone``: voxels beside it that one such plane gave and too few others, as a share of
-    ``voxels``.
+    ``voxels``; ``cut_from`` int64: the object that it was cut from, see ``repair.cut_merged``, or 0.
     """
 
     voxels: np.ndarray
     planes: np.ndarray
     by_all: np.ndarray
     alone: np.ndarray
+    cut_from: np.ndarray
 
     def of(self, kept: np.ndarray) -> "ObjectVotes":
         """Return those of some objects, given by their places (kept,)."""
-        return ObjectVotes(self.voxels[kept], self.planes[kept], self.by_all[kept], self.alone[kept])
+        return ObjectVotes(**{name: values[kept] for name, values in vars(self).items()})
 
     @property
     def depth(self) -> np.ndarray:
@@ -50,4 +51,5 @@ def object_votes(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray) ->
         beside = (objects == 0) & (of_plane > 0)
         alone += np.bincount(belongs[of_plane[beside]], counts[beside], count + 1)
     whole = np.maximum(voxels[1:], 1)
-    return ObjectVotes(voxels[1:].astype(np.int64), planes[1:], shared[1:] / whole, alone[1:] / whole)
+    none = np.zeros(count, np.int64)
+    return ObjectVotes(voxels[1:].astype(np.int64), planes[1:], shared[1:] / whole, alone[1:] / whole, none)

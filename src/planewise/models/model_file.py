@@ -129,6 +129,7 @@ class ModelFile(BaseModel):
     description: str = ""
     trained: Trained | None = None  # by planewise
     min_agreement: float | None = Field(None, ge=0, le=1)  # see ``consensus.consensus``; None: 0, as published
+    repair: bool | None = None  # whether merged objects are cut, see ``repair.cut_merged``; None: no, as published
     calibration: Calibration | None = None  # None: not known, and objects have no confidence
     FINETUNE: Finetune = Finetune()
     little_data: LittleData | None = None

@@ -129,4 +129,5 @@ def objects_of_planes(
 
 def fused_of(objects: list[PlaneObjects], grouping: GroupingOptions) -> Painted:
     """Return the consensus of the planes' objects."""
-    return consensus(objects, VOTE, grouping.min_size, grouping.min_extent, 1, grouping.min_agreement)
+    how = grouping
+    return consensus(objects, VOTE, how.min_size, how.min_extent, 1, how.min_agreement, how.repair)

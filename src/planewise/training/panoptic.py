@@ -129,7 +129,8 @@ class PanopticTask:
         half = choose_precision("auto", device.type, predicting=True) == "bf16"
         norms = self.model.norms
         slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
-        return NetworkPredictor(network, half), slices, GroupingOptions(min_agreement=self.model.min_agreement or 0.0)
+        grouping = GroupingOptions(min_agreement=self.model.min_agreement or 0.0, repair=bool(self.model.repair))
+        return NetworkPredictor(network, half), slices, grouping
 
 
 def _knows(pair: SlicePair) -> bool:

@@ -19,6 +19,7 @@ from planewise.errors import PlanewiseError
 from planewise.inference.memory import need_in_memory
 from planewise.inference.out_of_core import segment
 from planewise.inference.planes import SliceOptions
+from planewise.inference.repair import undo_cuts
 from planewise.models.model_file import Calibration, ModelFile
 from planewise.volumes import volume as volumes
 from planewise.volumes.files import open_volume, volumes_in, write_volume
@@ -213,6 +214,54 @@ def test_a_streamed_case_leaves_the_same_out_by_agreement(tmp_path, image):
     left = labels("auto", min_agreement=1.0)
     assert left.max() < whole.max()
     assert np.array_equal(labels(LITTLE, min_agreement=1.0), left)
+
+
+def test_whether_objects_are_repaired_says_the_option_or_else_the_model_or_else_the_published_tool():
+    asked = MitoPredict(trained_model=Path("M.yaml"), input=Path("i"), output=Path("o"))
+    ours = MODEL.model_copy(update={"repair": True})
+    for model, given, repaired in (
+        (MODEL, "auto", False), (MODEL, "on", True), (ours, "auto", True), (ours, "off", False), (ours, "on", True),
+    ):  # fmt: skip
+        options = settled(asked.model_copy(update={"repair": given}), model)
+        assert grouping_of(options).repair is repaired
+        assert decisive(options, model, half=False).get("repair") == (repaired or None)
+
+
+class Porous(Quiet):
+    """A network that leaves holes, elsewhere in xy than in xz, so that the planes' objects have little in common."""
+
+    def _outputs(self, ids):
+        found = super()._outputs(ids)
+        found.logits[::2, int(len(ids) == 20) :: 3] = -4
+        return found
+
+
+@pytest.mark.parametrize("ending", ["tiff", "ome.zarr"])
+def test_a_streamed_case_is_repaired_alike_and_it_is_undone_by_its_table(tmp_path, ending):
+    """Two bodies touch in a face across x: in yz, they are one by its linking; in xy and xz they are apart."""
+    ids = np.zeros((20, 40, 72), np.uint16)
+    ids[2:18, 4:24, 4:32], ids[2:18, 4:24, 32:68], ids[2:18, 28:38, 10:60] = 1, 2, 3
+    write_volume(tmp_path / f"case.{ending}", Volume(ids))
+
+    def predicted(memory, repair):
+        folder = tmp_path / f"{memory}_{repair}"
+        folder.mkdir()
+        predict(tmp_path / f"case.{ending}", folder, memory, network=Porous(), repair=repair)
+        with (folder / "case_objects.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return open_volume(folder / f"case.{ending}").read(), rows
+
+    published, before = predicted("auto", "off")
+    assert [row["cut_from"] for row in before] == ["", ""]
+    for memory in ("auto", LITTLE):
+        labels, rows = predicted(memory, "on")
+        assert [row["cut_from"] for row in rows] == ["", "", "1"]
+        assert [int(row["voxels"]) for row in rows] == np.bincount(labels.ravel())[1:].tolist()
+        for label, body in ((1, 2), (2, 3), (3, 1)):  # to cells of 4 pixels at the face
+            shared = np.bincount(ids[labels == label], minlength=4)[1:]
+            assert shared[body - 1] > 0.99 * shared.sum()
+        cut_from = np.array([int(row["cut_from"] or 0) for row in rows])
+        assert np.array_equal(undo_cuts(labels, cut_from), published)
 
 
 CALIBRATED = MODEL.model_copy(

@@ -2,44 +2,17 @@ import numpy as np
 import pytest
 
 from perfect_network import perfect_outputs
+from plane_labels import boxes, columns, plane_of
 from planewise.evaluation.instances import instance_scores
 from planewise.evaluation.overlap import overlap_table
 from planewise.inference.consensus import FusedObjects, consensus
 from planewise.inference.gathering import GroupingOptions, gather_plane
-from planewise.inference.linking import PlaneObjects
-from planewise.volumes.slices import PLANES, as_stack
-
-
-def plane_of(labels, plane):
-    """A plane's objects that are just these labels."""
-    labels = np.asarray(labels)
-    stack = as_stack(labels, plane)
-    padded = np.pad(stack, ((0, 0), (0, 0), (1, 1)))
-    first, last = (stack > 0) & (stack != padded[..., :-2]), (stack > 0) & (stack != padded[..., 2:])
-    ends = np.cumsum(first.sum(2).ravel()).reshape(first.shape[:2])  # of each row's runs
-    row_starts = np.column_stack([ends[:, 0] - first[:, 0].sum(1), ends])
-    start, stop = (np.nonzero(mask)[2].astype(np.int32) for mask in (first, last))
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return PlaneObjects(plane, labels.shape, row_starts, start, stop + 1, stack[first].astype(np.int32), sizes)
-
-
-def boxes(*spans, shape=(10, 10, 60)):
-    labels = np.zeros(shape, np.int32)
-    for i, (start, stop) in enumerate(spans, start=1):
-        labels[:, :, start:stop] = i
-    return labels
+from planewise.volumes.slices import PLANES
 
 
 def fused(*planes, vote=2, min_size=0, min_extent=0, min_agreement=0.0):
     found = [plane_of(labels, plane) for labels, plane in zip(planes, PLANES)]
     return consensus(found, vote, min_size, min_extent, min_agreement=min_agreement)[...]
-
-
-def columns(labels):
-    """The labels along x, of volumes that are constant along the other axes."""
-    assert (labels == labels[:1, :1]).all()
-    return labels[0, 0]
 
 
 def test_a_voxel_needs_the_votes():

@@ -183,7 +183,7 @@ def test_a_model_file_survives_a_round_trip_with_keys_of_others(tmp_path):
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
     write_model_file(tmp_path / "b.yaml", read_model_file(tmp_path / "a.yaml"))
     assert yaml.safe_load((tmp_path / "b.yaml").read_text()) == content | dict.fromkeys(
-        ("calibration", "little_data", "min_agreement", "model_sha256", "pixel_nm", "planes", "trained")
+        ("calibration", "little_data", "min_agreement", "model_sha256", "pixel_nm", "planes", "repair", "trained")
     )
 
 

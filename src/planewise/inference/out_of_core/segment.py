@@ -70,7 +70,7 @@ def _vote(job: Job, all_blocks: list[Index], sizes: list[np.ndarray]) -> int:
     if not voted_file.exists():
         table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in all_blocks])
         how = job.grouping
-        how_kept = (how.min_size, how.min_extent, how.min_agreement)
+        how_kept = (how.min_size, how.min_extent, how.min_agreement, how.repair)
         final, votes = final_labels(table, sizes, job.shape, job.vote, *how_kept)
         save_array(keys_file, final.keys)
         save_array(final_file, final.labels)

@@ -1,0 +1,103 @@
+"""Cut what a consensus has merged: an object that two planes have in the same parts.
+
+Where the planes' objects have little in common, as of a network that was trained on little, the consensus (see
+``consensus``) joins all that overlaps the object with the most neighbours. So one plane that merges two neighbours
+overrules two planes that keep them apart. Here these two are heard. Two of their labels in the object hang together if
+they share a quarter of the smaller; what hangs together is a part if what the two planes have of it is the same, by an
+IoU of 0.5::
+
+    plane p   | 1 1 1 1 1 2 2 2 2 |        p and q have the same two parts: labels 1 and 4, and labels 2, 5 and 6;
+    plane q   | 4 4 4 4 5 5 5 6 6 |        r, for which they are one, is overruled
+    plane r   | 7 7 7 7 7 7 7 7 7 |
+
+Like the consensus, all of it follows from the table of combinations of labels. The largest part of an object keeps its
+label and the others have new ones, after all that there were, so that it can be undone: ``undo_cuts``.
+"""
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+TOGETHER = 0.25  # of the smaller of two labels, both as far as they lie in the object
+SAME = 0.5  # IoU of what two planes have of a part
+
+Rows = np.ndarray  # of the table of combinations
+
+
+def cut_merged(
+    objects: np.ndarray, labels: np.ndarray, counts: np.ndarray, stands: Callable[[Rows], bool]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ``objects`` (n,), 1 to m or 0, of combinations after the cuts, and ``cut_from`` (m + new,) int64.
+
+    That is the object that each was cut from, or 0: those up to m are as they were, or what is left of them.
+    ``labels`` (n, planes), ``counts`` (n,): the combinations, and the voxels of each. Every part ``stands`` by itself:
+    that is asked of its rows.
+    """
+    result, cut = objects.copy(), []
+    count = int(objects.max(initial=0))
+    order = np.argsort(objects, kind="stable")
+    bounds = np.searchsorted(objects[order], np.arange(1, count + 2))
+    for label, rows in enumerate(np.split(order, bounds)[1:-1], start=1):
+        whole: list[Rows] = []
+        waiting = [rows]
+        while waiting:
+            rows = waiting.pop()
+            parts = _parts(rows, labels[rows], counts[rows], stands)
+            (waiting if len(parts) > 1 else whole).extend(parts)
+        whole.sort(key=lambda rows: -int(counts[rows].sum()))
+        for rows in whole[1:]:
+            cut.append(label)
+            result[rows] = count + len(cut)
+    return result, np.array([0] * count + cut, np.int64)
+
+
+def undo_cuts(labels: np.ndarray, cut_from: np.ndarray) -> np.ndarray:
+    """Return ``labels`` of any shape, 0 to n, as they were before the cuts; ``cut_from`` (n,): see ``cut_merged``."""
+    before = np.where(cut_from > 0, cut_from, np.arange(1, len(cut_from) + 1))
+    return np.concatenate([[0], before]).astype(labels.dtype)[labels]
+
+
+def _parts(rows: Rows, labels: np.ndarray, counts: np.ndarray, stands: Callable[[Rows], bool]) -> list[Rows]:
+    """Return the parts of an object by the two planes that take most from the largest; itself, if none have any.
+
+    ``labels``, ``counts``: those of its ``rows``.
+    """
+    best, most = [rows], 0
+    for pair in combinations(range(labels.shape[1]), 2):
+        part = _parts_of_two(labels[:, pair], counts)
+        sizes = np.bincount(part, counts)
+        largest = int(sizes.argmax())
+        for number in range(len(sizes)):
+            if number != largest and not stands(rows[part == number]):
+                part[part == number] = largest
+        found = [rows[part == number] for number in np.unique(part)]
+        taken = int(counts[part != largest].sum())
+        if taken > most and stands(rows[part == largest]):
+            best, most = found, taken
+    return best
+
+
+def _parts_of_two(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the part of each combination, (n,) from 0; ``labels`` (n, 2): of two planes. One that is in none, or in
+    two, is of the larger, or the largest.
+    """
+    (first, i), (second, j) = (np.unique(of_plane, return_inverse=True) for of_plane in labels.T)
+    table = coo_array((counts, (i, j)), (len(first), len(second)))
+    table.sum_duplicates()
+    (row, column), shared = table.coords, table.data
+    smaller = np.minimum(np.bincount(i, counts)[row], np.bincount(j, counts)[column])
+    together = (first[row] > 0) & (second[column] > 0) & (shared >= TOGETHER * smaller)
+    nodes = len(first) + len(second)
+    edges = coo_array((together[together], (row[together], len(first) + column[together])), (nodes, nodes))
+    number, group = connected_components(edges, directed=False)
+    of_first, of_second = group[i], group[len(first) + j]
+    agreed = np.bincount(of_first[of_first == of_second], counts[of_first == of_second], number)
+    size = np.bincount(of_first, counts, number) + np.bincount(of_second, counts, number)
+    rank = np.where(agreed >= np.maximum(SAME * (size - agreed), 1), size, -1)  # size - agreed: of the union
+    rank[group[np.flatnonzero(first == 0)]] = -1  # background is no part
+    rank[group[len(first) + np.flatnonzero(second == 0)]] = -1
+    larger = np.where(rank[of_first] >= rank[of_second], of_first, of_second)
+    return np.unique(np.where(rank[larger] < 0, rank.argmax(), larger), return_inverse=True)[1]
