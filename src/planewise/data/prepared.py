@@ -229,13 +229,14 @@ def slices_above(slices: list[Path], patients: Path) -> dict[Path, Path]:
     for slice_ in slices:
         case, _, number = slice_.stem.rpartition("-")
         by_case.setdefault(case, {})[int(number) if number.isdigit() else -1] = slice_
-    above = {}
+    above: dict[Path, Path] = {}
     for case, numbered in by_case.items():
         kept = _kept_in(patients / f"{case}.npz").tolist()
-        if not 0 <= min(numbered) <= max(numbered) < len(kept):
+        others = [slice_ for number, slice_ in numbered.items() if not 0 <= number < len(kept)]
+        if others:
             raise PlanewiseError(
-                f"{patients / case}.npz: has {len(kept)} slices, and {numbered[max(numbered)]} is none of them; run "
-                "planewise ild prepare again"
+                f"{patients / case}.npz: has {len(kept)} slices, and {others[0]} is none of them; run planewise ild "
+                "prepare again"
             )
         at = {kept[number]: slice_ for number, slice_ in numbered.items()}
         above |= {slice_: at[z + 1] for z, slice_ in at.items() if z + 1 in at}

@@ -63,7 +63,7 @@ class ClipTask(BoxTask):
             video.get_parameter(name).requires_grad_(False)
         if "decoder" in options.parts:  # by it one of three masks is chosen in every slice of a clip but the first
             network.network.mask_decoder.iou_prediction_head.requires_grad_(True)
-        above = {}
+        above: dict[Path, Path] = {}
         for folder, cut_from in zip((train_folder, validation_folder), patients, strict=True):
             above |= slices_above(prepared_slices(folder), cut_from)
         self.next = {+1: above, -1: {upper: lower for lower, upper in above.items()}}

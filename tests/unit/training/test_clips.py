@@ -120,7 +120,7 @@ def test_all_slices_of_a_clip_are_moved_alike(work):
     """Objects move by 3 pixels of 64 a slice to the right, whatever the view: as far as they are large there."""
     task = make(work, length=3, scale_range=(0.7, 0.9), upright=True)
     seen = 0
-    for index in range(0, 60, 3):
+    for index in range(0, 120, 3):
         sample = task.sample(index)
         if "clip_masks" not in sample or sample["clip_masks"].shape[1] < 3:
             continue
@@ -170,14 +170,14 @@ def test_a_clip_of_one_slice_is_the_step_of_boxes(work):
         terms["total"].backward()
         found.append((task, {name: term.item() for name, term in terms.items()}))
     alone, single, clip = (terms for _, terms in found)
-    assert {name: single[name] for name in alone} == alone
+    assert {name: single[name] for name in alone} == alone | {"total": pytest.approx(alone["total"], rel=1e-6)}
     assert {name: single[name] for name in single.keys() - alone.keys()} == dict.fromkeys(
         ("clip_dice", "clip_ce", "clip_presence", "clip_iou"), 0.0
     )
     of_boxes = dict(boxes.network.named_parameters())
     for name, parameter in one.network.named_parameters():
         if name in of_boxes and of_boxes[name].grad is not None:
-            assert torch.equal(parameter.grad, of_boxes[name].grad)
+            assert torch.allclose(parameter.grad, of_boxes[name].grad, rtol=1e-5, atol=1e-7)
         elif name.startswith("memory."):
             assert parameter.grad is None or not parameter.grad.any()
     for name in alone.keys() - {"total"}:
