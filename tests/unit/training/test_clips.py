@@ -100,6 +100,19 @@ def test_every_nth_sample_begins_a_clip_and_all_are_shown_as_they_are_alone(work
     assert 8 <= clips <= 12  # a clip that would begin with the slice that stands alone is none
 
 
+@pytest.mark.parametrize("length", [2, 4, 8])
+def test_a_batch_holds_no_more_slices_in_clips_than_alone_however_long_they_are(work, length):
+    write_patient(work, "train", "long", list(range(12)))
+    task = make(work, length)
+    shown = 0
+    for step in range(4):
+        batch = task.collate([task.sample(8 * step + place) for place in range(8)])
+        shown += len(batch["clip_images"]) if "clip_images" in batch else 0
+        assert shown <= 8 * (step + 1)
+        assert len(batch.get("clip_true", ())) <= 3 * 8
+    assert shown
+
+
 def test_objects_are_followed_as_they_are(work):
     task = make(work, bbox_shift=0)
     slices = by_name(task)
