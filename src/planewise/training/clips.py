@@ -167,7 +167,10 @@ class ClipTask(BoxTask):
         if tracked is None:  # processes that share batches wait for the gradient of all that is trained
             head = self.network.network.mask_decoder.iou_prediction_head
             waited_for = [*self.network.memory.parameters(), *head.parameters()]
-            nothing = torch.stack([parameter.sum() for parameter in waited_for if parameter.requires_grad]).sum() * 0
+            nothing = batch["image"].new_zeros(())
+            for parameter in waited_for:
+                if parameter.requires_grad:
+                    nothing = nothing + 0 * parameter.sum()
             return dict.fromkeys(TERMS, nothing)
         true, counted = batch["clip_true"], batch["clip_counted"]
         count = len(tracked.starts)
@@ -213,7 +216,7 @@ class ClipTask(BoxTask):
         """Return the Dice of each object of one clip, in the slices after the first, of those it is in."""
         count = len(tracked.starts)
         best = tracked.ious.argmax(1)
-        chosen = on_grid(tracked.followed[None])[0][torch.arange(len(best)), best]
+        chosen = on_grid(tracked.followed[None])[0][torch.arange(len(best), device=best.device), best]
         shown = (chosen > 0) & (tracked.scores > 0)[:, None, None] & batch["clip_counted"][count:]
         volumes = (masks.unflatten(0, (count, -1)) for masks in (shown, batch["clip_true"][count:] > 0))
         flat = [(ours.flatten()[None, None], true.flatten()[None, None]) for ours, true in zip(*volumes, strict=True)]

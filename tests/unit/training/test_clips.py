@@ -199,7 +199,7 @@ def test_a_clip_of_one_slice_is_the_step_of_boxes(work):
     assert clip["total"] == pytest.approx(sum(value for name, value in clip.items() if name != "total"), rel=1e-5)
 
 
-@pytest.mark.parametrize("parts", [("memory",), ("decoder", "memory"), ("decoder",), ALL_PARTS], ids="+".join)
+@pytest.mark.parametrize("parts", [("memory",), ("decoder", "memory"), ("encoder",), ALL_PARTS], ids="+".join)
 def test_parts_are_trained_as_they_are_asked_for(work, parts):
     task = make(work, parts=parts)
     before = {name: value.clone() for name, value in task.network.state_dict().items()}
