@@ -11,8 +11,9 @@ import planewise as pw
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.run import MANIFEST
-from planewise.models.sam2 import SIZES, build_sam2
+from planewise.models.sam2 import SIZES, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_published
+from planewise.models.sam2_memory import new_memory
 from planewise.models.sam2_names import to_meta
 from planewise.volumes.labels import read_labels
 from video_sam2 import HIDDEN, SIDE, video_model
@@ -83,6 +84,67 @@ def test_a_trained_model_keeps_the_memory_of_its_base(job):
     assert all(torch.equal(value, rest[1][key]) for key, value in rest[0].items())
     written = json.loads((job / "work/segs/MedSAM2-Tiny-ILD" / MANIFEST).read_text())
     assert written["options"]["propagation"] == "memory"
+
+
+def test_a_model_trained_on_clips_predicts_both_ways_and_says_so(job, capsys):
+    words = [
+        "--from_scratch", "--image_size", str(SIDE), "--epochs", "1", "--batch_size", "8", "--num_workers", "0",
+        "--device", "cpu", "--min_voxels", "0", "--min_pixels", "0", "--slices", "all",
+    ]  # fmt: skip
+    code = run(["ild", "run", str(job / "data"), str(job / "work"), *words, "--propagation", "memory",
+                "--train_clips", "3", "--prompts", "truth"])  # fmt: skip
+    assert code == 0
+    err = capsys.readouterr().err
+    assert "Every 3 slices one begins a clip of up to 3" in err
+    model = job / "work" / "MedSAM2-Tiny-ILD"
+    weights = load_sam2(model / "medsam_model_best.pth", None)
+    assert weights.trained.train_clips == 3
+    assert load_sam2(model / "hub", None).trained.train_clips == 3
+    assert "| 3 slices (--train_clips) |" in (model / "hub" / "README.md").read_text()
+    torch.manual_seed(0)
+    start = Sam2Weights(build_sam2("mini", SIDE), "mini")
+    initialise(start.network)
+    torch.manual_seed(0)
+    drawn = new_memory(start)
+    assert drawn.keys() == weights.rest.keys()
+    changed = {name for name, value in drawn.items() if not torch.equal(value, weights.rest[name])}
+    assert {"memory_attention.layers.0.cross_attn_image.v_proj.weight", "memory_encoder.out_proj.weight"} <= changed
+    for number, name in enumerate(("boxes", "memory")):
+        model_words = ["--trained_model", str(model / "medsam_model_best.pth"), "--propagation", name]
+        prepared = str(job / "work" / "npz_test" / "CT_ILD")
+        assert run(["ild", "predict", prepared, str(job / f"o{number}"), *model_words, "--device", "cpu"]) == 0
+    again = ["ild", "train", str(job / "work"), *words[:-6], "--resume"]
+    capsys.readouterr()
+    assert run([*again, "--train_clips", "2"]) == 2
+    assert "train_clips 3 -> 2" in capsys.readouterr().err
+    assert run([*again, "--train_clips", "3"]) == 0
+
+
+def test_a_base_without_memory_gets_one_and_one_with_memory_keeps_what_is_not_trained(job, capsys):
+    prepare = ["ild", "prepare", str(job / "data"), str(job / "work"), "--min_voxels", "0", "--min_pixels", "0"]
+    assert run([*prepare, "--num_workers", "0"]) == 0
+    save_published(job / "image.pth", Sam2Weights(build_sam2("mini", SIDE)), 0)
+    train = ["ild", "train", str(job / "work"), "--image_size", str(SIDE), "--epochs", "1", "--batch_size", "8",
+             "--num_workers", "0", "--device", "cpu", "--train_clips", "2"]  # fmt: skip
+    capsys.readouterr()
+    assert run([*train, "--base", str(job / "image.pth"), "--train_parts", "decoder"]) == 2
+    assert "image.pth has no memory, which --train_clips needs" in capsys.readouterr().err
+    assert run([*train, "--base", str(job / "image.pth"), "--task_name", "new"]) == 0
+    assert "image.pth has no memory: one is trained from random weights" in capsys.readouterr().err
+    assert run([*train, "--base", str(job / "base.pt"), "--task_name", "old", "--train_parts", "decoder"]) == 0
+    rest = [load_sam2(path, SIDE).rest for path in (job / "base.pt", job / "work" / "old" / "medsam_model_best.pth")]
+    assert all(torch.equal(value, rest[1][key]) for key, value in rest[0].items())
+
+
+def test_clips_are_not_made_of_corrections_nor_of_slices_that_nobody_knows_the_place_of(job, capsys):
+    words = ["--from_scratch", "--train_clips", "2", "--image_size", str(SIDE), "--device", "cpu"]
+    assert run(["ild", "train", str(job / "none"), *words, "--corrections", str(job)]) == 2
+    assert "--train_clips: with --corrections" in capsys.readouterr().err
+    for kind in ("imgs", "gts"):
+        (job / "npy" / "train" / kind).mkdir(parents=True)
+        np.save(job / "npy" / "train" / kind / "a-000.npy", np.ones((256, 256, 3)[: 3 - (kind == "gts")], np.uint8))
+    assert run(["ild", "train", str(job), *words]) == 2
+    assert "a.npz: no such file, and it says which slices lie side by side" in capsys.readouterr().err
 
 
 def test_a_model_without_memory_is_refused_before_any_work(job, capsys):

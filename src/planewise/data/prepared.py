@@ -219,6 +219,43 @@ def save_slices(folder: Path, patient: Patient) -> int:
     return len(patient.images)
 
 
+def slices_above(slices: list[Path], patients: Path) -> dict[Path, Path]:
+    """Return, of each slice that ``save_slices`` wrote, that of its patient directly above it, where there is one.
+
+    ``patients``: the folder of the npz that they were cut from, which say where slices lie. Raises PlanewiseError if
+    one is missing, or has other slices.
+    """
+    by_case: dict[str, dict[int, Path]] = {}
+    for slice_ in slices:
+        case, _, number = slice_.stem.rpartition("-")
+        by_case.setdefault(case, {})[int(number) if number.isdigit() else -1] = slice_
+    above: dict[Path, Path] = {}
+    for case, numbered in by_case.items():
+        kept = _kept_in(patients / f"{case}.npz").tolist()
+        others = [slice_ for number, slice_ in numbered.items() if not 0 <= number < len(kept)]
+        if others:
+            raise PlanewiseError(
+                f"{patients / case}.npz: has {len(kept)} slices, and {others[0]} is none of them; run planewise ild "
+                "prepare again"
+            )
+        at = {kept[number]: slice_ for number, slice_ in numbered.items()}
+        above |= {slice_: at[z + 1] for z, slice_ in at.items() if z + 1 in at}
+    return above
+
+
+def _kept_in(path: Path) -> np.ndarray:
+    """Return the z of a prepared patient's slices; see ``load_patient``, which reads the rest too."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return content["kept"] if "kept" in content.files else np.arange(len(content["imgs"]))
+    except FileNotFoundError as error:
+        raise PlanewiseError(
+            f"{path}: no such file, and it says which slices lie side by side; run planewise ild prepare"
+        ) from error
+    except Exception as error:  # a damaged archive fails in many ways
+        raise PlanewiseError(f"{path}: is not a prepared patient ({error}); run planewise ild prepare") from error
+
+
 def slice_name(case: str, number: int) -> str:
     """Return the name of a case's slice, in each of ``KINDS``."""
     return f"{case}-{number:03d}.npy"

@@ -48,6 +48,8 @@ def _card(name: str, what: str, seen: Mapping[str, str], trained: Trained | None
         if base != RANDOM:
             about["licence of that"] = licence
         about["planewise"] = trained.planewise or UNKNOWN
+        if trained.train_clips is not None:
+            about["clips, for propagation by memory"] = f"{trained.train_clips} slices (--train_clips)"
         score = "there was nothing to score" if trained.score is None else f"{trained.score:.4f}"
         validation = {"on": trained.validated_on, "score": score, "loss": f"{trained.loss:.4g}"}
         parts += [

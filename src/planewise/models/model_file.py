@@ -108,6 +108,7 @@ class Trained(BaseModel):
     base: str | None = None  # what it was trained on: a model's name, or RANDOM; None: not known
     base_licence: str | None = None  # under which its weights, or those they go back to, were had; None: not known
     planewise: str | None = None  # version that trained it
+    train_clips: int | None = None  # slices of the clips that a SAM2's memory was trained on; None: it was not
 
 
 class ModelFile(BaseModel):

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from planewise.errors import PlanewiseError
 
+Answers = tuple[tuple[Tensor, ...] | None, ...]  # to every kind of prompts, see ``BoxSegmenter.forward``
 ATTENTION_ROWS = 128  # of an attention matrix at a time
 STABILITY_DELTA, LEAST_STABILITY = 0.05, 0.98  # of the published builder, see ``stable_masks``
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of intensities in 0..1
@@ -35,12 +36,13 @@ class Size:
     hidden: int = 256
 
 
+MINI = "mini"
 SIZES = {
     "tiny": Size(96, 1, (1, 2, 7, 2), (5, 7, 9)),
     "small": Size(96, 1, (1, 2, 11, 2), (7, 10, 13)),
     "base_plus": Size(112, 2, (2, 3, 16, 3), (12, 16, 20), background=14),
     "large": Size(144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8)),
-    "mini": Size(24, 1, (1, 1, 2, 1), (3,), hidden=64),
+    MINI: Size(24, 1, (1, 1, 2, 1), (3,), hidden=64),
 }
 
 
@@ -66,7 +68,7 @@ def build_sam2(name: str, image_size: int) -> Any:
         "window_positional_embedding_background_size": [size.background] * 2,
     }  # fmt: skip
     decoder = {"hidden_size": size.hidden, "dynamic_multimask_via_stability": False}
-    if name == "mini":
+    if name == MINI:
         decoder |= {"mlp_dim": 256, "num_attention_heads": 4, "iou_head_hidden_dim": size.hidden}
     vision = {
         "backbone_config": {"model_type": "sam2_hiera_det_model", **backbone},
@@ -206,13 +208,18 @@ class BoxSegmenter(nn.Module):
         boxes: Tensor | None,
         asked_boxes: Tensor | None = None,
         asked_classes: Tensor | None = None,
-    ) -> tuple[tuple[Tensor, Tensor] | None, tuple[Tensor, Tensor] | None]:
+    ) -> Answers:
         """Encode once, and decode both ``boxes`` alone and ``asked_boxes`` with the tokens of ``asked_classes``.
 
         Returns for each of the two what ``decode`` does, None for what is not given; but of boxes alone the logits of
         all four masks (N, P, 4, h, w), see ``_decode_all``, and with tokens (N, P, 1, h, w).
         """
-        embeddings = self.encode(slices)
+        return self.answer(self.encode(slices), boxes, asked_boxes, asked_classes)
+
+    def answer(
+        self, embeddings: list[Tensor], boxes: Tensor | None, asked_boxes: Tensor | None, asked_classes: Tensor | None
+    ) -> Answers:
+        """Decode what ``forward`` does."""
         found: list[tuple[Tensor, Tensor] | None] = []
         for prompts, classes in ((boxes, None), (asked_boxes, asked_classes)):
             if prompts is None:
@@ -221,6 +228,11 @@ class BoxSegmenter(nn.Module):
                 masks, _, scores = self._decode_all(embeddings, prompts, classes)
                 found.append((masks if classes is None else masks[:, :, :1], scores))
         return found[0], found[1]
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """What can be trained by itself, by name."""
+        return {"encoder": self.network.vision_encoder, "decoder": self.network.mask_decoder}
 
     @property
     def classes(self) -> dict[int, int]:

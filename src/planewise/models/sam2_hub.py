@@ -5,6 +5,7 @@ both load it. Class tokens, and what is known of a training, lie in files of our
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -128,36 +129,58 @@ def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], to
         save_file(weight, folder / TOKENS_FILE, {"names": json.dumps(tokens.names)})
 
 
+@dataclass(frozen=True)
+class MemorySize:
+    """What the video models' memories differ in; as published, all are alike."""
+
+    memories: int = 7  # slices that are remembered in full
+    channels: int = 64
+    layers: int = 4  # of the attention to them
+    feed_forward: int = 2048
+    fuser_layers: int = 2
+    fuser_intermediate: int = 1024
+
+
 def video_config(config: Any, meta: State) -> Any | None:
     """Return the configuration of the video model whose tensors ``meta`` holds; None if it lacks some."""
-    from transformers import Sam2VideoConfig
-
     layers = {key.split(".")[2] for key in meta if key.startswith("memory_attention.layers.")}
     fuser = {key.split(".")[3] for key in meta if key.startswith("memory_encoder.fuser.layers.")}
     try:
-        memories, hidden = meta["maskmem_tpos_enc"], config.mask_decoder_config.hidden_size
-        side = config.vision_config.backbone_config.image_size[0]
-        return Sam2VideoConfig(
-            vision_config=config.vision_config.to_dict(),
-            prompt_encoder_config=_without_type(config.prompt_encoder_config),
-            mask_decoder_config=_without_type(config.mask_decoder_config),
-            image_size=side,
-            num_maskmem=len(memories),
-            enable_occlusion_spatial_embedding=meta.keys() >= ONLY_IN_2_1,
-            enable_temporal_pos_encoding_for_object_pointers=meta.keys() >= ONLY_IN_2_1,
-            memory_attention_hidden_size=hidden,
-            memory_attention_num_layers=len(layers),
-            memory_attention_feed_forward_hidden_size=len(meta["memory_attention.layers.0.linear1.weight"]),
-            memory_attention_rope_feat_sizes=[side // 16, side // 16],
-            memory_encoder_hidden_size=hidden,
-            memory_encoder_output_channels=memories.shape[-1],
-            mask_downsampler_embed_dim=hidden,
-            memory_fuser_num_layers=len(fuser),
-            memory_fuser_embed_dim=hidden,
-            memory_fuser_intermediate_dim=len(meta["memory_encoder.fuser.layers.0.pwconv1.weight"]),
-        )
+        memories = meta["maskmem_tpos_enc"]
+        size = MemorySize(
+            memories=len(memories), channels=memories.shape[-1], layers=len(layers),
+            feed_forward=len(meta["memory_attention.layers.0.linear1.weight"]), fuser_layers=len(fuser),
+            fuser_intermediate=len(meta["memory_encoder.fuser.layers.0.pwconv1.weight"]),
+        )  # fmt: skip
     except KeyError:
         return None
+    return video_config_with(config, size, "2.1" if meta.keys() >= ONLY_IN_2_1 else "2.0")
+
+
+def video_config_with(config: Any, size: MemorySize, version: str) -> Any:
+    """Return the configuration of a video model around the image model's ``config``; ``version``: "2.0" or "2.1"."""
+    from transformers import Sam2VideoConfig
+
+    hidden, side = config.mask_decoder_config.hidden_size, config.vision_config.backbone_config.image_size[0]
+    return Sam2VideoConfig(
+        vision_config=config.vision_config.to_dict(),
+        prompt_encoder_config=_without_type(config.prompt_encoder_config),
+        mask_decoder_config=_without_type(config.mask_decoder_config),
+        image_size=side,
+        num_maskmem=size.memories,
+        enable_occlusion_spatial_embedding=version == "2.1",
+        enable_temporal_pos_encoding_for_object_pointers=version == "2.1",
+        memory_attention_hidden_size=hidden,
+        memory_attention_num_layers=size.layers,
+        memory_attention_feed_forward_hidden_size=size.feed_forward,
+        memory_attention_rope_feat_sizes=[side // 16, side // 16],
+        memory_encoder_hidden_size=hidden,
+        memory_encoder_output_channels=size.channels,
+        mask_downsampler_embed_dim=hidden,
+        memory_fuser_num_layers=size.fuser_layers,
+        memory_fuser_embed_dim=hidden,
+        memory_fuser_intermediate_dim=size.fuser_intermediate,
+    )
 
 
 def _without_type(config: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ last ``num_maskmem`` - 1 in full and of those before, as far as SAM2 looks back,
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from planewise.errors import PlanewiseError
-from planewise.models.sam2 import faster
+from planewise.models.sam2 import MINI, faster, initialise
 from planewise.models.sam2_files import Sam2Weights
-from planewise.models.sam2_hub import video_config
-from planewise.models.sam2_names import to_meta, transformers_name
+from planewise.models.sam2_hub import MemorySize, video_config, video_config_with
+from planewise.models.sam2_names import is_of_image_model, meta_name, to_meta, transformers_name
 from planewise.models.weights import differences, listed, shapes_of
 
 CORNERS = (2, 3)  # labels of points that are the corners of a box
 ENCODER = "vision_encoder."
+MINI_MEMORY = MemorySize(layers=2, feed_forward=256, fuser_intermediate=256)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,20 @@ class ObjectMemory:
         return memory
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What is seen of an object in a slice.
+
+    ``logits`` (h, w) of the mask that was chosen, all negative where there is no object; ``score`` (): of the object.
+    As the decoder gave them: ``offered`` (masks, h, w), logits of the masks to choose from, and ``ious`` (masks,).
+    """
+
+    logits: Tensor
+    score: Tensor
+    offered: Tensor
+    ious: Tensor
+
+
 class MemorySegmenter(nn.Module):
     """Masks of objects by what is remembered of them; embeddings are those of ``BoxSegmenter.encode``, of one slice."""
 
@@ -62,8 +78,6 @@ class MemorySegmenter(nn.Module):
         self.tokens = weights.tokens
         self.register_buffer("positions", positions, persistent=False)  # of the embedding with the largest stride
         self.memory_positions: Tensor | None = None  # the same for every slice and object, and as large as a memory
-        self._asked: int | None = None  # the place of the class whose token stands beside the box
-        self.network.prompt_encoder.register_forward_hook(self._with_token)
 
     def frozen(self) -> "MemorySegmenter":
         """Make ready, for good, to predict only; see ``BoxSegmenter.frozen``."""
@@ -77,17 +91,29 @@ class MemorySegmenter(nn.Module):
 
         ``box`` (4,): x and y from, x and y to, as shares of the sides; ``place``: of its class among the tokens.
         """
-        memory = ObjectMemory(_session(slices))
-        corners = box.view(1, 1, 2, 2) * self.network.image_size
-        self._asked = place
-        try:
-            points = {"point_coords": corners, "point_labels": torch.tensor([[CORNERS]], device=box.device)}
-            return *self._see(embeddings, z, memory, points), memory
-        finally:
-            self._asked = None
+        sight, memory = self.begin(embeddings, z, slices, box, place)
+        return sight.logits, sight.score, memory
 
     def follow(self, embeddings: list[Tensor], z: int, memory: ObjectMemory) -> tuple[Tensor, Tensor]:
-        """Return mask logits (h, w) and object score () of the object in slice ``z``; it is remembered, others no more.
+        """Return mask logits (h, w) and object score () of the object in slice ``z``; see ``go_on``."""
+        sight = self.go_on(embeddings, z, memory)
+        return sight.logits, sight.score
+
+    def begin(
+        self, embeddings: list[Tensor], z: int, slices: int, box: Tensor, place: int | None
+    ) -> tuple[Sight, ObjectMemory]:
+        """See what is in ``box``, and remember it; see ``start``."""
+        memory = ObjectMemory(_session(slices))
+        corners = box.view(1, 1, 2, 2) * self.network.image_size
+        points = {"point_coords": corners, "point_labels": torch.tensor([[CORNERS]], device=box.device)}
+        beside = self.network.prompt_encoder.register_forward_hook(partial(self._with_token, place))
+        try:
+            return self._see(embeddings, z, memory, points), memory
+        finally:
+            beside.remove()
+
+    def go_on(self, embeddings: list[Tensor], z: int, memory: ObjectMemory) -> Sight:
+        """See the object in slice ``z``; it is remembered, others no more.
 
         ``z`` is the next slice in the memory's direction.
         """
@@ -98,9 +124,7 @@ class MemorySegmenter(nn.Module):
         memory.slices.pop(z - step * (max(config.max_object_pointers_in_encoder, config.num_maskmem) - 1), None)
         return seen
 
-    def _see(
-        self, embeddings: list[Tensor], z: int, memory: ObjectMemory, points: dict[str, Tensor] | None
-    ) -> tuple[Tensor, Tensor]:
+    def _see(self, embeddings: list[Tensor], z: int, memory: ObjectMemory, points: dict[str, Tensor] | None) -> Sight:
         """See the object in a slice as ``Sam2VideoModel.forward`` does, and remember it; it starts at ``points``."""
         session, network = memory.session, self.network
         features = [level.flatten(2).permute(2, 0, 1) for level in embeddings]
@@ -109,27 +133,36 @@ class MemorySegmenter(nn.Module):
         session.inference_device = session.cache.inference_device = features[-1].device
         session.cache.inference_state_device = features[-1].device
         session.cache.cache_vision_features(z, cached)
-        seen = network._run_single_frame_inference(
-            session, z, 0, 1, points is not None, points, None, memory.direction < 0
-        )
+        decoded: list[Any] = []  # what is chosen from is not returned, and when training the score is not either
+        listening = network.mask_decoder.register_forward_hook(lambda module, given, output: decoded.append(output))
+        try:
+            seen = network._run_single_frame_inference(
+                session, z, 0, 1, points is not None, points, None, memory.direction < 0
+            )
+        finally:
+            listening.remove()
         session.cache.clear_all()
-        score = seen["object_score_logits"]
+        offered, ious, _, score = decoded[0]
         remembered, positions = network._encode_new_memory(
             features[-1], seen["high_res_masks"], score, is_mask_from_pts=points is not None
         )
         if self.memory_positions is None:
             self.memory_positions = positions
-        kept = {"object_pointer": seen["object_pointer"], "maskmem_features": remembered}
+        pointer = seen["object_pointer"][0]  # (1, channels): with as many as a memory has, one axis more would be left
+        kept = {"object_pointer": pointer, "maskmem_features": remembered}
         where = memory.slices if points is None else memory.start
         where[z] = kept | {"maskmem_pos_enc": self.memory_positions}
-        return seen["pred_masks"][0, 0].float(), score.flatten()[0].float()
+        chosen = seen["pred_masks"][0, 0].float()
+        return Sight(chosen, score.flatten()[0].float(), offered[0, 0].float(), ious[0, 0].float())
 
-    def _with_token(self, module: nn.Module, given: Any, prompts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Put the token of the class beside the box."""
-        if self._asked is None or self.tokens is None:
+    def _with_token(
+        self, place: int | None, module: nn.Module, given: Any, prompts: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Put the token of the class at ``place`` beside the box."""
+        if place is None or self.tokens is None:
             return prompts
         sparse, dense = prompts
-        token = self.tokens(torch.tensor([[self._asked]], device=sparse.device))
+        token = self.tokens(torch.tensor([[place]], device=sparse.device))
         return torch.cat([sparse, token[:, :, None]], dim=2), dense
 
 
@@ -141,6 +174,33 @@ def _session(slices: int) -> Any:
     session.processed_frames = dict.fromkeys(range(slices))
     session.obj_id_to_idx(0)
     return session
+
+
+def has_memory(weights: Sam2Weights) -> bool:
+    """Whether ``weights`` hold tensors of a video model."""
+    return video_config(weights.network.config, weights.rest) is not None
+
+
+def new_memory(weights: Sam2Weights) -> dict[str, Tensor]:
+    """Return the tensors that SAM2's video model has besides those of ``weights``, drawn anew, by Meta's names.
+
+    They are of version 2.1, and begin as the original code's do.
+    """
+    from transformers import Sam2VideoModel
+
+    size = MINI_MEMORY if weights.size == MINI else MemorySize()
+    config = _without_encoder(video_config_with(weights.network.config, size, "2.1"))
+    network: Any = Sam2VideoModel(config)
+    initialise(network)
+    with torch.no_grad():
+        for drawn in (
+            network.memory_temporal_positional_encoding, network.no_object_pointer,
+            network.occlusion_spatial_embedding_parameter,
+        ):  # fmt: skip
+            nn.init.trunc_normal_(drawn, std=0.02)
+        for layer in network.memory_encoder.memory_fuser.layers:
+            layer.scale.fill_(config.memory_fuser_layer_scale_init_value)
+    return {meta_name(key): value for key, value in network.state_dict().items() if not is_of_image_model(key)}
 
 
 def require_memory(weights: Sam2Weights, source: Path) -> Any:
@@ -157,8 +217,7 @@ def require_memory(weights: Sam2Weights, source: Path) -> Any:
             f"--propagation memory: {source} has no tensors of SAM2's video model (memory attention, memory encoder); "
             "take a published model, or what was trained on one, or --propagation boxes"
         )
-    trunk = config.vision_config.backbone_config
-    trunk.blocks_per_stage, trunk.global_attention_blocks = [1] * len(trunk.blocks_per_stage), []
+    config = _without_encoder(config)
     with torch.device("meta"):
         expected = shapes_of(Sam2VideoModel(config).state_dict())
     expected = {key: shape for key, shape in expected.items() if not key.startswith(ENCODER)}
@@ -166,6 +225,13 @@ def require_memory(weights: Sam2Weights, source: Path) -> Any:
         raise PlanewiseError(
             f"--propagation memory: {len(wrong)} tensors of {source} do not fit SAM2's video model:{listed(wrong)}"
         )
+    return config
+
+
+def _without_encoder(config: Any) -> Any:
+    """Return ``config`` with an encoder that is cut short: it cannot be left out."""
+    trunk = config.vision_config.backbone_config
+    trunk.blocks_per_stage, trunk.global_attention_blocks = [1] * len(trunk.blocks_per_stage), []
     return config
 
 

@@ -1,5 +1,6 @@
 """SAM2's side of the training loop: slices with a box for each class, or with every class asked for in an organ."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,15 +13,15 @@ from torch import Tensor, nn
 from planewise.data.prepared import GRID, IGNORED, is_object, nearest_grid
 from planewise.errors import PlanewiseError
 from planewise.inference.prompts import tight_box
-from planewise.models.sam2 import BoxSegmenter
+from planewise.models.sam2 import Answers, BoxSegmenter
 from planewise.progress import say
 from planewise.training.augment import random_crop
 from planewise.training.sampling import sample_generator
 from planewise.volumes.slices import evenly
 
-TrainPart = Literal["encoder", "decoder"]
+TrainPart = Literal["encoder", "decoder", "memory"]
 PromptKind = Literal["truth", "organ"]
-Answers = tuple[Tensor, Tensor, Tensor, Tensor]  # logits, true masks, counted pixels and object scores of prompts
+Answer = tuple[Tensor, Tensor, Tensor, Tensor]  # logits, true masks, counted pixels and object scores of prompts
 GROUPS = {  # what is prompted with boxes alone, and with a token beside: boxes and masks first
     "truth": ("boxes", "masks"),
     "organ": ("asked_boxes", "asked_masks", "asked_classes"),
@@ -31,6 +32,9 @@ OTHERS_WEIGHT = 1.0  # of the loss of SAM2's three other masks, one of which the
 # that is not stable; a box has one answer, so they learn the same
 OBJECT_WEIGHT = 0.05  # of the object score's loss where all boxes hold an object: it gets no gradient from masks, and
 # ends tracks when predicting. Where absent classes are asked for too, it is trained on both alike.
+
+
+View = tuple[np.ndarray, np.ndarray, np.ndarray]  # image (R, R) in 0..1, labels and organ (256, 256) of a slice
 
 
 @dataclass(frozen=True)
@@ -75,16 +79,13 @@ class BoxTask:
             validation = self.slices
         self.validation = evenly(validation, VALIDATION_SLICES)
         network.requires_grad_(False)
-        sam = network.network
-        self.trained: list[nn.Module] = []
-        for part in options.parts:
-            self.trained.append({"encoder": sam.vision_encoder, "decoder": sam.mask_decoder}[part])
+        self.trained = [network.parts[part] for part in options.parts]
         if network.tokens is not None:
             self.trained.append(network.tokens)
         for module in self.trained:
             module.requires_grad_(True)
         # No loss looks at it, and processes that share batches would wait for its gradient.
-        sam.mask_decoder.iou_prediction_head.requires_grad_(False)
+        network.network.mask_decoder.iou_prediction_head.requires_grad_(False)
 
     def _usable(self, folder: Path) -> list[Path]:
         """Return the slices of ``folder`` with an object or, if the organ is asked for, with the organ.
@@ -105,28 +106,47 @@ class BoxTask:
         return max(1, -(-len(self.slices) // batch_size))
 
     def sample(self, index: int) -> dict[str, np.ndarray]:
+        return self._read(self._slice(index), sample_generator(self.options.seed, index))
+
+    def _slice(self, index: int) -> Path:
+        """Return the slice of the ``index``-th sample: each once an epoch."""
         epoch, place = divmod(index, len(self.slices))
         order = np.random.default_rng([self.options.seed, epoch]).permutation(len(self.slices))
-        rng = sample_generator(self.options.seed, index)
-        return self._read(self.slices[order[place]], rng)
+        return self.slices[order[place]]
 
     def _read(self, slice_: Path, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        """Return a slice with what it is prompted with; ``rng`` moves and chooses; see ``_prompted``."""
+        (view,) = self._views([slice_], rng)
+        return self._prompted(view, rng)
+
+    def _views(self, slices: list[Path], rng: np.random.Generator | None) -> list[View]:
+        """Return slices of one patient as they are shown: all moved alike, as the first may be."""
+        views = [self._load(slice_) for slice_ in slices]
+        if rng is None or self.options.scale_range is None:
+            return views
+        alike = [rng, *(copy.deepcopy(rng) for _ in views[1:])]
+        moved = [self._moved(view, its) for view, its in zip(views, alike, strict=True)]
+        _, labels, organ = moved[0]
+        return moved if is_object(labels).any() or organ.any() else views  # else all was cropped away
+
+    def _moved(self, view: View, rng: np.random.Generator) -> View:
+        """Return a random crop of a slice, magnified, turned and changed in contrast."""
+        image, labels, organ = view
+        side = self.network.image_size
+        both = nearest_grid(organ, side).astype(np.int32) << 8 | nearest_grid(labels, side)
+        assert self.options.scale_range is not None
+        image, both = random_crop(image, both, side, self.options.scale_range, rng, self.options.upright)
+        both = nearest_grid(both)
+        return image, both & 255, both >> 8
+
+    def _prompted(self, view: View, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """Return a slice with what it is prompted with; ``rng`` moves and chooses.
 
         ``image`` (R, R) in 0..1; ``counted`` (256, 256), False where ignored; ``boxes`` (P, 4) in 0..1 and their
         ``masks`` (P, 256, 256); the same of what is asked for by a token: ``asked_boxes``, ``asked_masks``, and
         ``asked_classes`` (Q,), the places of the tokens.
         """
-        image, labels, organ = self._load(slice_)
-        side = self.network.image_size
-        pixels = torch.from_numpy(image[..., 0].astype(np.float32) / 255)[None, None]
-        image = F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)[0, 0].numpy()
-        if rng is not None and self.options.scale_range is not None:
-            both = nearest_grid(organ, side).astype(np.int32) << 8 | nearest_grid(labels, side)
-            moved, moved_both = random_crop(image, both, side, self.options.scale_range, rng, self.options.upright)
-            if is_object(moved_both & 255).any() or (moved_both >> 8).any():  # else all was cropped away
-                image, both = moved, nearest_grid(moved_both)
-                labels, organ = both & 255, both >> 8
+        image, labels, organ = view
         classes = np.unique(labels[is_object(labels)]) if "truth" in self.options.prompts else np.zeros(0, np.uint8)
         if self.options.one_class and rng is not None and len(classes):
             classes = rng.choice(classes, 1)
@@ -151,8 +171,8 @@ class BoxTask:
             "asked_masks": masks.astype(np.float32),
         }
 
-    def _load(self, slice_: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return image (H, W, 3), labels and organ (256, 256) of a slice."""
+    def _load(self, slice_: Path) -> View:
+        """Return a slice as it is."""
         try:
             image, labels = (
                 np.load(slice_.parent.parent / kind / slice_.name, allow_pickle=False) for kind in ("imgs", "gts")
@@ -162,7 +182,10 @@ class BoxTask:
                 organ = np.load(slice_.parent.parent / "organs" / slice_.name, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise PlanewiseError(f"{slice_}: cannot be read ({error}); run planewise ild prepare again") from error
-        return image, labels, organ
+        side = self.network.image_size
+        pixels = torch.from_numpy(image[..., 0].astype(np.float32) / 255)[None, None]
+        resized = F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
+        return resized[0, 0].numpy(), labels, organ
 
     def _boxes(self, masks: list[np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
         """Return the boxes (P, 4) of masks on the 256 grid, as shares of it."""
@@ -178,7 +201,7 @@ class BoxTask:
             if kind in self.options.prompts:
                 counts = [len(sample[names[0]]) for sample in samples]
                 for name in names:
-                    batch[name] = torch.from_numpy(_padded([sample[name] for sample in samples], max(1, *counts)))
+                    batch[name] = torch.from_numpy(padded([sample[name] for sample in samples], max(1, *counts)))
                 valid = [[i < count for i in range(max(1, *counts))] for count in counts]
                 batch[f"{kind}_valid"] = torch.tensor(valid)
         return batch
@@ -193,37 +216,39 @@ class BoxTask:
 
         Ignored pixels take no part; whether a class is in a slice with such pixels is learned only where it is seen.
         """
-        return self._terms(*self._predicted(network, batch))
+        return with_total(self._terms(*self._predicted(network, batch)))
 
-    def _terms(self, boxed: Answers | None, asked: Answers | None) -> dict[str, Tensor]:
+    def _terms(self, boxed: Answer | None, asked: Answer | None) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
         if boxed is not None:
             predicted, masks, counted, scores = boxed
             first, others = predicted[:, 0], predicted[:, 1:].flatten(0, 1)
-            terms |= {"dice": dice_loss(first, masks, counted), "ce": _cross_entropy(first, masks, counted)}
+            terms |= {"dice": dice_loss(first, masks, counted), "ce": cross_entropy(first, masks, counted)}
             like_others = [x.repeat_interleave(predicted.shape[1] - 1, dim=0) for x in (masks, counted)]
-            terms["others"] = OTHERS_WEIGHT * (dice_loss(others, *like_others) + _cross_entropy(others, *like_others))
+            terms["others"] = OTHERS_WEIGHT * (dice_loss(others, *like_others) + cross_entropy(others, *like_others))
             weight = OBJECT_WEIGHT if asked is None else 1.0
-            terms["object"] = weight * _mean(F.softplus(-scores))
+            terms["object"] = weight * mean_of(F.softplus(-scores))
         if asked is not None:
             predicted, masks, counted, scores = asked
             predicted = predicted[:, 0]
-            there = _there(masks)
-            known = there | ~_there(~counted)
+            there = is_there(masks)
             terms["class_dice"] = dice_loss(predicted[there], masks[there], counted[there])
-            terms["class_ce"] = _cross_entropy(predicted, masks, counted)
-            presence = F.binary_cross_entropy_with_logits(scores, there.float(), reduction="none")
-            terms["presence"] = _mean(presence[known])
-        return {"total": torch.stack(list(terms.values())).sum(), **terms}
+            terms["class_ce"] = cross_entropy(predicted, masks, counted)
+            terms["presence"] = presence_loss(scores, masks, counted)
+        return terms
 
-    def _predicted(self, network: nn.Module, batch: dict[str, Tensor]) -> list[Answers | None]:
+    def _predicted(self, network: nn.Module, batch: dict[str, Tensor]) -> list[Answer | None]:
+        """Return what is answered to all valid prompts: boxes alone, and with tokens; see ``_answers``."""
+        asked = (batch.get(name) for name in ("boxes", "asked_boxes", "asked_classes"))
+        return self._answers(network(batch["image"], *asked), batch)
+
+    def _answers(self, outputs: Answers, batch: dict[str, Tensor]) -> list[Answer | None]:
         """Return logits, true masks, counted and scores of all valid prompts: boxes alone, and with tokens.
 
         Logits (P, 4, 256, 256) are of all four masks of boxes alone, (P, 1, 256, 256) with tokens; the rest is
         (P, 256, 256), twice, and (P,).
         """
-        outputs = network(batch["image"], batch.get("boxes"), batch.get("asked_boxes"), batch.get("asked_classes"))
-        answers: list[Answers | None] = []
+        answers: list[Answer | None] = []
         for output, (kind, names) in zip(outputs, GROUPS.items()):
             if output is None:
                 answers.append(None)
@@ -248,32 +273,42 @@ class BoxTask:
             samples = [self._read(path, None) for path in self.validation[start : start + VALIDATION_BATCH]]
             batch = {name: tensor.to(device) for name, tensor in self.collate(samples).items()}
             boxed, asked = self._predicted(self.network, batch)
-            values_of["loss"].append(float(self._terms(boxed, asked)["total"]))
+            values_of["loss"].append(float(with_total(self._terms(boxed, asked))["total"]))
             if boxed is not None:
-                values_of.setdefault("dice", []).extend(_dices((boxed[0][:, 0] > 0) & boxed[2], boxed[1] > 0))
+                values_of.setdefault("dice", []).extend(dices_of((boxed[0][:, 0] > 0) & boxed[2], boxed[1] > 0))
             if asked is not None:
                 predicted, masks, counted, scores = asked[0][:, 0], *asked[1:]
-                there, said = _there(masks), scores > 0
-                absent = ~there & ~_there(~counted)
+                there, said = is_there(masks), scores > 0
+                absent = ~there & ~is_there(~counted)
                 shown = (predicted > 0) & counted & said[:, None, None]
-                values_of.setdefault("class_dice", []).extend(_dices(shown[there], masks[there] > 0))
+                values_of.setdefault("class_dice", []).extend(dices_of(shown[there], masks[there] > 0))
                 values_of.setdefault("absence", []).extend((~said[absent]).float().tolist())
         means = {name: sum(values) / len(values) for name, values in values_of.items() if values}
-        judged = [value for name, value in means.items() if name != "loss"]
-        return {"score": sum(judged) / len(judged), **means} if {"dice", "class_dice"} & means.keys() else means
+        return with_score(means) if {"dice", "class_dice"} & means.keys() else means
 
 
-def _there(masks: Tensor) -> Tensor:
+def with_total(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the terms of a loss with their sum, ``total``, before them."""
+    return {"total": torch.stack(list(terms.values())).sum(), **terms}
+
+
+def with_score(means: dict[str, float]) -> dict[str, float]:
+    """Return metrics with the mean of all but the loss, ``score``, before them."""
+    judged = {name: value for name, value in means.items() if name not in ("score", "loss")}
+    return {"score": sum(judged.values()) / len(judged), **{"loss": means["loss"], **judged}}
+
+
+def is_there(masks: Tensor) -> Tensor:
     """Return which masks (P, H, W) hold anything."""
     return masks.any(-1).any(-1)
 
 
-def _padded(arrays: list[np.ndarray], length: int) -> np.ndarray:
+def padded(arrays: list[np.ndarray], length: int) -> np.ndarray:
     """Return arrays (P, ...) of several P stacked, each filled up with zeros."""
     return np.stack([np.concatenate([a, np.zeros((length - len(a), *a.shape[1:]), a.dtype)]) for a in arrays])
 
 
-def _mean(values: Tensor) -> Tensor:
+def mean_of(values: Tensor) -> Tensor:
     """Return the mean, 0 of none."""
     return values.sum() / max(1, values.numel())
 
@@ -291,12 +326,23 @@ def dice_loss(logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
     return (1 - (2 * shared + 1e-5) / (both + 1e-5)).mean()
 
 
-def _cross_entropy(logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
     pixels = F.binary_cross_entropy_with_logits(logits, masks, reduction="none") * counted
     return pixels.sum() / counted.sum().clamp(min=1)
 
 
-def _dices(predicted: Tensor, truth: Tensor) -> list[float]:
+def presence_loss(scores: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean cross entropy of scores (P,) that masks (P, H, W) hold something, of those of which it is known.
+
+    Of a mask that holds nothing it is known where no pixel is ignored.
+    """
+    there = is_there(masks)
+    known = there | ~is_there(~counted)
+    entropy = F.binary_cross_entropy_with_logits(scores, there.float(), reduction="none")
+    return mean_of(entropy[known])
+
+
+def dices_of(predicted: Tensor, truth: Tensor) -> list[float]:
     """Return the Dice of every pair of masks (P, H, W), of which the true one is not empty."""
     shared = (predicted & truth).sum((1, 2))
     return (2 * shared / (predicted.sum((1, 2)) + truth.sum((1, 2)))).tolist()

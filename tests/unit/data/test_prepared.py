@@ -6,6 +6,7 @@ from planewise.apps.ild.options import WINDOWS
 from planewise.data.intensity import apply_window, saturated_share
 from planewise.data.prepared import (
     IGNORED,
+    Patient,
     choose_slices,
     is_object,
     load_patient,
@@ -14,6 +15,7 @@ from planewise.data.prepared import (
     remove_small,
     save_patient,
     save_slices,
+    slices_above,
 )
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import write_volume
@@ -207,3 +209,25 @@ def test_classes_that_do_not_fit_are_refused_by_name(tmp_path, value, ignore):
         read(tmp_path, ignore)
     if ignore is None:
         assert (read(tmp_path, ignore=value)[0].labels == IGNORED).sum() == 1
+
+
+def test_slices_lie_above_each_other_where_none_is_missing(tmp_path):
+    """By what the patient's file says; the files' numbers count the slices that were kept."""
+    geometry = Volume(np.zeros((20, 8, 8), np.uint8), (5.0, 1.0, 1.0), "mm")
+    for case, kept in (("a-1", [3, 4, 6, 7]), ("b", [8])):
+        voxels = np.ones((len(kept), 8, 8), np.uint8)
+        patient = Patient(case, voxels, voxels, np.array(kept), geometry)
+        save_patient(tmp_path / f"{case}.npz", patient)
+        save_slices(tmp_path, patient)
+    slices = sorted((tmp_path / "imgs").glob("*.npy"))
+    above = slices_above(slices, tmp_path)
+    assert {lower.stem: upper.stem for lower, upper in above.items()} == {"a-1-000": "a-1-001", "a-1-002": "a-1-003"}
+    assert slices_above([slices[0], slices[2]], tmp_path) == {}
+    np.savez(tmp_path / "b.npz", imgs=voxels, gts=voxels)  # as the original scripts write it
+    assert slices_above(slices, tmp_path) == above
+    for wrong, words in ((tmp_path / "b-001.npy", "has 1 slices, and"), (tmp_path / "c-000.npy", "c.npz: no such")):
+        with pytest.raises(PlanewiseError, match=words):
+            slices_above([*slices, wrong], tmp_path)
+    (tmp_path / "b.npz").write_bytes(b"no archive")
+    with pytest.raises(PlanewiseError, match=r"b\.npz: is not a prepared patient"):
+        slices_above(slices, tmp_path)

@@ -127,8 +127,11 @@ class _Train(Options):
     """Side of the model's input, a multiple of 32. Default: 1024, or 256 from scratch; 512 is four times cheaper."""
     bbox_shift: int = Field(5, ge=0)
     """Largest outward jitter of a box, in pixels of the 256 grid; also the margin of boxes when predicting."""
-    train_parts: tuple[Literal["encoder", "decoder"], ...] = ("encoder", "decoder")
-    """What is trained; the prompt encoder never is."""
+    train_clips: int = Field(1, ge=1)
+    """Train propagation by memory too: every Nth slice begins a clip of N slices that lie side by side, upwards or
+    downwards, in which up to three objects are prompted in the first and followed by SAM2's memory; 1: no clips."""
+    train_parts: tuple[Literal["encoder", "decoder", "memory"], ...] = ("encoder", "decoder", "memory")
+    """What is trained; the memory with --train_clips alone, the prompt encoder never."""
     classes_per_slice: Literal["all", "one"] = "all"
     """All classes of a slice in one step, or a random one (as published)."""
     gradient_checkpointing: bool = False

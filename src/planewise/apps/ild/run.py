@@ -80,8 +80,12 @@ def _check_base(base: Path | None) -> None:
 
 def _check_memory(options: IldRun) -> None:
     """Refuse to propagate by a memory that the trained model will not have, before anything is prepared."""
+    if options.train_clips > 1:
+        return
     if options.from_scratch or options.base is None:
-        raise PlanewiseError("--propagation memory: a model --from_scratch has no memory; give --base, or leave it out")
+        raise PlanewiseError(
+            "--propagation memory: a model --from_scratch has none without --train_clips; give that, or --base"
+        )
     require_memory(load_sam2(options.base, options.image_size), options.base)
 
 

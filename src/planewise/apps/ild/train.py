@@ -16,13 +16,16 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import RANDOM
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
+from planewise.models.sam2_clips import ClipSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_hub_folder, save_published
+from planewise.models.sam2_memory import has_memory, new_memory
 from planewise.models.sam2_optimiser import published_optimizer
 from planewise.models.zoo import of_file, of_hub_id, of_name
 from planewise.progress import say
 from planewise.report.figures import training_curve
 from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_in
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
+from planewise.training.clips import ClipTask
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.optimiser import moments_by_name
 from planewise.training.trust import LEAST_HELD_OUT, reliability_on, seen_in
@@ -33,6 +36,7 @@ SAME_WHEN_RESUMED = {
     "from_scratch",
     "image_size",
     "bbox_shift",
+    "train_clips",
     "train_parts",
     "classes_per_slice",
     "train_prompts",
@@ -61,6 +65,10 @@ def train_ild(options: IldTrain) -> int:
     elif not options.overwrite:
         _check_free(folder, options.base)
     if options.corrections is not None:
+        if options.train_clips > 1:
+            raise PlanewiseError(
+                "--train_clips: with --corrections slices are trained on one by one; leave one of the two out"
+            )
         options = with_corrections(options, options.corrections)
     elif options.image is not None:
         raise PlanewiseError(
@@ -72,13 +80,14 @@ def train_ild(options: IldTrain) -> int:
     weights.tokens = _tokens(options, npy, weights) if options.train_prompts != "truth" else None
     weights.window = _window(_beside(npy, WINDOW_FILE))
     weights.reliability, weights.seen = {}, None  # of what it is trained on
-    segmenter = BoxSegmenter(weights.network, weights.tokens, options.gradient_checkpointing)
+    parts = tuple(part for part in options.train_parts if part != "memory" or options.train_clips > 1)
     training = BoxTraining(
-        parts=options.train_parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
+        parts=parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
         one_class=options.classes_per_slice == "one",
         scale_range=SCRATCH_SCALE_RANGE if options.from_scratch else None, upright=options.upright, seed=options.seed,
     )  # fmt: skip
-    task = BoxTask(segmenter, npy / "train", npy / "valid", training)
+    task = _task(options, weights, npy, training)
+    segmenter = task.network
     iterations = options.epochs * task.steps_per_epoch(options.batch_size)
     say(f"Training {options.task_name} on {device}: {len(task.slices)} slices, {iterations} steps")
     loop = LoopOptions(
@@ -104,9 +113,13 @@ def train_ild(options: IldTrain) -> int:
     training_curve(logs / METRICS, logs / CURVE, "Dice")
     base = _base_and_licence(options, weights)
     best_as = trained_as(logs / BEST, task.validated_on, npy.resolve().parent.name, *base)
+    if options.train_clips > 1:
+        best_as = best_as.model_copy(update={"train_clips": options.train_clips})
     for name, checkpoint, trained in (("latest", LAST, None), ("best", BEST, best_as)):
         state = load_checkpoint(logs / checkpoint)
         segmenter.load_state_dict(state["network"])
+        if isinstance(segmenter, ClipSegmenter):
+            weights.rest = segmenter.memory_tensors()
         weights.trained = trained
         if name == "best":
             _know(weights, segmenter.to(device).eval(), npy.parent, options.bbox_shift)
@@ -127,6 +140,30 @@ def train_ild(options: IldTrain) -> int:
         return 0
     say_gain(before, load_checkpoint(logs / BEST), SCORE)
     return predict_again(options, options.corrections, best)
+
+
+def _task(options: IldTrain, weights: Sam2Weights, npy: Path, training: BoxTraining) -> BoxTask:
+    """Return what is trained; with clips ``weights`` are given a memory, if they have none."""
+    parts, length = (npy / "train", npy / "valid"), options.train_clips
+    if length == 1:
+        segmenter = BoxSegmenter(weights.network, weights.tokens, options.gradient_checkpointing)
+        return BoxTask(segmenter, *parts, training)
+    source = options.base or Path(RANDOM)
+    if not has_memory(weights):
+        if "memory" not in options.train_parts:
+            raise PlanewiseError(f"--train_parts: {source} has no memory, which --train_clips needs: train it too")
+        if not options.from_scratch:
+            say(f"{source} has no memory: one is trained from random weights")
+        torch.manual_seed(options.seed)
+        weights.rest, weights.version = new_memory(weights), "2.1"
+    clips = ClipSegmenter(weights, source, options.gradient_checkpointing)
+    patients = npz_folder(npy.parent, "train"), npz_folder(npy.parent, "valid")
+    task = ClipTask(clips, *parts, training, length, patients)
+    say(
+        f"Every {length} slices one begins a clip of up to {length}, where it shows an object and has a neighbour, as "
+        f"{len(task.beginning)} of {len(task.slices)} do: objects are followed in it by SAM2's memory"
+    )
+    return task
 
 
 def _score_of_base(task: BoxTask, device: str) -> dict[str, float]:

@@ -1,0 +1,114 @@
+"""SAM2 as it is trained on short clips: boxes in single slices, and objects that are followed by the memory of them."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from planewise.models.sam2 import Answers, BoxSegmenter
+from planewise.models.sam2_files import Sam2Weights
+from planewise.models.sam2_memory import MemorySegmenter, Sight
+from planewise.models.sam2_names import meta_name
+
+SHARED = ("prompt_encoder", "mask_decoder", "shared_image_embedding", "no_memory_embedding")
+
+
+class Clips(NamedTuple):
+    """Objects to follow through C clips, each of a slice that is shown alone too, and of those that come after it.
+
+    ``images`` (F, R, R): the slices after the first, clip by clip; ``first`` (C,): the place of the first among those
+    that are shown alone; ``lengths`` (C,): how many slices a clip has. Of the objects, up to O in a clip: ``boxes``
+    (C, O, 4) in the first slice, ``places`` (C, O) of their classes among the tokens, -1 without one, and which of them
+    are there, ``valid`` (C, O).
+    """
+
+    images: Tensor
+    first: Tensor
+    lengths: Tensor
+    boxes: Tensor
+    places: Tensor
+    valid: Tensor
+
+
+class Tracked(NamedTuple):
+    """What is seen of K objects in the slices they start in, and then in F slices, object by object.
+
+    ``starts`` (K, 1, h, w): logits of the mask in the box, and ``start_scores`` (K,) of the objects. After that,
+    ``followed`` (F, 3, h, w): logits of the masks of which that with the highest of ``ious`` (F, 3), which are what the
+    model expects, is taken, and ``scores`` (F,).
+    """
+
+    starts: Tensor
+    start_scores: Tensor
+    followed: Tensor
+    ious: Tensor
+    scores: Tensor
+
+
+class ClipSegmenter(BoxSegmenter):
+    """A ``BoxSegmenter`` with the memory of the video model, whose prompt encoder and mask decoder it shares."""
+
+    def __init__(self, weights: Sam2Weights, source: Path, checkpointing: bool = False) -> None:
+        """See ``MemorySegmenter``, and ``BoxSegmenter`` for ``checkpointing``."""
+        super().__init__(weights.network, weights.tokens, checkpointing)
+        self.memory = MemorySegmenter(weights, source)
+        for name in SHARED:
+            _lend(self.memory.network, name, getattr(self.network, name))
+        if self.tokens is not None:
+            _lend(self.memory, "tokens", self.tokens)
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """See ``BoxSegmenter``; "memory" is what the video model has besides."""
+        return super().parts | {"memory": self.memory.network}
+
+    def memory_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that the video model has besides, by Meta's names; see ``Sam2Weights.rest``."""
+        return {meta_name(name): tensor for name, tensor in self.memory.network.state_dict().items()}
+
+    def forward(
+        self, slices: Tensor, boxes: Tensor | None, asked_boxes: Tensor | None = None,
+        asked_classes: Tensor | None = None, clips: Clips | None = None,
+    ) -> Answers:  # fmt: skip
+        """Return what ``BoxSegmenter`` does and, with ``clips``, what is ``Tracked`` in them."""
+        if clips is None:
+            return *super().forward(slices, boxes, asked_boxes, asked_classes), None
+        embeddings = self.encode(torch.cat([slices, clips.images]))
+        alone = [level[: len(slices)] for level in embeddings]
+        return *self.answer(alone, boxes, asked_boxes, asked_classes), self._track(embeddings, len(slices), clips)
+
+    def _track(self, embeddings: list[Tensor], alone: int, clips: Clips) -> Tracked:
+        """Follow all objects of ``clips``; embeddings are of ``alone`` slices, and of those after them in clips."""
+        self.network.mask_decoder.training = False  # see ``BoxSegmenter``
+        starts: list[Sight] = []
+        followed: list[Sight] = []
+        after = alone
+        for clip, (first, length) in enumerate(zip(clips.first.tolist(), clips.lengths.tolist(), strict=True)):
+            places = [first, *range(after, after + length - 1)]
+            after += length - 1
+            seen = [[level[place : place + 1] for level in embeddings] for place in places]
+            for one in clips.valid[clip].nonzero().flatten().tolist():
+                place = int(clips.places[clip, one])
+                start, *rest = self._follow(seen, clips.boxes[clip, one], None if place < 0 else place)
+                starts.append(start)
+                followed += rest
+        return Tracked(
+            torch.stack([sight.offered[:1] for sight in starts]), torch.stack([sight.score for sight in starts]),
+            torch.stack([sight.offered for sight in followed]), torch.stack([sight.ious for sight in followed]),
+            torch.stack([sight.score for sight in followed]),
+        )  # fmt: skip
+
+    def _follow(self, slices: list[list[Tensor]], box: Tensor, place: int | None) -> list[Sight]:
+        """See the object in ``box`` in each of ``slices``, by their embeddings."""
+        # As in a volume of more slices than it looks back: by their number the times of what it remembers are encoded.
+        most = max(len(slices), self.memory.network.config.max_object_pointers_in_encoder)
+        start, memory = self.memory.begin(slices[0], 0, most, box, place)
+        memory = memory.towards(1)
+        return [start, *(self.memory.go_on(slice_, z, memory) for z, slice_ in enumerate(slices[1:], 1))]
+
+
+def _lend(module: nn.Module, name: str, lent: Any) -> None:
+    """Have ``module`` use what is another's in place of its own; it is not counted as part of it."""
+    delattr(module, name)
+    module.__dict__[name] = lent
