@@ -240,6 +240,9 @@ class MitoEvaluate(Options):
     """The true instances: a volume, or a folder of them, named {case} as the predictions are."""
     output: Folder | None = None
     """Folder for the two result files. Default: evaluation/ in the folder of the predictions."""
+    things: tuple[str, ...] = ()
+    """There are several classes, by classes/{case} beside the predictions and labelsTs beside the truth: score the
+    objects of these classes, each by itself, and the voxels of the others that the truth's dataset.json names."""
     semantic_class: str | None = None
     """The truth is a semantic map: score the voxels of this class, a value, or a name in the dataset.json above the
     truth; the instance columns stay empty."""
