@@ -261,6 +261,10 @@ class MitoMeasure(Options):
     reference: tuple[str, ...] = ()
     """Other label volumes, NAME=PATH, a file or a folder: contacts with them and distances to them, such as
     nucleus=nuclei/ membrane=membranes/."""
+    classes: Path | None = None
+    """Volumes, a file or a folder, that say which class each voxel is of, such as classes/ beside what mito predict
+    made with several classes: objects get their class, contacts of objects with each class and between the classes are
+    measured. The names are those of the dataset.json in the folder, or above it."""
     groups: Path | None = None
     """CSV with the columns case, animal and condition: conditions are compared, with the animal as the unit."""
     output: Folder | None = None
