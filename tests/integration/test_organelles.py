@@ -98,7 +98,7 @@ def test_results_of_several_classes_are_scored_and_measured_class_by_class(datas
     assert {row["class"] for row in objects} == {"mitochondria"}
     area = "er_contact_area_voxels2" if "er_contact_area_voxels2" in objects[0] else "er_contact_area_um2"
     total = float(contacts[0][area.removeprefix("er_")])
-    assert sum(float(row[area]) for row in objects) == pytest.approx(total, rel=1e-4)
+    assert sum(float(row[area]) for row in objects) == pytest.approx(total, rel=0.02)
     assert int(contacts[0]["first_objects"]) == sum(row["er_contacts"] == "1" for row in objects) > 0
     assert all(row["mitochondria_contacts"] == "" for row in objects)
 
