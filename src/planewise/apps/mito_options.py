@@ -54,7 +54,11 @@ class MitoTrain(Options):
     """Name of the fine-tuned model."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
-    objects. Needed where there are several classes."""
+    objects. Needed where there are several classes, unless all are trained: --things."""
+    things: tuple[str, ...] = ()
+    """Train all classes of dataset.json together, not one: those named here are things, whose objects are told apart,
+    such as mitochondria and nuclei; the others are stuff, such as the ER. labelsTr says the class of each voxel,
+    instancesTr, if it is there, the objects. Not needed where the base model has the same several classes."""
     iterations: int | None = Field(None, ge=1)
     """Optimiser steps, 1000 if nothing is said. With --resume, more than there were train on."""
     minutes: float | None = Field(None, gt=0)
@@ -242,6 +246,9 @@ class MitoEvaluate(Options):
     """The true instances: a volume, or a folder of them, named {case} as the predictions are."""
     output: Folder | None = None
     """Folder for the two result files. Default: evaluation/ in the folder of the predictions."""
+    things: tuple[str, ...] = ()
+    """There are several classes, by classes/{case} beside the predictions and labelsTs beside the truth: score the
+    objects of these classes, each by itself, and the voxels of the others that the truth's dataset.json names."""
     semantic_class: str | None = None
     """The truth is a semantic map: score the voxels of this class, a value, or a name in the dataset.json above the
     truth; the instance columns stay empty."""
@@ -260,6 +267,10 @@ class MitoMeasure(Options):
     reference: tuple[str, ...] = ()
     """Other label volumes, NAME=PATH, a file or a folder: contacts with them and distances to them, such as
     nucleus=nuclei/ membrane=membranes/."""
+    classes: Path | None = None
+    """Volumes, a file or a folder, that say which class each voxel is of, such as classes/ beside what mito predict
+    made with several classes: objects get their class, contacts of objects with each class and between the classes are
+    measured. The names are those of the dataset.json in the folder, or above it."""
     groups: Path | None = None
     """CSV with the columns case, animal and condition: conditions are compared, with the animal as the unit."""
     output: Folder | None = None
@@ -287,3 +298,5 @@ class MitoDemo(Options):
     """Where to work."""
     seed: int = Field(0, ge=0)
     """Another seed makes another dataset."""
+    organelles: bool = False
+    """Three classes instead of one: mitochondria and nuclei, which are things, and ER, which is stuff."""

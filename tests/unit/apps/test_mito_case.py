@@ -18,4 +18,5 @@ def test_every_option_of_the_grouping_reaches_it():
     grouping = grouping_of(MitoPredict(**FILES, **given))
     assert grouping == GroupingOptions(0.6, 0.2, 5, 7, 2, 60, 3, 0.4, True)
     published = asdict(GroupingOptions())
-    assert all(value != published[name] for name, value in asdict(grouping).items())
+    of_options = {name for name in published if name != "things"}  # which the model says
+    assert all(getattr(grouping, name) != published[name] for name in of_options)
