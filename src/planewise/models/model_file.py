@@ -132,6 +132,7 @@ class ModelFile(BaseModel):
     calibration: Calibration | None = None  # None: not known, and objects have no confidence
     FINETUNE: Finetune = Finetune()
     little_data: LittleData | None = None
+    learning_rate: float | None = Field(None, gt=0)  # peak of its schedule in training; None: MitoNet's
 
     def trained_intensities(self) -> TrainedIntensities:
         """Return what the file says of its training images' intensities, or else what its norms say."""
