@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from planewise.apps.mito_classes import trained_target
 from planewise.apps.mito_corrections import SCORE, predict_again, with_corrections, write_next_worklist
 from planewise.apps.mito_evaluate import evaluate_test_cases
 from planewise.apps.mito_options import MitoDemo, MitoPredict, MitoTrain
@@ -14,11 +15,11 @@ from planewise.apps.mito_store import predict_store
 from planewise.correction.corrected import say_gain
 from planewise.data.case import cases_in
 from planewise.data.check import check_training_truths
-from planewise.data.classes import Target
 from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
-from planewise.data.phantom import write_phantom_dataset
+from planewise.data.panoptic import PanopticClasses
+from planewise.data.phantom import THINGS, write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
 from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
@@ -35,7 +36,7 @@ from planewise.models.model_file import (
     write_model_file,
 )  # fmt: skip
 from planewise.models.panoptic_deeplab import PanopticNetwork
-from planewise.models.weights import load_network, locate_weights, network_with, write_weights
+from planewise.models.weights import locate_weights, network_for_classes, network_with, write_weights
 from planewise.models.zoo import of_url
 from planewise.progress import progress, say
 from planewise.report.figures import training_curve
@@ -96,7 +97,9 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
         path for what in ("images", "labels", "instances", "painted") for path in dataset.folder.glob(f"{what}T[rs]/*")
     )
     refuse_folder_of_inputs(inputs, options.model_dir, "model_dir")
-    target = _target(dataset, options)
+    target = trained_target(dataset, options, model)
+    if isinstance(target, PanopticClasses):
+        model = model.with_classes(target)
     dataset = _with_labels(dataset)
     problems = list(dataset.problems)
     if problems:
@@ -112,7 +115,8 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
         num_workers=options.num_workers, identity=options.model_dump(
             mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
         ) | ({} if recipe is None else {"little_data": recipe.model_dump(mode="json")})
-        | ({} if options.backbone is None else {"base": str(options.backbone)}),
+        | ({} if options.backbone is None else {"base": str(options.backbone)})
+        | ({"classes": str(target)} if isinstance(target, PanopticClasses) else {}),
         averaging=None if recipe is None else recipe.weight_averaging,
     )  # fmt: skip
     base = model.trained_intensities()
@@ -192,24 +196,6 @@ def _with_labels(dataset: Dataset) -> Dataset:
     return replace(dataset, train=usable, problems=[*dataset.problems, *problems])
 
 
-def _target(dataset: Dataset, options: MitoTrain) -> Target | None:
-    """Return the class of the semantic truth that is trained and scored, and say so; None if all truth is instances."""
-    cases = [*dataset.train, *dataset.test]
-    semantic = sorted({case.truth.parent.name for case in cases if case.truth is not None and not case.instances})
-    if not semantic and options.class_name is not None:
-        raise PlanewiseError(f"--class {options.class_name}: goes with labelsTr; here all instances are trained")
-    if semantic:
-        target = dataset.labels.target(options.class_name, "--class")
-        done = {"labelsTr": "trained", "labelsTs": "scored"}
-        say(dataset.labels.sentence(target, " and ".join(done[name] for name in semantic)))
-        return target
-    if dataset.labels.ignore is not None:
-        beside = (dataset.folder / "labelsTr").is_dir()
-        where = "in labelsTr, beside the instances" if beside else "nowhere: there is no labelsTr beside the instances"
-        say(f"All instances are trained; ignored: voxels of the ignore label ({dataset.labels.ignore}) {where}.")
-    return None
-
-
 @dataclass(frozen=True)
 class _TrainingFiles:
     """Where a training leaves what."""
@@ -275,7 +261,7 @@ def _iterations(options: MitoTrain, files: _TrainingFiles) -> int:
 def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> PanopticNetwork:
     """Return the network to start from."""
     if not options.from_scratch and options.backbone is None:
-        return load_network(locate_weights(model, model_path), model.architecture)
+        return network_for_classes(locate_weights(model, model_path), model.outputs, model.architecture)
     if model.architecture not in architectures():
         raise PlanewiseError(
             f"{model_path}: architecture: is {model.architecture}; --from_scratch and --base need it to be one of "
@@ -284,7 +270,7 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
     import torch
 
     torch.manual_seed(options.seed)
-    network = architectures()[model.architecture]()
+    network = architectures()[model.architecture](outputs=model.outputs)
     if options.backbone is not None:
         network.load_base(options.backbone)
         licence = licence_of(options.backbone) or "not said there: see where it is from"
@@ -323,7 +309,7 @@ def _export(
     network = network_with(best["network"], trained_in / BEST, base.architecture)
     write_weights(network, files.weights)
     calibration = task.calibration(network, torch.device(choose_device(options.device)))
-    say(_calibrated(calibration))
+    say(_calibrated(calibration) if task.several is None else "Objects of several classes have no confidence yet")
     dataset = options.dataset_path.resolve().name
     trained = trained_as(trained_in / BEST, task.validated_on, dataset, *_base_and_licence(options, base))
     model = base.model_copy(
@@ -420,10 +406,10 @@ def demo_mito(options: MitoDemo) -> int:
     for folder in made:  # of an earlier demo
         shutil.rmtree(folder, ignore_errors=True)
     say(f"Making a synthetic EM dataset in {dataset}")
-    write_phantom_dataset(dataset, options.seed)
+    write_phantom_dataset(dataset, options.seed, organelles=options.organelles)
     job = MitoTrain(
         dataset_path=dataset, model_dir=made[2], base_model="MitoNet_small.yaml", model_name="Demo",
         from_scratch=True, iterations=300, batch_size=8, patch_size=128, learning_rate=0.003, test_after_training=True,
-        seed=options.seed, precision="32",
+        seed=options.seed, precision="32", things=THINGS if options.organelles else (),
     )  # fmt: skip
     return train_mito(job)

@@ -8,14 +8,18 @@ import numpy as np
 
 from planewise.apps.mito_options import MitoPredict
 from planewise.data.case import channel_within
+from planewise.data.classes import BACKGROUND, DATASET_FILE
 from planewise.data.intensity import IntensityRule
 from planewise.data.object_tables import table_of_objects
+from planewise.data.panoptic import CLASSES, PanopticClasses
+from planewise.errors import PlanewiseError
 from planewise.inference.confidence import ConfidenceOfVoxels, confidences, write_objects
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
 from planewise.inference.votes import ObjectVotes
 from planewise.models.model_file import Calibration, ModelFile
 from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
 
@@ -24,8 +28,8 @@ from planewise.volumes.volume import Volume
 class Results:
     """Where a volume's result goes, those of its planes, and until all are there, its work: a folder.
 
-    ``objects``: the table of the result's objects; ``confidence``: theirs as a volume, in a folder of its own, where it
-    is not taken for labels.
+    ``objects``: the table of the result's objects; ``confidence``: theirs as a volume, and ``classes``: the class of
+    each voxel, where there are several, each in a folder of its own, where it is not taken for the result.
     """
 
     final: Path
@@ -33,21 +37,26 @@ class Results:
     work: Path
     objects: Path
     confidence: Path | None = None
+    classes: Path | None = None
 
     @classmethod
     def named(
-        cls, folder: Path, name: str, ending: str, planes: tuple[Plane, ...], confidence: bool = False
-    ) -> "Results":
+        cls, folder: Path, name: str, ending: str, planes: tuple[Plane, ...], confidence: bool = False,
+        classes: bool = False,
+    ) -> "Results":  # fmt: skip
         """Return the results {name}{ending}, {name}_{plane}{ending} and {name}_objects.csv in ``folder``."""
         final = folder / f"{name}{ending}"
         of_planes = {plane: folder / f"{name}_{plane}{ending}" for plane in planes}
         certain = folder / "confidence" / f"{name}{ending}" if confidence else None
-        return cls(final, of_planes, folder / f"{final.name}.unfinished", table_of_objects(final), certain)
+        of_classes = folder / CLASSES / f"{name}{ending}" if classes else None
+        work = folder / f"{final.name}.unfinished"
+        return cls(final, of_planes, work, table_of_objects(final), certain, of_classes)
 
     @property
     def files(self) -> list[Path]:
         """All of them."""
-        return [*self.planes.values(), self.final, self.objects, *([self.confidence] if self.confidence else [])]
+        more = [path for path in (self.confidence, self.classes) if path is not None]
+        return [*self.planes.values(), self.final, self.objects, *more]
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,8 @@ class VolumeToPredict:
     """A volume that was opened from ``path``, and the ``planes`` it is predicted in; ``why``: those, to read.
 
     ``unlike``: how far its pixels are from those of the training, to read, if they are; ``calibration``: of its
-    objects' confidence, or None and ``uncertain``, why not, to read.
+    objects' confidence, or None and ``uncertain``, why not, to read. ``several``: the model's classes, if it has
+    several.
     """
 
     path: Path
@@ -66,6 +76,7 @@ class VolumeToPredict:
     unlike: str
     calibration: Calibration | None = None
     uncertain: str = ""
+    several: PanopticClasses | None = None
 
     @classmethod
     def open(cls, path: Path, model: ModelFile, options: MitoPredict) -> "VolumeToPredict":
@@ -80,12 +91,18 @@ class VolumeToPredict:
         """Return how a volume is predicted that was opened from ``path``, or is called so in messages."""
         planes, why = choose_planes(volume, model.planes, options.axes)
         unlike = pixel_note(volume, planes, model.pixel_nm, options.downsampling)
-        return cls(path, channel, volume, planes, why, unlike, *_calibration_of(model, planes, options))
+        several = model.several
+        if several is not None and len(planes) >= 2 * options.pixel_vote_thr:
+            raise PlanewiseError(
+                f"--pixel_vote_thr {options.pixel_vote_thr}: where there are several classes, more than half of "
+                f"{len(planes)} planes must agree on a voxel, or it could be of two"
+            )
+        return cls(path, channel, volume, planes, why, unlike, *_calibration_of(model, planes, options), several)
 
     def results(self, folder: Path, name: str, ending: str, options: MitoPredict) -> Results:
         """Return where its results go in ``folder``: see ``Results``."""
         wanted = options.confidence_volume and self.calibration is not None
-        return Results.named(folder, name, ending, self.planes, wanted)
+        return Results.named(folder, name, ending, self.planes, wanted, self.several is not None)
 
     def notes(self, name: str, options: MitoPredict, model: ModelFile) -> Iterator[str]:
         """Yield what is to be said of it before it is predicted, beside its intensities and planes."""
@@ -129,19 +146,21 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
         said["confidence_volume"] = True
     if model.calibration is not None:
         said["calibration"] = model.calibration.model_dump(mode="json")
+    if model.several is not None:
+        said["classes"] = str(model.several)
     return said | {
         "model's YAML": model.model_dump(mode="json", include=READ_OF_MODEL),
         "precision": "bf16" if half else "32",
     }
 
 
-def grouping_of(options: MitoPredict) -> GroupingOptions:
-    """Return how slices become objects."""
+def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) -> GroupingOptions:
+    """Return how slices become objects; ``several``: the classes, where there are several."""
     return GroupingOptions(
         confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
         centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
         scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
-        min_agreement=options.min_agreement or 0.0,
+        min_agreement=options.min_agreement or 0.0, things=() if several is None else several.kinds,
     )  # fmt: skip
 
 
@@ -159,12 +178,36 @@ def _calibration_of(
     return known, ""
 
 
-def write_confidence(case: VolumeToPredict, results: Results, votes: ObjectVotes | None, voxels: np.ndarray) -> None:
+def write_confidence(
+    case: VolumeToPredict, results: Results, votes: ObjectVotes | None, voxels: np.ndarray,
+    classes: list[str] | None = None,
+) -> None:  # fmt: skip
     """Write the table of a result's objects and, if it is asked for and known, their confidence as a volume.
 
-    ``voxels`` (objects,): their sizes, of one plane alone; see ``confidence.write_objects``.
+    ``voxels`` (objects,): their sizes, of one plane alone; ``classes``: of each object, where there are several; see
+    ``confidence.write_objects``.
     """
-    write_objects(results.objects, votes, voxels, case.calibration)
+    write_objects(results.objects, votes, voxels, case.calibration, classes)
     if results.confidence is not None and votes is not None and case.calibration is not None:
         certain = ConfidenceOfVoxels(open_volume(results.final).voxels, confidences(votes, case.calibration))
         write_volume(results.confidence, case.volume.with_voxels(certain))
+
+
+def write_class_names(results: Results, several: PanopticClasses) -> None:
+    """Write what the values of the class volume are called into the dataset.json beside it, as nnU-Net does.
+
+    Raises PlanewiseError if the one that is there says something else.
+    """
+    assert results.classes is not None
+    path = results.classes.parent / DATASET_FILE
+    labels = {BACKGROUND: 0} | {name: value for value, name in several.names.items()}
+    said = {"labels": labels, "things": [several.names[value] for value in several.things]}
+    if path.exists() and read_json(path) != said:
+        raise PlanewiseError(f"{path}: names classes of other results, not {several}; give another --output")
+    write_json(path, said)
+
+
+def things_text(several: PanopticClasses, counts: list[int]) -> str:
+    """Return how many objects of each class there are, to read; ``counts``: of each class."""
+    things = [f"{n} {several.names[value]}" for value, n in zip(several.names, counts) if value in several.things]
+    return f"{', '.join(things)}; voxels of every class in {CLASSES}/"

@@ -51,7 +51,11 @@ class MitoTrain(Options):
     """Name of the fine-tuned model."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
-    objects. Needed where there are several classes."""
+    objects. Needed where there are several classes, unless all are trained: --things."""
+    things: tuple[str, ...] = ()
+    """Train all classes of dataset.json together, not one: those named here are things, whose objects are told apart,
+    such as mitochondria and nuclei; the others are stuff, such as the ER. labelsTr says the class of each voxel,
+    instancesTr, if it is there, the objects. Not needed where the base model has the same several classes."""
     iterations: int | None = Field(None, ge=1)
     """Optimiser steps, 1000 if nothing is said. With --resume, more than there were train on."""
     minutes: float | None = Field(None, gt=0)
@@ -291,3 +295,5 @@ class MitoDemo(Options):
     """Where to work."""
     seed: int = Field(0, ge=0)
     """Another seed makes another dataset."""
+    organelles: bool = False
+    """Three classes instead of one: mitochondria and nuclei, which are things, and ER, which is stuff."""

@@ -1,24 +1,38 @@
 """Predict cases of mito, each in memory or streamed: a folder of results, with those of the planes."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled, write_confidence
+import numpy as np
+
+from planewise.apps.mito_case import (
+    Results,
+    VolumeToPredict,
+    decisive,
+    grouping_of,
+    settled,
+    things_text,
+    write_class_names,
+    write_confidence,
+)
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_store import segment_out_of_core
 from planewise.data.case import refuse_names_of_planes
+from planewise.data.panoptic import PanopticClasses
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.inference.consensus import FusedObjects, consensus
+from planewise.inference.class_grouping import fuse_classes
+from planewise.inference.consensus import FusedObjects
 from planewise.inference.executor import ThisProcess, executor
-from planewise.inference.gathering import gather_plane
+from planewise.inference.gathering import gather_classes
 from planewise.inference.linking import PlaneObjects
 from planewise.inference.memory import Need, need_in_memory
 from planewise.inference.painted import Painted
+from planewise.inference.panoptic_result import AllThings, ClassMap, joined_votes
 from planewise.inference.planes import (
     NetworkPredictor,
     NetworkSource,
@@ -28,7 +42,7 @@ from planewise.inference.planes import (
     plane_outputs,
 )
 from planewise.models.model_file import find_model_file, read_model_file
-from planewise.models.weights import inference_network, locate_weights
+from planewise.models.weights import inference_network, locate_weights, refuse_other_classes
 from planewise.progress import progress, say
 from planewise.volumes.atomic import write_again
 from planewise.volumes.files import read_voxels, write_volume
@@ -81,6 +95,7 @@ def predict_cases(
         return
     # Where other processes predict, it is loaded here too, so that bad weights are refused.
     network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
+    refuse_other_classes(network, model, model_path)
     with executor(NetworkSource(weights, model.architecture, half), device, options.devices) as workers:
         predictor = SharedPredictor(workers) if workers.size else NetworkPredictor(network, half)
         for name, path, results in waiting:
@@ -125,7 +140,8 @@ def predict_case(
 def memory_for(case: VolumeToPredict, options: MitoPredict) -> tuple[Need, int]:
     """Return what segmenting a volume in memory needs, and what it may need beside the network, in bytes."""
     device = choose_device(options.device)
-    need = need_in_memory(case.volume, case.planes, options.batch_size, options.downsampling, device)
+    outputs = 1 if case.several is None else 1 + len(case.several.names)
+    need = need_in_memory(case.volume, case.planes, options.batch_size, options.downsampling, device, outputs)
     return need, options.memory_bytes() or machine_memory() // 2
 
 
@@ -140,41 +156,56 @@ def _segment_in_memory(
     options: MitoPredict,
 ) -> int:  # fmt: skip
     """Write a volume's results; return the number of objects. Labels are painted when they are written."""
+    several, as_labels = case.several, case.volume.as_labels()
     with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
         written, planes = [], []
 
-        def write(plane: Plane, objects: PlaneObjects) -> None:
-            planes.append(objects)
-            written.append(
-                writer.submit(write_volume, results.planes[plane], case.volume.as_labels().with_voxels(objects))
-            )
+        def write(plane: Plane, classes: list[PlaneObjects]) -> None:
+            planes.append(classes)
+            objects = _things_of(classes, several)
+            written.append(writer.submit(write_volume, results.planes[plane], as_labels.with_voxels(objects)))
 
-        labels = segment_in_memory(name, case, slices, predictor, options, write)
+        fused = segment_in_memory(name, case, slices, predictor, options, write)
         for writing in written:
             writing.result()
+    things = _things_of(fused, several)
     if len(case.planes) == 1:
         write_again(results.final, results.planes[case.planes[0]])
     else:
-        write_volume(results.final, case.volume.as_labels().with_voxels(labels))
-    votes = labels.votes if isinstance(labels, FusedObjects) else None
-    write_confidence(case, results, votes, planes[0].sizes[1:])
-    return labels.count
+        write_volume(results.final, as_labels.with_voxels(things))
+    kinds = (True,) if several is None else several.kinds
+    of_things = [objects for objects, is_thing in zip(fused, kinds) if is_thing]
+    votes = [objects.votes for objects in of_things if isinstance(objects, FusedObjects) and objects.votes is not None]
+    sizes = [objects.sizes[1:] for objects, is_thing in zip(planes[0], kinds) if is_thing]
+    classes = None
+    if several is not None and results.classes is not None:
+        write_class_names(results, several)
+        write_volume(results.classes, case.volume.as_labels(several.names).with_voxels(ClassMap(fused)))
+        classes = [several.names[value] for value in several.things for _ in range(fused[value - 1].count)]
+        say(f"{name}: {things_text(several, [objects.count for objects in fused])}")
+    voxels = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
+    write_confidence(case, results, joined_votes(votes) if votes else None, voxels, classes)
+    return things.count
+
+
+def _things_of(classes: Sequence[Painted], several: PanopticClasses | None) -> Painted:
+    """Return the objects of all classes of things; of the only class, its objects."""
+    return classes[0] if several is None else AllThings(classes, several.kinds)
 
 
 def segment_in_memory(
     name: str, case: VolumeToPredict, slices: SliceOptions, predictor: SlicePredictor, options: MitoPredict,
-    keep: Callable[[Plane, PlaneObjects], None] = lambda plane, objects: None,
-) -> Painted:  # fmt: skip
-    """Return the objects of a volume, painted when they are looked at.
+    keep: Callable[[Plane, list[PlaneObjects]], None] = lambda plane, classes: None,
+) -> list[Painted]:  # fmt: skip
+    """Return the objects of each class of a volume, painted when they are looked at.
 
-    ``keep`` is called with the objects of every plane.
+    ``keep`` is called with the objects of every plane, of each class.
     """
-    voxels, how = read_voxels(case.volume, case.path), grouping_of(options)
+    voxels, how = read_voxels(case.volume, case.path), grouping_of(options, case.several)
     planes = []
     for plane in case.planes:
         with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
             outputs = plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
-            planes.append(gather_plane(outputs, voxels.shape, plane, how, THREADS))
+            planes.append(gather_classes(outputs, voxels.shape, plane, how, THREADS))
         keep(plane, planes[-1])
-    vote = options.pixel_vote_thr
-    return consensus(planes, vote, how.min_size, how.min_extent, THREADS, how.min_agreement)
+    return fuse_classes(planes, options.pixel_vote_thr, how, THREADS)

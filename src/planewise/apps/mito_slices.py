@@ -8,6 +8,7 @@ from planewise.data.case import Case
 from planewise.data.classes import Target, semantic_beside
 from planewise.data.intensity import IntensityRule
 from planewise.data.nnunet import Dataset
+from planewise.data.panoptic import DIVISOR, PanopticClasses
 from planewise.data.preparation import RECORD, MadeFrom, Record, check_same, fingerprint, fingerprints, read_record
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress, say
@@ -32,14 +33,14 @@ class Slices:
 
 
 def slices_to_train_on(
-    options: MitoTrain, dataset: Dataset, target: Target | None, intensities: IntensityRule, trained_on: Path,
-    cut: bool = True,
+    options: MitoTrain, dataset: Dataset, target: Target | PanopticClasses | None, intensities: IntensityRule,
+    trained_on: Path, cut: bool = True,
 ) -> Slices:  # fmt: skip
     """Return the slices of a dataset's training cases, cut now unless there are such, or unless they are to be reused.
 
-    ``target``: the class of a semantic truth; None of instances. ``trained_on``: the record of a training that is
-    resumed; without ``cut`` it is finished, and its slices need not be there. Raises PlanewiseError if those that are
-    there were made from something else, or if the training that is resumed was on others.
+    ``target``: the class of a semantic truth, or several; None of instances. ``trained_on``: the record of a training
+    that is resumed; without ``cut`` it is finished, and its slices need not be there. Raises PlanewiseError if those
+    that are there were made from something else, or if the training that is resumed was on others.
     """
     beside = options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
     first = options.output_data_path or beside
@@ -73,8 +74,8 @@ def slices_to_train_on(
 
 
 def cut_slices(
-    dataset: Dataset, target: Target | None, intensities: IntensityRule, planes: tuple[Plane, ...], folder: Path,
-    label: Label | None = None,
+    dataset: Dataset, target: Target | PanopticClasses | None, intensities: IntensityRule, planes: tuple[Plane, ...],
+    folder: Path, label: Label | None = None,
 ) -> list[Problem]:  # fmt: skip
     """Cut a dataset's training cases into slices in ``folder``; see ``write_slice_folder``."""
     wanted = _wanted(dataset, target)
@@ -89,7 +90,7 @@ def planes_to_train_in(options: MitoTrain, dataset: Dataset) -> tuple[Plane, ...
     return options.train_planes or _default_planes(dataset.train)
 
 
-def _wanted(dataset: Dataset, target: Target | None) -> Target:
+def _wanted(dataset: Dataset, target: Target | PanopticClasses | None) -> Target | PanopticClasses:
     return target or Target("instances", (), dataset.labels.ignore)
 
 
@@ -106,17 +107,20 @@ def _kept(first: Path, folders: tuple[Path, ...], made_from: MadeFrom) -> Slices
     return Slices(folder, Record(made_from), left_out)
 
 
-def _made_from(cases: list[Case], planes: tuple[Plane, ...], target: Target, intensities: IntensityRule) -> MadeFrom:
+def _made_from(
+    cases: list[Case], planes: tuple[Plane, ...], target: Target | PanopticClasses, intensities: IntensityRule
+) -> MadeFrom:
     """Return what decides on the slices that are cut."""
     with progress("checking what is there", len(cases), unit="cases") as advance:
         data = fingerprints(cases, lambda name: advance(1, name))
-    if target.ignore is not None:  # which the semantic truth beside instances says
+    several = isinstance(target, PanopticClasses)
+    if target.ignore is not None or several:  # which the semantic truth beside instances says
         for case in cases:
             if case.truth is not None and case.instances:
-                data[f"{case.name} (ignored)"] = _ignored(case.truth, case.name)
+                data[f"{case.name} ({'classes' if several else 'ignored'})"] = _beside(case.truth, case.name)
     trained = intensities.trained
     decisive = {
-        "layout": LAYOUT, "planes": planes, "class": target.values or "instances", "ignore label": target.ignore,
+        "layout": LAYOUT, "planes": planes, "class": _trained(target), "ignore label": target.ignore,
         TRAINED: (trained.low, trained.high, trained.polarity), "intensity": intensities.given,
         "invert": intensities.invert,
     }  # fmt: skip
@@ -125,7 +129,14 @@ def _made_from(cases: list[Case], planes: tuple[Plane, ...], target: Target, int
     return MadeFrom(decisive, data)
 
 
-def _ignored(truth: Path, case: str) -> str:
+def _trained(target: Target | PanopticClasses) -> object:
+    """Return which classes are in the slices, and how."""
+    if isinstance(target, PanopticClasses):
+        return {"names": target.names, "things": target.things, "divisor": DIVISOR}
+    return target.values or "instances"
+
+
+def _beside(truth: Path, case: str) -> str:
     try:
         semantic = semantic_beside(truth, case)
     except PlanewiseError as error:  # for which the case is left out when it is cut

@@ -61,6 +61,56 @@ def em_phantom(shape: tuple[int, int, int], count: int, seed: int) -> tuple[np.n
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 
+ORGANELLES = {"mitochondria": 1, "nucleus": 2, "er": 3}
+THINGS = ("mitochondria", "nucleus")
+
+
+def organelle_phantom(
+    shape: tuple[int, int, int], bodies: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Return an image (z, y, x) uint8, its classes, of ``ORGANELLES``, uint8, and instance ids of its things, int32.
+
+    Up to two nuclei of 16 to 24 voxels radius, with chromatin and an envelope; up to ``bodies`` mitochondria as in
+    ``em_phantom``, none touching another thing; and sheets of ER, three voxels thick, which touch both.
+    """
+    rng = np.random.default_rng([seed, 3])
+    ids, classes = np.zeros(shape, np.int32), np.zeros(shape, np.uint8)
+    image = 165 + 14 * _smooth_noise(shape, 6, rng)
+    image[_smooth_noise(shape, 2.2, rng) > 2.3] = 80  # vesicles, which are none of the classes
+    chromatin = _smooth_noise(shape, 2.5, rng)
+    placed = {1: 0, 2: 0}
+    for attempt in range(60 + 40 * bodies):
+        value = 2 if attempt < 60 else 1
+        if placed[value] == (2 if value == 2 else bodies):
+            continue
+        radii = rng.uniform(16, 24, 3) if value == 2 else rng.uniform(7, 13, 3)
+        if value == 1 and rng.random() < 1 / 3:
+            radii = rng.permutation([7.0, 8.0, rng.uniform(18, 30)])
+        centre = rng.uniform(0, shape)
+        box = tuple(
+            slice(max(0, int(c - r - 3)), min(side, int(c + r + 4))) for c, r, side in zip(centre, radii, shape)
+        )
+        grid = np.ogrid[box]
+        distance = np.sqrt(sum(((g - c) / r) ** 2 for g, c, r in zip(grid, centre, radii)))
+        inside, margin = distance <= 1, distance <= 1 + 2.5 / radii.min()
+        if inside.sum() < 600 or ids[box][margin].any():
+            continue
+        placed[value] += 1
+        ids[box][inside], classes[box][inside] = sum(placed.values()), value
+        cristae = 105 + 8 * np.sin(grid[rng.integers(3)] * rng.uniform(1.0, 1.6) + rng.uniform(0, 6))
+        matrix = np.broadcast_to(cristae, inside.shape) if value == 1 else 150 - 22 * (chromatin[box] > 0.4)
+        body = image[box]
+        body[inside] = matrix[inside]
+        body[inside & (distance > 1 - 1.6 / radii.min())] = 62  # the membrane
+        body[margin & ~inside] = 172  # a clear rim
+    sheets, where = np.abs(_smooth_noise(shape, 8, rng)), _smooth_noise(shape, 16, rng)
+    er = (sheets < 0.25) & (where > 0) & (classes == 0)
+    classes[er] = 3
+    image[er] = np.where(sheets[er] < 0.1, 125, 85)  # a lumen between two membranes
+    image = ndimage.gaussian_filter(image, 0.7) + rng.normal(0, 9, shape)
+    return np.clip(image, 0, 255).astype(np.uint8), classes, ids
+
+
 def _smooth_noise(shape: tuple[int, int, int], sigma: float, rng: np.random.Generator) -> np.ndarray:
     noise = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), sigma, mode="wrap")
     return noise / noise.std()
@@ -68,22 +118,29 @@ def _smooth_noise(shape: tuple[int, int, int], sigma: float, rng: np.random.Gene
 
 def write_phantom_dataset(
     folder: Path, seed: int, train_shape: tuple[int, int, int] = (64, 144, 144),
-    test_shape: tuple[int, int, int] = (64, 128, 128), train_cases: int = 2, bodies: int = 40,
+    test_shape: tuple[int, int, int] = (64, 128, 128), train_cases: int = 2, bodies: int = 40, organelles: bool = False,
 ) -> None:  # fmt: skip
-    """Write a nnU-Net raw dataset of phantoms: training cases and one test case, with instances and semantic labels."""
+    """Write a nnU-Net raw dataset of phantoms: training cases and one test case, with instances and semantic labels.
+
+    ``organelles``: of three classes, see ``organelle_phantom``, instead of one.
+    """
     cases = [(f"phantom_train{i + 1}", "Tr", train_shape) for i in range(train_cases)]
     cases.append(("phantom_test1", "Ts", test_shape))
     for number, (name, split, shape) in enumerate(cases):
-        image, labels = em_phantom(shape, bodies, seed * 1000 + number)
+        if organelles:
+            image, classes, labels = organelle_phantom(shape, bodies, seed * 1000 + number)
+        else:
+            image, labels = em_phantom(shape, bodies, seed * 1000 + number)
+            classes = (labels > 0).astype(np.uint8)
         write_volume(folder / f"images{split}" / f"{name}_0000.tiff", Volume(image, SPACING_NM, "nm"))
         write_labels(folder / f"instances{split}" / f"{name}.tiff", Volume(labels, SPACING_NM, "nm"))
-        write_labels(folder / f"labels{split}" / f"{name}.tiff", Volume((labels > 0) * np.uint8(1), SPACING_NM, "nm"))
+        write_labels(folder / f"labels{split}" / f"{name}.tiff", Volume(classes, SPACING_NM, "nm"))
         for kind in ("images", "instances", "labels"):  # nnU-Net wants the spacing of TIFFs beside each
             sidecar = folder / f"{kind}{split}" / f"{name}.json"
             sidecar.write_text(json.dumps({"spacing": list(SPACING_NM)}), "utf-8")
     meta = {
         "channel_names": {"0": "EM"},
-        "labels": {"background": 0, "mitochondria": 1},
+        "labels": {"background": 0, **(ORGANELLES if organelles else {"mitochondria": 1})},
         "numTraining": train_cases,
         "file_ending": ".tiff",
         "spacing_unit": "nm",

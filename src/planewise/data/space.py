@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from planewise.data.case import Case
 from planewise.errors import PlanewiseError
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, same_space, to_canonical
+from planewise.volumes.labels import open_labels
 from planewise.volumes.tilt import without_tilt
 from planewise.volumes.volume import Volume
 
@@ -41,3 +45,9 @@ def laid_on(
     if not any(other.tilt):
         return stack
     return other.with_voxels(from_canonical(to_canonical(stack).read(), without_tilt(other)).voxels)
+
+
+def labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:
+    """Return the labels at ``path`` (z, y, x) as the array of the case's ``image`` lies; for errors see ``laid_on``."""
+    placed = laid_on(open_labels(path), path, image, case.image, case.ignore_geometry)
+    return np.asarray(from_canonical(to_canonical(placed, labels=True).read(), image).voxels)

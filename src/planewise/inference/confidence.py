@@ -5,6 +5,7 @@ By a logistic curve of the share of its voxels that all planes gave, see ``platt
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,23 +43,30 @@ def calibrate(shares: np.ndarray, right: np.ndarray, planes: tuple[Plane, ...]) 
     return Calibration(**curve.model_dump(), planes=planes, right=len(right) - wrong, wrong=wrong)
 
 
-def write_objects(path: Path, votes: ObjectVotes | None, voxels: np.ndarray, calibration: Calibration | None) -> None:
+def write_objects(
+    path: Path, votes: ObjectVotes | None, voxels: np.ndarray, calibration: Calibration | None,
+    classes: Sequence[str] | None = None,
+) -> None:  # fmt: skip
     """Write a CSV with a row for each object: ``COLUMNS``, those that are not known empty.
 
     ``votes``: None where one plane alone was predicted, and nobody voted; ``voxels`` (objects,) int64: sizes then.
+    ``classes``: what each object is, a column more, where there are several.
     """
+    of = [[name] for name in classes] if classes is not None else [[]] * len(voxels if votes is None else votes.voxels)
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        writer.writerow(COLUMNS if classes is None else (*COLUMNS, "class"))
         if votes is None:
-            writer.writerows([label, "", size, 1, "", "", ""] for label, size in enumerate(voxels.tolist(), 1))
+            writer.writerows(
+                [place + 1, "", size, 1, "", "", "", *of[place]] for place, size in enumerate(voxels.tolist())
+            )
             return
         certain = None if calibration is None else confidences(votes, calibration)
         for place in range(len(votes.voxels)):
             of_planes = (votes.by_all[place], votes.alone[place], votes.depth[place])
             writer.writerow([
                 place + 1, "" if certain is None else f"{certain[place]:.4f}", votes.voxels[place], votes.planes[place],
-                *(f"{value:.4f}" for value in of_planes),
+                *(f"{value:.4f}" for value in of_planes), *of[place],
             ])  # fmt: skip
 
 

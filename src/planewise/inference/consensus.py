@@ -94,13 +94,15 @@ class FusedObjects(Painted):
 
 
 def consensus(
-    planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1, min_agreement: float = 0.0
-) -> Painted:
+    planes: list[PlaneObjects], vote: int, min_size: int, min_extent: int, threads: int = 1, min_agreement: float = 0.0,
+    stuff: bool = False,
+) -> Painted:  # fmt: skip
     """Return the fused objects of one to three planes of one volume.
 
     A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or ``min_extent`` (see ``linking.long_enough``) are
     dropped, and those of which all planes gave less than ``min_agreement``, a share. One plane's objects are the result
-    as they are. ``threads``: slabs of the volume that are worked on at a time. Raises ValueError for more objects in a
+    as they are. ``threads``: slabs of the volume that are worked on at a time. ``stuff``: a class without objects, of
+    which every voxel is voted on by itself, whatever its labels. Raises ValueError for more objects in a
     plane than 2**21 - 1.
     """
     if len(planes) == 1:
@@ -111,7 +113,7 @@ def consensus(
     slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
     parts = in_threads(lambda slab: count_combinations(planes, *slab), slabs, threads)
     table = join_tables(list(parts))
-    return FusedObjects(planes, *final_labels(table, sizes, shape, vote, min_size, min_extent, min_agreement))
+    return FusedObjects(planes, *final_labels(table, sizes, shape, vote, min_size, min_extent, min_agreement, stuff))
 
 
 def count_combinations(planes: list[PlaneObjects], first: int, stop: int) -> CombinationTable:
@@ -140,7 +142,7 @@ def join_tables(parts: list[CombinationTable]) -> CombinationTable:
 
 def final_labels(
     table: CombinationTable, sizes: list[np.ndarray], shape: tuple[int, int, int], vote: int, min_size: int,
-    min_extent: int, min_agreement: float = 0.0,
+    min_extent: int, min_agreement: float = 0.0, stuff: bool = False,
 ) -> tuple[FinalLabels, ObjectVotes]:  # fmt: skip
     """Return the final labels of a volume's combinations, and the votes; see ``consensus`` for the arguments.
 
@@ -148,7 +150,10 @@ def final_labels(
     """
     check_number(sizes)
     labels = unpack(table.keys, len(sizes))
-    voted = vote_labels(Combinations(labels, table.counts), sizes, vote)
+    if stuff:
+        voted = ((labels > 0).sum(axis=1) >= vote).astype(np.int64)
+    else:
+        voted = vote_labels(Combinations(labels, table.counts), sizes, vote)
     votes = object_votes(voted, labels, table.counts)
     voted[np.concatenate([[1.0], votes.by_all])[voted] < min_agreement] = 0
     result, kept = keep_large(voted, table.counts, table.boxes, shape, min_size, min_extent)

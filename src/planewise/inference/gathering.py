@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planewise.inference.ahead import in_threads
+from planewise.inference.class_grouping import class_bits, group_classes
 from planewise.inference.grouping import find_centres, group_slice, least_logit
 from planewise.inference.linking import PlaneObjects, plane_objects
 from planewise.inference.runs import SliceObjects
@@ -17,8 +18,8 @@ from planewise.volumes.slices import AXIS, Plane, crop
 class SliceOutputs:
     """What the network says of one slice.
 
-    ``logits`` (H, W) float32, at least as large as the slice; ``heatmap`` (h, w) and ``offsets`` (2, h, w) float32
-    on the coarse grid, (dy, dx) in pixels of the network's input.
+    ``logits`` (H, W) float32, at least as large as the slice; of several classes (1 + classes, H, W), background first;
+    ``heatmap`` (h, w) and ``offsets`` (2, h, w) float32 on the coarse grid, (dy, dx) in pixels of the network's input.
     """
 
     logits: np.ndarray
@@ -38,14 +39,30 @@ class GroupingOptions:
     min_size: int = 500  # voxels
     min_extent: int = 5  # voxels
     min_agreement: float = 0.0  # share of an object's voxels that all planes gave
+    things: tuple[bool, ...] = ()  # of several classes, whether each is one of things; (): one class, of things
+
+    def least(self, place: int) -> tuple[int, int]:
+        """Return the least size and extent of objects of the class at ``place``: stuff has none."""
+        return (self.min_size, self.min_extent) if not self.things or self.things[place] else (0, 0)
+
+    def kind(self, place: int) -> tuple[float, bool]:
+        """Return the least agreement on objects of the class at ``place``, and whether it is stuff, which has none."""
+        stuff = bool(self.things) and not self.things[place]
+        return (0.0 if stuff else self.min_agreement), stuff
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return max(1, len(self.things))
 
 
 @dataclass(frozen=True)
 class SliceParts:
     """What grouping needs of one slice's outputs.
 
-    ``foreground`` (H, ceil(width / 8)) uint8: bits along the rows, as ``np.packbits`` makes them; ``width``: of the
-    slice; ``centres`` (n, 2) int64, (row, column) on the coarse grid; ``offsets`` (2, h, w) float32.
+    ``foreground`` (H, ceil(width / 8)) uint8: bits along the rows, as ``np.packbits`` makes them, of several classes
+    one below the other, (classes * H, ...); ``width``: of the slice; ``centres`` (n, 2) int64, (row, column) on the
+    coarse grid; ``offsets`` (2, h, w) float32.
     """
 
     foreground: np.ndarray
@@ -56,12 +73,21 @@ class SliceParts:
 
 def slice_parts(output: SliceOutputs, height: int, width: int, least: float, options: GroupingOptions) -> SliceParts:
     """Return what grouping needs of a slice of ``height`` x ``width``; ``least``: see ``grouping.least_logit``."""
+    logits = crop(output.logits, height, width)
     return SliceParts(
-        np.packbits(crop(output.logits, height, width) >= np.float32(least), axis=1),
+        class_bits(logits, options.confidence) if options.things
+        else np.packbits(logits >= np.float32(least), axis=1),
         width,
         find_centres(output.heatmap, options.centre_threshold, options.centre_kernel),
         output.offsets.astype(np.float32, copy=False),
-    )
+    )  # fmt: skip
+
+
+def group_parts(parts: SliceParts, options: GroupingOptions) -> list[SliceObjects]:
+    """Return the objects of each class in one slice."""
+    if options.things:
+        return group_classes(parts, options)
+    return [group_slice(parts.foreground, parts.width, parts.centres, parts.offsets, options.scale)]
 
 
 def median_filter(slices: Iterable[SliceParts], kernel: int) -> Iterator[SliceParts]:
@@ -102,14 +128,23 @@ def gather_plane(
 ) -> PlaneObjects:  # fmt: skip
     """Return the linked and filtered objects of a volume of ``shape`` (z, y, x) from its plane's slices, in order.
 
-    ``threads``: slices that are grouped at a time.
+    They are of one class; ``threads``: slices that are grouped at a time.
     """
+    (objects,) = gather_classes(outputs, shape, plane, options, threads)
+    return objects
+
+
+def gather_classes(
+    outputs: Iterable[SliceOutputs], shape: tuple[int, int, int], plane: Plane, options: GroupingOptions,
+    threads: int = 1,
+) -> list[PlaneObjects]:  # fmt: skip
+    """Return what ``gather_plane`` does, of each class."""
     height, width = (side for axis, side in enumerate(shape) if axis != AXIS[plane])
     least = least_logit(options.confidence)
-
-    def group(parts: SliceParts) -> SliceObjects:
-        return group_slice(parts.foreground, width, parts.centres, parts.offsets, options.scale)
-
     parts = (slice_parts(output, height, width, least, options) for output in outputs)
-    slices = list(in_threads(group, median_filter(parts, options.median_kernel), threads))
-    return plane_objects(slices, shape, plane, options.min_size, options.min_extent)
+    filtered = median_filter(parts, options.median_kernel)
+    slices = list(in_threads(lambda parts: group_parts(parts, options), filtered, threads))
+    return [
+        plane_objects([objects[place] for objects in slices], shape, plane, *options.least(place))
+        for place in range(options.classes)
+    ]

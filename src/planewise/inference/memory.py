@@ -39,9 +39,12 @@ class Need:
 
 
 def need_in_memory(
-    volume: Volume, planes: tuple[Plane, ...], batch_size: int, downsampling: int, device: str
+    volume: Volume, planes: tuple[Plane, ...], batch_size: int, downsampling: int, device: str, outputs: int = 1
 ) -> Need:  # fmt: skip
-    """Return what predicting ``volume`` in memory needs. On a GPU the network's memory is the GPU's."""
+    """Return what predicting ``volume`` in memory needs. On a GPU the network's memory is the GPU's.
+
+    ``outputs``: channels of the network's semantic head.
+    """
     voxels = math.prod(volume.shape)
     times = 2 if access(volume.voxels) == "whole" else 1  # its library's own copy, of the volume or of a result
     pixels = max(voxels // max(1, volume.shape[AXIS[plane]]) for plane in planes)
@@ -49,5 +52,5 @@ def need_in_memory(
     return Need(
         volume=times * voxels * volume.voxels.dtype.itemsize,
         objects=int(OBJECT_BYTES * voxels * len(planes)),
-        network=network + WAITING_BATCHES * batch_size * pixels * 4,
+        network=network + WAITING_BATCHES * batch_size * pixels * 4 * outputs,
     )

@@ -15,7 +15,7 @@ from planewise.inference.ahead import ahead
 from planewise.inference.executor import Executor
 from planewise.inference.gathering import SliceOutputs
 from planewise.models.panoptic_deeplab import PanopticNetwork
-from planewise.models.weights import inference_network
+from planewise.models.weights import inference_network, outputs_of
 from planewise.volumes.geometry import pixel_sides_nm, sharp_planes
 from planewise.volumes.slices import AXIS, PLANES, Plane, as_stack, pad_to_factor, shrink
 from planewise.volumes.tilt import stack_note
@@ -75,8 +75,8 @@ class NetworkPredictor:
                 outputs = {name: tensor.cpu().numpy() for name, tensor in self.network(x, steps, False).items()}
         place = np.cumsum(shows) - 1
         return [
-            SliceOutputs(outputs["sem_logits"][i, 0], outputs["ctr_hmp"][i, 0], outputs["offsets"][i]) if shown
-            else _nothing(images.shape[1:], downsampling)
+            SliceOutputs(_of_one(outputs["sem_logits"][i]), outputs["ctr_hmp"][i, 0], outputs["offsets"][i]) if shown
+            else _nothing(images.shape[1:], downsampling, outputs_of(self.network.state_dict()))
             for i, shown in zip(place, shows)
         ]  # fmt: skip
 
@@ -119,12 +119,19 @@ def predict_batch(predictor: NetworkPredictor, slices: np.ndarray, options: Slic
     return predictor.outputs(prepared(slices, options), slices.shape[1:], options.downsampling)
 
 
-def _nothing(shape: tuple[int, ...], downsampling: int) -> SliceOutputs:
+def _of_one(logits: np.ndarray) -> np.ndarray:
+    """Return the logits (K, H, W) of one slice as ``SliceOutputs`` has them: those of one class without their axis."""
+    return logits[0] if len(logits) == 1 else logits
+
+
+def _nothing(shape: tuple[int, ...], downsampling: int, outputs: int) -> SliceOutputs:
     """Return the outputs of a slice without objects, as the network's of a prepared slice of ``shape``."""
     height, width = shape
     coarse = (height // 4, width // 4)
-    logits = np.full((height * downsampling, width * downsampling), -np.inf, np.float32)
-    return SliceOutputs(logits, np.zeros(coarse, np.float32), np.zeros((2, *coarse), np.float32))
+    logits = np.full((outputs, height * downsampling, width * downsampling), -np.inf, np.float32)
+    if outputs > 1:
+        logits[0] = 0  # background
+    return SliceOutputs(_of_one(logits), np.zeros(coarse, np.float32), np.zeros((2, *coarse), np.float32))
 
 
 def prepared(slices: np.ndarray, options: SliceOptions) -> np.ndarray:

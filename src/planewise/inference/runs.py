@@ -55,6 +55,17 @@ def connect_slice(ids: np.ndarray) -> SliceObjects:
     return connect(Runs(*_find_runs(np.ascontiguousarray(ids, np.int32))))
 
 
+def as_one_object(mask: np.ndarray) -> SliceObjects:
+    """Return all of ``mask`` (H, W), of 0 and 1, as one object, connected or not; none if it is empty."""
+    runs = Runs(*_find_runs(np.ascontiguousarray(mask, np.int32)))
+    rows = np.flatnonzero(np.diff(runs.row_starts))
+    if not len(rows):
+        return SliceObjects(runs, np.zeros(0, np.int64), np.zeros((0, 4), np.int64))
+    box = [rows[0], runs.start.min(), rows[-1] + 1, runs.stop.max()]
+    size = (runs.stop.astype(np.int64) - runs.start).sum()
+    return SliceObjects(runs, np.array([size]), np.array([box], np.int64))
+
+
 def connect(runs: Runs) -> SliceObjects:
     """Return the 8-connected components of runs of equal label, numbered in the order of their first runs."""
     labels, sizes, boxes = _connect(runs.row_starts, runs.start, runs.stop, runs.label)

@@ -66,6 +66,11 @@ class MitoNetModel(Model):
             return self._segment_store(volume, options, source)
         if options.workers or options.scheduler:
             raise PlanewiseError("workers and scheduler go with an output that ends in .ome.zarr; see devices")
+        if self.file.several is not None:
+            raise PlanewiseError(
+                f"{self.path.name}: is of several classes, which one volume of labels does not hold; give "
+                'output="labels.ome.zarr", and their classes lie beside it, in classes/'
+            )
         options = settled(options, self.file)
         case = VolumeToPredict.of(volume, source or Path(name), None, self.file, options)
         need, limit = memory_for(case, options)
@@ -84,7 +89,7 @@ class MitoNetModel(Model):
         with executor(NetworkSource(self.weights, self.file.architecture, half), device, options.devices) as workers:
             predictor: SlicePredictor
             predictor = SharedPredictor(workers) if workers.size else NetworkPredictor(self._network(device), half)
-            labels = segment_in_memory(name, case, slices, predictor, options)
+            (labels,) = segment_in_memory(name, case, slices, predictor, options)
         say(f"{name}: {labels.count} objects")
         return volume.with_voxels(np.asarray(labels))
 

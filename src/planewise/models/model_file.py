@@ -6,9 +6,10 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from planewise.data.intensity import QUANTILES, TrainedIntensities
+from planewise.data.panoptic import DIVISOR, PanopticClasses
 from planewise.errors import PlanewiseError
 from planewise.models.archive import ARCHIVE, unpacked_model
 from planewise.models.platt import Platt
@@ -133,6 +134,47 @@ class ModelFile(BaseModel):
     FINETUNE: Finetune = Finetune()
     little_data: LittleData | None = None
     learning_rate: float | None = Field(None, gt=0)  # peak of its schedule in training; None: MitoNet's
+
+    @model_validator(mode="after")
+    def _classes_agree(self) -> "ModelFile":
+        """Several classes are the channels of a softmax after that of background: 1 to n."""
+        labels = sorted(self.labels)
+        if len(labels) < 2:
+            return self
+        if labels != list(range(1, len(labels) + 1)) or sorted(self.class_names) != labels:
+            raise ValueError(
+                f"labels are {labels} and class_names {sorted(self.class_names)}; of several both must be 1 to n"
+            )
+        if not set(self.thing_list) <= set(labels):
+            raise ValueError(f"thing_list is {self.thing_list}; it must be some of the labels {labels}")
+        return self
+
+    @property
+    def several(self) -> PanopticClasses | None:
+        """Its classes, if there are several; None of one, whose objects are told apart."""
+        if len(self.labels) < 2:
+            return None
+        return PanopticClasses(dict(sorted(self.class_names.items())), tuple(sorted(self.thing_list)))
+
+    @property
+    def outputs(self) -> int:
+        """Channels of its network's semantic head: 1 of one class, else background's and one for each."""
+        return 1 + len(self.labels) if len(self.labels) > 1 else 1
+
+    def with_classes(self, classes: PanopticClasses) -> "ModelFile":
+        """Return it with other classes, as empanada's own models of several say them."""
+        labels, things = list(classes.names), list(classes.things)
+        data = {"labels": labels, "thing_list": things, "label_divisor": DIVISOR}
+        recipe = self.FINETUNE
+        update = {
+            "dataset_class": "PanopticDataset",
+            "dataset_params": DatasetParams.model_validate(recipe.dataset_params.model_dump() | data),
+            "engine_params": recipe.engine_params.model_copy(update={"thing_list": things}),
+        }
+        return self.model_copy(
+            update={"class_names": dict(classes.names), "labels": labels, "thing_list": things,
+                    "FINETUNE": recipe.model_copy(update=update)}
+        )  # fmt: skip
 
     def trained_intensities(self) -> TrainedIntensities:
         """Return what the file says of its training images' intensities, or else what its norms say."""

@@ -43,11 +43,14 @@ ARCHITECTURES = {
 }
 
 
-def build(name: str) -> "PanopticNetwork":
-    """Return the architecture ``name`` of ``ARCHITECTURES`` with random weights."""
+def build(name: str, outputs: int = 1) -> "PanopticNetwork":
+    """Return the architecture ``name`` of ``ARCHITECTURES`` with random weights.
+
+    ``outputs``: channels of its semantic head: 1 of one class, else one more than there are classes, for background.
+    """
     architecture = ARCHITECTURES[name]
     kinds = {"deeplab": PanopticDeepLab, "bifpn": PanopticBiFPN, "unet": PanopticUNet}
-    return kinds[architecture.kind](architecture)
+    return kinds[architecture.kind](architecture, outputs)
 
 
 class PanopticNetwork(nn.Module):
@@ -56,13 +59,13 @@ class PanopticNetwork(nn.Module):
     instances_on_their_grid = False  # whether the instance heads are trained on the quarter grid, where they are read
     published_form = True  # whether its weights are written as MitoNet's are published: folded, as TorchScript
 
-    def __init__(self, encoder: nn.Module, channels: int, head_kernel: int = 5) -> None:
+    def __init__(self, encoder: nn.Module, channels: int, outputs: int = 1, head_kernel: int = 5) -> None:
         super().__init__()
         self.encoder = encoder
-        self.semantic_head = Head(channels, 1, head_kernel)
+        self.semantic_head = Head(channels, outputs, head_kernel)
         self.ins_center = Head(channels, 1, head_kernel)
         self.ins_xy = Head(channels, 2, head_kernel)
-        self.semantic_pr = PointRend(channels)
+        self.semantic_pr = PointRend(channels, outputs)
 
     def _initialise(self) -> None:
         self.apply(initialise)
@@ -73,6 +76,8 @@ class PanopticNetwork(nn.Module):
             assert last.bias is not None
             nn.init.normal_(last.weight, std=0.01)
             nn.init.constant_(last.bias, bias)
+            if head is self.semantic_head and last.out_channels > 1:  # background competes, instead of being the rest
+                nn.init.constant_(last.bias[:1], 0.0)
         nn.init.normal_(self.semantic_pr.point_head.predictor.weight, std=0.001)
 
     def decode(self, stages: list[Tensor]) -> list[Tensor]:
@@ -98,10 +103,11 @@ class PanopticNetwork(nn.Module):
     def forward(self, x: Tensor, render_steps: int = 2, interpolate_ins: bool = True) -> dict[str, Tensor]:
         """Predict from ``x`` (N, 1, H, W), normalised, with sides that are multiples of the padding factor.
 
-        Evaluating returns ``sem_logits`` (N, 1, H', W'), H' = H / 4 * 2**render_steps; ``ctr_hmp`` (N, 1, h, w) and
+        Evaluating returns ``sem_logits`` (N, K, H', W'), H' = H / 4 * 2**render_steps, K = 1 of one class, else that of
+        background and of every class, which exclude each other; ``ctr_hmp`` (N, 1, h, w) and
         ``offsets`` (N, 2, h, w), (dy, dx) in pixels of the input, where h, w = H, W with ``interpolate_ins`` and
         H / 4, W / 4 without. Training returns ``sem_logits`` at the input's size, and adds ``sem_points``
-        (N, 1, 1024), logits at ``point_coords`` (N, 1024, 2), (x, y) in [0, 1].
+        (N, K, 1024), logits at ``point_coords`` (N, 1024, 2), (x, y) in [0, 1].
         """
         decoded = self.decode(self.encoder(x))
         semantic, instance = decoded[0], decoded[1]
@@ -130,8 +136,9 @@ class PanopticDeepLab(PanopticNetwork):
 
     padding_factor = 16
 
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__(ResNet(architecture.blocks, architecture.width, output_stride=16), architecture.channels)
+    def __init__(self, architecture: Architecture, outputs: int = 1) -> None:
+        encoder = ResNet(architecture.blocks, architecture.width, output_stride=16)
+        super().__init__(encoder, architecture.channels, outputs)
         low, high = architecture.width * EXPANSION, architecture.width * 8 * EXPANSION
         self.semantic_decoder = AtrousDecoder(high, low, architecture.channels, architecture.low_level)
         self.instance_decoder = AtrousDecoder(high, low, architecture.channels, architecture.low_level // 2)
@@ -195,8 +202,9 @@ class PanopticBiFPN(PanopticNetwork):
 
     padding_factor = 128
 
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__(ResNet(architecture.blocks, architecture.width, output_stride=32), architecture.channels)
+    def __init__(self, architecture: Architecture, outputs: int = 1) -> None:
+        encoder = ResNet(architecture.blocks, architecture.width, output_stride=32)
+        super().__init__(encoder, architecture.channels, outputs)
         channels = architecture.channels
         stages = [architecture.width * factor * EXPANSION for factor in (1, 2, 4, 8)]
         self.p2_resample = resample(stages[0], channels)
@@ -219,9 +227,10 @@ class PanopticUNet(PanopticNetwork):
     padding_factor = 16
     instances_on_their_grid = True  # a fifth less work
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, outputs: int = 1) -> None:
         encoder = UNetEncoder(architecture.blocks, architecture.width)
-        super().__init__(encoder, architecture.channels, head_kernel=3)  # 5x5 takes as long to train as all the rest
+        # heads of 5x5 take as long to train as all the rest
+        super().__init__(encoder, architecture.channels, outputs, head_kernel=3)
         self.decoder = UNetDecoder(architecture.width, architecture.channels)
         self._initialise()
 

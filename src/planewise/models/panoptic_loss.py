@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from planewise.data.panoptic import class_of
 from planewise.models.model_file import CriterionParams
 from planewise.models.point_rend import sample_points
 
@@ -51,11 +52,13 @@ def panoptic_loss(outputs: dict[str, Tensor], targets: dict[str, Tensor], params
 
     ``outputs`` as the network returns them when training. ``targets``: ``foreground`` (N, 1, H, W) of 0 and 1,
     ``ctr_hmp`` (N, 1, H, W), ``offsets`` (N, 2, H, W), all float32, and ``counted`` (N, 1, H, W) bool: the pixels that
-    are not ignored; the others take no part in any term. Instance outputs on a coarser grid are compared with the
-    targets at every n-th pixel. The total is weighted by ``params``.
+    are not ignored; the others take no part in any term. Of several classes ``foreground`` is where their things are,
+    and ``classes`` (N, H, W) int64 what the semantic outputs compete for, 0 the background. Instance outputs on a
+    coarser grid are compared with the targets at every n-th pixel. The total is weighted by ``params``.
     """
     foreground, counted = targets["foreground"], targets["counted"]
-    pixels = F.binary_cross_entropy_with_logits(outputs["sem_logits"], foreground, reduction="none") * counted
+    semantic = targets["classes"][:, None].float() if "classes" in targets else foreground
+    pixels = _cross_entropy(outputs["sem_logits"], semantic) * counted
     hardest = max(1, int(params.top_k_percent * int(counted.sum())))
     step = foreground.shape[-1] // outputs["ctr_hmp"].shape[-1]
     objects, seen = foreground[..., ::step, ::step], counted[..., ::step, ::step]
@@ -70,21 +73,39 @@ def panoptic_loss(outputs: dict[str, Tensor], targets: dict[str, Tensor], params
     total = params.ce_weight * terms["ce"] + params.mse_weight * terms["mse"] + params.l1_weight * terms["l1"]
     if "sem_points" in outputs:
         points, known = (
-            sample_points(target, outputs["point_coords"], mode="nearest") for target in (foreground, counted.float())
+            sample_points(target, outputs["point_coords"], mode="nearest") for target in (semantic, counted.float())
         )
-        of_points = F.binary_cross_entropy_with_logits(outputs["sem_points"], points, reduction="none") * known
+        of_points = _cross_entropy(outputs["sem_points"], points) * known
         terms["pointrend_ce"] = of_points.sum() / known.sum().clamp(min=1)
         total = total + params.pr_weight * terms["pointrend_ce"]
     return {"total": total, **terms}
 
 
-def collate_targets(labels: list[np.ndarray]) -> dict[str, Tensor]:
-    """Return the ``targets`` that ``panoptic_loss`` takes, from N label slices (H, W) of one shape."""
-    heatmaps, offsets = zip(*(panoptic_targets(slice_) for slice_ in labels))
+def _cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+    """Return the cross entropy of each place, (N, 1, ...), by ``logits`` (N, K, ...) and ``truth`` (N, 1, ...) float32.
+
+    Of one class (K = 1) the truth is 0 or 1; else it is the class, 0 to K - 1.
+    """
+    if logits.shape[1] == 1:
+        return F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    return F.cross_entropy(logits, truth.squeeze(1).long(), reduction="none").unsqueeze(1)
+
+
+def collate_targets(labels: list[np.ndarray], things: tuple[int, ...] | None = None) -> dict[str, Tensor]:
+    """Return the ``targets`` that ``panoptic_loss`` takes, from N label slices (H, W) of one shape.
+
+    ``things``: of several classes, those whose objects are told apart; labels are panoptic values then. None: labels
+    are ids of one class.
+    """
+    ids = labels if things is None else [np.where(np.isin(class_of(slice_), things), slice_, 0) for slice_ in labels]
+    heatmaps, offsets = zip(*(panoptic_targets(slice_) for slice_ in ids))
     stacked = np.stack(labels)[:, None]
-    return {
-        "foreground": torch.from_numpy((stacked > 0).astype(np.float32)),
+    targets = {
+        "foreground": torch.from_numpy((np.stack(ids)[:, None] > 0).astype(np.float32)),
         "counted": torch.from_numpy(stacked >= 0),
         "ctr_hmp": torch.from_numpy(np.stack(heatmaps)),
         "offsets": torch.from_numpy(np.stack(offsets)),
     }
+    if things is not None:
+        targets["classes"] = torch.from_numpy(class_of(np.maximum(stacked[:, 0], 0)).astype(np.int64))
+    return targets

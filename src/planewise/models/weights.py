@@ -93,15 +93,59 @@ def inference_network(path: Path, architecture: str | None, device: str) -> Pano
 
 def network_with(state: State, source: Path | str, architecture: str | None = None) -> PanopticNetwork:
     """Return the network that ``state`` belongs to; ``source`` names it in errors. See ``load_network``."""
-    known = architectures()
-    if architecture is not None and architecture not in known:
-        raise PlanewiseError(f"{source}: unknown architecture {architecture}; known are {', '.join(known)}")
-    shapes = shapes_of(state)
+    name, folded = _fitting(state, source, architecture)
+    network = _built(name, outputs_of(state), folded)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def network_for_classes(path: Path, outputs: int, architecture: str | None = None) -> PanopticNetwork:
+    """Return the network at ``path`` with a semantic head of ``outputs`` channels, of random weights if it had others.
+
+    For the forms of ``path``, and errors, see ``load_network``.
+    """
+    state = read_state(path)
+    if outputs_of(state) == outputs:
+        return network_with(state, path, architecture)
+    name, folded = _fitting(state, path, architecture)
+    network = _built(name, outputs, folded)
+    new = network.state_dict()
+    kept = {key: value for key, value in state.items() if value.shape == new[key].shape}
+    network.load_state_dict(new | kept)
+    say(
+        f"{path}: has {outputs_of(state)} semantic outputs, and {outputs} are wanted: those start from random weights, "
+        f"{len(kept)} of {len(new)} tensors from the base model's"
+    )
+    return network.eval()
+
+
+def outputs_of(state: Mapping[str, Tensor]) -> int:
+    """Return the channels of a network's semantic head, by its tensors: 1 of one class; 1 too if there is no such."""
+    bias = state.get("semantic_head.head.1.bias")
+    return 1 if bias is None else max(1, bias.numel())
+
+
+def refuse_other_classes(network: PanopticNetwork, model: ModelFile, model_path: Path) -> None:
+    """Raise PlanewiseError if the weights are not of as many classes as the model's YAML says."""
+    found = outputs_of(network.state_dict())
+    if found != model.outputs:
+        raise PlanewiseError(
+            f"{model_path}: names {len(model.labels)} class{'es' * (len(model.labels) > 1)} "
+            f"({', '.join(model.class_names.values())}), for which weights have {model.outputs} semantic outputs; "
+            f"these have {found}: correct class_names, labels and thing_list, or give the right weights"
+        )
+
+
+def _fitting(state: State, source: Path | str, architecture: str | None) -> tuple[str, bool]:
+    """Return the architecture that ``state`` belongs to, and whether it is folded. For errors see ``load_network``."""
+    if architecture is not None and architecture not in architectures():
+        raise PlanewiseError(f"{source}: unknown architecture {architecture}; known are {', '.join(architectures())}")
+    shapes, outputs = shapes_of(state), outputs_of(state)
     candidates = []
     for name in [architecture] if architecture else ARCHITECTURES:
         for folded in (False, True):
             with torch.device("meta"):
-                network = fold_batch_norms(known[name]()) if folded else known[name]()
+                network = _built(name, outputs, folded)
             problems = differences(shapes_of(network.state_dict()), shapes)
             candidates.append((len(problems), name, folded, problems))
     _, name, folded, problems = min(candidates, key=lambda candidate: candidate[0])
@@ -109,9 +153,12 @@ def network_with(state: State, source: Path | str, architecture: str | None = No
         raise PlanewiseError(
             f"{source}: {len(problems)} tensors do not fit {name}, the nearest architecture:{listed(problems)}"
         )
-    network = fold_batch_norms(known[name]()) if folded else known[name]()
-    network.load_state_dict(state)
-    return network.eval()
+    return name, folded
+
+
+def _built(name: str, outputs: int, folded: bool) -> PanopticNetwork:
+    network = architectures()[name](outputs=outputs)
+    return fold_batch_norms(network) if folded else network
 
 
 def differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> list[str]:

@@ -32,12 +32,14 @@ class Variation:
     """How crops are varied beyond flips, rotation and contrast.
 
     ``scale_range``: of the magnification; ``bend``: the standard deviation, in pixels, by which the knots of a coarse
-    grid are displaced; ``microscope``: whether gamma, noise and blur change too.
+    grid are displaced; ``microscope``: whether gamma, noise and blur change too. ``divisor``: of labels that are
+    panoptic values, see ``data.panoptic``.
     """
 
     scale_range: tuple[float, float] = (0.1, 2.0)
     bend: float = 0.0
     microscope: bool = False
+    divisor: int | None = None
 
 
 def random_crop(
@@ -78,14 +80,26 @@ def varied_crop(draw: Callable[[], Drawn], size: int, variation: Variation, rng:
                 image, labels = draw()
             ribbon = (image, labels) if image.shape[0] <= image.shape[1] else (image.T, labels.T)
             pixels[start:stop], labelled = _view(*ribbon, (stop - start, size), scale, 0.0, variation.bend, rng)
-            ids[start:stop] = np.where(labelled > 0, labelled + highest, labelled)
-            highest = max(highest, int(ids[start:stop].max()))
+            ids[start:stop] = _renumbered(labelled, highest, variation.divisor)
+            highest = max(highest, int(_ids_of(ids[start:stop], variation.divisor).max()))
         if rng.random() < PROBABILITY:
             pixels, ids = np.ascontiguousarray(pixels.T), np.ascontiguousarray(ids.T)
     if rng.random() < MARGIN:
         _empty_side(pixels, ids, rng)
     pixels = _contrast(pixels, rng)
     return (_microscope(pixels, rng) if variation.microscope else pixels), ids
+
+
+def _ids_of(labels: np.ndarray, divisor: int | None) -> np.ndarray:
+    """Return the ids of objects in ``labels``, of which those of several classes are remainders by ``divisor``."""
+    return labels if divisor is None else np.where(labels > 0, labels % divisor, 0)
+
+
+def _renumbered(labels: np.ndarray, highest: int, divisor: int | None) -> np.ndarray:
+    """Return ``labels`` with ``highest`` more for every id, so that they are none that was there before."""
+    ids = _ids_of(labels, divisor)
+    more = highest if divisor is None else (ids - 1 + highest) % (divisor - 1) + 1 - ids  # which stays in its class
+    return np.where(ids > 0, labels + more, labels)
 
 
 def _view(

@@ -1,5 +1,6 @@
 """MitoNet's side of the training loop: its samples, its loss, its validation, and what is frozen."""
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from planewise.data.panoptic import DIVISOR
 from planewise.device import choose_precision
 from planewise.errors import PlanewiseError
 from planewise.inference.gathering import GroupingOptions
@@ -17,6 +19,7 @@ from planewise.models.panoptic_loss import collate_targets, panoptic_loss
 from planewise.training.assembled import AS_SHARES, assemble, panoptic_quality
 from planewise.training.augment import Variation, centre_crop, random_crop, varied_crop
 from planewise.training.calibration import calibration_on
+from planewise.training.class_quality import class_quality, mean_quality
 from planewise.training.sampling import sample_generator, source_weights
 from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair, read_slice_folder
 from planewise.training.slice_memory import SliceMemory
@@ -41,6 +44,7 @@ class PanopticTask:
         self.network = network
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.2 times faster on a CPU
         self.model = model
+        self.several = model.several
         self.patch_size = patch_size
         self.seed = seed
         self.frozen = freeze(network, finetune_layer)
@@ -67,13 +71,15 @@ class PanopticTask:
         scale_range, recipe = self.model.FINETUNE.scale_range, self.model.little_data
         if recipe is None or recipe.bend is None:
             return random_crop(*draw(), self.patch_size, scale_range, rng)
-        return varied_crop(draw, self.patch_size, Variation(scale_range, recipe.bend, recipe.microscope), rng)
+        divisor = None if self.several is None else DIVISOR
+        variation = Variation(scale_range, recipe.bend, recipe.microscope, divisor)
+        return varied_crop(draw, self.patch_size, variation, rng)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         images, labels = zip(*samples)
         pixels = torch.from_numpy(np.stack(images)[:, None])
-        norms = self.model.norms
-        return {"image": (pixels - norms.mean) / norms.std, **collate_targets(list(labels))}
+        norms, things = self.model.norms, None if self.several is None else self.several.things
+        return {"image": (pixels - norms.mean) / norms.std, **collate_targets(list(labels), things)}
 
     def train_mode(self) -> None:
         self.network.train()
@@ -89,10 +95,11 @@ class PanopticTask:
         """Return the mean ``loss`` and the foreground's ``iou`` over all validation slices together, and the ``score``.
 
         That is the panoptic quality (``pq``) of the objects in the volumes that the slices make up or, where they make
-        up none, the IoU. Ignored pixels count in none. Without any true foreground there is no IoU, nor a score.
+        up none, the IoU. Ignored pixels count in none. Without any true foreground there is no IoU, nor a score. Of
+        several classes all are means over the classes that are there; the ``score`` of stuff is its IoU.
         """
         self.network.eval()
-        intersection = union = objects = 0
+        shared, either, objects = [0], [0], 0
         losses = []
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             pairs = self.validation[start : start + VALIDATION_BATCH]
@@ -100,16 +107,20 @@ class PanopticTask:
             batch = {name: tensor.to(device) for name, tensor in self.collate(samples).items()}
             outputs = self.network(batch["image"])
             losses.append(float(panoptic_loss(outputs, batch, self.model.FINETUNE.criterion_params)["total"]))
-            predicted, truth = (outputs["sem_logits"] >= 0) & batch["counted"], batch["foreground"] > 0
-            intersection += int((predicted & truth).sum())
-            union += int((predicted | truth).sum())
-            objects += int(truth.sum())
+            masks = _masks(outputs["sem_logits"], batch)
+            shared = [sum(pair) for pair in zip_longest(shared, [int((a & b).sum()) for a, b in masks], fillvalue=0)]
+            either = [sum(pair) for pair in zip_longest(either, [int((a | b).sum()) for a, b in masks], fillvalue=0)]
+            objects += sum(int(truth.sum()) for _, truth in masks)
         loss = sum(losses) / len(losses)
         if not objects:
             return {"loss": loss}
         predictor, slices, grouping = self.in_use(self.network, device)
-        pq = panoptic_quality(predictor, self.volumes, self.planes, slices, grouping)
-        iou = intersection / union
+        if self.several is None:
+            pq = panoptic_quality(predictor, self.volumes, self.planes, slices, grouping)
+        else:
+            pq = mean_quality(class_quality(predictor, self.volumes, self.planes, slices, grouping))
+        ious = [intersection / union for intersection, union in zip(shared, either) if union]
+        iou = sum(ious) / len(ious)
         return (
             {"score": iou, "iou": iou, "loss": loss}
             if pq is None
@@ -117,7 +128,10 @@ class PanopticTask:
         )
 
     def calibration(self, network: PanopticNetwork, device: torch.device) -> Calibration | None:
-        """Return what the confidence of objects that ``network`` finds is, by the validation volumes."""
+        """Return what the confidence of objects that ``network`` finds is, by the validation volumes; None of several
+        classes, of which it is not known."""
+        if self.several is not None:
+            return None
         predictor, slices, grouping = self.in_use(network, device)
         return calibration_on(predictor, self.volumes, self.planes, slices, grouping)
 
@@ -129,7 +143,18 @@ class PanopticTask:
         half = choose_precision("auto", device.type, predicting=True) == "bf16"
         norms = self.model.norms
         slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
-        return NetworkPredictor(network, half), slices, GroupingOptions(min_agreement=self.model.min_agreement or 0.0)
+        kinds = () if self.several is None else self.several.kinds
+        grouping = GroupingOptions(min_agreement=self.model.min_agreement or 0.0, things=kinds)
+        return NetworkPredictor(network, half), slices, grouping
+
+
+def _masks(logits: Tensor, targets: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Return where each class is predicted and where it is, (N, 1, H, W) bool; ignored pixels are in neither."""
+    counted = targets["counted"]
+    if "classes" not in targets:
+        return [((logits >= 0) & counted, targets["foreground"] > 0)]
+    best, truth = logits.argmax(1, keepdim=True), targets["classes"][:, None]
+    return [((best == value) & counted, (truth == value) & counted) for value in range(1, logits.shape[1])]
 
 
 def _knows(pair: SlicePair) -> bool:

@@ -2,7 +2,8 @@
 
 ::
 
-    train/images/{case}_{plane}_{index}.tiff    train/masks/ the same names, int32 instance ids, -1 where ignored
+    train/images/{case}_{plane}_{index}.tiff    train/masks/ the same names, int32 instance ids, -1 where ignored; of
+                                                several classes panoptic values, see ``data.panoptic``
     val/raw/                                    val/labels/
 
 Slices are written once and read many times, so they are compressed lightly.
@@ -26,16 +27,14 @@ from planewise.data.case import Case
 from planewise.data.classes import CLASS_1, Target, semantic_beside
 from planewise.data.intensity import IntensityRange, IntensityRule, Polarity, TrainedIntensities, measure_images
 from planewise.data.painted_slices import is_painted, painted_text, read_painted
-from planewise.data.space import laid_on
+from planewise.data.panoptic import PanopticClasses, read_panoptic
+from planewise.data.space import labels_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import each_once, say
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import tiff
-from planewise.volumes.geometry import from_canonical, to_canonical
-from planewise.volumes.labels import open_labels
 from planewise.volumes.slices import PLANES, Plane, as_stack, evenly
 from planewise.volumes.tilt import stack_note
-from planewise.volumes.volume import Volume
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
 IGNORED = -1  # in masks: pixels that take no part in any loss or score; 0 is background
@@ -132,8 +131,8 @@ def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
 
 def write_slice_folder(
     cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
-    target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED, tell: Callable[[str], None] | None = None,
-    label: Label | None = None,
+    target: Target | PanopticClasses = CLASS_1, intensities: IntensityRule = AS_PUBLISHED,
+    tell: Callable[[str], None] | None = None, label: Label | None = None,
 ) -> list[Problem]:  # fmt: skip
     """Cut ``cases`` into slices and write them to ``folder``, which is new and appears whole or not at all.
 
@@ -175,8 +174,8 @@ def validation_case(cases: list[Case]) -> Case | None:
 
 
 def _write_cases(
-    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None], target: Target,
-    intensities: IntensityRule, tell: Callable[[str], None], label: Label | None,
+    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
+    target: Target | PanopticClasses, intensities: IntensityRule, tell: Callable[[str], None], label: Label | None,
 ) -> dict[str, Problem]:  # fmt: skip
     """Write the slices of ``cases``; return those that cannot be used, by name.
 
@@ -218,15 +217,16 @@ def _write_cases(
 
 
 def read_case(
-    case: Case, target: Target = CLASS_1, intensities: IntensityRule = AS_PUBLISHED, tell: Callable[[str], None] = say
-) -> tuple[np.ndarray, np.ndarray, Polarity]:
+    case: Case, target: Target | PanopticClasses = CLASS_1, intensities: IntensityRule = AS_PUBLISHED,
+    tell: Callable[[str], None] = say,
+) -> tuple[np.ndarray, np.ndarray, Polarity]:  # fmt: skip
     """Return a case's image and instance ids (z, y, x), and the polarity of its contrast as the model sees it.
 
     The image keeps its integers if the model sees them in the range of their type, and is float32 shares of the range
-    otherwise. Ids: see ``read_instances``. Raises PlanewiseError if a file cannot be read, if there is no object, or if
-    the image's range or contrast cannot be used.
+    otherwise. Ids: see ``read_instances``; of several classes panoptic values: see ``read_panoptic``. Raises
+    PlanewiseError if a file cannot be read, if there is no object, or if the image's range or contrast cannot be used.
     """
-    ids = read_instances(case, target)
+    ids = read_panoptic(case, target) if isinstance(target, PanopticClasses) else read_instances(case, target)
     volume = open_volume(case.image, case.channel)
     if any(volume.tilt):
         tell(f"{case.name}: {stack_note(volume)}")
@@ -255,11 +255,11 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
         if not (ids > 0).any():
             raise PlanewiseError(f"{case.truth}: holds no object to learn from; all that is painted is background")
         return ids
-    truth = _labels_on(volume, case, case.truth)
+    truth = labels_on(volume, case, case.truth)
     if case.instances:
         ids = _as_int32(truth)
         semantic = None if target.ignore is None else semantic_beside(case.truth, case.name)
-        known = None if semantic is None else _labels_on(volume, case, semantic)
+        known = None if semantic is None else labels_on(volume, case, semantic)
         wanted = "instance"
     else:
         import cc3d
@@ -273,12 +273,6 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
         values = ", ".join(map(str, np.unique(truth)[:10].tolist()))
         raise PlanewiseError(f"{case.truth}: holds no {wanted} to learn from; its values are {values}")
     return ids
-
-
-def _labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:
-    """Return the labels at ``path`` (z, y, x) as the array of the case's image lies."""
-    placed = laid_on(open_labels(path), path, image, case.image, case.ignore_geometry)
-    return np.asarray(from_canonical(to_canonical(placed, labels=True).read(), image).voxels)
 
 
 def _as_int32(ids: np.ndarray) -> np.ndarray:

@@ -169,7 +169,7 @@ def test_a_network_without_a_published_form_is_written_as_plain_weights_and_expo
 
 
 def test_a_network_of_another_module_is_built_by_its_name_alone(tmp_path, monkeypatch):
-    known = architectures() | {"another": lambda: build("mitonet_small_unet")}
+    known = architectures() | {"another": lambda outputs: build("mitonet_small_unet", outputs)}
     monkeypatch.setattr("planewise.models.weights.architectures", lambda: known)
     network = build("mitonet_small_unet").eval()
     torch.save(network.state_dict(), tmp_path / "w.pth")

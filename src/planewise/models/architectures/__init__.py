@@ -12,7 +12,10 @@ from planewise.models.panoptic_deeplab import PanopticNetwork
 
 
 @cache
-def architectures() -> dict[str, Callable[[], PanopticNetwork]]:
-    """Return what makes each network, with random weights, by its name."""
+def architectures() -> dict[str, Callable[..., PanopticNetwork]]:
+    """Return what makes each network, with random weights, by its name.
+
+    ``outputs``, by name: channels of its semantic head; see ``PanopticNetwork.forward``.
+    """
     modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
     return {name: make for module in modules for name, make in module.NETWORKS.items()}

@@ -1,0 +1,92 @@
+"""Several classes: which one a pixel is of, which one an object of a slice is of, and the planes fused class by class.
+
+As empanada does it: things of all classes share centres and offsets, an object is of the class that most of its pixels
+are of (Cheng et al. 2020, arXiv:1911.10194, section 3.2), and each class is linked and fused by itself: things object
+by object, stuff voxel by voxel.
+"""
+
+# mypy: disable-error-code="arg-type, assignment, operator, return-value"
+# (the kernels' integers are numba's machine integers, which mypy takes for Python's)
+
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+
+from planewise.inference.consensus import consensus
+from planewise.inference.grouping import group_slice
+from planewise.inference.linking import PlaneObjects
+from planewise.inference.painted import Painted
+from planewise.inference.runs import Runs, SliceObjects, as_one_object
+
+if TYPE_CHECKING:
+    from planewise.inference.gathering import GroupingOptions, SliceParts
+
+
+def class_bits(logits: np.ndarray, confidence: float) -> np.ndarray:
+    """Return where each class is, (classes * H, ceil(W / 8)) uint8: the rows of the first, then of the second ...
+
+    ``logits`` (1 + classes, H, W) float32, background's first. A pixel is foreground if all classes together are at
+    least as probable as ``confidence``, and then of the most probable one.
+    """
+    classes = logits[1:]
+    best = classes.argmax(axis=0)
+    largest = np.take_along_axis(classes, best[None], axis=0)[0]
+    with np.errstate(invalid="ignore"):  # -inf beyond the specimen
+        together = largest + np.log(np.exp(classes - largest).sum(axis=0))
+        foreground = together - logits[0] >= np.float32(np.log(confidence / (1 - confidence)))
+    of_each = (best == np.arange(len(classes))[:, None, None]) & foreground
+    return np.packbits(of_each.reshape(-1, logits.shape[2]), axis=1)
+
+
+def group_classes(parts: "SliceParts", options: "GroupingOptions") -> list[SliceObjects]:
+    """Return the objects of each class in one slice; of stuff all pixels are one."""
+    kinds = np.array(options.things)
+    bits = parts.foreground.reshape(len(kinds), -1, parts.foreground.shape[1])
+    of_things = np.ascontiguousarray(bits[kinds])
+    objects = [as_one_object(np.unpackbits(of_class, axis=1, count=parts.width)) for of_class in bits]
+    if len(of_things):
+        together = np.bitwise_or.reduce(of_things, axis=0)
+        found = group_slice(together, parts.width, parts.centres, parts.offsets, options.scale)
+        runs = found.runs
+        counts = np.zeros((len(found.sizes), len(of_things)), np.int64)
+        _count_bits(runs.row_starts, runs.start, runs.stop, runs.label, of_things, counts)
+        winner = counts.argmax(axis=1)
+        for place, index in enumerate(np.flatnonzero(kinds)):
+            objects[index] = _chosen(found, winner == place)
+    return objects
+
+
+def _chosen(found: SliceObjects, chosen: np.ndarray) -> SliceObjects:
+    """Return those objects of a slice that are ``chosen`` (n,), numbered anew."""
+    runs = found.runs
+    kept = chosen[runs.label - 1]
+    before = np.concatenate([[0], np.cumsum(kept)])
+    label = np.cumsum(chosen, dtype=np.int32)[runs.label[kept] - 1]
+    return SliceObjects(
+        Runs(before[runs.row_starts], runs.start[kept], runs.stop[kept], label),
+        found.sizes[chosen],
+        found.boxes[chosen],
+    )
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_bits(
+    row_starts: np.ndarray, start: np.ndarray, stop: np.ndarray, label: np.ndarray, bits: np.ndarray, counts: np.ndarray
+) -> None:
+    """Add to ``counts`` (objects, classes) the pixels of each object that have each class's bit in ``bits``."""
+    for row in range(row_starts.size - 1):
+        for run in range(row_starts[row], row_starts[row + 1]):
+            for column in range(start[run], stop[run]):
+                for place in range(bits.shape[0]):
+                    counts[label[run] - 1, place] += bits[place, row, column >> 3] >> (7 - (column & 7)) & 1
+
+
+def fuse_classes(
+    planes: list[list[PlaneObjects]], vote: int, options: "GroupingOptions", threads: int = 1
+) -> list[Painted]:
+    """Return each class's fused objects; ``planes``: of every plane, the objects of each class. See ``consensus``."""
+    return [
+        consensus([of_plane[place] for of_plane in planes], vote, *options.least(place), threads, *options.kind(place))
+        for place in range(options.classes)
+    ]

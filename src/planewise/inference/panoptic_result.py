@@ -1,0 +1,62 @@
+"""Several classes' objects as two volumes: ids that are unique over all things, and the class of every voxel.
+
+Classes exclude each other in each plane, and where more than half of the planes must agree, in their consensus too.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from planewise.inference.painted import Corner, Painted
+from planewise.inference.votes import ObjectVotes
+
+
+class AllThings(Painted):
+    """The objects of all classes of things: those of the first, then of the second, numbered on."""
+
+    def __init__(self, classes: Sequence[Painted], kinds: Sequence[bool]) -> None:
+        """``classes``: the objects of each class; ``kinds``: whether each is one of things."""
+        self.shape = classes[0].shape
+        self._things = [objects for objects, is_thing in zip(classes, kinds, strict=True) if is_thing]
+
+    @property
+    def count(self) -> int:
+        """See ``Painted``."""
+        return sum(objects.count for objects in self._things)
+
+    def paint(self, window: np.ndarray, corner: Corner) -> None:
+        """See ``Painted``."""
+        before = 0
+        for objects in self._things:
+            ids = objects[_place(window, corner)].astype(window.dtype)
+            np.copyto(window, ids + window.dtype.type(before), where=ids > 0)
+            before += objects.count
+
+
+class ClassMap(Painted):
+    """The class of every voxel, 1 to n; not every class need occur."""
+
+    def __init__(self, classes: Sequence[Painted]) -> None:
+        """``classes``: the objects of each class; of stuff whatever is above 0."""
+        self.shape = classes[0].shape
+        self._classes = list(classes)
+
+    @property
+    def count(self) -> int:
+        """See ``Painted``."""
+        return len(self._classes)
+
+    def paint(self, window: np.ndarray, corner: Corner) -> None:
+        """See ``Painted``."""
+        for number, objects in enumerate(self._classes, 1):
+            np.copyto(window, window.dtype.type(number), where=objects[_place(window, corner)] > 0)
+
+
+def _place(window: np.ndarray, corner: Corner) -> tuple[slice, ...]:
+    return tuple(slice(first, first + side) for first, side in zip(corner, window.shape))
+
+
+def joined_votes(of_classes: Sequence[ObjectVotes]) -> ObjectVotes:
+    """Return the votes on the objects of several classes, in the order of ``AllThings``."""
+    fields = ("voxels", "planes", "by_all", "alone")
+    return ObjectVotes(*(np.concatenate([getattr(votes, field) for votes in of_classes]) for field in fields))

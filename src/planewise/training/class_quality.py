@@ -1,0 +1,77 @@
+"""How well several classes are found in the validation volumes: the objects of things, the voxels of stuff."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from planewise.data.panoptic import DIVISOR, class_of
+from planewise.evaluation.instances import InstanceScores, instance_scores
+from planewise.evaluation.overlap import overlap_table
+from planewise.evaluation.voxels import VoxelScores, mean_of_defined, ratio, voxel_scores
+from planewise.inference.class_grouping import fuse_classes
+from planewise.inference.gathering import GroupingOptions, gather_classes
+from planewise.inference.linking import PlaneObjects
+from planewise.inference.planes import SliceOptions, SlicePredictor, plane_outputs
+from planewise.training.assembled import BATCH, IOU, VOTE, AssembledVolume
+from planewise.volumes.slices import AXIS, Plane
+
+
+def class_quality(
+    predictor: SlicePredictor, volumes: list[AssembledVolume], planes: tuple[Plane, ...], slices: SliceOptions,
+    grouping: GroupingOptions,
+) -> list[float]:  # fmt: skip
+    """Return the quality of each class of ``grouping.things`` in ``volumes``, whose labels are panoptic values.
+
+    Of things it is the panoptic quality of all objects together, of stuff the IoU of all voxels; NaN where the class is
+    in neither truth nor result. See ``assembled.panoptic_quality``.
+    """
+    objects: list[list[InstanceScores]] = [[] for _ in grouping.things]
+    voxels: list[list[VoxelScores]] = [[] for _ in grouping.things]
+    for volume in volumes:
+        found = _found_in(predictor, volume.image, planes, slices, grouping)
+        if not found:
+            continue
+        classes = class_of(volume.labels)
+        known = classes >= 0
+        for place, of_class in enumerate(fuse_classes(found, VOTE, grouping)):
+            truth = np.where(classes == place + 1, volume.labels - (place + 1) * DIVISOR, 0)
+            truth = truth if grouping.things[place] else (classes == place + 1).astype(np.int32)
+            overlap = overlap_table(truth, np.where(known, of_class[...], 0))
+            objects[place].append(instance_scores(overlap, IOU))
+            voxels[place].append(voxel_scores(overlap))
+    return [
+        _pq(of_things) if is_thing else _iou(of_voxels)
+        for is_thing, of_things, of_voxels in zip(grouping.things, objects, voxels)
+    ]
+
+
+def mean_quality(qualities: list[float]) -> float | None:
+    """Return the mean over the classes that have a quality; None if none has."""
+    mean = mean_of_defined(qualities)
+    return None if np.isnan(mean) else mean
+
+
+def _found_in(
+    predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
+    grouping: GroupingOptions,
+) -> list[list[PlaneObjects]]:  # fmt: skip
+    """Return the objects of each class, in each of the ``planes`` in which ``image`` (z, y, x) is no line."""
+    shape = image.shape
+    if 1 in shape:  # the section of an object that is just large enough
+        grouping = replace(grouping, min_size=round(grouping.min_size ** (2 / 3)))
+    found = []
+    for plane in planes:
+        if all(shape[axis] > 1 for axis in range(3) if axis != AXIS[plane]):
+            outputs = plane_outputs(predictor, image, plane, slices, BATCH, lambda count: None)
+            found.append(gather_classes(outputs, shape, plane, grouping))
+    return found
+
+
+def _pq(scores: list[InstanceScores]) -> float:
+    matched, wrong = sum(score.tp for score in scores), sum(score.fp + score.fn for score in scores)
+    return ratio(sum(score.iou_sum for score in scores), matched + wrong / 2)
+
+
+def _iou(scores: list[VoxelScores]) -> float:
+    matched, wrong = sum(score.tp for score in scores), sum(score.fp + score.fn for score in scores)
+    return ratio(matched, matched + wrong)
