@@ -8,6 +8,8 @@ from planewise.errors import PlanewiseError
 from planewise.models.model_file import ModelFile
 from planewise.progress import say
 
+NONE = "none"  # for --things: no class is one of things
+
 
 def trained_target(dataset: Dataset, options: MitoTrain, base: ModelFile) -> Target | PanopticClasses | None:
     """Return the class of the semantic truth that is trained and scored, and say so; None if all truth is instances.
@@ -40,7 +42,7 @@ def _several_classes(dataset: Dataset, options: MitoTrain, base: ModelFile) -> P
             raise PlanewiseError(f"--{option} {given}: is for one class; here several are trained together (--things)")
     of_base = base.several
     of_its_own = () if of_base is None else tuple(of_base.names[value] for value in of_base.things)
-    names = options.things or of_its_own
+    names = () if options.things == (NONE,) else options.things or of_its_own
     classes = panoptic_classes(dataset.labels, names, "--things" if options.things else f"{options.base_model}")
     trained = None if of_base is None or options.from_scratch else (of_base.names, of_base.things)
     if trained is not None and trained != (classes.names, classes.things):
@@ -48,7 +50,5 @@ def _several_classes(dataset: Dataset, options: MitoTrain, base: ModelFile) -> P
             f"{options.base_model}: is of other classes ({of_base}) than are to be trained ({classes}); make the two "
             "agree, or train --from_scratch"
         )
-    if not classes.things:
-        raise PlanewiseError("--things: at least one class must be of things; MitoNet looks for the centres of objects")
     say(f"Classes: {classes}.")
     return classes

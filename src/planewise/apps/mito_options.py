@@ -55,7 +55,8 @@ class MitoTrain(Options):
     things: tuple[str, ...] = ()
     """Train all classes of dataset.json together, not one: those named here are things, whose objects are told apart,
     such as mitochondria and nuclei; the others are stuff, such as the ER. labelsTr says the class of each voxel,
-    instancesTr, if it is there, the objects. Not needed where the base model has the same several classes."""
+    instancesTr, if it is there, the objects. none: no class is, and each voxel's class is all that is learned. Not
+    needed where the base model has the same several classes."""
     iterations: int | None = Field(None, ge=1)
     """Optimiser steps, 1000 if nothing is said. With --resume, more than there were train on."""
     minutes: float | None = Field(None, gt=0)
@@ -193,6 +194,9 @@ class MitoPredict(Options):
     """Least side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)
     """Planes that must agree on a voxel."""
+    fuse: Literal["probabilities", "votes"] | None = None
+    """How planes become one, where a model has several classes and none of them of things. probabilities: they are
+    averaged, in memory; votes: as for things, in stores too. Default: votes into an .ome.zarr, else probabilities."""
     device: DeviceName = "auto"
     """Where to predict; auto takes a GPU where there is one."""
     devices: int = Field(1, ge=1)

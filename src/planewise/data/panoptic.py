@@ -100,7 +100,8 @@ def read_panoptic(case: Case, classes: PanopticClasses) -> np.ndarray:
     semantic = labels_on(image, case, semantic_path)
     known = (*classes.names, *([] if classes.ignore is None else [classes.ignore]))
     semantic = np.where(np.isin(semantic, known), semantic, 0).astype(np.int32)  # what is not named was told before
-    ids = labels_on(image, case, case.truth) if case.instances else np.zeros(semantic.shape, np.uint8)
+    told_apart = case.instances and classes.things
+    ids = labels_on(image, case, case.truth) if told_apart else np.zeros(semantic.shape, np.uint8)
     if not np.isin(semantic, tuple(classes.names)).any():
         raise PlanewiseError(f"{semantic_path}: holds no voxel of {', '.join(classes.names.values())} to learn from")
     _refuse_contradictions(case, semantic, ids, classes)

@@ -1,0 +1,91 @@
+"""Classes without objects, in EM and in CT: trained slice by slice, predicted in three planes, scored by class."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from planewise.cli import run
+from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
+from planewise.report.class_tables import RESULTS
+from planewise.volumes.files import open_volume
+
+SMALL = ["--model_config", "MitoNet_small", "--from_scratch", "--model_name", "M", "--batch_size", "2", "--patch_size",
+         "32", "--num_workers", "0", "--device", "cpu", "--things", "none"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def em(tmp_path_factory):
+    """A dataset of three classes, with instances of two of them, and a model of the classes that has seen little."""
+    folder = tmp_path_factory.mktemp("dense")
+    write_phantom_dataset(folder / "Dataset001_Cells", 0, (32, 64, 72), (24, 40, 56), 2, bodies=8, organelles=True)
+    assert run(["mito", "train", str(folder / "Dataset001_Cells"), str(folder / "m"), "--iterations", "3", *SMALL]) == 0
+    return folder
+
+
+def predict(folder, images, *more):
+    words = ["--trained_model", folder / "m" / "M.yaml", "--input", images, "--device", "cpu", *more]
+    return run(["mito", "predict", *map(str, words)])
+
+
+def test_three_planes_make_one_volume_of_classes_and_nothing_beside_it(em, capsys):
+    images, output = em / "Dataset001_Cells" / "imagesTs", em / "predicted"
+    assert predict(em, images, "--output", output, "--axes", "xy", "xz", "yz") == 0
+    assert sorted(path.name for path in output.iterdir()) == ["dataset.json", "phantom_test1.tiff", "planewise.json"]
+    labels = open_volume(output / "phantom_test1.tiff")
+    assert labels.shape == (24, 40, 56)
+    assert labels.spacing == (8, 8, 8)
+    assert set(np.unique(labels.read())) <= {0, 1, 2, 3}
+    names = json.loads((output / "dataset.json").read_text())["labels"]
+    assert names == json.loads((em / "Dataset001_Cells" / "dataset.json").read_text())["labels"]
+    assert predict(em, images, "--output", output, "--axes", "xy", "xz", "yz") == 0
+    assert "done already" in capsys.readouterr().err
+
+
+def test_the_comparison_scores_every_class(em):
+    images, output = em / "Dataset001_Cells" / "imagesTs", em / "scored"
+    assert predict(em, images, "--output", output) == 0
+    truth = em / "Dataset001_Cells" / "labelsTs"
+    assert run(["ild", "evaluate", str(output), str(truth), "--output", str(em / "scores")]) == 0
+    with (em / "scores" / RESULTS).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["name"] for row in rows} == {"mitochondria", "nucleus", "er"}
+    assert all(0 <= float(row["dsc"]) <= 1 for row in rows)
+
+
+def test_what_cannot_be_averaged_says_what_to_do(em, capsys):
+    image = em / "Dataset001_Cells" / "imagesTs" / "phantom_test1_0000.tiff"
+    assert predict(em, image, "--output", em / "out", "--memory", "1MB") == 1
+    assert "to average probabilities" in capsys.readouterr().err
+    assert not (em / "out" / "phantom_test1.tiff").exists()
+    assert predict(em, image, "--output", em / "s.ome.zarr", "--fuse", "probabilities") == 2
+    assert "is done in memory, not into" in capsys.readouterr().err
+
+
+def test_votes_are_had_too(em):
+    images = em / "Dataset001_Cells" / "imagesTs"
+    assert predict(em, images, "--output", em / "voted", "--fuse", "votes") == 0
+    voted = open_volume(em / "voted" / "classes" / "phantom_test1.tiff").read()
+    assert voted.shape == (24, 40, 56)
+
+
+def test_probabilities_of_objects_are_refused(em, capsys):
+    written = (em / "m" / "M.yaml").read_text()
+    (em / "m" / "Things.yaml").write_text(written.replace("thing_list: []", "thing_list: [1]", 1))
+    words = ["--trained_model", em / "m" / "Things.yaml", "--input", em / "Dataset001_Cells" / "imagesTs", "--output"]
+    assert run(["mito", "predict", *map(str, words), str(em / "no"), "--fuse", "probabilities"]) == 2
+    assert "is for several classes without things" in capsys.readouterr().err
+
+
+def test_a_chest_ct_in_nifti(tmp_path):
+    write_chest_dataset(tmp_path / "Dataset002_Chest", 0, (16, 64, 64), train_cases=2)
+    train = ["mito", "train", str(tmp_path / "Dataset002_Chest"), str(tmp_path / "m"), "--iterations", "2", *SMALL]
+    assert run([*train, "--train_planes", "xy", "--intensity", "-1000", "400"]) == 0
+    images = tmp_path / "Dataset002_Chest" / "imagesTs"
+    window = ["--intensity", "-1000", "400", "--axes", "xy", "xz", "yz"]
+    assert predict(tmp_path, images, "--output", tmp_path / "p", *window) == 0
+    image = min(images.glob("*.nii.gz"))
+    result = open_volume(tmp_path / "p" / image.name.replace("_0000", ""))
+    truth = open_volume(image)
+    assert (result.shape, result.spacing, result.unit) == (truth.shape, truth.spacing, "mm")
