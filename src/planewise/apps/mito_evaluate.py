@@ -1,14 +1,17 @@
 """mito evaluate: predicted instances, or the voxels of a class, scored against the truth; no network is needed."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from planewise.apps.mito_class_scores import class_benchmarks
 from planewise.apps.mito_options import MitoEvaluate
 from planewise.data.case import one_file_each
 from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
 from planewise.data.derived import Derived
 from planewise.data.nnunet import Dataset
+from planewise.data.panoptic import CLASSES, PanopticClasses, panoptic_classes
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import ScoredCase, compare
 from planewise.evaluation.pairs import Pair, pair_files, with_ignored
@@ -22,6 +25,7 @@ from planewise.report.slides import open_image
 from planewise.report.tables import (
     RESULTS,
     SUMMARY,
+    by_class,
     print_results,
     report_problems,
     say_notes,
@@ -40,7 +44,11 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     pairs = pair_files(options.predictions, options.truth, ignore_geometry=options.ignore_geometry)
     home = options.predictions.parent if ending_of(options.predictions) else options.predictions
     folder = options.output or home / "evaluation"
+    if (home / CLASSES).is_dir() and not options.things:
+        say(f"{home / CLASSES} says of which class each object is; --things NAMES... scores each class by itself")
     labels = labels_above(options.truth)
+    if options.things:
+        return _evaluate_classes(options, pairs, labels, folder)
     target = _scored_class(options, labels)
     if target is None and labels.ignore is not None and not holds_instances(options.truth):
         raise PlanewiseError(
@@ -60,10 +68,39 @@ def evaluate_mito(options: MitoEvaluate) -> int:
         comparison = compare([benchmark], Tolerance(), advance=advance, overlap_alone=True)
     with derived.making() as made:
         write_results(comparison.results, folder)
-        problems = _not_delivered(pairs, comparison.results)
+        problems = _not_delivered([benchmark], comparison.results)
         made |= {"problems": len(problems), "notes": say_notes(comparison)}
     _print_results(comparison.results, folder)
     return report_problems(problems)
+
+
+def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDefinition, folder: Path) -> int:
+    """Score each of several classes by itself; see ``evaluate_mito``."""
+    if options.semantic_class is not None:
+        raise PlanewiseError(f"--semantic_class {options.semantic_class}: is of one class, --things of several")
+    classes = panoptic_classes(labels, options.things, "--things")
+    pairs = with_ignored(pairs, labels.ignore, instances=holds_instances(options.truth))
+    say(f"Classes: {classes}.")
+    name = options.truth.resolve().parent.name
+    benchmarks = class_benchmarks(name, options.predictions.name, pairs, classes, {})
+    derived = Derived.begin(folder, "mito evaluate", *_made_from(benchmarks), (RESULTS, SUMMARY))
+    if derived.is_done():
+        say(f"{folder}: done already, from the same files; to read: {folder / SUMMARY}")
+        return 0
+    with progress("evaluating", len(pairs) * len(benchmarks), unit="cases") as advance:
+        comparison = compare(benchmarks, Tolerance(), advance=advance, overlap_alone=True)
+    with derived.making() as made:
+        write_results(comparison.results, folder, classes=True)
+        problems = _not_delivered(benchmarks, comparison.results)
+        made |= {"problems": len(problems), "notes": say_notes(comparison)}
+    _print_classes(comparison.results, folder)
+    return report_problems(problems)
+
+
+def _made_from(benchmarks: list[Benchmark]) -> tuple[dict[str, Any], list[Path]]:
+    """Return what decides on scores, and the files that they are made from."""
+    made_with = {key: value for benchmark in benchmarks for key, value in benchmark.made_with().items()}
+    return made_with, list(dict.fromkeys(path for benchmark in benchmarks for path in benchmark.files()))
 
 
 def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | None:
@@ -81,12 +118,13 @@ def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | No
 
 
 def evaluate_test_cases(
-    dataset: Dataset, target: Target | None, folder: Path, pictures: Path, problems: list[Problem]
+    dataset: Dataset, target: Target | PanopticClasses | None, folder: Path, pictures: Path, problems: list[Problem]
 ) -> None:
     """Evaluate the predictions of the test cases against their truth, and draw each.
 
-    ``target``: the class that is scored where the truth is semantic. ``folder``: of the predictions, in whose
-    ``evaluation`` the results lie; ``pictures``: where each case's picture does. What goes wrong joins ``problems``.
+    ``target``: the class that is scored where the truth is semantic, or several. ``folder``: of the predictions, in
+    whose ``evaluation`` the results lie; ``pictures``: where each case's picture does. What goes wrong joins
+    ``problems``.
     """
     with_truth = [case for case in dataset.test if case.truth is not None]
     for case in dataset.test:
@@ -97,7 +135,8 @@ def evaluate_test_cases(
         return
     results = folder / "evaluation"
     instances = with_truth[0].instances
-    scored = None if instances else target
+    several = target if isinstance(target, PanopticClasses) else None
+    scored = None if instances or isinstance(target, PanopticClasses) else target
     if scored is not None:
         say(f"There is no instancesTs: {scored.name} of labelsTs is scored voxel by voxel.")
     written, several = one_file_each(volumes_in(folder), {case.name for case in dataset.test}, labels=True)
@@ -108,32 +147,40 @@ def evaluate_test_cases(
     ]
     pairs = with_ignored(pairs, dataset.labels.ignore, instances)
     images = {case.name: case.image for case in with_truth}
-    benchmark = _benchmark(dataset.folder.resolve().name, folder.name, pairs, scored, images, with_truth[0].channel)
+    name, channel = dataset.folder.resolve().name, with_truth[0].channel
+    if several is None:
+        benchmarks = [_benchmark(name, folder.name, pairs, scored, images, channel)]
+    else:
+        benchmarks = class_benchmarks(name, folder.name, pairs, several, images, channel)
     try:
         names = (RESULTS, SUMMARY, *FILES)
-        derived = Derived.begin(results, "mito train", benchmark.made_with(), benchmark.files(), names)
+        derived = Derived.begin(results, "mito train", *_made_from(benchmarks), names)
     except PlanewiseError as error:
         problems.append(Problem.of(results, error))
         return
-    drawn = {case.name: pictures / f"{case.name}.png" for case in with_truth}
+    drawn = {
+        (benchmark.dataset, case.name): pictures / f"{case.name}{f'_{of_class}' if several else ''}.png"
+        for benchmark, of_class in zip(benchmarks, several.names.values() if several else ("",))
+        for case in with_truth
+    }
     if derived.is_done() and all(picture.exists() for picture in drawn.values()):
         say(f"{results}: done already, from the same files")
         return
-    album = Album([benchmark])
+    album = Album(benchmarks)
 
     def draw(case: ScoredCase) -> None:
         album.draw(case)
-        _draw(case, drawn[case.case])
+        _draw(case, drawn[case.benchmark.dataset, case.case])
 
-    with progress("evaluating", len(pairs), unit="cases") as advance:
-        comparison = compare([benchmark], Tolerance(), draw, advance)
+    with progress("evaluating", len(pairs) * len(benchmarks), unit="cases") as advance:
+        comparison = compare(benchmarks, Tolerance(), draw, advance)
     with derived.making() as made:
-        write_results(comparison.results, results)
+        write_results(comparison.results, results, classes=several is not None)
         page = write_report(comparison, album, results).page
-        wrong = [*_not_delivered(pairs, comparison.results), *album.problems]
+        wrong = [*_not_delivered(benchmarks, comparison.results), *album.problems]
         made |= {"problems": len(wrong), "notes": say_notes(comparison)}
     problems += wrong
-    _print_results(comparison.results, results)
+    (_print_results if several is None else _print_classes)(comparison.results, results)
     say(f"Tolerance of surface Dice: {tolerance_text(comparison)}")
     say(f"The report is {page}")
 
@@ -145,7 +192,10 @@ def _draw(scored: ScoredCase, picture: Path) -> None:
     path = scored.benchmark.images[scored.case]
     for volume in scored.predictions.values():
         truth, predicted = scored.truth.read(), volume.read()
-        truth = np.isin(truth, scored.benchmark.values) if scored.benchmark.values else truth
+        of_class = scored.benchmark
+        truth = np.isin(truth, of_class.values) if of_class.values else truth
+        if of_class.classes and not of_class.any_label:  # both hold several classes
+            truth, predicted = (np.isin(labels, tuple(of_class.classes)) for labels in (truth, predicted))
         z = fullest_slice(truth, predicted)
         try:
             image = scored.lay_on_truth(open_image(path, scored.benchmark.channel), path)
@@ -175,10 +225,18 @@ def _print_results(results: list[Result], folder: Path) -> None:
     say(f"The results are in {folder}, to read: {folder / SUMMARY}")
 
 
-def _not_delivered(pairs: list[Pair], results: list[Result]) -> list[Problem]:
-    """Return a problem for every case of a method that could not be scored as it is."""
-    return [
+def _print_classes(results: list[Result], folder: Path) -> None:
+    for name, of_class in by_class(results).items():
+        print_results(of_class, f"Evaluation of {name}, its {'objects' if of_class[0].instances else 'voxels'}")
+    say(f"The results are in {folder}, to read: {folder / SUMMARY}")
+
+
+def _not_delivered(benchmarks: list[Benchmark], results: list[Result]) -> list[Problem]:
+    """Return a problem for every case of a method that could not be scored as it is, once for all classes."""
+    pairs = [pair for benchmark in benchmarks for of_method in benchmark.methods.values() for pair in of_method]
+    problems = [
         Problem(str(pair.prediction or pair.truth), result.problem)
         for pair, result in zip(pairs, results, strict=True)
         if not result.delivered
     ]
+    return list(dict.fromkeys(problems))

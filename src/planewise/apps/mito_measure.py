@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito_measured_cases import Sources, cases_of, label_volumes, refuse_other_cases
+from planewise.apps.mito_measured_cases import Sources, cases_of, class_names_of, label_volumes, refuse_other_cases
 from planewise.apps.mito_options import MitoMeasure
 from planewise.correction.journal import correction_note
 from planewise.data.case import channel_within
@@ -20,6 +20,7 @@ from planewise.measurement.measured import Measured, measure_volume
 from planewise.measurement.plots import animals_picture, distributions_picture
 from planewise.measurement.tables import (
     animal_rows,
+    class_contact_rows,
     comparison_rows,
     contact_rows,
     distribution_rows,
@@ -64,6 +65,8 @@ def measure_mito(options: MitoMeasure) -> int:
     refuse_folder_of_inputs(inputs, output, "--output")
     decisive = options.model_dump(mode="json", include=DECISIVE)
     decisive["references"] = [text.partition("=")[0] for text in options.reference]
+    if options.classes is not None:
+        decisive["classes"] = sorted({str(class_names_of(case.classes, ())) for case in cases if case.classes})
     names = [*(case.name for case in cases), TOGETHER]
     run = Run.begin(output / MANIFEST, "mito measure", decisive, None, names, options.overwrite)
     finished = {}
@@ -109,7 +112,11 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
         placed = resident(with_spacing_of(to_canonical(labels, labels=True), case.image))
         if labels.unit == PIXEL != placed.unit:
             say(f"{case.name}: its labels say no unit of their spacing; that of {case.image} is taken")
-        measured = measure_volume(placed, image, references, case.name)
+        classes, names = None, {}
+        if case.classes is not None:
+            names = class_names_of(case.classes, case.references)
+            classes = _placed(open_labels(case.classes), case.classes, labels, case.labels, options)
+        measured = measure_volume(placed, image, references, case.name, classes=classes, class_names=names)
         if case.confidence is not None:
             known = read_confidences(case.confidence)
             if known is not None:
@@ -187,6 +194,7 @@ def _write_together(
             members = []
     together = [cases[member.case] for member in members] or cases.values()  # those in no condition may lack a unit
     physical = all(measured.physical for measured in together)
+    classes = [output / "class_contacts.csv"] if any(measured.classes for measured in cases.values()) else []
     tables = [output / f"{name}.csv" for name in ("objects", "contacts", "volumes", "distributions")]
     pictures = [output / "distributions.png"]
     of_groups = [output / "comparisons.csv", output / "animals.csv", output / "animals.png"] if members else []
@@ -199,13 +207,15 @@ def _write_together(
         )
     inputs = [output / CASES / f"{name}.json" for name in cases]
     inputs += [options.groups] if options.groups is not None and members else []
-    with run.making(TOGETHER, inputs, [*tables, *pictures, *of_groups, everything]):
+    with run.making(TOGETHER, inputs, [*tables, *classes, *pictures, *of_groups, everything]):
         write_csv(tables[0], object_rows(cases), ("case", "label"))
         write_csv(
             tables[1], contact_rows(cases), ("case", "first_label", "second_label", name_of("contact_area", physical))
         )
         write_csv(tables[2], volume_rows(cases))
         write_csv(tables[3], distribution_rows(cases))
+        for path in classes:
+            write_csv(path, class_contact_rows(cases), ("case", "first_class", "second_class"))
         distributions_picture(cases, pictures[0])
         compared, animals = comparison_rows(comparisons, physical), animal_rows(members, measures, physical)
         if members:
@@ -214,12 +224,15 @@ def _write_together(
             animals_picture(members, measures, comparisons, physical, of_groups[2])
         write_json(everything, document(cases, compared, animals))
     _print_volumes(cases)
+    if classes:
+        _print_class_contacts(cases)
     if members:
         _print_comparisons(comparisons, physical)
         if left_out := measures.keys() - {row.measure for row in comparisons}:
             names = ", ".join(name_of(key, physical) for key in measures if key in left_out)
             say(f"Not compared, as too few animals have whole objects: {names}")
-    say(f"The tables are in {output}: {', '.join(path.name for path in [*tables, *of_groups, everything, *pictures])}")
+    written = [*tables, *classes, *of_groups, everything, *pictures]
+    say(f"The tables are in {output}: {', '.join(path.name for path in written)}")
 
 
 def _compared(
@@ -255,6 +268,17 @@ def _print_volumes(cases: dict[str, Measured]) -> None:
         ))  # fmt: skip
     header = ("case", "objects", "at the border", "volume fraction", "number density", "mean volume", "unit")
     print_table("Volumes", header, rows)
+
+
+def _print_class_contacts(cases: dict[str, Measured]) -> None:
+    rows = [
+        (case, measured.classes.names[first], measured.classes.names[second], _short(area), str(ours), str(theirs),
+         "µm²" if measured.physical else "voxels²")
+        for case, measured in cases.items() if measured.classes is not None
+        for first, second, area, ours, theirs in measured.classes.contacts
+    ]  # fmt: skip
+    header = ("case", "class", "touches", "area", "objects of the first", "of the second", "unit")
+    print_table("Contacts of classes", header, rows)
 
 
 def _print_comparisons(comparisons: list[Comparison], physical: bool) -> None:

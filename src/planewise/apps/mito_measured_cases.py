@@ -14,12 +14,14 @@ from planewise.data.case import (
     one_file_each,
     plane_of,
 )
-from planewise.data.classes import holds_instances, ignore_label_within, labels_above
+from planewise.data.classes import DATASET_FILE, holds_instances, ignore_label_within, labels_above
 from planewise.data.object_tables import table_of_objects
 from planewise.errors import PlanewiseError, Problem
+from planewise.measurement.class_contacts import key_of
 from planewise.measurement.groups import Member
 from planewise.progress import say
 from planewise.volumes.formats import ending_of
+from planewise.volumes.labels import open_labels
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,12 @@ class Sources:
     image: Path | None
     references: dict[str, Path]
     confidence: Path | None
+    classes: Path | None = None
 
     @property
     def inputs(self) -> list[Path]:
         """Every file that is read."""
-        more = [path for path in (self.image, self.confidence) if path is not None]
+        more = [path for path in (self.image, self.confidence, self.classes) if path is not None]
         return [self.labels, *more, *self.references.values()]
 
 
@@ -80,7 +83,9 @@ def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Prob
                 raise PlanewiseError(f"{options.image}: holds no image of case {name}; there are {there}")
             beside = {key: _reference_of(name, where, key, len(volumes) == 1) for key, where in references.items()}
             table = table_of_objects(path)
-            cases.append(Sources(name, path, images.get(name), beside, table if table.is_file() else None))
+            classes = None if options.classes is None else _classes_of(name, options.classes, len(volumes) == 1)
+            confidence = table if table.is_file() else None
+            cases.append(Sources(name, path, images.get(name), beside, confidence, classes))
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
     return cases
@@ -112,6 +117,30 @@ def _reference_of(case: str, where: Path, what: str, alone: bool) -> Path:
             f"--reference {what}={where}: is one file for several cases; give a folder with one for each"
         )
     return where
+
+
+def _classes_of(case: str, where: Path, alone: bool) -> Path:
+    if not where.exists():
+        raise PlanewiseError(f"--classes {where}: no such file or folder")
+    if not (ending_of(where) or where.is_file()):
+        return file_of_case(case, where, "volume of classes")
+    if not alone:
+        raise PlanewiseError(f"--classes {where}: is one file for several cases; give a folder with one for each")
+    return where
+
+
+def class_names_of(classes: Path, references: Iterable[str]) -> dict[int, str]:
+    """Return the names of the classes in a volume, by the dataset.json beside or above it, and the file's own.
+
+    Raises PlanewiseError if there are none, or if one is called as one of the ``references`` is.
+    """
+    names = labels_above(classes).class_names() or getattr(open_labels(classes).labels, "names", {})
+    if not names:
+        raise PlanewiseError(f"{classes}: neither its file nor a {DATASET_FILE} beside or above it names its classes")
+    keys = [key_of(name) for name in names.values()]
+    if twice := {key for key in keys if keys.count(key) > 1 or key in references}:
+        raise PlanewiseError(f"{classes}: {', '.join(sorted(twice))}: would name columns twice; rename a class")
+    return dict(names)
 
 
 def refuse_other_cases(

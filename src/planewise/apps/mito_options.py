@@ -254,6 +254,9 @@ class MitoEvaluate(Options):
     """The true instances: a volume, or a folder of them, named {case} as the predictions are."""
     output: Folder | None = None
     """Folder for the two result files. Default: evaluation/ in the folder of the predictions."""
+    things: tuple[str, ...] = ()
+    """There are several classes, by classes/{case} beside the predictions and labelsTs beside the truth: score the
+    objects of these classes, each by itself, and the voxels of the others that the truth's dataset.json names."""
     semantic_class: str | None = None
     """The truth is a semantic map: score the voxels of this class, a value, or a name in the dataset.json above the
     truth; the instance columns stay empty."""
@@ -272,6 +275,10 @@ class MitoMeasure(Options):
     reference: tuple[str, ...] = ()
     """Other label volumes, NAME=PATH, a file or a folder: contacts with them and distances to them, such as
     nucleus=nuclei/ membrane=membranes/."""
+    classes: Path | None = None
+    """Volumes, a file or a folder, that say which class each voxel is of, such as classes/ beside what mito predict
+    made with several classes: objects get their class, contacts of objects with each class and between the classes are
+    measured. The names are those of the dataset.json in the folder, or above it."""
     groups: Path | None = None
     """CSV with the columns case, animal and condition: conditions are compared, with the animal as the unit."""
     output: Folder | None = None

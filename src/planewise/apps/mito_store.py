@@ -10,7 +10,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import Results, VolumeToPredict, decisive, grouping_of, settled, write_confidence
+from planewise.apps.mito_case import (
+    Results,
+    VolumeToPredict,
+    decisive,
+    grouping_of,
+    settled,
+    things_text,
+    write_class_names,
+    write_confidence,
+)
 from planewise.apps.mito_options import MitoPredict
 from planewise.data.case import cases_in
 from planewise.data.run import MANIFEST, Run
@@ -25,10 +34,10 @@ from planewise.inference.out_of_core.job import (
     plan_block,
     plan_slabs,
 )
-from planewise.inference.out_of_core.segment import segment, sizes_of, votes_of
+from planewise.inference.out_of_core.segment import counts_of, segment, sizes_of, votes_of
 from planewise.inference.planes import NetworkSource, SliceOptions
 from planewise.models.model_file import find_model_file, read_model_file
-from planewise.models.weights import inference_network, locate_weights
+from planewise.models.weights import inference_network, locate_weights, refuse_other_classes
 from planewise.progress import progress, say
 from planewise.report.tables import report_problems
 from planewise.volumes.atomic import atomic_path, write_again
@@ -69,7 +78,8 @@ def segment_store(options: MitoPredict) -> None:
     options = settled(options, model)
     weights = locate_weights(model, model_path)
     case = VolumeToPredict.open(options.input, model, options)
-    inference_network(weights, model.architecture, "cpu")  # so that bad weights are refused
+    network = inference_network(weights, model.architecture, "cpu")  # so that bad weights are refused
+    refuse_other_classes(network, model, model_path)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     name = stem_of(options.output)
     results = case.results(options.output.parent, name, ending_of(options.output), options)
@@ -123,14 +133,21 @@ def segment_out_of_core(
             volume, channel = _unpacked(volume, path, source, memory), None
         slabs = _slabs(options, volume, case.planes, memory)
         job = Job(
-            source.resolve(), results.work.resolve(), volume.shape, slices, grouping_of(options), options.batch_size,
-            options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), channel,
+            source.resolve(), results.work.resolve(), volume.shape, slices, grouping_of(options, case.several),
+            options.batch_size, options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), channel,
+            () if case.several is None else tuple(case.several.names.values()),
         )  # fmt: skip
         begin_work(results.work, identity_of(job) | made_with)
         try:
             count = _with_progress(job, path.name, volume, workers)
             _deliver(job, volume, results)
-            write_confidence(case, results, votes_of(job), sizes_of(job, job.axes[0]))
+            classes = None
+            if case.several is not None:
+                write_class_names(results, case.several)
+                counts = counts_of(job)
+                classes = [name for name, n in zip(case.several.names.values(), counts) for _ in range(n)]
+                say(f"{path.name}: {things_text(case.several, counts)}")
+            write_confidence(case, results, votes_of(job), sizes_of(job, job.axes[0]), classes)
         except Exception as error:  # a damaged store fails in its codec's own way
             problem = Problem.of(path, error).what
             raise Unfinished(
@@ -190,7 +207,9 @@ def _tell_missing(volume: Volume, path: Path) -> None:
 def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> int:
     """Segment, with a bar for every plane and every pass over the blocks."""
     every = sum(1 for _ in blocks(job.shape, job.block))
-    totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes} | {"labels": every, "consensus": every}
+    passes = {"labels": len(job.parts()), "consensus": len(job.parts()), "classes": 1}
+    totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes}
+    totals |= {what: every * number for what, number in passes.items()}
     shown: dict[str, Any] = {}
     with ExitStack() as bars:
 
@@ -209,9 +228,14 @@ def _deliver(job: Job, volume: Volume, results: Results) -> None:
     stores = {job.plane_store(plane): results.planes[plane] for plane in job.axes}
     if len(job.axes) > 1:
         stores[job.final_store()] = results.final
+    if results.classes is not None:
+        stores[job.class_store()] = results.classes
+        results.classes.parent.mkdir(parents=True, exist_ok=True)
     for store, target in stores.items():
         if ending_of(target) not in ome_zarr.FORMAT.endings:
-            write_volume(target, volume.with_voxels(open_volume(store).voxels).as_labels())
+            stored = open_volume(store)
+            names = {} if stored.labels is None else stored.labels.names
+            write_volume(target, volume.with_voxels(stored.voxels).as_labels(names))
         elif store.exists():  # it may have been moved before a run was stopped
             if target.exists():
                 shutil.rmtree(target)

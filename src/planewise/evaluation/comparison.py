@@ -137,8 +137,8 @@ def _reason(error: Exception) -> str:
 
 def _unscored(benchmark: Benchmark, method: str, pair: Pair, reason: str) -> list[Result]:
     place = _place(benchmark, method, pair.case)
-    names = list(benchmark.classes.values()) or [OBJECTS]
-    return [Result(*place, name, reason, {}, has_truth=pair.truth is not None) for name in names]
+    names, things = list(benchmark.classes.values()) or [benchmark.things or OBJECTS], bool(benchmark.things)
+    return [Result(*place, name, reason, {}, has_truth=pair.truth is not None, of_things=things) for name in names]
 
 
 def _place(benchmark: Benchmark, method: str, case: str) -> tuple[str, str, str, str]:
@@ -195,6 +195,8 @@ def _score_opened(
         right = {(value, value) for value in benchmark.classes}
     else:
         result, right = _score_objects(place, pair, scale, tolerance)
+        if benchmark.things:
+            result = replace(result, class_name=benchmark.things, of_things=True)
         results = [result]
         notes = [*(notes or result.notes), *_notes_of_ids(result, pair, files)]
     errors = (

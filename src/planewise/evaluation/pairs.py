@@ -38,7 +38,8 @@ class Pair:
     """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so.
 
     ``ignore_geometry``: they fit voxel by voxel as their arrays lie, whatever the files say of the place. ``ignored``:
-    a label volume and the value in it of the voxels that are not scored; see ``with_ignored``.
+    a label volume and the value in it of the voxels that are not scored; see ``with_ignored``. ``of_class``: the class
+    whose objects alone are scored, where there are several.
     """
 
     case: str
@@ -47,6 +48,15 @@ class Pair:
     problem: str = ""
     ignore_geometry: bool = False
     ignored: tuple[Path, int] | None = None
+    of_class: "OfClass | None" = None
+
+
+class OfClass(NamedTuple):
+    """The class ``value``, and the volumes that say which class each voxel of the truth and of the prediction is of."""
+
+    value: int
+    truth: Path
+    prediction: Path | None
 
 
 class Ignored(NamedTuple):
@@ -122,6 +132,8 @@ def open_truth(pair: Pair, kept: Kept | None = None) -> Truth:
     stored = open_labels(pair.truth)
     labels = to_canonical(stored)
     labels = labels if kept is None else kept.read(labels)
+    if pair.of_class is not None:
+        labels = _within(labels, pair.of_class.truth, pair.of_class.value, stored, pair, kept)
     if pair.ignored is None:
         return Truth(stored, labels)
     path, value = pair.ignored
@@ -139,7 +151,21 @@ def open_prediction(pair: Pair, truth: Truth, kept: Kept | None = None) -> OpenP
         return nothing_predicted(truth, MISSING)
     placed = laid_on(open_labels(pair.prediction), pair.prediction, truth.stored, pair.truth, pair.ignore_geometry)
     predicted = to_canonical(placed)
-    return OpenPair(truth.labels, predicted if kept is None else kept.read(predicted), OK, truth.ignored)
+    predicted = predicted if kept is None else kept.read(predicted)
+    if pair.of_class is not None:
+        value, _, classes = pair.of_class
+        if classes is None:
+            raise PlanewiseError(f"{pair.prediction}: no volume says of which class its objects are")
+        predicted = _within(predicted, classes, value, truth.stored, pair, kept)
+    return OpenPair(truth.labels, predicted, OK, truth.ignored)
+
+
+def _within(labels: Volume, path: Path, value: int, stored: Volume, pair: Pair, kept: Kept | None) -> Volume:
+    """Return canonical ``labels``, 0 where the class volume at ``path`` is not ``value``; ``stored``: the truth."""
+    assert pair.truth is not None
+    classes = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry))
+    classes = classes if kept is None else kept.read(classes)
+    return labels.with_voxels(_InClass(labels, classes, value))
 
 
 def nothing_predicted(truth: Truth, status: str) -> OpenPair:
@@ -166,6 +192,26 @@ class _Scored(ReadWhenIndexed):
     def __getitem__(self, index: Any) -> np.ndarray:
         values = np.asarray(self.labels.voxels[index])
         return values * (np.asarray(self.ignored.labels.voxels[index]) != self.ignored.value)
+
+
+@dataclass(frozen=True)
+class _InClass(ReadWhenIndexed):
+    """Voxels of ``labels``, 0 where those of ``classes`` are not ``value``."""
+
+    labels: Volume
+    classes: Volume
+    value: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.labels.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.labels.voxels.dtype
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return np.asarray(self.labels.voxels[index]) * (np.asarray(self.classes.voxels[index]) == self.value)
 
 
 def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:

@@ -23,7 +23,8 @@ class Benchmark:
     ``methods``: the cases' pairs by method, all methods' in the same order. ``images``: by case, for pictures; may lack
     any; ``channel``: which of theirs. ``classes``: names of the labels of a semantic truth; empty if labels are
     instances. ``any_label``: of a truth with one class all that is predicted counts as it, so that instances can be
-    compared with it; ``values``: what is that class in the truth, where it is not just its number. ``notes``: by
+    compared with it; ``values``: what is that class in the truth, where it is not just its number. ``things``: the
+    class that labels are instances of, where there are several, see ``Pair.of_class``. ``notes``: by
     method, what a reader must know. ``patients``: whose scan a case is; a case that is not named is a patient of its
     own. ``unit``: what a spacing is in whose unit the files do not say; None leaves it in voxels.
     """
@@ -38,6 +39,7 @@ class Benchmark:
     channel: int | None = None
     unit: str | None = None
     any_label: bool = True
+    things: str = ""
 
     def cases(self) -> list[str]:
         """Return the cases' names, in their order."""
@@ -47,15 +49,22 @@ class Benchmark:
         """Return every file that its scores and pictures are made from."""
         pairs = [pair for pairs in self.methods.values() for pair in pairs]
         ignored = [pair.ignored[0] for pair in pairs if pair.ignored is not None]
-        read = [*(pair.truth for pair in pairs), *(pair.prediction for pair in pairs), *ignored]
+        of_class = [pair.of_class for pair in pairs if pair.of_class is not None]
+        of_classes = [path for _, truth, prediction in of_class for path in (truth, prediction)]
+        read = [*(pair.truth for pair in pairs), *(pair.prediction for pair in pairs), *ignored, *of_classes]
         drawn = [self.images[case] for case in self.cases() if case in self.images]
         return list(dict.fromkeys([*(path for path in read if path is not None), *drawn]))
 
     def made_with(self) -> dict[str, Any]:
         """Return what else decides on them, for the manifest beside the results."""
-        pairing = {method: [asdict(pair) for pair in pairs] for method, pairs in self.methods.items()}
-        said = asdict(self) | {"methods": list(self.methods), "pairing": pairing, "images": sorted(self.images)}
+        pairing = {method: [_said(asdict(pair)) for pair in pairs] for method, pairs in self.methods.items()}
+        said = _said(asdict(self)) | {"methods": list(self.methods), "pairing": pairing, "images": sorted(self.images)}
         return {f"{name} of {self.dataset}": value for name, value in said.items() if name != "dataset"}
+
+
+def _said(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields without those of several classes where there are none: results made before stay done."""
+    return {name: value for name, value in fields.items() if value or name not in ("of_class", "things")}
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,8 @@ class Result:
     distance surfaces agree, in ``unit``.
     ``object_sizes``, ``object_ious``: of every true object its voxels and its IoU with its best prediction.
     ``objects``: every object with its best counterpart; None of classes, and where nothing was delivered.
-    ``slices``: in which the class is. ``notes``: what a reader must know of the files that were scored.
+    ``slices``: in which the class is. ``notes``: what a reader must know of the files that were scored. ``of_things``:
+    whether the class is one of things, whose objects were scored.
     """
 
     dataset: str
@@ -87,6 +97,12 @@ class Result:
     unit: str = ""
     has_truth: bool = True
     notes: tuple[str, ...] = ()
+    of_things: bool = False
+
+    @property
+    def instances(self) -> bool:
+        """Whether objects were scored, rather than the voxels of a class."""
+        return self.of_things or self.class_name == OBJECTS
 
     @property
     def delivered(self) -> bool:

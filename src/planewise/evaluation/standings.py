@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from planewise.evaluation.result import OBJECTS, PRIMARY, Comparison, Result
+from planewise.evaluation.result import PRIMARY, Comparison, Result
 from planewise.evaluation.statistics import Difference, Summary, paired_difference, summarise
 
 
@@ -16,7 +16,7 @@ class Standing:
     ``n_cases``: those with a truth, of ``n_patients``; ``n_delivered``: those of them with a prediction that could be
     scored. Each score by metric, over all cases (``counted``: what was not delivered counts as found nothing) and over
     the delivered ones alone (``left_out``); a patient's cases are averaged first. ``detected_something``: whether any
-    of its voxels is right.
+    of its voxels is right. ``instances``: see ``Result``.
     """
 
     dataset: str
@@ -28,11 +28,12 @@ class Standing:
     counted: dict[str, Summary]
     left_out: dict[str, Summary]
     detected_something: bool
+    instances: bool
 
     @property
     def primary(self) -> str:
         """The metric that the method is ranked by."""
-        return PRIMARY[self.class_name == OBJECTS]
+        return PRIMARY[self.instances]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def standings(comparison: Comparison) -> list[Standing]:
                     _summaries(scored),
                     _summaries(delivered),
                     any(result.detected_something for result in results),
+                    results[0].instances,
                 )
             )
         ranked += sorted(group, key=lambda standing: -_rank_score(standing))

@@ -40,3 +40,8 @@ class Painted(ReadWhenIndexed, ABC):
         window = np.zeros((len(z), len(y), len(x)), self.dtype)
         self.paint(window, (z.start, y.start, x.start))
         return window[tuple(0 if isinstance(span, int) else slice(None) for span in spans)]
+
+
+def place_of(window: np.ndarray, corner: Corner) -> tuple[slice, ...]:
+    """Return the index, in its volume, of a ``window`` (z, y, x) that begins at ``corner``."""
+    return tuple(slice(first, first + side) for first, side in zip(corner, window.shape))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from planewise.inference.painted import Corner, Painted
+from planewise.inference.painted import Corner, Painted, place_of
 from planewise.inference.votes import ObjectVotes
 
 
@@ -28,7 +28,7 @@ class AllThings(Painted):
         """See ``Painted``."""
         before = 0
         for objects in self._things:
-            ids = objects[_place(window, corner)].astype(window.dtype)
+            ids = objects[place_of(window, corner)].astype(window.dtype)
             np.copyto(window, ids + window.dtype.type(before), where=ids > 0)
             before += objects.count
 
@@ -49,14 +49,11 @@ class ClassMap(Painted):
     def paint(self, window: np.ndarray, corner: Corner) -> None:
         """See ``Painted``."""
         for number, objects in enumerate(self._classes, 1):
-            np.copyto(window, window.dtype.type(number), where=objects[_place(window, corner)] > 0)
-
-
-def _place(window: np.ndarray, corner: Corner) -> tuple[slice, ...]:
-    return tuple(slice(first, first + side) for first, side in zip(corner, window.shape))
+            np.copyto(window, window.dtype.type(number), where=objects[place_of(window, corner)] > 0)
 
 
 def joined_votes(of_classes: Sequence[ObjectVotes]) -> ObjectVotes:
     """Return the votes on the objects of several classes, in the order of ``AllThings``."""
     fields = ("voxels", "planes", "by_all", "alone")
-    return ObjectVotes(*(np.concatenate([getattr(votes, field) for votes in of_classes]) for field in fields))
+    none = np.zeros(0, np.int64)
+    return ObjectVotes(*(np.concatenate([none, *(getattr(votes, field) for votes in of_classes)]) for field in fields))

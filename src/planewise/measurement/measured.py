@@ -9,8 +9,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from planewise.errors import PlanewiseError
-from planewise.evaluation.overlap import MAX_LABEL
+from planewise.evaluation.overlap import MAX_LABEL, OverlapCounter
+from planewise.evaluation.pairs import as_one_class
 from planewise.evaluation.surfaces import SurfaceParts
+from planewise.measurement.class_contacts import Classes, class_contacts, class_of_objects, key_of
 from planewise.measurement.columns import DISTRIBUTED
 from planewise.measurement.contacts import HALO, ContactCounter, Contacts
 from planewise.measurement.crops import masks
@@ -33,7 +35,7 @@ class Measured:
 
     ``physical``: whether ``spacing`` (z, y, x) is in micrometres; else it is in sides of the smallest voxel side.
     ``objects``: for each key the values of the n ``labels``. ``contacts``: each pair of labels once. ``too_large``: the
-    labels whose surface and centre line were not measured.
+    labels whose surface and centre line were not measured. ``classes``: where there are several.
     """
 
     shape: tuple[int, int, int]
@@ -45,6 +47,7 @@ class Measured:
     volume: dict[str, float]
     distributions: dict[str, Distribution]
     too_large: list[int] = field(default_factory=list)
+    classes: Classes | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON has it; NaN, not measured, is null."""
@@ -57,7 +60,7 @@ class Measured:
                 "area": self.contacts.area.tolist(),
             },
             "volume": {key: json_number(value) for key, value in self.volume.items()}, "too_large": self.too_large,
-        }  # fmt: skip
+        } | ({} if self.classes is None else {"classes": self.classes.as_json()})  # fmt: skip
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Measured":
@@ -73,6 +76,7 @@ class Measured:
         return cls(
             (depth, height, width), (z, y, x), stored["physical"], np.array(stored["labels"], np.int64), objects,
             contacts, volume, _distributions(objects), stored["too_large"],
+            Classes.from_json(stored["classes"]) if "classes" in stored else None,
         )  # fmt: skip
 
 
@@ -93,16 +97,23 @@ def spacing_of(volume: Volume) -> tuple[Spacing, bool]:
 
 def measure_volume(
     labels: Volume, image: Volume | None = None, references: Mapping[str, Volume] | None = None, name: str = "volume",
-    most_bytes: int | None = None,
+    most_bytes: int | None = None, classes: Volume | None = None, class_names: Mapping[int, str] | None = None,
 ) -> Measured:  # fmt: skip
     """Measure the objects of a label volume, read slab by slab, and then object by object.
 
     ``image`` and ``references``: other volumes of the same shape, voxel by voxel, for intensities, and for contacts and
-    distances to labels of theirs. ``name``: what progress is shown of. Surface and centre line need the whole box of an
-    object in memory: those of objects that need more than ``most_bytes``, by default half of this machine's memory, are
-    NaN. Raises PlanewiseError if a file turns out to be damaged, or holds no labels.
+    distances to labels of theirs; ``classes``: another, that says which class, of ``class_names``, each voxel is of: a
+    reference by the name of each class, but for the objects of that class. ``name``: what progress is shown of.
+
+    Surface and centre line need the whole box of an object in memory: those of objects that need more than
+    ``most_bytes``, by default half of this machine's memory, are NaN. Raises PlanewiseError if a file turns out to be
+    damaged, or holds no labels.
     """
-    references = references or {}
+    named = dict(class_names or {}) if classes is not None else {}
+    references = dict(references or {})
+    for value, of_class in named.items():
+        assert classes is not None
+        references[key_of(of_class)] = as_one_class(classes, 1, (value,))
     spacing, physical = spacing_of(labels)
     objects, contacts, touched = _count(labels, image, references, spacing, name)
     columns = _from_counts(objects, spacing, contacts)
@@ -115,10 +126,32 @@ def measure_volume(
         number, area = pairs.of(objects.labels)
         columns |= {f"{key}_contacts": number.astype(float), f"{key}_contact_area": area}
         columns[f"{key}_distance"] = _distances(labels, references[key], objects, spacing)
+    found = None if classes is None else _classes(labels, classes, named, objects, contacts, columns, spacing)
     return Measured(
         labels.shape, spacing, physical, objects.labels, columns, contacts.once,
-        _of_volume(objects, spacing, contacts.once), _distributions(columns), too_large,
+        _of_volume(objects, spacing, contacts.once), _distributions(columns), too_large, found,
     )  # fmt: skip
+
+
+def _classes(
+    labels: Volume, classes: Volume, names: dict[int, str], objects: Objects, contacts: Contacts,
+    columns: dict[str, np.ndarray], spacing: Spacing,
+) -> Classes:  # fmt: skip
+    """Return the class of each object and the contacts of classes; what ``columns`` say of an object's own class, as of
+    a reference, becomes NaN: contacts with others of its class are those of objects."""
+    overlap, between = OverlapCounter(), ContactCounter(spacing)
+    for planes in slab_starts(labels.shape):
+        slab, core = _with_halo(classes, planes)
+        between.add(slab, slab, core)
+        overlap.add(np.asarray(labels.voxels[planes]), slab[core])
+    of_object = class_of_objects(objects.labels, overlap.table())
+    touched = {value: columns[f"{key_of(name)}_contacts"].copy() for value, name in names.items()}
+    for value, name in names.items():
+        for what in ("contacts", "contact_area", "distance"):
+            key = f"{key_of(name)}_{what}"
+            columns[key] = np.where(of_object == value, math.nan, columns[key])
+    found = class_contacts(names, of_object, objects.labels, contacts, between.contacts().once, touched)
+    return Classes(names, of_object, found)
 
 
 def _count(

@@ -29,7 +29,9 @@ def object_rows(cases: Cases) -> list[Row]:
     for case, measured in cases.items():
         names = {key: measure_of(key).name(key, measured.physical) for key in _ordered(measured.objects)}
         for i, label in enumerate(measured.labels.tolist()):
-            row = {"case": case, "label": label}
+            row: Row = {"case": case, "label": label}
+            if measured.classes is not None:
+                row["class"] = measured.classes.name_of(int(measured.classes.of_object[i]))
             rows.append(row | {name: float(measured.objects[key][i]) for key, name in names.items()})
     return rows
 
@@ -48,6 +50,20 @@ def contact_rows(cases: Cases) -> list[Row]:
         pairs = measured.contacts
         for first, second, size in zip(pairs.first.tolist(), pairs.second.tolist(), pairs.area.tolist()):
             rows.append({"case": case, "first_label": first, "second_label": second, area: size})
+    return rows
+
+
+def class_contact_rows(cases: Cases) -> list[Row]:
+    """Return a row for each two classes that touch: the area, and how many objects of each touch the other."""
+    rows = []
+    for case, measured in cases.items():
+        area = name_of("contact_area", measured.physical)
+        for contact in [] if measured.classes is None else measured.classes.contacts:
+            names = measured.classes.names
+            rows.append({
+                "case": case, "first_class": names[contact.first], "second_class": names[contact.second],
+                area: contact.area, "first_objects": contact.first_objects, "second_objects": contact.second_objects,
+            })  # fmt: skip
     return rows
 
 
@@ -127,6 +143,8 @@ def document(cases: Cases, comparisons: list[Row], animals: list[Row]) -> dict[s
         "volumes": volume_rows(cases), "distributions": distribution_rows(cases), "objects": object_rows(cases),
         "contacts": contact_rows(cases), "comparisons": comparisons, "animals": animals,
     }  # fmt: skip
+    if any(measured.classes is not None for measured in cases.values()):
+        tables["class_contacts"] = class_contact_rows(cases)
     return {"columns": columns} | {
         name: [{key: _json(value) for key, value in row.items()} for row in rows] for name, rows in tables.items()
     }

@@ -46,7 +46,9 @@ def _content(comparison: Comparison, found: list[Standing], between: list[Method
             **{unit: low if low == high else [low, high] for unit, (low, high) in comparison.tolerances().items()},
             **{f"{name}, {unit}": value for (unit, name), value in comparison.tolerance.by_class.items()},
         },
-        "standings": [asdict(standing) for standing in found],
+        "standings": [
+            {key: value for key, value in asdict(standing).items() if key != "instances"} for standing in found
+        ],
         "differences": [asdict(difference) for difference in between],
         "results": [
             {

@@ -147,7 +147,7 @@ def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dic
     cases = {result.case: result.patient for results in methods.values() for result in results}
     several = len(set(cases.values())) < len(cases)
     unit, median = ("patients", "the median over patients") if several else ("cases", "the median")
-    if class_name == OBJECTS:
+    if any(result.instances for results in methods.values() for result in results):
         figures = [
             cases_plot(methods, places, "f1_50", title_of("f1_50")),
             threshold_plot(methods, places),

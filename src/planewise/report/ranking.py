@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from planewise.evaluation.metrics import base_of, title_of
-from planewise.evaluation.result import OBJECTS
 from planewise.evaluation.standings import Standing
 from planewise.report.tables import number_text
 
@@ -56,9 +55,7 @@ def rankings(standings: list[Standing]) -> list[Ranking]:
     """Return a table for the instances and one for the classes, if there are any."""
     tables = []
     for instances, what in ((True, "Instances"), (False, "Classes")):
-        rows = [
-            standing for standing in standings if (standing.class_name == OBJECTS) is instances and standing.counted
-        ]
+        rows = [standing for standing in standings if standing.instances is instances and standing.counted]
         if rows:
             keys = list(dict.fromkeys(key for row in rows for key in row.counted))
             columns = [key for base in COLUMNS[instances] for key in keys if base_of(key) == base]

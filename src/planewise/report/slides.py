@@ -93,7 +93,8 @@ def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Prob
 
     whole = room > 10 * WHOLE_BYTES * (1 + len(scored.predictions))
     solids = Solids(benchmark, scored.results, truth.shape, with_spacing.spacing, whole, objects)
-    several = len(benchmark.classes) > 1  # of one class all that is predicted counts as it, whatever its number
+    # Of one class all that is predicted counts as it, whatever its number, unless others lie beside it.
+    several = len(benchmark.classes) > 1 or not benchmark.any_label
     classes = benchmark.classes if several else {}
     outlines: dict[Place, dict[str, dict[str, str]]] = {}
     for name, volume in [("truth", truth), *scored.predictions.items()]:

@@ -70,7 +70,7 @@ class Solids:
         classes, tables = self._benchmark.classes, list(self._tables.values())
         if len(classes) == 1:
             values = self._benchmark.values or tuple(classes)
-            solid = np.isin(labels, values) if name == "truth" else labels > 0
+            solid = labels > 0 if self._benchmark.any_label and name != "truth" else np.isin(labels, values)
             return solid.astype(np.uint8), palette_of(CLASS_COLOURS[0])
         palette = palette_of(*CLASS_COLOURS)
         if classes:

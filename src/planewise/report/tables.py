@@ -31,19 +31,28 @@ OF_A_CLASS = {"voxel_iou": "iou", "voxel_dice": "dsc", "voxel_precision": "preci
 SHOWN = ("voxel_iou", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50")  # on the terminal
 
 
-def write_results(results: list[Result], folder: Path) -> None:
+def write_results(results: list[Result], folder: Path, classes: bool = False) -> None:
     """Write ``evaluation_results.csv`` and ``evaluation_results_summary.txt`` into ``folder``.
 
-    ``results``: of one method, of instances or of one class, whose voxels are the foreground then.
+    ``results``: of one method, of instances or of one class, whose voxels are the foreground then; ``classes``: of
+    several, each of which has rows of its own, with its name and whether its objects or its voxels were scored.
     """
     with atomic_path(folder / RESULTS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        writer.writerow([COLUMNS[0], *(["class", "scored"] if classes else []), *COLUMNS[1:]])
         for result in results:
             scores = [cell(shown_score(result, key)) for key in COLUMNS[2:]]
-            writer.writerow([result.case, result.status, *scores])
+            of = [result.class_name, "objects" if result.instances else "voxels"] if classes else []
+            writer.writerow([result.case, *of, result.status, *scores])
+    parts = by_class(results) if classes else {"": results}
+    texts = [f"{name}: {summary(of_class)}" if name else summary(of_class) for name, of_class in parts.items()]
     with atomic_path(folder / SUMMARY) as temporary:
-        temporary.write_text(summary(results), "utf-8")
+        temporary.write_text("\n".join(texts), "utf-8")
+
+
+def by_class(results: list[Result]) -> dict[str, list[Result]]:
+    """Return the results of each class, by its name."""
+    return {name: [r for r in results if r.class_name == name] for name in dict.fromkeys(r.class_name for r in results)}
 
 
 def _score(result: Result, key: str) -> float:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class Job:
     """All that a task must know. Paths are seen alike by all processes.
 
     ``slabs``: for each plane, how many slices are worked on at a time; ``block``: the shape of a block, which is also
-    that of the results' files; ``channel``: of the source's, where it has several.
+    that of the results' files; ``channel``: of the source's, where it has several; ``class_names``: where there are
+    several classes.
     """
 
     source: Path
@@ -42,6 +43,19 @@ class Job:
     slabs: dict[Plane, int]
     block: tuple[int, int, int]
     channel: int | None = None
+    class_names: tuple[str, ...] = ()
+
+    def parts(self) -> list["Job"]:
+        """Return what is linked and fused by itself: of several classes a job for each, in a work folder of its own."""
+        how = self.grouping
+        if not how.things:
+            return [self]
+        parts = []
+        for place, is_thing in enumerate(how.things):
+            (size, extent), (agreement, _) = how.least(place), how.kind(place)
+            of_class = replace(how, things=(is_thing,), min_size=size, min_extent=extent, min_agreement=agreement)
+            parts.append(replace(self, work=self.work / f"class_{place + 1}", grouping=of_class))
+        return parts
 
     @property
     def axes(self) -> tuple[Plane, ...]:
@@ -63,6 +77,10 @@ class Job:
     def final_store(self) -> Path:
         """Where the result is written, likewise: of one plane, it is the plane's."""
         return self.work / "final.ome.zarr" if len(self.slabs) > 1 else self.plane_store(self.axes[0])
+
+    def class_store(self) -> Path:
+        """Where the class of each voxel is written, likewise, if there are several."""
+        return self.work / "classes.ome.zarr"
 
 
 def plan_slabs(shape: tuple[int, int, int], chunk: int, axis: int, batch_size: int, memory: int, half: int) -> int:
@@ -118,11 +136,16 @@ def begin_work(work: Path, identity: dict[str, Any]) -> None:
 def identity_of(job: Job) -> dict[str, Any]:
     """Return what makes a run what it is, as far as the job says: another of these, and its parts do not fit."""
     identity = {name: getattr(job, name) for name in ("shape", "batch_size", "vote", "slabs", "block")}
-    return identity | {"layout": LAYOUT, "slices": asdict(job.slices), "grouping": asdict(job.grouping)}
+    grouping = {name: value for name, value in asdict(job.grouping).items() if value != ()}  # of one class, no things
+    return identity | {"layout": LAYOUT, "slices": asdict(job.slices), "grouping": grouping}
 
 
 def make_store(path: Path, job: Job, like: Volume, objects: int) -> None:
-    """Make an empty OME-Zarr for the labels of ``objects`` with the geometry of ``like``, if it is not there."""
+    """Make an empty OME-Zarr for the labels of ``objects`` with the geometry of ``like``, if it is not there.
+
+    The one of classes gets their names.
+    """
+    names = dict(enumerate(job.class_names, 1)) if path == job.class_store() else {}
     if not path.exists():
         with atomic_path(path) as temporary:
             create(
@@ -133,7 +156,7 @@ def make_store(path: Path, job: Job, like: Volume, objects: int) -> None:
                 like.unit,
                 like.origin,
                 job.block,
-                LabelNames(),
+                LabelNames(names),
             )
 
 

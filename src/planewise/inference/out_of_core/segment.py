@@ -23,17 +23,21 @@ from planewise.inference.out_of_core.job import (
 )
 from planewise.inference.out_of_core.tasks import (
     filter_outputs,
+    final_count,
     finish_slab,
     first_of,
     first_slices,
     fuse_block,
+    join_block,
     label_block,
     last_of,
     last_slices,
     link_plane,
     no_slices,
+    plane_count,
     predict_slab,
 )
+from planewise.inference.panoptic_result import joined_votes
 from planewise.inference.votes import ObjectVotes
 from planewise.volumes.formats.ome_zarr import Index, add_pyramid, blocks
 from planewise.volumes.slices import Plane
@@ -43,34 +47,54 @@ from planewise.volumes.volume import Volume
 def segment(job: Job, like: Volume, workers: Executor, advance: Callable[[str, int], None]) -> int:
     """Segment a volume into ``job.plane_store`` of each plane and ``job.final_store``; return the number of objects.
 
+    Several classes go into ``job.class_store`` too.
+
     ``like``: the volume's geometry; ``workers``: what their source makes is a ``SlicePredictor``; ``advance`` is called
     with what is going on and how many slices, or blocks, of it are done. What was finished before is not done again.
     """
+    parts = job.parts()
     for plane in job.axes:
-        if not lookup_file(job, plane).exists():
+        if not all(lookup_file(part, plane).exists() for part in parts):
             _segment_plane(job, plane, workers, advance)
-            link_plane(job, plane)
+            for part in parts:
+                link_plane(part, plane)
     all_blocks = list(blocks(job.shape, job.block))
-    sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
-    of_planes = {job.plane_store(plane): len(plane_sizes) - 1 for plane, plane_sizes in zip(job.axes, sizes)}
-    _each_block(job, like, all_blocks, label_block, count_file, of_planes, "labels", workers, advance)
-    objects = len(sizes[0]) - 1
-    if len(job.axes) > 1:
-        objects = _vote(job, all_blocks, sizes)
-        final = {job.final_store(): objects}
-        _each_block(job, like, all_blocks, fuse_block, done_file, final, "consensus", workers, advance)
-    if job.final_store().exists():  # else it was delivered before the run was stopped
-        add_pyramid(job.final_store(), job.block)
-    return objects
+    for part in parts:
+        of_planes = {part.plane_store(plane): plane_count(part, plane) for plane in job.axes}
+        _each_block(part, like, all_blocks, label_block, count_file, of_planes, "labels", workers, advance)
+    for part in parts if len(job.axes) > 1 else ():
+        final = {part.final_store(): _vote(part, all_blocks)}
+        _each_block(part, like, all_blocks, fuse_block, done_file, final, "consensus", workers, advance)
+    if len(parts) > 1:
+        _join(job, like, all_blocks, workers, advance)
+    for store in (job.final_store(), job.class_store()):
+        if store.exists():  # else it was delivered before the run was stopped, or there is one class
+            add_pyramid(store, job.block)
+    return sum(counts_of(job))
 
 
-def _vote(job: Job, all_blocks: list[Index], sizes: list[np.ndarray]) -> int:
+def _join(
+    job: Job, like: Volume, all_blocks: list[Index], workers: Executor, advance: Callable[[str, int], None]
+) -> None:
+    """Write the classes' results as those of the whole."""
+    things = [part for part, is_thing in zip(job.parts(), job.grouping.things) if is_thing]
+    stores = {job.plane_store(plane): sum(plane_count(part, plane) for part in things) for plane in job.axes}
+    stores |= {job.final_store(): sum(counts_of(job)), job.class_store(): len(job.grouping.things)}
+    _each_block(job, like, all_blocks, join_block, done_file, stores, "classes", workers, advance)
+
+
+def counts_of(job: Job) -> list[int]:
+    """Return the number of objects of a volume that was segmented, of each class; of stuff it is 0."""
+    return [0 if part.grouping.kind(0)[1] else final_count(part) for part in job.parts()]
+
+
+def _vote(job: Job, all_blocks: list[Index]) -> int:
     """Decide on the combinations of all blocks, if that was not done; return the number of objects."""
     voted_file, keys_file, final_file = final_label_files(job)
     if not voted_file.exists():
         table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in all_blocks])
-        how = job.grouping
-        how_kept = (how.min_size, how.min_extent, how.min_agreement)
+        sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
+        how_kept = (*job.grouping.least(0), *job.grouping.kind(0))
         final, votes = final_labels(table, sizes, job.shape, job.vote, *how_kept)
         save_array(keys_file, final.keys)
         save_array(final_file, final.labels)
@@ -80,15 +104,20 @@ def _vote(job: Job, all_blocks: list[Index], sizes: list[np.ndarray]) -> int:
 
 def sizes_of(job: Job, plane: Plane) -> np.ndarray:
     """Return the sizes of the objects of a plane of a volume that was segmented, (objects,) in voxels."""
-    return np.asarray(np.load(lookup_file(job, plane))["sizes"][1:])
+    none = np.zeros(0, np.int64)
+    return np.concatenate([none, *(np.load(lookup_file(part, plane))["sizes"][1:] for part in _of_things(job))])
 
 
 def votes_of(job: Job) -> ObjectVotes | None:
     """Return the votes on the objects of a volume that was segmented; None of one plane."""
     if len(job.axes) == 1:
         return None
-    said = arrays(final_label_files(job)[0])
-    return ObjectVotes(**{field.name: said[field.name] for field in fields(ObjectVotes)})
+    said = [arrays(final_label_files(part)[0]) for part in _of_things(job)]
+    return joined_votes([ObjectVotes(**{field.name: of[field.name] for field in fields(ObjectVotes)}) for of in said])
+
+
+def _of_things(job: Job) -> list[Job]:
+    return [part for part in job.parts() if not part.grouping.kind(0)[1]]
 
 
 def _each_block(
@@ -118,7 +147,8 @@ def _segment_plane(job: Job, plane: Plane, workers: Executor, advance: Callable[
     A slab's median needs filtered slices of the slab before and plain ones of the slab after; both are handed on.
     """
     starts = list(job.starts(plane))
-    done = {start: slab_file(job, plane, start).exists() for start in starts}
+    last_written = job.parts()[-1]
+    done = {start: slab_file(last_written, plane, start).exists() for start in starts}
     outputs: dict[int, Any] = {}
     waiting: list[Any] = []
     before = workers.submit(no_slices)

@@ -16,8 +16,15 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from planewise.inference.gathering import GroupingOptions, SliceOutputs, majority, slice_parts
-from planewise.inference.grouping import group_slice, least_logit
+from planewise.inference.gathering import (
+    GroupingOptions,
+    SliceOutputs,
+    SliceParts,
+    group_parts,
+    majority,
+    slice_parts,
+)
+from planewise.inference.grouping import least_logit
 from planewise.inference.linking import Chain, make_chain
 from planewise.inference.runs import Runs, SliceObjects, shared_pixels
 
@@ -92,12 +99,13 @@ def filter_slab(
     return stack[len(before) : len(before) + len(foreground)]
 
 
-def group_slab(outputs: SlabOutputs, filtered: np.ndarray, scale: int) -> list[SliceObjects]:
-    """Return the connected objects of a slab's slices; ``filtered``: see ``filter_slab``; ``scale``: the shrinking."""
-    return [
-        group_slice(bits, outputs.width, centres, offsets, scale)
+def group_slab(outputs: SlabOutputs, filtered: np.ndarray, options: GroupingOptions) -> list[list[SliceObjects]]:
+    """Return the connected objects of a slab's slices, of each class; ``filtered``: see ``filter_slab``."""
+    slices = [
+        group_parts(SliceParts(bits, outputs.width, centres, offsets), options)
         for bits, centres, offsets in zip(filtered, outputs.centres, outputs.offsets)
     ]
+    return [list(of_class) for of_class in zip(*slices)]
 
 
 def slab_objects(slices: list[SliceObjects]) -> SlabObjects:

@@ -31,6 +31,8 @@ from planewise.inference.out_of_core.slabs import (
     slab_outputs,
     slab_runs,
 )
+from planewise.inference.painted import Corner, Painted, place_of
+from planewise.inference.panoptic_result import AllThings, ClassMap
 from planewise.inference.planes import SlicePredictor, plane_outputs
 from planewise.inference.runs import Runs
 from planewise.volumes.files import open_volume, read_voxels
@@ -62,24 +64,24 @@ def finish_slab(
     job: Job, plane: Plane, start: int, outputs: SlabOutputs, filtered: np.ndarray, last: np.ndarray
 ) -> None:
     """Write a slab's runs, and what linking and the neighbours need of it; ``last``: its last filtered slices."""
-    slices = group_slab(outputs, filtered, job.grouping.scale)
-    objects = slab_objects(slices)
-    runs_of_all = slab_runs(slices, outputs.width)
-    for field in SlabRuns.__dataclass_fields__:
-        save_array(runs_file(job, plane, start, field), getattr(runs_of_all, field))
     half = job.grouping.median_kernel // 2
-    ends = {
-        f"{name}_{field}": getattr(runs, field)
-        for name, runs in (("first", objects.first), ("last", objects.last))
-        for field in Runs.__dataclass_fields__
-    }
-    save(
-        slab_file(job, plane, start),
-        **{name: getattr(objects.chain, name) for name in Chain.__dataclass_fields__},
-        **ends,
-        filtered=last,
-        plain=outputs.foreground[:half],
-    )
+    for part, slices in zip(job.parts(), group_slab(outputs, filtered, job.grouping), strict=True):
+        objects = slab_objects(slices)
+        runs_of_all = slab_runs(slices, outputs.width)
+        for field in SlabRuns.__dataclass_fields__:
+            save_array(runs_file(part, plane, start, field), getattr(runs_of_all, field))
+        ends = {
+            f"{name}_{field}": getattr(runs, field)
+            for name, runs in (("first", objects.first), ("last", objects.last))
+            for field in Runs.__dataclass_fields__
+        }
+        save(
+            slab_file(part, plane, start),
+            **{name: getattr(objects.chain, name) for name in Chain.__dataclass_fields__},
+            **ends,
+            filtered=last,
+            plain=outputs.foreground[:half],
+        )
 
 
 def no_slices() -> np.ndarray:
@@ -99,12 +101,12 @@ def last_of(filtered: np.ndarray, before: np.ndarray, count: int) -> np.ndarray:
 
 def first_slices(job: Job, plane: Plane, start: int) -> np.ndarray:
     """Return the first plain slices of a slab that is finished."""
-    return np.load(slab_file(job, plane, start))["plain"]
+    return np.load(slab_file(job.parts()[0], plane, start))["plain"]
 
 
 def last_slices(job: Job, plane: Plane, start: int) -> np.ndarray:
     """Return the last filtered slices of a slab that is finished."""
-    return np.load(slab_file(job, plane, start))["filtered"]
+    return np.load(slab_file(job.parts()[0], plane, start))["filtered"]
 
 
 def link_plane(job: Job, plane: Plane) -> None:
@@ -144,6 +146,47 @@ def fuse_block(job: Job, block: Index) -> None:
     fused = FusedObjects([_plane_objects(job, plane, block) for plane in job.axes], labels)
     fill_block(open_to_fill(job.final_store()), block, fused[...])
     save(done_file(job, block))
+
+
+def join_block(job: Job, block: Index) -> None:
+    """Write in a block what the classes' own jobs found: ids of all things, and the class of each voxel."""
+    parts, kinds = job.parts(), job.grouping.things
+    for plane in job.axes:
+        of_classes = [_Stored(part.plane_store(plane), plane_count(part, plane)) for part in parts]
+        fill_block(open_to_fill(job.plane_store(plane)), block, AllThings(of_classes, kinds)[block])
+    of_classes = [_Stored(part.final_store(), final_count(part)) for part in parts]
+    if len(job.axes) > 1:
+        fill_block(open_to_fill(job.final_store()), block, AllThings(of_classes, kinds)[block])
+    fill_block(open_to_fill(job.class_store()), block, ClassMap(of_classes)[block])
+    save(done_file(job, block))
+
+
+def plane_count(job: Job, plane: Plane) -> int:
+    """Return the number of objects of a plane that is linked."""
+    return len(np.load(lookup_file(job, plane))["sizes"]) - 1
+
+
+def final_count(job: Job) -> int:
+    """Return the number of objects of a job that is fused."""
+    return int(np.load(final_label_files(job)[0])["objects"]) if len(job.axes) > 1 else plane_count(job, job.axes[0])
+
+
+class _Stored(Painted):
+    """The labels in a store, 0 to ``count``."""
+
+    def __init__(self, store: Path, count: int) -> None:
+        self._voxels, self._count = open_volume(store).voxels, count
+        z, y, x = self._voxels.shape
+        self.shape = (z, y, x)
+
+    @property
+    def count(self) -> int:
+        """See ``Painted``."""
+        return self._count
+
+    def paint(self, window: np.ndarray, corner: Corner) -> None:
+        """See ``Painted``."""
+        window[...] = self._voxels[place_of(window, corner)]
 
 
 def _plane_objects(job: Job, plane: Plane, block: Index) -> PlaneObjects:

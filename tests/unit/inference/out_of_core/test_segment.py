@@ -3,16 +3,19 @@ import functools
 import numpy as np
 import pytest
 
-from perfect_network import ReadsLabels
+from perfect_network import ReadsClasses, ReadsLabels
 from planewise.data.intensity import IntensityRange
-from planewise.data.phantom import em_phantom
+from planewise.data.panoptic import DIVISOR
+from planewise.data.phantom import em_phantom, organelle_phantom
 from planewise.errors import PlanewiseError
+from planewise.inference.class_grouping import fuse_classes
 from planewise.inference.consensus import consensus
 from planewise.inference.executor import ThisProcess
-from planewise.inference.gathering import GroupingOptions, SliceParts, gather_plane, median_filter
+from planewise.inference.gathering import GroupingOptions, SliceParts, gather_classes, gather_plane, median_filter
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
-from planewise.inference.out_of_core.segment import segment
+from planewise.inference.out_of_core.segment import counts_of, segment, sizes_of, votes_of
 from planewise.inference.out_of_core.slabs import filter_slab
+from planewise.inference.panoptic_result import AllThings, ClassMap
 from planewise.inference.planes import SliceOptions, plane_outputs
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.ome_zarr import CHUNK
@@ -123,3 +126,42 @@ def test_filtering_slab_by_slab_is_filtering_the_stack(kernel, count):
         stop = min(start + thickness, count)
         found += list(filter_slab(bits[start:stop], start, count, before, bits[stop : stop + half], kernel))
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("axes", [("xy", "xz", "yz"), ("xz",)])
+def test_several_classes_are_those_of_memory_voxel_for_voxel(tmp_path, axes):
+    _, classes, ids = organelle_phantom((48, 60, 72), 8, 1)
+    values = (classes.astype(np.int32) * DIVISOR + np.where(classes < 3, ids, 0)).astype(np.uint32)
+    kinds, network = (True, True, False), ReadsClasses((1, 2), 3)
+    grouping = GroupingOptions(min_size=100, min_extent=3, min_agreement=0.2, things=kinds)
+    outputs = [plane_outputs(network, values, plane, OPTIONS, 4, lambda count: None) for plane in axes]
+    planes = [gather_classes(of, values.shape, plane, grouping) for of, plane in zip(outputs, axes)]
+    fused = fuse_classes(planes, 2, grouping)
+    write_labels(tmp_path / "in.ome.zarr", Volume(values, (8.0, 8.0, 8.0), "nm"))
+    slabs = dict(zip(axes, (8, 16, 24)))
+    job = Job(
+        tmp_path / "in.ome.zarr", tmp_path / "work", values.shape, OPTIONS, grouping, 4, 2, slabs, (32, 32, 64),
+        class_names=("mito", "nucleus", "er"),
+    )  # fmt: skip
+    begin_work(job.work, identity_of(job))
+    passes = []
+    count = segment(
+        job, open_volume(job.source), ThisProcess(lambda device: network), lambda what, n: passes.append(what)
+    )
+    things = AllThings(fused, kinds)
+    assert count == things.count == sum(counts_of(job)) >= 4
+    assert counts_of(job) == [fused[0].count, fused[1].count, 0]
+    assert np.array_equal(open_volume(job.final_store()).read(), things[...])
+    found = open_volume(job.class_store())
+    assert np.array_equal(found.read(), ClassMap(fused)[...])
+    assert found.labels.names == {1: "mito", 2: "nucleus", 3: "er"}
+    for plane, of_plane in zip(axes, planes):
+        assert np.array_equal(open_volume(job.plane_store(plane)).read(), AllThings(of_plane, kinds)[...])
+    if len(axes) > 1:
+        expected = np.concatenate([fused[0].votes.by_all, fused[1].votes.by_all])
+        assert np.array_equal(votes_of(job).by_all, expected)
+    else:
+        assert sizes_of(job, "xz").tolist() == np.bincount(things[...].ravel())[1:].tolist()
+    every = passes.count("classes")
+    assert passes.count("labels") == 3 * every

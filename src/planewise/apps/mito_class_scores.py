@@ -1,0 +1,72 @@
+"""Several classes of mito scored: the objects of each class of things, the voxels of each class of stuff."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from planewise.data.case import file_of_case
+from planewise.data.classes import holds_instances, semantic_beside
+from planewise.data.panoptic import CLASSES, PanopticClasses
+from planewise.errors import PlanewiseError
+from planewise.evaluation.pairs import OfClass, Pair
+from planewise.evaluation.result import Benchmark
+from planewise.progress import say
+
+
+def class_benchmarks(
+    dataset: str, method: str, pairs: list[Pair], classes: PanopticClasses, images: dict[str, Path],
+    channel: int | None = None,
+) -> list[Benchmark]:  # fmt: skip
+    """Return what is scored of each class, in the order of their numbers.
+
+    ``pairs``: of instance ids; beside each prediction its class volume lies in a folder ``CLASSES``, beside instancesTs
+    labelsTs. Where the truth is semantic the voxels of things are scored too, which is said.
+    """
+    instances = all(pair.truth is None or holds_instances(pair.truth) for pair in pairs)
+    if not instances and classes.things:
+        say(f"There are no true instances: the voxels of {classes.named(True)} are scored, not their objects.")
+    placed = [_with_classes(pair) for pair in pairs]
+    benchmarks = []
+    for value, name in classes.names.items():
+        title = f"{dataset}: {name}"
+        if instances and value in classes.things:
+            of_class = [
+                replace(pair, truth=truth and pair.truth, of_class=truth and OfClass(value, truth, predicted))
+                for pair, truth, predicted in placed
+            ]
+            benchmarks.append(Benchmark(title, {method: of_class}, images, {}, channel=channel, things=name))
+            continue
+        of_class = [
+            replace(
+                pair, prediction=predicted, truth=truth,
+                ignored=None if truth is None or classes.ignore is None else (truth, classes.ignore),
+            )
+            for pair, truth, predicted in placed
+        ]  # fmt: skip
+        named = {value: name}
+        benchmarks.append(Benchmark(title, {method: of_class}, images, named, channel=channel, any_label=False))
+    return benchmarks
+
+
+def _with_classes(pair: Pair) -> tuple[Pair, Path | None, Path | None]:
+    """Return a pair with the volumes that say the classes of its truth and of its prediction.
+
+    One is None where it is missing; why stands in the pair, unless the truth or the prediction is missing too.
+    """
+    truth = predicted = None
+    try:
+        if pair.truth is not None:
+            truth = semantic_beside(pair.truth, pair.case) if holds_instances(pair.truth) else pair.truth
+            if truth is None:
+                raise PlanewiseError(f"{pair.truth}: no labelsTs beside it says of which class its objects are")
+        if pair.prediction is not None:
+            predicted = _class_volume_of(pair.prediction, pair.case)
+    except PlanewiseError as error:
+        return replace(pair, problem=pair.problem or str(error)), truth, predicted
+    return pair, truth, predicted
+
+
+def _class_volume_of(labels: Path, case: str) -> Path:
+    folder = labels.parent / CLASSES
+    if not folder.is_dir():
+        raise PlanewiseError(f"{labels}: there is no folder {CLASSES} beside it, with the class of each voxel")
+    return file_of_case(case, folder, "volume of classes")

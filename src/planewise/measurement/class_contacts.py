@@ -1,0 +1,90 @@
+"""Classes of a volume whose objects are measured: which class each object is of, and where two classes touch."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from planewise.evaluation.overlap import Overlap
+from planewise.measurement.contacts import Contacts
+
+
+class ClassContact(NamedTuple):
+    """Two classes that touch: over what ``area``, in the square of the spacing's unit, and how many objects of the
+    first touch the second, and of the second the first; stuff has none. Of one class twice: its objects, each other.
+    """
+
+    first: int
+    second: int
+    area: float
+    first_objects: int
+    second_objects: int
+
+
+@dataclass(frozen=True)
+class Classes:
+    """``names`` by value; ``of_object`` (n,) int64: the class of each object, 0 if it is of none; ``contacts``."""
+
+    names: dict[int, str]
+    of_object: np.ndarray
+    contacts: list[ClassContact]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "names": list(self.names.items()), "of_object": self.of_object.tolist(),
+            "contacts": [list(contact) for contact in self.contacts],
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "Classes":
+        """Return what ``as_json`` gave."""
+        contacts = [ClassContact(*contact) for contact in stored["contacts"]]
+        return cls(dict(map(tuple, stored["names"])), np.array(stored["of_object"], np.int64), contacts)
+
+    def name_of(self, value: int) -> str:
+        """Return what a class is called; "" of 0."""
+        return self.names.get(value, "")
+
+
+def key_of(name: str) -> str:
+    """Return a class's name as columns begin with it: letters, digits and '_'."""
+    return re.sub(r"\W", "_", name)
+
+
+def class_of_objects(labels: np.ndarray, overlap: Overlap) -> np.ndarray:
+    """Return the class of most voxels of each of ``labels`` (n,), ascending, 0 if it has none; ``overlap``: of label
+    and class volume."""
+    within = (overlap.first > 0) & (overlap.second > 0)
+    place, value, count = np.searchsorted(labels, overlap.first[within]), overlap.second[within], overlap.count[within]
+    of_object = np.zeros(len(labels), np.int64)
+    order = np.lexsort((-value.astype(np.int64), count))
+    of_object[place[order]] = value[order]  # the largest count is written last, of equal ones the lowest class
+    return of_object
+
+
+def class_contacts(
+    names: dict[int, str], of_object: np.ndarray, labels: np.ndarray, contacts: Contacts, between: Contacts,
+    touched: dict[int, np.ndarray],
+) -> list[ClassContact]:  # fmt: skip
+    """Return where classes touch, by their values.
+
+    ``contacts``: of the objects ``labels`` (n,), each pair in both orders; ``between``: of the classes, each pair once;
+    ``touched``: by class, how many of its labels, one at most, each object touches (n,).
+    """
+
+    def objects(value: int, other: int) -> int:
+        return int(((of_object == value) & (touched[other] > 0)).sum())
+
+    rows = [
+        ClassContact(a, b, area, objects(a, b), objects(b, a))
+        for a, b, area in zip(between.first.tolist(), between.second.tolist(), between.area.tolist())
+    ]
+    first, second = (of_object[np.searchsorted(labels, side)] for side in (contacts.first, contacts.second))
+    for value in names:
+        within = (first == value) & (second == value)
+        if within.any():
+            touching = len(np.unique(contacts.first[within]))
+            rows.append(ClassContact(value, value, float(contacts.area[within].sum() / 2), touching, touching))
+    return sorted(rows)
