@@ -8,7 +8,8 @@ import pytest
 
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
-from planewise.report.class_tables import RESULTS
+from planewise.report.class_tables import RESULTS as CLASS_RESULTS
+from planewise.report.tables import RESULTS
 from planewise.volumes.files import open_volume
 
 SMALL = ["--model_config", "MitoNet_small", "--from_scratch", "--model_name", "M", "--batch_size", "2", "--patch_size",
@@ -43,15 +44,27 @@ def test_three_planes_make_one_volume_of_classes_and_nothing_beside_it(em, capsy
     assert "done already" in capsys.readouterr().err
 
 
-def test_the_comparison_scores_every_class(em):
-    images, output = em / "Dataset001_Cells" / "imagesTs", em / "scored"
-    assert predict(em, images, "--output", output) == 0
-    truth = em / "Dataset001_Cells" / "labelsTs"
-    assert run(["ild", "evaluate", str(output), str(truth), "--output", str(em / "scores")]) == 0
-    with (em / "scores" / RESULTS).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["name"] for row in rows} == {"mitochondria", "nucleus", "er"}
-    assert all(0 <= float(row["dsc"]) <= 1 for row in rows)
+def test_every_class_is_scored_by_its_voxels(em):
+    """After training, by mito evaluate, and by what scores the classes of CT."""
+    dataset = em / "Dataset001_Cells"
+    again = ["--iterations", "3", "--resume", "--test_after_training", *SMALL]
+    assert run(["mito", "train", str(dataset), str(em / "m"), *again]) == 0
+    output = dataset / "imagesTs_mitoNet_FT"
+    words = [str(output), str(dataset / "labelsTs"), "--things", "none", "--output", str(em / "scores")]
+    assert run(["mito", "evaluate", *words]) == 0
+    assert run(["ild", "evaluate", str(output), str(dataset / "labelsTs"), "--output", str(em / "by_ild")]) == 0
+    by_ild = {row["name"]: row["dsc"] for row in read(em / "by_ild" / CLASS_RESULTS)}
+    after_training, by_evaluate = (read(folder / RESULTS) for folder in (output / "evaluation", em / "scores"))
+    assert after_training == by_evaluate
+    assert by_ild.keys() == {"mitochondria", "nucleus", "er"}
+    for row in after_training:
+        assert row["scored"] == "voxels"
+        assert float(row["voxel_dice"]) == pytest.approx(float(by_ild[row["class"]]), abs=1e-3)
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_what_cannot_be_averaged_says_what_to_do(em, capsys):

@@ -8,8 +8,6 @@ from planewise.errors import PlanewiseError
 from planewise.models.model_file import ModelFile
 from planewise.progress import say
 
-NONE = "none"  # for --things: no class is one of things
-
 
 def trained_target(dataset: Dataset, options: MitoTrain, base: ModelFile) -> Target | PanopticClasses | None:
     """Return the class of the semantic truth that is trained and scored, and say so; None if all truth is instances.
@@ -42,7 +40,7 @@ def _several_classes(dataset: Dataset, options: MitoTrain, base: ModelFile) -> P
             raise PlanewiseError(f"--{option} {given}: is for one class; here several are trained together (--things)")
     of_base = base.several
     of_its_own = () if of_base is None else tuple(of_base.names[value] for value in of_base.things)
-    names = () if options.things == (NONE,) else options.things or of_its_own
+    names = options.things or of_its_own
     classes = panoptic_classes(dataset.labels, names, "--things" if options.things else f"{options.base_model}")
     trained = None if of_base is None or options.from_scratch else (of_base.names, of_base.things)
     if trained is not None and trained != (classes.names, classes.things):
