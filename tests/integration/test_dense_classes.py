@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+import planewise
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset, write_phantom_dataset
 from planewise.report.class_tables import RESULTS as CLASS_RESULTS
@@ -69,11 +70,18 @@ def read(path):
 
 def test_what_cannot_be_averaged_says_what_to_do(em, capsys):
     image = em / "Dataset001_Cells" / "imagesTs" / "phantom_test1_0000.tiff"
-    assert predict(em, image, "--output", em / "out", "--memory", "1MB") == 1
+    assert predict(em, image, "--output", em / "out", "--memory", "100KB") == 1
     assert "to average probabilities" in capsys.readouterr().err
     assert not (em / "out" / "phantom_test1.tiff").exists()
     assert predict(em, image, "--output", em / "s.ome.zarr", "--fuse", "probabilities") == 2
     assert "is done in memory, not into" in capsys.readouterr().err
+
+
+def test_from_python_the_classes_are_what_is_returned(em):
+    image = em / "Dataset001_Cells" / "imagesTs" / "phantom_test1_0000.tiff"
+    assert predict(em, image, "--output", em / "file", "--axes", "xy", "yz") == 0
+    labels = planewise.segment(image, em / "m" / "M.yaml", axes=("xy", "yz"), device="cpu")
+    assert np.array_equal(labels.read(), open_volume(em / "file" / "phantom_test1.tiff").read())
 
 
 def test_votes_are_had_too(em):
