@@ -103,7 +103,45 @@ class BackboneEncoder(nn.Module):
 
         The first is at stride 4, the others are at 16 each (ViT), or at 4, 8, 16 and 32 (ConvNeXt).
         """
-        return [self.detail(x), *self.backbone((x - self.mean) / self.std).feature_maps]
+        features = FEATURES[self.backbone.config.model_type]
+        return [self.detail(x), *features(self.backbone, (x - self.mean) / self.std)]
+
+
+# The feature maps that transformers' own forward returns. That one collects them by hooks, which neither a copy nor
+# another process gets.
+
+
+def _of_vit(backbone: Any, x: Tensor) -> list[Tensor]:
+    prefix = 1 + backbone.config.num_register_tokens  # and the class token, before the patches
+    rows, columns = (side // backbone.config.patch_size for side in x.shape[2:])
+    hidden, position = backbone.embeddings(x), backbone.rope_embeddings(x)
+    features = []
+    for number, layer in enumerate(backbone.model.layer, 1):
+        hidden = layer(hidden, position_embeddings=position)
+        if number in backbone.out_indices:
+            patches = backbone.norm(hidden)[:, prefix:]
+            features.append(patches.transpose(1, 2).unflatten(2, (rows, columns)))
+    return features
+
+
+def _of_convnext(backbone: Any, x: Tensor) -> list[Tensor]:
+    features = []
+    for stage in backbone.model.stages:
+        x = stage(x)
+        features.append(x)
+    return features
+
+
+def _of_convnext_v2(backbone: Any, x: Tensor) -> list[Tensor]:
+    x = backbone.embeddings(x)
+    features = []
+    for stage, norm in zip(backbone.encoder.stages, backbone.hidden_states_norms.values()):
+        x = stage(x)
+        features.append(norm(x))
+    return features
+
+
+FEATURES = {"dinov3_vit": _of_vit, "dinov3_convnext": _of_convnext, "convnextv2": _of_convnext_v2}
 
 
 class PanopticBackbone(PanopticNetwork):
@@ -213,8 +251,12 @@ def _check_tensors(source: Path, report: dict[str, Any], backbone: Backbone) -> 
 
 
 def _trainable(backbone: nn.Module) -> nn.Module:
-    """Keep the token of pretraining's masked patches from being trained, since no output depends on it."""
+    """Keep the token of pretraining's masked patches from being trained, since no output depends on it.
+
+    Hooks of transformers' own forward are removed.
+    """
     for module in backbone.modules():
+        module._forward_hooks.clear()
         token = getattr(module, "mask_token", None)
         if isinstance(token, nn.Parameter):
             del module.mask_token

@@ -1,6 +1,8 @@
 """Encoders of transformers under MitoNet's heads: tiny ones, with random weights, as transformers saves them."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -63,6 +65,10 @@ def test_features_are_those_of_transformers_on_normalised_images(tmp_path, kind)
     with torch.inference_mode():
         detail, *features = network.encoder(grey)
         states = model(colour, output_hidden_states=True).hidden_states[1:]
+        own = type(network.encoder.backbone)(TINY[kind][0].config()).eval()
+        own.load_state_dict(network.encoder.backbone.state_dict())
+        for feature, expected in zip(features, own(colour).feature_maps, strict=True):
+            assert torch.allclose(feature, expected, rtol=1e-5, atol=1e-6)
         if kind == "dinov3_vit":  # (N, 1 class token + 4 registers + patches, channels), normalised at the end
             states = [model.norm(state)[:, 5:].transpose(1, 2).reshape(2, 32, 4, 6) for state in states]
         if kind == "convnextv2":  # an encoder's norms are new: plain ones, over channels
@@ -99,6 +105,16 @@ def test_freezing_takes_the_encoder_part_by_part_and_nothing_else(kind):
         freeze(network, layer)
         still = {id(p) for p in network.parameters() if not p.requires_grad}
         assert still == set().union(*of_parts[:frozen])
+
+
+@EACH
+def test_a_copy_and_what_another_process_gets_give_the_same(kind):
+    network = PanopticBackbone(TINY[kind][0]).eval()
+    x = torch.rand(1, 1, 32, 64)
+    with torch.inference_mode():
+        expected = network(x)
+        for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+            assert all(torch.equal(value, expected[name]) for name, value in other(x).items())
 
 
 def test_slices_of_any_size_are_padded_to_patches():
