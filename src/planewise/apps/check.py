@@ -271,7 +271,7 @@ class _Model:
             slices = SliceOptions(range_, norms.mean, norms.std, self.file.padding_factor)
             seconds = seconds or self._seconds_a_pixel(volume, slices)
             pixels = len(planes) * math.prod(volume.shape)
-            need = need_in_memory(volume, planes, BATCH, 1, "cpu")
+            need = need_in_memory(volume, planes, BATCH, 1, "cpu", self.file.outputs)
             streamed = "streamed" if need.beside_network > machine_memory() // 2 else f"needs {need}"
             checked.notes.append(
                 f"{case.name}: {seen}; {why}; {streamed}; about {_duration(pixels * seconds)} on this CPU"

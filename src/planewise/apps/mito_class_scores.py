@@ -30,7 +30,7 @@ def class_benchmarks(
         title = f"{dataset}: {name}"
         if instances and value in classes.things:
             of_class = [
-                replace(pair, truth=truth and pair.truth, of_class=truth and OfClass(value, truth, predicted))
+                replace(pair, truth=None) if truth is None else replace(pair, of_class=OfClass(value, truth, predicted))
                 for pair, truth, predicted in placed
             ]
             benchmarks.append(Benchmark(title, {method: of_class}, images, {}, channel=channel, things=name))

@@ -135,7 +135,7 @@ def evaluate_test_cases(
         return
     results = folder / "evaluation"
     instances = with_truth[0].instances
-    several = target if isinstance(target, PanopticClasses) else None
+    classes = target if isinstance(target, PanopticClasses) else None
     scored = None if instances or isinstance(target, PanopticClasses) else target
     if scored is not None:
         say(f"There is no instancesTs: {scored.name} of labelsTs is scored voxel by voxel.")
@@ -148,10 +148,10 @@ def evaluate_test_cases(
     pairs = with_ignored(pairs, dataset.labels.ignore, instances)
     images = {case.name: case.image for case in with_truth}
     name, channel = dataset.folder.resolve().name, with_truth[0].channel
-    if several is None:
+    if classes is None:
         benchmarks = [_benchmark(name, folder.name, pairs, scored, images, channel)]
     else:
-        benchmarks = class_benchmarks(name, folder.name, pairs, several, images, channel)
+        benchmarks = class_benchmarks(name, folder.name, pairs, classes, images, channel)
     try:
         names = (RESULTS, SUMMARY, *FILES)
         derived = Derived.begin(results, "mito train", *_made_from(benchmarks), names)
@@ -159,8 +159,8 @@ def evaluate_test_cases(
         problems.append(Problem.of(results, error))
         return
     drawn = {
-        (benchmark.dataset, case.name): pictures / f"{case.name}{f'_{of_class}' if several else ''}.png"
-        for benchmark, of_class in zip(benchmarks, several.names.values() if several else ("",))
+        (benchmark.dataset, case.name): pictures / f"{case.name}{f'_{of_class}' if classes else ''}.png"
+        for benchmark, of_class in zip(benchmarks, classes.names.values() if classes else ("",))
         for case in with_truth
     }
     if derived.is_done() and all(picture.exists() for picture in drawn.values()):
@@ -175,12 +175,12 @@ def evaluate_test_cases(
     with progress("evaluating", len(pairs) * len(benchmarks), unit="cases") as advance:
         comparison = compare(benchmarks, Tolerance(), draw, advance)
     with derived.making() as made:
-        write_results(comparison.results, results, classes=several is not None)
+        write_results(comparison.results, results, classes=classes is not None)
         page = write_report(comparison, album, results).page
         wrong = [*_not_delivered(benchmarks, comparison.results), *album.problems]
         made |= {"problems": len(wrong), "notes": say_notes(comparison)}
     problems += wrong
-    (_print_results if several is None else _print_classes)(comparison.results, results)
+    (_print_results if classes is None else _print_classes)(comparison.results, results)
     say(f"Tolerance of surface Dice: {tolerance_text(comparison)}")
     say(f"The report is {page}")
 

@@ -38,13 +38,14 @@ def export_model(options: ModelsExport) -> int:
     Raises PlanewiseError if the model cannot be used, or its package of bioimage.io does not give what the model does.
     """
     from planewise.models.mitonet_files import write_archive, write_package
-    from planewise.models.weights import load_network, locate_weights
+    from planewise.models.weights import load_network, locate_weights, refuse_other_classes
 
     if options.output.exists() and not options.overwrite:
         raise PlanewiseError(f"{options.output}: is there already; give another file, or --overwrite")
     path = find_model_file(options.model)
     model = read_model_file(path)
     network = load_network(locate_weights(model, path), model.architecture)
+    refuse_other_classes(network, model, path)
     write = write_package if options.output.suffix.lower() == PACKAGE else write_archive
     write(options.output, model, network)
     say(f"The model is {options.output}")

@@ -46,10 +46,8 @@ class PanopticClasses:
         return ", ".join(listed) or "none"
 
     def __str__(self) -> str:
-        ignored = "nothing" if self.ignore is None else f"ignore ({self.ignore})"
-        return (
-            f"things, whose objects are told apart: {self.named(True)}; stuff: {self.named(False)}; ignored: {ignored}"
-        )
+        ignored = "" if self.ignore is None else f"; ignored: ignore ({self.ignore})"
+        return f"things, whose objects are told apart: {self.named(True)}; stuff: {self.named(False)}{ignored}"
 
 
 def panoptic_classes(labels: LabelDefinition, things: tuple[str, ...], option: str) -> PanopticClasses:

@@ -44,29 +44,32 @@ def group_classes(parts: "SliceParts", options: "GroupingOptions") -> list[Slice
     kinds = np.array(options.things)
     bits = parts.foreground.reshape(len(kinds), -1, parts.foreground.shape[1])
     of_things = np.ascontiguousarray(bits[kinds])
-    objects = [as_one_object(np.unpackbits(of_class, axis=1, count=parts.width)) for of_class in bits]
+    objects = {
+        place: as_one_object(np.unpackbits(bits[place], axis=1, count=parts.width))
+        for place in np.flatnonzero(~kinds).tolist()
+    }
     if len(of_things):
         together = np.bitwise_or.reduce(of_things, axis=0)
-        found = group_slice(together, parts.width, parts.centres, parts.offsets, options.scale)
-        runs = found.runs
-        counts = np.zeros((len(found.sizes), len(of_things)), np.int64)
+        grouped = group_slice(together, parts.width, parts.centres, parts.offsets, options.scale)
+        runs = grouped.runs
+        counts = np.zeros((len(grouped.sizes), len(of_things)), np.int64)
         _count_bits(runs.row_starts, runs.start, runs.stop, runs.label, of_things, counts)
         winner = counts.argmax(axis=1)
-        for place, index in enumerate(np.flatnonzero(kinds)):
-            objects[index] = _chosen(found, winner == place)
-    return objects
+        for number, place in enumerate(np.flatnonzero(kinds).tolist()):
+            objects[place] = _chosen(grouped, winner == number)
+    return [objects[place] for place in range(len(kinds))]
 
 
-def _chosen(found: SliceObjects, chosen: np.ndarray) -> SliceObjects:
+def _chosen(grouped: SliceObjects, chosen: np.ndarray) -> SliceObjects:
     """Return those objects of a slice that are ``chosen`` (n,), numbered anew."""
-    runs = found.runs
+    runs = grouped.runs
     kept = chosen[runs.label - 1]
     before = np.concatenate([[0], np.cumsum(kept)])
     label = np.cumsum(chosen, dtype=np.int32)[runs.label[kept] - 1]
     return SliceObjects(
         Runs(before[runs.row_starts], runs.start[kept], runs.stop[kept], label),
-        found.sizes[chosen],
-        found.boxes[chosen],
+        grouped.sizes[chosen],
+        grouped.boxes[chosen],
     )
 
 

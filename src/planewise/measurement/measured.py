@@ -126,10 +126,10 @@ def measure_volume(
         number, area = pairs.of(objects.labels)
         columns |= {f"{key}_contacts": number.astype(float), f"{key}_contact_area": area}
         columns[f"{key}_distance"] = _distances(labels, references[key], objects, spacing)
-    found = None if classes is None else _classes(labels, classes, named, objects, contacts, columns, spacing)
+    of_classes = None if classes is None else _classes(labels, classes, named, objects, contacts, columns, spacing)
     return Measured(
         labels.shape, spacing, physical, objects.labels, columns, contacts.once,
-        _of_volume(objects, spacing, contacts.once), _distributions(columns), too_large, found,
+        _of_volume(objects, spacing, contacts.once), _distributions(columns), too_large, of_classes,
     )  # fmt: skip
 
 
@@ -150,8 +150,8 @@ def _classes(
         for what in ("contacts", "contact_area", "distance"):
             key = f"{key_of(name)}_{what}"
             columns[key] = np.where(of_object == value, math.nan, columns[key])
-    found = class_contacts(names, of_object, objects.labels, contacts, between.contacts().once, touched)
-    return Classes(names, of_object, found)
+    contacts_of_classes = class_contacts(names, of_object, objects.labels, contacts, between.contacts().once, touched)
+    return Classes(names, of_object, contacts_of_classes)
 
 
 def _count(

@@ -58,8 +58,10 @@ def class_contact_rows(cases: Cases) -> list[Row]:
     rows = []
     for case, measured in cases.items():
         area = name_of("contact_area", measured.physical)
-        for contact in [] if measured.classes is None else measured.classes.contacts:
-            names = measured.classes.names
+        if measured.classes is None:
+            continue
+        names = measured.classes.names
+        for contact in measured.classes.contacts:
             rows.append({
                 "case": case, "first_class": names[contact.first], "second_class": names[contact.second],
                 area: contact.area, "first_objects": contact.first_objects, "second_objects": contact.second_objects,

@@ -12,7 +12,7 @@ def mitonet_card(name: str, model: ModelFile, use: str) -> str:
     """Return the card of a MitoNet, all of which its YAML says too; ``use``: how it is used, in a line."""
     range_, sides = model.trained_intensities(), model.pixel_nm
     seen = {
-        "classes": ", ".join(model.class_names.values()),
+        "classes": ", ".join(model.class_names.values()) if model.several is None else str(model.several),
         "planes": ", ".join(model.planes or ()) or UNKNOWN,
         "sides of pixels, nm": UNKNOWN if sides is None else " to ".join(f"{side:g}" for side in dict.fromkeys(sides)),
         "intensities, of 0 to 1": f"{range_.low:g} to {range_.high:g}, polarity {range_.polarity}",

@@ -62,6 +62,14 @@ def write_package(path: Path, model: ModelFile, network: PanopticNetwork) -> Non
     say("To be put on bioimage.io, its rdf.yaml also needs authors, a licence and a cover")
 
 
+def _outputs(model: ModelFile) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Return ``OUTPUTS``, of several classes with the probability of each in place of that of the only one."""
+    if model.several is None:
+        return OUTPUTS
+    channels = ("background", *model.several.names.values())
+    return {"classes": (channels, "Probability of each class"), **dict(list(OUTPUTS.items())[1:])}
+
+
 class _Listed(nn.Module):
     """A network with the outputs ``OUTPUTS``, in that order, since the bioimage.io format knows no names for them."""
 
@@ -71,7 +79,9 @@ class _Listed(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         outputs = self.network(x)
-        return torch.sigmoid(outputs["sem_logits"]), outputs["ctr_hmp"], outputs["offsets"]
+        logits = outputs["sem_logits"]
+        shares = torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
+        return shares, outputs["ctr_hmp"], outputs["offsets"]
 
 
 def _description(folder: Path, name: str, model: ModelFile, network: PanopticNetwork) -> Any:
@@ -83,7 +93,8 @@ def _description(folder: Path, name: str, model: ModelFile, network: PanopticNet
     mean, std = 255 * model.norms.mean, 255 * model.norms.std
     with torch.inference_mode():
         outputs = _Listed(network.cpu())(torch.from_numpy((image.astype(np.float32) - mean) / std))
-    arrays = dict(zip(("image", *OUTPUTS), (image, *(output.numpy() for output in outputs))))
+    made_of = _outputs(model)
+    arrays = dict(zip(("image", *made_of), (image, *(output.numpy() for output in outputs))))
     for key, array in arrays.items():
         np.save(folder / f"{key}.npy", array)
     use = "It sees slices of 8 bit; planewise segments volumes with it, in several planes."
@@ -113,7 +124,7 @@ def _description(folder: Path, name: str, model: ModelFile, network: PanopticNet
                 *spatial({"tensor_id": "image"}, as_image=True),
             ],
         }
-        for key, (channels, what) in OUTPUTS.items()
+        for key, (channels, what) in made_of.items()
     ]  # fmt: skip
     weights = {"source": folder / "weights.pt", "pytorch_version": torch.__version__.partition("+")[0]}
     return v0_5.ModelDescr.model_validate(

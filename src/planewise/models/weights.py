@@ -127,12 +127,12 @@ def outputs_of(state: Mapping[str, Tensor]) -> int:
 
 def refuse_other_classes(network: PanopticNetwork, model: ModelFile, model_path: Path) -> None:
     """Raise PlanewiseError if the weights are not of as many classes as the model's YAML says."""
-    found = outputs_of(network.state_dict())
-    if found != model.outputs:
+    outputs = outputs_of(network.state_dict())
+    if outputs != model.outputs:
         raise PlanewiseError(
             f"{model_path}: names {len(model.labels)} class{'es' * (len(model.labels) > 1)} "
             f"({', '.join(model.class_names.values())}), for which weights have {model.outputs} semantic outputs; "
-            f"these have {found}: correct class_names, labels and thing_list, or give the right weights"
+            f"these have {outputs}: correct class_names, labels and thing_list, or give the right weights"
         )
 
 

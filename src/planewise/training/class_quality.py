@@ -28,12 +28,12 @@ def class_quality(
     objects: list[list[InstanceScores]] = [[] for _ in grouping.things]
     voxels: list[list[VoxelScores]] = [[] for _ in grouping.things]
     for volume in volumes:
-        found = _found_in(predictor, volume.image, planes, slices, grouping)
-        if not found:
+        in_planes = _objects_in(predictor, volume.image, planes, slices, grouping)
+        if not in_planes:
             continue
         classes = class_of(volume.labels)
         known = classes >= 0
-        for place, of_class in enumerate(fuse_classes(found, VOTE, grouping)):
+        for place, of_class in enumerate(fuse_classes(in_planes, VOTE, grouping)):
             truth = np.where(classes == place + 1, volume.labels - (place + 1) * DIVISOR, 0)
             truth = truth if grouping.things[place] else (classes == place + 1).astype(np.int32)
             overlap = overlap_table(truth, np.where(known, of_class[...], 0))
@@ -51,7 +51,7 @@ def mean_quality(qualities: list[float]) -> float | None:
     return None if np.isnan(mean) else mean
 
 
-def _found_in(
+def _objects_in(
     predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
     grouping: GroupingOptions,
 ) -> list[list[PlaneObjects]]:  # fmt: skip
@@ -59,12 +59,12 @@ def _found_in(
     shape = image.shape
     if 1 in shape:  # the section of an object that is just large enough
         grouping = replace(grouping, min_size=round(grouping.min_size ** (2 / 3)))
-    found = []
+    in_planes = []
     for plane in planes:
         if all(shape[axis] > 1 for axis in range(3) if axis != AXIS[plane]):
             outputs = plane_outputs(predictor, image, plane, slices, BATCH, lambda count: None)
-            found.append(gather_classes(outputs, shape, plane, grouping))
-    return found
+            in_planes.append(gather_classes(outputs, shape, plane, grouping))
+    return in_planes
 
 
 def _pq(scores: list[InstanceScores]) -> float:

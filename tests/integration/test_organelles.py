@@ -1,0 +1,117 @@
+"""Several organelles as a user runs them: trained, predicted in memory and in stores, scored and measured by class."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from planewise.cli import run
+from planewise.data.phantom import write_phantom_dataset
+from planewise.models.model_file import read_model_file
+from planewise.report.tables import RESULTS
+from planewise.volumes.files import open_volume
+from planewise.volumes.labels import read_labels, write_labels
+
+SMALL = ["--model_config", "MitoNet_small.yaml", "--from_scratch", "--patch_size", "32", "--batch_size", "2",
+         "--num_workers", "0", "--device", "cpu", "--iterations", "2", "--model_name", "M"]  # fmt: skip
+THINGS = ["--things", "mitochondria", "nucleus"]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("organelles") / "Dataset000_Organelles"
+    write_phantom_dataset(folder, 0, (32, 48, 48), (32, 64, 64), 1, bodies=6, organelles=True)
+    return folder
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_a_model_of_three_classes_is_trained_and_used(dataset, tmp_path, capsys):
+    assert run(["mito", "train", str(dataset), str(tmp_path / "m"), *SMALL, *THINGS, "--test_after_training"]) == 0
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "things, whose objects are told apart: mitochondria (1), nucleus (2); stuff: er (3)" in said
+    model = read_model_file(tmp_path / "m" / "M.yaml")
+    assert model.class_names == {1: "mitochondria", 2: "nucleus", 3: "er"}
+    assert (model.thing_list, model.outputs, model.calibration) == ([1, 2], 4, None)
+    results = dataset / "imagesTs_mitoNet_FT"
+    scored = rows(results / "evaluation" / RESULTS)
+    assert [(row["class"], row["scored"]) for row in scored] == [
+        ("mitochondria", "objects"), ("nucleus", "objects"), ("er", "voxels"),
+    ]  # fmt: skip
+    names = {row["class"] for row in rows(results / "evaluation" / "results.csv")}
+    assert names == {"mitochondria", "nucleus", "er"}
+    assert (results / "evaluation" / "report.html").stat().st_size > 10_000
+    about = json.loads((results / "classes" / "dataset.json").read_text())
+    assert about["labels"] == {"background": 0, "mitochondria": 1, "nucleus": 2, "er": 3}
+
+    def predict(output, *options):
+        image = str(dataset / "imagesTs" / "phantom_test1_0000.tiff")
+        words = ["--trained_model", str(tmp_path / "m" / "M.yaml"), "--input", image, "--output", str(output)]
+        # so low a confidence that whoever has learned nothing finds something
+        less = [
+            "--confidence_thr",
+            "0.01",
+            "--center_confidence_thr",
+            "0.0001",
+            "--min_size",
+            "20",
+            "--min_extent",
+            "1",
+        ]
+        return run(["mito", "predict", *words, *less, *options])
+
+    assert predict(tmp_path / "memory") == 0
+    assert predict(tmp_path / "stores" / "phantom_test1.ome.zarr") == 0
+    for place in ("phantom_test1", "phantom_test1_xy", "classes/phantom_test1"):
+        stored = open_volume(tmp_path / "stores" / f"{place}.ome.zarr").read()
+        assert np.array_equal(open_volume(tmp_path / "memory" / f"{place}.tiff").read(), stored), place
+    assert stored.any()
+    tables = [(tmp_path / name / "phantom_test1_objects.csv").read_text() for name in ("memory", "stores")]
+    assert tables[0] == tables[1]
+    assert tables[0].splitlines()[0].endswith(",class")
+    assert predict(tmp_path / "other", "--pixel_vote_thr", "1") == 1
+    assert "more than half of 3 planes must agree" in " ".join("".join(capsys.readouterr()).split())
+
+
+def test_results_of_several_classes_are_scored_and_measured_class_by_class(dataset, tmp_path, capsys):
+    ids, classes = (read_labels(dataset / f"{kind}Ts" / "phantom_test1.tiff") for kind in ("instances", "labels"))
+    write_labels(tmp_path / "phantom_test1.tiff", ids.with_voxels(ids.voxels * (classes.voxels == 1)))
+    (tmp_path / "classes").mkdir()
+    found = classes.with_voxels(classes.voxels * (classes.voxels != 2))
+    write_labels(tmp_path / "classes" / "phantom_test1.tiff", found)
+    assert run(["mito", "evaluate", str(tmp_path), str(dataset / "instancesTs"), *THINGS]) == 0
+    scored = {row["class"]: row for row in rows(tmp_path / "evaluation" / RESULTS)}
+    assert [scored[name]["f1_50"] for name in ("mitochondria", "nucleus")] == ["1.000000", "0.000000"]
+    assert scored["nucleus"]["n_pred"] == "0"
+    assert (scored["er"]["voxel_iou"], scored["er"]["f1_50"]) == ("1.000000", "")
+
+    (tmp_path / "classes" / "dataset.json").write_text((dataset / "dataset.json").read_text())
+    assert run(["mito", "measure", str(tmp_path), "--classes", str(tmp_path / "classes")]) == 0
+    contacts = rows(tmp_path / "measures" / "class_contacts.csv")
+    assert [(row["first_class"], row["second_class"]) for row in contacts] == [("mitochondria", "er")]
+    objects = rows(tmp_path / "measures" / "objects.csv")
+    assert {row["class"] for row in objects} == {"mitochondria"}
+    area = "er_contact_area_voxels2" if "er_contact_area_voxels2" in objects[0] else "er_contact_area_um2"
+    total = float(contacts[0][area.removeprefix("er_")])
+    assert sum(float(row[area]) for row in objects) == pytest.approx(total, rel=0.02)
+    assert int(contacts[0]["first_objects"]) == sum(row["er_contacts"] == "1" for row in objects) > 0
+    assert all(row["mitochondria_contacts"] == "" for row in objects)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--things", "golgi"], "--things: golgi: no such class"),
+        ([*THINGS, "--class", "er"], "--class er: is for one class"),
+        ([*THINGS, "--self_training", "1"], "--self_training 1: is for one class"),
+    ],
+)
+def test_what_several_classes_cannot_be_is_refused_before_any_work(dataset, tmp_path, options, words, capsys):
+    assert run(["mito", "train", str(dataset), str(tmp_path / "m"), *SMALL, *options]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "m").exists()
