@@ -25,6 +25,8 @@ from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_f
 from planewise.device import choose_device, choose_precision
 from planewise.errors import DatasetError, PlanewiseError, Problem
 from planewise.inference.confidence import VIEWS
+from planewise.models.architectures import architectures
+from planewise.models.hub import licence_of
 from planewise.models.model_file import (
     RANDOM,
     Calibration,
@@ -33,8 +35,8 @@ from planewise.models.model_file import (
     read_model_file,
     write_model_file,
 )  # fmt: skip
-from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build
-from planewise.models.weights import export_torchscript, locate_weights, network_for_classes, network_with
+from planewise.models.panoptic_deeplab import PanopticNetwork
+from planewise.models.weights import locate_weights, network_for_classes, network_with, write_weights
 from planewise.models.zoo import of_url
 from planewise.progress import progress, say
 from planewise.report.figures import training_curve
@@ -54,6 +56,7 @@ from planewise.volumes.geometry import pixel_sides_nm
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 ITERATIONS = 1000  # of a training, where nothing is said
+LEARNING_RATE = 0.003  # of MitoNet
 
 
 # ---- train
@@ -109,17 +112,19 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
 
     recipe = model.little_data
     loop = LoopOptions(
-        iterations=_iterations(options, files), batch_size=options.batch_size, learning_rate=options.learning_rate,
+        iterations=_iterations(options, files), batch_size=options.batch_size,
+        learning_rate=options.learning_rate or model.learning_rate or LEARNING_RATE,
         seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
         devices=options.devices, num_nodes=options.num_nodes, precision=choose_precision(options.precision, device),
         num_workers=options.num_workers, identity=options.model_dump(
             mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
         ) | ({} if recipe is None else {"little_data": recipe.model_dump(mode="json")})
+        | ({} if options.backbone is None else {"base": str(options.backbone)})
         | ({"classes": str(target)} if isinstance(target, PanopticClasses) else {}),
         averaging=None if recipe is None else recipe.weight_averaging,
     )  # fmt: skip
     base = model.trained_intensities()
-    if options.from_scratch:  # nothing was trained on the base's polarity
+    if options.from_scratch or options.backbone is not None:  # nothing was trained on the base's polarity
         base = base.model_copy(update={"polarity": "unclear"})
     intensities = IntensityRule(base, options.intensity, options.invert)
     if options.self_training:
@@ -259,17 +264,22 @@ def _iterations(options: MitoTrain, files: _TrainingFiles) -> int:
 
 def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> PanopticNetwork:
     """Return the network to start from."""
-    if not options.from_scratch:
+    if not options.from_scratch and options.backbone is None:
         return network_for_classes(locate_weights(model, model_path), model.outputs, model.architecture)
-    if model.architecture not in ARCHITECTURES:
+    if model.architecture not in architectures():
         raise PlanewiseError(
-            f"{model_path}: architecture: is {model.architecture}; --from_scratch needs it to be one of "
-            f"{', '.join(ARCHITECTURES)}"
+            f"{model_path}: architecture: is {model.architecture}; --from_scratch and --base need it to be one of "
+            f"{', '.join(architectures())}"
         )
     import torch
 
     torch.manual_seed(options.seed)
-    return build(model.architecture, model.outputs)
+    network = architectures()[model.architecture](outputs=model.outputs)
+    if options.backbone is not None:
+        network.load_base(options.backbone)
+        licence = licence_of(options.backbone) or "not said there: see where it is from"
+        say(f"--base {options.backbone}: the encoder starts from it. Its licence is {licence}")
+    return network
 
 
 def _score_of_base(task: PanopticTask, device: str) -> dict[str, float]:
@@ -300,8 +310,8 @@ def _export(
     import torch
 
     best = load_checkpoint(trained_in / BEST)
-    network = network_with(best["network"], trained_in / BEST)
-    export_torchscript(network, files.weights)
+    network = network_with(best["network"], trained_in / BEST, base.architecture)
+    write_weights(network, files.weights)
     calibration = task.calibration(network, torch.device(choose_device(options.device)))
     say(_calibrated(calibration) if task.several is None else "Objects of several classes have no confidence yet")
     dataset = options.dataset_path.resolve().name
@@ -323,6 +333,9 @@ def _base_and_licence(options: MitoTrain, base: ModelFile) -> tuple[str, str | N
     """Return what a model's card says of the model that it was trained on."""
     if options.from_scratch:
         return RANDOM, None
+    if options.backbone is not None:
+        here = options.backbone.is_dir()
+        return options.backbone.name if here else str(options.backbone), licence_of(options.backbone)
     published = of_url(base.model or "")
     before = base.trained.base_licence if base.trained else None
     return Path(options.base_model).stem, published.licence if published else before

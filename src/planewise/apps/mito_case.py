@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
 from planewise.inference.votes import ObjectVotes
 from planewise.models.model_file import Calibration, ModelFile
 from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
@@ -29,13 +31,14 @@ class Results:
     """Where a volume's result goes, those of its planes, and until all are there, its work: a folder.
 
     ``objects``: the table of the result's objects; ``confidence``: theirs as a volume, and ``classes``: the class of
-    each voxel, where there are several, each in a folder of its own, where it is not taken for the result.
+    each voxel, where there are several, each in a folder of its own, where it is not taken for the result. Without
+    things the classes are the result.
     """
 
     final: Path
     planes: dict[Plane, Path]
     work: Path
-    objects: Path
+    objects: Path | None
     confidence: Path | None = None
     classes: Path | None = None
 
@@ -52,11 +55,17 @@ class Results:
         work = folder / f"{final.name}.unfinished"
         return cls(final, of_planes, work, table_of_objects(final), certain, of_classes)
 
+    @classmethod
+    def of_classes(cls, folder: Path, name: str, ending: str) -> "Results":
+        """Return the result {name}{ending} in ``folder``, where the class of each voxel is all that is sought."""
+        final = folder / f"{name}{ending}"
+        return cls(final, {}, folder / f"{final.name}.unfinished", None, classes=final)
+
     @property
     def files(self) -> list[Path]:
-        """All of them."""
-        more = [path for path in (self.confidence, self.classes) if path is not None]
-        return [*self.planes.values(), self.final, self.objects, *more]
+        """All of them, each once."""
+        more = [path for path in (self.objects, self.confidence, self.classes) if path is not None]
+        return [*self.planes.values(), *dict.fromkeys((self.final, *more))]
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,8 @@ class VolumeToPredict:
 
     def results(self, folder: Path, name: str, ending: str, options: MitoPredict) -> Results:
         """Return where its results go in ``folder``: see ``Results``."""
+        if options.fuse == "probabilities":
+            return Results.of_classes(folder, name, ending)
         wanted = options.confidence_volume and self.calibration is not None
         return Results.named(folder, name, ending, self.planes, wanted, self.several is not None)
 
@@ -132,15 +143,31 @@ READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architectu
 
 
 def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
-    """Return ``options`` with what they leave to the model."""
+    """Return ``options`` with what they leave to the model. Raises PlanewiseError if ``fuse`` cannot be had."""
     least, repair = options.min_agreement, options.repair
     of_model = "on" if model.repair else "off"
     return options.model_copy(
         update={
             "min_agreement": least if least is not None else model.min_agreement or 0.0,
             "repair": of_model if repair == "auto" else repair,
+            "fuse": _fusion(options, model),
         }
     )
+
+
+def _fusion(options: MitoPredict, model: ModelFile) -> Literal["probabilities", "votes"]:
+    """Return how planes are fused."""
+    store = ending_of(options.output) in ome_zarr.FORMAT.endings
+    if options.fuse == "probabilities":
+        if model.several is None or model.several.things:
+            raise PlanewiseError("--fuse probabilities: is for several classes without things; objects are voted on")
+        if store:
+            raise PlanewiseError(
+                f"--fuse probabilities: is done in memory, not into {options.output}; give --fuse votes"
+            )
+    if model.several is None or model.several.things or store:
+        return "votes"
+    return options.fuse or "probabilities"
 
 
 def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, object]:
@@ -156,6 +183,7 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
         said["calibration"] = model.calibration.model_dump(mode="json")
     if model.several is not None:
         said["classes"] = str(model.several)
+        said["fuse"] = options.fuse
     return said | {
         "model's YAML": model.model_dump(mode="json", include=READ_OF_MODEL),
         "precision": "bf16" if half else "32",
@@ -196,6 +224,8 @@ def write_confidence(
     ``voxels`` (objects,): their sizes, of one plane alone; ``classes``: of each object, where there are several; see
     ``confidence.write_objects``.
     """
+    if results.objects is None:
+        return
     write_objects(results.objects, votes, voxels, case.calibration, classes)
     if results.confidence is not None and votes is not None and case.calibration is not None:
         certain = ConfidenceOfVoxels(open_volume(results.final).voxels, confidences(votes, case.calibration))

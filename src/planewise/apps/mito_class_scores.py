@@ -24,7 +24,7 @@ def class_benchmarks(
     instances = all(pair.truth is None or holds_instances(pair.truth) for pair in pairs)
     if not instances and classes.things:
         say(f"There are no true instances: the voxels of {classes.named(True)} are scored, not their objects.")
-    placed = [_with_classes(pair) for pair in pairs]
+    placed = [_with_classes(pair, bool(classes.things)) for pair in pairs]
     benchmarks = []
     for value, name in classes.names.items():
         title = f"{dataset}: {name}"
@@ -47,7 +47,7 @@ def class_benchmarks(
     return benchmarks
 
 
-def _with_classes(pair: Pair) -> tuple[Pair, Path | None, Path | None]:
+def _with_classes(pair: Pair, things: bool) -> tuple[Pair, Path | None, Path | None]:
     """Return a pair with the volumes that say the classes of its truth and of its prediction.
 
     One is None where it is missing; why stands in the pair, unless the truth or the prediction is missing too.
@@ -59,7 +59,8 @@ def _with_classes(pair: Pair) -> tuple[Pair, Path | None, Path | None]:
             if truth is None:
                 raise PlanewiseError(f"{pair.truth}: no labelsTs beside it says of which class its objects are")
         if pair.prediction is not None:
-            predicted = _class_volume_of(pair.prediction, pair.case)
+            beside = things or (pair.prediction.parent / CLASSES).is_dir()  # without things, classes are the result
+            predicted = _class_volume_of(pair.prediction, pair.case) if beside else pair.prediction
     except PlanewiseError as error:
         return replace(pair, problem=pair.problem or str(error)), truth, predicted
     return pair, truth, predicted

@@ -48,7 +48,5 @@ def _several_classes(dataset: Dataset, options: MitoTrain, base: ModelFile) -> P
             f"{options.base_model}: is of other classes ({of_base}) than are to be trained ({classes}); make the two "
             "agree, or train --from_scratch"
         )
-    if not classes.things:
-        raise PlanewiseError("--things: at least one class must be of things; MitoNet looks for the centres of objects")
     say(f"Classes: {classes}.")
     return classes

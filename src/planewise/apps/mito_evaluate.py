@@ -139,8 +139,8 @@ def evaluate_test_cases(
     scored = None if instances or isinstance(target, PanopticClasses) else target
     if scored is not None:
         say(f"There is no instancesTs: {scored.name} of labelsTs is scored voxel by voxel.")
-    written, several = one_file_each(volumes_in(folder), {case.name for case in dataset.test}, labels=True)
-    doubtful = {name: problem.what for name, problem in several.items()}
+    written, ambiguous = one_file_each(volumes_in(folder), {case.name for case in dataset.test}, labels=True)
+    doubtful = {name: problem.what for name, problem in ambiguous.items()}
     pairs = [
         Pair(case.name, written.get(case.name), case.truth, doubtful.get(case.name, ""), case.ignore_geometry)
         for case in with_truth

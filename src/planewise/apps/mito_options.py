@@ -58,7 +58,8 @@ class MitoTrain(Options):
     things: tuple[str, ...] = ()
     """Train all classes of dataset.json together, not one: those named here are things, whose objects are told apart,
     such as mitochondria and nuclei; the others are stuff, such as the ER. labelsTr says the class of each voxel,
-    instancesTr, if it is there, the objects. Not needed where the base model has the same several classes."""
+    instancesTr, if it is there, the objects. none: no class is, and each voxel's class is all that is learned. Not
+    needed where the base model has the same several classes."""
     iterations: int | None = Field(None, ge=1)
     """Optimiser steps, 1000 if nothing is said. With --resume, more than there were train on."""
     minutes: float | None = Field(None, gt=0)
@@ -69,14 +70,17 @@ class MitoTrain(Options):
     trained on with that for half as many steps; they end where the validation does not gain."""
     batch_size: int = Field(16, ge=2)
     """Crops in a step, shared between devices."""
-    learning_rate: float = Field(0.003, gt=0)
-    """Peak of the OneCycle schedule."""
+    learning_rate: float | None = Field(None, gt=0)
+    """Peak of the OneCycle schedule. Default: what the base model's YAML says, which for MitoNet is 0.003."""
     patch_size: int = Field(256, ge=16)
     """Side of the square crops, in pixels."""
     finetune_layer: Literal["none", "stage4", "stage3", "stage2", "stage1", "all"] = "all"
     """How much of the encoder is trained: nothing, its last stage only, its last two, ..., all of it."""
     from_scratch: bool = False
     """Start from random weights instead of the base model's."""
+    backbone: Annotated[Path | None, tyro.conf.arg(name="base")] = None
+    """A folder of the hub (config.json, model.safetensors), or a hub id, whose weights the encoder starts from; the
+    rest starts from random ones. For base models whose encoder is one of transformers', see docs/backbones.md."""
     train_planes: tuple[Plane, ...] | None = None
     """Planes to cut training slices in. Default: those in which the pixels of every case are square within 20 %."""
     skip_conversion: bool = False
@@ -114,6 +118,13 @@ class MitoTrain(Options):
     """auto is bf16 on a GPU that has it, else 32 bits."""
     num_workers: int = Field(2, ge=0)
     """Processes that prepare crops, on each device."""
+
+    @field_validator("backbone")
+    @classmethod
+    def _one_start(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("from_scratch"):
+            raise ValueError("says where the encoder starts, and so does --from_scratch: give one of the two")
+        return value
 
     _planes = field_validator("train_planes", "test_axes")(_distinct)
     _intensity = field_validator("intensity")(_low_and_high)
@@ -189,6 +200,9 @@ class MitoPredict(Options):
     """Least side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)
     """Planes that must agree on a voxel."""
+    fuse: Literal["probabilities", "votes"] | None = None
+    """How planes become one, where a model has several classes and none of them of things. probabilities: they are
+    averaged, in memory; votes: as for things, in stores too. Default: votes into an .ome.zarr, else probabilities."""
     device: DeviceName = "auto"
     """Where to predict; auto takes a GPU where there is one."""
     devices: int = Field(1, ge=1)

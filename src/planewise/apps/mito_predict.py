@@ -1,8 +1,10 @@
 """Predict cases of mito, each in memory or streamed: a folder of results, with those of the planes."""
 
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,11 @@ from planewise.data.panoptic import PanopticClasses
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
+from planewise.inference.averaging import averaged_classes, averaging_bytes
 from planewise.inference.class_grouping import fuse_classes
 from planewise.inference.consensus import FusedObjects
 from planewise.inference.executor import ThisProcess, executor
-from planewise.inference.gathering import gather_classes
+from planewise.inference.gathering import SliceOutputs, gather_classes
 from planewise.inference.linking import PlaneObjects
 from planewise.inference.memory import Need, need_in_memory
 from planewise.inference.painted import Painted
@@ -107,8 +110,9 @@ def predict_cases(
                     for note in case.notes(name, options, model):
                         say(note)
                     count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
-                    decided |= {"intensities": seen, "planes": case.why, "objects": count}
-                say(f"{name}: {count} objects, {results.final}")
+                    what = "classes" if options.fuse == "probabilities" else "objects"
+                    decided |= {"intensities": seen, "planes": case.why, what: count}
+                say(f"{name}: {count} {what}, {results.final}")
             except Exception as error:  # whatever one case does to us, the others are still wanted
                 problems.append(Problem.of(path, error))
 
@@ -123,6 +127,13 @@ def predict_case(
     """
     need, limit = memory_for(case, options)
     streamed = need.beside_network > limit
+    if options.fuse == "probabilities":
+        if streamed:
+            raise PlanewiseError(
+                f"would need {need} to average probabilities, beside the network more than {_allowed(options, limit)}; "
+                "give more, or --fuse votes, which is streamed"
+            )
+        return _write_classes(name, case, results, classes_in_memory(name, case, slices, predictor, options))
     if streamed:
         say(f"{name}: would need {need}, beside the network more than {_allowed(options, limit)}: it is streamed")
     elif need.total > WORTH_SAYING:
@@ -142,6 +153,8 @@ def memory_for(case: VolumeToPredict, options: MitoPredict) -> tuple[Need, int]:
     device = choose_device(options.device)
     outputs = 1 if case.several is None else 1 + len(case.several.names)
     need = need_in_memory(case.volume, case.planes, options.batch_size, options.downsampling, device, outputs)
+    if options.fuse == "probabilities":
+        need = replace(need, objects=averaging_bytes(math.prod(case.volume.shape), outputs - 1))
     return need, options.memory_bytes() or machine_memory() // 2
 
 
@@ -186,6 +199,32 @@ def _segment_in_memory(
     voxels = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
     write_confidence(case, results, joined_votes(votes) if votes else None, voxels, classes)
     return things.count
+
+
+def classes_in_memory(
+    name: str, case: VolumeToPredict, slices: SliceOptions, predictor: SlicePredictor, options: MitoPredict
+) -> np.ndarray:
+    """Return the class of each voxel of a volume, without objects, by the planes' mean probabilities."""
+    assert case.several is not None
+    voxels = read_voxels(case.volume, case.path)
+
+    def outputs() -> Iterator[tuple[Plane, Iterator[SliceOutputs]]]:
+        for plane in case.planes:
+            with progress(f"{name} {plane}", voxels.shape[AXIS[plane]], unit="slices") as advance:
+                yield plane, plane_outputs(predictor, voxels, plane, slices, options.batch_size, advance)
+
+    return averaged_classes(outputs(), voxels.shape, len(case.several.names), options.confidence_thr)
+
+
+def _write_classes(name: str, case: VolumeToPredict, results: Results, labels: np.ndarray) -> int:
+    """Write the class of each voxel; return how many classes occur."""
+    assert case.several is not None
+    names = case.several.names
+    write_class_names(results, case.several)
+    write_volume(results.final, case.volume.as_labels(names).with_voxels(labels))
+    counts = np.bincount(labels.ravel(), minlength=len(names) + 1)[1:].tolist()
+    say(f"{name}: voxels of {', '.join(f'{what} {count:,}' for what, count in zip(names.values(), counts))}")
+    return sum(count > 0 for count in counts)
 
 
 def _things_of(classes: Sequence[Painted], several: PanopticClasses | None) -> Painted:

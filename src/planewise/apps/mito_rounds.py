@@ -64,7 +64,7 @@ def train_in_rounds(
         begun = time.monotonic()
         folder = first / f"round_{number}"
         before = load_checkpoint(best / BEST)
-        network = network_with(before["network"], best / BEST)
+        network = network_with(before["network"], best / BEST, model.architecture)
         labelled_by = {name: before[name] for name in ("step", "score", "loss")}
         if not (folder / LABELLED_BY).exists() or read_json(folder / LABELLED_BY) != labelled_by:
             shutil.rmtree(folder, ignore_errors=True)  # of a model that was trained on since

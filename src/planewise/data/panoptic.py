@@ -20,6 +20,7 @@ from planewise.volumes.files import open_volume
 DIVISOR = 1_000_000  # what empanada calls label_divisor: more than there are objects of a class in a volume
 MOST_CLASSES = 2000  # whose panoptic values fit 32 bits
 UNKNOWN = -1
+NO_THINGS = "none"
 CLASSES = "classes"  # the folder, beside instance ids, of the volumes that say which class each voxel is of
 
 
@@ -52,6 +53,7 @@ class PanopticClasses:
 def panoptic_classes(labels: LabelDefinition, things: tuple[str, ...], option: str) -> PanopticClasses:
     """Return the classes of a dataset.json, those named by ``things`` being things; ``option``: what said so.
 
+    ``NO_THINGS`` alone names none, unless a class is called so.
     Raises PlanewiseError if one is no class of it, if there are no several classes, or their numbers have gaps.
     """
     names, source = labels.class_names(), labels.source or DATASET_FILE
@@ -65,6 +67,8 @@ def panoptic_classes(labels: LabelDefinition, things: tuple[str, ...], option: s
             f"{len(names)}, without gaps, as nnU-Net demands too"
         )
     value_of = {name: value for value, name in names.items()}
+    if things == (NO_THINGS,) and NO_THINGS not in value_of:
+        things = ()
     if unknown := [name for name in things if name not in value_of]:
         raise PlanewiseError(f"{option}: {', '.join(unknown)}: no such class; there are {', '.join(value_of)}")
     return PanopticClasses(names, tuple(sorted({value_of[name] for name in things})), labels.ignore)
@@ -98,7 +102,8 @@ def read_panoptic(case: Case, classes: PanopticClasses) -> np.ndarray:
     semantic = labels_on(image, case, semantic_path)
     known = (*classes.names, *([] if classes.ignore is None else [classes.ignore]))
     semantic = np.where(np.isin(semantic, known), semantic, 0).astype(np.int32)  # what is not named was told before
-    ids = labels_on(image, case, case.truth) if case.instances else np.zeros(semantic.shape, np.uint8)
+    told_apart = case.instances and classes.things
+    ids = labels_on(image, case, case.truth) if told_apart else np.zeros(semantic.shape, np.uint8)
     if not np.isin(semantic, tuple(classes.names)).any():
         raise PlanewiseError(f"{semantic_path}: holds no voxel of {', '.join(classes.names.values())} to learn from")
     _refuse_contradictions(case, semantic, ids, classes)

@@ -10,7 +10,7 @@ import numpy as np
 from planewise.apps.mito import finetune_mito
 from planewise.apps.mito_case import VolumeToPredict, settled
 from planewise.apps.mito_options import MitoPredict, MitoTrain
-from planewise.apps.mito_predict import memory_for, segment_in_memory
+from planewise.apps.mito_predict import classes_in_memory, memory_for, segment_in_memory
 from planewise.apps.mito_store import segment_store
 from planewise.data.run import remove
 from planewise.device import choose_device, choose_precision
@@ -66,12 +66,12 @@ class MitoNetModel(Model):
             return self._segment_store(volume, options, source)
         if options.workers or options.scheduler:
             raise PlanewiseError("workers and scheduler go with an output that ends in .ome.zarr; see devices")
-        if self.file.several is not None:
+        options = settled(options, self.file)
+        if self.file.several is not None and options.fuse != "probabilities":
             raise PlanewiseError(
                 f"{self.path.name}: is of several classes, which one volume of labels does not hold; give "
                 'output="labels.ome.zarr", and their classes lie beside it, in classes/'
             )
-        options = settled(options, self.file)
         case = VolumeToPredict.of(volume, source or Path(name), None, self.file, options)
         need, limit = memory_for(case, options)
         if need.beside_network > limit:
@@ -89,6 +89,8 @@ class MitoNetModel(Model):
         with executor(NetworkSource(self.weights, self.file.architecture, half), device, options.devices) as workers:
             predictor: SlicePredictor
             predictor = SharedPredictor(workers) if workers.size else NetworkPredictor(self._network(device), half)
+            if options.fuse == "probabilities":
+                return volume.with_voxels(classes_in_memory(name, case, slices, predictor, options))
             (labels,) = segment_in_memory(name, case, slices, predictor, options)
         say(f"{name}: {labels.count} objects")
         return volume.with_voxels(np.asarray(labels))

@@ -135,6 +135,7 @@ class ModelFile(BaseModel):
     calibration: Calibration | None = None  # None: not known, and objects have no confidence
     FINETUNE: Finetune = Finetune()
     little_data: LittleData | None = None
+    learning_rate: float | None = Field(None, gt=0)  # peak of its schedule in training; None: MitoNet's
 
     @model_validator(mode="after")
     def _classes_agree(self) -> "ModelFile":

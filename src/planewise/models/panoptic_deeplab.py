@@ -8,12 +8,15 @@ acceptable to ``torch.jit.script``.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from planewise.errors import PlanewiseError
 from planewise.models.bifpn import BiFPN, BiFPNDecoder, resample
 from planewise.models.blocks import Head, separable
 from planewise.models.point_rend import PointRend
@@ -54,10 +57,9 @@ class PanopticNetwork(nn.Module):
     """What all architectures share: encoder, heads, rendering. Subclasses say how features are decoded."""
 
     instances_on_their_grid = False  # whether the instance heads are trained on the quarter grid, where they are read
+    published_form = True  # whether its weights are written as MitoNet's are published: folded, as TorchScript
 
-    def __init__(
-        self, encoder: ResNet | UNetEncoder, channels: int, outputs: int = 1, head_kernel: int = 5
-    ) -> None:  # fmt: skip
+    def __init__(self, encoder: nn.Module, channels: int, outputs: int = 1, head_kernel: int = 5) -> None:
         super().__init__()
         self.encoder = encoder
         self.semantic_head = Head(channels, outputs, head_kernel)
@@ -81,6 +83,22 @@ class PanopticNetwork(nn.Module):
     def decode(self, stages: list[Tensor]) -> list[Tensor]:
         """Return the semantic and the instance features (N, channels, H/4, W/4)."""
         raise NotImplementedError
+
+    def parts(self) -> list[nn.Module]:
+        """Return the encoder's stem and its four stages, which can be frozen one by one."""
+        encoder: Any = self.encoder
+        stem = nn.ModuleList([encoder.conv1, encoder.bn1])
+        return [stem, encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4]
+
+    def load_base(self, source: Path) -> None:
+        """Load the encoder's weights from a folder of the hub, or from what has this id there.
+
+        Raises PlanewiseError if they are not this encoder's, as of one that the hub does not know.
+        """
+        raise PlanewiseError(
+            f"--base {source}: {type(self).__name__} has no encoder of the hub; its weights are those that the model's "
+            "YAML names"
+        )
 
     def forward(self, x: Tensor, render_steps: int = 2, interpolate_ins: bool = True) -> dict[str, Tensor]:
         """Predict from ``x`` (N, 1, H, W), normalised, with sides that are multiples of the padding factor.
@@ -234,8 +252,11 @@ def fold_batch_norms(network: PanopticNetwork) -> PanopticNetwork:
     """Fold batch norms into the convolutions before them, in place, exactly where the published export does.
 
     The batch norms after separable convolutions stay. A convolution followed by a ReLU becomes one module with it,
-    which is why published names have one level more (``encoder.conv1.0.weight``). Returns ``network``.
+    which is why published names have one level more (``encoder.conv1.0.weight``). Returns ``network``; one that has no
+    published form stays as it is.
     """
+    if not network.published_form:
+        return network
     training = network.training
     network.eval()
     _fold_members(network.encoder, "conv1", "bn1", "relu")

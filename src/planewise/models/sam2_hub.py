@@ -15,16 +15,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from planewise.errors import PlanewiseError, first_line
+from planewise.models.hub import WEIGHTS_FILE, hub_folder
 from planewise.models.sam2 import MEAN, STD, ClassTokens
 from planewise.models.sam2_names import ONLY_IN_2_1, to_meta, to_transformers, transformers_name
 from planewise.models.weights import differences, shapes_of
-from planewise.progress import say
 from planewise.volumes.json_files import read_json
 
 State = dict[str, Tensor]
-WEIGHTS_FILE = "model.safetensors"
 TOKENS_FILE = "class_tokens.safetensors"
 TRAINING_FILE = "planewise.json"  # window and how it was trained
+FILES = ("config.json", WEIGHTS_FILE, TOKENS_FILE, TRAINING_FILE)  # that are read
 TRUNK = (
     "hidden_size", "num_attention_heads", "num_attention_heads_per_stage", "blocks_per_stage", "embed_dim_per_stage",
     "window_size_per_stage", "global_attention_blocks", "window_positional_embedding_background_size",
@@ -42,7 +42,7 @@ def read_hub(source: Path) -> tuple[State, dict[str, Any], Any]:
 
     logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is told once, by us
     try:
-        folder = source if source.is_dir() else _downloaded(source)
+        folder = hub_folder(source, FILES)
         config: Any = Sam2Config.from_pretrained(str(folder), local_files_only=True)
         side = config.vision_config.backbone_config.image_size[0]
         state = load_file(folder / WEIGHTS_FILE)
@@ -68,21 +68,6 @@ def read_hub(source: Path) -> tuple[State, dict[str, Any], Any]:
     if (folder / TOKENS_FILE).is_file():
         beside["class_tokens"] = _read_tokens(folder / TOKENS_FILE)
     return to_meta(state), beside, config
-
-
-def _downloaded(source: Path) -> Path:
-    """Return the folder of a model of the hub, in the hub's own cache, which names files by their sha256."""
-    import pooch
-    from huggingface_hub import snapshot_download
-
-    wanted = ["config.json", WEIGHTS_FILE, TOKENS_FILE, TRAINING_FILE]
-    folder = Path(snapshot_download(str(source), allow_patterns=wanted))
-    blob = (folder / WEIGHTS_FILE).resolve()
-    found = pooch.file_hash(str(blob))
-    if len(blob.name) == len(found) and blob.name != found:
-        raise PlanewiseError(f"{blob}: its sha256 is {found}: it is damaged. Delete it, and it is downloaded again")
-    say(f"{source}: {folder}, its sha256 is {found}; its licence stands on huggingface.co/{source}")
-    return folder
 
 
 def _read_tokens(path: Path) -> dict[str, Any]:

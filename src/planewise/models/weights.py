@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from planewise.data.run import sha256_of
 from planewise.errors import PlanewiseError, first_line
+from planewise.models.architectures import architectures
 from planewise.models.downloads import fetch, is_url
 from planewise.models.model_file import ModelFile
-from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, build, fold_batch_norms
+from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, fold_batch_norms
 from planewise.models.torchscript import is_torchscript, read_torchscript
 from planewise.models.zoo import of_url
 from planewise.progress import say
@@ -33,7 +34,8 @@ def locate_weights(model: ModelFile, model_path: Path) -> Path:
     """
     if not model.model:
         raise PlanewiseError(
-            f"{model_path}: names no weights (model:); train it with planewise mito train --from_scratch"
+            f"{model_path}: names no weights (model:); train it with planewise mito train --from_scratch, or with "
+            "--base if its encoder is one of the hub"
         )
     try:
         online = is_url(model.model)
@@ -75,8 +77,8 @@ def load_network(path: Path, architecture: str | None = None) -> PanopticNetwork
     """Return the network that the weights at ``path`` belong to, folded if they are, in evaluation mode.
 
     ``path``: a published TorchScript ``.pth``, a plain state_dict, or a training checkpoint that holds one under
-    ``state_dict``, ``model`` or ``network``. ``architecture``: a name of ``ARCHITECTURES``; None recognises it.
-    Raises PlanewiseError listing every tensor that is missing, unexpected or of another shape.
+    ``state_dict``, ``model`` or ``network``. ``architecture``: a name of ``architectures``; None recognises
+    MitoNet's. Raises PlanewiseError listing every tensor that is missing, unexpected or of another shape.
     """
     return network_with(read_state(path), path, architecture)
 
@@ -136,8 +138,8 @@ def refuse_other_classes(network: PanopticNetwork, model: ModelFile, model_path:
 
 def _fitting(state: State, source: Path | str, architecture: str | None) -> tuple[str, bool]:
     """Return the architecture that ``state`` belongs to, and whether it is folded. For errors see ``load_network``."""
-    if architecture is not None and architecture not in ARCHITECTURES:
-        raise PlanewiseError(f"{source}: unknown architecture {architecture}; known are {', '.join(ARCHITECTURES)}")
+    if architecture is not None and architecture not in architectures():
+        raise PlanewiseError(f"{source}: unknown architecture {architecture}; known are {', '.join(architectures())}")
     shapes, outputs = shapes_of(state), outputs_of(state)
     candidates = []
     for name in [architecture] if architecture else ARCHITECTURES:
@@ -155,7 +157,7 @@ def _fitting(state: State, source: Path | str, architecture: str | None) -> tupl
 
 
 def _built(name: str, outputs: int, folded: bool) -> PanopticNetwork:
-    network = build(name, outputs)
+    network = architectures()[name](outputs=outputs)
     return fold_batch_norms(network) if folded else network
 
 
@@ -216,6 +218,15 @@ def _reason(error: Exception) -> str:
     return first_line(error)
 
 
+def write_weights(network: PanopticNetwork, path: Path) -> None:
+    """Write the weights of ``network`` so that ``load_network`` reads them, as MitoNet's are published if it can be."""
+    if network.published_form:
+        export_torchscript(network, path)
+        return
+    with atomic_path(path) as temporary:
+        torch.save({name: value.detach().cpu() for name, value in network.state_dict().items()}, temporary)
+
+
 def export_torchscript(network: PanopticNetwork, path: Path) -> None:
     """Write ``network`` in the published form, which empanada-napari loads: folded, scripted, on the CPU.
 
@@ -226,7 +237,15 @@ def export_torchscript(network: PanopticNetwork, path: Path) -> None:
 
 
 def as_published(network: PanopticNetwork) -> PanopticNetwork:
-    """Return a copy of ``network`` as it is published: folded, on the CPU, in evaluation mode."""
+    """Return a copy of ``network`` as it is published: folded, on the CPU, in evaluation mode.
+
+    Raises PlanewiseError if it has no such form.
+    """
+    if not network.published_form:
+        raise PlanewiseError(
+            f"{type(network).__name__}: is no network that TorchScript can hold, which other programs would run it by; "
+            "planewise itself takes the YAML with the weights beside it"
+        )
     published = copy.deepcopy(network).cpu().float().eval()
     if any(isinstance(module, nn.BatchNorm2d) for module in published.encoder.modules()):
         fold_batch_norms(published)

@@ -176,9 +176,7 @@ def freeze(network: PanopticNetwork, layer: FinetuneLayer) -> list[nn.Module]:
     ``none`` trains nothing of the encoder, ``stage4`` only its last stage, ``stage3`` its last two, and so on;
     ``stage1`` freezes only the stem, ``all`` nothing. Decoders and heads are always trained.
     """
-    encoder = network.encoder
-    parts: list[nn.Module] = [nn.ModuleList([encoder.conv1, encoder.bn1])]
-    parts += [encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4]
+    parts = network.parts()
     count = {"none": 5, "stage4": 4, "stage3": 3, "stage2": 2, "stage1": 1, "all": 0}[layer]
     network.requires_grad_(True)
     for part in parts[:count]:

@@ -10,6 +10,7 @@ from planewise.apps.ild import train as ild
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.mito import _base_and_licence
 from planewise.apps.mito_options import MitoTrain
+from planewise.errors import PlanewiseError
 from planewise.models import zoo
 from planewise.models.model_file import RANDOM, ModelFile, Trained, find_model_file, read_model_file
 from planewise.models.sam2_files import Sam2Weights
@@ -57,3 +58,24 @@ def test_of_a_mitonet():
     mine = ModelFile(model="mine.pth", norms={"mean": 0.5, "std": 0.1}, trained=BEFORE)
     assert of(mine, base_model="here/mine.yaml") == ("mine", "Apache-2.0")
     assert of(mine.model_copy(update={"trained": None}), base_model="mine.empanada") == ("mine", None)
+
+
+def test_of_a_mitonet_whose_encoder_starts_from_a_folder(tmp_path):
+    model = ModelFile(norms={"mean": 0.5, "std": 0.1})
+    options = MitoTrain(dataset_path=Path("d"), model_dir=Path("m"), backbone=tmp_path / "vits")
+    (tmp_path / "vits").mkdir()
+    assert _base_and_licence(options, model) == ("vits", None)
+    card = tmp_path / "vits" / "README.md"
+    for metadata, licence in (
+        ("license: apache-2.0", "apache-2.0"),
+        ("license: other\nlicense_name: theirs\nlicense_link: https://of.them", "theirs (https://of.them)"),
+        ("tags: [a]", None),
+        ("[", None),
+    ):
+        card.write_text(f"---\n{metadata}\n---\n# A model\n")
+        assert _base_and_licence(options, model) == ("vits", licence)
+
+
+def test_a_start_is_said_once(tmp_path):
+    with pytest.raises(PlanewiseError, match="so does --from_scratch: give one of the two"):
+        MitoTrain(dataset_path=Path("d"), model_dir=Path("m"), from_scratch=True, backbone=tmp_path)

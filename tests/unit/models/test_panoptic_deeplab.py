@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from planewise.errors import PlanewiseError
 from planewise.models.panoptic_deeplab import build, fold_batch_norms
 from planewise.models.point_rend import sample_points
 from reference.formulas import waves, weights
@@ -126,3 +127,8 @@ def test_sample_points_reads_x_before_y():
     features = torch.arange(12.0).view(1, 1, 3, 4)
     points = torch.tensor([[[(2 + 0.5) / 4, (1 + 0.5) / 3], [0.5 / 4, (2 + 0.5) / 3]]])
     assert sample_points(features, points).flatten().tolist() == pytest.approx([6, 8])
+
+
+def test_mitonet_takes_no_encoder_of_the_hub(tmp_path):
+    with pytest.raises(PlanewiseError, match=rf"^--base {tmp_path}: PanopticUNet has no encoder of the hub"):
+        build("mitonet_small_unet").load_base(tmp_path)

@@ -6,9 +6,11 @@ import yaml
 from torch import nn
 
 from planewise.errors import PlanewiseError
+from planewise.models.architectures import architectures
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
 from planewise.models.panoptic_deeplab import build, fold_batch_norms
-from planewise.models.weights import export_torchscript, load_network, locate_weights
+from planewise.models.torchscript import is_torchscript
+from planewise.models.weights import export_torchscript, load_network, locate_weights, write_weights
 from reference.published import published
 
 NORMS = {"mean": 0.5, "std": 0.1}
@@ -154,6 +156,28 @@ def test_a_folder_that_was_copied_means_its_own_weights(tmp_path, capsys):
     assert locate_weights(model, tmp_path / "copy" / "m.yaml").read_text() == "original"
 
 
+def test_a_network_without_a_published_form_is_written_as_plain_weights_and_exported_nowhere(tmp_path, monkeypatch):
+    network = build("mitonet_small").eval()
+    monkeypatch.setattr(type(network), "published_form", False)
+    assert fold_batch_norms(network) is network
+    write_weights(network, tmp_path / "w.pth")
+    assert not is_torchscript(tmp_path / "w.pth")
+    assert same_outputs(network, load_network(tmp_path / "w.pth", "mitonet_small"))
+    with pytest.raises(PlanewiseError, match="PanopticDeepLab: is no network that TorchScript can hold"):
+        export_torchscript(network, tmp_path / "published.pth")
+    assert not (tmp_path / "published.pth").exists()
+
+
+def test_a_network_of_another_module_is_built_by_its_name_alone(tmp_path, monkeypatch):
+    known = architectures() | {"another": lambda outputs: build("mitonet_small_unet", outputs)}
+    monkeypatch.setattr("planewise.models.weights.architectures", lambda: known)
+    network = build("mitonet_small_unet").eval()
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    assert same_outputs(network, load_network(tmp_path / "w.pth", "another"))
+    with pytest.raises(PlanewiseError, match=r"unknown architecture nonesuch; known are mitonet_v1, .*another"):
+        load_network(tmp_path / "w.pth", "nonesuch")
+
+
 def test_weights_beside_a_yaml_are_those_that_it_says(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"weights")
     right = hashlib.sha256(b"weights").hexdigest()
@@ -183,7 +207,17 @@ def test_a_model_file_survives_a_round_trip_with_keys_of_others(tmp_path):
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
     write_model_file(tmp_path / "b.yaml", read_model_file(tmp_path / "a.yaml"))
     assert yaml.safe_load((tmp_path / "b.yaml").read_text()) == content | dict.fromkeys(
-        ("calibration", "little_data", "min_agreement", "model_sha256", "pixel_nm", "planes", "repair", "trained")
+        (
+            "calibration",
+            "learning_rate",
+            "little_data",
+            "min_agreement",
+            "model_sha256",
+            "pixel_nm",
+            "planes",
+            "repair",
+            "trained",
+        )
     )
 
 

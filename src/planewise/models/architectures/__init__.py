@@ -1,0 +1,21 @@
+"""The networks that a model's YAML names under ``architecture``: every module of this folder says its ``NETWORKS``.
+
+Each is a ``PanopticNetwork``: whatever encodes and decodes, its outputs are trained, read and fused as MitoNet's are.
+"""
+
+import pkgutil
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+
+from planewise.models.panoptic_deeplab import PanopticNetwork
+
+
+@cache
+def architectures() -> dict[str, Callable[..., PanopticNetwork]]:
+    """Return what makes each network, with random weights, by its name.
+
+    ``outputs``, by name: channels of its semantic head; see ``PanopticNetwork.forward``.
+    """
+    modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
+    return {name: make for module in modules for name, make in module.NETWORKS.items()}

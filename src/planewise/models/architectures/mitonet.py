@@ -1,0 +1,7 @@
+"""MitoNet's networks, which are recognised from their weights too."""
+
+from functools import partial
+
+from planewise.models.panoptic_deeplab import ARCHITECTURES, build
+
+NETWORKS = {name: partial(build, name) for name in ARCHITECTURES}

@@ -1,0 +1,47 @@
+"""Models as the hub keeps them: a folder, here or in the hub's own cache, and the licence that it says."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from planewise.errors import PlanewiseError
+from planewise.progress import say
+
+WEIGHTS_FILE = "model.safetensors"
+CARD = "README.md"
+
+
+def hub_folder(source: Path, files: Iterable[str]) -> Path:
+    """Return the folder ``source``, or that of the hub's model of this id, whose ``files`` are downloaded.
+
+    It is in the hub's own cache, which names files by their sha256. Raises PlanewiseError if the weights are damaged;
+    what the hub says is passed on.
+    """
+    if source.is_dir():
+        return source
+    import pooch
+    from huggingface_hub import snapshot_download
+
+    folder = Path(snapshot_download(str(source), allow_patterns=[*files, CARD]))
+    blob = (folder / WEIGHTS_FILE).resolve()
+    found = pooch.file_hash(str(blob))
+    if len(blob.name) == len(found) and blob.name != found:
+        raise PlanewiseError(f"{blob}: its sha256 is {found}: it is damaged. Delete it, and it is downloaded again")
+    say(f"{source}: {folder}, its sha256 is {found}; its licence stands on huggingface.co/{source}")
+    return folder
+
+
+def licence_of(source: Path) -> str | None:
+    """Return the licence that a folder's card says, or that of a model of the hub that is cached; None if none does."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = source if source.is_dir() else Path(snapshot_download(str(source), local_files_only=True))
+        _, metadata, _ = (folder / CARD).read_text("utf-8").split("---\n", 2)
+        said = yaml.safe_load(metadata)
+        licence = said.get("license_name") or said["license"]
+    except Exception:  # no card, or one that says nothing that can be read
+        return None
+    link = said.get("license_link")
+    return f"{licence} ({link})" if link else str(licence)
