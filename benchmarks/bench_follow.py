@@ -1,29 +1,44 @@
 """Serial scans on phantoms: how often no change is called one, and how well a known change is recovered.
 
 Scans without change: one phantom twice, the second time breathed in differently (warped by a smooth field, its density
-by the same mass), with noise, kernel and slice thickness of its own. Scans with change: patches grown by a known
+by the same mass), with noise, kernel and slice thickness of its own. Both are sampled in the same way, finer than
+voxels: a second scan that is interpolated once more than the first would be the softer one, as if by another kernel and
+thicker slices, and no header says so. That is what ``softer`` measures. Scans with change: patches grown by a known
 factor, and warped by a known field. Segmented by thresholds, so that nothing but the method is looked at.
 
-    python benchmarks/bench_follow.py [PAIRS] [--tiny]
+    python benchmarks/bench_follow.py null|softer|growth|places [PAIRS] [FIRST] [--tiny]
+
+``FIRST`` is the seed of the first phantom, so that pairs can be shared out; all four parts run where none is named.
 """
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from machine import TINY, WORDS, describe
 from scipy import ndimage
+from statsmodels.stats.proportion import proportion_confint
 
 from planewise.apps.ild.lungs import find_lungs
 from planewise.data.phantom import CHEST_SPACING_MM, breathing_field, chest_phantom, warped
+from planewise.errors import PlanewiseError
 from planewise.measurement.extent import count_voxels
 from planewise.measurement.lungs import LungRegions
 from planewise.serial.change import carried_extents, changes, measures_of
+from planewise.serial.detectable import LEAST_RETAKES
+from planewise.serial.missing import missing_pieces_ml
 from planewise.serial.registration import register
 from planewise.serial.retakes import AIR_HU, Variation, noise_of, retake
 
 SHAPE = (24, 96, 96)
-PAIRS = int(WORDS[0]) if WORDS else 2 if TINY else 40
+PARTS = [word for word in WORDS if not word.isdecimal()] or ["places", "growth", "null", "softer"]
+NUMBERS = [int(word) for word in WORDS if word.isdecimal()]
+PAIRS = NUMBERS[0] if NUMBERS else 1 if TINY else 60
+FIRST = NUMBERS[1] if len(NUMBERS) > 1 else 7000
 RETAKES = 3 if TINY else 8
-GROWTHS = (1.5,) if TINY else (1.25, 1.5, 2.0)
-EACH = 1 if TINY else 3  # phantoms for each growth
+GROWTHS = (1.5,) if TINY else (1.1, 1.25, 1.5, 2.0)
+PLACES = 1 if TINY else 3  # phantoms
 GROUPS = {"ground_glass": (1,), "total_fibrosis": (2,), "total_extent": (1, 2)}
 VARIATION = Variation(0.0, 0.3, 1.25, 0.03)  # as scans of one kernel and 5 mm give it
 DENSE_HU, COARSE_HU = -740.0, 150.0
@@ -42,15 +57,29 @@ def predict(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
     return np.where(inside & (smooth > DENSE_HU), np.where(deviation > COARSE_HU, 2, 1), 0).astype(np.uint8)
 
 
-def scanned(image: np.ndarray, field: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a phantom, scanned again: warped, by another kernel, thicker slices, and other noise."""
-    made = warped(image.astype(np.float32), field)
+def sampled(image: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """Return a phantom, warped, every voxel the mean of eight places in it: as blurred whatever the field."""
+    spline = ndimage.spline_filter(image.astype(np.float32), output=np.float32)
+    places = np.indices(image.shape, np.float32) + field
+    samples = [
+        ndimage.map_coordinates(spline, places + np.reshape(shift, (3, 1, 1, 1)), prefilter=False, mode="nearest")
+        for shift in product((-0.25, 0.25), repeat=3)
+    ]
+    return np.mean(samples, axis=0)
+
+
+def scanned(image: np.ndarray, field: np.ndarray, rng: np.random.Generator, softer: bool = False) -> np.ndarray:
+    """Return a phantom, scanned: warped, by a kernel and a slice thickness of its own, and with noise.
+
+    ``softer``: interpolated linearly, which blurs by 0.4 voxels (SD) along every axis wherever places lie between.
+    """
+    made = warped(image.astype(np.float32), field) if softer else sampled(image, field)
     gradients = [np.gradient(step, axis=axis) for axis, step in enumerate(field)]
     shrunk = np.prod([1 + gradient for gradient in gradients], axis=0)  # of the content of a voxel
     lung = ndimage.binary_opening(made < -500)
     made = np.where(lung, AIR_HU + (made - AIR_HU) * shrunk, made)
     made = ndimage.gaussian_filter(made, (rng.uniform(0, 0.12), *[rng.uniform(0, 0.35)] * 2))
-    return np.rint(made + rng.normal(0, 14, made.shape)).astype(np.int16)
+    return np.clip(np.rint(made + rng.normal(0, 14, made.shape)), -1024, 3071).astype(np.int16)
 
 
 def regions_of(hu: np.ndarray) -> LungRegions:
@@ -58,24 +87,24 @@ def regions_of(hu: np.ndarray) -> LungRegions:
     return LungRegions.of(find_lungs(hu, CHEST_SPACING_MM), CHEST_SPACING_MM)
 
 
-def measured(hu: np.ndarray) -> dict[tuple[str, str, str], float]:
-    """Return the measures of a phantom in its regions."""
-    regions = regions_of(hu)
-    return measures_of(count_voxels(predict(hu, regions.sides), regions), GROUPS)
-
-
 def retaken(hu: np.ndarray, seed: int) -> list[dict[tuple[str, str, str], float]]:
-    """Return the measures of retakes of a phantom."""
+    """Return the measures of retakes of a phantom, as ``ild follow`` takes them."""
     sides = find_lungs(hu, CHEST_SPACING_MM)
     varied = Variation(noise_of(hu), VARIATION.sharpness, VARIATION.extra_mm, VARIATION.inspiration)
-    return [
-        measured(retake(hu, sides, CHEST_SPACING_MM, varied, np.random.default_rng([seed, number])))
-        for number in range(RETAKES)
-    ]
+    measures = []
+    for number in range(RETAKES):
+        made = retake(hu, sides, CHEST_SPACING_MM, varied, np.random.default_rng([seed, number]))
+        regions = regions_of(made)
+        if not any(missing_pieces_ml(sides, regions.sides, CHEST_SPACING_MM)):
+            measures.append(measures_of(count_voxels(predict(made, regions.sides), regions), GROUPS))
+    return measures
 
 
 def compared(first: np.ndarray, second: np.ndarray, seed: int) -> tuple[list, float]:
-    """Return the changes between two phantoms, as ``ild follow`` finds them, and the Dice of the lungs."""
+    """Return the changes between two phantoms, as ``ild follow`` finds them, and the Dice of the lungs.
+
+    Raises PlanewiseError if they cannot be compared.
+    """
     one, two = regions_of(first), regions_of(second)
     registration = register(first, one.sides, CHEST_SPACING_MM, second, two.sides, CHEST_SPACING_MM)
     before = count_voxels(predict(first, one.sides), one)
@@ -83,63 +112,81 @@ def compared(first: np.ndarray, second: np.ndarray, seed: int) -> tuple[list, fl
     after = measures_of(carried_extents(labels, two.sides, registration, one), GROUPS)
     itself = measures_of(count_voxels(labels, two), GROUPS)
     after |= {key: value for key, value in itself.items() if not key[1]}
-    rows = changes(measures_of(before, GROUPS), after, retaken(first, seed), retaken(second, seed + 1), before.lung_ml)
-    return rows, registration.overlap
+    retakes = [retaken(first, seed), retaken(second, seed + 1)]
+    if min(map(len, retakes)) < LEAST_RETAKES:
+        raise PlanewiseError("too few retakes whose lungs are found alike")
+    return changes(measures_of(before, GROUPS), after, *retakes, before.lung_ml), registration.overlap
 
 
-def without_change() -> None:
+def share(calls: Sequence[bool]) -> str:
+    """Return how many of ``calls`` are true, with Wilson's 95 % interval."""
+    low, high = proportion_confint(sum(calls), len(calls), method="wilson") if calls else (0.0, 1.0)
+    return f"{sum(calls)} of {len(calls)} ({100 * low:.1f} to {100 * high:.1f} %)"
+
+
+def without_change(softer: bool) -> None:
     """Print how often scans without change are called changed."""
-    beyond: dict[str, list[bool]] = {"main": [], "both lungs, %": [], "both lungs, ml": [], "regions, %": []}
-    for pair in range(PAIRS):
-        rng = np.random.default_rng(pair)
-        image, _ = chest_phantom(SHAPE, 100 + pair)
+    called: dict[str, list[bool]] = {"progression": [], "pages with any number": []}
+    refused: Counter[str] = Counter()
+    for seed in range(FIRST, FIRST + PAIRS):
+        rng = np.random.default_rng(seed)
+        image, _ = chest_phantom(SHAPE, seed)
         depth = float(np.clip(rng.normal(0, 0.02), -0.03, 0.03))
         first = scanned(image, np.zeros((3, *SHAPE), np.float32), rng)
-        second = scanned(image, breathing_field(SHAPE, pair, depth), rng)
-        rows, _ = compared(first, second, 2 * pair)
-        for row in rows:
-            called = row.verdict != "not detectable"
+        second = scanned(image, breathing_field(SHAPE, seed, depth), rng, softer)
+        try:
+            rows, _ = compared(first, second, 2 * seed)
+        except PlanewiseError as error:
+            refused[str(error).partition(":")[0]] += 1
+            continue
+        beyond = [row.verdict != "not detectable" for row in rows]
+        for row, is_beyond in zip(rows, beyond):
+            place = "regions" if row.region else "both lungs"
+            called.setdefault(f"{place}, {row.unit}", []).append(is_beyond)
             if (row.group, row.region, row.unit) == ("total_fibrosis", "", "percent"):
-                beyond["main"].append(row.verdict == "more")
-            if row.unit == "percent":
-                beyond["regions, %" if row.region else "both lungs, %"].append(called)
-            elif not row.region:
-                beyond["both lungs, ml"].append(called)
-        line = ", ".join(f"{name} {sum(calls)} of {len(calls)}" for name, calls in beyond.items())
-        print(f"{pair + 1} pairs without change, called changed: {line}", flush=True)
+                called["progression"].append(row.verdict == "more")
+        called["pages with any number"].append(any(beyond))
+        words = "; ".join(f"{name} {share(calls)}" for name, calls in called.items())
+        print(f"phantom {seed}{', the second softer' if softer else ''}, called changed: {words}", flush=True)
+    print(f"refused: {sum(refused.values())} of {PAIRS} {dict(refused)}", flush=True)
 
 
 def with_change() -> None:
-    """Print the change that is recovered beside the true one."""
+    """Print the change that is recovered beside the true one, and how often it is called."""
     for growth in GROWTHS:
-        errors, found, moved, overlaps = [], [], [], []
-        for seed in range(EACH):
+        errors, calls, moved, limits, refused = [], [], [], [], 0
+        for seed in range(FIRST, FIRST + PAIRS):
             rng = np.random.default_rng(seed)
-            nothing = np.zeros((3, *SHAPE), np.float32)
-            field = breathing_field(SHAPE, seed, 0.03)
-            one, two = (chest_phantom(SHAPE, 200 + seed, growth=by) for by in (1.0, growth))
-            rows, overlap = compared(scanned(one[0], nothing, rng), scanned(two[0], field, rng), 1000 + seed)
+            field = breathing_field(SHAPE, seed, float(np.clip(rng.normal(0, 0.02), -0.03, 0.03)))
+            one, two = (chest_phantom(SHAPE, seed, growth=by) for by in (1.0, growth))
+            first, second = scanned(one[0], np.zeros((3, *SHAPE), np.float32), rng), scanned(two[0], field, rng)
+            try:
+                rows, _ = compared(first, second, 2 * seed)
+            except PlanewiseError:
+                refused += 1
+                continue
             regions = [regions_of(one[0]), regions_of(warped(two[0].astype(np.float32), field))]
             true = [
-                100 * float(((labels > 0) & (each.sides > 0)).sum() / (each.sides > 0).sum())
+                100 * float(((labels > 1) & (each.sides > 0)).sum() / (each.sides > 0).sum())
                 for labels, each in zip((one[1], warped(two[1], field, labels=True)), regions)
             ]
-            row = next(row for row in rows if (row.group, row.region, row.unit) == ("total_extent", "", "percent"))
+            row = next(row for row in rows if (row.group, row.region, row.unit) == ("total_fibrosis", "", "percent"))
             errors.append(row.change - (true[1] - true[0]))
             moved.append(true[1] - true[0])
-            found.append(row.verdict == "more")
-            overlaps.append(overlap)
-        print(
-            f"patches grown by {growth:g}: true change {np.mean(moved):+.2f} % of the lungs, error "
-            f"{np.mean(errors):+.2f} (worst {max(errors, key=abs):+.2f}), called progression in {sum(found)} of "
-            f"{len(found)}; Dice of the lungs {np.mean(overlaps):.3f}",
-            flush=True,
-        )  # fmt: skip
+            calls.append(row.verdict == "more")
+            limits.append(row.detectable)
+        if errors:
+            print(
+                f"patches grown by {growth:g}: true change of fibrosis {np.mean(moved):+.2f} % of the lungs, error "
+                f"{np.mean(errors):+.2f} (SD {np.std(errors):.2f}, worst {max(errors, key=abs):+.2f}), smallest "
+                f"detectable {np.mean(limits):.2f}, called progression {share(calls)}; refused {refused}",
+                flush=True,
+            )  # fmt: skip
 
 
 def displacements() -> None:
     """Print how far registered places are from their true ones."""
-    for seed in range(EACH):
+    for seed in range(PLACES):
         image, _ = chest_phantom(SHAPE, 300 + seed)
         field = breathing_field(SHAPE, seed, 0.03)
         second = scanned(image, field, np.random.default_rng(seed))
@@ -162,6 +209,9 @@ def displacements() -> None:
 
 if __name__ == "__main__":
     print(describe())
-    displacements()
-    with_change()
-    without_change()
+    works = {
+        "places": displacements, "growth": with_change, "null": lambda: without_change(False),
+        "softer": lambda: without_change(True),
+    }  # fmt: skip
+    for part in PARTS:
+        works[part]()

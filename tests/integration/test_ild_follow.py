@@ -73,6 +73,9 @@ def test_every_date_is_segmented_and_compared_with_the_first(job):
     assert "has a contrast agent (Iomeron)" in second["reasons_against"][0]
     assert second["changes"] == []
     assert any("cannot be compared" in problem["what"] for problem in content["problems"])
+    for scan in (first["first"], first["second"]):
+        (warning,) = scan["warnings"]
+        assert "outside the lungs, and were cut" in warning
 
 
 def test_changes_stand_beside_the_smallest_detectable_one(job):
@@ -120,6 +123,12 @@ def test_the_page_opens_with_both_scans_side_by_side(job):
         assert errors == []
         assert "not a diagnosis" in page.inner_text("header")
         assert "cannot be compared" in page.inner_text("section:nth-of-type(2)")
+        heads = page.locator("section:nth-of-type(1) table").nth(0).locator("thead th")
+        assert [heads.nth(i).inner_text() for i in (1, 2)] == ["2023-01-10 ⚠ 1 warning", "2024-01-12 ⚠ 1 warning"]
+        beside = page.locator("section:nth-of-type(1) figcaption abbr").nth(1)
+        assert "outside the lungs, and were cut" in beside.get_attribute("title")
+        assert "outside the lungs, and were cut" in page.locator("section:nth-of-type(1) .warnings").nth(1).inner_text()
+        assert page.locator("th.number abbr").count() == 4  # before and after, in percent and ml
         before = [page.get_attribute(f"#{name}0", "src") for name in ("first", "second")]
         page.fill("#slice0", "1")
         page.dispatch_event("#slice0", "input")
