@@ -169,6 +169,16 @@ def test_a_scan_whose_retakes_fail_is_a_row_and_the_page_is_written(job, model, 
     assert "the retakes of 2024-01-12 failed" in (job / "again" / "follow.html").read_text()
 
 
+def test_retakes_whose_lungs_are_found_otherwise_do_not_count(job, model, tmp_path, monkeypatch, capsys):
+    shutil.copytree(job / "out", tmp_path / "again")
+    (tmp_path / "again" / "2024-01-12_retakes.json").unlink()
+    pieces = iter([(0.0, 20.0), (0.0, 0.0), (0.0, 0.0)])
+    monkeypatch.setattr(follow_module, "missing_pieces_ml", lambda *_: next(pieces))
+    assert follow(job / "P1", tmp_path / "again", model) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the lungs of 2024-01-12 are found otherwise in 1 of 3 retakes" in said
+
+
 def test_volumes_in_folders_of_dates_whose_lungs_are_cut_off(model, tmp_path, capsys):
     write_chest_patient(tmp_path / "P", 3, SHAPE, dates=("2023-01-10", "20240112"))
     (tmp_path / "P" / "notes").mkdir()

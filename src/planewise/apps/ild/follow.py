@@ -240,7 +240,7 @@ def _retakes(
                 },
             )  # fmt: skip
     content = read_json(target)
-    if content["left_out"]:
+    if content.get("left_out"):
         say(f"{day}: {content['left_out']} of {options.retakes} retakes are left out: their lungs were found otherwise")
     read = content["retakes"]
     return [{_key(name): np.nan if value is None else float(value) for name, value in each.items()} for each in read]
@@ -263,12 +263,11 @@ def _compare(
     )  # fmt: skip
     groups = classes.groups()
     before = count_voxels(first.labels, first.regions)
-    measures = measures_of(carried_extents(second.labels, second.regions.sides, registration, first.regions), groups)
-    itself = measures_of(count_voxels(second.labels, second.regions), groups)
-    measures |= {key: value for key, value in itself.items() if not key[1]}  # both lungs need no registration
     rows = changes(
-        measures_of(before, groups), measures, retaken[first.scan.name], retaken[second.scan.name], before.lung_ml
-    )
+        measures_of(before, groups), measures_of(count_voxels(second.labels, second.regions), groups),
+        measures_of(carried_extents(second.labels, second.regions.sides, registration, first.regions), groups),
+        retaken[first.scan.name], retaken[second.scan.name], before.lung_ml,
+    )  # fmt: skip
     level, width = WINDOWS["lung"]
     carried_hu = registration.carry(second.hu, labels=False, fill=AIR_HU)
     slides = pair_slides(
