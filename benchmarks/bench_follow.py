@@ -30,7 +30,7 @@ from planewise.data.prepared import read_patient
 from planewise.errors import PlanewiseError
 from planewise.measurement.extent import count_voxels
 from planewise.measurement.lungs import LungRegions
-from planewise.serial.change import carried_extents, changes, measures_of
+from planewise.serial.change import Change, carried_extents, changes, measures_of
 from planewise.serial.detectable import LEAST_RETAKES
 from planewise.serial.missing import missing_pieces_ml
 from planewise.serial.registration import register
@@ -159,7 +159,8 @@ def without_change(softer: bool) -> None:
 def with_change() -> None:
     """Print the change that is recovered beside the true one, and how often it is called."""
     for growth in GROWTHS:
-        errors, calls, moved, limits, refused = [], [], [], [], 0
+        rows_of: dict[str, list[tuple[float, Change]]] = {"total_fibrosis": [], "total_extent": []}
+        refused = 0
         for seed in range(FIRST, FIRST + PAIRS):
             rng = np.random.default_rng(seed)
             field = breathing_field(SHAPE, seed, float(np.clip(rng.normal(0, 0.02), -0.03, 0.03)))
@@ -170,21 +171,21 @@ def with_change() -> None:
             except PlanewiseError:
                 refused += 1
                 continue
-            regions = [regions_of(one[0]), regions_of(warped(two[0].astype(np.float32), field))]
-            true = [
-                100 * float(((labels > 1) & (each.sides > 0)).sum() / (each.sides > 0).sum())
-                for labels, each in zip((one[1], warped(two[1], field, labels=True)), regions)
-            ]
-            row = next(row for row in rows if (row.group, row.region, row.unit) == ("total_fibrosis", "", "percent"))
-            errors.append(row.change - (true[1] - true[0]))
-            moved.append(true[1] - true[0])
-            calls.append(row.verdict == "more")
-            limits.append(row.detectable)
-        if errors:
+            sides = [regions_of(image).sides > 0 for image in (one[0], warped(two[0].astype(np.float32), field))]
+            labels = [one[1], warped(two[1], field, labels=True)]
+            for least, (group, kept) in zip((2, 1), rows_of.items()):
+                before, after = (
+                    100 * float(((each >= least) & inside).sum() / inside.sum()) for each, inside in zip(labels, sides)
+                )
+                row = next(row for row in rows if (row.group, row.region, row.unit) == (group, "", "percent"))
+                kept.append((after - before, row))
+        for group, kept in rows_of.items():
+            errors = [row.change - true for true, row in kept] or [np.nan]
             print(
-                f"patches grown by {growth:g}: true change of fibrosis {np.mean(moved):+.2f} % of the lungs, error "
-                f"{np.mean(errors):+.2f} (SD {np.std(errors):.2f}, worst {max(errors, key=abs):+.2f}), smallest "
-                f"detectable {np.mean(limits):.2f}, called progression {share(calls)}; refused {refused}",
+                f"patches grown by {growth:g}: true change of {group} {np.mean([true for true, _ in kept]):+.2f} % "
+                f"of the lungs, error {np.mean(errors):+.2f} (SD {np.std(errors):.2f}, worst "
+                f"{max(errors, key=abs):+.2f}), smallest detectable {np.mean([row.detectable for _, row in kept]):.2f}, called more "
+                f"{share([row.verdict == 'more' for _, row in kept])}; refused {refused}",
                 flush=True,
             )  # fmt: skip
 
