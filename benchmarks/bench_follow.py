@@ -181,10 +181,11 @@ def with_change() -> None:
                 kept.append((after - before, row))
         for group, kept in rows_of.items():
             errors = [row.change - true for true, row in kept] or [np.nan]
+            limit = np.mean([row.detectable for _, row in kept])
             print(
                 f"patches grown by {growth:g}: true change of {group} {np.mean([true for true, _ in kept]):+.2f} % "
                 f"of the lungs, error {np.mean(errors):+.2f} (SD {np.std(errors):.2f}, worst "
-                f"{max(errors, key=abs):+.2f}), smallest detectable {np.mean([row.detectable for _, row in kept]):.2f}, called more "
+                f"{max(errors, key=abs):+.2f}), smallest detectable {limit:.2f}, called more "
                 f"{share([row.verdict == 'more' for _, row in kept])}; refused {refused}",
                 flush=True,
             )  # fmt: skip
