@@ -8,6 +8,7 @@ import pytest
 
 from chest_boxes import SPACING_MM, chest_boxes
 from dicom import write_dicom
+from dicom_standard import validated
 from planewise.cli import run
 from planewise.volumes.files import open_volume
 from planewise.volumes.labels import read_labels, write_labels
@@ -93,6 +94,11 @@ def test_both_objects_keep_the_standard(exported, capfd):
     said = capfd.readouterr()
     lines = {line for line in (said.out + said.err).splitlines() if "<99PLANEWISE>" not in line}  # a scheme of our own
     assert lines == {"Segmentation", "Comprehensive3DSR"}
+
+
+def test_dicom_validator_finds_nothing_in_either_object(exported):
+    for path in exported.glob("*.dcm"):
+        assert validated(path) == (0, "Status.Passed: {}")
 
 
 def test_what_is_done_is_not_done_again(job, exported, capsys):

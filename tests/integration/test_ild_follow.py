@@ -73,6 +73,9 @@ def test_every_date_is_segmented_and_compared_with_the_first(job):
     assert "has a contrast agent (Iomeron)" in second["reasons_against"][0]
     assert second["changes"] == []
     assert any("cannot be compared" in problem["what"] for problem in content["problems"])
+    for scan in (first["first"], first["second"]):
+        (warning,) = scan["warnings"]
+        assert "outside the lungs, and were cut" in warning
 
 
 def test_changes_stand_beside_the_smallest_detectable_one(job):
@@ -120,6 +123,12 @@ def test_the_page_opens_with_both_scans_side_by_side(job):
         assert errors == []
         assert "not a diagnosis" in page.inner_text("header")
         assert "cannot be compared" in page.inner_text("section:nth-of-type(2)")
+        heads = page.locator("section:nth-of-type(1) table").nth(0).locator("thead th")
+        assert [heads.nth(i).inner_text() for i in (1, 2)] == ["2023-01-10 ⚠ 1 warning", "2024-01-12 ⚠ 1 warning"]
+        beside = page.locator("section:nth-of-type(1) figcaption abbr").nth(1)
+        assert "outside the lungs, and were cut" in beside.get_attribute("title")
+        assert "outside the lungs, and were cut" in page.locator("section:nth-of-type(1) .warnings").nth(1).inner_text()
+        assert page.locator("th.number abbr").count() == 4  # before and after, in percent and ml
         before = [page.get_attribute(f"#{name}0", "src") for name in ("first", "second")]
         page.fill("#slice0", "1")
         page.dispatch_event("#slice0", "input")
@@ -158,6 +167,16 @@ def test_a_scan_whose_retakes_fail_is_a_row_and_the_page_is_written(job, model, 
     first, _ = json.loads((job / "again" / "changes.json").read_text())["pairs"]
     assert first["reasons_against"] == ["the retakes of 2024-01-12 failed: shows no lungs"]
     assert "the retakes of 2024-01-12 failed" in (job / "again" / "follow.html").read_text()
+
+
+def test_retakes_whose_lungs_are_found_otherwise_do_not_count(job, model, tmp_path, monkeypatch, capsys):
+    shutil.copytree(job / "out", tmp_path / "again")
+    (tmp_path / "again" / "2024-01-12_retakes.json").unlink()
+    pieces = iter([(0.0, 20.0), (0.0, 0.0), (0.0, 0.0)])
+    monkeypatch.setattr(follow_module, "missing_pieces_ml", lambda *_: next(pieces))
+    assert follow(job / "P1", tmp_path / "again", model) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the lungs of 2024-01-12 are found otherwise in 1 of 3 retakes" in said
 
 
 def test_volumes_in_folders_of_dates_whose_lungs_are_cut_off(model, tmp_path, capsys):

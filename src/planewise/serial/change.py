@@ -64,21 +64,29 @@ def carried_extents(labels: np.ndarray, lungs: np.ndarray, registration: Registr
 
 def changes(
     first: Mapping[tuple[str, str, str], float], second: Mapping[tuple[str, str, str], float],
-    retakes_of_first: Sequence[Mapping[tuple[str, str, str], float]],
+    carried: Mapping[tuple[str, str, str], float], retakes_of_first: Sequence[Mapping[tuple[str, str, str], float]],
     retakes_of_second: Sequence[Mapping[tuple[str, str, str], float]], lung_ml: Callable[[str], float],
 ) -> list[Change]:  # fmt: skip
-    """Return the change of everything that was measured; ``lung_ml``: the first scan's volume of each region."""
+    """Return the change of everything that was measured; ``lung_ml``: the first scan's volume of each region.
+
+    Both lungs are compared as each scan shows them, regions by what was ``carried`` to the first. No retake is
+    registered: by how much both lungs of a class differ when they are carried is the registration's error, which is
+    added to the smallest detectable change of its regions, as a bias that nobody corrects.
+    """
     rows = []
     for key in first:
         group, region, unit = key
         size = lung_ml(region)
         least = LEAST_ML if unit == "ml" else 100 * LEAST_ML / size if size else math.nan
-        change = second[key] - first[key]
+        later = carried[key] if region else second[key]
+        change = later - first[key]
         detectable = smallest_detectable_change(
             [each[key] for each in retakes_of_first], [each[key] for each in retakes_of_second], least
         )
+        if region:
+            detectable += abs(carried[group, "", unit] - second[group, "", unit])
         before, after, by, beyond = (
-            None if math.isnan(value) else value for value in (first[key], second[key], change, detectable)
+            None if math.isnan(value) else value for value in (first[key], later, change, detectable)
         )
         rows.append(Change(group, region, unit, before, after, by, beyond, verdict(change, detectable)))
     return rows

@@ -18,7 +18,8 @@ class Scan:
     ``patient``, ``kernel``, ``contrast``: as its headers say, empty if they do not; ``lung_kernel``: whether the kernel
     is known as one for lung; ``says_contrast``: whether its headers could name a contrast agent; ``thickness_mm``: of
     a slice, None if nobody says it; ``spacing_mm`` (z, y, x), canonical; ``lungs_ml``: their volume; ``cut_off``: at
-    which ends of the scan ("top", "bottom") the lungs are.
+    which ends of the scan ("top", "bottom") the lungs are; ``noise_hu``: its
+    SD in soft tissue, None if nobody measured it; ``warnings``: what was said when it was segmented.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Scan:
     spacing_mm: tuple[float, float, float]
     lungs_ml: float
     cut_off: tuple[str, ...]
+    noise_hu: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def volume_ratio(first: Scan, second: Scan) -> float:
@@ -84,6 +87,9 @@ def differences(first: Scan, second: Scan) -> list[tuple[str, str, str]]:
         known = scan.thickness_mm is not None
         return f"{scan.thickness_mm:g} mm" if known else f"not said; slices lie {scan.spacing_mm[0]:g} mm apart"
 
+    def noise(scan: Scan) -> str:
+        return "not measured" if scan.noise_hu is None else f"{scan.noise_hu:.0f} HU"
+
     def contrast(scan: Scan) -> str:
         return scan.contrast or ("none named" if scan.says_contrast else "not said")
 
@@ -91,6 +97,7 @@ def differences(first: Scan, second: Scan) -> list[tuple[str, str, str]]:
         ("lung volume", f"{first.lungs_ml:.0f} ml", f"{second.lungs_ml:.0f} ml"),
         ("slice thickness", thickness(first), thickness(second)),
         ("kernel", first.kernel or "not said", second.kernel or "not said"),
+        ("noise in soft tissue", noise(first), noise(second)),
         ("contrast agent", contrast(first), contrast(second)),
         ("patient (PatientID)", first.patient or "not said", second.patient or "not said"),
     ]

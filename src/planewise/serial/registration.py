@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
+from planewise.serial.missing import missing_pieces_ml
 from planewise.volumes.volume import Spacing
 
 GRID_MM = 5.0
@@ -62,7 +63,8 @@ def register(
 ) -> Registration:  # fmt: skip
     """Lay a second scan on a first: HU and lungs (> 0), (z, y, x), canonical, each with its spacing (z, y, x).
 
-    Raises PlanewiseError if it fails: no lungs, or lungs that do not come to lie on each other.
+    Raises PlanewiseError if it fails: no lungs, or lungs that do not come to lie on each other, or of which one scan
+    lacks a piece.
     """
     import SimpleITK as sitk
 
@@ -84,6 +86,12 @@ def register(
         raise PlanewiseError(
             f"the scans could not be registered: Dice of the lungs is {overlap:.2f} after it, and must be "
             f"{LEAST_OVERLAP:g}; are both of one patient, and the lungs right?"
+        )
+    if any(pieces_ml := missing_pieces_ml(there, carried, first_spacing_mm)):
+        raise PlanewiseError(
+            f"the lungs were found otherwise in the two scans: {max(pieces_ml):.0f} ml in one piece are lung in the "
+            f"{'first' if pieces_ml[0] >= pieces_ml[1] else 'second'} alone; is dense disease at the chest wall taken "
+            "for the wall? Look at the lungs of both"
         )
     folded = float((growth_voxels[there] <= 0).mean())
     return Registration(transform, growth_voxels, overlap, folded, first_spacing_mm, second_spacing_mm)

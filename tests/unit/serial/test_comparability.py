@@ -40,4 +40,10 @@ def test_what_is_not_said_is_no_reason_but_is_told():
     assert reasons_against(replace(FIRST, contrast="Iomeron"), unknown) == []
     said = {name: second for name, _, second in differences(FIRST, unknown)}
     assert said["kernel"] == said["contrast agent"] == said["patient (PatientID)"] == "not said"
+    assert said["noise in soft tissue"] == "not measured"
     assert said["slice thickness"] == "not said; slices lie 1 mm apart"
+
+
+def test_noise_is_told_as_it_was_measured():
+    quiet, loud = replace(FIRST, noise_hu=9.6), replace(FIRST, noise_hu=21.2)
+    assert ("noise in soft tissue", "10 HU", "21 HU") in differences(quiet, loud)

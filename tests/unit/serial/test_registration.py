@@ -81,3 +81,15 @@ def test_what_does_not_fit_is_refused(pair):
     bar[2:4, 2:60, 2:6] = 1
     with pytest.raises(PlanewiseError, match="could not be registered"):
         register(hu, lungs, SPACING_MM, hu, bar, SPACING_MM)
+
+
+def test_lungs_of_which_one_scan_lacks_a_piece_are_refused(pair):
+    """Dense disease at the wall that is found as lung in one of them alone: 2.5 % of the lungs."""
+    (hu, _, lungs), _, _ = pair
+    less = lungs.copy()
+    rows = np.flatnonzero(lungs[10].any(axis=1))
+    less[8:14, rows[len(rows) // 2] :, : SHAPE[2] // 4] = 0
+    with pytest.raises(PlanewiseError, match="ml in one piece are lung in the first alone"):
+        register(hu, lungs, SPACING_MM, hu, less, SPACING_MM)
+    with pytest.raises(PlanewiseError, match="ml in one piece are lung in the second alone"):
+        register(hu, less, SPACING_MM, hu, lungs, SPACING_MM)

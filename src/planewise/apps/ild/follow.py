@@ -19,7 +19,7 @@ from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.apps.ild.options import WINDOWS, IldFollow
 from planewise.apps.ild.predict import about_case
 from planewise.data.intensity import apply_window
-from planewise.data.prepared import Patient, read_patient
+from planewise.data.prepared import read_patient
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
@@ -38,6 +38,8 @@ from planewise.progress import progress, say
 from planewise.report.tables import print_table, report_problems
 from planewise.serial.change import carried_extents, changes, measures_of
 from planewise.serial.comparability import Scan, reasons_against
+from planewise.serial.detectable import LEAST_RETAKES
+from planewise.serial.missing import missing_pieces_ml
 from planewise.serial.registration import register
 from planewise.serial.retakes import AIR_HU, Variation, noise_of, retake, variation_between
 from planewise.volumes.formats.dicom import Series
@@ -178,14 +180,13 @@ def _examine(
             decided |= about_case(patient, findings, novelty).decided
             write_labels(target, patient.restore(labels).as_labels(classes.names))
         say(f"{day}: segmented; {target}")
-    for warning in run.cases[day].decided.get("warnings", []):
+    warnings = tuple(run.cases[day].decided.get("warnings", ()))
+    for warning in warnings:
         say(f"WARNING: {day}: {warning}")
-    return Examined(_scan(day, image, patient, lungs), image, hu, labels, LungRegions.of(lungs, patient.spacing_mm))
-
-
-def _scan(day: str, image: Path | Series, patient: Patient, lungs: np.ndarray) -> Scan:
     lungs_ml = float((lungs > 0).sum() * np.prod(patient.spacing_mm)) / 1000
-    return scan_of(day, image, patient.spacing_mm, lungs_ml, cut_off(lungs))
+    said = scan_of(day, image, patient.spacing_mm, lungs_ml, cut_off(lungs))
+    scan = replace(said, noise_hu=noise_of(hu), warnings=warnings)
+    return Examined(scan, image, hu, labels, LungRegions.of(lungs, patient.spacing_mm))
 
 
 def _widest(variations: list[Variation]) -> Variation:
@@ -201,7 +202,11 @@ def _retakes(
     examined: Examined, variation: Variation, predict: Predict, classes: MeasuredClasses, run: Run,
     inputs: list[Path], options: IldFollow,
 ) -> list[dict[tuple[str, str, str], float]]:  # fmt: skip
-    """Return the measures of retakes of a scan, each segmented anew, lungs and all; those that were made are read."""
+    """Return the measures of retakes of a scan, each segmented anew, lungs and all; those that were made are read.
+
+    Left out are retakes whose lungs lack a piece of the scan's, or hold one more: such a scan would not be compared.
+    Raises PlanewiseError if too few are left.
+    """
     day = examined.scan.name
     target = options.output / f"{day}_retakes.json"
     if not run.is_done(_retakes_of(day), inputs):
@@ -215,13 +220,29 @@ def _retakes(
             for number in range(options.retakes):
                 rng = np.random.default_rng([number, *day.encode()])
                 hu = retake(examined.hu, examined.regions.sides, spacing_mm, varied, rng)
+                advance(1)
                 lungs = find_lungs(hu, spacing_mm)
+                if any(missing_pieces_ml(examined.regions.sides, lungs, spacing_mm)):
+                    continue
                 extents = count_voxels(predict(hu, lungs, spacing_mm)[0], LungRegions.of(lungs, spacing_mm))
                 measures = measures_of(extents, classes.groups())
                 stored.append({"/".join(key): None if np.isnan(value) else value for key, value in measures.items()})
-                advance(1)
-            write_json(target, {"variation": asdict(varied), "version": version("planewise"), "retakes": stored})
-    read = read_json(target)["retakes"]
+            if len(stored) < LEAST_RETAKES:
+                raise PlanewiseError(
+                    f"the lungs of {day} are found otherwise in {options.retakes - len(stored)} of {options.retakes} "
+                    "retakes; look at them, or give more --retakes"
+                )
+            write_json(
+                target,
+                {
+                    "variation": asdict(varied), "version": version("planewise"),
+                    "left_out": options.retakes - len(stored), "retakes": stored,
+                },
+            )  # fmt: skip
+    content = read_json(target)
+    if content.get("left_out"):
+        say(f"{day}: {content['left_out']} of {options.retakes} retakes are left out: their lungs were found otherwise")
+    read = content["retakes"]
     return [{_key(name): np.nan if value is None else float(value) for name, value in each.items()} for each in read]
 
 
@@ -242,12 +263,11 @@ def _compare(
     )  # fmt: skip
     groups = classes.groups()
     before = count_voxels(first.labels, first.regions)
-    measures = measures_of(carried_extents(second.labels, second.regions.sides, registration, first.regions), groups)
-    itself = measures_of(count_voxels(second.labels, second.regions), groups)
-    measures |= {key: value for key, value in itself.items() if not key[1]}  # both lungs need no registration
     rows = changes(
-        measures_of(before, groups), measures, retaken[first.scan.name], retaken[second.scan.name], before.lung_ml
-    )
+        measures_of(before, groups), measures_of(count_voxels(second.labels, second.regions), groups),
+        measures_of(carried_extents(second.labels, second.regions.sides, registration, first.regions), groups),
+        retaken[first.scan.name], retaken[second.scan.name], before.lung_ml,
+    )  # fmt: skip
     level, width = WINDOWS["lung"]
     carried_hu = registration.carry(second.hu, labels=False, fill=AIR_HU)
     slides = pair_slides(

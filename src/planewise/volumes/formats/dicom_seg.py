@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError
+from planewise.progress import say
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.dicom.headers import quiet
 from planewise.volumes.formats.dicom.stack import SHIFT_PIXELS
@@ -17,6 +18,7 @@ from planewise.volumes.label_names import LabelNames, hexadecimal
 from planewise.volumes.volume import Volume
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 TRACKED_VALUE = re.compile(r", label (\d+)$")  # see segmentation.tracking_id
 OFF_GRID = 0.05  # of the distance between slices
 
@@ -32,56 +34,119 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
         raise PlanewiseError(f"{path}: a DICOM segmentation has 1 channel, which is 0")
     with quiet():
         file = pydicom.dcmread(path)
-        if str(file.get("SOPClassUID", "")) != SEGMENTATION or file.get("SegmentationType") != "BINARY":
-            raise PlanewiseError(f"{path}: is no DICOM segmentation of type BINARY")
+        _refuse_other_kinds(path, file)
         frames = np.asarray(file.pixel_array).reshape(-1, int(file.Rows), int(file.Columns))
     shared, per_frame = file.SharedFunctionalGroupsSequence[0], file.PerFrameFunctionalGroupsSequence
     values, names = _segments(file)
 
     def of_frames(keyword: str) -> list[Any]:
-        return [(groups if keyword in groups else shared)[keyword].value[0] for groups in per_frame]
+        groups = [groups if groups.get(keyword) else shared for groups in per_frame]
+        if missing := sum(not each.get(keyword) for each in groups):
+            raise PlanewiseError(
+                f"{path}: {missing} of its {len(groups)} frames have no {keyword}; write it again with it"
+            )
+        return [each[keyword].value[0] for each in groups]
 
     numbers = [int(item.ReferencedSegmentNumber) for item in of_frames("SegmentIdentificationSequence")]
+    if unknown := sorted(set(numbers) - set(values)):
+        raise PlanewiseError(f"{path}: holds frames of segment {unknown[0]}, which it does not describe")
     positions = np.array([item.ImagePositionPatient for item in of_frames("PlanePositionSequence")], float)
     ways = np.array([item.ImageOrientationPatient for item in of_frames("PlaneOrientationSequence")], float)
-    sizes = np.array(
-        [
-            [item.get("SpacingBetweenSlices") or item.get("SliceThickness") or 0, *item.PixelSpacing]
-            for item in of_frames("PixelMeasuresSequence")
-        ],
-        float,
-    )
-    if np.ptp(ways, axis=0).max() > 1e-3 or np.ptp(sizes, axis=0).max() > 1e-3:
+    measures = of_frames("PixelMeasuresSequence")
+    sizes = np.array([item.PixelSpacing for item in measures], float)
+    apart_mm = np.array([item.get("SpacingBetweenSlices") or 0 for item in measures], float)
+    if any(np.ptp(each, axis=0).max() > 1e-3 for each in (ways, sizes, apart_mm)):
         raise PlanewiseError(f"{path}: holds frames of several orientations or spacings, which are no one volume")
     if not sizes.min() > 0:
-        raise PlanewiseError(
-            f"{path}: its slices have no distance (SpacingBetweenSlices or SliceThickness), or its pixels no size; "
-            "write it again with both"
-        )
+        raise PlanewiseError(f"{path}: its pixels have no size (PixelSpacing); write it again with it")
     row, column = ways[0, :3], ways[0, 3:]
     normal = np.cross(row, column)
     places = positions @ normal
+    spacing_mm = float(apart_mm[0]) or _distance_of(path, places, float(measures[0].get("SliceThickness") or 0))
     first, last = positions[places.argmin()], positions[places.argmax()]
-    steps = (places - places.min()) / sizes[0, 0]
+    steps = (places - places.min()) / spacing_mm
     planes = np.rint(steps).astype(int)
     if np.abs(steps - planes).max() > OFF_GRID:
-        raise PlanewiseError(f"{path}: its frames do not lie {sizes[0, 0]:g} mm apart, or a multiple of it")
-    voxels = np.zeros((planes.max() + 1, *frames.shape[1:]), np.min_scalar_type(max(values.values(), default=0)))
-    for frame, number, plane in zip(frames, numbers, planes):
-        if (voxels[plane][frame > 0] > 0).any():
-            raise PlanewiseError(f"{path}: its segments overlap, which labels of one number for each voxel cannot say")
-        voxels[plane][frame > 0] = values[number]
+        raise PlanewiseError(f"{path}: its frames do not lie {spacing_mm:g} mm apart, or a multiple of it")
+    voxels = _filled(path, frames, [values[number] for number in numbers], planes, names)
     step = (last - first) / max(planes.max(), 1)
     tilt = np.array([step @ column, step @ row])
-    tilt[np.abs(tilt) * planes.max() <= SHIFT_PIXELS * sizes[0, 1:]] = 0
+    tilt[np.abs(tilt) * planes.max() <= SHIFT_PIXELS * sizes[0]] = 0
     columns = np.stack([normal[::-1], column[::-1], row[::-1]], axis=1)
     oz, oy, ox = first[::-1].tolist()
-    sz, sy, sx = sizes[0].tolist()
+    sy, sx = sizes[0].tolist()
     ty, tx = tilt.tolist()
     return Volume(
-        voxels, (sz, sy, sx), "mm", (oz, oy, ox), tuple(tuple(part) for part in columns.tolist()), tilt=(ty, tx),
-        labels=names,
+        voxels, (spacing_mm, sy, sx), "mm", (oz, oy, ox), tuple(tuple(part) for part in columns.tolist()),
+        tilt=(ty, tx), labels=names,
     )  # fmt: skip
+
+
+def _filled(path: Path, frames: np.ndarray, values: list[int], planes: np.ndarray, names: LabelNames) -> np.ndarray:
+    """Return labels (z, y, x) of frames (N, H, W), each of one value and on one plane."""
+    voxels = np.zeros((planes.max() + 1, *frames.shape[1:]), np.min_scalar_type(max(names.names)))
+    for frame, value, plane in zip(frames, values, planes):
+        there = voxels[plane][frame > 0]
+        if there.any():
+            raise PlanewiseError(
+                f"{path}: its segments {names.names[int(there[there > 0][0])]} and {names.names[value]} overlap (slice "
+                f"{plane + 1}), which labels of one number for each voxel cannot say; write each to a file of its own"
+            )
+        voxels[plane][frame > 0] = value
+    return voxels
+
+
+def _refuse_other_kinds(path: Path, file: Any) -> None:
+    """Raise PlanewiseError for what is no segmentation, or one that labels of one number for each voxel cannot hold."""
+    uid = file.get("SOPClassUID")
+    if uid == LABEL_MAP:
+        raise PlanewiseError(f"{path}: is a DICOM label map segmentation, which is not read; write it as BINARY")
+    if uid != SEGMENTATION:
+        raise PlanewiseError(f"{path}: is no DICOM segmentation, but {getattr(uid, 'name', 'nothing named')}")
+    kind = str(file.get("SegmentationType") or "nothing named")
+    if kind == "FRACTIONAL":
+        raise PlanewiseError(
+            f"{path}: is a FRACTIONAL segmentation: every voxel has a share ({file.get('SegmentationFractionalType')}),"
+            " not a label; choose a threshold where it was made, and write it as BINARY"
+        )
+    if kind != "BINARY":
+        raise PlanewiseError(f"{path}: is a DICOM segmentation of type {kind}; BINARY is read")
+    said = [each for each in file.iterall() if each.keyword == "FrameOfReferenceUID"]
+    spaces = sorted({str(uid) for each in said for uid in (each.value if each.VM > 1 else [each.value])})
+    if len(spaces) > 1:
+        raise PlanewiseError(
+            f"{path}: holds {len(spaces)} frames of reference ({', '.join(spaces)}), which are no one space; write a "
+            "segmentation for each"
+        )
+
+
+def _distance_of(path: Path, places: np.ndarray, thickness_mm: float) -> float:
+    """Return how far slices lie apart in mm, from where frames lie, where SpacingBetweenSlices does not say it.
+
+    Frames lie on some of the slices alone: the least distance between two is taken, and said, unless the thickness of a
+    slice would let others lie between them. Of one slice, its thickness is taken.
+    """
+    steps = np.diff(np.unique(np.round(places, 3)))
+    if not steps.size:
+        if thickness_mm > 0:
+            return thickness_mm
+        raise PlanewiseError(
+            f"{path}: is one slice, without SpacingBetweenSlices and SliceThickness; write it again with one of them"
+        )
+    times = np.rint(steps / steps.min())
+    spacing_mm = float(steps.sum() / times.sum())  # of all: positions may be rounded
+    if np.abs(steps / spacing_mm - times).max() > OFF_GRID:
+        raise PlanewiseError(
+            f"{path}: has no SpacingBetweenSlices, and its frames lie {steps.min():g} to {steps.max():g} mm apart, no "
+            "multiples of one distance; write it again with SpacingBetweenSlices"
+        )
+    if thickness_mm > 0 and spacing_mm > (2 - OFF_GRID) * thickness_mm:
+        raise PlanewiseError(
+            f"{path}: has no SpacingBetweenSlices; its frames lie {spacing_mm:g} mm apart, and slices are "
+            f"{thickness_mm:g} mm thick, so that others may lie between them; write it again with SpacingBetweenSlices"
+        )
+    say(f"{path}: has no SpacingBetweenSlices; its slices are taken as {spacing_mm:g} mm apart, as frames lie")
+    return spacing_mm
 
 
 def _segments(file: Any) -> tuple[dict[int, int], LabelNames]:

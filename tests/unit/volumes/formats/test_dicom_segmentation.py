@@ -6,6 +6,7 @@ import pydicom
 import pytest
 
 from dicom import AXIAL, CORONAL, SAGITTAL, change, write_dicom, write_enhanced
+from dicom_standard import validated
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import list_series, open_series
@@ -110,6 +111,31 @@ def test_the_standard_is_kept(tmp_path, hu, labels, capfd):
     assert (said.out + said.err).split() == ["Segmentation"]
 
 
+def test_dicom_validator_finds_nothing_and_would_find_what_is_wrong(tmp_path, hu, labels):
+    write_dicom(tmp_path / "P", hu, tilt=(-1.25, 0.0), **PLACED)
+    path, _ = written(tmp_path / "P", labels)
+    assert validated(path) == (0, "Status.Passed: {}")
+
+    def missing_label(file):
+        del file.SegmentSequence[1].SegmentLabel
+
+    def empty_reference(file):
+        file.PerFrameFunctionalGroupsSequence[3].SegmentIdentificationSequence[0].ReferencedSegmentNumber = None
+
+    def unexpected_tag(file):
+        file.EchoTime = 1
+
+    def no_shared_groups(file):
+        del file.SharedFunctionalGroupsSequence
+
+    for spoil in (missing_label, empty_reference, unexpected_tag, no_shared_groups):
+        file = pydicom.dcmread(path)
+        spoil(file)
+        file.save_as(tmp_path / "spoilt.dcm")
+        errors, said = validated(tmp_path / "spoilt.dcm")
+        assert errors >= 1, (spoil.__name__, said)
+
+
 def test_nothing_is_an_answer(tmp_path, hu):
     write_dicom(tmp_path / "P", hu, **PLACED)
     path, image = written(tmp_path / "P", np.zeros(hu.shape, np.uint8))
@@ -175,7 +201,7 @@ def test_what_is_no_segmentation_and_overlaps_are_refused(tmp_path, hu, labels):
     frames[:6] |= frames[6:]
     segmentation.PixelData = pydicom.pixels.pack_bits(frames.ravel())
     segmentation.save_as(path)
-    with pytest.raises(PlanewiseError, match="segments overlap"):
+    with pytest.raises(PlanewiseError, match=r"segments ground glass and honeycombing overlap \(slice 7\)"):
         open_volume(path)
 
 
@@ -185,13 +211,114 @@ def test_a_segmentation_without_segments_is_refused(tmp_path, hu):
         written(tmp_path / "P", np.zeros(hu.shape, np.uint8), segments={})
 
 
-def test_a_segmentation_that_does_not_say_how_far_slices_are_apart_is_refused(tmp_path, hu, labels):
+def foreign(tmp_path, hu, labels, spoil):
+    """Write a segmentation as another program might have; ``spoil`` changes it."""
     write_dicom(tmp_path / "P", hu, **PLACED)
-    path, _ = written(tmp_path / "P", labels)
+    path, image = written(tmp_path / "P", labels)
     file = pydicom.dcmread(path)
-    (measures,) = file.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
-    del measures.SpacingBetweenSlices
-    measures.SliceThickness = 0
+    spoil(file)
     file.save_as(path)
-    with pytest.raises(PlanewiseError, match="its slices have no distance"):
-        open_volume(path)
+    return path, image
+
+
+def without_distance(thickness):
+    def spoil(file):
+        (measures,) = file.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+        del measures.SpacingBetweenSlices
+        measures.SliceThickness = thickness
+
+    return spoil
+
+
+@pytest.mark.parametrize("thickness", [5.0, 10.0, 0.0, 3.0], ids=["as far", "overlapping", "not said", "with gaps"])
+def test_how_far_slices_are_apart_is_taken_from_where_frames_lie(tmp_path, hu, labels, thickness, capsys):
+    """The frames lie on slices 0, 2, 3, 5, 6 and 7, 5 mm apart."""
+    path, image = foreign(tmp_path, hu, labels, without_distance(thickness))
+    back = open_volume(path)
+    assert same_space(back, image) == ""
+    np.testing.assert_array_equal(back.read(), labels)
+    assert "has no SpacingBetweenSlices; its slices are taken as 5 mm apart" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_slices_that_may_lie_between_frames_are_no_guess(tmp_path, hu, labels):
+    labels = np.where(np.arange(len(labels))[:, None, None] == 4, labels[2:3], 0)  # frames on 0, 4 and 7
+    with pytest.raises(PlanewiseError, match="15 to 20 mm apart, no multiples"):
+        open_volume(foreign(tmp_path, hu, labels, without_distance(5.0))[0])
+    labels[2] = labels[4]
+    labels[6] = labels[4]
+    with pytest.raises(PlanewiseError, match="frames lie 10 mm apart, and slices are 5 mm thick"):
+        open_volume(foreign(tmp_path / "even", hu[:7], labels[:7], without_distance(5.0))[0])
+
+
+def test_positions_that_are_rounded_are_an_even_grid(tmp_path, hu, labels):
+    def spoil(file):
+        without_distance(0.0)(file)
+        for groups in file.PerFrameFunctionalGroupsSequence:
+            x, y, z = groups.PlanePositionSequence[0].ImagePositionPatient
+            groups.PlanePositionSequence[0].ImagePositionPatient = [x, y, round(z * 0.333, 1)]
+
+    back = open_volume(foreign(tmp_path, hu, labels, spoil)[0])
+    assert back.spacing[0] == pytest.approx(1.665, abs=0.01)
+    np.testing.assert_array_equal(back.read(), labels)
+
+
+def set_(**values):
+    def spoil(file):
+        for keyword, value in values.items():
+            setattr(file, keyword, value)
+
+    return spoil
+
+
+def without_positions(file):
+    for groups in file.PerFrameFunctionalGroupsSequence[2:]:
+        del groups.PlanePositionSequence
+
+
+def one_segment_less(file):
+    del file.SegmentSequence[1]
+
+
+def a_second_space(file):
+    file.PerFrameFunctionalGroupsSequence[3].PlanePositionSequence[0].FrameOfReferenceUID = "1.2.10"
+
+
+def no_pixel_size(file):
+    file.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (set_(SegmentationType="FRACTIONAL", SegmentationFractionalType="PROBABILITY"),
+         r"is a FRACTIONAL segmentation: every voxel has a share \(PROBABILITY\), not a label"),
+        (set_(SegmentationType="LABELMAP"), "of type LABELMAP; BINARY is read"),
+        (set_(SOPClassUID="1.2.840.10008.5.1.4.1.1.66.7"), "label map segmentation, which is not read"),
+        (set_(SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3"), "but RT Structure Set Storage"),
+        (without_positions, "10 of its 12 frames have no PlanePositionSequence"),
+        (one_segment_less, "frames of segment 2, which it does not describe"),
+        (a_second_space, r"2 frames of reference \(1\.2\.10, 1\.2\.9\)"),
+        (set_(FrameOfReferenceUID=["1.2.9", "1.2.11"]), r"2 frames of reference \(1\.2\.11, 1\.2\.9\)"),
+        (no_pixel_size, "its pixels have no size"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)  # fmt: skip
+def test_what_labels_of_one_number_cannot_hold_is_refused_in_words(tmp_path, hu, labels, spoil, words):
+    with pytest.raises(PlanewiseError, match=words):
+        open_volume(foreign(tmp_path, hu, labels, spoil)[0])
+
+
+def test_one_slice_without_thickness_is_refused(tmp_path, hu, labels):
+    path, _ = foreign(tmp_path, hu[2:3], labels[2:3], without_distance(5.0))
+    assert open_volume(path).spacing[0] == 5
+    with pytest.raises(PlanewiseError, match="is one slice, without SpacingBetweenSlices and SliceThickness"):
+        open_volume(foreign(tmp_path, hu[2:3], labels[2:3], without_distance(0.0))[0])
+
+
+def test_a_series_of_two_frames_of_reference_is_refused(tmp_path, hu, labels):
+    files = write_dicom(tmp_path / "P", hu, **PLACED)
+    change(files[3], FrameOfReferenceUID="1.2.10")
+    with pytest.raises(PlanewiseError, match=r"lies in 2 frames of reference \(1\.2\.10, 1\.2\.9\)"):
+        written(tmp_path / "P", labels)

@@ -33,7 +33,7 @@ def source_headers(series: Series) -> list[Any]:
     """Return the header of every file of a series, as pydicom reads it without pixels.
 
     Attributes that may be empty are there, empty if the file lacks them. Raises PlanewiseError, naming the file, if one
-    lacks what it is referred to by.
+    lacks what it is referred to by, and if they lie in several frames of reference.
     """
     import pydicom
 
@@ -51,4 +51,10 @@ def source_headers(series: Series) -> list[Any]:
             if keyword not in header:
                 setattr(header, keyword, "")
         headers.append(header)
+    spaces = sorted({str(header.FrameOfReferenceUID) for header in headers})
+    if len(spaces) > 1:
+        raise PlanewiseError(
+            f"{series}: lies in {len(spaces)} frames of reference ({', '.join(spaces)}), which are no one space; "
+            "choose a series with one"
+        )
     return headers

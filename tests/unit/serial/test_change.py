@@ -1,0 +1,59 @@
+"""Changes of classes and regions, each beside the smallest detectable one, against values by hand."""
+
+import math
+
+import pytest
+
+from planewise.serial.change import REGIONS, UNITS, changes
+
+
+def measures(value, **others):
+    """Return one class with ``value`` everywhere, but ``others`` by region, "" as ``both``."""
+    regions = {("" if name == "both" else name): number for name, number in others.items()}
+    return {("honeycombing", region, unit): regions.get(region, value) for region in REGIONS for unit in UNITS}
+
+
+def by_place(rows):
+    return {(row.region, row.unit): row for row in rows}
+
+
+def test_a_change_is_called_beyond_what_retakes_differ_by():
+    """SD of 1, 2, 3 is 1: t of 4 degrees of freedom is 2.776, and 2.776 √2 is 3.93."""
+    retakes = [measures(value) for value in (1.0, 2.0, 3.0)]
+    rows = changes(measures(10.0), measures(14.0), measures(14.0), retakes, retakes, lambda _: 1000.0)
+    assert len(rows) == len(REGIONS) * len(UNITS)
+    for row in rows:
+        assert (row.first, row.second, row.change) == (10, 14, 4)
+        assert row.detectable == pytest.approx(3.926, abs=1e-3)
+        assert row.verdict == "more"
+    (less, *_) = changes(measures(10.0), measures(6.1), measures(6.1), retakes, retakes, lambda _: 1000.0)
+    assert less.verdict == "not detectable"
+
+
+def test_regions_are_those_carried_and_bear_the_error_of_the_registration():
+    """Both lungs are 14 by themselves and 13 when carried: regions may be 1 off by that."""
+    retakes = [measures(value) for value in (1.0, 2.0, 3.0)]
+    carried = measures(14.5, both=13.0)
+    rows = by_place(changes(measures(10.0), measures(14.0), carried, retakes, retakes, lambda _: 1000.0))
+    assert rows["", "ml"].second == 14
+    assert rows["", "ml"].detectable == pytest.approx(3.926, abs=1e-3)
+    assert rows["left", "ml"].second == 14.5
+    assert rows["left", "ml"].detectable == pytest.approx(4.926, abs=1e-3)
+    assert (rows["", "ml"].verdict, rows["left", "ml"].verdict) == ("more", "not detectable")
+
+
+def test_a_steady_measure_has_the_least_that_is_called():
+    """1 ml, and 2 % of a region of 50 ml."""
+    retakes = [measures(5.0)] * 3
+    rows = by_place(changes(measures(5.0), measures(5.0), measures(5.0), retakes, retakes, lambda _: 50.0))
+    assert rows["upper", "ml"].detectable == 1
+    assert rows["upper", "percent"].detectable == 2
+
+
+def test_what_is_not_defined_is_none():
+    retakes = [measures(5.0, upper=math.nan)] * 3
+    nowhere = measures(5.0, upper=math.nan)
+    rows = by_place(changes(nowhere, nowhere, nowhere, retakes, retakes, lambda _: 0.0))
+    upper = rows["upper", "percent"]
+    assert (upper.first, upper.second, upper.change, upper.detectable) == (None, None, None, None)
+    assert upper.verdict == "not detectable"
