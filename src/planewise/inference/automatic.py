@@ -80,7 +80,9 @@ def find_in_slices(
     scores = np.full((len(place.organ), len(classes)), -np.inf, np.float32)
     presence, ious = scores.copy(), np.full_like(scores, np.nan)
     shown = outside = 0
-    for z in np.flatnonzero(place.organ.any(axis=(1, 2))).tolist():
+    wanted = np.flatnonzero(place.organ.any(axis=(1, 2))).tolist()
+    for i, z in enumerate(wanted):
+        encoder.look_ahead(wanted[i:])
         logits, scores[z], ious[z] = ask_slice(encoder, z, place.organ[z], options.margin)
         within = place.within[z]
         seen = np.zeros(within.shape, bool)
