@@ -355,3 +355,11 @@ def test_several_nodes_are_started_from_outside(tmp_path, make_task, monkeypatch
         train(make_task(), replace(OPTIONS, num_nodes=2), tmp_path, resume=False)
     with pytest.raises(PlanewiseError, match="--batch_size 4 cannot be shared by --devices 1 on --num_nodes 3"):
         train(make_task(), replace(OPTIONS, num_nodes=3), tmp_path, resume=False)
+
+
+def test_more_workers_than_cores_are_started_and_said_in_our_words(make_task, tmp_path, capsys, monkeypatch, recwarn):
+    monkeypatch.setattr("planewise.training.loop.machine_cores", lambda: 1)
+    monkeypatch.setattr("torch._utils.cpu_count", lambda: 1)
+    train(make_task(), replace(OPTIONS, iterations=1, num_workers=2), tmp_path, resume=False)
+    assert "--num_workers 2: more than the cores that this process may run on, 1" in capsys.readouterr().err
+    assert not recwarn.list
