@@ -201,8 +201,8 @@ def cases_in(
         images = {case_name(Path(stack_name(stacks[path]) or path.resolve().name)): path}
     for name, image in images.items():
         if stacks.get(image):
-            said = f"{image}: its {len(stacks[image])} images are the slices of one volume, case {name}"
-            say(f"{said}; --sequence no takes each for a volume" if sequence == "auto" else said)
+            decision = f"{image}: its {len(stacks[image])} images are the slices of one volume, case {name}"
+            say(f"{decision}; --sequence no takes each for a volume" if sequence == "auto" else decision)
     if sequence == "yes" and not any(stacks.values()):
         raise PlanewiseError(f"--sequence yes: {path} holds no images {', '.join(SLICES)}, nor folders of them")
     return images, [*problems, *several.values()]
