@@ -54,8 +54,8 @@ class Benchmark:
     def made_with(self) -> dict[str, Any]:
         """Return what else decides on them, for the manifest beside the results."""
         pairing = {method: [asdict(pair) for pair in pairs] for method, pairs in self.methods.items()}
-        said = asdict(self) | {"methods": list(self.methods), "pairing": pairing, "images": sorted(self.images)}
-        return {f"{name} of {self.dataset}": value for name, value in said.items() if name != "dataset"}
+        facts = asdict(self) | {"methods": list(self.methods), "pairing": pairing, "images": sorted(self.images)}
+        return {f"{name} of {self.dataset}": value for name, value in facts.items() if name != "dataset"}
 
 
 @dataclass(frozen=True)
