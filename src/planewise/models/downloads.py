@@ -81,11 +81,11 @@ def fetch(
                 f"{f' (sha256 {known})' if known else ''}, or {otherwise}"
             ) from error
     try:
-        found = pooch.file_hash(str(path))
+        actual = pooch.file_hash(str(path))
         if known is None:
             if read is not None:
                 read(path)
-            pinned.write_text(f"{found}\n", "ascii")
+            pinned.write_text(f"{actual}\n", "ascii")
     except OSError as error:
         raise PlanewiseError(
             f"{error.filename}: the weights of {url} cannot be used ({error.strerror}); see to it that {path} is a "
@@ -93,12 +93,12 @@ def fetch(
         ) from error
     if known is None:
         say(
-            f"{url}: {says} gives no sha256 to check it by. Its sha256 is {found}, and has to be that from now on; "
+            f"{url}: {says} gives no sha256 to check it by. Its sha256 is {actual}, and has to be that from now on; "
             "compare it with what the publisher says"
         )
-    elif found != known:
+    elif actual != known:
         raise PlanewiseError(
-            f"{path}: its sha256 is {found}, not {known}, {by}: it is damaged, or another file. Delete it, and it is "
+            f"{path}: its sha256 is {actual}, not {known}, {by}: it is damaged, or another file. Delete it, and it is "
             f"downloaded, or put the right one there{'' if sha256 else f'; if this is the right one, delete {pinned}'}"
         )
     return path

@@ -77,10 +77,10 @@ def _downloaded(source: Path) -> Path:
     wanted = ["config.json", WEIGHTS_FILE, TOKENS_FILE, TRAINING_FILE]
     folder = Path(snapshot_download(str(source), allow_patterns=wanted))
     blob = (folder / WEIGHTS_FILE).resolve()
-    found = pooch.file_hash(str(blob))
-    if len(blob.name) == len(found) and blob.name != found:
-        raise PlanewiseError(f"{blob}: its sha256 is {found}: it is damaged. Delete it, and it is downloaded again")
-    say(f"{source}: {folder}, its sha256 is {found}; its licence stands on huggingface.co/{source}")
+    sha256 = pooch.file_hash(str(blob))
+    if len(blob.name) == len(sha256) and blob.name != sha256:
+        raise PlanewiseError(f"{blob}: its sha256 is {sha256}: it is damaged. Delete it, and it is downloaded again")
+    say(f"{source}: {folder}, its sha256 is {sha256}; its licence stands on huggingface.co/{source}")
     return folder
 
 
@@ -100,8 +100,10 @@ def check_config(source: Path, given: Any, known: Any) -> None:
     """Refuse a configuration whose trunk is not that of the size with its tensors, though their shapes are the same."""
     theirs, ours = (config.vision_config.backbone_config for config in (given, known))
     for name in TRUNK:
-        if (found := getattr(theirs, name)) != (wanted := getattr(ours, name)):
-            raise PlanewiseError(f"{source}: its config.json says {name} {found}; SAM2 with these tensors has {wanted}")
+        if (stated := getattr(theirs, name)) != (wanted := getattr(ours, name)):
+            raise PlanewiseError(
+                f"{source}: its config.json says {name} {stated}; SAM2 with these tensors has {wanted}"
+            )
 
 
 def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], tokens: ClassTokens | None) -> None:
