@@ -87,10 +87,10 @@ def find_in_slices(
         within = place.within[z]
         seen = np.zeros(within.shape, bool)
         for column, label in enumerate(classes):
-            presence[z, column] = said = calibrated(float(scores[z, column]), reliability.get(label))
-            if said > 0 or not where_present:
+            presence[z, column] = likely = calibrated(float(scores[z, column]), reliability.get(label))
+            if likely > 0 or not where_present:
                 seen |= logits[column] > 0
-                painter.paint(z, label, cut(logits[column], within), said)
+                painter.paint(z, label, cut(logits[column], within), likely)
         shown, outside = shown + int(seen.sum()), outside + int((seen & ~within).sum())
         advance(1)
     return SliceFindings(painter.labels, scores, presence, ious, shown, outside)

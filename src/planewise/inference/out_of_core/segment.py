@@ -87,8 +87,8 @@ def votes_of(job: Job) -> ObjectVotes | None:
     """Return the votes on the objects of a volume that was segmented; None of one plane."""
     if len(job.axes) == 1:
         return None
-    said = arrays(final_label_files(job)[0])
-    return ObjectVotes(**{field.name: said[field.name] for field in fields(ObjectVotes)})
+    stored = arrays(final_label_files(job)[0])
+    return ObjectVotes(**{field.name: stored[field.name] for field in fields(ObjectVotes)})
 
 
 def _each_block(
