@@ -334,7 +334,7 @@ def guarded(work: Callable[[], int]) -> int:
     except (MemoryError, RuntimeError) as error:
         words = ("can't allocate memory", "not enough memory")  # torch's own class is for GPUs
         ours = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        if not ours and not any(said in str(error) for said in words):
+        if not ours and not any(phrase in str(error) for phrase in words):
             raise
         print(f"planewise: out of memory; a smaller --batch_size needs less ({str(error)[:200]})", file=sys.stderr)
         return EXIT_FAILED

@@ -75,15 +75,15 @@ def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> 
             name: options.result / ITEM_IMAGES / f"{name}_0000{ending_of(path)}" for name, path in volumes.items()
         }
         return {name: path for name, path in images.items() if path.exists()}
-    found = {}
+    opened = {}
     for name, path in volumes.items():
         manifest = manifest_of(path)
         records = [] if manifest is None else manifest.cases.values()
         inputs = next((record.inputs for record in records if path.name in record.outputs), {})
         image = next(map(Path, inputs), None)
         if image is not None and image.exists():
-            found[name] = image
-    return found
+            opened[name] = image
+    return opened
 
 
 def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> list[Item]:

@@ -122,14 +122,14 @@ def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
 
 def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, object]:
     """Return what decides on the results beside the weights: options, the model's YAML, and the precision."""
-    said: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
+    values: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
     if options.min_agreement:  # none is what there was before it could be asked for
-        said["min_agreement"] = options.min_agreement
+        values["min_agreement"] = options.min_agreement
     if options.confidence_volume:
-        said["confidence_volume"] = True
+        values["confidence_volume"] = True
     if model.calibration is not None:
-        said["calibration"] = model.calibration.model_dump(mode="json")
-    return said | {
+        values["calibration"] = model.calibration.model_dump(mode="json")
+    return values | {
         "model's YAML": model.model_dump(mode="json", include=READ_OF_MODEL),
         "precision": "bf16" if half else "32",
     }

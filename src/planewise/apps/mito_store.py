@@ -189,8 +189,8 @@ def _tell_missing(volume: Volume, path: Path) -> None:
 
 def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> int:
     """Segment, with a bar for every plane and every pass over the blocks."""
-    every = sum(1 for _ in blocks(job.shape, job.block))
-    totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes} | {"labels": every, "consensus": every}
+    n_blocks = sum(1 for _ in blocks(job.shape, job.block))
+    totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes} | {"labels": n_blocks, "consensus": n_blocks}
     shown: dict[str, Any] = {}
     with ExitStack() as bars:
 
