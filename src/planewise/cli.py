@@ -320,7 +320,7 @@ def parse(command: Command, program: str, arguments: list[str], names: Mapping[s
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Return the exit code of ``work``; refusals, and what is no fault of ours, are told without a traceback."""
+    """Return the exit code of ``work``; refusals, and what is no fault of ours, are printed without a traceback."""
     from planewise.errors import PlanewiseError, WorkFailed
     from planewise.processes import Terminated, sigterm_raises
     from planewise.progress import on_terminal

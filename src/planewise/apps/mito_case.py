@@ -97,7 +97,7 @@ class VolumeToPredict:
     def slice_options(self, model: ModelFile, options: MitoPredict) -> tuple[SliceOptions, str]:
         """Return how slices are made ready for the model, and what was decided about intensities, to read.
 
-        All voxels are read for it. Raises PlanewiseError if their range cannot be told, or contrast is inverted.
+        All voxels are read for it. Raises PlanewiseError if their range is not clear, or contrast is inverted.
         """
         rule = IntensityRule(model.trained_intensities(), options.intensity, options.invert)
         range_, seen, _ = rule.range_of(self.volume, self.path)

@@ -147,7 +147,7 @@ def _named(variable: str, item: Item) -> str:
 
 
 def _picture(plan: Plan, answer: Answer, folder: Path) -> Picture | None:
-    """Draw an item; None where its files cannot be read, which is a problem told elsewhere."""
+    """Draw an item; None where its files cannot be read, which is reported elsewhere."""
     item = answer.item
     try:
         image, drawn, labels = read_picture(folder, item, plan.case(item.case).ending)

@@ -119,7 +119,7 @@ def halving(finding: Finding) -> str:
         return f"correct the {finding.skipped} skipped first"
     if finding.scope in ("population", "difference"):
         return "no number of items: it is the units that differ; four times as many units would"
-    return "not told by these items"
+    return "not determined by these items"
 
 
 def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:

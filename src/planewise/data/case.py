@@ -172,7 +172,7 @@ def images_beside(truth: Path) -> dict[str, Path]:
 def cases_in(
     path: Path, channel: int | None = None, sequence: SequenceChoice = "no"
 ) -> tuple[dict[str, Path], list[Problem]]:
-    """Return the images that a command is given, by case, and a problem for each that cannot be told.
+    """Return the images that a command is given, by case, and a problem for each that has no clear name.
 
     ``path``: a volume, or a folder of volumes. With ``sequence`` "auto" or "yes" a folder of 2D images is one volume,
     and so is each such folder within it; what was taken for one is printed. Nothing at all may be there.

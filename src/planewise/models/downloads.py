@@ -57,7 +57,7 @@ def fetch(
 ) -> Path:  # fmt: skip
     """Return the file of ``url``, downloaded if it is not there; one that was put there by hand is as good.
 
-    ``sha256``: what it must have; None: what it had when it was first used, which is told and kept beside it.
+    ``sha256``: what it must have; None: what it had when it was first used, which is printed and kept beside it.
     ``says``: who gives the sha256, or does not; ``otherwise``: what can be done without the file; ``read`` raises
     PlanewiseError if it is damaged, so that no damaged file's sha256 is kept. Raises PlanewiseError if it cannot be
     downloaded, saying what to put where, or if it has another sha256, in which case it is kept.
@@ -69,7 +69,7 @@ def fetch(
     by = f"which {says} gives" if sha256 else f"which it had when it was first used ({pinned})"
     if not path.exists():
         say(f"Downloading {url} to {path}")
-        pooch.get_logger().setLevel("WARNING")  # the same is told by us
+        pooch.get_logger().setLevel("WARNING")  # we print the same
         downloader = pooch.HTTPDownloader(progressbar=_DownloadBar(path.name))
         try:
             pooch.retrieve(url, f"sha256:{known}" if known else None, path.name, path.parent, downloader=downloader)

@@ -39,7 +39,7 @@ def read_hub(source: Path) -> tuple[State, dict[str, Any], Any]:
     from transformers import Sam2Config, Sam2Model
     from transformers.utils import logging
 
-    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is told once, by us
+    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is reported once, by us
     try:
         folder = source if source.is_dir() else _downloaded(source)
         config: Any = Sam2Config.from_pretrained(str(folder), local_files_only=True)

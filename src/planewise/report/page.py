@@ -105,7 +105,7 @@ def _number(summary: Summary | Difference) -> str:
 
 
 def _ranking_table(ranking: Ranking) -> dict[str, Any]:
-    """Return what the page shows of a ranking; what is the same in all rows is told once."""
+    """Return what the page shows of a ranking; what is the same in all rows is stated once."""
     return {
         "dataset": "" if len({row.dataset for row in ranking.rows}) > 1 else ranking.rows[0].dataset,
         "missing": any(row.n_delivered < row.n_cases for row in ranking.rows),

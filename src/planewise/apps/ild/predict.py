@@ -52,7 +52,7 @@ DICOM_SEG = "dicom-seg"
 Decided = dict[str, Any]  # what a manifest says of a case
 AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
 MUCH_OUTSIDE = 0.1  # of what was shown: where more lay away from the lungs, a warning says so
-KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and how they are told
+KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and in outputs
 
 
 def predict_ild(options: IldPredict) -> int:
@@ -476,7 +476,7 @@ def _labels_above(options: IldPredict) -> LabelDefinition:
 def _names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, str]:
     """Return the ``names`` that the model has for its classes, else those in the dataset.json above the input, if any.
 
-    One that makes no sense is told, and costs the names alone.
+    One that cannot be read is reported, and labels are then written without names.
     """
     try:
         return names or _labels_above(options).classes
