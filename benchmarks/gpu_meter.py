@@ -79,25 +79,37 @@ class Meter:
 
 
 class OfSteps:
-    """Measures the steps of a training, as its ``progress``: not what comes before, nor the validation at the end."""
+    """Measures the steps of a training, as its ``progress``: not what comes before, nor the validation at the end.
+
+    ``with OfSteps("cuda") as steps: ...(progress=steps)``, then ``steps.cost``.
+    """
 
     def __init__(self, device: str) -> None:
-        self.meter = Meter(device)
-        self._first = 0
+        self._meter, self._first, self._running = Meter(device), 0, False
+
+    def __enter__(self) -> Self:
+        return self
 
     def __call__(self, state: Progress) -> None:
         if state.what != "training":
             return
         if not self._first:
-            self._first = state.done
-            self.meter.__enter__()
-        elif state.done == max(state.total - 1, self._first + 1):
-            self.meter.__exit__(None, None, None)
+            self._first, self._running = state.done, True
+            self._meter.__enter__()
+        elif self._running and state.done >= max(state.total - 1, self._first + 1):
+            self.__exit__(None, None, None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._running:
+            self._running = False
+            self._meter.__exit__(kind, error, traceback)
 
     @property
     def cost(self) -> Cost:
         """What they took."""
-        return self.meter.cost
+        return self._meter.cost
 
 
 def _sampler(output: IO[str]) -> subprocess.Popen | None:

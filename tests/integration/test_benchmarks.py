@@ -32,6 +32,7 @@ def gpu(*words):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_gpu_script_measures_every_section(tmp_path):
     result = gpu(tmp_path, "--device", "cpu", "--quick")
     assert result.returncode == 0, result.stdout + result.stderr
