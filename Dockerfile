@@ -2,9 +2,15 @@
 #   docker build -t planewise .
 #   docker run --rm -u "$(id -u):$(id -g)" -v "$PWD":/data planewise mito predict --trained_model MitoNet_v1 --input ...
 # For NVIDIA GPUs: --build-arg TORCH= the index that pytorch.org names for your CUDA, and docker run --gpus all
-FROM python:3.12-slim
+FROM debian:bookworm-slim
 
 ARG TORCH=https://download.pytorch.org/whl/cpu
+
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates python3-venv \
+    && rm -rf /var/lib/apt/lists/* \
+    && python3 -m venv /opt/planewise
+ENV PATH=/opt/planewise/bin:$PATH
 
 WORKDIR /planewise
 COPY constraints.txt pyproject.toml README.md LICENSE ./

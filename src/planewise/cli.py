@@ -320,7 +320,7 @@ def parse(command: Command, program: str, arguments: list[str], names: Mapping[s
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Return the exit code of ``work``; refusals, and what is no fault of ours, are told without a traceback."""
+    """Return the exit code of ``work``; refusals, and what is no fault of ours, are printed without a traceback."""
     from planewise.errors import PlanewiseError, WorkFailed
     from planewise.processes import Terminated, sigterm_raises
     from planewise.progress import on_terminal
@@ -334,7 +334,7 @@ def guarded(work: Callable[[], int]) -> int:
     except (MemoryError, RuntimeError) as error:
         words = ("can't allocate memory", "not enough memory")  # torch's own class is for GPUs
         ours = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        if not ours and not any(said in str(error) for said in words):
+        if not ours and not any(phrase in str(error) for phrase in words):
             raise
         less = "a smaller --batch_size, or the volume as OME-Zarr or N5, which is read block by block"
         print(f"planewise: out of memory ({str(error)[:200]}); what needs less: {less}", file=sys.stderr)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from planewise.cli import COMMANDS
 
@@ -106,3 +107,14 @@ def test_one_version():
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text("utf-8"))
     assert all(link.startswith("https://") or (ROOT / link).exists() for link in links), links
+
+
+def test_pypi_shows_no_broken_picture_or_link():
+    hooks = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["metadata"]["hooks"]
+    text = (ROOT / "README.md").read_text("utf-8")
+    for one in hooks["fancy-pypi-readme"]["substitutions"]:  # as the plugin does when the package is built
+        text = re.sub(one["pattern"], one["replacement"], text)
+    page = MarkdownIt("commonmark").enable("table").render(text)
+    assert all(url.startswith("https://") for url in re.findall(r'(?:src|href)="([^"]+)"', page))
+    assert "docs/scaling.md" in page
+    assert len(page) > 5000

@@ -63,7 +63,7 @@ def check(options: Check) -> int:
     if options.json_file is not None and options.json_file.exists() and not _is_ours(options.json_file):
         raise PlanewiseError(f"--json_file {options.json_file}: is there already, and planewise check did not write it")
     model = None if options.model is None else _Model.load(options.model)
-    found = []
+    checked_cases = []
     for path in options.paths:
         try:
             checked = _check_path(path, options)
@@ -74,11 +74,11 @@ def check(options: Check) -> int:
         else:
             _note_memory(checked)
         _print(checked)
-        found.append(checked)
+        checked_cases.append(checked)
     if options.json_file is not None:
-        write_json(options.json_file, finite([_as_json(checked) for checked in found]))
+        write_json(options.json_file, finite([_as_json(checked) for checked in checked_cases]))
         say(f"All of it is in {options.json_file}")
-    return report_problems([problem for checked in found for problem in checked.problems])
+    return report_problems([problem for checked in checked_cases for problem in checked.problems])
 
 
 def _is_ours(path: Path) -> bool:
@@ -332,12 +332,12 @@ def _row(case: CheckedCase, checked: Checked) -> tuple[str, ...]:
 
 
 def _class_row(name: str, cases: list[CheckedCase]) -> tuple[str, ...]:
-    own = [case.classes[name] for case in cases if name in case.classes]
-    there = [of_class for of_class in own if of_class.voxels]
-    counted = [of_class.objects for of_class in own if of_class.objects is not None]
-    share = float(np.mean([of_class.share for of_class in own]))
-    objects = f"{sum(counted):,}" if len(counted) == len(own) else "not counted"
-    return name, f"{len(there)} of {len(own)}", f"{sum(c.voxels for c in own):,}", f"{share:.2%}", objects
+    of_cases = [case.classes[name] for case in cases if name in case.classes]
+    there = [of_class for of_class in of_cases if of_class.voxels]
+    counted = [of_class.objects for of_class in of_cases if of_class.objects is not None]
+    share = float(np.mean([of_class.share for of_class in of_cases]))
+    objects = f"{sum(counted):,}" if len(counted) == len(of_cases) else "not counted"
+    return name, f"{len(there)} of {len(of_cases)}", f"{sum(c.voxels for c in of_cases):,}", f"{share:.2%}", objects
 
 
 def _as_json(checked: Checked) -> dict[str, Any]:

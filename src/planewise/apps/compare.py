@@ -79,8 +79,8 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
         raise PlanewiseError(f"{folder}: no such folder")
     truth = next((folder / name for name in ("instancesTs", "labelsTs") if (folder / name).is_dir()), None)
     if truth is None:
-        found = ", ".join(sorted(item.name for item in folder.iterdir())[:12]) or "nothing"
-        raise PlanewiseError(f"{folder}: has neither instancesTs nor labelsTs (it holds {found})")
+        contents = ", ".join(sorted(item.name for item in folder.iterdir())[:12]) or "nothing"
+        raise PlanewiseError(f"{folder}: has neither instancesTs nor labelsTs (it holds {contents})")
     predictions = {
         path.name.removeprefix(PREDICTED): path for path in sorted(folder.glob(f"{PREDICTED}*")) if path.is_dir()
     }

@@ -77,8 +77,8 @@ def states_of(items: list[Item], volumes: dict[str, Path]) -> dict[str, str]:
     for case, path in volumes.items():
         journal = corrections_folder(path) / JOURNAL
         if journal.is_file():
-            said = {entry.item: entry.action for entry in live(read_journal(journal)[1]) if entry.action in ANSWER}
-            states |= {item.name: said[item.name] for item in items if item.case == case and item.name in said}
+            answers = {entry.item: entry.action for entry in live(read_journal(journal)[1]) if entry.action in ANSWER}
+            states |= {item.name: answers[item.name] for item in items if item.case == case and item.name in answers}
     return states
 
 

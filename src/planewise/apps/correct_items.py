@@ -71,7 +71,7 @@ def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> 
             name: options.result / ITEM_IMAGES / f"{name}_0000{ending_of(path)}" for name, path in volumes.items()
         }
         return {name: path for name, path in images.items() if path.exists()}
-    found: dict[str, Path | Series] = {}
+    opened: dict[str, Path | Series] = {}
     for name, path in volumes.items():
         try:
             image = source_image(path)
@@ -79,8 +79,8 @@ def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> 
             say(str(error))
             continue
         if image is not None:
-            found[name] = image
-    return found
+            opened[name] = image
+    return opened
 
 
 def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> list[Item]:

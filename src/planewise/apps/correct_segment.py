@@ -79,13 +79,13 @@ class ClassSegmenter:
         """
         started = time.perf_counter()
         drawn = self._in_slice(drawing)
-        found = self._through(drawn) if drawing.through else mask_of(self.encoder, drawn, self.margin)[None]
+        masks = self._through(drawn) if drawing.through else mask_of(self.encoder, drawn, self.margin)[None]
         first = 0 if drawing.through else drawn.z
-        if not found.any():
+        if not masks.any():
             raise PlanewiseError(f"segment: the model finds nothing in slice {drawn.z} where it was drawn")
-        along_axes = [np.flatnonzero(found.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+        along_axes = [np.flatnonzero(masks.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
         tight = tuple(slice(int(part[0]), int(part[-1]) + 1) for part in along_axes)
-        block = found[tight]
+        block = masks[tight]
         at = first + tight[0].start, tight[1].start, tight[2].start
         where = Voxels.of(self.orientation.stored(block), self.orientation.stored_corner(at, block.shape))
         say(f"Slice {drawn.z}: {int(block.sum())} voxels in {time.perf_counter() - started:.2f} s")

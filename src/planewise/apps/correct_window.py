@@ -277,14 +277,14 @@ class CorrectionWidget(QWidget):
         """Return the finished items of each case."""
         from planewise.apps.correct import states_of
 
-        found = {}
+        states = {}
         for case in {item.case for item in self.items}:
             if case == self.case and self.corrections is not None:
-                found[case] = self.corrections.finished()
+                states[case] = self.corrections.finished()
             else:
                 of_case = [item for item in self.items if item.case == case]
-                found[case] = states_of(of_case, {case: self.volumes[case]})
-        return found
+                states[case] = states_of(of_case, {case: self.volumes[case]})
+        return states
 
     def _say_item(self) -> None:
         if (item := self.item) is None:

@@ -125,7 +125,7 @@ class VolumeToPredict:
     def slice_options(self, model: ModelFile, options: MitoPredict) -> tuple[SliceOptions, str]:
         """Return how slices are made ready for the model, and what was decided about intensities, to read.
 
-        All voxels are read for it. Raises PlanewiseError if their range cannot be told, or contrast is inverted.
+        All voxels are read for it. Raises PlanewiseError if their range is not clear, or contrast is inverted.
         """
         rule = IntensityRule(model.trained_intensities(), options.intensity, options.invert)
         range_, seen, _ = rule.range_of(self.volume, self.path)
@@ -172,19 +172,19 @@ def _fusion(options: MitoPredict, model: ModelFile) -> Literal["probabilities", 
 
 def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, object]:
     """Return what decides on the results beside the weights: options, the model's YAML, and the precision."""
-    said: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
+    values: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
     if options.min_agreement:  # none is what there was before it could be asked for
-        said["min_agreement"] = options.min_agreement
+        values["min_agreement"] = options.min_agreement
     if options.repair == "on":
-        said["repair"] = True
+        values["repair"] = True
     if options.confidence_volume:
-        said["confidence_volume"] = True
+        values["confidence_volume"] = True
     if model.calibration is not None:
-        said["calibration"] = model.calibration.model_dump(mode="json")
+        values["calibration"] = model.calibration.model_dump(mode="json")
     if model.several is not None:
-        said["classes"] = str(model.several)
-        said["fuse"] = options.fuse
-    return said | {
+        values["classes"] = str(model.several)
+        values["fuse"] = options.fuse
+    return values | {
         "model's YAML": model.model_dump(mode="json", include=READ_OF_MODEL),
         "precision": "bf16" if half else "32",
     }

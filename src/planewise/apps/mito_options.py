@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from planewise.data.image_sequences import SequenceChoice
 from planewise.device import DeviceName, PrecisionName
 from planewise.options import Folder, Name, Options, PathText
+from planewise.volumes.machine import PROCESSES
 from planewise.volumes.slices import PLANES, Plane
 
 
@@ -116,7 +117,7 @@ class MitoTrain(Options):
     """Machines that share each batch, each with this many devices; srun or torchrun starts the command on all."""
     precision: PrecisionName = "auto"
     """auto is bf16 on a GPU that has it, else 32 bits."""
-    num_workers: int = Field(2, ge=0)
+    num_workers: int = Field(PROCESSES, ge=0)
     """Processes that prepare crops, on each device."""
 
     @field_validator("backbone")

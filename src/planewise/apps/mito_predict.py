@@ -1,7 +1,6 @@
 """Predict cases of mito, each in memory or streamed: a folder of results, with those of the planes."""
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -50,10 +49,10 @@ from planewise.progress import progress, say
 from planewise.volumes.atomic import write_again
 from planewise.volumes.files import read_voxels, write_volume
 from planewise.volumes.formats import result_ending
-from planewise.volumes.machine import machine_memory
+from planewise.volumes.machine import machine_cores, machine_memory
 from planewise.volumes.slices import AXIS, Plane
 
-THREADS = min(4, os.cpu_count() or 1)  # of post-processing; more gain nothing
+THREADS = min(4, machine_cores())  # of post-processing; more gain nothing
 WORTH_SAYING = 10**9  # bytes that a case needs
 
 

@@ -206,10 +206,10 @@ def _tell_missing(volume: Volume, path: Path) -> None:
 
 def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> int:
     """Segment, with a bar for every plane and every pass over the blocks."""
-    every = sum(1 for _ in blocks(job.shape, job.block))
+    n_blocks = sum(1 for _ in blocks(job.shape, job.block))
     passes = {"labels": len(job.parts()), "consensus": len(job.parts()), "classes": 1}
     totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes}
-    totals |= {what: every * number for what, number in passes.items()}
+    totals |= {what: n_blocks * number for what, number in passes.items()}
     shown: dict[str, Any] = {}
     with ExitStack() as bars:
 

@@ -66,8 +66,8 @@ def _of_dataset(folder: Path, options: View) -> Shown:
     images: dict[str, tuple[Path, str]] = {}
     for split in SPLITS:
         if (folder / f"{IMAGES}{split}").is_dir():
-            found, _ = cases_in(folder / f"{IMAGES}{split}", options.channel, "auto")
-            images = {name: (path, split) for name, path in found.items()} | images
+            volumes, _ = cases_in(folder / f"{IMAGES}{split}", options.channel, "auto")
+            images = {name: (path, split) for name, path in volumes.items()} | images
     case = _choose(images, options, folder)
     image, split = images[case]
     methods = {}

@@ -37,25 +37,25 @@ class Picture:
     frame: tuple[float, float, float, float]
 
 
-def write_audit(plan: Plan, answers: list[Answer], found: list[Finding], folder: Path, output: Path) -> Path:
+def write_audit(plan: Plan, answers: list[Answer], findings: list[Finding], folder: Path, output: Path) -> Path:
     """Write the report into ``output``, print its table, and return the path of the page.
 
     ``folder``: of the plan and its items. Raises PlanewiseError if the disk refuses.
     """
-    sentences = [sentence(finding, plan, answers) for finding in found]
-    _write_csv(output / CSV, found)
-    _write_json(output / JSON, plan, answers, found, sentences)
-    said, references = method(plan, answers)
-    first = next(scope for scope in SCOPES if any(finding.scope == scope for finding in found))
-    headlines = [text for finding, text in zip(found, sentences) if finding.scope == first]
+    sentences = [sentence(finding, plan, answers) for finding in findings]
+    _write_csv(output / CSV, findings)
+    _write_json(output / JSON, plan, answers, findings, sentences)
+    sentences_of_method, references = method(plan, answers)
+    first = next(scope for scope in SCOPES if any(finding.scope == scope for finding in findings))
+    headlines = [text for finding, text in zip(findings, sentences) if finding.scope == first]
     write_html(
         output / PAGE,
         "audit.html",
         {"interval": interval, "halving": halving, "number": number, "short": _short},
         plan=plan,
         headlines=headlines,
-        rows=[(finding, _cells(finding)) for finding in found],
-        method=said,
+        rows=[(finding, _cells(finding)) for finding in findings],
+        method=sentences_of_method,
         references=references,
         items=[_shown(plan, answer, folder) for answer in answers],
         skipped=sum(answer.skipped for answer in answers),
@@ -63,7 +63,7 @@ def write_audit(plan: Plan, answers: list[Answer], found: list[Finding], folder:
         kinds=KINDS,
     )
     header = ("of", "finding", "masks alone", "estimate", "95 % interval", "items alone", "would halve it")
-    rows = [(finding.unit, *_cells(finding)) for finding in sorted(found, key=lambda f: SCOPES.index(f.scope))]
+    rows = [(finding.unit, *_cells(finding)) for finding in sorted(findings, key=lambda f: SCOPES.index(f.scope))]
     print_table(f"Audit: {len(answers)} items, {sum(a.skipped for a in answers)} skipped", header, rows)
     for text in headlines:
         print(text)
@@ -73,8 +73,8 @@ def write_audit(plan: Plan, answers: list[Answer], found: list[Finding], folder:
 def _cells(finding: Finding) -> tuple[str, ...]:
     half = finding.estimate.half_width
     name = f"{QUANTITIES[finding.quantity]} of {finding.what}" + (f", {finding.measure}" if finding.measure else "")
-    told = not math.isnan(finding.estimate.low)
-    ends = " to ".join(number(end, half) for end in (finding.estimate.low, finding.estimate.high)) if told else "-"
+    estimated = not math.isnan(finding.estimate.low)
+    ends = " to ".join(number(end, half) for end in (finding.estimate.low, finding.estimate.high)) if estimated else "-"
     plain = finding.plain
     alone = f"{number(plain.value, half)} ± {_short(plain.half_width)}" if not math.isnan(plain.low) else "-"
     masks = number(finding.masks.value, half)
@@ -87,14 +87,14 @@ def _short(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3g}"
 
 
-def _write_csv(path: Path, found: list[Finding]) -> None:
+def _write_csv(path: Path, findings: list[Finding]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
             ("quantity", "what", "scope", "of", "measure", "estimate", "low", "high", "se", "df", "masks_alone",
              "items_alone", "items_alone_low", "items_alone_high", "n", "items", "skipped", "more_items_to_halve")
         )  # fmt: skip
-        for f in found:
+        for f in findings:
             e, p = f.estimate, f.plain
             numbers = (e.value, e.low, e.high, e.se, e.df, f.masks.value, p.value, p.low, p.high)
             shown = ["" if math.isnan(value) else f"{value:.8g}" for value in numbers]
@@ -102,13 +102,13 @@ def _write_csv(path: Path, found: list[Finding]) -> None:
             writer.writerow((f.quantity, f.what, f.scope, f.unit, f.measure, *shown, f.n, f.items, f.skipped, more))
 
 
-def _write_json(path: Path, plan: Plan, answers: list[Answer], found: list[Finding], sentences: list[str]) -> None:
+def _write_json(path: Path, plan: Plan, answers: list[Answer], findings: list[Finding], sentences: list[str]) -> None:
     content = {
         "plan": {
             "made": plan.made, "planewise": plan.version, "seed": plan.seed, "design": plan.design,
             "signature": plan.signature,
         },
-        "findings": [asdict(finding) | {"sentence": text} for finding, text in zip(found, sentences)],
+        "findings": [asdict(finding) | {"sentence": text} for finding, text in zip(findings, sentences)],
         "items": [
             {
                 "item": answer.item.name, "case": answer.item.case, "kind": answer.item.kind, "by": answer.by,
@@ -147,7 +147,7 @@ def _named(variable: str, item: Item) -> str:
 
 
 def _picture(plan: Plan, answer: Answer, folder: Path) -> Picture | None:
-    """Draw an item; None where its files cannot be read, which is a problem told elsewhere."""
+    """Draw an item; None where its files cannot be read, which is reported elsewhere."""
     item = answer.item
     try:
         image, drawn, labels = read_picture(folder, item, plan.case(item.case).ending)

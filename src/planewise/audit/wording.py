@@ -119,7 +119,7 @@ def halving(finding: Finding) -> str:
         return f"correct the {finding.skipped} skipped first"
     if finding.scope in ("population", "difference"):
         return "no number of items: it is the units that differ; four times as many units would"
-    return "not told by these items"
+    return "not determined by these items"
 
 
 def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
@@ -127,7 +127,7 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
     kinds = Counter(item.kind for item in plan.items)
     references = ["difference", "powered"]
     drawn = " and ".join(f"{count} {PLURALS[kind] if count > 1 else KINDS[kind]}" for kind, count in kinds.items())
-    said = [
+    sentences = [
         f"{drawn} were drawn at random, each with a known probability, before anything was corrected. What the masks "
         "say of the whole is corrected by the error that the items show, each weighted by the inverse of its "
         "probability: the estimate is unbiased whatever the errors of the masks are, and the interval is as wide as "
@@ -135,40 +135,42 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
     ]
     if plan.design == "systematic" and "slice" in kinds:
         references.append("cavalieri")
-        said.append(
+        sentences.append(
             "Slices were drawn at equal distances from a random start (Cavalieri), with the variance of Gundersen "
             "et al. for smoothness 0. It supposes that errors change smoothly along the axis: an error that comes and "
             "goes from slice to slice makes the interval too narrow, which the stratified design does not suppose."
         )
     else:
         references += ["stratified", "satterthwaite"]
-        said.append(
+        sentences.append(
             "Units were cut into strata of neighbours (slices along z; boxes through the volume; objects by confidence "
             "and size), and items drawn in each without replacement. Intervals are Student's t with Satterthwaite's "
             "degrees of freedom."
         )
     if kinds.keys() - {"slice"}:
         references += ["disector", "agresti"]
-        said.append(
+        sentences.append(
             "An object counts where its first voxel lies, so that each is counted once (disector). The interval of "
             "a count "
             "supposes one more item that is wrong by half an object up, and one down, since few errors may not show."
         )
     if "mean_volume" in plan.quantities:
         references.append("fieller")
-        said.append("A mean volume is the ratio of total volume and number, both estimated; its interval is Fieller's.")
+        sentences.append(
+            "A mean volume is the ratio of total volume and number, both estimated; its interval is Fieller's."
+        )
     if any(case.condition for case in plan.cases):
         references.append("welch")
-        said.append("Conditions are compared by Welch's t; the unit is the animal or patient, never the item.")
+        sentences.append("Conditions are compared by Welch's t; the unit is the animal or patient, never the item.")
     if skipped := sum(answer.skipped for answer in answers):
-        said.append(
+        sentences.append(
             f"Skipped items: {skipped}. Each may hold anything from nothing to all that is possible there; the "
             "interval covers every such case, and is the wider for it."
         )
     n = len(answers)
-    said.append(
+    sentences.append(
         f"What no drawn item shows cannot be estimated: an error that sits in fewer than {300 / max(n, 1):.0f} % of "
         "the units may be missed by all of them (rule of three). The intervals are approximate for small samples; "
         "their coverage in simulations is in the documentation."
     )
-    return said, [REFERENCES[key] for key in references]
+    return sentences, [REFERENCES[key] for key in references]

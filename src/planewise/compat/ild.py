@@ -28,7 +28,7 @@ def _new_folder(given: Given, flag: str, default: str | None = None) -> Path:
 
 
 def _weights(given: Given, flag: str, default: str) -> Path:
-    """Return the path of a model's weights: those that are given, or the original script's default, which is said."""
+    """Return the path of a model's weights: those given, or the original script's default, which is printed."""
     if flag in given.flags:
         return Path(given.take(flag))
     path = Path(default)

@@ -43,14 +43,19 @@ def dataset_of(images: Path, labels: Path, image_suffix: str, label_suffix: str,
         say(f"{folder / 'imagesTs'}: is not used; it goes with imagesTr, labelsTr and dataset.json beside it")
     cases = {
         # what one of a pair lacks is listed all the same: reading it says so
-        case: {"images": [str(images.resolve() / f"{case}{image_suffix}")],
-               "label": str(labels.resolve() / f"{case}{label_suffix}")}
+        case: {
+            "images": [str(images.resolve() / f"{case}{image_suffix}")],
+            "label": str(labels.resolve() / f"{case}{label_suffix}"),
+        }
         for case in sorted(image_cases | label_cases)
-    }  # fmt: skip
+    }
     meta = {
-        "channel_names": {"0": "CT"}, "labels": _classes(images, labels), "numTraining": len(cases),
-        "file_ending": ending_of(Path(f"case{image_suffix}")), "dataset": cases,
-    }  # fmt: skip
+        "channel_names": {"0": "CT"},
+        "labels": _classes(images, labels),
+        "numTraining": len(cases),
+        "file_ending": ending_of(Path(f"case{image_suffix}")),
+        "dataset": cases,
+    }
     listed = work / LISTED / DATASET_FILE
     listed.parent.mkdir(parents=True, exist_ok=True)
     write_json(listed, meta)

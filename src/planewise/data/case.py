@@ -190,7 +190,7 @@ def images_beside(truth: Path) -> dict[str, Path]:
 def cases_in(
     path: Path, channel: int | None = None, sequence: SequenceChoice = "no"
 ) -> tuple[dict[str, Path], list[Problem]]:
-    """Return the images that a command is given, by case, and a problem for each that cannot be told.
+    """Return the images that a command is given, by case, and a problem for each that has no clear name.
 
     ``path``: a volume, or a folder of volumes. With ``sequence`` "auto" or "yes" a folder of 2D images is one volume,
     and so is each such folder within it; what was taken for one is printed. Nothing at all may be there.
@@ -217,8 +217,8 @@ def cases_in(
         images = {case_name(Path(stack_name(stacks[path]) or path.resolve().name)): path}
     for name, image in images.items():
         if stacks.get(image):
-            said = f"{image}: its {len(stacks[image])} images are the slices of one volume, case {name}"
-            say(f"{said}; --sequence no takes each for a volume" if sequence == "auto" else said)
+            decision = f"{image}: its {len(stacks[image])} images are the slices of one volume, case {name}"
+            say(f"{decision}; --sequence no takes each for a volume" if sequence == "auto" else decision)
     if sequence == "yes" and not any(stacks.values()):
         raise PlanewiseError(f"--sequence yes: {path} holds no images {', '.join(SLICES)}, nor folders of them")
     return images, [*problems, *several.values()]

@@ -66,7 +66,7 @@ class Derived:
     def is_done(self) -> bool:
         """Whether all is there, made from the same files by the same options; what differs is said, or what was noted.
 
-        What was made with problems never is: they are to be told again.
+        What was made with problems never is: they are to be reported again.
         """
         record = self._records.get(self.command)
         if record is None:

@@ -1,4 +1,4 @@
-"""Folders of 2D images: whether they are the slices of one volume. A guess is told, what may be either is refused."""
+"""Folders of 2D images: whether they are the slices of one volume. Guesses are printed, ambiguous folders refused."""
 
 import re
 from itertools import pairwise

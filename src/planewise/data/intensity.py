@@ -281,7 +281,7 @@ def choose_range(
     """Return the range in which a model trained on ``trained`` sees a volume, and what was decided, to read.
 
     ``given``: what the user says is black and white; then nothing is judged. ``invert``: the user says that contrast is
-    inverted. Raises PlanewiseError if the range cannot be told, or if contrast is inverted and nobody said so.
+    inverted. Raises PlanewiseError if the range cannot be determined, or if contrast is inverted and nobody said so.
     """
     if given is not None:
         low, high = given[::-1] if invert else given
@@ -309,7 +309,7 @@ def choose_range(
 
 
 def refuse_what_has_no_range(profile: IntensityProfile, path: Path) -> None:
-    """Raise PlanewiseError for a volume whose range cannot be told: constant, of two values, or nearly constant."""
+    """Raise PlanewiseError for a volume without a clear range: constant, of two values, or nearly constant."""
     if profile.values < 3 or profile.low == profile.high:
         what = {1: f"is {profile.least:g} everywhere", 2: f"holds two values, {profile.least:g} and {profile.most:g}"}
         most = f"is {profile.low:g} nearly everywhere ({profile.least:g} to {profile.most:g})"

@@ -37,8 +37,8 @@ def write_dataset(folder: Path, cases: Mapping[str, tuple[Volume, Volume]], clas
             values.update(np.unique(np.asarray(placed.voxels)).tolist())
             if classes is None and image.unit != PIXEL:
                 for kind in ("imagesTr", truth):
-                    said = json.dumps({"spacing": image.spacing_in("nm")})
-                    (temporary / kind / f"{name}.json").write_text(said, "utf-8")
+                    sidecar = json.dumps({"spacing": image.spacing_in("nm")})
+                    (temporary / kind / f"{name}.json").write_text(sidecar, "utf-8")
         named = {1: "object"} if classes is None else classes or {v: f"class {v}" for v in sorted(values - {0})}
         meta = {
             "description": WRITTEN,

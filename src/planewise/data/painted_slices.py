@@ -41,20 +41,20 @@ def painted_slices(folder: Path, shape: tuple[int, ...]) -> Slices:
     """
     slices: Slices = {}
     for path in images_in(folder) if folder.is_dir() else []:
-        said = NAME.fullmatch(stem_of(path))
-        if said is None:
+        named = NAME.fullmatch(stem_of(path))
+        if named is None:
             raise PlanewiseError(f"{path}: must be named by its axis and index, such as z0012{path.suffix}, from 0")
-        place = said[1], int(said[2])
+        place = named[1], int(named[2])
         if place in slices:
             raise PlanewiseError(f"{path}: is of the same slice as {slices[place].name}; keep one of the two")
         plane = AXES[place[0]]
         size = shape[AXIS[plane]]
         if place[1] >= size:
             raise PlanewiseError(f"{path}: the image has {size} slices along {place[0]}, 0 to {size - 1}")
-        found, wanted = open_labels(path).shape, tuple(s for axis, s in enumerate(shape) if axis != AXIS[plane])
-        if found != (1, *wanted):
+        shape_there, wanted = open_labels(path).shape, tuple(s for axis, s in enumerate(shape) if axis != AXIS[plane])
+        if shape_there != (1, *wanted):
             raise PlanewiseError(
-                f"{path}: has shape {found[1:]}, and a slice along {place[0]} of the image {wanted} "
+                f"{path}: has shape {shape_there[1:]}, and a slice along {place[0]} of the image {wanted} "
                 f"({', '.join(letter for letter in 'zyx' if letter != place[0])})"
             )
         slices[place] = path
@@ -84,8 +84,8 @@ def read_painted(folder: Path, shape: tuple[int, ...], ignore: int | None, unkno
         if ignore is not None:
             new[values == ignore] = unknown
         count += highest
-        said = (slice_ != unknown) & (new != unknown)
-        dispute |= said & ((slice_ > 0) != (new > 0))
+        painted = (slice_ != unknown) & (new != unknown)
+        dispute |= painted & ((slice_ > 0) != (new > 0))
         slice_[...] = np.where(slice_ == unknown, new, slice_)
     labels[disputed] = unknown
     return labels

@@ -45,7 +45,7 @@ class MadeFrom:
     def differences(self, now: "MadeFrom") -> str:
         """Return what is different ``now``, to read: ``planes: xy -> xy xz yz; data: a changed, b new``."""
         old, new = _as_json(self.options), _as_json(now.options)
-        said = [
+        changes = [
             f"{name}: {_shown(old.get(name))} -> {_shown(new.get(name))}"
             if not isinstance(new.get(name, old.get(name)), dict)
             else f"another {name}"
@@ -59,8 +59,8 @@ class MadeFrom:
         ):
             if names:
                 more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-                said.append(f"data {what}: {', '.join(sorted(names)[:NAMED])}{more}")
-        return "; ".join(said)
+                changes.append(f"data {what}: {', '.join(sorted(names)[:NAMED])}{more}")
+        return "; ".join(changes)
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ def fingerprints(cases: list[Case], advance: Callable[[str], None]) -> dict[str,
     """
 
     def read_as(case: Case) -> str:
-        said = {f.name: getattr(case, f.name) for f in fields(case) if f.name not in ("name", "image", "truth")}
-        return " ".join(f"{name}={value}" for name, value in said.items())
+        values = {f.name: getattr(case, f.name) for f in fields(case) if f.name not in ("name", "image", "truth")}
+        return " ".join(f"{name}={value}" for name, value in values.items())
 
     with ThreadPoolExecutor(READERS) as pool:
         images = {case.name: pool.submit(fingerprint, case.image) for case in cases}

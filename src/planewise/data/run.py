@@ -255,8 +255,8 @@ def read_manifest(path: Path) -> Manifest | None:
         content = json.loads(path.read_text("utf-8"))
         cases = {name: CaseRecord(**record) for name, record in content["cases"].items()}
         for name, record in cases.items():
-            said = [*record.inputs.items(), *record.outputs.items()]
-            if not all(isinstance(made, str) and "\0" not in path for path, made in said):
+            fingerprints = [*record.inputs.items(), *record.outputs.items()]
+            if not all(isinstance(made, str) and "\0" not in path for path, made in fingerprints):
                 raise ValueError(f"the files of {name} have no fingerprints")
             if any(Path(path).is_absolute() or ".." in Path(path).parts for path in record.outputs):
                 raise ValueError("an output lies outside its folder")

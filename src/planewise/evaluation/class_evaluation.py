@@ -1,4 +1,4 @@
-"""The classes of one folder of predictions: what its boxes came from, its results, and how well presence is told."""
+"""The classes of one folder of predictions: what its boxes came from, its results, and how well presence is seen."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -21,9 +21,11 @@ def score_overlap(overlap: Overlap, instances: bool = True) -> Scores:
     """Return the scores of the second volume, the prediction, against the first; see ``score_labels``."""
     voxels = voxel_scores(overlap)
     row: Scores = {
-        "voxel_iou": voxels.iou, "voxel_dice": voxels.dice,
-        "voxel_precision": voxels.precision, "voxel_recall": voxels.recall,
-    }  # fmt: skip
+        "voxel_iou": voxels.iou,
+        "voxel_dice": voxels.dice,
+        "voxel_precision": voxels.precision,
+        "voxel_recall": voxels.recall,
+    }
     if not instances:
         return row
     by_threshold = {threshold: instance_scores(overlap, threshold) for threshold in ACCURACY_THRESHOLDS}

@@ -29,7 +29,7 @@ class Slices(NamedTuple):
 
 @dataclass(frozen=True)
 class PresenceScores:
-    """How well presence is told, over all slices of some cases; NaN where there is nothing to divide by.
+    """How well presence is detected, over all slices of some cases; NaN where there is nothing to divide by.
 
     ``sensitivity``: the share of slices with the class in which it is predicted; ``specificity``: of those without it,
     in which it is not. ``auc``: how often a slice with it has the higher score of two, where slices have scores;
@@ -52,7 +52,7 @@ def presence_file(predictions: Path, case: str) -> Path:
 def write_presence(
     path: Path, scores: np.ndarray, names: dict[int, str], probabilities: np.ndarray, dices: np.ndarray
 ) -> None:
-    """Write what is said of every class in every slice, (N, classes); ``names``: the classes, in their order.
+    """Write the scores of every class in every slice, (N, classes); ``names``: the classes, in their order.
 
     ``scores``: logits that a class is in a slice, as the model says it; ``probabilities``: that it is, calibrated;
     ``dices``: that are to be expected of its mask if it is. NaN, of classes that were not calibrated, is left empty.
@@ -90,7 +90,7 @@ def read_presence(path: Path, depth: int) -> dict[int, np.ndarray]:
 
 
 def presence_scores(slices: list[Slices], scores: list[np.ndarray | None]) -> PresenceScores:
-    """Return how well presence is told in the ``slices`` of some cases.
+    """Return how well presence is detected in the ``slices`` of some cases.
 
     ``scores``: of the slices of each case; None where its prediction came without: it is left out of the ROC.
     """

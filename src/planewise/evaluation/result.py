@@ -57,12 +57,18 @@ class Benchmark:
 
     def made_with(self) -> dict[str, Any]:
         """Return what else decides on them, for the manifest beside the results."""
-        pairing = {method: [_said(asdict(pair)) for pair in pairs] for method, pairs in self.methods.items()}
-        said = _said(asdict(self)) | {"methods": list(self.methods), "pairing": pairing, "images": sorted(self.images)}
-        return {f"{name} of {self.dataset}": value for name, value in said.items() if name != "dataset"}
+        pairing = {
+            method: [_without_no_classes(asdict(pair)) for pair in pairs] for method, pairs in self.methods.items()
+        }
+        facts = _without_no_classes(asdict(self)) | {
+            "methods": list(self.methods),
+            "pairing": pairing,
+            "images": sorted(self.images),
+        }
+        return {f"{name} of {self.dataset}": value for name, value in facts.items() if name != "dataset"}
 
 
-def _said(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_no_classes(fields: dict[str, Any]) -> dict[str, Any]:
     """Return fields without those of several classes where there are none: results made before stay done."""
     return {name: value for name, value in fields.items() if value or name not in ("of_class", "things")}
 

@@ -80,15 +80,17 @@ def find_in_slices(
     scores = np.full((len(place.organ), len(classes)), -np.inf, np.float32)
     presence, ious = scores.copy(), np.full_like(scores, np.nan)
     shown = outside = 0
-    for z in np.flatnonzero(place.organ.any(axis=(1, 2))).tolist():
+    wanted = np.flatnonzero(place.organ.any(axis=(1, 2))).tolist()
+    for i, z in enumerate(wanted):
+        encoder.look_ahead(wanted[i:])
         logits, scores[z], ious[z] = ask_slice(encoder, z, place.organ[z], options.margin)
         within = place.within[z]
         seen = np.zeros(within.shape, bool)
         for column, label in enumerate(classes):
-            presence[z, column] = said = calibrated(float(scores[z, column]), reliability.get(label))
-            if said > 0 or not where_present:
+            presence[z, column] = likely = calibrated(float(scores[z, column]), reliability.get(label))
+            if likely > 0 or not where_present:
                 seen |= logits[column] > 0
-                painter.paint(z, label, cut(logits[column], within), said)
+                painter.paint(z, label, cut(logits[column], within), likely)
         shown, outside = shown + int(seen.sum()), outside + int((seen & ~within).sum())
         advance(1)
     return SliceFindings(painter.labels, scores, presence, ious, shown, outside)

@@ -138,6 +138,6 @@ def executor(source: Source, device: str, devices: int = 1, workers: int = 0, sc
 
 
 def name_of(work: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
-    """Return what a piece of work is called where it has to be told: its function, and the plain arguments."""
+    """Return what a piece of work is called in messages: its function, and the plain arguments."""
     plain = [str(one) for one in arguments if isinstance(one, (str, int))]
     return " ".join([work.__name__.strip("_").replace("_", " "), *plain])

@@ -32,7 +32,7 @@ class Novelty:
 
     def warnings(self) -> list[str]:
         """Return what of the patient is far from the training, in words; nothing if nothing is."""
-        said = [
+        reasons = [
             f"{what} are {ratio:.1f} times as far from it as may be"
             for what, ratio in (("intensities", self.intensities), ("embeddings", self.embedding))
             if ratio > 1
@@ -40,8 +40,8 @@ class Novelty:
         low, high = self.seen_mm
         if not low / FARTHEST_THICKNESS <= self.thickness_mm <= high * FARTHEST_THICKNESS:
             seen = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-            said.append(f"slices are {self.thickness_mm:g} mm apart, in it {seen} mm")
-        return said
+            reasons.append(f"slices are {self.thickness_mm:g} mm apart, in it {seen} mm")
+        return reasons
 
 
 def novelty_of(encoder: Encoder, organ: np.ndarray, thickness_mm: float, seen: SeenData) -> Novelty | None:

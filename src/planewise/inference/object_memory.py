@@ -50,6 +50,8 @@ def propagate_memory(
     painter = Painter(encoder.images.shape)
 
     def look(slices: list[tuple[int, int, list[Remembered]]]) -> list[list[Remembered]]:
+        for z, direction, _ in slices:
+            encoder.look_along(z, direction)
         return [
             [seen for track in (without_doubles(tracks) if direction else tracks) if (seen := see(z, direction, track))]
             for z, direction, tracks in slices

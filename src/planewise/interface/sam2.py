@@ -117,24 +117,24 @@ class Sam2Model(Model):
         shape, spacing_mm = patient.images.shape, patient.spacing_mm
         if isinstance(prompts, str | os.PathLike):
             by_case, wrong = read_prompts(Path(prompts), {name: shape}, {name: spacing_mm}, classes)
-            found = by_case.get(name, [])
+            boxes = by_case.get(name, [])
         else:
             rows = prompts.to_dict("records") if hasattr(prompts, "to_dict") else list(prompts)
-            found, wrong = [], []
+            boxes, wrong = [], []
             for number, row in enumerate(rows, 1):
                 try:
                     if not isinstance(row, Mapping):
                         raise TypeError(f"is {type(row).__name__}, no mapping")
-                    found.append(prompt_of(row, shape, spacing_mm, classes))
+                    boxes.append(prompt_of(row, shape, spacing_mm, classes))
                 except KeyError as error:
                     wrong.append(f"row {number}: has no {error.args[0]}")
                 except (ValueError, TypeError, OverflowError) as error:
                     wrong.append(f"row {number}: {error}")
-        if not found or (wrong and not isinstance(prompts, str | os.PathLike)):
+        if not boxes or (wrong and not isinstance(prompts, str | os.PathLike)):
             raise PlanewiseError(f"prompts=: {'; '.join(wrong[:3]) or f'no row is of {name}'}")
         for line in wrong:
             say(f"WARNING: {prompts}: {line}")
-        return found
+        return boxes
 
 
 def lungs_within(patient: Patient, hu: np.ndarray, image: Path, masks: Any, ignore_geometry: bool) -> np.ndarray:

@@ -28,7 +28,7 @@ def segment(
 
     ``output``, for MitoNet: an .ome.zarr. The volume is segmented from store to store, piece by piece, and what is
     returned is read from there when it is indexed. Without it the volume is read whole, and one that needs more than
-    ``memory`` (half of the machine's, if nothing is said) is refused. SAM2 reads a CT whole.
+    ``memory`` (half of the machine's by default) is refused. SAM2 reads a CT whole.
 
     ``progress``: a function that is called with a ``Progress``, True for what a command prints, None for nothing.
     ``options``: those of ``planewise mito predict`` or ``planewise ild predict`` by name.

@@ -57,7 +57,7 @@ def fetch(
 ) -> Path:  # fmt: skip
     """Return the file of ``url``, downloaded if it is not there; one that was put there by hand is as good.
 
-    ``sha256``: what it must have; None: what it had when it was first used, which is told and kept beside it.
+    ``sha256``: what it must have; None: what it had when it was first used, which is printed and kept beside it.
     ``says``: who gives the sha256, or does not; ``otherwise``: what can be done without the file; ``read`` raises
     PlanewiseError if it is damaged, so that no damaged file's sha256 is kept. Raises PlanewiseError if it cannot be
     downloaded, saying what to put where, or if it has another sha256, in which case it is kept.
@@ -69,7 +69,7 @@ def fetch(
     by = f"which {says} gives" if sha256 else f"which it had when it was first used ({pinned})"
     if not path.exists():
         say(f"Downloading {url} to {path}")
-        pooch.get_logger().setLevel("WARNING")  # the same is told by us
+        pooch.get_logger().setLevel("WARNING")  # we print the same
         downloader = pooch.HTTPDownloader(progressbar=_DownloadBar(path.name))
         try:
             pooch.retrieve(url, f"sha256:{known}" if known else None, path.name, path.parent, downloader=downloader)
@@ -81,11 +81,11 @@ def fetch(
                 f"{f' (sha256 {known})' if known else ''}, or {otherwise}"
             ) from error
     try:
-        found = pooch.file_hash(str(path))
+        actual = pooch.file_hash(str(path))
         if known is None:
             if read is not None:
                 read(path)
-            pinned.write_text(f"{found}\n", "ascii")
+            pinned.write_text(f"{actual}\n", "ascii")
     except OSError as error:
         raise PlanewiseError(
             f"{error.filename}: the weights of {url} cannot be used ({error.strerror}); see to it that {path} is a "
@@ -93,12 +93,12 @@ def fetch(
         ) from error
     if known is None:
         say(
-            f"{url}: {says} gives no sha256 to check it by. Its sha256 is {found}, and has to be that from now on; "
+            f"{url}: {says} gives no sha256 to check it by. Its sha256 is {actual}, and has to be that from now on; "
             "compare it with what the publisher says"
         )
-    elif found != known:
+    elif actual != known:
         raise PlanewiseError(
-            f"{path}: its sha256 is {found}, not {known}, {by}: it is damaged, or another file. Delete it, and it is "
+            f"{path}: its sha256 is {actual}, not {known}, {by}: it is damaged, or another file. Delete it, and it is "
             f"downloaded, or put the right one there{'' if sha256 else f'; if this is the right one, delete {pinned}'}"
         )
     return path

@@ -47,15 +47,15 @@ def fit(scores: np.ndarray, shares: np.ndarray, before: Prior, weights: np.ndarr
     weights = np.ones(len(scores)) if weights is None else weights
     design = np.stack([scores, np.ones(len(scores))], axis=1).astype(np.float64)
     prior, held = np.array([before.slope, before.offset]), np.diag(1 / np.square([before.slope_sd, before.offset_sd]))
-    found = prior.copy()
+    fitted = prior.copy()
     for _ in range(100):  # Newton's steps, held short, of a convex loss in two unknowns
-        likely = 1 / (1 + np.exp(-np.clip(design @ found, -LARGEST, LARGEST)))
+        likely = 1 / (1 + np.exp(-np.clip(design @ fitted, -LARGEST, LARGEST)))
         curvature = (design * (weights * likely * (1 - likely))[:, None]).T @ design + held
-        step = np.linalg.solve(curvature, design.T @ (weights * (shares - likely)) - held @ (found - prior))
-        found += step / max(1.0, float(np.abs(step).max()))
+        step = np.linalg.solve(curvature, design.T @ (weights * (shares - likely)) - held @ (fitted - prior))
+        fitted += step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-9:
             break
-    if found[0] < 0:  # then the score says nothing, and all are as likely
+    if fitted[0] < 0:  # then the score says nothing, and all are as likely
         return fit(np.zeros_like(scores), shares, replace(before, slope=0.0), weights)
-    slope, offset = found.tolist()
+    slope, offset = fitted.tolist()
     return Platt(slope=slope, offset=offset)

@@ -220,14 +220,14 @@ class BoxSegmenter(nn.Module):
         self, embeddings: list[Tensor], boxes: Tensor | None, asked_boxes: Tensor | None, asked_classes: Tensor | None
     ) -> Answers:
         """Decode what ``forward`` does."""
-        found: list[tuple[Tensor, Tensor] | None] = []
+        decoded: list[tuple[Tensor, Tensor] | None] = []
         for prompts, classes in ((boxes, None), (asked_boxes, asked_classes)):
             if prompts is None:
-                found.append(None)
+                decoded.append(None)
             else:
                 masks, _, scores = self._decode_all(embeddings, prompts, classes)
-                found.append((masks if classes is None else masks[:, :, :1], scores))
-        return found[0], found[1]
+                decoded.append((masks if classes is None else masks[:, :, :1], scores))
+        return decoded[0], decoded[1]
 
     @property
     def parts(self) -> dict[str, nn.Module]:

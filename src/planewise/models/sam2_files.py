@@ -57,7 +57,7 @@ class _Tokens(BaseModel):
         return tokens
 
 
-class _OurOwn(BaseModel):
+class _Extras(BaseModel):
     """What our files hold beside the published keys; others pass over it."""
 
     image_size: int | None = Field(None, ge=32, le=LARGEST_SIDE, multiple_of=32)
@@ -102,20 +102,20 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
         state, beside, config = read_hub(source)
     else:
         state, beside, config = _published_state(source), _beside(source), None
-    own = _our_own(source, beside)
+    extras = _extras(source, beside)
     ours, rest = to_transformers(state)
     name = recognise(ours, source)
-    network = build_sam2(name, image_size or own.image_size or IMAGE_SIZE)
+    network = build_sam2(name, image_size or extras.image_size or IMAGE_SIZE)
     network.load_state_dict(ours)
     if config is not None:
         check_config(source, config, network.config)
     try:
         channels = network.config.mask_decoder_config.hidden_size
-        tokens = own.class_tokens.module(channels) if own.class_tokens else None
+        tokens = extras.class_tokens.module(channels) if extras.class_tokens else None
     except ValueError as error:
         raise PlanewiseError(f"{source}: {error}; the file is damaged") from error
     version = "2.1" if ONLY_IN_2_1 & rest.keys() else "2.0"
-    known = (own.window, own.trained, own.reliability, own.seen)
+    known = (extras.window, extras.trained, extras.reliability, extras.seen)
     return Sam2Weights(network.eval(), name, version, rest, tokens, *known)
 
 
@@ -124,7 +124,7 @@ def size_and_side(path: Path) -> tuple[str, int | None]:
 
     See ``load_sam2`` for errors.
     """
-    return recognise(to_transformers(_published_state(path))[0], path), _our_own(path, _beside(path)).image_size
+    return recognise(to_transformers(_published_state(path))[0], path), _extras(path, _beside(path)).image_size
 
 
 def _published_state(path: Path) -> State:
@@ -160,10 +160,10 @@ def _beside(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) and "model" in content else {}
 
 
-def _our_own(source: Path, beside: dict[str, Any]) -> _OurOwn:
+def _extras(source: Path, beside: dict[str, Any]) -> _Extras:
     """Return what we wrote beside the weights. Raises PlanewiseError naming what of it does not fit."""
     try:
-        return _OurOwn.model_validate(beside)
+        return _Extras.model_validate(beside)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
         raise PlanewiseError(f"{source}: what stands beside its weights does not fit: {wrong}") from error

@@ -40,7 +40,7 @@ def read_hub(source: Path) -> tuple[State, dict[str, Any], Any]:
     from transformers import Sam2Config, Sam2Model
     from transformers.utils import logging
 
-    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is told once, by us
+    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is reported once, by us
     try:
         folder = hub_folder(source, FILES)
         config: Any = Sam2Config.from_pretrained(str(folder), local_files_only=True)
@@ -86,8 +86,10 @@ def check_config(source: Path, given: Any, known: Any) -> None:
     """Refuse a configuration whose trunk is not that of the size with its tensors, though their shapes are the same."""
     theirs, ours = (config.vision_config.backbone_config for config in (given, known))
     for name in TRUNK:
-        if (found := getattr(theirs, name)) != (wanted := getattr(ours, name)):
-            raise PlanewiseError(f"{source}: its config.json says {name} {found}; SAM2 with these tensors has {wanted}")
+        if (stated := getattr(theirs, name)) != (wanted := getattr(ours, name)):
+            raise PlanewiseError(
+                f"{source}: its config.json says {name} {stated}; SAM2 with these tensors has {wanted}"
+            )
 
 
 def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], tokens: ClassTokens | None) -> None:

@@ -55,8 +55,8 @@ def spread_of(trained_on: list[np.ndarray], held_out: list[np.ndarray], least_st
     """
 
     def moments(patients: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        every = np.concatenate(patients)
-        return every.mean(axis=0), np.maximum(every.std(axis=0), least_std)
+        features = np.concatenate(patients)
+        return features.mean(axis=0), np.maximum(features.std(axis=0), least_std)
 
     far = [distances(slices, *moments(trained_on)) for slices in held_out]
     if len(trained_on) > 1:

@@ -99,8 +99,8 @@ class _Unpickler(pickle.Unpickler):
                 )
             self.sources[source] = self.archive.read(info).decode()
         lists = r"\(Module\):\s+__parameters__ = \[([^\]]*)\]\s+__buffers__ = \[([^\]]*)\]"
-        found = re.search(rf"^class {re.escape(name)}{lists}", self.sources[source], re.MULTILINE)
-        return frozenset(re.findall(r'"([^"]+)"', found[1] + found[2])) if found else frozenset()
+        match = re.search(rf"^class {re.escape(name)}{lists}", self.sources[source], re.MULTILINE)
+        return frozenset(re.findall(r'"([^"]+)"', match[1] + match[2])) if match else frozenset()
 
     def persistent_load(self, pid: Any) -> _Storage:
         _, dtype, key, _, count = pid

@@ -48,9 +48,9 @@ def locate_weights(model: ModelFile, model_path: Path) -> Path:
             say(f"{weights}: {published.terms}")
         return weights
     path = _local_weights(Path(model.model), model_path)
-    if model.model_sha256 is not None and (found := sha256_of(path)) != model.model_sha256:
+    if model.model_sha256 is not None and (sha256 := sha256_of(path)) != model.model_sha256:
         raise PlanewiseError(
-            f"{path}: its sha256 is {found}, not {model.model_sha256}, which {model_path} says (model_sha256): it is "
+            f"{path}: its sha256 is {sha256}, not {model.model_sha256}, which {model_path} says (model_sha256): it is "
             "damaged, or another model's; put the right one there, or correct the YAML"
         )
     return path
@@ -161,13 +161,13 @@ def _built(name: str, outputs: int, folded: bool) -> PanopticNetwork:
     return fold_batch_norms(network) if folded else network
 
 
-def differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> list[str]:
+def differences(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> list[str]:
     """Return a line for every tensor that is missing, unexpected or of another shape, by name and shape."""
-    problems = [f"missing {key} {shape}" for key, shape in expected.items() if key not in found]
-    problems += [f"unexpected {key} {shape}" for key, shape in found.items() if key not in expected]
-    for key in expected.keys() & found.keys():
-        if expected[key] != found[key]:
-            problems.append(f"{key} has shape {found[key]}, {expected[key]} is needed")
+    problems = [f"missing {key} {shape}" for key, shape in expected.items() if key not in given]
+    problems += [f"unexpected {key} {shape}" for key, shape in given.items() if key not in expected]
+    for key in expected.keys() & given.keys():
+        if expected[key] != given[key]:
+            problems.append(f"{key} has shape {given[key]}, {expected[key]} is needed")
     return sorted(problems)
 
 

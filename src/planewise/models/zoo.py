@@ -111,8 +111,8 @@ def of_hub_id(name: str) -> Published | None:
 
 def of_file(path: Path) -> Published | None:
     """Return the model whose weights the file at ``path`` holds, by its sha256, where that is known."""
-    found = sha256_of(path) if path.is_file() else ""
-    return next((model for model in PUBLISHED if model.sha256 == found), None)
+    digest = sha256_of(path) if path.is_file() else ""
+    return next((model for model in PUBLISHED if model.sha256 == digest), None)
 
 
 def located(source: Path) -> Path:

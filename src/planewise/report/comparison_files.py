@@ -17,7 +17,7 @@ TESTED = ("f1_50", "dsc", "voxel_iou", "hd95", "object_hd95", "nsd", "vi_split",
 
 
 def write_comparison_files(
-    comparison: Comparison, found: list[Standing], between: list[MethodDifference], folder: Path
+    comparison: Comparison, ranked: list[Standing], between: list[MethodDifference], folder: Path
 ) -> None:
     """Write both files. In the CSV, ``delivered`` is a metric too: 0 where the other scores are those of nothing.
 
@@ -30,7 +30,7 @@ def write_comparison_files(
             place = (result.dataset, result.method, result.case, result.class_name)
             scores = {"delivered": int(result.delivered)} | {key: cell(value) for key, value in result.scores.items()}
             writer.writerows((*place, metric, value, result.patient) for metric, value in scores.items())
-    write_json(folder / JSON, finite(_content(comparison, found, between)))
+    write_json(folder / JSON, finite(_content(comparison, ranked, between)))
 
 
 def tested_metrics(comparison: Comparison) -> list[str]:
@@ -39,7 +39,7 @@ def tested_metrics(comparison: Comparison) -> list[str]:
     return [key for key in keys if base_of(key) in TESTED]
 
 
-def _content(comparison: Comparison, found: list[Standing], between: list[MethodDifference]) -> dict[str, Any]:
+def _content(comparison: Comparison, ranked: list[Standing], between: list[MethodDifference]) -> dict[str, Any]:
     return {
         "metrics": {key: asdict(metric) for key, metric in METRICS.items()},
         "tolerance": {
@@ -47,7 +47,7 @@ def _content(comparison: Comparison, found: list[Standing], between: list[Method
             **{f"{name}, {unit}": value for (unit, name), value in comparison.tolerance.by_class.items()},
         },
         "standings": [
-            {key: value for key, value in asdict(standing).items() if key != "instances"} for standing in found
+            {key: value for key, value in asdict(standing).items() if key != "instances"} for standing in ranked
         ],
         "differences": [asdict(difference) for difference in between],
         "results": [

@@ -96,9 +96,9 @@ def roc_picture(evaluations: list[ClassEvaluation], names: list[str], picture: P
     figure = new_figure(3.6 * len(names), 3.9)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="dotted")
-        for found, (colour, marker) in zip(evaluations, zip(CLASS_COLOURS, "osD^vP")):
-            presence = found.presence[name]
-            label = found.prompts + ("" if np.isnan(presence.auc) else f", area {presence.auc:.3f}")
+        for evaluation, (colour, marker) in zip(evaluations, zip(CLASS_COLOURS, "osD^vP")):
+            presence = evaluation.presence[name]
+            label = evaluation.prompts + ("" if np.isnan(presence.auc) else f", area {presence.auc:.3f}")
             axes.plot(*presence.curve.T, color=colour)
             axes.plot(1 - presence.specificity, presence.sensitivity, marker, color=colour, label=label, clip_on=False)
         axes.set(xlabel="slices without it, said to have it", ylabel="slices with it, found", title=name)

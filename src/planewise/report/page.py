@@ -41,8 +41,8 @@ def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
     Raises PlanewiseError if the disk refuses.
     """
     comparison = replace(comparison, results=[result for result in comparison.results if result.has_truth])
-    found, between = standings(comparison), differences(comparison, tested_metrics(comparison))
-    write_comparison_files(comparison, found, between, folder)
+    ranked, between = standings(comparison), differences(comparison, tested_metrics(comparison))
+    write_comparison_files(comparison, ranked, between, folder)
     write_objects(comparison.results, folder)
     methods = list(dict.fromkeys(result.method for result in comparison.results))
     places = {name: place for place, name in enumerate(methods)}
@@ -63,11 +63,11 @@ def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
         today=date.today().isoformat(),
         version=version("planewise"),
         colours={name: METHOD_COLOURS[place % len(METHOD_COLOURS)] for name, place in places.items()},
-        rankings=[_ranking_table(ranking) for ranking in rankings(found)],
+        rankings=[_ranking_table(ranking) for ranking in rankings(ranked)],
         notes=comparison.notes(),
         problems=comparison.not_delivered(),
         plots=[_plots(*group, places) for group in groups(comparison)],
-        standings=found,
+        standings=ranked,
         differences=[difference for difference in between if difference.difference.n > 1],
         enough=ENOUGH_PATIENTS,
         patients=len({(result.dataset, result.patient) for result in comparison.results}),
@@ -79,7 +79,7 @@ def write_report(comparison: Comparison, album: Album, folder: Path) -> Report:
         objects_csv=OBJECTS_CSV,
         class_colours=_class_colours(comparison),
     )
-    return Report(path, found)
+    return Report(path, ranked)
 
 
 def _score(value: float, key: str = "") -> str:
@@ -105,7 +105,7 @@ def _number(summary: Summary | Difference) -> str:
 
 
 def _ranking_table(ranking: Ranking) -> dict[str, Any]:
-    """Return what the page shows of a ranking; what is the same in all rows is told once."""
+    """Return what the page shows of a ranking; what is the same in all rows is stated once."""
     return {
         "dataset": "" if len({row.dataset for row in ranking.rows}) > 1 else ranking.rows[0].dataset,
         "missing": any(row.n_delivered < row.n_cases for row in ranking.rows),

@@ -47,8 +47,8 @@ def delivered_text(standing: Standing) -> str:
 def number_in(standing: Standing, key: str, delivered_alone: bool = False) -> str:
     """Return the number of patients that a mean is over, where it is not defined in all cases; else ""."""
     summary = (standing.left_out if delivered_alone else standing.counted).get(key)
-    every = standing.n_delivered if delivered_alone else standing.n_cases
-    return "" if summary is None or summary.n_cases == every else f"n = {number_text(summary.n, summary.n_cases)}"
+    n_all = standing.n_delivered if delivered_alone else standing.n_cases
+    return "" if summary is None or summary.n_cases == n_all else f"n = {number_text(summary.n, summary.n_cases)}"
 
 
 def rankings(standings: list[Standing]) -> list[Ranking]:

@@ -44,7 +44,7 @@ def read_sections(
     depth, height, width = (-(-side // step) for side in volume.shape)
     sides: dict[Plane, tuple[int, int]] = {"xy": (height, width), "xz": (depth, width), "yz": (depth, height)}
     dtype = np.dtype(np.float32) if average and step > 1 else volume.voxels.dtype
-    found = Sections(
+    sections = Sections(
         {(plane, i): np.zeros(sides[plane], dtype) for plane in PLANES for i in places[plane]},
         [np.zeros(box.shape, volume.voxels.dtype) for box in boxes],
     )
@@ -55,16 +55,16 @@ def read_sections(
     for planes in _slabs(volume.shape, step):
         slab = np.asarray(volume.voxels[planes])
         rows = slice(planes.start // step, -(-planes.stop // step))
-        for (plane, i), slice_ in found.slices.items():
+        for (plane, i), slice_ in sections.slices.items():
             if plane == "xz":
                 slice_[rows] = thin(slab[:, i])
             elif plane == "yz":
                 slice_[rows] = thin(slab[:, :, i])
             elif planes.start <= i < planes.stop:
                 slice_[:] = thin(slab[i - planes.start])
-        for box, crop in zip(boxes, found.boxes, strict=True):
+        for box, crop in zip(boxes, sections.boxes, strict=True):
             _fill(crop, box, slab, planes)
-    return found
+    return sections
 
 
 def _slabs(shape: Voxel, step: int) -> Iterator[slice]:

@@ -154,8 +154,8 @@ def _outlines(labels: np.ndarray, classes: dict[int, str]) -> dict[str, str]:
     empty."""
     there = np.unique(labels) if classes else ()
     of_classes = {name: outline_path(labels == value) for value, name in classes.items() if value in there}
-    every = of_classes if classes else {OBJECTS: outline_path(labels)}
-    return {name: path for name, path in every.items() if path}
+    by_name = of_classes if classes else {OBJECTS: outline_path(labels)}
+    return {name: path for name, path in by_name.items() if path}
 
 
 # ---- which slices

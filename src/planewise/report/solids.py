@@ -92,10 +92,10 @@ def _voxel(place: np.ndarray) -> Voxel:
 
 def _looked_up(labels: np.ndarray, ids: np.ndarray, colours: np.ndarray, others: int = 0) -> np.ndarray:
     """Return the colour of every label: that of its id, ``others`` if it is none of them, 0 of the background."""
-    found = np.zeros(labels.shape, np.uint8)
+    colours_there = np.zeros(labels.shape, np.uint8)
     there = labels > 0
     order = np.argsort(ids)
     ids, colours = np.append(ids[order], 0), np.append(colours[order], others)
     place = np.searchsorted(ids[:-1], labels[there])
-    found[there] = np.where(ids[place] == labels[there], colours[place], others)
-    return found
+    colours_there[there] = np.where(ids[place] == labels[there], colours[place], others)
+    return colours_there

@@ -150,7 +150,7 @@ def summary(results: list[Result]) -> str:
 
 
 def print_results(results: list[Result], title: str) -> None:
-    """Print the main columns of the cases on standard output; why a case was not scored is told elsewhere.
+    """Print the main columns of the cases on standard output; why a case was not scored is reported elsewhere.
 
     The means stand below; where something was not delivered, with it and without it.
     """

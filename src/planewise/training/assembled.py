@@ -88,11 +88,11 @@ def panoptic_quality(
     """
     scores = []
     for volume in volumes:
-        found = found_in(predictor, volume.image, planes, slices, grouping)
-        if found is None:
+        predicted = found_in(predictor, volume.image, planes, slices, grouping)
+        if predicted is None:
             continue
         truth = np.maximum(volume.labels, 0)
-        scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, found[...])), IOU))
+        scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, predicted[...])), IOU))
     if not any(score.tp + score.fn for score in scores):
         return None
     wrong = sum(score.fp + score.fn for score in scores)

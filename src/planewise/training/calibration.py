@@ -51,12 +51,12 @@ def _views(volume: AssembledVolume) -> Iterator[AssembledVolume]:
         yield AssembledVolume(image, volume.labels)
 
 
-def best_ious(truth: np.ndarray, found: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def best_ious(truth: np.ndarray, predicted: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each found object's largest IoU with one of the truth, (count,), and whether any of its voxels is known.
 
     ``truth``, ``found`` (z, y, x): ids; where the truth is below 0 nothing is known, and nothing counts.
     """
-    ids, labels = truth[truth >= 0].astype(np.int64), found[truth >= 0].astype(np.int64)
+    ids, labels = truth[truth >= 0].astype(np.int64), predicted[truth >= 0].astype(np.int64)
     sizes, true_sizes = np.bincount(labels, minlength=count + 1), np.bincount(ids)
     both = (ids > 0) & (labels > 0)
     pairs, shared = np.unique(np.stack([ids[both], labels[both]]), axis=1, return_counts=True)

@@ -49,7 +49,7 @@ def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) 
     if "ends" not in state:
         raise PlanewiseError(f"{path}: was left by an older version of planewise; train anew, without --resume")
     before = state["options"]
-    old, new = ({name: said[name] for name in SAME} | said["identity"] for said in (before, now))
+    old, new = ({name: options[name] for name in SAME} | options["identity"] for options in (before, now))
     wrong = [f"{name} {old.get(name)} -> {value}" for name, value in new.items() if old.get(name) != value]
     if now["iterations"] < state["ends"][-1]:
         name, steps = now["counted_in"]

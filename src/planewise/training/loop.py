@@ -33,6 +33,7 @@ from planewise.training.averaging import AveragedWeights
 from planewise.training.checkpoint import Validation, check_same_training, load_checkpoint, save_checkpoint
 from planewise.training.optimiser import parameter_groups, schedule_after
 from planewise.training.sampling import SampleRange
+from planewise.volumes.machine import machine_cores
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -201,7 +202,9 @@ def _take_steps(
         averaged.load(before)
 
     samples = SampleRange(start, options.iterations, options.batch_size, fabric.global_rank, fabric.world_size)
-    loader = DataLoader(
+    if options.num_workers > machine_cores() and fabric.is_global_zero:
+        say(f"--num_workers {options.num_workers}: more than the cores that this process may run on, {machine_cores()}")
+    loader = _Loader(
         _Samples(task),
         batch_size=options.batch_size // fabric.world_size,
         sampler=samples,
@@ -317,6 +320,13 @@ def _on_device(fabric: "Fabric", loader: DataLoader) -> Iterator[Batch]:
             yield {name: tensor.to(fabric.device, non_blocking=True) for name, tensor in batch.items()}
     except PlanewiseError as error:  # one from a worker comes with its traceback as text
         raise PlanewiseError(str(error).rpartition("PlanewiseError: ")[2].strip()) from None
+
+
+class _Loader(DataLoader):
+    """A DataLoader that leaves it to us to say that there are more workers than cores."""
+
+    def check_worker_number_rationality(self) -> None:
+        pass
 
 
 class _Samples(Dataset):

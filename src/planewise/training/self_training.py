@@ -27,12 +27,12 @@ def labeller(
     """
 
     def label(image: np.ndarray, painted: np.ndarray) -> np.ndarray:
-        found = objects_of_planes(predictor, as_shares(image), planes, slices, grouping)
-        if len(found) < 2:
+        of_planes = objects_of_planes(predictor, as_shares(image), planes, slices, grouping)
+        if len(of_planes) < 2:
             return painted
-        fused = fused_of(found, grouping)
+        fused = fused_of(of_planes, grouping)
         anything = np.zeros(painted.shape, bool)
-        for objects in found:
+        for objects in of_planes:
             anything |= objects[...] > 0
         labels = fused[...].astype(np.int32)
         return with_painted(np.where((labels == 0) & anything, np.int32(IGNORED), labels), painted)

@@ -119,8 +119,8 @@ def case_of(pair: SlicePair) -> str:
 
 def index_of(pair: SlicePair) -> int:
     """Return the number of a slice in its stack, by its name; 0 if it has none."""
-    found = INDEX.search(pair.image.stem)
-    return int(found[0].strip("_-")) if found else 0
+    match = INDEX.search(pair.image.stem)
+    return int(match[0].strip("_-")) if match else 0
 
 
 def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:

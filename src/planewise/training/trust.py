@@ -33,9 +33,9 @@ def reliability_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float)
     ]
     known: dict[int, ClassReliability] = {}
     for value in segmenter.classes:
-        own = [row[1:] for row in rows if row[0] == value]
-        if own:
-            scores, ious, there, dices = (np.array(column) for column in zip(*own))
+        of_class = [row[1:] for row in rows if row[0] == value]
+        if of_class:
+            scores, ious, there, dices = (np.array(column) for column in zip(*of_class))
             if (reliability := reliability_of(scores, ious, there, dices)) is not None:
                 known[value] = reliability
     return known

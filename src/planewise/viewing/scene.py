@@ -210,11 +210,11 @@ def place_of(layer: Layer, value: int) -> Voxel:
     voxels, step = layer.thinned(COUNTED)
     inside = np.argwhere(voxels == value) * step
     if not len(inside) and step != (1, 1, 1):
-        found = []
+        coordinates = []
         for slab in slab_starts(layer.volume.shape):
             within = np.argwhere(layer.read(layer.levels[0], slab) == value)
-            found.append(within + (slab.start, 0, 0))
-        inside = np.concatenate(found)
+            coordinates.append(within + (slab.start, 0, 0))
+        inside = np.concatenate(coordinates)
     if not len(inside):
         raise PlanewiseError(f"--object {value}: {layer.path} holds no such label")
     z, y, x = inside[np.square(inside - inside.mean(axis=0)).sum(axis=1).argmin()].tolist()

@@ -23,9 +23,12 @@ UNEVEN = 1e-3  # of the spacing, that steps between coordinates may differ by
 
 
 def as_volume(
-    given: Any, channel: int | None = None, spacing: Spacing | None = None, unit: str | None = None,
+    given: Any,
+    channel: int | None = None,
+    spacing: Spacing | None = None,
+    unit: str | None = None,
     name: str = "volume",
-) -> Volume:  # fmt: skip
+) -> Volume:
     """Return what is ``given`` as a volume; its voxels are read when they are indexed, as far as it allows that.
 
     ``given``: a ``Volume``, a path (see ``open_volume``), an array (z, y, x) or (y, x) of any library, one of xarray

@@ -26,17 +26,18 @@ def volume_of_layer(layer: Any, path: Path) -> Volume:
     ``path``: what it is called in errors. Raises PlanewiseError if it is no volume (z, y, x) or slice (y, x).
     """
     if isinstance(layer, tuple):
-        said: dict[str, Any] = layer[1]
-        data, several = layer[0], bool(said.get("multiscale", isinstance(layer[0], list)))
+        metadata: dict[str, Any] = layer[1]
+        data, several = layer[0], bool(metadata.get("multiscale", isinstance(layer[0], list)))
     else:
-        said = {key: getattr(layer, key, None) for key in ("scale", "translate", "units", "rgb")}
+        metadata = {key: getattr(layer, key, None) for key in ("scale", "translate", "units", "rgb")}
         data, several = layer.data, bool(getattr(layer, "multiscale", False))
     data = plain(data[0] if several else data)
     count = len(data.shape)
-    if count not in (2, 3) or said.get("rgb"):
+    if count not in (2, 3) or metadata.get("rgb"):
         raise PlanewiseError(f"{path}: is a layer of shape {tuple(data.shape)}; one channel (z, y, x) is needed")
-    scale, translate = ([float(v) for v in (() if said.get(k) is None else said[k])] for k in ("scale", "translate"))
-    units = said.get("units")
+    moves = (metadata.get(name) for name in ("scale", "translate"))
+    scale, translate = ([float(v) for v in (() if move is None else move)] for move in moves)
+    units = metadata.get("units")
     names = [str(unit) for unit in ((units,) * 3 if isinstance(units, str) else units or ("pixel",) * 3)]
     scale, translate = [1.0] * (3 - len(scale)) + scale, [0.0] * (3 - len(translate)) + translate
     names = names[:1] * (3 - len(names)) + names
@@ -46,4 +47,4 @@ def volume_of_layer(layer: Any, path: Path) -> Volume:
     sizes, unit = read_spacing(path, scale[-3:], names[-3:])
     place, _ = read_spacing(path, translate[-3:], names[-3:])
     voxels = data if count == 3 else plain(np.asarray(data[...])[None])
-    return Volume(voxels, sizes, unit, place, has_origin=said.get("translate") is not None, has_direction=False)
+    return Volume(voxels, sizes, unit, place, has_origin=metadata.get("translate") is not None, has_direction=False)

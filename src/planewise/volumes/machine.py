@@ -1,5 +1,6 @@
-"""The memory of the machine, as much of it as this process may have."""
+"""The memory and the cores of the machine, as much of them as this process may have."""
 
+import os
 from pathlib import Path
 
 import psutil
@@ -10,6 +11,16 @@ CGROUPS = Path("/sys/fs/cgroup")
 def machine_memory() -> int:
     """Return the bytes of memory that this process may have: the machine's, or its control group's if fewer."""
     return min([psutil.virtual_memory().total, *_limits(CGROUPS, Path("/proc/self/cgroup"))])
+
+
+def machine_cores() -> int:
+    """Return how many cores this process may run on: the machine's, or those it was bound to (taskset, SLURM)."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+PROCESSES = min(2, machine_cores())  # that prepare data, where nothing else is asked for
 
 
 def _limits(root: Path, membership: Path) -> list[int]:

@@ -39,7 +39,7 @@ class Orientation:
         """Return where the file's voxel ``at`` lies in the canonical orientation."""
         z, y, x = (
             at[axis] if sign > 0 else self.shape[axis] - 1 - at[axis] for axis, sign in zip(self.order, self.signs)
-        )  # fmt: skip
+        )
         return z, y, x
 
     def stored_corner(self, at: Place, sides: tuple[int, ...]) -> Place:

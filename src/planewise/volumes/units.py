@@ -26,8 +26,8 @@ _NONE = ("", "pixel", "pixels", "px", "voxel", "voxels", "1", "dimensionless", "
 def refuse_unknown(path: Path, names: list[str]) -> None:
     """Raise PlanewiseError, naming ``path``, if a unit is stated and is none that is known."""
     for name in names:
-        said = name.strip().lower()
-        if said not in _NAMES and said not in _NONE:
+        stated = name.strip().lower()
+        if stated not in _NAMES and stated not in _NONE:
             raise PlanewiseError(
                 f"{path}: its unit is {name!r}, which is not known; bring its coordinates into one of "
                 f"{', '.join(NANOMETRES)}, or state none"

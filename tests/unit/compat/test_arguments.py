@@ -71,7 +71,7 @@ def test_flags_become_our_options():
         ("-axes", "-axes: takes one value or more"),
         ("--pair 1", "-pair: takes 2 values; given: 1"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_known_is_refused_by_name(words, message):
     with pytest.raises(PlanewiseError) as refusal:
         SCRIPT.parse(words.split())
@@ -109,6 +109,8 @@ def test_every_script_says_what_flags_it_has(name, words, capsys):
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_every_flag_is_an_option_of_ours_or_says_why_not(script):
     for name, flag in script.flags.items():
-        assert flag.no_effect or flag.option in script.options.model_fields or name in (
-            "img_name_suffix", "gt_path", "gt_name_suffix", "model_cfg"
-        )  # fmt: skip
+        assert (
+            flag.no_effect
+            or flag.option in script.options.model_fields
+            or name in ("img_name_suffix", "gt_path", "gt_name_suffix", "model_cfg")
+        )

@@ -155,8 +155,9 @@ def test_a_config_says_the_side_of_weights_that_do_not(trained_at, side, monkeyp
     monkeypatch.setattr(sam2_files, "size_and_side", lambda path: ("tiny", trained_at))
     old = "-data_root npz -pred_save_dir segs -medsam2_checkpoint s.pt -model_cfg configs/sam2.1_hiera_t512.yaml"
     assert ild.infer_medsam2(split(old)) == split("ild predict npz segs --trained_model s.pt")[:4] + side + [
-        "--trained_model", "s.pt",
-    ]  # fmt: skip
+        "--trained_model",
+        "s.pt",
+    ]
     told = "-model_cfg configs/sam2.1_hiera_t512.yaml says 512, but s.pt was trained at 1024, which is taken"
     assert (told in capsys.readouterr().err) == (trained_at == 1024)
 
@@ -235,7 +236,7 @@ def test_npz_to_npy_takes_nothing_from_the_working_folder(tmp_path, capsys):
         ("nii_to_npz", "-img_path images -gt_path labels -window_level 40", ": -img_path images: no such folder"),
         ("infer_sam2_ILD", "-data_root D -pred_save_dir P -sam2_checkpoint s.pt -bbox_shift=-1", ": --bbox_shift -1"),
     ],
-)  # fmt: skip
+)
 def test_errors_name_the_original_flags(script, old, words, capsys, tmp_path):
     (tmp_path / "stray.npz").touch()
     try:

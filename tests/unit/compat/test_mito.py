@@ -21,7 +21,7 @@ from planewise.compat.scripts import run_script
         ("--mode predict --input I --device cuda", "mito predict --input I --device cuda --axes xy xz yz"),
         ("--mode predict --batch_size 2 --axes xy", "mito predict --batch_size 2 --axes xy --device cpu"),
     ],
-)  # fmt: skip
+)
 def test_the_original_flags(old, new):
     assert finetune_or_predict(old.split()) == new.split()
 

@@ -51,8 +51,9 @@ def test_names_are_paired_by_their_suffixes(data, tmp_path, capsys):
     folder = dataset_of(tmp_path / "all", tmp_path / "all", "_ct.nii.gz", "_seg.nii.gz", tmp_path / "work")
     dataset = open_dataset(folder)
     assert [(case.image.name, case.truth.name) for case in dataset.train] == [
-        ("CT_phantom1_ct.nii.gz", "CT_phantom1_seg.nii.gz"), ("CT_phantom2_ct.nii.gz", "CT_phantom2_seg.nii.gz"),
-    ]  # fmt: skip
+        ("CT_phantom1_ct.nii.gz", "CT_phantom1_seg.nii.gz"),
+        ("CT_phantom2_ct.nii.gz", "CT_phantom2_seg.nii.gz"),
+    ]
     assert dataset.labels.classes == {value: name for name, value in CLASSES.items()}
     err = capsys.readouterr().err
     assert "2 pairs" in err
@@ -90,7 +91,7 @@ def test_the_same_pairs_are_written_the_same(data, tmp_path):
         ({"image_suffix": "_ct.nii.gz"}, "hold CT_phantom1_0000.nii.gz, CT_phantom2_0000.nii.gz, and CT_ph"),
         ({"label_suffix": "_seg"}, "-gt_name_suffix _seg: must end as volumes do"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_paired_is_refused_by_the_original_flag(data, tmp_path, changed, words):
     with pytest.raises(PlanewiseError, match=words):
         pair(data, tmp_path, **changed)

@@ -74,17 +74,22 @@ def test_not_to_deliver_is_never_the_best(scores):
 
 def test_titles():
     assert (title_of("hd95_nm"), title_of("false_positive_um3"), title_of("dsc")) == (
-        "HD95, nm", "false positive, µm³", "Dice in 3D",
-    )  # fmt: skip
+        "HD95, nm",
+        "false positive, µm³",
+        "Dice in 3D",
+    )
     names = [metric.name for metric in METRICS.values()]
     assert sorted(names) == sorted(set(names))  # one name, one meaning
 
 
 def test_every_file_and_table_has_its_columns_from_the_table():
     columns = itertools.chain(
-        tables.COLUMNS[2:], class_tables.CLASS_COLUMNS[4:], class_tables.PRESENCE_COLUMNS, comparison_files.TESTED,
+        tables.COLUMNS[2:],
+        class_tables.CLASS_COLUMNS[4:],
+        class_tables.PRESENCE_COLUMNS,
+        comparison_files.TESTED,
         *ranking.COLUMNS.values(),
-    )  # fmt: skip
+    )
     assert {base_of(column) for column in columns} <= METRICS.keys()
     assert all(metric_of(column).better for column in itertools.chain(*ranking.COLUMNS.values()))
 

@@ -33,8 +33,11 @@ def test_truth_and_prediction_pair_by_case_however_they_are_called(tmp_path, cor
     predictions = ["a_pred.nii.gz", "b_0000.tif", "c_consensus.tiff", "d.tiff", "a_xy.tiff", "a_xz.tiff"]
     pairs = pair_files(label_files(tmp_path / "pred", predictions, corner), truths)
     assert [(pair.case, pair.prediction.name) for pair in pairs] == [
-        ("a", "a_pred.nii.gz"), ("b", "b_0000.tif"), ("c", "c_consensus.tiff"), ("d", "d.tiff"),
-    ]  # fmt: skip
+        ("a", "a_pred.nii.gz"),
+        ("b", "b_0000.tif"),
+        ("c", "c_consensus.tiff"),
+        ("d", "d.tiff"),
+    ]
     assert [row["status"] for row in evaluate_pairs(pairs)] == [OK] * 4
 
 

@@ -54,9 +54,12 @@ def test_scores_come_back_from_their_file(tmp_path):
     probabilities, dices = np.array([[0.8, np.nan], [0, np.nan]]), np.array([[0.66666, np.nan], [np.nan, np.nan]])
     write_presence(tmp_path / "a.csv", scores, {3: "ground glass", 7: "x"}, probabilities, dices)
     assert (tmp_path / "a.csv").read_text().splitlines() == [
-        "slice,class,name,score,probability,expected_dice", "0,3,ground glass,1.5,0.8000,0.6667", "0,7,x,-2,,",
-        "1,3,ground glass,-inf,0.0000,", "1,7,x,0.25,,",
-    ]  # fmt: skip
+        "slice,class,name,score,probability,expected_dice",
+        "0,3,ground glass,1.5,0.8000,0.6667",
+        "0,7,x,-2,,",
+        "1,3,ground glass,-inf,0.0000,",
+        "1,7,x,0.25,,",
+    ]
     found = read_presence(tmp_path / "a.csv", 2)
     assert {value: own.tolist() for value, own in found.items()} == {3: [1.5, -np.inf], 7: [-2, 0.25]}
     assert read_presence(tmp_path / "none.csv", 2) == {}

@@ -362,3 +362,11 @@ def test_the_score_at_the_end_is_the_last_and_nothing_scored_is_0(tmp_path):
     assert score_at_end(tmp_path) == 0.25
     (tmp_path / "metrics.csv").write_text("step,total\n1,2.0\n")
     assert score_at_end(tmp_path) == 0.0
+
+
+def test_more_workers_than_cores_are_started_and_said_in_our_words(make_task, tmp_path, capsys, monkeypatch, recwarn):
+    monkeypatch.setattr("planewise.training.loop.machine_cores", lambda: 1)
+    monkeypatch.setattr("torch._utils.cpu_count", lambda: 1)
+    train(make_task(), replace(OPTIONS, iterations=1, num_workers=2), tmp_path, resume=False)
+    assert "--num_workers 2: more than the cores that this process may run on, 1" in capsys.readouterr().err
+    assert not recwarn.list

@@ -10,9 +10,7 @@ from planewise.volumes.orientation import Orientation
 from planewise.volumes.volume import Volume
 
 SHAPE = (3, 4, 5)
-ALL = [
-    (order, signs) for order in itertools.permutations(range(3)) for signs in itertools.product((1, -1), repeat=3)
-]  # fmt: skip
+ALL = [(order, signs) for order in itertools.permutations(range(3)) for signs in itertools.product((1, -1), repeat=3)]
 
 
 def lying(order, signs):

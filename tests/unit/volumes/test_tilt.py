@@ -21,8 +21,9 @@ def place(volume: Volume, index: tuple[int, ...]) -> np.ndarray:
 
 def test_a_ramp_stays_where_it_lies_in_the_patient():
     tilted = Volume(np.zeros((6, 9, 5)), (2.0, 0.5, 0.7), "mm", (10.0, 20.0, 30.0), IDENTITY, (-0.8, 0.0))
-    voxels = np.array([[[place(tilted, (z, y, x)) @ (100, 10, 1) for x in range(5)] for y in range(9)]
-                       for z in range(6)])  # fmt: skip
+    voxels = np.array(
+        [[[place(tilted, (z, y, x)) @ (100, 10, 1) for x in range(5)] for y in range(9)] for z in range(6)]
+    )
     straight = upright(tilted.with_voxels(voxels))
     assert straight.tilt == (0.0, 0.0)
     assert straight.shape == (6, 9 + 8, 5)  # 5 steps of 1.6 pixels
@@ -36,9 +37,10 @@ def test_a_ramp_stays_where_it_lies_in_the_patient():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    tilt=st.tuples(st.floats(-3, 3), st.floats(-3, 3)), shape=st.tuples(*[st.integers(1, 7)] * 3),
+    tilt=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
+    shape=st.tuples(*[st.integers(1, 7)] * 3),
     direction=st.sampled_from([IDENTITY, TURNED]),
-)  # fmt: skip
+)
 def test_labels_come_back_pixel_for_pixel(tilt, shape, direction):
     labels = np.arange(1, np.prod(shape) + 1, dtype=np.uint16).reshape(shape)  # each voxel tells its own place
     original = Volume(labels, (1.5, 0.6, 0.8), "mm", (1.0, 2.0, 3.0), direction, tilt)

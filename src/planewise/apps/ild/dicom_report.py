@@ -98,8 +98,8 @@ def _groups(
 
     by = None
     if algorithm.kind != "MANUAL":
-        told = [f"{name}: {value}" for name, value in (algorithm.parameters or {}).items()]
-        by = AlgorithmIdentification(algorithm.name, algorithm.version, told or None)
+        parameters = [f"{name}: {value}" for name, value in (algorithm.parameters or {}).items()]
+        by = AlgorithmIdentification(algorithm.name, algorithm.version, parameters or None)
     groups: list[Any] = []
     for segment, number in zip(segments.values(), range(1, len(segments) + 1)):
         measurements = _extents(measured, as_column(segment.name))

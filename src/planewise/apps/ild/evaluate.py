@@ -27,13 +27,13 @@ from planewise.volumes.formats import ending_of
 
 def evaluate_ild(options: IldEvaluate) -> int:
     """Score predictions, class by class. Returns the exit code; see ``prepare_ild`` for errors."""
-    every = [options.predictions, *options.beside]
+    predictions = [options.predictions, *options.beside]
     labels = labels_above(options.truth, options.dataset)
-    pairs = {path: pair_files(path, options.truth, every, options.ignore_geometry) for path in every}
-    pairs = {path: with_ignored(found, labels.ignore, instances=False) for path, found in pairs.items()}
+    pairs = {path: pair_files(path, options.truth, predictions, options.ignore_geometry) for path in predictions}
+    pairs = {path: with_ignored(paired, labels.ignore, instances=False) for path, paired in pairs.items()}
     if options.predicted_only:
         pairs = _predicted(pairs)
-    notes = _notes(every)
+    notes = _notes(predictions)
     names = class_names(labels, [pair.truth for pair in pairs[options.predictions] if pair.truth])
     if not names:
         raise PlanewiseError(
@@ -44,7 +44,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
         say(f"Voxels of the ignore label ({labels.ignore}) are not scored.")
     cases = [pair.case for of_folder in pairs.values() for pair in of_folder if pair.truth]
     patients = patients_or_cases(cases, options.patient_pattern, options.patients)
-    methods = {notes[path] if options.beside else _home(path).name: path for path in every}
+    methods = {notes[path] if options.beside else _home(path).name: path for path in predictions}
     benchmark = Benchmark(
         options.truth.resolve().parent.name, {method: pairs[path] for method, path in methods.items()},
         images_beside(options.truth), names, {method: f"boxes from {notes[path]}" for method, path in methods.items()},
@@ -52,9 +52,9 @@ def evaluate_ild(options: IldEvaluate) -> int:
     )  # fmt: skip
     refuse_folder_of_inputs(benchmark.files(), folder, "--output")  # pictures are volumes too
     made_with = benchmark.made_with() | {"tolerance_mm": options.tolerance_mm}
-    presence = [presence_file(_home(path), case) for path in every for case in benchmark.cases()]
+    presence = [presence_file(_home(path), case) for path in predictions for case in benchmark.cases()]
     read = [*benchmark.files(), *(path for path in presence if path.exists())]
-    derived = Derived.begin(folder, "ild evaluate", made_with, read, (*FILES, *files_of(len(every), names)))
+    derived = Derived.begin(folder, "ild evaluate", made_with, read, (*FILES, *files_of(len(predictions), names)))
     if derived.is_done():
         say(f"{folder}: done already, from the same files by the same options; to look at: {folder / PAGE}")
         return 0
@@ -98,11 +98,11 @@ def _home(predictions: Path) -> Path:
     return predictions.parent if ending_of(predictions) else predictions
 
 
-def _notes(every: list[Path]) -> dict[Path, str]:
+def _notes(predictions: list[Path]) -> dict[Path, str]:
     """Return where the boxes of each folder came from; with the folder, where several say the same."""
-    notes = {path: read_prompts_note(_home(path)) for path in every}
-    said = list(notes.values())
-    return {path: note if said.count(note) == 1 else f"{note}, {path}" for path, note in notes.items()}
+    notes = {path: read_prompts_note(_home(path)) for path in predictions}
+    prompts = list(notes.values())
+    return {path: note if prompts.count(note) == 1 else f"{note}, {path}" for path, note in notes.items()}
 
 
 def _not_delivered(comparison: Comparison, several: bool) -> list[Problem]:

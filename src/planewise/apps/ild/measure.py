@@ -102,14 +102,14 @@ def _measure(
     channel = channel_within(sources.image, options.channel)
     _refuse_what_cannot_be_measured(sources.image, channel)
     patient, hu = read_patient(case, sources.image, None, *WINDOWS["lung"], channel=channel)
-    with _said_of(sources.image):
+    with _errors_of(sources.image):
         refuse_unless_hu(hu)
     labels = _labels_on(sources.labels, patient, sources.image, options.ignore_geometry)
     sides, parted = _sides(patient, hu, sources, options)
     regions = LungRegions.of(sides, patient.spacing_mm, options.zones, options.periphery_mm)
     extents = count_voxels(labels, regions)
     _refuse_other_values(extents, classes, ignore, sources.labels)
-    with _said_of(sources.image):
+    with _errors_of(sources.image):
         measures = extent_measures(extents, classes.groups()) | lung_densities(hu, sides)
     against = None
     if sources.against is not None:
@@ -130,7 +130,7 @@ def _measure(
 
 
 @contextmanager
-def _said_of(image: Path | Series) -> Iterator[None]:
+def _errors_of(image: Path | Series) -> Iterator[None]:
     """Name the CT in what is said of its voxels within."""
     try:
         yield
@@ -167,7 +167,7 @@ def _labels_on(path: Path, patient: Patient, image: Path | Series, ignore_geomet
 def _sides(patient: Patient, hu: np.ndarray, sources: Sources, options: IldMeasure) -> tuple[np.ndarray, bool]:
     """Return the lungs, 1 left and 2 right, and whether two that are one part had to be taken apart."""
     if sources.lungs is None:
-        with _said_of(sources.image):
+        with _errors_of(sources.image):
             sides = find_lungs(hu, patient.spacing_mm)
         return sides, touching(sides)
     mask = laid_mask(sources.lungs, patient, sources.image, options.ignore_geometry)

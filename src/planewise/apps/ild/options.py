@@ -14,6 +14,7 @@ from planewise.measurement.agreement import KappaWeights
 from planewise.measurement.readers import KAZEROONI
 from planewise.measurement.regions import ZoneRule
 from planewise.options import Folder, Name, Options, PathText
+from planewise.volumes.machine import PROCESSES
 
 WindowName = Literal["lung", "soft-tissue", "mediastinum"]
 WINDOWS: dict[WindowName, tuple[float, float]] = {  # level and width, in Hounsfield units
@@ -87,7 +88,7 @@ class _Prepare(_Volumes):
     """Share of imagesTr's patients kept for the test, where there is no imagesTs."""
     seed: int = Field(0, ge=0)
     """The same seed gives the same split, and the same training on a CPU."""
-    num_workers: int = Field(2, ge=0)
+    num_workers: int = Field(PROCESSES, ge=0)
     """Processes: patients prepared at a time, or loading of training slices."""
     save_nii: bool = False
     """Also write each patient's windowed image and cleaned labels as NIfTI, to look at."""
@@ -194,7 +195,7 @@ class IldTrain(_Train):
     the results were made from."""
     seed: int = Field(0, ge=0)
     """The same seed gives the same training on a CPU."""
-    num_workers: int = Field(2, ge=0)
+    num_workers: int = Field(PROCESSES, ge=0)
     """Processes that load slices, on each device."""
 
 

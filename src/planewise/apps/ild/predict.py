@@ -14,7 +14,7 @@ from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.dicom_results import of_manifest
 from planewise.apps.ild.lungs import NEAR_MM, lungs_of, mask_of, near_lungs
 from planewise.apps.ild.options import IldPredict
-from planewise.apps.ild.summary import said_of, write_summary
+from planewise.apps.ild.summary import certainties_of, write_summary
 from planewise.data.case import channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, LabelDefinition, labels_above, read_labels_of
 from planewise.data.prepared import IGNORED, Patient, is_object, load_patient, read_patient
@@ -52,7 +52,7 @@ DICOM_SEG = "dicom-seg"
 Decided = dict[str, Any]  # what a manifest says of a case
 AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
 MUCH_OUTSIDE = 0.1  # of what was shown: where more lay away from the lungs, a warning says so
-KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and how they are told
+KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and in outputs
 
 
 def predict_ild(options: IldPredict) -> int:
@@ -285,30 +285,31 @@ def _predict_patient(
     try:
         started = time.perf_counter()
         patient = _open_patient(case, path, options)
-        labels, told, findings, novelty = segment_patient(segmenting, patient, given, options)
+        labels, started_from, findings, novelty = segment_patient(segmenting, patient, given, options)
         names = segmenting.names
         about = about_case(patient, findings, novelty)
         for warning in about.warnings:
             say(f"WARNING: {case}: {warning}")
         if findings is not None:
-            said = said_of(findings, segmenting.reliability, list(names))
-            columns = (patient.on_every_slice(of_slices, np.nan) for of_slices in (said.probabilities, said.dices))
+            certainties = certainties_of(findings, segmenting.reliability, list(names))
+            both = certainties.probabilities, certainties.dices
+            columns = (patient.on_every_slice(of_slices, np.nan) for of_slices in both)
             scores = patient.on_every_slice(findings.scores, -np.inf)
             write_presence(presence_file(options.output, case), scores, names, *columns)
             if options.prompts == "auto" and patient.organ is not None:
                 page, model = options.output / f"{case}.html", _model_name(options)
-                write_summary(page, patient, patient.organ, labels, said, names, model, about.warnings)
-        found = np.unique(labels[labels > 0]).tolist()
+                write_summary(page, patient, patient.organ, labels, certainties, names, model, about.warnings)
+        values = np.unique(labels[labels > 0]).tolist()
         if options.visualize:
-            named = {value: names.get(value, f"class {value}") for value in found}
+            named = {value: names.get(value, f"class {value}") for value in values}
             picture = options.output / f"{case}.png"
             overlay_picture(patient.images, patient.labels, labels, named, picture, f"{case}, boxes from {note}")
         class_names = _names_of_labels(options, names)
         # Last: a case with it is done.
         _write(target, path, patient.restore(labels).as_labels(class_names), class_names, options)
         seconds = time.perf_counter() - started
-        classes = ", ".join(names.get(value, str(value)) for value in found) or "nothing"
-        say(f"{case}: {told}; found {classes}; {seconds:.1f} s; {target}")
+        classes = ", ".join(names.get(value, str(value)) for value in values) or "nothing"
+        say(f"{case}: {started_from}; found {classes}; {seconds:.1f} s; {target}")
     except Exception as error:  # whatever one patient does to us, the others are still wanted
         return Problem.of(path, error)
     return about.decided
@@ -390,20 +391,20 @@ def _segment(
             )
         place = Place(patient.organ, near_lungs(patient.organ, patient.spacing_mm))
         if options.prompts == "lungs":
-            found = find_in_slices(encoder, place, tracking, False, advance, segmenting.reliability)
-            return found.labels, "each slice by itself", found
-        labels, found = segment_within(
+            findings = find_in_slices(encoder, place, tracking, False, advance, segmenting.reliability)
+            return findings.labels, "each slice by itself", findings
+        labels, findings = segment_within(
             encoder, place, consecutive, tracking, advance, segmenting.reliability, segmenting.propagation
         )
-        return labels, "no drawn boxes", found
+        return labels, "no drawn boxes", findings
     if options.prompts != "truth":
         prompts = _in_kept(given, patient)
     elif patient.labels is None:
         raise PlanewiseError("has no truth to take boxes from; give --truth or --prompts FILE")
     else:
         prompts = prompts_from_truth(patient.labels * is_object(patient.labels), options.components)
-    told = f"{len(prompts)} boxes from {_prompts_note(options)}"
-    return segmenting.propagation(encoder, consecutive, prompts, tracking, advance), told, None
+    started_from = f"{len(prompts)} boxes from {_prompts_note(options)}"
+    return segmenting.propagation(encoder, consecutive, prompts, tracking, advance), started_from, None
 
 
 def _is_prepared(path: Path | Series) -> TypeGuard[Path]:
@@ -463,10 +464,10 @@ def _file_prompts(
         shapes[case], spacings[case] = canonical.shape, canonical.spacing_in("mm")
     classes = {value: str(value) for value in range(1, IGNORED)}
     classes |= _labels_above(options).class_names()
-    prompts, strange = read_prompts(path, shapes, spacings, classes)
-    problems += [Problem(str(path), what) for what in strange]
+    prompts, unusable = read_prompts(path, shapes, spacings, classes)
+    problems += [Problem(str(path), what) for what in unusable]
     if not prompts:
-        raise PlanewiseError(f"{path}: no row fits: {'; '.join(strange[:3]) or 'it is empty'}")
+        raise PlanewiseError(f"{path}: no row fits: {'; '.join(unusable[:3]) or 'it is empty'}")
     return prompts
 
 
@@ -480,7 +481,7 @@ def _labels_above(options: IldPredict) -> LabelDefinition:
 def _names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, str]:
     """Return the ``names`` that the model has for its classes, else those in the dataset.json above the input, if any.
 
-    One that makes no sense is told, and costs the names alone.
+    One that cannot be read is reported, and labels are then written without names.
     """
     try:
         return names or _labels_above(options).classes

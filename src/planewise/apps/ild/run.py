@@ -104,9 +104,9 @@ def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
     for kind, segs in folders.items():
         drawn = {path: segs / f"{path.stem}.nii.gz" for path in sorted(tests.glob("*.npz"))}
         drawn = {path: labels for path, labels in drawn.items() if labels.exists()}
-        said = {"classes": names, "prompts": kind}
+        options_drawn = {"classes": names, "prompts": kind}
         pictures = [f"{path.stem}.png" for path in drawn]
-        derived = Derived.begin(segs / "evaluation", "ild run", said, [*drawn, *drawn.values()], pictures)
+        derived = Derived.begin(segs / "evaluation", "ild run", options_drawn, [*drawn, *drawn.values()], pictures)
         if not drawn or derived.is_done():
             continue
         with derived.making() as made:
@@ -124,8 +124,8 @@ def demo_ild(options: IldDemo) -> int:
     """Make a chest phantom and do the whole job on it. Returns the exit code."""
     dataset, work = options.folder / "Dataset000_Chest", options.folder / "work"
     if options.folder.exists():
-        strange = sorted(item.name for item in options.folder.iterdir() if item not in (dataset, work))
-        if strange or (work.exists() and not (dataset / "dataset.json").exists()):
+        others = sorted(item.name for item in options.folder.iterdir() if item not in (dataset, work))
+        if others or (work.exists() and not (dataset / "dataset.json").exists()):
             raise PlanewiseError(f"{options.folder}: is not empty; give an empty or a new folder")
     for folder in (dataset, work):
         shutil.rmtree(folder, ignore_errors=True)

@@ -24,7 +24,7 @@ from planewise.volumes.volume import Spacing
 
 
 @dataclass(frozen=True)
-class Said:
+class Certainties:
     """What the model says of slices (N, classes), calibrated: ``probabilities`` of presence, and ``dices`` that are to
     be expected of the masks. NaN of classes that were not calibrated; where nothing was asked, 0 and NaN.
     """
@@ -33,15 +33,18 @@ class Said:
     dices: np.ndarray
 
 
-def said_of(findings: SliceFindings, reliability: dict[int, ClassReliability], classes: list[int]) -> Said:
+def certainties_of(
+    findings: SliceFindings, reliability: dict[int, ClassReliability], classes: list[int]
+) -> Certainties:
     """Return what ``findings`` say of slices, by the ``reliability`` of each of the ``classes``."""
-    said = Said(*(np.full(findings.scores.shape, np.nan) for _ in range(2)))
+    certainties = Certainties(*(np.full(findings.scores.shape, np.nan) for _ in range(2)))
     for place, value in enumerate(classes):
         if value in reliability:
             presence, dice = reliability[value].presence, reliability[value].dice
-            said.probabilities[:, place] = [presence.share(score) for score in findings.scores[:, place].tolist()]
-            said.dices[:, place] = [dice.share(iou) for iou in findings.ious[:, place].tolist()]
-    return said
+            scores = findings.scores[:, place].tolist()
+            certainties.probabilities[:, place] = [presence.share(score) for score in scores]
+            certainties.dices[:, place] = [dice.share(iou) for iou in findings.ious[:, place].tolist()]
+    return certainties
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,8 @@ def extents(labels: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing, names: d
 
 
 def write_summary(
-    path: Path, patient: Patient, lungs: np.ndarray, labels: np.ndarray, said: Said, names: dict[int, str], model: str,
-    warnings: list[str],
+    path: Path, patient: Patient, lungs: np.ndarray, labels: np.ndarray, certainties: Certainties,
+    names: dict[int, str], model: str, warnings: list[str],
 ) -> None:  # fmt: skip
     """Write the page about a patient.
 
@@ -90,7 +93,9 @@ def write_summary(
     about the case.
     """
     class_extents = extents(labels, lungs, patient.spacing_mm, names)
-    certainty = {name: _certainty(said, labels == value, place) for place, (value, name) in enumerate(names.items())}
+    certainty = {
+        name: _certainty(certainties, labels == value, place) for place, (value, name) in enumerate(names.items())
+    }
     colours = {names[value]: colour for value, colour in class_colours(names).items()}
     voxel_ml = float(np.prod(patient.spacing_mm)) / 1000
     write_html(
@@ -106,10 +111,10 @@ def write_summary(
     )  # fmt: skip
 
 
-def _certainty(said: Said, mask: np.ndarray, place: int) -> tuple[float, float]:
+def _certainty(certainties: Certainties, mask: np.ndarray, place: int) -> tuple[float, float]:
     """Return the highest probability of a class in any slice, and the mean Dice to be expected where it is, or NaN."""
     shown = mask.any(axis=(1, 2))
-    likely, dices = said.probabilities[:, place], said.dices[shown, place]
+    likely, dices = certainties.probabilities[:, place], certainties.dices[shown, place]
     known, known_dices = likely[~np.isnan(likely)], dices[~np.isnan(dices)]
     return (
         float(known.max()) if known.size else math.nan, float(known_dices.mean()) if known_dices.size else math.nan,

@@ -112,8 +112,8 @@ def votes_of(job: Job) -> ObjectVotes | None:
     """Return the votes on the objects of a volume that was segmented; None of one plane."""
     if len(job.axes) == 1:
         return None
-    said = [arrays(final_label_files(part)[0]) for part in _of_things(job)]
-    return joined_votes([ObjectVotes(**{field.name: of[field.name] for field in fields(ObjectVotes)}) for of in said])
+    stored = [arrays(final_label_files(part)[0]) for part in _of_things(job)]
+    return joined_votes([ObjectVotes(**{field.name: of[field.name] for field in fields(ObjectVotes)}) for of in stored])
 
 
 def _of_things(job: Job) -> list[Job]:

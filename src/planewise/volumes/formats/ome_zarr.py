@@ -212,8 +212,8 @@ def open_levels(path: Path, channel: int | None = None) -> list[Volume]:
     multiscales = attributes.get("multiscales")
     if not multiscales:
         raise PlanewiseError(f"{path}: has no multiscales metadata; an OME-Zarr image (0.4 or 0.5) was expected")
-    said = attributes.get("image-label")
-    labels = None if said is None else _label_names(said)
+    image_label = attributes.get("image-label")
+    labels = None if image_label is None else _label_names(image_label)
     return [_open_level(path, group, multiscales[0], level, channel, labels) for level in multiscales[0]["datasets"]]
 
 

@@ -65,7 +65,7 @@ def _write_segmentation(path: Path, volume: Volume) -> None:
 
 def _extents(volume: Volume) -> dict[int, tuple[int, ...]]:
     """Return the first and last x, y and z of every label, as Slicer counts them."""
-    found: dict[int, np.ndarray] = {}  # [least and greatest z, y, x]
+    extents: dict[int, np.ndarray] = {}  # [least and greatest z, y, x]
     for slab in slabs(volume.voxels):
         places = np.nonzero(piece := np.asarray(volume.voxels[slab]))
         values, which = np.unique(piece[places], return_inverse=True)
@@ -74,9 +74,9 @@ def _extents(volume: Volume) -> dict[int, tuple[int, ...]]:
             np.minimum.at(corners[0, :, axis], which, place + (slab.start if axis == 0 else 0))
             np.maximum.at(corners[1, :, axis], which, place + (slab.start if axis == 0 else 0))
         for value, low, high in zip(values.tolist(), *corners):
-            before = found.get(value, np.stack([low, high]))
-            found[value] = np.stack([np.minimum(before[0], low), np.maximum(before[1], high)])
-    return {value: tuple(corners[:, ::-1].T.ravel().tolist()) for value, corners in found.items()}
+            before = extents.get(value, np.stack([low, high]))
+            extents[value] = np.stack([np.minimum(before[0], low), np.maximum(before[1], high)])
+    return {value: tuple(corners[:, ::-1].T.ravel().tolist()) for value, corners in extents.items()}
 
 
 FORMAT = Format((".seg.nrrd",), _open_segmentation, _write_segmentation)

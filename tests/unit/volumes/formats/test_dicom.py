@@ -186,10 +186,13 @@ def test_a_tilt_that_only_the_header_knows_is_told(tmp_path, hu, capsys):
 @pytest.mark.parametrize(
     ("bits", "signed", "rescale", "dtype"),
     [
-        (16, True, (1, 0), np.int16), (12, False, (1, -1024), np.int16), (12, True, (1, -24), np.int16),
-        (16, False, (1, -1024), np.int32), (16, True, (0.5, 0.25), np.float32),
+        (16, True, (1, 0), np.int16),
+        (12, False, (1, -1024), np.int16),
+        (12, True, (1, -24), np.int16),
+        (16, False, (1, -1024), np.int32),
+        (16, True, (0.5, 0.25), np.float32),
     ],
-)  # fmt: skip
+)
 def test_values_are_hu_however_they_are_stored(tmp_path, hu, bits, signed, rescale, dtype):
     values = hu + rescale[1] % 1
     write_dicom(tmp_path, values, bits=bits, signed=signed, rescale=rescale)
@@ -228,10 +231,11 @@ def test_a_ct_without_rescale_is_refused_unless_its_values_may_be_hu(tmp_path, h
 @pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless])
 def test_compressed_slices_are_read(tmp_path, hu, syntax):
     encoders = {
-        JPEGLossless: imagecodecs.ljpeg_encode, JPEGLosslessSV1: imagecodecs.ljpeg_encode,
+        JPEGLossless: imagecodecs.ljpeg_encode,
+        JPEGLosslessSV1: imagecodecs.ljpeg_encode,
         JPEGLSLossless: imagecodecs.jpegls_encode,
         JPEG2000Lossless: lambda pixels: imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True, level=0),
-    }  # fmt: skip
+    }
     files = write_dicom(tmp_path, hu, rescale=(1, -1024), bits=12, signed=False)
     for path in files:
         file = pydicom.dcmread(path)

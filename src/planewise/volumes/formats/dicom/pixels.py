@@ -68,9 +68,11 @@ def _stored_values(path: Path) -> np.ndarray:
                 file.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
             if syntax in JPEG_FAMILY:
                 return _decoded(file, JPEG_FAMILY[syntax])
-            if syntax is not None and syntax.is_compressed and syntax not in (
-                pydicom.uid.RLELossless, pydicom.uid.DeflatedExplicitVRLittleEndian
-            ):  # fmt: skip
+            if (
+                syntax is not None
+                and syntax.is_compressed
+                and syntax not in (pydicom.uid.RLELossless, pydicom.uid.DeflatedExplicitVRLittleEndian)
+            ):
                 raise PlanewiseError(
                     f"{path}: is compressed as {syntax.name}, which is not read; decompress it first, such as with "
                     "gdcmconv --raw"

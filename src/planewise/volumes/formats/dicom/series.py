@@ -158,8 +158,9 @@ def _parts(headers: list[Header], damaged: list[Problem]) -> list[Series]:
     problems = [Problem(str(header.slices[0].file), header.damage) for header in headers if header.damage]
     problems += [
         Problem(str(slice_.file), "has no position in the patient (ImagePositionPatient)")
-        for slice_ in slices if slice_.position is None
-    ]  # fmt: skip
+        for slice_ in slices
+        if slice_.position is None
+    ]
     folders = {slice_.file.parent for slice_ in slices}
     problems += [problem for problem in damaged if Path(problem.where).parent in folders]
     groups: list[list[Slice]] = []

@@ -54,9 +54,12 @@ def stack(series: Series) -> Stack:
     columns = np.stack([series.normal[::-1], along_column[::-1], along_row[::-1]], axis=1)
     z, y, x = np.asarray(first.position)[::-1].tolist()
     return Stack(
-        slices, (spacing_mm, *first.pixel_mm), (z, y, x), tuple(tuple(row) for row in columns.tolist()),
+        slices,
+        (spacing_mm, *first.pixel_mm),
+        (z, y, x),
+        tuple(tuple(row) for row in columns.tolist()),
         _tilt(series, slices, along_column, along_row),
-    )  # fmt: skip
+    )
 
 
 def _refuse(series: Series, reasons: list[str], remedy: str) -> NoReturn:
