@@ -14,6 +14,7 @@ FOLDER keeps what is trained: a training that was stopped goes on, and one that 
 import multiprocessing
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -74,8 +75,8 @@ def tests(kind: str, dataset: Path) -> list[tuple[str, Volume, Volume]]:
     return made
 
 
-def measure(kind: str, dataset: Path, model: Path, way: str, answer: "multiprocessing.Queue[object]") -> None:
-    """Put the Dice of every class of every case, the CPU seconds for a slice, and the GB that it took."""
+def measure(kind: str, dataset: Path, model: Path, way: str) -> tuple[Scores, float, float]:
+    """Return the Dice of every class of every case, the CPU seconds for a slice, and the GB that it took."""
     torch.set_num_threads(1)
     names = read_labels_of(dataset / DATASET_FILE).class_names()
     cases = tests(kind, dataset)
@@ -92,17 +93,13 @@ def measure(kind: str, dataset: Path, model: Path, way: str, answer: "multiproce
             if theirs.any():
                 of_class[label] = float(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()))
         scores.append((name, of_class))
-    answer.put((scores, (time.process_time() - started) / slices, peak_gigabytes() - before))
+    return scores, (time.process_time() - started) / slices, peak_gigabytes() - before
 
 
-def measured(*arguments: object) -> tuple[Scores, float, float]:
-    context = multiprocessing.get_context("spawn")
-    answer = context.Queue()
-    process = context.Process(target=measure, args=(*arguments, answer))
-    process.start()
-    result = answer.get()
-    process.join()
-    return result
+def measured(kind: str, dataset: Path, model: Path, way: str) -> tuple[Scores, float, float]:
+    """Measure in a process of its own, whose peak of memory is that of this alone."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as own:
+        return own.submit(measure, kind, dataset, model, way).result()
 
 
 def compare(kind: str, folder: Path, dataset: Path) -> None:
