@@ -310,7 +310,8 @@ def draw(curves: dict[str, Curves], figure: Path) -> None:
         for (name, several), colour in zip(made.items(), ("#c23b22", "#2a6f97", "#3a7d44", "#777777")):
             padded = np.array([scores + scores[-1:] * (longest - len(scores)) for scores in several])
             if len(several) == 1:
-                axes.step(range(longest), padded[0], where="post", color=colour, linewidth=2, label=name)
+                dashes = "--" if name == "knowing the truth" else "-"  # under which the doubtful first may lie
+                axes.step(range(longest), padded[0], dashes, where="post", color=colour, linewidth=2, label=name)
                 continue
             low, middle, high = np.quantile(padded, (0.1, 0.5, 0.9), axis=0)
             axes.fill_between(range(longest), low, high, step="post", color=colour, alpha=0.2, linewidth=0)

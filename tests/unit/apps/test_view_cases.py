@@ -1,6 +1,7 @@
 """What a path means to ``planewise view``."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from dicom import write_dicom
 from planewise.apps.view import chosen_viewer, scene_of
 from planewise.apps.view_cases import shown_of
 from planewise.apps.view_options import View
+from planewise.data.run import MANIFEST, Run
 from planewise.errors import PlanewiseError
-from planewise.volumes.files import write_volume
+from planewise.volumes.files import open_volume, write_volume
+from planewise.volumes.formats.dicom import list_series
 from planewise.volumes.itk_snap import write_label_description
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import write_labels
@@ -81,6 +84,24 @@ def test_the_manifest_beside_a_result_names_its_image(dataset, tmp_path):
     assert (str(of_store.image), of_store.named) == (image, "out")
     (tmp_path / "out" / "x.planewise.json").unlink()
     assert shown(result).image is None  # what it is says the store itself, not what it was made from
+
+
+def test_a_result_of_a_dicom_series_is_shown_over_it_until_it_is_gone(tmp_path, capsys):
+    hu = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+    files = write_dicom(tmp_path / "patient", hu)
+    write_dicom(tmp_path / "patient" / "other", hu + 1, uid="1.2.3.5")
+    result = tmp_path / "predicted" / "patient.nii.gz"
+    made = Run.begin(tmp_path / "predicted" / MANIFEST, "ild predict", {}, None, ["patient"], overwrite=False)
+    with made.making("patient", files, [result]):
+        write_labels(result, replace(open_volume(list_series(tmp_path / "patient")[0]), voxels=LABELS))
+    scene = scene_of(shown(result), View(path=result))
+    assert [layer.name for layer in scene.layers] == ["patient", "predicted"]
+    np.testing.assert_array_equal(scene.layers[0].read(scene.layers[0].levels[0], ...), hu)
+    np.testing.assert_array_equal(scene.layers[1].read(scene.layers[1].levels[0], ...), LABELS)
+    (tmp_path / "patient").rename(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert shown(result).image is None
+    assert "which is not there any more; say with --image where it is now" in " ".join(capsys.readouterr().err.split())
 
 
 def test_any_volume_and_labels_that_are_named(dataset, tmp_path, capsys):
