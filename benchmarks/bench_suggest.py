@@ -6,7 +6,8 @@ all of them, equally long. Scored are the objects of the cases themselves, in th
 those of the test cases of TEST. Without either it runs on a phantom, whose numbers mean nothing.
 
 Everything is kept in --work, and what is there is not done again, so that it can be done in pieces: --seeds and
---strategies say which; each run prints the table of all that is there.
+--strategies say which, --scored of which the test cases are predicted too. Each run prints which slices every strategy
+would choose, how each doubt goes with what is wrong in the slices, and the table of all that is there.
 
     python benchmarks/bench_suggest.py [--tiny] [DATASET [TEST]] [--work FOLDER] [--seeds N ...]
                                        [--strategies NAME ...] [--scored NAME ...]
@@ -60,12 +61,13 @@ class Seen:
     """What a model says of an image in three planes, arrays (z, y, x).
 
     ``votes`` uint8: planes that have an object; ``probability`` and ``deviation`` float16: mean and standard deviation
-    of the planes' probabilities of foreground.
+    of the planes' probabilities of foreground; ``wrong``: where most of the planes are, by the truth.
     """
 
     votes: np.ndarray
     probability: np.ndarray
     deviation: np.ndarray
+    wrong: np.ndarray
 
 
 Doubts = dict[str, Seen]
@@ -165,17 +167,33 @@ def foreground(seen: Seen) -> np.ndarray:
     return seen.probability
 
 
-STRATEGIES = {
-    "even": even,
-    "random": random,
-    "votes": covering(disputed_foreground),
-    "votes, penalised": penalised(disputed_foreground),
-    "disagreement": covering(disputed),
-    "spread": covering(spread_of_probability),
-    "spread, penalised": penalised(spread_of_probability),
-    "entropy": covering(entropy),
-    "foreground": covering(foreground),
+def wrong(seen: Seen) -> np.ndarray:
+    """What is wrong, which nobody knows: no doubt can tell more."""
+    return seen.wrong
+
+
+DOUBTS = {
+    "votes": disputed_foreground,
+    "disagreement": disputed,
+    "spread": spread_of_probability,
+    "entropy": entropy,
+    "foreground": foreground,
+    "wrong": wrong,
 }
+STRATEGIES = {"even": even, "random": random}
+STRATEGIES |= {name: covering(doubt) for name, doubt in DOUBTS.items()}
+STRATEGIES |= {f"{name}, penalised": penalised(doubt) for name, doubt in DOUBTS.items()}
+
+
+def print_choices(chosen: dict[str, list[Place]], seen: Doubts, seed: int) -> None:
+    """Print what each strategy chose, and how each doubt correlates with what is wrong, over the slices of a case."""
+    for name, places in chosen.items():
+        print(f"seed {seed}, {name}: {', '.join(f'{case} {z}' for case, z in sorted(places))}", flush=True)
+    for case, of in seen.items():
+        rows = {name: doubt(of).astype(np.float32).mean(axis=(1, 2)) for name, doubt in DOUBTS.items()}
+        with np.errstate(invalid="ignore"):
+            shown = [f"{name} {np.corrcoef(row, rows['wrong'])[0, 1]:.2f}" for name, row in rows.items()]
+        print(f"seed {seed}, {case}: correlation with what is wrong: {', '.join(shown)}", flush=True)
 
 
 # ---- the replay
@@ -193,7 +211,7 @@ class Trained:
         predictor, slices, grouping = self.task.in_use(self.network, torch.device("cpu"))
         return fused_of(objects_of_planes(predictor, image, PLANES, slices, grouping), grouping)[...]
 
-    def seen(self, image: np.ndarray) -> Seen:
+    def seen(self, image: np.ndarray, truth: np.ndarray) -> Seen:
         """Return what it says of ``image`` (z, y, x)."""
         predictor, slices, grouping = self.task.in_use(self.network, torch.device("cpu"))
         votes, shares = np.zeros(image.shape, np.uint8), []
@@ -203,7 +221,9 @@ class Trained:
             votes += gather_plane(_keeping(outputs, kept, plane), image.shape, plane, grouping)[...] > 0
             shares.append(kept)
         spread = np.std(shares, axis=0)
-        return Seen(votes, np.mean(shares, axis=0).astype(np.float16), spread.astype(np.float16))
+        return Seen(
+            votes, np.mean(shares, axis=0).astype(np.float16), spread.astype(np.float16), (votes >= 2) != (truth > 0)
+        )
 
 
 def _keeping(outputs: Iterator[SliceOutputs], kept: np.ndarray, plane: Plane) -> Iterator[SliceOutputs]:
@@ -245,7 +265,9 @@ def replay(volumes: Volumes, tests: Volumes, seed: int, strategies: list[str], s
     """
     painted = [(case, z) for case, (image, _) in volumes.items() for z in range(EVERY // 4, len(image), EVERY)]
     base = train_on(volumes, painted, None, seed, work / f"before_{seed}")
-    seen = {case: _seen(base, image, work / f"before_{seed}" / f"{case}.npz") for case, (image, _) in volumes.items()}
+    seen = {case: _seen(base, *of, work / f"before_{seed}" / f"{case}.npz") for case, of in volumes.items()}
+    chosen = {name: choose(seen, painted, np.random.default_rng(seed)) for name, choose in STRATEGIES.items()}
+    print_choices(chosen, seen, seed)
     for name in ("before", *strategies):
         folder = work / f"{name}_{seed}"
         wanted = volumes | (tests if name in scored else {})
@@ -254,17 +276,15 @@ def replay(volumes: Volumes, tests: Volumes, seed: int, strategies: list[str], s
             continue
         trained = base
         if name != "before":
-            chosen = STRATEGIES[name](seen, painted, np.random.default_rng(seed))
-            print(f"seed {seed}, {name}: {', '.join(f'{case} {z}' for case, z in sorted(chosen))}", flush=True)
             start = network_with(base.network.state_dict(), folder, MODEL.architecture)
-            trained = train_on(volumes, [*painted, *chosen], start, seed, folder)
+            trained = train_on(volumes, [*painted, *chosen[name]], start, seed, folder)
         for case in missing:
             np.save(folder / f"{case}.npy", trained.objects(wanted[case][0]).astype(np.uint16))
 
 
-def _seen(base: Trained, image: np.ndarray, kept: Path) -> Seen:
+def _seen(base: Trained, image: np.ndarray, truth: np.ndarray, kept: Path) -> Seen:
     if not kept.exists():
-        np.savez_compressed(kept, **vars(base.seen(image)))
+        np.savez_compressed(kept, **vars(base.seen(image, truth)))
     return Seen(**np.load(kept))
 
 
@@ -339,8 +359,8 @@ if __name__ == "__main__":
     parser.add_argument("test", type=Path, nargs="?")
     parser.add_argument("--work", type=Path)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0] if TINY else [0, 1, 2])
-    decided = ["even", "random", "votes"]
-    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES) if TINY else decided)
+    decided = ["even", "random", "votes", "votes, penalised", "wrong, penalised"]
+    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=decided[:3] if TINY else decided)
     parser.add_argument("--scored", nargs="*", choices=["before", *STRATEGIES], default=decided)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
