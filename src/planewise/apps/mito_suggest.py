@@ -86,8 +86,8 @@ def suggest_mito(options: MitoSuggest) -> int:
         say(f"{row['item']}: {row['what']}; paint it as {row['paint']}")
     if rows:
         say(
-            f"{options.output / SUGGESTIONS} lists them, with pictures beside it. Paint whole slices: what is left out of a "
-            "painted slice is taken for background, so an empty file is not written"
+            f"{options.output / SUGGESTIONS} lists them, with pictures beside it. Paint whole slices: what is left out of "
+            "a painted slice is taken for background, so no empty file is written"
         )
         say(f"To look at them in the prediction: planewise correct {folder} --worklist {options.output / SUGGESTIONS}")
     elif candidates:
@@ -152,10 +152,9 @@ def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest
     picture = options.output / f"{choice.case}_{name}.png"
     write_votes(picture, _slice(candidate.image.voxels, options.plane, choice.index), votes, len(found))
     sides = candidate.image.shape
-    box = [
-        edge for i, side in enumerate(sides) for edge in ((choice.index, choice.index + 1) if i == axis else (0, side))
-    ]
-    beside = [letter_ for letter_ in "zyx" if letter_ != letter]
+    edges = [(choice.index, choice.index + 1) if i == axis else (0, side) for i, side in enumerate(sides)]
+    box = [edge for pair in edges for edge in pair]
+    beside = [other for other in "zyx" if other != letter]
     what = (
         f"{letter} {choice.index}: planes disagree on {disputed:.1%} of it, most at {beside[0]} {most[0]}, {beside[1]} "
         f"{most[1]}; it tells of {choice.share:.1%} of all doubt"

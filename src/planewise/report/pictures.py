@@ -40,7 +40,7 @@ def png_uri(shades: np.ndarray, palette: np.ndarray) -> str:
 def write_votes(path: Path, image: np.ndarray, votes: np.ndarray, planes: int) -> None:
     """Write an image slice (rows, columns) as a PNG, pixel for pixel, with what only some of the ``planes`` voted for.
 
-    ``votes``: of each pixel. Orange is what fewer than half of them have, blue what more have; what all agree on is grey.
+    ``votes``: of each pixel. Orange is what fewer than half of them have, blue what more; where all agree it is grey.
     """
     from PIL import Image
 
