@@ -86,8 +86,8 @@ def suggest_mito(options: MitoSuggest) -> int:
         say(f"{row['item']}: {row['what']}; paint it as {row['paint']}")
     if rows:
         say(
-            f"{options.output / SUGGESTIONS} lists them, with pictures beside it. Paint whole slices: what is left out of "
-            "a painted slice is taken for background, so no empty file is written"
+            f"{options.output / SUGGESTIONS} lists them, with pictures beside it. Paint whole slices: what is left out "
+            "of one is taken for background, so no empty file is written"
         )
         say(f"To look at them in the prediction: planewise correct {folder} --worklist {options.output / SUGGESTIONS}")
     elif candidates:
