@@ -36,6 +36,7 @@ from planewise.data.phantom import write_phantom_dataset
 from planewise.evaluation.evaluate import score_labels
 from planewise.inference.gathering import SliceOutputs, gather_plane
 from planewise.inference.planes import plane_outputs
+from planewise.inference.suggestion import choose_slices
 from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.panoptic_deeplab import PanopticNetwork, build
 from planewise.models.weights import network_with
@@ -88,17 +89,11 @@ def random(seen: Doubts, painted: list[Place], rng: np.random.Generator) -> list
 
 
 def penalised(doubt: Callable[[Seen], np.ndarray]) -> Callable[..., list[Place]]:
-    """The greatest mean doubt, less near to what is painted or chosen: in proportion, within a quarter of ``EVERY``."""
+    """The most doubtful, spread out, as ``planewise mito suggest`` chooses them (by ``disputed_foreground``)."""
 
     def choose(seen: Doubts, painted: list[Place], rng: np.random.Generator) -> list[Place]:
-        profiles, chosen = _profiles(seen, doubt), list(painted)
-        for _ in painted:
-            worth = {
-                case: profile * np.minimum(1, 4 / EVERY * _distance(case, len(profile), chosen))
-                for case, profile in profiles.items()
-            }
-            chosen.append(_largest(worth))
-        return chosen[len(painted) :]
+        known = {case: [z for name, z in painted if name == case] for case in seen}
+        return [(of.case, of.index) for of in choose_slices(_profiles(seen, doubt), known, len(painted))]
 
     return choose
 

@@ -157,11 +157,11 @@ def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest
     beside = [other for other in "zyx" if other != letter]
     what = (
         f"{letter} {choice.index}: planes disagree on {disputed:.1%} of it, most at {beside[0]} {most[0]}, {beside[1]} "
-        f"{most[1]}; it tells of {choice.share:.1%} of all doubt"
+        f"{most[1]}"
     )
     values: tuple[Any, ...] = (
-        f"{choice.case} {name}", choice.case, what, "", *place, letter, choice.index, *box, f"{choice.share:.4f}",
-        f"{PAINTED}/{choice.case}/{name}.tif", picture.name,
+        f"{choice.case} {name}", choice.case, what, "", *place, letter, choice.index, *box,
+        f"{1000 * choice.score:.3f}", f"{PAINTED}/{choice.case}/{name}.tif", picture.name,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
