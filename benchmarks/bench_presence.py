@@ -21,7 +21,7 @@ from scipy import ndimage
 from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.apps.ild.options import WINDOWS
 from planewise.apps.ild.prepared_folder import npz_folder
-from planewise.apps.ild.summary import said_of
+from planewise.apps.ild.summary import certainties_of
 from planewise.cli import run
 from planewise.data.intensity import apply_window
 from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
@@ -119,7 +119,7 @@ def examine(work: Path) -> None:
         place = Place(lungs, near_lungs(lungs, patient.spacing_mm))
         encoder = Encoder(segmenter, patient.images)
         found = find_in_slices(encoder, place, PropagationOptions(), False, lambda _: None, reliability)
-        shown, of_more = (said_of(found, known, list(names)) for known in (reliability, more))
+        shown, of_more = (certainties_of(found, known, list(names)) for known in (reliability, more))
         asked = lungs.any(axis=(1, 2))
         for column, value in enumerate(names):
             truth = (labels == value).any(axis=(1, 2))[asked]

@@ -50,6 +50,14 @@ COMMANDS = {
             "planewise mito predict --trained_model MitoNet_v1 --input large.zarr --output labels.ome.zarr --workers 4",
         ),
     ),
+    "mito suggest": Command(
+        "planewise.apps.mito_options:MitoSuggest", "planewise.apps.mito_suggest:suggest_mito",
+        "choose the slices to paint next, by what a model doubts",
+        (
+            "planewise mito suggest Dataset001_Cells/imagesTr --model models/MitoNet_Cells.yaml --count 5",
+            "planewise mito suggest cell.tif --model MitoNet_v1 --plane xz --output next",
+        ),
+    ),
     "mito evaluate": Command(
         "planewise.apps.mito_options:MitoEvaluate", "planewise.apps.mito_evaluate:evaluate_mito",
         "score predicted instances against the truth",

@@ -252,6 +252,41 @@ class MitoPredict(Options):
         return value
 
 
+class MitoSuggest(Options):
+    """Choose the slices to paint next: where the planes of a model's prediction disagree and foreground is likely."""
+
+    input: tyro.conf.Positional[Path]
+    """A volume, or a folder of volumes, such as a dataset's imagesTr. Slices that are painted already, in the paintedTr
+    beside it, or in its labelsTr where that has the ignore label, are not chosen again."""
+    model: Path
+    """The model's YAML or .empanada archive, or the name of a published model: see planewise models."""
+    count: int = Field(5, ge=1)
+    """Slices to choose, of all volumes together."""
+    plane: Plane = "xy"
+    """Plane of the slices to paint."""
+    output: Folder = Path("suggested")
+    """Folder for suggestions.csv, which is a work list for planewise correct too, the pictures {case}_z0012.png, and
+    predicted/ with the prediction that they follow from, as planewise mito predict leaves it."""
+    axes: tuple[Plane, ...] | None = None
+    """Planes to predict in, two at least. Default: those in which the pixels of every volume are square within 20 %,
+    whatever planes the model was trained in."""
+    channel: int | None = Field(None, ge=0)
+    """Channel to segment, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    intensity: tuple[float, float] | None = None
+    """What is black and what is white, in the volumes' own intensities; see planewise mito predict."""
+    invert: bool = False
+    """Contrast is inverted relative to the images that the model was trained on."""
+    device: DeviceName = "auto"
+    """Where to predict; auto takes a GPU where there is one."""
+    memory: str = "auto"
+    """Memory for a process, beside the network's, such as 8GB; see planewise mito predict."""
+    overwrite: bool = False
+    """Predict again what is predicted already."""
+
+    _axes = field_validator("axes")(_distinct)
+    _intensity = field_validator("intensity")(_low_and_high)
+
+
 class MitoEvaluate(Options):
     """Score predicted instances against the truth."""
 

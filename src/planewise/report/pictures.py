@@ -3,11 +3,15 @@
 import base64
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from planewise.volumes.atomic import atomic_path
+
 QUALITY = 60  # of JPEG
+FEW, MOST = (230, 159, 0), (86, 180, 233)  # colours of what fewer than half of the planes have, and more, but not all
 
 
 def jpeg_uri(grey: np.ndarray) -> str:
@@ -31,6 +35,22 @@ def png_uri(shades: np.ndarray, palette: np.ndarray) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", transparency=0, optimize=False, compress_level=9)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def write_votes(path: Path, image: np.ndarray, votes: np.ndarray, planes: int) -> None:
+    """Write an image slice (rows, columns) as a PNG, pixel for pixel, with what only some of the ``planes`` voted for.
+
+    ``votes``: of each pixel. Orange is what fewer than half of them have, blue what more; where all agree it is grey.
+    """
+    from PIL import Image
+
+    low, high = np.percentile(image, (0.5, 99.5))
+    grey = np.clip((image.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1) * 255
+    colours = np.repeat(grey[..., None], 3, axis=2)
+    for colour, where in ((FEW, (votes > 0) & (2 * votes < planes)), (MOST, (2 * votes >= planes) & (votes < planes))):
+        colours[where] = 0.5 * colours[where] + 0.5 * np.array(colour)
+    with atomic_path(path) as temporary:
+        Image.fromarray(colours.round().astype(np.uint8)).save(temporary, "PNG")
 
 
 def figure_uri(figure: Any, dpi: int) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from planewise.apps.ild.lungs import LEFT, RIGHT
-from planewise.apps.ild.summary import Said, extents, said_of, write_summary
+from planewise.apps.ild.summary import Certainties, certainties_of, extents, write_summary
 from planewise.data.prepared import Patient
 from planewise.inference.automatic import SliceFindings
 from planewise.measurement.extent import count_voxels, extent_measures
@@ -67,7 +67,7 @@ def patient(labels):
 
 
 def page(tmp_path, labels, names=NAMES, warnings=()):
-    said = Said(np.full((12, len(names)), 0.04), np.full((12, len(names)), np.nan))
+    said = Certainties(np.full((12, len(names)), 0.04), np.full((12, len(names)), np.nan))
     said.probabilities[3, 0] = 0.881
     said.probabilities[:, 1] = np.nan
     said.dices[2:5, 0] = 0.5, 0.75, 0.25
@@ -104,7 +104,7 @@ def test_lungs_that_are_cut_off_are_told(tmp_path):
     lungs = chest()
     lungs[0] = lungs[2]
     labels = np.zeros_like(lungs)
-    said = Said(np.full((12, 2), 0.3), np.full((12, 2), 0.5))
+    said = Certainties(np.full((12, 2), 0.3), np.full((12, 2), 0.5))
     write_summary(tmp_path / "p.html", patient(labels), lungs, labels, said, NAMES, "m", [])
     assert "reach the bottom of the scan" in (tmp_path / "p.html").read_text()
 
@@ -121,6 +121,6 @@ def test_what_is_said_of_slices_is_calibrated_where_that_is_known():
     known = ClassReliability(
         presence=Platt(slope=2, offset=-3), dice=Platt(slope=4, offset=-2), with_class=5, without=5
     )
-    said = said_of(findings, {1: known}, [1, 3])
+    said = certainties_of(findings, {1: known}, [1, 3])
     np.testing.assert_allclose(said.probabilities, [[1 / (1 + math.exp(-1)), np.nan], [0, np.nan]])
     np.testing.assert_allclose(said.dices, [[0.5, np.nan], [np.nan, np.nan]])

@@ -1,0 +1,364 @@
+"""Which slices to paint next: does choosing them by what a model doubts gain over spacing them evenly? By replay.
+
+Every 40th slice along z of the training cases of DATASET is painted, and MitoNet_small is trained on those alone. As
+many slices again are chosen by each strategy, painted (the truth is there), and the same weights are trained on with
+all of them, equally long. Scored are the objects of the cases themselves, in the slices that no strategy painted, and
+those of the test cases of TEST. Without either it runs on a phantom, whose numbers mean nothing.
+
+Everything is kept in --work, and what is there is not done again, so that it can be done in pieces: --seeds and
+--strategies say which, --scored of which the test cases are predicted too. Each run prints which slices every strategy
+would choose, how each doubt goes with what is wrong in the slices, and the table of all that is there.
+
+    python benchmarks/bench_suggest.py [--tiny] [DATASET [TEST]] [--work FOLDER] [--seeds N ...]
+                                       [--strategies NAME ...] [--scored NAME ...]
+"""
+
+import argparse
+import io
+import statistics
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import cc3d
+import numpy as np
+import tifffile
+import torch
+from machine import TINY, WORDS, describe, peak_memory
+
+from planewise.data.case import Case
+from planewise.data.classes import Target
+from planewise.data.nnunet import open_dataset
+from planewise.data.phantom import write_phantom_dataset
+from planewise.evaluation.evaluate import score_labels
+from planewise.inference.gathering import SliceOutputs, gather_plane
+from planewise.inference.planes import plane_outputs
+from planewise.inference.suggestion import choose_slices
+from planewise.models.model_file import find_model_file, read_model_file
+from planewise.models.panoptic_deeplab import PanopticNetwork, build
+from planewise.models.weights import network_with
+from planewise.training.assembled import BATCH, fused_of, objects_of_planes
+from planewise.training.checkpoint import load_checkpoint
+from planewise.training.loop import BEST, LoopOptions, train
+from planewise.training.panoptic import PanopticTask
+from planewise.training.slice_folder import FOLDERS, as_shares, read_instances
+from planewise.volumes.files import open_volume, read_voxels
+from planewise.volumes.slices import PLANES, Plane, as_stack, crop
+
+EVERY = 8 if TINY else 40  # slices, of which one is painted before
+STEPS, MORE = (1, 1) if TINY else (400, 250)  # before, and with the slices that were chosen
+SCORES = {"F1@50": "f1_50", "F1@75": "f1_75", "PQ": "pq_50", "IoU": "voxel_iou"}
+MODEL = read_model_file(find_model_file("MitoNet_small"))
+
+Place = tuple[str, int]  # a case, and the index of a slice along z
+Volumes = dict[str, tuple[np.ndarray, np.ndarray]]  # image and truth (z, y, x), by case
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model says of an image in three planes, arrays (z, y, x).
+
+    ``votes`` uint8: planes that have an object; ``probability`` and ``deviation`` float16: mean and standard deviation
+    of the planes' probabilities of foreground; ``wrong``: where most of the planes are, by the truth.
+    """
+
+    votes: np.ndarray
+    probability: np.ndarray
+    deviation: np.ndarray
+    wrong: np.ndarray
+
+
+Doubts = dict[str, Seen]
+
+
+# ---- strategies: the slices to paint, of those that are not painted
+
+
+def even(seen: Doubts, painted: list[Place], rng: np.random.Generator) -> list[Place]:
+    """Those half-way between the painted ones, so that all are evenly spaced."""
+    return [(case, index + EVERY // 2) for case, index in painted]
+
+
+def random(seen: Doubts, painted: list[Place], rng: np.random.Generator) -> list[Place]:
+    """Any."""
+    free = [(case, z) for case, of in seen.items() for z in range(len(of.votes)) if (case, z) not in painted]
+    return [free[i] for i in rng.choice(len(free), len(painted), replace=False)]
+
+
+def penalised(doubt: Callable[[Seen], np.ndarray]) -> Callable[..., list[Place]]:
+    """The most doubtful, spread out, as ``planewise mito suggest`` chooses them (by ``disputed_foreground``)."""
+
+    def choose(seen: Doubts, painted: list[Place], rng: np.random.Generator) -> list[Place]:
+        known = {case: [z for name, z in painted if name == case] for case in seen}
+        return [(of.case, of.index) for of in choose_slices(_profiles(seen, doubt), known, len(painted))]
+
+    return choose
+
+
+def covering(doubt: Callable[[Seen], np.ndarray]) -> Callable[..., list[Place]]:
+    """Those from which most of the doubt is near: a slice tells of those around it, half of ``EVERY`` away nothing.
+
+    With even doubt they are the evenly spaced ones.
+    """
+
+    def choose(seen: Doubts, painted: list[Place], rng: np.random.Generator) -> list[Place]:
+        profiles, chosen = _profiles(seen, doubt), list(painted)
+        for _ in painted:
+            worth = {}
+            for case, profile in profiles.items():
+                near = np.maximum(0, 1 - 2 / EVERY * _distance(case, len(profile), chosen))
+                z = np.arange(len(profile))
+                of_each = np.maximum(0, 1 - 2 / EVERY * np.abs(z[:, None] - z))
+                worth[case] = (profile * np.maximum(0, of_each - near)).sum(axis=1)
+            chosen.append(_largest(worth))
+        return chosen[len(painted) :]
+
+    return choose
+
+
+def _profiles(seen: Doubts, doubt: Callable[[Seen], np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the mean doubt in each slice, by case; a little where there is none, so that slices spread there too."""
+    return {case: doubt(of).astype(np.float32).mean(axis=(1, 2)) + 1e-9 for case, of in seen.items()}
+
+
+def _distance(case: str, length: int, chosen: list[Place]) -> np.ndarray:
+    there = [z for name, z in chosen if name == case]
+    return np.abs(np.arange(length)[:, None] - np.array(there or [2**31])).min(axis=1)
+
+
+def _largest(worth: dict[str, np.ndarray]) -> Place:
+    case = max(worth, key=lambda name: worth[name].max())
+    return case, int(worth[case].argmax())
+
+
+def disputed_foreground(seen: Seen) -> np.ndarray:
+    """Disagreement of the planes' objects times how likely foreground is, by the share of planes that have one."""
+    share = seen.votes / np.float32(len(PLANES))
+    return share * (1 - share) * share
+
+
+def disputed(seen: Seen) -> np.ndarray:
+    """Disagreement of the planes' objects alone."""
+    share = seen.votes / np.float32(len(PLANES))
+    return share * (1 - share)
+
+
+def spread_of_probability(seen: Seen) -> np.ndarray:
+    """Standard deviation of the planes' probabilities times their mean."""
+    return seen.deviation * seen.probability
+
+
+def entropy(seen: Seen) -> np.ndarray:
+    """Entropy of the planes' mean probability of foreground."""
+    p = np.clip(seen.probability, 1e-6, 1 - 1e-6)
+    return -p * np.log2(p) - (1 - p) * np.log2(1 - p)
+
+
+def foreground(seen: Seen) -> np.ndarray:
+    """The mean probability of foreground alone: where there is most to paint."""
+    return seen.probability
+
+
+def wrong(seen: Seen) -> np.ndarray:
+    """What is wrong, which nobody knows: no doubt can tell more."""
+    return seen.wrong
+
+
+DOUBTS = {
+    "votes": disputed_foreground,
+    "disagreement": disputed,
+    "spread": spread_of_probability,
+    "entropy": entropy,
+    "foreground": foreground,
+    "wrong": wrong,
+}
+STRATEGIES = {"even": even, "random": random}
+STRATEGIES |= {name: covering(doubt) for name, doubt in DOUBTS.items()}
+STRATEGIES |= {f"{name}, penalised": penalised(doubt) for name, doubt in DOUBTS.items()}
+
+
+def print_choices(chosen: dict[str, list[Place]], seen: Doubts, seed: int) -> None:
+    """Print what each strategy chose, and how each doubt correlates with what is wrong, over the slices of a case."""
+    for name, places in chosen.items():
+        print(f"seed {seed}, {name}: {', '.join(f'{case} {z}' for case, z in sorted(places))}", flush=True)
+    for case, of in seen.items():
+        rows = {name: doubt(of).astype(np.float32).mean(axis=(1, 2)) for name, doubt in DOUBTS.items()}
+        with np.errstate(invalid="ignore"):
+            shown = [f"{name} {np.corrcoef(row, rows['wrong'])[0, 1]:.2f}" for name, row in rows.items()]
+        print(f"seed {seed}, {case}: correlation with what is wrong: {', '.join(shown)}", flush=True)
+
+
+# ---- the replay
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network and the task that it was trained with."""
+
+    network: PanopticNetwork
+    task: PanopticTask
+
+    def objects(self, image: np.ndarray) -> np.ndarray:
+        """Return the objects of ``image`` (z, y, x) by the consensus of three planes."""
+        predictor, slices, grouping = self.task.in_use(self.network, torch.device("cpu"))
+        return fused_of(objects_of_planes(predictor, image, PLANES, slices, grouping), grouping)[...]
+
+    def seen(self, image: np.ndarray, truth: np.ndarray) -> Seen:
+        """Return what it says of ``image`` (z, y, x)."""
+        predictor, slices, grouping = self.task.in_use(self.network, torch.device("cpu"))
+        votes, shares = np.zeros(image.shape, np.uint8), []
+        for plane in PLANES:
+            outputs = plane_outputs(predictor, image, plane, slices, BATCH, lambda count: None)
+            kept = np.empty(image.shape, np.float32)
+            votes += gather_plane(_keeping(outputs, kept, plane), image.shape, plane, grouping)[...] > 0
+            shares.append(kept)
+        spread = np.std(shares, axis=0)
+        return Seen(
+            votes, np.mean(shares, axis=0).astype(np.float16), spread.astype(np.float16), (votes >= 2) != (truth > 0)
+        )
+
+
+def _keeping(outputs: Iterator[SliceOutputs], kept: np.ndarray, plane: Plane) -> Iterator[SliceOutputs]:
+    """Pass ``outputs`` on, and write the probability of foreground into ``kept`` (z, y, x)."""
+    for place, output in zip(as_stack(kept, plane), outputs):
+        place[...] = 1 / (1 + np.exp(-crop(output.logits, *place.shape)))
+        yield output
+
+
+def train_on(volumes: Volumes, painted: list[Place], start: PanopticNetwork | None, seed: int, folder: Path) -> Trained:
+    """Return what ``start``, or a network of random weights, becomes by painted slices; read if it is there already.
+
+    Nothing is held out: of so little all is trained on, and the averaged weights after the last step are used.
+    """
+    for part, names in FOLDERS.items():
+        for name, content in zip(names, (0, 1)):
+            (folder / "slices" / part / name).mkdir(parents=True, exist_ok=True)
+            for case, z in painted:
+                pixels = volumes[case][content][z]
+                if content:  # as read from a painted slice: each connected stretch is an object
+                    pixels = cc3d.connected_components(pixels, connectivity=8).astype(np.int32)
+                tifffile.imwrite(folder / "slices" / part / name / f"{case}_xy_{z:05d}.tiff", pixels)
+    torch.manual_seed(seed)
+    network = build(MODEL.architecture) if start is None else start
+    task = PanopticTask(network, MODEL, folder / "slices", 64 if TINY else 256, "all", seed)
+    steps = STEPS if start is None else MORE
+    if not (folder / BEST).exists():
+        averaging = MODEL.little_data.weight_averaging
+        loop = LoopOptions(steps, 2 if TINY else 12, 0.003, seed, steps, "cpu", 1, "bf16", 0, {}, averaging=averaging)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            train(task, loop, folder, resume=False)
+    return Trained(network_with(load_checkpoint(folder / BEST)["network"], folder / BEST, MODEL.architecture), task)
+
+
+def replay(volumes: Volumes, tests: Volumes, seed: int, strategies: list[str], scored: list[str], work: Path) -> None:
+    """Do what is not done: train before and after painting what the ``strategies`` say, and predict.
+
+    The objects of ``volumes`` go to work/strategy_seed/case.npy, those of ``tests`` too for the strategies ``scored``.
+    """
+    painted = [(case, z) for case, (image, _) in volumes.items() for z in range(EVERY // 4, len(image), EVERY)]
+    base = train_on(volumes, painted, None, seed, work / f"before_{seed}")
+    seen = {case: _seen(base, *of, work / f"before_{seed}" / f"{case}.npz") for case, of in volumes.items()}
+    chosen = {name: choose(seen, painted, np.random.default_rng(seed)) for name, choose in STRATEGIES.items()}
+    print_choices(chosen, seen, seed)
+    for name in ("before", *strategies):
+        folder = work / f"{name}_{seed}"
+        wanted = volumes | (tests if name in scored else {})
+        missing = [case for case in wanted if not (folder / f"{case}.npy").exists()]
+        if not missing:
+            continue
+        trained = base
+        if name != "before":
+            start = network_with(base.network.state_dict(), folder, MODEL.architecture)
+            trained = train_on(volumes, [*painted, *chosen[name]], start, seed, folder)
+        for case in missing:
+            np.save(folder / f"{case}.npy", trained.objects(wanted[case][0]).astype(np.uint16))
+
+
+def _seen(base: Trained, image: np.ndarray, truth: np.ndarray, kept: Path) -> Seen:
+    if not kept.exists():
+        np.savez_compressed(kept, **vars(base.seen(image, truth)))
+    return Seen(**np.load(kept))
+
+
+def painted_by(folder: Path, case: str) -> list[int]:
+    """Return the slices of a case that were trained on in ``folder``."""
+    masks = folder / "slices" / "train" / FOLDERS["train"][1]
+    return [int(path.stem.rpartition("_")[2]) for path in masks.glob(f"{case}_xy_*")]
+
+
+def scores_of(folder: Path, volumes: Volumes, unpainted: dict[str, np.ndarray]) -> dict[str, float] | None:
+    """Return the mean scores of the objects in a folder in the slices ``unpainted``; None if some are not there."""
+    rows = []
+    for case, (_, truth) in volumes.items():
+        if not (folder / f"{case}.npy").exists():
+            return None
+        kept = unpainted.get(case, slice(None))
+        rows.append(score_labels(truth[kept], np.load(folder / f"{case}.npy")[kept]))
+    return {column: statistics.mean(float(row[metric]) for row in rows) for column, metric in SCORES.items()}
+
+
+def print_table(volumes: Volumes, tests: Volumes, work: Path) -> None:
+    """Print a row for each strategy: means over the seeds, and each seed's."""
+    folders = [path for path in work.iterdir() if (path / "slices").is_dir()]
+    unpainted = {}
+    for case, (image, _) in volumes.items():
+        known = {z for folder in folders for z in painted_by(folder, case)}
+        unpainted[case] = np.array([z for z in range(len(image)) if z not in known])
+    for what, of in (("training cases, unpainted slices", volumes), ("test cases", tests)):
+        if of:
+            print(what)
+        for name in ("before", *STRATEGIES) if of else ():
+            rows = {}
+            for folder in sorted(work.glob(f"{name}_[0-9]*")):
+                row = scores_of(folder, of, unpainted)
+                if row is not None:
+                    rows[folder.name.rpartition("_")[2]] = row
+            if rows:
+                shown = [
+                    f"{column} {statistics.mean(row[column] for row in rows.values()):.3f} "
+                    f"({' '.join(f'{row[column]:.3f}' for row in rows.values())})"
+                    for column in SCORES
+                ]
+                print(f"  {name:<18}{'   '.join(shown)}   seeds {' '.join(rows)}", flush=True)
+
+
+def read(cases: list[Case]) -> Volumes:
+    """Return images and truths, as training reads them."""
+    volumes = {}
+    for case in cases:
+        image = read_voxels(open_volume(case.image), case.image)
+        volumes[case.name] = (as_shares(image), read_instances(case, Target("instances", (), None)))
+    return volumes
+
+
+def main(arguments: argparse.Namespace, folder: Path) -> None:
+    """Replay, and print the table."""
+    dataset, work = arguments.dataset or folder / "Dataset000_Phantom", arguments.work or folder / "work"
+    if arguments.dataset is None:
+        write_phantom_dataset(dataset, 0, (16, 64, 72), (24, 40, 56), 2, bodies=8)
+    volumes = read(open_dataset(dataset).train)
+    tests: Volumes = {}
+    if arguments.test is not None:
+        tests = read(open_dataset(arguments.test, need_train=False, need_test=True).test)
+    for seed in arguments.seeds:
+        replay(volumes, tests, seed, arguments.strategies, arguments.scored, work)
+    print_table(volumes, tests, work)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("dataset", type=Path, nargs="?")
+    parser.add_argument("test", type=Path, nargs="?")
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0] if TINY else [0, 1, 2])
+    decided = ["even", "random", "votes", "votes, penalised", "wrong, penalised"]
+    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=decided[:3] if TINY else decided)
+    parser.add_argument("--scored", nargs="*", choices=["before", *STRATEGIES], default=decided)
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as where:
+        main(parser.parse_args(WORDS), Path(where))
+    print(f"  {peak_memory()}; {describe()}")

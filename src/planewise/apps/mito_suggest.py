@@ -1,0 +1,173 @@
+"""mito suggest: which slices of volumes to paint next, by what the planes of a model's prediction disagree on."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from planewise.apps.mito_options import MitoPredict, MitoSuggest
+from planewise.apps.mito_predict import predict_cases
+from planewise.correction.worklist import COLUMNS as WORKLIST
+from planewise.data.case import cases_in, channel_within, file_of_case
+from planewise.data.classes import DATASET_FILE, read_labels_of
+from planewise.data.painted_slices import AXES, PAINTED, painted_slices
+from planewise.errors import PlanewiseError, Problem
+from planewise.inference.suggestion import ChosenSlice, choose_slices, slice_doubts, voxel_doubt
+from planewise.progress import progress, say
+from planewise.report.pictures import write_votes
+from planewise.report.tables import report_problems
+from planewise.training.slice_folder import IGNORED, shows_area
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.files import open_volume
+from planewise.volumes.formats import result_ending
+from planewise.volumes.geometry import sharp_planes
+from planewise.volumes.labels import open_labels
+from planewise.volumes.slices import AXIS, PLANES, Plane
+from planewise.volumes.volume import LazyArray, Volume
+
+SUGGESTIONS, PREDICTED = "suggestions.csv", "predicted"
+BOX = ("z0", "z1", "y0", "y1", "x0", "x1")
+COLUMNS = (*WORKLIST, "axis", "index", *BOX, "score", "paint", "picture")
+SMOOTHED = 32  # pixels, over which doubt is averaged to say where in a slice there is most
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A volume that slices are chosen of, its planes' objects, and the slices that are known."""
+
+    image: Volume
+    path: Path
+    planes: list[LazyArray]
+    known: list[int]
+
+
+def suggest_mito(options: MitoSuggest) -> int:
+    """Predict, choose, and write the list and the pictures. Returns the exit code.
+
+    Raises PlanewiseError, before any work, for options or an input that cannot be used.
+    """
+    cases, problems = cases_in(options.input, options.channel)
+    if not cases and not problems:
+        raise PlanewiseError(f"{options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
+    planes = _planes(cases, options)
+    letter = "zyx"[AXIS[options.plane]]
+    folder = options.output / PREDICTED
+    predict = MitoPredict(
+        trained_model=options.model, input=options.input, output=folder, axes=planes, channel=options.channel,
+        intensity=options.intensity, invert=options.invert, device=options.device, memory=options.memory,
+        overwrite=options.overwrite,
+    )  # fmt: skip
+    predict_cases(list(cases.items()), predict, problems)
+    candidates: dict[str, _Candidate] = {}
+    doubts: dict[str, np.ndarray] = {}
+    for name, path in cases.items():
+        files = [folder / f"{name}_{plane}{result_ending(path)}" for plane in planes]
+        if not all(file.exists() for file in files):  # it could not be predicted, which is said
+            continue
+        try:
+            image = open_volume(path, channel_within(path, options.channel))
+            found = [open_labels(file).voxels for file in files]
+            candidates[name] = _Candidate(image, path, found, _known(path, name, image, options.plane))
+            with progress(f"{name}: comparing planes", image.shape[0], unit="layers") as advance:
+                doubts[name] = slice_doubts(found, options.plane, advance)
+        except PlanewiseError as error:
+            candidates.pop(name, None)
+            problems.append(Problem.of(path, error))
+    known = {name: candidate.known for name, candidate in candidates.items()}
+    for name, places in known.items():
+        say(f"{name}: known already: {f'{letter} ' + ' '.join(map(str, places)) if places else 'no slice'}")
+    chosen = choose_slices(doubts, known, options.count)
+    rows = [_suggestion(choice, candidates[choice.case], options) for choice in chosen]
+    _write(options.output / SUGGESTIONS, rows)
+    for row in rows:
+        say(f"{row['item']}: {row['what']}; paint it as {row['paint']}")
+    if rows:
+        say(
+            f"{options.output / SUGGESTIONS} lists them, with pictures beside it. Paint whole slices: what is left out "
+            "of one is taken for background, so no empty file is written"
+        )
+        say(f"To look at them in the prediction: planewise correct {folder} --worklist {options.output / SUGGESTIONS}")
+    elif candidates:
+        say("Every slice is known already: there is nothing to suggest")
+    return report_problems(problems)
+
+
+def _planes(cases: dict[str, Path], options: MitoSuggest) -> tuple[Plane, ...]:
+    """Return the planes to predict in: those asked for, or those in which every volume is sharp.
+
+    Raises PlanewiseError if there is one alone, which nothing disagrees with.
+    """
+    if options.axes is not None:
+        planes, why = options.axes, f"--axes {' '.join(options.axes)}"
+    else:
+        volumes = [open_volume(path, channel_within(path, options.channel)) for path in cases.values()]
+        sharp = [sharp_planes(volume.spacing, volume.shape) for volume in volumes]
+        planes = tuple(plane for plane in PLANES if all(plane in of_volume for of_volume in sharp))
+        why = f"the volumes are sharp in {', '.join(planes) or 'no plane'} together"
+    if len(planes) < 2:
+        raise PlanewiseError(
+            f"{options.input}: {why}, and slices are suggested by what planes disagree on: two are needed. Name them "
+            "with --axes if the voxels are near enough to cubes; else paint slices at even distances"
+        )
+    return planes
+
+
+def _known(path: Path, name: str, image: Volume, plane: Plane) -> list[int]:
+    """Return the slices of ``plane`` that are painted in the dataset that the image at ``path`` lies in, if it does.
+
+    Those are the files of paintedTr or, where labelsTr has the ignore label, the slices in which an area is labelled.
+    """
+    dataset = path.resolve().parent.parent
+    if path.resolve().parent.name != "imagesTr" or not (dataset / DATASET_FILE).is_file():
+        return []
+    folder = dataset / PAINTED / name
+    if folder.is_dir():
+        places = painted_slices(folder, image.shape)
+        return sorted(index for axis, index in places if AXES[axis] == plane)
+    ignore = read_labels_of(dataset / DATASET_FILE).ignore
+    if ignore is None or not (dataset / "labelsTr").is_dir():
+        return []
+    labels = open_labels(file_of_case(name, dataset / "labelsTr", "truth")).voxels
+    slices = range(image.shape[AXIS[plane]])
+    return [i for i in slices if shows_area(np.where(_slice(labels, plane, i) == ignore, IGNORED, 0))]
+
+
+def _slice(voxels: LazyArray, plane: Plane, index: int) -> np.ndarray:
+    return np.asarray(voxels[tuple(index if axis == AXIS[plane] else slice(None) for axis in range(3))])
+
+
+def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest) -> dict[str, Any]:
+    """Draw a slice's picture, and return its row of the list: ``COLUMNS``."""
+    axis, letter = AXIS[options.plane], "zyx"[AXIS[options.plane]]
+    found = [_slice(labels, options.plane, choice.index) for labels in candidate.planes]
+    doubt = ndimage.uniform_filter(voxel_doubt(found), SMOOTHED, mode="constant")
+    most = [int(at) for at in np.unravel_index(int(doubt.argmax()), doubt.shape)]
+    place = [*most[:axis], choice.index, *most[axis:]]
+    votes = np.sum([labels > 0 for labels in found], axis=0)
+    disputed = float(((votes > 0) & (votes < len(found))).mean())
+    name = f"{letter}{choice.index:04d}"
+    picture = options.output / f"{choice.case}_{name}.png"
+    write_votes(picture, _slice(candidate.image.voxels, options.plane, choice.index), votes, len(found))
+    sides = candidate.image.shape
+    edges = [(choice.index, choice.index + 1) if i == axis else (0, side) for i, side in enumerate(sides)]
+    box = [edge for pair in edges for edge in pair]
+    beside = [other for other in "zyx" if other != letter]
+    what = (
+        f"{letter} {choice.index}: planes disagree on {disputed:.1%} of it, most at {beside[0]} {most[0]}, {beside[1]} "
+        f"{most[1]}"
+    )
+    values: tuple[Any, ...] = (
+        f"{choice.case} {name}", choice.case, what, "", *place, letter, choice.index, *box,
+        f"{1000 * choice.score:.3f}", f"{PAINTED}/{choice.case}/{name}.tif", picture.name,
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
