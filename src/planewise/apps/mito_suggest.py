@@ -52,7 +52,9 @@ def suggest_mito(options: MitoSuggest) -> int:
     cases, problems = cases_in(options.input, options.channel)
     if not cases and not problems:
         raise PlanewiseError(f"{options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
-    planes = _planes(cases, options)
+    planes = _planes(cases, options, problems)
+    if not cases:
+        return report_problems(problems)
     letter = "zyx"[AXIS[options.plane]]
     folder = options.output / PREDICTED
     predict = MitoPredict(
@@ -95,16 +97,25 @@ def suggest_mito(options: MitoSuggest) -> int:
     return report_problems(problems)
 
 
-def _planes(cases: dict[str, Path], options: MitoSuggest) -> tuple[Plane, ...]:
+def _planes(cases: dict[str, Path], options: MitoSuggest, problems: list[Problem]) -> tuple[Plane, ...]:
     """Return the planes to predict in: those asked for, or those in which every volume is sharp.
 
-    Raises PlanewiseError if there is one alone, which nothing disagrees with.
+    Volumes that cannot be read go from ``cases`` into ``problems``. Raises PlanewiseError if there is one plane alone,
+    which nothing disagrees with.
     """
     if options.axes is not None:
         planes, why = options.axes, f"--axes {' '.join(options.axes)}"
     else:
-        volumes = [open_volume(path, channel_within(path, options.channel)) for path in cases.values()]
-        sharp = [sharp_planes(volume.spacing, volume.shape) for volume in volumes]
+        sharp = []
+        for name, path in list(cases.items()):
+            try:
+                volume = open_volume(path, channel_within(path, options.channel))
+                sharp.append(sharp_planes(volume.spacing, volume.shape))
+            except PlanewiseError as error:
+                problems.append(Problem.of(path, error))
+                del cases[name]
+        if not sharp:
+            return ()
         planes = tuple(plane for plane in PLANES if all(plane in of_volume for of_volume in sharp))
         why = f"the volumes are sharp in {', '.join(planes) or 'no plane'} together"
     if len(planes) < 2:
