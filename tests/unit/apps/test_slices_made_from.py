@@ -12,9 +12,9 @@ ILD_BY_WHAT_THEY_COME_TO = {
 }  # fmt: skip
 ILD_WITHOUT_EFFECT = {"work_dir", "num_workers"}
 MITO_BY_WHAT_THEY_COME_TO = {
-    "dataset_path", "channel", "ignore_geometry", "class_name", "train_planes", "intensity", "invert",
-    "base_model", "from_scratch",  # the intensities that a model was trained on
-    "corrections", "margin",  # the truth of a dataset that is made of them
+    "dataset_path", "channel", "ignore_geometry", "class_name", "things", "train_planes", "intensity", "invert",
+    "base_model", "backbone", "from_scratch",  # the intensities that a model was trained on
+    "corrections", "image", "margin",  # the truth of a dataset that is made of them
 }  # fmt: skip
 MITO_WITHOUT_EFFECT = {
     "model_dir", "model_name", "iterations", "minutes", "self_training", "batch_size", "learning_rate", "patch_size",

@@ -321,7 +321,7 @@ def test_a_network_that_learns_clips_gets_better_at_them(work):
         optimizer.zero_grad()
         terms["total"].backward()
         optimizer.step()
-        values.append(float(terms["clip_dice"] + terms["clip_ce"] + terms["clip_presence"]))
+        values.append((terms["clip_dice"] + terms["clip_ce"] + terms["clip_presence"]).item())
     assert values[-1] < 0.75 * values[0]
 
 
