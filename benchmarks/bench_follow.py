@@ -144,12 +144,12 @@ def without_change(softer: bool) -> None:
         except PlanewiseError as error:
             refused[str(error).partition(":")[0]] += 1
             continue
-        beyond = [row.verdict != "not detectable" for row in rows]
+        beyond = [row.category != "not detectable" for row in rows]
         for row, is_beyond in zip(rows, beyond):
             place = "regions" if row.region else "both lungs"
             called.setdefault(f"{place}, {row.unit}", []).append(is_beyond)
             if (row.group, row.region, row.unit) == ("total_fibrosis", "", "percent"):
-                called["progression"].append(row.verdict == "more")
+                called["progression"].append(row.category == "more")
         called["pages with any number"].append(any(beyond))
         words = "; ".join(f"{name} {share(calls)}" for name, calls in called.items())
         print(f"phantom {seed}{', the second softer' if softer else ''}, called changed: {words}", flush=True)
@@ -186,7 +186,7 @@ def with_change() -> None:
                 f"patches grown by {growth:g}: true change of {group} {np.mean([true for true, _ in kept]):+.2f} % "
                 f"of the lungs, error {np.mean(errors):+.2f} (SD {np.std(errors):.2f}, worst "
                 f"{max(errors, key=abs):+.2f}), smallest detectable {limit:.2f}, called more "
-                f"{share([row.verdict == 'more' for _, row in kept])}; refused {refused}",
+                f"{share([row.category == 'more' for _, row in kept])}; refused {refused}",
                 flush=True,
             )  # fmt: skip
 
