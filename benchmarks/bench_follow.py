@@ -117,10 +117,11 @@ def compared(first: np.ndarray, second: np.ndarray, seed: int) -> tuple[list, fl
     labels = predict(second, two.sides)
     carried = measures_of(carried_extents(labels, two.sides, registration, one), GROUPS)
     after = measures_of(count_voxels(labels, two), GROUPS)
-    retakes = [retaken(first, seed), retaken(second, seed + 1)]
-    if min(map(len, retakes)) < LEAST_RETAKES:
+    of_first, of_second = retaken(first, seed), retaken(second, seed + 1)
+    if min(len(of_first), len(of_second)) < LEAST_RETAKES:
         raise PlanewiseError("too few retakes whose lungs are found alike")
-    return changes(measures_of(before, GROUPS), after, carried, *retakes, before.lung_ml), registration.overlap
+    rows = changes(measures_of(before, GROUPS), after, carried, of_first, of_second, before.lung_ml)
+    return rows, registration.overlap
 
 
 def share(calls: Sequence[bool]) -> str:
@@ -180,7 +181,7 @@ def with_change() -> None:
                 row = next(row for row in rows if (row.group, row.region, row.unit) == (group, "", "percent"))
                 kept.append((after - before, row))
         for group, kept in rows_of.items():
-            errors = [row.change - true for true, row in kept] or [np.nan]
+            errors = [row.change - true for true, row in kept if row.change is not None] or [np.nan]
             limit = np.mean([row.detectable for _, row in kept])
             print(
                 f"patches grown by {growth:g}: true change of {group} {np.mean([true for true, _ in kept]):+.2f} % "

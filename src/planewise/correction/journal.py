@@ -173,8 +173,8 @@ def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
     number = 0
     try:
         lines = content.decode("utf-8").splitlines()
-        content = json.loads(lines[0])
-        head = Head(**(content | {"shape": tuple(content["shape"])}))
+        first = json.loads(lines[0])
+        head = Head(**(first | {"shape": tuple(first["shape"])}))
         if head.format != FORMAT:
             raise ValueError(f"its format is {head.format}, and {FORMAT} is read")
         entries = []

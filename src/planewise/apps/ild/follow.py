@@ -17,7 +17,7 @@ from planewise.apps.ild.followed_scans import scan_of, scans_by_date
 from planewise.apps.ild.followed_slides import pair_slides
 from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.apps.ild.options import WINDOWS, IldFollow
-from planewise.apps.ild.predict import about_case
+from planewise.apps.ild.segmenting import about_case
 from planewise.data.intensity import apply_window
 from planewise.data.prepared import read_patient
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs

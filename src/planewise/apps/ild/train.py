@@ -23,7 +23,7 @@ from planewise.models.sam2_optimiser import published_optimizer
 from planewise.models.zoo import of_file, of_hub_id, of_name
 from planewise.progress import say
 from planewise.report.figures import training_curve
-from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_in
+from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, TrainPart, classes_in
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.clips import ClipTask
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
