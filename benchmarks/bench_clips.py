@@ -63,15 +63,15 @@ def prepare(kind: str, dataset: Path, work: Path) -> None:
 def tests(kind: str, dataset: Path) -> list[tuple[str, Volume, Volume]]:
     """Return the CTs to test on, by name, with their truths."""
     if kind == "real":
-        found = []
+        scans = []
         for path in sorted((dataset / "labelsTs").glob("*.nii.gz")):
             name = path.name.removesuffix(".nii.gz")
-            found.append((name, pw.open(dataset / "imagesTs" / f"{name}_0000.nii.gz"), pw.open(path)))
-        return found
+            scans.append((name, pw.open(dataset / "imagesTs" / f"{name}_0000.nii.gz"), pw.open(path)))
+        return scans
     made = []
     for seed in PHANTOMS:
-        image, labels = chest_phantom(SHAPE, seed)
-        made.append((str(seed), *(Volume(voxels, CHEST_SPACING_MM, "mm") for voxels in (image, labels))))
+        image, labels = (Volume(voxels, CHEST_SPACING_MM, "mm") for voxels in chest_phantom(SHAPE, seed))
+        made.append((str(seed), image, labels))
     return made
 
 

@@ -117,10 +117,11 @@ def compared(first: np.ndarray, second: np.ndarray, seed: int) -> tuple[list, fl
     labels = predict(second, two.sides)
     carried = measures_of(carried_extents(labels, two.sides, registration, one), GROUPS)
     after = measures_of(count_voxels(labels, two), GROUPS)
-    retakes = [retaken(first, seed), retaken(second, seed + 1)]
-    if min(map(len, retakes)) < LEAST_RETAKES:
+    of_first, of_second = retaken(first, seed), retaken(second, seed + 1)
+    if min(len(of_first), len(of_second)) < LEAST_RETAKES:
         raise PlanewiseError("too few retakes whose lungs are found alike")
-    return changes(measures_of(before, GROUPS), after, carried, *retakes, before.lung_ml), registration.overlap
+    rows = changes(measures_of(before, GROUPS), after, carried, of_first, of_second, before.lung_ml)
+    return rows, registration.overlap
 
 
 def share(calls: Sequence[bool]) -> str:
@@ -144,12 +145,12 @@ def without_change(softer: bool) -> None:
         except PlanewiseError as error:
             refused[str(error).partition(":")[0]] += 1
             continue
-        beyond = [row.verdict != "not detectable" for row in rows]
+        beyond = [row.category != "not detectable" for row in rows]
         for row, is_beyond in zip(rows, beyond):
             place = "regions" if row.region else "both lungs"
             called.setdefault(f"{place}, {row.unit}", []).append(is_beyond)
             if (row.group, row.region, row.unit) == ("total_fibrosis", "", "percent"):
-                called["progression"].append(row.verdict == "more")
+                called["progression"].append(row.category == "more")
         called["pages with any number"].append(any(beyond))
         words = "; ".join(f"{name} {share(calls)}" for name, calls in called.items())
         print(f"phantom {seed}{', the second softer' if softer else ''}, called changed: {words}", flush=True)
@@ -180,13 +181,13 @@ def with_change() -> None:
                 row = next(row for row in rows if (row.group, row.region, row.unit) == (group, "", "percent"))
                 kept.append((after - before, row))
         for group, kept in rows_of.items():
-            errors = [row.change - true for true, row in kept] or [np.nan]
+            errors = [row.change - true for true, row in kept if row.change is not None] or [np.nan]
             limit = np.mean([row.detectable for _, row in kept])
             print(
                 f"patches grown by {growth:g}: true change of {group} {np.mean([true for true, _ in kept]):+.2f} % "
                 f"of the lungs, error {np.mean(errors):+.2f} (SD {np.std(errors):.2f}, worst "
                 f"{max(errors, key=abs):+.2f}), smallest detectable {limit:.2f}, called more "
-                f"{share([row.verdict == 'more' for _, row in kept])}; refused {refused}",
+                f"{share([row.category == 'more' for _, row in kept])}; refused {refused}",
                 flush=True,
             )  # fmt: skip
 

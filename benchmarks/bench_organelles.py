@@ -10,6 +10,7 @@ in FOLDER already is not done again.
 import csv
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from machine import TINY, WORDS, describe
 
@@ -18,7 +19,7 @@ from planewise.apps.mito_options import MitoTrain
 from planewise.data.phantom import THINGS, write_phantom_dataset
 from planewise.report.tables import RESULTS
 
-SIZES = {"train_shape": (32, 48, 48), "test_shape": (24, 40, 40), "bodies": 4} if TINY else {}
+SIZES: dict[str, Any] = {"train_shape": (32, 48, 48), "test_shape": (24, 40, 40), "bodies": 4} if TINY else {}
 ITERATIONS, PATCH = (2, 32) if TINY else (600, 128)
 SHOWN = ("f1_50", "pq_50", "voxel_dice", "voxel_iou")
 

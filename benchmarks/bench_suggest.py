@@ -242,15 +242,18 @@ def train_on(volumes: Volumes, painted: list[Place], start: PanopticNetwork | No
                     pixels = cc3d.connected_components(pixels, connectivity=8).astype(np.int32)
                 tifffile.imwrite(folder / "slices" / part / name / f"{case}_xy_{z:05d}.tiff", pixels)
     torch.manual_seed(seed)
-    network = build(MODEL.architecture) if start is None else start
+    architecture, little_data = MODEL.architecture, MODEL.little_data
+    assert architecture is not None
+    assert little_data is not None
+    network = build(architecture) if start is None else start
     task = PanopticTask(network, MODEL, folder / "slices", 64 if TINY else 256, "all", seed)
     steps = STEPS if start is None else MORE
     if not (folder / BEST).exists():
-        averaging = MODEL.little_data.weight_averaging
+        averaging = little_data.weight_averaging
         loop = LoopOptions(steps, 2 if TINY else 12, 0.003, seed, steps, "cpu", 1, "bf16", 0, {}, averaging=averaging)
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             train(task, loop, folder, resume=False)
-    return Trained(network_with(load_checkpoint(folder / BEST)["network"], folder / BEST, MODEL.architecture), task)
+    return Trained(network_with(load_checkpoint(folder / BEST)["network"], folder / BEST, architecture), task)
 
 
 def replay(volumes: Volumes, tests: Volumes, seed: int, strategies: list[str], scored: list[str], work: Path) -> None:

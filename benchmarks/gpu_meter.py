@@ -66,8 +66,8 @@ class Meter:
             torch.cuda.synchronize()
         seconds = time.perf_counter() - self._started
         if not self.on_gpu:
-            busy = (sum(os.times()[:4]) - self._cpu) / seconds / machine_cores()
-            self.cost = Cost(seconds, busy, peak_gigabytes(), None)
+            of_cores = (sum(os.times()[:4]) - self._cpu) / seconds / machine_cores()
+            self.cost = Cost(seconds, of_cores, peak_gigabytes(), None)
             return
         if self._sampler is not None:
             self._sampler.terminate()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,7 +159,9 @@ def mito_training(bench: Bench) -> str:
     if not dataset.exists():
         shape = (24, 64, 64) if bench.quick else (128, 384, 384)
         write_phantom_dataset(dataset, 0, shape, shape, train_cases=2, bodies=6 if bench.quick else 300)
-    sizes = {"patch_size": 32, "iterations": 2} if bench.quick else {"patch_size": 256, "iterations": 100}
+    sizes: dict[str, Any] = (
+        {"patch_size": 32, "iterations": 2} if bench.quick else {"patch_size": 256, "iterations": 100}
+    )
     for name in list(MITONETS)[: 1 if bench.quick else 3]:
         for batch in (2,) if bench.quick else (4, 16):
             output = bench.work / "training" / f"{name}_{batch}"
@@ -334,7 +337,8 @@ def precisions(bench: Bench) -> str:
         scored = pw.score(how(ct, best, truth=truth), truth, classes=names).to_frame()
         rows += [("SAM2, boxes of the truth", shown, f"Dice of {row['class']}", f"{row['dsc']:.4f}")
                  for _, row in scored.iterrows()]  # fmt: skip
-    return table("model | precision | score | value", sorted(rows, key=lambda row: (str(row[0]), str(row[2]))))
+    rows.sort(key=lambda row: (str(row[0]), str(row[2])))
+    return table("model | precision | score | value", rows)
 
 
 SECTIONS = {

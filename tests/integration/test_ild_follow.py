@@ -89,7 +89,7 @@ def test_changes_stand_beside_the_smallest_detectable_one(job):
         change, detectable = float(row["change"]), float(row["detectable"])
         assert change == pytest.approx(float(row["second"]) - float(row["first"]), abs=1e-4)
         assert detectable > 0
-        assert (row["verdict"] == "not detectable") == (abs(change) <= detectable)
+        assert (row["category"] == "not detectable") == (abs(change) <= detectable)
 
 
 def test_the_numbers_are_those_of_the_labels(job):

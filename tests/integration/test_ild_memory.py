@@ -129,6 +129,8 @@ def test_a_base_without_memory_gets_one_and_one_with_memory_keeps_what_is_not_tr
     capsys.readouterr()
     assert run([*train, "--base", str(job / "image.pth"), "--train_parts", "decoder"]) == 2
     assert "image.pth has no memory, which --train_clips needs" in capsys.readouterr().err
+    assert run([*train, "--base", str(job / "base.pt"), "--train_clips", "1", "--train_parts", "memory"]) == 2
+    assert "--train_parts memory: is trained on clips" in capsys.readouterr().err
     assert run([*train, "--base", str(job / "image.pth"), "--task_name", "new"]) == 0
     assert "image.pth has no memory: one is trained from random weights" in capsys.readouterr().err
     assert run([*train, "--base", str(job / "base.pt"), "--task_name", "old", "--train_parts", "decoder"]) == 0

@@ -48,8 +48,8 @@ class CorrectionWidget(QWidget):
         self.clicks: list[Place] = []
         self.beside: list[Place] = []  # of what is drawn, clicked with Shift
         self.segmenter: ClassSegmenter | None = None
-        self.about, self.chosen, self.said = QLabel(), QLabel(), QLabel()
-        for label in (self.about, self.chosen, self.said):
+        self.about, self.chosen, self.message = QLabel(), QLabel(), QLabel()
+        for label in (self.about, self.chosen, self.message):
             label.setWordWrap(True)
         self.class_to_segment, self.through = QSpinBox(), QCheckBox("through the slices above and below")
         self.class_to_segment.setRange(0, LARGEST_CLASS)
@@ -97,7 +97,7 @@ class CorrectionWidget(QWidget):
         layout.addWidget(QLabel("Class to segment (0: background)"), below, 0)
         layout.addWidget(self.class_to_segment, below, 1)
         layout.addWidget(self.through, below + 1, 0, 1, 2)
-        layout.addWidget(self.said, below + 2, 0, 1, 2)
+        layout.addWidget(self.message, below + 2, 0, 1, 2)
         layout.setRowStretch(below + 3, 1)
 
     # ---- actions
@@ -271,7 +271,7 @@ class CorrectionWidget(QWidget):
             self.go_to((later or left)[0])
         else:
             self._say_item()
-            self.said.setText("All items are finished.")
+            self.message.setText("All items are finished.")
 
     def _states(self) -> dict[str, dict[str, str]]:
         """Return the finished items of each case."""
@@ -311,7 +311,7 @@ class CorrectionWidget(QWidget):
         self.layers.refresh()
         self.forget()
         self._say_item()
-        self.said.setText(what)
+        self.message.setText(what)
 
     def _name_class(self, value: int) -> None:
         names = None if self.corrections is None else self.corrections.canvas.volume.labels
@@ -328,7 +328,7 @@ class CorrectionWidget(QWidget):
         try:
             work()
         except PlanewiseError as error:
-            self.said.setText(str(error))
+            self.message.setText(str(error))
 
     def closeEvent(self, event: Any) -> None:
         self.close_case()

@@ -404,9 +404,9 @@ def demo_mito(options: MitoDemo) -> int:
     dataset = options.folder / "Dataset000_Phantom"
     made = [dataset, dataset.with_name(f"{dataset.name}_2d"), dataset.with_name(f"{dataset.name}_model")]
     if options.folder.exists():
-        strange = sorted(item.name for item in options.folder.iterdir() if item not in made)
-        if strange:
-            raise PlanewiseError(f"{options.folder}: holds {', '.join(strange[:5])}; give an empty or a new folder")
+        others = sorted(item.name for item in options.folder.iterdir() if item not in made)
+        if others:
+            raise PlanewiseError(f"{options.folder}: holds {', '.join(others[:5])}; give an empty or a new folder")
     for folder in made:  # of an earlier demo
         shutil.rmtree(folder, ignore_errors=True)
     say(f"Making a synthetic EM dataset in {dataset}")

@@ -111,7 +111,7 @@ def write_next_worklist(result: Path, predictions: Path, path: Path) -> None:
 
     What was confirmed or corrected is left out.
     """
-    found: list[tuple[int, Item]] = []
+    differing: list[tuple[int, Item]] = []
     for case, volume in corrected_volumes(result).items():
         path_of_case = predictions / f"{case}.tiff"
         if not path_of_case.exists():  # nothing was known of it, or it could not be predicted, which was said
@@ -125,8 +125,10 @@ def write_next_worklist(result: Path, predictions: Path, path: Path) -> None:
                 continue
             about = " ".join(map(str, mistake.truth)) or f"new at {' '.join(map(str, mistake.centre))}"
             what = f"{SEEN[mistake.kind]}; {mistake.voxels} voxels"
-            found.append((mistake.voxels, Item(f"{case}: {about}", case, what, mistake.truth, mistake.centre)))
-    unique = {(item.case, item.name): item for _, item in sorted(found, key=lambda pair: pair[0])}  # the largest stays
+            differing.append((mistake.voxels, Item(f"{case}: {about}", case, what, mistake.truth, mistake.centre)))
+    unique = {
+        (item.case, item.name): item for _, item in sorted(differing, key=lambda pair: pair[0])
+    }  # the largest stays
     items = list(unique.values())[::-1]
     write_worklist(path, items)
     say(f"The next work list has {len(items)} items: planewise correct {result} --worklist {path}")
@@ -150,7 +152,7 @@ def _model_of(manifest: Manifest, result: Path) -> Path:
             f"--corrections {result}: was made by {weights}, and there is no {beside.name} beside it; give the model "
             "to start from with --model_config"
         )
-    said = str(manifest.made_from.options.get("model", ""))
-    if not weights.is_file() or sha256_of(weights) not in said:
-        say(f"WARNING: {weights} is not the file that made {result} ({said}); the training starts from it as it is")
+    recorded = str(manifest.made_from.options.get("model", ""))
+    if not weights.is_file() or sha256_of(weights) not in recorded:
+        say(f"WARNING: {weights} is not the file that made {result} ({recorded}); the training starts from it as it is")
     return model

@@ -100,12 +100,12 @@ def _step(line: int, row: dict[str, str]) -> Step:
             return Step(line, row["case"], count, item)
         if action == "segment":
             return Step(line, row["case"], drawing_of(words), item)
-        return Step(line, row["case"], read_action(_said(action, words)), item)
+        return Step(line, row["case"], read_action(_arguments(action, words)), item)
     except (ValueError, IndexError) as error:
         raise PlanewiseError(f"{' '.join(words) or 'no arguments'!r} does not fit; {FORMS[action]}") from error
 
 
-def _said(action: str, words: list[str]) -> dict[str, object]:
+def _arguments(action: str, words: list[str]) -> dict[str, object]:
     """Return what an action's arguments say. Raises ValueError or IndexError if they do not fit."""
     if action == "split":
         label, *points = map(int, words)

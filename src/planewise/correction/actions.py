@@ -244,14 +244,14 @@ Action = Annotated[AnyAction, Field(discriminator="action")]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Action)
 
 
-def read_action(said: dict[str, Any]) -> AnyAction:
-    """Return the action that ``said`` says, as ``model_dump`` has it. Raises PlanewiseError."""
+def read_action(content: dict[str, Any]) -> AnyAction:
+    """Return the action that ``content`` says, as ``model_dump`` has it. Raises PlanewiseError."""
     try:
-        action: AnyAction = _ADAPTER.validate_python(said)
+        action: AnyAction = _ADAPTER.validate_python(content)
         return action
     except ValidationError as error:
         wrong = "; ".join(f"{' '.join(map(str, e['loc'][1:]))}: {e['msg'].lower()}" for e in error.errors()[:3])
-        raise PlanewiseError(f"{said.get('action', 'action')}: {wrong}") from None
+        raise PlanewiseError(f"{content.get('action', 'action')}: {wrong}") from None
 
 
 def _relabelled(labels: Labels, label: int, value: int, action: str) -> Iterator[Change]:

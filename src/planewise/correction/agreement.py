@@ -50,7 +50,7 @@ def doubts(labels: np.ndarray, planes: Mapping[str, np.ndarray]) -> list[Doubt]:
     exp(-3 d / R), so that u is the median of a to the power r / R, r the radius of a ball of the median size.
     """
     missed = _not_in(labels, planes)
-    found = []
+    doubtful = []
     for volume, absent in ((labels, False), (missed, True)):
         objects = find_objects(volume)
         ious = {name: _best_iou(volume, plane) for name, plane in planes.items()}
@@ -61,8 +61,8 @@ def doubts(labels: np.ndarray, planes: Mapping[str, np.ndarray]) -> list[Doubt]:
             agreement = {name: ious[name].get(label, 0.0) for name in planes}
             doubt = means[label] if absent else 1 - math.sqrt(means[label] * usual ** (size / record.voxels) ** (1 / 3))
             place = _inside(volume, label, objects)
-            found.append(Doubt(doubt, 0 if absent else label, place, record.voxels, agreement))
-    return sorted(found, key=lambda one: (-one.doubt, one.label, one.place))
+            doubtful.append(Doubt(doubt, 0 if absent else label, place, record.voxels, agreement))
+    return sorted(doubtful, key=lambda one: (-one.doubt, one.label, one.place))
 
 
 def _not_in(labels: np.ndarray, planes: Mapping[str, np.ndarray]) -> np.ndarray:

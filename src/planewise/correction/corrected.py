@@ -17,13 +17,13 @@ MADE_FROM = "corrections.json"  # marks a folder of training data that was made 
 def corrected_volumes(result: Path) -> dict[str, Path]:
     """Return the corrected label volumes of ``result``, a file or a folder, by case. Raises PlanewiseError."""
     groups = group_by_case(label_volumes_at(result, "--corrections"))
-    found = {
+    corrected = {
         name: path for name, paths in sorted(groups.items()) for path in paths
         if (corrections_folder(path) / JOURNAL).is_file()
     }  # fmt: skip
-    if not found:
+    if not corrected:
         raise PlanewiseError(f"--corrections {result}: nothing in it was corrected; see planewise correct")
-    return found
+    return corrected
 
 
 def manifest_behind(path: Path, command: str) -> Manifest:
@@ -44,8 +44,8 @@ def model_behind(manifests: Mapping[str, Manifest], option: str) -> Manifest:
     """
     cases: dict[str, list[str]] = {}
     for case, manifest in manifests.items():
-        said = manifest.made_from.options
-        cases.setdefault(str(said.get("model") or said.get("model named") or manifest.model), []).append(case)
+        options = manifest.made_from.options
+        cases.setdefault(str(options.get("model") or options.get("model named") or manifest.model), []).append(case)
     if len(cases) > 1:
         made = "; ".join(f"{', '.join(names)} by {model}" for model, names in cases.items())
         raise PlanewiseError(
@@ -64,12 +64,12 @@ def image_behind(case: str, volumes: Mapping[str, Path], given: Mapping[str, Pat
     if given is not None:
         image = next(iter(given.values())) if len(volumes) == len(given) == 1 else given.get(case)
         there = f"; there are {', '.join(sorted(given)[:6])}" if given else ""
-        said = f"--image: has no image of case {case}{there}"
+        missing = f"--image: has no image of case {case}{there}"
     else:
         image = source_image(volumes[case], unchanged=True)
-        said = f"--corrections {volumes[case]}: the manifest beside it names no image; give it with --image"
+        missing = f"--corrections {volumes[case]}: the manifest beside it names no image; give it with --image"
     if image is None:
-        raise PlanewiseError(said)
+        raise PlanewiseError(missing)
     return image
 
 

@@ -67,15 +67,15 @@ class Entry:
 
     def __str__(self) -> str:
         """The action as a CSV of actions says it; of a mask, the box that holds it."""
-        said = self.arguments
-        words = [self.number, self.action, *said.get("labels", ())]
-        if "label" in said:
-            words.append("new" if said["label"] is None else said["label"])
-        words += [*said.get("first", ()), *said.get("second", ())]
-        where = said.get("where", {})
+        arguments = self.arguments
+        words = [self.number, self.action, *arguments.get("labels", ())]
+        if "label" in arguments:
+            words.append("new" if arguments["label"] is None else arguments["label"])
+        words += [*arguments.get("first", ()), *arguments.get("second", ())]
+        where = arguments.get("where", {})
         if "centre" in where:
             words += ["ball", *where["centre"], f"{where['radius']:g}"]
-        if box := where.get("place", said.get("box")):
+        if box := where.get("place", arguments.get("box")):
             words += ["box", *(end for side in box for end in side)]
         return " ".join(map(str, words))
 
@@ -173,8 +173,8 @@ def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
     number = 0
     try:
         lines = content.decode("utf-8").splitlines()
-        said = json.loads(lines[0])
-        head = Head(**(said | {"shape": tuple(said["shape"])}))
+        first = json.loads(lines[0])
+        head = Head(**(first | {"shape": tuple(first["shape"])}))
         if head.format != FORMAT:
             raise ValueError(f"its format is {head.format}, and {FORMAT} is read")
         entries = []
@@ -189,13 +189,13 @@ def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
         ) from error
 
 
-def _entry(said: dict[str, Any], number: int) -> Entry:
+def _entry(content: dict[str, Any], number: int) -> Entry:
     """Return what line ``number`` after the first says. Raises ValueError and others if it cannot be one."""
     objects = {
         int(label): None if record is None else ObjectRecord(record["voxels"], as_box(record["box"]))
-        for label, record in said["objects"].items()
+        for label, record in content["objects"].items()
     }
-    entry = Entry(**(said | {"objects": objects, "right": tuple(said["right"])}))
+    entry = Entry(**(content | {"objects": objects, "right": tuple(content["right"])}))
     if entry.number != number:
         raise ValueError(f"its number is {entry.number}, not {number}: lines were taken out or put in")
     if entry.action == "undo" and entry.arguments["undoes"] not in range(1, number):

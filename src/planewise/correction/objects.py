@@ -19,26 +19,26 @@ Objects = dict[int, ObjectRecord]
 def pieces(box: Box, side: tuple[int, ...] = (SIDE, SIDE, SIDE)) -> list[Box]:
     """Return the parts of a box that lie in one block each, of the blocks of ``side`` that a volume is made of."""
     shape = tuple(-(-stop // part) - start // part for (start, stop), part in zip(box, side))
-    found = []
+    boxes = []
     for block in blocks(shape, (1, 1, 1)):
         corner = [(start // part + index.start) * part for (start, _), part, index in zip(box, side, block)]
         z, y, x = (
             (max(low, start), min(low + part, stop)) for low, part, (start, stop) in zip(corner, side, box)
         )  # fmt: skip
-        found.append((z, y, x))
-    return found
+        boxes.append((z, y, x))
+    return boxes
 
 
 def find_objects(labels: LazyArray, advance: Callable[[int], None] = lambda count: None) -> Objects:
     """Return the objects of a label volume (z, y, x), read block by block; ``advance`` is told of each block."""
-    found: Objects = {}
+    objects: Objects = {}
     z, y, x = ((0, side) for side in labels.shape)
     for box in pieces((z, y, x)):
         block = np.asarray(labels[index_of(box)])
         for label, record in objects_in(block, box).items():
-            found[label] = record if label not in found else joined(found[label], record)
+            objects[label] = record if label not in objects else joined(objects[label], record)
         advance(1)
-    return found
+    return objects
 
 
 def objects_in(block: np.ndarray, box: Box) -> Objects:
@@ -53,13 +53,13 @@ def objects_in(block: np.ndarray, box: Box) -> Objects:
         lows[axis], highs[axis] = block.shape[axis], -1
         np.minimum.at(lows[axis], inverse, along)
         np.maximum.at(highs[axis], inverse, along)
-    found = {}
+    objects = {}
     for i, label in enumerate(values.tolist()):
         z, y, x = (
             (start + int(lows[axis, i]), start + int(highs[axis, i]) + 1) for axis, (start, _) in enumerate(box)
         )  # fmt: skip
-        found[int(label)] = ObjectRecord(int(counts[i]), (z, y, x))
-    return found
+        objects[int(label)] = ObjectRecord(int(counts[i]), (z, y, x))
+    return objects
 
 
 def joined(a: ObjectRecord, b: ObjectRecord) -> ObjectRecord:

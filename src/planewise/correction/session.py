@@ -140,8 +140,8 @@ class Corrections:
             return
 
         def say_hash(path: Path) -> None:
-            said = {"actions": changed, "sha256": sha256_of(path)}
-            self.journal.append(Entry(len(self.journal.entries) + 1, "save", said))
+            saved = {"actions": changed, "sha256": sha256_of(path)}
+            self.journal.append(Entry(len(self.journal.entries) + 1, "save", saved))
 
         if changed:
             self.canvas.save(say_hash)
@@ -180,7 +180,7 @@ class Corrections:
         """
         head = self.journal.head
         saved = [entry.arguments for entry in self.journal.entries if entry.action == "save"]
-        known: dict[str, list[int]] = {head.content: []} | {said["sha256"]: said["actions"] for said in saved}
+        known: dict[str, list[int]] = {head.content: []} | {each["sha256"]: each["actions"] for each in saved}
         now = sha256_of(self.result) if self.result.is_file() else head.content
         if head.shape != self.canvas.shape or now not in known:
             raise PlanewiseError(

@@ -10,8 +10,9 @@ import numpy as np
 
 from planewise.apps.ild.lungs import find_lungs, take_sides
 from planewise.apps.ild.options import IldPredict, IldPrepare, IldTrain
-from planewise.apps.ild.predict import AUTOMATIC, Segmenting, about_case, segment_patient
+from planewise.apps.ild.predicted_cases import AUTOMATIC
 from planewise.apps.ild.prepare import prepare_patients
+from planewise.apps.ild.segmenting import Segmenting, about_case, segment_patient
 from planewise.apps.ild.train import train_ild
 from planewise.data.prepared import IGNORED, Patient, as_patient
 from planewise.data.space import laid_on

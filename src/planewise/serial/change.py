@@ -9,10 +9,10 @@ import numpy as np
 from planewise.measurement.extent import Extents
 from planewise.measurement.lungs import LungRegions
 from planewise.measurement.regions import SIDES, ZONES
-from planewise.serial.detectable import LEAST_ML, Verdict, smallest_detectable_change, verdict
+from planewise.serial.detectable import LEAST_ML, Category, category_of, smallest_detectable_change
 from planewise.serial.registration import Registration
 
-REGIONS = ("", *SIDES, *ZONES)  # that changes are told of; "" is both lungs
+REGIONS = ("", *SIDES, *ZONES)  # that changes are given for; "" is both lungs
 UNITS = ("ml", "percent")
 
 
@@ -31,7 +31,7 @@ class Change:
     second: float | None
     change: float | None
     detectable: float | None
-    verdict: Verdict
+    category: Category
 
 
 def measures_of(extents: Extents, groups: Mapping[str, tuple[int, ...]]) -> dict[tuple[str, str, str], float]:
@@ -88,5 +88,5 @@ def changes(
         before, after, by, beyond = (
             None if math.isnan(value) else value for value in (first[key], later, change, detectable)
         )
-        rows.append(Change(group, region, unit, before, after, by, beyond, verdict(change, detectable)))
+        rows.append(Change(group, region, unit, before, after, by, beyond, category_of(change, detectable)))
     return rows

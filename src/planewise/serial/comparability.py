@@ -18,8 +18,8 @@ class Scan:
     ``patient``, ``kernel``, ``contrast``: as its headers say, empty if they do not; ``lung_kernel``: whether the kernel
     is known as one for lung; ``says_contrast``: whether its headers could name a contrast agent; ``thickness_mm``: of
     a slice, None if nobody says it; ``spacing_mm`` (z, y, x), canonical; ``lungs_ml``: their volume; ``cut_off``: at
-    which ends of the scan ("top", "bottom") the lungs are; ``noise_hu``: its
-    SD in soft tissue, None if nobody measured it; ``warnings``: what was said when it was segmented.
+    which ends of the scan ("top", "bottom") the lungs are; ``noise_hu``: its SD in soft tissue, None
+    if nobody measured it; ``warnings``: what was said when it was segmented.
     """
 
     name: str

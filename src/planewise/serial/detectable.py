@@ -10,7 +10,7 @@ LEAST_RETAKES = 3
 CONFIDENCE = 0.95
 LEAST_ML = 1.0  # of a class: less is never called a change, however steady the measurement; our choice
 
-Verdict = Literal["more", "less", "not detectable"]
+Category = Literal["more", "less", "not detectable"]
 
 
 def smallest_detectable_change(first: Sequence[float], second: Sequence[float], least: float = 0.0) -> float:
@@ -37,7 +37,7 @@ def smallest_detectable_change(first: Sequence[float], second: Sequence[float], 
     return max(least, float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(total))
 
 
-def verdict(change: float, detectable: float) -> Verdict:
+def category_of(change: float, detectable: float) -> Category:
     """Return what a change is called: more or less only beyond the smallest detectable one."""
     if not abs(change) > detectable:  # nor if one of them is not defined
         return "not detectable"

@@ -262,10 +262,10 @@ class BoxTask:
     def validate(self, device: torch.device) -> dict[str, float]:
         """Return metrics of validation slices, without jitter: mean ``loss``, and ``score``, the mean of the others.
 
-        There is no score where no class is there: absence alone is best said by a model that says nothing.
+        There is no score where no class is there: absence alone is best shown by a model that says nothing.
 
         ``dice``: mean over boxes; ``class_dice``: over the classes that are there, none found counts as 0; ``absence``:
-        the share of classes that are not there and are not said to be. Ignored pixels count in none.
+        the share of classes that are not there and are not predicted to be. Ignored pixels count in none.
         """
         self.network.eval()
         values_of: dict[str, list[float]] = {"loss": []}
@@ -278,11 +278,11 @@ class BoxTask:
                 values_of.setdefault("dice", []).extend(dices_of((boxed[0][:, 0] > 0) & boxed[2], boxed[1] > 0))
             if asked is not None:
                 predicted, masks, counted, scores = asked[0][:, 0], *asked[1:]
-                there, said = is_there(masks), scores > 0
+                there, predicted_there = is_there(masks), scores > 0
                 absent = ~there & ~is_there(~counted)
-                shown = (predicted > 0) & counted & said[:, None, None]
+                shown = (predicted > 0) & counted & predicted_there[:, None, None]
                 values_of.setdefault("class_dice", []).extend(dices_of(shown[there], masks[there] > 0))
-                values_of.setdefault("absence", []).extend((~said[absent]).float().tolist())
+                values_of.setdefault("absence", []).extend((~predicted_there[absent]).float().tolist())
         means = {name: sum(values) / len(values) for name, values in values_of.items() if values}
         return with_score(means) if {"dice", "class_dice"} & means.keys() else means
 

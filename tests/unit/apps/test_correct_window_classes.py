@@ -45,7 +45,7 @@ def widget(application, tmp_path):
 
 def press(widget, name):
     widget.buttons[name].click()
-    return widget.said.text()
+    return widget.message.text()
 
 
 def test_it_is_shown_upright_and_clicks_are_of_the_file(widget, tmp_path):

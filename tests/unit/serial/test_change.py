@@ -25,9 +25,9 @@ def test_a_change_is_called_beyond_what_retakes_differ_by():
     for row in rows:
         assert (row.first, row.second, row.change) == (10, 14, 4)
         assert row.detectable == pytest.approx(3.926, abs=1e-3)
-        assert row.verdict == "more"
+        assert row.category == "more"
     (less, *_) = changes(measures(10.0), measures(6.1), measures(6.1), retakes, retakes, lambda _: 1000.0)
-    assert less.verdict == "not detectable"
+    assert less.category == "not detectable"
 
 
 def test_regions_are_those_carried_and_bear_the_error_of_the_registration():
@@ -39,7 +39,7 @@ def test_regions_are_those_carried_and_bear_the_error_of_the_registration():
     assert rows["", "ml"].detectable == pytest.approx(3.926, abs=1e-3)
     assert rows["left", "ml"].second == 14.5
     assert rows["left", "ml"].detectable == pytest.approx(4.926, abs=1e-3)
-    assert (rows["", "ml"].verdict, rows["left", "ml"].verdict) == ("more", "not detectable")
+    assert (rows["", "ml"].category, rows["left", "ml"].category) == ("more", "not detectable")
 
 
 def test_a_steady_measure_has_the_least_that_is_called():
@@ -56,4 +56,4 @@ def test_what_is_not_defined_is_none():
     rows = by_place(changes(nowhere, nowhere, nowhere, retakes, retakes, lambda _: 0.0))
     upper = rows["upper", "percent"]
     assert (upper.first, upper.second, upper.change, upper.detectable) == (None, None, None, None)
-    assert upper.verdict == "not detectable"
+    assert upper.category == "not detectable"

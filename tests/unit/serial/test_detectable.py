@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from planewise.serial.detectable import smallest_detectable_change, verdict
+from planewise.serial.detectable import category_of, smallest_detectable_change
 
 
 def test_many_retakes_give_the_repeatability_coefficient():
@@ -30,11 +30,11 @@ def test_what_never_differs_has_the_least_that_is_called():
     assert math.isnan(smallest_detectable_change([1, math.nan, 3], [1, 2, 3]))
 
 
-def test_verdicts():
-    assert verdict(2.1, 2.0) == "more"
-    assert verdict(-2.1, 2.0) == "less"
-    assert verdict(2.0, 2.0) == "not detectable"
-    assert verdict(math.nan, 2.0) == verdict(5.0, math.nan) == "not detectable"
+def test_categories():
+    assert category_of(2.1, 2.0) == "more"
+    assert category_of(-2.1, 2.0) == "less"
+    assert category_of(2.0, 2.0) == "not detectable"
+    assert category_of(math.nan, 2.0) == category_of(5.0, math.nan) == "not detectable"
 
 
 def test_equal_scans_are_called_changed_in_one_of_twenty():
@@ -42,5 +42,7 @@ def test_equal_scans_are_called_changed_in_one_of_twenty():
     called = 0
     for _ in range(2000):
         first, second = rng.normal(10, 1, 5), rng.normal(10, 1, 5)
-        called += verdict(rng.normal() - rng.normal(), smallest_detectable_change(first, second)) != "not detectable"
+        called += (
+            category_of(rng.normal() - rng.normal(), smallest_detectable_change(first, second)) != "not detectable"
+        )
     assert called / 2000 == pytest.approx(0.05, abs=0.015)

@@ -145,13 +145,13 @@ def _held_out(known: dict[str, KnownLabels]) -> dict[str, np.ndarray]:
         held = min(count, key=lambda patient: count[patient])
         say(f"Held out: patient {held}")
         return {case: np.full(len(truth.known), patients[case] == held) for case, truth in known.items()}
-    found = {}
+    held_slices = {}
     for case, truth in known.items():
         slices = np.flatnonzero((truth.known & (truth.labels > 0)).any(axis=(1, 2)))
         first = slices[-max(1, round(HELD_OUT * len(slices)))] if len(slices) > 1 else len(truth.known)
-        found[case] = np.arange(len(truth.known)) >= first
+        held_slices[case] = np.arange(len(truth.known)) >= first
         say(f"{case}: held out are slices from {first} (z upwards)" if len(slices) > 1 else f"{case}: one slice, kept")
-    return found
+    return held_slices
 
 
 def _patient(
@@ -179,8 +179,8 @@ def _whole(shape: tuple[int, int, int]) -> tuple[tuple[int, int], tuple[int, int
 
 def _window(manifests: dict[str, Manifest], weights: Sam2Weights) -> tuple[float, float]:
     """Return the one window that all results were predicted in, or their model's. Raises PlanewiseError."""
-    said = [manifest.made_from.options.get("window") or weights.window for manifest in manifests.values()]
-    windows = {case: (float(window[0]), float(window[1])) for case, window in zip(manifests, said) if window}
+    recorded = [manifest.made_from.options.get("window") or weights.window for manifest in manifests.values()]
+    windows = {case: (float(window[0]), float(window[1])) for case, window in zip(manifests, recorded) if window}
     if len(windows) < len(manifests):
         raise PlanewiseError("--corrections: neither the result nor its model says the window that was predicted in")
     if len(set(windows.values())) > 1:
@@ -211,7 +211,7 @@ def predict_again(options: IldTrain, result: Path, model: Path) -> int:
 
 def _write_next_worklist(options: IldTrain, result: Path, folder: Path) -> None:
     """Write the slices in which the new model draws otherwise, the largest difference first; not what is known."""
-    found: list[tuple[int, Item]] = []
+    differing: list[tuple[int, Item]] = []
     for case, path in corrected_volumes(result).items():
         predicted_as = folder / "predicted" / f"{case}.nii.gz"
         if not predicted_as.exists():  # nothing was known of it, or it could not be predicted, which was said
@@ -229,8 +229,8 @@ def _write_next_worklist(options: IldTrain, result: Path, folder: Path) -> None:
             classes = tuple(int(value) for value in both if value)
             what = f"the new model draws class {', '.join(map(str, classes))} otherwise: {len(places)} pixels"
             place = place_from_canonical((z, y, x), volume)
-            found.append((len(places), Item(f"{case}: slice {z}", case, what, classes, place)))
-    items = [item for _, item in sorted(found, key=lambda pair: -pair[0])]
+            differing.append((len(places), Item(f"{case}: slice {z}", case, what, classes, place)))
+    items = [item for _, item in sorted(differing, key=lambda pair: -pair[0])]
     path = folder / "worklist.csv"
     write_worklist(path, items)
     say(f"The next work list has {len(items)} items: planewise correct {result} --worklist {path}")

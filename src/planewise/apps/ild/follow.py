@@ -17,7 +17,7 @@ from planewise.apps.ild.followed_scans import scan_of, scans_by_date
 from planewise.apps.ild.followed_slides import pair_slides
 from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.apps.ild.options import WINDOWS, IldFollow
-from planewise.apps.ild.predict import about_case
+from planewise.apps.ild.segmenting import about_case
 from planewise.data.intensity import apply_window
 from planewise.data.prepared import read_patient
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
@@ -156,9 +156,9 @@ def _predictor(weights: Sam2Weights, options: IldFollow, device: str, half: bool
         consecutive = np.ones(len(hu) - 1, bool)
         with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=half) if half else nullcontext():
             place = Place(lungs, near_lungs(lungs, spacing_mm))
-            found = segment_within(encoder, place, consecutive, tracking, lambda _: None, weights.reliability)
+            segmented = segment_within(encoder, place, consecutive, tracking, lambda _: None, weights.reliability)
             novelty = None if weights.seen is None else novelty_of(encoder, lungs, spacing_mm[0], weights.seen)
-        return *found, novelty
+        return *segmented, novelty
 
     return predict
 
@@ -184,8 +184,8 @@ def _examine(
     for warning in warnings:
         say(f"WARNING: {day}: {warning}")
     lungs_ml = float((lungs > 0).sum() * np.prod(patient.spacing_mm)) / 1000
-    said = scan_of(day, image, patient.spacing_mm, lungs_ml, cut_off(lungs))
-    scan = replace(said, noise_hu=noise_of(hu), warnings=warnings)
+    scan = scan_of(day, image, patient.spacing_mm, lungs_ml, cut_off(lungs))
+    scan = replace(scan, noise_hu=noise_of(hu), warnings=warnings)
     return Examined(scan, image, hu, labels, LungRegions.of(lungs, patient.spacing_mm))
 
 
@@ -283,7 +283,7 @@ def _print(pair: Pair, classes: MeasuredClasses) -> None:
     rows = [row for row in pair.rows if not row.region and row.unit == "percent"]
     if rows:
         header = ("class", pair.first.name, pair.second.name, "change", "smallest detectable", "")
-        table = [(row.group, *map(_number, (row.first, row.second, row.change, row.detectable)), row.verdict)
+        table = [(row.group, *map(_number, (row.first, row.second, row.change, row.detectable)), row.category)
                  for row in rows]  # fmt: skip
         print_table(f"Percent of the lungs, {pair.first.name} and {pair.second.name}", header, table)
 

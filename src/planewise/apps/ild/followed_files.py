@@ -54,7 +54,7 @@ def write_followed(
     options: IldFollow, pairs: list[Pair], classes: MeasuredClasses, model: str, problems: list[Problem]
 ) -> None:
     """Write follow.html, changes.csv and changes.json. Raises PlanewiseError if the disk refuses."""
-    columns = ("group", "region", "unit", "first", "second", "change", "detectable", "verdict")
+    columns = ("group", "region", "unit", "first", "second", "change", "detectable", "category")
     with atomic_path(options.output / CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("first_date", "second_date", *columns))

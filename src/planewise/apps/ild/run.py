@@ -53,9 +53,8 @@ def run_ild(options: IldRun) -> int:
     folders = {kind: _folder(options, kind) for kind in options.prompts or TRAINED_FOR[options.train_prompts]}
     for kind, segs in folders.items():
         job = options.part(
-                IldPredict, input=tests, output=segs, trained_model=str(trained), prompts=kind,
-                lungs=None,  # prepared patients hold theirs
-            )  # fmt: skip
+            IldPredict, input=tests, output=segs, trained_model=str(trained), prompts=kind, lungs=None
+        )  # prepared patients hold their lungs
         stage(f"predict ({kind})", predict_ild, job)
     drawn = bool(options.test_share) and not (options.dataset_path / "imagesTs").is_dir()
     truth = options.dataset_path / ("labelsTr" if drawn else "labelsTs")

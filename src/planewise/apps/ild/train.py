@@ -23,7 +23,7 @@ from planewise.models.sam2_optimiser import published_optimizer
 from planewise.models.zoo import of_file, of_hub_id, of_name
 from planewise.progress import say
 from planewise.report.figures import training_curve
-from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, classes_in
+from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, TrainPart, classes_in
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.clips import ClipTask
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
@@ -55,6 +55,7 @@ SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without what pretraining brings, slices must
 def train_ild(options: IldTrain) -> int:
     """Fine-tune SAM2 on prepared slices. Returns the exit code; see ``prepare_ild`` for errors."""
     device = choose_device(options.device)
+    parts = _parts(options)
     folder = options.work_dir / options.task_name
     logs = folder / "training"
     if options.resume:
@@ -80,7 +81,6 @@ def train_ild(options: IldTrain) -> int:
     weights.tokens = _tokens(options, npy, weights) if options.train_prompts != "truth" else None
     weights.window = _window(_beside(npy, WINDOW_FILE))
     weights.reliability, weights.seen = {}, None  # of what it is trained on
-    parts = tuple(part for part in options.train_parts if part != "memory" or options.train_clips > 1)
     training = BoxTraining(
         parts=parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
         one_class=options.classes_per_slice == "one",
@@ -142,12 +142,21 @@ def train_ild(options: IldTrain) -> int:
     return predict_again(options, options.corrections, best)
 
 
+def _parts(options: IldTrain) -> tuple[TrainPart, ...]:
+    """Return what is trained of the network: its memory on clips alone. Raises PlanewiseError if nothing is left."""
+    if options.train_clips > 1 or "memory" not in options.train_parts:
+        return options.train_parts
+    if options.train_parts == ("memory",):
+        raise PlanewiseError("--train_parts memory: is trained on clips; give --train_clips too, or another part")
+    return tuple(part for part in options.train_parts if part != "memory")
+
+
 def _task(options: IldTrain, weights: Sam2Weights, npy: Path, training: BoxTraining) -> BoxTask:
     """Return what is trained; with clips ``weights`` are given a memory, if they have none."""
-    parts, length = (npy / "train", npy / "valid"), options.train_clips
+    folders, length = (npy / "train", npy / "valid"), options.train_clips
     if length == 1:
         segmenter = BoxSegmenter(weights.network, weights.tokens, options.gradient_checkpointing)
-        return BoxTask(segmenter, *parts, training)
+        return BoxTask(segmenter, *folders, training)
     source = options.base or Path(RANDOM)
     if not has_memory(weights):
         if "memory" not in options.train_parts:
@@ -158,7 +167,7 @@ def _task(options: IldTrain, weights: Sam2Weights, npy: Path, training: BoxTrain
         weights.rest, weights.version = new_memory(weights), "2.1"
     clips = ClipSegmenter(weights, source, options.gradient_checkpointing)
     patients = npz_folder(npy.parent, "train"), npz_folder(npy.parent, "valid")
-    task = ClipTask(clips, *parts, training, length, patients)
+    task = ClipTask(clips, *folders, training, length, patients)
     say(
         f"Every {length} slices one begins a clip of up to {length}, where it shows an object and has a neighbour, as "
         f"{len(task.beginning)} of {len(task.slices)} do: objects are followed in it by SAM2's memory"

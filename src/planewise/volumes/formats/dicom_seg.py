@@ -54,7 +54,8 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
     ways = np.array([item.ImageOrientationPatient for item in of_frames("PlaneOrientationSequence")], float)
     measures = of_frames("PixelMeasuresSequence")
     sizes = np.array([item.PixelSpacing for item in measures], float)
-    apart_mm = np.array([item.get("SpacingBetweenSlices") or 0 for item in measures], float)
+    # Negative by an error of old writers, which would count planes downwards: as if it was not said.
+    apart_mm = np.array([item.get("SpacingBetweenSlices") or 0 for item in measures], float).clip(min=0)
     if any(np.ptp(each, axis=0).max() > 1e-3 for each in (ways, sizes, apart_mm)):
         raise PlanewiseError(f"{path}: holds frames of several orientations or spacings, which are no one volume")
     if not sizes.min() > 0:
@@ -111,8 +112,8 @@ def _refuse_other_kinds(path: Path, file: Any) -> None:
         )
     if kind != "BINARY":
         raise PlanewiseError(f"{path}: is a DICOM segmentation of type {kind}; BINARY is read")
-    said = [each for each in file.iterall() if each.keyword == "FrameOfReferenceUID"]
-    spaces = sorted({str(uid) for each in said for uid in (each.value if each.VM > 1 else [each.value])})
+    elements = [each for each in file.iterall() if each.keyword == "FrameOfReferenceUID"]
+    spaces = sorted({str(uid) for each in elements for uid in (each.value if each.VM > 1 else [each.value])})
     if len(spaces) > 1:
         raise PlanewiseError(
             f"{path}: holds {len(spaces)} frames of reference ({', '.join(spaces)}), which are no one space; write a "

@@ -242,6 +242,16 @@ def test_how_far_slices_are_apart_is_taken_from_where_frames_lie(tmp_path, hu, l
     )
 
 
+def test_a_negative_distance_of_slices_counts_none_downwards(tmp_path, hu, labels):
+    def spoil(file):
+        file.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = -5.0
+
+    path, image = foreign(tmp_path, hu, labels, spoil)
+    back = open_volume(path)
+    assert same_space(back, image) == ""
+    np.testing.assert_array_equal(back.read(), labels)
+
+
 def test_slices_that_may_lie_between_frames_are_no_guess(tmp_path, hu, labels):
     labels = np.where(np.arange(len(labels))[:, None, None] == 4, labels[2:3], 0)  # frames on 0, 4 and 7
     with pytest.raises(PlanewiseError, match="15 to 20 mm apart, no multiples"):

@@ -1,0 +1,159 @@
+"""What segments a patient in a process, and what is to be known of the result."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from planewise.apps.ild.lungs import NEAR_MM, near_lungs
+from planewise.apps.ild.options import IldPredict
+from planewise.apps.ild.predicted_cases import AUTOMATIC, prompts_note
+from planewise.data.prepared import Patient, is_object
+from planewise.errors import PlanewiseError
+from planewise.inference.automatic import Place, SliceFindings, find_in_slices, segment_within
+from planewise.inference.novelty import Novelty, novelty_of
+from planewise.inference.object_memory import propagate_memory
+from planewise.inference.prompts import Prompt, prompts_from_truth
+from planewise.inference.propagation import Encoder, Propagation, PropagationOptions, propagate
+from planewise.models.reliability import ClassReliability
+from planewise.models.sam2 import BoxSegmenter
+from planewise.models.sam2_files import Sam2Weights, load_sam2
+from planewise.models.sam2_memory import MemorySegmenter
+from planewise.models.seen_data import SeenData
+from planewise.progress import progress
+
+Decided = dict[str, Any]  # what a manifest says of a case
+MUCH_OUTSIDE = 0.1  # of what was shown: where more lay away from the lungs, a warning says so
+
+
+@dataclass(frozen=True)
+class Segmenting:
+    """What segments in a process; ``names``: of the classes that it can find by itself.
+
+    ``reliability`` and ``seen``: see ``Sam2Weights``.
+    """
+
+    segmenter: BoxSegmenter
+    names: dict[int, str]
+    device: str
+    half: bool
+    reliability: dict[int, ClassReliability]
+    seen: SeenData | None
+    propagation: Propagation = propagate
+
+    @classmethod
+    def of(
+        cls, weights: Sam2Weights, device: str, half: bool, fallback: bool, memory_of: Path | None = None
+    ) -> "Segmenting":
+        """``memory_of``: the file of the weights, if objects are to go on by SAM2's memory; else they do by boxes."""
+        names, propagation = weights.tokens.names if weights.tokens else {}, propagate
+        if memory_of is not None:
+            memory = MemorySegmenter(weights, memory_of, fallback).to(device).frozen()
+            propagation = partial(propagate_memory, segmenter=memory)
+        segmenter = BoxSegmenter(weights.network, weights.tokens, fallback=fallback).to(device).frozen()
+        return cls(segmenter, names, device, half, weights.reliability, weights.seen, propagation)
+
+
+@dataclass(frozen=True)
+class SegmenterSource:
+    """Where a worker loads what segments from."""
+
+    weights: Path
+    image_size: int | None
+    half: bool
+    fallback: bool
+    memory: bool
+
+    def __call__(self, device: str) -> Segmenting:
+        weights, memory_of = load_sam2(self.weights, self.image_size), self.weights if self.memory else None
+        return Segmenting.of(weights, device, self.half, self.fallback, memory_of)
+
+
+@dataclass(frozen=True)
+class About:
+    """What is to be known of a case beside its labels: what the manifest says, and ``warnings`` to whoever reads it."""
+
+    decided: Decided
+    warnings: list[str]
+
+
+def about_case(patient: Patient, findings: SliceFindings | None, novelty: Novelty | None) -> About:
+    """Return what is to be known of a case by what its slices showed, and how far it is from the training."""
+    decided: Decided = {}
+    warnings = []
+    if findings is not None:
+        voxel_ml = float(np.prod(patient.spacing_mm)) / 1000
+        shown, outside = findings.shown * voxel_ml, findings.outside * voxel_ml
+        decided["outside_the_lungs_ml"] = round(outside, 3)
+        if outside > MUCH_OUTSIDE * shown:
+            warnings.append(
+                f"{outside:.1f} of the {shown:.1f} ml that the model showed lay more than {NEAR_MM:g} mm outside the "
+                "lungs, and were cut; look at the lungs that were taken (planewise ild lungs, --lungs)"
+            )
+    if novelty is not None:
+        decided["novelty"] = {
+            "intensities": round(novelty.intensities, 3), "embedding": round(novelty.embedding, 3),
+            "thickness_mm": round(novelty.thickness_mm, 4),
+        }  # fmt: skip
+        if far := novelty.warnings():
+            warnings.append(f"is far from what the model was trained on, so its results may be wrong: {'; '.join(far)}")
+    return About(decided | ({"warnings": warnings} if warnings else {}), warnings)
+
+
+def segment_patient(
+    segmenting: Segmenting, patient: Patient, given: list[Prompt], options: IldPredict
+) -> tuple[np.ndarray, str, SliceFindings | None, Novelty | None]:
+    """Return the labels of a patient's slices, what they started from, what slices showed by themselves, if they were
+    asked, and how far the patient is from the training, if that is known and where the lungs are.
+    """
+    import torch
+
+    tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
+    passes = 2 if options.prompts == "auto" else 1  # each slice by itself, and then along z
+    with (
+        progress(patient.case, passes * len(patient.images), unit="slices") as advance,
+        torch.autocast(segmenting.device.partition(":")[0], torch.bfloat16, enabled=segmenting.half),
+    ):
+        encoder = Encoder(segmenting.segmenter, patient.images, options.cache_slices)
+        novelty = None
+        if segmenting.seen is not None and patient.organ is not None:
+            novelty = novelty_of(encoder, patient.organ, patient.spacing_mm[0], segmenting.seen)
+        return *_segment(segmenting, encoder, patient, given, options, tracking, advance), novelty
+
+
+def _segment(
+    segmenting: Segmenting, encoder: Encoder, patient: Patient, given: list[Prompt], options: IldPredict,
+    tracking: PropagationOptions, advance: Callable[[int], None],
+) -> tuple[np.ndarray, str, SliceFindings | None]:  # fmt: skip
+    """See ``segment_patient``."""
+    consecutive = np.diff(patient.kept) == 1
+    if options.prompts in AUTOMATIC:
+        if patient.organ is None:
+            raise PlanewiseError(
+                "has no lungs to look in: prepare it again, with --lungs if need be, or give the CT volume"
+            )
+        place = Place(patient.organ, near_lungs(patient.organ, patient.spacing_mm))
+        if options.prompts == "lungs":
+            findings = find_in_slices(encoder, place, tracking, False, advance, segmenting.reliability)
+            return findings.labels, "each slice by itself", findings
+        labels, findings = segment_within(
+            encoder, place, consecutive, tracking, advance, segmenting.reliability, segmenting.propagation
+        )
+        return labels, "no drawn boxes", findings
+    if options.prompts != "truth":
+        prompts = _in_kept(given, patient)
+    elif patient.labels is None:
+        raise PlanewiseError("has no truth to take boxes from; give --truth or --prompts FILE")
+    else:
+        prompts = prompts_from_truth(patient.labels * is_object(patient.labels), options.components)
+    started_from = f"{len(prompts)} boxes from {prompts_note(options)}"
+    return segmenting.propagation(encoder, consecutive, prompts, tracking, advance), started_from, None
+
+
+def _in_kept(prompts: list[Prompt], patient: Patient) -> list[Prompt]:
+    """Return prompts with the slice counted among the patient's kept slices."""
+    place = {int(z): i for i, z in enumerate(patient.kept)}
+    return [Prompt(p.label, place[p.z], p.box) for p in prompts if p.z in place]
