@@ -40,7 +40,7 @@ from planewise.inference.suggestion import choose_slices
 from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.panoptic_deeplab import PanopticNetwork, build
 from planewise.models.weights import network_with
-from planewise.training.assembled import BATCH, fused_of, objects_of_planes
+from planewise.training.assembled import BATCH, found_in
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
@@ -204,7 +204,8 @@ class Trained:
     def objects(self, image: np.ndarray) -> np.ndarray:
         """Return the objects of ``image`` (z, y, x) by the consensus of three planes."""
         predictor, slices, grouping = self.task.in_use(self.network, torch.device("cpu"))
-        return fused_of(objects_of_planes(predictor, image, PLANES, slices, grouping), grouping)[...]
+        (objects,) = found_in(predictor, image, PLANES, slices, grouping)
+        return objects[...]
 
     def seen(self, image: np.ndarray, truth: np.ndarray) -> Seen:
         """Return what it says of ``image`` (z, y, x)."""

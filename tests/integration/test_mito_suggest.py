@@ -88,6 +88,23 @@ def test_what_is_labelled_beside_the_ignore_label_is_known(dataset, capsys):
     assert "b: known already: z 3 9" in said.out + said.err
 
 
+def test_labels_that_do_not_lie_in_the_space_of_their_image_are_a_problem_of_their_case(dataset, capsys):
+    meta = json.loads((dataset / "dataset.json").read_text())
+    (dataset / "dataset.json").write_text(json.dumps(meta | {"labels": {"background": 0, "mito": 1, "ignore": 2}}))
+    labels = Volume(np.full((4, *SHAPE[1:]), 2, np.uint8), (5.0, 5.0, 5.0), "nm")
+    write_volume(dataset / "labelsTr" / "b.tiff", labels)
+    assert suggest(dataset, "--count", "1") == 1
+    assert "does not lie in the space of" in " ".join(capsys.readouterr().out.split())
+    assert [item.case for item in read_worklist(dataset.parent / "suggested" / "suggestions.csv")] == ["a"]
+
+
+def test_a_model_without_things_is_refused_before_any_work(dataset, capsys):
+    write_untrained(dataset.parent, class_names={1: "mito", 2: "er"}, labels=[1, 2], thing_list=[])
+    assert suggest(dataset) == 2
+    assert "has no class of things" in capsys.readouterr().err
+    assert not (dataset.parent / "suggested").exists()
+
+
 def test_one_plane_is_refused_before_any_work(dataset, capsys):
     assert suggest(dataset, "--axes", "xy") == 2
     assert "two are needed" in capsys.readouterr().err

@@ -232,18 +232,20 @@ def write_confidence(
         write_volume(results.confidence, case.volume.with_voxels(certain))
 
 
-def write_class_names(results: Results, several: PanopticClasses) -> None:
+def write_class_names(results: Results, several: PanopticClasses, replace: bool = False) -> None:
     """Write what the values of the class volume are called into the dataset.json beside it, as nnU-Net does.
 
-    Raises PlanewiseError if the one that is there says something else.
+    ``replace``: one that was written so for other classes, since all results beside it are made again. Raises
+    PlanewiseError if the one that is there says something else.
     """
     assert results.classes is not None
     path = results.classes.parent / DATASET_FILE
     labels = {BACKGROUND: 0} | {name: value for value, name in several.names.items()}
-    said = {"labels": labels, "things": [several.names[value] for value in several.things]}
-    if path.exists() and read_json(path) != said:
+    content = {"labels": labels, "things": [several.names[value] for value in several.things]}
+    there = read_json(path) if path.exists() else content
+    if there != content and not (replace and isinstance(there, dict) and there.keys() == content.keys()):
         raise PlanewiseError(f"{path}: names classes of other results, not {several}; give another --output")
-    write_json(path, said)
+    write_json(path, content)
 
 
 def things_text(several: PanopticClasses, counts: list[int]) -> str:

@@ -39,8 +39,8 @@ def _several_classes(dataset: Dataset, options: MitoTrain, base: ModelFile) -> P
         if given := getattr(options, name):
             raise PlanewiseError(f"--{option} {given}: is for one class; here several are trained together (--things)")
     of_base = base.several
-    of_its_own = () if of_base is None else tuple(of_base.names[value] for value in of_base.things)
-    names = options.things or of_its_own
+    things_of_base = () if of_base is None else tuple(of_base.names[value] for value in of_base.things)
+    names = options.things or things_of_base
     classes = panoptic_classes(dataset.labels, names, "--things" if options.things else f"{options.base_model}")
     trained = None if of_base is None or options.from_scratch else (of_base.names, of_base.things)
     if trained is not None and trained != (classes.names, classes.things):

@@ -8,7 +8,7 @@ import numpy as np
 from planewise.apps.mito_measured_cases import Sources, cases_of, class_names_of, label_volumes, refuse_other_cases
 from planewise.apps.mito_options import MitoMeasure
 from planewise.correction.journal import correction_note
-from planewise.data.case import channel_within
+from planewise.data.case import channel_within, is_volume
 from planewise.data.object_tables import read_confidences
 from planewise.data.run import MANIFEST, Run, edited_outputs, refuse_folder_of_inputs
 from planewise.data.space import laid_on
@@ -33,7 +33,6 @@ from planewise.measurement.tables import (
 from planewise.progress import say
 from planewise.report.tables import print_table, report_problems
 from planewise.volumes.files import open_volume
-from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.labels import open_labels
@@ -86,7 +85,7 @@ def measure_mito(options: MitoMeasure) -> int:
 
 
 def _beside(labels: Path) -> Path:
-    folder = labels if labels.is_dir() and not ending_of(labels) else labels.parent
+    folder = labels.parent if is_volume(labels) else labels
     return folder / "measures"
 
 

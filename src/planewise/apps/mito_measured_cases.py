@@ -21,7 +21,6 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.class_contacts import key_of
 from planewise.measurement.groups import Member
 from planewise.progress import say
-from planewise.volumes.formats import ending_of
 from planewise.volumes.labels import open_labels
 
 
@@ -80,9 +79,13 @@ def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Prob
             if options.image is not None and name not in images:
                 there = ", ".join(sorted(images)[:5]) or "none that can be used"
                 raise PlanewiseError(f"{options.image}: holds no image of case {name}; there are {there}")
-            beside = {key: _reference_of(name, where, key, len(volumes) == 1) for key, where in references.items()}
+            alone = len(volumes) == 1
+            beside = {
+                key: _file_for(name, where, f"--reference {key}", f"reference {key}", alone)
+                for key, where in references.items()
+            }
             table = table_of_objects(path)
-            classes = None if options.classes is None else _classes_of(name, options.classes, len(volumes) == 1)
+            classes = options.classes and _file_for(name, options.classes, "--classes", "volume of classes", alone)
             confidence = table if table.is_file() else None
             cases.append(Sources(name, path, images.get(name), beside, confidence, classes))
         except PlanewiseError as error:
@@ -106,23 +109,12 @@ def _reference(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def _reference_of(case: str, where: Path, what: str, alone: bool) -> Path:
-    if not is_volume(where, f"--reference {what}"):
-        return file_of_case(case, where, f"reference {what}")
+def _file_for(case: str, where: Path, option: str, what: str, alone: bool) -> Path:
+    """Return the volume of a case at ``where``, given by ``option``: a folder or, if the case is ``alone``, a file."""
+    if not is_volume(where, option):
+        return file_of_case(case, where, what)
     if not alone:
-        raise PlanewiseError(
-            f"--reference {what}={where}: is one file for several cases; give a folder with one for each"
-        )
-    return where
-
-
-def _classes_of(case: str, where: Path, alone: bool) -> Path:
-    if not where.exists():
-        raise PlanewiseError(f"--classes {where}: no such file or folder")
-    if not (ending_of(where) or where.is_file()):
-        return file_of_case(case, where, "volume of classes")
-    if not alone:
-        raise PlanewiseError(f"--classes {where}: is one file for several cases; give a folder with one for each")
+        raise PlanewiseError(f"{option} {where}: is one file for several cases; give a folder with one for each")
     return where
 
 

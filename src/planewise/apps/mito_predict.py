@@ -58,11 +58,12 @@ WORTH_SAYING = 10**9  # bytes that a case needs
 
 def predict_cases(
     cases: list[tuple[str, Path]], options: MitoPredict, problems: list[Problem], renewed: bool = False
-) -> None:
+) -> dict[str, Results]:
     """Predict every case that is not done; one that fails becomes a problem and does not stop the others.
 
-    ``renewed``: the model was trained just now, so that what its file made before is made again.
-    Raises PlanewiseError, before any work, if the output folder holds what was made otherwise.
+    Returns the results of those that are done, by case. ``renewed``: the model was trained just now, so that what its
+    file made before is made again. Raises PlanewiseError, before any work, if the output folder holds what was made
+    otherwise.
     """
     device = choose_device(options.device)
     model_path = find_model_file(options.trained_model)
@@ -83,21 +84,25 @@ def predict_cases(
         renewed,
     )
     waiting: list[tuple[str, Path, Results]] = []
+    done: dict[str, Results] = {}
     for name, path in apart.items():
         try:
             case = VolumeToPredict.open(path, model, options)
             results = case.results(options.output, name, result_ending(path), options)
             if run.is_done(name, [path]):
                 say(f"{name}: done already, by the same model from the same data ({results.final})")
+                done[name] = results
             else:
                 waiting.append((name, path, results))
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
     if not waiting:
-        return
+        return done
     # Where other processes predict, it is loaded here too, so that bad weights are refused.
     network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
     refuse_other_classes(network, model, model_path)
+    if model.several is not None:
+        write_class_names(waiting[0][2], model.several, replace=options.overwrite or renewed)
     with executor(NetworkSource(weights, model.architecture, half), device, options.devices) as workers:
         predictor = SharedPredictor(workers) if workers.size else NetworkPredictor(network, half)
         for name, path, results in waiting:
@@ -111,9 +116,11 @@ def predict_cases(
                     count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
                     what = "classes" if options.fuse == "probabilities" else "objects"
                     decided |= {"intensities": seen, "planes": case.why, what: count}
+                done[name] = results
                 say(f"{name}: {count} {what}, {results.final}")
             except Exception as error:  # whatever one case does to us, the others are still wanted
                 problems.append(Problem.of(path, error))
+    return done
 
 
 def predict_case(
@@ -191,7 +198,6 @@ def _segment_in_memory(
     sizes = [objects.sizes[1:] for objects, is_thing in zip(planes[0], kinds) if is_thing]
     classes = None
     if several is not None and results.classes is not None:
-        write_class_names(results, several)
         write_volume(results.classes, case.volume.as_labels(several.names).with_voxels(ClassMap(fused)))
         classes = [several.names[value] for value in several.things for _ in range(fused[value - 1].count)]
         say(f"{name}: {things_text(several, [objects.count for objects in fused])}")
@@ -219,7 +225,6 @@ def _write_classes(name: str, case: VolumeToPredict, results: Results, labels: n
     """Write the class of each voxel; return how many classes occur."""
     assert case.several is not None
     names = case.several.names
-    write_class_names(results, case.several)
     write_volume(results.final, case.volume.as_labels(names).with_voxels(labels))
     counts = np.bincount(labels.ravel(), minlength=len(names) + 1)[1:].tolist()
     say(f"{name}: voxels of {', '.join(f'{what} {count:,}' for what, count in zip(names.values(), counts))}")

@@ -89,6 +89,8 @@ def segment_store(options: MitoPredict) -> None:
     if run.is_done(name, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         return
+    if case.several is not None:
+        write_class_names(results, case.several)
     # All processes see it under one path, wherever they work.
     source = NetworkSource(weights.resolve(), model.architecture, half)
     with run.making(name, [options.input], results.files) as decided:
@@ -143,7 +145,6 @@ def segment_out_of_core(
             _deliver(job, volume, results)
             classes = None
             if case.several is not None:
-                write_class_names(results, case.several)
                 counts = counts_of(job)
                 classes = [name for name, n in zip(case.several.names.values(), counts) for _ in range(n)]
                 say(f"{path.name}: {things_text(case.several, counts)}")

@@ -11,21 +11,23 @@ from scipy import ndimage
 from planewise.apps.mito_options import MitoPredict, MitoSuggest
 from planewise.apps.mito_predict import predict_cases
 from planewise.correction.worklist import COLUMNS as WORKLIST
-from planewise.data.case import cases_in, channel_within, file_of_case
+from planewise.data.case import Case, cases_in, channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.painted_slices import AXES, PAINTED, painted_slices
+from planewise.data.panoptic import IGNORED
+from planewise.data.space import labels_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.suggestion import ChosenSlice, choose_slices, slice_doubts, voxel_doubt
+from planewise.models.model_file import find_model_file, read_model_file
 from planewise.progress import progress, say
 from planewise.report.pictures import write_votes
 from planewise.report.tables import report_problems
-from planewise.training.slice_folder import IGNORED, shows_area
+from planewise.training.slice_folder import shows_area
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume
-from planewise.volumes.formats import result_ending
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.labels import open_labels
-from planewise.volumes.slices import AXIS, PLANES, Plane
+from planewise.volumes.slices import AXIS, PLANES, Plane, as_stack
 from planewise.volumes.volume import LazyArray, Volume
 
 SUGGESTIONS, PREDICTED = "suggestions.csv", "predicted"
@@ -39,7 +41,6 @@ class _Candidate:
     """A volume that slices are chosen of, its planes' objects, and the slices that are known."""
 
     image: Volume
-    path: Path
     planes: list[LazyArray]
     known: list[int]
 
@@ -55,6 +56,11 @@ def suggest_mito(options: MitoSuggest) -> int:
     planes = _planes(cases, options, problems)
     if not cases:
         return report_problems(problems)
+    model = read_model_file(find_model_file(options.model))
+    if model.several is not None and not model.several.things:
+        raise PlanewiseError(
+            f"--model {options.model}: has no class of things; slices are suggested by where planes disagree on objects"
+        )
     letter = "zyx"[AXIS[options.plane]]
     folder = options.output / PREDICTED
     predict = MitoPredict(
@@ -62,19 +68,17 @@ def suggest_mito(options: MitoSuggest) -> int:
         intensity=options.intensity, invert=options.invert, device=options.device, memory=options.memory,
         overwrite=options.overwrite,
     )  # fmt: skip
-    predict_cases(list(cases.items()), predict, problems)
+    predicted = predict_cases(list(cases.items()), predict, problems)
     candidates: dict[str, _Candidate] = {}
     doubts: dict[str, np.ndarray] = {}
-    for name, path in cases.items():
-        files = [folder / f"{name}_{plane}{result_ending(path)}" for plane in planes]
-        if not all(file.exists() for file in files):  # it could not be predicted, which is said
-            continue
+    for name, results in predicted.items():
+        path = cases[name]
         try:
             image = open_volume(path, channel_within(path, options.channel))
-            found = [open_labels(file).voxels for file in files]
-            candidates[name] = _Candidate(image, path, found, _known(path, name, image, options.plane))
+            labels = [open_labels(file).voxels for file in results.planes.values()]
+            candidates[name] = _Candidate(image, labels, _known(path, name, image, options))
             with progress(f"{name}: comparing planes", image.shape[0], unit="layers") as advance:
-                doubts[name] = slice_doubts(found, options.plane, advance)
+                doubts[name] = slice_doubts(labels, options.plane, advance)
         except PlanewiseError as error:
             candidates.pop(name, None)
             problems.append(Problem.of(path, error))
@@ -126,24 +130,25 @@ def _planes(cases: dict[str, Path], options: MitoSuggest, problems: list[Problem
     return planes
 
 
-def _known(path: Path, name: str, image: Volume, plane: Plane) -> list[int]:
-    """Return the slices of ``plane`` that are painted in the dataset that the image at ``path`` lies in, if it does.
+def _known(path: Path, name: str, image: Volume, options: MitoSuggest) -> list[int]:
+    """Return the slices of the plane that are painted in the dataset that the image at ``path`` lies in, if it does.
 
     Those are the files of paintedTr or, where labelsTr has the ignore label, the slices in which an area is labelled.
     """
     dataset = path.resolve().parent.parent
     if path.resolve().parent.name != "imagesTr" or not (dataset / DATASET_FILE).is_file():
         return []
-    folder = dataset / PAINTED / name
+    folder, plane = dataset / PAINTED / name, options.plane
     if folder.is_dir():
         places = painted_slices(folder, image.shape)
         return sorted(index for axis, index in places if AXES[axis] == plane)
     ignore = read_labels_of(dataset / DATASET_FILE).ignore
     if ignore is None or not (dataset / "labelsTr").is_dir():
         return []
-    labels = open_labels(file_of_case(name, dataset / "labelsTr", "truth")).voxels
-    slices = range(image.shape[AXIS[plane]])
-    return [i for i in slices if shows_area(np.where(_slice(labels, plane, i) == ignore, IGNORED, 0))]
+    truth = file_of_case(name, dataset / "labelsTr", "truth")
+    case = Case(name, path, truth, instances=False, channel=channel_within(path, options.channel))
+    slices = as_stack(labels_on(image, case, truth), plane)
+    return [i for i, labels in enumerate(slices) if shows_area(np.where(labels == ignore, IGNORED, 0))]
 
 
 def _slice(voxels: LazyArray, plane: Plane, index: int) -> np.ndarray:
@@ -153,15 +158,15 @@ def _slice(voxels: LazyArray, plane: Plane, index: int) -> np.ndarray:
 def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest) -> dict[str, Any]:
     """Draw a slice's picture, and return its row of the list: ``COLUMNS``."""
     axis, letter = AXIS[options.plane], "zyx"[AXIS[options.plane]]
-    found = [_slice(labels, options.plane, choice.index) for labels in candidate.planes]
-    doubt = ndimage.uniform_filter(voxel_doubt(found), SMOOTHED, mode="constant")
+    planes = [_slice(labels, options.plane, choice.index) for labels in candidate.planes]
+    doubt = ndimage.uniform_filter(voxel_doubt(planes), SMOOTHED, mode="constant")
     most = [int(at) for at in np.unravel_index(int(doubt.argmax()), doubt.shape)]
     place = [*most[:axis], choice.index, *most[axis:]]
-    votes = np.sum([labels > 0 for labels in found], axis=0)
-    disputed = float(((votes > 0) & (votes < len(found))).mean())
+    votes = np.sum([labels > 0 for labels in planes], axis=0)
+    disputed = float(((votes > 0) & (votes < len(planes))).mean())
     name = f"{letter}{choice.index:04d}"
     picture = options.output / f"{choice.case}_{name}.png"
-    write_votes(picture, _slice(candidate.image.voxels, options.plane, choice.index), votes, len(found))
+    write_votes(picture, _slice(candidate.image.voxels, options.plane, choice.index), votes, len(planes))
     sides = candidate.image.shape
     edges = [(choice.index, choice.index + 1) if i == axis else (0, side) for i, side in enumerate(sides)]
     box = [edge for pair in edges for edge in pair]

@@ -19,7 +19,7 @@ from planewise.volumes.files import open_volume
 
 DIVISOR = 1_000_000  # what empanada calls label_divisor: more than there are objects of a class in a volume
 MOST_CLASSES = 2000  # whose panoptic values fit 32 bits
-UNKNOWN = -1
+IGNORED = -1  # in masks of slices too: pixels that take no part in any loss or score
 NO_THINGS = "none"
 CLASSES = "classes"  # the folder, beside instance ids, of the volumes that say which class each voxel is of
 
@@ -107,7 +107,7 @@ def read_panoptic(case: Case, classes: PanopticClasses) -> np.ndarray:
     if not np.isin(semantic, tuple(classes.names)).any():
         raise PlanewiseError(f"{semantic_path}: holds no voxel of {', '.join(classes.names.values())} to learn from")
     _refuse_contradictions(case, semantic, ids, classes)
-    values = np.where(semantic == classes.ignore, UNKNOWN, semantic * DIVISOR) if classes.ignore else semantic * DIVISOR
+    values = np.where(semantic == classes.ignore, IGNORED, semantic * DIVISOR) if classes.ignore else semantic * DIVISOR
     for value in classes.things:
         place = semantic == value
         values[place] += _numbered(case, place, ids, classes.names[value])

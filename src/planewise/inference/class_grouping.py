@@ -89,7 +89,11 @@ def fuse_classes(
     planes: list[list[PlaneObjects]], vote: int, options: "GroupingOptions", threads: int = 1
 ) -> list[Painted]:
     """Return each class's fused objects; ``planes``: of every plane, the objects of each class. See ``consensus``."""
-    return [
-        consensus([of_plane[place] for of_plane in planes], vote, *options.least(place), threads, *options.kind(place))
-        for place in range(options.classes)
-    ]
+    fused = []
+    for place in range(options.classes):
+        how = options.of_class(place)
+        of_class = [of_plane[place] for of_plane in planes]
+        fused.append(
+            consensus(of_class, vote, how.min_size, how.min_extent, threads, how.min_agreement, how.repair, how.stuff)
+        )
+    return fused

@@ -42,15 +42,18 @@ class GroupingOptions:
     repair: bool = False  # cut objects that two planes have in the same parts
     things: tuple[bool, ...] = ()  # of several classes, whether each is one of things; (): one class, of things
 
-    def least(self, place: int) -> tuple[int, int]:
-        """Return the least size and extent of objects of the class at ``place``: stuff has none."""
-        return (self.min_size, self.min_extent) if not self.things or self.things[place] else (0, 0)
+    @property
+    def stuff(self) -> bool:
+        """Whether the only class is one of stuff, without objects; see ``of_class``."""
+        return self.things == (False,)
 
-    def kind(self, place: int) -> tuple[float, bool, bool]:
-        """Return the least agreement on objects of the class at ``place``, whether they are repaired, and whether it is
-        stuff, which has none."""
-        stuff = bool(self.things) and not self.things[place]
-        return (0.0, False, True) if stuff else (self.min_agreement, self.repair, False)
+    def of_class(self, place: int) -> "GroupingOptions":
+        """Return those of the class at ``place`` alone. Of stuff no object is too small, nor cut, for it has none."""
+        if not self.things:
+            return self
+        if self.things[place]:
+            return replace(self, things=(True,))
+        return replace(self, things=(False,), min_size=0, min_extent=0, min_agreement=0.0, repair=False)
 
     @property
     def classes(self) -> int:
@@ -146,7 +149,9 @@ def gather_classes(
     parts = (slice_parts(output, height, width, least, options) for output in outputs)
     filtered = median_filter(parts, options.median_kernel)
     slices = list(in_threads(lambda parts: group_parts(parts, options), filtered, threads))
-    return [
-        plane_objects([objects[place] for objects in slices], shape, plane, *options.least(place))
-        for place in range(options.classes)
-    ]
+    planes = []
+    for place in range(options.classes):
+        how = options.of_class(place)
+        of_class = [objects[place] for objects in slices]
+        planes.append(plane_objects(of_class, shape, plane, how.min_size, how.min_extent))
+    return planes

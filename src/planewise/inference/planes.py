@@ -73,10 +73,10 @@ class NetworkPredictor:
             x = torch.from_numpy(images[shows][:, None]).to(device)
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.half):
                 outputs = {name: tensor.cpu().numpy() for name, tensor in self.network(x, steps, False).items()}
-        place = np.cumsum(shows) - 1
+        place, channels = np.cumsum(shows) - 1, outputs_of(self.network.state_dict())
         return [
             SliceOutputs(_of_one(outputs["sem_logits"][i]), outputs["ctr_hmp"][i, 0], outputs["offsets"][i]) if shown
-            else _nothing(images.shape[1:], downsampling, outputs_of(self.network.state_dict()))
+            else _nothing(images.shape[1:], downsampling, channels)
             for i, shown in zip(place, shows)
         ]  # fmt: skip
 

@@ -142,6 +142,7 @@ def _classes(
     overlap, between = OverlapCounter(), ContactCounter(spacing)
     for planes in slab_starts(labels.shape):
         slab, core = _with_halo(classes, planes)
+        slab = np.where(np.isin(slab, tuple(names)), slab, 0)  # the ignore label is no class
         between.add(slab, slab, core)
         overlap.add(np.asarray(labels.voxels[planes]), slab[core])
     of_object = class_of_objects(objects.labels, overlap.table())

@@ -12,8 +12,8 @@ from planewise.data.intensity import IntensityRange
 from planewise.evaluation.instances import instance_scores
 from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.voxels import ratio
-from planewise.inference.consensus import consensus
-from planewise.inference.gathering import GroupingOptions, gather_plane
+from planewise.inference.class_grouping import fuse_classes
+from planewise.inference.gathering import GroupingOptions, gather_classes
 from planewise.inference.linking import PlaneObjects
 from planewise.inference.painted import Painted
 from planewise.inference.planes import SliceOptions, SlicePredictor, plane_outputs
@@ -88,11 +88,9 @@ def panoptic_quality(
     """
     scores = []
     for volume in volumes:
-        predicted = found_in(predictor, volume.image, planes, slices, grouping)
-        if predicted is None:
-            continue
-        truth = np.maximum(volume.labels, 0)
-        scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, predicted[...])), IOU))
+        for predicted in found_in(predictor, volume.image, planes, slices, grouping):
+            truth = np.maximum(volume.labels, 0)
+            scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, predicted[...])), IOU))
     if not any(score.tp + score.fn for score in scores):
         return None
     wrong = sum(score.fp + score.fn for score in scores)
@@ -102,32 +100,27 @@ def panoptic_quality(
 def found_in(
     predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
     grouping: GroupingOptions,
-) -> Painted | None:  # fmt: skip
-    """Return what is found in ``image``, (z, y, x), in those ``planes`` in which it is no line; None if in all it is.
+) -> list[Painted]:  # fmt: skip
+    """Return what is found of each class in ``image``, (z, y, x), in those ``planes`` in which it is no line; nothing
+    if in all it is.
 
     In one slice the least size is that of the section of an object which is just large enough.
     """
     if 1 in image.shape:
         grouping = replace(grouping, min_size=round(grouping.min_size ** (2 / 3)))
     objects = objects_of_planes(predictor, image, planes, slices, grouping)
-    return fused_of(objects, grouping) if objects else None
+    return fuse_classes(objects, VOTE, grouping) if objects else []
 
 
 def objects_of_planes(
     predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
     grouping: GroupingOptions,
-) -> list[PlaneObjects]:  # fmt: skip
-    """Return the objects of ``image`` (z, y, x) in each of the ``planes`` in which it is no line."""
+) -> list[list[PlaneObjects]]:  # fmt: skip
+    """Return the objects of each class of ``image`` (z, y, x), in each of the ``planes`` in which it is no line."""
     shape = image.shape
     objects = []
     for plane in planes:
         if all(shape[axis] > 1 for axis in range(3) if axis != AXIS[plane]):
             outputs = plane_outputs(predictor, image, plane, slices, BATCH, lambda count: None)
-            objects.append(gather_plane(outputs, shape, plane, grouping))
+            objects.append(gather_classes(outputs, shape, plane, grouping))
     return objects
-
-
-def fused_of(objects: list[PlaneObjects], grouping: GroupingOptions) -> Painted:
-    """Return the consensus of the planes' objects."""
-    how = grouping
-    return consensus(objects, VOTE, how.min_size, how.min_extent, 1, how.min_agreement, how.repair)

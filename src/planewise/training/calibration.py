@@ -32,13 +32,13 @@ def calibration_on(
     right: list[np.ndarray] = []
     for volume in volumes:
         for view in _views(volume):
-            fused = found_in(predictor, view.image, planes, slices, replace(grouping, min_agreement=0.0))
-            if not isinstance(fused, FusedObjects):  # of one slice
-                continue
-            assert fused.votes is not None
-            iou, known = best_ious(view.labels, fused[...], fused.count)
-            shares.append(fused.votes.by_all[known])
-            right.append(iou[known] >= IOU)
+            for fused in found_in(predictor, view.image, planes, slices, replace(grouping, min_agreement=0.0)):
+                if not isinstance(fused, FusedObjects):  # of one slice
+                    continue
+                assert fused.votes is not None
+                iou, known = best_ious(view.labels, fused[...], fused.count)
+                shares.append(fused.votes.by_all[known])
+                right.append(iou[known] >= IOU)
     return calibrate(np.concatenate(shares), np.concatenate(right), planes) if any(map(len, shares)) else None
 
 
@@ -54,7 +54,7 @@ def _views(volume: AssembledVolume) -> Iterator[AssembledVolume]:
 def best_ious(truth: np.ndarray, predicted: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each found object's largest IoU with one of the truth, (count,), and whether any of its voxels is known.
 
-    ``truth``, ``found`` (z, y, x): ids; where the truth is below 0 nothing is known, and nothing counts.
+    ``truth``, ``predicted`` (z, y, x): ids; where the truth is below 0 nothing is known, and nothing counts.
     """
     ids, labels = truth[truth >= 0].astype(np.int64), predicted[truth >= 0].astype(np.int64)
     sizes, true_sizes = np.bincount(labels, minlength=count + 1), np.bincount(ids)

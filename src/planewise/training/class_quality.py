@@ -1,19 +1,15 @@
 """How well several classes are found in the validation volumes: the objects of things, the voxels of stuff."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from planewise.data.panoptic import DIVISOR, class_of
 from planewise.evaluation.instances import InstanceScores, instance_scores
 from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.voxels import VoxelScores, mean_of_defined, ratio, voxel_scores
-from planewise.inference.class_grouping import fuse_classes
-from planewise.inference.gathering import GroupingOptions, gather_classes
-from planewise.inference.linking import PlaneObjects
-from planewise.inference.planes import SliceOptions, SlicePredictor, plane_outputs
-from planewise.training.assembled import BATCH, IOU, VOTE, AssembledVolume
-from planewise.volumes.slices import AXIS, Plane
+from planewise.inference.gathering import GroupingOptions
+from planewise.inference.planes import SliceOptions, SlicePredictor
+from planewise.training.assembled import IOU, AssembledVolume, found_in
+from planewise.volumes.slices import Plane
 
 
 def class_quality(
@@ -28,12 +24,9 @@ def class_quality(
     objects: list[list[InstanceScores]] = [[] for _ in grouping.things]
     voxels: list[list[VoxelScores]] = [[] for _ in grouping.things]
     for volume in volumes:
-        in_planes = _objects_in(predictor, volume.image, planes, slices, grouping)
-        if not in_planes:
-            continue
         classes = class_of(volume.labels)
         known = classes >= 0
-        for place, of_class in enumerate(fuse_classes(in_planes, VOTE, grouping)):
+        for place, of_class in enumerate(found_in(predictor, volume.image, planes, slices, grouping)):
             truth = np.where(classes == place + 1, volume.labels - (place + 1) * DIVISOR, 0)
             truth = truth if grouping.things[place] else (classes == place + 1).astype(np.int32)
             overlap = overlap_table(truth, np.where(known, of_class[...], 0))
@@ -49,22 +42,6 @@ def mean_quality(qualities: list[float]) -> float | None:
     """Return the mean over the classes that have a quality; None if none has."""
     mean = mean_of_defined(qualities)
     return None if np.isnan(mean) else mean
-
-
-def _objects_in(
-    predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
-    grouping: GroupingOptions,
-) -> list[list[PlaneObjects]]:  # fmt: skip
-    """Return the objects of each class, in each of the ``planes`` in which ``image`` (z, y, x) is no line."""
-    shape = image.shape
-    if 1 in shape:  # the section of an object that is just large enough
-        grouping = replace(grouping, min_size=round(grouping.min_size ** (2 / 3)))
-    in_planes = []
-    for plane in planes:
-        if all(shape[axis] > 1 for axis in range(3) if axis != AXIS[plane]):
-            outputs = plane_outputs(predictor, image, plane, slices, BATCH, lambda count: None)
-            in_planes.append(gather_classes(outputs, shape, plane, grouping))
-    return in_planes
 
 
 def _pq(scores: list[InstanceScores]) -> float:

@@ -1,6 +1,5 @@
 """MitoNet's side of the training loop: its samples, its loss, its validation, and what is frozen."""
 
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,7 +98,7 @@ class PanopticTask:
         several classes all are means over the classes that are there; the ``score`` of stuff is its IoU.
         """
         self.network.eval()
-        shared, either, objects = [0], [0], 0
+        sums = np.zeros((3, 1 if self.several is None else len(self.several.names)), np.int64)  # of each class
         losses = []
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             pairs = self.validation[start : start + VALIDATION_BATCH]
@@ -108,19 +107,17 @@ class PanopticTask:
             outputs = self.network(batch["image"])
             losses.append(float(panoptic_loss(outputs, batch, self.model.FINETUNE.criterion_params)["total"]))
             masks = _masks(outputs["sem_logits"], batch)
-            shared = [sum(pair) for pair in zip_longest(shared, [int((a & b).sum()) for a, b in masks], fillvalue=0)]
-            either = [sum(pair) for pair in zip_longest(either, [int((a | b).sum()) for a, b in masks], fillvalue=0)]
-            objects += sum(int(truth.sum()) for _, truth in masks)
+            sums += np.array([[int(part.sum()) for part in (a & b, a | b, b)] for a, b in masks]).T
         loss = sum(losses) / len(losses)
-        if not objects:
+        shared, either, true = sums
+        if not true.any():
             return {"loss": loss}
         predictor, slices, grouping = self.in_use(self.network, device)
         if self.several is None:
             pq = panoptic_quality(predictor, self.volumes, self.planes, slices, grouping)
         else:
             pq = mean_quality(class_quality(predictor, self.volumes, self.planes, slices, grouping))
-        ious = [intersection / union for intersection, union in zip(shared, either) if union]
-        iou = sum(ious) / len(ious)
+        iou = float(np.mean(shared[either > 0] / either[either > 0]))
         return (
             {"score": iou, "iou": iou, "loss": loss}
             if pq is None

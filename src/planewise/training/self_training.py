@@ -8,10 +8,12 @@ says which objects are not to be believed. (Self-training goes back to Scudder 1
 import numpy as np
 from scipy import ndimage
 
+from planewise.data.panoptic import IGNORED
+from planewise.inference.class_grouping import fuse_classes
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, SlicePredictor
-from planewise.training.assembled import fused_of, objects_of_planes
-from planewise.training.slice_folder import IGNORED, Label, as_shares
+from planewise.training.assembled import VOTE, objects_of_planes
+from planewise.training.slice_folder import Label, as_shares
 from planewise.volumes.slices import Plane
 
 TRUE = 0.5  # least share of an object's painted voxels that one painted object must have, or it is none
@@ -30,9 +32,9 @@ def labeller(
         of_planes = objects_of_planes(predictor, as_shares(image), planes, slices, grouping)
         if len(of_planes) < 2:
             return painted
-        fused = fused_of(of_planes, grouping)
+        (fused,) = fuse_classes(of_planes, VOTE, grouping)
         anything = np.zeros(painted.shape, bool)
-        for objects in of_planes:
+        for (objects,) in of_planes:
             anything |= objects[...] > 0
         labels = fused[...].astype(np.int32)
         return with_painted(np.where((labels == 0) & anything, np.int32(IGNORED), labels), painted)

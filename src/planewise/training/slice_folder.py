@@ -27,7 +27,7 @@ from planewise.data.case import Case
 from planewise.data.classes import CLASS_1, Target, semantic_beside
 from planewise.data.intensity import IntensityRange, IntensityRule, Polarity, TrainedIntensities, measure_images
 from planewise.data.painted_slices import is_painted, painted_text, read_painted
-from planewise.data.panoptic import PanopticClasses, read_panoptic
+from planewise.data.panoptic import IGNORED, PanopticClasses, read_panoptic
 from planewise.data.space import labels_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import each_once, say
@@ -37,7 +37,6 @@ from planewise.volumes.slices import PLANES, Plane, as_stack, evenly
 from planewise.volumes.tilt import stack_note
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
-IGNORED = -1  # in masks: pixels that take no part in any loss or score; 0 is background
 INDEX = re.compile(r"[_-]?\d+$")  # what distinguishes the slices of one stack
 FEW = 2  # cases up to which each gives a slab for validation: a whole one would be half of the data, or all
 VALIDATION_SHARE = 0.2  # of an axis, in such a slab

@@ -44,6 +44,14 @@ def test_each_object_says_its_class_and_what_it_touches(measured):
     assert rows[0]["contacts"] == 1
 
 
+def test_a_value_without_a_name_such_as_the_ignore_label_is_no_class():
+    ids, classes = np.zeros((4, 4, 8), np.uint16), np.zeros((4, 4, 8), np.uint8)
+    ids[..., :2], ids[..., 4:6], classes[..., :2], classes[..., 2:6] = 1, 2, 1, 4
+    measured = measure_volume(Volume(ids, SPACING, "nm"), classes=Volume(classes, SPACING, "nm"), class_names=NAMES)
+    assert class_contact_rows({"a": measured}) == []
+    assert [row["class"] for row in object_rows({"a": measured})] == ["mito", ""]
+
+
 def test_it_is_kept_in_a_file(measured):
     again = Measured.from_json(measured.as_json())
     assert class_contact_rows({"a": again}) == class_contact_rows({"a": measured})

@@ -1,9 +1,9 @@
 import numpy as np
 from test_assembled import FIRST, SECOND, SLICES, THIRD, Perfect, volume
 
+from planewise.data.panoptic import IGNORED
 from planewise.inference.gathering import GroupingOptions
 from planewise.training.self_training import labeller, with_painted
-from planewise.training.slice_folder import IGNORED
 from planewise.volumes.slices import PLANES
 
 

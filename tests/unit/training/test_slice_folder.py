@@ -7,9 +7,9 @@ import tifffile
 from dicom import write_dicom
 from planewise.data.case import Case
 from planewise.data.classes import Target
+from planewise.data.panoptic import IGNORED
 from planewise.errors import PlanewiseError
 from planewise.training.slice_folder import (
-    IGNORED,
     read_case,
     read_pair,
     read_slice_folder,

@@ -47,17 +47,12 @@ class Job:
 
     def parts(self) -> list["Job"]:
         """Return what is linked and fused by itself: of several classes a job for each, in a work folder of its own."""
-        how = self.grouping
-        if not how.things:
+        if not self.grouping.things:
             return [self]
-        parts = []
-        for place, is_thing in enumerate(how.things):
-            (size, extent), (agreement, repair, _) = how.least(place), how.kind(place)
-            of_class = replace(
-                how, things=(is_thing,), min_size=size, min_extent=extent, min_agreement=agreement, repair=repair
-            )
-            parts.append(replace(self, work=self.work / f"class_{place + 1}", grouping=of_class))
-        return parts
+        return [
+            replace(self, work=self.work / f"class_{place + 1}", grouping=self.grouping.of_class(place))
+            for place in range(self.grouping.classes)
+        ]
 
     @property
     def axes(self) -> tuple[Plane, ...]:

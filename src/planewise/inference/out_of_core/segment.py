@@ -85,7 +85,7 @@ def _join(
 
 def counts_of(job: Job) -> list[int]:
     """Return the number of objects of a volume that was segmented, of each class; of stuff it is 0."""
-    return [0 if part.grouping.kind(0)[-1] else final_count(part) for part in job.parts()]
+    return [0 if part.grouping.stuff else final_count(part) for part in job.parts()]
 
 
 def _vote(job: Job, all_blocks: list[Index]) -> int:
@@ -94,8 +94,9 @@ def _vote(job: Job, all_blocks: list[Index]) -> int:
     if not voted_file.exists():
         table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in all_blocks])
         sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
-        how_kept = (*job.grouping.least(0), *job.grouping.kind(0))
-        final, votes = final_labels(table, sizes, job.shape, job.vote, *how_kept)
+        how = job.grouping
+        kept = (how.min_size, how.min_extent, how.min_agreement, how.repair, how.stuff)
+        final, votes = final_labels(table, sizes, job.shape, job.vote, *kept)
         save_array(keys_file, final.keys)
         save_array(final_file, final.labels)
         save(voted_file, objects=final.objects, **vars(votes))
@@ -117,7 +118,7 @@ def votes_of(job: Job) -> ObjectVotes | None:
 
 
 def _of_things(job: Job) -> list[Job]:
-    return [part for part in job.parts() if not part.grouping.kind(0)[-1]]
+    return [part for part in job.parts() if not part.grouping.stuff]
 
 
 def _each_block(
