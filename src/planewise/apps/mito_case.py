@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -237,13 +237,23 @@ def write_class_names(results: Results, several: PanopticClasses) -> None:
 
     Raises PlanewiseError if the one that is there says something else.
     """
-    assert results.classes is not None
-    path = results.classes.parent / DATASET_FILE
-    labels = {BACKGROUND: 0} | {name: value for value, name in several.names.items()}
-    said = {"labels": labels, "things": [several.names[value] for value in several.things]}
+    refuse_other_class_names(results, several)
+    write_json(*_class_names(results, several))
+
+
+def refuse_other_class_names(results: Results, several: PanopticClasses) -> None:
+    """Refuse a folder whose dataset.json names other classes: results that lie there would be read by those names."""
+    path, said = _class_names(results, several)
     if path.exists() and read_json(path) != said:
-        raise PlanewiseError(f"{path}: names classes of other results, not {several}; give another --output")
-    write_json(path, said)
+        raise PlanewiseError(f"{path}: names classes of other results, not {several}; give an --output elsewhere")
+
+
+def _class_names(results: Results, several: PanopticClasses) -> tuple[Path, dict[str, Any]]:
+    """Return the dataset.json beside the class volume, and what it says."""
+    assert results.classes is not None
+    labels = {BACKGROUND: 0} | {name: value for value, name in several.names.items()}
+    things = [several.names[value] for value in several.things]
+    return results.classes.parent / DATASET_FILE, {"labels": labels, "things": things}
 
 
 def things_text(several: PanopticClasses, counts: list[int]) -> str:

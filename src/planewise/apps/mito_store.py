@@ -15,6 +15,7 @@ from planewise.apps.mito_case import (
     VolumeToPredict,
     decisive,
     grouping_of,
+    refuse_other_class_names,
     settled,
     things_text,
     write_class_names,
@@ -83,6 +84,8 @@ def segment_store(options: MitoPredict) -> None:
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     name = stem_of(options.output)
     results = case.results(options.output.parent, name, ending_of(options.output), options)
+    if case.several is not None:
+        refuse_other_class_names(results, case.several)  # before work of hours
     manifest = options.output.with_name(f"{name}.{MANIFEST}")
     how, made_by = decisive(options, model, half), "mito predict"
     run = Run.begin(manifest, made_by, how, weights, [name], options.overwrite, store=options.output)
