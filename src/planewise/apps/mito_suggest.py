@@ -16,6 +16,7 @@ from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.painted_slices import AXES, PAINTED, painted_slices
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.suggestion import ChosenSlice, choose_slices, slice_doubts, voxel_doubt
+from planewise.models.model_file import find_model_file, read_model_file
 from planewise.progress import progress, say
 from planewise.report.pictures import write_votes
 from planewise.report.tables import report_problems
@@ -52,6 +53,12 @@ def suggest_mito(options: MitoSuggest) -> int:
     cases, problems = cases_in(options.input, options.channel)
     if not cases and not problems:
         raise PlanewiseError(f"{options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
+    several = read_model_file(find_model_file(options.model)).several
+    if several is not None and not several.things:
+        raise PlanewiseError(
+            f"--model {options.model}: has classes without objects ({several}), and writes no result of each plane to "
+            "compare; give a model of objects"
+        )
     planes = _planes(cases, options, problems)
     if not cases:
         return report_problems(problems)
