@@ -90,7 +90,7 @@ def segment_store(options: MitoPredict) -> None:
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         return
     if case.several is not None:
-        write_class_names(results, case.several)
+        write_class_names(results, case.several, replace=options.overwrite)
     # All processes see it under one path, wherever they work.
     source = NetworkSource(weights.resolve(), model.architecture, half)
     with run.making(name, [options.input], results.files) as decided:

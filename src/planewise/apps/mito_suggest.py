@@ -53,6 +53,12 @@ def suggest_mito(options: MitoSuggest) -> int:
     cases, problems = cases_in(options.input, options.channel)
     if not cases and not problems:
         raise PlanewiseError(f"{options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
+    several = read_model_file(find_model_file(options.model)).several
+    if several is not None and not several.things:
+        raise PlanewiseError(
+            f"--model {options.model}: has classes without objects ({several}), and writes no result of each plane to "
+            "compare; give a model of objects"
+        )
     planes = _planes(cases, options, problems)
     if not cases:
         return report_problems(problems)

@@ -26,7 +26,6 @@ from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats import stem_of
 
 MANIFEST = "planewise.json"
-UNDO_FIRST = "undo the corrections, or move their folder away,"
 
 
 @dataclass
@@ -113,7 +112,9 @@ class Run:
         there = {name: self.folder / name for name in record.outputs if (self.folder / name).exists()}
         edited = [path for name, path in there.items() if self._of(path) != record.outputs[name]]
         if edited and (note := correction_note(edited[0])):
-            raise PlanewiseError(f"{note}, and is kept; {UNDO_FIRST} to make it again")
+            raise PlanewiseError(
+                f"{note}, and is kept; undo the corrections, or move their folder away, to make it again"
+            )
         if edited:
             raise PlanewiseError(f"{edited[0]}: was changed after it was made, and is kept; --overwrite makes it again")
         return len(there) == len(record.outputs)
@@ -142,7 +143,9 @@ class Run:
         of_others = {name: other for other, record in self.cases.items() if other != case for name in record.outputs}
         for target in targets:
             if note := correction_note(target):  # hours of somebody's work, which --overwrite does not mean
-                raise PlanewiseError(f"{note}, and is kept; {UNDO_FIRST}, or give another output")
+                raise PlanewiseError(
+                    f"{note}, and is kept; undo the corrections, move their folder away, or give another output"
+                )
             if (name := self._name(target)) in of_others:
                 raise PlanewiseError(f"{target}: is a result of case {of_others[name]}; give another output")
             if target.exists() and name not in before:
