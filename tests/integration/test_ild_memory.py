@@ -152,7 +152,9 @@ def test_clips_are_not_made_of_corrections_nor_of_slices_that_nobody_knows_the_p
 def test_a_model_without_memory_is_refused_before_any_work(job, capsys):
     save_published(job / "image.pth", Sam2Weights(build_sam2("mini", SIDE)), 0)
     assert predict(job, "out", "--propagation", "memory", base="image.pth") == 2
-    assert "image.pth has no tensors of SAM2's video model" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "image.pth has no tensors of SAM2's video model" in said
+    assert "what was trained on one or with --train_clips" in said
     assert not (job / "out").exists()
     for words in (["--from_scratch"], ["--base", str(job / "image.pth")]):
         assert run(["ild", "run", str(job / "data"), str(job / "work"), "--propagation", "memory", *words]) == 2

@@ -107,6 +107,15 @@ def correction_note(result: Path) -> str:
     return f"{note}; not all of them are in the file yet: planewise correct {result} --replay" if behind else note
 
 
+def review_note(result: Path) -> str:
+    """Return that a label volume was corrected, or confirmed as it is, to read; empty if neither, or all was undone."""
+    path = corrections_folder(result) / JOURNAL
+    if (note := correction_note(result)) or not path.is_file():
+        return note
+    actions = live(read_journal(path)[1])
+    return f"{result}: was confirmed with planewise correct, {len(actions)} actions ({path})" if actions else ""
+
+
 class Journal:
     """A journal that is open for one process: ``append`` returns when a line is on the disk."""
 

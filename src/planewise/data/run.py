@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from planewise.correction.journal import correction_note
+from planewise.correction.journal import correction_note, review_note
 from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
@@ -134,15 +134,15 @@ class Run:
         """Say in the manifest that ``outputs`` are about to be made from ``inputs``.
 
         What was made of the case before and is not among them is removed when they are there.
-        Raises PlanewiseError if an output is an input, was corrected, or is there and was made by nobody that the
-        manifest knows.
+        Raises PlanewiseError if an output is an input, was corrected or confirmed, or is there and was made by nobody
+        that the manifest knows.
         """
         sources, targets = list(inputs), list(outputs)
         refuse_inputs_as_outputs(sources, targets)
         before = self.cases[case].outputs if case in self.cases else {}
         of_others = {name: other for other, record in self.cases.items() if other != case for name in record.outputs}
         for target in targets:
-            if note := correction_note(target):  # hours of somebody's work, which --overwrite does not mean
+            if note := review_note(target):  # hours of somebody's work, which --overwrite does not mean
                 raise PlanewiseError(
                     f"{note}, and is kept; undo the corrections, move their folder away, or give another output"
                 )

@@ -215,7 +215,7 @@ def require_memory(weights: Sam2Weights, source: Path) -> Any:
     if config is None:
         raise PlanewiseError(
             f"--propagation memory: {source} has no tensors of SAM2's video model (memory attention, memory encoder); "
-            "take a published model, or what was trained on one, or --propagation boxes"
+            "take a published model, or what was trained on one or with --train_clips, or --propagation boxes"
         )
     config = _without_encoder(config)
     with torch.device("meta"):

@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from planewise.correction.actions import Confirm
+from planewise.correction.session import Corrections
 from planewise.data.run import (
     MANIFEST,
     Run,
@@ -14,6 +17,7 @@ from planewise.data.run import (
     refuse_inputs_as_outputs,
 )
 from planewise.errors import PlanewiseError
+from planewise.volumes.files import Volume, write_volume
 
 
 @pytest.fixture
@@ -251,3 +255,21 @@ def test_a_damaged_manifest_is_told(place, text):
     (place / "out" / MANIFEST).write_text(text)
     with pytest.raises(PlanewiseError, match=r"planewise.json: is not a manifest"):
         read_manifest(place / "out" / MANIFEST)
+
+
+def test_a_result_that_was_only_confirmed_is_not_replaced_either_until_that_is_undone(place):
+    target = place / "out" / "a.tiff"
+    run = begin(place)
+    run.start("a", [place / "in" / "a.tiff"], [target])
+    write_volume(target, Volume(np.ones((2, 8, 8), np.uint8)))
+    run.finish("a", {})
+    with Corrections(target) as corrections:
+        corrections.apply(Confirm(labels=(1,)))
+    again = begin(place, model="B.pth", overwrite=True)
+    with pytest.raises(
+        PlanewiseError, match=r"a.tiff: was confirmed with planewise correct, 1 actions .*, and is kept"
+    ):
+        again.start("a", [place / "in" / "a.tiff"], [target])
+    with Corrections(target) as corrections:
+        corrections.undo()
+    again.start("a", [place / "in" / "a.tiff"], [target])
