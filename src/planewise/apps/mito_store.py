@@ -31,6 +31,7 @@ from planewise.inference.out_of_core.job import (
     begin_work,
     clear_work,
     identity_of,
+    is_begun,
     plan_block,
     plan_slabs,
 )
@@ -126,7 +127,7 @@ def segment_out_of_core(
     memory = (options.memory_bytes() or min(STREAMING_MEMORY, machine_memory() // 2)) // 2  # the rest is the network's
     with ExitStack() as running:
         running.enter_context(_alone(results.work, results.final))
-        if options.overwrite:
+        if options.overwrite or not is_begun(results.work):
             clear_work(results.work)
         source = path
         if not _reads_anywhere(volume, case.planes):
@@ -154,6 +155,7 @@ def segment_out_of_core(
             raise Unfinished(
                 f"{path}: {problem}; what is finished is kept in {results.work}: run the same command again to go on"
             ) from error
+        clear_work(results.work)
     shutil.rmtree(results.work)
     return count
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from planewise.data.classes import BACKGROUND
 from planewise.data.intensity import QUANTILES, TrainedIntensities
 from planewise.data.panoptic import DIVISOR, PanopticClasses
 from planewise.errors import PlanewiseError
@@ -147,8 +148,11 @@ class ModelFile(BaseModel):
             raise ValueError(
                 f"labels are {labels} and class_names {sorted(self.class_names)}; of several both must be 1 to n"
             )
-        if not set(self.thing_list) <= set(labels):
-            raise ValueError(f"thing_list is {self.thing_list}; it must be some of the labels {labels}")
+        names = list(self.class_names.values())
+        if len({*names, BACKGROUND}) <= len(names):  # a dataset.json, by whose names values are known, loses one
+            raise ValueError(f"class_names are {', '.join(names)}; each must have another, and none be {BACKGROUND}")
+        if len(set(self.thing_list)) < len(self.thing_list) or not set(self.thing_list) <= set(labels):
+            raise ValueError(f"thing_list is {self.thing_list}; it must be some of the labels {labels}, each once")
         return self
 
     @property

@@ -26,7 +26,7 @@ def read_mistakes(path: Path) -> list[ListedMistakes]:
     content = read_json(path)
     try:
         return [_listed(entry) for entry in content["results"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise PlanewiseError(f"{path}: is not a {JSON} of planewise compare or evaluate ({error})") from error
 
 

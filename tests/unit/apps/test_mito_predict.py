@@ -1,6 +1,7 @@
 """One case of mito, in memory and streamed, with a network that reads labels instead of guessing them."""
 
 import csv
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import tifffile
 
 from perfect_network import ReadsLabels, slice_outputs
+from planewise.apps import mito_store
 from planewise.apps.mito_case import VolumeToPredict, decisive, grouping_of, settled
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_predict import predict_case
@@ -146,6 +148,28 @@ def test_a_streamed_run_that_stopped_goes_on(tmp_path, image, name, monkeypatch)
     predict(tmp_path / name, tmp_path / "out", LITTLE)
     assert ("xy", 0) not in predicted
     assert predicted
+    assert names(tmp_path / "out") == names(tmp_path / "memory")
+    for result in volumes_in(tmp_path / "out"):
+        assert np.array_equal(*(open_volume(tmp_path / folder / result.name).read() for folder in ("memory", "out")))
+
+
+def test_a_run_stopped_while_it_removes_its_work_leaves_nothing_to_go_on_with(tmp_path, image, monkeypatch):
+    """The stores have been delivered: who went on with what is left would write new ones, of some blocks alone."""
+    for module in ("volumes.formats.ome_zarr", "inference.out_of_core.job"):
+        monkeypatch.setattr(f"planewise.{module}.CHUNK", 32)
+    write_volume(tmp_path / "case.ome.zarr", Volume(image))
+    predict(tmp_path / "case.ome.zarr", tmp_path / "memory")
+
+    def stops(folder, **options):
+        (work,) = tmp_path.glob("out/*.unfinished")
+        sorted((work / "counts").iterdir())[0].unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mito_store, "write_confidence", lambda *given: patch.setattr(shutil, "rmtree", stops))
+        with pytest.raises(KeyboardInterrupt):
+            predict(tmp_path / "case.ome.zarr", tmp_path / "out", LITTLE)
+    predict(tmp_path / "case.ome.zarr", tmp_path / "out", LITTLE)
     assert names(tmp_path / "out") == names(tmp_path / "memory")
     for result in volumes_in(tmp_path / "out"):
         assert np.array_equal(*(open_volume(tmp_path / folder / result.name).read() for folder in ("memory", "out")))

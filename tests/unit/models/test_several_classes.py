@@ -108,6 +108,9 @@ def test_a_model_says_its_classes_as_empanada_does(tmp_path):
         {"labels": [1, 3], "class_names": {1: "a", 3: "b"}},
         {"labels": [1, 2], "class_names": {1: "a"}},
         {"labels": [1, 2], "class_names": {1: "a", 2: "b"}, "thing_list": [4]},
+        {"labels": [1, 2], "class_names": {1: "a", 2: "b"}, "thing_list": [1, 1]},
+        {"labels": [1, 2], "class_names": {1: "a", 2: "a"}},
+        {"labels": [1, 2], "class_names": {1: "background", 2: "a"}},
     ],
 )
 def test_classes_that_do_not_agree_are_refused(tmp_path, wrong):

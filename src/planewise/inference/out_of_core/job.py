@@ -20,6 +20,7 @@ from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume
 
 LAYOUT = 3  # of the work folder
+RUN = "run.json"  # in it: what makes the run what it is
 BYTES_A_SLAB_VOXEL = 3  # two slabs' bits and offsets, the one being read, its runs
 BYTES_A_BLOCK_VOXEL = 24  # three planes' components and labels, and the result
 
@@ -105,12 +106,17 @@ def plan_block(shape: tuple[int, int, int], memory: int) -> tuple[int, int, int]
     return z, y // CHUNK * CHUNK, x // CHUNK * CHUNK
 
 
+def is_begun(work: Path) -> bool:
+    """Whether a work folder is that of a run that can be gone on with."""
+    return (work / RUN).exists()
+
+
 def clear_work(work: Path) -> None:
-    """Remove what a run has left in its work folder."""
+    """Remove what a run has left in its work folder, first what says whose it is: nobody goes on with a part of it."""
+    (work / RUN).unlink(missing_ok=True)
     for item in work.iterdir() if work.is_dir() else ():
         if item.is_dir():
             shutil.rmtree(item)
-    (work / "run.json").unlink(missing_ok=True)
 
 
 def begin_work(work: Path, identity: dict[str, Any]) -> None:
@@ -118,7 +124,7 @@ def begin_work(work: Path, identity: dict[str, Any]) -> None:
 
     ``identity``: what makes the run what it is. Raises PlanewiseError if the folder is another run's.
     """
-    file, given = work / "run.json", json.loads(json.dumps(identity, default=str))
+    file, given = work / RUN, json.loads(json.dumps(identity, default=str))
     if file.exists():
         before = json.loads(file.read_text("utf-8"))
         other = [name for name in given if before.get(name) != given[name]]

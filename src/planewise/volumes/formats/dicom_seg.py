@@ -14,6 +14,8 @@ from planewise.progress import say
 from planewise.volumes.formats import Format
 from planewise.volumes.formats.dicom.headers import quiet
 from planewise.volumes.formats.dicom.stack import SHIFT_PIXELS
+from planewise.volumes.geometry import DIRECTION_TOLERANCE
+from planewise.volumes.indexing import check_memory
 from planewise.volumes.label_names import LabelNames, hexadecimal
 from planewise.volumes.volume import Volume
 
@@ -38,6 +40,10 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
         frames = np.asarray(file.pixel_array).reshape(-1, int(file.Rows), int(file.Columns))
     shared, per_frame = file.SharedFunctionalGroupsSequence[0], file.PerFrameFunctionalGroupsSequence
     values, names = _segments(file)
+    if len(per_frame) != len(frames) or not len(frames):
+        raise PlanewiseError(
+            f"{path}: holds {len(frames)} frames, and says of {len(per_frame)} where they lie; write it again"
+        )
 
     def of_frames(keyword: str) -> list[Any]:
         groups = [groups if groups.get(keyword) else shared for groups in per_frame]
@@ -61,14 +67,22 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
     if not sizes.min() > 0:
         raise PlanewiseError(f"{path}: its pixels have no size (PixelSpacing); write it again with it")
     row, column = ways[0, :3], ways[0, 3:]
+    if not np.allclose([row @ row, column @ column, row @ column], [1, 1, 0], atol=DIRECTION_TOLERANCE):
+        raise PlanewiseError(f"{path}: its ImageOrientationPatient is no pair of axes at right angles; write it again")
     normal = np.cross(row, column)
     places = positions @ normal
     spacing_mm = float(apart_mm[0]) or _distance_of(path, places, float(measures[0].get("SliceThickness") or 0))
     first, last = positions[places.argmin()], positions[places.argmax()]
     steps = (places - places.min()) / spacing_mm
     planes = np.rint(steps).astype(int)
-    if np.abs(steps - planes).max() > OFF_GRID:
+    if not spacing_mm > 0 or np.abs(steps - planes).max() > OFF_GRID:
         raise PlanewiseError(f"{path}: its frames do not lie {spacing_mm:g} mm apart, or a multiple of it")
+    if len(set(zip(numbers, planes.tolist()))) < len(numbers):  # as of a distance in another unit
+        raise PlanewiseError(
+            f"{path}: several of its frames of one segment lie on one slice, if slices are {spacing_mm:g} mm apart; "
+            "write it again with the right SpacingBetweenSlices and positions"
+        )
+    check_memory((int(planes.max()) + 1, *frames.shape[1:]), np.min_scalar_type(max(names.names)))
     voxels = _filled(path, frames, [values[number] for number in numbers], planes, names)
     step = (last - first) / max(planes.max(), 1)
     tilt = np.array([step @ column, step @ row])

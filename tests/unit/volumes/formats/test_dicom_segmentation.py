@@ -299,6 +299,21 @@ def no_pixel_size(file):
     file.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [0, 0]
 
 
+def a_frame_that_nothing_is_said_of(file):
+    del file.PerFrameFunctionalGroupsSequence[4]  # all after it would lie where their neighbours do
+
+
+def no_orientation(file):
+    file.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient = [0, 0, 0, 0, 0, 0]
+
+
+def apart(distance_mm):
+    def spoil(file):
+        file.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = distance_mm
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -312,6 +327,11 @@ def no_pixel_size(file):
         (a_second_space, r"2 frames of reference \(1\.2\.10, 1\.2\.9\)"),
         (set_(FrameOfReferenceUID=["1.2.9", "1.2.11"]), r"2 frames of reference \(1\.2\.11, 1\.2\.9\)"),
         (no_pixel_size, "its pixels have no size"),
+        (a_frame_that_nothing_is_said_of, "holds 12 frames, and says of 11 where they lie"),
+        (no_orientation, "no pair of axes at right angles"),
+        (apart(-5.0), "do not lie -5 mm apart"),
+        (apart(5000.0), "several of its frames of one segment lie on one slice, if slices are 5000 mm apart"),
+        (apart(1e-7), "voxels of uint8 do not fit in memory"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )  # fmt: skip
