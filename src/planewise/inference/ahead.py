@@ -15,13 +15,17 @@ Result = TypeVar("Result")
 def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
     """Yield ``items``, made in a thread of their own, up to ``count`` of them ahead of their use.
 
-    What making them raises is raised here. If they are not used to the end, the thread stops at the next item.
+    What making them raises is raised here. If they are not used to the end, the thread stops at the next item. The
+    program ends after that, too: a thread that it left in a library's code as it ends would abort it.
     """
     queue: Queue[tuple[bool, Item | BaseException | None]] = Queue(count)
     stopped = threading.Event()
 
+    def is_over() -> bool:
+        return stopped.is_set() or not threading.main_thread().is_alive()
+
     def put(more: bool, item: Item | BaseException | None) -> None:
-        while not stopped.is_set():
+        while not is_over():
             try:
                 return queue.put((more, item), timeout=0.1)
             except Full:
@@ -31,7 +35,7 @@ def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
         try:
             for item in items:
                 put(True, item)
-                if stopped.is_set():
+                if is_over():
                     return
             put(False, None)
         except BaseException as error:
@@ -47,14 +51,15 @@ def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
             else:
                 raise item  # type: ignore[misc]
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    thread = threading.Thread(target=work)
     try:
+        thread.start()
         with closing(results()) as made:  # type: ignore[type-var]
             yield from made
     finally:
         stopped.set()
-        thread.join()
+        if thread.ident is not None:  # else it was stopped before it began
+            thread.join()
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -47,3 +49,11 @@ def test_threads_keep_the_order(threads):
     assert list(in_threads(abs, iter([]), threads)) == []
     with pytest.raises(ZeroDivisionError):
         list(in_threads(lambda i: 1 // i, iter([1, 0, 2]), threads))
+
+
+def test_a_program_that_is_stopped_half_way_ends():
+    left = "from planewise.inference.ahead import ahead; items = ahead(iter(range(9)), 1); print(next(items))"
+    ended = subprocess.run(
+        [sys.executable, "-c", left + "; keep = items"], capture_output=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout.split()) == (0, [b"0"])
