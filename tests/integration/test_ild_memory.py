@@ -15,6 +15,8 @@ from planewise.models.sam2 import SIZES, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_published
 from planewise.models.sam2_memory import new_memory
 from planewise.models.sam2_names import to_meta
+from planewise.training.checkpoint import load_checkpoint
+from planewise.training.loop import LAST
 from planewise.volumes.labels import read_labels
 from video_sam2 import HIDDEN, SIDE, video_model
 
@@ -136,6 +138,20 @@ def test_a_base_without_memory_gets_one_and_one_with_memory_keeps_what_is_not_tr
     assert run([*train, "--base", str(job / "base.pt"), "--task_name", "old", "--train_parts", "decoder"]) == 0
     rest = [load_sam2(path, SIDE).rest for path in (job / "base.pt", job / "work" / "old" / "medsam_model_best.pth")]
     assert all(torch.equal(value, rest[1][key]) for key, value in rest[0].items())
+
+
+def test_a_training_from_before_there_were_clips_is_resumed(job):
+    prepare = ["ild", "prepare", str(job / "data"), str(job / "work"), "--min_voxels", "0", "--min_pixels", "0"]
+    assert run([*prepare, "--num_workers", "0"]) == 0
+    train = ["ild", "train", str(job / "work"), "--base", str(job / "base.pt"), "--image_size", str(SIDE),
+             "--batch_size", "8", "--num_workers", "0", "--device", "cpu"]  # fmt: skip
+    assert run([*train, "--epochs", "1"]) == 0
+    last = job / "work" / "MedSAM2-Tiny-ILD" / "training" / LAST
+    state = load_checkpoint(last)
+    assert state["options"]["identity"]["train_parts"] == ["encoder", "decoder"]
+    del state["options"]["identity"]["train_clips"]
+    torch.save(state, last)
+    assert run([*train, "--epochs", "2", "--resume"]) == 0
 
 
 def test_clips_are_not_made_of_corrections_nor_of_slices_that_nobody_knows_the_place_of(job, capsys):

@@ -96,7 +96,10 @@ def train_ild(options: IldTrain) -> int:
         num_nodes=options.num_nodes,
         precision=choose_precision(options.precision, device), num_workers=options.num_workers,
         weight_decay=options.weight_decay, warm_up=0.05, clip_norm=1.0,
-        identity=options.model_dump(mode="json", include=SAME_WHEN_RESUMED) | {"classes": _names(weights)},
+        identity=options.model_dump(mode="json", include=SAME_WHEN_RESUMED) | {
+            "classes": _names(weights), "train_parts": list(parts),
+            "train_clips": options.train_clips if options.train_clips > 1 else None,  # as before there were clips
+        },
         counted_in=("epochs", task.steps_per_epoch(options.batch_size)),
     )  # fmt: skip
     best = folder / f"{MODEL}best.pth"
