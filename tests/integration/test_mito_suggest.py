@@ -88,6 +88,17 @@ def test_what_is_labelled_beside_the_ignore_label_is_known(dataset, capsys):
     assert "b: known already: z 3 9" in said.out + said.err
 
 
+def test_labels_that_do_not_fit_their_image_do_not_stop_the_others(dataset, capsys):
+    meta = json.loads((dataset / "dataset.json").read_text())
+    (dataset / "dataset.json").write_text(json.dumps(meta | {"labels": {"background": 0, "mito": 1, "ignore": 2}}))
+    for name, shape in (("a", SHAPE), ("b", (9, 32, 48))):
+        write_volume(dataset / "labelsTr" / f"{name}.tiff", Volume(np.full(shape, 2, np.uint8), (5.0, 5.0, 5.0), "nm"))
+    assert suggest(dataset, "--count", "2") == 1
+    assert "1 problem" in capsys.readouterr().out
+    items = read_worklist(dataset.parent / "suggested" / "suggestions.csv")
+    assert {item.case for item in items} == {"a"}
+
+
 def test_one_plane_is_refused_before_any_work(dataset, capsys):
     assert suggest(dataset, "--axes", "xy") == 2
     assert "two are needed" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from planewise.correction.worklist import COLUMNS as WORKLIST
 from planewise.data.case import cases_in, channel_within, file_of_case
 from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.painted_slices import AXES, PAINTED, painted_slices
+from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.suggestion import ChosenSlice, choose_slices, slice_doubts, voxel_doubt
 from planewise.progress import progress, say
@@ -23,7 +24,7 @@ from planewise.training.slice_folder import IGNORED, shows_area
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import result_ending
-from planewise.volumes.geometry import sharp_planes
+from planewise.volumes.geometry import canonical_axes, from_canonical, sharp_planes, to_canonical
 from planewise.volumes.labels import open_labels
 from planewise.volumes.slices import AXIS, PLANES, Plane
 from planewise.volumes.volume import LazyArray, Volume
@@ -141,7 +142,12 @@ def _known(path: Path, name: str, image: Volume, plane: Plane) -> list[int]:
     ignore = read_labels_of(dataset / DATASET_FILE).ignore
     if ignore is None or not (dataset / "labelsTr").is_dir():
         return []
-    labels = open_labels(file_of_case(name, dataset / "labelsTr", "truth")).voxels
+    truth = file_of_case(name, dataset / "labelsTr", "truth")
+    placed = to_canonical(laid_on(open_labels(truth), truth, image, path))
+    as_stored = canonical_axes(image) == ((0, 1, 2), (1, 1, 1)) and not any(
+        image.tilt
+    )  # then slices are read one by one
+    labels = placed.voxels if as_stored else from_canonical(placed.read(), image).voxels
     slices = range(image.shape[AXIS[plane]])
     return [i for i in slices if shows_area(np.where(_slice(labels, plane, i) == ignore, IGNORED, 0))]
 
