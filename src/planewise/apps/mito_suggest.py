@@ -53,20 +53,14 @@ def suggest_mito(options: MitoSuggest) -> int:
     cases, problems = cases_in(options.input, options.channel)
     if not cases and not problems:
         raise PlanewiseError(f"{options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
-    several = read_model_file(find_model_file(options.model)).several
-    if several is not None and not several.things:
-        raise PlanewiseError(
-            f"--model {options.model}: has classes without objects ({several}), and writes no result of each plane to "
-            "compare; give a model of objects"
-        )
-    planes = _planes(cases, options, problems)
-    if not cases:
-        return report_problems(problems)
     model = read_model_file(find_model_file(options.model))
     if model.several is not None and not model.several.things:
         raise PlanewiseError(
             f"--model {options.model}: has no class of things; slices are suggested by where planes disagree on objects"
         )
+    planes = _planes(cases, options, problems)
+    if not cases:
+        return report_problems(problems)
     letter = "zyx"[AXIS[options.plane]]
     folder = options.output / PREDICTED
     predict = MitoPredict(

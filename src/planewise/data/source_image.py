@@ -34,8 +34,8 @@ def source_image(result: Path, unchanged: bool = False) -> Path | Series | None:
 
 def _where(result: Path, record: CaseRecord) -> Path:
     """Return the first file that a result was made from: where it lay, or beside the result as it lay before."""
-    said, made = next(iter(record.inputs.items()))
-    image = Path(said)
+    recorded, made = next(iter(record.inputs.items()))
+    image = Path(recorded)
     if image.exists():
         return image
     for folder in result.resolve().parents:

@@ -73,10 +73,10 @@ def _parts(rows: Rows, labels: np.ndarray, counts: np.ndarray, stands: Callable[
         for number in range(len(sizes)):
             if number != largest and not stands(rows[part == number]):
                 part[part == number] = largest
-        found = [rows[part == number] for number in np.unique(part)]
+        parts = [rows[part == number] for number in np.unique(part)]
         taken = int(counts[part != largest].sum())
         if taken > most and stands(rows[part == largest]):
-            best, most = found, taken
+            best, most = parts, taken
     return best
 
 

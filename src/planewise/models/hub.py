@@ -25,10 +25,10 @@ def hub_folder(source: Path, files: Iterable[str]) -> Path:
 
     folder = Path(snapshot_download(str(source), allow_patterns=[*files, CARD]))
     blob = (folder / WEIGHTS_FILE).resolve()
-    found = pooch.file_hash(str(blob))
-    if len(blob.name) == len(found) and blob.name != found:
-        raise PlanewiseError(f"{blob}: its sha256 is {found}: it is damaged. Delete it, and it is downloaded again")
-    say(f"{source}: {folder}, its sha256 is {found}; its licence stands on huggingface.co/{source}")
+    digest = pooch.file_hash(str(blob))
+    if len(blob.name) == len(digest) and blob.name != digest:
+        raise PlanewiseError(f"{blob}: its sha256 is {digest}: it is damaged. Delete it, and it is downloaded again")
+    say(f"{source}: {folder}, its sha256 is {digest}; its licence stands on huggingface.co/{source}")
     return folder
 
 
@@ -39,9 +39,9 @@ def licence_of(source: Path) -> str | None:
     try:
         folder = source if source.is_dir() else Path(snapshot_download(str(source), local_files_only=True))
         _, metadata, _ = (folder / CARD).read_text("utf-8").split("---\n", 2)
-        said = yaml.safe_load(metadata)
-        licence = said.get("license_name") or said["license"]
+        header = yaml.safe_load(metadata)
+        licence = header.get("license_name") or header["license"]
     except Exception:  # no card, or one that says nothing that can be read
         return None
-    link = said.get("license_link")
+    link = header.get("license_link")
     return f"{licence} ({link})" if link else str(licence)

@@ -43,7 +43,7 @@ def _listed(entry: dict[str, Any]) -> ListedMistakes:
     return ListedMistakes(str(entry["dataset"]), method, str(entry["case"]), mistakes)
 
 
-def _mistake(said: dict[str, Any]) -> Mistake:
-    z, y, x = (int(side) for side in said["centre"])
-    truth, predicted = (tuple(int(label) for label in said[of]) for of in ("truth", "predicted"))
-    return Mistake(str(said["kind"]), truth, predicted, int(said["voxels"]), (z, y, x))
+def _mistake(row: dict[str, Any]) -> Mistake:
+    z, y, x = (int(side) for side in row["centre"])
+    truth, predicted = (tuple(int(label) for label in row[of]) for of in ("truth", "predicted"))
+    return Mistake(str(row["kind"]), truth, predicted, int(row["voxels"]), (z, y, x))

@@ -190,9 +190,9 @@ class PanopticBackbone(PanopticNetwork):
                 str(folder), config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True,
                 ignore_mismatched_sizes=True, output_loading_info=True,
             )  # fmt: skip
-            said = read_json(folder / PROCESSOR) if (folder / PROCESSOR).is_file() else {}
+            settings = read_json(folder / PROCESSOR) if (folder / PROCESSOR).is_file() else {}
             mean, std = (
-                torch.tensor(said.get(key, default), dtype=torch.float32).view(1, 3, 1, 1)
+                torch.tensor(settings.get(key, default), dtype=torch.float32).view(1, 3, 1, 1)
                 for key, default in (("image_mean", MEAN), ("image_std", STD))
             )
         except PlanewiseError:
@@ -206,7 +206,7 @@ class PanopticBackbone(PanopticNetwork):
         encoder.backbone.load_state_dict(_trainable(loaded).state_dict())
         encoder.mean.copy_(mean)
         encoder.std.copy_(std)
-        by = PROCESSOR if said else f"ImageNet's, since there is no {PROCESSOR}"
+        by = PROCESSOR if settings else f"ImageNet's, since there is no {PROCESSOR}"
         say(f"--base {source}: images are normalised by {_numbers(mean)} and {_numbers(std)} ({by})")
 
 
