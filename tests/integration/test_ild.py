@@ -109,6 +109,7 @@ def test_unstable_masks_are_replaced_where_that_is_asked_for_and_results_know_it
     assert "stability_fallback: False -> True" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_model_s_card_says_how_it_came_about(job):
     folder = job / "work" / "MedSAM2-Tiny-ILD"
     trained = torch.load(folder / "medsam_model_best.pth", weights_only=True)["trained"]

@@ -215,6 +215,7 @@ def test_what_is_no_chest_is_a_row_and_the_others_are_done(job, eager, tmp_path,
     assert open_volume(tmp_path / "out" / "slice.nii.gz").shape == (1, *SHAPE[1:])
 
 
+@pytest.mark.slow
 def test_a_volume_that_is_stored_upside_down_gives_the_same(eager, tmp_path):
     hu, _ = chest_phantom(SHAPE, 5)
     write_ct(tmp_path / "up_0000.nii.gz", hu)
@@ -265,6 +266,7 @@ def test_a_model_of_drawn_boxes_is_refused_and_so_are_two_kinds_of_prompts_in_on
     assert predict(tests, tmp_path / "out", eager, "--prompts", "truth", "--overwrite") == 0
 
 
+@pytest.mark.slow
 def test_a_damaged_table_of_presence_is_a_problem_and_the_masks_are_scored(job, tmp_path, capsys):
     segs = tmp_path / "segs"
     shutil.copytree(job / "work" / "segs" / "MedSAM2-Tiny-ILD_auto", segs)

@@ -287,7 +287,14 @@ def _take_steps(
 
 
 def score_at_end(folder: Path) -> float:
-    """Return the score of the last validation in a training's folder; 0 where there was nothing to score."""
+    """Return the score of the last validation in a training's folder; 0 where there was nothing to score.
+
+    Raises PlanewiseError if its metrics are gone.
+    """
+    if not (folder / METRICS).is_file():
+        raise PlanewiseError(
+            f"{folder / METRICS}: is gone, and says how good the training was; train again, into a new folder"
+        )
     with (folder / METRICS).open(newline="", encoding="utf-8") as file:
         scores = [row["val_score"] for row in csv.DictReader(file) if row.get("val_score")]
     return float(scores[-1]) if scores else 0.0

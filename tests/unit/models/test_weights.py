@@ -45,7 +45,9 @@ def test_plain_weights_load(tmp_path, network, wrap, architecture):
     assert same_outputs(network, load_network(tmp_path / "w.pth", architecture))
 
 
-@pytest.mark.parametrize("name", ["mitonet_small_unet", "mitonet_small", "mitonet_v1_mini"])
+@pytest.mark.parametrize(
+    "name", ["mitonet_small_unet", "mitonet_small", pytest.param("mitonet_v1_mini", marks=pytest.mark.slow)]
+)
 def test_export_loads_as_published_and_again_here(tmp_path, name):
     torch.manual_seed(0)
     network = build(name).eval()
