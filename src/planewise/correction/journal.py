@@ -107,6 +107,16 @@ def correction_note(result: Path) -> str:
     return f"{note}; not all of them are in the file yet: planewise correct {result} --replay" if behind else note
 
 
+def classes_behind_note(result: Path, classes: Path) -> str:
+    """Return that objects were corrected and the volume ``classes`` of the class of each voxel was not; else empty."""
+    if result == classes or not correction_note(result) or correction_note(classes):
+        return ""
+    return (
+        f"{result}: was corrected with planewise correct, and {classes} was not: an object is of the class of things "
+        "that most of its voxels are of there, and voxels of stuff are those from before"
+    )
+
+
 def review_note(result: Path) -> str:
     """Return that a label volume was corrected, or confirmed as it is, to read; empty if neither, or all was undone."""
     path = corrections_folder(result) / JOURNAL
