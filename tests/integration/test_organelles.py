@@ -6,9 +6,12 @@ import json
 import numpy as np
 import pytest
 
+from planewise.apps.mito_classes import trained_target
+from planewise.apps.mito_options import MitoTrain
 from planewise.cli import run
+from planewise.data.nnunet import open_dataset
 from planewise.data.phantom import write_phantom_dataset
-from planewise.models.model_file import read_model_file
+from planewise.models.model_file import find_model_file, read_model_file
 from planewise.report.tables import RESULTS
 from planewise.volumes.files import open_volume
 from planewise.volumes.labels import read_labels, write_labels
@@ -149,6 +152,15 @@ def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doub
     assert "in no class of things: object 4 (32 voxels of er); they are measured as of no class" in said
     objects = rows(corrected / "result" / "measures" / "objects.csv")
     assert [(row["label"], row["class"]) for row in objects] == [("2", "mito"), ("3", "nucleus"), ("4", "")]
+
+
+def test_objects_of_all_classes_are_trained_as_one_without_things_which_is_said(dataset, capsys):
+    opened = open_dataset(dataset, need_test=False)
+    options = MitoTrain(dataset_path=dataset, model_dir=dataset.parent / "m")
+    assert trained_target(opened, options, read_model_file(find_model_file("MitoNet_small.yaml"))) is None
+    said = " ".join(capsys.readouterr().err.split())
+    assert "objects of mitochondria, nucleus, er are trained as one class" in said
+    assert "--things" in said
 
 
 @pytest.mark.parametrize(
