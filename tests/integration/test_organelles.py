@@ -145,6 +145,10 @@ def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doub
     assert float(scored["mito"]["f1_50"]) == 0.5
     assert float(scored["nucleus"]["pq"]) == pytest.approx((1024 / 1280) / 1.5)
 
+    compared = ["compare", str(corrected), "--method", f"m={corrected / 'result'}"]
+    assert run([*compared, "--output", str(corrected / "out")]) == 0
+    assert "here they are scored as one; planewise mito evaluate --things" in " ".join(capsys.readouterr().err.split())
+
     words = ["mito", "measure", str(corrected / "result"), "--classes", str(corrected / "result" / "classes")]
     assert run(words) == 0
     said = " ".join(capsys.readouterr().err.split())
