@@ -143,7 +143,7 @@ def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doub
     # of mito: 2, and 4, which lies in no class; of nucleus: 3, with the mitochondrion's voxels, and 4
     assert [scored[name]["n_pred"] for name in ("mito", "nucleus")] == ["2", "2"]
     assert float(scored["mito"]["f1_50"]) == 0.5
-    assert float(scored["nucleus"]["pq"]) == pytest.approx((1024 / 1280) / 1.5)
+    assert float(scored["nucleus"]["f1_75"]) == pytest.approx(2 / 3, abs=1e-5)  # its IoU is 1024 / 1280
 
     compared = ["compare", str(corrected), "--method", f"m={corrected / 'result'}"]
     assert run([*compared, "--output", str(corrected / "out")]) == 0
@@ -156,6 +156,13 @@ def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doub
     assert "in no class of things: object 4 (32 voxels of er); they are measured as of no class" in said
     objects = rows(corrected / "result" / "measures" / "objects.csv")
     assert [(row["label"], row["class"]) for row in objects] == [("2", "mito"), ("3", "nucleus"), ("4", "")]
+
+
+def test_without_names_of_classes_the_file_that_was_looked_for_is_named(corrected, capsys):
+    (corrected / "dataset.json").unlink()
+    words = ["mito", "evaluate", str(corrected / "result"), str(corrected / "instancesTs"), *THINGS]
+    assert run(words) == 2
+    assert f"there is no {(corrected / 'dataset.json').resolve()}" in " ".join(capsys.readouterr().err.split())
 
 
 def test_objects_of_all_classes_are_trained_as_one_without_things_which_is_said(dataset, capsys):

@@ -161,7 +161,7 @@ def _slice(voxels: LazyArray, plane: Plane, index: int) -> np.ndarray:
 
 
 def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest, several: bool) -> dict[str, Any]:
-    """Draw a slice's picture, and return its row of the list: ``COLUMNS``; ``several``: classes are to be told apart."""
+    """Draw a slice's picture, and return its row of the list: ``COLUMNS``; ``several``: there are several classes."""
     axis, letter = AXIS[options.plane], "zyx"[AXIS[options.plane]]
     planes = [_slice(labels, options.plane, choice.index) for labels in candidate.planes]
     doubt = ndimage.uniform_filter(voxel_doubt(planes), SMOOTHED, mode="constant")
