@@ -109,6 +109,7 @@ def test_results_of_several_classes_are_scored_and_measured_class_by_class(datas
     total = float(contacts[0][area.removeprefix("er_")])
     assert sum(float(row[area]) for row in objects) == pytest.approx(total, rel=0.02)
     assert int(contacts[0]["first_objects"]) == sum(row["er_contacts"] == "1" for row in objects) > 0
+    assert contacts[0]["second_objects"] == ""  # ER has no objects
     assert all(row["mitochondria_contacts"] == "" for row in objects)
 
 

@@ -286,12 +286,11 @@ def _print_volumes(cases: dict[str, Measured]) -> None:
 
 
 def _print_class_contacts(cases: dict[str, Measured]) -> None:
-    rows = [
-        (case, measured.classes.names[first], measured.classes.names[second], _short(area), str(ours), str(theirs),
-         "µm²" if measured.physical else "voxels²")
-        for case, measured in cases.items() if measured.classes is not None
-        for first, second, area, ours, theirs in measured.classes.contacts
-    ]  # fmt: skip
+    rows = []
+    for row in class_contact_rows(cases):
+        case, first, second, area, ours, theirs = row.values()
+        counts = ("-" if count is None else str(count) for count in (ours, theirs))
+        rows.append((case, first, second, _short(area), *counts, "µm²" if cases[case].physical else "voxels²"))
     header = ("case", "class", "touches", "area", "objects of the first", "of the second", "unit")
     print_table("Contacts of classes", header, rows)
 

@@ -25,7 +25,7 @@ def test_areas_between_classes_by_hand(measured):
     rows = [tuple(row.values()) for row in class_contact_rows({"a": measured})]
     assert rows == [
         ("a", "mito", "mito", pytest.approx(12 * 4 * 1e-4), 2, 2),  # faces of 10 x 10 nm
-        ("a", "mito", "smooth er", pytest.approx(8 * 12 * 2e-4), 2, 0),  # of 20 x 10 nm; ER has no objects
+        ("a", "mito", "smooth er", pytest.approx(8 * 12 * 2e-4), 2, None),  # of 20 x 10 nm; ER has no objects
     ]
     assert list(class_contact_rows({"a": measured})[0]) == [
         "case", "first_class", "second_class", "contact_area_um2", "first_objects", "second_objects",
