@@ -13,6 +13,7 @@ from planewise.models.weights import export_torchscript
 def write_untrained(folder: Path, **stated: Any) -> Path:
     """Write M.pth, always the same, and M.yaml with what is ``stated`` of it; return the path of the YAML."""
     torch.manual_seed(0)
-    export_torchscript(build("mitonet_small"), folder / "M.pth")
-    write_model_file(folder / "M.yaml", ModelFile(model="M.pth", **{"norms": {"mean": 0.5, "std": 0.2}} | stated))
+    model = ModelFile(model="M.pth", **{"norms": {"mean": 0.5, "std": 0.2}} | stated)
+    export_torchscript(build("mitonet_small", model.outputs), folder / "M.pth")
+    write_model_file(folder / "M.yaml", model)
     return folder / "M.yaml"

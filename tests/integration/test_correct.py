@@ -41,7 +41,7 @@ def test_a_csv_corrects_undo_and_replay(results, tmp_path, balls, capsys):
     assert "Undone: 2 delete" in capsys.readouterr().err
     assert (open_volume(results / "a.tiff").read() == 5).sum() == (balls == 5).sum()
     assert run(["correct", str(results), "--replay"]) == 0
-    assert "made anew from what it was before and 1 actions" in capsys.readouterr().err
+    assert "made anew from what it was before and 1 action" in capsys.readouterr().err
     assert run(["correct", str(results / "a.tiff"), "--undo", "1"]) == 0
     assert (results / "a.tiff").read_bytes() == before
 
@@ -52,7 +52,7 @@ def test_a_row_that_does_not_fit_stops_its_case_alone(results, tmp_path, capsys)
     printed = capsys.readouterr()
     said = " ".join((printed.out + printed.err).split())
     assert "line 3" in said
-    assert "there is no object 99 here (any more); the 1 rows of case a after it were not done" in said
+    assert "there is no object 99 here (any more); the 1 row of case a after it was not done" in said
     assert set(np.unique(open_volume(results / "a.tiff").read())) == {0, 1, 4, 5}
     assert set(np.unique(open_volume(results / "b.tiff").read())) == {0, 1, 2, 4, 5}
 
@@ -92,7 +92,7 @@ def test_the_mistakes_of_a_comparison_are_a_work_list(results, tmp_path, capsys)
     assert "1 mistakes of model, the largest first" in said
     assert "1 items: 1 done, 0 left out, 0 to do" in said
     assert run(["compare", str(tmp_path), "--output", str(tmp_path / "report")]) == 0
-    assert "was corrected with planewise correct, 1 actions" in capsys.readouterr().err
+    assert "was corrected with planewise correct, 1 action (" in capsys.readouterr().err
     [scores] = [r["scores"] for r in json.loads((tmp_path / "report" / "results.json").read_text())["results"]
                 if r["case"] == "a"]  # fmt: skip
     assert scores["f1_50"] == 1
@@ -120,7 +120,7 @@ def test_what_the_planes_disagree_on_comes_first(results, tmp_path, balls, capsy
 def test_measures_say_that_labels_were_corrected(results, tmp_path, capsys):
     assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,3,")]) == 0
     assert run(["mito", "measure", str(results / "a.tiff")]) == 0
-    assert "was corrected with planewise correct, 1 actions" in capsys.readouterr().err
+    assert "was corrected with planewise correct, 1 action (" in capsys.readouterr().err
 
 
 def test_the_items_of_an_audit_are_corrected_and_reported(results, tmp_path, balls, capsys):

@@ -91,7 +91,7 @@ def test_what_was_corrected_is_not_predicted_over(result, capsys):
     correct(result, f"phantom_train1,delete,{label}")
     before = (result / "phantom_train1.tiff").read_bytes()
     again = Run.begin(result / MANIFEST, "mito predict", {}, result.parent / "M.pth", CASES, overwrite=True)
-    with pytest.raises(Exception, match="was corrected with planewise correct, 1 actions") as refused:
+    with pytest.raises(Exception, match="was corrected with planewise correct, 1 action ") as refused:
         again.start("phantom_train1", [], [result / "phantom_train1.tiff"])
     assert "kept; undo the corrections, move their folder away, or give another output" in str(refused.value)
     assert (result / "phantom_train1.tiff").read_bytes() == before

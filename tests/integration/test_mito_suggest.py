@@ -98,11 +98,17 @@ def test_labels_that_do_not_lie_in_the_space_of_their_image_are_a_problem_of_the
     assert [item.case for item in read_worklist(dataset.parent / "suggested" / "suggestions.csv")] == ["a"]
 
 
-def test_a_model_without_things_is_refused_before_any_work(dataset, capsys):
-    write_untrained(dataset.parent, class_names={1: "mito", 2: "er"}, labels=[1, 2], thing_list=[])
-    assert suggest(dataset) == 2
-    assert "has no class of things" in capsys.readouterr().err
-    assert not (dataset.parent / "suggested").exists()
+def test_slices_of_several_classes_are_to_be_labelled_in_volumes(dataset, capsys):
+    write_untrained(dataset.parent, class_names={1: "mito", 2: "er"}, labels=[1, 2], thing_list=[1])
+    assert suggest(dataset, "--count", "1", "--axes", "xy", "xz", "yz") == 0
+    with (dataset.parent / "suggested" / "suggestions.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    place = f"z {row['index']} of labelsTr/{row['case']} and instancesTr/{row['case']}"
+    assert row["paint"] == place
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"; label {place}" in said
+    assert "Label whole slices, the class of each voxel in labelsTr" in said
+    assert "Paint whole slices" not in said
 
 
 def test_one_plane_is_refused_before_any_work(dataset, capsys):

@@ -6,12 +6,16 @@ import json
 import numpy as np
 import pytest
 
+from planewise.apps.mito_classes import trained_target
+from planewise.apps.mito_options import MitoTrain
 from planewise.cli import run
+from planewise.data.nnunet import open_dataset
 from planewise.data.phantom import write_phantom_dataset
-from planewise.models.model_file import read_model_file
+from planewise.models.model_file import find_model_file, read_model_file
 from planewise.report.tables import RESULTS
 from planewise.volumes.files import open_volume
 from planewise.volumes.labels import read_labels, write_labels
+from planewise.volumes.volume import Volume
 
 SMALL = ["--model_config", "MitoNet_small.yaml", "--from_scratch", "--patch_size", "32", "--batch_size", "2",
          "--num_workers", "0", "--device", "cpu", "--iterations", "2", "--model_name", "M"]  # fmt: skip
@@ -105,7 +109,70 @@ def test_results_of_several_classes_are_scored_and_measured_class_by_class(datas
     total = float(contacts[0][area.removeprefix("er_")])
     assert sum(float(row[area]) for row in objects) == pytest.approx(total, rel=0.02)
     assert int(contacts[0]["first_objects"]) == sum(row["er_contacts"] == "1" for row in objects) > 0
+    assert contacts[0]["second_objects"] == ""  # ER has no objects
     assert all(row["mitochondria_contacts"] == "" for row in objects)
+
+
+@pytest.fixture
+def corrected(tmp_path):
+    """A result as good as the truth, two mitochondria, a nucleus and ER; actions.csv merges the nucleus with a
+    mitochondrion and draws an object on ER."""
+    ids, classes = np.zeros((2, 16, 16, 16), np.uint8)
+    ids[:, :4, :4], ids[:, 8:12, :4], ids[:, :8, 8:] = 1, 2, 3
+    classes[:, :4, :4], classes[:, 8:12, :4], classes[:, :8, 8:], classes[:, 12:, 8:] = 1, 1, 2, 3
+    labels = {"labels": {"background": 0, "mito": 1, "nucleus": 2, "er": 3}}
+    (tmp_path / "dataset.json").write_text(json.dumps(labels))
+    for place, voxels in (("instancesTs", ids), ("labelsTs", classes), ("result", ids), ("result/classes", classes)):
+        write_labels(tmp_path / place / "a.tiff", Volume(voxels, (5.0, 5.0, 5.0), "nm"))
+    (tmp_path / "result" / "classes" / "dataset.json").write_text(json.dumps(labels | {"things": ["mito", "nucleus"]}))
+    actions = tmp_path / "actions.csv"
+    actions.write_text("case,action,arguments,item\na,merge,3 1,\na,new,box 4 8 13 15 10 14,\n")
+    return tmp_path
+
+
+def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doubtful_is_named(corrected, capsys):
+    behind = "was corrected with planewise correct, and"
+    assert run(["correct", str(corrected / "result"), "--actions", str(corrected / "actions.csv")]) == 0
+    assert behind in " ".join(capsys.readouterr().err.split())
+    words = ["mito", "evaluate", str(corrected / "result"), str(corrected / "instancesTs")]
+    assert run([*words, "--things", "mito", "nucleus"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert behind in said
+    assert "object 3 (256 voxels of mito, 1,024 voxels of nucleus)" in said
+    assert "in no class of things: object 4 (32 voxels of er)" in said
+    scored = {row["class"]: row for row in rows(corrected / "result" / "evaluation" / RESULTS)}
+    # of mito: 2, and 4, which lies in no class; of nucleus: 3, with the mitochondrion's voxels, and 4
+    assert [scored[name]["n_pred"] for name in ("mito", "nucleus")] == ["2", "2"]
+    assert float(scored["mito"]["f1_50"]) == 0.5
+    assert float(scored["nucleus"]["f1_75"]) == pytest.approx(2 / 3, abs=1e-5)  # its IoU is 1024 / 1280
+
+    compared = ["compare", str(corrected), "--method", f"m={corrected / 'result'}"]
+    assert run([*compared, "--output", str(corrected / "out")]) == 0
+    assert "here they are scored as one; planewise mito evaluate --things" in " ".join(capsys.readouterr().err.split())
+
+    words = ["mito", "measure", str(corrected / "result"), "--classes", str(corrected / "result" / "classes")]
+    assert run(words) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert behind in said
+    assert "in no class of things: object 4 (32 voxels of er); they are measured as of no class" in said
+    objects = rows(corrected / "result" / "measures" / "objects.csv")
+    assert [(row["label"], row["class"]) for row in objects] == [("2", "mito"), ("3", "nucleus"), ("4", "")]
+
+
+def test_without_names_of_classes_the_file_that_was_looked_for_is_named(corrected, capsys):
+    (corrected / "dataset.json").unlink()
+    words = ["mito", "evaluate", str(corrected / "result"), str(corrected / "instancesTs"), *THINGS]
+    assert run(words) == 2
+    assert f"there is no {(corrected / 'dataset.json').resolve()}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_objects_of_all_classes_are_trained_as_one_without_things_which_is_said(dataset, capsys):
+    opened = open_dataset(dataset, need_test=False)
+    options = MitoTrain(dataset_path=dataset, model_dir=dataset.parent / "m")
+    assert trained_target(opened, options, read_model_file(find_model_file("MitoNet_small.yaml"))) is None
+    said = " ".join(capsys.readouterr().err.split())
+    assert "objects of mitochondria, nucleus, er are trained as one class" in said
+    assert "--things" in said
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from planewise.apps.compare_options import Compare, read_distances
 from planewise.data.case import PREDICTED, images_beside, label_volumes_in
 from planewise.data.classes import labels_above
 from planewise.data.derived import Derived
+from planewise.data.panoptic import CLASSES
 from planewise.data.patients import patients_or_cases
 from planewise.data.run import refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
@@ -95,6 +96,11 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
     for name, path in predictions.items():
         pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
         methods[name] = with_ignored([pair for pair in pairs if pair.truth is not None], labels.ignore, instances)
+        if (path / CLASSES).is_dir():
+            say(
+                f"{path} holds objects of several classes ({CLASSES}/ beside them): here they are scored as one; "
+                "planewise mito evaluate --things NAMES... scores class by class"
+            )
         if path.is_relative_to(folder):  # a folder for all datasets holds the cases of others too
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
     if not any(label_volumes_in(path) for path in predictions.values()):

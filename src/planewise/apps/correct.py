@@ -12,9 +12,17 @@ from planewise.audit.plan import read_plan
 from planewise.correction.action_table import Step, read_steps
 from planewise.correction.actions import Segment
 from planewise.correction.drawing import Drawing
-from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
+from planewise.correction.journal import (
+    JOURNAL,
+    actions_text,
+    classes_behind_note,
+    corrections_folder,
+    live,
+    read_journal,
+)
 from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
+from planewise.data.panoptic import CLASSES
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress, say
 from planewise.report.tables import report_problems
@@ -138,7 +146,11 @@ def _take_of_case(
             step.take(corrections, segmented)
         except PlanewiseError as error:
             left = len(steps) - number - 1
-            then = f"; the {left} rows of case {step.case} after it were not done" if left else ""
+            then = (
+                f"; the {left} row{'s' * (left != 1)} of case {step.case} after it {'was' if left == 1 else 'were'} not done"
+                if left
+                else ""
+            )
             return [Problem(f"{path}, line {step.line}", f"{error}{then}")]
         advance(1, step.case)
     return []
@@ -162,7 +174,7 @@ def _replay(volumes: dict[str, Path]) -> None:
     for path in corrected:
         with Corrections(path) as corrections:
             corrections.replay()
-            say(f"{path}: made anew from what it was before and {len(corrections.actions)} actions")
+            say(f"{path}: made anew from what it was before and {actions_text(corrections.actions)}")
 
 
 def _say_state(volumes: dict[str, Path], items: list[Item]) -> None:
@@ -174,6 +186,9 @@ def _say_state(volumes: dict[str, Path], items: list[Item]) -> None:
             confirmed = sum(1 for entry in held if entry.action == "confirm")
             plural = ["" if number == 1 else "s" for number in (changes, confirmed)]
             say(f"{path}: {changes} correction{plural[0]}, {confirmed} confirmation{plural[1]} ({journal})")
+            classes = path.parent / CLASSES / path.name
+            if classes.exists() and (note := classes_behind_note(path, classes)):
+                say(f"WARNING: {note}")
     if items:
         states = states_of(items, volumes)
         left = [item for item in items if item.name not in states]

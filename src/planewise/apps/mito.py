@@ -137,6 +137,9 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
         network = _base_network(options, model, model_path)
         _warn_of_leaks(dataset, options.channel)
         slices = slices_to_train_on(options, dataset, target, intensities, files.training / RECORD)
+        if slices.left_out:
+            print_problems(slices.left_out)
+            say("The other cases are used.")
         problems += slices.left_out
         task = PanopticTask(network, model, slices.folder, options.patch_size, options.finetune_layer, options.seed)
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)

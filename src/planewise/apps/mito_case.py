@@ -251,4 +251,4 @@ def write_class_names(results: Results, several: PanopticClasses, replace: bool 
 def things_text(several: PanopticClasses, counts: list[int]) -> str:
     """Return how many objects of each class there are, to read; ``counts``: of each class."""
     things = [f"{n} {several.names[value]}" for value, n in zip(several.names, counts) if value in several.things]
-    return f"{', '.join(things)}; voxels of every class in {CLASSES}/"
+    return "; ".join([*([", ".join(things)] if things else []), f"voxels of every class in {CLASSES}/"])

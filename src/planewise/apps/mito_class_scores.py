@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from planewise.correction.journal import classes_behind_note
 from planewise.data.case import file_of_case
 from planewise.data.classes import holds_instances, semantic_beside
 from planewise.data.panoptic import CLASSES, PanopticClasses
@@ -25,12 +26,17 @@ def class_benchmarks(
     if not instances and classes.things:
         say(f"There are no true instances: the voxels of {classes.named(True)} are scored, not their objects.")
     placed = [_with_classes(pair, bool(classes.things)) for pair in pairs]
+    for pair, _, predicted in placed:
+        if pair.prediction and predicted and (note := classes_behind_note(pair.prediction, predicted)):
+            say(f"WARNING: {note}")
     benchmarks = []
     for value, name in classes.names.items():
         title = f"{dataset}: {name}"
         if instances and value in classes.things:
             of_class = [
-                replace(pair, truth=None) if truth is None else replace(pair, of_class=OfClass(value, truth, predicted))
+                replace(pair, truth=None)
+                if truth is None
+                else replace(pair, of_class=OfClass(value, classes, truth, predicted))
                 for pair, truth, predicted in placed
             ]
             benchmarks.append(Benchmark(title, {method: of_class}, images, {}, channel=channel, things=name))

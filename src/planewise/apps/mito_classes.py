@@ -26,6 +26,11 @@ def trained_target(dataset: Dataset, options: MitoTrain, base: ModelFile) -> Tar
         done = {"labelsTr": "trained", "labelsTs": "scored"}
         say(dataset.labels.sentence(target, " and ".join(done[name] for name in semantic)))
         return target
+    if len(names := [*dataset.labels.classes.values()]) > 1:
+        say(
+            f"The objects of {', '.join(names)} are trained as one class, as all that have an id in instancesTr are; "
+            "--things NAMES... trains each class by itself"
+        )
     if dataset.labels.ignore is not None:
         beside = (dataset.folder / "labelsTr").is_dir()
         where = "in labelsTr, beside the instances" if beside else "nowhere: there is no labelsTr beside the instances"

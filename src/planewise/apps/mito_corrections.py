@@ -81,7 +81,7 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
             semantic = np.where(truth.known, np.where(truth.labels > 0, OBJECT, 0), IGNORE).astype(np.uint8)
             write_labels(temporary / "labelsTr" / f"{name}.tiff", place.with_voxels(semantic))
             count, share = len(np.unique(truth.labels)) - 1, truth.known.mean()
-            say(f"{name}: {count} objects are known, and {share:.1%} of the voxels")
+            say(f"{name}: {count} object{'s are' if count != 1 else ' is'} known, and {share:.1%} of the voxels")
             advance(1, name)
         if len(nothing) == len(volumes):
             raise PlanewiseError(nothing[0])

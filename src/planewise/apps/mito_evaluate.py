@@ -8,7 +8,7 @@ import numpy as np
 from planewise.apps.mito_class_scores import class_benchmarks
 from planewise.apps.mito_options import MitoEvaluate
 from planewise.data.case import one_file_each
-from planewise.data.classes import LabelDefinition, Target, holds_instances, labels_above
+from planewise.data.classes import LabelDefinition, Target, dataset_files_above, holds_instances, labels_above
 from planewise.data.derived import Derived
 from planewise.data.nnunet import Dataset
 from planewise.data.panoptic import CLASSES, PanopticClasses, panoptic_classes
@@ -78,6 +78,11 @@ def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDef
     """Score each of several classes by itself; see ``evaluate_mito``."""
     if options.semantic_class is not None:
         raise PlanewiseError(f"--semantic_class {options.semantic_class}: is of one class, --things of several")
+    if labels.source is None:
+        sought = " nor ".join(map(str, dataset_files_above(options.truth)))
+        raise PlanewiseError(
+            f"--things: no file names the classes: there is no {sought}; put it there, or leave --things out"
+        )
     classes = panoptic_classes(labels, options.things, "--things")
     pairs = with_ignored(pairs, labels.ignore, instances=holds_instances(options.truth))
     say(f"Classes: {classes}.")

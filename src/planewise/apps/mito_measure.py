@@ -5,9 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.apps.mito_measured_cases import Sources, cases_of, class_names_of, label_volumes, refuse_other_cases
+from planewise.apps.mito_measured_cases import (
+    Sources,
+    cases_of,
+    class_names_of,
+    label_volumes,
+    refuse_other_cases,
+    things_of,
+)
 from planewise.apps.mito_options import MitoMeasure
-from planewise.correction.journal import correction_note
+from planewise.correction.journal import classes_behind_note, correction_note
 from planewise.data.case import channel_within, is_volume
 from planewise.data.object_tables import read_confidences
 from planewise.data.run import MANIFEST, Run, edited_outputs, refuse_folder_of_inputs
@@ -66,6 +73,9 @@ def measure_mito(options: MitoMeasure) -> int:
     decisive["references"] = [text.partition("=")[0] for text in options.reference]
     if options.classes is not None:
         decisive["classes"] = sorted({str(class_names_of(case.classes, ())) for case in cases if case.classes})
+        things = {case.name: things_of(case.classes) for case in cases if case.classes}
+        if any(of_case is not None for of_case in things.values()):
+            decisive["things"] = sorted({str(of_case) for of_case in things.values()})
     names = [*(case.name for case in cases), TOGETHER]
     run = Run.begin(output / MANIFEST, "mito measure", decisive, None, names, options.overwrite)
     finished = {}
@@ -111,11 +121,15 @@ def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Me
         placed = resident(with_spacing_of(to_canonical(labels, labels=True), case.image))
         if labels.unit == PIXEL != placed.unit:
             say(f"{case.name}: its labels say no unit of their spacing; that of {case.image} is taken")
-        classes, names = None, {}
+        classes, names, things = None, {}, None
         if case.classes is not None:
-            names = class_names_of(case.classes, case.references)
+            names, things = class_names_of(case.classes, case.references), things_of(case.classes)
+            if note := classes_behind_note(case.labels, case.classes):
+                say(f"WARNING: {note}")
             classes = _placed(open_labels(case.classes), case.classes, labels, case.labels, options)
-        measured = measure_volume(placed, image, references, case.name, classes=classes, class_names=names)
+        measured = measure_volume(
+            placed, image, references, case.name, classes=classes, class_names=names, things=things
+        )
         if case.confidence is not None:
             known = read_confidences(case.confidence)
             if known is not None:
@@ -152,6 +166,8 @@ def _spacing_text(measured: Measured) -> str:
 def _say_of(case: Sources, measured: Measured) -> None:
     count = len(measured.labels)
     say(f"{case.name}: {count} object{'s' * (count != 1)}, voxels of {_spacing_text(measured)} (z, y, x)")
+    for doubt in [] if measured.classes is None else measured.classes.doubts:
+        say(f"WARNING: {case.name}: by {case.classes}, {doubt}")
     if not measured.physical:
         say(
             f"{case.name}: no file says the unit of its spacing, and none is guessed: lengths are in the smallest side "
@@ -270,12 +286,11 @@ def _print_volumes(cases: dict[str, Measured]) -> None:
 
 
 def _print_class_contacts(cases: dict[str, Measured]) -> None:
-    rows = [
-        (case, measured.classes.names[first], measured.classes.names[second], _short(area), str(ours), str(theirs),
-         "µm²" if measured.physical else "voxels²")
-        for case, measured in cases.items() if measured.classes is not None
-        for first, second, area, ours, theirs in measured.classes.contacts
-    ]  # fmt: skip
+    rows = []
+    for row in class_contact_rows(cases):
+        case, first, second, area, ours, theirs = row.values()
+        counts = ("-" if count is None else str(count) for count in (ours, theirs))
+        rows.append((case, first, second, _short(area), *counts, "µm²" if cases[case].physical else "voxels²"))
     header = ("case", "class", "touches", "area", "objects of the first", "of the second", "unit")
     print_table("Contacts of classes", header, rows)
 

@@ -21,6 +21,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.class_contacts import key_of
 from planewise.measurement.groups import Member
 from planewise.progress import say
+from planewise.volumes.json_files import read_json
 from planewise.volumes.labels import open_labels
 
 
@@ -130,6 +131,19 @@ def class_names_of(classes: Path, references: Iterable[str]) -> dict[int, str]:
     if twice := {key for key in keys if keys.count(key) > 1 or key in references}:
         raise PlanewiseError(f"{classes}: {', '.join(sorted(twice))}: would name columns twice; rename a class")
     return dict(names)
+
+
+def things_of(classes: Path) -> tuple[int, ...] | None:
+    """Return the classes of things in a volume, by the dataset.json beside it that mito predict writes; None if it does
+    not say. Raises PlanewiseError if it names what is no class of it."""
+    labels = labels_above(classes)
+    said = None if labels.source is None else read_json(labels.source).get("things")
+    if said is None:
+        return None
+    value_of = {name: value for value, name in labels.class_names().items()}
+    if not isinstance(said, list) or not all(isinstance(name, str) and name in value_of for name in said):
+        raise PlanewiseError(f"{labels.source}: things: is {said!r}; it must be a list of {', '.join(value_of)}")
+    return tuple(sorted(value_of[name] for name in said))
 
 
 def refuse_other_cases(

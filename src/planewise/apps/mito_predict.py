@@ -114,10 +114,10 @@ def predict_cases(
                     for note in case.notes(name, options, model):
                         say(note)
                     count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
-                    what = "classes" if options.fuse == "probabilities" else "objects"
+                    one, what = ("class", "classes") if options.fuse == "probabilities" else ("object", "objects")
                     decided |= {"intensities": seen, "planes": case.why, what: count}
                 done[name] = results
-                say(f"{name}: {count} {what}, {results.final}")
+                say(f"{name}: {count} {one if count == 1 else what}, {results.final}")
             except Exception as error:  # whatever one case does to us, the others are still wanted
                 problems.append(Problem.of(path, error))
     return done

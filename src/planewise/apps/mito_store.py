@@ -105,7 +105,7 @@ def segment_store(options: MitoPredict) -> None:
         with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
             count = segment_out_of_core(case, slices, results, workers, options, run.identity(name))
         decided |= {"intensities": seen, "planes": case.why, "objects": count}
-    say(f"{options.input.name}: {count} objects, {options.output}")
+    say(f"{options.input.name}: {count} object{'s' * (count != 1)}, {options.output}")
 
 
 class Unfinished(PlanewiseError):

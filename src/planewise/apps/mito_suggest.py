@@ -53,8 +53,8 @@ def suggest_mito(options: MitoSuggest) -> int:
     cases, problems = cases_in(options.input, options.channel)
     if not cases and not problems:
         raise PlanewiseError(f"{options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
-    model = read_model_file(find_model_file(options.model))
-    if model.several is not None and not model.several.things:
+    several = read_model_file(find_model_file(options.model)).several
+    if several is not None and not several.things:
         raise PlanewiseError(
             f"--model {options.model}: has no class of things; slices are suggested by where planes disagree on objects"
         )
@@ -86,15 +86,19 @@ def suggest_mito(options: MitoSuggest) -> int:
     for name, places in known.items():
         say(f"{name}: known already: {f'{letter} ' + ' '.join(map(str, places)) if places else 'no slice'}")
     chosen = choose_slices(doubts, known, options.count)
-    rows = [_suggestion(choice, candidates[choice.case], options) for choice in chosen]
+    rows = [_suggestion(choice, candidates[choice.case], options, several is not None) for choice in chosen]
     _write(options.output / SUGGESTIONS, rows)
     for row in rows:
-        say(f"{row['item']}: {row['what']}; paint it as {row['paint']}")
+        say(f"{row['item']}: {row['what']}; {'paint it as' if several is None else 'label'} {row['paint']}")
     if rows:
-        say(
-            f"{options.output / SUGGESTIONS} lists them, with pictures beside it. Paint whole slices: what is left out "
-            "of one is taken for background, so no empty file is written"
+        how = (
+            "Paint whole slices: what is left out of one is taken for background, so no empty file is written"
+            if several is None
+            else f"Label whole slices, the class of each voxel in labelsTr and the objects in instancesTr; the rest of "
+            f"labelsTr is the ignore label of {DATASET_FILE}. Painted slices ({PAINTED}) cannot say of which class an "
+            "object is"
         )
+        say(f"{options.output / SUGGESTIONS} lists them, with pictures beside it. {how}")
         say(f"To look at them in the prediction: planewise correct {folder} --worklist {options.output / SUGGESTIONS}")
     elif candidates:
         say("Every slice is known already: there is nothing to suggest")
@@ -155,8 +159,8 @@ def _slice(voxels: LazyArray, plane: Plane, index: int) -> np.ndarray:
     return np.asarray(voxels[tuple(index if axis == AXIS[plane] else slice(None) for axis in range(3))])
 
 
-def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest) -> dict[str, Any]:
-    """Draw a slice's picture, and return its row of the list: ``COLUMNS``."""
+def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest, several: bool) -> dict[str, Any]:
+    """Draw a slice's picture, and return its row of the list: ``COLUMNS``; ``several``: there are several classes."""
     axis, letter = AXIS[options.plane], "zyx"[AXIS[options.plane]]
     planes = [_slice(labels, options.plane, choice.index) for labels in candidate.planes]
     doubt = ndimage.uniform_filter(voxel_doubt(planes), SMOOTHED, mode="constant")
@@ -175,9 +179,11 @@ def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest
         f"{letter} {choice.index}: planes disagree on {disputed:.1%} of it, most at {beside[0]} {most[0]}, {beside[1]} "
         f"{most[1]}"
     )
+    painted = f"{PAINTED}/{choice.case}/{name}.tif"
+    paint = f"{letter} {choice.index} of labelsTr/{choice.case} and instancesTr/{choice.case}" if several else painted
     values: tuple[Any, ...] = (
         f"{choice.case} {name}", choice.case, what, "", *place, letter, choice.index, *box,
-        f"{1000 * choice.score:.3f}", f"{PAINTED}/{choice.case}/{name}.tif", picture.name,
+        f"{1000 * choice.score:.3f}", paint, picture.name,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -92,6 +92,11 @@ def live(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.action not in ("undo", "save", "replay") and entry.number not in undone]
 
 
+def actions_text(entries: list[Entry]) -> str:
+    """Return how many actions there are, to read."""
+    return f"{len(entries)} action{'s' * (len(entries) != 1)}"
+
+
 def correction_note(result: Path) -> str:
     """Return that a label volume was corrected, to read; empty if it was not, or all was undone."""
     path = corrections_folder(result) / JOURNAL
@@ -101,10 +106,20 @@ def correction_note(result: Path) -> str:
     changes = [entry for entry in live(entries) if entry.kept]
     if not changes:
         return ""
-    note = f"{result}: was corrected with planewise correct, {len(changes)} actions ({path})"
+    note = f"{result}: was corrected with planewise correct, {actions_text(changes)} ({path})"
     saved = [entry.arguments["actions"] for entry in entries if entry.action == "save"]
     behind = result.is_file() and (not saved or saved[-1] != [entry.number for entry in changes])
     return f"{note}; not all of them are in the file yet: planewise correct {result} --replay" if behind else note
+
+
+def classes_behind_note(result: Path, classes: Path) -> str:
+    """Return that objects were corrected and the volume ``classes`` of the class of each voxel was not; else empty."""
+    if result == classes or not correction_note(result) or correction_note(classes):
+        return ""
+    return (
+        f"{result}: was corrected with planewise correct, and {classes} was not: an object is of the class of things "
+        "that most of its voxels are of there, and voxels of stuff are those from before"
+    )
 
 
 def review_note(result: Path) -> str:
@@ -113,7 +128,7 @@ def review_note(result: Path) -> str:
     if (note := correction_note(result)) or not path.is_file():
         return note
     actions = live(read_journal(path)[1])
-    return f"{result}: was confirmed with planewise correct, {len(actions)} actions ({path})" if actions else ""
+    return f"{result}: was confirmed with planewise correct, {actions_text(actions)} ({path})" if actions else ""
 
 
 class Journal:

@@ -12,7 +12,17 @@ import numpy as np
 
 from planewise.correction.actions import AnyAction, Confirm, Labels
 from planewise.correction.canvas import LARGEST, FileCanvas, open_canvas
-from planewise.correction.journal import JOURNAL, STATES, Box, Entry, Head, Journal, ObjectRecord, corrections_folder
+from planewise.correction.journal import (
+    JOURNAL,
+    STATES,
+    Box,
+    Entry,
+    Head,
+    Journal,
+    ObjectRecord,
+    actions_text,
+    corrections_folder,
+)
 from planewise.correction.kept import Change, read_kept, write_kept
 from planewise.correction.objects import (
     Objects,
@@ -117,7 +127,7 @@ class Corrections:
     def undo(self, count: int = 1) -> list[Entry]:
         """Undo the last actions; return them, the latest first. Raises PlanewiseError if there are not as many."""
         if count > len(self.actions):
-            raise PlanewiseError(f"{self.result}: {len(self.actions)} actions can be undone, not {count}")
+            raise PlanewiseError(f"{self.result}: {actions_text(self.actions)} can be undone, not {count}")
         self._catch_up()
         undone = []
         for _ in range(count):

@@ -146,9 +146,14 @@ def labels_above(truth: Path, dataset: Path | None = None) -> LabelDefinition:
     """
     if dataset is not None:
         return read_labels_of(dataset)
-    above = truth.resolve().parents[: 1 if truth.is_dir() else 2]
-    meta = next((folder / DATASET_FILE for folder in above if (folder / DATASET_FILE).is_file()), None)
+    meta = next((path for path in dataset_files_above(truth) if path.is_file()), None)
     return LabelDefinition() if meta is None else read_labels_of(meta)
+
+
+def dataset_files_above(truth: Path) -> list[Path]:
+    """Return where the dataset.json of a truth file or folder may be."""
+    above = truth.resolve().parents[: 1 if truth.is_dir() else 2]
+    return [folder / DATASET_FILE for folder in above]
 
 
 def ignore_label_within(labels: Path) -> int | None:

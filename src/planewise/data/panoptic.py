@@ -140,11 +140,12 @@ def _refuse_contradictions(case: Case, semantic: np.ndarray, ids: np.ndarray, cl
     wrong = {label: of for label, of in of_id.items() if len(of) > 1 or not of.keys() <= set(classes.things)}
     if wrong:
         listed = [
-            f"object {label}: " + ", ".join(f"{count:,} voxels of {names[value]}" for value, count in of.items())
+            f"object {label}: "
+            + ", ".join(f"{count:,} voxel{'s' * (count != 1)} of {names[value]}" for value, count in of.items())
             for label, of in list(wrong.items())[:5]
         ]
         raise PlanewiseError(
-            f"{case.truth}: {len(wrong)} objects do not lie in one class of things by labelsTr: {'; '.join(listed)}"
+            f"{case.truth}: {len(wrong)} object{'s do' if len(wrong) > 1 else ' does'} not lie in one class of things by labelsTr: {'; '.join(listed)}"
             f"{' ...' * (len(wrong) > 5)}; make the two agree"
         )
     for value in classes.things:

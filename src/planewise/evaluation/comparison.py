@@ -175,6 +175,7 @@ def _notes(pair: Pair, opened: OpenPair, image: Path | None) -> list[str]:
         refuse_image(opened.predicted, pair.prediction, image),
         truth_itself(pair.prediction, pair.truth),
         correction_note(pair.prediction),
+        *opened.notes,
     ]
     return [note for note in notes if note]
 

@@ -18,9 +18,11 @@ from planewise.data.case import (
     several_files,
 )
 from planewise.data.classes import semantic_beside
+from planewise.data.panoptic import PanopticClasses
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
-from planewise.evaluation.overlap import MAX_LABEL
+from planewise.evaluation.object_classes import class_doubts, class_of_objects
+from planewise.evaluation.overlap import MAX_LABEL, OverlapCounter
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
@@ -52,9 +54,11 @@ class Pair:
 
 
 class OfClass(NamedTuple):
-    """The class ``value``, and the volumes that say which class each voxel of the truth and of the prediction is of."""
+    """The class ``value`` of ``classes``, and the volumes that say which class each voxel of the truth and of the
+    prediction is of."""
 
     value: int
+    classes: PanopticClasses
     truth: Path
     prediction: Path | None
 
@@ -80,12 +84,16 @@ class Truth(NamedTuple):
 
 
 class OpenPair(NamedTuple):
-    """A case's label volumes, in one space and in the canonical orientation; a missing prediction is empty."""
+    """A case's label volumes, in one space and in the canonical orientation; a missing prediction is empty.
+
+    ``notes``: which predicted objects do not lie in one class, where there are several.
+    """
 
     truth: Volume
     predicted: Volume
     status: str
     ignored: Ignored | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Slab(NamedTuple):
@@ -152,20 +160,45 @@ def open_prediction(pair: Pair, truth: Truth, kept: Kept | None = None) -> OpenP
     placed = laid_on(open_labels(pair.prediction), pair.prediction, truth.stored, pair.truth, pair.ignore_geometry)
     predicted = to_canonical(placed)
     predicted = predicted if kept is None else kept.read(predicted)
+    notes: tuple[str, ...] = ()
     if pair.of_class is not None:
-        value, _, classes = pair.of_class
-        if classes is None:
-            raise PlanewiseError(f"{pair.prediction}: no volume says of which class its objects are")
-        predicted = _within(predicted, classes, value, truth.stored, pair, kept)
-    return OpenPair(truth.labels, predicted, OK, truth.ignored)
+        predicted, notes = _objects_of_class(predicted, pair.of_class, truth.stored, pair, kept)
+    return OpenPair(truth.labels, predicted, OK, truth.ignored, notes)
 
 
 def _within(labels: Volume, path: Path, value: int, stored: Volume, pair: Pair, kept: Kept | None) -> Volume:
     """Return canonical ``labels``, 0 where the class volume at ``path`` is not ``value``; ``stored``: the truth."""
+    return labels.with_voxels(_InClass(labels, _class_volume(path, stored, pair, kept), value))
+
+
+def _class_volume(path: Path, stored: Volume, pair: Pair, kept: Kept | None) -> Volume:
     assert pair.truth is not None
     classes = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry))
-    classes = classes if kept is None else kept.read(classes)
-    return labels.with_voxels(_InClass(labels, classes, value))
+    return classes if kept is None else kept.read(classes)
+
+
+def _objects_of_class(
+    labels: Volume, of_class: OfClass, stored: Volume, pair: Pair, kept: Kept | None
+) -> tuple[Volume, tuple[str, ...]]:
+    """Return canonical, predicted ``labels``, 0 where the object is not of the class, and which objects are doubtful.
+
+    Whole objects are of a class, so that one that was merged with an object of another class, or drawn after the
+    classes were made, is scored as it is. One that lies in no class of things is scored with each of them.
+    """
+    if of_class.prediction is None:
+        raise PlanewiseError(f"{pair.prediction}: no volume says of which class its objects are")
+    volume, classes = _class_volume(of_class.prediction, stored, pair, kept), of_class.classes
+    counter = OverlapCounter()
+    for planes in slab_starts(labels.shape):
+        counter.add(*(_with_border("prediction", each, planes)[1:-1] for each in (labels, volume)))
+    overlap = counter.table()
+    objects, _ = overlap.first_sizes()
+    classes_of = class_of_objects(objects, overlap, classes.things)
+    chosen = objects[(classes_of == of_class.value) | (classes_of == 0)]
+    without = "they count in each class of things, so that they are false objects in all of them but one at least"
+    doubts = class_doubts(overlap, classes.names, classes.things, without)
+    notes = tuple(f"{pair.prediction}: by {of_class.prediction}, {doubt}" for doubt in doubts)
+    return labels.with_voxels(_Chosen(labels, chosen)), notes
 
 
 def nothing_predicted(truth: Truth, status: str) -> OpenPair:
@@ -212,6 +245,26 @@ class _InClass(ReadWhenIndexed):
 
     def __getitem__(self, index: Any) -> np.ndarray:
         return np.asarray(self.labels.voxels[index]) * (np.asarray(self.classes.voxels[index]) == self.value)
+
+
+@dataclass(frozen=True)
+class _Chosen(ReadWhenIndexed):
+    """Voxels of ``labels``, 0 where they are none of ``chosen``."""
+
+    labels: Volume
+    chosen: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.labels.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.labels.voxels.dtype
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        values = np.asarray(self.labels.voxels[index])
+        return values * np.isin(values, self.chosen)
 
 
 def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:

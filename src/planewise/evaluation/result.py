@@ -50,7 +50,7 @@ class Benchmark:
         pairs = [pair for pairs in self.methods.values() for pair in pairs]
         ignored = [pair.ignored[0] for pair in pairs if pair.ignored is not None]
         of_class = [pair.of_class for pair in pairs if pair.of_class is not None]
-        of_classes = [path for _, truth, prediction in of_class for path in (truth, prediction)]
+        of_classes = [path for each in of_class for path in (each.truth, each.prediction)]
         read = [*(pair.truth for pair in pairs), *(pair.prediction for pair in pairs), *ignored, *of_classes]
         drawn = [self.images[case] for case in self.cases() if case in self.images]
         return list(dict.fromkeys([*(path for path in read if path is not None), *drawn]))

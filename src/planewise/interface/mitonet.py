@@ -92,7 +92,7 @@ class MitoNetModel(Model):
             if options.fuse == "probabilities":
                 return volume.with_voxels(classes_in_memory(name, case, slices, predictor, options))
             (labels,) = segment_in_memory(name, case, slices, predictor, options)
-        say(f"{name}: {labels.count} objects")
+        say(f"{name}: {labels.count} object{'s' * (labels.count != 1)}")
         return volume.with_voxels(np.asarray(labels))
 
     def _network(self, device: str) -> Any:

@@ -1,12 +1,11 @@
 """Classes of a volume whose objects are measured: which class each object is of, and where two classes touch."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from planewise.evaluation.overlap import Overlap
 from planewise.measurement.contacts import Contacts
 
 
@@ -24,24 +23,27 @@ class ClassContact(NamedTuple):
 
 @dataclass(frozen=True)
 class Classes:
-    """``names`` by value; ``of_object`` (n,) int64: the class of each object, 0 if it is of none; ``contacts``."""
+    """``names`` by value; ``of_object`` (n,) int64: the class of each object, 0 if it is of none; ``contacts``;
+    ``doubts``: which objects do not lie in one class, to read."""
 
     names: dict[int, str]
     of_object: np.ndarray
     contacts: list[ClassContact]
+    doubts: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         return {
             "names": list(self.names.items()), "of_object": self.of_object.tolist(),
-            "contacts": [list(contact) for contact in self.contacts],
+            "contacts": [list(contact) for contact in self.contacts], "doubts": self.doubts,
         }  # fmt: skip
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Classes":
         """Return what ``as_json`` gave."""
         contacts = [ClassContact(*contact) for contact in stored["contacts"]]
-        return cls(dict(map(tuple, stored["names"])), np.array(stored["of_object"], np.int64), contacts)
+        of_object = np.array(stored["of_object"], np.int64)
+        return cls(dict(map(tuple, stored["names"])), of_object, contacts, stored.get("doubts", []))
 
     def name_of(self, value: int) -> str:
         """Return what a class is called; "" of 0."""
@@ -51,17 +53,6 @@ class Classes:
 def key_of(name: str) -> str:
     """Return a class's name as columns begin with it: letters, digits and '_'."""
     return re.sub(r"\W", "_", name)
-
-
-def class_of_objects(labels: np.ndarray, overlap: Overlap) -> np.ndarray:
-    """Return the class of most voxels of each of ``labels`` (n,), ascending, 0 if it has none; ``overlap``: of label
-    and class volume."""
-    within = (overlap.first > 0) & (overlap.second > 0)
-    place, value, count = np.searchsorted(labels, overlap.first[within]), overlap.second[within], overlap.count[within]
-    of_object = np.zeros(len(labels), np.int64)
-    order = np.lexsort((-value.astype(np.int64), count))
-    of_object[place[order]] = value[order]  # the largest count is written last, of equal ones the lowest class
-    return of_object
 
 
 def class_contacts(

@@ -9,10 +9,11 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from planewise.errors import PlanewiseError
+from planewise.evaluation.object_classes import class_doubts, class_of_objects
 from planewise.evaluation.overlap import MAX_LABEL, OverlapCounter
 from planewise.evaluation.pairs import as_one_class
 from planewise.evaluation.surfaces import SurfaceParts
-from planewise.measurement.class_contacts import Classes, class_contacts, class_of_objects, key_of
+from planewise.measurement.class_contacts import Classes, class_contacts, key_of
 from planewise.measurement.columns import DISTRIBUTED
 from planewise.measurement.contacts import HALO, ContactCounter, Contacts
 from planewise.measurement.crops import masks
@@ -98,12 +99,14 @@ def spacing_of(volume: Volume) -> tuple[Spacing, bool]:
 def measure_volume(
     labels: Volume, image: Volume | None = None, references: Mapping[str, Volume] | None = None, name: str = "volume",
     most_bytes: int | None = None, classes: Volume | None = None, class_names: Mapping[int, str] | None = None,
+    things: tuple[int, ...] | None = None,
 ) -> Measured:  # fmt: skip
     """Measure the objects of a label volume, read slab by slab, and then object by object.
 
     ``image`` and ``references``: other volumes of the same shape, voxel by voxel, for intensities, and for contacts and
     distances to labels of theirs; ``classes``: another, that says which class, of ``class_names``, each voxel is of: a
-    reference by the name of each class, but for the objects of that class. ``name``: what progress is shown of.
+    reference by the name of each class, but for the objects of that class. ``things``: the classes that objects can be
+    of, where that is known. ``name``: what progress is shown of.
 
     Surface and centre line need the whole box of an object in memory: those of objects that need more than
     ``most_bytes``, by default half of this machine's memory, are NaN. Raises PlanewiseError if a file turns out to be
@@ -126,7 +129,9 @@ def measure_volume(
         number, area = pairs.of(objects.labels)
         columns |= {f"{key}_contacts": number.astype(float), f"{key}_contact_area": area}
         columns[f"{key}_distance"] = _distances(labels, references[key], objects, spacing)
-    of_classes = None if classes is None else _classes(labels, classes, named, objects, contacts, columns, spacing)
+    of_classes = (
+        None if classes is None else _classes(labels, classes, named, objects, contacts, columns, spacing, things)
+    )
     return Measured(
         labels.shape, spacing, physical, objects.labels, columns, contacts.once,
         _of_volume(objects, spacing, contacts.once), _distributions(columns), too_large, of_classes,
@@ -135,7 +140,7 @@ def measure_volume(
 
 def _classes(
     labels: Volume, classes: Volume, names: dict[int, str], objects: Objects, contacts: Contacts,
-    columns: dict[str, np.ndarray], spacing: Spacing,
+    columns: dict[str, np.ndarray], spacing: Spacing, things: tuple[int, ...] | None,
 ) -> Classes:  # fmt: skip
     """Return the class of each object and the contacts of classes; what ``columns`` say of an object's own class, as of
     a reference, becomes NaN: contacts with others of its class are those of objects."""
@@ -145,14 +150,16 @@ def _classes(
         slab = np.where(np.isin(slab, tuple(names)), slab, 0)  # the ignore label is no class
         between.add(slab, slab, core)
         overlap.add(np.asarray(labels.voxels[planes]), slab[core])
-    of_object = class_of_objects(objects.labels, overlap.table())
+    table = overlap.table()
+    of_object = class_of_objects(objects.labels, table, things)
     touched = {value: columns[f"{key_of(name)}_contacts"].copy() for value, name in names.items()}
     for value, name in names.items():
         for what in ("contacts", "contact_area", "distance"):
             key = f"{key_of(name)}_{what}"
             columns[key] = np.where(of_object == value, math.nan, columns[key])
     contacts_of_classes = class_contacts(names, of_object, objects.labels, contacts, between.contacts().once, touched)
-    return Classes(names, of_object, contacts_of_classes)
+    doubts = class_doubts(table, names, things, "they are measured as of no class")
+    return Classes(names, of_object, contacts_of_classes, doubts)
 
 
 def _count(

@@ -54,17 +54,20 @@ def contact_rows(cases: Cases) -> list[Row]:
 
 
 def class_contact_rows(cases: Cases) -> list[Row]:
-    """Return a row for each two classes that touch: the area, and how many objects of each touch the other."""
+    """Return a row for each two classes that touch: the area, and how many objects of each touch the other: None of a
+    class that has no objects, as stuff has none."""
     rows = []
     for case, measured in cases.items():
         area = name_of("contact_area", measured.physical)
         if measured.classes is None:
             continue
-        names = measured.classes.names
+        names, with_objects = measured.classes.names, set(measured.classes.of_object.tolist())
         for contact in measured.classes.contacts:
             rows.append({
                 "case": case, "first_class": names[contact.first], "second_class": names[contact.second],
-                area: contact.area, "first_objects": contact.first_objects, "second_objects": contact.second_objects,
+                area: contact.area,
+                "first_objects": contact.first_objects if contact.first in with_objects else None,
+                "second_objects": contact.second_objects if contact.second in with_objects else None,
             })  # fmt: skip
     return rows
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from planewise.apps.mito_case import Results, grouping_of, write_class_names
+from planewise.apps.mito_case import Results, grouping_of, things_text, write_class_names
 from planewise.apps.mito_options import MitoPredict
 from planewise.data.panoptic import PanopticClasses
 from planewise.errors import PlanewiseError
@@ -43,3 +43,9 @@ def test_names_of_classes_are_replaced_only_where_they_were_written_so_and_all_i
     path.write_text(json.dumps({"labels": {"background": 0, "mito": 1}, "numTraining": 3}))  # somebody's dataset
     with pytest.raises(PlanewiseError, match="names classes of other results"):
         write_class_names(results, new, replace=True)
+
+
+def test_where_nothing_is_a_thing_no_objects_are_said():
+    names = {1: "mito", 2: "er"}
+    assert things_text(PanopticClasses(names, (1,)), [3, 1]) == "3 mito; voxels of every class in classes/"
+    assert things_text(PanopticClasses(names, ()), [3, 1]) == "voxels of every class in classes/"

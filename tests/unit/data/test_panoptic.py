@@ -74,9 +74,9 @@ def test_what_is_ignored_is_not_known_whatever_its_id(tmp_path):
 @pytest.mark.parametrize(
     ("semantic", "ids", "words"),
     [
-        ([1, 1, 2, 0], [5, 5, 5, 0], "1 objects .*object 5: 2 voxels of mito, 1 voxels of nucleus"),
-        ([1, 3, 0, 0], [5, 6, 0, 0], "object 6: 1 voxels of er"),
-        ([1, 0, 0, 0], [5, 5, 0, 0], "object 5: 1 voxels of background, 1 voxels of mito"),
+        ([1, 1, 2, 0], [5, 5, 5, 0], "1 object does .*object 5: 2 voxels of mito, 1 voxel of nucleus"),
+        ([1, 3, 0, 0], [5, 6, 0, 0], "object 6: 1 voxel of er"),
+        ([1, 0, 0, 0], [5, 5, 0, 0], "object 5: 1 voxel of background, 1 voxel of mito"),
         ([1, 1, 1, 0], [5, 0, 0, 0], "2 voxels of mito by labelsTr are of no object"),
         ([0, 0, 0, 0], [0, 0, 0, 0], "holds no voxel of mito, nucleus, er"),
     ],

@@ -266,9 +266,7 @@ def test_a_result_that_was_only_confirmed_is_not_replaced_either_until_that_is_u
     with Corrections(target) as corrections:
         corrections.apply(Confirm(labels=(1,)))
     again = begin(place, model="B.pth", overwrite=True)
-    with pytest.raises(
-        PlanewiseError, match=r"a.tiff: was confirmed with planewise correct, 1 actions .*, and is kept"
-    ):
+    with pytest.raises(PlanewiseError, match=r"a.tiff: was confirmed with planewise correct, 1 action .*, and is kept"):
         again.start("a", [place / "in" / "a.tiff"], [target])
     with Corrections(target) as corrections:
         corrections.undo()
