@@ -8,6 +8,7 @@ import pytest
 
 from audited import fill_in
 from planewise.cli import run
+from planewise.correction.corrected import corrected_volumes
 from planewise.correction.journal import correction_note
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.volume import Volume
@@ -55,6 +56,20 @@ def test_a_row_that_does_not_fit_stops_its_case_alone(results, tmp_path, capsys)
     assert "there is no object 99 here (any more); the 1 row of case a after it was not done" in said
     assert set(np.unique(open_volume(results / "a.tiff").read())) == {0, 1, 4, 5}
     assert set(np.unique(open_volume(results / "b.tiff").read())) == {0, 1, 2, 4, 5}
+
+
+def test_a_case_whose_first_row_does_not_fit_counts_as_never_corrected(results, tmp_path, balls, capsys):
+    wrong = actions(tmp_path, "a,delete,99,", "b,delete,3,")
+    assert run(["correct", str(results), "--actions", wrong]) == 1
+    assert list(corrected_volumes(results)) == ["b"]
+    write_volume(results / "a.tiff", Volume(balls[::-1].astype(np.uint8), (5.0, 5.0, 5.0), "nm"))  # predicted anew
+    assert list(corrected_volumes(results)) == ["b"]
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "a,delete,4,")]) == 0
+    np.testing.assert_array_equal(open_volume(results / "a.tiff").read(), np.where(balls == 4, 0, balls)[::-1])
+    assert list(corrected_volumes(results)) == ["a", "b"]
+    assert run(["correct", str(results / "a.tiff"), "--undo", "1"]) == 0
+    assert list(corrected_volumes(results)) == ["b"]
+    capsys.readouterr()
 
 
 @pytest.mark.parametrize(

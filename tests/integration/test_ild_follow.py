@@ -192,6 +192,21 @@ def test_volumes_in_folders_of_dates_whose_lungs_are_cut_off(model, tmp_path, ca
     assert "cannot be compared" in (tmp_path / "out" / "follow.html").read_text()
 
 
+def test_one_volume_under_two_dates_of_nobody_is_compared_with_warnings(model, tmp_path, capsys):
+    write_chest_patient(tmp_path / "P", 3, SHAPE, dates=("2023-01-10",))
+    shutil.copytree(tmp_path / "P" / "2023-01-10", tmp_path / "P" / "2024-01-12")
+    assert follow(tmp_path / "P", tmp_path / "out", model) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    page = (tmp_path / "out" / "follow.html").read_text()
+    (pair,) = json.loads((tmp_path / "out" / "changes.json").read_text())["pairs"]
+    same = "2023-01-10 and 2024-01-12 hold the same voxels"
+    whose = "no header says whose scan 2023-01-10 and 2024-01-12 is (PatientID)"
+    for words in (same, whose):
+        assert f"WARNING: 2023-01-10 and 2024-01-12: {words}" in said
+        assert words in page
+        assert any(words in doubt for doubt in pair["doubts"])
+
+
 def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
     write_chest_patient(tmp_path / "one", 3, SHAPE, dates=("2023-01-10",))
     assert follow(tmp_path / "one", tmp_path / "out", model) == 2

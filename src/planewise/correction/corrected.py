@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from planewise.correction.journal import JOURNAL, corrections_folder
+from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
 from planewise.data.case import group_by_case, label_volumes_at
 from planewise.data.run import Manifest, manifest_of
 from planewise.data.source_image import source_image
@@ -15,11 +15,14 @@ MADE_FROM = "corrections.json"  # marks a folder of training data that was made 
 
 
 def corrected_volumes(result: Path) -> dict[str, Path]:
-    """Return the corrected label volumes of ``result``, a file or a folder, by case. Raises PlanewiseError."""
+    """Return the label volumes of ``result``, a file or a folder, that actions hold of, by case.
+
+    Raises PlanewiseError if there is none, or a journal is damaged.
+    """
     groups = group_by_case(label_volumes_at(result, "--corrections"))
     corrected = {
         name: path for name, paths in sorted(groups.items()) for path in paths
-        if (corrections_folder(path) / JOURNAL).is_file()
+        if (journal := corrections_folder(path) / JOURNAL).is_file() and live(read_journal(journal)[1])
     }  # fmt: skip
     if not corrected:
         raise PlanewiseError(f"--corrections {result}: nothing in it was corrected; see planewise correct")

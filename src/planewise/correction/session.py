@@ -54,6 +54,9 @@ class Corrections:
         self.canvas = open_canvas(result, self.folder / KEPT)
         journal = self.folder / JOURNAL
         self.journal = Journal.open(journal) if journal.exists() else self._begin(journal)
+        if not self.journal.entries and self.journal.head.content != sha256_of(result):  # nothing to be kept
+            self.journal.close()
+            self.journal = self._begin(journal)
         try:
             self._in_file = self._actions_in_file()
             if isinstance(self.canvas, FileCanvas) and self._in_file and not self.canvas.original.exists():

@@ -42,9 +42,12 @@ class MadeFrom:
         text = json.dumps([self.options, self.data], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def differences(self, now: "MadeFrom") -> str:
-        """Return what is different ``now``, to read: ``planes: xy -> xy xz yz; data: a changed, b new``."""
-        old, new = _as_json(self.options), _as_json(now.options)
+    def differences(self, now: "MadeFrom", unsaid: dict[str, Any] | None = None) -> str:
+        """Return what is different ``now``, to read: ``planes: xy -> xy xz yz; data: a changed, b new``.
+
+        ``unsaid``: what options are that are not among them.
+        """
+        old, new = (_as_json((unsaid or {}) | options) for options in (self.options, now.options))
         changes = [
             f"{name}: {_shown(old.get(name))} -> {_shown(new.get(name))}"
             if not isinstance(new.get(name, old.get(name)), dict)

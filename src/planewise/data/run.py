@@ -63,12 +63,13 @@ class Run:
     @classmethod
     def begin(
         cls, manifest: Path, command: str, options: dict[str, Any], model: Path | None, cases: Iterable[str],
-        overwrite: bool, renewed: bool = False, store: Path | None = None,
+        overwrite: bool, renewed: bool = False, store: Path | None = None, unsaid: dict[str, Any] | None = None,
     ) -> "Run":  # fmt: skip
         """Begin ``command`` for ``cases``, or go on with it; nothing is written before a case is started.
 
         ``manifest``: its path, in the folder of the results. ``options``: those that decide what the results are, as
         JSON has them. ``model``: the file of its weights. ``store``: the one result, where it is not a folder of them.
+        ``unsaid``: what decisive options are that neither ``options`` nor the manifest names.
         Raises PlanewiseError if the folder holds what was made
         otherwise, unless ``overwrite`` and all of it is among ``cases``, or all was made by the same file of a model,
         which is ``renewed``.
@@ -83,7 +84,7 @@ class Run:
         run = cls(manifest, made_from, where, before.cases, overwrite, store)
         run._before = before.made_from
         run.cases = {name: record for name, record in run.cases.items() if run._is_begun(record)}
-        difference = before.made_from.differences(made_from) if run.cases else ""
+        difference = before.made_from.differences(made_from, unsaid) if run.cases else ""
         others = sorted(run.cases.keys() - set(cases))
         if difference and not (overwrite and not others) and not (renewed and before.model == where):
             what = f"; --overwrite would leave {', '.join(others[:3])} as they were" if overwrite else ""

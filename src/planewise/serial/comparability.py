@@ -1,6 +1,7 @@
 """Whether two scans of lungs can be compared: what differs between them, and why they cannot."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Emphysema by threshold changes with kernel and thickness alone: Boedeker et al. 2004, doi:10.1148/radiol.2321030383;
@@ -19,7 +20,8 @@ class Scan:
     is known as one for lung; ``says_contrast``: whether its headers could name a contrast agent; ``thickness_mm``: of
     a slice, None if nobody says it; ``spacing_mm`` (z, y, x), canonical; ``lungs_ml``: their volume; ``cut_off``: at
     which ends of the scan ("top", "bottom") the lungs are; ``noise_hu``: its SD in soft tissue, None
-    if nobody measured it; ``warnings``: what was said when it was segmented.
+    if nobody measured it; ``warnings``: what was said when it was segmented; ``voxels``: a hash of its HU, empty if
+    nobody took it.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Scan:
     cut_off: tuple[str, ...]
     noise_hu: float | None = None
     warnings: tuple[str, ...] = ()
+    voxels: str = ""
 
 
 def volume_ratio(first: Scan, second: Scan) -> float:
@@ -78,6 +81,24 @@ def reasons_against(first: Scan, second: Scan) -> list[str]:
             f"{VOLUME_RATIO:g}: the patient breathed in too differently, or the lungs were found wrongly; look at them"
         )
     return reasons
+
+
+def doubts(earlier: Sequence[Scan], scan: Scan) -> list[str]:
+    """Return what makes comparing ``scan`` with the first of the ``earlier`` doubtful, though nothing is against it."""
+    first = earlier[0]
+    found = []
+    if unsaid := [each.name for each in (first, scan) if not each.patient]:
+        found.append(
+            f"no header says whose scan {' and '.join(unsaid)} is (PatientID), so that nobody checked that both are of "
+            "one patient"
+        )
+    for other in earlier:
+        if scan.voxels and scan.voxels == other.voxels:
+            found.append(
+                f"{other.name} and {scan.name} hold the same voxels: this is one scan under two dates, between which "
+                "nothing can have changed; look at what lies there"
+            )
+    return found
 
 
 def differences(first: Scan, second: Scan) -> list[tuple[str, str, str]]:

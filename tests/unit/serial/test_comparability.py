@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from planewise.serial.comparability import Scan, differences, reasons_against
+from planewise.serial.comparability import Scan, differences, doubts, reasons_against
 
 FIRST = Scan("2023-01-10", "P1", "B70f", True, "", True, 1.25, (1.0, 0.7, 0.7), 4000, ())
 
@@ -42,6 +42,22 @@ def test_what_is_not_said_is_no_reason_but_is_told():
     assert said["kernel"] == said["contrast agent"] == said["patient (PatientID)"] == "not said"
     assert said["noise in soft tissue"] == "not measured"
     assert said["slice thickness"] == "not said; slices lie 1 mm apart"
+
+
+def test_a_patient_that_no_header_says_is_doubtful():
+    second = replace(FIRST, name="2024")
+    assert doubts([FIRST], second) == []
+    assert "whose scan 2024 is (PatientID)" in doubts([FIRST], replace(second, patient=""))[0]
+    unknown = replace(FIRST, patient="")
+    (doubt,) = doubts([unknown], replace(second, patient=""))
+    assert "no header says whose scan 2023-01-10 and 2024 is (PatientID)" in doubt
+
+
+def test_one_scan_under_two_dates_is_doubtful():
+    first, second = replace(FIRST, voxels="a"), replace(FIRST, name="2024", voxels="b")
+    assert doubts([first], second) == []
+    (doubt,) = doubts([first, second], replace(FIRST, name="2025", voxels="b"))
+    assert "2024 and 2025 hold the same voxels" in doubt
 
 
 def test_noise_is_told_as_it_was_measured():

@@ -4,6 +4,7 @@ A change is called one only beyond the smallest detectable change of this patien
 retakes of both scans, which are perturbed and predicted again.
 """
 
+import hashlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -37,7 +38,7 @@ from planewise.models.zoo import located
 from planewise.progress import progress, say
 from planewise.report.tables import print_table, report_problems
 from planewise.serial.change import carried_extents, changes, measures_of
-from planewise.serial.comparability import Scan, reasons_against
+from planewise.serial.comparability import Scan, doubts, reasons_against
 from planewise.serial.detectable import LEAST_RETAKES
 from planewise.serial.missing import missing_pieces_ml
 from planewise.serial.registration import register
@@ -106,6 +107,11 @@ def follow_ild(options: IldFollow) -> int:
     against = {each.scan.name: reasons_against(first.scan, each.scan) for each in later}
     for name, reasons in against.items():
         problems += [Problem(f"{first.scan.name} and {name}", f"cannot be compared: {reason}") for reason in reasons]
+    doubtful = {each.scan.name: doubts([before.scan for before in examined[:number]], each.scan)
+                for number, each in enumerate(later, 1)}  # fmt: skip
+    for name, found in doubtful.items():
+        for doubt in found:
+            say(f"WARNING: {first.scan.name} and {name}: {doubt}")
     compared = [each for each in later if not against[each.scan.name]]
     retaken: dict[str, list[dict[tuple[str, str, str], float]]] = {}
     if compared:
@@ -123,7 +129,7 @@ def follow_ild(options: IldFollow) -> int:
     with run.making(COMPARISON, inputs, outputs) as decided:
         pairs = []
         for each in later:
-            pair = Pair(first.scan, each.scan, tuple(against[each.scan.name]))
+            pair = Pair(first.scan, each.scan, tuple(against[each.scan.name]), tuple(doubtful[each.scan.name]))
             if each in compared:
                 try:
                     pair = _compare(first, each, pair, retaken, classes)
@@ -185,8 +191,12 @@ def _examine(
         say(f"WARNING: {day}: {warning}")
     lungs_ml = float((lungs > 0).sum() * np.prod(patient.spacing_mm)) / 1000
     scan = scan_of(day, image, patient.spacing_mm, lungs_ml, cut_off(lungs))
-    scan = replace(scan, noise_hu=noise_of(hu), warnings=warnings)
+    scan = replace(scan, noise_hu=noise_of(hu), warnings=warnings, voxels=_hash_of(hu))
     return Examined(scan, image, hu, labels, LungRegions.of(lungs, patient.spacing_mm))
+
+
+def _hash_of(hu: np.ndarray) -> str:
+    return hashlib.sha256(f"{hu.shape}".encode() + np.ascontiguousarray(hu).tobytes()).hexdigest()
 
 
 def _widest(variations: list[Variation]) -> Variation:

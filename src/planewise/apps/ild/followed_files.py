@@ -26,12 +26,14 @@ PAGE, CSV, JSON = "follow.html", "changes.csv", "changes.json"
 class Pair:
     """A later scan beside the first: ``reasons`` why they cannot be compared, else what has changed.
 
-    ``overlap``: Dice of the lungs after registration; ``folded``: see ``Registration``; ``slides``: of both.
+    ``doubts``: what is doubtful about comparing them; ``overlap``: Dice of the lungs after registration; ``folded``:
+    see ``Registration``; ``slides``: of both.
     """
 
     first: Scan
     second: Scan
     reasons: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     rows: tuple[Change, ...] = ()
     overlap: float = 0.0
     folded: float = 0.0
@@ -46,7 +48,8 @@ class Pair:
         """Return what JSON holds of it."""
         return {
             "first": asdict(self.first), "second": asdict(self.second), "reasons_against": list(self.reasons),
-            "dice_of_lungs": self.overlap, "folded": self.folded, "changes": [asdict(row) for row in self.rows],
+            "doubts": list(self.doubts), "dice_of_lungs": self.overlap, "folded": self.folded,
+            "changes": [asdict(row) for row in self.rows],
         }  # fmt: skip
 
 

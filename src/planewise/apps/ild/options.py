@@ -374,7 +374,7 @@ class IldFollow(_Series):
     output: Folder = Path("followed")
     """Folder for follow.html, changes.csv, changes.json, and {date}.nii.gz."""
     retakes: int = Field(8, ge=3)
-    """How often each scan is perturbed and predicted again, for the smallest detectable change."""
+    """How often each scan is perturbed and predicted again, for the smallest detectable change; 3 or more."""
     fibrosis: tuple[str, ...] = ()
     """Classes that count as fibrosis. Default: reticulation and honeycombing, as far as there are such."""
     image_size: int | None = Field(None, ge=64)

@@ -57,6 +57,7 @@ DECISIVE = {
     "ignore_geometry",
     "series",
 }
+UNSAID = {"propagation": "boxes", "format": "nii.gz"}  # as all was before there were others: not in the manifest
 
 
 def predict_ild(options: IldPredict) -> int:
@@ -93,7 +94,7 @@ def predict_ild(options: IldPredict) -> int:
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     run = Run.begin(
         options.output / MANIFEST, "ild predict", _decisive(options, source, half), source if source.exists() else None,
-        patients, options.overwrite,
+        patients, options.overwrite, unsaid=UNSAID,
     )  # fmt: skip
     refuse_folder_of_inputs((path for path in patients.values() if isinstance(path, Path)), options.output, "output")
     waiting: dict[str, Path | Series] = {}
@@ -140,8 +141,7 @@ def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object
     return options.model_dump(mode="json", include=DECISIVE) | {
         "prompts": prompts_note(options), "window": options.window_in_hu(), "fine-tuning": trained,
         "precision": "bf16" if half else "32", "model named": "" if source.exists() else str(source),
-        **({} if options.propagation == "boxes" else {"propagation": options.propagation}),
-        **({} if options.format == "nii.gz" else {"format": options.format}),  # as both were before there were others
+        **{name: getattr(options, name) for name, usual in UNSAID.items() if getattr(options, name) != usual},
     }  # fmt: skip
 
 
