@@ -156,7 +156,8 @@ def segment_out_of_core(
                 f"{path}: {problem}; what is finished is kept in {results.work}: run the same command again to go on"
             ) from error
         clear_work(results.work)
-    shutil.rmtree(results.work)
+    if results.work.exists():  # with files of the job beside the lock
+        shutil.rmtree(results.work)
     return count
 
 
