@@ -18,7 +18,7 @@ from planewise.data.case import (
     several_files,
 )
 from planewise.data.classes import semantic_beside
-from planewise.data.space import laid_on
+from planewise.data.space import filled_around, laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.overlap import MAX_LABEL
 from planewise.volumes.files import open_volume
@@ -129,7 +129,7 @@ def open_truth(pair: Pair, kept: Kept | None = None) -> Truth:
     """Open a case's truth, into memory if there is room in ``kept``. Raises PlanewiseError if it cannot be read."""
     if pair.truth is None:
         raise PlanewiseError(pair.problem or "no truth")
-    stored = open_labels(pair.truth)
+    stored = _whole(open_labels(pair.truth), pair.truth, pair)
     labels = to_canonical(stored)
     labels = labels if kept is None else kept.read(labels)
     if pair.of_class is not None:
@@ -141,6 +141,16 @@ def open_truth(pair: Pair, kept: Kept | None = None) -> Truth:
         return Truth(stored, labels, Ignored(labels, value))
     beside = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry))
     return Truth(stored, labels, Ignored(beside if kept is None else kept.read(beside), value))
+
+
+def _whole(truth: Volume, path: Path, pair: Pair) -> Volume:
+    """Return a truth that leaves out empty slices on the grid of its prediction; any other as it is."""
+    if not truth.sparse or pair.prediction is None or pair.ignore_geometry:
+        return truth
+    try:
+        return filled_around(truth, path, open_labels(pair.prediction), pair.prediction)
+    except PlanewiseError:  # of the prediction, which open_prediction says
+        return truth
 
 
 def open_prediction(pair: Pair, truth: Truth, kept: Kept | None = None) -> OpenPair:
