@@ -61,3 +61,14 @@ def test_a_segmentation_without_empty_slices_is_scored_against_the_whole(patient
     with (patient / "scores" / "results.csv").open(newline="") as file:
         dices = [float(row["value"]) for row in csv.DictReader(file) if row["metric"] == "dsc"]
     assert dices == [1.0, 1.0, 1.0]
+
+
+def test_a_segmentation_that_is_called_like_a_slice_is_to_be_renamed(patient, capsys):
+    (patient / "fseg" / "P1.seg.dcm").rename(patient / "fseg" / "P1.dcm")
+    said = "the name of a DICOM segmentation ends in .seg.dcm"
+    assert measure(patient, "fseg") == 2
+    assert f"{patient / 'fseg'}: holds no volumes; labels are" in (err := capsys.readouterr().err)
+    assert said in err
+    for pair in (("fseg", "truth"), ("truth", "fseg")):
+        assert run(["ild", "evaluate", *(str(patient / name) for name in pair)]) == 2
+        assert said in capsys.readouterr().err

@@ -13,9 +13,11 @@ from planewise.data.case import (
     group_by_case,
     images_beside,
     label_volumes_in,
+    lies_in,
     numbered_cases,
     plane_of,
     several_files,
+    without_labels,
 )
 from planewise.data.classes import semantic_beside
 from planewise.data.space import filled_around, laid_on
@@ -335,7 +337,10 @@ def pair_files(
         return [Pair(case_name(truths), predictions, truths, ignore_geometry=ignore_geometry)]
     truth_files = label_volumes_in(truths)
     if not truth_files:
-        raise PlanewiseError(f"{truths}: holds no volumes; truth is {{case}}.tiff, .nii.gz, ...")
+        raise PlanewiseError(without_labels(truths, "truth is {case}.tiff, .nii.gz, ..."))
+    for folder in (predictions, *beside):
+        if lies_in(folder, ".dcm") and not label_volumes_in(folder):
+            raise PlanewiseError(without_labels(folder, "predictions are {case}.tiff, .nii.gz, ..."))
     files = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
     known = numbered_cases(files, truth_files) | images_beside(truths).keys()
     predicted, true = group_by_case(label_volumes_in(predictions), known), group_by_case(truth_files, known)

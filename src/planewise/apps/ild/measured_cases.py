@@ -7,7 +7,7 @@ from pathlib import Path
 from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.lungs import mask_of
 from planewise.apps.ild.options import IldMeasure
-from planewise.data.case import case_name, is_volume, label_volumes_at, one_file_each
+from planewise.data.case import case_name, is_volume, label_volumes_at, one_file_each, without_labels
 from planewise.data.classes import LabelDefinition, labels_above, read_labels_of
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
@@ -41,7 +41,7 @@ def _volumes(path: Path) -> list[Path]:
     """Return the label volumes of a path that is given: itself, or those of a folder."""
     files = label_volumes_at(path)
     if not files:
-        raise PlanewiseError(f"{path}: holds no volumes; labels are {{case}}.nii.gz, ...")
+        raise PlanewiseError(without_labels(path, "labels are {case}.nii.gz, ..."))
     return files
 
 
