@@ -2,6 +2,8 @@
 
 import csv
 
+import numpy as np
+import pydicom
 import pytest
 
 from chest_boxes import SPACING_MM, chest_boxes
@@ -72,3 +74,26 @@ def test_a_segmentation_that_is_called_like_a_slice_is_to_be_renamed(patient, ca
     for pair in (("fseg", "truth"), ("truth", "fseg")):
         assert run(["ild", "evaluate", *(str(patient / name) for name in pair)]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_labels_that_cannot_be_read_are_refused_in_their_readers_words(patient, capsys):
+    path = patient / "fseg" / "P1.seg.dcm"
+    file = pydicom.dcmread(path)
+    file.SegmentationType, file.SegmentationFractionalType = "FRACTIONAL", "PROBABILITY"
+    file.save_as(path)
+    said = (
+        f"{path}: is a FRACTIONAL segmentation: every voxel has a share (PROBABILITY), not a label; choose a threshold"
+    )
+    for command in (["measure", "fseg", "--images", str(patient / "ct")], ["evaluate", "truth", "fseg"]):
+        here = [str(patient / word) if word in ("fseg", "truth") else word for word in command]
+        assert run(["ild", *here, "--output", str(patient / "out")]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert "no dataset.json names the classes" in err
+
+
+def test_labels_that_are_all_empty_name_no_classes(patient, capsys):
+    write_labels(patient / "truth" / "P1.nii.gz", Volume(np.zeros((24, 40, 60), np.uint8), SPACING_MM, "mm"))
+    assert measure(patient, "truth") == 2
+    said = f"{patient / 'truth'}: holds no labels above 0, and no dataset.json names the classes"
+    assert said in capsys.readouterr().err

@@ -10,7 +10,7 @@ from planewise.apps.ild.options import IldMeasure
 from planewise.data.case import case_name, is_volume, label_volumes_at, one_file_each, without_labels
 from planewise.data.classes import LabelDefinition, labels_above, read_labels_of
 from planewise.errors import PlanewiseError, Problem
-from planewise.evaluation.classes import class_names
+from planewise.evaluation.classes import class_names, without_classes
 from planewise.measurement.classes import MeasuredClasses, choose_classes, named_by_options
 from planewise.progress import say
 from planewise.volumes.formats import ending_of
@@ -76,9 +76,7 @@ def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, Meas
     second = [] if options.against is None else _volumes(options.against)
     known = class_names(definition, [*files, *second])
     if not known:
-        raise PlanewiseError(
-            f"{options.labels[0]}: holds no labels above 0 that can be read, and no dataset.json names its classes"
-        )
+        raise PlanewiseError(without_classes(options.labels[0], [*files, *second]))
     wanted = () if _are_pairs(options.classes) else options.classes
     classes = choose_classes(known, wanted, options.fibrosis)
     listed = ", ".join(f"{name} ({value})" for value, name in classes.names.items())
