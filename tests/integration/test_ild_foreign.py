@@ -97,3 +97,10 @@ def test_labels_that_are_all_empty_name_no_classes(patient, capsys):
     assert measure(patient, "truth") == 2
     said = f"{patient / 'truth'}: holds no labels above 0, and no dataset.json names the classes"
     assert said in capsys.readouterr().err
+
+
+def test_labels_without_a_ct_are_said_with_the_cases_that_there_are(patient, capsys):
+    """One series alone is named after the folder that is given, not after its own."""
+    (patient / "fseg" / "P2.seg.dcm").write_bytes((patient / "fseg" / "P1.seg.dcm").read_bytes())
+    assert measure(patient, "fseg", "ct") == 2
+    assert "--images holds none of case P1, but of ct" in " ".join(capsys.readouterr().out.split())

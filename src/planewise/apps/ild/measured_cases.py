@@ -16,6 +16,8 @@ from planewise.progress import say
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 
+LISTED = 12  # cases in a message
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -100,10 +102,11 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     second = _against(options, labels)
     if len(labels) > 1 and options.lungs is not None and is_volume(options.lungs, "--lungs"):
         raise PlanewiseError(f"--lungs {options.lungs}: is one mask, for {len(labels)} cases; give a folder of them")
+    there = f"of {_listed(sorted(images))}" if images else "none at all"
     cases = {}
     for case, path in labels.items():
         if case not in images:
-            problems.append(Problem(str(path), f"has no CT: --images holds none of case {case}"))
+            problems.append(Problem(str(path), f"has no CT: --images holds none of case {case}, but {there}"))
             continue
         try:
             mask = None if options.lungs is None else mask_of(case, options.lungs)
@@ -118,6 +121,10 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     if alone := sorted(second.keys() - labels.keys()):
         say(f"{options.against}: left out, for the first reader has no labels of them: {', '.join(alone)}")
     return cases, problems
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def _images(options: IldMeasure) -> tuple[dict[str, Path | Series], list[Problem]]:
