@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
@@ -48,6 +49,23 @@ def write_dicom(
             content |= {"RescaleSlope": slope, "RescaleIntercept": intercept}
         files.append(write_file(folder / f"{z:03d}{ending}", stored, bits, signed, **content))
     return files
+
+
+def write_sparse_segmentation(path: Path, slices: list[Path], labels: np.ndarray) -> Path:
+    """Write ``labels`` (z, y, x) of a series' files as highdicom does by default: without the empty slices."""
+    import highdicom
+
+    term = highdicom.sr.CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")
+    segments = [
+        highdicom.seg.SegmentDescription(value, f"class {value}", term, term, "MANUAL")
+        for value in range(1, int(labels.max()) + 1)
+    ]
+    sources = [dcmread(file) for file in slices]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    highdicom.seg.Segmentation(
+        sources, labels, "BINARY", segments, "1.2.3.9", 9, "1.2.3.9.1", 1, "maker", "model", "1", "0"
+    ).save_as(path)
+    return path
 
 
 def write_file(path: Path, stored: np.ndarray | None, bits: int = 16, signed: bool = False, **tags: object) -> Path:

@@ -163,6 +163,21 @@ def label_volumes_in(folder: Path) -> list[Path]:
     return sorted([*volumes_in(folder), *(path for path in folders if is_sequence_folder(path))])
 
 
+def without_labels(folder: Path, expected: str) -> str:
+    """Return that ``folder`` holds no label volumes, which are ``expected``; of DICOM files in it, what to do."""
+    message = f"{folder}: holds no volumes; {expected}"
+    if lies_in(folder, ".dcm"):
+        message += (
+            "; it holds .dcm files: the name of a DICOM segmentation ends in .seg.dcm, so rename those that are one"
+        )
+    return message
+
+
+def lies_in(folder: Path, ending: str) -> bool:
+    """Whether a file in ``folder`` has a name that ends so, in any case."""
+    return folder.is_dir() and any(path.name.lower().endswith(ending) for path in folder.iterdir())
+
+
 def file_of_case(case: str, folder: Path, what: str) -> Path:
     """Return the file of ``case`` in ``folder``; ``what`` it is, for the error if there is not exactly one."""
     files = group_by_case(label_volumes_in(folder), {case}).get(case, [])

@@ -6,9 +6,11 @@ import numpy as np
 
 from planewise.data.case import Case
 from planewise.errors import PlanewiseError
+from planewise.progress import say
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, same_space, to_canonical
 from planewise.volumes.labels import open_labels
+from planewise.volumes.sub_grid import laid_into
 from planewise.volumes.tilt import without_tilt
 from planewise.volumes.volume import Volume
 
@@ -20,8 +22,9 @@ def laid_on(
 
     With ``ignore_geometry``, or where one of the two files does not say how its axes run, the arrays fit as they lie in
     the files: ``volume`` is given the place of ``other``. Labels of a tilted gantry's slices, which stand in their file
-    as an upright stack, get the tilt of ``other``; an image beside such labels loses its own. No voxels are read, but
-    those of labels that get a tilt.
+    as an upright stack, get the tilt of ``other``; an image beside such labels loses its own. Labels whose file leaves
+    out empty slices (``sparse``) are laid into ``other``, zeros around, which is printed. No voxels are read, but those
+    of labels that get a tilt, or are laid into a larger grid.
 
     Raises PlanewiseError, naming the file at ``path``, if the two do not lie in one space, or, of arrays that are to
     fit as they lie, if their shapes differ.
@@ -32,8 +35,13 @@ def laid_on(
             "--ignore_geometry they must agree"
         )
     different = "" if ignore_geometry else same_space(volume, other)
+    whole = filled_around(volume, path, other, other_path) if different else volume
+    if whole is not volume:
+        return whole
     if different:
         remedy = ""
+        if volume.sparse or other.sparse:
+            remedy = ", or a DICOM segmentation that leaves out empty slices must lie on voxels of the other"
         if volume.shape == other.shape:
             remedy = "; --ignore_geometry takes them voxel by voxel as the arrays lie, if you know that they fit"
         raise PlanewiseError(
@@ -45,6 +53,27 @@ def laid_on(
     if not any(other.tilt):
         return stack
     return other.with_voxels(from_canonical(to_canonical(stack).read(), without_tilt(other)).voxels)
+
+
+def filled_around(labels: Volume, path: Path, other: Volume, other_path: Path | Series) -> Volume:
+    """Return ``labels`` on the grid of ``other``, zeros around, where their file leaves out what is empty; it is said.
+
+    As they are, if they are not ``sparse``, or their grid is no part of a larger one of ``other``; see ``laid_into``.
+    """
+    if not labels.sparse or not same_space(labels, other):
+        return labels
+    whole = laid_into(labels, other)
+    if whole is None:
+        return labels
+    say(
+        f"{path}: covers {_by(labels)} of the {_by(other)} voxels of {other_path}, on its grid; around them it is "
+        "taken as empty"
+    )
+    return whole
+
+
+def _by(volume: Volume) -> str:
+    return " x ".join(map(str, volume.shape))
 
 
 def labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:

@@ -4,6 +4,7 @@
 # (a kernel's integers are numba's machine integers)
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,10 +104,28 @@ def class_names(labels: LabelDefinition, truths: list[Path]) -> dict[int, str]:
     values: set[int] = set()
     for path in truths:
         try:
-            volume = open_labels(path)
-            for planes in slab_starts(volume.shape):
-                slab = volume.voxels[planes]
+            for slab in _slabs(path):
                 values |= set(overlap_table(slab, slab).first.tolist())
         except PlanewiseError:
             continue
     return {value: f"class {value}" for value in sorted(values) if value not in (0, labels.ignore)}
+
+
+def without_classes(where: Path, files: list[Path]) -> str:
+    """Return why ``class_names`` has none of ``files``, which were given as ``where``: what a reader says of one, or
+    that none holds a label.
+    """
+    unnamed = "and no dataset.json names the classes"
+    for path in files:
+        try:
+            for _ in _slabs(path):
+                pass
+        except PlanewiseError as error:
+            return f"{error}; {unnamed}"
+    return f"{where}: holds no labels above 0, {unnamed}"
+
+
+def _slabs(path: Path) -> Iterator[np.ndarray]:
+    volume = open_labels(path)
+    for planes in slab_starts(volume.shape):
+        yield np.asarray(volume.voxels[planes])

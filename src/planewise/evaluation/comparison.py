@@ -52,6 +52,7 @@ class ScoredCase:
     """A case that was just scored by all methods, its volumes still open, in the canonical orientation.
 
     ``truth``: as it is scored, None if it cannot be read. ``predictions``: by method, those that were delivered.
+    ``stored``: the truth as its file has it, to lay images on.
     """
 
     benchmark: Benchmark
@@ -60,13 +61,15 @@ class ScoredCase:
     predictions: dict[str, Volume] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     errors: list[CaseErrors] = field(default_factory=list)
+    stored: Volume | None = None
 
     def lay_on_truth(self, image: Volume, path: Path) -> Volume:
         """Return the case's ``image``, opened from ``path``, voxel by voxel beside the truth; see ``laid_on``."""
         pair = next(pair for pairs in self.benchmark.methods.values() for pair in pairs if pair.case == self.case)
         if pair.truth is None:
             raise PlanewiseError(f"{path}: there is no truth to lay it on")
-        return to_canonical(laid_on(image, path, open_labels(pair.truth), pair.truth, pair.ignore_geometry))
+        stored = open_labels(pair.truth) if self.stored is None else self.stored
+        return to_canonical(laid_on(image, path, stored, pair.truth, pair.ignore_geometry))
 
 
 def compare(
@@ -121,6 +124,7 @@ def _score_case(benchmark: Benchmark, case: str, tolerance: Tolerance | None) ->
     except (PlanewiseError, MemoryError) as error:
         truth, reason = None, _reason(error)
     scored = ScoredCase(benchmark, case, None if truth is None else truth.scored)
+    scored.stored = None if truth is None else truth.stored
     for method, pair in pairs.items():
         if truth is None:
             scored.results += _unscored(benchmark, method, pair, pair.problem or reason)

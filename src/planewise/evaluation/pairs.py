@@ -13,13 +13,15 @@ from planewise.data.case import (
     group_by_case,
     images_beside,
     label_volumes_in,
+    lies_in,
     numbered_cases,
     plane_of,
     several_files,
+    without_labels,
 )
 from planewise.data.classes import semantic_beside
 from planewise.data.panoptic import PanopticClasses
-from planewise.data.space import laid_on
+from planewise.data.space import filled_around, laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.object_classes import class_doubts, class_of_objects
 from planewise.evaluation.overlap import MAX_LABEL, OverlapCounter
@@ -137,7 +139,7 @@ def open_truth(pair: Pair, kept: Kept | None = None) -> Truth:
     """Open a case's truth, into memory if there is room in ``kept``. Raises PlanewiseError if it cannot be read."""
     if pair.truth is None:
         raise PlanewiseError(pair.problem or "no truth")
-    stored = open_labels(pair.truth)
+    stored = _whole(open_labels(pair.truth), pair.truth, pair)
     labels = to_canonical(stored)
     labels = labels if kept is None else kept.read(labels)
     if pair.of_class is not None:
@@ -149,6 +151,16 @@ def open_truth(pair: Pair, kept: Kept | None = None) -> Truth:
         return Truth(stored, labels, Ignored(labels, value))
     beside = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry))
     return Truth(stored, labels, Ignored(beside if kept is None else kept.read(beside), value))
+
+
+def _whole(truth: Volume, path: Path, pair: Pair) -> Volume:
+    """Return a truth that leaves out empty slices on the grid of its prediction; any other as it is."""
+    if not truth.sparse or pair.prediction is None or pair.ignore_geometry:
+        return truth
+    try:
+        return filled_around(truth, path, open_labels(pair.prediction), pair.prediction)
+    except PlanewiseError:  # of the prediction, which open_prediction says
+        return truth
 
 
 def open_prediction(pair: Pair, truth: Truth, kept: Kept | None = None) -> OpenPair:
@@ -378,7 +390,10 @@ def pair_files(
         return [Pair(case_name(truths), predictions, truths, ignore_geometry=ignore_geometry)]
     truth_files = label_volumes_in(truths)
     if not truth_files:
-        raise PlanewiseError(f"{truths}: holds no volumes; truth is {{case}}.tiff, .nii.gz, ...")
+        raise PlanewiseError(without_labels(truths, "truth is {case}.tiff, .nii.gz, ..."))
+    for folder in (predictions, *beside):
+        if lies_in(folder, ".dcm") and not label_volumes_in(folder):
+            raise PlanewiseError(without_labels(folder, "predictions are {case}.tiff, .nii.gz, ..."))
     files = [file for folder in {predictions, *beside} if folder.is_dir() for file in label_volumes_in(folder)]
     known = numbered_cases(files, truth_files) | images_beside(truths).keys()
     predicted, true = group_by_case(label_volumes_in(predictions), known), group_by_case(truth_files, known)

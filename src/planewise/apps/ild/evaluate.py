@@ -10,7 +10,7 @@ from planewise.data.patients import patients_or_cases
 from planewise.data.run import refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.class_evaluation import evaluate_presence
-from planewise.evaluation.classes import class_names
+from planewise.evaluation.classes import class_names, without_classes
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.pairs import Pair, pair_files, with_ignored
 from planewise.evaluation.presence import presence_file
@@ -34,11 +34,10 @@ def evaluate_ild(options: IldEvaluate) -> int:
     if options.predicted_only:
         pairs = _predicted(pairs)
     notes = _notes(predictions)
-    names = class_names(labels, [pair.truth for pair in pairs[options.predictions] if pair.truth])
+    truths = [pair.truth for pair in pairs[options.predictions] if pair.truth]
+    names = class_names(labels, truths)
     if not names:
-        raise PlanewiseError(
-            f"{options.truth}: holds no labels above 0 that can be read, and no dataset.json names its classes"
-        )
+        raise PlanewiseError(without_classes(options.truth, truths))
     folder = options.output or _home(options.predictions) / "evaluation"
     if labels.ignore is not None:
         say(f"Voxels of the ignore label ({labels.ignore}) are not scored.")

@@ -7,14 +7,16 @@ from pathlib import Path
 from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.lungs import mask_of
 from planewise.apps.ild.options import IldMeasure
-from planewise.data.case import case_name, is_volume, label_volumes_at, one_file_each
+from planewise.data.case import case_name, is_volume, label_volumes_at, one_file_each, without_labels
 from planewise.data.classes import LabelDefinition, labels_above, read_labels_of
 from planewise.errors import PlanewiseError, Problem
-from planewise.evaluation.classes import class_names
+from planewise.evaluation.classes import class_names, without_classes
 from planewise.measurement.classes import MeasuredClasses, choose_classes, named_by_options
 from planewise.progress import say
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
+
+LISTED = 12  # cases in a message
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def _volumes(path: Path) -> list[Path]:
     """Return the label volumes of a path that is given: itself, or those of a folder."""
     files = label_volumes_at(path)
     if not files:
-        raise PlanewiseError(f"{path}: holds no volumes; labels are {{case}}.nii.gz, ...")
+        raise PlanewiseError(without_labels(path, "labels are {case}.nii.gz, ..."))
     return files
 
 
@@ -76,9 +78,7 @@ def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, Meas
     second = [] if options.against is None else _volumes(options.against)
     known = class_names(definition, [*files, *second])
     if not known:
-        raise PlanewiseError(
-            f"{options.labels[0]}: holds no labels above 0 that can be read, and no dataset.json names its classes"
-        )
+        raise PlanewiseError(without_classes(options.labels[0], [*files, *second]))
     wanted = () if _are_pairs(options.classes) else options.classes
     classes = choose_classes(known, wanted, options.fibrosis)
     listed = ", ".join(f"{name} ({value})" for value, name in classes.names.items())
@@ -102,10 +102,11 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     second = _against(options, labels)
     if len(labels) > 1 and options.lungs is not None and is_volume(options.lungs, "--lungs"):
         raise PlanewiseError(f"--lungs {options.lungs}: is one mask, for {len(labels)} cases; give a folder of them")
+    there = f"of {_listed(sorted(images))}" if images else "none at all"
     cases = {}
     for case, path in labels.items():
         if case not in images:
-            problems.append(Problem(str(path), f"has no CT: --images holds none of case {case}"))
+            problems.append(Problem(str(path), f"has no CT: --images holds none of case {case}, but {there}"))
             continue
         try:
             mask = None if options.lungs is None else mask_of(case, options.lungs)
@@ -120,6 +121,10 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     if alone := sorted(second.keys() - labels.keys()):
         say(f"{options.against}: left out, for the first reader has no labels of them: {', '.join(alone)}")
     return cases, problems
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def _images(options: IldMeasure) -> tuple[dict[str, Path | Series], list[Problem]]:

@@ -28,6 +28,7 @@ OFF_GRID = 0.05  # of the distance between slices
 def _open_segmentation(path: Path, channel: int | None) -> Volume:
     """Open a segmentation whose segments do not overlap; the slices without a frame between its first and last are 0.
 
+    Other slices of its series may lie around these: the volume is ``sparse``.
     The label values are those that planewise wrote, else the segments' numbers.
     """
     import pydicom
@@ -93,7 +94,7 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
     ty, tx = tilt.tolist()
     return Volume(
         voxels, (spacing_mm, sy, sx), "mm", (oz, oy, ox), tuple(tuple(part) for part in columns.tolist()),
-        tilt=(ty, tx), labels=names,
+        tilt=(ty, tx), labels=names, sparse=True,
     )  # fmt: skip
 
 

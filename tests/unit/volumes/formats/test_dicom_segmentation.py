@@ -329,7 +329,6 @@ def apart(distance_mm):
         (no_pixel_size, "its pixels have no size"),
         (a_frame_that_nothing_is_said_of, "holds 12 frames, and says of 11 where they lie"),
         (no_orientation, "no pair of axes at right angles"),
-        (apart(-5.0), "do not lie -5 mm apart"),
         (apart(5000.0), "several of its frames of one segment lie on one slice, if slices are 5000 mm apart"),
         (apart(1e-7), "voxels of uint8 do not fit in memory"),
     ],
