@@ -146,11 +146,9 @@ def _take_of_case(
             step.take(corrections, segmented)
         except PlanewiseError as error:
             left = len(steps) - number - 1
-            then = (
-                f"; the {left} row{'s' * (left != 1)} of case {step.case} after it {'was' if left == 1 else 'were'} not done"
-                if left
-                else ""
-            )
+            rows = "1 row" if left == 1 else f"{left} rows"
+            were = "was" if left == 1 else "were"
+            then = f"; the {rows} of case {step.case} after it {were} not done" if left else ""
             return [Problem(f"{path}, line {step.line}", f"{error}{then}")]
         advance(1, step.case)
     return []

@@ -145,7 +145,8 @@ def _refuse_contradictions(case: Case, semantic: np.ndarray, ids: np.ndarray, cl
             for label, of in list(wrong.items())[:5]
         ]
         raise PlanewiseError(
-            f"{case.truth}: {len(wrong)} object{'s do' if len(wrong) > 1 else ' does'} not lie in one class of things by labelsTr: {'; '.join(listed)}"
+            f"{case.truth}: {len(wrong)} object{'s do' if len(wrong) > 1 else ' does'} not lie in one class of things "
+            f"by labelsTr: {'; '.join(listed)}"
             f"{' ...' * (len(wrong) > 5)}; make the two agree"
         )
     for value in classes.things:
