@@ -49,9 +49,9 @@ def widget(application, result, tmp_path, balls):
 
 
 def press(widget, name):
-    widget.said.setText("")
+    widget.message.setText("")
     widget.buttons[name].click()
-    return widget.said.text()
+    return widget.message.text()
 
 
 def shown(widget):
@@ -113,7 +113,7 @@ def test_it_goes_through_the_items_and_on_where_one_stopped(application, widget,
     assert again.item.name == "object 3"
     for _ in range(3):
         press(again, "Item done, next")
-    assert again.said.text() == "All items are finished."
+    assert again.message.text() == "All items are finished."
     again.close_case()
 
 
