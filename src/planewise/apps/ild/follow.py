@@ -109,8 +109,8 @@ def follow_ild(options: IldFollow) -> int:
         problems += [Problem(f"{first.scan.name} and {name}", f"cannot be compared: {reason}") for reason in reasons]
     doubtful = {each.scan.name: doubts([before.scan for before in examined[:number]], each.scan)
                 for number, each in enumerate(later, 1)}  # fmt: skip
-    for name, found in doubtful.items():
-        for doubt in found:
+    for name, about_pair in doubtful.items():
+        for doubt in about_pair:
             say(f"WARNING: {first.scan.name} and {name}: {doubt}")
     compared = [each for each in later if not against[each.scan.name]]
     retaken: dict[str, list[dict[tuple[str, str, str], float]]] = {}
