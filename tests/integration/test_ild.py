@@ -109,7 +109,6 @@ def test_unstable_masks_are_replaced_where_that_is_asked_for_and_results_know_it
     assert "stability_fallback: False -> True" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_the_model_s_card_says_how_it_came_about(job):
     folder = job / "work" / "MedSAM2-Tiny-ILD"
     trained = torch.load(folder / "medsam_model_best.pth", weights_only=True)["trained"]
@@ -120,6 +119,7 @@ def test_the_model_s_card_says_how_it_came_about(job):
         assert f"| {row} | {trained[key]} |" in card
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_volumes(job, tmp_path):
     prepared = job / "work" / "npz_train" / "CT_ILD"
     model = job / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth"

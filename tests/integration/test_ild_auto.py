@@ -215,7 +215,6 @@ def test_what_is_no_chest_is_a_row_and_the_others_are_done(job, eager, tmp_path,
     assert open_volume(tmp_path / "out" / "slice.nii.gz").shape == (1, *SHAPE[1:])
 
 
-@pytest.mark.slow
 def test_a_volume_that_is_stored_upside_down_gives_the_same(eager, tmp_path):
     hu, _ = chest_phantom(SHAPE, 5)
     write_ct(tmp_path / "up_0000.nii.gz", hu)
@@ -230,6 +229,7 @@ def test_a_volume_that_is_stored_upside_down_gives_the_same(eager, tmp_path):
     assert pages[0].replace("up", "") == pages[1].replace("down", "").replace("up", "")
 
 
+@pytest.mark.slow
 def test_a_thousand_slices(job, eager, tmp_path):
     hu, _ = chest_phantom((40, 48, 48), 5)
     write_ct(tmp_path / "long_0000.nii.gz", np.repeat(hu, 25, axis=0), (0.3, 6.0, 6.0))
@@ -266,7 +266,6 @@ def test_a_model_of_drawn_boxes_is_refused_and_so_are_two_kinds_of_prompts_in_on
     assert predict(tests, tmp_path / "out", eager, "--prompts", "truth", "--overwrite") == 0
 
 
-@pytest.mark.slow
 def test_a_damaged_table_of_presence_is_a_problem_and_the_masks_are_scored(job, tmp_path, capsys):
     segs = tmp_path / "segs"
     shutil.copytree(job / "work" / "segs" / "MedSAM2-Tiny-ILD_auto", segs)
@@ -276,6 +275,7 @@ def test_a_damaged_table_of_presence_is_a_problem_and_the_masks_are_scored(job, 
     assert all(row["dsc"] for row in table(segs / "evaluation" / RESULTS) if row["truth_ml"] != "0.000000")
 
 
+@pytest.mark.slow
 def test_patients_are_shared_by_the_workers_of_a_scheduler(job, eager, tmp_path, capsys, monkeypatch):
     from distributed import LocalCluster
 
