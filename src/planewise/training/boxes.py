@@ -28,8 +28,6 @@ GROUPS = {  # what is prompted with boxes alone, and with a token beside: boxes 
 }
 VALIDATION_SLICES = 48  # spread evenly
 VALIDATION_BATCH = 4
-OTHERS_WEIGHT = 1.0  # of the loss of SAM2's three other masks, one of which the published inference takes for a mask
-# that is not stable; a box has one answer, so they learn the same
 OBJECT_WEIGHT = 0.05  # of the object score's loss where all boxes hold an object: it gets no gradient from masks, and
 # ends tracks when predicting. Where absent classes are asked for too, it is trained on both alike.
 
@@ -224,8 +222,9 @@ class BoxTask:
             predicted, masks, counted, scores = boxed
             first, others = predicted[:, 0], predicted[:, 1:].flatten(0, 1)
             terms |= {"dice": dice_loss(first, masks, counted), "ce": cross_entropy(first, masks, counted)}
-            like_others = [x.repeat_interleave(predicted.shape[1] - 1, dim=0) for x in (masks, counted)]
-            terms["others"] = OTHERS_WEIGHT * (dice_loss(others, *like_others) + cross_entropy(others, *like_others))
+            if asked is None:  # beside classes without boxes their weight costs those
+                like_others = [x.repeat_interleave(predicted.shape[1] - 1, dim=0) for x in (masks, counted)]
+                terms["others"] = dice_loss(others, *like_others) + cross_entropy(others, *like_others)
             weight = OBJECT_WEIGHT if asked is None else 1.0
             terms["object"] = weight * mean_of(F.softplus(-scores))
         if asked is not None:
