@@ -1,7 +1,7 @@
 """A case's truth and prediction on disk: paired by name, opened together, read slab by slab."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,7 +82,11 @@ class Truth(NamedTuple):
     @property
     def scored(self) -> Volume:
         """The labels as they are scored, for pictures: 0 where they are ignored."""
-        return self.labels if self.ignored is None else self.labels.with_voxels(_Scored(self.labels, self.ignored))
+        if self.ignored is None:
+            return self.labels
+        marked, value = self.ignored
+        scored = _Masked(self.labels, lambda index, _: np.asarray(marked.voxels[index]) != value)
+        return self.labels.with_voxels(scored)
 
 
 class OpenPair(NamedTuple):
@@ -180,7 +184,8 @@ def open_prediction(pair: Pair, truth: Truth, kept: Kept | None = None) -> OpenP
 
 def _within(labels: Volume, path: Path, value: int, stored: Volume, pair: Pair, kept: Kept | None) -> Volume:
     """Return canonical ``labels``, 0 where the class volume at ``path`` is not ``value``; ``stored``: the truth."""
-    return labels.with_voxels(_InClass(labels, _class_volume(path, stored, pair, kept), value))
+    classes = _class_volume(path, stored, pair, kept)
+    return labels.with_voxels(_Masked(labels, lambda index, _: np.asarray(classes.voxels[index]) == value))
 
 
 def _class_volume(path: Path, stored: Volume, pair: Pair, kept: Kept | None) -> Volume:
@@ -210,7 +215,7 @@ def _objects_of_class(
     without = "they count in each class of things, so that they are false objects in all of them but one at least"
     doubts = class_doubts(overlap, classes.names, classes.things, without)
     notes = tuple(f"{pair.prediction}: by {of_class.prediction}, {doubt}" for doubt in doubts)
-    return labels.with_voxels(_Chosen(labels, chosen)), notes
+    return labels.with_voxels(_Masked(labels, lambda _, ids: np.isin(ids, chosen))), notes
 
 
 def nothing_predicted(truth: Truth, status: str) -> OpenPair:
@@ -220,11 +225,11 @@ def nothing_predicted(truth: Truth, status: str) -> OpenPair:
 
 
 @dataclass(frozen=True)
-class _Scored(ReadWhenIndexed):
-    """Voxels of ``labels``, 0 where they are ignored."""
+class _Masked(ReadWhenIndexed):
+    """Voxels of ``labels``, 0 where they do not count; ``counts``: of an index, and the voxels there, which ones do."""
 
     labels: Volume
-    ignored: Ignored
+    counts: Callable[[Any, np.ndarray], np.ndarray]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -236,47 +241,7 @@ class _Scored(ReadWhenIndexed):
 
     def __getitem__(self, index: Any) -> np.ndarray:
         values = np.asarray(self.labels.voxels[index])
-        return values * (np.asarray(self.ignored.labels.voxels[index]) != self.ignored.value)
-
-
-@dataclass(frozen=True)
-class _InClass(ReadWhenIndexed):
-    """Voxels of ``labels``, 0 where those of ``classes`` are not ``value``."""
-
-    labels: Volume
-    classes: Volume
-    value: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.labels.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.labels.voxels.dtype
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        return np.asarray(self.labels.voxels[index]) * (np.asarray(self.classes.voxels[index]) == self.value)
-
-
-@dataclass(frozen=True)
-class _Chosen(ReadWhenIndexed):
-    """Voxels of ``labels``, 0 where they are none of ``chosen``."""
-
-    labels: Volume
-    chosen: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.labels.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.labels.voxels.dtype
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        values = np.asarray(self.labels.voxels[index])
-        return values * np.isin(values, self.chosen)
+        return values * self.counts(index, values)
 
 
 def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:
