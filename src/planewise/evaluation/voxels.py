@@ -1,8 +1,9 @@
 """Voxel-wise scores of foreground against foreground, from the contingency table."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from typing import TypeVar
 
 from planewise.evaluation.overlap import Overlap
 
@@ -35,6 +36,14 @@ class Counts:
     def recall(self) -> float:
         """Share of the truth that was found, tp / (tp + fn)."""
         return ratio(self.tp, self.tp + self.fn)
+
+
+Scores = TypeVar("Scores", bound=Counts)
+
+
+def pooled(scores: Sequence[Scores]) -> Scores:
+    """Return the scores of several volumes, one at least, counted together."""
+    return type(scores[0])(*(sum(counts) for counts in zip(*map(astuple, scores))))
 
 
 @dataclass(frozen=True)

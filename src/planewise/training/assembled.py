@@ -11,7 +11,7 @@ import numpy as np
 from planewise.data.intensity import IntensityRange
 from planewise.evaluation.instances import instance_scores
 from planewise.evaluation.overlap import overlap_table
-from planewise.evaluation.voxels import ratio
+from planewise.evaluation.voxels import pooled
 from planewise.inference.class_grouping import fuse_classes
 from planewise.inference.gathering import GroupingOptions, gather_classes
 from planewise.inference.linking import PlaneObjects
@@ -91,10 +91,7 @@ def panoptic_quality(
         for predicted in found_in(predictor, volume.image, planes, slices, grouping):
             truth = np.maximum(volume.labels, 0)
             scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, predicted[...])), IOU))
-    if not any(score.tp + score.fn for score in scores):
-        return None
-    wrong = sum(score.fp + score.fn for score in scores)
-    return ratio(sum(score.iou_sum for score in scores), sum(score.tp for score in scores) + wrong / 2)
+    return pooled(scores).pq if any(score.tp + score.fn for score in scores) else None
 
 
 def found_in(

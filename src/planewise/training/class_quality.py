@@ -1,11 +1,13 @@
 """How well several classes are found in the validation volumes: the objects of things, the voxels of stuff."""
 
+import math
+
 import numpy as np
 
 from planewise.data.panoptic import DIVISOR, class_of
 from planewise.evaluation.instances import InstanceScores, instance_scores
 from planewise.evaluation.overlap import overlap_table
-from planewise.evaluation.voxels import VoxelScores, mean_of_defined, ratio, voxel_scores
+from planewise.evaluation.voxels import VoxelScores, mean_of_defined, pooled, voxel_scores
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, SlicePredictor
 from planewise.training.assembled import IOU, AssembledVolume, found_in
@@ -32,8 +34,10 @@ def class_quality(
             overlap = overlap_table(truth, np.where(known, of_class[...], 0))
             objects[place].append(instance_scores(overlap, IOU))
             voxels[place].append(voxel_scores(overlap))
+    if not objects[0]:
+        return [math.nan] * len(grouping.things)
     return [
-        _pq(of_things) if is_thing else _iou(of_voxels)
+        pooled(of_things).pq if is_thing else pooled(of_voxels).iou
         for is_thing, of_things, of_voxels in zip(grouping.things, objects, voxels)
     ]
 
@@ -42,13 +46,3 @@ def mean_quality(qualities: list[float]) -> float | None:
     """Return the mean over the classes that have a quality; None if none has."""
     mean = mean_of_defined(qualities)
     return None if np.isnan(mean) else mean
-
-
-def _pq(scores: list[InstanceScores]) -> float:
-    matched, wrong = sum(score.tp for score in scores), sum(score.fp + score.fn for score in scores)
-    return ratio(sum(score.iou_sum for score in scores), matched + wrong / 2)
-
-
-def _iou(scores: list[VoxelScores]) -> float:
-    matched, wrong = sum(score.tp for score in scores), sum(score.fp + score.fn for score in scores)
-    return ratio(matched, matched + wrong)
