@@ -1,15 +1,41 @@
 """Models as the hub keeps them: a folder, here or in the hub's own cache, and the licence that it says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
-from planewise.errors import PlanewiseError
+from planewise.errors import PlanewiseError, first_line
 from planewise.progress import say
 
-WEIGHTS_FILE = "model.safetensors"
+CONFIG, WEIGHTS_FILE = "config.json", "model.safetensors"
 CARD = "README.md"
+
+
+@contextmanager
+def reading_hub(source: str, what: str, instead: str) -> Iterator[None]:
+    """Make whatever reading a hub's model raises one PlanewiseError: a damaged or foreign folder fails in many ways.
+
+    ``source``: as the user named it; ``what``: of which model it should be; ``instead``: what to give the path of.
+    """
+    from transformers.utils import logging
+
+    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is reported once, by us
+    try:
+        yield
+    except PlanewiseError:
+        raise
+    except Exception as error:
+        raise PlanewiseError(
+            f"{source}: is no hub folder of {what} with {CONFIG} and {WEIGHTS_FILE}, nor a model of the hub that can "
+            f"be fetched or is cached ({reason_of(error)}); give the path of its {instead}"
+        ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file of a hub folder cannot be read, in a line."""
+    return "its JSON is nested too deeply" if isinstance(error, RecursionError) else first_line(error)
 
 
 def hub_folder(source: Path, files: Iterable[str]) -> Path:

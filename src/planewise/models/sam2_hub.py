@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from planewise.errors import PlanewiseError, first_line
-from planewise.models.hub import WEIGHTS_FILE, hub_folder
+from planewise.errors import PlanewiseError
+from planewise.models.hub import CONFIG, WEIGHTS_FILE, hub_folder, reading_hub, reason_of
 from planewise.models.sam2 import MEAN, STD, ClassTokens
 from planewise.models.sam2_names import ONLY_IN_2_1, to_meta, to_transformers, transformers_name
 from planewise.models.weights import differences, shapes_of
@@ -24,7 +24,7 @@ from planewise.volumes.json_files import read_json
 State = dict[str, Tensor]
 TOKENS_FILE = "class_tokens.safetensors"
 TRAINING_FILE = "planewise.json"  # window and how it was trained
-FILES = ("config.json", WEIGHTS_FILE, TOKENS_FILE, TRAINING_FILE)  # that are read
+FILES = (CONFIG, WEIGHTS_FILE, TOKENS_FILE, TRAINING_FILE)  # that are read
 TRUNK = (
     "hidden_size", "num_attention_heads", "num_attention_heads_per_stage", "blocks_per_stage", "embed_dim_per_stage",
     "window_size_per_stage", "global_attention_blocks", "window_positional_embedding_background_size",
@@ -38,23 +38,14 @@ def read_hub(source: Path) -> tuple[State, dict[str, Any], Any]:
     read. Raises PlanewiseError if it is neither, or damaged.
     """
     from transformers import Sam2Config, Sam2Model
-    from transformers.utils import logging
 
-    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is reported once, by us
-    try:
+    with reading_hub(str(source), "SAM2", "weights"):
         folder = hub_folder(source, FILES)
         config: Any = Sam2Config.from_pretrained(str(folder), local_files_only=True)
         side = config.vision_config.backbone_config.image_size[0]
         state = load_file(folder / WEIGHTS_FILE)
         with torch.device("meta"):
             expected = shapes_of(Sam2Model(config).state_dict())
-    except PlanewiseError:
-        raise
-    except Exception as error:  # a damaged or foreign folder fails in many ways
-        raise PlanewiseError(
-            f"{source}: is not a hub folder of SAM2 with config.json and {WEIGHTS_FILE}, nor a model of the hub "
-            f"that can be fetched or is cached ({_reason(error)}); give the path of its weights"
-        ) from error
     shapes = shapes_of(state)
     if wrong := differences(expected, {key: shape for key, shape in shapes.items() if key in expected}):
         raise PlanewiseError(
@@ -75,11 +66,7 @@ def _read_tokens(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             return {"names": json.loads(file.metadata()["names"]), "weight": file.get_tensor("weight")}
     except Exception as error:  # a damaged file fails in many ways
-        raise PlanewiseError(f"{path}: cannot be read ({_reason(error)}); copy the folder again") from error
-
-
-def _reason(error: Exception) -> str:
-    return "its JSON is nested too deeply" if isinstance(error, RecursionError) else first_line(error)
+        raise PlanewiseError(f"{path}: cannot be read ({reason_of(error)}); copy the folder again") from error
 
 
 def check_config(source: Path, given: Any, known: Any) -> None:

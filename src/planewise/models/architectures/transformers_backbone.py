@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from planewise.errors import PlanewiseError, first_line
-from planewise.models.hub import WEIGHTS_FILE, hub_folder
+from planewise.errors import PlanewiseError
+from planewise.models.hub import CONFIG, WEIGHTS_FILE, hub_folder, reading_hub
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.resnet import initialise
 from planewise.progress import say
@@ -24,7 +24,7 @@ from planewise.volumes.json_files import read_json
 
 CHANNELS = 128  # of the decoder
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, by which all of these were trained
-CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+PROCESSOR = "preprocessor_config.json"
 OF_TRAINING = {  # what of a configuration does not matter to a network that is trained
     "_out_features", "_out_indices", "attention_dropout", "drop_path_rate", "image_size", "initializer_range",
     "layer_scale_init_value", "layerscale_value", "pos_embed_jitter", "pos_embed_rescale", "pos_embed_shift",
@@ -181,9 +181,8 @@ class PanopticBackbone(PanopticNetwork):
 
         encoder: Any = self.encoder
         config = self.described.config()
-        logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is told once, by us
         logging.disable_progress_bar()
-        try:
+        with reading_hub(f"--base {source}", f"a {config.model_type}", "folder"):
             folder = hub_folder(source, (CONFIG, PROCESSOR, WEIGHTS_FILE))
             _check_config(source, AutoConfig.from_pretrained(str(folder), local_files_only=True), config)
             loaded, report = type(encoder.backbone).from_pretrained(
@@ -195,13 +194,6 @@ class PanopticBackbone(PanopticNetwork):
                 torch.tensor(settings.get(key, default), dtype=torch.float32).view(1, 3, 1, 1)
                 for key, default in (("image_mean", MEAN), ("image_std", STD))
             )
-        except PlanewiseError:
-            raise
-        except Exception as error:  # a damaged or foreign folder fails in many ways
-            raise PlanewiseError(
-                f"--base {source}: is no hub folder of a {config.model_type} with {CONFIG} and {WEIGHTS_FILE}, nor a "
-                f"model of the hub that can be fetched or is cached ({first_line(error)}); give the path of its folder"
-            ) from error
         _check_tensors(source, report, self.described)
         encoder.backbone.load_state_dict(_trainable(loaded).state_dict())
         encoder.mean.copy_(mean)
