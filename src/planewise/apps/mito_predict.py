@@ -28,8 +28,8 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.averaging import averaged_classes, averaging_bytes
 from planewise.inference.class_grouping import fuse_classes
-from planewise.inference.consensus import FusedObjects
 from planewise.inference.executor import ThisProcess, executor
+from planewise.inference.fused import FusedObjects
 from planewise.inference.gathering import SliceOutputs, gather_classes
 from planewise.inference.linking import PlaneObjects
 from planewise.inference.memory import Need, need_in_memory

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from planewise.inference.confidence import calibrate
-from planewise.inference.consensus import FusedObjects
+from planewise.inference.fused import FusedObjects
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, SlicePredictor
 from planewise.models.model_file import Calibration

@@ -5,7 +5,8 @@ from perfect_network import perfect_outputs
 from plane_labels import boxes, columns, plane_of
 from planewise.evaluation.instances import instance_scores
 from planewise.evaluation.overlap import overlap_table
-from planewise.inference.consensus import FusedObjects, consensus
+from planewise.inference.consensus import consensus
+from planewise.inference.fused import FusedObjects
 from planewise.inference.gathering import GroupingOptions, gather_plane
 from planewise.volumes.slices import PLANES
 

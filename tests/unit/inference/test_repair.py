@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from plane_labels import boxes, columns, plane_of
-from planewise.inference.consensus import FusedObjects, consensus
+from planewise.inference.consensus import consensus
+from planewise.inference.fused import FusedObjects
 from planewise.inference.repair import cut_merged, undo_cuts
 from planewise.volumes.slices import PLANES
 

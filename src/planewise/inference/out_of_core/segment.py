@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from planewise.inference.consensus import CombinationTable, final_labels, join_tables
+from planewise.inference.combinations import CombinationTable, join_tables
+from planewise.inference.consensus import FusionOptions, final_labels
 from planewise.inference.executor import Executor
 from planewise.inference.out_of_core.job import (
     Job,
@@ -95,8 +96,8 @@ def _vote(job: Job, all_blocks: list[Index]) -> int:
         table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in all_blocks])
         sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
         how = job.grouping
-        kept = (how.min_size, how.min_extent, how.min_agreement, how.repair, how.stuff)
-        final, votes = final_labels(table, sizes, job.shape, job.vote, *kept)
+        options = FusionOptions(job.vote, how.min_size, how.min_extent, how.min_agreement, how.repair, stuff=how.stuff)
+        final, votes = final_labels(table, sizes, job.shape, options)
         save_array(keys_file, final.keys)
         save_array(final_file, final.labels)
         save(voted_file, objects=final.objects, **vars(votes))

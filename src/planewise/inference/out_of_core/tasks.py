@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.inference.consensus import FinalLabels, FusedObjects, count_combinations
+from planewise.inference.combinations import count_combinations
+from planewise.inference.fused import FinalLabels, FusedObjects
 from planewise.inference.linking import Chain, PlaneObjects, linked_components
 from planewise.inference.out_of_core.job import (
     Job,
