@@ -33,8 +33,8 @@ def vote_labels(labels: np.ndarray, counts: np.ndarray, sizes: list[np.ndarray],
     cluster_iou = CLUSTER_IOU if vote >= least_nodes else 0.0  # without a majority of voxels: merge all that touches
     edges = _edges(labels, counts, sizes)
     rows_of: dict[Node, list[int]] = defaultdict(list)
-    for row, labels in enumerate(labels.tolist()):
-        for plane, label in enumerate(labels):
+    for row, of_planes in enumerate(labels.tolist()):
+        for plane, label in enumerate(of_planes):
             if label:
                 rows_of[plane, label].append(row)
 
