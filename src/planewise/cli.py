@@ -33,7 +33,7 @@ class Command:
 
 COMMANDS = {
     "mito train": Command(
-        "planewise.apps.mito_options:MitoTrain", "planewise.apps.mito:train_mito",
+        "planewise.apps.mito_options:MitoTrain", "planewise.apps.mito_train:train_mito",
         "fine-tune MitoNet on a nnU-Net dataset, and test it",
         (
             "planewise mito train Dataset001_Cells models --model_config MitoNet_v1 --model_name MitoNet_Cells",
@@ -42,7 +42,7 @@ COMMANDS = {
         ),
     ),
     "mito predict": Command(
-        "planewise.apps.mito_options:MitoPredict", "planewise.apps.mito:predict_mito",
+        "planewise.apps.mito_options:MitoPredict", "planewise.apps.mito_predict:predict_mito",
         "segment volumes in one or several planes, with consensus",
         (
             "planewise mito predict --trained_model models/MitoNet_Cells.yaml --input imagesTs --output predicted",
@@ -200,7 +200,7 @@ COMMANDS = {
         ),
     ),
     "demo mito": Command(
-        "planewise.apps.mito_options:MitoDemo", "planewise.apps.mito:demo_mito",
+        "planewise.apps.mito_options:MitoDemo", "planewise.apps.mito_demo:demo_mito",
         "train, predict and evaluate on a small synthetic EM dataset",
         (
             "planewise demo mito demo",

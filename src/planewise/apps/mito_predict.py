@@ -1,4 +1,4 @@
-"""Predict cases of mito, each in memory or streamed: a folder of results, with those of the planes."""
+"""mito predict: each case in memory or streamed, into a folder of results, with those of the planes."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +20,8 @@ from planewise.apps.mito_case import (
     write_confidence,
 )
 from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_store import segment_out_of_core
-from planewise.data.case import refuse_names_of_planes
+from planewise.apps.mito_store import predict_store, segment_out_of_core
+from planewise.data.case import cases_in, refuse_names_of_planes
 from planewise.data.panoptic import PanopticClasses
 from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
@@ -46,14 +46,30 @@ from planewise.inference.planes import (
 from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights, refuse_other_classes
 from planewise.progress import progress, say
+from planewise.report.tables import report_problems
 from planewise.volumes.atomic import write_again
 from planewise.volumes.files import read_voxels, write_volume
-from planewise.volumes.formats import result_ending
+from planewise.volumes.formats import ending_of, ome_zarr, result_ending
 from planewise.volumes.machine import machine_cores, machine_memory
 from planewise.volumes.slices import AXIS, Plane
 
 THREADS = min(4, machine_cores())  # of post-processing; more gain nothing
 WORTH_SAYING = 10**9  # bytes that a case needs
+
+
+def predict_mito(options: MitoPredict) -> int:
+    """Segment a volume or a folder of volumes. Returns the exit code; see ``predict_cases`` for errors."""
+    if not options.input.exists():
+        raise PlanewiseError(f"--input {options.input}: no such file or folder")
+    if ending_of(options.output) in ome_zarr.FORMAT.endings:
+        return predict_store(options)
+    if options.workers or options.scheduler:
+        raise PlanewiseError("--workers and --scheduler go with an --output that ends in .ome.zarr; see --devices")
+    cases, problems = cases_in(options.input, options.channel, options.sequence)
+    if not cases and not problems:
+        raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
+    predict_cases(list(cases.items()), options, problems)
+    return report_problems(problems)
 
 
 def predict_cases(

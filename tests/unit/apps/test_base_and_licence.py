@@ -8,7 +8,7 @@ import pytest
 
 from planewise.apps.ild import train as ild
 from planewise.apps.ild.options import IldTrain
-from planewise.apps.mito import _base_and_licence
+from planewise.apps.mito_export import base_and_licence
 from planewise.apps.mito_options import MitoTrain
 from planewise.errors import PlanewiseError
 from planewise.models import zoo
@@ -50,7 +50,7 @@ def test_of_a_sam2_in_a_renamed_file_by_its_content(tmp_path, monkeypatch):
 
 def test_of_a_mitonet():
     def of(model, **options):
-        return _base_and_licence(MitoTrain(dataset_path=Path("d"), model_dir=Path("m"), **options), model)
+        return base_and_licence(MitoTrain(dataset_path=Path("d"), model_dir=Path("m"), **options), model)
 
     published = read_model_file(find_model_file("MitoNet_v1"))
     assert of(published) == ("MitoNet_v1", "that of zenodo.org/records/6861565")
@@ -64,7 +64,7 @@ def test_of_a_mitonet_whose_encoder_starts_from_a_folder(tmp_path):
     model = ModelFile(norms={"mean": 0.5, "std": 0.1})
     options = MitoTrain(dataset_path=Path("d"), model_dir=Path("m"), backbone=tmp_path / "vits")
     (tmp_path / "vits").mkdir()
-    assert _base_and_licence(options, model) == ("vits", None)
+    assert base_and_licence(options, model) == ("vits", None)
     card = tmp_path / "vits" / "README.md"
     for metadata, licence in (
         ("license: apache-2.0", "apache-2.0"),
@@ -73,7 +73,7 @@ def test_of_a_mitonet_whose_encoder_starts_from_a_folder(tmp_path):
         ("[", None),
     ):
         card.write_text(f"---\n{metadata}\n---\n# A model\n")
-        assert _base_and_licence(options, model) == ("vits", licence)
+        assert base_and_licence(options, model) == ("vits", licence)
 
 
 def test_a_start_is_said_once(tmp_path):

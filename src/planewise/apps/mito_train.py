@@ -1,17 +1,17 @@
-"""mito: fine-tune MitoNet on a nnU-Net dataset, and predict instances in three planes with consensus."""
+"""mito train: fine-tune MitoNet on a nnU-Net dataset, and predict and evaluate its test cases."""
 
-import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from planewise.apps.mito_classes import trained_target
 from planewise.apps.mito_corrections import SCORE, predict_again, with_corrections, write_next_worklist
 from planewise.apps.mito_evaluate import evaluate_test_cases
-from planewise.apps.mito_options import MitoDemo, MitoPredict, MitoTrain
+from planewise.apps.mito_export import export_trained, pixel_sides
+from planewise.apps.mito_options import MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_rounds import SHARE, refuse_what_has_no_rounds, train_in_rounds
 from planewise.apps.mito_slices import cut_slices, planes_to_train_in, slices_to_train_on
-from planewise.apps.mito_store import predict_store
+from planewise.apps.mito_training_files import TrainingFiles
 from planewise.correction.corrected import say_gain
 from planewise.data.case import cases_in
 from planewise.data.check import check_training_truths
@@ -19,47 +19,34 @@ from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.panoptic import PanopticClasses
-from planewise.data.phantom import THINGS, write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
 from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import DatasetError, PlanewiseError, Problem
-from planewise.inference.confidence import VIEWS
 from planewise.models.architectures import architectures
 from planewise.models.hub import licence_of
 from planewise.models.model_file import (
-    RANDOM,
-    Calibration,
     ModelFile,
     find_model_file,
     read_model_file,
-    write_model_file,
 )  # fmt: skip
 from planewise.models.panoptic_deeplab import PanopticNetwork
-from planewise.models.weights import locate_weights, network_for_classes, network_with, write_weights
-from planewise.models.zoo import of_url
+from planewise.models.weights import locate_weights, network_for_classes
 from planewise.progress import progress, say
 from planewise.report.figures import training_curve
 from planewise.report.tables import (
     print_problems,
     report_problems,
 )
-from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
+from planewise.training.checkpoint import is_finished, load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
 from planewise.training.pace import steps_within
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import Label, case_of, planes_of, slice_intensities, validation_case
-from planewise.volumes.atomic import atomic_path
-from planewise.volumes.files import open_volume
-from planewise.volumes.formats import ending_of, ome_zarr
-from planewise.volumes.geometry import pixel_sides_nm
+from planewise.training.slice_folder import Label, validation_case
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 ITERATIONS = 1000  # of a training, where nothing is said
 LEARNING_RATE = 0.003  # of MitoNet
-
-
-# ---- train
 
 
 def train_mito(options: MitoTrain) -> int:
@@ -90,7 +77,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             "--num_nodes: several nodes cannot cut the slices at once; cut them before, on one, and give "
             "--skip_conversion"
         )
-    files = _TrainingFiles(options.model_dir, options.model_name)
+    files = TrainingFiles(options.model_dir, options.model_name)
     files.check_free(options.resume, options.overwrite)
     tests = _test_folder(options, files.weights) if options.test_after_training else None
     dataset = open_dataset(
@@ -167,7 +154,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
                 cut_slices(dataset, target, intensities, planes, folder, label)
 
             best, task = train_in_rounds(options, model, planes, loop, files.training, task, cut)
-        _export(files, model, options, task, _pixel_sides(dataset, task), best)
+        export_trained(files, model, options, task, pixel_sides(dataset, task), best)
         if before is not None:
             say_gain(before, load_checkpoint(best / BEST), SCORE)
     say(f"The model is {files.yaml} with {files.weights.name}")
@@ -203,62 +190,7 @@ def _with_labels(dataset: Dataset) -> Dataset:
     return replace(dataset, train=usable, problems=[*dataset.problems, *problems])
 
 
-@dataclass(frozen=True)
-class _TrainingFiles:
-    """Where a training leaves what."""
-
-    folder: Path
-    name: str
-
-    @property
-    def yaml(self) -> Path:
-        return self.folder / f"{self.name}.yaml"
-
-    @property
-    def weights(self) -> Path:
-        return self.folder / f"{self.name}.pth"
-
-    @property
-    def training(self) -> Path:
-        return self.folder / f"{self.name}_training"
-
-    @property
-    def predictions(self) -> Path:
-        """Of the cases whose corrections were trained on."""
-        return self.folder / f"{self.name}_predictions"
-
-    @property
-    def worklist(self) -> Path:
-        return self.folder / f"{self.name}_worklist.csv"
-
-    def check_free(self, resume: bool, overwrite: bool) -> None:
-        """Refuse to train over a model of this name, or to resume what is not there."""
-        checkpoint = self.training / LAST
-        if resume:
-            if not checkpoint.exists():
-                raise PlanewiseError(f"{checkpoint}: no checkpoint to resume from; train without --resume")
-        elif not overwrite and (self.yaml.exists() or checkpoint.exists()):
-            state = "a finished model" if self.yaml.exists() else "an unfinished training"
-            raise PlanewiseError(
-                f"{self.folder}: holds {state} called {self.name}; go on with --resume, replace it with --overwrite, "
-                "or give another --model_name"
-            )
-        elif not self.yaml.exists() and not checkpoint.exists():
-            there = next((path for path in (self.weights, self.training) if path.exists()), None)
-            if there is not None:
-                raise PlanewiseError(
-                    f"{there}: is there already, and no model or training of planewise's is; it is kept: move it away, "
-                    "or give another --model_name"
-                )
-
-    def clear(self) -> None:
-        """Remove a model of this name and what its training left."""
-        for path in (self.yaml, self.weights):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(self.training, ignore_errors=True)
-
-
-def _iterations(options: MitoTrain, files: _TrainingFiles) -> int:
+def _iterations(options: MitoTrain, files: TrainingFiles) -> int:
     """Return the steps to train; with ``minutes`` those that were chosen before, until others are."""
     if options.minutes is not None and options.resume:
         return int(load_checkpoint(files.training / LAST, mmap=True)["ends"][-1])
@@ -302,67 +234,6 @@ def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:
     warn_of_leaks(train, valid, tests, channel, parts_validate=held is None)
 
 
-def _export(
-    files: _TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask,
-    pixel_nm: tuple[float, float] | None, trained_in: Path,
-) -> None:  # fmt: skip
-    """Write the best checkpoint in ``trained_in`` as a model that empanada-napari and we load.
-
-    ``pixel_nm``: see ``ModelFile``.
-    """
-    import torch
-
-    best = load_checkpoint(trained_in / BEST)
-    network = network_with(best["network"], trained_in / BEST, base.architecture)
-    write_weights(network, files.weights)
-    calibration = task.calibration(network, torch.device(choose_device(options.device)))
-    say(_calibrated(calibration) if task.several is None else "Objects of several classes have no confidence yet")
-    dataset = options.dataset_path.resolve().name
-    trained = trained_as(trained_in / BEST, task.validated_on, dataset, *_base_and_licence(options, base))
-    model = base.model_copy(
-        update={
-            "model": files.weights.name, "model_sha256": None, "model_quantized": None,
-            "intensities": slice_intensities(task.pairs), "planes": planes_of(task.pairs), "trained": trained,
-            "pixel_nm": pixel_nm, "calibration": calibration,
-            "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on {dataset} for "
-            f"{best['step']} steps with planewise.",
-        }
-    )  # fmt: skip
-    with atomic_path(files.yaml) as temporary:
-        write_model_file(temporary, model)
-
-
-def _base_and_licence(options: MitoTrain, base: ModelFile) -> tuple[str, str | None]:
-    """Return what a model's card says of the model that it was trained on."""
-    if options.from_scratch:
-        return RANDOM, None
-    if options.backbone is not None:
-        here = options.backbone.is_dir()
-        return options.backbone.name if here else str(options.backbone), licence_of(options.backbone)
-    published = of_url(base.model or "")
-    before = base.trained.base_licence if base.trained else None
-    return Path(options.base_model).stem, published.licence if published else before
-
-
-def _calibrated(calibration: Calibration | None) -> str:
-    if calibration is None:
-        return (
-            "Objects of this model have no confidence: in what is held out there are no three planes that could agree, "
-            "or nothing is found"
-        )
-    return (
-        f"The confidence of objects is calibrated on {calibration.right} that are right and {calibration.wrong} that "
-        f"are none, of {VIEWS} views of what was held out"
-    )
-
-
-def _pixel_sides(dataset: Dataset, task: PanopticTask) -> tuple[float, float] | None:
-    """Return the smallest and the largest side, in nm, of the pixels that were trained on; None if it is not known."""
-    trained = {case_of(pair) for pair in task.pairs}
-    volumes = [open_volume(case.image, case.channel) for case in dataset.train if case.name in trained]
-    return pixel_sides_nm(volumes, planes_of(task.pairs) or ())
-
-
 def _test_folder(options: MitoTrain, weights: Path) -> Path:
     """Return the folder for the predictions of the test cases by the model that ``weights`` will hold.
 
@@ -379,44 +250,3 @@ def _test_folder(options: MitoTrain, weights: Path) -> Path:
             return folder
         say(f"{folder} holds predictions of another model, {before.model}, which are kept")
     raise PlanewiseError(f"{named}: is where this model's predictions would go; move away what is there")
-
-
-# ---- predict
-
-
-def predict_mito(options: MitoPredict) -> int:
-    """Segment a volume or a folder of volumes. Returns the exit code; see ``train_mito`` for errors."""
-    if not options.input.exists():
-        raise PlanewiseError(f"--input {options.input}: no such file or folder")
-    if ending_of(options.output) in ome_zarr.FORMAT.endings:
-        return predict_store(options)
-    if options.workers or options.scheduler:
-        raise PlanewiseError("--workers and --scheduler go with an --output that ends in .ome.zarr; see --devices")
-    cases, problems = cases_in(options.input, options.channel, options.sequence)
-    if not cases and not problems:
-        raise PlanewiseError(f"--input {options.input}: holds no volumes (.tiff, .nii.gz, .nrrd, .mha, .ome.zarr)")
-    predict_cases(list(cases.items()), options, problems)
-    return report_problems(problems)
-
-
-# ---- demo
-
-
-def demo_mito(options: MitoDemo) -> int:
-    """Make a phantom dataset and do the whole job on it. Returns the exit code."""
-    dataset = options.folder / "Dataset000_Phantom"
-    made = [dataset, dataset.with_name(f"{dataset.name}_2d"), dataset.with_name(f"{dataset.name}_model")]
-    if options.folder.exists():
-        others = sorted(item.name for item in options.folder.iterdir() if item not in made)
-        if others:
-            raise PlanewiseError(f"{options.folder}: holds {', '.join(others[:5])}; give an empty or a new folder")
-    for folder in made:  # of an earlier demo
-        shutil.rmtree(folder, ignore_errors=True)
-    say(f"Making a synthetic EM dataset in {dataset}")
-    write_phantom_dataset(dataset, options.seed, organelles=options.organelles)
-    job = MitoTrain(
-        dataset_path=dataset, model_dir=made[2], base_model="MitoNet_small.yaml", model_name="Demo",
-        from_scratch=True, iterations=300, batch_size=8, patch_size=128, learning_rate=0.003, test_after_training=True,
-        seed=options.seed, precision="32", things=THINGS if options.organelles else (),
-    )  # fmt: skip
-    return train_mito(job)

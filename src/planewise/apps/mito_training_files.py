@@ -1,0 +1,63 @@
+"""Where a training of mito leaves what, and what of it may be replaced."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from planewise.errors import PlanewiseError
+from planewise.training.loop import LAST
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """Where a training leaves what."""
+
+    folder: Path
+    name: str
+
+    @property
+    def yaml(self) -> Path:
+        return self.folder / f"{self.name}.yaml"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / f"{self.name}.pth"
+
+    @property
+    def training(self) -> Path:
+        return self.folder / f"{self.name}_training"
+
+    @property
+    def predictions(self) -> Path:
+        """Of the cases whose corrections were trained on."""
+        return self.folder / f"{self.name}_predictions"
+
+    @property
+    def worklist(self) -> Path:
+        return self.folder / f"{self.name}_worklist.csv"
+
+    def check_free(self, resume: bool, overwrite: bool) -> None:
+        """Refuse to train over a model of this name, or to resume what is not there."""
+        checkpoint = self.training / LAST
+        if resume:
+            if not checkpoint.exists():
+                raise PlanewiseError(f"{checkpoint}: no checkpoint to resume from; train without --resume")
+        elif not overwrite and (self.yaml.exists() or checkpoint.exists()):
+            state = "a finished model" if self.yaml.exists() else "an unfinished training"
+            raise PlanewiseError(
+                f"{self.folder}: holds {state} called {self.name}; go on with --resume, replace it with --overwrite, "
+                "or give another --model_name"
+            )
+        elif not self.yaml.exists() and not checkpoint.exists():
+            there = next((path for path in (self.weights, self.training) if path.exists()), None)
+            if there is not None:
+                raise PlanewiseError(
+                    f"{there}: is there already, and no model or training of planewise's is; it is kept: move it away, "
+                    "or give another --model_name"
+                )
+
+    def clear(self) -> None:
+        """Remove a model of this name and what its training left."""
+        for path in (self.yaml, self.weights):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.training, ignore_errors=True)
