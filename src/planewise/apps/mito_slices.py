@@ -15,7 +15,7 @@ from planewise.progress import progress, say
 from planewise.training.kept_slices import folders_for, keep_slices, kept_slices
 from planewise.training.slice_folder import Label, write_slice_folder
 from planewise.volumes.files import open_volume
-from planewise.volumes.geometry import sharp_planes
+from planewise.volumes.geometry import planes_sharp_in_all, sharp_planes
 from planewise.volumes.slices import PLANES, Plane
 
 TRAINED = "base model's intensities"
@@ -147,10 +147,9 @@ def _beside(truth: Path, case: str) -> str:
 def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
     """Return the planes in which the spacing of every case is even."""
     volumes = {case.name: open_volume(case.image, case.channel) for case in cases}
-    sharp = {name: sharp_planes(volume.spacing, volume.shape) for name, volume in volumes.items()}
-    planes = tuple(plane for plane in PLANES if all(plane in planes_of for planes_of in sharp.values()))
+    planes = planes_sharp_in_all(volumes.values())
     if not planes:
-        listed = ", ".join(f"{name} {'/'.join(planes_of)}" for name, planes_of in sharp.items())
+        listed = ", ".join(f"{name} {'/'.join(sharp_planes(v.spacing, v.shape))}" for name, v in volumes.items())
         raise PlanewiseError(f"--train_planes: the cases are not sharp in a common plane ({listed}); name the planes")
     uneven = [volume.spacing for volume in volumes.values() if len(set(volume.spacing)) > 1]
     if planes != PLANES and uneven:

@@ -25,9 +25,9 @@ from planewise.report.tables import report_problems
 from planewise.training.slice_folder import shows_area
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import open_volume
-from planewise.volumes.geometry import sharp_planes
+from planewise.volumes.geometry import planes_sharp_in_all
 from planewise.volumes.labels import open_labels
-from planewise.volumes.slices import AXIS, PLANES, Plane, as_stack
+from planewise.volumes.slices import AXIS, Plane, as_stack
 from planewise.volumes.volume import LazyArray, Volume
 
 SUGGESTIONS, PREDICTED = "suggestions.csv", "predicted"
@@ -114,17 +114,16 @@ def _planes(cases: dict[str, Path], options: MitoSuggest, problems: list[Problem
     if options.axes is not None:
         planes, why = options.axes, f"--axes {' '.join(options.axes)}"
     else:
-        sharp = []
+        volumes = []
         for name, path in list(cases.items()):
             try:
-                volume = open_volume(path, channel_within(path, options.channel))
-                sharp.append(sharp_planes(volume.spacing, volume.shape))
+                volumes.append(open_volume(path, channel_within(path, options.channel)))
             except PlanewiseError as error:
                 problems.append(Problem.of(path, error))
                 del cases[name]
-        if not sharp:
+        if not volumes:
             return ()
-        planes = tuple(plane for plane in PLANES if all(plane in of_volume for of_volume in sharp))
+        planes = planes_sharp_in_all(volumes)
         why = f"the volumes are sharp in {', '.join(planes) or 'no plane'} together"
     if len(planes) < 2:
         raise PlanewiseError(

@@ -116,6 +116,12 @@ def sharp_planes(
     return sharp or (min(real, key=lambda plane: np.prod([spacing[axis] for axis in _axes_of(plane)])),)
 
 
+def planes_sharp_in_all(volumes: Iterable[Volume]) -> tuple[Plane, ...]:
+    """Return the planes in which each of ``volumes`` is sharp, see ``sharp_planes``; there may be none."""
+    sharp = [sharp_planes(volume.spacing, volume.shape) for volume in volumes]
+    return tuple(plane for plane in PLANES if all(plane in of_volume for of_volume in sharp))
+
+
 def _axes_of(plane: Plane) -> list[int]:
     return [axis for axis in range(3) if axis != AXIS[plane]]
 

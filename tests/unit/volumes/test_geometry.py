@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from planewise.volumes.files import open_volume, write_volume
-from planewise.volumes.geometry import place_from_canonical, same_space, sharp_planes, to_canonical
+from planewise.volumes.geometry import place_from_canonical, planes_sharp_in_all, same_space, sharp_planes, to_canonical
 from planewise.volumes.volume import Volume
 
 VOXELS = np.zeros((4, 5, 6), np.uint8)
@@ -86,6 +86,13 @@ def test_a_file_without_a_unit_says_nothing_about_its_place(tmp_path):
 )
 def test_sharp_planes(spacing, shape, planes):
     assert sharp_planes(spacing, shape) == planes
+
+
+def test_the_planes_of_several_volumes_are_those_that_all_are_sharp_in():
+    cube, flat, other = (Volume(VOXELS, spacing) for spacing in ((5, 5, 5), (40, 5, 5), (5, 40, 5)))
+    assert planes_sharp_in_all([cube, cube]) == ("xy", "xz", "yz")
+    assert planes_sharp_in_all([cube, flat]) == ("xy",)
+    assert planes_sharp_in_all([cube, flat, other]) == ()
 
 
 @pytest.mark.parametrize("axes", list(permutations(range(3))))
