@@ -27,7 +27,7 @@ from planewise.data.phantom import write_phantom_dataset
 from planewise.device import choose_precision
 from planewise.evaluation.evaluate import score_labels
 from planewise.inference.consensus import consensus
-from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_classes
 from planewise.inference.planes import NetworkPredictor, SliceOptions, plane_outputs, prepared
 from planewise.models.panoptic_deeplab import build
 from planewise.models.weights import export_torchscript, inference_network
@@ -86,7 +86,7 @@ def compare_f1(weights: Path, dataset: Path) -> None:
         "ours, bf16": lambda plane: plane_outputs(NetworkPredictor(network, True), voxels, plane, OPTIONS, 4, _ignore),
     }
     for name, order in orders.items():
-        planes = [gather_plane(order(plane), voxels.shape, plane, GroupingOptions()) for plane in PLANES]
+        planes = [gather_classes(order(plane), voxels.shape, plane, GroupingOptions())[0] for plane in PLANES]
         scores = score_labels(labels, consensus(planes, 2, 500, 5)[...])
         print(
             f"  {name:<16}F1 {scores['f1_50']:.4f} at 0.5, {scores['f1_75']:.4f} at 0.75; IoU {scores['voxel_iou']:.4f}"

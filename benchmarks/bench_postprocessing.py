@@ -21,7 +21,7 @@ from machine import TINY, describe, peak_gigabytes, peak_memory
 from planewise.data.phantom import em_phantom
 from planewise.evaluation.evaluate import score_labels
 from planewise.inference.consensus import consensus
-from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_classes
 from planewise.models.panoptic_loss import panoptic_targets
 from planewise.volumes.slices import AXIS, PLANES, as_stack, pad_to_factor
 
@@ -107,7 +107,7 @@ def run(
     planes, spent = [], Seconds(0.0, 0.0, 0.0)
     for plane in PLANES:
         inputs, started = outputs(plane), now()
-        planes.append(gather_plane(inputs, shape, plane, GroupingOptions(), threads))
+        planes.append(gather_classes(inputs, shape, plane, GroupingOptions(), threads)[0])
         spent = Seconds(*(total + b - a for total, a, b in zip(spent, started, now())))
     started = now()
     volume = consensus(planes, 2, 500, 5, threads)[...]

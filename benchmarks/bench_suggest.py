@@ -34,7 +34,7 @@ from planewise.data.classes import Target
 from planewise.data.nnunet import open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.evaluation.evaluate import score_labels
-from planewise.inference.gathering import SliceOutputs, gather_plane
+from planewise.inference.gathering import SliceOutputs, gather_classes
 from planewise.inference.planes import plane_outputs
 from planewise.inference.suggestion import choose_slices
 from planewise.models.model_file import find_model_file, read_model_file
@@ -214,7 +214,7 @@ class Trained:
         for plane in PLANES:
             outputs = plane_outputs(predictor, image, plane, slices, BATCH, lambda count: None)
             kept = np.empty(image.shape, np.float32)
-            votes += gather_plane(_keeping(outputs, kept, plane), image.shape, plane, grouping)[...] > 0
+            votes += gather_classes(_keeping(outputs, kept, plane), image.shape, plane, grouping)[0][...] > 0
             shares.append(kept)
         spread = np.std(shares, axis=0)
         return Seen(

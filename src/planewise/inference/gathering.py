@@ -127,23 +127,17 @@ def majority(bits: np.ndarray) -> np.ndarray:
     return np.packbits(counts > len(bits) // 2, axis=1)
 
 
-def gather_plane(
-    outputs: Iterable[SliceOutputs], shape: tuple[int, int, int], plane: Plane, options: GroupingOptions,
-    threads: int = 1,
-) -> PlaneObjects:  # fmt: skip
-    """Return the linked and filtered objects of a volume of ``shape`` (z, y, x) from its plane's slices, in order.
-
-    They are of one class; ``threads``: slices that are grouped at a time.
-    """
-    (objects,) = gather_classes(outputs, shape, plane, options, threads)
-    return objects
-
-
 def gather_classes(
-    outputs: Iterable[SliceOutputs], shape: tuple[int, int, int], plane: Plane, options: GroupingOptions,
+    outputs: Iterable[SliceOutputs],
+    shape: tuple[int, int, int],
+    plane: Plane,
+    options: GroupingOptions,
     threads: int = 1,
-) -> list[PlaneObjects]:  # fmt: skip
-    """Return what ``gather_plane`` does, of each class."""
+) -> list[PlaneObjects]:
+    """Return the linked and filtered objects of each class, of a volume of ``shape`` (z, y, x) in one plane.
+
+    ``outputs``: of the plane's slices, in order; ``threads``: slices that are grouped at a time.
+    """
     height, width = (side for axis, side in enumerate(shape) if axis != AXIS[plane])
     least = least_logit(options.confidence)
     parts = (slice_parts(output, height, width, least, options) for output in outputs)

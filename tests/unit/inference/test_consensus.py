@@ -7,7 +7,7 @@ from planewise.evaluation.instances import instance_scores
 from planewise.evaluation.overlap import overlap_table
 from planewise.inference.consensus import consensus
 from planewise.inference.fused import FusedObjects
-from planewise.inference.gathering import GroupingOptions, gather_plane
+from planewise.inference.gathering import GroupingOptions, gather_classes
 from planewise.volumes.slices import PLANES
 
 
@@ -92,7 +92,7 @@ def test_more_than_65535_objects_do_not_wrap():
 @pytest.mark.parametrize("scale", [1, 2])
 def test_a_perfect_network_finds_every_object(balls, planes, scale):
     options = GroupingOptions(scale=scale)
-    found = [gather_plane(perfect_outputs(balls, plane, scale), balls.shape, plane, options) for plane in planes]
+    found = [gather_classes(perfect_outputs(balls, plane, scale), balls.shape, plane, options)[0] for plane in planes]
     scores = instance_scores(overlap_table(balls, consensus(found, 2, 500, 5)[...]), 0.75)
     assert (scores.tp, scores.fp, scores.fn) == (5, 0, 0)
 

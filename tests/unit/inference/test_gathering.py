@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from perfect_network import perfect_outputs
-from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane, median_filter, slice_parts
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_classes, median_filter, slice_parts
 
 NOTHING = np.zeros((1, 1), np.float32)
 
@@ -40,19 +40,20 @@ def test_storing_back_matters():
 @pytest.mark.parametrize("shape", [(2, 40, 40), (1, 20, 20), (5, 3, 7), (40, 9, 9)])
 def test_volumes_of_few_slices_and_short_sides(shape):
     labels = np.ones(shape, np.int32)
+    options = GroupingOptions(min_size=1, min_extent=1)
     for plane in ("xy", "xz", "yz"):
-        found = gather_plane(perfect_outputs(labels, plane), shape, plane, GroupingOptions(min_size=1, min_extent=1))
-        assert found[...].shape == shape
-        assert found[...].max() >= 1
+        (objects,) = gather_classes(perfect_outputs(labels, plane), shape, plane, options)
+        assert objects[...].shape == shape
+        assert objects[...].max() >= 1
 
 
 def test_nothing_to_find():
     labels = np.zeros((6, 20, 24), np.int32)
     for plane in ("xy", "xz", "yz"):
-        assert not gather_plane(perfect_outputs(labels, plane), labels.shape, plane, GroupingOptions())[...].any()
+        assert not gather_classes(perfect_outputs(labels, plane), labels.shape, plane, GroupingOptions())[0][...].any()
 
 
 def test_too_few_slices_are_refused():
     outputs = list(perfect_outputs(np.ones((6, 20, 24), np.int32), "xy"))[:5]
     with pytest.raises(ValueError, match="5 slices"):
-        gather_plane(outputs, (6, 20, 24), "xy", GroupingOptions())
+        gather_classes(outputs, (6, 20, 24), "xy", GroupingOptions())

@@ -4,7 +4,7 @@ import pytest
 from perfect_network import perfect_outputs
 from planewise.data.phantom import em_phantom
 from planewise.inference.consensus import consensus
-from planewise.inference.gathering import GroupingOptions, gather_plane
+from planewise.inference.gathering import GroupingOptions, gather_classes
 from planewise.volumes.slices import PLANES
 
 WINDOWS = [
@@ -22,7 +22,7 @@ WINDOWS = [
 def planes():
     labels = em_phantom((24, 33, 41), 6, 2)[1]
     options = GroupingOptions(min_size=40, min_extent=2)
-    return [gather_plane(perfect_outputs(labels, plane), labels.shape, plane, options) for plane in PLANES]
+    return [gather_classes(perfect_outputs(labels, plane), labels.shape, plane, options)[0] for plane in PLANES]
 
 
 @pytest.fixture(scope="module", params=[*PLANES, "consensus"])
@@ -48,7 +48,8 @@ def test_labels_are_one_to_the_number_of_objects_in_the_smallest_type(objects):
 def test_more_than_255_objects_need_two_bytes(planes):
     labels = np.zeros((8, 48, 48), np.int32)
     labels[:, ::2, ::2] = np.arange(1, 577).reshape(24, 24)
-    grouped = gather_plane(perfect_outputs(labels, "xy"), labels.shape, "xy", GroupingOptions(min_size=1, min_extent=1))
+    options = GroupingOptions(min_size=1, min_extent=1)
+    (grouped,) = gather_classes(perfect_outputs(labels, "xy"), labels.shape, "xy", options)
     assert grouped.count > 255
     assert grouped[...].dtype == np.uint16
     assert grouped[...].max() == grouped.count

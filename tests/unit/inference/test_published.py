@@ -4,7 +4,7 @@ import pytest
 
 from partitions import same_partition
 from planewise.inference.consensus import consensus
-from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_plane
+from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_classes
 from planewise.inference.linking import plane_objects
 from planewise.inference.runs import connect_slice
 from planewise.volumes.slices import PLANES
@@ -26,6 +26,6 @@ def test_slices_planes_and_consensus_are_the_published_ones(name):
     for plane in PLANES:
         linked = plane_objects([connect_slice(slice_) for slice_ in stages[f"slices_{plane}"]], shape, plane, 500, 5)
         assert same_partition(linked[...], stages[f"objects_{plane}"]), plane
-        planes.append(gather_plane(outputs(name, plane), shape, plane, GroupingOptions()))
+        planes.append(gather_classes(outputs(name, plane), shape, plane, GroupingOptions())[0])
         assert same_partition(planes[-1][...], linked[...]), plane
     assert same_partition(consensus(planes, 2, 500, 5)[...], stages["consensus"])

@@ -11,7 +11,7 @@ from planewise.errors import PlanewiseError
 from planewise.inference.class_grouping import fuse_classes
 from planewise.inference.consensus import consensus
 from planewise.inference.executor import ThisProcess
-from planewise.inference.gathering import GroupingOptions, SliceParts, gather_classes, gather_plane, median_filter
+from planewise.inference.gathering import GroupingOptions, SliceParts, gather_classes, median_filter
 from planewise.inference.out_of_core.job import Job, begin_work, identity_of, plan_block, plan_slabs
 from planewise.inference.out_of_core.segment import counts_of, segment, sizes_of, votes_of
 from planewise.inference.out_of_core.slabs import filter_slab
@@ -38,7 +38,7 @@ def in_memory(labels):
     @functools.cache
     def plane_objects(plane, grouping):
         outputs = plane_outputs(ReadsLabels(), labels, plane, OPTIONS, 4, lambda count: None)
-        return gather_plane(outputs, labels.shape, plane, grouping)
+        return gather_classes(outputs, labels.shape, plane, grouping)[0]
 
     def segmented(grouping, axes=("xy", "xz", "yz"), vote=2):
         planes = [plane_objects(plane, grouping) for plane in axes]
