@@ -15,8 +15,8 @@ import torch
 
 from dicom import write_dicom
 from planewise.cli import run
+from planewise.data.manifest import MANIFEST
 from planewise.data.phantom import write_chest_dataset
-from planewise.data.run import MANIFEST
 from planewise.models import sam2
 from planewise.report.class_tables import RESULTS, SUMMARY
 from planewise.volumes.files import open_volume

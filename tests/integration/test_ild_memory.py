@@ -9,8 +9,8 @@ import torch
 
 import planewise as pw
 from planewise.cli import run
+from planewise.data.manifest import MANIFEST
 from planewise.data.phantom import write_chest_dataset
-from planewise.data.run import MANIFEST
 from planewise.models.sam2 import SIZES, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_published
 from planewise.models.sam2_memory import new_memory

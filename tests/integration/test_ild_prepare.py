@@ -15,9 +15,9 @@ import pytest
 from planewise.apps.ild import prepare
 from planewise.apps.ild.prepared_folder import record_of_slices
 from planewise.cli import run
+from planewise.data.manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.preparation import MadeFrom
-from planewise.data.run import MANIFEST, Manifest, read_manifest, write_manifest
 from planewise.volumes.files import open_volume, write_volume
 
 TRAIN = ["--from_scratch", "--image_size", "64", "--epochs", "1", "--batch_size", "8", "--num_workers", "0",

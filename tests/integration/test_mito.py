@@ -15,8 +15,8 @@ import tifffile
 import torch
 
 from planewise.cli import run
+from planewise.data.manifest import MANIFEST
 from planewise.data.phantom import write_phantom_dataset
-from planewise.data.run import MANIFEST
 from planewise.report.tables import RESULTS, SUMMARY
 from planewise.training.checkpoint import load_checkpoint
 from planewise.volumes.files import open_volume, write_volume

@@ -8,8 +8,9 @@ import pytest
 
 from planewise.cli import run
 from planewise.correction.worklist import read_worklist
+from planewise.data.manifest import MANIFEST
 from planewise.data.phantom import write_phantom_dataset
-from planewise.data.run import MANIFEST, Run
+from planewise.data.run import Run
 from planewise.volumes.files import open_volume
 from planewise.volumes.labels import read_labels, write_labels
 from untrained import write_untrained

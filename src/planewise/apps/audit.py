@@ -25,8 +25,9 @@ from planewise.audit.items import ANSWERS, DRAWN, IMAGES, LABELS, WITHIN, read_i
 from planewise.audit.page import write_audit
 from planewise.audit.plan import PLAN, CaseRecord, Item, Plan, PopulationRecord, read_plan, write_plan
 from planewise.correction.journal import correction_note
+from planewise.data.manifest import MANIFEST, read_manifest
 from planewise.data.preparation import fingerprint
-from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_inputs
+from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import progress, say
 from planewise.report.tables import report_problems

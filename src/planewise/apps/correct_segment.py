@@ -9,8 +9,9 @@ from planewise.correction.actions import Segment, Voxels
 from planewise.correction.drawing import Drawing
 from planewise.correction.session import Corrections
 from planewise.data.case import channel_within
+from planewise.data.manifest import manifest_of
+from planewise.data.preparation import sha256_of
 from planewise.data.prepared import load_patient, read_patient
-from planewise.data.run import manifest_of, sha256_of
 from planewise.data.source_image import PREPARED
 from planewise.data.space import laid_on
 from planewise.device import choose_device

@@ -18,7 +18,8 @@ from planewise.correction.session import Corrections
 from planewise.correction.truth import known_labels, right_objects
 from planewise.correction.worklist import Item, write_worklist
 from planewise.data.case import cases_in, channel_within
-from planewise.data.run import Manifest, sha256_of
+from planewise.data.manifest import Manifest
+from planewise.data.preparation import sha256_of
 from planewise.errors import PlanewiseError
 from planewise.evaluation.instances import match_objects
 from planewise.evaluation.located import LocatedCounter

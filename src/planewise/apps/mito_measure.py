@@ -16,8 +16,9 @@ from planewise.apps.mito_measured_cases import (
 from planewise.apps.mito_options import MitoMeasure
 from planewise.correction.journal import classes_behind_note, correction_note
 from planewise.data.case import channel_within, is_volume
+from planewise.data.manifest import MANIFEST, edited_outputs
 from planewise.data.object_tables import read_confidences
-from planewise.data.run import MANIFEST, Run, edited_outputs, refuse_folder_of_inputs
+from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.pairs import with_spacing_of

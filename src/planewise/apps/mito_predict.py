@@ -22,8 +22,9 @@ from planewise.apps.mito_case import (
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_store import predict_store, segment_out_of_core
 from planewise.data.case import cases_in, refuse_names_of_planes
+from planewise.data.manifest import MANIFEST
 from planewise.data.panoptic import PanopticClasses
-from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
+from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.averaging import averaged_classes, averaging_bytes

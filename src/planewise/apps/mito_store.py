@@ -22,7 +22,8 @@ from planewise.apps.mito_case import (
 )
 from planewise.apps.mito_options import MitoPredict
 from planewise.data.case import cases_in
-from planewise.data.run import MANIFEST, Run
+from planewise.data.manifest import MANIFEST
+from planewise.data.run import Run
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.executor import Executor, executor

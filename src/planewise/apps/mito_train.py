@@ -17,10 +17,11 @@ from planewise.data.case import cases_in
 from planewise.data.check import check_training_truths
 from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
+from planewise.data.manifest import MANIFEST, edited_outputs, read_manifest
 from planewise.data.nnunet import Dataset, open_dataset
 from planewise.data.panoptic import PanopticClasses
 from planewise.data.preparation import RECORD, write_record
-from planewise.data.run import MANIFEST, edited_outputs, read_manifest, refuse_folder_of_inputs
+from planewise.data.run import refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import DatasetError, PlanewiseError, Problem
 from planewise.models.architectures import architectures

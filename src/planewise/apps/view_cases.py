@@ -15,7 +15,7 @@ from planewise.data.case import (
     plane_of,
 )
 from planewise.data.image_sequences import is_sequence_folder
-from planewise.data.run import manifest_of
+from planewise.data.manifest import manifest_of
 from planewise.data.source_image import PREPARED, source_image
 from planewise.errors import PlanewiseError
 from planewise.progress import say

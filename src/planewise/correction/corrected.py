@@ -5,7 +5,7 @@ from pathlib import Path
 
 from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
 from planewise.data.case import group_by_case, label_volumes_at
-from planewise.data.run import Manifest, manifest_of
+from planewise.data.manifest import Manifest, manifest_of
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say

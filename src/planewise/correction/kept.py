@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.correction.journal import Box
-from planewise.data.run import sha256_of
+from planewise.data.preparation import sha256_of
 from planewise.errors import PlanewiseError
 from planewise.volumes.labels import label_dtype
 

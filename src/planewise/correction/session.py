@@ -34,7 +34,8 @@ from planewise.correction.objects import (
     read_objects,
     write_objects,
 )
-from planewise.data.run import manifest_of, sha256_of
+from planewise.data.manifest import manifest_of
+from planewise.data.preparation import sha256_of
 from planewise.errors import PlanewiseError, first_line
 from planewise.progress import progress
 

@@ -17,16 +17,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from planewise.data.manifest import CaseRecord, Manifest, locked, read_manifest, write_manifest
 from planewise.data.preparation import READERS, MadeFrom, fingerprint
-from planewise.data.run import (
-    CaseRecord,
-    Manifest,
-    locked,
-    read_manifest,
-    refuse_inputs_as_outputs,
-    remove,
-    write_manifest,
-)
+from planewise.data.run import refuse_inputs_as_outputs, remove
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 

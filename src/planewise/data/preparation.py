@@ -163,6 +163,14 @@ def fingerprint(path: Path) -> str:
     return f"{total} {digest.hexdigest()}"
 
 
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal digits; of a folder its fingerprint."""
+    if path.is_dir():
+        return fingerprint(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _files(path: Path) -> list[tuple[str, Path]]:
     """Return the files of a volume, each with what its name says: nothing, or its place in a folder."""
     if path.is_dir():

@@ -1,43 +1,20 @@
-"""A run: what made the results in a folder. A manifest beside them says it, and what is done, stale or not ours.
-
-::
-
-    planewise.json    command, version, options, model; of every case its inputs, outputs and what was decided
+"""A run of a command into a folder: which cases are done, which are to be made again, and what is never replaced.
 
 A case is done if the manifest says so and it still holds: the same inputs, and outputs as they were written. What the
 manifest does not name is never replaced, and an input is never an output.
 """
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from planewise.correction.journal import correction_note, review_note
-from planewise.data.preparation import MadeFrom, fingerprint
+from planewise.data.manifest import CaseRecord, Manifest, locked, read_manifest, write_manifest
+from planewise.data.preparation import MadeFrom, fingerprint, sha256_of
 from planewise.errors import PlanewiseError
-from planewise.volumes.atomic import atomic_path
-from planewise.volumes.formats import stem_of
-
-MANIFEST = "planewise.json"
-
-
-@dataclass
-class CaseRecord:
-    """A case in a manifest: fingerprints of its ``inputs`` by path, and of its ``outputs`` by name in the folder.
-
-    An output without a fingerprint is one that was begun. ``decided``: what was decided for the case, to read.
-    """
-
-    inputs: dict[str, str]
-    outputs: dict[str, str]
-    decided: dict[str, Any] = field(default_factory=dict)
 
 
 class Run:
@@ -243,113 +220,11 @@ class Run:
         write_manifest(self.manifest, Manifest(self.made_from, self.model, self.cases))
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What a manifest says; ``model``: where its file lay; ``version``: of planewise, when it was last written."""
-
-    made_from: MadeFrom
-    model: str
-    cases: dict[str, CaseRecord]
-    version: str = ""
-
-
-def read_manifest(path: Path) -> Manifest | None:
-    """Return what the manifest at ``path`` says; None if there is none. Raises PlanewiseError if it is damaged."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        cases = {name: CaseRecord(**record) for name, record in content["cases"].items()}
-        for name, record in cases.items():
-            fingerprints = [*record.inputs.items(), *record.outputs.items()]
-            if not all(isinstance(made, str) and "\0" not in path for path, made in fingerprints):
-                raise ValueError(f"the files of {name} have no fingerprints")
-            if any(Path(path).is_absolute() or ".." in Path(path).parts for path in record.outputs):
-                raise ValueError("an output lies outside its folder")
-            if not isinstance(record.decided, dict):
-                raise ValueError(f"what was decided for {name} is no table")
-        return Manifest(
-            MadeFrom(dict(content["options"]), {}), str(content["model"]), cases, str(content.get("version", ""))
-        )
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PlanewiseError(
-            f"{path}: is not a manifest of planewise ({error}); move it away with the results beside it, or give "
-            "another folder"
-        ) from error
-
-
-def manifest_of(result: Path) -> Manifest | None:
-    """Return the manifest that says how a result, a file in a folder or a store, was made; None if there is none.
-
-    Raises PlanewiseError if it is damaged.
-    """
-    for path in (result.with_name(f"{stem_of(result)}.{MANIFEST}"), result.with_name(MANIFEST)):
-        manifest = read_manifest(path)
-        if manifest is not None and any(result.name in record.outputs for record in manifest.cases.values()):
-            return manifest
-    return None
-
-
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write what ``read_manifest`` reads."""
-    content = {
-        "version": version("planewise"), "options": manifest.made_from.options, "model": manifest.model,
-        "cases": {name: asdict(record) for name, record in sorted(manifest.cases.items())},
-    }  # fmt: skip
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1), "utf-8")
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, which is made, against other processes that write its manifest, where the system can."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); give another folder") from error
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
-
-
 def remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def refuse_folder_of_inputs(inputs: Iterable[Path], folder: Path, option: str) -> None:
-    """Raise PlanewiseError if results in ``folder`` would lie among the ``inputs``, and be taken for such."""
-    if folder.resolve() in {parent for path in inputs for parent in (path.parent.resolve(), path.resolve().parent)}:
-        raise PlanewiseError(
-            f"{option} {folder}: is the folder of the input, and results never replace their input, nor lie among "
-            "images that the next command reads: give another folder"
-        )
-
-
-def edited_outputs(folder: Path) -> list[Path]:
-    """Return the results in ``folder`` that were changed after they were made."""
-    manifest = read_manifest(folder / MANIFEST)
-    made = [] if manifest is None else [item for record in manifest.cases.values() for item in record.outputs.items()]
-    there = [(folder / name, before) for name, before in made if before and (folder / name).exists()]
-    return [path for path, before in there if fingerprint(path) != before]
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal digits; of a folder its fingerprint."""
-    if path.is_dir():
-        return fingerprint(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_inputs_as_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
@@ -362,3 +237,12 @@ def refuse_inputs_as_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) ->
                 raise PlanewiseError(
                     f"{output}: is what is read ({source}); results never replace their input: give another output"
                 )
+
+
+def refuse_folder_of_inputs(inputs: Iterable[Path], folder: Path, option: str) -> None:
+    """Raise PlanewiseError if results in ``folder`` would lie among the ``inputs``, and be taken for such."""
+    if folder.resolve() in {parent for path in inputs for parent in (path.parent.resolve(), path.resolve().parent)}:
+        raise PlanewiseError(
+            f"{option} {folder}: is the folder of the input, and results never replace their input, nor lie among "
+            "images that the next command reads: give another folder"
+        )

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from planewise.data.run import CaseRecord, fingerprint, manifest_of
+from planewise.data.manifest import CaseRecord, manifest_of
+from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.formats import ending_of

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from planewise.data.run import MANIFEST, read_manifest
+from planewise.data.manifest import MANIFEST, read_manifest
 from planewise.errors import PlanewiseError
 
 UNKNOWN = "unknown"

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import torch
 from torch import Tensor, nn
 
-from planewise.data.run import sha256_of
+from planewise.data.preparation import sha256_of
 from planewise.errors import PlanewiseError, first_line
 from planewise.models.architectures import architectures
 from planewise.models.downloads import fetch, is_url

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlparse
 
-from planewise.data.run import sha256_of
+from planewise.data.preparation import sha256_of
 from planewise.errors import PlanewiseError
 from planewise.models.downloads import fetch, state_of
 from planewise.models.model_file import SHIPPED, read_model_file

@@ -13,8 +13,8 @@ from planewise.cli import run
 from planewise.data.case import Case
 from planewise.data.classes import LabelDefinition
 from planewise.data.derived import SCORES
+from planewise.data.manifest import MANIFEST
 from planewise.data.nnunet import Dataset
-from planewise.data.run import MANIFEST
 from planewise.report import class_tables, tables
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels

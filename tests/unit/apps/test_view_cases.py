@@ -11,7 +11,8 @@ from dicom import write_dicom
 from planewise.apps.view import chosen_viewer, scene_of
 from planewise.apps.view_cases import shown_of
 from planewise.apps.view_options import View
-from planewise.data.run import MANIFEST, Run
+from planewise.data.manifest import MANIFEST
+from planewise.data.run import Run
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.formats.dicom import list_series

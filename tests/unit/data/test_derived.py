@@ -5,7 +5,7 @@ import json
 import pytest
 
 from planewise.data.derived import SCORES, Derived
-from planewise.data.run import read_manifest
+from planewise.data.manifest import read_manifest
 from planewise.errors import PlanewiseError
 
 

@@ -8,14 +8,8 @@ import pytest
 
 from planewise.correction.actions import Confirm
 from planewise.correction.session import Corrections
-from planewise.data.run import (
-    MANIFEST,
-    Run,
-    edited_outputs,
-    read_manifest,
-    refuse_folder_of_inputs,
-    refuse_inputs_as_outputs,
-)
+from planewise.data.manifest import MANIFEST, edited_outputs, read_manifest
+from planewise.data.run import Run, refuse_folder_of_inputs, refuse_inputs_as_outputs
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import Volume, write_volume
 

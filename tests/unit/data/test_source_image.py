@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dicom import write_dicom
-from planewise.data.run import MANIFEST, Run
+from planewise.data.manifest import MANIFEST
+from planewise.data.run import Run
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import write_volume

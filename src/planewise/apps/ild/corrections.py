@@ -33,9 +33,9 @@ from planewise.correction.truth import KnownLabels, known_classes
 from planewise.correction.worklist import Item, write_worklist
 from planewise.data.case import channel_within
 from planewise.data.classes import DATASET_FILE
+from planewise.data.manifest import Manifest
 from planewise.data.patients import patients_or_cases
 from planewise.data.prepared import IGNORED, Patient, load_patient, read_patient, save_patient, save_slices
-from planewise.data.run import Manifest
 from planewise.data.source_image import PREPARED
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError

@@ -4,7 +4,8 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
-from planewise.data.run import Manifest, fingerprint, manifest_of
+from planewise.data.manifest import Manifest, manifest_of
+from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
 from planewise.volumes.formats.dicom.segmentation import Algorithm
 

@@ -10,8 +10,9 @@ from planewise.apps.ild.measured_cases import label_files
 from planewise.apps.ild.options import IldExport
 from planewise.data.case import one_file_each
 from planewise.data.classes import labels_above
+from planewise.data.manifest import MANIFEST, read_manifest
 from planewise.data.preparation import fingerprint
-from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_inputs
+from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names

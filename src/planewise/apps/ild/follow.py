@@ -20,8 +20,9 @@ from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.apps.ild.options import WINDOWS, IldFollow
 from planewise.apps.ild.segmenting import about_case
 from planewise.data.intensity import apply_window
+from planewise.data.manifest import MANIFEST
 from planewise.data.prepared import read_patient
-from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
+from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem, first_line

@@ -14,8 +14,9 @@ from scipy import ndimage
 from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.options import IldLungs
 from planewise.data.case import channel_within, file_of_case, is_volume
+from planewise.data.manifest import MANIFEST
 from planewise.data.prepared import Patient
-from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
+from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.scale import scale_in

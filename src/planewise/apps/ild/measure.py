@@ -13,9 +13,10 @@ from planewise.apps.ild.measured_page import shown_number, write_patient_page
 from planewise.apps.ild.options import WINDOWS, IldMeasure
 from planewise.correction.journal import correction_note
 from planewise.data.case import channel_within
+from planewise.data.manifest import MANIFEST
 from planewise.data.patients import patients_of, patients_or_cases
 from planewise.data.prepared import Patient, read_patient
-from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
+from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.classes import MeasuredClasses

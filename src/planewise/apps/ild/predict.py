@@ -31,7 +31,8 @@ from planewise.apps.ild.predicted_files import (
 )
 from planewise.apps.ild.segmenting import Decided, SegmenterSource, Segmenting, about_case, segment_patient
 from planewise.apps.ild.summary import certainties_of, write_summary
-from planewise.data.run import MANIFEST, Run, refuse_folder_of_inputs
+from planewise.data.manifest import MANIFEST
+from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.presence import presence_file, write_presence

@@ -6,7 +6,7 @@ from planewise.apps.ild.codes import segments_of
 from planewise.apps.ild.dicom_results import of_manifest
 from planewise.apps.ild.options import IldPredict
 from planewise.apps.ild.predicted_cases import AUTOMATIC, DICOM_SEG, labels_above_input
-from planewise.data.run import MANIFEST, read_manifest
+from planewise.data.manifest import MANIFEST, read_manifest
 from planewise.errors import PlanewiseError
 from planewise.evaluation.presence import presence_file
 from planewise.progress import say

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from planewise.data.manifest import MANIFEST, CaseRecord, Manifest, read_manifest, write_manifest
 from planewise.data.preparation import READERS, MadeFrom, Record, fingerprint
 from planewise.data.prepared import KINDS
-from planewise.data.run import MANIFEST, CaseRecord, Manifest, read_manifest, write_manifest
 from planewise.data.split import PARTS, PATIENTS_FILE, SPLIT_FILE, Split
 from planewise.errors import PlanewiseError
 from planewise.progress import say

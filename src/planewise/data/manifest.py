@@ -1,0 +1,119 @@
+"""The manifest beside results: what made them, and from what.
+
+::
+
+    planewise.json    command, version, options, model; of every case its inputs, outputs and what was decided
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from planewise.data.preparation import MadeFrom, fingerprint
+from planewise.errors import PlanewiseError
+from planewise.volumes.atomic import atomic_path
+from planewise.volumes.formats import stem_of
+
+MANIFEST = "planewise.json"
+
+
+@dataclass
+class CaseRecord:
+    """A case in a manifest: fingerprints of its ``inputs`` by path, and of its ``outputs`` by name in the folder.
+
+    An output without a fingerprint is one that was begun. ``decided``: what was decided for the case, to read.
+    """
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    decided: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says; ``model``: where its file lay; ``version``: of planewise, when it was last written."""
+
+    made_from: MadeFrom
+    model: str
+    cases: dict[str, CaseRecord]
+    version: str = ""
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Return what the manifest at ``path`` says; None if there is none. Raises PlanewiseError if it is damaged."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        cases = {name: CaseRecord(**record) for name, record in content["cases"].items()}
+        for name, record in cases.items():
+            fingerprints = [*record.inputs.items(), *record.outputs.items()]
+            if not all(isinstance(made, str) and "\0" not in path for path, made in fingerprints):
+                raise ValueError(f"the files of {name} have no fingerprints")
+            if any(Path(path).is_absolute() or ".." in Path(path).parts for path in record.outputs):
+                raise ValueError("an output lies outside its folder")
+            if not isinstance(record.decided, dict):
+                raise ValueError(f"what was decided for {name} is no table")
+        return Manifest(
+            MadeFrom(dict(content["options"]), {}), str(content["model"]), cases, str(content.get("version", ""))
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PlanewiseError(
+            f"{path}: is not a manifest of planewise ({error}); move it away with the results beside it, or give "
+            "another folder"
+        ) from error
+
+
+def manifest_of(result: Path) -> Manifest | None:
+    """Return the manifest that says how a result, a file in a folder or a store, was made; None if there is none.
+
+    Raises PlanewiseError if it is damaged.
+    """
+    for path in (result.with_name(f"{stem_of(result)}.{MANIFEST}"), result.with_name(MANIFEST)):
+        manifest = read_manifest(path)
+        if manifest is not None and any(result.name in record.outputs for record in manifest.cases.values()):
+            return manifest
+    return None
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write what ``read_manifest`` reads."""
+    content = {
+        "version": version("planewise"), "options": manifest.made_from.options, "model": manifest.model,
+        "cases": {name: asdict(record) for name, record in sorted(manifest.cases.items())},
+    }  # fmt: skip
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), "utf-8")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder``, which is made, against other processes that write its manifest, where the system can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); give another folder") from error
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def edited_outputs(folder: Path) -> list[Path]:
+    """Return the results in ``folder`` that were changed after they were made."""
+    manifest = read_manifest(folder / MANIFEST)
+    made = [] if manifest is None else [item for record in manifest.cases.values() for item in record.outputs.items()]
+    there = [(folder / name, before) for name, before in made if before and (folder / name).exists()]
+    return [path for path, before in there if fingerprint(path) != before]
