@@ -8,7 +8,7 @@ import pytest
 
 from planewise.correction.actions import Confirm
 from planewise.correction.session import Corrections
-from planewise.data.manifest import MANIFEST, edited_outputs, read_manifest
+from planewise.data.manifest import MANIFEST, edited_outputs
 from planewise.data.run import Run, refuse_folder_of_inputs, refuse_inputs_as_outputs
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import Volume, write_volume
@@ -229,26 +229,6 @@ def test_input_is_never_output(place):
                 refuse_inputs_as_outputs([store], [output])
     with pytest.raises(PlanewiseError, match="is what is read"):
         refuse_inputs_as_outputs([store / "0"], [store])
-
-
-OUTSIDE = '{"options": {}, "model": "", "cases": {"a": {"inputs": {}, "outputs": {"../precious": "1 a"}}}}'
-
-
-RECORDS = (
-    {"inputs": [], "outputs": {}}, {"inputs": {}, "outputs": ["a"]}, {"inputs": {}, "outputs": {"a": 5}},
-    {"inputs": {}, "outputs": {}, "decided": []}, {"inputs": {}, "outputs": {"a\0": "1 a"}},
-)  # fmt: skip
-EDITED = [json.dumps({"options": {}, "model": "", "cases": {"a": record}}) for record in RECORDS]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"cases": {"a": 3}, "options": {}}', "[" * 100_000, OUTSIDE, *EDITED]
-)
-def test_a_damaged_manifest_is_told(place, text):
-    (place / "out").mkdir()
-    (place / "out" / MANIFEST).write_text(text)
-    with pytest.raises(PlanewiseError, match=r"planewise.json: is not a manifest"):
-        read_manifest(place / "out" / MANIFEST)
 
 
 def test_a_result_that_was_only_confirmed_is_not_replaced_either_until_that_is_undone(place):
