@@ -31,6 +31,7 @@ from machine import TINY, WORDS, describe, peak_memory
 
 from planewise.data.case import Case
 from planewise.data.classes import Target
+from planewise.data.instances import read_instances
 from planewise.data.nnunet import open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.evaluation.evaluate import score_labels
@@ -44,7 +45,7 @@ from planewise.training.assembled import BATCH, found_in
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
-from planewise.training.slice_folder import FOLDERS, as_shares, read_instances
+from planewise.training.slice_folder import FOLDERS, as_shares
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.slices import PLANES, Plane, as_stack, crop
 

@@ -24,13 +24,14 @@ import numpy as np
 import tifffile
 
 from planewise.data.case import Case
-from planewise.data.classes import CLASS_1, Target, semantic_beside
+from planewise.data.classes import CLASS_1, Target
+from planewise.data.instances import as_int32, read_instances
 from planewise.data.intensity import IntensityRange, IntensityRule, Polarity, TrainedIntensities, measure_images
-from planewise.data.painted_slices import is_painted, painted_text, read_painted
+from planewise.data.painted_slices import is_painted, painted_text
 from planewise.data.panoptic import IGNORED, PanopticClasses, read_panoptic
-from planewise.data.space import labels_on
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import each_once, say
+from planewise.training.validation_slab import split_slab
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats import tiff
 from planewise.volumes.slices import PLANES, Plane, as_stack, evenly
@@ -39,11 +40,9 @@ from planewise.volumes.tilt import stack_note
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
 INDEX = re.compile(r"[_-]?\d+$")  # what distinguishes the slices of one stack
 FEW = 2  # cases up to which each gives a slab for validation: a whole one would be half of the data, or all
-VALIDATION_SHARE = 0.2  # of an axis, in such a slab
 MEASURED = 256  # slices that are looked at to tell what a model was trained on
 AS_PUBLISHED = IntensityRule()
 Label = Callable[[np.ndarray, np.ndarray], np.ndarray]  # an image and its labels to other labels, all (z, y, x)
-GAP_SHARE = 0.05  # between it and what is trained on
 AREA = 8  # side of the squares, in pixels, of which one at least is painted where an area is
 
 
@@ -93,7 +92,7 @@ def read_pair(pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
         raise PlanewiseError(
             f"{pair.labels}: holds fractions or negative values; ids are whole numbers, 0 background, {IGNORED} ignored"
         )
-    return as_shares(image), _as_int32(labels)
+    return as_shares(image), as_int32(labels)
 
 
 def as_shares(image: np.ndarray) -> np.ndarray:
@@ -237,106 +236,6 @@ def read_case(
     if not (image.dtype.kind in "ui" and range_ == IntensityRange(0.0, float(np.iinfo(image.dtype).max))):
         image = range_.shares(image)
     return image, ids, profile.of_range(range_).polarity
-
-
-def read_instances(case: Case, target: Target) -> np.ndarray:
-    """Return a case's instance ids (z, y, x) int32, 0 for background and ``IGNORED``.
-
-    Of a semantic truth the voxels of ``target`` are split into 26-connected components; instances keep their ids. What
-    is ignored is said by the semantic truth, for instances by the one beside them. Raises PlanewiseError if a file
-    cannot be read, if labels do not lie in the image's space, or if there is no object.
-    """
-    if case.truth is None:
-        raise PlanewiseError(f"{case.image}: has no truth to train on")
-    volume = open_volume(case.image, case.channel)
-    if is_painted(case.truth):
-        ids = read_painted(case.truth, volume.shape, target.ignore, IGNORED)
-        if not (ids > 0).any():
-            raise PlanewiseError(f"{case.truth}: holds no object to learn from; all that is painted is background")
-        return ids
-    truth = labels_on(volume, case, case.truth)
-    if case.instances:
-        ids = _as_int32(truth)
-        semantic = None if target.ignore is None else semantic_beside(case.truth, case.name)
-        known = None if semantic is None else labels_on(volume, case, semantic)
-        wanted = "instance"
-    else:
-        import cc3d
-
-        ids = cc3d.connected_components(np.isin(truth, target.values), connectivity=26).astype(np.int32, copy=False)
-        known = truth
-        wanted = f"voxel of {target.name} ({', '.join(map(str, target.values))})"
-    if known is not None and target.ignore is not None:
-        ids[known == target.ignore] = IGNORED
-    if not (ids > 0).any():
-        values = ", ".join(map(str, np.unique(truth)[:10].tolist()))
-        raise PlanewiseError(f"{case.truth}: holds no {wanted} to learn from; its values are {values}")
-    return ids
-
-
-def _as_int32(ids: np.ndarray) -> np.ndarray:
-    """Return instance ids as int32; where the largest does not fit, all are numbered anew from 1."""
-    if ids.size and ids.max() > np.iinfo(np.int32).max:
-        values, places = np.unique(ids, return_inverse=True)
-        numbers = np.cumsum(values > 0, dtype=np.int32)
-        numbers[values < 0] = IGNORED
-        return numbers[places].reshape(ids.shape)
-    return ids.astype(np.int32)
-
-
-@dataclass(frozen=True)
-class Slab:
-    """A part of a volume (z, y, x) that is kept for validation: ``length`` voxels at an end of an axis.
-
-    Beyond ``gap`` voxels the rest is trained on, so that neighbours are not on both sides.
-    """
-
-    shape: tuple[int, ...]
-    axis: int
-    length: int
-    gap: int
-    at_end: bool
-
-    @property
-    def validation(self) -> tuple[slice, ...]:
-        """The index of the part to validate on."""
-        side = self.shape[self.axis]
-        return self._along(slice(side - self.length, side) if self.at_end else slice(0, self.length))
-
-    @property
-    def training(self) -> tuple[slice, ...]:
-        """The index of the part to train on."""
-        side, first = self.shape[self.axis], self.length + self.gap
-        return self._along(slice(0, side - first) if self.at_end else slice(first, side))
-
-    def _along(self, part: slice) -> tuple[slice, ...]:
-        return tuple(part if axis == self.axis else slice(None) for axis in range(len(self.shape)))
-
-    def __str__(self) -> str:
-        part = self.validation[self.axis]
-        return f"{'zyx'[self.axis]} {part.start} to {part.stop - 1} of {self.shape[self.axis]}"
-
-
-def split_slab(labels: np.ndarray, name: str) -> Slab | None:
-    """Return the slab of a case, with instance ids ``labels`` (z, y, x), that is kept for validation.
-
-    The last fifth of the longest axis or, if that holds no object or all of them, the first end of an axis, the longest
-    before shorter ones, that leaves objects on both sides; else one with all objects outside. None, which is said, if
-    no end leaves objects to train on.
-    """
-    ends = []
-    for axis in sorted(range(labels.ndim), key=lambda axis: -labels.shape[axis]):
-        length = labels.shape[axis]
-        held, gap = max(1, round(length * VALIDATION_SHARE)), max(1, round(length * GAP_SHARE))
-        if length - held - gap >= 1:
-            ends += [Slab(labels.shape, axis, held, gap, at_end) for at_end in (True, False)]
-    trainable = [slab for slab in ends if (labels[slab.training] > 0).any()]
-    for slab in trainable:
-        if (labels[slab.validation] > 0).any():
-            return slab
-    if not trainable:
-        say(f"{name}: no slab is kept for validation: of shape {labels.shape}, none leaves an object to train on")
-    return trainable[0] if trainable else None
 
 
 def _write_case(
