@@ -444,7 +444,7 @@ def test_a_killed_training_is_resumed_to_the_same_result(tmp_path):
         return ["mito", "train", str(dataset), str(tmp_path / name), "--iterations", "12", "--checkpoint_interval", "4",
                 "--train_planes", "xy", *SMALL]  # fmt: skip
 
-    run_until_killed(arguments("killed"), "planewise.training.loop:_MetricsFile.add", 6)
+    run_until_killed(arguments("killed"), "planewise.training.metrics_file:MetricsFile.add", 6)
     last = tmp_path / "killed" / "FinetunedMitoNet_training" / "last.ckpt"
     assert load_checkpoint(last)["step"] == 4
     assert not (tmp_path / "killed" / "FinetunedMitoNet.yaml").exists()

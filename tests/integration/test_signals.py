@@ -54,7 +54,7 @@ def test_a_command_stops_in_one_line(folder, tmp_path, what, how):
                "--batch_size", "1", "--output"]  # fmt: skip
     arguments, where, count = {
         "train": (["mito", "train", str(folder / "em"), str(tmp_path / "m"), "--num_workers", "2", *TRAIN,
-                   "--output_data_path", str(tmp_path / "2d")], "planewise.training.loop:_MetricsFile.add", 2),
+                   "--output_data_path", str(tmp_path / "2d")], "planewise.training.metrics_file:MetricsFile.add", 2),
         "predict": ([*predict, str(tmp_path / "o")], "planewise.inference.planes:NetworkPredictor.outputs", 2),
         "predict by processes": ([*predict, str(tmp_path / "o"), "--devices", "2"],
                                  "planewise.processes:WorkerPool.submit", 4),

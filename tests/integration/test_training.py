@@ -12,7 +12,7 @@ import yaml
 from planewise.cli import run
 from planewise.data.phantom import write_phantom_dataset
 from planewise.training.checkpoint import load_checkpoint
-from planewise.training.loop import _MetricsFile
+from planewise.training.metrics_file import MetricsFile
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
@@ -69,7 +69,7 @@ def stopped(monkeypatch):
     """Run a training that gets a signal when it has done some steps; return its exit code."""
 
     def stop(command, number, steps):
-        add, done = _MetricsFile.add, []
+        add, done = MetricsFile.add, []
 
         def watched(metrics, row):
             add(metrics, row)
@@ -78,7 +78,7 @@ def stopped(monkeypatch):
                 os.kill(os.getpid(), number)
 
         with monkeypatch.context() as patched:
-            patched.setattr(_MetricsFile, "add", watched)
+            patched.setattr(MetricsFile, "add", watched)
             return run(command)
 
     return stop

@@ -8,12 +8,7 @@ from planewise.data.nnunet import Dataset
 from planewise.device import choose_device
 from planewise.inference.confidence import VIEWS
 from planewise.models.hub import licence_of
-from planewise.models.model_file import (
-    RANDOM,
-    Calibration,
-    ModelFile,
-    write_model_file,
-)  # fmt: skip
+from planewise.models.model_file import RANDOM, Calibration, ModelFile, write_model_file
 from planewise.models.weights import network_with, write_weights
 from planewise.models.zoo import of_url
 from planewise.progress import say

@@ -35,12 +35,10 @@ from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.weights import locate_weights, network_for_classes
 from planewise.progress import progress, say
 from planewise.report.figures import training_curve
-from planewise.report.tables import (
-    print_problems,
-    report_problems,
-)
+from planewise.report.tables import print_problems, report_problems
 from planewise.training.checkpoint import is_finished, load_checkpoint
-from planewise.training.loop import BEST, CURVE, LAST, METRICS, LoopOptions, train
+from planewise.training.loop import BEST, CURVE, LAST, LoopOptions, train
+from planewise.training.metrics_file import METRICS
 from planewise.training.pace import steps_within
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import Label, validation_case

@@ -1,76 +1,35 @@
 """The training loop. It reads from top to bottom; what differs between models is behind ``Task``."""
 
-import csv
 import logging
 import math
 import os
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
-from torch.utils.data import DataLoader, Dataset
 
 from planewise.errors import PlanewiseError, WorkFailed
-from planewise.processes import (
-    SIGNALS,
-    WARNINGS,
-    StopRequest,
-    end_by_parent_alone,
-    end_with_parent,
-    in_thread,
-    shielded,
-    stop_on_request,
-)
+from planewise.processes import StopRequest, end_with_parent, in_thread, stop_on_request
 from planewise.progress import progress, say
 from planewise.training.averaging import AveragedWeights
 from planewise.training.checkpoint import Validation, check_same_training, load_checkpoint, save_checkpoint
+from planewise.training.loading import batches_on, loader_of
+from planewise.training.metrics_file import METRICS, MetricsFile
 from planewise.training.optimiser import parameter_groups, schedule_after
 from planewise.training.sampling import SampleRange
+from planewise.training.task import Task
 from planewise.volumes.machine import machine_cores
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Batch = dict[str, Tensor]
-LAST, BEST, METRICS, CURVE = "last.ckpt", "best.ckpt", "metrics.csv", "training_curve.png"
-
-
-class Task(Protocol):
-    """What the loop must know of a model and its data."""
-
-    @property
-    def network(self) -> nn.Module:
-        """The network to train; its parameters that need no gradient stay as they are."""
-        ...
-
-    def sample(self, index: int) -> Any:
-        """Return the ``index``-th training sample: a function of the seed and the index alone."""
-        ...
-
-    def collate(self, samples: list[Any]) -> Batch:
-        """Return the batch of some samples: tensors with the batch axis first."""
-        ...
-
-    def train_mode(self) -> None:
-        """Put the network into training mode, all but its frozen parts."""
-        ...
-
-    def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Return scalar loss terms of a batch, among them ``total``; ``network`` is ``self.network``, wrapped."""
-        ...
-
-    def validate(self, device: torch.device) -> dict[str, float]:
-        """Return metrics on validation data: ``loss``, and ``score``, of which more is better, if there is anything to
-        score: where there is nothing to find, whoever finds nothing is not the best.
-        """
-        ...
+LAST, BEST, CURVE = "last.ckpt", "best.ckpt", "training_curve.png"
 
 
 @dataclass(frozen=True)
@@ -204,16 +163,8 @@ def _take_steps(
     samples = SampleRange(start, options.iterations, options.batch_size, fabric.global_rank, fabric.world_size)
     if options.num_workers > machine_cores() and fabric.is_global_zero:
         say(f"--num_workers {options.num_workers}: more than the cores that this process may run on, {machine_cores()}")
-    loader = _Loader(
-        _Samples(task),
-        batch_size=options.batch_size // fabric.world_size,
-        sampler=samples,
-        num_workers=options.num_workers,
-        collate_fn=task.collate,
-        pin_memory=fabric.device.type == "cuda",
-        worker_init_fn=_begin_loading if options.num_workers else None,
-    )
-    metrics = _MetricsFile(folder / METRICS, start) if fabric.is_global_zero else None
+    loader = loader_of(task, samples, options.batch_size // fabric.world_size, options.num_workers, fabric.device)
+    metrics = MetricsFile(folder / METRICS, start) if fabric.is_global_zero else None
 
     def save_last() -> None:
         state = {
@@ -226,7 +177,7 @@ def _take_steps(
     with progress("training", options.iterations, start, "steps") as advance:
         task.train_mode()
         step, clock = start, time.perf_counter()
-        for batch in _on_device(fabric, loader):
+        for batch in batches_on(fabric.device, loader):
             # Everything random in a step follows from its number, so a resumed training repeats it.
             torch.manual_seed(options.seed + (step * fabric.world_size + fabric.global_rank) * 7919)
             rate = schedule.get_last_lr()[0]
@@ -286,20 +237,6 @@ def _take_steps(
     return _End(step)
 
 
-def score_at_end(folder: Path) -> float:
-    """Return the score of the last validation in a training's folder; 0 where there was nothing to score.
-
-    Raises PlanewiseError if its metrics are gone.
-    """
-    if not (folder / METRICS).is_file():
-        raise PlanewiseError(
-            f"{folder / METRICS}: is gone, and says how good the training was; train again, into a new folder"
-        )
-    with (folder / METRICS).open(newline="", encoding="utf-8") as file:
-        scores = [row["val_score"] for row in csv.DictReader(file) if row.get("val_score")]
-    return float(scores[-1]) if scores else 0.0
-
-
 def _reduced(fabric: "Fabric", tensor: Tensor, how: Literal["mean", "max"]) -> Tensor:
     """Return ``tensor``, of every process, as one."""
     reduced = fabric.all_reduce(tensor, reduce_op=how)
@@ -317,72 +254,3 @@ def _kept(folder: Path) -> str:
     there = [path for path in (folder / LAST, folder / BEST) if path.exists()]
     kept = " and ".join(f"{path.name} of step {load_checkpoint(path, mmap=True)['step']}" for path in there)
     return f"{kept} are kept" if kept else "nothing was saved before"
-
-
-def _on_device(fabric: "Fabric", loader: DataLoader) -> Iterator[Batch]:
-    try:
-        with shielded(SIGNALS | WARNINGS):  # its workers; see _begin_loading
-            batches = iter(loader)
-        for batch in batches:
-            yield {name: tensor.to(fabric.device, non_blocking=True) for name, tensor in batch.items()}
-    except PlanewiseError as error:  # one from a worker comes with its traceback as text
-        raise PlanewiseError(str(error).rpartition("PlanewiseError: ")[2].strip()) from None
-
-
-class _Loader(DataLoader):
-    """A DataLoader that leaves it to us to say that there are more workers than cores."""
-
-    def check_worker_number_rationality(self) -> None:
-        pass
-
-
-class _Samples(Dataset):
-    """The task's samples by number, for DataLoader's workers."""
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    def __getitem__(self, index: int) -> Any:
-        return self.task.sample(index)
-
-
-def _begin_loading(worker: int) -> None:
-    torch.set_num_threads(1)
-    end_by_parent_alone()  # as PyTorch ends those that hang
-
-
-class _MetricsFile:
-    """metrics.csv: a row per step, flushed, with the validation's columns filled where there was one."""
-
-    COLUMNS = ("step", "learning_rate", "total", "images_per_second")
-
-    def __init__(self, path: Path, start: int) -> None:
-        self.path = path
-        self.rows: list[dict[str, Any]] = []
-        self.columns: list[str] = list(self.COLUMNS)
-        if start and path.exists():  # what was logged after the checkpoint is trained again
-            with path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                self.columns = list(reader.fieldnames or self.COLUMNS)
-                self.rows = [row for row in reader if int(row["step"]) <= start]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._rewrite()
-
-    def add(self, row: dict[str, Any]) -> None:
-        rounded = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
-        self.rows.append(rounded)
-        new = [name for name in rounded if name not in self.columns]
-        if new:  # the first step, and the first validation, bring columns of their own
-            self.columns += new
-            self._rewrite()
-            return
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self.columns).writerow(rounded)
-
-    def _rewrite(self) -> None:
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        temporary.replace(self.path)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from planewise.training.loop import LoopOptions, Task
+from planewise.training.loop import LoopOptions
+from planewise.training.task import Task
 
 WARM = 2  # steps that are not timed: the first ones set up what later ones use
 TIMED = 6

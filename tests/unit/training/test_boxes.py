@@ -8,7 +8,8 @@ from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.training.boxes import BoxTask, BoxTraining, classes_in, dice_loss, on_grid, prepared_slices
-from planewise.training.loop import METRICS, LoopOptions, train
+from planewise.training.loop import LoopOptions, train
+from planewise.training.metrics_file import METRICS
 
 
 def write_slice(folder, name, classes, shape=(40, 50)):

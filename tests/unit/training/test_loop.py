@@ -13,7 +13,8 @@ from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import build
 from planewise.processes import Terminated
 from planewise.training.checkpoint import is_finished, load_checkpoint
-from planewise.training.loop import BEST, LAST, METRICS, LoopOptions, score_at_end, train
+from planewise.training.loop import BEST, LAST, LoopOptions, train
+from planewise.training.metrics_file import METRICS, score_at_end
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import read_slice_folder, write_slice_folder
 
