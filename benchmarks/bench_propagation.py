@@ -197,7 +197,8 @@ def train_small(folder: Path) -> None:
 def dice_of_precisions() -> None:
     """Train a small network on the synthetic chest and print each class's Dice in fp32 and in bf16."""
     from planewise.apps.ild.evaluate import evaluate_ild
-    from planewise.apps.ild.options import IldEvaluate, IldPredict
+    from planewise.apps.ild.label_options import IldEvaluate
+    from planewise.apps.ild.options import IldPredict
     from planewise.apps.ild.predict import predict_ild
     from planewise.report.class_tables import RESULTS
 

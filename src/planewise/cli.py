@@ -59,7 +59,7 @@ COMMANDS = {
         ),
     ),
     "mito evaluate": Command(
-        "planewise.apps.mito_options:MitoEvaluate", "planewise.apps.mito_evaluate:evaluate_mito",
+        "planewise.apps.mito_label_options:MitoEvaluate", "planewise.apps.mito_evaluate:evaluate_mito",
         "score predicted instances against the truth",
         (
             "planewise mito evaluate predicted Dataset001_Cells/instancesTs",
@@ -67,7 +67,7 @@ COMMANDS = {
         ),
     ),
     "mito measure": Command(
-        "planewise.apps.mito_options:MitoMeasure", "planewise.apps.mito_measure:measure_mito",
+        "planewise.apps.mito_label_options:MitoMeasure", "planewise.apps.mito_measure:measure_mito",
         "measure the objects of label volumes, and compare conditions",
         (
             "planewise mito measure predicted --image imagesTs",
@@ -105,7 +105,7 @@ COMMANDS = {
         ),
     ),
     "ild evaluate": Command(
-        "planewise.apps.ild.options:IldEvaluate", "planewise.apps.ild.evaluate:evaluate_ild",
+        "planewise.apps.ild.label_options:IldEvaluate", "planewise.apps.ild.evaluate:evaluate_ild",
         "score predicted classes against the truth",
         (
             "planewise ild evaluate predicted Dataset002_Chest/labelsTs --tolerance_mm 2",
@@ -119,7 +119,7 @@ COMMANDS = {
         ),
     ),
     "ild measure": Command(
-        "planewise.apps.ild.options:IldMeasure", "planewise.apps.ild.measure:measure_ild",
+        "planewise.apps.ild.label_options:IldMeasure", "planewise.apps.ild.measure:measure_ild",
         "ml and % of the lungs by class and region, density, agreement",
         (
             "planewise ild measure predicted --images imagesTs --output measured",
@@ -132,7 +132,7 @@ COMMANDS = {
         ("planewise ild follow patient --trained_model medsam_model_best.pth --output followed",),
     ),
     "ild export": Command(
-        "planewise.apps.ild.options:IldExport", "planewise.apps.ild.export:export_ild",
+        "planewise.apps.ild.label_options:IldExport", "planewise.apps.ild.export:export_ild",
         "write labels and measures as DICOM, on the original series",
         (
             "planewise ild export predicted --images dicom --output exported",

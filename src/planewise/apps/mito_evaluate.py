@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from planewise.apps.mito_class_scores import class_benchmarks
-from planewise.apps.mito_options import MitoEvaluate
+from planewise.apps.mito_label_options import MitoEvaluate
 from planewise.data.case import one_file_each
 from planewise.data.classes import LabelDefinition, Target, dataset_files_above, holds_instances, labels_above
 from planewise.data.derived import Derived

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from planewise.apps.mito_label_options import MitoMeasure
 from planewise.apps.mito_measured_cases import (
     Sources,
     cases_of,
@@ -13,7 +14,6 @@ from planewise.apps.mito_measured_cases import (
     refuse_other_cases,
     things_of,
 )
-from planewise.apps.mito_options import MitoMeasure
 from planewise.correction.journal import classes_behind_note, correction_note
 from planewise.data.case import channel_within, is_volume
 from planewise.data.manifest import MANIFEST, edited_outputs

@@ -4,7 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from planewise.apps.ild.options import IldEvaluate, IldPredict, IldPrepare, IldTrain
+from planewise.apps.ild.label_options import IldEvaluate
+from planewise.apps.ild.options import IldPredict, IldPrepare, IldTrain
 from planewise.compat.arguments import Flag, Given, Script
 from planewise.compat.pairing import beside, dataset_of, named_by_case
 from planewise.errors import PlanewiseError

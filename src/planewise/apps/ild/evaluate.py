@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from planewise.apps.ild.options import IldEvaluate
+from planewise.apps.ild.label_options import IldEvaluate
 from planewise.data.case import images_beside
 from planewise.data.classes import labels_above
 from planewise.data.derived import Derived

@@ -6,8 +6,8 @@ from planewise.apps.ild.codes import segments_of
 from planewise.apps.ild.cohort import dicom_cases
 from planewise.apps.ild.dicom_report import write_report
 from planewise.apps.ild.dicom_results import algorithm_of
+from planewise.apps.ild.label_options import IldExport
 from planewise.apps.ild.measured_cases import label_files
-from planewise.apps.ild.options import IldExport
 from planewise.data.case import one_file_each
 from planewise.data.classes import labels_above
 from planewise.data.manifest import MANIFEST, read_manifest

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from planewise.apps.ild.label_options import IldMeasure
 from planewise.apps.ild.lungs import find_lungs, laid_mask, take_sides
 from planewise.apps.ild.measured_cases import Sources, cases_of, classes_of, label_files
 from planewise.apps.ild.measured_files import AGREEMENT, CSV, JSON, PAGE, write_cohort
 from planewise.apps.ild.measured_page import shown_number, write_patient_page
-from planewise.apps.ild.options import WINDOWS, IldMeasure
+from planewise.apps.ild.options import WINDOWS
 from planewise.correction.journal import correction_note
 from planewise.data.case import channel_within
 from planewise.data.manifest import MANIFEST

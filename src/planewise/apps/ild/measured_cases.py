@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planewise.apps.ild.cohort import cts_in
+from planewise.apps.ild.label_options import IldMeasure
 from planewise.apps.ild.lungs import mask_of
-from planewise.apps.ild.options import IldMeasure
 from planewise.data.case import case_name, is_volume, label_volumes_at, one_file_each, without_labels
 from planewise.data.classes import LabelDefinition, labels_above, read_labels_of
 from planewise.errors import PlanewiseError, Problem

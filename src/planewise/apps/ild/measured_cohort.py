@@ -5,9 +5,9 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from planewise.apps.ild.label_options import IldMeasure
 from planewise.apps.ild.measured_figures import bland_altman_plot, cases_plot
 from planewise.apps.ild.measured_page import shown_number
-from planewise.apps.ild.options import IldMeasure
 from planewise.errors import Problem
 from planewise.measurement.agreement import Interval
 from planewise.measurement.classes import MeasuredClasses

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+from planewise.apps.ild.label_options import IldMeasure
 from planewise.apps.ild.measured_cohort import write_cohort_page
-from planewise.apps.ild.options import IldMeasure
 from planewise.errors import Problem
 from planewise.measurement.classes import MeasuredClasses
 from planewise.measurement.lung_columns import RESEARCH, lung_columns

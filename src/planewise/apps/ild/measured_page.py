@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from planewise.apps.ild.label_options import IldMeasure
 from planewise.apps.ild.measured_figures import density_plot, lungs_pictures, regions_plot
-from planewise.apps.ild.options import IldMeasure
 from planewise.measurement.classes import MeasuredClasses
 from planewise.measurement.density import PERCENTILES
 from planewise.measurement.lung_columns import GROUPS, PATTERNS, REGION_MEANINGS, RESEARCH

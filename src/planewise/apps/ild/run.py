@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from planewise.apps.ild.evaluate import evaluate_ild
-from planewise.apps.ild.options import IldDemo, IldEvaluate, IldPredict, IldPrepare, IldRun, IldTrain
+from planewise.apps.ild.label_options import IldEvaluate
+from planewise.apps.ild.options import IldDemo, IldPredict, IldPrepare, IldRun, IldTrain
 from planewise.apps.ild.predict import predict_ild
 from planewise.apps.ild.prepare import prepare_ild
 from planewise.apps.ild.prepared_folder import npz_folder
