@@ -42,19 +42,22 @@ def threshold(image: np.ndarray) -> np.ndarray:
 
 def pairs(data: Path, predictions: Path | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return truth and masks by name."""
-    found = {}
+    samples = {}
     evaluation = [read_labels(data / "evaluation" / f"hippo_{name}.tiff").read() for name in ("gt", "unet")]
-    found["published U-Net"] = (evaluation[0], evaluation[1])
+    samples["published U-Net"] = (evaluation[0], evaluation[1])
     cases = {
         "hippo_lower": data / "Dataset003_HippocampusLower", "hippo_test1": data / "Dataset001_HippocampusMito",
     }  # fmt: skip
     for case, folder in cases.items():
         truth = read_labels(folder / "instancesTs" / f"{case}.tiff").read()
         masks = threshold(open_volume(folder / "imagesTs" / f"{case}_0000.tiff").read())
-        found[f"{folder.name[:10]}, threshold"] = (truth, masks)
+        samples[f"{folder.name[:10]}, threshold"] = (truth, masks)
         if predictions is not None and (predictions / f"{case}.tiff").exists():
-            found[f"{folder.name[:10]}, {predictions.name}"] = (truth, read_labels(predictions / f"{case}.tiff").read())
-    return found
+            samples[f"{folder.name[:10]}, {predictions.name}"] = (
+                truth,
+                read_labels(predictions / f"{case}.tiff").read(),
+            )
+    return samples
 
 
 def audits_of(truth: np.ndarray, masks: np.ndarray, items: int) -> dict[str, list[Audit]]:
@@ -64,12 +67,12 @@ def audits_of(truth: np.ndarray, masks: np.ndarray, items: int) -> dict[str, lis
     objects, true_objects = (objects_of(source(labels)) for labels in (masks, truth))
     edges = box_edges(Volume(masks), items, len(objects.labels), None)
     boxes, true = boxes_of(source(masks), objects, edges), boxes_of(source(truth), true_objects, edges)
-    found: dict[str, list[Audit]] = {quantity: [] for quantity in QUANTITIES}
+    audits: dict[str, list[Audit]] = {quantity: [] for quantity in QUANTITIES}
     for _ in range(AUDITS):
-        found[QUANTITIES[0]].append(of_slices(of_masks, of_truth, "stratified", rng, items))
+        audits[QUANTITIES[0]].append(of_slices(of_masks, of_truth, "stratified", rng, items))
         for quantity, audit in of_boxes(boxes, true, rng, items).items():
-            found[quantity].append(audit)
-    return found
+            audits[quantity].append(audit)
+    return audits
 
 
 def main(data: Path, figure: Path, predictions: Path | None) -> None:
@@ -81,12 +84,12 @@ def main(data: Path, figure: Path, predictions: Path | None) -> None:
     print("| masks | quantity | " + " | ".join(f"{items} items" for items in ITEMS) + " |")
     print("|---|---|" + "---:|" * len(ITEMS))
     for colour, (name, (truth, masks)) in zip(COLOURS, pairs(data, predictions).items()):
-        found = {items: audits_of(truth, masks, items) for items in ITEMS}
+        by_items = {items: audits_of(truth, masks, items) for items in ITEMS}
         for quantity, axes in panels.items():
             cells, held, widths, plain = [], [], [], []
             for items in ITEMS:
-                audits = found[items][quantity]
-                coverage = 100 * np.mean([audit.found.holds(audit.truth) for audit in audits])
+                audits = by_items[items][quantity]
+                coverage = 100 * np.mean([audit.estimate.holds(audit.truth) for audit in audits])
                 held.append(coverage)
                 for values, which in ((widths, "found"), (plain, "plain")):
                     ends = [getattr(audit, which).half_width / audit.truth for audit in audits]

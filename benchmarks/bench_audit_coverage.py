@@ -48,7 +48,7 @@ Labels = np.ndarray
 class Audit:
     """What one audit says, with the model and without it, and what is true."""
 
-    found: Estimate
+    estimate: Estimate
     plain: Estimate
     truth: float
 
@@ -288,20 +288,20 @@ def audits_of_units(audits: int) -> Iterator[tuple[str, str, Audit]]:
 
 def main(audits: int) -> None:
     """Print coverage and width of every quantity by model."""
-    found: dict[tuple[str, str], list[Audit]] = {}
+    by_model: dict[tuple[str, str], list[Audit]] = {}
     works: list[Callable[[int], Iterator[tuple[str, str, Audit]]]] = [audits_of_objects, audits_of_units]
     for work in works:
         for quantity, model, audit in work(audits):
-            found.setdefault((quantity, model), []).append(audit)
+            by_model.setdefault((quantity, model), []).append(audit)
     print(f"{audits} audits of {BUDGET} items each; coverage in %, and width as a share of that without the model")
     print(f"| {'quantity':<30} | " + " | ".join(f"{model:>16}" for model in MODELS) + " |")
     print("|---|" + "---:|" * len(MODELS))
-    for quantity in dict.fromkeys(quantity for quantity, _ in found):
+    for quantity in dict.fromkeys(quantity for quantity, _ in by_model):
         cells = []
         for model in MODELS:
-            of_model = found[quantity, model]
-            coverage = np.mean([audit.found.holds(audit.truth) for audit in of_model])
-            widths = [(a.found.half_width, a.plain.half_width) for a in of_model]
+            of_model = by_model[quantity, model]
+            coverage = np.mean([audit.estimate.holds(audit.truth) for audit in of_model])
+            widths = [(a.estimate.half_width, a.plain.half_width) for a in of_model]
             width = np.median([w for w, _ in widths]) / np.median([w for _, w in widths])
             cells.append(f"{100 * coverage:.1f}, {width:.2f}")
         print(f"| {quantity:<30} | " + " | ".join(f"{cell:>16}" for cell in cells) + " |")

@@ -60,8 +60,8 @@ def measure(size: str, image_size: int, side: int, folder: Path) -> None:
         seconds = [[click(segmenter, z, number) for number in range(CLICKS)] for z in range(SLICES)]
     first = [of_slice[0] for of_slice in seconds]
     later = [one for of_slice in seconds for one in of_slice[1:]]
-    said = " | ".join(f"{statistics.median(s):.2f} ({min(s):.2f} to {max(s):.2f})" for s in (first, later))
-    print(f"| SAM2 {size}, {image_size} pixels, slices of {side} x {side} | {loading:.1f} | {said} |", flush=True)
+    columns = " | ".join(f"{statistics.median(s):.2f} ({min(s):.2f} to {max(s):.2f})" for s in (first, later))
+    print(f"| SAM2 {size}, {image_size} pixels, slices of {side} x {side} | {loading:.1f} | {columns} |", flush=True)
 
 
 if __name__ == "__main__":

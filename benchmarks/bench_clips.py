@@ -84,12 +84,12 @@ def measure(kind: str, dataset: Path, model: Path, way: str) -> tuple[Scores, fl
     before, started, slices = peak_gigabytes(), time.process_time(), 0
     scores: Scores = []
     for name, ct, truth in cases:
-        found = pw.segment(ct, loaded, truth=truth, propagation=way, precision="32", device="cpu").read()
+        predicted = pw.segment(ct, loaded, truth=truth, propagation=way, precision="32", device="cpu").read()
         true = np.asarray(truth.read())
         slices += len(true)
         of_class = {}
         for value, label in names.items():
-            ours, theirs = found == value, true == value
+            ours, theirs = predicted == value, true == value
             if theirs.any():
                 of_class[label] = float(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()))
         scores.append((name, of_class))
@@ -98,8 +98,8 @@ def measure(kind: str, dataset: Path, model: Path, way: str) -> tuple[Scores, fl
 
 def measured(kind: str, dataset: Path, model: Path, way: str) -> tuple[Scores, float, float]:
     """Measure in a process of its own, whose peak of memory is that of this alone."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as own:
-        return own.submit(measure, kind, dataset, model, way).result()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, kind, dataset, model, way).result()
 
 
 def compare(kind: str, folder: Path, dataset: Path) -> None:

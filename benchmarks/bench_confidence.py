@@ -35,8 +35,8 @@ def objects_of(predictions: Path, truth: Path) -> tuple[np.ndarray, np.ndarray]:
     for path in volumes_in(truth):
         with (predictions / f"{stem_of(path)}_objects.csv").open(newline="", encoding="utf-8") as file:
             certain += [float(row["confidence"]) for row in csv.DictReader(file)]
-        found = next(file for file in volumes_in(predictions) if stem_of(file) == stem_of(path))
-        labels = read_labels(found).read()
+        prediction = next(file for file in volumes_in(predictions) if stem_of(file) == stem_of(path))
+        labels = read_labels(prediction).read()
         iou, _ = best_ious(read_labels(path).read().astype(np.int64), labels, int(labels.max()))
         right += (iou >= IOU).tolist()
     return np.array(certain), np.array(right, bool)

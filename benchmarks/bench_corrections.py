@@ -75,8 +75,8 @@ class Together:
 
 
 def iou_of(table: Overlap, true_label: int, label: int) -> float:
-    here = (table.first == true_label) & (table.second == label)
-    shared = int(table.count[here].sum())
+    pair = (table.first == true_label) & (table.second == label)
+    shared = int(table.count[pair].sum())
     either = int(table.count[(table.first == true_label) | (table.second == label)].sum())
     return shared / either
 
@@ -97,12 +97,12 @@ class Settled:
 class OnPaper:
     """The corrections of a list worked out from the overlap table alone, in any order, without a voxel being drawn."""
 
-    def __init__(self, found: Sequence[Doubt], truth: np.ndarray, table: Overlap) -> None:
+    def __init__(self, places: Sequence[Doubt], truth: np.ndarray, table: Overlap) -> None:
         matches = match_objects(table, IOU)
         matched = set(zip(matches.truth.tolist(), matches.predicted.tolist()))
-        self.found, self.scores = list(found), instance_scores(table, IOU)
+        self.places, self.scores = list(places), instance_scores(table, IOU)
         self.settled: dict[int, Settled] = {}  # by the id of the doubt
-        for doubt in found:
+        for doubt in places:
             at = Together.at(table, doubt.label, 0 if doubt.label else int(truth[doubt.place]))
             right = sum(a in at.truth and b in at.result for a, b in matched)
             stays = len(at.truth) == len(at.result) == 1 and iou_of(table, *at.truth, *at.result) >= RIGHT
@@ -136,7 +136,7 @@ class OnPaper:
         """Return the order of somebody who knows the truth: the largest gain in F1 first, what gains nothing last."""
         order: list[Doubt] = []
         rest: list[Doubt] = []
-        left = list(self.found)
+        left = list(self.places)
         gained = fewer = 0
         while left:
             f1 = [self.f1(gained + at.gained, fewer + at.fewer) for at in (self.settled[id(one)] for one in left)]
@@ -225,22 +225,22 @@ def leave(truth_path: Path, result: Path, count: int) -> None:
         print(f"{result}: {looked} places were looked at, {len(corrections.actions)} actions")
 
 
-def evenly(found: Sequence[Doubt]) -> list[Doubt]:
+def evenly(places: Sequence[Doubt]) -> list[Doubt]:
     """Return an order whose first ones are spread evenly through the volume, however many they are."""
-    placed = sorted(found, key=lambda one: one.place)
+    placed = sorted(places, key=lambda one: one.place)
     bits = max(1, (len(placed) - 1).bit_length())
     turned = [int(format(i, f"0{bits}b")[::-1], 2) for i in range(2**bits)]
     return [placed[i] for i in turned if i < len(placed)]
 
 
-def needed(several: list[list[float]], share: float, every: int) -> float:
-    """Return after how many corrections, in rounds of ``every``, a share of the gain of all is reached: the mean of
+def needed(several: list[list[float]], share: float, step: int) -> float:
+    """Return after how many corrections, in rounds of ``step``, a share of the gain of all is reached: the mean of
     several orders, each given by F1 after every correction."""
 
     def of_one(scores: list[float]) -> int:
         wanted = scores[0] + share * (scores[-1] - scores[0])
         first = next(i for i, score in enumerate(scores) if score >= wanted - 1e-9)
-        return -(-first // every) * every
+        return -(-first // step) * step
 
     return statistics.mean(map(of_one, several))
 
@@ -268,7 +268,7 @@ def phantom(folder: Path) -> tuple[Path, list[Path]]:
 Curves = dict[str, list[list[float]]]  # F1 after each correction, of each order, several times if it is random
 
 
-def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[str, Curves]:
+def run(truth_path: Path, results: list[Path], orders: int, step: int) -> dict[str, Curves]:
     """Print a table, and return the curves of every result."""
     truth = np.asarray(read_labels(truth_path).voxels)
     user = User(truth)
@@ -276,25 +276,29 @@ def run(truth_path: Path, results: list[Path], orders: int, every: int) -> dict[
     gains = " | ".join(f"{share:.0%} of the gain" for share in GAINS)
     print(f"| result | places | F1 | order | {gains} | {SHARE:.0%} of the gain, share of random |")
     for number, result in enumerate(results):
-        found = doubts_of(result)
+        places = doubts_of(result)
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(shutil.copy(result, folder))
-            paper = OnPaper(found, truth, overlap_table(truth, np.asarray(read_labels(copy).voxels)))
+            paper = OnPaper(places, truth, overlap_table(truth, np.asarray(read_labels(copy).voxels)))
             rng = np.random.default_rng(number)
-            one_each = {"most doubtful first": found, "evenly spaced": evenly(found), "knowing the truth": paper.best()}
+            one_each = {
+                "most doubtful first": places,
+                "evenly spaced": evenly(places),
+                "knowing the truth": paper.best(),
+            }
             made = {name: [curve(copy, truth, user, order)] for name, order in one_each.items()}
             for name, order in one_each.items():
                 assert np.allclose(paper.curve(order), made[name][0]), f"{result}: {name} is otherwise on paper"
-            shuffled = [[found[i] for i in rng.permutation(len(found))] for _ in range(orders)]
+            shuffled = [[places[i] for i in rng.permutation(len(places))] for _ in range(orders)]
             made["random"] = [paper.curve(order) for order in shuffled]
         name = f"{result.parent.name}/{result.name}"
         curves[name] = made
         for order, several in made.items():
-            counts = [needed(several, share, every) for share in GAINS]
+            counts = [needed(several, share, step) for share in GAINS]
             ends = f"{several[0][0]:.3f} to {several[0][-1]:.3f}"
             listed = " | ".join(f"{count:.1f}" for count in counts)
-            share = needed(several, SHARE, every) / max(1, needed(made["random"], SHARE, every))
-            print(f"| {name} | {len(found)} | {ends} | {order} | {listed} | {share:.2f} |", flush=True)
+            share = needed(several, SHARE, step) / max(1, needed(made["random"], SHARE, step))
+            print(f"| {name} | {len(places)} | {ends} | {order} | {listed} | {share:.2f} |", flush=True)
     return curves
 
 

@@ -82,14 +82,14 @@ def objects_by_monai(truth: np.ndarray, predicted: np.ndarray, labels: list[int]
     """Return each object's HD95 by MONAI, which crops to what it is given."""
     from monai.metrics import compute_hausdorff_distance
 
-    found = []
+    distances = []
     boxes = ndimage.find_objects(truth)
     for label in labels:
         box = tuple(slice(max(s.start - 4, 0), s.stop + 4) for s in boxes[label - 1])
         masks = [torch.from_numpy((v[box] == label)[None, None].astype(np.float32)) for v in (predicted, truth)]
         keywords = {"include_background": True, "percentile": 95, "spacing": list(SPACING)}
-        found.append(float(compute_hausdorff_distance(*masks, **keywords)))
-    return found
+        distances.append(float(compute_hausdorff_distance(*masks, **keywords)))
+    return distances
 
 
 def objects_by_us(truth: np.ndarray, predicted: np.ndarray, labels: list[int]) -> list[float]:
@@ -111,26 +111,26 @@ def main(side: int) -> None:
     surface_distances(tiny[0] > 0, tiny[1] > 0, SPACING)
     print(f"{side}^3, {truth.max()} objects, one thread, {describe()}")
     print("table and matching")
-    found = alternate(
+    results = alternate(
         scikit_image=lambda: matched_by_scikit_image(truth, predicted),
         ours=lambda: len(match_objects(overlap_table(truth, predicted), 0.5).iou),
     )
-    print(f"  matches: {found['scikit_image']} and {found['ours']}")
+    print(f"  matches: {results['scikit_image']} and {results['ours']}")
     print("surface distances of the foreground")
-    found = alternate(
+    results = alternate(
         MONAI=lambda: surfaces_by_monai(truth, predicted),
         ours=lambda: surface_distances(truth > 0, predicted > 0, SPACING),
     )
-    ours = found["ours"].truth_to_prediction, found["ours"].prediction_to_truth
-    same = sorted(len(d) for d in ours) == sorted(len(d) for d in found["MONAI"])
-    worst = max(min(abs(np.sort(a) - np.sort(b)).max() for b in found["MONAI"] if len(b) == len(a)) for a in ours)
+    ours = results["ours"].truth_to_prediction, results["ours"].prediction_to_truth
+    same = sorted(len(d) for d in ours) == sorted(len(d) for d in results["MONAI"])
+    worst = max(min(abs(np.sort(a) - np.sort(b)).max() for b in results["MONAI"] if len(b) == len(a)) for a in ours)
     print(f"  as many surface voxels: {same}; largest difference of a distance: {worst:.1e}")
     labels = [label for label in range(1, int(truth.max()) + 1) if label % 10]
     print(f"HD95 of each of {len(labels)} matched objects")
-    found = alternate(
+    results = alternate(
         MONAI=lambda: objects_by_monai(truth, predicted, labels), ours=lambda: objects_by_us(truth, predicted, labels)
     )
-    print(f"  largest difference: {max(abs(a - b) for a, b in zip(found['MONAI'], found['ours'])):.1e}")
+    print(f"  largest difference: {max(abs(a - b) for a, b in zip(results['MONAI'], results['ours'])):.1e}")
     print(f"  {peak_memory()}, theirs included")
 
 

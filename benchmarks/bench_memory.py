@@ -52,9 +52,9 @@ class RepeatedTile:
             yield [self.outputs(slice_) for slice_ in slices]
 
     def outputs(self, slice_: np.ndarray) -> SliceOutputs:
-        own, times = self.known[slice_[:TILE, :TILE].tobytes()], tuple(side // TILE for side in slice_.shape)
+        tile, times = self.known[slice_[:TILE, :TILE].tobytes()], tuple(side // TILE for side in slice_.shape)
         return SliceOutputs(
-            np.tile(own.logits, times), np.tile(own.heatmap, times), np.tile(own.offsets, (1, *times))
+            np.tile(tile.logits, times), np.tile(tile.heatmap, times), np.tile(tile.offsets, (1, *times))
         )  # fmt: skip
 
 
@@ -93,9 +93,9 @@ def measure(folder: Path, tile: np.ndarray, shape: tuple[int, int, int], axes: t
 
 def resident_gigabytes() -> float:
     """Return the memory that this process has now."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024 / 1e9
+    match = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match is not None
+    return int(match[1]) * 1024 / 1e9
 
 
 if __name__ == "__main__":

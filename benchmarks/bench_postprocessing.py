@@ -134,8 +134,8 @@ def compare(which: str) -> Outputs:
     if published is not None:
         print(f"  ratio        {theirs / total:.0f}; published {theirs:.1f} CPU s (from the reference, on its machine)")
     print(f"  two threads  {statistics.median(two):.2f} s, one {statistics.median(one):.2f} s")
-    own = f"{memory:.2f} GB beyond the inputs, of which the result is {volume.nbytes / 1e9:.2f}"
-    print(f"  memory       {own}; published {their_memory:.2f} GB in all")
+    ours_in_words = f"{memory:.2f} GB beyond the inputs, of which the result is {volume.nbytes / 1e9:.2f}"
+    print(f"  memory       {ours_in_words}; published {their_memory:.2f} GB in all")
     print(f"  result       F1 {scores['f1_50']:.3f} at IoU 0.5")
     if published is not None:
         differing = int(((volume > 0) != (published > 0)).sum())

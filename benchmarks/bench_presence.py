@@ -105,7 +105,7 @@ def examine(work: Path) -> None:
         more = reliability_on(segmenter, further_phantoms(Path(folder)), 5)
     seen = seen_in(segmenter, trained_on, held_out)
     assert seen is not None
-    said: dict[int, list[tuple[np.ndarray, ...]]] = {value: [] for value in names}
+    samples: dict[int, list[tuple[np.ndarray, ...]]] = {value: [] for value in names}
     alarms: dict[str, list[tuple[bool, bool]]] = {}
     for number in range(DISEASED + HEALTHY):
         hu, labels = chest_phantom(SHAPE, FIRST_SEED + number, CLASSES if number < DISEASED else ())
@@ -118,35 +118,35 @@ def examine(work: Path) -> None:
         patient = patient_of(hu, lungs, LUNG, CHEST_SPACING_MM[0])
         place = Place(lungs, near_lungs(lungs, patient.spacing_mm))
         encoder = Encoder(segmenter, patient.images)
-        found = find_in_slices(encoder, place, PropagationOptions(), False, lambda _: None, reliability)
-        shown, of_more = (certainties_of(found, known, list(names)) for known in (reliability, more))
+        result = find_in_slices(encoder, place, PropagationOptions(), False, lambda _: None, reliability)
+        shown, of_more = (certainties_of(result, known, list(names)) for known in (reliability, more))
         asked = lungs.any(axis=(1, 2))
         for column, value in enumerate(names):
             truth = (labels == value).any(axis=(1, 2))[asked]
-            raw = 1 / (1 + np.exp(-found.scores[asked, column].astype(float)))
-            parts = (labels == value, found.labels == value)
+            raw = 1 / (1 + np.exp(-result.scores[asked, column].astype(float)))
+            parts = (labels == value, result.labels == value)
             both, sizes = (parts[0] & parts[1]).sum(axis=(1, 2)), sum(part.sum(axis=(1, 2)) for part in parts)
             dices = (2 * both / np.maximum(1, sizes))[asked]
             columns = (of[asked, column] for of in (shown.probabilities, shown.dices, *vars(of_more).values()))
-            said[value].append((raw, truth, dices, *columns))
+            samples[value].append((raw, truth, dices, *columns))
     print(f"{work}: {DISEASED} diseased and {HEALTHY} healthy phantoms that no training saw")
     columns = ("slices", "with it", "score", "ECE", "Brier", "Dice", "expected", "off by")
     print(f"{'class':<14}" + "".join(f"{column:>12}" for column in columns))
     for value, name in names.items():
-        raw, truth, dices, likely, expected, likely_more, expected_more = map(np.concatenate, zip(*said[value]))
+        raw, truth, dices, likely, expected, likely_more, expected_more = map(np.concatenate, zip(*samples[value]))
         unknown = np.full(len(raw), np.nan)
         for kind, shares, of_masks in (
             ("raw", raw, unknown), ("calibrated", likely, expected), ("by 10 more", likely_more, expected_more)
         ):  # fmt: skip
             off = np.abs(dices - of_masks)[truth].mean()
-            shown_here = (*errors(shares, truth), dices[truth].mean(), of_masks[truth].mean(), off)
-            cells = "".join(f"{share:>12.3f}" for share in shown_here)
+            cells_of_row = (*errors(shares, truth), dices[truth].mean(), of_masks[truth].mean(), off)
+            cells = "".join(f"{share:>12.3f}" for share in cells_of_row)
             print(f"{name:<14}{len(truth):>12}{truth.sum():>12}{kind:>12}{cells}")
     print(f"{'taken for far from the training':<34}{'by intensities':>16}{'by embeddings':>16}{'by either':>16}")
     for name, warned in alarms.items():
         counts = [sum(intensities for intensities, _ in warned), sum(embedding for _, embedding in warned)]
-        shown_here = [f"{count} of {len(warned)}" for count in (*counts, sum(map(any, warned)))]
-        print(f"{name:<34}" + "".join(f"{count:>16}" for count in shown_here), flush=True)
+        cells_of_row = [f"{count} of {len(warned)}" for count in (*counts, sum(map(any, warned)))]
+        print(f"{name:<34}" + "".join(f"{count:>16}" for count in cells_of_row), flush=True)
 
 
 print(describe(), flush=True)

@@ -202,7 +202,7 @@ def dice_of_precisions() -> None:
     from planewise.apps.ild.predict import predict_ild
     from planewise.report.class_tables import RESULTS
 
-    found = {}
+    by_precision = {}
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         demo = Path(folder) / "demo"
         train_small(demo)
@@ -218,8 +218,10 @@ def dice_of_precisions() -> None:
             with (out / "evaluation" / RESULTS).open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
             # A class that a patient does not have, and in which nothing was found, has no Dice.
-            found[precision] = ", ".join(f"{row['case']} {row['class']} {row['dsc'] or 'undefined'}" for row in rows)
-    for precision, scores in found.items():
+            by_precision[precision] = ", ".join(
+                f"{row['case']} {row['class']} {row['dsc'] or 'undefined'}" for row in rows
+            )
+    for precision, scores in by_precision.items():
         print(f"  Dice of the synthetic chest, {precision}: {scores}")
 
 

@@ -52,9 +52,9 @@ class TiledTruth:
     def predict(self, batches: Iterable[np.ndarray], options: SliceOptions) -> Iterator[list[SliceOutputs]]:
         for slices in batches:
             started = time.thread_time()
-            found = [self.outputs(slice_) for slice_ in slices]
+            outputs_of_batch = [self.outputs(slice_) for slice_ in slices]
             self.seconds += time.thread_time() - started
-            yield found
+            yield outputs_of_batch
 
     def outputs(self, slice_: np.ndarray) -> SliceOutputs:
         tile = np.ascontiguousarray(slice_[:TILE, :TILE])
@@ -65,12 +65,12 @@ class TiledTruth:
             heatmap, offsets = panoptic_targets(tile.astype(np.int32))
             logits = np.where(tile > 0, 4.0, -4.0).astype(np.float32)
             self.known[key] = SliceOutputs(logits, heatmap[0, ::4, ::4], offsets[:, ::4, ::4])
-        own = self.known[key]
+        outputs = self.known[key]
         times = tuple(side // TILE for side in slice_.shape)
         return SliceOutputs(
-            np.tile(own.logits, times),
-            np.tile(own.heatmap, times),
-            np.ascontiguousarray(np.tile(own.offsets, (1, *times))),
+            np.tile(outputs.logits, times),
+            np.tile(outputs.heatmap, times),
+            np.ascontiguousarray(np.tile(outputs.offsets, (1, *times))),
         )
 
 

@@ -41,7 +41,7 @@ from planewise.inference.suggestion import choose_slices
 from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.panoptic_deeplab import PanopticNetwork, build
 from planewise.models.weights import network_with
-from planewise.training.assembled import BATCH, found_in
+from planewise.training.assembled import BATCH, objects_in
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.loop import BEST, LoopOptions, train
 from planewise.training.panoptic import PanopticTask
@@ -49,7 +49,7 @@ from planewise.training.slice_folder import FOLDERS, as_shares
 from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.slices import PLANES, Plane, as_stack, crop
 
-EVERY = 8 if TINY else 40  # slices, of which one is painted before
+STEP = 8 if TINY else 40  # slices, of which one is painted before
 STEPS, MORE = (1, 1) if TINY else (400, 250)  # before, and with the slices that were chosen
 SCORES = {"F1@50": "f1_50", "F1@75": "f1_75", "PQ": "pq_50", "IoU": "voxel_iou"}
 MODEL = read_model_file(find_model_file("MitoNet_small"))
@@ -80,7 +80,7 @@ Doubts = dict[str, Seen]
 
 def even(seen: Doubts, painted: list[Place], rng: np.random.Generator) -> list[Place]:
     """Those half-way between the painted ones, so that all are evenly spaced."""
-    return [(case, index + EVERY // 2) for case, index in painted]
+    return [(case, index + STEP // 2) for case, index in painted]
 
 
 def random(seen: Doubts, painted: list[Place], rng: np.random.Generator) -> list[Place]:
@@ -100,7 +100,7 @@ def penalised(doubt: Callable[[Seen], np.ndarray]) -> Callable[..., list[Place]]
 
 
 def covering(doubt: Callable[[Seen], np.ndarray]) -> Callable[..., list[Place]]:
-    """Those from which most of the doubt is near: a slice tells of those around it, half of ``EVERY`` away nothing.
+    """Those from which most of the doubt is near: a slice tells of those around it, half of ``STEP`` away nothing.
 
     With even doubt they are the evenly spaced ones.
     """
@@ -110,9 +110,9 @@ def covering(doubt: Callable[[Seen], np.ndarray]) -> Callable[..., list[Place]]:
         for _ in painted:
             worth = {}
             for case, profile in profiles.items():
-                near = np.maximum(0, 1 - 2 / EVERY * _distance(case, len(profile), chosen))
+                near = np.maximum(0, 1 - 2 / STEP * _distance(case, len(profile), chosen))
                 z = np.arange(len(profile))
-                of_each = np.maximum(0, 1 - 2 / EVERY * np.abs(z[:, None] - z))
+                of_each = np.maximum(0, 1 - 2 / STEP * np.abs(z[:, None] - z))
                 worth[case] = (profile * np.maximum(0, of_each - near)).sum(axis=1)
             chosen.append(_largest(worth))
         return chosen[len(painted) :]
@@ -205,7 +205,7 @@ class Trained:
     def objects(self, image: np.ndarray) -> np.ndarray:
         """Return the objects of ``image`` (z, y, x) by the consensus of three planes."""
         predictor, slices, grouping = self.task.in_use(self.network, torch.device("cpu"))
-        (objects,) = found_in(predictor, image, PLANES, slices, grouping)
+        (objects,) = objects_in(predictor, image, PLANES, slices, grouping)
         return objects[...]
 
     def seen(self, image: np.ndarray, truth: np.ndarray) -> Seen:
@@ -263,7 +263,7 @@ def replay(volumes: Volumes, tests: Volumes, seed: int, strategies: list[str], s
 
     The objects of ``volumes`` go to work/strategy_seed/case.npy, those of ``tests`` too for the strategies ``scored``.
     """
-    painted = [(case, z) for case, (image, _) in volumes.items() for z in range(EVERY // 4, len(image), EVERY)]
+    painted = [(case, z) for case, (image, _) in volumes.items() for z in range(STEP // 4, len(image), STEP)]
     base = train_on(volumes, painted, None, seed, work / f"before_{seed}")
     seen = {case: _seen(base, *of, work / f"before_{seed}" / f"{case}.npz") for case, of in volumes.items()}
     chosen = {name: choose(seen, painted, np.random.default_rng(seed)) for name, choose in STRATEGIES.items()}

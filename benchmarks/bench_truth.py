@@ -80,13 +80,13 @@ def write_dataset(train: list[Case], test: list[Case], folder: Path) -> Path:
     return folder
 
 
-def paint(dataset: Path, every: int) -> None:
+def paint(dataset: Path, step: int) -> None:
     """Put every n-th slice along z, from the n / 2-th on, in the place of the truth of the training cases."""
     for path in volumes_in(dataset / "instancesTr"):
         labels = read_labels(path).read()
         folder = dataset / PAINTED / stem_of(path)
         folder.mkdir(parents=True)
-        for index in range(every // 2, len(labels), every):
+        for index in range(step // 2, len(labels), step):
             tifffile.imwrite(folder / f"z{index:04d}.tif", labels[index].astype(np.uint16))
     shutil.rmtree(dataset / "instancesTr")
 
@@ -118,9 +118,9 @@ def measure(part: Part, dataset: Path, steps: int, seed: int, work: Path, rounds
         counter = LocatedCounter()
         counter.add(read_labels(truth).read(), read_labels(predicted[stem_of(truth)]).read(), 0)
         overlap = counter.table()
-        found, matches = score_overlap(overlap), match_objects(overlap, 0.5)
+        scored, matches = score_overlap(overlap), match_objects(overlap, 0.5)
         for column, metric in SCORES.items():
-            scores[column].append(float(found[metric]))
+            scores[column].append(float(scored[metric]))
         pairs = set(zip(matches.truth.tolist(), matches.predicted.tolist()))
         kinds = [mistake.kind for mistake in find_mistakes(overlap, pairs)]
         for column, kind in MISTAKES.items():

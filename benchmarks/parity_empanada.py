@@ -49,9 +49,9 @@ def main(model_path: Path, image: Path, ours: Path) -> None:
         with torch.inference_mode():
             trackers.append(plane_objects(network, images, x.shape, plane)[1])
         print(f"{plane}: {alike(painted(trackers[-1], x.shape), tifffile.imread(ours / f'{case}_{plane}.tiff'))}")
-    found = tifffile.imread(ours / f"{case}.tiff")
-    print(f"consensus, in the order of Python's sets: {alike(consensus(trackers), found)}")
-    print(f"consensus, in the order of planes and labels: {alike(consensus_in_order(trackers), found)}")
+    predicted = tifffile.imread(ours / f"{case}.tiff")
+    print(f"consensus, in the order of Python's sets: {alike(consensus(trackers), predicted)}")
+    print(f"consensus, in the order of planes and labels: {alike(consensus_in_order(trackers), predicted)}")
 
 
 if __name__ == "__main__":

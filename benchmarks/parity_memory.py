@@ -76,10 +76,10 @@ def original_outputs(predictor: Any, slices: torch.Tensor, reverse: bool) -> dic
         state[f"{name}_per_obj"] = {}
     state |= {"cached_features": {}, "constants": {}}
     predictor.add_new_points_or_box(state, START, 1, box=BOX * quarter)
-    found = {z: mask[0, 0] for z, _, mask in predictor.propagate_in_video(state, START, reverse=reverse)}
+    masks = {z: mask[0, 0] for z, _, mask in predictor.propagate_in_video(state, START, reverse=reverse)}
     outputs = state["output_dict_per_obj"][0]
     seen = outputs["cond_frame_outputs"] | outputs["non_cond_frame_outputs"]
-    return {z: (mask, float(seen[z]["object_score_logits"])) for z, mask in found.items()}
+    return {z: (mask, float(seen[z]["object_score_logits"])) for z, mask in masks.items()}
 
 
 @torch.inference_mode()
@@ -88,12 +88,12 @@ def our_outputs(
 ) -> dict[int, tuple[torch.Tensor, float]]:
     """Return the same of ours."""
     logits, score, start = memory.start(boxes.encode(slices[START, None]), START, COUNT, BOX, None)
-    found = {START: (logits, float(score))}
+    outputs = {START: (logits, float(score))}
     remembered = start.towards(-1 if reverse else +1)
     for z in range(START - 1, -1, -1) if reverse else range(START + 1, COUNT):
         logits, score = memory.follow(boxes.encode(slices[z, None]), z, remembered)
-        found[z] = (logits, float(score))
-    return found
+        outputs[z] = (logits, float(score))
+    return outputs
 
 
 def compare(size: str, version: str, fallback: bool, folder: Path) -> list[tuple[str, ...]]:
@@ -108,12 +108,12 @@ def compare(size: str, version: str, fallback: bool, folder: Path) -> list[tuple
     rows = []
     for reverse in (False, True):
         expected = original_outputs(predictor, slices, reverse)
-        found = our_outputs(boxes, memory, slices, reverse)
-        assert expected.keys() == found.keys()
+        ours = our_outputs(boxes, memory, slices, reverse)
+        assert expected.keys() == ours.keys()
         there = [z for z, (_, score) in expected.items() if score > 0]
-        assert there == [z for z, (_, score) in found.items() if score > 0]
-        masks = [torch.stack([outputs[z][0] for z in expected]) for outputs in (expected, found)]
-        scores = [np.array([outputs[z][1] for z in expected]) for outputs in (expected, found)]
+        assert there == [z for z, (_, score) in ours.items() if score > 0]
+        masks = [torch.stack([outputs[z][0] for z in expected]) for outputs in (expected, ours)]
+        scores = [np.array([outputs[z][1] for z in expected]) for outputs in (expected, ours)]
         seen = masks[0][[z in there for z in expected]]
         rows.append((
             f"{NAMES[version]}_hiera_{size}", "yes" if fallback else "no", "down" if reverse else "up",

@@ -93,9 +93,9 @@ def difference_of_replaced(theirs: Any, ours: Any) -> float:
         mlp.proj_out.bias /= 64
     first = our_outputs(ours, formula_image())["masks"]
     decoders[0].dynamic_multimask_via_stability = True
-    expected, found = original_outputs(theirs, formula_image()), our_outputs(ours, formula_image(), fallback=True)
-    assert ((first > 0) != (found["masks"] > 0)).flatten(1).any(dim=1).all()
-    return float((expected["masks"] - found["masks"]).abs().max())
+    expected, replaced = original_outputs(theirs, formula_image()), our_outputs(ours, formula_image(), fallback=True)
+    assert ((first > 0) != (replaced["masks"] > 0)).flatten(1).any(dim=1).all()
+    return float((expected["masks"] - replaced["masks"]).abs().max())
 
 
 def trained_order(model: Any) -> list[str]:
@@ -116,9 +116,9 @@ def compare(size: str, version: str, folder: Path) -> tuple[str, ...]:
     ours = load_sam2(folder / "w.pt", None)
     assert (ours.size, ours.version) == (size, version)
     with torch.inference_mode():
-        expected, found = original_outputs(theirs, formula_image()), our_outputs(ours.network, formula_image())
-    differences = [float((expected[key] - found[key]).abs().max()) for key in expected]
-    same = float(((expected["masks"] > 0) == (found["masks"] > 0)).float().mean())
+        expected, outputs = original_outputs(theirs, formula_image()), our_outputs(ours.network, formula_image())
+    differences = [float((expected[key] - outputs[key]).abs().max()) for key in expected]
+    same = float(((expected["masks"] > 0) == (outputs["masks"] > 0)).float().mean())
 
     save_published(folder / "again.pth", ours, 0)
     written = torch.load(folder / "again.pth", weights_only=True)["model"]

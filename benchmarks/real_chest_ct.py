@@ -41,7 +41,7 @@ def shown(values: list[float]) -> str:
 
 def main(dataset: Path, work: Path, image_size: int, epochs: int) -> None:
     """Run the job by each seed, and print the table."""
-    found, seconds = [], []
+    scores_of_seeds, seconds = [], []
     for seed in SEEDS:
         started, folder = time.perf_counter(), work / f"seed{seed}"
         run_ild(
@@ -52,12 +52,12 @@ def main(dataset: Path, work: Path, image_size: int, epochs: int) -> None:
             )
         )  # fmt: skip
         seconds.append(time.perf_counter() - started)
-        found.append(scores(folder))
+        scores_of_seeds.append(scores(folder))
     print(f"{len(SEEDS)} seeds, {image_size} pixels, {epochs} epochs, {describe()}; mean (range)")
-    keys = dict.fromkeys(key for by_seed in found for key in by_seed)
+    keys = dict.fromkeys(key for by_seed in scores_of_seeds for key in by_seed)
     print("| prompts | class | metric | mean (range) |\n|---|---|---|---|")
     for key in keys:
-        print(f"| {' | '.join(key)} | {shown([by_seed[key] for by_seed in found if key in by_seed])} |")
+        print(f"| {' | '.join(key)} | {shown([by_seed[key] for by_seed in scores_of_seeds if key in by_seed])} |")
     print(f"seconds for all of a seed: {shown(seconds)}")
 
 

@@ -40,7 +40,7 @@ def notebook(page: str) -> NotebookNode:
     path = DOCS / f"{page}.md"
     text = path.read_text("utf-8")
     shown = [commands_and_output(block)[1] for block in CONSOLE.findall(text)]
-    text = CONSOLE.sub(lambda found: f"```bash\n{commands_and_output(found[1])[0]}\n```", text)
+    text = CONSOLE.sub(lambda match: f"```bash\n{commands_and_output(match[1])[0]}\n```", text)
     text = re.sub(r"^```sh$", "```console", text, flags=re.M)  # examples that nobody's files fit: no cells
     made = jupytext.reads(HEADER + text, fmt="md")
     code = [cell for cell in made.cells if cell.cell_type == "code"]
@@ -57,13 +57,13 @@ def _stand_alone(cell: NotebookNode, folder: Path) -> None:
     """Put pictures into a cell of text, and have its links to other pages name them."""
     pictures: dict[str, Any] = {}
 
-    def attached(found: re.Match) -> str:
-        path = folder / found[2]
+    def attached(match: re.Match) -> str:
+        path = folder / match[2]
         pictures[path.name] = {TYPES[path.suffix]: base64.b64encode(path.read_bytes()).decode()}
-        return f"![{found[1]}](attachment:{path.name})"
+        return f"![{match[1]}](attachment:{path.name})"
 
-    def named(found: re.Match) -> str:
-        return f"{found[1]} (docs/{(folder / found[2]).resolve().relative_to(DOCS)})"
+    def named(match: re.Match) -> str:
+        return f"{match[1]} (docs/{(folder / match[2]).resolve().relative_to(DOCS)})"
 
     cell.source = LINK.sub(named, PICTURE.sub(attached, cell.source))
     if pictures:

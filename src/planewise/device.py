@@ -12,11 +12,11 @@ def choose_device(name: DeviceName) -> str:
     """Return cpu, cuda or mps; ``auto`` takes a GPU where there is one. Raises PlanewiseError if it is not there."""
     import torch
 
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if here[device])
-    if not here[name]:
-        available = ", ".join(device for device, there in here.items() if there)
+        return next(device for device in ("cuda", "mps", "cpu") if present[device])
+    if not present[name]:
+        available = ", ".join(device for device, there in present.items() if there)
         raise PlanewiseError(f"--device {name}: PyTorch finds no such device on this machine; it finds {available}")
     return name
 

@@ -132,15 +132,15 @@ class CaseLayers:
         edges = np.array([[0, 0], np.array(self._shape[1:]) - 1])
         at = np.clip(np.round(corners[:, -2:]).astype(int), *edges)
         places = [place_from_canonical((z, int(y), int(x)), self.volume) for y, x in at]
-        here = {
+        clicked = {
             name: tuple(place for place in points if self.orientation.canonical_place(place)[0] == z)
             for name, points in (("inside", inside), ("outside", outside))
         }
         if self.drawn.shape_type[-1] in ("line", "path"):
-            return Drawing(label=label, line=tuple(places), through=through, **here)
+            return Drawing(label=label, line=tuple(places), through=through, **clicked)
         low, high = np.min(places, axis=0).tolist(), np.max(places, axis=0).tolist()
         z_side, y_side, x_side = ((a, b + 1) for a, b in zip(low, high))
-        return Drawing(label=label, box=(z_side, y_side, x_side), through=through, **here)
+        return Drawing(label=label, box=(z_side, y_side, x_side), through=through, **clicked)
 
     def forget_drawn(self) -> None:
         self.drawn.data = []

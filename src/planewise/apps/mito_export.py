@@ -56,8 +56,8 @@ def base_and_licence(options: MitoTrain, base: ModelFile) -> tuple[str, str | No
     if options.from_scratch:
         return RANDOM, None
     if options.backbone is not None:
-        here = options.backbone.is_dir()
-        return options.backbone.name if here else str(options.backbone), licence_of(options.backbone)
+        is_folder = options.backbone.is_dir()
+        return options.backbone.name if is_folder else str(options.backbone), licence_of(options.backbone)
     published = of_url(base.model or "")
     before = base.trained.base_licence if base.trained else None
     return Path(options.base_model).stem, published.licence if published else before

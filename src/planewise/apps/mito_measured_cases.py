@@ -137,13 +137,13 @@ def things_of(classes: Path) -> tuple[int, ...] | None:
     """Return the classes of things in a volume, by the dataset.json beside it that mito predict writes; None if it does
     not say. Raises PlanewiseError if it names what is no class of it."""
     labels = labels_above(classes)
-    said = None if labels.source is None else read_json(labels.source).get("things")
-    if said is None:
+    things = None if labels.source is None else read_json(labels.source).get("things")
+    if things is None:
         return None
     value_of = {name: value for value, name in labels.class_names().items()}
-    if not isinstance(said, list) or not all(isinstance(name, str) and name in value_of for name in said):
-        raise PlanewiseError(f"{labels.source}: things: is {said!r}; it must be a list of {', '.join(value_of)}")
-    return tuple(sorted(value_of[name] for name in said))
+    if not isinstance(things, list) or not all(isinstance(name, str) and name in value_of for name in things):
+        raise PlanewiseError(f"{labels.source}: things: is {things!r}; it must be a list of {', '.join(value_of)}")
+    return tuple(sorted(value_of[name] for name in things))
 
 
 def refuse_other_cases(

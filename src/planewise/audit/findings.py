@@ -153,9 +153,11 @@ def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: st
     conditions = plan.conditions or [""]
     groups = {c: [numbers[unit] for unit in units if of_unit[unit] == c] for c in conditions}
     for condition, group in groups.items():
-        here = [case for case in plan.cases if case.condition == condition]
+        of_condition = [case for case in plan.cases if case.condition == condition]
         name = condition or f"{len(group)} units"
-        base = Finding(quantity, what, "population", name, measure, NOTHING, NOTHING, NOTHING, 0, *counted(here), None)
+        base = Finding(
+            quantity, what, "population", name, measure, NOTHING, NOTHING, NOTHING, 0, *counted(of_condition), None
+        )
         of_units.append(_of_groups(base, [group]))
     if len(conditions) == 2:
         first, second = conditions

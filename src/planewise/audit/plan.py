@@ -115,8 +115,8 @@ class Plan:
 
     def of(self, population: PopulationRecord) -> list[list[Item]]:
         """Return the items of each stratum of a population, in the order of their positions."""
-        here = [item for item in self.items if (item.case, item.kind) == (population.case, population.kind)]
-        at = {item.position: item for item in here}
+        of_case = [item for item in self.items if (item.case, item.kind) == (population.case, population.kind)]
+        at = {item.position: item for item in of_case}
         return [[at[position] for position in stratum.drawn] for stratum in population.strata]
 
 

@@ -107,10 +107,10 @@ def slices_of(source: Source, classes: Classes) -> tuple[Population, float]:
     for planes in slab_starts(source.labels.shape):
         slab, reference = np.asarray(source.labels.voxels[planes]), source.reference(planes)
         for z in range(len(slab)):
-            here = None if reference is None else reference[z]
-            if here is not None:
-                most[planes.start + z] = np.count_nonzero(here)
-            for name, count in class_voxels(slab[z], here, classes).items():
+            layer = None if reference is None else reference[z]
+            if layer is not None:
+                most[planes.start + z] = np.count_nonzero(layer)
+            for name, count in class_voxels(slab[z], layer, classes).items():
                 masks[name][planes.start + z] = count
     places = [(slice(z, z + 1), slice(0, height), slice(0, width)) for z in range(depth)]
     return Population("slice", places, masks, dict.fromkeys(classes, most)), float(most.sum())

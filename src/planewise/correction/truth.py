@@ -99,9 +99,9 @@ def known_classes(corrections: Corrections, margin_mm: float) -> KnownLabels:
     orientation = Orientation.of(canvas.volume)
     labels, known, confirmed = (orientation.view(voxels) for voxels in (stored, known, confirmed))
     in_plane = [canvas.volume.spacing_in("mm")[axis] for axis in orientation.order[1:]]
-    for value, near, here in zip(labels, known, known & (labels > 0)):
-        if here.any():
-            near |= (value == 0) & (distance_transform_edt(~here, sampling=in_plane) <= margin_mm)
+    for value, near, corrected in zip(labels, known, known & (labels > 0)):
+        if corrected.any():
+            near |= (value == 0) & (distance_transform_edt(~corrected, sampling=in_plane) <= margin_mm)
     known = known | confirmed
     right = np.where(known, labels, 0)
     if not right.any():

@@ -85,15 +85,15 @@ def compare(
     results: list[Result] = []
     errors: list[CaseErrors] = []
     for benchmark in benchmarks:
-        of_contest: list[Result] = []
+        of_comparison: list[Result] = []
         for case in benchmark.cases():
             scored = _score_case(benchmark, case, None if overlap_alone else tolerance)
             show(scored)
-            of_contest += scored.results
+            of_comparison += scored.results
             errors += scored.errors
             advance()
         order = list(benchmark.methods)
-        results += sorted(of_contest, key=lambda result: order.index(result.method))
+        results += sorted(of_comparison, key=lambda result: order.index(result.method))
     return Comparison(benchmarks, tolerance, results, errors)
 
 

@@ -84,25 +84,25 @@ def _sweep(
     """
     slices = len(starts) - 1
     for i in range(1, slices):
-        here = i if forward else slices - 1 - i
-        there = here - 1 if forward else here + 1
-        pairs = slice(pair_starts[min(here, there)], pair_starts[min(here, there) + 1])
+        current_slice = i if forward else slices - 1 - i
+        target_slice = current_slice - 1 if forward else current_slice + 1
+        pairs = slice(pair_starts[min(current_slice, target_slice)], pair_starts[min(current_slice, target_slice) + 1])
         if pairs.start == pairs.stop:
             continue
         current, target = (second, first) if forward else (first, second)
-        current_ids, current_index = _by_appearance(labels[starts[here] : starts[here + 1]])
-        target_ids, target_index = _by_appearance(labels[starts[there] : starts[there + 1]])
+        current_ids, current_index = _by_appearance(labels[starts[current_slice] : starts[current_slice + 1]])
+        target_ids, target_index = _by_appearance(labels[starts[target_slice] : starts[target_slice + 1]])
         current_sizes, target_sizes = np.zeros(len(current_ids), np.int64), np.zeros(len(target_ids), np.int64)
         for k in range(len(current_index)):
-            current_sizes[current_index[k]] += sizes[starts[here] + k]
+            current_sizes[current_index[k]] += sizes[starts[current_slice] + k]
         for k in range(len(target_index)):
-            target_sizes[target_index[k]] += sizes[starts[there] + k]
+            target_sizes[target_index[k]] += sizes[starts[target_slice] + k]
 
         # Components that share a label are one object: add up their overlaps.
         keys = np.empty(pairs.stop - pairs.start, np.int64)
         for k in range(len(keys)):
-            a = target_index[target[pairs.start + k] - starts[there]]
-            b = current_index[current[pairs.start + k] - starts[here]]
+            a = target_index[target[pairs.start + k] - starts[target_slice]]
+            b = current_index[current[pairs.start + k] - starts[current_slice]]
             keys[k] = a * len(current_ids) + b
         unique = np.unique(keys)
         shared = np.zeros(len(unique), np.int64)
@@ -112,7 +112,7 @@ def _sweep(
         match = _match(unique // len(current_ids), unique % len(current_ids), shared, target_sizes, current_sizes)
         for k in range(len(current_index)):
             if match[current_index[k]] >= 0:
-                labels[starts[here] + k] = target_ids[match[current_index[k]]]
+                labels[starts[current_slice] + k] = target_ids[match[current_index[k]]]
 
 
 @numba.njit(nogil=True, cache=True)

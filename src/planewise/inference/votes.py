@@ -41,9 +41,9 @@ def object_votes(objects: np.ndarray, labels: np.ndarray, counts: np.ndarray) ->
     shared = np.bincount(objects, counts * (labels > 0).all(axis=1), count + 1)
     planes, alone = np.zeros(count + 1, np.int64), np.zeros(count + 1)
     for of_plane in labels.T:
-        here = (of_plane > 0) & (objects > 0)
-        pairs, row = np.unique(np.stack([of_plane[here], objects[here]]), axis=1, return_inverse=True)
-        overlap = np.bincount(row.ravel(), counts[here], pairs.shape[1])
+        both = (of_plane > 0) & (objects > 0)
+        pairs, row = np.unique(np.stack([of_plane[both], objects[both]]), axis=1, return_inverse=True)
+        overlap = np.bincount(row.ravel(), counts[both], pairs.shape[1])
         belongs = np.zeros(int(of_plane.max(initial=0)) + 1, np.int64)  # the object that holds most of each label
         order = np.argsort(overlap, kind="stable")
         belongs[pairs[0, order]] = pairs[1, order]  # the largest overlap is written last

@@ -85,11 +85,11 @@ def measure(
     does not lie where the labels do; with ``ignore_geometry`` arrays fit voxel by voxel as they lie.
     """
     with call(progress):
-        name, here = name_of(labels, "volume"), Path("labels")
-        stored = as_labels(as_volume(labels, name="labels"), here)
+        name, path = name_of(labels, "volume"), Path("labels")
+        stored = as_labels(as_volume(labels, name="labels"), path)
 
         def placed(given: Volume, called: str) -> Volume:
-            return resident(to_canonical(laid_on(given, Path(called), stored, here, ignore_geometry)))
+            return resident(to_canonical(laid_on(given, Path(called), stored, path, ignore_geometry)))
 
         others = {key: as_labels(as_volume(given, name=key), Path(key)) for key, given in (references or {}).items()}
         beside = {key: placed(given, key) for key, given in others.items()}
@@ -124,13 +124,13 @@ def measure_classes(
     from planewise.measurement.lungs import LungRegions
 
     with call(progress):
-        name, here, image = name_of(labels, "volume"), Path("labels"), Path("ct")
+        name, path, image = name_of(labels, "volume"), Path("labels"), Path("ct")
         chosen = choose_classes(dict(classes), (), fibrosis)
         patient, hu = as_patient(name, as_volume(ct, name="ct"), image, None, None, *WINDOWS["lung"])
         refuse_unless_hu(hu)
         sides = lungs_within(patient, hu, image, lungs, ignore_geometry)
-        stored = as_labels(as_volume(labels, name="labels"), here)
-        values = to_canonical(laid_on(stored, here, patient.geometry, image, ignore_geometry), labels=True).read()
+        stored = as_labels(as_volume(labels, name="labels"), path)
+        values = to_canonical(laid_on(stored, path, patient.geometry, image, ignore_geometry), labels=True).read()
         if others := sorted(set(np.unique(values).tolist()) - {0} - set(classes)):
             raise PlanewiseError(f"labels: hold {', '.join(map(str, others[:6]))}, which classes= does not name")
         regions = LungRegions.of(sides, patient.spacing_mm, zones, periphery_mm)

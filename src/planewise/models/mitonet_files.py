@@ -30,11 +30,11 @@ OUTPUTS = {  # channels of each, and what they are
 
 def write_archive(path: Path, model: ModelFile, network: PanopticNetwork) -> None:
     """Write ``network`` as a ``.empanada`` archive; see ``archive``. empanada-napari passes over the card in it."""
-    here = {"model": f"{path.stem}.pth", "model_sha256": None, "model_quantized": None}
+    names = {"model": f"{path.stem}.pth", "model_sha256": None, "model_quantized": None}
     with tempfile.TemporaryDirectory() as folder, atomic_path(path) as temporary:
         export_torchscript(network, Path(folder) / "w.pth")
         with zipfile.ZipFile(temporary, "w") as archive:
-            archive.writestr(f"{path.stem}.yaml", as_yaml(model.model_copy(update=here)))
+            archive.writestr(f"{path.stem}.yaml", as_yaml(model.model_copy(update=names)))
             archive.write(Path(folder) / "w.pth", f"{path.stem}.pth")
             use = f"`planewise mito predict --trained_model {path.name} --input VOLUMES --output RESULTS`"
             archive.writestr("README.md", mitonet_card(path.stem, model, use))

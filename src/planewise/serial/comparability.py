@@ -86,19 +86,19 @@ def reasons_against(first: Scan, second: Scan) -> list[str]:
 def doubts(earlier: Sequence[Scan], scan: Scan) -> list[str]:
     """Return what makes comparing ``scan`` with the first of the ``earlier`` doubtful, though nothing is against it."""
     first = earlier[0]
-    found = []
+    reasons = []
     if unsaid := [each.name for each in (first, scan) if not each.patient]:
-        found.append(
+        reasons.append(
             f"no header says whose scan {' and '.join(unsaid)} is (PatientID), so that nobody checked that both are of "
             "one patient"
         )
     for other in earlier:
         if scan.voxels and scan.voxels == other.voxels:
-            found.append(
+            reasons.append(
                 f"{other.name} and {scan.name} hold the same voxels: this is one scan under two dates, between which "
                 "nothing can have changed; look at what lies there"
             )
-    return found
+    return reasons
 
 
 def differences(first: Scan, second: Scan) -> list[tuple[str, str, str]]:

@@ -88,13 +88,13 @@ def panoptic_quality(
     """
     scores = []
     for volume in volumes:
-        for predicted in found_in(predictor, volume.image, planes, slices, grouping):
+        for predicted in objects_in(predictor, volume.image, planes, slices, grouping):
             truth = np.maximum(volume.labels, 0)
             scores.append(instance_scores(overlap_table(truth, np.where(volume.labels < 0, 0, predicted[...])), IOU))
     return pooled(scores).pq if any(score.tp + score.fn for score in scores) else None
 
 
-def found_in(
+def objects_in(
     predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
     grouping: GroupingOptions,
 ) -> list[Painted]:  # fmt: skip

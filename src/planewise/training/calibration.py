@@ -10,7 +10,7 @@ from planewise.inference.fused import FusedObjects
 from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, SlicePredictor
 from planewise.models.model_file import Calibration
-from planewise.training.assembled import IOU, VOTE, AssembledVolume, found_in
+from planewise.training.assembled import IOU, VOTE, AssembledVolume, objects_in
 from planewise.volumes.slices import Plane
 
 DARKER, BRIGHTER = (0.8, -0.05), (1.2, 0.05)  # contrast and brightness, as another session has them
@@ -32,7 +32,7 @@ def calibration_on(
     right: list[np.ndarray] = []
     for volume in volumes:
         for view in _views(volume):
-            for fused in found_in(predictor, view.image, planes, slices, replace(grouping, min_agreement=0.0)):
+            for fused in objects_in(predictor, view.image, planes, slices, replace(grouping, min_agreement=0.0)):
                 if not isinstance(fused, FusedObjects):  # of one slice
                     continue
                 assert fused.votes is not None

@@ -11,7 +11,7 @@ from planewise.volumes.formats.dicom.segmentation import Algorithm
 
 MANUAL = "manual"
 AUTOMATIC = ("auto", "lungs (each slice by itself)")  # as ild predict notes where boxes came from
-TOLD = ("model", "model named", "prompts")  # of a manifest's options
+PARAMETERS = ("model", "model named", "prompts")  # of a manifest's options
 
 
 def algorithm_of(labels: Path, made_by: str | None) -> Algorithm:
@@ -39,7 +39,7 @@ def algorithm_of(labels: Path, made_by: str | None) -> Algorithm:
 def of_manifest(manifest: Manifest) -> Algorithm:
     """Return the command that a manifest is of, with its version and model."""
     options = manifest.made_from.options
-    parameters = {name: str(options[name]) for name in TOLD if options.get(name)}
+    parameters = {name: str(options[name]) for name in PARAMETERS if options.get(name)}
     if sha := re.fullmatch(r"(.*) \(sha256 (\w+)\)", parameters.get("model", "")):
         parameters |= {"model": sha[1], "model_sha256": sha[2]}
     kind = "AUTOMATIC" if options.get("prompts", "auto") in AUTOMATIC else "SEMIAUTOMATIC"  # ild follow knows no boxes

@@ -260,8 +260,8 @@ def _base_and_licence(options: IldTrain, weights: Sam2Weights) -> tuple[str, str
     if options.from_scratch or options.base is None:
         return RANDOM, None
     name = str(options.base)
-    here = options.base.exists()  # which goes before a name
-    if published := of_file(options.base) if here else of_name(name, "SAM2") or of_hub_id(name):
+    exists = options.base.exists()  # which goes before a name
+    if published := of_file(options.base) if exists else of_name(name, "SAM2") or of_hub_id(name):
         return published.name, published.licence
     return options.base.name, weights.trained.base_licence if weights.trained else None
 

@@ -137,14 +137,14 @@ def _no_bar(steps: int = 1, note: str = "") -> None:
 
 def _files_below(folder: Path) -> Iterator[Path]:
     seen = set()
-    for here, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(here)
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
         if real in seen:  # a link that leads back
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (path for name in names if not name.startswith(".") and (path := Path(here) / name).is_file())
+        yield from (path for name in names if not name.startswith(".") and (path := Path(place) / name).is_file())
 
 
 def _as_number(number: str) -> tuple[int, str]:
