@@ -23,8 +23,8 @@ def add(adder, a, b):
     return a + b, adder.device, adder.process, id(adder)
 
 
-def first_of(found):
-    return found[0]
+def first_of(result):
+    return result[0]
 
 
 def fail(adder, what):

@@ -52,4 +52,4 @@ def fill_in(plan: Path, cells: dict[str, dict[str, object]]) -> None:
 def findings_of(plan: Path) -> dict[tuple[str, str, str], dict]:
     """Return the findings of a report by quantity, scope and unit."""
     content = json.loads((plan / "report" / "audit.json").read_text())
-    return {(found["quantity"], found["what"], found["unit"]): found for found in content["findings"]}
+    return {(finding["quantity"], finding["what"], finding["unit"]): finding for finding in content["findings"]}

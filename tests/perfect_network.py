@@ -32,10 +32,10 @@ def slice_outputs(labels: np.ndarray, scale: int = 1) -> SliceOutputs:
 
 def class_outputs(values: np.ndarray, things: tuple[int, ...], classes: int) -> SliceOutputs:
     """Return the outputs for one slice of panoptic values (H, W), of so many ``classes``."""
-    found = slice_outputs(np.where(np.isin(class_of(values), things), values, 0))
+    outputs = slice_outputs(np.where(np.isin(class_of(values), things), values, 0))
     padded = class_of(pad_to_factor(values, 16))
     logits = np.where(padded == np.arange(1 + classes)[:, None, None], 4.0, -4.0).astype(np.float32)
-    return SliceOutputs(logits, found.heatmap, found.offsets)
+    return SliceOutputs(logits, outputs.heatmap, outputs.offsets)
 
 
 class ReadsClasses:
@@ -49,10 +49,10 @@ class ReadsClasses:
             yield [self._outputs(np.ascontiguousarray(values).astype(np.int32)) for values in slices]
 
     def _outputs(self, values: np.ndarray) -> SliceOutputs:
-        found = class_outputs(values, self.things, self.classes)
+        outputs = class_outputs(values, self.things, self.classes)
         rng = np.random.default_rng(zlib.crc32(values.tobytes()))
-        noise = np.float32(self.noise) * rng.standard_normal(found.logits.shape, np.float32)
-        return SliceOutputs(found.logits + noise, found.heatmap, found.offsets)
+        noise = np.float32(self.noise) * rng.standard_normal(outputs.logits.shape, np.float32)
+        return SliceOutputs(outputs.logits + noise, outputs.heatmap, outputs.offsets)
 
 
 class ReadsLabels:
@@ -64,7 +64,7 @@ class ReadsLabels:
 
     def _outputs(self, ids: np.ndarray) -> SliceOutputs:
         ids = ids.astype(np.int32)
-        found = slice_outputs(ids)
+        outputs = slice_outputs(ids)
         rng = np.random.default_rng(zlib.crc32(ids.tobytes()))
-        noise = 3 * rng.standard_normal(found.logits.shape, np.float32)
-        return SliceOutputs(found.logits + noise, found.heatmap, found.offsets)
+        noise = 3 * rng.standard_normal(outputs.logits.shape, np.float32)
+        return SliceOutputs(outputs.logits + noise, outputs.heatmap, outputs.offsets)

@@ -65,8 +65,8 @@ def test_one_volume_from_plan_to_finding(em, tmp_path, capsys):
     result = folder / "imagesTs_model" / "animal4.tiff"
     image = folder / "imagesTs" / "animal4_0000.tiff"
     assert run(["audit", "plan", str(result), "--output", str(plan), "--image", str(image), *asked]) == 0
-    said = capsys.readouterr().err
-    assert "The plan's signature is" in said
+    printed = capsys.readouterr().err
+    assert "The plan's signature is" in printed
     assert len(list((plan / "labels").iterdir())) == len(list((plan / "images").iterdir())) == 57  # 30 and all 27
     shown = open_volume(plan / "images" / "001_0000.tiff")
     assert (shown.spacing, shown.unit) == ((8.0, 8.0, 8.0), "nm")
@@ -75,7 +75,7 @@ def test_one_volume_from_plan_to_finding(em, tmp_path, capsys):
 
     correct(plan, truth)
     assert run(["audit", "report", str(plan)]) == 0
-    found = findings_of(plan)
+    findings_by_quantity = findings_of(plan)
     true = truth["animal4"]
     numbers = {
         ("volume_fraction", "foreground"): 100 * (true > 0).mean(),
@@ -83,7 +83,7 @@ def test_one_volume_from_plan_to_finding(em, tmp_path, capsys):
         ("mean_volume", "objects"): (true > 0).sum() * 0.008**3 / len(np.unique(true[true > 0])),
     }
     for (quantity, what), number in numbers.items():
-        one = found[quantity, what, "animal4"]
+        one = findings_by_quantity[quantity, what, "animal4"]
         assert one["estimate"]["low"] <= number * 1.0001, quantity
         assert one["estimate"]["high"] >= number * 0.9999, quantity
         assert one["masks"]["value"] != pytest.approx(number, rel=0.02)
@@ -105,16 +105,16 @@ def test_a_difference_between_conditions_has_the_animal_as_unit(em, tmp_path, ca
     assert "Images are those of" in capsys.readouterr().err
     correct(plan, truth, skip=("001",))
     assert run(["audit", "report", str(plan)]) == 0
-    found = findings_of(plan)
+    findings_by_quantity = findings_of(plan)
     fractions = [100 * (labels > 0).mean() for labels in truth.values()]
-    difference = found["volume_fraction", "foreground", "treated less control"]
+    difference = findings_by_quantity["volume_fraction", "foreground", "treated less control"]
     assert (difference["n"], difference["items"], difference["skipped"]) == (6, 48, 1)
     true = np.mean(fractions[3:]) - np.mean(fractions[:3])
     assert difference["estimate"]["low"] < true < difference["estimate"]["high"]
     assert difference["masks"]["value"] < true
     assert "whatever the 1 skipped may hold" in difference["sentence"]
     assert "Welch" in difference["sentence"]
-    control = found["volume_fraction", "foreground", "control"]
+    control = findings_by_quantity["volume_fraction", "foreground", "control"]
     assert (control["scope"], control["n"]) == ("population", 3)
     with (plan / "report" / "audit.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -150,9 +150,9 @@ def test_a_share_is_at_most_all_whatever_skipped_items_hold(em, tmp_path):
     )
     correct(plan, {"animal1": truth["animal1"]}, skip=("001", "002", "003", "004"))
     assert run(["audit", "report", str(plan)]) == 0
-    found = findings_of(plan)["volume_fraction", "foreground", "animal1"]
-    assert found["skipped"] == 4
-    assert 0 <= found["estimate"]["low"] < found["estimate"]["high"] == 100
+    findings_by_quantity = findings_of(plan)["volume_fraction", "foreground", "animal1"]
+    assert findings_by_quantity["skipped"] == 4
+    assert 0 <= findings_by_quantity["estimate"]["low"] < findings_by_quantity["estimate"]["high"] == 100
 
 
 def test_ml_and_share_of_a_class_by_patient_and_over_the_cohort(ct, tmp_path):
@@ -163,20 +163,20 @@ def test_ml_and_share_of_a_class_by_patient_and_over_the_cohort(ct, tmp_path):
     assert run(["audit", "plan", str(folder / "masks"), "--output", str(plan), *classes, *asked]) == 0
     correct(plan, truth)
     assert run(["audit", "report", str(plan)]) == 0
-    found = findings_of(plan)
+    findings_by_quantity = findings_of(plan)
     ml = 5 * 2.5 * 2.5 / 1000
     values = {"ground_glass": (1,), "fibrosis": (2, 3)}
     inside = 0
     for name, of_class in values.items():
         true = {case: np.isin(labels, of_class).sum() * ml for case, labels in truth.items()}
         for case, number in true.items():
-            estimate = found["class_ml", name, case]["estimate"]
+            estimate = findings_by_quantity["class_ml", name, case]["estimate"]
             inside += estimate["low"] <= number <= estimate["high"]
-        together = found["class_ml", name, "all 4"]
+        together = findings_by_quantity["class_ml", name, "all 4"]
         assert together["estimate"]["low"] <= sum(true.values()) <= together["estimate"]["high"]
-        assert found["class_ml", name, "4 units"]["n"] == 4
+        assert findings_by_quantity["class_ml", name, "4 units"]["n"] == 4
     assert inside >= 6  # of eight intervals of 95 %
-    assert 0 < found["volume_fraction", "ground_glass", "P0"]["estimate"]["value"] < 60
+    assert 0 < findings_by_quantity["volume_fraction", "ground_glass", "P0"]["estimate"]["value"] < 60
     assert not list(plan.glob("images/*"))
 
 
@@ -209,9 +209,9 @@ def test_counts_in_a_table_do_without_labels(em, tmp_path):
     assert len(content["items"]) == 8
     fill_in(plan, {item["name"]: {"objects": item["masks"]["objects"] + 1} for item in content["items"]})
     assert run(["audit", "report", str(plan)]) == 0
-    found = findings_of(plan)["count", "objects", "animal1"]
-    assert found["estimate"]["value"] == found["masks"]["value"] + 8
-    assert found["estimate"]["low"] == found["estimate"]["high"]  # all eight boxes
+    findings_by_quantity = findings_of(plan)["count", "objects", "animal1"]
+    assert findings_by_quantity["estimate"]["value"] == findings_by_quantity["masks"]["value"] + 8
+    assert findings_by_quantity["estimate"]["low"] == findings_by_quantity["estimate"]["high"]  # all eight boxes
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
@@ -237,9 +237,9 @@ def test_answers_saved_by_a_spreadsheet_of_another_country_are_read_and_marked(e
     (plan / "answers.csv").write_text(fill.replace(f"{separator}yes", separator, 1))
     capsys.readouterr()
     assert run(["audit", "report", str(plan)]) == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "items 001, 002 (" in said
-    assert "002.tiff is missing)" in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "items 001, 002 (" in printed
+    assert "002.tiff is missing)" in printed
 
 
 def test_an_ignore_label_is_not_counted_in_silence(em, tmp_path, capsys):
@@ -265,16 +265,16 @@ def test_objects_one_by_one_with_their_confidence(em, tmp_path):
     assert kinds.count("missed") == 20
     correct(plan, truth)
     assert run(["audit", "report", str(plan)]) == 0
-    found = findings_of(plan)["count", "objects", "animal5"]["estimate"]
-    assert found["low"] <= len(np.unique(truth["animal5"])) - 1 <= found["high"]
+    findings_by_quantity = findings_of(plan)["count", "objects", "animal5"]["estimate"]
+    assert findings_by_quantity["low"] <= len(np.unique(truth["animal5"])) - 1 <= findings_by_quantity["high"]
 
 
 def test_the_confidences_beside_the_labels_are_taken_as_those_of_a_table(em, tmp_path, capsys):
     labels = tmp_path / "animal5.tiff"
     labels.write_bytes((em[0] / "imagesTs_model" / "animal5.tiff").read_bytes())
-    said = {label: label / 40 for label in range(1, 35)}
+    printed = {label: label / 40 for label in range(1, 35)}
     (tmp_path / "given.csv").write_text(
-        "case,object,confidence\n" + "".join(f"animal5,{label},{certain}\n" for label, certain in said.items())
+        "case,object,confidence\n" + "".join(f"animal5,{label},{certain}\n" for label, certain in printed.items())
     )
     common = [
         "audit",
@@ -300,7 +300,7 @@ def test_the_confidences_beside_the_labels_are_taken_as_those_of_a_table(em, tmp
     assert expected != alike
     capsys.readouterr()
     (tmp_path / "animal5_objects.csv").write_text(
-        "label,confidence,voxels\n" + "".join(f"{label},{certain},9\n" for label, certain in said.items())
+        "label,confidence,voxels\n" + "".join(f"{label},{certain},9\n" for label, certain in printed.items())
     )
     assert drawn("beside") == expected
     assert "drawn by their confidence in animal5_objects.csv" in capsys.readouterr().err

@@ -50,10 +50,10 @@ def test_the_gpu_script_measures_every_section(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_the_gpu_script_refuses_a_machine_without_one(tmp_path):
-    for words, said in (((), "PyTorch finds no such device"), (("--device", "cpu"), "add --quick")):
+    for words, printed in (((), "PyTorch finds no such device"), (("--device", "cpu"), "add --quick")):
         result = gpu(tmp_path / "work", *words)
         assert result.returncode == 2
-        assert said in result.stderr
+        assert printed in result.stderr
         assert "Traceback" not in result.stderr
 
 

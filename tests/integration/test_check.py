@@ -36,31 +36,31 @@ def model(tmp_path_factory):
 
 
 def test_the_demos_dataset_is_in_order(em, model, tmp_path, capsys):
-    code, (found,) = check(em, "--model", model, tmp_path=tmp_path)
-    assert code == 0, found["problems"]
-    assert [(case["case"], case["part"], case["shape"]) for case in found["cases"]] == [
+    code, (content,) = check(em, "--model", model, tmp_path=tmp_path)
+    assert code == 0, content["problems"]
+    assert [(case["case"], case["part"], case["shape"]) for case in content["cases"]] == [
         ("phantom_train1", "Tr", [32, 64, 72]),
         ("phantom_train2", "Tr", [32, 64, 72]),
         ("phantom_test1", "Ts", [24, 40, 56]),
     ]
-    first = found["cases"][0]
+    first = content["cases"][0]
     truth = tifffile.imread(em / "instancesTr" / "phantom_train1.tiff")
     assert first["classes"]["objects"]["objects"] == truth.max()
     assert first["classes"]["objects"]["voxels"] == (truth > 0).sum()
     assert (first["spacing"], first["unit"], first["planes"]) == ([8, 8, 8], "nm", ["xy", "xz", "yz"])
-    told = capsys.readouterr()
-    assert "fine structures" in told.out
-    assert "planes xy (spacing 8 x 8 x 8 nm; the model was trained in xy)" in told.err
-    assert "on this CPU" in told.err
+    output = capsys.readouterr()
+    assert "fine structures" in output.out
+    assert "planes xy (spacing 8 x 8 x 8 nm; the model was trained in xy)" in output.err
+    assert "on this CPU" in output.err
 
 
 def test_a_chest_dataset_says_patients_and_split(tmp_path, capsys):
     write_chest_dataset(tmp_path / "chest", 0, (12, 48, 48), 3)
-    code, (found,) = check(tmp_path / "chest", tmp_path=tmp_path)
-    assert code == 0, found["problems"]
+    code, (content,) = check(tmp_path / "chest", tmp_path=tmp_path)
+    assert code == 0, content["problems"]
     assert "patients, as planewise ild prepare splits them: train" in capsys.readouterr().err
-    assert found["cases"][0]["classes"]["honeycombing"]["voxels"] > 0
-    assert found["cases"][0]["patient"] == "CT_phantom1"
+    assert content["cases"][0]["classes"]["honeycombing"]["voxels"] > 0
+    assert content["cases"][0]["patient"] == "CT_phantom1"
 
 
 def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
@@ -85,9 +85,9 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
     )
     test = tifffile.imread(folder / "imagesTr" / "phantom_train1_0000.tiff")[3:27, 5:45, 7:63]
     tifffile.imwrite(folder / "imagesTs" / "phantom_test1_0000.tiff", test, photometric="minisblack")
-    code, (found,) = check(folder, "--model", model, tmp_path=tmp_path)
+    code, (content,) = check(folder, "--model", model, tmp_path=tmp_path)
     assert code == 1
-    said = " | ".join(f"{problem['where']}: {problem['what']}" for problem in found["problems"])
+    printed = " | ".join(f"{problem['where']}: {problem['what']}" for problem in content["problems"])
     for words in (
         "numTraining is 3; imagesTr holds 2 cases",
         "labels are 1, 3; nnU-Net wants 1, 2, ... without a gap",
@@ -97,31 +97,31 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
         "no training case has er: it cannot be learned",
         "a leak",
     ):
-        assert words in said
-    assert found["leaks"][0]["share"] > 0.9
+        assert words in printed
+    assert content["leaks"][0]["share"] > 0.9
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_an_empty_folder_and_an_empty_imagests(em, tmp_path):
     (tmp_path / "empty").mkdir()
-    code, (found,) = check(tmp_path / "empty", tmp_path=tmp_path)
-    assert (code, found["problems"][0]["what"][:29]) == (1, "holds nothing that is read: n")
+    code, (content,) = check(tmp_path / "empty", tmp_path=tmp_path)
+    assert (code, content["problems"][0]["what"][:29]) == (1, "holds nothing that is read: n")
     folder = tmp_path / "Dataset003"
     shutil.copytree(em, folder)
     shutil.rmtree(folder / "imagesTs")
     (folder / "imagesTs").mkdir()
-    code, (found,) = check(folder, tmp_path=tmp_path)
+    code, (content,) = check(folder, tmp_path=tmp_path)
     assert code == 0
-    assert len(found["cases"]) == 2
+    assert len(content["cases"]) == 2
 
 
 def test_truth_without_images_is_no_dataset_to_train_on(em, tmp_path):
     folder = tmp_path / "Dataset003_NoImages"
     shutil.copytree(em, folder)
     shutil.rmtree(folder / "imagesTr")
-    code, (found,) = check(folder, tmp_path=tmp_path)
+    code, (content,) = check(folder, tmp_path=tmp_path)
     assert code == 1
-    assert "imagesTr: no such folder" in json.dumps(found["problems"])
+    assert "imagesTr: no such folder" in json.dumps(content["problems"])
 
 
 def test_volumes_dicom_and_nothing(tmp_path, capsys):
@@ -133,11 +133,11 @@ def test_volumes_dicom_and_nothing(tmp_path, capsys):
     write_dicom(tmp_path / "ct" / "good", voxels)
     files = write_dicom(tmp_path / "ct" / "gap", voxels, uid="1.9", SeriesNumber=2)
     files[2].unlink()
-    code, found = check(tmp_path / "volumes", tmp_path / "ct", tmp_path / "nowhere", tmp_path=tmp_path)
+    code, content = check(tmp_path / "volumes", tmp_path / "ct", tmp_path / "nowhere", tmp_path=tmp_path)
     assert code == 1
-    assert [entry["kind"] for entry in found] == ["volumes", "DICOM folder", "nothing that can be used"]
-    said = [problem["what"] for entry in found for problem in entry["problems"]]
-    assert any("holds two values" in what for what in said)
-    assert any("missing" in what for what in said)
-    assert "no such file or folder" in said
+    assert [entry["kind"] for entry in content] == ["volumes", "DICOM folder", "nothing that can be used"]
+    printed = [problem["what"] for entry in content for problem in entry["problems"]]
+    assert any("holds two values" in what for what in printed)
+    assert any("missing" in what for what in printed)
+    assert "no such file or folder" in printed
     assert "2 DICOM series" in " ".join(capsys.readouterr().out.split())

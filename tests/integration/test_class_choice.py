@@ -55,10 +55,10 @@ def test_without_a_choice_nothing_is_done(dataset, capsys):
 @pytest.mark.parametrize(("wanted", "objects", "values"), [("er", 1, [2]), ("all", 3, [1, 2])])
 def test_the_same_class_is_trained_and_scored(dataset, capsys, wanted, objects, values):
     assert train(dataset, "--class", wanted, "--test_after_training", "--test_axes", "xy") == 0
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     shown = ", ".join(map(str, values))
-    assert f"Classes: {wanted} ({shown}) is trained and scored; background: " in said
-    assert "ignored: ignore (3)." in said
+    assert f"Classes: {wanted} ({shown}) is trained and scored; background: " in printed
+    assert "ignored: ignore (3)." in printed
     ids = read_pair(read_slice_folder(dataset.parent / "Dataset001_Two_2d", "train")[0])[1]
     assert ((ids == -1) == (labels()[0] == 3)).all()
     assert ((ids > 0) == np.isin(labels()[0], values)).all()

@@ -50,12 +50,12 @@ def test_every_method_of_every_dataset_is_in_every_file(dataset, tmp_path, capsy
     shutil.copytree(chest / "labelsTs", chest / "imagesTs_copy")
     out = tmp_path / "report"
     assert run(["compare", str(dataset), str(chest), "--output", str(out)]) == 0
-    found = results(out)
-    assert found["Dataset001_Balls", "good", "one", "objects", "f1_50"] == "1.000000"
-    assert found["Dataset001_Balls", "one_object", "one", "objects", "f1_50"] == "0.000000"
-    assert found["Dataset001_Balls", "one_object", "one", "objects", "merges"] == "1.000000"
-    assert found["Dataset001_Balls", "good", "two", "objects", "hd95_nm"] == "10.000000"  # 2 voxels of the sidecar
-    assert found["Dataset002_Chest", "copy", "CT_phantomtest", "honeycombing", "dsc"] == "1.000000"
+    written = results(out)
+    assert written["Dataset001_Balls", "good", "one", "objects", "f1_50"] == "1.000000"
+    assert written["Dataset001_Balls", "one_object", "one", "objects", "f1_50"] == "0.000000"
+    assert written["Dataset001_Balls", "one_object", "one", "objects", "merges"] == "1.000000"
+    assert written["Dataset001_Balls", "good", "two", "objects", "hd95_nm"] == "10.000000"  # 2 voxels of the sidecar
+    assert written["Dataset002_Chest", "copy", "CT_phantomtest", "honeycombing", "dsc"] == "1.000000"
     content = json.loads((out / "results.json").read_text())
     assert {result["method"] for result in content["results"]} == {"good", "one_object", "copy"}
     with (out / "objects.csv").open(newline="") as file:
@@ -475,9 +475,9 @@ def test_it_fits_a_screen_and_a_phone(page_of, width, scheme):
 
 
 def test_a_case_that_was_not_delivered_is_told(page_of):
-    told = page_of.locator("#ranking", has_text="Missing predictions")
-    assert "prediction missing: counted as an empty prediction" in told.inner_text()
-    assert "1 of 2" in told.inner_text()
+    missing = page_of.locator("#ranking", has_text="Missing predictions")
+    assert "prediction missing: counted as an empty prediction" in missing.inner_text()
+    assert "1 of 2" in missing.inner_text()
     texts = page_of.locator(".plots svg").first
     assert texts.get_attribute("role") == "img"
     assert "every case" in texts.get_attribute("aria-label")

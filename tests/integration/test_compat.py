@@ -55,7 +55,7 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def here(tmp_path, weights, monkeypatch):
+def in_folder(tmp_path, weights, monkeypatch):
     """A working folder with imagesTr, labelsTr and dataset.json, without imagesTs, and with weights."""
     write_chest_dataset(tmp_path, 0, SHAPE, train_cases=3)
     for name in ("imagesTs", "labelsTs"):
@@ -72,7 +72,7 @@ def original(line):
 
 
 @pytest.mark.slow
-def test_the_lines_as_printed_twice(here, capsys):
+def test_the_lines_as_printed_twice(in_folder, capsys):
     for line, again in (
         (NII_TO_NPZ, "it is prepared already"),
         (NPZ_TO_NPY, ""),
@@ -95,7 +95,7 @@ def test_the_lines_as_printed_twice(here, capsys):
         assert {line.split(",")[0] for line in file} == {"case", tested}
 
 
-def test_labels_of_another_folder_are_prepared_and_their_window_goes_with_the_slices(here, capsys):
+def test_labels_of_another_folder_are_prepared_and_their_window_goes_with_the_slices(in_folder, capsys):
     Path("second_reader").mkdir()
     for path in sorted(Path("labelsTr").iterdir()):
         labels = read_labels(path)
@@ -105,9 +105,9 @@ def test_labels_of_another_folder_are_prepared_and_their_window_goes_with_the_sl
         "-gt_path labelsTr -gt_name_suffix .nii.gz", "-gt_path second_reader -gt_name_suffix _seg.nii.gz"
     )
     assert original(line) == 0
-    found = [load_patient(path).labels for path in Path("data/ILD").glob("npz_*/CT_ILD/*.npz")]
-    assert len(found) == 3
-    assert {value for labels in found for value in np.unique(labels).tolist()} == {0, 2, 3}
+    computed = [load_patient(path).labels for path in Path("data/ILD").glob("npz_*/CT_ILD/*.npz")]
+    assert len(computed) == 3
+    assert {value for labels in computed for value in np.unique(labels).tolist()} == {0, 2, 3}
     assert original(NPZ_TO_NPY.replace("./data/ILD/npy", "./elsewhere/slices")) == 0
     assert original(FINETUNE.replace("./data/ILD/npy", "./elsewhere/slices")) == 0
     model = torch.load("work_dir/MedSAM2-Tiny-ILD/medsam_model_best.pth", weights_only=True)
@@ -118,14 +118,14 @@ def test_labels_of_another_folder_are_prepared_and_their_window_goes_with_the_sl
 def train_sh(folder, steps, **variables):
     """Run train.sh step by step; return what each said."""
     small = {"EPOCHS": "1", "BATCH_SIZE": "16", "IMAGE_SIZE": "64", "NUM_WORKERS": "0"}
-    said = []
+    printed = []
     for step in steps:
         environment = {**ENVIRONMENT, "PYTHON": sys.executable, **small, **variables, **step}
         result = subprocess.run(["bash", SCRIPTS / "train.sh"], cwd=folder, env=environment,
                                 capture_output=True, text=True)  # fmt: skip
         assert result.returncode == 0, result.stdout + result.stderr
-        said.append(result.stderr)
-    return said
+        printed.append(result.stderr)
+    return printed
 
 
 TRAIN, MEDSAM2, BASELINE = {"TRAINORINFER": "1"}, {"TRAINORINFER": "2"}, {"TRAINORINFER": "2", "USEMEDSAM": "false"}

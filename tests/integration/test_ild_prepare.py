@@ -58,13 +58,13 @@ def prepare_ild(data, work, *options):
 
 def sides(work):
     """Return the parts of each case that has a file or a slice, of the files themselves."""
-    found = {}
+    result = {}
     for path in work.rglob("np*/**/*"):
         if path.suffix == ".npz":
-            found.setdefault(path.stem, set()).add(path.parts[-3].removeprefix("npz_"))
+            result.setdefault(path.stem, set()).add(path.parts[-3].removeprefix("npz_"))
         elif path.suffix == ".npy":
-            found.setdefault(path.stem.rpartition("-")[0], set()).add(path.parts[-3])
-    return found
+            result.setdefault(path.stem.rpartition("-")[0], set()).add(path.parts[-3])
+    return result
 
 
 def content(work):
@@ -165,17 +165,17 @@ def test_another_split_leaves_nobody_on_two_sides_and_touches_nothing_else(data,
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--window", "soft-tissue"], "window: -600.0 1500.0 -> 40.0 400.0"),
         (["--slices", "labelled"], "slices: both -> labelled"),
         (["--min_pixels", "40"], "min_pixels: 0 -> 40"),
     ],
 )
-def test_other_options_give_exactly_what_a_new_folder_gets(data, tmp_path, options, said, capsys):
+def test_other_options_give_exactly_what_a_new_folder_gets(data, tmp_path, options, message, capsys):
     assert prepare_ild(data, tmp_path / "again") == 0
     assert prepare_ild(data, tmp_path / "again", *options) == 0
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert prepare_ild(data, tmp_path / "new", *options) == 0
     again, new = ({path: bytes_ for path, (bytes_, _) in content(tmp_path / name).items()} for name in ("again", "new"))
     assert again.keys() == new.keys()

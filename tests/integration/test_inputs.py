@@ -84,9 +84,9 @@ def test_a_channel_of_a_file(model, image, tmp_path, capsys):
     assert "--channel" in printed(capsys)[0]
     assert predict(model, tmp_path / "c", tmp_path / "one", "--channel", "1") == 0
     assert predict(model, tmp_path / "g", tmp_path / "grey", "--channel", "0") == 0
-    found, expected = (open_volume(tmp_path / name / "v.tiff").read() for name in ("one", "grey"))
+    result, expected = (open_volume(tmp_path / name / "v.tiff").read() for name in ("one", "grey"))
     assert expected.max() > 0
-    assert np.array_equal(found, expected)
+    assert np.array_equal(result, expected)
     assert predict(model, tmp_path / "c", tmp_path / "none", "--channel", "3") == 1
     assert predict(model, tmp_path / "c" / "v.tif", tmp_path / "s.ome.zarr", "--channel", "1") == 0
     assert np.array_equal(open_volume(tmp_path / "s.ome.zarr").read(), expected)
@@ -127,9 +127,9 @@ def test_a_missing_slice_is_named_and_no_option_pretends_to_mend_it(model, image
     for z in (1, 2, 3, 5, 10):
         save(tmp_path / "in" / f"s{z}.tif", image[0])
     assert predict(model, tmp_path / "in", tmp_path / "out") == 2
-    said = printed(capsys)[1]
-    assert "number 4 is missing" in said
-    assert "--sequence yes" not in said
+    message = printed(capsys)[1]
+    assert "number 4 is missing" in message
+    assert "--sequence yes" not in message
 
 
 def test_folders_of_pictures_beside_volumes_are_passed_over_and_said(model, image, tmp_path, capsys):
@@ -139,9 +139,9 @@ def test_folders_of_pictures_beside_volumes_are_passed_over_and_said(model, imag
             (tmp_path / "in" / name).mkdir(exist_ok=True)
             Image.fromarray(np.stack([image[z]] * 3, axis=-1)).save(tmp_path / "in" / name / f"s_{z:03d}.{ending}")
     assert predict(model, tmp_path / "in", tmp_path / "out") == 0
-    said = printed(capsys)[1]
-    assert "photos: is passed over: its 3 files, s_000.jpg" in said
-    assert "rgb: is passed over: its 3 files, s_000.png" in said
+    message = printed(capsys)[1]
+    assert "photos: is passed over: its 3 files, s_000.jpg" in message
+    assert "rgb: is passed over: its 3 files, s_000.png" in message
 
 
 def test_one_2d_image_is_a_volume_of_one_slice(model, image, tmp_path):
@@ -150,10 +150,10 @@ def test_one_2d_image_is_a_volume_of_one_slice(model, image, tmp_path):
     assert predict(model, tmp_path / "in", tmp_path / "one") == 0
     assert predict(model, tmp_path / "in", tmp_path / "out", "--min_extent", "2") == 0
     assert predict(model, tmp_path / "in" / "flat.tif", tmp_path / "s.ome.zarr", "--min_extent", "2") == 0
-    found = open_volume(tmp_path / "out" / "flat.tiff").read()
-    assert found.shape == (1, 32, 40)
-    assert found.max() > 0
-    assert np.array_equal(found > 0, open_volume(tmp_path / "s.ome.zarr").read() > 0)
+    result = open_volume(tmp_path / "out" / "flat.tiff").read()
+    assert result.shape == (1, 32, 40)
+    assert result.max() > 0
+    assert np.array_equal(result > 0, open_volume(tmp_path / "s.ome.zarr").read() > 0)
 
 
 # ---- evaluation

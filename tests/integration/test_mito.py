@@ -111,8 +111,8 @@ def test_a_copied_model_folder_means_itself_and_says_how_it_came_about(trained):
     text = (trained / "models" / "M.yaml").read_text()
     assert "\nmodel: M.pth\n" in text
     assert str(trained) not in text
-    for said in ("dataset: Dataset001_Phantom", "base: random weights", "base_licence: null", "planewise: "):
-        assert said in text
+    for printed in ("dataset: Dataset001_Phantom", "base: random weights", "base_licence: null", "planewise: "):
+        assert printed in text
 
 
 def predict(trained, source, output, *options):
@@ -216,8 +216,8 @@ def test_the_work_of_a_killed_process_is_done_again(trained, tmp_path):
     assert "Traceback" not in out + err
     assert run([str(one) for one in (*arguments, "--output", tmp_path / "here")]) == 0
     for name in ("long.tiff", "next.tiff"):
-        killed, here = (open_volume(tmp_path / folder / name).read() for folder in ("out", "here"))
-        assert np.array_equal(killed, here)
+        killed, whole = (open_volume(tmp_path / folder / name).read() for folder in ("out", "here"))
+        assert np.array_equal(killed, whole)
 
 
 def test_one_bad_file_does_not_stop_the_others(trained, tmp_path, capsys):
@@ -281,10 +281,10 @@ def test_in_a_folder_only_what_does_not_fit_is_streamed(trained, tmp_path, capsy
     assert predict(trained, inputs, tmp_path / "memory", "--min_size", "20") == 0
     assert "is streamed" not in capsys.readouterr().err
     assert predict(trained, inputs, tmp_path / "out", "--min_size", "20", "--memory", "100KB") == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "large: would need" in said
-    assert "more than --memory 100KB: it is streamed" in said
-    assert "small: would need" not in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "large: would need" in printed
+    assert "more than --memory 100KB: it is streamed" in printed
+    assert "small: would need" not in printed
     assert same_results(tmp_path / "out", tmp_path / "memory")
     assert predict(trained, inputs, tmp_path / "out", "--min_size", "20", "--memory", "100KB") == 0
     assert "large: done already" in capsys.readouterr().err
@@ -412,14 +412,14 @@ def test_test_voxels_in_the_training_data_are_said_before_training(tmp_path, cap
     write_volume(dataset / "imagesTs" / "another_0000.tiff", Volume(trained[4:28, 11:51, 5:61]))
     arguments = ["mito", "train", str(dataset), str(tmp_path / "m"), "--iterations", "1", "--train_planes", "xy"]
     assert run([*arguments, *SMALL]) == 0
-    said = capsys.readouterr().err
-    lines = [line for line in said.splitlines() if line.startswith("WARNING: ")]
+    printed = capsys.readouterr().err
+    lines = [line for line in printed.splitlines() if line.startswith("WARNING: ")]
     assert len(lines) == 3  # the test case shares some with either
     assert lines[0].startswith("WARNING: test case another: 100 % of its voxels (53,760) are those of training case ")
     assert lines[1].startswith("WARNING: test case another: 62.5 % of its voxels (33,600) are those of training case ")
     assert lines[2].startswith("WARNING: training case phantom_train2: 50 % of its voxels (73,728) are those of")
     assert "(4, 11, 5) further" in lines[0]
-    assert said.index(lines[0]) < said.index("Training FinetunedMitoNet")
+    assert printed.index(lines[0]) < printed.index("Training FinetunedMitoNet")
 
 
 def test_fine_tuning_a_published_file_and_reusing_its_slices(trained, tmp_path):

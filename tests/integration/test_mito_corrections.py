@@ -51,11 +51,11 @@ def test_it_trains_on_what_is_known_alone(result, capsys):
     correct(result, confirmed, f"phantom_train1,delete,{ids[-1]}", "phantom_train2,delete,1")
     capsys.readouterr()
     assert train(result, "--margin", "2") == 0
-    said = capsys.readouterr().err
-    assert f"The training starts from {result.parent / 'M.yaml'}" in said
-    assert f"phantom_train1: {len(ids) - 1} objects are known" in said
-    assert "phantom_train2.tiff: no object was confirmed or corrected: nothing can be learned; it is left out" in said
-    assert "On the part that was held out" in said
+    text = capsys.readouterr().err
+    assert f"The training starts from {result.parent / 'M.yaml'}" in text
+    assert f"phantom_train1: {len(ids) - 1} objects are known" in text
+    assert "phantom_train2.tiff: no object was confirmed or corrected: nothing can be learned; it is left out" in text
+    assert "On the part that was held out" in text
     known = result.parent / "known"
     assert [path.name for path in (known / "instancesTr").iterdir()] == ["phantom_train1.tiff"]  # the other: nothing
     np.testing.assert_array_equal(
@@ -114,10 +114,10 @@ def test_results_of_different_models_are_refused_until_one_is_chosen(result, cap
     correct(result, "phantom_train1,delete,1", "phantom_train1,confirm,2", "phantom_train2,confirm,2")
     capsys.readouterr()
     assert train(result) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert "the results were made by different models: phantom_train1 by M.pth (sha256 " in said
-    assert "; phantom_train2 by M.pth (sha256 " in said
-    assert "Say with --model_config which one the training starts from" in said
+    text = " ".join(capsys.readouterr().err.split())
+    assert "the results were made by different models: phantom_train1 by M.pth (sha256 " in text
+    assert "; phantom_train2 by M.pth (sha256 " in text
+    assert "Say with --model_config which one the training starts from" in text
     assert not (result.parent / "known").exists()
     assert train(result, "--model_config", str(result.parent / "M.yaml")) == 0
 

@@ -62,9 +62,9 @@ def test_a_cohort_becomes_tables_and_pictures(cohort, capsys):
     words = [cohort / "labels", "--image", cohort / "images", "--reference", f"nucleus={cohort / 'nuclei'}",
              "--groups", cohort / "groups.csv", "--output", out]  # fmt: skip
     assert measure(*words) == 0
-    said = capsys.readouterr()
-    assert "voxels of 0.016 x 0.008 x 0.008 µm" in said.err
-    assert "Conditions" in said.out
+    printed = capsys.readouterr()
+    assert "voxels of 0.016 x 0.008 x 0.008 µm" in printed.err
+    assert "Conditions" in printed.out
     assert names(out) == TABLES | OF_GROUPS | {"cases", "planewise.json"}
     first = rows(out / "objects.csv")[0]
     assert (first["case"], first["label"], first["mean_intensity"]) == ("c0", "1", "105")
@@ -128,8 +128,8 @@ def test_a_bad_case_stops_no_other(tmp_path, capsys):
     write_volume(tmp_path / "images" / "broken_0000.tiff", nothing)
     out = tmp_path / "out"
     assert measure(folder, "--image", tmp_path / "images", "--output", out) == 1
-    said = capsys.readouterr()
-    text = " ".join((said.out + said.err).split())
+    printed = capsys.readouterr()
+    text = " ".join((printed.out + printed.err).split())
     assert "4 problems" in text
     assert "holds fractions; labels are whole numbers" in text
     assert "is an image, not labels" in text
@@ -166,8 +166,8 @@ def test_confidence_beside_the_labels_is_taken(tmp_path, capsys):
     write_case(tmp_path, "a", 0)
     (tmp_path / "labels" / "a_objects.csv").write_text("label,confidence\n1,0.75\n3,\n", "utf-8")
     assert measure(tmp_path / "labels", "--output", tmp_path / "out") == 0
-    found = {row["label"]: row["confidence"] for row in rows(tmp_path / "out" / "objects.csv")}
-    assert (found["1"], found["2"]) == ("0.75", "")
+    confidences = {row["label"]: row["confidence"] for row in rows(tmp_path / "out" / "objects.csv")}
+    assert (confidences["1"], confidences["2"]) == ("0.75", "")
     (tmp_path / "labels" / "a_objects.csv").write_text("name\nx\n", "utf-8")
     assert measure(tmp_path / "labels", "--output", tmp_path / "out", "--overwrite") == 0
     assert "has no columns label and confidence" in " ".join(capsys.readouterr().err.split())
@@ -198,14 +198,14 @@ def test_results_of_planes_and_several_files_of_a_case(tmp_path, capsys):
     for name in ("a_xy", "b", "b_pred"):
         write_labels(tmp_path / "labels" / f"{name}.tiff", Volume(labels_of(1), SPACING, "nm"))
     assert measure(tmp_path / "labels", "--output", tmp_path / "out") == 1
-    said = capsys.readouterr()
-    assert "a_xy.tiff are results of single planes: not measured" in " ".join(said.err.split())
-    assert "several files for one case, b" in " ".join(said.out.split())
+    printed = capsys.readouterr()
+    assert "a_xy.tiff are results of single planes: not measured" in " ".join(printed.err.split())
+    assert "several files for one case, b" in " ".join(printed.out.split())
     assert [row["case"] for row in rows(tmp_path / "out" / "volumes.csv")] == ["a"]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "printed"),
     [
         (["nowhere"], "no such file or folder"),
         (["labels", "--reference", "nuclei"], "must be NAME=PATH"),
@@ -214,7 +214,7 @@ def test_results_of_planes_and_several_files_of_a_case(tmp_path, capsys):
         (["labels", "--image", "nowhere"], "no such file or folder"),
     ],
 )
-def test_what_cannot_be_used_is_refused_before_any_work(cohort, words, said, capsys, monkeypatch):
+def test_what_cannot_be_used_is_refused_before_any_work(cohort, words, printed, capsys, monkeypatch):
     monkeypatch.chdir(cohort)
     (cohort / "few.csv").write_text("case,animal,condition\nc0,a,wt\nc1,b,wt\nc2,c,ko\n", "utf-8")
     others = "case,animal,condition\nx,a,wt\ny,b,wt\nz,c,ko\nw,d,ko\n"
@@ -224,7 +224,7 @@ def test_what_cannot_be_used_is_refused_before_any_work(cohort, words, said, cap
     except SystemExit as stopped:
         code = stopped.code
     assert code == 2
-    assert said in " ".join(capsys.readouterr().err.split())
+    assert printed in " ".join(capsys.readouterr().err.split())
     assert not (cohort / "out").exists()
 
 
@@ -278,9 +278,9 @@ def test_a_stack_thinner_than_its_objects_has_no_distributions(cohort, capsys):
         thin[:, 20:24, 20:24] = 30
         write_labels(path, Volume(thin, SPACING, "nm"))
     assert measure(cohort / "labels", "--groups", cohort / "groups.csv", "--output", cohort / "out") == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "c0: the border may cut every one of its objects" in said
-    assert "Not compared, as too few animals have whole objects: volume_um3" in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "c0: the border may cut every one of its objects" in printed
+    assert "Not compared, as too few animals have whole objects: volume_um3" in printed
     assert [row["measure"] for row in rows(cohort / "out" / "comparisons.csv")] == [
         "number_density_per_um3", "volume_fraction",
     ]  # fmt: skip

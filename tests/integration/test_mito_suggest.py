@@ -62,8 +62,8 @@ def test_slices_of_all_cases_together_are_listed_with_pictures_and_those_painted
         with Image.open(dataset.parent / "suggested" / row["picture"]) as picture:
             assert picture.size == (48, 32)
     assert not list((dataset / "paintedTr").glob("b/*"))  # an empty file would be taken for background
-    said = capsys.readouterr()
-    assert "a: known already: z 0 1 2 3 4 5 6 7" in said.out + said.err
+    printed = capsys.readouterr()
+    assert "a: known already: z 0 1 2 3 4 5 6 7" in printed.out + printed.err
     items = read_worklist(dataset.parent / "suggested" / "suggestions.csv")
     assert [item.case for item in items] == [row["case"] for row in rows]
 
@@ -84,8 +84,8 @@ def test_what_is_labelled_beside_the_ignore_label_is_known(dataset, capsys):
     labels[[3, 9]] = 0
     write_volume(dataset / "labelsTr" / "b.tiff", Volume(labels, (5.0, 5.0, 5.0), "nm"))
     assert suggest(dataset, "--count", "1") == 0
-    said = capsys.readouterr()
-    assert "b: known already: z 3 9" in said.out + said.err
+    printed = capsys.readouterr()
+    assert "b: known already: z 3 9" in printed.out + printed.err
 
 
 def test_labels_that_do_not_lie_in_the_space_of_their_image_are_a_problem_of_their_case(dataset, capsys):
@@ -105,10 +105,10 @@ def test_slices_of_several_classes_are_to_be_labelled_in_volumes(dataset, capsys
         (row,) = csv.DictReader(file)
     place = f"z {row['index']} of labelsTr/{row['case']} and instancesTr/{row['case']}"
     assert row["paint"] == place
-    said = " ".join(capsys.readouterr().err.split())
-    assert f"; label {place}" in said
-    assert "Label whole slices, the class of each voxel in labelsTr" in said
-    assert "Paint whole slices" not in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert f"; label {place}" in printed
+    assert "Label whole slices, the class of each voxel in labelsTr" in printed
+    assert "Paint whole slices" not in printed
 
 
 def test_one_plane_is_refused_before_any_work(dataset, capsys):

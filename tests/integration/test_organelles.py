@@ -37,8 +37,8 @@ def rows(path):
 @pytest.mark.slow
 def test_a_model_of_three_classes_is_trained_and_used(dataset, tmp_path, capsys):
     assert run(["mito", "train", str(dataset), str(tmp_path / "m"), *SMALL, *THINGS, "--test_after_training"]) == 0
-    said = " ".join("".join(capsys.readouterr()).split())
-    assert "things, whose objects are told apart: mitochondria (1), nucleus (2); stuff: er (3)" in said
+    printed = " ".join("".join(capsys.readouterr()).split())
+    assert "things, whose objects are told apart: mitochondria (1), nucleus (2); stuff: er (3)" in printed
     model = read_model_file(tmp_path / "m" / "M.yaml")
     assert model.class_names == {1: "mitochondria", 2: "nucleus", 3: "er"}
     assert (model.thing_list, model.outputs, model.calibration) == ([1, 2], 4, None)
@@ -91,8 +91,8 @@ def test_results_of_several_classes_are_scored_and_measured_class_by_class(datas
     ids, classes = (read_labels(dataset / f"{kind}Ts" / "phantom_test1.tiff") for kind in ("instances", "labels"))
     write_labels(tmp_path / "phantom_test1.tiff", ids.with_voxels(ids.voxels * (classes.voxels == 1)))
     (tmp_path / "classes").mkdir()
-    found = classes.with_voxels(classes.voxels * (classes.voxels != 2))
-    write_labels(tmp_path / "classes" / "phantom_test1.tiff", found)
+    result = classes.with_voxels(classes.voxels * (classes.voxels != 2))
+    write_labels(tmp_path / "classes" / "phantom_test1.tiff", result)
     assert run(["mito", "evaluate", str(tmp_path), str(dataset / "instancesTs"), *THINGS]) == 0
     scored = {row["class"]: row for row in rows(tmp_path / "evaluation" / RESULTS)}
     assert [scored[name]["f1_50"] for name in ("mitochondria", "nucleus")] == ["1.000000", "0.000000"]
@@ -136,10 +136,10 @@ def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doub
     assert behind in " ".join(capsys.readouterr().err.split())
     words = ["mito", "evaluate", str(corrected / "result"), str(corrected / "instancesTs")]
     assert run([*words, "--things", "mito", "nucleus"]) == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert behind in said
-    assert "object 3 (256 voxels of mito, 1,024 voxels of nucleus)" in said
-    assert "in no class of things: object 4 (32 voxels of er)" in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert behind in printed
+    assert "object 3 (256 voxels of mito, 1,024 voxels of nucleus)" in printed
+    assert "in no class of things: object 4 (32 voxels of er)" in printed
     scored = {row["class"]: row for row in rows(corrected / "result" / "evaluation" / RESULTS)}
     # of mito: 2, and 4, which lies in no class; of nucleus: 3, with the mitochondrion's voxels, and 4
     assert [scored[name]["n_pred"] for name in ("mito", "nucleus")] == ["2", "2"]
@@ -152,9 +152,9 @@ def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doub
 
     words = ["mito", "measure", str(corrected / "result"), "--classes", str(corrected / "result" / "classes")]
     assert run(words) == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert behind in said
-    assert "in no class of things: object 4 (32 voxels of er); they are measured as of no class" in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert behind in printed
+    assert "in no class of things: object 4 (32 voxels of er); they are measured as of no class" in printed
     objects = rows(corrected / "result" / "measures" / "objects.csv")
     assert [(row["label"], row["class"]) for row in objects] == [("2", "mito"), ("3", "nucleus"), ("4", "")]
 
@@ -170,9 +170,9 @@ def test_objects_of_all_classes_are_trained_as_one_without_things_which_is_said(
     opened = open_dataset(dataset, need_test=False)
     options = MitoTrain(dataset_path=dataset, model_dir=dataset.parent / "m")
     assert trained_target(opened, options, read_model_file(find_model_file("MitoNet_small.yaml"))) is None
-    said = " ".join(capsys.readouterr().err.split())
-    assert "objects of mitochondria, nucleus, er are trained as one class" in said
-    assert "--things" in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "objects of mitochondria, nucleus, er are trained as one class" in printed
+    assert "--things" in printed
 
 
 @pytest.mark.parametrize(

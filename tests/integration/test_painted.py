@@ -12,7 +12,7 @@ from planewise.models.model_file import read_model_file
 from planewise.volumes.files import open_volume
 
 SMALL = "--model_config MitoNet_small.yaml --from_scratch --patch_size 32 --batch_size 2 --num_workers 0 --device cpu"
-EVERY = 6  # slices along z, of which one is painted
+STEP = 6  # slices along z, of which one is painted
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def dataset(tmp_path):
         labels = np.asarray(open_volume(path).read())
         folder = data / "paintedTr" / path.stem
         folder.mkdir(parents=True)
-        for z in range(3, len(labels), EVERY):
+        for z in range(3, len(labels), STEP):
             tifffile.imwrite(folder / f"z{z:04d}.tif", labels[z].astype(np.uint16))
         tifffile.imwrite(folder / "y0032.tif", labels[:, 32].astype(np.uint16))
     shutil.rmtree(data / "instancesTr")
@@ -43,10 +43,10 @@ def model(dataset):
 
 def test_painted_slices_are_trained_on_in_their_planes(dataset, capsys):
     assert train(dataset) == 0
-    said = capsys.readouterr().err
-    assert "painted are slices z 3 9 15 21 27 33, y 32" in said
+    message = capsys.readouterr().err
+    assert "painted are slices z 3 9 15 21 27 33, y 32" in message
     assert model(dataset).planes == ("xy", "xz")
-    assert "Objects of this model have no confidence" in said
+    assert "Objects of this model have no confidence" in message
     names = sorted(path.stem for path in (dataset.parent / "data_2d" / "train" / "images").iterdir())
     assert {name.split("_")[-2] for name in names} == {"xy", "xz"}
 
@@ -54,13 +54,13 @@ def test_painted_slices_are_trained_on_in_their_planes(dataset, capsys):
 @pytest.mark.slow
 def test_rounds_of_self_training_train_in_all_planes_and_end_without_a_gain(dataset, capsys):
     assert train(dataset, "--self_training", "2") == 0
-    said = capsys.readouterr().err
-    assert "Round 1: labelling what nobody painted" in said
-    assert "Round 1: validation score" in said
+    message = capsys.readouterr().err
+    assert "Round 1: labelling what nobody painted" in message
+    assert "Round 1: validation score" in message
     folder = dataset.parent / "m" / "FinetunedMitoNet_training"
     images = list((folder / "round_1" / "slices" / "train" / "images").iterdir())
     assert {path.stem.split("_")[-2] for path in images} >= {"xy", "xz"}
-    gained = "no gain" not in said.partition("Round 1: validation score")[2].partition("min")[2].splitlines()[0]
+    gained = "no gain" not in message.partition("Round 1: validation score")[2].partition("min")[2].splitlines()[0]
     assert (folder / "round_2").exists() == gained
     made = (folder / "round_1" / "last.ckpt").stat().st_mtime_ns
     assert train(dataset, "--self_training", "2", "--resume") == 0
@@ -84,16 +84,16 @@ def test_minutes_choose_the_iterations_and_a_resumed_training_keeps_them(dataset
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (["--train_planes", "xy"], "three planes must agree on a label, and these are xy alone"),
         (["--skip_conversion"], "cuts slices anew in each round, and --skip_conversion cuts none"),
         (["--devices", "2"], "is for one device"),
     ],
 )
-def test_what_has_no_rounds_is_refused_before_any_work(dataset, capsys, more, said):
+def test_what_has_no_rounds_is_refused_before_any_work(dataset, capsys, more, message):
     assert train(dataset, "--self_training", "1", *more) == 2
-    assert said in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())
     assert not (dataset.parent / "m").exists()
 
 
@@ -113,13 +113,13 @@ def test_a_slice_of_the_wrong_size_leaves_out_its_case_alone(dataset, capsys):
     path = sorted((dataset / "paintedTr").iterdir())[0] / "z0003.tif"
     tifffile.imwrite(path, np.zeros((5, 5), np.uint8))
     assert train(dataset) == 1
-    said = " ".join("".join(capsys.readouterr()).split())
-    assert "has shape (5, 5), and a slice along z of the image (64, 80) (y, x)" in said
+    message = " ".join("".join(capsys.readouterr()).split())
+    assert "has shape (5, 5), and a slice along z of the image (64, 80) (y, x)" in message
 
 
 def test_a_dataset_of_painted_slices_alone_is_all_right_and_what_nnunet_lacks_is_a_note(dataset, capsys):
     assert run(["check", str(dataset)]) == 0
-    printed, said = capsys.readouterr()
+    printed, message = capsys.readouterr()
     assert "objects  3 of 3" in printed
-    assert "nnU-Net would refuse it" in said
-    assert "labelsTr: no such folder" in said.partition("nnU-Net would refuse it")[2]
+    assert "nnU-Net would refuse it" in message
+    assert "labelsTr: no such folder" in message.partition("nnU-Net would refuse it")[2]

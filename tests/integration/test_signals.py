@@ -19,7 +19,7 @@ from untrained import write_untrained
 pytestmark = pytest.mark.slow
 TRAIN = ["--model_config", "MitoNet_small.yaml", "--from_scratch", "--patch_size", "64", "--batch_size", "2",
          "--train_planes", "xy", "--iterations", "100000", "--device", "cpu"]  # fmt: skip
-EVERY = {
+COMMANDS = {
     "Ctrl-C": ("os.killpg(os.getpgrp(), signal.SIGINT)", 130, "planewise: stopped."),
     "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", 143, "planewise: stopped (SIGTERM)."),
     "SIGTERM to all": ("os.killpg(os.getpgrp(), signal.SIGTERM)", 143, "planewise: stopped (SIGTERM)."),
@@ -45,10 +45,10 @@ def check_stopped(process, code, words):
     return err
 
 
-@pytest.mark.parametrize("how", EVERY)
+@pytest.mark.parametrize("how", COMMANDS)
 @pytest.mark.parametrize("what", ["train", "predict", "predict by processes", "store by workers", "prepare"])
 def test_a_command_stops_in_one_line(folder, tmp_path, what, how):
-    action, code, words = EVERY[how]
+    action, code, words = COMMANDS[how]
     image = str(folder / "em" / "imagesTs" / "phantom_test1_0000.tiff")
     predict = ["mito", "predict", "--trained_model", str(folder / "M.yaml"), "--input", image, "--device", "cpu",
                "--batch_size", "1", "--output"]  # fmt: skip

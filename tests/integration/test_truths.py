@@ -22,8 +22,8 @@ def dataset(tmp_path):
 
 def train(dataset, *more):
     small = "--model_config MitoNet_small.yaml --from_scratch --iterations 1 --patch_size 32 --batch_size 2"
-    here = "--num_workers 0 --device cpu"
-    return run(["mito", "train", str(dataset), str(dataset.parent / "m"), *small.split(), *here.split(), *more])
+    on_cpu = "--num_workers 0 --device cpu"
+    return run(["mito", "train", str(dataset), str(dataset.parent / "m"), *small.split(), *on_cpu.split(), *more])
 
 
 @pytest.mark.parametrize(("spoil", "words"), [(-1, "negative values"), (0.5, "fractions")])
@@ -60,18 +60,18 @@ def test_values_without_a_name_are_said_one_by_one(dataset, capsys):
         labels[0, 1, 0] = 9 if number == 0 else 0
         write_labels(path, Volume(labels))
     assert train(dataset, "--train_planes", "xy", "--ignore_geometry") == 0
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     names = ", ".join(path.stem for path in cases)
-    assert f"WARNING: value 7 (15 voxels, in {names}) is named by no label of dataset.json" in said
-    assert f"WARNING: value 9 (1 voxels, in {cases[0].stem}) is named" in said
-    assert said.index("value 9") < said.index("Training")
+    assert f"WARNING: value 7 (15 voxels, in {names}) is named by no label of dataset.json" in message
+    assert f"WARNING: value 9 (1 voxels, in {cases[0].stem}) is named" in message
+    assert message.index("value 9") < message.index("Training")
 
 
 def test_objects_are_no_classes(dataset, capsys):
     meta = json.loads((dataset / "dataset.json").read_text())
     assert meta["labels"]
     assert run(["ild", "prepare", str(dataset), str(dataset.parent / "w"), "--num_workers", "0"]) == 2
-    said = capsys.readouterr().err
-    assert "holds objects with ids of their own (instancesTr), and here classes are learned" in said
-    assert "WARNING" not in said
+    message = capsys.readouterr().err
+    assert "holds objects with ids of their own (instancesTr), and here classes are learned" in message
+    assert "WARNING" not in message
     assert not (dataset.parent / "w").exists()

@@ -63,19 +63,19 @@ def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     try:
-        said = ""
+        printed = ""
         for line in process.stdout:
-            said += line
+            printed += line
             if "Ctrl-C" in line:
                 break
-        url = re.search(r"^http://\S+$", said, re.MULTILINE)[0]
+        url = re.search(r"^http://\S+$", printed, re.MULTILINE)[0]
         address, _, fragment = url.partition("#!")
         token = address.rstrip("/").rpartition("/")[2]
         root = address.removesuffix(f"/v/{token}/")
         port = root.rpartition(":")[2]
         assert root == f"http://127.0.0.1:{port}"
         assert len(token) == 40
-        assert f"ssh -L {port}:127.0.0.1:{port}" in said
+        assert f"ssh -L {port}:127.0.0.1:{port}" in printed
         page = get(address)
         assert b"<script" in page
         state = json.loads(urllib.parse.unquote(fragment))
@@ -89,8 +89,8 @@ def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset
         mesh = get(f"{root}/neuroglancer/mesh/{sources['m'].removeprefix('python://volume/')}/1")
         assert len(mesh) > 1000
 
-        link = re.search(r"http://\S+/go/\S+/1\b", said)[0]
-        assert "merge: truth 7, 300; predicted 1" in said
+        link = re.search(r"http://\S+/go/\S+/1\b", printed)[0]
+        assert "merge: truth 7, 300; predicted 1" in printed
         there = json.loads(urllib.parse.unquote(sent_to(link).partition("#!")[2]))
         z, y, x = (int(place - 0.5) for place in there["position"][::-1])
         assert LABELS[z, y, x] == 300
@@ -102,8 +102,8 @@ def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset
     finally:
         process.send_signal(signal.SIGINT)
         rest = process.communicate()[0]
-    assert process.returncode == 0, said + rest
-    assert "Traceback" not in said + rest
+    assert process.returncode == 0, printed + rest
+    assert "Traceback" not in printed + rest
     assert "neuroglancer has ended" in rest
 
 

@@ -27,7 +27,7 @@ from empanada.models.quantization.panoptic_deeplab import QuantizablePanopticDee
 from partitions import same_partition
 from reference.formulas import AXES, VOLUMES, crowd, loss_inputs, slice_outputs, waves, weights
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 DIVISOR = 10_000
 V1 = {"encoder": "resnet50", "low_level_stages": [1], "low_level_channels_project": [32], "aspp_dropout": 0.5}
 MINI = {"encoder": "resnet50", "fpn_dim": 128, "fpn_layers": 3, "depthwise": True}
@@ -194,10 +194,11 @@ def clusters_in_order(graph: Any, least_iou: float, make: Any = published.create
 
 def main() -> None:
     torch.set_num_threads(1)
-    np.savez_compressed(HERE / "mitonet_forward.npz", **forward("mitonet_v1"), **forward("mitonet_v1_mini"))
-    np.savez_compressed(HERE / "mitonet_loss.npz", **loss())
+    np.savez_compressed(FOLDER / "mitonet_forward.npz", **forward("mitonet_v1"), **forward("mitonet_v1_mini"))
+    np.savez_compressed(FOLDER / "mitonet_loss.npz", **loss())
     volumes = [segmented(name, *numbers) for name, numbers in VOLUMES.items()]
-    np.savez_compressed(HERE / "mitonet_volumes.npz", **{key: value for part in volumes for key, value in part.items()})
+    parts = {key: value for part in volumes for key, value in part.items()}
+    np.savez_compressed(FOLDER / "mitonet_volumes.npz", **parts)
 
 
 if __name__ == "__main__":

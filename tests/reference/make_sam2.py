@@ -16,7 +16,7 @@ from sam2.build_sam import build_sam2
 
 from reference.formulas import SAM2_BOXES, SAM2_SIDES, faint, waves, weights
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
 def forward(version: str, side: int) -> dict[str, np.ndarray]:
@@ -59,7 +59,7 @@ def decoded(model: Any, levels: list[torch.Tensor], sparse: torch.Tensor, dense:
 def main() -> None:
     torch.set_num_threads(1)
     parts = [forward(version, side) for version, side in SAM2_SIDES.items()]
-    np.savez_compressed(HERE / "sam2.npz", **{key: value for part in parts for key, value in part.items()})
+    np.savez_compressed(FOLDER / "sam2.npz", **{key: value for part in parts for key, value in part.items()})
 
 
 if __name__ == "__main__":

@@ -28,13 +28,13 @@ MODULES = sorted(path.relative_to(ROOT).with_suffix("") for path in ROOT.rglob("
 
 def imports(module: Path) -> set[str]:
     tree = ast.parse((ROOT / module).with_suffix(".py").read_text())
-    found = set()
+    result = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            found.add(node.module)
+            result.add(node.module)
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
+            result |= {alias.name for alias in node.names}
+    return result
 
 
 def level(room: str) -> int:

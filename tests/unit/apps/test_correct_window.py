@@ -118,7 +118,7 @@ def test_it_goes_through_the_items_and_on_where_one_stopped(application, widget,
 
 
 @pytest.mark.parametrize(
-    ("clicks", "button", "said"),
+    ("clicks", "button", "printed"),
     [
         ([], "Delete", "click on an object first"),
         ([CENTRES[1]], "Merge", "click on two places first"),
@@ -127,10 +127,10 @@ def test_it_goes_through_the_items_and_on_where_one_stopped(application, widget,
         ([], "Undo", "0 actions can be undone"),
     ],
 )
-def test_what_does_not_fit_is_said_in_the_panel(widget, clicks, button, said):
+def test_what_does_not_fit_is_said_in_the_panel(widget, clicks, button, printed):
     for place in clicks:
         widget.click(place)
-    assert said in press(widget, button)
+    assert printed in press(widget, button)
 
 
 def test_from_napari_s_menu_it_corrects_the_selected_layer(application, result):

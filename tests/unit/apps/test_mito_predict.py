@@ -95,9 +95,9 @@ def test_streamed_is_the_same_as_in_memory(tmp_path, image, name, write, axes, c
     predict(tmp_path / name, tmp_path / "memory", axes=axes)
     assert "is streamed" not in capsys.readouterr().err
     predict(tmp_path / name, tmp_path / "streamed", LITTLE, axes)
-    said = " ".join(capsys.readouterr().err.split())
-    assert f"beside the network more than --memory {LITTLE}: it is streamed" in said
-    assert ("is read as a whole" in said) == (name in ("case.nii.gz", "case.nrrd"))
+    printed = " ".join(capsys.readouterr().err.split())
+    assert f"beside the network more than --memory {LITTLE}: it is streamed" in printed
+    assert ("is read as a whole" in printed) == (name in ("case.nii.gz", "case.nrrd"))
     assert names(tmp_path / "memory") == names(tmp_path / "streamed")
     tables = [(tmp_path / folder / "case_objects.csv").read_text() for folder in ("memory", "streamed")]
     assert tables[0] == tables[1]
@@ -220,8 +220,8 @@ def test_how_far_planes_must_agree_says_the_option_or_else_the_model_or_else_the
     for model, given, least in ((MODEL, None, 0.0), (ours, None, 0.2), (ours, 0.0, 0.0), (MODEL, 0.3, 0.3)):
         options = settled(asked.model_copy(update={"min_agreement": given}), model)
         assert grouping_of(options).min_agreement == least
-        said = decisive(options, model, half=False)
-        assert said.get("min_agreement") == (least or None)  # nothing is said that manifests of before do not say
+        printed = decisive(options, model, half=False)
+        assert printed.get("min_agreement") == (least or None)  # nothing is printed that manifests of before do not say
 
 
 def test_a_streamed_case_leaves_the_same_out_by_agreement(tmp_path, image):
@@ -255,9 +255,9 @@ class Porous(Quiet):
     """A network that leaves holes, elsewhere in xy than in xz, so that the planes' objects have little in common."""
 
     def _outputs(self, ids):
-        found = super()._outputs(ids)
-        found.logits[::2, int(len(ids) == 20) :: 3] = -4
-        return found
+        computed = super()._outputs(ids)
+        computed.logits[::2, int(len(ids) == 20) :: 3] = -4
+        return computed
 
 
 @pytest.mark.parametrize("ending", ["tiff", "ome.zarr"])

@@ -99,10 +99,10 @@ def test_not_to_deliver_a_patient_without_the_class_lowers_the_mean(dataset, cap
     printed = capsys.readouterr().out
     assert re.search(r"b +0\.500 .* all, missing counted", printed)
     assert re.search(r"b +1\.000 .* delivered alone", printed)
-    found = {(row["case"], row["name"]): row for row in rows(summary.with_name(class_tables.RESULTS))}
-    assert found["two", "b"]["dsc"] == "0.000000"
-    assert found["two", "b"]["false_positive_ml"] == found["two", "b"]["slice_specificity"] == ""
-    assert found["three", "b"]["dsc"] == ""  # both empty: not defined
+    by_case = {(row["case"], row["name"]): row for row in rows(summary.with_name(class_tables.RESULTS))}
+    assert by_case["two", "b"]["dsc"] == "0.000000"
+    assert by_case["two", "b"]["false_positive_ml"] == by_case["two", "b"]["slice_specificity"] == ""
+    assert by_case["three", "b"]["dsc"] == ""  # both empty: not defined
     page = (summary.parent / "report.html").read_text()
     assert "2 of 3" in page
 
@@ -137,8 +137,8 @@ def test_the_terminal_the_tables_and_the_page_have_one_hd95(dataset, capsys):
 def test_no_star_for_a_method_that_found_nothing(dataset):
     for case in CASES:
         write_labels(dataset / "imagesTs_idle" / f"{case}.tiff", Volume(np.zeros((6, 24, 24), np.uint8)))
-        found = np.ones((6, 24, 24), np.uint8)  # one object: two are missed, merged
-        write_labels(dataset / "imagesTs_m" / f"{case}.tiff", Volume(found))
+        by_case = np.ones((6, 24, 24), np.uint8)  # one object: two are missed, merged
+        write_labels(dataset / "imagesTs_m" / f"{case}.tiff", Volume(by_case))
     assert compare(dataset) == 0
     ranking = (dataset / "report" / "report.html").read_text().split("<tbody>")[1].split("</tbody>")[0]
     stars = {re.search(r'<th scope="row">(\w+)', row)[1]: row.count("★") for row in ranking.split("<tr>")[1:]}

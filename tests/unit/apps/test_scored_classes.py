@@ -43,8 +43,8 @@ def test_a_class_is_scored_by_name_or_value_and_ignored_voxels_are_not(dataset, 
     row = only_row(dataset / "imagesTs_p" / "evaluation", tables.RESULTS)
     assert float(row["voxel_precision"]) == 0.5  # 16 of 32 pixels in each slice; the 8 ignored ones count nowhere
     assert float(row["voxel_recall"]) == 1
-    said = capsys.readouterr().err
-    assert "mito (1) is scored voxel by voxel; background: er (2); ignored: ignore (3)" in said
+    printed = capsys.readouterr().err
+    assert "mito (1) is scored voxel by voxel; background: er (2); ignored: ignore (3)" in printed
 
 
 def test_a_region_is_scored_by_name(dataset):

@@ -34,18 +34,18 @@ def test_a_stratified_total_from_a_textbook():
         (422, 41, 662_295.51, 396_185_950_266),
     ]
     part = Part(tuple(sample(size, with_moments(n, mean, v)) for size, n, mean, v in regions), 0.0)
-    found = estimate([part])
-    assert found.value == pytest.approx(909_736_034, rel=1e-7)
-    assert found.se == pytest.approx(50_417_248, rel=1e-6)
+    estimated = estimate([part])
+    assert estimated.value == pytest.approx(909_736_034, rel=1e-7)
+    assert estimated.se == pytest.approx(50_417_248, rel=1e-6)
 
 
 def test_the_difference_estimator_by_hand():
     """Masks say 100 of 10 units; two items, where they say 10 and 8 and 12 and 9 is true: 100 + 10 (2 + 1) / 2."""
-    found = estimate([Part((sample(10, [12, 9], [10, 8]),), 100.0)])
-    assert found.value == pytest.approx(115)
-    assert found.se == pytest.approx(math.sqrt(10**2 * (1 - 2 / 10) * 0.5 / 2))
-    assert found.df == pytest.approx(1)
-    assert found.high - found.value == pytest.approx(12.7062 * found.se, rel=1e-5)
+    estimated = estimate([Part((sample(10, [12, 9], [10, 8]),), 100.0)])
+    assert estimated.value == pytest.approx(115)
+    assert estimated.se == pytest.approx(math.sqrt(10**2 * (1 - 2 / 10) * 0.5 / 2))
+    assert estimated.df == pytest.approx(1)
+    assert estimated.high - estimated.value == pytest.approx(12.7062 * estimated.se, rel=1e-5)
 
 
 def test_it_is_unbiased_over_every_sample():
@@ -53,14 +53,14 @@ def test_it_is_unbiased_over_every_sample():
     true = [np.array([3.0, 0, 7, 2, 11]), np.array([5.0, 5, 1, 40])]
     masks = [np.array([9.0, 1, 0, 2, 5]), np.array([0.0, 6, 1, 2])]
     total = sum(m.sum() for m in masks)
-    found = [
+    estimated = [
         estimate([Part(tuple(sample(len(y), y[list(i)], m[list(i)]) for y, m, i in zip(true, masks, chosen)), total)])
         for chosen in product(combinations(range(5), 2), combinations(range(4), 2))
     ]
-    values = np.array([one.value for one in found])
-    assert len(found) == 60
+    values = np.array([one.value for one in estimated])
+    assert len(estimated) == 60
     assert values.mean() == pytest.approx(sum(y.sum() for y in true))
-    assert np.mean([one.se**2 for one in found]) == pytest.approx(values.var())
+    assert np.mean([one.se**2 for one in estimated]) == pytest.approx(values.var())
 
 
 def test_unequal_probabilities_are_unbiased_over_every_sample():
@@ -75,14 +75,14 @@ def test_unequal_probabilities_are_unbiased_over_every_sample():
 
 
 def test_all_units_corrected_leave_no_doubt():
-    found = estimate([Part((sample(3, [1, 2, 3], [9, 9, 9]),), 27.0, whole=True)])
-    assert (found.value, found.low, found.high) == (6, 6, 6)
+    estimated = estimate([Part((sample(3, [1, 2, 3], [9, 9, 9]),), 27.0, whole=True)])
+    assert (estimated.value, estimated.low, estimated.high) == (6, 6, 6)
 
 
 def test_one_item_gives_no_interval():
-    found = estimate([Part((sample(10, [4], [3]),), 30.0)])
-    assert found.value == 40
-    assert math.isnan(found.low)
+    estimated = estimate([Part((sample(10, [4], [3]),), 30.0)])
+    assert estimated.value == 40
+    assert math.isnan(estimated.low)
 
 
 def test_degrees_of_freedom_are_satterthwaites():
@@ -95,15 +95,15 @@ def test_degrees_of_freedom_are_satterthwaites():
 def test_a_count_supposes_errors_that_do_not_show():
     """20 of 100 boxes, one wrong: one more item wrong by half an object up and one down, (2 / 4) / 21 of variance."""
     part = Part((sample(100, [2.0] * 19 + [3.0], [2.0] * 20),), 150.0)
-    found, voxels = estimate([replace(part, whole=True)]), estimate([part])
-    assert found.value == voxels.value == 155
-    assert found.se**2 - voxels.se**2 == pytest.approx(100**2 * (1 - 20 / 100) / 20 * (0.5 / 21))
+    estimated, voxels = estimate([replace(part, whole=True)]), estimate([part])
+    assert estimated.value == voxels.value == 155
+    assert estimated.se**2 - voxels.se**2 == pytest.approx(100**2 * (1 - 20 / 100) / 20 * (0.5 / 21))
 
 
 def test_where_no_count_is_wrong_some_may_be():
     """20 of 100 boxes, all right: 16.5 wrong ones would be missed by all of them once in 40, 0.8^16.5 = 0.025."""
-    found = estimate([Part((sample(100, [2.0] * 20, [2.0] * 20),), 150.0, whole=True)])
-    assert (found.low, found.value, found.high) == (
+    estimated = estimate([Part((sample(100, [2.0] * 20, [2.0] * 20),), 150.0, whole=True)])
+    assert (estimated.low, estimated.value, estimated.high) == (
         pytest.approx(133.47, abs=0.01),
         150,
         pytest.approx(166.53, abs=0.01),
@@ -114,9 +114,9 @@ def test_where_nothing_is_wrong_a_share_of_the_units_may_be():
     """Ten of 100 slices are right: by Clopper and Pearson up to 30.85 % of all are wrong, each by all that it can."""
     part = Part((sample(100, [0.0] * 10),), 0.0, largest=0.0, most=7.0)
     share = stats.beta.ppf(0.975, 1, 10)
-    found = estimate([part])
+    estimated = estimate([part])
     assert share == pytest.approx(0.30850, abs=1e-5)
-    assert (found.low, found.high) == (0, pytest.approx(share * 100 * 7))
+    assert (estimated.low, estimated.high) == (0, pytest.approx(share * 100 * 7))
     assert items_to_halve([part]) is None
 
 
@@ -128,18 +128,18 @@ def test_cavalieris_variance_by_hand():
 
 def test_a_systematic_total():
     part = Part((sample(8, [1, 2, 3, 2]),), 0.0, systematic=True)
-    found = estimate([part])
-    assert found.value == 16
-    assert found.se == pytest.approx(math.sqrt(5 / 3))
-    assert found.df == 3
+    estimated = estimate([part])
+    assert estimated.value == 16
+    assert estimated.se == pytest.approx(math.sqrt(5 / 3))
+    assert estimated.df == 3
 
 
 def test_a_ratio_of_a_certain_number_has_the_interval_of_its_top():
     voxels, count = (sample(20, values) for values in ([30, 50, 40, 20], [2, 2, 2, 2]))
     top = estimate([Part((voxels,), 0.0)])
-    found = ratio([Part((voxels,), 0.0)], [Part((count,), 0.0)])
-    assert found.value == pytest.approx(top.value / 40)
-    assert (found.low, found.high) == (pytest.approx(top.low / 40), pytest.approx(top.high / 40))
+    estimated = ratio([Part((voxels,), 0.0)], [Part((count,), 0.0)])
+    assert estimated.value == pytest.approx(top.value / 40)
+    assert (estimated.low, estimated.high) == (pytest.approx(top.low / 40), pytest.approx(top.high / 40))
 
 
 def test_a_ratios_ends_are_fiellers():
@@ -149,22 +149,22 @@ def test_a_ratios_ends_are_fiellers():
     (tt, tk), (_, kk) = scale * np.cov(v, k)
     t, top, bottom = quantile(4), 6 * v.sum(), 6 * k.sum()
     roots = np.roots([bottom**2 - t**2 * kk, -2 * (top * bottom - t**2 * tk), top**2 - t**2 * tt])
-    found = ratio([Part((sample(30, v),), 0.0)], [Part((sample(30, k),), 0.0)])
-    assert sorted(roots) == pytest.approx([found.low, found.high])
+    estimated = ratio([Part((sample(30, v),), 0.0)], [Part((sample(30, k),), 0.0)])
+    assert sorted(roots) == pytest.approx([estimated.low, estimated.high])
 
 
 def test_a_ratio_by_what_may_be_nothing_has_no_upper_end():
-    found = ratio([Part((sample(90, [5, 0, 9]),), 0.0)], [Part((sample(90, [1, 0, 0]),), 0.0)])
-    assert math.isinf(found.high)
+    estimated = ratio([Part((sample(90, [5, 0, 9]),), 0.0)], [Part((sample(90, [1, 0, 0]),), 0.0)])
+    assert math.isinf(estimated.high)
     nothing = ratio([Part((sample(90, [5, 0, 9]),), 0.0)], [Part((sample(90, [0, 0, 0]),), 0.0)])
     assert (nothing.low, nothing.high) == (0, math.inf)
 
 
 def test_units_are_compared_as_scipy_does():
     a, b = np.array([4.0, 5.5, 3.8, 6.1]), np.array([7.0, 8.2, 5.9])
-    found = difference_of(Units.of(a), Units.of(b))
+    estimated = difference_of(Units.of(a), Units.of(b))
     expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval()
-    assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (estimated.low, estimated.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
     one = stats.ttest_1samp(a, 0).confidence_interval()
     assert (mean_of(Units.of(a)).low, mean_of(Units.of(a)).high) == (pytest.approx(one.low), pytest.approx(one.high))
     assert math.isnan(difference_of(Units.of(a[:1]), Units.of(b)).low)

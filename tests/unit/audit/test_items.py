@@ -56,15 +56,15 @@ def test_all_items_corrected_give_the_truth_itself(tmp_path, masks, truth, kinds
     assert not problems
     number = {"slice": (truth > 0).sum()}.get(plan.items[0].kind, 5)
     plan = plan if "slice" not in kinds else only_of_slices(plan)
-    found = {finding.quantity: finding for finding in findings(plan, answers)}
+    by_quantity = {finding.quantity: finding for finding in findings(plan, answers)}
     if "slice" in kinds:
-        assert found["volume_fraction"].estimate.value == pytest.approx(100 * number / truth.size)
-        assert found["volume_fraction"].masks.value == pytest.approx(100 * (masks > 0).sum() / truth.size)
+        assert by_quantity["volume_fraction"].estimate.value == pytest.approx(100 * number / truth.size)
+        assert by_quantity["volume_fraction"].masks.value == pytest.approx(100 * (masks > 0).sum() / truth.size)
         return
-    assert found["count"].masks.value == 5
+    assert by_quantity["count"].masks.value == 5
     for quantity, true in (("count", 5), ("mean_volume", (truth > 0).sum() / 5)):
-        assert found[quantity].estimate.value == pytest.approx(true)
-        assert found[quantity].estimate.half_width == pytest.approx(0, abs=1e-6 * true)
+        assert by_quantity[quantity].estimate.value == pytest.approx(true)
+        assert by_quantity[quantity].estimate.half_width == pytest.approx(0, abs=1e-6 * true)
 
 
 def only_of_slices(plan):
@@ -160,9 +160,9 @@ def test_a_skipped_item_widens_the_interval_to_all_that_it_may_hold(tmp_path, ma
     correct(tmp_path, {"cell": truth})
     (known,) = findings(plan, read(plan, tmp_path)[0])
     fill_in(tmp_path, {"002": {"done": "no"}})
-    (found,) = findings(plan, read(plan, tmp_path)[0])
-    assert (found.skipped, known.skipped) == (1, 0)
-    assert found.estimate.low <= known.estimate.low
-    assert found.estimate.high >= known.estimate.high
+    (by_quantity,) = findings(plan, read(plan, tmp_path)[0])
+    assert (by_quantity.skipped, known.skipped) == (1, 0)
+    assert by_quantity.estimate.low <= known.estimate.low
+    assert by_quantity.estimate.high >= known.estimate.high
     whole = 100 / 8  # what one of eight slices may hold, in % of the volume
-    assert found.estimate.high - found.estimate.low > whole
+    assert by_quantity.estimate.high - by_quantity.estimate.low > whole

@@ -30,10 +30,10 @@ def test_slices_count_classes_where_it_counts():
     labels[0, 0], labels[1, 1, :2], labels[1, 0, 0] = 1, 2, 3
     within = np.ones((3, 2, 4), np.uint8)
     within[0, 0, 0], within[2] = 0, 0
-    found, reference = slices_of(source(labels, within), {"all": None, "b": (2, 3)})
-    assert found.masks["all"].tolist() == [3, 3, 0]
-    assert found.masks["b"].tolist() == [0, 3, 0]
-    assert found.most["b"].tolist() == [7, 8, 0]
+    population, reference = slices_of(source(labels, within), {"all": None, "b": (2, 3)})
+    assert population.masks["all"].tolist() == [3, 3, 0]
+    assert population.masks["b"].tolist() == [0, 3, 0]
+    assert population.most["b"].tolist() == [7, 8, 0]
     assert reference == 15
 
 

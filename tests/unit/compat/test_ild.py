@@ -15,7 +15,7 @@ WEIGHTS = "-pretrain_model_path sam2.pt"
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
+def _in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
@@ -130,7 +130,7 @@ def test_inference(capsys):
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "stated"),
     [
         ("sam2_hiera_t.yaml", ""),
         ("configs/sam2.1/sam2.1_hiera_t.yaml", ""),
@@ -140,13 +140,13 @@ def test_inference(capsys):
         ("mine.yaml", "has no effect: which SAM2 it is, is read from its weights"),
     ],
 )
-def test_the_size_is_that_of_the_weights_and_a_config_of_another_is_told(config, told, monkeypatch, capsys):
+def test_the_size_is_that_of_the_weights_and_a_config_of_another_is_told(config, stated, monkeypatch, capsys):
     Path("s.pt").touch()
     monkeypatch.setattr(sam2_files, "size_and_side", lambda path: ("tiny", None))
     line = ild.infer_sam2(split(f"-data_root npz -pred_save_dir segs -sam2_checkpoint s.pt -model_cfg {config}"))
     assert line == split("ild predict npz segs --base s.pt")
     err = capsys.readouterr().err
-    assert (f"-model_cfg {config} {told}" in err) if told else not err
+    assert (f"-model_cfg {config} {stated}" in err) if stated else not err
 
 
 @pytest.mark.parametrize(("trained_at", "side"), [(None, ["--image_size", "512"]), (1024, []), (512, [])])
@@ -158,8 +158,8 @@ def test_a_config_says_the_side_of_weights_that_do_not(trained_at, side, monkeyp
         "--trained_model",
         "s.pt",
     ]
-    told = "-model_cfg configs/sam2.1_hiera_t512.yaml says 512, but s.pt was trained at 1024, which is taken"
-    assert (told in capsys.readouterr().err) == (trained_at == 1024)
+    stated = "-model_cfg configs/sam2.1_hiera_t512.yaml says 512, but s.pt was trained at 1024, which is taken"
+    assert (stated in capsys.readouterr().err) == (trained_at == 1024)
 
 
 def test_weights_that_cannot_be_read_are_left_to_the_command(capsys):

@@ -21,13 +21,13 @@ def blocks(**at):
 def test_what_the_planes_do_not_have_comes_before_what_they_draw_alike():
     labels = blocks(a1=(0, 8), a2=(10, 8), a3=(20, 8))
     planes = {"xy": blocks(a5=(0, 8), a6=(10, 8)), "xz": blocks(a7=(0, 8), a8=(14, 6))}
-    found = doubts(labels, planes)
-    assert [one.label for one in found] == [3, 2, 1]
-    assert found[0].doubt == 1
-    assert found[1].agreement == {"xy": 1.0, "xz": pytest.approx(4 / 10)}
-    assert found[1].doubt == pytest.approx(1 - (1 + 0.4) / 2)  # its agreement, 0.7, is the usual one
-    assert found[2].doubt == pytest.approx(1 - math.sqrt(1 * 0.7))
-    assert all(labels[one.place] == one.label for one in found)
+    listed = doubts(labels, planes)
+    assert [one.label for one in listed] == [3, 2, 1]
+    assert listed[0].doubt == 1
+    assert listed[1].agreement == {"xy": 1.0, "xz": pytest.approx(4 / 10)}
+    assert listed[1].doubt == pytest.approx(1 - (1 + 0.4) / 2)  # its agreement, 0.7, is the usual one
+    assert listed[2].doubt == pytest.approx(1 - math.sqrt(1 * 0.7))
+    assert all(labels[one.place] == one.label for one in listed)
 
 
 def test_what_planes_have_and_the_result_has_not_may_have_been_missed():
@@ -58,5 +58,5 @@ def test_of_two_that_are_drawn_alike_the_small_one_is_the_more_doubtful():
 
 def test_where_no_plane_has_most_objects_the_others_are_still_in_order():
     labels = blocks(a1=(0, 8), a2=(10, 8), a3=(20, 8), a4=(30, 8), a5=(40, 8))
-    found = doubts(labels, {"xy": blocks(a1=(0, 8), a2=(14, 4))})
-    assert [one.label for one in found] == [3, 4, 5, 2, 1]
+    listed = doubts(labels, {"xy": blocks(a1=(0, 8), a2=(14, 4))})
+    assert [one.label for one in listed] == [3, 4, 5, 2, 1]

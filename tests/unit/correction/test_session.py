@@ -79,7 +79,7 @@ def test_every_action_does_what_it_says(result, balls):
 
 
 @pytest.mark.parametrize(
-    ("action", "said"),
+    ("action", "printed"),
     [
         (Merge(labels=(3, 7)), "2 merge 3 7"),
         (Split(label=5, first=(1, 2, 3), second=(4, 5, 6)), "2 split 5 1 2 3 4 5 6"),
@@ -89,8 +89,8 @@ def test_every_action_does_what_it_says(result, balls):
         (Confirm(box=((0, 1), (2, 3), (4, 5))), "2 confirm box 0 1 2 3 4 5"),
     ],
 )
-def test_an_action_reads_as_the_csv_has_it(action, said):
-    assert str(Entry(2, action.action, action.model_dump(mode="json"))) == said
+def test_an_action_reads_as_the_csv_has_it(action, printed):
+    assert str(Entry(2, action.action, action.model_dump(mode="json"))) == printed
 
 
 def test_the_smaller_levels_follow(result, balls):
@@ -155,7 +155,7 @@ def test_ids_are_never_given_twice(result):
 
 
 @pytest.mark.parametrize(
-    ("action", "said"),
+    ("action", "printed"),
     [
         (Merge(labels=(1, 9)), "merge: there is no object 9"),
         (Merge(labels=(1, 1)), "names an object twice"),
@@ -168,10 +168,10 @@ def test_ids_are_never_given_twice(result):
         (Confirm(), "name objects, or a box"),
     ],
 )
-def test_an_action_that_does_not_fit_changes_nothing(result, action, said):
+def test_an_action_that_does_not_fit_changes_nothing(result, action, printed):
     before = hashes(result)
     with Corrections(result) as corrections:
-        with pytest.raises(PlanewiseError, match=said):
+        with pytest.raises(PlanewiseError, match=printed):
             corrections.apply(action)
         assert corrections.actions == []
     assert hashes(result) == before
@@ -349,7 +349,7 @@ def test_a_damaged_journal_is_refused(result):
 
 
 @pytest.mark.parametrize(
-    ("line", "edit", "said"),
+    ("line", "edit", "printed"),
     [
         (1, {"number": 7}, "its number is 7, not 1"),
         (1, {"number": "1"}, "its number is 1, not 1"),
@@ -360,7 +360,7 @@ def test_a_damaged_journal_is_refused(result):
         (2, None, "its number is 3, not 2"),
     ],
 )
-def test_a_journal_that_was_edited_is_refused(result, line, edit, said):
+def test_a_journal_that_was_edited_is_refused(result, line, edit, printed):
     with Corrections(result) as corrections:
         corrections.apply(ACTIONS[0])
         corrections.apply(ACTIONS[1])
@@ -369,7 +369,7 @@ def test_a_journal_that_was_edited_is_refused(result, line, edit, said):
     lines = journal.read_text().splitlines()
     lines[line : line + 1] = [] if edit is None else [json.dumps(json.loads(lines[line]) | edit)]
     journal.write_text("\n".join(lines) + "\n")
-    with pytest.raises(PlanewiseError, match=f"line {line + 1} is no line of a journal.*{said}"):
+    with pytest.raises(PlanewiseError, match=f"line {line + 1} is no line of a journal.*{printed}"):
         Corrections(result)
 
 

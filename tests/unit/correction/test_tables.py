@@ -32,7 +32,7 @@ def test_every_form_is_read(tmp_path, action, arguments, step):
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "printed"),
     [
         ("a,melt,1,", "action is 'melt'; it must be one of merge, split"),
         ("a,merge,3,", "'3' does not fit; merge: two ids or more"),
@@ -47,12 +47,12 @@ def test_every_form_is_read(tmp_path, action, arguments, step):
         ("a,undo,0,", "undo: how many"),
     ],
 )
-def test_what_is_no_action_is_refused_by_its_line(tmp_path, row, said):
+def test_what_is_no_action_is_refused_by_its_line(tmp_path, row, printed):
     path = tmp_path / "actions.csv"
     path.write_text(f"case,action,arguments,item\na,delete,1,\n{row}\n")
     with pytest.raises(PlanewiseError, match="nothing was done; line 3: ") as error:
         read_steps(path)
-    assert said in str(error.value)
+    assert printed in str(error.value)
 
 
 def test_a_table_without_its_columns_is_refused(tmp_path):

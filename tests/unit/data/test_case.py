@@ -120,8 +120,8 @@ def test_the_file_of_a_case(tmp_path):
 
 def test_images_beside_their_truth(tmp_path):
     write(tmp_path / "imagesTs", ["a_0000.tif", "a_0001.tif", "b.tif"])
-    found = images_beside(tmp_path / "labelsTs")
-    assert {case: path.name for case, path in found.items()} == {"a": "a_0000.tif", "b": "b.tif"}
+    images = images_beside(tmp_path / "labelsTs")
+    assert {case: path.name for case, path in images.items()} == {"a": "a_0000.tif", "b": "b.tif"}
 
 
 # ---- sequences

@@ -124,8 +124,8 @@ def test_two_processes_at_once_never_take_the_files_of_each_other(place, other, 
             making.__exit__(None, None, None)
             kept.append(making)
         except PlanewiseError as error:
-            said = str(error)
-    assert "another command wrote into it at the same time" in said
+            printed = str(error)
+    assert "another command wrote into it at the same time" in printed
     assert len(kept) < 2
     assert not begin(place, vote=2).is_done()
     assert not begin(place, **({"vote": 2} | other)).is_done()

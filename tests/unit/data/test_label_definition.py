@@ -12,10 +12,10 @@ def definition(folder, labels):
 
 
 def test_classes_regions_and_the_ignore_label(tmp_path):
-    found = definition(tmp_path, {"background": 0, "b": 2, "a": 1, "both": [1, 2], "ignore": 3})
-    assert found.classes == {1: "a", 2: "b"}
-    assert found.regions == {"both": (1, 2)}
-    assert found.ignore == 3
+    read = definition(tmp_path, {"background": 0, "b": 2, "a": 1, "both": [1, 2], "ignore": 3})
+    assert read.classes == {1: "a", 2: "b"}
+    assert read.regions == {"both": (1, 2)}
+    assert read.ignore == 3
     assert definition(tmp_path, {"0": "background", "1": "mito"}).classes == {1: "mito"}  # nnU-Net's version 1
 
 
@@ -43,22 +43,22 @@ def test_labels_without_sense_are_refused_by_name(tmp_path, labels, what):
 
 
 def test_the_only_class_needs_no_name(tmp_path):
-    found = definition(tmp_path, {"background": 0, "mito": 4, "ignore": 5})
-    assert found.target(None, "--class") == Target("mito", (4,), 5)
+    read = definition(tmp_path, {"background": 0, "mito": 4, "ignore": 5})
+    assert read.target(None, "--class") == Target("mito", (4,), 5)
     assert definition(tmp_path, {"all": [1, 2]}).target(None, "--class") == Target("all", (1, 2))
 
 
 def test_one_of_several_is_chosen_by_name_or_value(tmp_path):
-    found = definition(tmp_path, {"mito": 1, "er": 2, "both": [1, 2], "rest": [2, 6], "ignore": 7})
-    assert found.target("er", "--class") == found.target("2", "--class") == Target("er", (2,), 7)
-    assert found.target("both", "--class") == Target("both", (1, 2), 7)
-    assert found.target("6", "--class") == Target("class 6", (6,), 7)  # known from a region only
+    read = definition(tmp_path, {"mito": 1, "er": 2, "both": [1, 2], "rest": [2, 6], "ignore": 7})
+    assert read.target("er", "--class") == read.target("2", "--class") == Target("er", (2,), 7)
+    assert read.target("both", "--class") == Target("both", (1, 2), 7)
+    assert read.target("6", "--class") == Target("class 6", (6,), 7)  # known from a region only
     with pytest.raises(PlanewiseError, match=r"several classes, mito \(1\), er \(2\), both \(1, 2\).*--class"):
-        found.target(None, "--class")
+        read.target(None, "--class")
     with pytest.raises(PlanewiseError, match="--class golgi: no such class; there are mito"):
-        found.target("golgi", "--class")
+        read.target("golgi", "--class")
     with pytest.raises(PlanewiseError, match="is the ignore label"):
-        found.target("7", "--class")
+        read.target("7", "--class")
 
 
 def test_without_a_dataset_only_a_value_can_be_meant():
@@ -69,8 +69,8 @@ def test_without_a_dataset_only_a_value_can_be_meant():
 
 
 def test_what_is_trained_scored_and_ignored_in_a_line(tmp_path):
-    found = definition(tmp_path, {"mito": 1, "er": 2, "ignore": 3})
-    line = found.sentence(found.target("mito", ""), "trained")
+    read = definition(tmp_path, {"mito": 1, "er": 2, "ignore": 3})
+    line = read.sentence(read.target("mito", ""), "trained")
     assert line == "Classes: mito (1) is trained; background: er (2); ignored: ignore (3)."
 
 

@@ -166,13 +166,13 @@ def test_what_any_two_sides_share_is_said_and_what_cannot_be_read_too(write, tmp
     broken.write_bytes(b"NRRD0004\n")
     train, valid = write(a=noise(0)) | {"broken": broken}, write(b=noise(1), new=noise(2))
     leaks = warn_of_leaks(train, valid, write(a2=noise(0)[2:], b2=noise(1)[:, 3:], narrow=noise(0)[:, :, :31]))
-    said = capsys.readouterr().err
+    text = capsys.readouterr().err
     assert [leak.share for leak in leaks] == [1, 1]
-    assert "WARNING: test case a2: 100 % of its voxels (86,400) are those of training case a, (2, 0, 0) furth" in said
-    assert "WARNING: test case b2: 100 % of its voxels (91,200) are those of validation case b, (0, 3, 0) f" in said
-    assert "WARNING: training case broken is not searched" in said
-    assert "WARNING: test case narrow is not searched for voxels in both training and test: it is 31 voxels" in said
-    assert "new" not in said.replace("new data", "")
+    assert "WARNING: test case a2: 100 % of its voxels (86,400) are those of training case a, (2, 0, 0) furth" in text
+    assert "WARNING: test case b2: 100 % of its voxels (91,200) are those of validation case b, (0, 3, 0) f" in text
+    assert "WARNING: training case broken is not searched" in text
+    assert "WARNING: test case narrow is not searched for voxels in both training and test: it is 31 voxels" in text
+    assert "new" not in text.replace("new data", "")
 
 
 def test_what_two_training_cases_share_is_said_where_parts_of_them_validate(write, capsys):

@@ -62,11 +62,11 @@ def test_every_problem_is_listed_at_once(folder):
     write(folder / "instancesTr" / "g.tiff")
     dataset = open_dataset(folder)
     assert [case.name for case in dataset.train] == ["a"]
-    told = " | ".join(f"{problem.where} {problem.what}" for problem in dataset.problems)
+    messages = " | ".join(f"{problem.where} {problem.what}" for problem in dataset.problems)
     for words in ("c_0000.tiff has no instancesTr/c.tiff", "d.tiff has no image", "(4, 5, 7)", "f.tiff cannot be read",
                   "several files for one case, b: b.tif, b.tiff; keep one",
                   "several files for one case, g: g_0000.tiff, g_0001.tiff; _NNNN"):  # fmt: skip
-        assert words in told
+        assert words in messages
     assert len(dataset.problems) == 6
 
 
@@ -160,8 +160,8 @@ def test_without_dataset_json_one_to_paste_is_given(folder):
     write(folder / "imagesTr" / "a_0001.tiff")
     with pytest.raises(DatasetError) as caught:
         open_dataset(folder)
-    told, _, pasted = str(caught.value).partition("\n")
-    assert "dataset.json: is missing" in told
+    messages, _, pasted = str(caught.value).partition("\n")
+    assert "dataset.json: is missing" in messages
     meta = json.loads(pasted.partition("\n")[2])
     assert (meta["file_ending"], meta["numTraining"], list(meta["channel_names"])) == (".tiff", 2, ["0", "1"])
     (folder / "imagesTr" / "a_0001.tiff").unlink()
@@ -227,9 +227,9 @@ def test_cases_that_dataset_json_lists(folder):
         ("one", "a_0000.tiff", "a.tiff", False),
         ("two", "b_0000.tiff", "b.tiff", False),
     ]
-    told = " | ".join(problem.what for problem in dataset.problems)
+    messages = " | ".join(problem.what for problem in dataset.problems)
     for words in ("no such file", "four must be", "'../five' is no name of a case"):
-        assert words in told
+        assert words in messages
 
 
 def test_image_and_truth_lie_in_one_space(folder):

@@ -58,7 +58,7 @@ def test_the_ignore_label_counts_in_painted_slices_too(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "said"),
+    ("name", "shape", "printed"),
     [
         ("slice_3", (8, 10), r"slice_3\.tif: must be named by its axis and index, such as z0012\.tif"),
         ("z2", (8, 10), r"is of the same slice as z02?\.tif"),
@@ -66,9 +66,9 @@ def test_the_ignore_label_counts_in_painted_slices_too(folder):
         ("x1", (8, 6), r"x1\.tif: has shape \(8, 6\), and a slice along x of the image \(6, 8\) \(z, y\)"),
     ],
 )
-def test_what_lies_nowhere_is_refused_by_name(folder, name, shape, said):
+def test_what_lies_nowhere_is_refused_by_name(folder, name, shape, printed):
     paint(folder, **{name: np.zeros(shape, np.uint8)})
-    with pytest.raises(PlanewiseError, match=said):
+    with pytest.raises(PlanewiseError, match=printed):
         painted_slices(folder, SHAPE)
 
 

@@ -51,9 +51,9 @@ def test_classes_that_make_no_sense_are_refused(labels, things, words):
 
 
 def test_ids_are_numbered_class_by_class_and_stuff_has_none(tmp_path):
-    found = values_of(tmp_path, [0, 1, 1, 2, 1, 3, 3, 0], [0, 70, 70, 9, 8, 0, 0, 0])
-    assert found == [0, DIVISOR + 2, DIVISOR + 2, 2 * DIVISOR + 1, DIVISOR + 1, 3 * DIVISOR, 3 * DIVISOR, 0]
-    assert class_of(np.array(found)).tolist() == [0, 1, 1, 2, 1, 3, 3, 0]
+    read = values_of(tmp_path, [0, 1, 1, 2, 1, 3, 3, 0], [0, 70, 70, 9, 8, 0, 0, 0])
+    assert read == [0, DIVISOR + 2, DIVISOR + 2, 2 * DIVISOR + 1, DIVISOR + 1, 3 * DIVISOR, 3 * DIVISOR, 0]
+    assert class_of(np.array(read)).tolist() == [0, 1, 1, 2, 1, 3, 3, 0]
 
 
 def test_without_instances_components_are_the_objects(tmp_path):
@@ -61,8 +61,8 @@ def test_without_instances_components_are_the_objects(tmp_path):
 
 
 def test_a_class_without_any_id_is_split_too_and_it_is_said(tmp_path, capsys):
-    found = values_of(tmp_path, [1, 1, 0, 2, 0, 2], [5, 5, 0, 0, 0, 0])
-    assert found == [DIVISOR + 1, DIVISOR + 1, 0, 2 * DIVISOR + 1, 0, 2 * DIVISOR + 2]
+    read = values_of(tmp_path, [1, 1, 0, 2, 0, 2], [5, 5, 0, 0, 0, 0])
+    assert read == [DIVISOR + 1, DIVISOR + 1, 0, 2 * DIVISOR + 1, 0, 2 * DIVISOR + 2]
     assert "a: no nucleus has an id in instancesTr" in capsys.readouterr().err
 
 

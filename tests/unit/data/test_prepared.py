@@ -49,8 +49,8 @@ def read(folder, ignore=None):
 @pytest.mark.parametrize("direction", [LPS, RAS], ids=["LPS", "RAS"])
 def test_both_orientations_give_one_patient_and_go_back(tmp_path, direction):
     hu, labels = write_case(tmp_path, direction)
-    patient, found = read(tmp_path)
-    assert np.array_equal(found, hu)
+    patient, result = read(tmp_path)
+    assert np.array_equal(result, hu)
     assert np.array_equal(patient.labels, labels)
     assert patient.spacing_mm == pytest.approx((5, 2, 2))
     restored = patient.restore(patient.labels)
@@ -72,8 +72,8 @@ def test_a_patient_in_another_unit_is_in_millimetres(tmp_path):
     write_volume(tmp_path / "c.ome.zarr", Volume(np.zeros((2, 8, 8), np.int16), (5000.0, 2000.0, 2000.0), "um"))
     patient, _ = read_patient("c", tmp_path / "c.ome.zarr", None, -600, 1500)
     save_patient(tmp_path / "c.npz", patient)
-    for found in (patient, load_patient(tmp_path / "c.npz")):
-        assert found.spacing_mm == pytest.approx((5, 2, 2))
+    for result in (patient, load_patient(tmp_path / "c.npz")):
+        assert result.spacing_mm == pytest.approx((5, 2, 2))
 
 
 def test_an_npz_survives_and_restores_kept_slices_only(tmp_path):

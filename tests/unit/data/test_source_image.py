@@ -68,21 +68,21 @@ def series(tmp_path):
 
 def test_a_series_is_the_one_that_was_read(series, tmp_path):
     files, result = series
-    found = source_image(result, unchanged=True)
-    assert isinstance(found, Series)
-    assert list(found.files) == files
+    source = source_image(result, unchanged=True)
+    assert isinstance(source, Series)
+    assert list(source.files) == files
     shutil.move(tmp_path / "p", tmp_path / "q")
-    found = source_image(tmp_path / "q" / "result" / "a.nii.gz", unchanged=True)
-    assert isinstance(found, Series)
-    assert found.folder == tmp_path / "q" / "ct"
+    source = source_image(tmp_path / "q" / "result" / "a.nii.gz", unchanged=True)
+    assert isinstance(source, Series)
+    assert source.folder == tmp_path / "q" / "ct"
 
 
 def test_a_series_that_lies_in_several_folders(tmp_path):
     first = write_dicom(tmp_path / "ct" / "1", VOXELS[:2])
     second = write_dicom(tmp_path / "ct" / "2", VOXELS[2:], origin=(0, 0, 10))
-    found = source_image(made_from(tmp_path / "result" / "a.nii.gz", *first, *second), unchanged=True)
-    assert isinstance(found, Series)
-    assert set(found.files) == {*first, *second}
+    source = source_image(made_from(tmp_path / "result" / "a.nii.gz", *first, *second), unchanged=True)
+    assert isinstance(source, Series)
+    assert set(source.files) == {*first, *second}
 
 
 @pytest.mark.parametrize("fault", ["gone", "new", "changed"])

@@ -48,11 +48,11 @@ def test_slices_that_are_left_out_are_empty(tmp_path, kept, geometry, capsys):
     placed = laid_on(segmentation, path, image, tmp_path / "P1")
     np.testing.assert_array_equal(placed.read(), labels)
     assert (placed.origin, placed.tilt, placed.spacing) == (image.origin, image.tilt, image.spacing)
-    said = " ".join(capsys.readouterr().err.split())
+    printed = " ".join(capsys.readouterr().err.split())
     if segmentation.shape == image.shape:
-        assert "taken as empty" not in said
+        assert "taken as empty" not in printed
     else:
-        assert said.count("on its grid; around them it is taken as empty") == 1
+        assert printed.count("on its grid; around them it is taken as empty") == 1
         assert placed.labels.names == {value: f"class {value}" for value in range(1, labels.max() + 1)}
 
 

@@ -23,10 +23,10 @@ def box(*corner, shape=(8, 20, 20), size=(3, 6, 6)):
 
 
 def test_surface_distances_by_hand():
-    found = surface_distances(box(1, 4, 4), box(1, 4, 5), SPACING)  # one voxel along x: 2 mm
-    assert found.hd95 == pytest.approx(2)
-    assert found.surface_dice(2.0) == 1
-    assert 0 < found.surface_dice(1.9) < 1
+    distances = surface_distances(box(1, 4, 4), box(1, 4, 5), SPACING)  # one voxel along x: 2 mm
+    assert distances.hd95 == pytest.approx(2)
+    assert distances.surface_dice(2.0) == 1
+    assert 0 < distances.surface_dice(1.9) < 1
     up = surface_distances(box(1, 4, 4), box(2, 4, 4), SPACING)  # one slice: 5 mm
     assert max(up.truth_to_prediction.max(), up.prediction_to_truth.max()) == pytest.approx(5)
 
@@ -51,14 +51,14 @@ def test_as_monai_measures_with_anisotropic_spacing(seed):
 
     # Kept off the border: MONAI takes voxels at the border of its crop for surface or not by their neighbours.
     a, b = (np.pad(ndimage.gaussian_filter(rng.standard_normal((10, 24, 24)), 2) > 0.02, 2) for _ in range(2))
-    found = surface_distances(a, b, SPACING)
+    distances = surface_distances(a, b, SPACING)
     tensors = [torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (b, a)]
     hd95 = compute_hausdorff_distance(*tensors, include_background=True, percentile=95, spacing=list(SPACING))
     nsd = compute_surface_dice(*tensors, [2.0], include_background=True, spacing=list(SPACING))
     assd = compute_average_surface_distance(*tensors, symmetric=True, include_background=True, spacing=list(SPACING))
-    assert found.hd95 == pytest.approx(float(hd95), rel=1e-5)
-    assert found.mean == pytest.approx(float(assd), rel=1e-5)
-    assert found.surface_dice(2.0) == pytest.approx(float(nsd), abs=1e-5)
+    assert distances.hd95 == pytest.approx(float(hd95), rel=1e-5)
+    assert distances.mean == pytest.approx(float(assd), rel=1e-5)
+    assert distances.surface_dice(2.0) == pytest.approx(float(nsd), abs=1e-5)
 
 
 def class_scores(truth, predicted):

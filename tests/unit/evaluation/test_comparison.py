@@ -44,14 +44,14 @@ def test_a_copy_is_perfect_in_everything(write, balls):
 def test_missing_more_objects_does_not_improve_the_boundary(write, balls):
     truth = write("truth", balls)
     shifted = np.roll(balls, 2, axis=2)
-    all_found = scores_of(truth, write("all", shifted)).scores
-    one_found = scores_of(truth, write("one", shifted * (shifted == 1))).scores
-    assert one_found["matched_hd95_mm"] == all_found["matched_hd95_mm"] == 20  # two voxels of 10 mm
-    assert all_found["object_hd95_mm"] == 20
-    assert one_found["object_hd95_mm"] == pytest.approx((20 + 4 * DIAGONAL) / 5)
-    assert one_found["object_nsd"] < all_found["object_nsd"]
-    assert one_found["hd95_mm"] > all_found["hd95_mm"]
-    assert one_found["fn_50"] == 4
+    all_predicted = scores_of(truth, write("all", shifted)).scores
+    one_predicted = scores_of(truth, write("one", shifted * (shifted == 1))).scores
+    assert one_predicted["matched_hd95_mm"] == all_predicted["matched_hd95_mm"] == 20  # two voxels of 10 mm
+    assert all_predicted["object_hd95_mm"] == 20
+    assert one_predicted["object_hd95_mm"] == pytest.approx((20 + 4 * DIAGONAL) / 5)
+    assert one_predicted["object_nsd"] < all_predicted["object_nsd"]
+    assert one_predicted["hd95_mm"] > all_predicted["hd95_mm"]
+    assert one_predicted["fn_50"] == 4
 
 
 def test_nothing_found_and_nothing_there(write, balls):
@@ -85,11 +85,11 @@ def test_classes_that_were_missed_are_the_diagonal_away(write, balls):
     benchmark = Benchmark(
         "d", {"m": [Pair("c", write("p", truth * (truth == 1)), write("t", truth))]}, {}, {1: "a", 2: "b", 9: "c"}
     )
-    found = {result.class_name: result.scores for result in compare([benchmark], Tolerance()).results}
-    assert (found["a"]["dsc"], found["a"]["hd95_mm"], found["a"]["missed"]) == (1, 0, 0)
-    assert (found["b"]["dsc"], found["b"]["hd95_mm"], found["b"]["missed"]) == (0, pytest.approx(DIAGONAL), 1)
-    assert math.isnan(found["c"]["dsc"])
-    assert math.isnan(found["c"]["hd95_mm"])
+    by_class = {result.class_name: result.scores for result in compare([benchmark], Tolerance()).results}
+    assert (by_class["a"]["dsc"], by_class["a"]["hd95_mm"], by_class["a"]["missed"]) == (1, 0, 0)
+    assert (by_class["b"]["dsc"], by_class["b"]["hd95_mm"], by_class["b"]["missed"]) == (0, pytest.approx(DIAGONAL), 1)
+    assert math.isnan(by_class["c"]["dsc"])
+    assert math.isnan(by_class["c"]["hd95_mm"])
 
 
 def test_instances_against_a_truth_of_one_class(write, balls):
@@ -104,9 +104,10 @@ def test_a_tolerance_for_one_class(write, balls):
     truth = (balls > 0).astype(np.uint8) + (balls > 3)
     pairs = [Pair("c", write("p", np.roll(truth, 1, axis=2)), write("t", truth))]
     benchmark = Benchmark("d", {"m": pairs}, {}, {1: "a", 2: "b"})
-    found = {r.class_name: r.scores for r in compare([benchmark], Tolerance({"mm": 2.0}, {("mm", "b"): 10.0})).results}
-    assert found["a"]["nsd"] < 1
-    assert found["b"]["nsd"] == 1
+    results = compare([benchmark], Tolerance({"mm": 2.0}, {("mm", "b"): 10.0})).results
+    by_class = {result.class_name: result.scores for result in results}
+    assert by_class["a"]["nsd"] < 1
+    assert by_class["b"]["nsd"] == 1
 
 
 def test_what_a_method_did_not_deliver_counts_as_nothing_in_one_mean_and_not_in_the_other(write, balls, tmp_path):

@@ -45,12 +45,12 @@ def test_what_cannot_be_scored_is_a_row_with_its_reason(folders, balls):
     write_labels(pred / "b.tiff", Volume(balls[:-1]))
     tifffile.imwrite(pred / "c.tiff", balls + 0.5)
     write_labels(pred / "only_here.tiff", Volume(balls))
-    found = statuses(folders)
-    assert "a.tiff" in found["a"]
-    assert "(39, 48, 56)" in found["b"]
-    assert "(40, 48, 56)" in found["b"]
-    assert "fractions" in found["c"]
-    assert "no truth" in found["only_here"]
+    by_case = statuses(folders)
+    assert "a.tiff" in by_case["a"]
+    assert "(39, 48, 56)" in by_case["b"]
+    assert "(40, 48, 56)" in by_case["b"]
+    assert "fractions" in by_case["c"]
+    assert "no truth" in by_case["only_here"]
 
 
 def test_names_are_paired_across_endings_and_channel_numbers(folders, balls):
@@ -75,8 +75,8 @@ def test_a_case_that_is_named_like_a_plane_is_a_case(folders, balls):
 
 def test_two_files_for_one_case(folders, balls):
     write_labels(folders[0] / "a.tif", Volume(balls))
-    told = statuses(folders)["a"]
-    assert "several files for one case, a: a.tif, a.tiff" in told
+    reason = statuses(folders)["a"]
+    assert "several files for one case, a: a.tif, a.tiff" in reason
 
 
 def test_orientations_are_brought_together(tmp_path, balls):

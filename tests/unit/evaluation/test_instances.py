@@ -53,9 +53,9 @@ def test_the_sparse_matching_is_stardist_s(n, m, seed):
     chosen = linear_sum_assignment(cost)
     expected = valid[chosen].sum(), np.where(valid, iou, 0)[chosen].sum()
     rows, columns = np.indices(iou.shape).reshape(2, -1)
-    found = match(rows, columns, iou.ravel(), 0.5)
-    assert len(set(rows[found])) == len(set(columns[found])) == len(found)
-    assert (len(found), iou.ravel()[found].sum()) == pytest.approx(expected)
+    matched = match(rows, columns, iou.ravel(), 0.5)
+    assert len(set(rows[matched])) == len(set(columns[matched])) == len(matched)
+    assert (len(matched), iou.ravel()[matched].sum()) == pytest.approx(expected)
 
 
 NAN = math.nan
@@ -86,8 +86,8 @@ def test_voxel_scores(scores, expected):
     ids=["both empty", "truth empty", "prediction empty", "neither"],
 )
 def test_instance_scores(scores, expected):
-    found = (scores.precision, scores.recall, scores.f1, scores.accuracy, scores.sq, scores.pq)
-    assert found == pytest.approx(expected, nan_ok=True)
+    matched = (scores.precision, scores.recall, scores.f1, scores.accuracy, scores.sq, scores.pq)
+    assert matched == pytest.approx(expected, nan_ok=True)
     assert scores.rq == pytest.approx(scores.f1, nan_ok=True)
 
 

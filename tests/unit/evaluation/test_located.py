@@ -16,22 +16,22 @@ def located(a, b, thickness):
 def test_counts_as_the_plain_table_and_places_as_numpy(thickness):
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 5, (10, 12, 14), np.uint16), rng.integers(0, 4, (10, 12, 14), np.uint32)
-    found, plain = located(a, b, thickness), overlap_table(a, b)
+    overlap, plain = located(a, b, thickness), overlap_table(a, b)
     for name in ("first", "second", "count"):
-        assert np.array_equal(getattr(found, name), getattr(plain, name))
-    for i, (first, second) in enumerate(zip(found.first, found.second)):
+        assert np.array_equal(getattr(overlap, name), getattr(plain, name))
+    for i, (first, second) in enumerate(zip(overlap.first, overlap.second)):
         where = np.argwhere((a == first) & (b == second))
-        assert found.centre[i] == pytest.approx(where.mean(axis=0))
-        assert found.lower[i].tolist() == where.min(axis=0).tolist()
-        assert found.upper[i].tolist() == (where.max(axis=0) + 1).tolist()
+        assert overlap.centre[i] == pytest.approx(where.mean(axis=0))
+        assert overlap.lower[i].tolist() == where.min(axis=0).tolist()
+        assert overlap.upper[i].tolist() == (where.max(axis=0) + 1).tolist()
 
 
 def test_a_table_that_grows_within_a_plane():
     a = np.arange(1, 3 * 100 * 80 + 1, dtype=np.uint32).reshape(3, 100, 80)
-    found = located(a, a[::-1].copy(), 2)
-    assert len(found.count) == a.size
-    assert (found.count == 1).all()
-    assert np.array_equal(np.ravel_multi_index(tuple(found.lower.T), a.shape) + 1, found.first)
+    overlap = located(a, a[::-1].copy(), 2)
+    assert len(overlap.count) == a.size
+    assert (overlap.count == 1).all()
+    assert np.array_equal(np.ravel_multi_index(tuple(overlap.lower.T), a.shape) + 1, overlap.first)
 
 
 def test_pieces_that_cannot_be_compared():

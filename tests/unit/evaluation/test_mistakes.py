@@ -15,8 +15,8 @@ def table(truth, predicted):
 def mistakes(truth, predicted):
     overlap = table(truth, predicted)
     matches = match_objects(overlap, 0.5)
-    found = find_mistakes(overlap, set(zip(matches.truth.tolist(), matches.predicted.tolist())))
-    return [(m.kind, m.truth, m.predicted, m.voxels, m.centre) for m in found]
+    result = find_mistakes(overlap, set(zip(matches.truth.tolist(), matches.predicted.tolist())))
+    return [(m.kind, m.truth, m.predicted, m.voxels, m.centre) for m in result]
 
 
 def line(**objects):

@@ -12,8 +12,8 @@ def test_as_trying_every_pair(n, m, side, seed):
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, side, (n, 3), np.uint16), rng.integers(0, side, (m, 3), np.uint16)
     spacing = (30.0, 4.0, 5.5)
-    every = np.linalg.norm((a[:, None].astype(float) - b[None]) * spacing, axis=2).min(axis=1)
-    assert nearest_distances(a, b, spacing) == pytest.approx(every, rel=1e-12, abs=1e-12)
+    brute_force = np.linalg.norm((a[:, None].astype(float) - b[None]) * spacing, axis=2).min(axis=1)
+    assert nearest_distances(a, b, spacing) == pytest.approx(brute_force, rel=1e-12, abs=1e-12)
 
 
 def test_far_away_and_nothing_there():

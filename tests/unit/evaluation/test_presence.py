@@ -12,12 +12,12 @@ def case(truth, predicted):
 
 
 def test_by_hand():
-    told = presence_scores([case([1, 1, 0, 0, 0], [1, 0, 0, 1, 0])], [np.array([3.0, 1.0, 2.0, -1.0, -2.0])])
-    assert (told.n_with, told.n_without) == (2, 3)
-    assert told.sensitivity == 1 / 2
-    assert told.specificity == 2 / 3
-    assert told.auc == pytest.approx(5 / 6)  # one of six pairs is in the wrong order
-    assert np.allclose(told.curve, [[0, 0], [0, 0.5], [1 / 3, 0.5], [1 / 3, 1], [2 / 3, 1], [1, 1]])
+    result = presence_scores([case([1, 1, 0, 0, 0], [1, 0, 0, 1, 0])], [np.array([3.0, 1.0, 2.0, -1.0, -2.0])])
+    assert (result.n_with, result.n_without) == (2, 3)
+    assert result.sensitivity == 1 / 2
+    assert result.specificity == 2 / 3
+    assert result.auc == pytest.approx(5 / 6)  # one of six pairs is in the wrong order
+    assert np.allclose(result.curve, [[0, 0], [0, 0.5], [1 / 3, 0.5], [1 / 3, 1], [2 / 3, 1], [1, 1]])
 
 
 def test_equal_scores_count_half():
@@ -28,25 +28,25 @@ def test_equal_scores_count_half():
 
 def test_cases_are_put_together_and_those_without_scores_left_out_of_the_curve():
     cases = [case([1, 0], [1, 0]), case([0, 0], [0, 1]), case([1, 1], [0, 0])]
-    told = presence_scores(cases, [np.array([1.0, 0.0]), np.array([2.0, -1.0]), None])
-    assert told.auc == pytest.approx(2 / 3)
-    assert told.sensitivity == pytest.approx(1 / 3)
-    assert told.specificity == pytest.approx(2 / 3)
+    result = presence_scores(cases, [np.array([1.0, 0.0]), np.array([2.0, -1.0]), None])
+    assert result.auc == pytest.approx(2 / 3)
+    assert result.sensitivity == pytest.approx(1 / 3)
+    assert result.specificity == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("truth", [[0, 0], [1, 1]])
 def test_one_kind_of_slices_alone_has_no_curve(truth):
-    told = presence_scores([case(truth, [0, 1])], [np.array([1.0, 2.0])])
-    assert math.isnan(told.auc)
-    assert len(told.curve) == 0
-    assert math.isnan(told.sensitivity) == (not any(truth))
-    assert math.isnan(told.specificity) == all(truth)
+    result = presence_scores([case(truth, [0, 1])], [np.array([1.0, 2.0])])
+    assert math.isnan(result.auc)
+    assert len(result.curve) == 0
+    assert math.isnan(result.sensitivity) == (not any(truth))
+    assert math.isnan(result.specificity) == all(truth)
 
 
 def test_no_case():
-    told = presence_scores([], [])
-    assert (told.n_with, told.n_without) == (0, 0)
-    assert math.isnan(told.sensitivity)
+    result = presence_scores([], [])
+    assert (result.n_with, result.n_without) == (0, 0)
+    assert math.isnan(result.sensitivity)
 
 
 def test_scores_come_back_from_their_file(tmp_path):
@@ -60,8 +60,8 @@ def test_scores_come_back_from_their_file(tmp_path):
         "1,3,ground glass,-inf,0.0000,",
         "1,7,x,0.25,,",
     ]
-    found = read_presence(tmp_path / "a.csv", 2)
-    assert {value: own.tolist() for value, own in found.items()} == {3: [1.5, -np.inf], 7: [-2, 0.25]}
+    stored = read_presence(tmp_path / "a.csv", 2)
+    assert {value: column.tolist() for value, column in stored.items()} == {3: [1.5, -np.inf], 7: [-2, 0.25]}
     assert read_presence(tmp_path / "none.csv", 2) == {}
     with pytest.raises(PlanewiseError, match=r"a\.csv: is no table of .* for 1 slices"):
         read_presence(tmp_path / "a.csv", 1)

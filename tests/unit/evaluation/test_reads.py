@@ -21,9 +21,9 @@ def reads(monkeypatch):
     read_voxels = label_volumes.read_voxels
 
     def counting(volume, path, index=...):
-        found = read_voxels(volume, path, index)
-        voxels[f"{path.parent.name}/{path.name}"] += found.size / np.prod(volume.shape)
-        return found
+        result = read_voxels(volume, path, index)
+        voxels[f"{path.parent.name}/{path.name}"] += result.size / np.prod(volume.shape)
+        return result
 
     monkeypatch.setattr(label_volumes, "read_voxels", counting)
     return voxels

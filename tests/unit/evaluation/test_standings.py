@@ -31,9 +31,9 @@ def test_a_patient_with_many_scans_weighs_as_much_as_one_with_a_single_scan():
     assert (left_out.n, left_out.n_cases) == (2, 3)
     assert left_out.mean == pytest.approx(((0.9 + 0.7) / 2 + 0.2) / 2)
     assert second.counted["dsc"].mean == pytest.approx((0.5 + 0.1) / 2)
-    (found,) = differences(made, ["dsc"])
-    assert (found.difference.n, found.difference.n_cases) == (2, 4)
-    assert found.difference.mean == pytest.approx(((0.4 + 0.2 - 0.5) / 3 + 0.1) / 2)
+    (result,) = differences(made, ["dsc"])
+    assert (result.difference.n, result.difference.n_cases) == (2, 4)
+    assert result.difference.mean == pytest.approx(((0.4 + 0.2 - 0.5) / 3 + 0.1) / 2)
 
 
 def test_scans_do_not_make_an_interval_or_a_test():

@@ -12,13 +12,13 @@ def test_as_numpy_counts():
     wrong = (truth > 0) | (predicted > 0)
     for a, b in right:
         wrong &= ~((truth == a) & (predicted == b))
-    found = wrong_voxels(OpenPair(Volume(truth), Volume(predicted), OK), right)
+    result = wrong_voxels(OpenPair(Volume(truth), Volume(predicted), OK), right)
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)
-        assert np.array_equal(found[axis], wrong.sum(axis=others))
+        assert np.array_equal(result[axis], wrong.sum(axis=others))
 
 
 def test_nothing_is_right():
     labels = np.ones((2, 3, 4), np.uint8)
-    found = wrong_voxels(OpenPair(Volume(labels), Volume(labels), OK), set())
-    assert [counts.tolist() for counts in found] == [[12] * 2, [8] * 3, [6] * 4]
+    result = wrong_voxels(OpenPair(Volume(labels), Volume(labels), OK), set())
+    assert [counts.tolist() for counts in result] == [[12] * 2, [8] * 3, [6] * 4]

@@ -77,29 +77,29 @@ def test_every_class_is_found_where_it_is_said_to_be_and_ends_there():
     images[4:7, 40:50, 36:46] = LEVELS[4]
     say(images, 1, {z: 0.6 + 0.05 * z for z in range(3, 8)})  # not in 2 and 8, where it can be seen
     say(images, 4, {4: 0.9, 5: 0.7, 6: 0.8})
-    labels, found = segment(images, organ)
+    labels, result = segment(images, organ)
     expected = np.zeros_like(labels)
     expected[3:8, 20:30, 20:30] = 1
     expected[4:7, 40:50, 36:46] = 4
     assert np.array_equal(labels, expected)
-    assert np.array_equal(found.labels, expected)
-    assert np.isinf(found.scores[0]).all()  # no organ, no question
-    assert (found.scores[3:8, 0] > 0).all()
+    assert np.array_equal(result.labels, expected)
+    assert np.isinf(result.scores[0]).all()  # no organ, no question
+    assert (result.scores[3:8, 0] > 0).all()
 
 
 def test_no_disease_is_an_answer():
     images, organ = volume()
     images[2:9, 20:30, 20:30] = LEVELS[1]
-    labels, found = segment(images, organ)
+    labels, result = segment(images, organ)
     assert not labels.any()
-    assert (found.scores[1:] < 0).all()
+    assert (result.scores[1:] < 0).all()
 
 
 def test_a_patient_without_the_organ_shows_nothing():
     images, organ = volume()
-    labels, found = segment(images, np.zeros_like(organ))
+    labels, result = segment(images, np.zeros_like(organ))
     assert not labels.any()
-    assert np.isinf(found.scores).all()
+    assert np.isinf(result.scores).all()
 
 
 def test_objects_are_grown_again_from_the_surest_slice():
@@ -108,8 +108,8 @@ def test_objects_are_grown_again_from_the_surest_slice():
         images[z, 20:30, 16 + z : 26 + z] = LEVELS[1]
     images[6, 16:50, 12:52] = LEVELS[1]  # in one slice all around is taken for it, though the model is least sure there
     say(images, 1, dict.fromkeys(range(2, 10), 0.9) | {4: 1.0, 6: 0.55})
-    labels, found = segment(images, organ)
-    assert (found.labels[6] == 1).sum() == 34 * 40
+    labels, result = segment(images, organ)
+    assert (result.labels[6] == 1).sum() == 34 * 40
     assert (labels[6] == 1).sum() < 20 * 20  # what lies around the object's box is left out
     assert (labels[[2, 3, 4, 5]] == 1).sum(axis=(1, 2)).tolist() == [100] * 4
 
@@ -117,8 +117,8 @@ def test_objects_are_grown_again_from_the_surest_slice():
 def test_a_slice_by_itself_shows_all_it_can_where_presence_is_not_asked():
     images, organ = volume()
     images[2:9, 20:30, 20:30] = LEVELS[1]
-    found = find_in_slices(encoder_of(images), everywhere(organ), OPTIONS, False, lambda steps: None, {})
-    assert (found.labels[2:9, 20:30, 20:30] == 1).all()
+    result = find_in_slices(encoder_of(images), everywhere(organ), OPTIONS, False, lambda steps: None, {})
+    assert (result.labels[2:9, 20:30, 20:30] == 1).all()
 
 
 def test_each_slice_is_encoded_once():
@@ -177,14 +177,14 @@ def test_nothing_is_found_away_from_the_organ_nor_leaks_there_nor_starts_there()
     say(images, 1, dict.fromkeys(range(2, 9), 0.9))
     within = np.zeros(organ.shape, bool)
     within[1:, 8:48, 8:50] = True
-    labels, found = segment(images, organ, within)
+    labels, result = segment(images, organ, within)
     expected = np.zeros_like(labels)
     expected[2:9, 20:40, 20:50] = 1
     assert np.array_equal(labels, expected)
-    assert np.array_equal(found.labels, expected)
+    assert np.array_equal(result.labels, expected)
     # The box of the organ and its margin of 1 pixel: columns 7 to 56; the other object shows 7 rows of one column.
-    assert found.shown == 7 * (20 * 37 + 7)
-    assert found.outside == 7 * (20 * 7 + 7)
+    assert result.shown == 7 * (20 * 37 + 7)
+    assert result.outside == 7 * (20 * 7 + 7)
 
 
 def test_a_class_that_is_likelier_in_the_slice_wins_where_two_overlap_and_no_voxel_is_twice():
@@ -209,8 +209,8 @@ def test_a_class_that_is_likelier_in_the_slice_wins_where_two_overlap_and_no_vox
     place = everywhere(organ)
 
     def winner(by_class):
-        labels, found = segment_within(encoder, place, np.ones(11, bool), OPTIONS, lambda steps: None, by_class)
-        assert set(np.unique(found.labels)) == set(np.unique(labels))
+        labels, result = segment_within(encoder, place, np.ones(11, bool), OPTIONS, lambda steps: None, by_class)
+        assert set(np.unique(result.labels)) == set(np.unique(labels))
         return set(np.unique(labels)) - {0}
 
     # sigmoid(1) sigmoid(0.2) = 0.731 * 0.550 = 0.402 < sigmoid(3) sigmoid(0.1) = 0.953 * 0.525 = 0.500

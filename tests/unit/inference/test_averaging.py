@@ -16,7 +16,7 @@ def outputs_of(probabilities, plane):
 
 def of_voxels(*planes, confidence=0.5):
     """Return the class of one voxel of which each plane says (background, first, second)."""
-    volumes = [np.array(said, float)[:, None, None, None] * np.ones((3, 2, 3, 4)) for said in planes]
+    volumes = [np.array(printed, float)[:, None, None, None] * np.ones((3, 2, 3, 4)) for printed in planes]
     labels = averaged_classes(
         ((plane, outputs_of(volume, plane)) for plane, volume in zip(PLANES, volumes)), (2, 3, 4), 2, confidence
     )

@@ -63,7 +63,7 @@ def test_stuff_in_two_pieces_is_one_and_none_is_none():
     options = GroupingOptions(things=KINDS)
     parts = slice_parts(class_outputs(values, (1, 2), 3), 16, 16, 0.0, options)
     mito, nucleus, er = group_classes(parts, options)
-    assert [len(found.sizes) for found in (mito, nucleus, er)] == [0, 0, 1]
+    assert [len(objects.sizes) for objects in (mito, nucleus, er)] == [0, 0, 1]
     assert er.boxes.tolist() == [[0, 0, 10, 6]]
 
 
@@ -92,15 +92,15 @@ def test_three_planes_find_every_class_again(organelles):
     er = fused[2][...] > 0
     assert ((classes == 3) & er).sum() / ((classes == 3) | er).sum() > 0.9
 
-    things, found = AllThings(fused, KINDS), ClassMap(fused)
-    ids, map_ = things[...], found[...]
+    things, objects = AllThings(fused, KINDS), ClassMap(fused)
+    ids, map_ = things[...], objects[...]
     assert things.count == fused[0].count + fused[1].count == ids.max() == len(np.unique(ids)) - 1
     assert set(np.unique(map_[ids > fused[0].count])) == {2}
     assert set(np.unique(map_[(ids > 0) & (ids <= fused[0].count)])) == {1}
     assert np.array_equal(map_ == 3, er)
     assert (map_[ids == 0] % 3 == 0).all()
     assert np.array_equal(things[5:9, 3:40, 10:20], ids[5:9, 3:40, 10:20])
-    assert np.array_equal(found[5:9, 3:40, 10:20], map_[5:9, 3:40, 10:20])
+    assert np.array_equal(objects[5:9, 3:40, 10:20], map_[5:9, 3:40, 10:20])
     assert np.array_equal(class_of(values), classes)
 
 

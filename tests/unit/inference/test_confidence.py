@@ -28,10 +28,10 @@ def test_the_confidence_of_many_objects_is_how_many_are_right(slope, offset):
     rng = np.random.default_rng(0)
     shares = rng.random(60_000)
     right = rng.random(len(shares)) < 1 / (1 + np.exp(-(slope * shares + offset)))
-    found = calibrate(shares, right, PLANES)
-    assert (found.slope, found.offset) == (pytest.approx(slope, rel=0.05), pytest.approx(offset, abs=0.12))
-    assert (found.right, found.wrong) == (right.sum(), (~right).sum())
-    certain = confidence_of(found, *shares)
+    result = calibrate(shares, right, PLANES)
+    assert (result.slope, result.offset) == (pytest.approx(slope, rel=0.05), pytest.approx(offset, abs=0.12))
+    assert (result.right, result.wrong) == (right.sum(), (~right).sum())
+    certain = confidence_of(result, *shares)
     for low in np.arange(0, 1, 0.2):
         chosen = (shares >= low) & (shares < low + 0.2)
         assert certain[chosen].mean() == pytest.approx(right[chosen].mean(), abs=0.02)
@@ -43,8 +43,8 @@ def test_the_confidence_of_many_objects_is_how_many_are_right(slope, offset):
     ids=["none", "all right", "all wrong", "the wrong way round"],
 )
 def test_few_objects_make_a_sober_calibration(shares, right):
-    found = calibrate(np.array(shares), np.array(right, bool), PLANES)
-    none, half, all_ = confidence_of(found, 0.0, 0.5, 1.0)
+    result = calibrate(np.array(shares), np.array(right, bool), PLANES)
+    none, half, all_ = confidence_of(result, 0.0, 0.5, 1.0)
     assert 0.01 < none <= half <= all_ < 0.99
 
 

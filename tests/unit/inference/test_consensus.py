@@ -12,8 +12,8 @@ from planewise.volumes.slices import PLANES
 
 
 def fused(*planes, vote=2, min_size=0, min_extent=0, min_agreement=0.0):
-    found = [plane_of(labels, plane) for labels, plane in zip(planes, PLANES)]
-    return consensus(found, vote, min_size, min_extent, min_agreement=min_agreement)[...]
+    objects = [plane_of(labels, plane) for labels, plane in zip(planes, PLANES)]
+    return consensus(objects, vote, min_size, min_extent, min_agreement=min_agreement)[...]
 
 
 def test_a_voxel_needs_the_votes():
@@ -34,9 +34,9 @@ def test_what_too_few_planes_agree_on_is_left_out():
 
 def test_the_votes_are_those_on_the_objects_that_are_left():
     a, b, c = boxes((0, 20), (40, 50)), boxes((0, 20), (40, 50)), boxes((0, 22), (44, 46))
-    found = [plane_of(labels, plane) for labels, plane in zip((a, b, c), PLANES)]
+    objects = [plane_of(labels, plane) for labels, plane in zip((a, b, c), PLANES)]
     for least, voxels, shares in ((0.0, [2000, 1000], [1.0, 0.2]), (0.3, [2000], [1.0])):
-        fused = consensus(found, 2, 0, 0, min_agreement=least)
+        fused = consensus(objects, 2, 0, 0, min_agreement=least)
         assert isinstance(fused, FusedObjects)
         assert fused.votes.voxels.tolist() == voxels == np.bincount(fused[...].ravel())[1:].tolist()
         assert fused.votes.by_all.tolist() == shares
@@ -92,8 +92,8 @@ def test_more_than_65535_objects_do_not_wrap():
 @pytest.mark.parametrize("scale", [1, 2])
 def test_a_perfect_network_finds_every_object(balls, planes, scale):
     options = GroupingOptions(scale=scale)
-    found = [gather_classes(perfect_outputs(balls, plane, scale), balls.shape, plane, options)[0] for plane in planes]
-    scores = instance_scores(overlap_table(balls, consensus(found, 2, 500, 5)[...]), 0.75)
+    objects = [gather_classes(perfect_outputs(balls, plane, scale), balls.shape, plane, options)[0] for plane in planes]
+    scores = instance_scores(overlap_table(balls, consensus(objects, 2, 500, 5)[...]), 0.75)
     assert (scores.tp, scores.fp, scores.fn) == (5, 0, 0)
 
 

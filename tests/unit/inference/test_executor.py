@@ -23,12 +23,12 @@ def check_all_holds(workers, processes):
     """``processes``: how many others may do the work; None: this one."""
     pieces = [workers.submit_loaded(add, value, 10) for value in range(6)]
     assert workers.wait(pieces, 0) == []
-    found = [workers.result(piece) for piece in pieces]
-    assert [total for total, *_ in found] == [10, 11, 12, 13, 14, 15]
-    assert {device for _, device, *_ in found} == {"cpu"}
-    by = {process for _, _, process, _ in found}
+    results = [workers.result(piece) for piece in pieces]
+    assert [total for total, *_ in results] == [10, 11, 12, 13, 14, 15]
+    assert {device for _, device, *_ in results} == {"cpu"}
+    by = {process for _, _, process, _ in results}
     assert by == {os.getpid()} if processes is None else os.getpid() not in by and len(by) <= processes
-    assert len({(process, loaded) for *_, process, loaded in found}) == len(by)  # each has loaded once
+    assert len({(process, loaded) for *_, process, loaded in results}) == len(by)  # each has loaded once
     assert workers.result(workers.submit(first_of, pieces[3])) == 13  # a result is an argument
     failing = workers.submit_loaded(fail, "a")
     for ask in (lambda: workers.result(failing), lambda: workers.wait([failing], 0)):
@@ -40,8 +40,8 @@ def check_all_holds(workers, processes):
 
 def check_slices_are_shared(workers, raised=ValueError):
     batches = [np.full((2, 4, 4), value, np.float32) for value in range(5)]
-    found = list(SharedPredictor(workers).predict(batches, AS_IT_IS))
-    assert [float(outputs[1].logits.max()) for outputs in found] == [1, 2, 3, 4, 5]  # in order
+    results = list(SharedPredictor(workers).predict(batches, AS_IT_IS))
+    assert [float(outputs[1].logits.max()) for outputs in results] == [1, 2, 3, 4, 5]  # in order
     with pytest.raises(raised):
         list(SharedPredictor(workers).predict([None], AS_IT_IS))
 
@@ -67,9 +67,9 @@ def test_what_a_process_did_that_died_is_done_again_and_said(tmp_path, capsys):
         others = [workers.submit_loaded(add, value, 0) for value in range(4)]
         assert workers.result(workers.submit_loaded(die_unless, str(tmp_path / "once"))) == "done"
         assert [workers.result(other)[0] for other in others] == [0, 1, 2, 3]
-    told = capsys.readouterr().err
-    assert told.count("of 2 died (killed, or out of memory); done again: die unless") == 1
-    assert len(told.splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert printed.count("of 2 died (killed, or out of memory); done again: die unless") == 1
+    assert len(printed.splitlines()) == 1
 
 
 def test_work_that_kills_its_workers_is_given_up_and_no_other(capsys):
@@ -106,9 +106,9 @@ def test_the_workers_of_a_scheduler(scheduler):
     with executor(Adder, "cpu", scheduler=scheduler(1).scheduler_address) as workers:
         assert isinstance(workers, Cluster)
         assert workers.size == 1
-        found = [workers.result(workers.submit_loaded(add, value, 10)) for value in range(3)]
-        assert [total for total, *_ in found] == [10, 11, 12]
-        assert len({loaded for *_, loaded in found}) == 1  # loaded once
+        results = [workers.result(workers.submit_loaded(add, value, 10)) for value in range(3)]
+        assert [total for total, *_ in results] == [10, 11, 12]
+        assert len({loaded for *_, loaded in results}) == 1  # loaded once
         assert workers.result(workers.submit(first_of, workers.submit_loaded(add, 3, 10))) == 13
         with pytest.raises(PlanewiseError, match="a cannot be read"):
             workers.wait([workers.submit_loaded(fail, "a")], 0)
@@ -122,9 +122,9 @@ def test_no_workers_are_mentioned_once_and_not_waited_for_for_ever(scheduler, ca
         pytest.raises(PlanewiseError, match=f"--scheduler {address} has had no workers for"),
     ):
         workers.result(workers.submit_loaded(add, 1, 2))
-    told = capsys.readouterr().err
-    assert told.count("has no workers") == 1
-    assert "start dask worker" in told
+    printed = capsys.readouterr().err
+    assert printed.count("has no workers") == 1
+    assert "start dask worker" in printed
 
 
 def test_workers_that_come_late_are_used(scheduler, capsys):
@@ -198,14 +198,14 @@ def test_each_worker_takes_a_gpu_of_its_own_until_there_are_no_more(tmp_path):
 def test_workers_load_for_their_gpu_once_and_say_what_they_share(tmp_path, monkeypatch):
     monkeypatch.setattr("planewise.inference.worker.gpus", lambda: ["GPU-a"])
     monkeypatch.setattr("planewise.inference.worker.take_gpu", lambda ids: take_gpu(ids, tmp_path))
-    told = []
+    printed = []
     workers = [Worker.of(type("Process", (), {})()) for _ in range(2)]
     loading = Loading(Adder, "cuda")
-    found = [worker.loaded(loading, told.append) for worker in (*workers, *workers)]
-    assert [adder.device for adder in found] == ["cuda:0"] * 4
-    assert found[0] is found[2]
-    assert found[1] is found[3]
-    assert told == ["shares cuda:0 with another worker: its machine has no GPU left"]
+    results = [worker.loaded(loading, printed.append) for worker in (*workers, *workers)]
+    assert [adder.device for adder in results] == ["cuda:0"] * 4
+    assert results[0] is results[2]
+    assert results[1] is results[3]
+    assert printed == ["shares cuda:0 with another worker: its machine has no GPU left"]
 
 
 def test_what_is_loaded_belongs_to_a_process_and_another_model_takes_its_place():

@@ -11,9 +11,9 @@ def filtered(values, kernel, least):
     """Whether the slices of these logits are foreground after the median."""
     outputs = [SliceOutputs(np.full((2, 3), value, np.float32), NOTHING, NOTHING[None]) for value in values]
     parts = (slice_parts(output, 2, 3, least, GroupingOptions()) for output in outputs)
-    found = [np.unpackbits(slice_.foreground, axis=1, count=3) for slice_ in median_filter(parts, kernel)]
-    assert all(bits.min() == bits.max() for bits in found)
-    return [bool(bits[0, 0]) for bits in found]
+    result = [np.unpackbits(slice_.foreground, axis=1, count=3) for slice_ in median_filter(parts, kernel)]
+    assert all(bits.min() == bits.max() for bits in result)
+    return [bool(bits[0, 0]) for bits in result]
 
 
 def naive(values, kernel):

@@ -44,14 +44,14 @@ def test_grouping_is_the_published_one(shape, scale, reach, seed):
     offsets = rng.normal(0, reach, (2, *shape)).astype(np.float32)
     width = int(logits.shape[1] - rng.integers(0, 4 * scale))  # the last cell and the last byte may be cut off
     bits = np.packbits(logits[:, :width] >= 0, axis=1)
-    found = group_slice(bits, width, find_centres(heatmap, 0.8, 3), offsets, scale)
+    grouped = group_slice(bits, width, find_centres(heatmap, 0.8, 3), offsets, scale)
     expected = naive_group(logits[:, :width], heatmap, offsets, scale, 0.0, 0.8, 3)
-    assert same_partition(found.runs.paint(width), expected)
+    assert same_partition(grouped.runs.paint(width), expected)
 
 
 def test_no_centre_gives_no_object():
-    found = group_slice(FULL, 8, np.zeros((0, 2), np.int64), np.zeros((2, 2, 2), np.float32), 1)
-    assert len(found.sizes) == len(found.runs.start) == 0
+    grouped = group_slice(FULL, 8, np.zeros((0, 2), np.int64), np.zeros((2, 2, 2), np.float32), 1)
+    assert len(grouped.sizes) == len(grouped.runs.start) == 0
 
 
 def test_offsets_that_are_not_numbers_do_no_harm():

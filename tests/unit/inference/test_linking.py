@@ -38,22 +38,22 @@ def naive_link(stack):
     return np.stack(labels)
 
 
-def match_slice(target, own):
-    targets, owns = (np.array(list(dict.fromkeys(x[x > 0].tolist()))) for x in (target, own))  # as they appear
-    result = own.copy()
+def match_slice(target, current):
+    targets, owns = (np.array(list(dict.fromkeys(x[x > 0].tolist()))) for x in (target, current))  # as they appear
+    result = current.copy()
     if len(targets) == 0 or len(owns) == 0:
         return result
-    shared = np.array([[((target == t) & (own == o)).sum() for o in owns] for t in targets])
-    areas = np.array([(own == o).sum() for o in owns])
+    shared = np.array([[((target == t) & (current == o)).sum() for o in owns] for t in targets])
+    areas = np.array([(current == o).sum() for o in owns])
     union = np.array([(target == t).sum() for t in targets])[:, None] + areas - shared
     rows, columns = linear_sum_assignment(shared / union, maximize=True)
     chosen = {c: r for r, c in zip(rows, columns) if shared[r, c] / union[r, c] >= 0.25}
     for j, o in enumerate(owns):
         cover = shared[:, j] / areas[j]
         if j in chosen:
-            result[own == o] = targets[chosen[j]]
+            result[current == o] = targets[chosen[j]]
         elif cover.max() >= 0.25:
-            result[own == o] = targets[cover.argmax()]
+            result[current == o] = targets[cover.argmax()]
     return result
 
 
@@ -77,8 +77,8 @@ def blobs(seed, shape=(9, 24, 24)):
 @pytest.mark.parametrize("seed", range(60))
 def test_linking_is_the_published_one(seed):
     stack = blobs(seed)
-    found, expected = linked(stack), naive_link(stack)
-    pairs = set(zip(found.ravel().tolist(), expected.ravel().tolist()))
+    ours, expected = linked(stack), naive_link(stack)
+    pairs = set(zip(ours.ravel().tolist(), expected.ravel().tolist()))
     assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
@@ -140,8 +140,8 @@ def test_small_and_flat_objects_are_dropped():
 @pytest.mark.parametrize("plane", ["xy", "xz", "yz"])
 def test_every_plane_comes_back_in_the_volume_s_axes(plane, balls):
     slices = [connect_slice(slice_) for slice_ in as_stack(balls, plane)]
-    found = plane_objects(slices, balls.shape, plane, 10, 2)
-    table = overlap_table(balls, found[...])
+    ours = plane_objects(slices, balls.shape, plane, 10, 2)
+    table = overlap_table(balls, ours[...])
     assert len(table.count) == 5
     assert (table.first > 0).all()
     assert (table.second > 0).all()

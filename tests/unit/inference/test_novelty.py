@@ -32,7 +32,7 @@ def seen():
     return SeenData(patients=5, intensities=spreads[0], embedding=spreads[1], thickness_mm=(1.0, 2.0))
 
 
-def found(images, organ, thickness=1.5):
+def profile_of(images, organ, thickness=1.5):
     return novelty_of(Encoder(Mean(), images), organ, thickness, seen())
 
 
@@ -59,14 +59,14 @@ def test_slices_that_show_enough_are_looked_at_evenly():
 
 @pytest.mark.parametrize("seed", range(100, 106))
 def test_another_patient_of_the_same_kind_is_not_far(seed):
-    assert found(*scan(seed)).warnings() == []
+    assert profile_of(*scan(seed)).warnings() == []
 
 
 @pytest.mark.parametrize("what", ["brighter", "noisier", "smoother", "inverted"])
 def test_another_scanner_is_far(what):
     others = {"brighter": {"level": 90.0}, "noisier": {"noise": 12.0}, "smoother": {"noise": 1.0}}
     images, organ = scan(100, **others.get(what, {}))
-    novelty = found(255 - images if what == "inverted" else images, organ)
+    novelty = profile_of(255 - images if what == "inverted" else images, organ)
     assert novelty.intensities > 1
     assert "intensities are" in novelty.warnings()[0]
     assert (novelty.embedding > 1) == (what in ("brighter", "inverted"))
@@ -74,10 +74,10 @@ def test_another_scanner_is_far(what):
 
 @pytest.mark.parametrize(("thickness", "far"), [(0.5, True), (0.7, False), (3.0, False), (3.1, True)])
 def test_slices_much_thicker_or_thinner_than_seen(thickness, far):
-    said = Novelty(0.5, 0.5, thickness, (1.0, 2.0)).warnings()
-    assert said == ([f"slices are {thickness:g} mm apart, in it 1 to 2 mm"] if far else [])
+    printed = Novelty(0.5, 0.5, thickness, (1.0, 2.0)).warnings()
+    assert printed == ([f"slices are {thickness:g} mm apart, in it 1 to 2 mm"] if far else [])
 
 
 def test_without_the_organ_nothing_is_said():
     images, organ = scan(100)
-    assert found(images, organ * 0) is None
+    assert profile_of(images, organ * 0) is None

@@ -33,10 +33,10 @@ def run(network, voxels, plane="xy", options=OPTIONS, batch_size=4, half=False):
 @pytest.mark.parametrize("plane", PLANES)
 def test_batches_give_what_slices_give(network, plane):
     voxels = np.random.default_rng(0).integers(0, 255, (10, 36, 52), np.uint8)
-    found = run(network, voxels, plane)
+    result = run(network, voxels, plane)
     stack = as_stack(voxels, plane)
-    assert len(found) == len(stack)
-    for slice_, output in zip(stack, found):
+    assert len(result) == len(stack)
+    for slice_, output in zip(stack, result):
         with torch.inference_mode():
             alone = network(torch.from_numpy(prepared(slice_[None], OPTIONS)[:, None]), 2, False)
         assert output.logits == pytest.approx(alone["sem_logits"][0, 0].numpy(), abs=1e-4)
@@ -52,11 +52,11 @@ def test_slices_of_one_value_are_not_predicted(network, monkeypatch):
     monkeypatch.setattr(network, "forward", lambda x, *rest: shapes.append(len(x)) or forward(x, *rest))
     for options in (OPTIONS, SliceOptions(IntensityRange(0.0, 255.0), 0.5, 0.2, 16, downsampling=2)):
         shapes.clear()
-        found = run(network, voxels, options=options)
+        result = run(network, voxels, options=options)
         assert sum(shapes) == 3
-        assert len({output.logits.shape for output in found}) == 1
-        assert len({output.offsets.shape for output in found}) == 1
-        assert [bool(np.isfinite(output.logits).all()) for output in found] == [False, True, True, False, False, True]
+        assert len({output.logits.shape for output in result}) == 1
+        assert len({output.offsets.shape for output in result}) == 1
+        assert [bool(np.isfinite(output.logits).all()) for output in result] == [False, True, True, False, False, True]
 
 
 def test_half_precision_is_near(network):
@@ -77,7 +77,7 @@ def test_slices_of_a_tilted_gantry_are_said_to_be_taken_as_they_are(asked):
 
 
 @pytest.mark.parametrize(
-    ("spacing", "unit", "trained", "scale", "said"),
+    ("spacing", "unit", "trained", "scale", "printed"),
     [
         ((5.0, 5.0, 5.0), "nm", (5.0, 5.0), 1, ""),
         ((5.0, 5.0, 5.0), "nm", (7.0, 8.0), 1, ""),  # 1.4 times
@@ -92,8 +92,8 @@ def test_slices_of_a_tilted_gantry_are_said_to_be_taken_as_they_are(asked):
          "than the model knows them; resample the volume, or train"),
     ],
 )  # fmt: skip
-def test_pixels_unlike_those_of_the_training_are_said(spacing, unit, trained, scale, said):
+def test_pixels_unlike_those_of_the_training_are_said(spacing, unit, trained, scale, printed):
     volume = Volume(np.zeros((4, 4, 4), np.uint8), spacing, unit)
     note = pixel_note(volume, ("xy",), trained, scale)
-    assert said in note
-    assert bool(note) == bool(said)
+    assert printed in note
+    assert bool(note) == bool(printed)

@@ -16,8 +16,8 @@ def outputs(name, plane):
     shape, count, doubt = VOLUMES[name]
     volume = crowd(name, shape, count)
     for index in range(shape[AXES[plane]]):
-        found = slice_outputs(volume, plane, index, doubt)
-        yield SliceOutputs(found["sem_logits"][0, 0], found["ctr_hmp"][0, 0], found["offsets"][0])
+        of_slice = slice_outputs(volume, plane, index, doubt)
+        yield SliceOutputs(of_slice["sem_logits"][0, 0], of_slice["ctr_hmp"][0, 0], of_slice["offsets"][0])
 
 
 @pytest.mark.parametrize("name", VOLUMES)

@@ -17,8 +17,8 @@ def always(rows):
 
 
 def fused(*planes, vote=2, min_size=0, min_agreement=0.0, repair=True):
-    found = [plane_of(labels, plane) for labels, plane in zip(planes, PLANES)]
-    return consensus(found, vote, min_size, 0, min_agreement=min_agreement, repair=repair)
+    of_planes = [plane_of(labels, plane) for labels, plane in zip(planes, PLANES)]
+    return consensus(of_planes, vote, min_size, 0, min_agreement=min_agreement, repair=repair)
 
 
 def test_a_cut_by_hand():
@@ -26,11 +26,11 @@ def test_a_cut_by_hand():
     labels = np.array([[1, 4, 7], [1, 5, 7], [2, 5, 7], [2, 6, 7], [2, 0, 7]])
     counts = np.array([400, 10, 200, 190, 30])
     objects = np.ones(5, np.int64)
-    found, cut_from = cut_merged(objects, labels, counts, always)
+    of_planes, cut_from = cut_merged(objects, labels, counts, always)
     # label 5 shares 200 of its 210 voxels with 2, and 10 with 1; where planes 1 and 2 disagree the larger part has it
-    assert found.tolist() == [2, 1, 1, 1, 1]
+    assert of_planes.tolist() == [2, 1, 1, 1, 1]
     assert cut_from.tolist() == [0, 1]
-    assert undo_cuts(found, cut_from).tolist() == objects.tolist()
+    assert undo_cuts(of_planes, cut_from).tolist() == objects.tolist()
     assert objects.tolist() == [1] * 5  # as it was
 
 
@@ -51,15 +51,15 @@ def test_a_quarter_of_the_smaller_holds_labels_together():
     ],
 )
 def test_what_is_not_cut(labels, why):
-    found, cut_from = cut_merged(np.ones(2, np.int64), np.array(labels), np.array([500, 500]), always)
-    assert (found.tolist(), cut_from.tolist()) == ([1, 1], [0]), why
+    of_planes, cut_from = cut_merged(np.ones(2, np.int64), np.array(labels), np.array([500, 500]), always)
+    assert (of_planes.tolist(), cut_from.tolist()) == ([1, 1], [0]), why
 
 
 def test_a_part_is_one_if_both_planes_have_the_same_of_it():
     """Of the second part they share 50 voxels of 100: 30 are of the first plane alone, 20 of the second."""
     labels, counts = np.array([[1, 4, 7], [2, 5, 7], [2, 0, 7], [0, 5, 7]]), np.array([500, 50, 30, 20])
-    found, cut_from = cut_merged(np.ones(4, np.int64), labels, counts, always)
-    assert (found.tolist(), cut_from.tolist()) == ([1, 2, 2, 2], [0, 1])
+    of_planes, cut_from = cut_merged(np.ones(4, np.int64), labels, counts, always)
+    assert (of_planes.tolist(), cut_from.tolist()) == ([1, 2, 2, 2], [0, 1])
     counts[3] = 21
     assert cut_merged(np.ones(4, np.int64), labels, counts, always)[1].tolist() == [0]
 
@@ -74,22 +74,22 @@ def test_every_part_stands_by_itself():
 def test_only_what_is_merged_is_cut_and_the_others_keep_their_labels():
     labels = np.array([[1, 1, 1], [0, 0, 5], [2, 2, 2], [3, 3, 2], [4, 4, 2], [5, 5, 4]])
     objects, counts = np.array([1, 0, 2, 2, 2, 3]), np.array([900, 50, 300, 500, 400, 700])
-    found, cut_from = cut_merged(objects, labels, counts, always)
-    assert found.tolist() == [1, 0, 5, 2, 4, 3]  # of the parts the largest keeps the label
+    of_planes, cut_from = cut_merged(objects, labels, counts, always)
+    assert of_planes.tolist() == [1, 0, 5, 2, 4, 3]  # of the parts the largest keeps the label
     assert cut_from.tolist() == [0, 0, 0, 2, 2]
-    assert undo_cuts(found, cut_from).tolist() == objects.tolist()
+    assert undo_cuts(of_planes, cut_from).tolist() == objects.tolist()
 
 
 def test_parts_of_several_pairs_of_planes_are_all_cut():
     """The first two planes have A apart, the first and third C: B hangs together with either by one plane alone."""
     labels = np.array([[1, 1, 1], [2, 2, 1], [3, 2, 2]])
-    found, _ = cut_merged(np.ones(3, np.int64), labels, np.array([500, 400, 300]), always)
-    assert found.tolist() == [1, 2, 3]
+    of_planes, _ = cut_merged(np.ones(3, np.int64), labels, np.array([500, 400, 300]), always)
+    assert of_planes.tolist() == [1, 2, 3]
 
 
 def test_no_objects():
-    found, cut_from = cut_merged(np.zeros(2, np.int64), np.array([[1, 0, 0], [0, 2, 0]]), np.ones(2), always)
-    assert (found.tolist(), cut_from.tolist()) == ([0, 0], [])
+    of_planes, cut_from = cut_merged(np.zeros(2, np.int64), np.array([[1, 0, 0], [0, 2, 0]]), np.ones(2), always)
+    assert (of_planes.tolist(), cut_from.tolist()) == ([0, 0], [])
     assert undo_cuts(np.zeros((2, 3), np.uint8), cut_from).tolist() == [[0] * 3] * 2
 
 

@@ -91,12 +91,12 @@ def test_types_of_the_page_are_right_and_wrong_ones_are_seen(tmp_path):
     program = tmp_path / "page.py"
     right = "\n".join(BLOCKS)
     program.write_text(right)
-    code, said = pyright(program)
-    assert code == 0, said
+    code, printed = pyright(program)
+    assert code == 0, printed
     program.write_text(right + "\npw.segment(labels, model=5)\nfound.nonesuch\npw.score(labels, labels).to_frame(3)\n")
-    code, said = pyright(program)
+    code, printed = pyright(program)
     assert code == 1
-    assert len(re.findall(r"page\.py.* error", said)) == 3, said
+    assert len(re.findall(r"page\.py.* error", printed)) == 3, printed
 
 
 def test_every_name_of_the_contents_is_there():

@@ -25,31 +25,31 @@ JUDGES = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9],
 
 
 def test_bland_and_altman_s_own_example():
-    found = bland_altman(np.array(WRIGHT), np.array(MINI), deviations=2)
-    assert found.n == 17
-    assert found.mean.value == pytest.approx(-2.1, abs=0.05)
-    assert found.sd == pytest.approx(38.8, abs=0.05)
+    result = bland_altman(np.array(WRIGHT), np.array(MINI), deviations=2)
+    assert result.n == 17
+    assert result.mean.value == pytest.approx(-2.1, abs=0.05)
+    assert result.sd == pytest.approx(38.8, abs=0.05)
     # they computed on from rounded numbers
-    assert found.mean == pytest.approx((-2.1, -22.0, 17.8), abs=0.1)
-    assert found.lower == pytest.approx((-79.7, -114.3, -45.1), abs=0.2)
-    assert found.upper == pytest.approx((75.5, 40.9, 110.1), abs=0.2)
+    assert result.mean == pytest.approx((-2.1, -22.0, 17.8), abs=0.1)
+    assert result.lower == pytest.approx((-79.7, -114.3, -45.1), abs=0.2)
+    assert result.upper == pytest.approx((75.5, 40.9, 110.1), abs=0.2)
     assert bland_altman(np.array(WRIGHT), np.array(MINI)).lower.value == pytest.approx(
         -2.1176 - 1.96 * 38.7651, abs=1e-3
     )
 
 
 def test_shrout_and_fleiss_s_own_example():
-    found = icc_2_1(np.array(JUDGES))
-    assert found.value == pytest.approx(0.29, abs=0.005)
+    result = icc_2_1(np.array(JUDGES))
+    assert result.value == pytest.approx(0.29, abs=0.005)
     # with exact F; R's psych::ICC prints 0.019 and 0.76 for this table
-    assert (found.low, found.high) == pytest.approx((0.019, 0.761), abs=0.001)
+    assert (result.low, result.high) == pytest.approx((0.019, 0.761), abs=0.001)
 
 
 def test_icc_by_hand():
     """Two readers, three patients, the second always one more: BMS 8, JMS 1.5, EMS 0."""
-    found = icc_2_1(np.array([[1, 2], [3, 4], [5, 6]]))
-    assert found.value == pytest.approx(8 / (8 + 2 * 1.5 / 3))
-    assert found.low < found.value < found.high <= 1
+    result = icc_2_1(np.array([[1, 2], [3, 4], [5, 6]]))
+    assert result.value == pytest.approx(8 / (8 + 2 * 1.5 / 3))
+    assert result.low < result.value < result.high <= 1
 
 
 def test_icc_of_readers_who_agree_entirely_and_of_nothing():
@@ -110,12 +110,12 @@ def test_categories_are_bounded_from_below():
 
 def test_scans_of_a_patient_are_averaged_and_what_is_undefined_is_left_out():
     first, second = [10.0, 20.0, 4.0, math.nan], [12.0, 22.0, 5.0, 3.0]
-    found = agreement("a_percent", first, second, ["P", "P", "Q", "R"], KAZEROONI, "quadratic")
-    assert found.first.tolist() == [15, 4]
-    assert found.second.tolist() == [17, 5]
-    assert found.limits.n == 2
-    assert found.kappa.value == pytest.approx(1)
-    row = found.row()
+    result = agreement("a_percent", first, second, ["P", "P", "Q", "R"], KAZEROONI, "quadratic")
+    assert result.first.tolist() == [15, 4]
+    assert result.second.tolist() == [17, 5]
+    assert result.limits.n == 2
+    assert result.kappa.value == pytest.approx(1)
+    row = result.row()
     assert row["mean_first"] == 9.5
     assert row["difference"] == -1.5
     assert agreement("a_ml", first, second, ["P", "P", "Q", "R"], KAZEROONI, "quadratic").kappa is None

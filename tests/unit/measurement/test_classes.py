@@ -7,30 +7,30 @@ KNOWN = {1: "ground_glass", 2: "Reticulation", 3: "honeycombing", 7: "Traction b
 
 
 def test_all_are_measured_and_fibrosis_is_what_is_so_called():
-    found = choose_classes(KNOWN, (), ())
-    assert found.names == KNOWN
-    assert found.fibrosis == (2, 3)
-    assert found.groups() == {
+    chosen = choose_classes(KNOWN, (), ())
+    assert chosen.names == KNOWN
+    assert chosen.fibrosis == (2, 3)
+    assert chosen.groups() == {
         "ground_glass": (1,), "reticulation": (2,), "honeycombing": (3,), "traction_bronchiectasis": (7,),
         "total_fibrosis": (2, 3), "total_extent": (1, 2, 3, 7),
     }  # fmt: skip
 
 
 def test_names_are_chosen_whatever_their_case_and_spaces():
-    found = choose_classes(KNOWN, ("Ground glass", "traction_bronchiectasis"), ("traction bronchiectasis",))
-    assert found.names == {1: "ground_glass", 7: "Traction bronchiectasis"}
-    assert found.known == (1, 2, 3, 7)
-    assert found.fibrosis == (7,)
+    chosen = choose_classes(KNOWN, ("Ground glass", "traction_bronchiectasis"), ("traction bronchiectasis",))
+    assert chosen.names == {1: "ground_glass", 7: "Traction bronchiectasis"}
+    assert chosen.known == (1, 2, 3, 7)
+    assert chosen.fibrosis == (7,)
 
 
 def test_without_such_names_nothing_is_fibrosis():
-    found = choose_classes({1: "tumour"}, (), ())
-    assert found.fibrosis == ()
-    assert "total_fibrosis" not in found.groups()
+    chosen = choose_classes({1: "tumour"}, (), ())
+    assert chosen.fibrosis == ()
+    assert "total_fibrosis" not in chosen.groups()
 
 
 @pytest.mark.parametrize(
-    ("known", "wanted", "fibrosis", "said"),
+    ("known", "wanted", "fibrosis", "printed"),
     [
         (KNOWN, ("nodule",), (), "--classes nodule: no such class is measured; there are ground_glass"),
         (KNOWN, (), ("scar",), "--fibrosis scar: no such class"),
@@ -42,10 +42,10 @@ def test_without_such_names_nothing_is_fibrosis():
         ({1: "--"}, (), (), "which is empty"),
     ],
 )
-def test_names_that_are_not_there_or_cannot_be_told_apart(known, wanted, fibrosis, said):
+def test_names_that_are_not_there_or_cannot_be_told_apart(known, wanted, fibrosis, printed):
     with pytest.raises(PlanewiseError) as error:
         choose_classes(known, wanted, fibrosis)
-    assert said in str(error.value)
+    assert printed in str(error.value)
 
 
 def test_classes_named_by_options():

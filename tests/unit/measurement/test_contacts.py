@@ -22,9 +22,9 @@ def contacts_of(first, second, spacing=(1.0, 1.0, 1.0), thickness=None):
 def test_flat_faces_are_exact():
     labels = np.zeros((9, 9, 9), np.uint32)
     labels[2:7, 2:7, :4], labels[2:7, 2:7, 4:] = 5, 3
-    found = contacts_of(labels, labels, (3.0, 2.0, 1.0)).once
-    assert (found.first.tolist(), found.second.tolist()) == ([3], [5])
-    assert found.area == pytest.approx([25 * 6])
+    table = contacts_of(labels, labels, (3.0, 2.0, 1.0)).once
+    assert (table.first.tolist(), table.second.tolist()) == ([3], [5])
+    assert table.area == pytest.approx([25 * 6])
 
 
 def test_corners_and_background_are_no_contact():
@@ -37,10 +37,10 @@ def test_corners_and_background_are_no_contact():
 @pytest.mark.parametrize("turned", range(3))
 def test_a_disc_between_balls(spacing, turned):
     labels = touching_balls(14.0, 14.0, spacing, orientations()[turned], turned)
-    found = contacts_of(labels, labels, spacing).once
+    table = contacts_of(labels, labels, spacing).once
     truth = math.pi * (14**2 - 7**2)
     rim = 2 * math.pi * math.sqrt(14**2 - 7**2) * max(spacing) / 2  # half a voxel of it
-    assert found.area[0] == pytest.approx(truth, abs=max(rim, 0.08 * truth))
+    assert table.area[0] == pytest.approx(truth, abs=max(rim, 0.08 * truth))
 
 
 def test_slabs_do_not_change_a_number():
@@ -57,8 +57,8 @@ def test_contacts_with_another_volume():
     labels[1:3, 2:6, 2:6] = 4
     reference[3:5, 2:6, 2:6] = 9
     reference[1, 2, 2] = 9  # lies within: no contact of that voxel
-    found = contacts_of(labels, reference)
-    assert (found.first.tolist(), found.second.tolist()) == ([4], [9])
-    number, area = found.of(np.array([2, 4]))
+    table = contacts_of(labels, reference)
+    assert (table.first.tolist(), table.second.tolist()) == ([4], [9])
+    number, area = table.of(np.array([2, 4]))
     assert number.tolist() == [0, 1]
     assert area[1] == pytest.approx(16, rel=0.2)

@@ -42,8 +42,8 @@ def measures(hu, labels, lungs):
 
 @pytest.mark.parametrize(("order", "signs"), ORIENTATIONS)
 def test_extents_by_hand_in_every_orientation(order, signs):
-    found = measures(*chest_boxes(order, signs))
-    assert {name: found[name] for name in EXPECTED} == pytest.approx(EXPECTED)
+    measured = measures(*chest_boxes(order, signs))
+    assert {name: measured[name] for name in EXPECTED} == pytest.approx(EXPECTED)
 
 
 def test_oblique_slices_go_to_the_nearest_axis():
@@ -59,40 +59,40 @@ def test_oblique_slices_go_to_the_nearest_axis():
         )
         for volume in (hu, labels, lungs)
     ]
-    found = measures(*turned)
-    assert found["glass_left_upper_percent"] == pytest.approx(50)
+    measured = measures(*turned)
+    assert measured["glass_left_upper_percent"] == pytest.approx(50)
 
 
 def test_sums_of_regions_are_the_whole():
-    found = measures(*chest_boxes())
+    measured = measures(*chest_boxes())
     for name in ("lungs", *GROUPS):
-        whole = found[f"{name}_ml"]
+        whole = measured[f"{name}_ml"]
         for regions in (("left", "right"), ("upper", "middle", "lower"), ("central", "peripheral")):
-            assert sum(found[f"{name}_{region}_ml"] for region in regions) == pytest.approx(whole)
+            assert sum(measured[f"{name}_{region}_ml"] for region in regions) == pytest.approx(whole)
         thirds = itertools.product(("left", "right"), ("upper", "middle", "lower"))
-        assert sum(found[f"{name}_{side}_{zone}_ml"] for side, zone in thirds) == pytest.approx(whole)
+        assert sum(measured[f"{name}_{side}_{zone}_ml"] for side, zone in thirds) == pytest.approx(whole)
 
 
 def test_a_region_that_is_not_there_has_no_share():
     _, labels, lungs = (to_canonical(volume) for volume in chest_boxes())
     alone = np.where(lungs.read() == 1, 1, 0).astype(np.uint8)
     regions = LungRegions.of(alone, SPACING_MM, "volume", 10.0)
-    found = extent_measures(count_voxels(labels.read(), regions), GROUPS)
-    assert found["lungs_right_ml"] == 0
-    assert math.isnan(found["net_right_percent"])
-    assert found["net_outside_lungs_ml"] == pytest.approx(54)
-    assert found["glass_left_percent"] == pytest.approx(100 / 6)
+    measured = extent_measures(count_voxels(labels.read(), regions), GROUPS)
+    assert measured["lungs_right_ml"] == 0
+    assert math.isnan(measured["net_right_percent"])
+    assert measured["net_outside_lungs_ml"] == pytest.approx(54)
+    assert measured["glass_left_percent"] == pytest.approx(100 / 6)
 
 
 def test_densities_of_both_lungs_and_of_each():
     hu, _, lungs = (to_canonical(volume) for volume in chest_boxes())
-    found = lung_densities(hu.read(), lungs.read())
-    assert found["lungs_mean_hu"] == pytest.approx(-810)
-    assert found["lungs_haa_percent"] == pytest.approx(100 / 12)
-    assert found["lungs_left_haa_percent"] == pytest.approx(100 / 6)
-    assert found["lungs_right_laa_percent"] == pytest.approx(100 / 6)
-    assert found["lungs_left_laa_percent"] == 0
-    assert set(found) == {
+    measured = lung_densities(hu.read(), lungs.read())
+    assert measured["lungs_mean_hu"] == pytest.approx(-810)
+    assert measured["lungs_haa_percent"] == pytest.approx(100 / 12)
+    assert measured["lungs_left_haa_percent"] == pytest.approx(100 / 6)
+    assert measured["lungs_right_laa_percent"] == pytest.approx(100 / 6)
+    assert measured["lungs_left_laa_percent"] == 0
+    assert set(measured) == {
         f"{lung}_{key}"
         for lung in ("lungs", "lungs_left", "lungs_right")
         for key in densitometry(hu.read()[:1, :1, :1])

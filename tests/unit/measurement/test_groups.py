@@ -152,7 +152,7 @@ def test_animals_of_one_condition_that_are_alike_give_no_warning():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "printed"),
     [
         ("", "has no column case, animal, condition"),
         ("case,animal\na,1\n", "has no column condition"),
@@ -163,8 +163,8 @@ def test_animals_of_one_condition_that_are_alike_give_no_warning():
         ("case,animal,condition\na,1,wt\nb,1,wt\nc,2,ko\nd,3,ko\n", r"condition wt has 1 animal \(1\); at least 2"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(tmp_path, text, said):
-    with pytest.raises(PlanewiseError, match=said):
+def test_what_cannot_be_compared_is_refused(tmp_path, text, printed):
+    with pytest.raises(PlanewiseError, match=printed):
         read_groups(write(tmp_path / "groups.csv", text))
 
 

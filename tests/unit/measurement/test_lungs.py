@@ -46,17 +46,17 @@ def test_numbers_that_are_not_one_lung_each_say_nothing():
 
 def test_lungs_that_are_apart_take_their_sides_whole():
     sides, body = boxes()
-    found = nearest_side(sides > 0, body, SPACING)
-    assert np.array_equal(np.where(sides > 0, found, 0), sides)
+    nearest = nearest_side(sides > 0, body, SPACING)
+    assert np.array_equal(np.where(sides > 0, nearest, 0), sides)
 
 
 def test_a_bridge_is_cut_where_it_is_thinnest():
     sides, body = boxes()
     lungs = sides > 0
     lungs[9:11, 12:16, 26:34] = True
-    found = nearest_side(lungs, body, SPACING)
-    assert np.array_equal(found[sides > 0], sides[sides > 0])
-    bridge = found[9, 13, 26:34]
+    nearest = nearest_side(lungs, body, SPACING)
+    assert np.array_equal(nearest[sides > 0], sides[sides > 0])
+    bridge = nearest[9, 13, 26:34]
     assert bridge.tolist() == sorted(bridge.tolist(), reverse=True)
     assert {RIGHT, LEFT} == set(bridge.tolist())
 
@@ -66,9 +66,9 @@ def test_a_bridge_as_thick_as_the_lungs_is_cut_by_a_plane():
     lungs = sides > 0
     lungs[3:17, 5:25, 26:34] = True
     lungs[3, 5, 31] = False  # the smallest plane
-    found = nearest_side(lungs, body, SPACING)
-    assert (found[:, :, :31][lungs[:, :, :31]] == RIGHT).all()
-    assert (found[:, :, 32:][lungs[:, :, 32:]] == LEFT).all()
+    nearest = nearest_side(lungs, body, SPACING)
+    assert (nearest[:, :, :31][lungs[:, :, :31]] == RIGHT).all()
+    assert (nearest[:, :, 32:][lungs[:, :, 32:]] == LEFT).all()
 
 
 def test_a_thin_lung_is_not_lost_to_the_other():
@@ -78,9 +78,9 @@ def test_a_thin_lung_is_not_lost_to_the_other():
     sides[3:17, 13:16, 4:26] = RIGHT  # 7.5 mm
     lungs = sides > 0
     lungs[9:11, 13:16, 26:34] = True
-    found = nearest_side(lungs, body, SPACING)
-    assert (found[sides == RIGHT] == RIGHT).all()
-    assert (found[sides == LEFT] == LEFT).all()
+    nearest = nearest_side(lungs, body, SPACING)
+    assert (nearest[sides == RIGHT] == RIGHT).all()
+    assert (nearest[sides == LEFT] == LEFT).all()
 
 
 def test_a_part_that_is_nearly_all_of_one_side_is_whole():

@@ -24,15 +24,17 @@ def measured(balls, unit="nm"):
 
 def test_every_column_has_a_unit_and_is_defined(balls):
     cases = {"a": measured(balls), "b": measured(balls, "pixel")}
-    said = document(cases, [], [])
-    for table, own in (("objects", {"case", "label"}), ("volumes", {"case"})):
-        names = {name for row in said[table] for name in row} - own
+    content = document(cases, [], [])
+    for table, of_table in (("objects", {"case", "label"}), ("volumes", {"case"})):
+        names = {name for row in content[table] for name in row} - of_table
         names = {name for name in names if not name.startswith("spacing_")}
-        assert names == said["columns"][table].keys()
-    assert {"volume_um3", "volume_voxels3", "nucleus_distance_um", "surface_um2", "loops"} <= names_of(said["objects"])
-    assert said["columns"]["objects"]["volume_um3"]["unit"] == "µm³"
-    assert said["columns"]["objects"]["volume_voxels3"]["unit"] == "smallest voxel side, cubed"
-    json.dumps(said, allow_nan=False)
+        assert names == content["columns"][table].keys()
+    assert {"volume_um3", "volume_voxels3", "nucleus_distance_um", "surface_um2", "loops"} <= names_of(
+        content["objects"]
+    )
+    assert content["columns"]["objects"]["volume_um3"]["unit"] == "µm³"
+    assert content["columns"]["objects"]["volume_voxels3"]["unit"] == "smallest voxel side, cubed"
+    json.dumps(content, allow_nan=False)
 
 
 def names_of(rows):

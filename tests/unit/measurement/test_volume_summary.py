@@ -85,7 +85,7 @@ def test_the_weight_of_a_box_by_hand():
 
 
 def test_a_distribution_by_hand():
-    found = distribution(np.array([1.0, 3.0, 100.0, np.nan]), np.array([1.0, 3.0, 0.0, 1.0]))
-    assert (found.n, found.mean) == (2, 2.5)
-    assert found.sd == pytest.approx(np.sqrt(0.75))
+    summary = distribution(np.array([1.0, 3.0, 100.0, np.nan]), np.array([1.0, 3.0, 0.0, 1.0]))
+    assert (summary.n, summary.mean) == (2, 2.5)
+    assert summary.sd == pytest.approx(np.sqrt(0.75))
     assert distribution(np.zeros(0), np.zeros(0)).n == 0

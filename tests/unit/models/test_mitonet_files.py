@@ -210,12 +210,12 @@ def test_the_library_predicts_what_the_model_does_on_another_image(package):
     with library():
         from bioimageio.core import load_model_description, predict
 
-        found = predict(model=load_model_description(path), inputs={"image": image}).members
+        result = predict(model=load_model_description(path), inputs={"image": image}).members
     norms = read_model_file(model).norms
     x = torch.from_numpy((image / np.float32(255) - norms.mean) / norms.std).float()
     with torch.inference_mode():
         expected = load_network(model.with_suffix(".pth"), "mitonet_small")(x)
-    arrays = {str(key): value.data.data for key, value in found.items()}
+    arrays = {str(key): value.data.data for key, value in result.items()}
     np.testing.assert_allclose(arrays["foreground"], expected["sem_logits"].sigmoid(), atol=1e-4)
     np.testing.assert_allclose(arrays["centres"], expected["ctr_hmp"], atol=1e-4)
     np.testing.assert_allclose(arrays["offsets"], expected["offsets"], atol=1e-3)

@@ -84,13 +84,13 @@ def test_ignored_pixels_take_no_part_in_any_term():
     left["sem_points"] = outputs["sem_points"][..., :2]
     left["point_coords"] = outputs["point_coords"][:, :2] * torch.tensor([2.0, 1.0])
     expected = panoptic_loss(left, half, CriterionParams())
-    found = panoptic_loss(outputs, targets, CriterionParams())
+    result = panoptic_loss(outputs, targets, CriterionParams())
     for name, value in expected.items():
-        assert float(found[name]) == pytest.approx(float(value), rel=1e-6), name
+        assert float(result[name]) == pytest.approx(float(value), rel=1e-6), name
     for name in ("sem_logits", "ctr_hmp", "offsets"):
         outputs[name][..., 4:] = 100
     outputs["sem_points"][..., 2] = 100
-    assert panoptic_loss(outputs, targets, CriterionParams()) == found
+    assert panoptic_loss(outputs, targets, CriterionParams()) == result
 
 
 def test_a_slice_that_is_ignored_whole_has_no_loss():

@@ -24,38 +24,38 @@ def test_shares_of_two_scores_come_back():
     """A quarter at score 0, three quarters at score 1: log odds -ln 3 and ln 3."""
     scores, there = np.repeat([0.0, 1.0], 400), np.tile(np.repeat([1.0, 0.0], [100, 300]), 2)
     there[400:] = 1 - there[400:]
-    found = fit(scores, there, OPEN)
-    assert found.offset == pytest.approx(-math.log(3), abs=1e-4)
-    assert found.slope == pytest.approx(2 * math.log(3), abs=1e-4)
+    fitted = fit(scores, there, OPEN)
+    assert fitted.offset == pytest.approx(-math.log(3), abs=1e-4)
+    assert fitted.slope == pytest.approx(2 * math.log(3), abs=1e-4)
 
 
 def test_nothing_held_out_leaves_what_was_known_before():
-    found = fit(np.zeros(0), np.zeros(0), AS_TRAINED)
-    assert (found.slope, found.offset) == pytest.approx((1, 0))
+    fitted = fit(np.zeros(0), np.zeros(0), AS_TRAINED)
+    assert (fitted.slope, fitted.offset) == pytest.approx((1, 0))
 
 
 def test_a_few_slices_that_the_score_separates_make_nothing_certain():
     scores, there = np.repeat([-3.0, 3.0], 7), np.repeat([0.0, 1.0], 7)
-    found = fit(scores, there, AS_TRAINED)
-    assert 1 < found.slope < 2
-    assert 0.95 < found.share(3.0) < 0.998
+    fitted = fit(scores, there, AS_TRAINED)
+    assert 1 < fitted.slope < 2
+    assert 0.95 < fitted.share(3.0) < 0.998
 
 
 def test_an_overconfident_score_is_brought_down():
     rng = np.random.default_rng(0)
     scores = rng.normal(0, 6, 4000)
     there = (rng.random(4000) < 1 / (1 + np.exp(-0.3 * scores - 0.5))).astype(float)
-    found = fit(scores, there, AS_TRAINED)
-    assert found.slope == pytest.approx(0.3, abs=0.03)
-    assert found.offset == pytest.approx(0.5, abs=0.15)
+    fitted = fit(scores, there, AS_TRAINED)
+    assert fitted.slope == pytest.approx(0.3, abs=0.03)
+    assert fitted.offset == pytest.approx(0.5, abs=0.15)
 
 
 def test_a_score_that_says_the_opposite_says_nothing():
     scores = np.repeat([-1.0, 1.0], 300)
     there = np.concatenate([np.repeat([1.0, 0.0], [200, 100]), np.repeat([1.0, 0.0], [100, 200])])
-    found = fit(scores, there, OPEN)
-    assert found.slope == 0
-    assert found.share(5) == pytest.approx(0.5, abs=1e-6)
+    fitted = fit(scores, there, OPEN)
+    assert fitted.slope == 0
+    assert fitted.share(5) == pytest.approx(0.5, abs=1e-6)
 
 
 def test_too_few_slices_say_nothing():

@@ -103,9 +103,9 @@ def test_without_clips_it_is_the_segmenter_of_boxes(version):
     plain = BoxSegmenter(weights.network)
     with torch.no_grad():
         expected = plain(images, BOXES.repeat(2, 1, 1))
-        found = ClipSegmenter(weights, Path("w.pt"))(images, BOXES.repeat(2, 1, 1))
-    assert all(torch.equal(a, b) for a, b in zip(expected[0], found[0]))
-    assert found[1:] == (None, None)
+        masks = ClipSegmenter(weights, Path("w.pt"))(images, BOXES.repeat(2, 1, 1))
+    assert all(torch.equal(a, b) for a, b in zip(expected[0], masks[0]))
+    assert masks[1:] == (None, None)
 
 
 def test_gradients_reach_all_of_the_memory_from_the_slices_after_the_first(version):

@@ -62,11 +62,11 @@ def of_transformers(model, slices, reverse):
 @torch.inference_mode()
 def of_ours(boxes, memory, slices, direction):
     logits, score, start = memory.start(boxes.encode(slices[START, None]), START, len(slices), BOX / SIDE, None)
-    found = {START: (logits, score)}
+    result = {START: (logits, score)}
     remembered = start.towards(direction)
     for z in range(START + 1, len(slices)) if direction > 0 else range(START - 1, -1, -1):
-        found[z] = memory.follow(boxes.encode(slices[z, None]), z, remembered)
-    return found, start, remembered
+        result[z] = memory.follow(boxes.encode(slices[z, None]), z, remembered)
+    return result, start, remembered
 
 
 @pytest.mark.parametrize("version", ["2.0", "2.1"])
@@ -76,12 +76,12 @@ def test_slices_show_what_they_show_transformers(version, direction, sure, tmp_p
     model = video(version, sure)
     slices = torch.rand(COUNT, 48, 48)
     expected = of_transformers(model, slices, direction < 0)
-    found, _, _ = of_ours(*seen(model, tmp_path), slices, direction)
-    assert found.keys() == expected.keys()
+    result, _, _ = of_ours(*seen(model, tmp_path), slices, direction)
+    assert result.keys() == expected.keys()
     assert len(expected) == (COUNT - START if direction > 0 else START + 1)
     for z, (masks, score) in expected.items():
-        assert torch.allclose(found[z][0], masks, atol=1e-4)
-        assert torch.allclose(found[z][1], score, atol=1e-4)
+        assert torch.allclose(result[z][0], masks, atol=1e-4)
+        assert torch.allclose(result[z][1], score, atol=1e-4)
     masks = torch.stack([mask for mask, _ in expected.values()])
     if sure:
         assert masks.std(0).max() > 0.01  # slices differ

@@ -6,8 +6,8 @@ from planewise.models.seen_data import Spread, distances, spread_of
 
 
 def test_distances_by_hand():
-    found = distances(np.array([[1.0, 2.0], [3.0, 2.0], [3.0, 10.0]]), np.array([1.0, 2.0]), np.array([2.0, 4.0]))
-    assert found == pytest.approx([0, np.sqrt(0.5), np.sqrt((1 + 4) / 2)])
+    measured = distances(np.array([[1.0, 2.0], [3.0, 2.0], [3.0, 10.0]]), np.array([1.0, 2.0]), np.array([2.0, 4.0]))
+    assert measured == pytest.approx([0, np.sqrt(0.5), np.sqrt((1 + 4) / 2)])
 
 
 def test_a_patient_is_as_far_as_its_median_slice():

@@ -54,8 +54,8 @@ def test_the_published_form_loads_here_and_runs_alone(tmp_path, network):
     with torch.inference_mode():
         expected, scripted = network(x), torch.jit.load(tmp_path / "w.pth")(x)
         loaded = load_network(tmp_path / "w.pth")(x)
-    for found in (scripted, loaded):
-        assert torch.allclose(found["sem_logits"], expected["sem_logits"], rtol=1e-3, atol=1e-4)
+    for network_again in (scripted, loaded):
+        assert torch.allclose(network_again["sem_logits"], expected["sem_logits"], rtol=1e-3, atol=1e-4)
 
 
 def test_another_number_of_classes_gets_a_new_head_and_keeps_the_rest(tmp_path, capsys):

@@ -57,9 +57,9 @@ def test_export_loads_as_published_and_again_here(tmp_path, name):
     assert "Tensor x, int render_steps=2, bool interpolate_ins=True" in schema
     x = torch.randn(1, 1, 128, 128)
     with torch.inference_mode():
-        expected, found = network(x, 3, False), scripted(x, 3, False)
+        expected, result = network(x, 3, False), scripted(x, 3, False)
     for key in ("sem_logits", "ctr_hmp", "offsets"):
-        assert torch.allclose(expected[key], found[key], rtol=1e-3, atol=1e-4)
+        assert torch.allclose(expected[key], result[key], rtol=1e-3, atol=1e-4)
     loaded = load_network(tmp_path / "w.pth")
     assert set(loaded.state_dict()) == set(scripted.state_dict())
     export_torchscript(loaded, tmp_path / "again.pth")  # a folded network is exported as it is
@@ -132,13 +132,13 @@ def test_weights_are_found_relative_to_the_yaml_and_beside_it_when_moved(tmp_pat
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "w.pth").touch()
     yaml_path = tmp_path / "models" / "m.yaml"
-    for model, told in (
+    for model, message in (
         ("w.pth", False),
         (str(tmp_path / "models" / "w.pth"), False),
         ("/was/here/before/w.pth", True),
     ):
         assert locate_weights(ModelFile(model=model, norms=NORMS), yaml_path) == tmp_path / "models" / "w.pth"
-        assert (f"{yaml_path}: names weights {model}; those at" in capsys.readouterr().err) == told
+        assert (f"{yaml_path}: names weights {model}; those at" in capsys.readouterr().err) == message
     monkeypatch.chdir(tmp_path)
     other = ModelFile(model="models/w.pth", norms=NORMS)
     assert locate_weights(other, tmp_path / "elsewhere" / "m.yaml").resolve() == tmp_path / "models" / "w.pth"

@@ -19,12 +19,12 @@ from planewise.volumes.volume import Volume
 
 def pieces(path):
     """The pieces of a path as (direction, x, y, length), each relative to the end of the one before."""
-    found, x, y = set(), 0, 0
+    tiles, x, y = set(), 0, 0
     for dx, dy, kind, n in re.findall(r"m(-?\d+) ?(-?\d+)([hv])(\d+)", path):
         x, y = x + int(dx), y + int(dy)
-        found.add((kind, x, y, int(n)))
+        tiles.add((kind, x, y, int(n)))
         x, y = (x + int(n), y) if kind == "h" else (x, y + int(n))
-    return found
+    return tiles
 
 
 def test_the_outline_of_a_rectangle():

@@ -38,10 +38,10 @@ def test_what_is_not_said_is_no_reason_but_is_told():
         FIRST, name="2024", patient="", kernel="", lung_kernel=False, says_contrast=False, thickness_mm=None
     )
     assert reasons_against(replace(FIRST, contrast="Iomeron"), unknown) == []
-    said = {name: second for name, _, second in differences(FIRST, unknown)}
-    assert said["kernel"] == said["contrast agent"] == said["patient (PatientID)"] == "not said"
-    assert said["noise in soft tissue"] == "not measured"
-    assert said["slice thickness"] == "not said; slices lie 1 mm apart"
+    printed = {name: second for name, _, second in differences(FIRST, unknown)}
+    assert printed["kernel"] == printed["contrast agent"] == printed["patient (PatientID)"] == "not said"
+    assert printed["noise in soft tissue"] == "not measured"
+    assert printed["slice thickness"] == "not said; slices lie 1 mm apart"
 
 
 def test_a_patient_that_no_header_says_is_doubtful():

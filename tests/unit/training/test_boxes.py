@@ -172,26 +172,26 @@ def by_name(task):
 
 
 def test_every_class_is_asked_for_within_the_organ_there_or_not(organs):
-    found = by_name(asking(organs, bbox_shift=0))
-    assert set(found) == {"a-000", "a-001", "a-002", "c-000"}  # slices without an object too
-    sample = found["a-000"]  # holds 1, 2 and 4, of which 4 has no token
+    by_slice = by_name(asking(organs, bbox_shift=0))
+    assert set(by_slice) == {"a-000", "a-001", "a-002", "c-000"}  # slices without an object too
+    sample = by_slice["a-000"]  # holds 1, 2 and 4, of which 4 has no token
     assert len(sample["boxes"]) == 3
     assert sample["asked_classes"].tolist() == [0, 1, 2, 0, 1]  # every class within the organ, then the boxes by name
     assert np.allclose(sample["asked_boxes"][:3] * 256, [40, 10, 200, 200])
     assert np.allclose(sample["asked_boxes"][3:], sample["boxes"][:2])
     areas = sample["asked_masks"].sum((1, 2)).tolist()
     assert areas == [15 * 60, 15 * 60, 0, 15 * 60, 15 * 60]
-    assert found["c-000"]["asked_masks"].sum() == 0
-    assert len(found["c-000"]["asked_boxes"]) == 3
-    assert len(found["c-000"]["boxes"]) == 0
-    assert len(found["a-001"]["asked_boxes"]) == 0  # no organ, and class 3 has no token
+    assert by_slice["c-000"]["asked_masks"].sum() == 0
+    assert len(by_slice["c-000"]["asked_boxes"]) == 3
+    assert len(by_slice["c-000"]["boxes"]) == 0
+    assert len(by_slice["a-001"]["asked_boxes"]) == 0  # no organ, and class 3 has no token
 
 
 def test_the_organ_alone(organs):
-    found = by_name(asking(organs, prompts=("organ",)))
-    assert "a-001" not in found
-    assert len(found["a-000"]["boxes"]) == 0
-    assert found["a-000"]["asked_classes"].tolist() == [0, 1, 2]
+    by_slice = by_name(asking(organs, prompts=("organ",)))
+    assert "a-001" not in by_slice
+    assert len(by_slice["a-000"]["boxes"]) == 0
+    assert by_slice["a-000"]["asked_classes"].tolist() == [0, 1, 2]
 
 
 def test_tokens_and_the_object_score_learn_and_padding_does_not_count(organs):

@@ -18,13 +18,13 @@ class SeesMoreAlongX(Perfect):
 
 
 def test_objects_count_as_right_by_their_iou():
-    truth, found = np.zeros((2, 4, 10), int), np.zeros((2, 4, 10), int)
+    truth, predicted = np.zeros((2, 4, 10), int), np.zeros((2, 4, 10), int)
     truth[0, :, :6] = 7
-    found[0, :, 2:8] = 1  # 16 of 32
-    found[1, 0, :5] = 2
-    found[1, 3] = 3
+    predicted[0, :, 2:8] = 1  # 16 of 32
+    predicted[1, 0, :5] = 2
+    predicted[1, 3] = 3
     truth[1, 3] = -1
-    iou, known = best_ious(truth, found, 4)
+    iou, known = best_ious(truth, predicted, 4)
     assert iou.tolist() == [0.5, 0.0, 0.0, 0.0]
     assert known.tolist() == [True, True, False, False]
 
@@ -38,8 +38,8 @@ def test_a_perfect_model_is_believed_and_what_is_not_there_is_counted_as_wrong()
 
 def test_no_object_is_left_out_for_a_lack_of_agreement():
     grouping = GroupingOptions(min_agreement=1.0)
-    found = calibration_on(SeesMoreAlongX(), [volume(FIRST)], PLANES, SLICES, grouping)
-    assert found.right + found.wrong == 4
+    predicted = calibration_on(SeesMoreAlongX(), [volume(FIRST)], PLANES, SLICES, grouping)
+    assert predicted.right + predicted.wrong == 4
 
 
 @pytest.mark.parametrize("planes", [("xy",), ("xy", "xz")])

@@ -177,13 +177,13 @@ def test_a_clip_of_one_slice_is_the_step_of_boxes(work):
     )  # fmt: skip
     one, three = make(work, 1, BOTH), make(work, 3, BOTH)
     boxes.network.tokens.load_state_dict(one.network.tokens.state_dict())
-    found = []
+    result = []
     for task in (boxes, one, three):
         task.network.eval()
         terms = task.loss(task.network, task.collate([task.sample(index) for index in range(4)]))
         terms["total"].backward()
-        found.append((task, {name: term.item() for name, term in terms.items()}))
-    alone, single, clip = (terms for _, terms in found)
+        result.append((task, {name: term.item() for name, term in terms.items()}))
+    alone, single, clip = (terms for _, terms in result)
     assert {name: single[name] for name in alone} == alone | {"total": pytest.approx(alone["total"], rel=1e-6)}
     assert {name: single[name] for name in single.keys() - alone.keys()} == dict.fromkeys(
         ("clip_dice", "clip_ce", "clip_presence", "clip_iou"), 0.0

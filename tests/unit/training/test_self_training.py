@@ -31,9 +31,9 @@ def test_an_object_that_was_painted_as_background_is_not_believed():
 
 
 def test_an_object_that_was_painted_as_two_is_not_believed():
-    found = with_row([1, 1, 1, 1, 1], [-1, 7, 8, -1, -1])
-    assert found[0] == found[3] == found[4] == IGNORED
-    assert len({found[1], found[2], 0, IGNORED}) == 4
+    result = with_row([1, 1, 1, 1, 1], [-1, 7, 8, -1, -1])
+    assert result[0] == result[3] == result[4] == IGNORED
+    assert len({result[1], result[2], 0, IGNORED}) == 4
 
 
 def test_ids_of_single_slices_may_differ_from_slice_to_slice():
@@ -45,9 +45,9 @@ def test_ids_of_single_slices_may_differ_from_slice_to_slice():
     painted[:, 1] = np.where(labels[:, 1] > 0, 5, 0)  # a slice along y, which crosses both
     assert np.array_equal(with_painted(labels, painted), labels)
     painted[6, :, 5:8] = 9  # beside 4, in one slice: they are two
-    found = with_painted(labels, painted)
-    assert np.unique(found[0][labels[0] > 0]).tolist() == sorted({IGNORED, *np.unique(found[0, 1, :8]).tolist()})
-    assert len({0, found[6, 0, 0], found[6, 0, 6]}) == 3
+    result = with_painted(labels, painted)
+    assert np.unique(result[0][labels[0] > 0]).tolist() == sorted({IGNORED, *np.unique(result[0, 1, :8]).tolist()})
+    assert len({0, result[6, 0, 0], result[6, 0, 6]}) == 3
 
 
 def test_planes_label_what_they_agree_on():

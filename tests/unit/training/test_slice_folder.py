@@ -36,9 +36,9 @@ def test_the_published_layout_with_the_smallest_case_held_out(tmp_path):
         make_case(tmp_path, "b", (7, 8, 9)),
         make_case(tmp_path, "c", (8, 9, 9)),
     ]
-    told = []
-    write_slice_folder(cases, tmp_path / "2d", PLANES, told.append)
-    assert told == ["a", "b", "c"]
+    notes = []
+    write_slice_folder(cases, tmp_path / "2d", PLANES, notes.append)
+    assert notes == ["a", "b", "c"]
     folder = tmp_path / "2d"
     assert names(folder) == ["train", "val"]
     assert names(folder, "train") == ["images", "masks"]
@@ -73,8 +73,8 @@ def test_two_cases_keep_a_slab_of_each_and_three_a_whole_one(tmp_path, capsys):
         folder = tmp_path / str(count)
         write_slice_folder(cases[:count], folder, ("xy",), lambda name: None)
         assert {name[0] for name in names(folder, "val", "raw")} == validated
-    said = capsys.readouterr().err
-    assert said.count("y 0 to 1 of 9 is kept for validation") == 2
+    printed = capsys.readouterr().err
+    assert printed.count("y 0 to 1 of 9 is kept for validation") == 2
 
 
 def test_a_case_that_cannot_spare_a_slab_is_trained_whole_beside_one_that_can(tmp_path):
@@ -145,8 +145,8 @@ def test_a_case_that_cannot_be_read_is_left_out_and_told(tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:-40])
     problems = write_slice_folder(cases, tmp_path / "2d", ("xy",), lambda name: None)
     assert [problem.where for problem in problems] == [str(cases[2].truth)]
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == len(set(said))  # though the cases that are left were begun again
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == len(set(printed))  # though the cases that are left were begun again
     for part in ("train", "val"):  # a slab of each: there are but two now
         assert {pair.source for pair in read_slice_folder(tmp_path / "2d", part)} == {"a_xy", "b_xy"}
 
@@ -205,11 +205,11 @@ def test_ids_that_do_not_fit_are_numbered_anew_and_none_are_merged(tmp_path, lar
     ids = np.array([[[0, 7, largest, 7, 12]]], np.uint64)
     tifffile.imwrite(tmp_path / "ids.tiff", ids, photometric="minisblack")
     case = make_labelled(tmp_path, np.zeros((1, 1, 5), np.uint8))
-    found = read_case(replace(case, truth=tmp_path / "ids.tiff", instances=True))[1]
-    assert found.dtype == np.int32
-    assert found[0, 0, 0] == 0
-    assert (found[0, 0, 1:] > 0).all()
-    assert [found[0, 0, 1] == other for other in found[0, 0, 2:]] == [False, True, False]
+    result = read_case(replace(case, truth=tmp_path / "ids.tiff", instances=True))[1]
+    assert result.dtype == np.int32
+    assert result[0, 0, 0] == 0
+    assert (result[0, 0, 1:] > 0).all()
+    assert [result[0, 0, 1] == other for other in result[0, 0, 2:]] == [False, True, False]
 
 
 def test_negative_ids_are_refused_by_name(tmp_path):

@@ -24,9 +24,9 @@ def test_slices_are_the_same_at_every_reading_and_are_read_once(tmp_path):
         first = memory.read(pair)
         pair.image.unlink()
         again = memory.read(pair)
-        for found in (first, again):
-            assert [array.dtype for array in found] == [np.float32, np.int32]
-            assert all(np.array_equal(a, b) for a, b in zip(found, expected))
+        for result in (first, again):
+            assert [array.dtype for array in result] == [np.float32, np.int32]
+            assert all(np.array_equal(a, b) for a, b in zip(result, expected))
 
 
 def test_what_does_not_fit_is_read_anew(tmp_path):

@@ -6,7 +6,7 @@ from planewise.training.trust import reliability_on, seen_in
 from planewise.volumes.volume import Volume
 
 
-class Told(torch.nn.Module):
+class Fixed(torch.nn.Module):
     """Says that class 3 is in a slice whose corner is bright, and that its mask is the box's left half."""
 
     def __init__(self):
@@ -42,7 +42,7 @@ def write(folder, name, depth=20, ignored=False, organ=True, spacing=2.0):
 
 
 def test_scores_are_held_against_the_truth_of_patients_held_out(tmp_path):
-    known = reliability_on(Told(), [write(tmp_path, "a"), write(tmp_path, "bb")], 0)[3]
+    known = reliability_on(Fixed(), [write(tmp_path, "a"), write(tmp_path, "bb")], 0)[3]
     assert (known.with_class, known.without) == (20, 20)
     assert known.presence.share(2.0) > 0.9
     assert known.presence.share(-2.0) < 0.1
@@ -50,14 +50,14 @@ def test_scores_are_held_against_the_truth_of_patients_held_out(tmp_path):
 
 
 def test_where_nobody_knows_whether_a_class_is_there_it_is_not_asked(tmp_path):
-    assert reliability_on(Told(), [write(tmp_path, "a", ignored=True)], 0) == {}  # no slice is known to be without
-    assert reliability_on(Told(), [write(tmp_path, "b", organ=False)], 0) == {}
-    assert reliability_on(Told(), [], 0) == {}
+    assert reliability_on(Fixed(), [write(tmp_path, "a", ignored=True)], 0) == {}  # no slice is known to be without
+    assert reliability_on(Fixed(), [write(tmp_path, "b", organ=False)], 0) == {}
+    assert reliability_on(Fixed(), [], 0) == {}
 
 
 def test_what_the_patients_were_like(tmp_path):
     trained_on = [write(tmp_path, "a"), write(tmp_path, "bb", spacing=3.0)]
-    seen = seen_in(Told(), trained_on, [write(tmp_path, "ccc", spacing=9.0)])
+    seen = seen_in(Fixed(), trained_on, [write(tmp_path, "ccc", spacing=9.0)])
     assert (seen.patients, seen.thickness_mm) == (2, (2.0, 3.0))
     assert 100 / 255 < seen.intensities.mean[2] < 109 / 255
     assert len(seen.embedding.mean) == 1
@@ -65,6 +65,6 @@ def test_what_the_patients_were_like(tmp_path):
 
 def test_too_few_patients_say_nothing_of_what_is_far(tmp_path):
     alone = [write(tmp_path, "a")]
-    assert seen_in(Told(), alone, []) is None
-    assert seen_in(Told(), [write(tmp_path, "b", organ=False)], alone) is None
-    assert seen_in(Told(), [], alone) is None
+    assert seen_in(Fixed(), alone, []) is None
+    assert seen_in(Fixed(), [write(tmp_path, "b", organ=False)], alone) is None
+    assert seen_in(Fixed(), [], alone) is None

@@ -41,9 +41,9 @@ class Counted:
         self.array, self.shape, self.dtype, self.chunks, self.read = array, array.shape, array.dtype, chunks, 0
 
     def __getitem__(self, index):
-        found = self.array[index]
-        self.read += found.size
-        return found
+        result = self.array[index]
+        self.read += result.size
+        return result
 
 
 def test_only_what_is_indexed_of_one_channel_is_read():

@@ -22,8 +22,8 @@ def test_scores_are_calibrated_by_three_cases_held_out_and_what_is_not_is_said(
     monkeypatch.setattr(train, "reliability_on", lambda segmenter, held_out, margin: known if len(held_out) else {})
     weights = Sam2Weights(None, tokens=ClassTokens({1: "a", 2: "b"}, 4))
     train._know(weights, None, tmp_path, 5)
-    said = " ".join(capsys.readouterr().err.split())
+    printed = " ".join(capsys.readouterr().err.split())
     assert weights.reliability == (known if calibrated else {})
-    assert "far from this training is not known" in said
-    assert ("Scores of b are not calibrated" in said) == calibrated
-    assert ("Scores are not calibrated: 2 held out" in said) != calibrated
+    assert "far from this training is not known" in printed
+    assert ("Scores of b are not calibrated" in printed) == calibrated
+    assert ("Scores are not calibrated: 2 held out" in printed) != calibrated

@@ -45,36 +45,36 @@ def dice(a, b):
 
 def test_both_lungs_with_the_disease_at_their_rim_and_nothing_else():
     hu, lungs, disease = chest()
-    found = find_lungs(hu, SPACING)
+    segmented = find_lungs(hu, SPACING)
     for side in (LEFT, RIGHT):
-        assert dice(found == side, lungs == side) > 0.97
-    assert (found[disease] == LEFT).mean() > 0.7  # none of it is dark enough by itself
-    assert not found[:8].any()  # gas is no lung
-    assert not found[30:, 43:48, 53:58].any()  # nor is the trachea
+        assert dice(segmented == side, lungs == side) > 0.97
+    assert (segmented[disease] == LEFT).mean() > 0.7  # none of it is dark enough by itself
+    assert not segmented[:8].any()  # gas is no lung
+    assert not segmented[30:, 43:48, 53:58].any()  # nor is the trachea
 
 
 def test_a_fine_grid_is_searched_on_a_coarse_one():
     hu, lungs, _ = chest()
     fine = np.repeat(np.repeat(hu, 3, axis=1), 3, axis=2)
-    found = find_lungs(fine, (4.0, 1.0, 1.0))
-    assert found.shape == fine.shape
-    assert dice(found > 0, np.repeat(np.repeat(lungs, 3, axis=1), 3, axis=2) > 0) > 0.97
+    segmented = find_lungs(fine, (4.0, 1.0, 1.0))
+    assert segmented.shape == fine.shape
+    assert dice(segmented > 0, np.repeat(np.repeat(lungs, 3, axis=1), 3, axis=2) > 0) > 0.97
 
 
 def test_lungs_that_touch_are_taken_apart():
     hu, lungs, _ = chest()
     hu[28:32, 40:50, 46:64] = -850  # a bridge before the heart
-    found = find_lungs(hu, SPACING)
+    segmented = find_lungs(hu, SPACING)
     for side in (LEFT, RIGHT):
-        assert dice(found == side, lungs == side) > 0.95
+        assert dice(segmented == side, lungs == side) > 0.95
 
 
 def test_one_lung_alone():
     hu, lungs, _ = chest()
     hu[lungs == LEFT] = 30
-    found = find_lungs(hu, SPACING)
-    assert not (found == LEFT).any()
-    assert dice(found == RIGHT, lungs == RIGHT) > 0.97
+    segmented = find_lungs(hu, SPACING)
+    assert not (segmented == LEFT).any()
+    assert dice(segmented == RIGHT, lungs == RIGHT) > 0.97
 
 
 @pytest.mark.parametrize("numbers", [(1, 1), (5, 3), (2, 1)])
@@ -97,8 +97,8 @@ def test_masks_are_found_by_case_and_must_fit(tmp_path):
 
     assert np.array_equal(of("a"), lungs)
     assert np.array_equal(of("any", tmp_path / "masks" / "a.nii.gz"), lungs)
-    said = {"b": "shape", "c": "is empty", "d": "holds 0 files of case d", "e": "origin.*--ignore_geometry"}
-    for case, what in said.items():
+    message = {"b": "shape", "c": "is empty", "d": "holds 0 files of case d", "e": "origin.*--ignore_geometry"}
+    for case, what in message.items():
         with pytest.raises(PlanewiseError, match=what):
             of(case)
     assert np.array_equal(of("e", ignore_geometry=True), lungs)
@@ -164,14 +164,14 @@ def test_real_lungs(real_data):
     for case in ("LUNG1upper", "LUNG1lower"):
         volume = to_canonical(open_volume(data / "imagesTr" / f"CT_{case}_0000.nii.gz"))
         truth = to_canonical(read_labels(data / "labelsTr" / f"CT_{case}.nii.gz")).read()
-        found, lungs = find_lungs(volume.read(), volume.spacing) > 0, (truth == 1) | (truth == 2)
-        shared, total = shared + (found & lungs).sum(), total + found.sum() + lungs.sum()
+        segmented, lungs = find_lungs(volume.read(), volume.spacing) > 0, (truth == 1) | (truth == 2)
+        shared, total = shared + (segmented & lungs).sum(), total + segmented.sum() + lungs.sum()
     assert 2 * shared / total >= 0.97
     volume = to_canonical(open_volume(data / "imagesTs" / "CT_TOTAL1_0000.nii.gz"))
     truth = to_canonical(read_labels(data / "labelsTs" / "CT_TOTAL1.nii.gz")).read()
-    found = find_lungs(volume.read(), volume.spacing)
-    assert dice(found == LEFT, truth == 1) > 0.93
-    assert dice(found == RIGHT, truth == 2) > 0.93
+    segmented = find_lungs(volume.read(), volume.spacing)
+    assert dice(segmented == LEFT, truth == 1) > 0.93
+    assert dice(segmented == RIGHT, truth == 2) > 0.93
 
 
 def test_disease_is_looked_for_within_five_mm_of_the_lungs_in_their_slice():

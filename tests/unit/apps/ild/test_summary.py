@@ -67,12 +67,12 @@ def patient(labels):
 
 
 def page(tmp_path, labels, names=NAMES, warnings=()):
-    said = Certainties(np.full((12, len(names)), 0.04), np.full((12, len(names)), np.nan))
-    said.probabilities[3, 0] = 0.881
-    said.probabilities[:, 1] = np.nan
-    said.dices[2:5, 0] = 0.5, 0.75, 0.25
-    said.dices[8, 0] = 1  # of a slice that shows nothing of it
-    write_summary(tmp_path / "p.html", patient(labels), chest(), labels, said, names, "model.pth", list(warnings))
+    printed = Certainties(np.full((12, len(names)), 0.04), np.full((12, len(names)), np.nan))
+    printed.probabilities[3, 0] = 0.881
+    printed.probabilities[:, 1] = np.nan
+    printed.dices[2:5, 0] = 0.5, 0.75, 0.25
+    printed.dices[8, 0] = 1  # of a slice that shows nothing of it
+    write_summary(tmp_path / "p.html", patient(labels), chest(), labels, printed, names, "model.pth", list(warnings))
     return (tmp_path / "p.html").read_text()
 
 
@@ -104,8 +104,8 @@ def test_lungs_that_are_cut_off_are_told(tmp_path):
     lungs = chest()
     lungs[0] = lungs[2]
     labels = np.zeros_like(lungs)
-    said = Certainties(np.full((12, 2), 0.3), np.full((12, 2), 0.5))
-    write_summary(tmp_path / "p.html", patient(labels), lungs, labels, said, NAMES, "m", [])
+    printed = Certainties(np.full((12, 2), 0.3), np.full((12, 2), 0.5))
+    write_summary(tmp_path / "p.html", patient(labels), lungs, labels, printed, NAMES, "m", [])
     assert "reach the bottom of the scan" in (tmp_path / "p.html").read_text()
 
 
@@ -121,6 +121,6 @@ def test_what_is_said_of_slices_is_calibrated_where_that_is_known():
     known = ClassReliability(
         presence=Platt(slope=2, offset=-3), dice=Platt(slope=4, offset=-2), with_class=5, without=5
     )
-    said = certainties_of(findings, {1: known}, [1, 3])
-    np.testing.assert_allclose(said.probabilities, [[1 / (1 + math.exp(-1)), np.nan], [0, np.nan]])
-    np.testing.assert_allclose(said.dices, [[0.5, np.nan], [np.nan, np.nan]])
+    printed = certainties_of(findings, {1: known}, [1, 3])
+    np.testing.assert_allclose(printed.probabilities, [[1 / (1 + math.exp(-1)), np.nan], [0, np.nan]])
+    np.testing.assert_allclose(printed.dices, [[0.5, np.nan], [np.nan, np.nan]])

@@ -120,12 +120,12 @@ def test_blocks_are_chunks_and_fit():
 def test_filtering_slab_by_slab_is_filtering_the_stack(kernel, count):
     bits = np.random.default_rng(count).integers(0, 256, (count, 3, 2)).astype(np.uint8)
     expected = [parts.foreground for parts in median_filter([SliceParts(b, 16, None, None) for b in bits], kernel)]
-    half, thickness, found = kernel // 2, max(2, kernel // 2), []
+    half, thickness, handed_on = kernel // 2, max(2, kernel // 2), []
     for start in range(0, count, thickness):
-        before = np.array(found[-half:] if half else []).reshape(-1, 3, 2).astype(np.uint8)
+        before = np.array(handed_on[-half:] if half else []).reshape(-1, 3, 2).astype(np.uint8)
         stop = min(start + thickness, count)
-        found += list(filter_slab(bits[start:stop], start, count, before, bits[stop : stop + half], kernel))
-    assert np.array_equal(found, expected)
+        handed_on += list(filter_slab(bits[start:stop], start, count, before, bits[stop : stop + half], kernel))
+    assert np.array_equal(handed_on, expected)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -153,9 +153,9 @@ def test_several_classes_are_those_of_memory_voxel_for_voxel(tmp_path, axes):
     assert count == things.count == sum(counts_of(job)) >= 4
     assert counts_of(job) == [fused[0].count, fused[1].count, 0]
     assert np.array_equal(open_volume(job.final_store()).read(), things[...])
-    found = open_volume(job.class_store())
-    assert np.array_equal(found.read(), ClassMap(fused)[...])
-    assert found.labels.names == {1: "mito", 2: "nucleus", 3: "er"}
+    handed_on = open_volume(job.class_store())
+    assert np.array_equal(handed_on.read(), ClassMap(fused)[...])
+    assert handed_on.labels.names == {1: "mito", 2: "nucleus", 3: "er"}
     for plane, of_plane in zip(axes, planes):
         assert np.array_equal(open_volume(job.plane_store(plane)).read(), AllThings(of_plane, kinds)[...])
     if len(axes) > 1:
@@ -163,5 +163,5 @@ def test_several_classes_are_those_of_memory_voxel_for_voxel(tmp_path, axes):
         assert np.array_equal(votes_of(job).by_all, expected)
     else:
         assert sizes_of(job, "xz").tolist() == np.bincount(things[...].ravel())[1:].tolist()
-    every = passes.count("classes")
-    assert passes.count("labels") == 3 * every
+    planes_of_blocks = passes.count("classes")
+    assert passes.count("labels") == 3 * planes_of_blocks

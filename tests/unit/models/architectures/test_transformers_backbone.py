@@ -65,9 +65,9 @@ def test_features_are_those_of_transformers_on_normalised_images(tmp_path, kind)
     with torch.inference_mode():
         detail, *features = network.encoder(grey)
         states = model(colour, output_hidden_states=True).hidden_states[1:]
-        own = type(network.encoder.backbone)(TINY[kind][0].config()).eval()
-        own.load_state_dict(network.encoder.backbone.state_dict())
-        for feature, expected in zip(features, own(colour).feature_maps, strict=True):
+        original = type(network.encoder.backbone)(TINY[kind][0].config()).eval()
+        original.load_state_dict(network.encoder.backbone.state_dict())
+        for feature, expected in zip(features, original(colour).feature_maps, strict=True):
             assert torch.allclose(feature, expected, rtol=1e-5, atol=1e-6)
         if kind == "dinov3_vit":  # (N, 1 class token + 4 registers + patches, channels), normalised at the end
             states = [model.norm(state)[:, 5:].transpose(1, 2).reshape(2, 32, 4, 6) for state in states]

@@ -107,8 +107,8 @@ def test_the_standard_is_kept(tmp_path, hu, labels, capfd):
     write_dicom(tmp_path / "P", hu, tilt=(-1.25, 0.0), ReferringPhysicianName="", **PLACED, **more)
     path, _ = written(tmp_path / "P", labels)
     assert tools.run("dciodvfy", [str(path)]) == 0
-    said = capfd.readouterr()
-    assert (said.out + said.err).split() == ["Segmentation"]
+    printed = capfd.readouterr()
+    assert (printed.out + printed.err).split() == ["Segmentation"]
 
 
 def test_dicom_validator_finds_nothing_and_would_find_what_is_wrong(tmp_path, hu, labels):
@@ -132,8 +132,8 @@ def test_dicom_validator_finds_nothing_and_would_find_what_is_wrong(tmp_path, hu
         file = pydicom.dcmread(path)
         spoil(file)
         file.save_as(tmp_path / "spoilt.dcm")
-        errors, said = validated(tmp_path / "spoilt.dcm")
-        assert errors >= 1, (spoil.__name__, said)
+        errors, printed = validated(tmp_path / "spoilt.dcm")
+        assert errors >= 1, (spoil.__name__, printed)
 
 
 def test_nothing_is_an_answer(tmp_path, hu):

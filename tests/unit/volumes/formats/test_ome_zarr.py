@@ -196,7 +196,7 @@ def test_labels_of_others_are_read_as_far_as_they_make_sense(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "printed",
     [
         "yes",
         {"colors": "red", "properties": {"2": "nucleus"}},
@@ -204,7 +204,7 @@ def test_labels_of_others_are_read_as_far_as_they_make_sense(tmp_path):
         {"colors": [{"label-value": 2, "rgba": [300, 0, 0, 255]}, {"label-value": [2], "rgba": [1, 2, 3]}]},
     ],
 )
-def test_labels_that_others_describe_in_no_sense_are_labels(tmp_path, said):
+def test_labels_that_others_describe_in_no_sense_are_labels(tmp_path, printed):
     write(tmp_path / "a.zarr", CODED, "zyx")
-    zarr.open_group(tmp_path / "a.zarr", mode="r+").attrs["image-label"] = said
+    zarr.open_group(tmp_path / "a.zarr", mode="r+").attrs["image-label"] = printed
     assert open_volume(tmp_path / "a.zarr").labels == LabelNames()

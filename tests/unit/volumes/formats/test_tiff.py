@@ -61,8 +61,8 @@ def test_a_stack_that_is_called_time_is_a_stack_and_it_is_said_once(tmp_path, ca
     tifffile.imwrite(tmp_path / "a.tif", CODED, metadata={"axes": axes}, **{kind: True})
     for _ in range(2):
         assert np.array_equal(open_volume(tmp_path / "a.tif").read(), CODED)
-    said = capsys.readouterr().err
-    assert said.count("a.tif: says of its frames that they are points in time") == (axes == "TYX")
+    printed = capsys.readouterr().err
+    assert printed.count("a.tif: says of its frames that they are points in time") == (axes == "TYX")
 
 
 def test_slices_at_several_times_are_refused(tmp_path):
