@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def end(work: Callable[[], int]) -> NoReturn:
-    """Exit with the code of ``work``, without a traceback where nobody reads what is printed any more."""
+    """Exit with the code of ``work``, without a traceback if the reader of a pipe has closed it."""
     code = EXIT_FAILED
     try:
         try:

@@ -18,7 +18,7 @@ EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
 class Terminated(SystemExit):
-    """SIGTERM came: whoever holds something cleans up, as after Ctrl-C."""
+    """SIGTERM came: open files and processes are cleaned up, as after Ctrl-C."""
 
     def __init__(self, code: int = EXIT_TERMINATED) -> None:
         super().__init__(code)
@@ -43,7 +43,7 @@ def sigterm_raises() -> Iterator[None]:
 
 
 class StopRequest:
-    """Whether this process was asked to stop, and by which signal; spawned processes are told of it through this."""
+    """Whether this process was asked to stop, and by which signal; spawned processes learn of it through this."""
 
     def __init__(self) -> None:
         self._number = get_context("spawn").RawValue("i", 0)  # without a lock, which a signal could come within

@@ -1,6 +1,6 @@
 """Progress and messages: on a terminal while a command runs; of a call from Python, only what the caller asks for.
 
-From Python messages go to the logger "planewise", which prints nothing unless it is told to, and progress to a function
+From Python messages go to the logger "planewise", which prints nothing by default, and progress to a function
 of the caller's, see ``reported_to``.
 """
 
@@ -31,7 +31,7 @@ log.addHandler(logging.NullHandler())  # without one, Python prints warnings
 class Progress:
     """How far work has come: ``done`` of ``total`` steps of ``what``, each a ``unit`` such as slices.
 
-    ``note``: what is worth showing beside it, such as the loss.
+    ``note``: text to show beside it, such as the loss.
     """
 
     what: str
@@ -46,7 +46,7 @@ _function: ContextVar[ProgressFunction | None] = ContextVar("function", default=
 
 
 class Advance(Protocol):
-    """Called after ``steps`` more are done, with what is worth showing beside the bar."""
+    """Called after ``steps`` more are done, with a note to show beside the bar."""
 
     def __call__(self, steps: int = 1, note: str = "") -> None: ...
 

@@ -133,7 +133,7 @@ def test_measures_of_other_labels(job, tmp_path, capsys):
 def test_classes_without_codes_are_refused_until_a_file_gives_them(job, tmp_path, capsys):
     named = ["--made_by", "manual", "--classes", "mosaic attenuation=1", "reticulation=2", "honeycombing=3"]
     assert export(job, tmp_path / "out", *named) == 2
-    assert "nobody says what mosaic attenuation is in DICOM" in capsys.readouterr().err
+    assert "there is no DICOM term for mosaic attenuation" in capsys.readouterr().err
     (tmp_path / "bad.json").write_text('{"mosaic attenuation": ["SCT"]}')
     assert export(job, tmp_path / "out", *named, "--codes", str(tmp_path / "bad.json")) == 2
     assert "bad.json: must be" in capsys.readouterr().err

@@ -55,7 +55,7 @@ def test_painted_slices_are_trained_on_in_their_planes(dataset, capsys):
 def test_rounds_of_self_training_train_in_all_planes_and_end_without_a_gain(dataset, capsys):
     assert train(dataset, "--self_training", "2") == 0
     message = capsys.readouterr().err
-    assert "Round 1: labelling what nobody painted" in message
+    assert "Round 1: labelling the unpainted voxels" in message
     assert "Round 1: validation score" in message
     folder = dataset.parent / "m" / "FinetunedMitoNet_training"
     images = list((folder / "round_1" / "slices" / "train" / "images").iterdir())
@@ -68,7 +68,7 @@ def test_rounds_of_self_training_train_in_all_planes_and_end_without_a_gain(data
     assert "labelling" not in capsys.readouterr().err
     (folder / "round_1" / "labelled_by.json").write_text("{}")  # as if the model had been trained on since
     assert train(dataset, "--self_training", "1", "--resume") == 0
-    assert "Round 1: labelling what nobody painted" in capsys.readouterr().err
+    assert "Round 1: labelling the unpainted voxels" in capsys.readouterr().err
     assert (folder / "round_1" / "last.ckpt").stat().st_mtime_ns != made
 
 

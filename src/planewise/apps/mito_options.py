@@ -44,8 +44,8 @@ class MitoTrain(Options):
     was confirmed or corrected is truth, the rest is ignored. The training starts from the model that made the result,
     and ends with what it gained and the next work list."""
     margin: int = Field(48, ge=0)
-    """Voxels around a confirmed object in which background is truth too, where --corrections are trained on. Few teach
-    little of what is no object; many take what was missed nearby for background."""
+    """Voxels around a confirmed object in which background is truth too, where --corrections are trained on. A small
+    margin teaches little about background; a large one may count missed objects nearby as background."""
     image: Path | None = None
     """With --corrections: the image, or a folder of images named as the labels are. Default: those that the results
     were made from."""
@@ -64,13 +64,13 @@ class MitoTrain(Options):
     instancesTr, if it is there, the objects. none: no class is, and each voxel's class is all that is learned. Not
     needed where the base model has the same several classes."""
     iterations: int | None = Field(None, ge=1)
-    """Optimiser steps, 1000 if nothing is said. With --resume, more than there were train on."""
+    """Optimiser steps; default 1000. With --resume, a larger number than before continues the training."""
     minutes: float | None = Field(None, gt=0)
-    """Instead of --iterations: as many as take this long, all rounds of --self_training included, by the time that the
-    first few take; it is said how many. With --resume, as many as were chosen then."""
+    """Instead of --iterations: as many steps as fit into this time, all rounds of --self_training included, estimated
+    from the first few and printed. With --resume, as many as were chosen then."""
     self_training: int = Field(0, ge=0)
-    """Rounds in which the model labels what nobody painted (the ignore label), as far as its planes agree, and is
-    trained on with that for half as many steps; they end where the validation does not gain."""
+    """Rounds in which the model labels unpainted voxels (the ignore label) where its planes agree, and is trained
+    further on them for half as many steps; they end when the validation score no longer improves."""
     batch_size: int = Field(16, ge=2)
     """Crops in a step, shared between devices."""
     learning_rate: float | None = Field(None, gt=0)

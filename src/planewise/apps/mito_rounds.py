@@ -1,4 +1,4 @@
-"""Self-training: rounds in which what a model labels where nobody painted is trained on, while the validation gains."""
+"""Self-training: rounds of training on a model's own labels of unpainted voxels, while the validation improves."""
 
 import shutil
 import time
@@ -36,7 +36,7 @@ def refuse_what_has_no_rounds(options: MitoTrain, dataset: Dataset, planes: tupl
     painted = any(case.truth is not None and is_painted(case.truth) for case in dataset.train)
     if dataset.labels.ignore is None and not painted:
         raise PlanewiseError(
-            f"{asked}: labels what nobody painted, and here all is painted: there is no ignore label in dataset.json, "
+            f"{asked}: labels unpainted voxels, and there are none here: there is no ignore label in dataset.json, "
             f"nor a folder {PAINTED}"
         )
     if len(planes) < 3:
@@ -69,7 +69,7 @@ def train_in_rounds(
         labelled_by = {name: before[name] for name in ("step", "score", "loss")}
         if not (folder / LABELLED_BY).exists() or read_json(folder / LABELLED_BY) != labelled_by:
             shutil.rmtree(folder, ignore_errors=True)  # of a model that was trained on since
-            say(f"Round {number}: labelling what nobody painted")
+            say(f"Round {number}: labelling the unpainted voxels")
             predictor, slices, grouping = best_task.in_use(network, device)
             cut(folder / "slices", labeller(predictor, planes, slices, grouping))
             write_json(folder / LABELLED_BY, labelled_by)

@@ -50,7 +50,7 @@ from planewise.volumes.machine import machine_memory
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume, access
 
-STREAMING_MEMORY = 4 * 10**9  # of a process, if nothing is said
+STREAMING_MEMORY = 4 * 10**9  # of a process, by default
 
 
 def predict_store(options: MitoPredict) -> int:

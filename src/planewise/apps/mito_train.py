@@ -44,8 +44,8 @@ from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import Label, validation_case
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
-ITERATIONS = 1000  # of a training, where nothing is said
-LEARNING_RATE = 0.003  # of MitoNet
+ITERATIONS = 1000  # of a training, by default
+LEARNING_RATE = 0.003  # MitoNet's
 
 
 def train_mito(options: MitoTrain) -> int:

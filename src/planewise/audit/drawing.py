@@ -35,7 +35,7 @@ Sides = tuple[int, int, int]
 class Wanted:
     """What is drawn of each case: items by kind, and how. ``box``, ``context``: voxels (z, y, x), None by the objects.
 
-    ``confidence``: by the ids of the case's objects; empty if nobody knows it.
+    ``confidence``: by the ids of the case's objects; empty if unknown.
     """
 
     items: dict[Kind, int]

@@ -89,7 +89,7 @@ class Part:
 class Estimate:
     """A number with its 95 % interval; NaN where the items do not tell it. ``df``: degrees of freedom.
 
-    Where items were skipped, ``value`` takes the masks' word for them, and the interval nobody's.
+    Where items were skipped, ``value`` takes them as the masks have them; the interval assumes nothing about them.
     """
 
     value: float

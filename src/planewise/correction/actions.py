@@ -196,7 +196,7 @@ class _Painted(_Action):
                 yield change
 
     def right(self, labels: Labels) -> tuple[int, ...]:
-        """The object that was painted; of those that were only painted over nothing is said."""
+        """The object that was painted; those that were only painted over are not listed."""
         return () if self.label == 0 else (labels.new if self.label is None else self.label,)
 
 

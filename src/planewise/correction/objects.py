@@ -30,7 +30,7 @@ def pieces(box: Box, side: tuple[int, ...] = (SIDE, SIDE, SIDE)) -> list[Box]:
 
 
 def find_objects(labels: LazyArray, advance: Callable[[int], None] = lambda count: None) -> Objects:
-    """Return the objects of a label volume (z, y, x), read block by block; ``advance`` is told of each block."""
+    """Return the objects of a label volume (z, y, x), read block by block; ``advance`` is called for each block."""
     objects: Objects = {}
     z, y, x = ((0, side) for side in labels.shape)
     for box in pieces((z, y, x)):

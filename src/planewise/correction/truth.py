@@ -1,6 +1,6 @@
 """What is known of a corrected volume: the objects that were confirmed or corrected, and what was said to be none.
 
-All else is not known: an object that nobody looked at may be right or wrong, and so may the background far from any.
+All else is unknown: an object that was not reviewed may be right or wrong, and so may background far from any.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What the values of label volumes mean: which are trained, which are scored, which take no part in anything.
 
 nnU-Net's dataset.json names them under ``labels``: classes ``{"mito": 1}``, regions ``{"tumour": [1, 2]}``, the
-union of several values, and ``{"ignore": 3}``, the highest value: nobody knows what its voxels are.
+union of several values, and ``{"ignore": 3}``, the highest value: voxels of unknown class.
 """
 
 from dataclasses import dataclass, field

@@ -78,7 +78,7 @@ class Derived:
         """Write the outputs within; into the dict that is yielded go the number of ``problems``, and the ``notes``.
 
         What this command wrote before and does not write any more is removed. Raises PlanewiseError if another process
-        wrote there meanwhile: whose the files are is not known, and they are made again by whoever comes next.
+        wrote there meanwhile: whose files they are is unknown, and the next command makes them again.
         """
         wanted = list(self._now.outputs)
         before = self._records[self.command].outputs if self.command in self._records else {}

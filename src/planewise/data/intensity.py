@@ -281,7 +281,7 @@ def choose_range(
     """Return the range in which a model trained on ``trained`` sees a volume, and what was decided, to read.
 
     ``given``: what the user says is black and white; then nothing is judged. ``invert``: the user says that contrast is
-    inverted. Raises PlanewiseError if the range cannot be determined, or if contrast is inverted and nobody said so.
+    inverted. Raises PlanewiseError if the range cannot be determined, or if contrast is inverted without --invert.
     """
     if given is not None:
         low, high = given[::-1] if invert else given

@@ -1,5 +1,5 @@
-"""Classes of two kinds in one volume: things, whose objects are told apart, and stuff, of which there is only more or
-less (Kirillov et al. 2019, arXiv:1801.00868): mitochondria and nuclei, and the endoplasmic reticulum.
+"""Classes of two kinds in one volume: things, whose objects are counted one by one, and stuff, which has only an
+amount (Kirillov et al. 2019, arXiv:1801.00868): mitochondria and nuclei, and the endoplasmic reticulum.
 
 What a voxel is, is one number, its panoptic value: class * ``DIVISOR`` + id of the object, id 0 in stuff; 0 where there
 is nothing, -1 where nothing is known.
@@ -101,9 +101,9 @@ def read_panoptic(case: Case, classes: PanopticClasses) -> np.ndarray:
         )
     semantic = labels_on(image, case, semantic_path)
     known = (*classes.names, *([] if classes.ignore is None else [classes.ignore]))
-    semantic = np.where(np.isin(semantic, known), semantic, 0).astype(np.int32)  # what is not named was told before
-    told_apart = case.instances and classes.things
-    ids = labels_on(image, case, case.truth) if told_apart else np.zeros(semantic.shape, np.uint8)
+    semantic = np.where(np.isin(semantic, known), semantic, 0).astype(np.int32)  # others were reported before
+    with_ids = case.instances and classes.things
+    ids = labels_on(image, case, case.truth) if with_ids else np.zeros(semantic.shape, np.uint8)
     if not np.isin(semantic, tuple(classes.names)).any():
         raise PlanewiseError(f"{semantic_path}: holds no voxel of {', '.join(classes.names.values())} to learn from")
     _refuse_contradictions(case, semantic, ids, classes)
@@ -153,5 +153,5 @@ def _refuse_contradictions(case: Case, semantic: np.ndarray, ids: np.ndarray, cl
         if without.any() and ids[semantic == value].any():
             raise PlanewiseError(
                 f"{case.truth}: {np.count_nonzero(without):,} voxels of {names[value]} by labelsTr are of no object, "
-                "and others are; make the two agree, or mark what nobody knows with the ignore label"
+                "and others are; make the two agree, or mark unknown voxels with the ignore label"
             )

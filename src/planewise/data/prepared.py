@@ -39,7 +39,7 @@ GRID = 256  # side of the grid that labels of slices are kept on, as published
 class Patient:
     """A prepared volume, in canonical orientation (z upwards).
 
-    ``images`` (N, H, W) uint8; ``labels`` (N, H, W) uint8 or None, ``IGNORED`` where nobody knows; ``kept`` (N,) the z
+    ``images`` (N, H, W) uint8; ``labels`` (N, H, W) uint8 or None, ``IGNORED`` where unknown; ``kept`` (N,) the z
     of each slice in the whole volume; ``geometry``: the file's own volume, without voxels; ``organ`` (N, H, W) uint8 or
     None: where classes are looked for, its parts by number.
     """
@@ -83,7 +83,7 @@ def read_patient(
 ) -> tuple[Patient, np.ndarray]:  # fmt: skip
     """Return a CT volume as a patient with all its slices, and its intensities in HU (N, H, W), canonical.
 
-    ``ignore``: the truth's value of voxels that nobody knows. Raises PlanewiseError for classes above 254, and for
+    ``ignore``: the truth's value of unknown voxels. Raises PlanewiseError for classes above 254, and for
     files that cannot be read or do not lie in one space; with ``ignore_geometry`` they fit as their arrays lie.
     """
     placed = None if truth is None else open_labels(truth)

@@ -70,7 +70,7 @@ class Run:
                 f"{run.place}: holds results that were made otherwise ({difference}){what}; give another output"
                 f"{replace}"
             )
-        if difference:  # whatever of it is there is not what is asked for
+        if difference:  # none of the existing results is what is asked for
             for record in run.cases.values():
                 record.outputs = dict.fromkeys(record.outputs, "")
         return run
@@ -112,8 +112,8 @@ class Run:
         """Say in the manifest that ``outputs`` are about to be made from ``inputs``.
 
         What was made of the case before and is not among them is removed when they are there.
-        Raises PlanewiseError if an output is an input, was corrected or confirmed, or is there and was made by nobody
-        that the manifest knows.
+        Raises PlanewiseError if an output is an input, was corrected or confirmed, or exists without being named
+        in the manifest.
         """
         sources, targets = list(inputs), list(outputs)
         refuse_inputs_as_outputs(sources, targets)

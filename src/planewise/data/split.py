@@ -1,4 +1,4 @@
-"""The split of patients into those to train, to validate and to test on: drawn or read; nobody is on two sides."""
+"""The split of patients into those to train, to validate and to test on: drawn or read; no patient is in two parts."""
 
 import json
 from collections.abc import Callable

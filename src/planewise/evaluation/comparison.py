@@ -1,7 +1,7 @@
 """Every method's prediction of every case of several datasets, each scored once, with the same code.
 
-A case's volumes are opened once for all methods, held in memory where they fit, and shown to whoever draws them before
-the next case's are opened.
+A case's volumes are opened once for all methods, held in memory where they fit, and passed to the page's pictures
+before the next case's are opened.
 """
 
 import math

@@ -49,7 +49,7 @@ def refuse_image(labels: Volume, path: Path, image: Path | None = None) -> str:
 def truth_itself(prediction: Path, truth: Path) -> str:
     """Return a note if a prediction's file is the truth, or a copy of it; "" if not.
 
-    A file without any label is no copy: whoever predicts nothing where nothing is writes the same one.
+    A file without labels does not count as a copy: any correct prediction of an empty case looks the same.
     """
     if not _same_file(prediction, truth) or not (prediction.samefile(truth) or _holds_labels(prediction)):
         return ""

@@ -203,7 +203,7 @@ def _objects_of_class(
     classes were made, is scored as it is. One that lies in no class of things is scored with each of them.
     """
     if of_class.prediction is None:
-        raise PlanewiseError(f"{pair.prediction}: no volume says of which class its objects are")
+        raise PlanewiseError(f"{pair.prediction}: no volume gives the class of its objects")
     volume, classes = _class_volume(of_class.prediction, stored, pair, kept), of_class.classes
     counter = OverlapCounter()
     for planes in slab_starts(labels.shape):

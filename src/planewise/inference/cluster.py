@@ -45,9 +45,9 @@ class Cluster(Executor):
         super().__init__(Loading(source, device, None if scheduler else threads_of_each(count, device)))
         for name in (*logging.root.manager.loggerDict, "asyncio"):
             if name.startswith(("distributed", "asyncio")):
-                logging.getLogger(name).setLevel(SILENT)  # what goes wrong is said once, by us
+                logging.getLogger(name).setLevel(SILENT)  # errors are reported once, by planewise
         self._patience, self._scheduler, self._droughts = patience, scheduler, 0
-        self._mark = uuid4().hex  # of the keys of our work, also of what nobody but other work waits for
+        self._mark = uuid4().hex  # in the keys of this run's tasks, also of those that only other tasks wait for
         self._submitted = 0
         self._cluster: Any = None
         if scheduler is None:

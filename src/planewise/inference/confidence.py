@@ -52,7 +52,7 @@ def write_objects(
 ) -> None:  # fmt: skip
     """Write a CSV with a row for each object: ``COLUMNS``, those that are not known empty.
 
-    ``votes``: None where one plane alone was predicted, and nobody voted; ``voxels`` (objects,) int64: sizes then.
+    ``votes``: None if only one plane was predicted, so that there was no vote; ``voxels`` (objects,) int64: sizes then.
     ``classes``: what each object is, a column more, where there are several.
     """
     of = [[name] for name in classes] if classes is not None else [[]] * len(voxels if votes is None else votes.voxels)

@@ -115,7 +115,7 @@ def weighted_kappa(table: np.ndarray, weights: np.ndarray) -> Interval:
 
     ``weights``: of agreement, 1 on the diagonal. The interval is kappa ± 1.96 standard errors for large samples
     (Fleiss, Cohen and Everitt 1969, doi:10.1037/h0028106), cut at -1 and 1. NaN if both readers have everybody in one
-    and the same category, or there is nobody; the interval is, if one of them has everybody in one.
+    and the same category, or there are no cases; the interval is, if one of them has all cases in one.
     """
     from scipy import stats
 

@@ -21,7 +21,7 @@ def reading_hub(source: str, what: str, instead: str) -> Iterator[None]:
     """
     from transformers.utils import logging
 
-    logging.set_verbosity(logging.CRITICAL)  # what is wrong with a folder is reported once, by us
+    logging.set_verbosity(logging.CRITICAL)  # planewise itself reports what is wrong with a folder
     try:
         yield
     except PlanewiseError:

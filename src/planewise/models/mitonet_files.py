@@ -51,7 +51,7 @@ def write_package(path: Path, model: ModelFile, network: PanopticNetwork) -> Non
         from loguru import logger
     except ImportError as error:
         raise PlanewiseError(f"{path}: needs bioimageio.core: pip install planewise[bioimageio]") from error
-    logger.disable("bioimageio")  # what it says of a package stands in its summary, and is printed by us
+    logger.disable("bioimageio")  # its messages are in the package's summary, which planewise prints
     with tempfile.TemporaryDirectory() as folder, atomic_path(path) as temporary:
         save_bioimageio_package(_description(Path(folder), path.stem, model, network), output_path=temporary)
         summary = test_model(temporary)

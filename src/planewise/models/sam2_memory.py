@@ -167,7 +167,7 @@ class MemorySegmenter(nn.Module):
 
 
 def _session(slices: int) -> Any:
-    """Return a session for one object in so many slices, whose images nobody asks it for."""
+    """Return a session for one object in so many slices; it holds no images."""
     from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
     session = Sam2VideoInferenceSession(dtype=torch.float32)

@@ -89,8 +89,8 @@ def doubts(earlier: Sequence[Scan], scan: Scan) -> list[str]:
     reasons = []
     if unsaid := [each.name for each in (first, scan) if not each.patient]:
         reasons.append(
-            f"no header says whose scan {' and '.join(unsaid)} is (PatientID), so that nobody checked that both are of "
-            "one patient"
+            f"no header says whose scan {' and '.join(unsaid)} is (PatientID): it is not checked that both are of one "
+            "patient"
         )
     for other in earlier:
         if scan.voxels and scan.voxels == other.voxels:

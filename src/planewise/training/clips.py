@@ -184,7 +184,7 @@ class ClipTask(BoxTask):
         after, in_after = true[count:, None] > 0, counted[count:, None]
         shared, either = (
             (both & in_after).sum((2, 3)) for both in ((offered > 0) & after, (offered > 0) | after)
-        )  # of what is ignored nobody knows
+        )  # unknown where voxels are ignored
         errors = (tracked.ious - shared / either.clamp(min=1)).abs()
         return {
             "clip_dice": dice_loss(logits[there], of_masks[there], counted_of_masks[there]),

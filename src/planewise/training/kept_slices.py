@@ -1,4 +1,4 @@
-"""Slices are cut once and kept: a training takes those that were made from the same, and replaces nobody else's."""
+"""Slices are cut once and kept: a training uses those made from the same data and options, and replaces no others."""
 
 import tempfile
 from collections.abc import Callable

@@ -82,7 +82,7 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
             f"--num_nodes {options.num_nodes}: {world} processes are needed, one for each device of each node, started "
             "by srun or torchrun (see docs/scaling.md)"
         )
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what is worth saying
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # planewise prints its own messages
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,

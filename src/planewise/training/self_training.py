@@ -1,4 +1,4 @@
-"""Labels that a model gives to what nobody painted, as far as its planes agree: to train on again.
+"""Labels that a model gives to unpainted voxels, where its planes agree: to train on again.
 
 What is believed is voted: a voxel of an object that enough planes gave, and that all planes share enough of, is its;
 one that no plane gave is background; of all others nothing is known. What was painted stays as it was painted, and

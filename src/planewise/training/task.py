@@ -34,6 +34,6 @@ class Task(Protocol):
 
     def validate(self, device: torch.device) -> dict[str, float]:
         """Return metrics on validation data: ``loss``, and ``score``, of which more is better, if there is anything to
-        score: where there is nothing to find, whoever finds nothing is not the best.
+        score: with no object in the validation data, a model that predicts nothing must not count as the best.
         """
         ...

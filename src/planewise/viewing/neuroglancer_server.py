@@ -1,4 +1,4 @@
-"""neuroglancer in the browser: layers, names, links to places, served on the loopback to whoever has the token."""
+"""neuroglancer in the browser: layers, names, links to places, served on the loopback to holders of the token."""
 
 import json
 import secrets

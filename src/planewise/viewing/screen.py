@@ -12,5 +12,5 @@ def has_screen() -> bool:
 
 
 def needs_no_screen() -> bool:
-    """Whether Qt was told to do without a screen."""
+    """Whether Qt is set to run without a screen."""
     return os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0] in WITHOUT

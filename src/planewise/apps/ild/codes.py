@@ -60,7 +60,7 @@ def segments_of(names: Mapping[int, str], codes: Path | None) -> dict[int, Segme
     without = [name for name in names.values() if as_column(name) not in known]
     if without:
         raise PlanewiseError(
-            f"nobody says what {', '.join(without)} is in DICOM; known are {', '.join(CODES)}. Give the terms of "
+            f"there is no DICOM term for {', '.join(without)}; known are {', '.join(CODES)}. Give the terms of "
             f"others with --codes FILE, a JSON file {FORM}"
         )
     colours = class_colours(dict(names))

@@ -3,7 +3,7 @@
 ::
 
     {work_dir}/corrections.json       marks slices that were made here: of what
-    {work_dir}/npy/                   see ``data.prepared``; what nobody said anything of is ignored
+    {work_dir}/npy/                   see ``data.prepared``; all else is ignored
     {work_dir}/npz_corrected/         the whole patients, for the new model to predict
     {work_dir}/{task_name}/predicted/, worklist.csv
 """

@@ -34,7 +34,7 @@ def scans_by_date(folder: Path, wanted: str | None) -> tuple[dict[str, Path | Se
         if match := DATE.fullmatch(one.study_date):
             dates["-".join(match.groups())].append(one)
         else:
-            problems.append(Problem(str(one), "has no StudyDate, so that nobody knows when it was"))
+            problems.append(Problem(str(one), "has no StudyDate: when it was taken is unknown"))
     chosen: dict[str, Path | Series] = {}
     for day, series in sorted(dates.items()):
         try:

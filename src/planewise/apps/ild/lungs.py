@@ -168,7 +168,7 @@ def _within(mask: np.ndarray, distance_mm: float, spacing_mm: Spacing) -> np.nda
 
 
 def _trachea(hu: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
-    """Follow the trachea down from the top, into the bronchi as far as they can be told from the lung; maybe nothing.
+    """Follow the trachea down from the top, and into the bronchi while they differ from the lung; possibly nothing.
 
     It is the first dark tube near the middle of the body that goes on for long enough.
     """

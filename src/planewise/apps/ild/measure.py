@@ -37,7 +37,7 @@ from planewise.volumes.units import PIXEL
 
 MOST_VALUES = 255  # label values that are counted
 COHORT = "(all cases)"  # the files of all cases together, in the manifest
-OUTSIDE_SHARE = 0.01  # of a class: what lies outside the lungs is told from here on
+OUTSIDE_SHARE = 0.01  # of a class: a larger share outside the lungs is reported
 FROM_HU = "found from HU"
 # against: the inputs alone do not say which of two readers is the first
 DECISIVE = {"zones", "periphery_mm", "channel", "series", "ignore_geometry"}
@@ -178,7 +178,7 @@ def _sides(patient: Patient, hu: np.ndarray, sources: Sources, options: IldMeasu
 
 
 def _refuse_other_values(extents: Extents, classes: MeasuredClasses, ignore: int | None, path: Path) -> None:
-    """Raise PlanewiseError if labels hold a value that no class has: nobody knows what it would be."""
+    """Raise PlanewiseError if labels hold a value that no class has: its meaning is unknown."""
     there = np.flatnonzero(extents.counts.sum(axis=(1, 2, 3)))
     others = sorted({int(value) for value in there} - {0, ignore} - set(classes.known))
     if others:

@@ -19,7 +19,7 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import to_canonical
 
 DICOM_SEG = "dicom-seg"  # of --format
-AUTOMATIC = ("auto", "lungs")  # prompts that nobody drew
+AUTOMATIC = ("auto", "lungs")  # prompts that were not drawn
 KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and in outputs
 
 

@@ -74,7 +74,7 @@ class SegmenterSource:
 
 @dataclass(frozen=True)
 class About:
-    """What is to be known of a case beside its labels: what the manifest says, and ``warnings`` to whoever reads it."""
+    """What goes with a case's labels: the manifest's entry, and ``warnings`` for the reader."""
 
     decided: Decided
     warnings: list[str]

@@ -112,7 +112,7 @@ def is_begun(work: Path) -> bool:
 
 
 def clear_work(work: Path) -> None:
-    """Remove what a run has left in its work folder, first what says whose it is: nobody goes on with a part of it."""
+    """Remove a run's work folder, its description first: no later run continues with a part of it."""
     (work / RUN).unlink(missing_ok=True)
     for item in work.iterdir() if work.is_dir() else ():
         if item.is_dir():

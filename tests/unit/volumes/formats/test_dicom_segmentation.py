@@ -179,7 +179,7 @@ def test_series_and_labels_that_do_not_fit_are_refused(tmp_path, hu, labels):
     files = write_dicom(tmp_path / "P", hu, **PLACED)
     with pytest.raises(PlanewiseError, match="do not fit"):
         written(tmp_path / "P", labels[1:])
-    with pytest.raises(PlanewiseError, match="labels hold 5, of which nobody says"):
+    with pytest.raises(PlanewiseError, match="labels hold 5, a value without a class name"):
         written(tmp_path / "P", labels, {1: SEGMENTS[1]})
     change(files[3], FrameOfReferenceUID=None)
     with pytest.raises(PlanewiseError, match=r"003\.dcm: has no FrameOfReferenceUID"):

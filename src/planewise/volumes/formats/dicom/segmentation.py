@@ -81,7 +81,7 @@ def write_segmentation(
         raise PlanewiseError(f"{path}: a DICOM segmentation has a segment for each class, and no class is named")
     unknown = np.setdiff1d(labels, [0, *segments])
     if unknown.size:
-        raise PlanewiseError(f"{path}: labels hold {unknown[0]}, of which nobody says what it is")
+        raise PlanewiseError(f"{path}: labels hold {unknown[0]}, a value without a class name")
     shown = np.flatnonzero(labels.any(axis=(1, 2)))
     planes = np.union1d(shown, [0, len(labels) - 1])
     pixels = np.stack([labels[planes] == value for value in segments], axis=-1)
