@@ -7,6 +7,7 @@ from pathlib import Path
 
 from planewise.apps.correct_items import audit_of, audit_plan_in, images_of, items_of, items_of_plan, volumes_of
 from planewise.apps.correct_options import Correct
+from planewise.apps.correct_progress import ANSWER, states_of
 from planewise.audit.items import mark_done
 from planewise.audit.plan import read_plan
 from planewise.correction.action_table import Step, read_steps
@@ -28,8 +29,6 @@ from planewise.progress import progress, say
 from planewise.report.tables import report_problems
 from planewise.viewing.screen import has_screen, needs_no_screen
 from planewise.volumes.formats.dicom import Series
-
-ANSWER = {"done": "yes", "skip": "no"}  # of an item of an audit
 
 
 def correct_result(options: Correct) -> int:
@@ -77,17 +76,6 @@ def _refuse_without_a_screen() -> None:
             "the window needs a screen, and there is none (DISPLAY is not set): log in with ssh -X, or give --actions, "
             "a CSV of what to do"
         )
-
-
-def states_of(items: list[Item], volumes: dict[str, Path]) -> dict[str, str]:
-    """Return "done" or "skip" for the items of which the journals say it."""
-    states: dict[str, str] = {}
-    for case, path in volumes.items():
-        journal = corrections_folder(path) / JOURNAL
-        if journal.is_file():
-            answers = {entry.item: entry.action for entry in live(read_journal(journal)[1]) if entry.action in ANSWER}
-            states |= {item.name: answers[item.name] for item in items if item.case == case and item.name in answers}
-    return states
 
 
 def _states_in(audit: Path) -> dict[str, str]:

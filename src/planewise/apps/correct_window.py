@@ -12,6 +12,7 @@ import napari
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from planewise.apps.correct_layers import CaseLayers, image_of
+from planewise.apps.correct_progress import WorkList
 from planewise.correction.actions import AnyAction, Confirm, Delete, Merge, Paint, Split
 from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
@@ -42,9 +43,9 @@ class CorrectionWidget(QWidget):
     ) -> None:  # fmt: skip
         super().__init__()
         self.viewer, self.volumes, self.images = napari_viewer, dict(volumes or {}), dict(images or {})
-        self.items, self.channel, self.model = list(items), channel, model
+        self.worklist, self.channel, self.model = WorkList(items, self.volumes), channel, model
         self.corrections: Corrections | None = None
-        self.case, self.number = "", -1
+        self.case = ""
         self.clicks: list[Place] = []
         self.beside: list[Place] = []  # of what is drawn, clicked with Shift
         self.segmenter: ClassSegmenter | None = None
@@ -58,10 +59,8 @@ class CorrectionWidget(QWidget):
         self.buttons: dict[str, QPushButton] = {}
         self._lay_out()
         self.viewer.mouse_drag_callbacks.append(self._on_click)
-        if self.items:
-            states = self._states()
-            undone = [i for i, item in enumerate(self.items) if item.name not in states.get(item.case, {})]
-            self.go_to(undone[0] if undone else 0)
+        if self.worklist.items:
+            self.go_to(self.worklist.next_to_do("", None) or 0)
         elif self.volumes:
             self.open_case(next(iter(self.volumes)))
 
@@ -84,8 +83,8 @@ class CorrectionWidget(QWidget):
             ("Correct selected layer", "the file of the labels layer that is selected", self.open_selected),
             ("Item done, next", "the item is right now", self.done),
             ("Leave item out, next", "the item stays as it is, and is not counted as right", self.skip),
-            ("Previous item", "", lambda: self.go_to(self.number - 1)),
-            ("Next item", "", lambda: self.go_to(self.number + 1)),
+            ("Previous item", "", lambda: self.go_to(self.worklist.shown - 1)),
+            ("Next item", "", lambda: self.go_to(self.worklist.shown + 1)),
         ]
         for place, (name, what, work) in enumerate(actions):
             button = QPushButton(name)
@@ -116,7 +115,7 @@ class CorrectionWidget(QWidget):
         self._apply(Delete(labels=tuple(self._some())))
 
     def confirm(self) -> None:
-        item = self.item
+        item = self.worklist.item
         there = [label for label in item.labels if label in self._open().objects] if item is not None else []
         self._apply(Confirm(labels=tuple(self.labels_clicked() or there or self._some())))
 
@@ -203,16 +202,9 @@ class CorrectionWidget(QWidget):
 
     # ---- items and cases
 
-    @property
-    def item(self) -> Item | None:
-        """The item that is shown."""
-        return self.items[self.number] if 0 <= self.number < len(self.items) else None
-
     def go_to(self, number: int) -> None:
         """Show an item, and open its case."""
-        if not 0 <= number < len(self.items):
-            raise PlanewiseError("there is no further item" if self.items else "there is no work list")
-        self.number, item = number, self.items[number]
+        item = self.worklist.choose(number)
         if item.case != self.case:
             self.open_case(item.case)
         self.layers.look_at(item.place)
@@ -244,7 +236,7 @@ class CorrectionWidget(QWidget):
         path = None if layer is None else layer.source.path
         if path is None:
             raise PlanewiseError("select a layer that was opened from a file of labels")
-        self.volumes = {case_name(Path(path)): Path(path)}
+        self.volumes[case_name(Path(path))] = Path(path)
         layer.visible = False
         self.open_case(case_name(Path(path)))
 
@@ -259,42 +251,19 @@ class CorrectionWidget(QWidget):
                 self.layers.remove()
 
     def _finish(self, state: str) -> None:
-        if (item := self.item) is None:
+        if (item := self.worklist.item) is None:
             raise PlanewiseError("there is no work list")
         self._open().finish_item(item.name, state)
         self.forget()
         self._open().save()
-        states = self._states()
-        left = [i for i, other in enumerate(self.items) if other.name not in states.get(other.case, {})]
-        later = [i for i in left if i > self.number]
-        if left:
-            self.go_to((later or left)[0])
+        if (following := self.worklist.next_to_do(self.case, self.corrections)) is not None:
+            self.go_to(following)
         else:
             self._say_item()
             self.message.setText("All items are finished.")
 
-    def _states(self) -> dict[str, dict[str, str]]:
-        """Return the finished items of each case."""
-        from planewise.apps.correct import states_of
-
-        states = {}
-        for case in {item.case for item in self.items}:
-            if case == self.case and self.corrections is not None:
-                states[case] = self.corrections.finished()
-            else:
-                of_case = [item for item in self.items if item.case == case]
-                states[case] = states_of(of_case, {case: self.volumes[case]})
-        return states
-
     def _say_item(self) -> None:
-        if (item := self.item) is None:
-            self.about.setText(f"{self.case}: {len(self._open().objects)} objects")
-            return
-        states = self._states()
-        done = sum(other.name in states[other.case] for other in self.items)
-        state = {"done": " (done)", "skip": " (left out)"}.get(states[item.case].get(item.name, ""), "")
-        text = f"Item {self.number + 1} of {len(self.items)}, {done} finished: {item.name}{state}\n{item.what}"
-        self.about.setText(text)
+        self.about.setText(self.worklist.text(self.case, self._open()))
 
     # ---- how
 
@@ -303,7 +272,7 @@ class CorrectionWidget(QWidget):
         self.layers.forget_painted()
 
     def _apply(self, action: AnyAction) -> None:
-        item = self.item
+        item = self.worklist.item
         entry = self._open().apply(action, "" if item is None else item.name)
         self._after(f"Done: {entry}")
 

@@ -107,10 +107,10 @@ def test_it_goes_through_the_items_and_on_where_one_stopped(application, widget,
     assert widget.about.text().startswith("Item 3 of 5, 2 finished: object 3")
     press(widget, "Previous item")
     assert "object 2 (left out)" in widget.about.text()
-    items = widget.items
+    items = widget.worklist.items
     widget.close_case()
     again = CorrectionWidget(ViewerModel(), {"cells": result}, {}, items)
-    assert again.item.name == "object 3"
+    assert again.worklist.item.name == "object 3"
     for _ in range(3):
         press(again, "Item done, next")
     assert again.message.text() == "All items are finished."
