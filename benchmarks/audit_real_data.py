@@ -45,9 +45,7 @@ def pairs(data: Path, predictions: Path | None) -> dict[str, tuple[np.ndarray, n
     samples = {}
     evaluation = [read_labels(data / "evaluation" / f"hippo_{name}.tiff").read() for name in ("gt", "unet")]
     samples["published U-Net"] = (evaluation[0], evaluation[1])
-    cases = {
-        "hippo_lower": data / "Dataset003_HippocampusLower", "hippo_test1": data / "Dataset001_HippocampusMito",
-    }  # fmt: skip
+    cases = {"hippo_lower": data / "Dataset003_HippocampusLower", "hippo_test1": data / "Dataset001_HippocampusMito"}
     for case, folder in cases.items():
         truth = read_labels(folder / "instancesTs" / f"{case}.tiff").read()
         masks = threshold(open_volume(folder / "imagesTs" / f"{case}_0000.tiff").read())

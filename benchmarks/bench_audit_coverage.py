@@ -100,9 +100,14 @@ def source(labels: Labels) -> Source:
 
 
 def part(
-    masks: np.ndarray, truth: np.ndarray, design: Design, items: int, rng: np.random.Generator, whole: bool = False,
+    masks: np.ndarray,
+    truth: np.ndarray,
+    design: Design,
+    items: int,
+    rng: np.random.Generator,
+    whole: bool = False,
     strata: list | None = None,
-) -> Part:  # fmt: skip
+) -> Part:
     """Return a population of which ``items`` were drawn and corrected by the truth."""
     strata = strata or draw(design, cut(design, np.ones(len(masks)), items), rng)
     samples = []
@@ -110,9 +115,13 @@ def part(
         at = np.array(stratum.drawn)
         samples.append(Sample(stratum.size, truth[at], truth[at], masks[at]))
     return Part(
-        tuple(samples), float(masks.sum()), whole=whole, largest=float(masks.max()), most=float(np.prod(SHAPE)),
+        tuple(samples),
+        float(masks.sum()),
+        whole=whole,
+        largest=float(masks.max()),
+        most=float(np.prod(SHAPE)),
         systematic=design == "systematic",
-    )  # fmt: skip
+    )
 
 
 def of_slices(
@@ -123,9 +132,7 @@ def of_slices(
     return Audit(estimate([drawn]), estimate([drawn.without_masks()]), float(truth.masks["all"].sum()))
 
 
-def of_boxes(
-    boxes: Population, true: Population, rng: np.random.Generator, items: int = BUDGET
-) -> dict[str, Audit]:  # fmt: skip
+def of_boxes(boxes: Population, true: Population, rng: np.random.Generator, items: int = BUDGET) -> dict[str, Audit]:
     """Audit number and mean volume by ``items`` boxes, drawn by what the masks say of them."""
     masks, order = by_content(boxes)
     truth = replace(true, masks={name: values[order] for name, values in true.masks.items()})
@@ -142,9 +149,7 @@ def of_boxes(
     }
 
 
-def without_model(
-    true: Population, rng: np.random.Generator, items: int = BUDGET
-) -> tuple[Estimate, Estimate]:  # fmt: skip
+def without_model(true: Population, rng: np.random.Generator, items: int = BUDGET) -> tuple[Estimate, Estimate]:
     """Return number and mean volume by as many boxes that were drawn, and corrected, without any model."""
     strata = draw("stratified", cut("stratified", np.ones(true.size), items), rng)
     nothing = np.zeros(true.size)
@@ -202,7 +207,7 @@ def audits_of_objects(audits: int) -> Iterator[tuple[str, str, Audit]]:
 
 def of_single_objects(
     masks: Population, values: dict[str, np.ndarray], missed: Population, true: Population, rng: np.random.Generator
-) -> dict[str, Audit]:  # fmt: skip
+) -> dict[str, Audit]:
     """Audit objects one by one, and boxes for what was missed; without the model the same budget goes into boxes."""
     n_missed = BUDGET // 3
     strata = [

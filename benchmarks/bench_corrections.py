@@ -62,9 +62,10 @@ class Together:
         objects = table.objects
         true, predicted = (dict(zip(*sizes)) for sizes in (table.first_sizes(), table.second_sizes()))
         links = [
-            (a, b) for a, b, shared in zip(objects.first.tolist(), objects.second.tolist(), objects.count.tolist())
+            (a, b)
+            for a, b, shared in zip(objects.first.tolist(), objects.second.tolist(), objects.count.tolist())
             if shared >= TOGETHER * min(true[a], predicted[b])
-        ]  # fmt: skip
+        ]
         truth, result = ({true_label} if true_label else set()), ({label} if label else set())
         while True:
             more = [(a, b) for a, b in links if (a in truth) != (b in result)]

@@ -189,7 +189,7 @@ def with_change() -> None:
                 f"{max(errors, key=abs):+.2f}), smallest detectable {limit:.2f}, called more "
                 f"{share([row.category == 'more' for _, row in kept])}; refused {refused}",
                 flush=True,
-            )  # fmt: skip
+            )
 
 
 def displacements() -> None:
@@ -229,14 +229,16 @@ def placed(first: np.ndarray, second: np.ndarray, field: np.ndarray, spacing_mm:
         f"lungs of {inside.sum() * voxel_ml:.0f}, then {(sides[1] > 0).sum() * voxel_ml:.0f} ml, which are "
         f"{there.sum() * voxel_ml:.0f} by the registration; {seconds:.0f} CPU seconds",
         flush=True,
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":
     print(describe())
     works = {
-        "places": displacements, "growth": with_change, "null": lambda: without_change(False),
+        "places": displacements,
+        "growth": with_change,
+        "null": lambda: without_change(False),
         "softer": lambda: without_change(True),
-    }  # fmt: skip
+    }
     for part in PARTS:
         works[part]() if part in works else real(Path(part))

@@ -55,7 +55,7 @@ class RepeatedTile:
         tile, times = self.known[slice_[:TILE, :TILE].tobytes()], tuple(side // TILE for side in slice_.shape)
         return SliceOutputs(
             np.tile(tile.logits, times), np.tile(tile.heatmap, times), np.tile(tile.offsets, (1, *times))
-        )  # fmt: skip
+        )
 
 
 AS_IT_IS = SliceOptions(IntensityRange(0.0, 1.0), 0.0, 1.0, 16)

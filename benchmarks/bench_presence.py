@@ -136,8 +136,10 @@ def examine(work: Path) -> None:
         raw, truth, dices, likely, expected, likely_more, expected_more = map(np.concatenate, zip(*samples[value]))
         unknown = np.full(len(raw), np.nan)
         for kind, shares, of_masks in (
-            ("raw", raw, unknown), ("calibrated", likely, expected), ("by 10 more", likely_more, expected_more)
-        ):  # fmt: skip
+            ("raw", raw, unknown),
+            ("calibrated", likely, expected),
+            ("by 10 more", likely_more, expected_more),
+        ):
             off = np.abs(dices - of_masks)[truth].mean()
             cells_of_row = (*errors(shares, truth), dices[truth].mean(), of_masks[truth].mean(), off)
             cells = "".join(f"{share:>12.3f}" for share in cells_of_row)

@@ -110,10 +110,13 @@ def with_memory(image_size: int) -> Sam2Weights:
         for part in ("prompt_encoder_config", "mask_decoder_config")
     }
     config = Sam2VideoConfig(
-        vision_config=network.config.vision_config.to_dict(), image_size=image_size,
-        enable_occlusion_spatial_embedding=True, enable_temporal_pos_encoding_for_object_pointers=True,
-        memory_attention_rope_feat_sizes=[side, side], **parts,
-    )  # fmt: skip
+        vision_config=network.config.vision_config.to_dict(),
+        image_size=image_size,
+        enable_occlusion_spatial_embedding=True,
+        enable_temporal_pos_encoding_for_object_pointers=True,
+        memory_attention_rope_feat_sizes=[side, side],
+        **parts,
+    )
     state = to_meta(Sam2VideoModel(config).state_dict())
     with torch.no_grad():
         network.mask_decoder.pred_obj_score_head.proj_out.bias += 5
@@ -210,10 +213,12 @@ def dice_of_precisions() -> None:
             out = Path(folder) / precision
             predict_ild(
                 IldPredict(
-                    input=demo / "work" / "npz_test" / "CT_ILD", output=out, precision=precision,
+                    input=demo / "work" / "npz_test" / "CT_ILD",
+                    output=out,
+                    precision=precision,
                     trained_model=str(demo / "work" / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth"),
                 )
-            )  # fmt: skip
+            )
             evaluate_ild(IldEvaluate(predictions=out, truth=demo / "Dataset000_Chest" / "labelsTs"))
             with (out / "evaluation" / RESULTS).open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))

@@ -110,10 +110,14 @@ def measure(shape: tuple[int, int, int], workers: int) -> None:
         shutil.rmtree(job.work)
     voxels = float(np.prod(shape))
     ends = ", ".join(f"{what} {value:.0f}" for what, value in passes.items())
-    a_voxel = "" if workers else (
-        f"{cpu / voxels * 1e9:.1f} CPU ns a voxel, of which {network.seconds / voxels * 1e9:.1f} are the stand-in "
-        "network's, "
-    )  # fmt: skip
+    a_voxel = (
+        ""
+        if workers
+        else (
+            f"{cpu / voxels * 1e9:.1f} CPU ns a voxel, of which {network.seconds / voxels * 1e9:.1f} are the stand-in "
+            "network's, "
+        )
+    )
     print(
         f"{' x '.join(map(str, shape))}, {workers or 'no'} workers: {seconds:.0f} s, {a_voxel}{objects} objects, "
         f"{peak_gigabytes():.2f} GB at most, {stored:.2f} GB on disk; done after, s: {ends}",

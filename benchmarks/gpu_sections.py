@@ -31,9 +31,7 @@ from planewise.progress import reported_to
 from planewise.volumes.formats.ome_zarr import blocks, create
 from planewise.volumes.machine import machine_cores
 
-MITONETS = {
-    "MitoNet_small": "mitonet_small_unet", "MitoNet_v1_mini": "mitonet_v1_mini", "MitoNet_v1": "mitonet_v1",
-}  # fmt: skip
+MITONETS = {"MitoNet_small": "mitonet_small_unet", "MitoNet_v1_mini": "mitonet_v1_mini", "MitoNet_v1": "mitonet_v1"}
 SAM2S = ("tiny", "small", "base_plus", "large")
 SLICES = SliceOptions(IntensityRange(0.0, 255.0), 0.57571, 0.12765, 128)  # 128 pads enough for all three
 # Random weights find no objects: let every track go on to the end, as one that finds its object does.

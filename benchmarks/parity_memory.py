@@ -48,17 +48,21 @@ def original(size: str, version: str, fallback: bool) -> Any:
     side = SIDE // 16
     attention = "++model.memory_attention.layer"
     changed = [
-        f"++model.image_size={SIDE}", f"{attention}.self_attention.feat_sizes=[{side},{side}]",
-        f"{attention}.cross_attention.feat_sizes=[{side},{side}]", "++model.fill_hole_area=0",
+        f"++model.image_size={SIDE}",
+        f"{attention}.self_attention.feat_sizes=[{side},{side}]",
+        f"{attention}.cross_attention.feat_sizes=[{side},{side}]",
+        "++model.fill_hole_area=0",
         "++model.binarize_mask_from_pts_for_mem_enc=true",
-    ]  # fmt: skip
+    ]
     name = NAMES[version]
     config = f"configs/{name}/{name}_hiera_{CONFIGS[size]}.yaml"
     if fallback:
         stability = "++model.sam_mask_decoder_extra_args.dynamic_multimask"
         changed += [
-            f"{stability}_via_stability=true", f"{stability}_stability_delta=0.05", f"{stability}_stability_thresh=0.98"
-        ]  # fmt: skip
+            f"{stability}_via_stability=true",
+            f"{stability}_stability_delta=0.05",
+            f"{stability}_stability_thresh=0.98",
+        ]
     return build_sam2_video_predictor(config, device="cpu", apply_postprocessing=False, hydra_overrides_extra=changed)
 
 
@@ -130,8 +134,13 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         sizes = sys.argv[1:] or ["tiny"]
         table(
-            (row for size in sizes for version in ("2.0", "2.1") for fallback in (False, True)
-             for row in compare(size, version, fallback, Path(temporary))),
+            (
+                row
+                for size in sizes
+                for version in ("2.0", "2.1")
+                for fallback in (False, True)
+                for row in compare(size, version, fallback, Path(temporary))
+            ),
             COLUMNS,
-        )  # fmt: skip
+        )
     print(f"{time.perf_counter() - started:.0f} s")

@@ -67,10 +67,14 @@ def original_outputs(model: Any, image: torch.Tensor) -> dict[str, torch.Tensor]
     points = (BOXES.reshape(-1, 2, 2), torch.tensor([[2, 3]]).repeat(len(BOXES), 1))
     sparse, dense = model.sam_prompt_encoder(points=points, boxes=None, masks=None)
     masks, _, _, scores = model.sam_mask_decoder(
-        image_embeddings=levels[-1], image_pe=model.sam_prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense, multimask_output=False, repeat_image=True,
+        image_embeddings=levels[-1],
+        image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=False,
+        repeat_image=True,
         high_res_features=levels[:-1],
-    )  # fmt: skip
+    )
     return {"embedding": levels[-1], "masks": masks[:, 0], "object scores": scores[:, 0]}
 
 
@@ -135,9 +139,14 @@ def compare(size: str, version: str, folder: Path) -> tuple[str, ...]:
     count = sum(value.numel() for value in theirs.parameters()) / 1e6
     largest = float(expected["masks"].abs().max())
     return (
-        f"{name}_hiera_{size}", f"{count:.1f} M", str(len(state)), *(f"{value:.1e}" for value in differences),
-        f"{largest:.1f}", f"{same:.4%}", f"{difference_of_replaced(theirs, ours.network):.1e}",
-    )  # fmt: skip
+        f"{name}_hiera_{size}",
+        f"{count:.1f} M",
+        str(len(state)),
+        *(f"{value:.1e}" for value in differences),
+        f"{largest:.1f}",
+        f"{same:.4%}",
+        f"{difference_of_replaced(theirs, ours.network):.1e}",
+    )
 
 
 def table(rows: Iterable[tuple[str, ...]], header: tuple[str, ...] = COLUMNS) -> None:

@@ -40,11 +40,15 @@ def write_dicom(
         slope, intercept = rescale or (1.0, 0.0)
         stored = np.rint((slice_ - intercept) / slope).astype(np.int16 if signed else np.uint16)
         content = {
-            "SOPInstanceUID": f"{uid}.{z + 1}", "PixelSpacing": [*spacing[1:]],
+            "SOPInstanceUID": f"{uid}.{z + 1}",
+            "PixelSpacing": [*spacing[1:]],
             "ImagePositionPatient": np.round(np.asarray(origin) + z * step, 6).tolist(),
-            "ImageOrientationPatient": [float(value) for value in np.round(orientation, 9)], "InstanceNumber": z + 1,
-            "SliceThickness": spacing[0], "SeriesInstanceUID": uid, **tags,
-        }  # fmt: skip
+            "ImageOrientationPatient": [float(value) for value in np.round(orientation, 9)],
+            "InstanceNumber": z + 1,
+            "SliceThickness": spacing[0],
+            "SeriesInstanceUID": uid,
+            **tags,
+        }
         if rescale:
             content |= {"RescaleSlope": slope, "RescaleIntercept": intercept}
         files.append(write_file(folder / f"{z:03d}{ending}", stored, bits, signed, **content))
@@ -117,9 +121,14 @@ def write_enhanced(path: Path, voxels: np.ndarray, spacing: tuple[float, float, 
         frame.PlanePositionSequence = [_item(ImagePositionPatient=[0.0, 0.0, z * spacing[0]])]
         frames.append(frame)
     return write_file(
-        path, voxels[::-1] + 1024, NumberOfFrames=len(voxels), SharedFunctionalGroupsSequence=[shared],
-        PerFrameFunctionalGroupsSequence=frames, SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1", **tags,
-    )  # fmt: skip
+        path,
+        voxels[::-1] + 1024,
+        NumberOfFrames=len(voxels),
+        SharedFunctionalGroupsSequence=[shared],
+        PerFrameFunctionalGroupsSequence=frames,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1",
+        **tags,
+    )
 
 
 def _item(**values: object) -> Dataset:

@@ -33,7 +33,8 @@ class Command:
 
 COMMANDS = {
     "mito train": Command(
-        "planewise.apps.mito_options:MitoTrain", "planewise.apps.mito_train:train_mito",
+        "planewise.apps.mito_options:MitoTrain",
+        "planewise.apps.mito_train:train_mito",
         "fine-tune MitoNet on a nnU-Net dataset, and test it",
         (
             "planewise mito train Dataset001_Cells models --model_config MitoNet_v1 --model_name MitoNet_Cells",
@@ -42,7 +43,8 @@ COMMANDS = {
         ),
     ),
     "mito predict": Command(
-        "planewise.apps.mito_options:MitoPredict", "planewise.apps.mito_predict:predict_mito",
+        "planewise.apps.mito_options:MitoPredict",
+        "planewise.apps.mito_predict:predict_mito",
         "segment volumes in one or several planes, with consensus",
         (
             "planewise mito predict --trained_model models/MitoNet_Cells.yaml --input imagesTs --output predicted",
@@ -51,7 +53,8 @@ COMMANDS = {
         ),
     ),
     "mito suggest": Command(
-        "planewise.apps.mito_options:MitoSuggest", "planewise.apps.mito_suggest:suggest_mito",
+        "planewise.apps.mito_options:MitoSuggest",
+        "planewise.apps.mito_suggest:suggest_mito",
         "choose the slices to paint next, by what a model doubts",
         (
             "planewise mito suggest Dataset001_Cells/imagesTr --model models/MitoNet_Cells.yaml --count 5",
@@ -59,7 +62,8 @@ COMMANDS = {
         ),
     ),
     "mito evaluate": Command(
-        "planewise.apps.mito_label_options:MitoEvaluate", "planewise.apps.mito_evaluate:evaluate_mito",
+        "planewise.apps.mito_label_options:MitoEvaluate",
+        "planewise.apps.mito_evaluate:evaluate_mito",
         "score predicted instances against the truth",
         (
             "planewise mito evaluate predicted Dataset001_Cells/instancesTs",
@@ -67,7 +71,8 @@ COMMANDS = {
         ),
     ),
     "mito measure": Command(
-        "planewise.apps.mito_label_options:MitoMeasure", "planewise.apps.mito_measure:measure_mito",
+        "planewise.apps.mito_label_options:MitoMeasure",
+        "planewise.apps.mito_measure:measure_mito",
         "measure the objects of label volumes, and compare conditions",
         (
             "planewise mito measure predicted --image imagesTs",
@@ -75,21 +80,20 @@ COMMANDS = {
         ),
     ),
     "ild run": Command(
-        "planewise.apps.ild.options:IldRun", "planewise.apps.ild.run:run_ild",
+        "planewise.apps.ild.options:IldRun",
+        "planewise.apps.ild.run:run_ild",
         "chest CT: prepare, fine-tune SAM2, predict and evaluate",
-        (
-            "planewise ild run Dataset002_Chest work --base sam2.1_hiera_tiny --epochs 100 --train_prompts mixed",
-        ),
+        ("planewise ild run Dataset002_Chest work --base sam2.1_hiera_tiny --epochs 100 --train_prompts mixed",),
     ),
     "ild prepare": Command(
-        "planewise.apps.ild.options:IldPrepare", "planewise.apps.ild.prepare:prepare_ild",
+        "planewise.apps.ild.options:IldPrepare",
+        "planewise.apps.ild.prepare:prepare_ild",
         "window CT volumes and cut them into slices",
-        (
-            "planewise ild prepare Dataset002_Chest work --window lung",
-        ),
+        ("planewise ild prepare Dataset002_Chest work --window lung",),
     ),
     "ild train": Command(
-        "planewise.apps.ild.options:IldTrain", "planewise.apps.ild.train:train_ild",
+        "planewise.apps.ild.options:IldTrain",
+        "planewise.apps.ild.train:train_ild",
         "fine-tune SAM2 on prepared slices",
         (
             "planewise ild train work --base sam2.1_hiera_tiny --epochs 100 --train_prompts mixed",
@@ -97,7 +101,8 @@ COMMANDS = {
         ),
     ),
     "ild predict": Command(
-        "planewise.apps.ild.options:IldPredict", "planewise.apps.ild.predict:predict_ild",
+        "planewise.apps.ild.options:IldPredict",
+        "planewise.apps.ild.predict:predict_ild",
         "segment classes in 3D, from drawn boxes or without any",
         (
             "planewise ild predict ct.nii.gz predicted --trained_model medsam_model_best.pth --prompts auto",
@@ -105,21 +110,20 @@ COMMANDS = {
         ),
     ),
     "ild evaluate": Command(
-        "planewise.apps.ild.label_options:IldEvaluate", "planewise.apps.ild.evaluate:evaluate_ild",
+        "planewise.apps.ild.label_options:IldEvaluate",
+        "planewise.apps.ild.evaluate:evaluate_ild",
         "score predicted classes against the truth",
-        (
-            "planewise ild evaluate predicted Dataset002_Chest/labelsTs --tolerance_mm 2",
-        ),
+        ("planewise ild evaluate predicted Dataset002_Chest/labelsTs --tolerance_mm 2",),
     ),
     "ild lungs": Command(
-        "planewise.apps.ild.options:IldLungs", "planewise.apps.ild.lungs:lungs_ild",
+        "planewise.apps.ild.options:IldLungs",
+        "planewise.apps.ild.lungs:lungs_ild",
         "segment the left and the right lung, from HU alone",
-        (
-            "planewise ild lungs imagesTs lungs",
-        ),
+        ("planewise ild lungs imagesTs lungs",),
     ),
     "ild measure": Command(
-        "planewise.apps.ild.label_options:IldMeasure", "planewise.apps.ild.measure:measure_ild",
+        "planewise.apps.ild.label_options:IldMeasure",
+        "planewise.apps.ild.measure:measure_ild",
         "ml and % of the lungs by class and region, density, agreement",
         (
             "planewise ild measure predicted --images imagesTs --output measured",
@@ -127,12 +131,14 @@ COMMANDS = {
         ),
     ),
     "ild follow": Command(
-        "planewise.apps.ild.options:IldFollow", "planewise.apps.ild.follow:follow_ild",
+        "planewise.apps.ild.options:IldFollow",
+        "planewise.apps.ild.follow:follow_ild",
         "compare one patient's scans of several dates",
         ("planewise ild follow patient --trained_model medsam_model_best.pth --output followed",),
     ),
     "ild export": Command(
-        "planewise.apps.ild.label_options:IldExport", "planewise.apps.ild.export:export_ild",
+        "planewise.apps.ild.label_options:IldExport",
+        "planewise.apps.ild.export:export_ild",
         "write labels and measures as DICOM, on the original series",
         (
             "planewise ild export predicted --images dicom --output exported",
@@ -140,28 +146,26 @@ COMMANDS = {
         ),
     ),
     "check": Command(
-        "planewise.apps.check_options:Check", "planewise.apps.check:check",
+        "planewise.apps.check_options:Check",
+        "planewise.apps.check:check",
         "show what datasets and volumes hold, and what is wrong with them",
-        (
-            "planewise check Dataset001_Cells",
-        ),
+        ("planewise check Dataset001_Cells",),
     ),
     "models": Command(
-        "planewise.apps.models_options:Models", "planewise.apps.models:list_models",
+        "planewise.apps.models_options:Models",
+        "planewise.apps.models:list_models",
         "list the published models that are known by name",
-        (
-            "planewise models",
-        ),
+        ("planewise models",),
     ),
     "models export": Command(
-        "planewise.apps.models_options:ModelsExport", "planewise.apps.models:export_model",
+        "planewise.apps.models_options:ModelsExport",
+        "planewise.apps.models:export_model",
         "write a model as one file, for empanada-napari or bioimage.io",
-        (
-            "planewise models export models/MitoNet_Cells.yaml MitoNet_Cells.empanada",
-        ),
+        ("planewise models export models/MitoNet_Cells.yaml MitoNet_Cells.empanada",),
     ),
     "compare": Command(
-        "planewise.apps.compare_options:Compare", "planewise.apps.compare:compare_methods",
+        "planewise.apps.compare_options:Compare",
+        "planewise.apps.compare:compare_methods",
         "score every method on every dataset, in one report",
         (
             "planewise compare Dataset001_Cells Dataset003_Tissue --output report",
@@ -169,7 +173,8 @@ COMMANDS = {
         ),
     ),
     "view": Command(
-        "planewise.apps.view_options:View", "planewise.apps.view:view",
+        "planewise.apps.view_options:View",
+        "planewise.apps.view:view",
         "open image, truth and methods' labels in napari, the browser or 3D Slicer",
         (
             "planewise view Dataset001_Cells --errors report",
@@ -177,21 +182,20 @@ COMMANDS = {
         ),
     ),
     "audit plan": Command(
-        "planewise.apps.audit_options:AuditPlan", "planewise.apps.audit:plan_audit",
+        "planewise.apps.audit_options:AuditPlan",
+        "planewise.apps.audit:plan_audit",
         "draw a random sample of a result to correct, for confidence intervals",
-        (
-            "planewise audit plan predicted --image imagesTs --output audit --budget 40",
-        ),
+        ("planewise audit plan predicted --image imagesTs --output audit --budget 40",),
     ),
     "audit report": Command(
-        "planewise.apps.audit_options:AuditReport", "planewise.apps.audit:report_audit",
+        "planewise.apps.audit_options:AuditReport",
+        "planewise.apps.audit:report_audit",
         "turn the corrected sample into findings with 95 % intervals",
-        (
-            "planewise audit report audit",
-        ),
+        ("planewise audit report audit",),
     ),
     "correct": Command(
-        "planewise.apps.correct_options:Correct", "planewise.apps.correct:correct_result",
+        "planewise.apps.correct_options:Correct",
+        "planewise.apps.correct:correct_result",
         "correct label volumes item by item, in napari or by a CSV; journalled, undone at will",
         (
             "planewise correct predicted --worklist confidence",
@@ -200,20 +204,18 @@ COMMANDS = {
         ),
     ),
     "demo mito": Command(
-        "planewise.apps.mito_options:MitoDemo", "planewise.apps.mito_demo:demo_mito",
+        "planewise.apps.mito_options:MitoDemo",
+        "planewise.apps.mito_demo:demo_mito",
         "train, predict and evaluate on a small synthetic EM dataset",
-        (
-            "planewise demo mito demo",
-        ),
+        ("planewise demo mito demo",),
     ),
     "demo ild": Command(
-        "planewise.apps.ild.options:IldDemo", "planewise.apps.ild.run:demo_ild",
+        "planewise.apps.ild.options:IldDemo",
+        "planewise.apps.ild.run:demo_ild",
         "the same on synthetic chest CTs",
-        (
-            "planewise demo ild demo_ild --seed 1",
-        ),
+        ("planewise demo ild demo_ild --seed 1",),
     ),
-}  # fmt: skip
+}
 
 
 def usage() -> str:

@@ -74,9 +74,7 @@ def _option(name: str, info: FieldInfo) -> Option:
     values = "" if positional or info.annotation is bool else words_for(info.annotation, info.metadata)
     default = "" if info.is_required() or info.default in (None, False, ()) else _shown(info.default)
     text = info.description or next((one.help for one in info.metadata if getattr(one, "help", None)), "")
-    return Option(
-        name, flag, values, " ".join(text.split()), default, info.is_required(), positional, info.annotation
-    )  # fmt: skip
+    return Option(name, flag, values, " ".join(text.split()), default, info.is_required(), positional, info.annotation)
 
 
 def without_none(annotation: Any) -> Any:
@@ -121,9 +119,11 @@ def help_text(program: str, kind: type[Options], what: str, examples: tuple[str,
     needed = [option.typed for option in sorted(options, key=lambda o: not o.positional) if option.required]
     optional = [f"[{option.typed}]" for option in options if option.positional and not option.required]
     usage = textwrap.fill(
-        f"usage: {program} {' '.join([*needed, *optional, '[options]'])}", width, subsequent_indent=" " * INDENT,
+        f"usage: {program} {' '.join([*needed, *optional, '[options]'])}",
+        width,
+        subsequent_indent=" " * INDENT,
         break_on_hyphens=False,
-    )  # fmt: skip
+    )
     about = textwrap.fill(" ".join((kind.__doc__ or what).split()), width)
     shown = ["examples:", *(f"  {example}" for example in examples)] if examples else []
     lines = [usage, "", about, "", *shown]

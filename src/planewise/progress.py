@@ -135,9 +135,13 @@ def _shown(what: str, total: int, done: int, unit: str) -> AbstractContextManage
 @contextmanager
 def _bar(what: str, total: int, done: int, unit: str) -> Iterator[ProgressFunction]:
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Bars(*columns, console=console) as bar:
         task = bar.add_task(what, total=total, completed=done, note="")
         yield lambda state: bar.update(task, completed=state.done, note=state.note)

@@ -33,9 +33,11 @@ def dataset(tmp_path):
         write_volume(folder / f"images{split}" / f"{case}_0000.tiff", Volume(image, (8.0, 8.0, 8.0), "nm"))
         write_labels(folder / f"labels{split}" / f"{case}.tiff", Volume(labels(), (8.0, 8.0, 8.0), "nm"))
     meta = {
-        "channel_names": {"0": "EM"}, "labels": {"background": 0, "mito": 1, "er": 2, "all": [1, 2], "ignore": 3},
-        "numTraining": 3, "file_ending": ".tiff",
-    }  # fmt: skip
+        "channel_names": {"0": "EM"},
+        "labels": {"background": 0, "mito": 1, "er": 2, "all": [1, 2], "ignore": 3},
+        "numTraining": 3,
+        "file_ending": ".tiff",
+    }
     (folder / "dataset.json").write_text(json.dumps(meta))
     return folder
 

@@ -160,8 +160,10 @@ def test_scans_of_one_patient_are_averaged_first(balls, tmp_path, capsys):
     assert [standing["counted"]["f1_50"][key] for key in ("n", "n_cases")] == [2, 3]
     with (out / "results.csv").open(newline="") as file:
         assert {(row["case"], row["patient"]) for row in csv.DictReader(file)} == {
-            ("P00_scan1", "P00"), ("P00_scan2", "P00"), ("P01", "P01"),
-        }  # fmt: skip
+            ("P00_scan1", "P00"),
+            ("P00_scan2", "P00"),
+            ("P01", "P01"),
+        }
     page = (out / "report.html").read_text()
     for words in ("3 cases of 2 patients", "2 patients (3 of 3 cases)", "2 patients (3 cases)", "too few patients",
                   "patient by patient", "patient P00", "means over patients"):  # fmt: skip

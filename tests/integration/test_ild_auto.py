@@ -93,9 +93,12 @@ def test_one_command_on_one_file(job, eager, tmp_path):
     image = job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz"
     assert predict(image, tmp_path, eager) == 0
     assert {path.name for path in tmp_path.iterdir()} == {
-        "CT_phantomtest.nii.gz", "CT_phantomtest.html", "CT_phantomtest_presence.csv", "planewise.json",
+        "CT_phantomtest.nii.gz",
+        "CT_phantomtest.html",
+        "CT_phantomtest_presence.csv",
+        "planewise.json",
         "itksnap_labels.txt",
-    }  # fmt: skip
+    }
     assert open_volume(tmp_path / "CT_phantomtest.nii.gz").shape == SHAPE
     page = (tmp_path / "CT_phantomtest.html").read_text()
     assert "not a diagnosis" in page

@@ -68,8 +68,10 @@ def test_the_report_says_the_measures(job, exported):
     assert "Research use only" in report.ContentSequence[-1].TextValue
     groups = report.content.get_volumetric_roi_measurement_groups()
     assert [group.finding_type.meaning for group in groups] == [
-        "Ground glass opacity", "Reticular pattern", "Honeycomb pattern"
-    ]  # fmt: skip
+        "Ground glass opacity",
+        "Reticular pattern",
+        "Honeycomb pattern",
+    ]
     reference = groups[0].referenced_segment
     assert reference.referenced_sop_instance_uid == segmentation.SOPInstanceUID
     assert reference.referenced_segment_numbers == [1]

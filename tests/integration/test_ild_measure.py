@@ -16,8 +16,10 @@ from planewise.volumes.volume import Volume
 
 NAMES = {"background": 0, "ground_glass": 1, "reticulation": 2, "honeycombing": 3}
 STORED = {  # how the cases' files run: LPS, RAS, and with their axes in another order
-    "P1": ((0, 1, 2), (1, 1, 1)), "P2": ((0, 1, 2), (1, -1, -1)), "P3": ((2, 0, 1), (-1, 1, -1)),
-}  # fmt: skip
+    "P1": ((0, 1, 2), (1, 1, 1)),
+    "P2": ((0, 1, 2), (1, -1, -1)),
+    "P3": ((2, 0, 1), (-1, 1, -1)),
+}
 
 
 def write_case(folder, case, order=(0, 1, 2), signs=(1, 1, 1), change=lambda labels: labels):

@@ -70,8 +70,11 @@ def test_two_files_for_one_case_are_refused_and_the_others_predicted(model, imag
     assert "--channelN" in out
     assert "wouldbothbecalleda_xy" in out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "other.nii.gz", "other_xy.nii.gz", "other_objects.csv", "planewise.json",
-    }  # fmt: skip
+        "other.nii.gz",
+        "other_xy.nii.gz",
+        "other_objects.csv",
+        "planewise.json",
+    }
     assert predict(model, tmp_path / "in", tmp_path / "out", "--channel", "2", "--overwrite") == 1
     assert (tmp_path / "out" / "PAT.nii.gz").exists()
 

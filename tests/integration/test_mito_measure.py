@@ -282,8 +282,9 @@ def test_a_stack_thinner_than_its_objects_has_no_distributions(cohort, capsys):
     assert "c0: the border may cut every one of its objects" in printed
     assert "Not compared, as too few animals have whole objects: volume_um3" in printed
     assert [row["measure"] for row in rows(cohort / "out" / "comparisons.csv")] == [
-        "number_density_per_um3", "volume_fraction",
-    ]  # fmt: skip
+        "number_density_per_um3",
+        "volume_fraction",
+    ]
 
 
 def test_a_reference_of_another_name_or_in_the_place_of_the_labels_is_not_done(tmp_path, capsys):

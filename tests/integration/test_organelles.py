@@ -45,8 +45,10 @@ def test_a_model_of_three_classes_is_trained_and_used(dataset, tmp_path, capsys)
     results = dataset / "imagesTs_mitoNet_FT"
     scored = rows(results / "evaluation" / RESULTS)
     assert [(row["class"], row["scored"]) for row in scored] == [
-        ("mitochondria", "objects"), ("nucleus", "objects"), ("er", "voxels"),
-    ]  # fmt: skip
+        ("mitochondria", "objects"),
+        ("nucleus", "objects"),
+        ("er", "voxels"),
+    ]
     names = {row["class"] for row in rows(results / "evaluation" / "results.csv")}
     assert names == {"mitochondria", "nucleus", "er"}
     assert (results / "evaluation" / "report.html").stat().st_size > 10_000

@@ -54,9 +54,14 @@ def test_the_commands_of_the_tutorials_print_what_the_pages_show(tmp_path):
     script = "\n".join("\n".join([*command.lines, f'echo "{END} $?"']) for command in commands)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     result = subprocess.run(
-        ["bash", "-s"], input=script, cwd=tmp_path, env=os.environ | {"PATH": path, "COLUMNS": "200"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        ["bash", "-s"],
+        input=script,
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path, "COLUMNS": "200"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     printed = re.split(rf"^{END} (\d+)\n", result.stdout, flags=re.M)
     assert len(printed) == 2 * len(commands) + 1
     wrong = []

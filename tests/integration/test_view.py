@@ -59,9 +59,14 @@ def sent_to(url):
 def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset):
     command = [sys.executable, "-m", "planewise", "view", str(dataset), "--viewer", "neuroglancer", "--errors"]
     process = subprocess.Popen(
-        command, env=HEADLESS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        command,
+        env=HEADLESS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    )
     try:
         printed = ""
         for line in process.stdout:
@@ -122,8 +127,12 @@ def test_a_port_that_is_taken(dataset):
 def test_a_scene_for_slicer(dataset, tmp_path):
     assert run(["view", str(dataset), "--slicer", str(tmp_path / "scene"), "--errors"]) == 0
     assert {path.name for path in (tmp_path / "scene").iterdir()} == {
-        "a.mrml", "a.nrrd", "truth.seg.nrrd", "m.seg.nrrd", "places.mrk.json",
-    }  # fmt: skip
+        "a.mrml",
+        "a.nrrd",
+        "truth.seg.nrrd",
+        "m.seg.nrrd",
+        "places.mrk.json",
+    }
     assert np.array_equal(open_volume(tmp_path / "scene" / "truth.seg.nrrd").read(), LABELS)
     assert run(["view", str(dataset), "--slicer", str(tmp_path / "scene")]) == 2
 

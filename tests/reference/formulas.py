@@ -120,8 +120,10 @@ def loss_inputs() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     labels = crowd("loss", (24, 96, 80), 30)[12]
     single, points = (1, 1, *labels.shape), (1, 1, 1024)
     outputs = {
-        "sem_logits": 3 * noise("sem_logits", single), "ctr_hmp": noise("ctr_hmp", single),
-        "offsets": 20 * noise("offsets", (1, 2, *labels.shape)), "sem_points": 3 * noise("sem_points", points),
+        "sem_logits": 3 * noise("sem_logits", single),
+        "ctr_hmp": noise("ctr_hmp", single),
+        "offsets": 20 * noise("offsets", (1, 2, *labels.shape)),
+        "sem_points": 3 * noise("sem_points", points),
         "point_coords": (noise("point_coords", (1, 1024, 2)) + 1) / 2,
-    }  # fmt: skip
+    }
     return labels, outputs

@@ -57,11 +57,15 @@ def forward(name: str) -> dict[str, np.ndarray]:
         coarse = {f"coarse_{key}": value.numpy() for key, value in twin(x, 3, False).items()}
     twin.fuse_model()
     kept = {
-        "sem_logits": outputs["sem_logits"][..., ::2, ::2], "ctr_hmp": outputs["ctr_hmp"][..., ::5, ::5],
-        "offsets": outputs["offsets"][..., ::5, ::5], "coarse_sem_logits": coarse["coarse_sem_logits"][..., ::5, ::5],
-        "coarse_ctr_hmp": coarse["coarse_ctr_hmp"], "coarse_offsets": coarse["coarse_offsets"],
-        "keys": np.array(listed(network)), "fused_keys": np.array(listed(twin)),
-    }  # fmt: skip
+        "sem_logits": outputs["sem_logits"][..., ::2, ::2],
+        "ctr_hmp": outputs["ctr_hmp"][..., ::5, ::5],
+        "offsets": outputs["offsets"][..., ::5, ::5],
+        "coarse_sem_logits": coarse["coarse_sem_logits"][..., ::5, ::5],
+        "coarse_ctr_hmp": coarse["coarse_ctr_hmp"],
+        "coarse_offsets": coarse["coarse_offsets"],
+        "keys": np.array(listed(network)),
+        "fused_keys": np.array(listed(twin)),
+    }
     return {f"{name}/{key}": value for key, value in kept.items()}
 
 
@@ -70,9 +74,10 @@ def loss() -> dict[str, np.ndarray]:
     labels, outputs = loss_inputs()
     heatmap, offsets = heatmap_and_offsets(labels)
     target = {
-        "sem": torch.from_numpy(labels > 0).float()[None], "ctr_hmp": torch.from_numpy(heatmap)[None],
+        "sem": torch.from_numpy(labels > 0).float()[None],
+        "ctr_hmp": torch.from_numpy(heatmap)[None],
         "offsets": torch.from_numpy(offsets)[None],
-    }  # fmt: skip
+    }
     total, terms = PanopticLoss()({key: torch.from_numpy(value) for key, value in outputs.items()}, target)
     terms |= {"total": total.item()}
     del terms["total_loss"]

@@ -39,9 +39,11 @@ def forward(version: str, side: int) -> dict[str, np.ndarray]:
         stable, *_ = decoded(model, levels, sparse, dense)
     step = side // 128
     kept = {
-        "embedding": levels[-1][0, ::8, ::step, ::step], "masks": masks[:, 0, ::step, ::step], "present": present[:, 0],
+        "embedding": levels[-1][0, ::8, ::step, ::step],
+        "masks": masks[:, 0, ::step, ::step],
+        "present": present[:, 0],
         "stable_masks": stable[:, 0, ::step, ::step],
-    }  # fmt: skip
+    }
     listed = "\n".join(f"{key}\t{shape}" for key, shape in shapes.items())
     arrays = {"keys": np.array(listed), **{key: value.numpy() for key, value in kept.items()}}
     return {f"{version}/{key}": value for key, value in arrays.items()}
@@ -50,10 +52,14 @@ def forward(version: str, side: int) -> dict[str, np.ndarray]:
 def decoded(model: Any, levels: list[torch.Tensor], sparse: torch.Tensor, dense: torch.Tensor) -> Any:
     """Return what the mask decoder gives."""
     return model.sam_mask_decoder(
-        image_embeddings=levels[-1], image_pe=model.sam_prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense, multimask_output=False, repeat_image=True,
+        image_embeddings=levels[-1],
+        image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=False,
+        repeat_image=True,
         high_res_features=levels[:-1],
-    )  # fmt: skip
+    )
 
 
 def main() -> None:

@@ -92,9 +92,7 @@ def test_the_apps_do_not_import_each_other():
 def test_the_core_does_not_name_what_it_segments():
     violations = []
     for module in MODULES:
-        world = (
-            "__init__", "apps", "cli", "compat", "interface", "measurement", "models", "option_help", "serial",
-        )  # fmt: skip
+        world = ("__init__", "apps", "cli", "compat", "interface", "measurement", "models", "option_help", "serial")
         if module.parts[0] in world or module.name in ("phantom", "panoptic"):
             continue  # the contents, the applications, what is measured, networks named after their purpose, the world
         code = ast.unparse(ast.parse((ROOT / module).with_suffix(".py").read_text())).lower()
@@ -108,10 +106,15 @@ def test_what_takes_long_to_import_waits_for_whoever_needs_it():
         f"{module} imports {name} as it is imported"
         for module in MODULES
         for node in ast.parse((ROOT / module).with_suffix(".py").read_text()).body
-        for name in ([node.module] if isinstance(node, ast.ImportFrom) else
-                     [alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+        for name in (
+            [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
         if any(name == other or name.startswith(f"{other}.") for other in slow)
-    ]  # fmt: skip
+    ]
     assert violations == []
 
 

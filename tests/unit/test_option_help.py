@@ -53,11 +53,16 @@ def test_examples_are_command_lines_that_are_understood(name, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
-        (int, "N"), (float | None, "NUMBER"), (str, "TEXT"), (Path | None, "PATH"), (Literal["a", "b"], "a|b"),
-        (tuple[Literal["xy", "xz"], ...] | None, "xy|xz ..."), (tuple[float, float] | None, "NUMBER NUMBER"),
+        (int, "N"),
+        (float | None, "NUMBER"),
+        (str, "TEXT"),
+        (Path | None, "PATH"),
+        (Literal["a", "b"], "a|b"),
+        (tuple[Literal["xy", "xz"], ...] | None, "xy|xz ..."),
+        (tuple[float, float] | None, "NUMBER NUMBER"),
         (tuple[Path, ...], "PATH ..."),
     ],
-)  # fmt: skip
+)
 def test_types_are_words(annotation, words):
     assert words_for(annotation, []) == words
 

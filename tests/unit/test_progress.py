@@ -28,8 +28,10 @@ def test_from_python_nothing_is_printed(quiet, capfd, caplog):
         advance(2)
     assert capfd.readouterr() == ("", "")
     assert [(r.levelname, r.message) for r in caplog.records] == [
-        ("INFO", "a message"), ("WARNING", "a warning"), ("INFO", "Title: case a, score 1")
-    ]  # fmt: skip
+        ("INFO", "a message"),
+        ("WARNING", "a warning"),
+        ("INFO", "Title: case a, score 1"),
+    ]
 
 
 def test_even_warnings_of_a_program_that_knows_no_logging():

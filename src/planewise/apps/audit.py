@@ -85,9 +85,14 @@ def plan_audit(options: AuditPlan) -> int:
             source = open_case(of_case, options)
             case = case_record(name, of_case, fingerprints[name], units[name], conditions.get(name, ""), source, length)
             wanted = Wanted(
-                {kind: share[place] for kind, share in shares.items()}, classes, seed, options.design, options.box,
-                options.context, confidence.get(name),
-            )  # fmt: skip
+                {kind: share[place] for kind, share in shares.items()},
+                classes,
+                seed,
+                options.design,
+                options.box,
+                options.context,
+                confidence.get(name),
+            )
             drawn = draw_case(options.output, case, source, wanted, len(items) + 1, advance)
             cases.append(drawn[0])
             populations += drawn[1]

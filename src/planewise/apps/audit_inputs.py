@@ -250,9 +250,14 @@ def _image(files: dict[str, Path], options: AuditPlan) -> Volume:
 
 
 def case_record(
-    name: str, files: dict[str, Path], fingerprints: dict[str, str], unit: str, condition: str, source: Source,
+    name: str,
+    files: dict[str, Path],
+    fingerprints: dict[str, str],
+    unit: str,
+    condition: str,
+    source: Source,
     length: str,
-) -> CaseRecord:  # fmt: skip
+) -> CaseRecord:
     labels = source.labels
     ending = ".nii.gz" if ending_of(files["labels"]) in (".nii", ".nii.gz") else ".tiff"
     voxel = math.prod(convert(size, labels.unit, length) for size in labels.spacing)

@@ -45,14 +45,14 @@ class CaseLayers:
         self.stored = self._stored()
         self.labels = viewer.add_labels(
             self.orientation.view(self.stored), name=case, opacity=0.4, multiscale=False, **self.placed
-        )  # fmt: skip
+        )
         self.labels.editable = False
         if volume.labels is not None:
             name_classes(self.labels, volume.labels)
         self.marks = viewer.add_points(np.empty((0, 3)), name="clicks", size=6, face_color="red", ndim=3, **self.placed)
         self.drawn = viewer.add_shapes(
             None, name="draw", ndim=3, face_color="transparent", edge_color="yellow", edge_width=1, **self.placed
-        )  # fmt: skip
+        )
         self.painted = self._paint_layer((0, 0, 0))
 
     def remove(self) -> None:
@@ -161,7 +161,7 @@ class CaseLayers:
         self.corner = corner
         layer = self.viewer.add_labels(
             np.zeros(sides, np.uint8), name="paint", opacity=0.6, translate=self._in_space(corner), **self.placed
-        )  # fmt: skip
+        )
         layer.brush_size, layer.n_edit_dimensions = 8, 2
         return layer
 

@@ -37,10 +37,14 @@ class CorrectionWidget(QWidget):
     """
 
     def __init__(
-        self, napari_viewer: "napari.Viewer", volumes: Mapping[str, Path] | None = None,
-        images: Mapping[str, Path | Series] | None = None, items: Sequence[Item] = (), channel: int | None = None,
+        self,
+        napari_viewer: "napari.Viewer",
+        volumes: Mapping[str, Path] | None = None,
+        images: Mapping[str, Path | Series] | None = None,
+        items: Sequence[Item] = (),
+        channel: int | None = None,
         model: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.viewer, self.volumes, self.images = napari_viewer, dict(volumes or {}), dict(images or {})
         self.worklist, self.channel, self.model = WorkList(items, self.volumes), channel, model
@@ -305,9 +309,12 @@ class CorrectionWidget(QWidget):
 
 
 def correct_in_window(
-    volumes: Mapping[str, Path], images: Mapping[str, Path | Series], items: Sequence[Item], channel: int | None,
+    volumes: Mapping[str, Path],
+    images: Mapping[str, Path | Series],
+    items: Sequence[Item],
+    channel: int | None,
     model: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Show the window until it is closed; what was corrected is saved."""
     viewer = napari.Viewer(title="planewise correct")
     widget = CorrectionWidget(viewer, volumes, images, items, channel, model)

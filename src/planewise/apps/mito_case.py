@@ -44,9 +44,14 @@ class Results:
 
     @classmethod
     def named(
-        cls, folder: Path, name: str, ending: str, planes: tuple[Plane, ...], confidence: bool = False,
+        cls,
+        folder: Path,
+        name: str,
+        ending: str,
+        planes: tuple[Plane, ...],
+        confidence: bool = False,
         classes: bool = False,
-    ) -> "Results":  # fmt: skip
+    ) -> "Results":
         """Return the results {name}{ending}, {name}_{plane}{ending} and {name}_objects.csv in ``folder``."""
         final = folder / f"{name}{ending}"
         of_planes = {plane: folder / f"{name}_{plane}{ending}" for plane in planes}
@@ -193,12 +198,17 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
 def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) -> GroupingOptions:
     """Return how slices become objects; ``several``: the classes, where there are several."""
     return GroupingOptions(
-        confidence=options.confidence_thr, centre_threshold=options.center_confidence_thr,
-        centre_kernel=options.min_distance_object_centers, median_kernel=options.median_kernel,
-        scale=options.downsampling, min_size=options.min_size, min_extent=options.min_extent,
-        min_agreement=options.min_agreement or 0.0, repair=options.repair == "on",
+        confidence=options.confidence_thr,
+        centre_threshold=options.center_confidence_thr,
+        centre_kernel=options.min_distance_object_centers,
+        median_kernel=options.median_kernel,
+        scale=options.downsampling,
+        min_size=options.min_size,
+        min_extent=options.min_extent,
+        min_agreement=options.min_agreement or 0.0,
+        repair=options.repair == "on",
         things=() if several is None else several.kinds,
-    )  # fmt: skip
+    )
 
 
 def _calibration_of(
@@ -216,9 +226,12 @@ def _calibration_of(
 
 
 def write_confidence(
-    case: VolumeToPredict, results: Results, votes: ObjectVotes | None, voxels: np.ndarray,
+    case: VolumeToPredict,
+    results: Results,
+    votes: ObjectVotes | None,
+    voxels: np.ndarray,
     classes: list[str] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write the table of a result's objects and, if it is asked for and known, their confidence as a volume.
 
     ``voxels`` (objects,): their sizes, of one plane alone; ``classes``: of each object, where there are several; see

@@ -14,9 +14,13 @@ from planewise.progress import say
 
 
 def class_benchmarks(
-    dataset: str, method: str, pairs: list[Pair], classes: PanopticClasses, images: dict[str, Path],
+    dataset: str,
+    method: str,
+    pairs: list[Pair],
+    classes: PanopticClasses,
+    images: dict[str, Path],
     channel: int | None = None,
-) -> list[Benchmark]:  # fmt: skip
+) -> list[Benchmark]:
     """Return what is scored of each class, in the order of their numbers.
 
     ``pairs``: of instance ids; beside each prediction its class volume lies in a folder ``CLASSES``, beside instancesTs
@@ -43,11 +47,13 @@ def class_benchmarks(
             continue
         of_class = [
             replace(
-                pair, prediction=predicted, truth=truth,
+                pair,
+                prediction=predicted,
+                truth=truth,
                 ignored=None if truth is None or classes.ignore is None else (truth, classes.ignore),
             )
             for pair, truth, predicted in placed
-        ]  # fmt: skip
+        ]
         named = {value: name}
         benchmarks.append(Benchmark(title, {method: of_class}, images, named, channel=channel, any_label=False))
     return benchmarks

@@ -22,9 +22,13 @@ from planewise.volumes.geometry import pixel_sides_nm
 
 
 def export_trained(
-    files: TrainingFiles, base: ModelFile, options: MitoTrain, task: PanopticTask,
-    pixel_nm: tuple[float, float] | None, trained_in: Path,
-) -> None:  # fmt: skip
+    files: TrainingFiles,
+    base: ModelFile,
+    options: MitoTrain,
+    task: PanopticTask,
+    pixel_nm: tuple[float, float] | None,
+    trained_in: Path,
+) -> None:
     """Write the best checkpoint in ``trained_in`` as a model that empanada-napari and we load.
 
     ``pixel_nm``: see ``ModelFile``.
@@ -40,13 +44,18 @@ def export_trained(
     trained = trained_as(trained_in / BEST, task.validated_on, dataset, *base_and_licence(options, base))
     model = base.model_copy(
         update={
-            "model": files.weights.name, "model_sha256": None, "model_quantized": None,
-            "intensities": slice_intensities(task.pairs), "planes": planes_of(task.pairs), "trained": trained,
-            "pixel_nm": pixel_nm, "calibration": calibration,
+            "model": files.weights.name,
+            "model_sha256": None,
+            "model_quantized": None,
+            "intensities": slice_intensities(task.pairs),
+            "planes": planes_of(task.pairs),
+            "trained": trained,
+            "pixel_nm": pixel_nm,
+            "calibration": calibration,
             "description": f"{options.model_name}: {Path(options.base_model).stem} fine-tuned on {dataset} for "
             f"{best['step']} steps with planewise.",
         }
-    )  # fmt: skip
+    )
     with atomic_path(files.yaml) as temporary:
         write_model_file(temporary, model)
 

@@ -196,9 +196,13 @@ def _say_of(case: Sources, measured: Measured) -> None:
 
 
 def _write_together(
-    cases: dict[str, Measured], members: list[Member], options: MitoMeasure, run: Run, output: Path,
+    cases: dict[str, Measured],
+    members: list[Member],
+    options: MitoMeasure,
+    run: Run,
+    output: Path,
     problems: list[Problem],
-) -> None:  # fmt: skip
+) -> None:
     """Write the tables and pictures of all cases."""
     measures: dict[str, dict[str, np.ndarray]] = {}
     comparisons: list[Comparison] = []

@@ -141,9 +141,14 @@ def predict_cases(
 
 
 def predict_case(
-    name: str, case: VolumeToPredict, slices: SliceOptions, results: Results, predictor: SlicePredictor,
-    options: MitoPredict, made_with: dict[str, Any],
-) -> int:  # fmt: skip
+    name: str,
+    case: VolumeToPredict,
+    slices: SliceOptions,
+    results: Results,
+    predictor: SlicePredictor,
+    options: MitoPredict,
+    made_with: dict[str, Any],
+) -> int:
     """Segment a volume in memory, or by way of stores if it does not fit; return the number of objects.
 
     For errors see ``segment_out_of_core``.
@@ -188,9 +193,13 @@ def _allowed(options: MitoPredict, limit: int) -> str:
 
 
 def _segment_in_memory(
-    name: str, case: VolumeToPredict, slices: SliceOptions, results: Results, predictor: SlicePredictor,
+    name: str,
+    case: VolumeToPredict,
+    slices: SliceOptions,
+    results: Results,
+    predictor: SlicePredictor,
     options: MitoPredict,
-) -> int:  # fmt: skip
+) -> int:
     """Write a volume's results; return the number of objects. Labels are painted when they are written."""
     several, as_labels = case.several, case.volume.as_labels()
     with ThreadPoolExecutor(1) as writer:  # compressing a plane's result takes as long as predicting it on a GPU
@@ -254,9 +263,13 @@ def _things_of(classes: Sequence[Painted], several: PanopticClasses | None) -> P
 
 
 def segment_in_memory(
-    name: str, case: VolumeToPredict, slices: SliceOptions, predictor: SlicePredictor, options: MitoPredict,
+    name: str,
+    case: VolumeToPredict,
+    slices: SliceOptions,
+    predictor: SlicePredictor,
+    options: MitoPredict,
     keep: Callable[[Plane, list[PlaneObjects]], None] = lambda plane, classes: None,
-) -> list[Painted]:  # fmt: skip
+) -> list[Painted]:
     """Return the objects of each class of a volume, painted when they are looked at.
 
     ``keep`` is called with the objects of every plane, of each class.

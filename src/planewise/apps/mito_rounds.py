@@ -48,9 +48,14 @@ def refuse_what_has_no_rounds(options: MitoTrain, dataset: Dataset, planes: tupl
 
 
 def train_in_rounds(
-    options: MitoTrain, model: ModelFile, planes: tuple[Plane, ...], loop: LoopOptions, first: Path,
-    task: PanopticTask, cut: Cut,
-) -> tuple[Path, PanopticTask]:  # fmt: skip
+    options: MitoTrain,
+    model: ModelFile,
+    planes: tuple[Plane, ...],
+    loop: LoopOptions,
+    first: Path,
+    task: PanopticTask,
+    cut: Cut,
+) -> tuple[Path, PanopticTask]:
     """Train on from what is in the folder ``first``, trained with ``task``; return the folder and task of the best.
 
     A round is stored in {first}/round_N. It is validated at its end alone: few painted objects cannot tell its steps

@@ -33,9 +33,13 @@ class Slices:
 
 
 def slices_to_train_on(
-    options: MitoTrain, dataset: Dataset, target: Target | PanopticClasses | None, intensities: IntensityRule,
-    trained_on: Path, cut: bool = True,
-) -> Slices:  # fmt: skip
+    options: MitoTrain,
+    dataset: Dataset,
+    target: Target | PanopticClasses | None,
+    intensities: IntensityRule,
+    trained_on: Path,
+    cut: bool = True,
+) -> Slices:
     """Return the slices of a dataset's training cases, cut now unless there are such, or unless they are to be reused.
 
     ``target``: the class of a semantic truth, or several; None of instances. ``trained_on``: the record of a training
@@ -74,9 +78,13 @@ def slices_to_train_on(
 
 
 def cut_slices(
-    dataset: Dataset, target: Target | PanopticClasses | None, intensities: IntensityRule, planes: tuple[Plane, ...],
-    folder: Path, label: Label | None = None,
-) -> list[Problem]:  # fmt: skip
+    dataset: Dataset,
+    target: Target | PanopticClasses | None,
+    intensities: IntensityRule,
+    planes: tuple[Plane, ...],
+    folder: Path,
+    label: Label | None = None,
+) -> list[Problem]:
     """Cut a dataset's training cases into slices in ``folder``; see ``write_slice_folder``."""
     wanted = _wanted(dataset, target)
     with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
@@ -120,10 +128,14 @@ def _made_from(
                 data[f"{case.name} ({'classes' if several else 'ignored'})"] = _beside(case.truth, case.name)
     trained = intensities.trained
     decisive = {
-        "layout": LAYOUT, "planes": planes, "class": _trained(target), "ignore label": target.ignore,
-        TRAINED: (trained.low, trained.high, trained.polarity), "intensity": intensities.given,
+        "layout": LAYOUT,
+        "planes": planes,
+        "class": _trained(target),
+        "ignore label": target.ignore,
+        TRAINED: (trained.low, trained.high, trained.polarity),
+        "intensity": intensities.given,
         "invert": intensities.invert,
-    }  # fmt: skip
+    }
     if target.ignore is not None:
         decisive["painted slices"] = PAINTED
     return MadeFrom(decisive, data)

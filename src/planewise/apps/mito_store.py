@@ -114,9 +114,13 @@ class Unfinished(PlanewiseError):
 
 
 def segment_out_of_core(
-    case: VolumeToPredict, slices: SliceOptions, results: Results, workers: Executor, options: MitoPredict,
+    case: VolumeToPredict,
+    slices: SliceOptions,
+    results: Results,
+    workers: Executor,
+    options: MitoPredict,
     made_with: dict[str, Any],
-) -> int:  # fmt: skip
+) -> int:
     """Segment a volume by way of stores in a folder; return the number of objects.
 
     ``workers``: what their source makes is a ``SlicePredictor``; ``made_with``: what makes the run what it is, and the

@@ -26,11 +26,7 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import DatasetError, PlanewiseError, Problem
 from planewise.models.architectures import architectures
 from planewise.models.hub import licence_of
-from planewise.models.model_file import (
-    ModelFile,
-    find_model_file,
-    read_model_file,
-)  # fmt: skip
+from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.panoptic_deeplab import PanopticNetwork
 from planewise.models.weights import locate_weights, network_for_classes
 from planewise.progress import progress, say
@@ -80,9 +76,11 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     files.check_free(options.resume, options.overwrite)
     tests = _test_folder(options, files.weights) if options.test_after_training else None
     dataset = open_dataset(
-        options.dataset_path, need_test=options.test_after_training, channel=options.channel,
+        options.dataset_path,
+        need_test=options.test_after_training,
+        channel=options.channel,
         ignore_geometry=options.ignore_geometry,
-    )  # fmt: skip
+    )
     inputs = (
         path for what in ("images", "labels", "instances", "painted") for path in dataset.folder.glob(f"{what}T[rs]/*")
     )

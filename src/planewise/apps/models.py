@@ -16,11 +16,16 @@ def list_models(options: Models) -> int:
     """Print every published model, and where its weights are or belong. Returns the exit code."""
     rows = [
         (
-            model.name, model.kind, f"{model.megabytes} MB", model.state(),
-            model.norms, model.licence, model.citation,
+            model.name,
+            model.kind,
+            f"{model.megabytes} MB",
+            model.state(),
+            model.norms,
+            model.licence,
+            model.citation,
         )
         for model in PUBLISHED
-    ]  # fmt: skip
+    ]
     print_table("Published models", ("name", "kind", "size", "weights", "mean, std", "licence", "cite"), rows)
     for kind, command in TAKEN_BY.items():
         say(f"{kind}: by name with {command}; weights that are not here are downloaded")

@@ -113,12 +113,17 @@ def _item(
         low, high = (np.array([getattr(part, end) for part in place]) for end in ("start", "stop"))
         begins = tuple(objects.labels[((objects.first >= low) & (objects.first < high)).all(axis=1)].tolist())
     return Item(
-        name, case.name, population.kind, position,
-        [[part.start, part.stop] for part in place], [[part.start, part.stop] for part in crop],
+        name,
+        case.name,
+        population.kind,
+        position,
+        [[part.start, part.stop] for part in place],
+        [[part.start, part.stop] for part in crop],
         {variable: float(values[position]) for variable, values in population.masks.items()},
         {variable: float(values[position]) for variable, values in population.most.items()},
-        population.labels[position] if population.labels else 0, begins,
-    )  # fmt: skip
+        population.labels[position] if population.labels else 0,
+        begins,
+    )
 
 
 def _around(place: tuple[slice, slice, slice], objects: Objects) -> Sides:

@@ -75,9 +75,7 @@ class Part:
     @property
     def seems_right(self) -> bool:
         """Whether no item differs from the masks, or needs to, where it was skipped."""
-        return self.silent or all(
-            bool(((s.low <= s.masks) & (s.masks <= s.high)).all()) for s in self.samples
-        )  # fmt: skip
+        return self.silent or all(bool(((s.low <= s.masks) & (s.masks <= s.high)).all()) for s in self.samples)
 
     def without_masks(self) -> "Part":
         """Return the same items as if there were no masks: the plain estimate from the corrected items."""

@@ -132,7 +132,7 @@ def _of_quantity(plan: Plan, answers: dict[str, Answer], quantity: str, what: st
         variables = (what,) if quantity in OF_SLICES else _variables(quantity)
         items = [
             item for item in plan.items if item.case in {c.name for c in cases} and set(variables) <= set(item.masks)
-        ]  # fmt: skip
+        ]
         return len(items), sum(not set(variables) <= answers[item.name].values.keys() for item in items)
 
     def one(scope: Scope, unit: str, number: _Number, cases: list[CaseRecord]) -> Finding:
@@ -208,9 +208,7 @@ def _more(number: _Number, estimated: Estimate) -> int | None:
     return items_to_halve([less(top, bottom, r) for top, bottom in zip(number.over, number.under)])
 
 
-def _number(
-    plan: Plan, answers: dict[str, Answer], quantity: str, what: str, cases: list[CaseRecord]
-) -> _Number:  # fmt: skip
+def _number(plan: Plan, answers: dict[str, Answer], quantity: str, what: str, cases: list[CaseRecord]) -> _Number:
     names = {case.name for case in cases}
     populations = [p for p in plan.populations if p.case in names]
     if quantity in OF_SLICES:
@@ -240,8 +238,12 @@ def measure_of(quantity: str, length: str) -> str:
     """Return what a quantity is measured in, in volumes whose voxels are measured in ``length``."""
     volume = {"um": "µm³", "mm": "mm³"}.get(length, "voxels")
     return {
-        "volume_fraction": "%", "class_ml": "ml", "count": "", "number_density": f"per {volume}", "mean_volume": volume,
-    }[quantity]  # fmt: skip
+        "volume_fraction": "%",
+        "class_ml": "ml",
+        "count": "",
+        "number_density": f"per {volume}",
+        "mean_volume": volume,
+    }[quantity]
 
 
 def _part(plan: Plan, answers: dict[str, Answer], population: PopulationRecord, variable: str, weight: float) -> Part:
@@ -252,10 +254,14 @@ def _part(plan: Plan, answers: dict[str, Answer], population: PopulationRecord, 
         masks = [item.masks[variable] for item in items]
         samples.append(Sample(stratum.size, np.array(low), np.array(high), np.array(masks)))
     return Part(
-        tuple(samples), population.totals[variable], weight, whole=variable == OBJECTS,
-        largest=population.largest[variable], most=population.most[variable],
+        tuple(samples),
+        population.totals[variable],
+        weight,
+        whole=variable == OBJECTS,
+        largest=population.largest[variable],
+        most=population.most[variable],
         systematic=plan.design == "systematic" and population.kind == "slice",
-    )  # fmt: skip
+    )
 
 
 def _value(answer: Answer, item: Item, variable: str, otherwise: float) -> float:

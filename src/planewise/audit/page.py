@@ -136,9 +136,13 @@ def _shown(plan: Plan, answer: Answer, folder: Path) -> dict[str, Any]:
     sides = (str(a) if b == a + 1 else f"{a} to {b - 1}" for a, b in item.place)
     place = ", ".join(f"{axis} {side}" for axis, side in zip("zyx", sides))
     return {
-        "answer": answer, "probability": _probability(plan, answer), "rows": rows, "place": place,
-        "picture": _picture(plan, answer, folder), "kind": KINDS[item.kind],
-    }  # fmt: skip
+        "answer": answer,
+        "probability": _probability(plan, answer),
+        "rows": rows,
+        "place": place,
+        "picture": _picture(plan, answer, folder),
+        "kind": KINDS[item.kind],
+    }
 
 
 def _named(variable: str, item: Item) -> str:

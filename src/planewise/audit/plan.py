@@ -120,9 +120,7 @@ class Plan:
         return [[at[position] for position in stratum.drawn] for stratum in population.strata]
 
 
-def drawn_from(
-    seed: int, design: Design, case: str, kind: Kind, strata: list[tuple[int, int, int]]
-) -> list[Stratum]:  # fmt: skip
+def drawn_from(seed: int, design: Design, case: str, kind: Kind, strata: list[tuple[int, int, int]]) -> list[Stratum]:
     """Draw from the strata (start, stop, items) of one population: what the seed decides, and nothing else."""
     return draw(design_of(kind, design), strata, generator(seed, case, kind))
 

@@ -10,8 +10,11 @@ from planewise.audit.population import Kind
 
 KINDS: dict[Kind, str] = {"slice": "slice", "box": "box", "object": "object", "missed": "box for what was missed"}
 PLURALS: dict[Kind, str] = {
-    "slice": "slices", "box": "boxes", "object": "objects", "missed": "boxes for what was missed",
-}  # fmt: skip
+    "slice": "slices",
+    "box": "boxes",
+    "object": "objects",
+    "missed": "boxes for what was missed",
+}
 REFERENCES = {
     "difference": "Horvitz DG, Thompson DJ (1952). A generalization of sampling without replacement from a finite "
     "universe. J Am Stat Assoc 47:663-685. doi:10.1080/01621459.1952.10483446",
@@ -30,7 +33,7 @@ REFERENCES = {
     "involved. Biometrika 34:28-35. doi:10.1093/biomet/34.1-2.28",
     "agresti": "Agresti A, Coull BA (1998). Approximate is better than exact for interval estimation of binomial "
     "proportions. Am Stat 52:119-126. doi:10.1080/00031305.1998.10480550",
-}  # fmt: skip
+}
 
 
 def number(value: float, half_width: float) -> str:

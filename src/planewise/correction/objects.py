@@ -22,9 +22,7 @@ def pieces(box: Box, side: tuple[int, ...] = (SIDE, SIDE, SIDE)) -> list[Box]:
     boxes = []
     for block in blocks(shape, (1, 1, 1)):
         corner = [(start // part + index.start) * part for (start, _), part, index in zip(box, side, block)]
-        z, y, x = (
-            (max(low, start), min(low + part, stop)) for low, part, (start, stop) in zip(corner, side, box)
-        )  # fmt: skip
+        z, y, x = ((max(low, start), min(low + part, stop)) for low, part, (start, stop) in zip(corner, side, box))
         boxes.append((z, y, x))
     return boxes
 
@@ -55,9 +53,7 @@ def objects_in(block: np.ndarray, box: Box) -> Objects:
         np.maximum.at(highs[axis], inverse, along)
     objects = {}
     for i, label in enumerate(values.tolist()):
-        z, y, x = (
-            (start + int(lows[axis, i]), start + int(highs[axis, i]) + 1) for axis, (start, _) in enumerate(box)
-        )  # fmt: skip
+        z, y, x = ((start + int(lows[axis, i]), start + int(highs[axis, i]) + 1) for axis, (start, _) in enumerate(box))
         objects[int(label)] = ObjectRecord(int(counts[i]), (z, y, x))
     return objects
 

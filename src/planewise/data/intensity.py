@@ -275,9 +275,12 @@ class IntensityRule:
 
 
 def choose_range(
-    profile: IntensityProfile, trained: TrainedIntensities, path: Path,
-    given: tuple[float, float] | None = None, invert: bool = False,
-) -> tuple[IntensityRange, str]:  # fmt: skip
+    profile: IntensityProfile,
+    trained: TrainedIntensities,
+    path: Path,
+    given: tuple[float, float] | None = None,
+    invert: bool = False,
+) -> tuple[IntensityRange, str]:
     """Return the range in which a model trained on ``trained`` sees a volume, and what was decided, to read.
 
     ``given``: what the user says is black and white; then nothing is judged. ``invert``: the user says that contrast is

@@ -104,9 +104,12 @@ class _Image(NamedTuple):
 
 
 def warn_of_leaks(
-    train: dict[str, Path], valid: dict[str, Path], test: dict[str, Path], channel: int | None = None,
+    train: dict[str, Path],
+    valid: dict[str, Path],
+    test: dict[str, Path],
+    channel: int | None = None,
     parts_validate: bool = False,
-) -> list[Leak]:  # fmt: skip
+) -> list[Leak]:
     """Print a warning for all that two sides of a split share, each the images by case; see ``shared_voxels``.
 
     ``parts_validate``: of every training case; what two of them share is on both sides then.

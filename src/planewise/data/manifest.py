@@ -84,9 +84,11 @@ def manifest_of(result: Path) -> Manifest | None:
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write what ``read_manifest`` reads."""
     content = {
-        "version": version("planewise"), "options": manifest.made_from.options, "model": manifest.model,
+        "version": version("planewise"),
+        "options": manifest.made_from.options,
+        "model": manifest.model,
         "cases": {name: asdict(record) for name, record in sorted(manifest.cases.items())},
-    }  # fmt: skip
+    }
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1), "utf-8")
 

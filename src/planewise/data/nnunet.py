@@ -32,9 +32,12 @@ class Dataset:
 
 
 def open_dataset(
-    folder: Path, need_train: bool = True, need_test: bool = False, channel: int | None = None,
+    folder: Path,
+    need_train: bool = True,
+    need_test: bool = False,
+    channel: int | None = None,
     ignore_geometry: bool = False,
-) -> Dataset:  # fmt: skip
+) -> Dataset:
     """Read the nnU-Net raw dataset at ``folder``: dataset.json, then headers of all volumes, no voxels.
 
     Truth is taken from ``instancesTr`` / ``instancesTs``, else from ``labelsTr`` / ``labelsTs``, which then is

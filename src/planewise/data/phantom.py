@@ -65,9 +65,7 @@ ORGANELLES = {"mitochondria": 1, "nucleus": 2, "er": 3}
 THINGS = ("mitochondria", "nucleus")
 
 
-def organelle_phantom(
-    shape: tuple[int, int, int], bodies: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+def organelle_phantom(shape: tuple[int, int, int], bodies: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return an image (z, y, x) uint8, its classes, of ``ORGANELLES``, uint8, and instance ids of its things, int32.
 
     Up to two nuclei of 16 to 24 voxels radius, with chromatin and an envelope; up to ``bodies`` mitochondria as in
@@ -117,9 +115,14 @@ def _smooth_noise(shape: tuple[int, int, int], sigma: float, rng: np.random.Gene
 
 
 def write_phantom_dataset(
-    folder: Path, seed: int, train_shape: tuple[int, int, int] = (64, 144, 144),
-    test_shape: tuple[int, int, int] = (64, 128, 128), train_cases: int = 2, bodies: int = 40, organelles: bool = False,
-) -> None:  # fmt: skip
+    folder: Path,
+    seed: int,
+    train_shape: tuple[int, int, int] = (64, 144, 144),
+    test_shape: tuple[int, int, int] = (64, 128, 128),
+    train_cases: int = 2,
+    bodies: int = 40,
+    organelles: bool = False,
+) -> None:
     """Write a nnU-Net raw dataset of phantoms: training cases and one test case, with instances and semantic labels.
 
     ``organelles``: of three classes, see ``organelle_phantom``, instead of one.
@@ -224,9 +227,12 @@ def warped(voxels: np.ndarray, field: np.ndarray, labels: bool = False) -> np.nd
 
 
 def write_chest_patient(
-    folder: Path, seed: int, shape: tuple[int, int, int] = (24, 128, 128), growth: float = 1.0,
+    folder: Path,
+    seed: int,
+    shape: tuple[int, int, int] = (24, 128, 128),
+    growth: float = 1.0,
     dates: tuple[str, ...] = ("2023-01-10", "2024-01-12"),
-) -> None:  # fmt: skip
+) -> None:
     """Write one patient's scans as NIfTI, ct.nii.gz and the true labels in a folder for each of ``dates``.
 
     From one date to the next the patches have grown by ``growth``, and the patient breathes in more deeply.

@@ -93,9 +93,7 @@ def read_record(path: Path) -> Record | None:
 def write_record(path: Path, record: Record) -> None:
     """Write a record; the old one stays until it is whole."""
     made_from = record.made_from
-    content = {
-        "key": made_from.key, "options": made_from.options, "data": made_from.data, "written": record.written,
-    }  # fmt: skip
+    content = {"key": made_from.key, "options": made_from.options, "data": made_from.data, "written": record.written}
     write_json(path, content)
 
 

@@ -78,9 +78,15 @@ class _NoVoxels(ReadWhenIndexed):
 
 
 def read_patient(
-    case: str, image: Path | Series, truth: Path | None, level: float, width: float, ignore: int | None = None,
-    channel: int | None = None, ignore_geometry: bool = False,
-) -> tuple[Patient, np.ndarray]:  # fmt: skip
+    case: str,
+    image: Path | Series,
+    truth: Path | None,
+    level: float,
+    width: float,
+    ignore: int | None = None,
+    channel: int | None = None,
+    ignore_geometry: bool = False,
+) -> tuple[Patient, np.ndarray]:
     """Return a CT volume as a patient with all its slices, and its intensities in HU (N, H, W), canonical.
 
     ``ignore``: the truth's value of unknown voxels. Raises PlanewiseError for classes above 254, and for
@@ -91,9 +97,16 @@ def read_patient(
 
 
 def as_patient(
-    case: str, volume: Volume, image: Path | Series, truth: Volume | None, truth_path: Path | None, level: float,
-    width: float, ignore: int | None = None, ignore_geometry: bool = False,
-) -> tuple[Patient, np.ndarray]:  # fmt: skip
+    case: str,
+    volume: Volume,
+    image: Path | Series,
+    truth: Volume | None,
+    truth_path: Path | None,
+    level: float,
+    width: float,
+    ignore: int | None = None,
+    ignore_geometry: bool = False,
+) -> tuple[Patient, np.ndarray]:
     """Return a CT ``volume`` as a patient; see ``read_patient``. The paths are what errors call the volumes."""
     volume = volume.in_unit("mm")
     if any(volume.tilt):
@@ -191,10 +204,13 @@ def load_patient(path: Path) -> Patient:
         return Patient(path.stem, images, labels, np.arange(len(images)), geometry)
     tilt_y, tilt_x = fields["tilt"].tolist() if "tilt" in fields else (0.0, 0.0)
     geometry = Volume(
-        _NoVoxels(tuple(fields["file_shape"].tolist())), tuple(fields["file_spacing"].tolist()), "mm",
-        tuple(fields["origin"].tolist()), tuple(tuple(row) for row in fields["direction"].tolist()),
+        _NoVoxels(tuple(fields["file_shape"].tolist())),
+        tuple(fields["file_spacing"].tolist()),
+        "mm",
+        tuple(fields["origin"].tolist()),
+        tuple(tuple(row) for row in fields["direction"].tolist()),
         tilt=(tilt_y, tilt_x),
-    )  # fmt: skip
+    )
     labels = labels if fields["labelled"] else None
     return Patient(path.stem, images, labels, fields["kept"], geometry, fields.get("organ"))
 

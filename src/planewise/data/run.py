@@ -24,9 +24,14 @@ class Run:
     """
 
     def __init__(
-        self, manifest: Path, made_from: MadeFrom, model: str, cases: dict[str, CaseRecord], overwrite: bool,
+        self,
+        manifest: Path,
+        made_from: MadeFrom,
+        model: str,
+        cases: dict[str, CaseRecord],
+        overwrite: bool,
         store: Path | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """``model``: where its file lies; that it is this one is in ``made_from``."""
         self.manifest, self.folder, self.made_from, self.model = manifest, manifest.parent, made_from, model
         self.place = store or self.folder  # as messages call it
@@ -39,9 +44,17 @@ class Run:
 
     @classmethod
     def begin(
-        cls, manifest: Path, command: str, options: dict[str, Any], model: Path | None, cases: Iterable[str],
-        overwrite: bool, renewed: bool = False, store: Path | None = None, unsaid: dict[str, Any] | None = None,
-    ) -> "Run":  # fmt: skip
+        cls,
+        manifest: Path,
+        command: str,
+        options: dict[str, Any],
+        model: Path | None,
+        cases: Iterable[str],
+        overwrite: bool,
+        renewed: bool = False,
+        store: Path | None = None,
+        unsaid: dict[str, Any] | None = None,
+    ) -> "Run":
         """Begin ``command`` for ``cases``, or go on with it; nothing is written before a case is started.
 
         ``manifest``: its path, in the folder of the results. ``options``: those that decide what the results are, as

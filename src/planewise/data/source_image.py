@@ -59,8 +59,9 @@ def _series(result: Path, first: Path, record: CaseRecord, unchanged: bool) -> S
     folder = Path(next(iter(record.inputs))).parent
     made = {  # fingerprints by where the files lie now; what else was read, such as masks, is of another kind of file
         (first.parent / os.path.relpath(file, folder)).resolve(): of_file
-        for file, of_file in record.inputs.items() if Path(file).suffix == first.suffix and not ending_of(Path(file))
-    }  # fmt: skip
+        for file, of_file in record.inputs.items()
+        if Path(file).suffix == first.suffix and not ending_of(Path(file))
+    }
     if gone := [file for file in made if not file.is_file()]:
         raise PlanewiseError(_changed(result, gone[0]))
     common = Path(os.path.commonpath([file.parent for file in made]))

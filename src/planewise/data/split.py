@@ -18,9 +18,14 @@ Split = dict[str, list[str]]  # case names by part
 
 
 def draw_split(
-    patients: dict[str, str], train: list[str], tests: list[str], classes: Callable[[str], frozenset[int]],
-    valid_share: float, seed: int, test_share: float = 0.0,
-) -> Split:  # fmt: skip
+    patients: dict[str, str],
+    train: list[str],
+    tests: list[str],
+    classes: Callable[[str], frozenset[int]],
+    valid_share: float,
+    seed: int,
+    test_share: float = 0.0,
+) -> Split:
     """Return a split in which the cases of ``tests`` are the test part, and a share of the others validates.
 
     ``patients``: of every case; ``classes``: those in a training case's truth, which each part gets its share of.

@@ -104,9 +104,15 @@ def _voxels_around(*steps: float) -> tuple[np.ndarray, np.ndarray]:
 
 @numba.njit(nogil=True, cache=True)
 def _look_around(
-    points: np.ndarray, order: np.ndarray, occupied: np.ndarray, origin: np.ndarray, offsets: np.ndarray,
-    away: np.ndarray, steps: np.ndarray, distances: np.ndarray,
-) -> None:  # fmt: skip
+    points: np.ndarray,
+    order: np.ndarray,
+    occupied: np.ndarray,
+    origin: np.ndarray,
+    offsets: np.ndarray,
+    away: np.ndarray,
+    steps: np.ndarray,
+    distances: np.ndarray,
+) -> None:
     """Fill in the distances of points that have an occupied voxel at one of ``offsets``, which are nearest first."""
     depth, height, width = occupied.shape
     last, least = order[0], 0.0  # the last point, and what its distance is at least
@@ -151,9 +157,14 @@ def _grouped(members: np.ndarray) -> np.ndarray:
 
 @numba.njit(nogil=True, cache=True)
 def _search(
-    points: np.ndarray, order: np.ndarray, others: np.ndarray, boxes: np.ndarray, starts: np.ndarray,
-    steps: np.ndarray, distances: np.ndarray,
-) -> None:  # fmt: skip
+    points: np.ndarray,
+    order: np.ndarray,
+    others: np.ndarray,
+    boxes: np.ndarray,
+    starts: np.ndarray,
+    steps: np.ndarray,
+    distances: np.ndarray,
+) -> None:
     """Fill in the distances of the points in ``order``."""
     stack = np.empty((FANOUT * len(starts), 2), np.int64)  # (level, group in it) of the groups still to open
     bounds = np.empty(FANOUT * len(starts))  # and how near what is in them can be

@@ -28,9 +28,14 @@ def wrong_voxels(pair: OpenPair, right: set[tuple[int, int]]) -> tuple[np.ndarra
 
 @numba.njit(nogil=True, cache=True)
 def _count_wrong(
-    truth: np.ndarray, predicted: np.ndarray, start: int, right: np.ndarray,
-    along_z: np.ndarray, along_y: np.ndarray, steps_x: np.ndarray,
-) -> None:  # fmt: skip
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    start: int,
+    right: np.ndarray,
+    along_z: np.ndarray,
+    along_y: np.ndarray,
+    steps_x: np.ndarray,
+) -> None:
     """Add to the counts; ``steps_x`` gets the difference between each slice's count and the one before."""
     depth, height, width = truth.shape
     for z in range(depth):

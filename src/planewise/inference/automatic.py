@@ -47,10 +47,14 @@ class SliceFindings:
 
 
 def segment_within(
-    encoder: Encoder, place: Place, consecutive: np.ndarray, options: PropagationOptions,
-    advance: Callable[[int], None], reliability: dict[int, ClassReliability],
+    encoder: Encoder,
+    place: Place,
+    consecutive: np.ndarray,
+    options: PropagationOptions,
+    advance: Callable[[int], None],
+    reliability: dict[int, ClassReliability],
     propagation: Propagation = propagate,
-) -> tuple[np.ndarray, SliceFindings]:  # fmt: skip
+) -> tuple[np.ndarray, SliceFindings]:
     """Return labels (N, H, W) uint8 of every class that the encoder's model has a token for, and what led to them.
 
     ``reliability``: by class, of those that were calibrated; ``propagation``: by which objects go
@@ -68,9 +72,13 @@ def segment_within(
 
 
 def find_in_slices(
-    encoder: Encoder, place: Place, options: PropagationOptions, where_present: bool,
-    advance: Callable[[int], None], reliability: dict[int, ClassReliability],
-) -> SliceFindings:  # fmt: skip
+    encoder: Encoder,
+    place: Place,
+    options: PropagationOptions,
+    where_present: bool,
+    advance: Callable[[int], None],
+    reliability: dict[int, ClassReliability],
+) -> SliceFindings:
     """Return what each slice shows by itself; with ``where_present`` nothing of a class that is likelier absent.
 
     Where classes overlap, see ``Painter``. See ``segment_within`` for the arguments.

@@ -47,9 +47,12 @@ def calibrate(shares: np.ndarray, right: np.ndarray, planes: tuple[Plane, ...]) 
 
 
 def write_objects(
-    path: Path, votes: ObjectVotes | None, voxels: np.ndarray, calibration: Calibration | None,
+    path: Path,
+    votes: ObjectVotes | None,
+    voxels: np.ndarray,
+    calibration: Calibration | None,
     classes: Sequence[str] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write a CSV with a row for each object: ``COLUMNS``, those that are not known empty.
 
     ``votes``: None if only one plane was predicted, so that there was no vote; ``voxels`` (objects,) int64: sizes then.

@@ -61,9 +61,14 @@ def _fill_table(table: np.ndarray, values: np.ndarray, keys: np.ndarray, result:
 
 @numba.njit(nogil=True, cache=True)
 def _apply(
-    window: np.ndarray, first: int, top: int, left: int, planes: tuple[tuple, ...], table: np.ndarray,
+    window: np.ndarray,
+    first: int,
+    top: int,
+    left: int,
+    planes: tuple[tuple, ...],
+    table: np.ndarray,
     values: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     """Write final labels into ``window``, which is all background and begins at (``first``, ``top``, ``left``)."""
     depth, height, width = window.shape
     layer = np.empty((height, width + PADDING), np.int64)

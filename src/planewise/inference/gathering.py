@@ -80,12 +80,11 @@ def slice_parts(output: SliceOutputs, height: int, width: int, least: float, opt
     """Return what grouping needs of a slice of ``height`` x ``width``; ``least``: see ``grouping.least_logit``."""
     logits = crop(output.logits, height, width)
     return SliceParts(
-        class_bits(logits, options.confidence) if options.things
-        else np.packbits(logits >= np.float32(least), axis=1),
+        class_bits(logits, options.confidence) if options.things else np.packbits(logits >= np.float32(least), axis=1),
         width,
         find_centres(output.heatmap, options.centre_threshold, options.centre_kernel),
         output.offsets.astype(np.float32, copy=False),
-    )  # fmt: skip
+    )
 
 
 def group_parts(parts: SliceParts, options: GroupingOptions) -> list[SliceObjects]:

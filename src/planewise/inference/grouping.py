@@ -109,9 +109,11 @@ def _nearest(
             # Everything in this ring is at least this far from a position in the home square; a position outside
             # the grid is further still from all squares but those on its side, so the bound is taken from it too.
             gap = min(
-                y - (home_row - ring + 1) * side, (home_row + ring) * side - y,
-                x - (home_column - ring + 1) * side, (home_column + ring) * side - x,
-            )  # fmt: skip
+                y - (home_row - ring + 1) * side,
+                (home_row + ring) * side - y,
+                x - (home_column - ring + 1) * side,
+                (home_column + ring) * side - x,
+            )
             if gap > 0 and gap * gap > nearest:
                 break
         for row in range(max(home_row - ring, 0), min(home_row + ring + 1, rows)):

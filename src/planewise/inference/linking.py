@@ -75,9 +75,15 @@ def link(chain: Chain) -> np.ndarray:
 
 @numba.njit(nogil=True, cache=True)
 def _sweep(
-    labels: np.ndarray, sizes: np.ndarray, starts: np.ndarray, pair_starts: np.ndarray, first: np.ndarray,
-    second: np.ndarray, count: np.ndarray, forward: bool,
-) -> None:  # fmt: skip
+    labels: np.ndarray,
+    sizes: np.ndarray,
+    starts: np.ndarray,
+    pair_starts: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    count: np.ndarray,
+    forward: bool,
+) -> None:
     """Give the components of every slice, in ``labels``, the labels of the slice before (after, backward).
 
     An object that matches nothing keeps its own label.
@@ -273,9 +279,13 @@ class PlaneObjects(Painted):
 
 @numba.njit(nogil=True, cache=True)
 def paint_layer(
-    layer: np.ndarray, z: int, top: int, left: int,
-    plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray], shift: int,
-) -> None:  # fmt: skip
+    layer: np.ndarray,
+    z: int,
+    top: int,
+    left: int,
+    plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    shift: int,
+) -> None:
     """Write a plane's labels at ``z`` into the bits of ``layer`` from ``shift`` on, all 0 before.
 
     ``top``, ``left``: the row and column that ``layer`` begins with. What is background stays as it is.
@@ -304,9 +314,8 @@ def paint_layer(
 
 @numba.njit(nogil=True, cache=True)
 def _paint(
-    window: np.ndarray, z: int, top: int, left: int,
-    plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-) -> None:  # fmt: skip
+    window: np.ndarray, z: int, top: int, left: int, plane: tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+) -> None:
     for i in range(len(window)):
         paint_layer(window[i], z + i, top, left, plane, 0)
 
@@ -331,9 +340,13 @@ def long_enough(sides: np.ndarray, shape: tuple[int, int, int], min_extent: int)
 
 
 def keep_large(
-    objects: np.ndarray, part_sizes: np.ndarray, part_boxes: np.ndarray, shape: tuple[int, int, int], min_size: int,
+    objects: np.ndarray,
+    part_sizes: np.ndarray,
+    part_boxes: np.ndarray,
+    shape: tuple[int, int, int],
+    min_size: int,
     min_extent: int,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """Return ``objects`` renumbered without those that are too small, and the sizes; see ``linked_components``.
 
     ``objects`` (parts,): the object of every part, 0 for none; ``part_sizes`` (parts,) in voxels; ``part_boxes``

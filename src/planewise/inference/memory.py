@@ -40,7 +40,7 @@ class Need:
 
 def need_in_memory(
     volume: Volume, planes: tuple[Plane, ...], batch_size: int, downsampling: int, device: str, outputs: int = 1
-) -> Need:  # fmt: skip
+) -> Need:
     """Return what predicting ``volume`` in memory needs. On a GPU the network's memory is the GPU's.
 
     ``outputs``: channels of the network's semantic head.

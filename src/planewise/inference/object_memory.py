@@ -36,10 +36,16 @@ class Remembered(Track):
 
 @torch.inference_mode()
 def propagate_memory(
-    encoder: Encoder, consecutive: np.ndarray, prompts: list[Prompt], options: PropagationOptions,
-    advance: Callable[[int], None], presence: Callable[[int, int], float] = lambda z, label: math.inf,
-    within: np.ndarray | None = None, *, segmenter: MemorySegmenter,
-) -> np.ndarray:  # fmt: skip
+    encoder: Encoder,
+    consecutive: np.ndarray,
+    prompts: list[Prompt],
+    options: PropagationOptions,
+    advance: Callable[[int], None],
+    presence: Callable[[int, int], float] = lambda z, label: math.inf,
+    within: np.ndarray | None = None,
+    *,
+    segmenter: MemorySegmenter,
+) -> np.ndarray:
     """Return labels (N, H, W) uint8 of the objects that ``prompts`` start; see ``propagate`` for the arguments.
 
     A mask that falls apart stays one object, of which parts under ``least_pixels`` are left out. Each direction starts

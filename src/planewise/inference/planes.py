@@ -75,10 +75,11 @@ class NetworkPredictor:
                 outputs = {name: tensor.cpu().numpy() for name, tensor in self.network(x, steps, False).items()}
         place, channels = np.cumsum(shows) - 1, outputs_of(self.network.state_dict())
         return [
-            SliceOutputs(_of_one(outputs["sem_logits"][i]), outputs["ctr_hmp"][i, 0], outputs["offsets"][i]) if shown
+            SliceOutputs(_of_one(outputs["sem_logits"][i]), outputs["ctr_hmp"][i, 0], outputs["offsets"][i])
+            if shown
             else _nothing(images.shape[1:], downsampling, channels)
             for i, shown in zip(place, shows)
-        ]  # fmt: skip
+        ]
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,13 @@ def prepared(slices: np.ndarray, options: SliceOptions) -> np.ndarray:
 
 
 def plane_outputs(
-    predictor: SlicePredictor, voxels: np.ndarray, plane: Plane, options: SliceOptions, batch_size: int,
+    predictor: SlicePredictor,
+    voxels: np.ndarray,
+    plane: Plane,
+    options: SliceOptions,
+    batch_size: int,
     advance: Callable[[int], None],
-) -> Iterator[SliceOutputs]:  # fmt: skip
+) -> Iterator[SliceOutputs]:
     """Yield the network's outputs for every slice of ``voxels`` (z, y, x) in ``plane``, in order.
 
     Logits come back at full resolution. Slices are predicted while earlier ones are used. ``advance`` is called with

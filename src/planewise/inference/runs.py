@@ -159,9 +159,15 @@ def _connect(
 
 @numba.njit(nogil=True, cache=True)
 def _count_shared(
-    row_starts_a: np.ndarray, start_a: np.ndarray, stop_a: np.ndarray, label_a: np.ndarray,
-    row_starts_b: np.ndarray, start_b: np.ndarray, stop_b: np.ndarray, label_b: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    row_starts_a: np.ndarray,
+    start_a: np.ndarray,
+    stop_a: np.ndarray,
+    label_a: np.ndarray,
+    row_starts_b: np.ndarray,
+    start_b: np.ndarray,
+    stop_b: np.ndarray,
+    label_b: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     keys, counts = new_table(256)
     used = 0
     for y in range(len(row_starts_a) - 1):
@@ -175,9 +181,15 @@ def _count_shared(
 
 @numba.njit(nogil=True, cache=True)
 def _count_shared_row(
-    start_a: np.ndarray, stop_a: np.ndarray, label_a: np.ndarray,
-    start_b: np.ndarray, stop_b: np.ndarray, label_b: np.ndarray, keys: np.ndarray, counts: np.ndarray,
-) -> int:  # fmt: skip
+    start_a: np.ndarray,
+    stop_a: np.ndarray,
+    label_a: np.ndarray,
+    start_b: np.ndarray,
+    stop_b: np.ndarray,
+    label_b: np.ndarray,
+    keys: np.ndarray,
+    counts: np.ndarray,
+) -> int:
     """Add a row's pairs to the table; return the number of new ones."""
     added, a, b = 0, 0, 0
     while a < start_a.size and b < start_b.size:

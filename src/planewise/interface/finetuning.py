@@ -16,9 +16,14 @@ Cases = Mapping[str, tuple[Any, Any]]
 
 
 def finetune(
-    dataset: str | os.PathLike[str] | Cases, base: str | os.PathLike[str], output: str | os.PathLike[str], *,
-    classes: Mapping[int, str] | None = None, progress: ProgressFunction | bool | None = None, **options: Any,
-) -> Model:  # fmt: skip
+    dataset: str | os.PathLike[str] | Cases,
+    base: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    classes: Mapping[int, str] | None = None,
+    progress: ProgressFunction | bool | None = None,
+    **options: Any,
+) -> Model:
     """Fine-tune a model on a dataset and return it; everything is kept in the folder ``output``.
 
     ``dataset``: a nnU-Net raw dataset (dataset.json, imagesTr, instancesTr or labelsTr), or {case: (image, labels)} of

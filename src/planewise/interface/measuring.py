@@ -75,9 +75,13 @@ def _frame(rows: list[dict[str, Any]]) -> "pandas.DataFrame":
 
 
 def measure(
-    labels: Any, image: Any = None, *, references: Mapping[str, Any] | None = None, ignore_geometry: bool = False,
+    labels: Any,
+    image: Any = None,
+    *,
+    references: Mapping[str, Any] | None = None,
+    ignore_geometry: bool = False,
     progress: ProgressFunction | bool | None = None,
-) -> Measures:  # fmt: skip
+) -> Measures:
     """Measure the objects of a label volume, each label above 0 one, as ``planewise mito measure`` does.
 
     All arguments: whatever ``open`` takes. ``image``: for mean intensities, and for the spacing where the labels do not
@@ -104,10 +108,17 @@ def measure(
 
 
 def measure_classes(
-    labels: Any, ct: Any, *, classes: Mapping[int, str], fibrosis: tuple[str, ...] = (), lungs: Any = None,
-    zones: ZoneRule = "height", periphery_mm: float = 20.0, ignore_geometry: bool = False,
+    labels: Any,
+    ct: Any,
+    *,
+    classes: Mapping[int, str],
+    fibrosis: tuple[str, ...] = (),
+    lungs: Any = None,
+    zones: ZoneRule = "height",
+    periphery_mm: float = 20.0,
+    ignore_geometry: bool = False,
     progress: ProgressFunction | bool | None = None,
-) -> ClassMeasures:  # fmt: skip
+) -> ClassMeasures:
     """Measure classes within the lungs of a CT in HU, as ``planewise ild measure`` does: ml, shares, densities.
 
     ``labels``, ``ct``, ``lungs``: whatever ``open`` takes; without ``lungs`` they are found from HU. ``classes``: names

@@ -54,9 +54,15 @@ class MitoNetModel(Model):
         return cls(path, file.class_names, file, locate_weights(file, path))
 
     def segment(
-        self, volume: Volume, name: str, prompts: Any, truth: Any, output: Path | None, given: dict[str, Any],
+        self,
+        volume: Volume,
+        name: str,
+        prompts: Any,
+        truth: Any,
+        output: Path | None,
+        given: dict[str, Any],
         source: Path | None,
-    ) -> Volume:  # fmt: skip
+    ) -> Volume:
         """See ``planewise.segment``."""
         if prompts is not None or truth is not None:
             raise PlanewiseError(f"prompts=: {self.path.name} finds objects by itself; boxes are for SAM2's models")

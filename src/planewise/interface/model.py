@@ -30,9 +30,15 @@ class Model(ABC):
 
     @abstractmethod
     def segment(
-        self, volume: Volume, name: str, prompts: Any, truth: Any, output: Path | None, given: dict[str, Any],
+        self,
+        volume: Volume,
+        name: str,
+        prompts: Any,
+        truth: Any,
+        output: Path | None,
+        given: dict[str, Any],
         source: Path | None,
-    ) -> Volume:  # fmt: skip
+    ) -> Volume:
         """Return labels of ``volume``; see ``planewise.segment``. ``source``: the file that it was opened from."""
 
 

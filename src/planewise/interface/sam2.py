@@ -56,9 +56,15 @@ class Sam2Model(Model):
         return cls(path, dict(names), weights.window, weights.tokens is not None, {None: weights})
 
     def segment(
-        self, volume: Volume, name: str, prompts: Any, truth: Any, output: Path | None, given: dict[str, Any],
+        self,
+        volume: Volume,
+        name: str,
+        prompts: Any,
+        truth: Any,
+        output: Path | None,
+        given: dict[str, Any],
         source: Path | None,
-    ) -> Volume:  # fmt: skip
+    ) -> Volume:
         """See ``planewise.segment``."""
         if output is not None:
             raise PlanewiseError("output=: a CT is segmented in memory; write_volume writes what is returned")

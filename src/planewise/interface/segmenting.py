@@ -12,10 +12,16 @@ from planewise.volumes.volume import Volume
 
 
 def segment(
-    volume: Any, model: str | os.PathLike[str] | Model, *, prompts: Any = None, truth: Any = None,
-    output: str | os.PathLike[str] | None = None, channel: int | None = None,
-    progress: ProgressFunction | bool | None = None, **options: Any,
-) -> Volume:  # fmt: skip
+    volume: Any,
+    model: str | os.PathLike[str] | Model,
+    *,
+    prompts: Any = None,
+    truth: Any = None,
+    output: str | os.PathLike[str] | None = None,
+    channel: int | None = None,
+    progress: ProgressFunction | bool | None = None,
+    **options: Any,
+) -> Volume:
     """Return the labels of a volume, on its grid: the same as the command line writes.
 
     ``volume``: a path, an array (z, y, x) of any library, an xarray.DataArray, a layer of napari, or a ``Volume``: see

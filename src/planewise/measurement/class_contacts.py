@@ -34,9 +34,11 @@ class Classes:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         return {
-            "names": list(self.names.items()), "of_object": self.of_object.tolist(),
-            "contacts": [list(contact) for contact in self.contacts], "doubts": self.doubts,
-        }  # fmt: skip
+            "names": list(self.names.items()),
+            "of_object": self.of_object.tolist(),
+            "contacts": [list(contact) for contact in self.contacts],
+            "doubts": self.doubts,
+        }
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Classes":
@@ -56,9 +58,13 @@ def key_of(name: str) -> str:
 
 
 def class_contacts(
-    names: dict[int, str], of_object: np.ndarray, labels: np.ndarray, contacts: Contacts, between: Contacts,
+    names: dict[int, str],
+    of_object: np.ndarray,
+    labels: np.ndarray,
+    contacts: Contacts,
+    between: Contacts,
     touched: dict[int, np.ndarray],
-) -> list[ClassContact]:  # fmt: skip
+) -> list[ClassContact]:
     """Return where classes touch, by their values.
 
     ``contacts``: of the objects ``labels`` (n,), each pair in both orders; ``between``: of the classes, each pair once;

@@ -129,8 +129,10 @@ def definitions(measures: dict[str, Measure], physical: bool) -> dict[str, dict[
     """Return what the columns of ``measures`` by key mean, by their names in tables, for a JSON."""
     return {
         measure.name(key, physical): {
-            "unit": unit_of(measure.kind, physical).words, "meaning": measure.meaning, "formula": measure.formula,
+            "unit": unit_of(measure.kind, physical).words,
+            "meaning": measure.meaning,
+            "formula": measure.formula,
             "source": measure.source,
         }
         for key, measure in measures.items()
-    }  # fmt: skip
+    }

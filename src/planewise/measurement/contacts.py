@@ -105,9 +105,18 @@ def _contacts(
 
 @numba.njit(nogil=True, cache=True)
 def _face_area(
-    first: np.ndarray, second: np.ndarray, a: int, b: int, z: int, y: int, x: int, axis: int, step: int,
-    spacing: np.ndarray, reach: np.ndarray,
-) -> float:  # fmt: skip
+    first: np.ndarray,
+    second: np.ndarray,
+    a: int,
+    b: int,
+    z: int,
+    y: int,
+    x: int,
+    axis: int,
+    step: int,
+    spacing: np.ndarray,
+    reach: np.ndarray,
+) -> float:
     """Return the share of the surface that the face of voxel (z, y, x) across ``axis`` stands for."""
     low, high = -reach, reach.copy()
     if step > 0:  # as far on either side of the face

@@ -61,16 +61,18 @@ REGION_MEANINGS = {
     "peripheral, central": "within --periphery_mm (20) of the lung's surface, and the rest. Measured in mm from a "
     "voxel's centre to the nearest face of a voxel that is not of this lung; the surface towards the mediastinum "
     "counts, the end of the scan and a hole within the lung do not",
-}  # fmt: skip
+}
 
 
 def lung_columns(groups: dict[str, tuple[int, ...]]) -> dict[str, Column]:
     """Return the columns by name, in order: volumes, extents of every group by its name, densitometry."""
     columns = [_filled(pattern, region=region) for pattern in VOLUMES for region in _regions(pattern)]
     columns += [
-        _filled(pattern, group=name, region=region) for name in groups for pattern in EXTENTS
+        _filled(pattern, group=name, region=region)
+        for name in groups
+        for pattern in EXTENTS
         for region in _regions(pattern)
-    ]  # fmt: skip
+    ]
     columns += [_filled(pattern, side=side) for side in ("", *SIDES) for pattern in DENSITIES]
     return {column.name: column for column in columns}
 

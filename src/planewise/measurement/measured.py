@@ -53,15 +53,19 @@ class Measured:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON has it; NaN, not measured, is null."""
         return {
-            "shape": list(self.shape), "spacing": list(self.spacing), "physical": self.physical,
+            "shape": list(self.shape),
+            "spacing": list(self.spacing),
+            "physical": self.physical,
             "labels": self.labels.tolist(),
             "objects": {key: [json_number(value) for value in values.tolist()] for key, values in self.objects.items()},
             "contacts": {
-                "first": self.contacts.first.tolist(), "second": self.contacts.second.tolist(),
+                "first": self.contacts.first.tolist(),
+                "second": self.contacts.second.tolist(),
                 "area": self.contacts.area.tolist(),
             },
-            "volume": {key: json_number(value) for key, value in self.volume.items()}, "too_large": self.too_large,
-        } | ({} if self.classes is None else {"classes": self.classes.as_json()})  # fmt: skip
+            "volume": {key: json_number(value) for key, value in self.volume.items()},
+            "too_large": self.too_large,
+        } | ({} if self.classes is None else {"classes": self.classes.as_json()})
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Measured":
@@ -97,10 +101,15 @@ def spacing_of(volume: Volume) -> tuple[Spacing, bool]:
 
 
 def measure_volume(
-    labels: Volume, image: Volume | None = None, references: Mapping[str, Volume] | None = None, name: str = "volume",
-    most_bytes: int | None = None, classes: Volume | None = None, class_names: Mapping[int, str] | None = None,
+    labels: Volume,
+    image: Volume | None = None,
+    references: Mapping[str, Volume] | None = None,
+    name: str = "volume",
+    most_bytes: int | None = None,
+    classes: Volume | None = None,
+    class_names: Mapping[int, str] | None = None,
     things: tuple[int, ...] | None = None,
-) -> Measured:  # fmt: skip
+) -> Measured:
     """Measure the objects of a label volume, read slab by slab, and then object by object.
 
     ``image`` and ``references``: other volumes of the same shape, voxel by voxel, for intensities, and for contacts and
@@ -139,9 +148,15 @@ def measure_volume(
 
 
 def _classes(
-    labels: Volume, classes: Volume, names: dict[int, str], objects: Objects, contacts: Contacts,
-    columns: dict[str, np.ndarray], spacing: Spacing, things: tuple[int, ...] | None,
-) -> Classes:  # fmt: skip
+    labels: Volume,
+    classes: Volume,
+    names: dict[int, str],
+    objects: Objects,
+    contacts: Contacts,
+    columns: dict[str, np.ndarray],
+    spacing: Spacing,
+    things: tuple[int, ...] | None,
+) -> Classes:
     """Return the class of each object and the contacts of classes; what ``columns`` say of an object's own class, as of
     a reference, becomes NaN: contacts with others of its class are those of objects."""
     overlap, between = OverlapCounter(), ContactCounter(spacing)
@@ -218,9 +233,14 @@ def _shapes(
                 continue
             line = centre_line(mask, spacing)
             values = (
-                surface_area(mask, spacing), line.length, line.branches, line.end_points, line.loops, line.radius,
+                surface_area(mask, spacing),
+                line.length,
+                line.branches,
+                line.end_points,
+                line.loops,
+                line.radius,
                 line.pieces,
-            )  # fmt: skip
+            )
             for key, value in zip(keys, values, strict=True):
                 columns[key][row] = value
     return columns, too_large
@@ -262,12 +282,17 @@ def _of_volume(objects: Objects, spacing: Spacing, contacts: Contacts) -> dict[s
     voxel, size = math.prod(spacing), math.prod(objects.shape)
     frame, inside = frame_voxels(objects.shape) * voxel, int(counted(objects).sum())
     return {
-        "objects": len(objects), "touching_border": int(objects.touches_border.sum()),
-        "volume": size * voxel, "object_volume": int(objects.voxels.sum()) * voxel,
-        "volume_fraction": int(objects.voxels.sum()) / size, "frame_count": inside, "frame_volume": frame,
+        "objects": len(objects),
+        "touching_border": int(objects.touches_border.sum()),
+        "volume": size * voxel,
+        "object_volume": int(objects.voxels.sum()) * voxel,
+        "volume_fraction": int(objects.voxels.sum()) / size,
+        "frame_count": inside,
+        "frame_volume": frame,
         "number_density": inside / frame if frame else math.nan,
-        "contacts": len(contacts.first), "contact_area": float(contacts.area.sum()),
-    }  # fmt: skip
+        "contacts": len(contacts.first),
+        "contact_area": float(contacts.area.sum()),
+    }
 
 
 def _distributions(columns: dict[str, np.ndarray]) -> dict[str, Distribution]:

@@ -60,9 +60,12 @@ def distributions_picture(cases: Mapping[str, Measured], picture: Path) -> None:
 
 
 def animals_picture(
-    members: Sequence[Member], measures: dict[str, dict[str, np.ndarray]], comparisons: Sequence[Comparison],
-    physical: bool, picture: Path,
-) -> None:  # fmt: skip
+    members: Sequence[Member],
+    measures: dict[str, dict[str, np.ndarray]],
+    comparisons: Sequence[Comparison],
+    physical: bool,
+    picture: Path,
+) -> None:
     """Draw every animal by condition: its mean large, at most ``POINTS`` of its objects small; the effect above."""
     compared = list(dict.fromkeys(row.measure for row in comparisons))
     conditions = list(dict.fromkeys(member.condition for member in members))

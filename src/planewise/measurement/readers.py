@@ -73,13 +73,17 @@ class Agreement:
         limits = self.limits
         undefined = Interval(math.nan, math.nan, math.nan)
         return {
-            "measure": self.measure, "n_patients": limits.n,
+            "measure": self.measure,
+            "n_patients": limits.n,
             "mean_first": float(self.first.mean()) if limits.n else math.nan,
             "mean_second": float(self.second.mean()) if limits.n else math.nan,
-            **_named("difference", limits.mean), "difference_sd": limits.sd, **_named("lower_limit", limits.lower),
-            **_named("upper_limit", limits.upper), **_named("icc_2_1", self.icc),
+            **_named("difference", limits.mean),
+            "difference_sd": limits.sd,
+            **_named("lower_limit", limits.lower),
+            **_named("upper_limit", limits.upper),
+            **_named("icc_2_1", self.icc),
             **_named("kappa", self.kappa or undefined),
-        }  # fmt: skip
+        }
 
 
 def _named(name: str, interval: Interval) -> dict[str, object]:
@@ -87,9 +91,13 @@ def _named(name: str, interval: Interval) -> dict[str, object]:
 
 
 def agreement(
-    measure: str, first: Sequence[float], second: Sequence[float], patients: Sequence[str], bounds: Sequence[float],
+    measure: str,
+    first: Sequence[float],
+    second: Sequence[float],
+    patients: Sequence[str],
+    bounds: Sequence[float],
     weights: KappaWeights,
-) -> Agreement:  # fmt: skip
+) -> Agreement:
     """Compare two readers' values (n,) of the same cases, of ``patients``, of the column ``measure``.
 
     Cases without a value by both, NaN, are left out; then a patient's are averaged, for cases of one patient are alike.

@@ -63,12 +63,16 @@ def class_contact_rows(cases: Cases) -> list[Row]:
             continue
         names, with_objects = measured.classes.names, set(measured.classes.of_object.tolist())
         for contact in measured.classes.contacts:
-            rows.append({
-                "case": case, "first_class": names[contact.first], "second_class": names[contact.second],
-                area: contact.area,
-                "first_objects": contact.first_objects if contact.first in with_objects else None,
-                "second_objects": contact.second_objects if contact.second in with_objects else None,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "case": case,
+                    "first_class": names[contact.first],
+                    "second_class": names[contact.second],
+                    area: contact.area,
+                    "first_objects": contact.first_objects if contact.first in with_objects else None,
+                    "second_objects": contact.second_objects if contact.second in with_objects else None,
+                }
+            )
     return rows
 
 
@@ -145,9 +149,13 @@ def document(cases: Cases, comparisons: list[Row], animals: list[Row]) -> dict[s
         columns["objects"] |= definitions(objects, measured.physical)
         columns["volumes"] |= definitions(VOLUME, measured.physical)
     tables = {
-        "volumes": volume_rows(cases), "distributions": distribution_rows(cases), "objects": object_rows(cases),
-        "contacts": contact_rows(cases), "comparisons": comparisons, "animals": animals,
-    }  # fmt: skip
+        "volumes": volume_rows(cases),
+        "distributions": distribution_rows(cases),
+        "objects": object_rows(cases),
+        "contacts": contact_rows(cases),
+        "comparisons": comparisons,
+        "animals": animals,
+    }
     if any(measured.classes is not None for measured in cases.values()):
         tables["class_contacts"] = class_contact_rows(cases)
     return {"columns": columns} | {

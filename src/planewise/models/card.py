@@ -28,9 +28,12 @@ def sam2_card(name: str, seen: Mapping[str, str], trained: Trained | None) -> st
 
     base = _published(trained)
     about = ModelCardData(
-        library_name="transformers", pipeline_tag="mask-generation", tags=["sam2", "medical", "planewise"],
-        base_model=base.hub_id if base else None, license=base.spdx.lower() if base and base.spdx else None,
-    )  # fmt: skip
+        library_name="transformers",
+        pipeline_tag="mask-generation",
+        tags=["sam2", "medical", "planewise"],
+        base_model=base.hub_id if base else None,
+        license=base.spdx.lower() if base and base.spdx else None,
+    )
     what = "SAM2 (Ravi et al. 2024, arXiv:2408.00714), fine-tuned with planewise on slices of volumes."
     use = "`planewise ild predict VOLUMES RESULTS --trained_model THIS_FOLDER`"
     return f"---\n{about.to_yaml()}\n---\n\n{_card(name, what, seen, trained, use)}"
@@ -53,10 +56,12 @@ def _card(name: str, what: str, seen: Mapping[str, str], trained: Trained | None
         score = "there was nothing to score" if trained.score is None else f"{trained.score:.4f}"
         validation = {"on": trained.validated_on, "score": score, "loss": f"{trained.loss:.4g}"}
         parts += [
-            "## Training", _table("training", about), "## Validation",
+            "## Training",
+            _table("training", about),
+            "## Validation",
             "Of the step that was chosen, on data that it was chosen by: how good the model is on others is not said.",
             _table("validation", validation),
-        ]  # fmt: skip
+        ]
     parts += ["## Use", use]
     return "\n\n".join(parts) + "\n"
 

@@ -52,9 +52,7 @@ def _pin(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def fetch(
-    url: str, sha256: str | None, says: str, otherwise: str, read: Callable[[Path], Any] | None = None
-) -> Path:  # fmt: skip
+def fetch(url: str, sha256: str | None, says: str, otherwise: str, read: Callable[[Path], Any] | None = None) -> Path:
     """Return the file of ``url``, downloaded if it is not there; one that was put there by hand is as good.
 
     ``sha256``: what it must have; None: what it had when it was first used, which is printed and kept beside it.

@@ -109,31 +109,40 @@ def _description(folder: Path, name: str, model: ModelFile, network: PanopticNet
 
     any_size = {"min": side, "step": model.padding_factor}
     read = {
-        **files("image"), "description": "A slice, 8 bit", "data": {"type": "uint8"},
+        **files("image"),
+        "description": "A slice, 8 bit",
+        "data": {"type": "uint8"},
         "axes": [{"type": "batch"}, {"type": "channel", "channel_names": ["intensity"]}, *spatial(any_size)],
         "preprocessing": [
             {"id": "fixed_zero_mean_unit_variance", "kwargs": {"mean": mean, "std": std}},
             {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}},
         ],
-    }  # fmt: skip
+    }
     made = [
         {
-            **files(key), "description": what, "data": {"type": "float32"},
+            **files(key),
+            "description": what,
+            "data": {"type": "float32"},
             "axes": [
-                {"type": "batch"}, {"type": "channel", "channel_names": list(channels)},
+                {"type": "batch"},
+                {"type": "channel", "channel_names": list(channels)},
                 *spatial({"tensor_id": "image"}, as_image=True),
             ],
         }
         for key, (channels, what) in made_of.items()
-    ]  # fmt: skip
+    ]
     weights = {"source": folder / "weights.pt", "pytorch_version": torch.__version__.partition("+")[0]}
     return v0_5.ModelDescr.model_validate(
         {
-            "format_version": v0_5.ModelDescr.implemented_format_version, "type": "model",
+            "format_version": v0_5.ModelDescr.implemented_format_version,
+            "type": "model",
             "name": "MitoNet " + re.sub(r"[^a-zA-Z0-9_+ -]", "_", name),
-            "description": model.description or "MitoNet", "documentation": {"source": folder / "README.md"},
+            "description": model.description or "MitoNet",
+            "documentation": {"source": folder / "README.md"},
             "cite": [{"text": "Conrad and Narayan 2023", "doi": DOI}],
             "tags": ["mitochondria", "electron-microscopy", "instance-segmentation", "2d", "pytorch", "planewise"],
-            "inputs": [read], "outputs": made, "weights": {"torchscript": weights},
+            "inputs": [read],
+            "outputs": made,
+            "weights": {"torchscript": weights},
         }
-    )  # fmt: skip
+    )

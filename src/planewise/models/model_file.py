@@ -178,9 +178,13 @@ class ModelFile(BaseModel):
             "engine_params": recipe.engine_params.model_copy(update={"thing_list": things}),
         }
         return self.model_copy(
-            update={"class_names": dict(classes.names), "labels": labels, "thing_list": things,
-                    "FINETUNE": recipe.model_copy(update=update)}
-        )  # fmt: skip
+            update={
+                "class_names": dict(classes.names),
+                "labels": labels,
+                "thing_list": things,
+                "FINETUNE": recipe.model_copy(update=update),
+            }
+        )
 
     def trained_intensities(self) -> TrainedIntensities:
         """Return what the file says of its training images' intensities, or else what its norms say."""

@@ -68,9 +68,13 @@ class ClipSegmenter(BoxSegmenter):
         return {meta_name(name): tensor for name, tensor in self.memory.network.state_dict().items()}
 
     def forward(
-        self, slices: Tensor, boxes: Tensor | None, asked_boxes: Tensor | None = None,
-        asked_classes: Tensor | None = None, clips: Clips | None = None,
-    ) -> Answers:  # fmt: skip
+        self,
+        slices: Tensor,
+        boxes: Tensor | None,
+        asked_boxes: Tensor | None = None,
+        asked_classes: Tensor | None = None,
+        clips: Clips | None = None,
+    ) -> Answers:
         """Return what ``BoxSegmenter`` does and, with ``clips``, what is ``Tracked`` in them."""
         if clips is None:
             return *super().forward(slices, boxes, asked_boxes, asked_classes), None
@@ -94,10 +98,12 @@ class ClipSegmenter(BoxSegmenter):
                 starts.append(start)
                 followed += rest
         return Tracked(
-            torch.stack([sight.offered[:1] for sight in starts]), torch.stack([sight.score for sight in starts]),
-            torch.stack([sight.offered for sight in followed]), torch.stack([sight.ious for sight in followed]),
+            torch.stack([sight.offered[:1] for sight in starts]),
+            torch.stack([sight.score for sight in starts]),
+            torch.stack([sight.offered for sight in followed]),
+            torch.stack([sight.ious for sight in followed]),
             torch.stack([sight.score for sight in followed]),
-        )  # fmt: skip
+        )
 
     def _follow(self, slices: list[list[Tensor]], box: Tensor, place: int | None) -> list[Sight]:
         """See the object in ``box`` in each of ``slices``, by their embeddings."""

@@ -122,10 +122,13 @@ def video_config(config: Any, meta: State) -> Any | None:
     try:
         memories = meta["maskmem_tpos_enc"]
         size = MemorySize(
-            memories=len(memories), channels=memories.shape[-1], layers=len(layers),
-            feed_forward=len(meta["memory_attention.layers.0.linear1.weight"]), fuser_layers=len(fuser),
+            memories=len(memories),
+            channels=memories.shape[-1],
+            layers=len(layers),
+            feed_forward=len(meta["memory_attention.layers.0.linear1.weight"]),
+            fuser_layers=len(fuser),
             fuser_intermediate=len(meta["memory_encoder.fuser.layers.0.pwconv1.weight"]),
-        )  # fmt: skip
+        )
     except KeyError:
         return None
     return video_config_with(config, size, "2.1" if meta.keys() >= ONLY_IN_2_1 else "2.0")
@@ -179,6 +182,7 @@ def _processors(side: int, video: bool) -> dict[str, dict[str, Any]]:
         "preprocessor_config.json": image,
         "video_preprocessor_config.json": {
             key: value for key, value in image.items() if key not in ("mask_size", "image_processor_type")
-        } | {"video_processor_type": "Sam2VideoVideoProcessor"},
+        }
+        | {"video_processor_type": "Sam2VideoVideoProcessor"},
         "processor_config.json": {"processor_class": "Sam2VideoProcessor"} | prompts,
-    }  # fmt: skip
+    }

@@ -194,9 +194,10 @@ def new_memory(weights: Sam2Weights) -> dict[str, Tensor]:
     initialise(network)
     with torch.no_grad():
         for drawn in (
-            network.memory_temporal_positional_encoding, network.no_object_pointer,
+            network.memory_temporal_positional_encoding,
+            network.no_object_pointer,
             network.occlusion_spatial_embedding_parameter,
-        ):  # fmt: skip
+        ):
             nn.init.trunc_normal_(drawn, std=0.02)
         for layer in network.memory_encoder.memory_fuser.layers:
             layer.scale.fill_(config.memory_fuser_layer_scale_init_value)

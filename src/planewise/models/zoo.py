@@ -69,9 +69,7 @@ def _mitonet(name: str, megabytes: int) -> Published:
 def _sam2(name: str, folder: str, sha256: str, megabytes: int) -> Published:
     url, citation = f"{META}/{folder}/{name}.pt", "Ravi et al. 2024, arXiv:2408.00714"
     hub_id = f"facebook/{name.replace('_', '-')}"
-    return Published(
-        name, "SAM2", url, sha256, megabytes, "Apache-2.0", citation, spdx="Apache-2.0", hub_id=hub_id
-    )  # fmt: skip
+    return Published(name, "SAM2", url, sha256, megabytes, "Apache-2.0", citation, spdx="Apache-2.0", hub_id=hub_id)
 
 
 PUBLISHED = (

@@ -181,12 +181,15 @@ def _cases(comparison: Comparison, album: Album) -> list[dict[str, Any]]:
     most = min(OBJECT_ROWS, max(10, OBJECT_ROWS_IN_ALL // max(1, len(comparison.results))))
     return [
         {
-            "dataset": place[0], "case": place[1], "patient": results[0].patient, "results": results,
+            "dataset": place[0],
+            "case": place[1],
+            "patient": results[0].patient,
+            "results": results,
             "slides": album.slides.get(place),
             "objects": [_Objects.of(result, most, album.slides.get(place)) for result in results if result.objects],
         }
         for place, results in sorted(by_case.items(), key=lambda item: goodness(item[1]))
-    ]  # fmt: skip
+    ]
 
 
 class _Objects(NamedTuple):
@@ -219,10 +222,15 @@ def _viewer_data(slides: CaseSlides) -> dict[str, Any]:
         "depth": slides.depth,
         "slides": [
             {
-                "plane": slide.plane, "index": slide.index, "width": slide.width, "height": slide.height,
-                "image": slide.image, "outlines": slide.outlines, "wrong": slide.wrong,
+                "plane": slide.plane,
+                "index": slide.index,
+                "width": slide.width,
+                "height": slide.height,
+                "image": slide.image,
+                "outlines": slide.outlines,
+                "wrong": slide.wrong,
                 "close_ups": [asdict(close_up) for close_up in slide.close_ups],
             }
             for slide in slides.slides
         ],
-    }  # fmt: skip
+    }

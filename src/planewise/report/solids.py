@@ -22,9 +22,14 @@ class Solids:
     """
 
     def __init__(
-        self, benchmark: Benchmark, results: list[Result], shape: Voxel, spacing: tuple[float, float, float],
-        whole: bool, count: int,
-    ) -> None:  # fmt: skip
+        self,
+        benchmark: Benchmark,
+        results: list[Result],
+        shape: Voxel,
+        spacing: tuple[float, float, float],
+        whole: bool,
+        count: int,
+    ) -> None:
         """``results``: of the case; ``whole``: whether volumes are drawn; ``count``: of objects by method, at most."""
         self._benchmark, self._spacing = benchmark, spacing
         self._tables = {r.method: r.objects for r in results if r.objects is not None}

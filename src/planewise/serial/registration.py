@@ -58,9 +58,13 @@ class Registration:
 
 
 def register(
-    first_hu: np.ndarray, first_lungs: np.ndarray, first_spacing_mm: Spacing,
-    second_hu: np.ndarray, second_lungs: np.ndarray, second_spacing_mm: Spacing,
-) -> Registration:  # fmt: skip
+    first_hu: np.ndarray,
+    first_lungs: np.ndarray,
+    first_spacing_mm: Spacing,
+    second_hu: np.ndarray,
+    second_lungs: np.ndarray,
+    second_spacing_mm: Spacing,
+) -> Registration:
     """Lay a second scan on a first: HU and lungs (> 0), (z, y, x), canonical, each with its spacing (z, y, x).
 
     Raises PlanewiseError if it fails: no lungs, or lungs that do not come to lie on each other, or of which one scan
@@ -135,9 +139,11 @@ def _affine(fixed_mask: Any, moving_mask: Any) -> Any:
     import SimpleITK as sitk
 
     start = sitk.CenteredTransformInitializer(
-        sitk.Cast(fixed_mask, sitk.sitkFloat32), sitk.Cast(moving_mask, sitk.sitkFloat32), sitk.AffineTransform(3),
+        sitk.Cast(fixed_mask, sitk.sitkFloat32),
+        sitk.Cast(moving_mask, sitk.sitkFloat32),
+        sitk.AffineTransform(3),
         sitk.CenteredTransformInitializerFilter.MOMENTS,
-    )  # fmt: skip
+    )
     method = _method()
     method.SetMetricAsMeanSquares()
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, AFFINE_STEPS)

@@ -42,9 +42,11 @@ def variation_between(first: Scan, second: Scan, noise_hu: float) -> Variation:
     apart = abs(thicknesses[0] - thicknesses[1])
     inspiration = max(INSPIRATION, math.log(volume_ratio(first, second)) / math.sqrt(2))
     return Variation(
-        noise_hu, SHARPNESS_OF_OTHERS if others else SHARPNESS, max(EXTRA_THICKNESS * min(thicknesses), apart),
+        noise_hu,
+        SHARPNESS_OF_OTHERS if others else SHARPNESS,
+        max(EXTRA_THICKNESS * min(thicknesses), apart),
         inspiration,
-    )  # fmt: skip
+    )
 
 
 def noise_of(hu: np.ndarray) -> float:

@@ -77,9 +77,12 @@ def _stacked(slices: list[SlicePair], most: int) -> list[AssembledVolume]:
 
 
 def panoptic_quality(
-    predictor: SlicePredictor, volumes: list[AssembledVolume], planes: tuple[Plane, ...], slices: SliceOptions,
+    predictor: SlicePredictor,
+    volumes: list[AssembledVolume],
+    planes: tuple[Plane, ...],
+    slices: SliceOptions,
     grouping: GroupingOptions,
-) -> float | None:  # fmt: skip
+) -> float | None:
     """Return the panoptic quality of what is found in ``volumes``, of all objects together; None if there are none.
 
     They are predicted in ``planes``, as far as they are no lines there, and the planes fused. It is F1
@@ -95,9 +98,12 @@ def panoptic_quality(
 
 
 def objects_in(
-    predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
+    predictor: SlicePredictor,
+    image: np.ndarray,
+    planes: tuple[Plane, ...],
+    slices: SliceOptions,
     grouping: GroupingOptions,
-) -> list[Painted]:  # fmt: skip
+) -> list[Painted]:
     """Return what is found of each class in ``image``, (z, y, x), in those ``planes`` in which it is no line; nothing
     if in all it is.
 
@@ -110,9 +116,12 @@ def objects_in(
 
 
 def objects_of_planes(
-    predictor: SlicePredictor, image: np.ndarray, planes: tuple[Plane, ...], slices: SliceOptions,
+    predictor: SlicePredictor,
+    image: np.ndarray,
+    planes: tuple[Plane, ...],
+    slices: SliceOptions,
     grouping: GroupingOptions,
-) -> list[list[PlaneObjects]]:  # fmt: skip
+) -> list[list[PlaneObjects]]:
     """Return the objects of each class of ``image`` (z, y, x), in each of the ``planes`` in which it is no line."""
     shape = image.shape
     objects = []

@@ -43,9 +43,13 @@ class Variation:
 
 
 def random_crop(
-    image: np.ndarray, labels: np.ndarray, size: int, scale_range: tuple[float, float], rng: np.random.Generator,
+    image: np.ndarray,
+    labels: np.ndarray,
+    size: int,
+    scale_range: tuple[float, float],
+    rng: np.random.Generator,
     upright: bool = False,
-) -> Drawn:  # fmt: skip
+) -> Drawn:
     """Return a random view (size, size) of ``image`` (H, W), float32 in 0..1, and of its ``labels``, int32.
 
     As published for MitoNet: magnified by a factor from ``scale_range``, cropped (what lies outside the slice is 0),
@@ -103,9 +107,15 @@ def _renumbered(labels: np.ndarray, highest: int, divisor: int | None) -> np.nda
 
 
 def _view(
-    image: np.ndarray, labels: np.ndarray, shape: tuple[int, int], scale: float, angle: float, bend: float,
-    rng: np.random.Generator, flip: bool = True,
-) -> Drawn:  # fmt: skip
+    image: np.ndarray,
+    labels: np.ndarray,
+    shape: tuple[int, int],
+    scale: float,
+    angle: float,
+    bend: float,
+    rng: np.random.Generator,
+    flip: bool = True,
+) -> Drawn:
     """Return a view of ``shape``, at a random place, flipped if it may be, and bent by ``bend`` pixels."""
     flip_rows, flip_columns = (rng.random(2) < PROBABILITY) & flip
     # Where the crop's centre lies in the slice: anywhere that keeps it full, or as full as can be.
@@ -156,9 +166,13 @@ def centre_crop(image: np.ndarray, labels: np.ndarray, size: int) -> tuple[np.nd
 
 @numba.njit(nogil=True, cache=True)
 def warp(
-    image: np.ndarray, labels: np.ndarray, matrix: np.ndarray, start: np.ndarray, shape: tuple[int, int],
+    image: np.ndarray,
+    labels: np.ndarray,
+    matrix: np.ndarray,
+    start: np.ndarray,
+    shape: tuple[int, int],
     knots: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """Sample ``image`` bilinearly and ``labels`` at the nearest pixel, at start + matrix @ (row, column) + bending.
 
     Positions are pixel centres of the slice; what lies outside it is 0. The bending is interpolated from ``knots``

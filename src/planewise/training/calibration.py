@@ -17,9 +17,12 @@ DARKER, BRIGHTER = (0.8, -0.05), (1.2, 0.05)  # contrast and brightness, as anot
 
 
 def calibration_on(
-    predictor: SlicePredictor, volumes: list[AssembledVolume], planes: tuple[Plane, ...], slices: SliceOptions,
+    predictor: SlicePredictor,
+    volumes: list[AssembledVolume],
+    planes: tuple[Plane, ...],
+    slices: SliceOptions,
     grouping: GroupingOptions,
-) -> Calibration | None:  # fmt: skip
+) -> Calibration | None:
     """Return the calibration by the objects in ``volumes``, each seen in some views; None if planes cannot disagree,
     or no object is found.
 

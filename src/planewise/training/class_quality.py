@@ -15,9 +15,12 @@ from planewise.volumes.slices import Plane
 
 
 def class_quality(
-    predictor: SlicePredictor, volumes: list[AssembledVolume], planes: tuple[Plane, ...], slices: SliceOptions,
+    predictor: SlicePredictor,
+    volumes: list[AssembledVolume],
+    planes: tuple[Plane, ...],
+    slices: SliceOptions,
     grouping: GroupingOptions,
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     """Return the quality of each class of ``grouping.things`` in ``volumes``, whose labels are panoptic values.
 
     Of things it is the panoptic quality of all objects together, of stuff the IoU of all voxels; NaN where the class is

@@ -52,9 +52,14 @@ class ClipTask(BoxTask):
     network: ClipSegmenter
 
     def __init__(
-        self, network: ClipSegmenter, train_folder: Path, validation_folder: Path, options: BoxTraining, length: int,
+        self,
+        network: ClipSegmenter,
+        train_folder: Path,
+        validation_folder: Path,
+        options: BoxTraining,
+        length: int,
         patients: tuple[Path, Path],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """``patients``: the folders of the prepared patients that the slices of the two folders were cut from."""
         super().__init__(network, train_folder, validation_folder, options)
         self.length = length

@@ -168,10 +168,14 @@ def _take_steps(
 
     def save_last() -> None:
         state = {
-            "step": step, "ends": ends, "best": None if best is None else vars(best), "options": vars(options),
-            "network": task.network.state_dict(), "optimizer": adam.state_dict(),
+            "step": step,
+            "ends": ends,
+            "best": None if best is None else vars(best),
+            "options": vars(options),
+            "network": task.network.state_dict(),
+            "optimizer": adam.state_dict(),
             "averaged": None if averaged is None else averaged.values,
-        }  # fmt: skip
+        }
         save_checkpoint(folder / LAST, state)
 
     with progress("training", options.iterations, start, "steps") as advance:

@@ -33,9 +33,15 @@ class PanopticTask:
     """Fine-tuning of a ``PanopticNetwork`` on a folder of 2D slices; see ``training.loop.Task``."""
 
     def __init__(
-        self, network: PanopticNetwork, model: ModelFile, folder: Path, patch_size: int,
-        finetune_layer: FinetuneLayer, seed: int, planes: tuple[Plane, ...] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        network: PanopticNetwork,
+        model: ModelFile,
+        folder: Path,
+        patch_size: int,
+        finetune_layer: FinetuneLayer,
+        seed: int,
+        planes: tuple[Plane, ...] | None = None,
+    ) -> None:
         """``patch_size`` is the side of the square crops, in pixels; it must be a multiple of the padding factor.
 
         ``planes``: that the model is to be used in, and is validated in. Default: those that it is trained in.
@@ -141,9 +147,10 @@ class PanopticTask:
         norms = self.model.norms
         slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
         grouping = GroupingOptions(
-            min_agreement=self.model.min_agreement or 0.0, repair=bool(self.model.repair),
+            min_agreement=self.model.min_agreement or 0.0,
+            repair=bool(self.model.repair),
             things=() if self.several is None else self.several.kinds,
-        )  # fmt: skip
+        )
         return NetworkPredictor(network, half), slices, grouping
 
 

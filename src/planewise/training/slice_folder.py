@@ -128,10 +128,15 @@ def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
 
 
 def write_slice_folder(
-    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
-    target: Target | PanopticClasses = CLASS_1, intensities: IntensityRule = AS_PUBLISHED,
-    tell: Callable[[str], None] | None = None, label: Label | None = None,
-) -> list[Problem]:  # fmt: skip
+    cases: list[Case],
+    folder: Path,
+    planes: tuple[Plane, ...],
+    advance: Callable[[str], None],
+    target: Target | PanopticClasses = CLASS_1,
+    intensities: IntensityRule = AS_PUBLISHED,
+    tell: Callable[[str], None] | None = None,
+    label: Label | None = None,
+) -> list[Problem]:
     """Cut ``cases`` into slices and write them to ``folder``, which is new and appears whole or not at all.
 
     With three cases or more the smallest is kept for validation; of one or two each gives a slab, after a gap: see
@@ -172,9 +177,15 @@ def validation_case(cases: list[Case]) -> Case | None:
 
 
 def _write_cases(
-    cases: list[Case], folder: Path, planes: tuple[Plane, ...], advance: Callable[[str], None],
-    target: Target | PanopticClasses, intensities: IntensityRule, tell: Callable[[str], None], label: Label | None,
-) -> dict[str, Problem]:  # fmt: skip
+    cases: list[Case],
+    folder: Path,
+    planes: tuple[Plane, ...],
+    advance: Callable[[str], None],
+    target: Target | PanopticClasses,
+    intensities: IntensityRule,
+    tell: Callable[[str], None],
+    label: Label | None,
+) -> dict[str, Problem]:
     """Write the slices of ``cases``; return those that cannot be used, by name.
 
     The first case of clear polarity sets that of the others.
@@ -215,9 +226,11 @@ def _write_cases(
 
 
 def read_case(
-    case: Case, target: Target | PanopticClasses = CLASS_1, intensities: IntensityRule = AS_PUBLISHED,
+    case: Case,
+    target: Target | PanopticClasses = CLASS_1,
+    intensities: IntensityRule = AS_PUBLISHED,
     tell: Callable[[str], None] = say,
-) -> tuple[np.ndarray, np.ndarray, Polarity]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray, Polarity]:
     """Return a case's image and instance ids (z, y, x), and the polarity of its contrast as the model sees it.
 
     The image keeps its integers if the model sees them in the range of their type, and is float32 shares of the range

@@ -44,9 +44,14 @@ def fill(viewer: Any, scene: Scene) -> None:
                 made.selected_label = scene.chosen[layer.name]
     if scene.places:
         viewer.add_points(
-            np.array([place.at for place in scene.places]), name=PLACES, features={"what": _words(scene.places)},
-            face_color="transparent", border_color="red", size=CLOSE / 20, **about,
-        )  # fmt: skip
+            np.array([place.at for place in scene.places]),
+            name=PLACES,
+            features={"what": _words(scene.places)},
+            face_color="transparent",
+            border_color="red",
+            size=CLOSE / 20,
+            **about,
+        )
     viewer.canvas.overlays.scale_bar.visible = True
     viewer.dims.point = _world(scene, scene.at)
 

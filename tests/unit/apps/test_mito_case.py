@@ -38,8 +38,9 @@ def test_names_of_classes_are_replaced_only_where_they_were_written_so_and_all_i
         write_class_names(results, new)
     write_class_names(results, new, replace=True)
     assert json.loads(path.read_text()) == {
-        "labels": {"background": 0, "mito": 1, "er": 2, "golgi": 3}, "things": ["mito"],
-    }  # fmt: skip
+        "labels": {"background": 0, "mito": 1, "er": 2, "golgi": 3},
+        "things": ["mito"],
+    }
     path.write_text(json.dumps({"labels": {"background": 0, "mito": 1}, "numTraining": 3}))  # somebody's dataset
     with pytest.raises(PlanewiseError, match="names classes of other results"):
         write_class_names(results, new, replace=True)

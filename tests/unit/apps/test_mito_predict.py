@@ -106,8 +106,11 @@ def test_streamed_is_the_same_as_in_memory(tmp_path, image, name, write, axes, c
         assert np.array_equal(one.read(), other.read())
         assert one.voxels.dtype == other.voxels.dtype == np.uint8
         assert (one.spacing, one.unit, one.origin, one.direction) == (
-            other.spacing, other.unit, other.origin, other.direction,
-        )  # fmt: skip
+            other.spacing,
+            other.unit,
+            other.origin,
+            other.direction,
+        )
         assert one.read().max() >= 5
 
 
@@ -244,8 +247,12 @@ def test_whether_objects_are_repaired_says_the_option_or_else_the_model_or_else_
     asked = MitoPredict(trained_model=Path("M.yaml"), input=Path("i"), output=Path("o"))
     ours = MODEL.model_copy(update={"repair": True})
     for model, given, repaired in (
-        (MODEL, "auto", False), (MODEL, "on", True), (ours, "auto", True), (ours, "off", False), (ours, "on", True),
-    ):  # fmt: skip
+        (MODEL, "auto", False),
+        (MODEL, "on", True),
+        (ours, "auto", True),
+        (ours, "off", False),
+        (ours, "on", True),
+    ):
         options = settled(asked.model_copy(update={"repair": given}), model)
         assert grouping_of(options).repair is repaired
         assert decisive(options, model, half=False).get("repair") == (repaired or None)

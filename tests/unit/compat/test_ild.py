@@ -100,9 +100,13 @@ def test_weights_are_the_script_s_default_where_it_is_there(tmp_path, capsys):
     for translate, old, flag, default in (
         (ild.finetune_sam2, "-i N", "-pretrain_model_path", "checkpoints/sam2_hiera_tiny.pt"),
         (ild.infer_sam2, "-data_root D -pred_save_dir P", "-sam2_checkpoint", "checkpoints/sam2_hiera_tiny.pt"),
-        (ild.infer_medsam2, "-data_root D -pred_save_dir P", "-medsam2_checkpoint",
-         "work_dir/MedSAM2-Tiny-ILD/medsam_model_best.pth"),
-    ):  # fmt: skip
+        (
+            ild.infer_medsam2,
+            "-data_root D -pred_save_dir P",
+            "-medsam2_checkpoint",
+            "work_dir/MedSAM2-Tiny-ILD/medsam_model_best.pth",
+        ),
+    ):
         (tmp_path / default).unlink(missing_ok=True)
         with pytest.raises(
             PlanewiseError, match=f"^{flag}: is not given, and .*{default}, the script's default, is not"

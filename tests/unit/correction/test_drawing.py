@@ -33,9 +33,12 @@ def test_a_box_a_line_and_points():
         ]
     )
     assert drawn == Drawing(
-        label=2, box=((40, 41), (10, 20), (30, 50)), inside=((40, 12, 33), (40, 13, 34)), outside=((40, 19, 31),),
+        label=2,
+        box=((40, 41), (10, 20), (30, 50)),
+        inside=((40, 12, 33), (40, 13, 34)),
+        outside=((40, 19, 31),),
         through=True,
-    )  # fmt: skip
+    )
     assert drawn.places[:2] == [(40, 10, 30), (40, 19, 49)]
     assert drawing_of(["0", "line", "4", "1", "2", "4", "5", "6"]) == Drawing(label=0, line=((4, 1, 2), (4, 5, 6)))
 

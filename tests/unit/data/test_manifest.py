@@ -11,9 +11,12 @@ OUTSIDE = '{"options": {}, "model": "", "cases": {"a": {"inputs": {}, "outputs":
 
 
 RECORDS = (
-    {"inputs": [], "outputs": {}}, {"inputs": {}, "outputs": ["a"]}, {"inputs": {}, "outputs": {"a": 5}},
-    {"inputs": {}, "outputs": {}, "decided": []}, {"inputs": {}, "outputs": {"a\0": "1 a"}},
-)  # fmt: skip
+    {"inputs": [], "outputs": {}},
+    {"inputs": {}, "outputs": ["a"]},
+    {"inputs": {}, "outputs": {"a": 5}},
+    {"inputs": {}, "outputs": {}, "decided": []},
+    {"inputs": {}, "outputs": {"a\0": "1 a"}},
+)
 EDITED = [json.dumps({"options": {}, "model": "", "cases": {"a": record}}) for record in RECORDS]
 
 

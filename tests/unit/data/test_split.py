@@ -122,5 +122,9 @@ def test_the_split_is_written_as_published_and_patients_beside(tmp_path):
 def test_a_row_for_each_patient():
     rows = split_rows({"train": ["a1", "a2", "b"], "valid": ["c"], "test": ["t"]}, PATIENTS)
     assert rows == [
-        ("a", "train", "a1, a2"), ("b", "train", "b"), ("c", "valid", "c"), ("t", "test", "t"), ("d", "left out", "d"),
-    ]  # fmt: skip
+        ("a", "train", "a1, a2"),
+        ("b", "train", "b"),
+        ("c", "valid", "c"),
+        ("t", "test", "t"),
+        ("d", "left out", "d"),
+    ]

@@ -79,11 +79,13 @@ def test_three_planes_find_every_class_again(organelles):
     options = GroupingOptions(things=KINDS, min_size=100, min_extent=3)
     planes = [
         gather_classes(
-            plane_outputs(ReadsClasses((1, 2), 3), values, plane, OPTIONS, 4, lambda count: None), values.shape, plane,
+            plane_outputs(ReadsClasses((1, 2), 3), values, plane, OPTIONS, 4, lambda count: None),
+            values.shape,
+            plane,
             options,
         )
         for plane in PLANES
-    ]  # fmt: skip
+    ]
     fused = fuse_classes(planes, 2, options)
     for value in (1, 2):
         truth = np.where(classes == value, values - value * DIVISOR, 0)

@@ -193,9 +193,14 @@ def test_what_is_found_in_lungs_goes_on_by_memory():
     within[5:, 28:] = False  # away from the lungs
     memory = Remembering()
     labels, _ = segment_within(
-        Encoder(Sure({4: 0}), (images * 255).round().astype(np.uint8)), Place(organ, within), np.ones(9, bool),
-        OPTIONS, lambda steps: None, {}, partial(propagate_memory, segmenter=memory),
-    )  # fmt: skip
+        Encoder(Sure({4: 0}), (images * 255).round().astype(np.uint8)),
+        Place(organ, within),
+        np.ones(9, bool),
+        OPTIONS,
+        lambda steps: None,
+        {},
+        partial(propagate_memory, segmenter=memory),
+    )
     expected = np.zeros_like(labels)
     expected[3:8, 20:30, 20:30] = 4
     expected[5:, 28:] = 0

@@ -53,8 +53,11 @@ def same(labels, written):
     assert np.asarray(written).any()
     assert np.array_equal(np.asarray(labels), np.asarray(written))
     assert (labels.spacing, labels.unit, labels.origin, labels.direction) == (
-        written.spacing, written.unit, written.origin, written.direction
-    )  # fmt: skip
+        written.spacing,
+        written.unit,
+        written.origin,
+        written.direction,
+    )
 
 
 def test_finetune_trains_as_the_commands_do(trained, tmp_path):

@@ -28,8 +28,13 @@ def test_areas_between_classes_by_hand(measured):
         ("a", "mito", "smooth er", pytest.approx(8 * 12 * 2e-4), 2, None),  # of 20 x 10 nm; ER has no objects
     ]
     assert list(class_contact_rows({"a": measured})[0]) == [
-        "case", "first_class", "second_class", "contact_area_um2", "first_objects", "second_objects",
-    ]  # fmt: skip
+        "case",
+        "first_class",
+        "second_class",
+        "contact_area_um2",
+        "first_objects",
+        "second_objects",
+    ]
 
 
 def test_each_object_says_its_class_and_what_it_touches(measured):

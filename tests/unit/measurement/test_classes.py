@@ -11,9 +11,13 @@ def test_all_are_measured_and_fibrosis_is_what_is_so_called():
     assert chosen.names == KNOWN
     assert chosen.fibrosis == (2, 3)
     assert chosen.groups() == {
-        "ground_glass": (1,), "reticulation": (2,), "honeycombing": (3,), "traction_bronchiectasis": (7,),
-        "total_fibrosis": (2, 3), "total_extent": (1, 2, 3, 7),
-    }  # fmt: skip
+        "ground_glass": (1,),
+        "reticulation": (2,),
+        "honeycombing": (3,),
+        "traction_bronchiectasis": (7,),
+        "total_fibrosis": (2, 3),
+        "total_extent": (1, 2, 3, 7),
+    }
 
 
 def test_names_are_chosen_whatever_their_case_and_spaces():

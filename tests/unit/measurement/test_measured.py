@@ -40,9 +40,10 @@ def test_a_store_read_in_slabs_gives_the_same_numbers(touching, tmp_path, monkey
     monkeypatch.setattr(label_volumes, "SLAB_PLANES", 7)
     monkeypatch.setattr("planewise.measurement.crops.BLOCK", 8)
     cut = measure_volume(
-        open_labels(tmp_path / "labels.ome.zarr"), open_volume(tmp_path / "image.ome.zarr"),
+        open_labels(tmp_path / "labels.ome.zarr"),
+        open_volume(tmp_path / "image.ome.zarr"),
         {"nucleus": open_labels(tmp_path / "nucleus.ome.zarr")},
-    )  # fmt: skip
+    )
     assert as_text(cut) == as_text(whole)
     assert {"mean_intensity", "nucleus_distance", "surface", "length"} <= whole.objects.keys()
 

@@ -17,9 +17,7 @@ WITHOUT = ("count", "intensity", "")
 
 def measured(balls, unit="nm"):
     reference = Volume((balls == 5).astype(np.uint8), (8.0, 4.0, 4.0), unit)
-    return measure_volume(
-        Volume(balls, (8.0, 4.0, 4.0), unit), Volume(balls.astype(np.uint8)), {"nucleus": reference}
-    )  # fmt: skip
+    return measure_volume(Volume(balls, (8.0, 4.0, 4.0), unit), Volume(balls.astype(np.uint8)), {"nucleus": reference})
 
 
 def test_every_column_has_a_unit_and_is_defined(balls):

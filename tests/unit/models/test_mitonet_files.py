@@ -24,9 +24,13 @@ TRAINED = Trained(
     base="MitoNet_v1", base_licence="that of its record", planewise="0.1.0",
 )  # fmt: skip
 STATED = {
-    "trained": TRAINED, "planes": ("xy", "yz"), "pixel_nm": (8.0, 16.0), "description": "Of mine.",
-    "architecture": "mitonet_small", "intensities": {"low": 0.25, "high": 0.75, "polarity": "unclear"},
-}  # fmt: skip
+    "trained": TRAINED,
+    "planes": ("xy", "yz"),
+    "pixel_nm": (8.0, 16.0),
+    "description": "Of mine.",
+    "architecture": "mitonet_small",
+    "intensities": {"low": 0.25, "high": 0.75, "polarity": "unclear"},
+}
 CARD = """
 Of mine.
 | planes | xy, yz |

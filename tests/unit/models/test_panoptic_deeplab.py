@@ -29,10 +29,13 @@ def test_the_published_outputs_are_reproduced(name):
             outputs = network(x)
             coarse = network(x, 3, False)
         result = {
-            "sem_logits": outputs["sem_logits"][..., ::2, ::2], "ctr_hmp": outputs["ctr_hmp"][..., ::5, ::5],
-            "offsets": outputs["offsets"][..., ::5, ::5], "coarse_sem_logits": coarse["sem_logits"][..., ::5, ::5],
-            "coarse_ctr_hmp": coarse["ctr_hmp"], "coarse_offsets": coarse["offsets"],
-        }  # fmt: skip
+            "sem_logits": outputs["sem_logits"][..., ::2, ::2],
+            "ctr_hmp": outputs["ctr_hmp"][..., ::5, ::5],
+            "offsets": outputs["offsets"][..., ::5, ::5],
+            "coarse_sem_logits": coarse["sem_logits"][..., ::5, ::5],
+            "coarse_ctr_hmp": coarse["ctr_hmp"],
+            "coarse_offsets": coarse["offsets"],
+        }
         assert expected.keys() == {*result, "keys", "fused_keys"}
         for key, value in result.items():
             assert np.abs(value.numpy() - expected[key]).max() < 1e-4 * np.abs(expected[key]).max(), key

@@ -47,9 +47,13 @@ def version(request, monkeypatch):
 def clips_of(images, place=-1):
     """Two clips in one batch of two slices: of all images, and of the second alone with the first two of the rest."""
     return Clips(
-        torch.cat([images[1:], images[2:4]]), torch.tensor([0, 1]), torch.tensor([len(images), 3]),
-        BOXES.repeat(2, 1, 1), torch.full((2, 2), place), torch.tensor([[True, True], [True, False]]),
-    )  # fmt: skip
+        torch.cat([images[1:], images[2:4]]),
+        torch.tensor([0, 1]),
+        torch.tensor([len(images), 3]),
+        BOXES.repeat(2, 1, 1),
+        torch.full((2, 2), place),
+        torch.tensor([[True, True], [True, False]]),
+    )
 
 
 @torch.no_grad()

@@ -126,9 +126,11 @@ def test_the_video_model_follows_a_box_through_slices(written):
     for network in (model, loaded):
         session = Sam2VideoInferenceSession(video=frames, video_height=SIDE, video_width=SIDE, dtype=torch.float32)
         index = session.obj_id_to_idx(1)
-        session.add_point_inputs(index, 0, {
-            "point_coords": torch.tensor([[[[10.0, 10.0], [40.0, 50.0]]]]), "point_labels": torch.tensor([[[2, 3]]]),
-        })  # fmt: skip
+        session.add_point_inputs(
+            index,
+            0,
+            {"point_coords": torch.tensor([[[[10.0, 10.0], [40.0, 50.0]]]]), "point_labels": torch.tensor([[[2, 3]]])},
+        )
         session.obj_with_new_inputs.append(1)
         with torch.inference_mode():
             network(session, frame_idx=0)

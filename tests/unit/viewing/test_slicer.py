@@ -95,8 +95,12 @@ def test_segments_have_the_keys_that_slicer_reads(tmp_path):
         z, y, x = (places for places in np.nonzero(value == LABELS))
         extent = f"{x.min()} {x.max()} {y.min()} {y.max()} {z.min()} {z.max()}"
         assert of_segment == {
-            "ID": f"Segment_{value}", "Name": name, "LabelValue": str(value), "Layer": "0", "Extent": extent,
-        }  # fmt: skip
+            "ID": f"Segment_{value}",
+            "Name": name,
+            "LabelValue": str(value),
+            "Layer": "0",
+            "Extent": extent,
+        }
         assert all(0 <= float(part) <= 1 for part in about[f"Segment{number}_Color"].split())
 
 

@@ -37,9 +37,13 @@ COMMENT = Coding("DCM", "121106", "Comment")
 
 
 def write_report(
-    path: Path, series: Series, segmentation: Path, measured: MeasuredCase, segments: Mapping[int, Segment],
+    path: Path,
+    series: Series,
+    segmentation: Path,
+    measured: MeasuredCase,
+    segments: Mapping[int, Segment],
     algorithm: Algorithm,
-) -> None:  # fmt: skip
+) -> None:
     """Write the measures of a case: of every class by region, of all together, and of the lungs.
 
     ``segmentation``: the DICOM segmentation of its labels, whose segments the groups refer to. Raises PlanewiseError if
@@ -62,14 +66,17 @@ def write_report(
         with quiet():
             written = pydicom.dcmread(segmentation)
             device = DeviceObserverIdentifyingAttributes(
-                uid=highdicom.UID(), manufacturer_name=MANUFACTURER, model_name=MANUFACTURER,
+                uid=highdicom.UID(),
+                manufacturer_name=MANUFACTURER,
+                model_name=MANUFACTURER,
                 serial_number=version("planewise"),
-            )  # fmt: skip
+            )
             observer = ObserverContext(Coding("DCM", "121007", "Device").coded(), device)
             report = MeasurementReport(
-                ObservationContext(observer_device_context=observer), CT_CHEST.coded(),
+                ObservationContext(observer_device_context=observer),
+                CT_CHEST.coded(),
                 _groups(written, series, measured, segments, algorithm),
-            )  # fmt: skip
+            )
             text = f"{RESEARCH_USE}. Lungs: {measured.lungs}. " + " ".join(f"{note}." for note in measured.notes)
             report[0].ContentSequence.append(TextContentItem(COMMENT.coded(), text, "CONTAINS"))
             made = Comprehensive3DSR(
@@ -107,21 +114,28 @@ def _groups(
             continue
         described = segmentation.SegmentSequence[number - 1]
         reference = ReferencedSegment(
-            segmentation.SOPClassUID, segmentation.SOPInstanceUID, number,
+            segmentation.SOPClassUID,
+            segmentation.SOPInstanceUID,
+            number,
             source_series=SourceSeriesForSegmentation(series.uid),
-        )  # fmt: skip
+        )
         groups.append(
             VolumetricROIMeasurementsAndQualitativeEvaluations(
-                TrackingIdentifier(described.TrackingUID, described.TrackingID), referenced_segment=reference,
-                finding_type=segment.type.coded(), finding_category=segment.category.coded(), algorithm_id=by,
-                finding_sites=[FindingSite(LUNG.coded())], measurements=measurements,
+                TrackingIdentifier(described.TrackingUID, described.TrackingID),
+                referenced_segment=reference,
+                finding_type=segment.type.coded(),
+                finding_category=segment.category.coded(),
+                algorithm_id=by,
+                finding_sites=[FindingSite(LUNG.coded())],
+                measurements=measurements,
             )
-        )  # fmt: skip
+        )
     together = {name: (coding, _extents(measured, name)) for name, coding in EXTENTS.items()}
     lungs = [
-        one for region in REGIONS
+        one
+        for region in REGIONS
         if (one := _measurement(measured, VOLUME, ML, region, *("lungs", region, "ml"))) is not None
-    ]  # fmt: skip
+    ]
     for side in ("", *SIDES):
         density = _measurement(measured, DENSITY, HU, side, "lungs", side, "mean_hu")
         lungs += [] if density is None else [density]
@@ -129,10 +143,13 @@ def _groups(
         if measurements:
             groups.append(
                 MeasurementsAndQualitativeEvaluations(
-                    TrackingIdentifier(identifier=name), finding_type=coding.coded(), algorithm_id=by,
-                    finding_sites=[FindingSite(LUNG.coded())], measurements=measurements,
+                    TrackingIdentifier(identifier=name),
+                    finding_type=coding.coded(),
+                    algorithm_id=by,
+                    finding_sites=[FindingSite(LUNG.coded())],
+                    measurements=measurements,
                 )
-            )  # fmt: skip
+            )
     return groups
 
 
@@ -140,8 +157,9 @@ def _extents(measured: MeasuredCase, group: str) -> list[Any]:
     """Return the volume and share of a group of classes in each region; none if it was not measured."""
     each = [
         _measurement(measured, name, unit, region, group, region, ending)
-        for region in REGIONS for name, unit, ending in ((VOLUME, ML, "ml"), (SHARE, PERCENT, "percent"))
-    ]  # fmt: skip
+        for region in REGIONS
+        for name, unit, ending in ((VOLUME, ML, "ml"), (SHARE, PERCENT, "percent"))
+    ]
     return [one for one in each if one is not None]
 
 

@@ -45,10 +45,15 @@ def evaluate_ild(options: IldEvaluate) -> int:
     patients = patients_or_cases(cases, options.patient_pattern, options.patients)
     methods = {notes[path] if options.beside else _home(path).name: path for path in predictions}
     benchmark = Benchmark(
-        options.truth.resolve().parent.name, {method: pairs[path] for method, path in methods.items()},
-        images_beside(options.truth), names, {method: f"boxes from {notes[path]}" for method, path in methods.items()},
-        patients, unit="mm", any_label=False,
-    )  # fmt: skip
+        options.truth.resolve().parent.name,
+        {method: pairs[path] for method, path in methods.items()},
+        images_beside(options.truth),
+        names,
+        {method: f"boxes from {notes[path]}" for method, path in methods.items()},
+        patients,
+        unit="mm",
+        any_label=False,
+    )
     refuse_folder_of_inputs(benchmark.files(), folder, "--output")  # pictures are volumes too
     made_with = benchmark.made_with() | {"tolerance_mm": options.tolerance_mm}
     presence = [presence_file(_home(path), case) for path in predictions for case in benchmark.cases()]

@@ -47,10 +47,14 @@ class Pair:
     def about(self) -> dict[str, object]:
         """Return what JSON holds of it."""
         return {
-            "first": asdict(self.first), "second": asdict(self.second), "reasons_against": list(self.reasons),
-            "doubts": list(self.doubts), "dice_of_lungs": self.overlap, "folded": self.folded,
+            "first": asdict(self.first),
+            "second": asdict(self.second),
+            "reasons_against": list(self.reasons),
+            "doubts": list(self.doubts),
+            "dice_of_lungs": self.overlap,
+            "folded": self.folded,
             "changes": [asdict(row) for row in self.rows],
-        }  # fmt: skip
+        }
 
 
 def write_followed(
@@ -68,11 +72,14 @@ def write_followed(
     write_json(
         options.output / JSON,
         {
-            "note": RESEARCH, "version": version("planewise"), "model": model,
-            "options": options.model_dump(mode="json"), "pairs": [pair.about() for pair in pairs],
+            "note": RESEARCH,
+            "version": version("planewise"),
+            "model": model,
+            "options": options.model_dump(mode="json"),
+            "pairs": [pair.about() for pair in pairs],
             "problems": [asdict(problem) for problem in problems],
         },
-    )  # fmt: skip
+    )
     titles = {classes.columns()[value]: name for value, name in classes.names.items()} | {
         "total_fibrosis": "fibrosis: " + " + ".join(classes.names[value] for value in classes.fibrosis),
         "total_extent": "all together",
@@ -94,10 +101,14 @@ def _shown(pair: Pair) -> dict[str, object]:
     for row in pair.rows:
         units[row.unit][row.group, row.region] = row
     return {
-        "pair": pair, "slides": pair.slides, "slide_data": [slide._asdict() for slide in pair.slides],
-        "differences": differences(pair.first, pair.second), "percent": units["percent"], "ml": units["ml"],
+        "pair": pair,
+        "slides": pair.slides,
+        "slide_data": [slide._asdict() for slide in pair.slides],
+        "differences": differences(pair.first, pair.second),
+        "percent": units["percent"],
+        "ml": units["ml"],
         "main": pair.main(),
-    }  # fmt: skip
+    }
 
 
 def shown(value: float | None) -> str:

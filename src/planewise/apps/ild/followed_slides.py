@@ -35,9 +35,14 @@ def change_map(first: np.ndarray, second: np.ndarray, lungs: np.ndarray) -> np.n
 
 
 def pair_slides(
-    first_image: np.ndarray, second_image: np.ndarray, first_labels: np.ndarray, second_labels: np.ndarray,
-    lungs: np.ndarray, names: Mapping[int, str], pixel_mm: tuple[float, float],
-) -> list[PairSlide]:  # fmt: skip
+    first_image: np.ndarray,
+    second_image: np.ndarray,
+    first_labels: np.ndarray,
+    second_labels: np.ndarray,
+    lungs: np.ndarray,
+    names: Mapping[int, str],
+    pixel_mm: tuple[float, float],
+) -> list[PairSlide]:
     """Return slides from top to bottom of the lungs; all arrays (z, y, x) on the first scan's grid, images uint8."""
     heights, rows, columns = (np.flatnonzero(lungs.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
     window = tuple(slice(max(0, shown[0] - MARGIN), shown[-1] + MARGIN + 1) for shown in (rows, columns))
@@ -51,11 +56,14 @@ def pair_slides(
         place = (z, *window)
         slides.append(
             PairSlide(
-                z, _jpeg(first_image[place], pixel_mm), _jpeg(second_image[place], pixel_mm),
-                _overlay(first_labels[place], colours), _overlay(second_labels[place], colours),
+                z,
+                _jpeg(first_image[place], pixel_mm),
+                _jpeg(second_image[place], pixel_mm),
+                _overlay(first_labels[place], colours),
+                _overlay(second_labels[place], colours),
                 _overlay(changed[place], of_changes),
             )
-        )  # fmt: skip
+        )
     return slides
 
 

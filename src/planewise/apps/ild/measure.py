@@ -61,9 +61,11 @@ def measure_ild(options: IldMeasure) -> int:
     for sources in cases.values():
         refuse_folder_of_inputs(sources.files(), options.output, "output")
     decisive = options.model_dump(mode="json", include=DECISIVE) | {
-        "classes": classes.names, "fibrosis": classes.fibrosis, "lungs": "given" if options.lungs else FROM_HU,
+        "classes": classes.names,
+        "fibrosis": classes.fibrosis,
+        "lungs": "given" if options.lungs else FROM_HU,
         "columns": [column.name for column in PATTERNS],
-    }  # fmt: skip
+    }
     run = Run.begin(options.output / MANIFEST, "ild measure", decisive, None, [*cases, COHORT], options.overwrite)
     measured: list[MeasuredCase] = []
     for case, sources in cases.items():
@@ -122,9 +124,14 @@ def _measure(
     corrected = [correction_note(path) for path in (sources.labels, sources.against) if path is not None]
     notes = [*_notes(extents, sides, classes, ignore, parted), *filter(None, corrected)]
     result = MeasuredCase(
-        case, str(sources.labels), FROM_HU if sources.lungs is None else str(sources.lungs), defined(measures),
-        str(sources.against or ""), against, notes,
-    )  # fmt: skip
+        case,
+        str(sources.labels),
+        FROM_HU if sources.lungs is None else str(sources.lungs),
+        defined(measures),
+        str(sources.against or ""),
+        against,
+        notes,
+    )
     for note in result.notes:
         say(f"{case}: {note}")
     write_patient_page(page, result, classes, patient.images, hu, labels, regions, options)
@@ -215,9 +222,13 @@ def _notes(
 
 
 def _write_cohort(
-    run: Run, measured: list[MeasuredCase], patients: dict[str, str], classes: MeasuredClasses, options: IldMeasure,
+    run: Run,
+    measured: list[MeasuredCase],
+    patients: dict[str, str],
+    classes: MeasuredClasses,
+    options: IldMeasure,
     problems: list[Problem],
-) -> None:  # fmt: skip
+) -> None:
     """Write the files of all cases together, and print the main numbers. What is not ours is kept, as a problem."""
     files = [options.output / name for name in (CSV, JSON, PAGE)]
     if options.against is not None:

@@ -20,9 +20,15 @@ MAIN = ("lungs_ml", "lungs_mean_hu", "lungs_haa_percent", "lungs_laa_percent")
 
 
 def write_cohort_page(
-    path: Path, measured: list[MeasuredCase], patients: dict[str, str], classes: MeasuredClasses,
-    columns: dict[str, Column], agreements: list[Agreement], options: IldMeasure, problems: list[Problem],
-) -> None:  # fmt: skip
+    path: Path,
+    measured: list[MeasuredCase],
+    patients: dict[str, str],
+    classes: MeasuredClasses,
+    columns: dict[str, Column],
+    agreements: list[Agreement],
+    options: IldMeasure,
+    problems: list[Problem],
+) -> None:
     """Write the page. ``agreements``: of every column, none without a second reader."""
     whole = [f"{name}_percent" for name in classes.groups()]
     main = [one for one in agreements if one.measure in whole]

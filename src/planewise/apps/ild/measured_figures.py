@@ -63,9 +63,15 @@ def _empty_picture(shape: tuple[int, ...], aspect: float) -> tuple[Any, Any]:
 
 
 def _draw(
-    axes: Any, index: tuple[Any, ...], images: np.ndarray, labels: np.ndarray, regions: LungRegions,
-    names: dict[int, str], aspect: float, lower: bool,
-) -> None:  # fmt: skip
+    axes: Any,
+    index: tuple[Any, ...],
+    images: np.ndarray,
+    labels: np.ndarray,
+    regions: LungRegions,
+    names: dict[int, str],
+    aspect: float,
+    lower: bool,
+) -> None:
     from matplotlib.colors import to_rgba
 
     origin = "lower" if lower else "upper"

@@ -21,9 +21,13 @@ CSV, JSON, PAGE, AGREEMENT = "measures.csv", "measures.json", "measures.html", "
 
 
 def write_cohort(
-    folder: Path, measured: list[MeasuredCase], patients: dict[str, str], classes: MeasuredClasses,
-    options: IldMeasure, problems: list[Problem],
-) -> None:  # fmt: skip
+    folder: Path,
+    measured: list[MeasuredCase],
+    patients: dict[str, str],
+    classes: MeasuredClasses,
+    options: IldMeasure,
+    problems: list[Problem],
+) -> None:
     """Write measures.csv, measures.json, measures.html, and agreement.csv if there is a second reader.
 
     ``patients``: that of every case. Raises PlanewiseError if the disk refuses.

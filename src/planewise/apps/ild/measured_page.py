@@ -19,9 +19,15 @@ from planewise.volumes.label_names import class_colours
 
 
 def write_patient_page(
-    path: Path, case: MeasuredCase, classes: MeasuredClasses, images: np.ndarray, hu: np.ndarray, labels: np.ndarray,
-    regions: LungRegions, options: IldMeasure,
-) -> None:  # fmt: skip
+    path: Path,
+    case: MeasuredCase,
+    classes: MeasuredClasses,
+    images: np.ndarray,
+    hu: np.ndarray,
+    labels: np.ndarray,
+    regions: LungRegions,
+    options: IldMeasure,
+) -> None:
     """Write the page. ``images`` uint8 as a CT is looked at, ``hu``, ``labels`` (z, y, x): canonical, of one shape.
 
     Raises PlanewiseError if the disk refuses.

@@ -94,9 +94,14 @@ def predict_ild(options: IldPredict) -> int:
         given = prompts_of_file(Path(options.prompts), patients, options, problems)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     run = Run.begin(
-        options.output / MANIFEST, "ild predict", _decisive(options, source, half), source if source.exists() else None,
-        patients, options.overwrite, unsaid=UNSAID,
-    )  # fmt: skip
+        options.output / MANIFEST,
+        "ild predict",
+        _decisive(options, source, half),
+        source if source.exists() else None,
+        patients,
+        options.overwrite,
+        unsaid=UNSAID,
+    )
     refuse_folder_of_inputs((path for path in patients.values() if isinstance(path, Path)), options.output, "output")
     waiting: dict[str, Path | Series] = {}
     for case, path in patients.items():
@@ -140,10 +145,13 @@ def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object
     """Return the options that decide what the results are; files among them are inputs."""
     trained = "none" if options.trained_model == "none" else "the model's"
     return options.model_dump(mode="json", include=DECISIVE) | {
-        "prompts": prompts_note(options), "window": options.window_in_hu(), "fine-tuning": trained,
-        "precision": "bf16" if half else "32", "model named": "" if source.exists() else str(source),
+        "prompts": prompts_note(options),
+        "window": options.window_in_hu(),
+        "fine-tuning": trained,
+        "precision": "bf16" if half else "32",
+        "model named": "" if source.exists() else str(source),
         **{name: getattr(options, name) for name, usual in UNSAID.items() if getattr(options, name) != usual},
-    }  # fmt: skip
+    }
 
 
 def _shared(

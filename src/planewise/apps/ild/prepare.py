@@ -80,9 +80,11 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
             "whose values dataset.json names: give a dataset with labelsTr alone"
         )
     dataset = open_dataset(
-        options.dataset_path, need_test=holds_anything(options.dataset_path / "imagesTs"), channel=options.channel,
+        options.dataset_path,
+        need_test=holds_anything(options.dataset_path / "imagesTs"),
+        channel=options.channel,
         ignore_geometry=options.ignore_geometry,
-    )  # fmt: skip
+    )
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)

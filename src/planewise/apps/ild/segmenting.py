@@ -95,9 +95,10 @@ def about_case(patient: Patient, findings: SliceFindings | None, novelty: Novelt
             )
     if novelty is not None:
         decided["novelty"] = {
-            "intensities": round(novelty.intensities, 3), "embedding": round(novelty.embedding, 3),
+            "intensities": round(novelty.intensities, 3),
+            "embedding": round(novelty.embedding, 3),
             "thickness_mm": round(novelty.thickness_mm, 4),
-        }  # fmt: skip
+        }
         if far := novelty.warnings():
             warnings.append(f"is far from what the model was trained on, so its results may be wrong: {'; '.join(far)}")
     return About(decided | ({"warnings": warnings} if warnings else {}), warnings)
@@ -125,9 +126,14 @@ def segment_patient(
 
 
 def _segment(
-    segmenting: Segmenting, encoder: Encoder, patient: Patient, given: list[Prompt], options: IldPredict,
-    tracking: PropagationOptions, advance: Callable[[int], None],
-) -> tuple[np.ndarray, str, SliceFindings | None]:  # fmt: skip
+    segmenting: Segmenting,
+    encoder: Encoder,
+    patient: Patient,
+    given: list[Prompt],
+    options: IldPredict,
+    tracking: PropagationOptions,
+    advance: Callable[[int], None],
+) -> tuple[np.ndarray, str, SliceFindings | None]:
     """See ``segment_patient``."""
     consecutive = np.diff(patient.kept) == 1
     if options.prompts in AUTOMATIC:

@@ -74,8 +74,9 @@ def extents(labels: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing, names: d
     def extent(name: str, values: tuple[int, ...]) -> Extent:
         shares = {
             (side, zone): counted.percent(values, side if zone == "all" else f"{side}_{zone}") / 100
-            for side in SIDES for zone in ("all", *ZONES)
-        }  # fmt: skip
+            for side in SIDES
+            for zone in ("all", *ZONES)
+        }
         outside_ml, slices = counted.outside_ml(values), np.isin(labels, values).any(axis=(1, 2))
         ml = counted.ml(values) + outside_ml
         return Extent(name, ml, outside_ml, counted.percent(values) / 100, shares, int(slices.sum()))
@@ -84,9 +85,15 @@ def extents(labels: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing, names: d
 
 
 def write_summary(
-    path: Path, patient: Patient, lungs: np.ndarray, labels: np.ndarray, certainties: Certainties,
-    names: dict[int, str], model: str, warnings: list[str],
-) -> None:  # fmt: skip
+    path: Path,
+    patient: Patient,
+    lungs: np.ndarray,
+    labels: np.ndarray,
+    certainties: Certainties,
+    names: dict[int, str],
+    model: str,
+    warnings: list[str],
+) -> None:
     """Write the page about a patient.
 
     ``lungs`` (N, H, W): see ``extents``; ``labels`` (N, H, W): what was found, by ``names``; ``warnings``:
@@ -116,9 +123,7 @@ def _certainty(certainties: Certainties, mask: np.ndarray, place: int) -> tuple[
     shown = mask.any(axis=(1, 2))
     likely, dices = certainties.probabilities[:, place], certainties.dices[shown, place]
     known, known_dices = likely[~np.isnan(likely)], dices[~np.isnan(dices)]
-    return (
-        float(known.max()) if known.size else math.nan, float(known_dices.mean()) if known_dices.size else math.nan,
-    )  # fmt: skip
+    return (float(known.max()) if known.size else math.nan, float(known_dices.mean()) if known_dices.size else math.nan)
 
 
 def _percent(share: float) -> str:

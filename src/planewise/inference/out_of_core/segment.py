@@ -123,10 +123,16 @@ def _of_things(job: Job) -> list[Job]:
 
 
 def _each_block(
-    job: Job, like: Volume, all_blocks: list[Index], task: Callable[[Job, Index], None],
-    file: Callable[[Job, Index], Path], stores: dict[Path, int], what: str, workers: Executor,
+    job: Job,
+    like: Volume,
+    all_blocks: list[Index],
+    task: Callable[[Job, Index], None],
+    file: Callable[[Job, Index], Path],
+    stores: dict[Path, int],
+    what: str,
+    workers: Executor,
     advance: Callable[[str, int], None],
-) -> None:  # fmt: skip
+) -> None:
     """Do a task, for every block that it was not done for: whose ``file`` is not there.
 
     ``stores``: those that it writes to, with the number of objects in each.

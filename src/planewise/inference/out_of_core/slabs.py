@@ -151,10 +151,8 @@ def slab_runs(slices: list[SliceObjects], columns: int) -> SlabRuns:
         np.stack([objects.runs.row_starts + first for objects, first in zip(slices, first_run)]),
         np.concatenate([objects.runs.start for objects in slices]).astype(column),
         np.concatenate([objects.runs.stop for objects in slices]).astype(column),
-        np.concatenate(
-            [objects.runs.label - 1 + np.int32(first) for objects, first in zip(slices, first_component)]
-        ),
-    )  # fmt: skip
+        np.concatenate([objects.runs.label - 1 + np.int32(first) for objects, first in zip(slices, first_component)]),
+    )
 
 
 def runs_in_window(
@@ -170,9 +168,18 @@ def runs_in_window(
 
 @numba.njit(nogil=True, cache=True)
 def _runs_in_window(
-    row_starts: np.ndarray, start: np.ndarray, stop: np.ndarray, component: np.ndarray, labels: np.ndarray,
-    first: int, top: int, left: int, slices: int, rows: int, columns: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    row_starts: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    component: np.ndarray,
+    labels: np.ndarray,
+    first: int,
+    top: int,
+    left: int,
+    slices: int,
+    rows: int,
+    columns: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     most = 0
     for index in range(first, first + slices):
         most += row_starts[index, top + rows] - row_starts[index, top]

@@ -186,9 +186,14 @@ class PanopticBackbone(PanopticNetwork):
             folder = hub_folder(source, (CONFIG, PROCESSOR, WEIGHTS_FILE))
             _check_config(source, AutoConfig.from_pretrained(str(folder), local_files_only=True), config)
             loaded, report = type(encoder.backbone).from_pretrained(
-                str(folder), config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True,
-                ignore_mismatched_sizes=True, output_loading_info=True,
-            )  # fmt: skip
+                str(folder),
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
             settings = read_json(folder / PROCESSOR) if (folder / PROCESSOR).is_file() else {}
             mean, std = (
                 torch.tensor(settings.get(key, default), dtype=torch.float32).view(1, 3, 1, 1)
@@ -216,10 +221,11 @@ def _check_config(source: Path, given: Any, wanted: Any) -> None:
     ]
     if wrong:
         fitting = [
-            name for name, other in BACKBONES.items()
+            name
+            for name, other in BACKBONES.items()
             if other.model_type == given.model_type
             and all(_plain(getattr(given, key)) == _plain(getattr(other.config(), key)) for key in names)
-        ]  # fmt: skip
+        ]
         hint = f"in a copy of its YAML, set architecture: {fitting[0]}" if fitting else "it is of no known size"
         raise PlanewiseError(f"--base {source}: {CONFIG} says {'; '.join(wrong)}, of the base model's encoder; {hint}")
 

@@ -28,9 +28,15 @@ Index = tuple[slice, slice, slice]
 
 
 def create(
-    path: Path, shape: tuple[int, ...], dtype: Any, spacing: tuple[float, ...], unit: str, origin: tuple[float, ...],
-    shards: tuple[int, ...] | None = None, labels: LabelNames | None = None,
-) -> Any:  # fmt: skip
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: Any,
+    spacing: tuple[float, ...],
+    unit: str,
+    origin: tuple[float, ...],
+    shards: tuple[int, ...] | None = None,
+    labels: LabelNames | None = None,
+) -> Any:
     """Return the empty full-resolution array (z, y, x) of a new OME-Zarr 0.5 at ``path``; all of it reads as 0.
 
     ``shards``: the shape of its files, multiples of ``CHUNK``; None: up to 512 voxels on a side. ``labels``: what the

@@ -34,7 +34,7 @@ def test_kernels_for_lung(kernel):
 
 @pytest.mark.parametrize(
     "kernel", ["", "STANDARD", "SOFT", "CHEST", "B30f", "B40s", "Br40d", "Br36f 3", "Bv40", "B", "C", "FC08", "FC13-H"]
-)  # fmt: skip
+)
 def test_other_kernels(kernel):
     assert not is_lung_kernel(kernel)
 
@@ -92,8 +92,10 @@ def test_patients_and_dates_are_cases(tmp_path):
     problems = []
     cases = dicom_cases(tmp_path, None, problems)
     assert {case: series.number for case, series in cases.items()} == {
-        "ILD_07_20200102": "1", "ILD_07_20210304": "2", "P_8": "3"
-    }  # fmt: skip
+        "ILD_07_20200102": "1",
+        "ILD_07_20210304": "2",
+        "P_8": "3",
+    }
     assert problems == []
     write_series(tmp_path / "v", 4, kernel="LUNG", thickness=1, patient="P/8")
     write_series(tmp_path / "w", 5, kernel="LUNG", thickness=1, patient="")

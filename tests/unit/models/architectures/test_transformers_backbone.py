@@ -26,13 +26,14 @@ CONVNEXT = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 24, 32]}
 TINY = {
     "dinov3_vit": (Backbone("dinov3_vit", VIT), "DINOv3ViTModel"),
     "dinov3_convnext": (
-        Backbone("dinov3_convnext", CONVNEXT, unused=BACKBONES["dinov3_convnext_tiny"].unused), "DINOv3ConvNextModel",
+        Backbone("dinov3_convnext", CONVNEXT, unused=BACKBONES["dinov3_convnext_tiny"].unused),
+        "DINOv3ConvNextModel",
     ),
     "convnextv2": (
         Backbone("convnextv2", CONVNEXT, unused=BACKBONES["convnextv2_atto"].unused, new=("hidden_states_norms.",)),
         "ConvNextV2ForImageClassification",
     ),
-}  # fmt: skip
+}
 EACH = pytest.mark.parametrize("kind", TINY)
 MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 
@@ -86,9 +87,12 @@ def test_outputs_are_those_of_mitonet_and_all_of_it_is_trained(kind):
     network = PanopticBackbone(TINY[kind][0])
     outputs = network(torch.rand(2, 1, 64, 96), interpolate_ins=False)
     assert {name: tuple(value.shape) for name, value in outputs.items()} == {
-        "sem_logits": (2, 1, 64, 96), "ctr_hmp": (2, 1, 16, 24), "offsets": (2, 2, 16, 24),
-        "sem_points": (2, 1, 1024), "point_coords": (2, 1024, 2),
-    }  # fmt: skip
+        "sem_logits": (2, 1, 64, 96),
+        "ctr_hmp": (2, 1, 16, 24),
+        "offsets": (2, 2, 16, 24),
+        "sem_points": (2, 1, 1024),
+        "point_coords": (2, 1024, 2),
+    }
     sum(value.square().mean() for name, value in outputs.items() if name != "point_coords").backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
     with torch.inference_mode():

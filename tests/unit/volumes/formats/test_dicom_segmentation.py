@@ -317,8 +317,10 @@ def apart(distance_mm):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (set_(SegmentationType="FRACTIONAL", SegmentationFractionalType="PROBABILITY"),
-         r"is a FRACTIONAL segmentation: every voxel has a share \(PROBABILITY\), not a label"),
+        (
+            set_(SegmentationType="FRACTIONAL", SegmentationFractionalType="PROBABILITY"),
+            r"is a FRACTIONAL segmentation: every voxel has a share \(PROBABILITY\), not a label",
+        ),
         (set_(SegmentationType="LABELMAP"), "of type LABELMAP; BINARY is read"),
         (set_(SOPClassUID="1.2.840.10008.5.1.4.1.1.66.7"), "label map segmentation, which is not read"),
         (set_(SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3"), "but RT Structure Set Storage"),
@@ -333,7 +335,7 @@ def apart(distance_mm):
         (apart(1e-7), "voxels of uint8 do not fit in memory"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
-)  # fmt: skip
+)
 def test_what_labels_of_one_number_cannot_hold_is_refused_in_words(tmp_path, hu, labels, spoil, words):
     with pytest.raises(PlanewiseError, match=words):
         open_volume(foreign(tmp_path, hu, labels, spoil)[0])

@@ -97,9 +97,13 @@ def write_segmentation(
 
 
 def _segmentation(
-    headers: list[Any], pixels: np.ndarray, planes: np.ndarray, stacked: Stack, segments: Mapping[int, Segment],
+    headers: list[Any],
+    pixels: np.ndarray,
+    planes: np.ndarray,
+    stacked: Stack,
+    segments: Mapping[int, Segment],
     algorithm: Algorithm,
-) -> Any:  # fmt: skip
+) -> Any:
     import highdicom
     from highdicom.content import PixelMeasuresSequence, PlanePositionSequence
 
@@ -132,11 +136,16 @@ def _description(number: int, value: int, segment: Segment, algorithm: Algorithm
     from highdicom.color import CIELabColor
 
     return highdicom.seg.SegmentDescription(
-        number, segment.name[:64], segment.category.coded(), segment.type.coded(), algorithm.kind,
+        number,
+        segment.name[:64],
+        segment.category.coded(),
+        segment.type.coded(),
+        algorithm.kind,
         None if algorithm.kind == "MANUAL" else identification(algorithm),
-        tracking_uid=highdicom.UID(), tracking_id=tracking_id(segment.name, value),
+        tracking_uid=highdicom.UID(),
+        tracking_id=tracking_id(segment.name, value),
         display_color=CIELabColor.from_rgb(*rgb(segment.colour)),
-    )  # fmt: skip
+    )
 
 
 def identification(algorithm: Algorithm) -> Any:
