@@ -14,7 +14,7 @@ from planewise.models.panoptic_deeplab import build
 from planewise.processes import Terminated
 from planewise.training.checkpoint import is_finished, load_checkpoint
 from planewise.training.loop import BEST, LAST, LoopOptions, train
-from planewise.training.metrics_file import METRICS, score_at_end
+from planewise.training.metrics_file import METRICS
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import read_slice_folder, write_slice_folder
 
@@ -356,13 +356,6 @@ def test_several_nodes_are_started_from_outside(tmp_path, make_task, monkeypatch
         train(make_task(), replace(OPTIONS, num_nodes=2), tmp_path, resume=False)
     with pytest.raises(PlanewiseError, match="--batch_size 4 cannot be shared by --devices 1 on --num_nodes 3"):
         train(make_task(), replace(OPTIONS, num_nodes=3), tmp_path, resume=False)
-
-
-def test_the_score_at_the_end_is_the_last_and_nothing_scored_is_0(tmp_path):
-    (tmp_path / "metrics.csv").write_text("step,total,val_score\n1,2.0,0.4\n2,1.0,\n3,1.5,0.25\n4,1.0,\n")
-    assert score_at_end(tmp_path) == 0.25
-    (tmp_path / "metrics.csv").write_text("step,total\n1,2.0\n")
-    assert score_at_end(tmp_path) == 0.0
 
 
 def test_more_workers_than_cores_are_started_and_said_in_our_words(make_task, tmp_path, capsys, monkeypatch, recwarn):
