@@ -325,7 +325,7 @@ def test_labels_are_written_as_what_viewers_open(job, eager, tmp_path, capsys):
     expected = read_labels(tmp_path / "nifti" / "CT_phantomtest.nii.gz")
     description = (tmp_path / "nifti" / "itksnap_labels.txt").read_text()
     assert '"reticulation"' in description
-    assert predict(image, tmp_path / "nifti", eager, "--format", "seg.nrrd") == 2  # made otherwise
+    assert predict(image, tmp_path / "nifti", eager, "--format", "seg.nrrd") == 2  # made differently
     capsys.readouterr()
     for ending in ("seg.nrrd", "ome.zarr"):
         assert predict(image, tmp_path / ending, eager, "--format", ending) == 0

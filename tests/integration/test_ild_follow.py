@@ -151,7 +151,7 @@ def test_what_is_done_is_not_predicted_again(job, model, capsys):
     assert "outside the lungs, and were cut" in printed
     assert (job / "out" / "2023-01-10_retakes.json").read_bytes() == before
     assert follow(job / "P1", job / "out", model, "--fibrosis", "reticulation") == 2
-    assert "made otherwise" in capsys.readouterr().err
+    assert "made differently" in capsys.readouterr().err
 
 
 def test_a_scan_whose_retakes_fail_is_a_row_and_the_page_is_written(job, model, monkeypatch, capsys):

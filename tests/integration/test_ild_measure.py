@@ -99,7 +99,7 @@ def test_a_second_run_measures_nothing_again_and_writes_the_same(cohort, tmp_pat
     assert capsys.readouterr().err.count("done already") == 3
     assert before == {path: path.read_bytes() for path in before}
     assert measure(cohort, tmp_path / "out", "--zones", "volume") == 2
-    assert "made otherwise" in capsys.readouterr().err
+    assert "made differently" in capsys.readouterr().err
     assert measure(cohort, tmp_path / "out", "--zones", "volume", "--overwrite") == 0
 
 

@@ -129,7 +129,7 @@ def test_an_image_that_is_not_there_any_more_is_given(result, tmp_path, capsys):
     (tmp_path / "elsewhere" / "phantom_train1_0000.tiff").rename(tmp_path / "elsewhere" / "phantom_train1.tiff")
     capsys.readouterr()
     assert train(result) == 2
-    assert "which is not there any more; say with --image where it is now" in " ".join(capsys.readouterr().err.split())
+    assert "which no longer exists; say with --image where it is now" in " ".join(capsys.readouterr().err.split())
     assert train(result, "--image", str(tmp_path / "elsewhere" / "phantom_train2_0000.tiff" / "none")) == 2
     folders = [str(tmp_path / "data"), str(tmp_path / "models"), "--image", str(tmp_path / "elsewhere")]
     assert run(["mito", "train", *folders]) == 2

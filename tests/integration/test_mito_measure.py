@@ -180,7 +180,7 @@ def test_what_others_wrote_is_kept(tmp_path, capsys):
     out.mkdir()
     (out / "objects.csv").write_text("mine\n", "utf-8")
     assert measure(tmp_path / "labels", "--output", out) == 1
-    assert "is there already" in " ".join(capsys.readouterr().out.split())
+    assert "already exists" in " ".join(capsys.readouterr().out.split())
     assert (out / "objects.csv").read_text("utf-8") == "mine\n"
     (out / "objects.csv").unlink()
     assert measure(tmp_path / "labels", "--output", out) == 0

@@ -126,7 +126,7 @@ def test_input_and_older_stores_are_kept(folder, tmp_path, capsys):
     older = tmp_path / "older.ome.zarr"
     shutil.copytree(folder / "memory" / "in.ome.zarr", older)
     assert run(to_store(folder, older, "--overwrite")) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     for kept, same in ((store, folder / "in.ome.zarr"), (older, folder / "memory" / "in.ome.zarr")):
         assert np.array_equal(open_volume(kept).read(), open_volume(same).read())
 

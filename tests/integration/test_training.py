@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_is_named_and_what_was_good_is_kept(training, c
     err = capsys.readouterr().err
     last = [line for line in err.splitlines() if line.startswith("planewise: ")][-1]
     assert "is nan" in last or "is inf" in last
-    assert "train anew with a smaller --learning_rate" in last
+    assert "train again with a smaller --learning_rate" in last
     assert "Traceback" not in err
     for name in ("last.ckpt", "best.ckpt"):
         if (training.logs("m") / name).exists():

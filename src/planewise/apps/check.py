@@ -33,7 +33,7 @@ def check(options: Check) -> int:
     Raises PlanewiseError, before any work, for a model that cannot be used.
     """
     if options.json_file is not None and options.json_file.exists() and not written_by_check(options.json_file):
-        raise PlanewiseError(f"--json_file {options.json_file}: is there already, and planewise check did not write it")
+        raise PlanewiseError(f"--json_file {options.json_file}: already exists, and planewise check did not write it")
     model = None if options.model is None else ModelToCheck.load(options.model)
     checked_cases = []
     for path in options.paths:

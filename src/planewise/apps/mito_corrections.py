@@ -56,7 +56,7 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     folder = options.dataset_path
     if folder.exists() and not (folder / MADE_FROM).is_file():
         raise PlanewiseError(
-            f"{folder}: is there already, and is not a dataset that was made from corrections; with --corrections the "
+            f"{folder}: already exists, and is not a dataset that was made from corrections; with --corrections the "
             "dataset's folder is made: give another"
         )
     given = None

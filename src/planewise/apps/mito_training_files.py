@@ -52,7 +52,7 @@ class TrainingFiles:
             there = next((path for path in (self.weights, self.training) if path.exists()), None)
             if there is not None:
                 raise PlanewiseError(
-                    f"{there}: is there already, and no model or training of planewise's is; it is kept: move it away, "
+                    f"{there}: already exists without a model or training of planewise; it is kept: move it away, "
                     "or give another --model_name"
                 )
 

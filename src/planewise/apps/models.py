@@ -46,7 +46,7 @@ def export_model(options: ModelsExport) -> int:
     from planewise.models.weights import load_network, locate_weights, refuse_other_classes
 
     if options.output.exists() and not options.overwrite:
-        raise PlanewiseError(f"{options.output}: is there already; give another file, or --overwrite")
+        raise PlanewiseError(f"{options.output}: already exists; give another file, or --overwrite")
     path = find_model_file(options.model)
     model = read_model_file(path)
     network = load_network(locate_weights(model, path), model.architecture)

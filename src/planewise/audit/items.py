@@ -130,7 +130,7 @@ def read_items(
 ) -> tuple[list[Answer], list[Problem]]:
     """Read what came back of every item; what cannot be used of one is a problem, and the item counts as skipped.
 
-    Raises PlanewiseError if ``answers`` cannot be used, or an item as it was drawn is not there any more.
+    Raises PlanewiseError if ``answers`` cannot be used, or an item as it was drawn no longer exists.
     """
     rows = _read_answers(answers, plan)
     answers_read, problems = [], []

@@ -155,7 +155,7 @@ def read_plan(folder: Path) -> Plan:
         wanted = {(p.case, p.kind, place) for p in plan.populations for s in p.strata for place in s.drawn}
         there = [(item.case, item.kind, item.position) for item in plan.items]
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise PlanewiseError(f"{path}: is no plan of planewise audit ({error})") from error
+        raise PlanewiseError(f"{path}: is not a plan of planewise audit ({error})") from error
     if current != signature:
         raise PlanewiseError(
             f"{path}: was changed after it was drawn (its signature is {signature}, its content gives {current}); an "

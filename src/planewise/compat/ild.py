@@ -186,7 +186,7 @@ def finetune_sam2(words: list[str]) -> list[str]:
     if "resume" in given.flags:
         _resume(given, folder, begun)
     if begun and "overwrite" not in given.flags:
-        say(f"{folder} holds this training already: it goes on; --overwrite trains anew")
+        say(f"{folder} holds this training already: it goes on; --overwrite trains again from the start")
         given.flags["resume"] = []
     if "from_scratch" not in given.flags:
         weights = _weights(given, "pretrain_model_path", SAM2)

@@ -93,5 +93,5 @@ def _begun(given: Given) -> bool:
     name = given.flags.get("model_name", [MitoTrain.model_fields["model_name"].default])[0]
     checkpoint = Path(given.words[1]) / f"{name}_training" / LAST
     if checkpoint.exists():
-        say(f"{name} was begun already ({checkpoint}): it goes on; --overwrite trains anew")
+        say(f"{name} was begun already ({checkpoint}): it goes on; --overwrite trains again from the start")
     return checkpoint.exists()

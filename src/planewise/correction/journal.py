@@ -209,7 +209,7 @@ def _parse(path: Path, content: bytes) -> tuple[Head, list[Entry]]:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise PlanewiseError(
             f"{path}: line {number + 1} is no line of a journal of corrections ({error}); move the folder away to "
-            "begin anew with the volume as it is"
+            "start again with the volume as it is"
         ) from error
 
 

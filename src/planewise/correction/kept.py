@@ -79,7 +79,7 @@ def read_kept(path: Path, sha256: str) -> Iterator[Change]:
     if not path.is_file() or sha256_of(path) != sha256:
         raise PlanewiseError(
             f"{path}: is missing or damaged, and the journal beside it needs it; put it back from a copy, or move the "
-            "folder of the corrections away to begin anew with the volume as it is"
+            "folder of the corrections away to start again with the volume as it is"
         )
     with zipfile.ZipFile(path) as archive:
         for name, box in _boxes(archive):

@@ -96,6 +96,6 @@ def read_objects(path: Path) -> Objects:
     except (OSError, ValueError, EOFError) as error:
         raise PlanewiseError(
             f"{path}: is missing or damaged, and the corrections need it; put it back from a copy, or move the folder "
-            "of the corrections away to begin anew with the volume as it is"
+            "of the corrections away to start again with the volume as it is"
         ) from error
     return {label: ObjectRecord(voxels, ((a, b), (c, d), (e, f))) for label, voxels, a, b, c, d, e, f in rows}

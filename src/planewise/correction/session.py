@@ -63,7 +63,7 @@ class Corrections:
             if isinstance(self.canvas, FileCanvas) and self._in_file and not self.canvas.original.exists():
                 raise PlanewiseError(
                     f"{self.canvas.original}: is missing, which {self.result} was before; put it back from a copy, or "
-                    "move the folder of the corrections away to begin anew with the file as it is"
+                    "move the folder of the corrections away to start again with the file as it is"
                 )
             self._before = read_objects(self.folder / KEPT / OBJECTS)
             self.objects: Objects = folded(self._before, self.journal.live)
@@ -199,7 +199,7 @@ class Corrections:
         if head.shape != self.canvas.shape or now not in known:
             raise PlanewiseError(
                 f"{self.result}: was changed by another program, and its corrections in {self.folder} are of what it "
-                "was before; put the file back, or move that folder away to begin anew with the volume as it is"
+                "was before; put the file back, or move that folder away to start again with the volume as it is"
             )
         return known[now]
 

@@ -101,7 +101,7 @@ class Derived:
             return
         if not made:
             raise PlanewiseError(
-                f"{path}: is there already, and no {SCORES} beside it says that planewise made it (older versions "
+                f"{path}: already exists, and no {SCORES} beside it says that planewise made it (older versions "
                 "wrote none); it is kept: move it away, or give another --output"
             )
         if fingerprint(path) not in made:

@@ -58,7 +58,7 @@ def _refuse(folder: Path, cases: Mapping[str, tuple[Volume, Volume]]) -> None:
     meta = folder / DATASET_FILE
     about = read_json(meta) if meta.is_file() else None
     if folder.exists() and not (isinstance(about, dict) and about.get("description") == WRITTEN):
-        raise DatasetError(f"{folder}: is there already, and was not written by planewise; give another output")
+        raise DatasetError(f"{folder}: already exists, and was not written by planewise; give another output")
     for name, (image, labels) in cases.items():
         if not name or set(name) & set("/\\\0") or name.startswith("."):
             raise DatasetError(f"case {name!r}: is no name of a file")

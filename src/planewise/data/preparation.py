@@ -104,11 +104,11 @@ def check_same(before: Path, now: Record | None) -> None:
         say(f"{before.parent}: has no record of what it was trained on; it goes on with the slices that are there")
         return
     if now is None:
-        raise PlanewiseError(f"{before.parent}: was trained on slices with a record, and these have none; train anew")
+        raise PlanewiseError(f"{before.parent}: was trained on slices with a record, and these have none; train again")
     if record.made_from.key != now.made_from.key:
         raise PlanewiseError(
             f"{before.parent}: was trained on other slices ({record.made_from.differences(now.made_from)}): make those "
-            "again, or train anew, without --resume"
+            "again, or train again, without --resume"
         )
 
 

@@ -251,7 +251,7 @@ def slices_above(slices: list[Path], patients: Path) -> dict[Path, Path]:
         others = [slice_ for number, slice_ in numbered.items() if not 0 <= number < len(kept)]
         if others:
             raise PlanewiseError(
-                f"{patients / case}.npz: has {len(kept)} slices, and {others[0]} is none of them; run planewise ild "
+                f"{patients / case}.npz: has {len(kept)} slices, and {others[0]} is not one of them; run planewise ild "
                 "prepare again"
             )
         at = {kept[number]: slice_ for number, slice_ in numbered.items()}

@@ -80,7 +80,7 @@ class Run:
             what = f"; --overwrite would leave {', '.join(others[:3])} as they were" if overwrite else ""
             replace = "" if others else ", or replace what is there with --overwrite"
             raise PlanewiseError(
-                f"{run.place}: holds results that were made otherwise ({difference}){what}; give another output"
+                f"{run.place}: holds results that were made differently ({difference}){what}; give another output"
                 f"{replace}"
             )
         if difference:  # none of the existing results is what is asked for
@@ -141,7 +141,7 @@ class Run:
                 raise PlanewiseError(f"{target}: is a result of case {of_others[name]}; give another output")
             if target.exists() and name not in before:
                 raise PlanewiseError(
-                    f"{target}: is there already, and {self.manifest} does not say that planewise made it; it is kept: "
+                    f"{target}: already exists, and {self.manifest} does not say that planewise made it; it is kept: "
                     "move it away, or give another output"
                 )
         self._touched.add(case)

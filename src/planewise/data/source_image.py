@@ -18,7 +18,7 @@ def source_image(result: Path, unchanged: bool = False) -> Path | Series | None:
 
     Where image and result were moved together it is found where it lies beside the result now, if its bytes are those
     that were read; that is said. ``unchanged``: they must be so where it always lay, too, for which all are read.
-    Raises PlanewiseError, naming --image, if it is not there any more, or has changed.
+    Raises PlanewiseError, naming --image, if it no longer exists, or has changed.
     """
     manifest = manifest_of(result)
     records = [] if manifest is None else manifest.cases.values()
@@ -45,9 +45,7 @@ def _where(result: Path, record: CaseRecord) -> Path:
             if moved.exists() and fingerprint(moved) == made:
                 say(f"{result}: was made from {image}, which is {moved} now")
                 return moved
-    raise PlanewiseError(
-        f"{result}: was made from {image}, which is not there any more; say with --image where it is now"
-    )
+    raise PlanewiseError(f"{result}: was made from {image}, which no longer exists; say with --image where it is now")
 
 
 def _is_of_a_series(image: Path) -> bool:

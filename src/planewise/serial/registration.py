@@ -93,9 +93,9 @@ def register(
         )
     if any(pieces_ml := missing_pieces_ml(there, carried, first_spacing_mm)):
         raise PlanewiseError(
-            f"the lungs were found otherwise in the two scans: {max(pieces_ml):.0f} ml in one piece are lung in the "
-            f"{'first' if pieces_ml[0] >= pieces_ml[1] else 'second'} alone; is dense disease at the chest wall taken "
-            "for the wall? Look at the lungs of both"
+            f"the lungs were segmented differently in the two scans: {max(pieces_ml):.0f} ml in one piece are lung in "
+            f"the {'first' if pieces_ml[0] >= pieces_ml[1] else 'second'} alone; is dense disease at the chest wall "
+            "taken for the wall? Look at the lungs of both"
         )
     folded = float((growth_voxels[there] <= 0).mean())
     return Registration(transform, growth_voxels, overlap, folded, first_spacing_mm, second_spacing_mm)

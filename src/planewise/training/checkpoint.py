@@ -47,7 +47,7 @@ def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) 
     More iterations are no other training. Raises PlanewiseError naming all that differs, old and new.
     """
     if "ends" not in state:
-        raise PlanewiseError(f"{path}: was left by an older version of planewise; train anew, without --resume")
+        raise PlanewiseError(f"{path}: was left by an older version of planewise; train again, without --resume")
     before = state["options"]
     old, new = ({name: options[name] for name in SAME} | options["identity"] for options in (before, now))
     wrong = [f"{name} {old.get(name)} -> {value}" for name, value in new.items() if old.get(name) != value]

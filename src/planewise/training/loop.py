@@ -105,7 +105,7 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
         except ProcessRaisedException as error:  # with a traceback as its text
             raise PlanewiseError(f"a training process failed: {str(error).strip().splitlines()[-1]}") from error
     if end.spoiled:
-        raise WorkFailed(f"{folder}: {end.spoiled}; {_kept(folder)}; train anew with a smaller --learning_rate")
+        raise WorkFailed(f"{folder}: {end.spoiled}; {_kept(folder)}; train again with a smaller --learning_rate")
     if stop or end.step < options.iterations:
         if fabric.is_global_zero:
             say(f"Saved at step {end.step} of {options.iterations}: the same command with --resume goes on from there")

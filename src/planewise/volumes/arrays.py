@@ -58,7 +58,7 @@ def _adopted(given: Any, path: Path, channel: int | None) -> Volume:
     if all(hasattr(given, part) for part in ("dims", "coords", "data")):
         return _with_coordinates(given, path, channel)
     if channel:
-        raise PlanewiseError(f"{path}: has 1 channel, which is 0; channel={channel} is none of them")
+        raise PlanewiseError(f"{path}: has 1 channel, which is 0; channel={channel} is not one of them")
     if isinstance(given, Volume):
         return given
     if getattr(getattr(given, "dtype", None), "kind", "") in ("m", "M"):  # which no buffer holds, so that NumPy raises

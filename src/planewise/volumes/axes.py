@@ -78,7 +78,7 @@ def as_zyx(path: Path, array: Any, axes: str, channel: int | None) -> LazyArray:
         raise PlanewiseError(f"{path}: has {count} channels ({described}); --channel K, 0 to {count - 1}, chooses one")
     if channel is not None and not 0 <= channel < count:
         channels = "1 channel, which is 0" if count == 1 else f"{count} channels, 0 to {count - 1}"
-        raise PlanewiseError(f"{path}: has {channels}; --channel {channel} is none of them")
+        raise PlanewiseError(f"{path}: has {channels}; --channel {channel} is not one of them")
     if axes == "zyx":
         return array
     order = (axes.index("z") if "z" in axes else None, axes.index("y"), axes.index("x"))

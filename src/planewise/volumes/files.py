@@ -64,7 +64,7 @@ def _open_folder(folder: Path, channel: int | None) -> Volume:
 
 def _refuse_other_channels(path: Path | Series, channel: int | None) -> None:
     if channel:
-        raise PlanewiseError(f"{path}: a DICOM series has 1 channel, which is 0; --channel {channel} is none of them")
+        raise PlanewiseError(f"{path}: a DICOM series has 1 channel, which is 0; there is no --channel {channel}")
 
 
 def check_volume(path: Path | Series, volume: Volume) -> None:

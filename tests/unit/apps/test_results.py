@@ -278,7 +278,7 @@ def test_a_file_of_the_user_is_kept_and_results_of_ours_are_replaced(dataset, ca
     path.parent.mkdir()
     path.write_text("my own notes")
     assert command(dataset) == 2
-    assert re.search(rf"{name}: is there already, and no {SCORES} .* move it away", capsys.readouterr().err)
+    assert re.search(rf"{name}: already exists, and no {SCORES} .* move it away", capsys.readouterr().err)
     assert path.read_text() == "my own notes"
     assert list(path.parent.iterdir()) == [path]
     path.unlink()
@@ -381,5 +381,5 @@ def test_a_file_of_the_user_is_kept_after_a_training(dataset):
     path.parent.mkdir()
     path.write_text("my own notes")
     (problem,) = after_training(dataset)
-    assert "is there already" in problem.what
+    assert "already exists" in problem.what
     assert path.read_text() == "my own notes"

@@ -102,7 +102,7 @@ def test_a_result_of_a_dicom_series_is_shown_over_it_until_it_is_gone(tmp_path, 
     (tmp_path / "patient").rename(tmp_path / "elsewhere")
     capsys.readouterr()
     assert shown(result).image is None
-    assert "which is not there any more; say with --image where it is now" in " ".join(capsys.readouterr().err.split())
+    assert "which no longer exists; say with --image where it is now" in " ".join(capsys.readouterr().err.split())
 
 
 def test_any_volume_and_labels_that_are_named(dataset, tmp_path, capsys):

@@ -74,7 +74,7 @@ def test_what_is_no_plan_is_said(tmp_path):
     with pytest.raises(PlanewiseError, match=r"holds no plan\.json"):
         read_plan(tmp_path)
     (tmp_path / "plan.json").write_text('{"signature": "a", "populations": 3}')
-    with pytest.raises(PlanewiseError, match="is no plan of planewise audit"):
+    with pytest.raises(PlanewiseError, match="is not a plan of planewise audit"):
         read_plan(tmp_path)
 
 

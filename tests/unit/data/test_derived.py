@@ -67,7 +67,7 @@ def test_one_that_is_stopped_is_made_again(place):
 def test_files_of_others_and_edited_ones_are_kept(place):
     (place / "out").mkdir()
     (place / "out" / "b.png").write_text("mine")
-    with pytest.raises(PlanewiseError, match=r"b.png: is there already, and no planewise_scores.json beside it"):
+    with pytest.raises(PlanewiseError, match=r"b.png: already exists, and no planewise_scores.json beside it"):
         begin(place)
     make(begin(place, names=["a.csv"]))
     (place / "out" / "a.csv").write_text("edited")

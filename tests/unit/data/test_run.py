@@ -93,7 +93,7 @@ def test_files_that_no_manifest_names_are_kept(place):
     (place / "out").mkdir()
     (place / "out" / "a.tiff").write_bytes(b"somebody's")
     for overwrite in (False, True):
-        with pytest.raises(PlanewiseError, match="is there already"):
+        with pytest.raises(PlanewiseError, match="already exists"):
             begin(place, overwrite=overwrite).start("a", [place / "in" / "a.tiff"], [place / "out" / "a.tiff"])
     assert (place / "out" / "a.tiff").read_bytes() == b"somebody's"
 
@@ -138,7 +138,7 @@ def test_a_store_is_called_by_its_name(place, monkeypatch):
 
     with begin_store(vote=2).making("out", [place / "in" / "a.tiff"], [store]):
         store.mkdir()
-    with pytest.raises(PlanewiseError, match=r"^out.ome.zarr: holds results that were made otherwise \(vote: 2 -> 3"):
+    with pytest.raises(PlanewiseError, match=r"^out.ome.zarr: holds results that were made differently \(vote: 2 -> 3"):
         begin_store(vote=3)
     with pytest.raises(PlanewiseError, match=r"^out: out.ome.zarr was made from .*a.tiff; now .*b.tiff is given"):
         begin_store(vote=2).is_done("out", [place / "in" / "b.tiff"])

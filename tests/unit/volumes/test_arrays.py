@@ -157,7 +157,7 @@ def test_what_is_no_spacing_is_refused(spacing):
 
 def test_an_array_has_no_other_channel():
     assert as_volume(VOXELS, channel=0).shape == VOXELS.shape
-    with pytest.raises(PlanewiseError, match="channel=1 is none of them"):
+    with pytest.raises(PlanewiseError, match="channel=1 is not one of them"):
         as_volume(VOXELS, channel=1)
 
 

@@ -102,7 +102,7 @@ def _measured(path: Path) -> dict[str, tuple[MeasuredCase, str]]:
         fields = MeasuredCase.__dataclass_fields__
         cases = [MeasuredCase(**{name: one[name] for name in fields}) for one in content["cases"]]
     except (KeyError, TypeError) as error:
-        raise PlanewiseError(f"--measures {path}: is no measures.json of planewise ild measure") from error
+        raise PlanewiseError(f"--measures {path}: is not a measures.json of planewise ild measure") from error
     made = {} if manifest is None else manifest.cases
     of_labels = {
         case.case: made[case.case].inputs.get(str(Path(case.labels).resolve()), "") if case.case in made else ""

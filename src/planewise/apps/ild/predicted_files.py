@@ -78,6 +78,6 @@ def describe_labels(options: IldPredict, names: dict[int, str]) -> None:
     names = names_of_labels(options, names)
     if options.format == "nii.gz" and names and options.output.is_dir():
         if path.exists() and not itk_snap.is_label_description_of_ours(path):
-            say(f"{path}: is there already, and is not of planewise; it is kept")
+            say(f"{path}: already exists, and planewise did not write it; it is kept")
         else:
             itk_snap.write_label_description(path, LabelNames(names))
