@@ -25,7 +25,7 @@ class Terminated(SystemExit):
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: cleaning up goes on to its end
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: cleaning up is finished
     raise Terminated
 
 

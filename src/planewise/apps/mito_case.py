@@ -249,7 +249,7 @@ def write_class_names(results: Results, several: PanopticClasses, replace: bool 
     """Write what the values of the class volume are called into the dataset.json beside it, as nnU-Net does.
 
     ``replace``: one that was written so for other classes, since all results beside it are made again. Raises
-    PlanewiseError if the one that is there says something else.
+    PlanewiseError if the existing one differs.
     """
     assert results.classes is not None
     path = results.classes.parent / DATASET_FILE

@@ -164,7 +164,7 @@ class MitoPredict(Options):
     """A volume, or a folder of volumes, of 2D images that are the slices of one, or of such folders."""
     output: Folder
     """Folder for {case}.tiff, the result, {case}_objects.csv and {case}_{plane}.tiff. Or an .ome.zarr: then one volume,
-    of any size, is segmented from store to store, with the same result, and a run that was stopped goes on."""
+    of any size, is segmented from store to store, with the same result, and a run that was stopped is resumed."""
     channel: int | None = Field(None, ge=0)
     """Channel to segment, from 0, where images have several: the file {case}_000N, or that of the file itself."""
     sequence: SequenceChoice = "auto"

@@ -125,7 +125,7 @@ def _of_result(case: str, path: Path) -> Shown:
 
 
 def _source_image(path: Path) -> Path | Series | None:
-    """Return the image that a result was made from, if that is a volume that is there; if it is gone, it is said."""
+    """Return the image that a result was made from, if that volume still exists; else with a message."""
     try:
         image = source_image(path)
     except PlanewiseError as error:

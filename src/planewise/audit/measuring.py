@@ -12,7 +12,7 @@ Measured = dict[str, float]
 @dataclass(frozen=True)
 class Crop:
     """Where an item lies in the crop that is written of it. ``place``: the item; ``open``: by axis, whether the volume
-    goes on before and behind the crop."""
+    continues before and behind the crop."""
 
     place: Box
     open: tuple[tuple[bool, bool], ...]
@@ -29,7 +29,7 @@ def starts_in(labels: np.ndarray, crop: Crop) -> list[int]:
 
 
 def reaches_out(labels: np.ndarray, crop: Crop, ids: list[int]) -> list[int]:
-    """Return those of ``ids`` that reach a face of the crop behind which the volume goes on."""
+    """Return those of ``ids`` that reach a face of the crop behind which the volume continues."""
     faces = [
         np.take(labels, 0 if end == 0 else -1, axis=axis).ravel()
         for axis, goes_on in enumerate(crop.open)

@@ -37,7 +37,7 @@ REFERENCES = {
 
 
 def number(value: float, half_width: float) -> str:
-    """Return a value with as many digits as its interval says something about."""
+    """Return a value rounded to the digits that its interval supports."""
     if math.isnan(value):
         return "unknown"
     if math.isinf(value):

@@ -176,7 +176,7 @@ FINETUNE = Script(
 
 
 def finetune_sam2(words: list[str]) -> list[str]:
-    """Return our command line for one of ``finetune_sam2_img.py``; a training that was begun goes on."""
+    """Return our command line for one of ``finetune_sam2_img.py``; a training that was begun is resumed."""
     given = FINETUNE.parse(words)
     given.refuse_words()
     work, slices = given.take("work_dir", WORK), given.take("i")
@@ -203,7 +203,7 @@ def _is_begun(folder: Path) -> bool:
 
 
 def _resume(given: Given, folder: Path, begun: bool) -> None:
-    """Take -resume for what it is: the training in ``folder``, which goes on, or weights of another program's."""
+    """Take -resume for what it is: the training in ``folder``, which is resumed, or weights of another program."""
     checkpoint = Path(given.take("resume"))
     ours = checkpoint.parent.resolve() == folder.resolve()
     if ours and begun:

@@ -68,7 +68,7 @@ def mode_of(words: list[str]) -> str:
 def finetune_or_predict(words: list[str]) -> list[str]:
     """Return our command line for one of ``mitoNet_finetune_from_nnunet.py``.
 
-    A training that was begun goes on. ``--use_gpu``, off by default, becomes ``--device``.
+    A training that was begun is resumed. ``--use_gpu``, off by default, becomes ``--device``.
     """
     mode = mode_of(words)
     given = MODES[mode].parse(words)
@@ -85,7 +85,7 @@ def finetune_or_predict(words: list[str]) -> list[str]:
 
 
 def _begun(given: Given) -> bool:
-    """Whether the training that is asked for was begun before, which is said."""
+    """Whether the training was begun before, with a message if so."""
     if len(given.words) != 2 or given.flags.keys() & {"resume", "overwrite"}:
         return False
     from planewise.training.loop import LAST

@@ -24,7 +24,7 @@ from planewise.volumes.atomic import atomic_path
 
 JOURNAL = "corrections.jsonl"
 FORMAT = 1  # of the lines
-STATES = ("done", "skip")  # what is said of an item of a work list
+STATES = ("done", "skip")  # of an item of a work list
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # half-open, (z, y, x)
 

@@ -90,7 +90,7 @@ class Corrections:
         return self.journal.live
 
     def finished(self) -> dict[str, str]:
-        """Return "done" or "skip" for the items of a work list that one of it was said of."""
+        """Return "done" or "skip" for the finished items of a work list."""
         return {entry.item: entry.action for entry in self.actions if entry.action in STATES}
 
     def changes(self) -> Iterator[Change]:

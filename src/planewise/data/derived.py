@@ -6,7 +6,7 @@
 
 The manifest has the form of the one beside predictions (see ``run``), a command in a case's place, so that both may lie
 in one folder. Unlike predictions, derived files cost little and are wrong beside results that changed: they are made
-again without being asked, and what differs is said. What no manifest names, and what was edited, is kept.
+again without being asked, with a message on what differs. What no manifest names, and what was edited, is kept.
 """
 
 import json

@@ -32,7 +32,7 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
     if sequence == "yes" and others:
         raise PlanewiseError(f"--sequence yes: {folder} holds {others[0].name} too, which is none of its images")
     if sequence == "yes":
-        return flat  # what keeps them from being one is said when they are opened
+        return flat  # opening them reports why they are not one volume
     stacks: dict[tuple[str, ...], list[Path]] = {}
     for path in flat:
         stacks.setdefault(_text(path), []).append(path)

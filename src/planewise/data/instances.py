@@ -15,7 +15,7 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
     """Return a case's instance ids (z, y, x) int32, 0 for background and ``IGNORED``.
 
     Of a semantic truth the voxels of ``target`` are split into 26-connected components; instances keep their ids. What
-    is ignored is said by the semantic truth, for instances by the one beside them. Raises PlanewiseError if a file
+    is ignored is given by the semantic truth, for instances by the one beside them. Raises PlanewiseError if a file
     cannot be read, if labels do not lie in the image's space, or if there is no object.
     """
     if case.truth is None:

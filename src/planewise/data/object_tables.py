@@ -15,7 +15,7 @@ def table_of_objects(labels: Path) -> Path:
 
 
 def read_confidences(table: Path) -> dict[int, float] | None:
-    """Return the confidence of the objects that have one, by id; None of a table without such columns, which is said.
+    """Return the confidence of the objects that have one, by id; None of a table without such columns, with a message.
 
     Raises PlanewiseError if it cannot be read, or an id or a confidence is no number.
     """

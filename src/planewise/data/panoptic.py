@@ -83,7 +83,7 @@ def read_panoptic(case: Case, classes: PanopticClasses) -> np.ndarray:
     """Return a case's panoptic values (z, y, x) int32, as the array of its image lies.
 
     labelsTr says which class a voxel is of, instancesTr, if it is there, which object. Of things of a class without any
-    id in a case 26-connected components are the objects, which is said. Raises PlanewiseError if a file cannot be read
+    id in a case 26-connected components are the objects, with a message. Raises PlanewiseError if a file cannot be read
     or holds no class, or if the two contradict each other.
     """
     if case.truth is None:

@@ -139,7 +139,7 @@ def fingerprint(path: Path) -> str:
 
     Above ``HASHED`` bytes, of pieces spread evenly over them. Names do not matter, but those of the files in a folder.
     With a sidecar the unit that the dataset.json above gives its spacing counts too.
-    What cannot be read says so in its fingerprint.
+    The fingerprint of an unreadable file is its error.
     """
     digest, piece = hashlib.blake2b(digest_size=16), 0
     try:

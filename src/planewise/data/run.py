@@ -193,7 +193,7 @@ class Run:
         return self._fingerprints[path]
 
     def _is_begun(self, record: CaseRecord) -> bool:
-        """Whether anything of a case is there, or was said to be."""
+        """Whether any output of a case exists, or was finished before."""
         return any(made or (self.folder / name).exists() for name, made in record.outputs.items())
 
     def _name(self, output: Path) -> str:

@@ -14,10 +14,10 @@ PREPARED = ".npz"  # a patient of planewise ild prepare
 
 
 def source_image(result: Path, unchanged: bool = False) -> Path | Series | None:
-    """Return the image, or the DICOM series, that ``result`` was made from; None if no manifest beside it says so.
+    """Return the image, or the DICOM series, that ``result`` was made from; None if no manifest beside it names one.
 
     Where image and result were moved together it is found where it lies beside the result now, if its bytes are those
-    that were read; that is said. ``unchanged``: they must be so where it always lay, too, for which all are read.
+    that were read, with a message. ``unchanged``: they must be so where it always lay, too, for which all are read.
     Raises PlanewiseError, naming --image, if it no longer exists, or has changed.
     """
     manifest = manifest_of(result)

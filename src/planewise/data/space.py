@@ -1,4 +1,4 @@
-"""Labels and their image, or prediction and truth, lie in one space; or are said to fit as their arrays lie."""
+"""Labels and their image, or prediction and truth, lie in one space, or are taken voxel by voxel on request."""
 
 from pathlib import Path
 

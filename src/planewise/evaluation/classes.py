@@ -96,7 +96,7 @@ def _counts(table: np.ndarray, code: int) -> VoxelScores:
 def class_names(labels: LabelDefinition, truths: list[Path]) -> dict[int, str]:
     """Return the classes by number: those of a dataset.json, or else the values found in ``truths``.
 
-    A truth that cannot be read is passed over: what reads it next says so. Raises DatasetError if it names regions.
+    A truth that cannot be read is skipped here; its next reader reports it. Raises DatasetError if it names regions.
     """
     named = labels.class_names()
     if named:

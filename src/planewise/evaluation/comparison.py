@@ -78,7 +78,7 @@ def compare(
 ) -> Comparison:  # fmt: skip
     """Score every method on every case, from the files, slab by slab.
 
-    A case that a method lacks, or that cannot be read or compared, is scored as not delivered, and its status says so.
+    A case that a method lacks, or that cannot be read or compared, is scored as not delivered, as its status shows.
     ``show`` is called with every case once it is scored. ``overlap_alone``: only what follows from the table of
     overlaps: no surfaces, mistakes and wrong slices.
     """

@@ -1,4 +1,4 @@
-"""Presence: in which slices a class is, and how well a prediction says so. No mask is looked at."""
+"""Presence: in which slices a class is, and how well a prediction detects it. Masks are not compared."""
 
 import csv
 import math

@@ -1,4 +1,4 @@
-"""Work that goes on while its results are used: the slowest of several steps alone sets the pace."""
+"""Work done ahead while results are used: only the slowest of several steps sets the pace."""
 
 import threading
 from collections import deque

@@ -31,7 +31,7 @@ class Patience:
 class Cluster(Executor):
     """Workers of a scheduler that runs already, or ``count`` processes of this machine for as long as this lasts.
 
-    Work whose worker dies is done again by another, with what it needs, and that is said. Raises PlanewiseError if
+    Tasks of a worker that dies are done again by another, with what they need, and a message. Raises PlanewiseError if
     dask is not installed, or the scheduler does not answer.
     """
 

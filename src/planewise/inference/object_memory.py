@@ -64,7 +64,7 @@ def propagate_memory(
         ]
 
     def see(z: int, direction: int, track: Remembered) -> Remembered | None:
-        """Paint an object in a slice; return how it goes on, None if it ends."""
+        """Paint an object in a slice; return its continuation, None if it ends."""
         if track.memory is None:
             box = torch.tensor(larger(track.box, shape, options.margin), device=encoder.device)
             shares = box / torch.tensor([width, height] * 2, device=encoder.device)

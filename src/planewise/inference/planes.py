@@ -23,7 +23,7 @@ from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 BATCHES_AHEAD = 2  # that are read or predicted before they are used
-UNLIKE_PIXELS = 1.5  # times larger or smaller than in training, from which on it is said
+UNLIKE_PIXELS = 1.5  # times larger or smaller than in training: from here on with a message
 
 
 @dataclass(frozen=True)

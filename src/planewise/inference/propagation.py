@@ -33,7 +33,7 @@ class PropagationOptions:
         0.5  # share of a part that must lie in the box it was looked for in; else it is another object
     )
     least_score: float = 0.0  # object score (logit) under which a track ends
-    split: bool = True  # a mask that falls apart goes on as several tracks
+    split: bool = True  # a mask that falls apart continues as several tracks
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def carry(
     look: Callable[[list[tuple[int, int, list[T]]]], list[list[T]]],
     advance: Callable[[int], None], presence: Callable[[int, int], float],
 ) -> None:  # fmt: skip
-    """Carry tracks from the slices they start in outwards, by both fronts, until none goes on; see ``propagate``.
+    """Carry tracks from the slices they start in outwards, by both fronts, until none continues; see ``propagate``.
 
     ``look`` is given slices, each with the direction it was reached in (+1, -1; 0 where tracks start) and its tracks,
     and returns those that go on from each.

@@ -1,4 +1,4 @@
-"""What a worker process has of its own: a GPU, where there are enough, and what it has loaded for its work."""
+"""What a worker process holds: its GPU, where there are enough, and what it has loaded for its tasks."""
 
 import os
 import tempfile
@@ -81,7 +81,7 @@ def threads_of_each(workers: int, device: str) -> int:
 
 @dataclass(frozen=True)
 class TakenGpu:
-    """A GPU that this process has until it ends; ``shared``: with others; ``lock``: the open file that says so."""
+    """A GPU that this process has until it ends; ``shared``: with others; ``lock``: the open file that reserves it."""
 
     device: str
     shared: bool

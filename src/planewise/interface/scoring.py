@@ -53,7 +53,7 @@ def compare(
     agree, in nm for nm and um, in mm for mm, in voxels where no unit is known; by default see docs/evaluation.md.
 
     Raises PlanewiseError for what is no label volume, or lies elsewhere than the truth; with ``ignore_geometry`` arrays
-    are compared voxel by voxel as they lie. Of folders such a case is a row whose status says so.
+    are compared voxel by voxel as they lie. Of folders such a case is a row with that status.
     """
     with call(progress):
         if not methods:

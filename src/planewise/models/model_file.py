@@ -195,7 +195,7 @@ def find_model_file(name: str | Path) -> Path:
     """Return the YAML that ``name`` means: a file, that of an archive, or else the shipped config of a model.
 
     An archive is unpacked into the user's cache. A shipped config is named with or without its ending, and with or
-    without the folder ``configs``, and it is said that it is taken. Raises PlanewiseError listing them if it is none.
+    without the folder ``configs``, with a message. Raises PlanewiseError listing them if it is none.
     """
     path = Path(name)
     if path.is_file():

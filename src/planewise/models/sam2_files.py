@@ -2,7 +2,7 @@
 
 They come as Meta's ``.pt``, MedSAM2's ``.pt``, ``medsam_model_*.pth`` of the published fine-tuning scripts, or a hub
 folder, in all sizes. They go out in the published form (Meta's names behind ``sam2_model.``) and as a hub folder. Our
-class tokens lie beside the published tensors, so that others' programs load the files as ever.
+class tokens lie beside the published tensors, so that other programs load the files as before.
 """
 
 from dataclasses import dataclass, field

@@ -43,7 +43,7 @@ class ObjectMemory:
         return self.session.output_dict_per_obj[0]["cond_frame_outputs"]
 
     def towards(self, direction: int) -> "ObjectMemory":
-        """Return a memory of its own that goes on from the start in ``direction``."""
+        """Return a separate memory that continues from the start in ``direction``."""
         memory = ObjectMemory(_session(self.session.num_frames), direction)
         memory.start.update(self.start)
         return memory

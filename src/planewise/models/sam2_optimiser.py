@@ -16,10 +16,10 @@ _DECODER = (
 def published_optimizer(
     network: nn.Module, moments: dict[str, dict[str, Any]], learning_rate: float, weight_decay: float
 ) -> dict[str, Any]:
-    """Return the state_dict of AdamW that the original script goes on from.
+    """Return the state_dict of AdamW that the original script resumes from.
 
     It has one group: the parameters of the image encoder and of the mask decoder, in Meta's order. ``moments``: AdamW's
-    state of each parameter of ``network`` that has one, by name; the others begin anew.
+    state of each parameter of ``network`` that has one, by name; the others start fresh.
     """
     names = {meta: ours for ours, meta in meta_names(network).items()}
     ordered = [meta for meta in names if meta.startswith("image_encoder.")]

@@ -33,7 +33,7 @@ class CloseUp:
 def boxes_around(mistakes: Iterable[Mistake], shape: Voxel, most: int) -> list[Box]:
     """Return where close-ups are drawn in a volume of this shape (z, y, x): around the largest, at most so many.
 
-    A mistake in the middle half of one that is drawn already has none of its own.
+    A mistake in the middle half of another's close-up gets none.
     """
     boxes: dict[Voxel, Box] = {}
     for mistake in sorted(mistakes, key=lambda mistake: -mistake.voxels):

@@ -57,8 +57,8 @@ class LoopOptions:
 def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
     """Train ``task.network`` and leave in ``folder``: last and best checkpoint, metrics.csv.
 
-    With ``resume`` the training goes on from the last checkpoint, to the same result as if it had not stopped; one that
-    is finished goes on if ``options`` say more iterations, see ``schedule_after``. With several devices each process
+    With ``resume`` the training continues from the last checkpoint, to the same result as without the stop; one that
+    is finished continues if ``options`` have more iterations, see ``schedule_after``. With several devices each process
     takes its share of every batch: gradients and the losses in metrics.csv are means over them, batch norms see their
     own share alone, and the first process writes.
 

@@ -44,7 +44,7 @@ def reliability_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float)
 def _answers(
     segmenter: BoxSegmenter, patient: Patient, count: int, margin: float
 ) -> list[tuple[int, float, float, bool, float]]:
-    """Return what is said of slices of a patient, by class: its score and IoU, whether it is there, and its Dice.
+    """Return the model's answers for slices of a patient, by class: score and IoU, whether it is there, and Dice.
 
     What is ignored counts in none; a class of which no more is known than that it is not elsewhere is left out.
     """

@@ -47,7 +47,7 @@ def split_slab(labels: np.ndarray, name: str) -> Slab | None:
     """Return the slab of a case, with instance ids ``labels`` (z, y, x), that is kept for validation.
 
     The last fifth of the longest axis or, if that holds no object or all of them, the first end of an axis, the longest
-    before shorter ones, that leaves objects on both sides; else one with all objects outside. None, which is said, if
+    before shorter ones, that leaves objects on both sides; else one with all objects outside. None, with a message, if
     no end leaves objects to train on.
     """
     ends = []

@@ -71,7 +71,7 @@ class Volume:
     each slice lies than the one before it, where a tilted gantry moved them apart; the rest of the geometry is that of
     the upright stack of the same slices, from the first one on. ``has_origin``, ``has_direction``: whether the file
     says them; a TIFF does not, and what stands here is no statement then. ``labels``: what the values are called, where
-    they are said to be labels; None if unknown. ``sparse``: whether the file may leave out what is empty, as
+    they are known to be labels; None if unknown. ``sparse``: whether the file may leave out what is empty, as
     a DICOM segmentation does: around these voxels there may lie others, all 0.
     """
 

@@ -170,7 +170,7 @@ def _within(mask: np.ndarray, distance_mm: float, spacing_mm: Spacing) -> np.nda
 def _trachea(hu: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
     """Follow the trachea down from the top, and into the bronchi while they differ from the lung; possibly nothing.
 
-    It is the first dark tube near the middle of the body that goes on for long enough.
+    It is the first dark tube near the middle of the body that is long enough.
     """
     pixel_mm2 = spacing_mm[1] * spacing_mm[2]
     if not body.any():
@@ -210,7 +210,7 @@ def _closed(lung: np.ndarray, side: int, spacing_mm: Spacing) -> np.ndarray:
     """Close one lung: holes in it, and what a ball cannot enter from outside, where the lung lies on its inner side."""
     box = ndimage.find_objects(lung.astype(np.uint8))[0]
     margin = [int(np.ceil(CLOSING_MM / spacing)) + 1 for spacing in spacing_mm]
-    padded = np.pad(lung[box], [(m, m) for m in margin], mode="edge")  # a lung that is cut off goes on beyond the cut
+    padded = np.pad(lung[box], [(m, m) for m in margin], mode="edge")  # a lung that is cut off continues beyond the cut
     closed = ~_within(~_within(padded, CLOSING_MM, spacing_mm), CLOSING_MM, spacing_mm)
     closed = closed[tuple(slice(m, -m) for m in margin)]
     closed = _filled(closed | lung[box])

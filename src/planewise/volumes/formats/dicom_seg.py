@@ -139,8 +139,8 @@ def _refuse_other_kinds(path: Path, file: Any) -> None:
 def _distance_of(path: Path, places: np.ndarray, thickness_mm: float) -> float:
     """Return how far slices lie apart in mm, from where frames lie, where SpacingBetweenSlices does not say it.
 
-    Frames lie on some of the slices alone: the least distance between two is taken, and said, unless the thickness of a
-    slice would let others lie between them. Of one slice, its thickness is taken.
+    Frames may lie on some of the slices only: the least distance between two is taken, with a message, unless the
+    thickness of a slice would let others lie between them. Of one slice, its thickness is taken.
     """
     steps = np.diff(np.unique(np.round(places, 3)))
     if not steps.size:

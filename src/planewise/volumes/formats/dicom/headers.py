@@ -21,7 +21,7 @@ READ = (
 )  # fmt: skip
 NO_IMAGES = ("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC")  # modalities
 UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
-HU = ("", "US", "HU", "HU_MOD")  # RescaleType of CT: HU where nothing is said (PS3.3 C.8.2.1) or nothing is specified
+HU = ("", "US", "HU", "HU_MOD")  # RescaleType of CT: HU if it is absent (PS3.3 C.8.2.1) or not specified
 DICOMDIR = "1.2.840.10008.1.3.10"  # the SOP class of a folder's index
 
 

@@ -17,7 +17,7 @@ UNEVEN_MM = 0.01  # and at least this
 ROUNDED_MM = 0.051  # from an even grid: some headers give a tenth of a mm; but no more than
 ROUNDED = 0.1  # of the spacing
 SHIFT_PIXELS = 0.5  # over the whole series: less than this along the slices is no tilt
-HEADER_TILT = 0.5  # degrees: a larger tilt in a header, that positions do not show, is said
+HEADER_TILT = 0.5  # degrees: a larger tilt in a header, which positions do not show, is reported
 REMEDY = "export the whole series again, or choose another one"
 
 
@@ -73,7 +73,7 @@ def _at(number: int, slice_: Slice, place: float) -> str:
 
 
 def _without_copies(series: Series) -> list[Slice]:
-    """Return the slices without files that are byte for byte copies of another one, which is said."""
+    """Return the slices without files that are byte for byte copies of another one, with a message."""
     kept: dict[tuple[str, int], Slice] = {}
     copies: list[str] = []
     others: list[Slice] = []
