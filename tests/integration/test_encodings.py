@@ -53,5 +53,5 @@ def predict(folder, voxels, name, *more):
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_encoding_gives_the_objects_of_the_8_bit_volume(trained, encoding):
     folder, objects = trained
-    result = predict(folder, ENCODINGS[encoding], encoding, *(("--invert",) if encoding == "inverted" else ()))
-    assert score_labels(objects, result)["f1_50"] >= 0.95
+    found = predict(folder, ENCODINGS[encoding], encoding, *(("--invert",) if encoding == "inverted" else ()))
+    assert score_labels(objects, found)["f1_50"] >= 0.95

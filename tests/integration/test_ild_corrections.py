@@ -96,18 +96,18 @@ def test_a_box_goes_through_sam2_and_lies_where_it_was_drawn(result, case, capsy
 
 
 @pytest.mark.parametrize(
-    ("drawn", "message"),
+    ("drawn", "said"),
     [
         ("1 box 4 6 20 36 14 30", "does not lie in one slice; slices are along the file's axis z"),
         ("1 line 4 20 20 5 20 20", "does not lie in one slice"),
         ("1 box 4 5 20 36 14 65", "lies outside of the volume"),
     ],
 )
-def test_what_cannot_be_segmented_is_said(result, drawn, message, capsys):
+def test_what_cannot_be_segmented_is_said(result, drawn, said, capsys):
     before = (result / "CT_phantom1.nii.gz").read_bytes()
     assert correct(result, f"CT_phantom1,segment,{drawn}") == 1
     printed = capsys.readouterr()
-    assert message in " ".join((printed.out + printed.err).split())
+    assert said in " ".join((printed.out + printed.err).split())
     assert (result / "CT_phantom1.nii.gz").read_bytes() == before
 
 
@@ -128,11 +128,11 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     work = result.parent / "round1"
     capsys.readouterr()
     assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN]) == 0
-    message = capsys.readouterr().err
-    assert f"The training starts from {result.parent / 'model.pth'}" in message
-    assert "The model finds classes without boxes too" in message
-    assert "classes 1, 2, 3 are known, and 40.0% of the voxels" in message
-    assert "On the part that was held out" in message
+    said = capsys.readouterr().err
+    assert f"The training starts from {result.parent / 'model.pth'}" in said
+    assert "The model finds classes without boxes too" in said
+    assert "classes 1, 2, 3 are known, and 40.0% of the voxels" in said
+    assert "On the part that was held out" in said
     train, valid = (sorted((work / "npy" / part / "gts").glob("*.npy")) for part in ("train", "valid"))
     assert (len(train), len(valid)) == (3, 1)
     assert not any((np.load(path) == IGNORED).any() for path in (*train, *valid))
@@ -142,7 +142,7 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     items = read_worklist(folder / "worklist.csv")
     assert items
     assert not {item.place[0] for item in items} & {*slices[:3], slices[-1]}
-    assert f"planewise correct {result} --worklist" in message
+    assert f"planewise correct {result} --worklist" in said
     assert run(["correct", str(result), "--worklist", str(folder / "worklist.csv"), "--replay"]) == 0
     with (folder / "worklist.csv").open(newline="") as file:
         pixels = [int(row["what"].split()[-2]) for row in csv.DictReader(file)]
@@ -190,8 +190,8 @@ def test_a_result_of_a_dicom_series_is_corrected_and_trained_on(of_dicom, tmp_pa
     assert correct(of_dicom, *rows, f"P1,segment,2 box {shown[3]} {shown[3] + 1} 20 36 14 30") == 0
     capsys.readouterr()
     assert run(["ild", "train", str(tmp_path / "round1"), "--corrections", str(of_dicom), *TRAIN]) == 0
-    message = capsys.readouterr().err
-    assert "On the part that was held out" in message
+    said = capsys.readouterr().err
+    assert "On the part that was held out" in said
     patient = load_patient(tmp_path / "round1" / "npz_corrected" / "P1.npz")
     hu = canonical(tmp_path / "data" / "imagesTr" / "CT_phantom1_0000.nii.gz")
     np.testing.assert_array_equal(patient.images, apply_window(hu, *WINDOW))

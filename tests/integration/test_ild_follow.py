@@ -145,10 +145,10 @@ def test_the_page_opens_with_both_scans_side_by_side(job):
 def test_what_is_done_is_not_predicted_again(job, model, capsys):
     before = (job / "out" / "2023-01-10_retakes.json").read_bytes()
     assert follow(job / "P1", job / "out", model) == 1
-    printed = " ".join(capsys.readouterr().err.split())
-    assert "2023-01-10: segmented already" in printed
-    assert "WARNING: 2023-01-10:" in printed  # what was printed of the scan is printed again
-    assert "outside the lungs, and were cut" in printed
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2023-01-10: segmented already" in said
+    assert "WARNING: 2023-01-10:" in said  # what was said of the scan is said again
+    assert "outside the lungs, and were cut" in said
     assert (job / "out" / "2023-01-10_retakes.json").read_bytes() == before
     assert follow(job / "P1", job / "out", model, "--fibrosis", "reticulation") == 2
     assert "made differently" in capsys.readouterr().err
@@ -175,8 +175,8 @@ def test_retakes_whose_lungs_are_found_otherwise_do_not_count(job, model, tmp_pa
     pieces = iter([(0.0, 20.0), (0.0, 0.0), (0.0, 0.0)])
     monkeypatch.setattr(follow_module, "missing_pieces_ml", lambda *_: next(pieces))
     assert follow(job / "P1", tmp_path / "again", model) == 1
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "the lungs of 2024-01-12 are found otherwise in 1 of 3 retakes" in printed
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the lungs of 2024-01-12 are found otherwise in 1 of 3 retakes" in said
 
 
 def test_volumes_in_folders_of_dates_whose_lungs_are_cut_off(model, tmp_path, capsys):
@@ -186,9 +186,9 @@ def test_volumes_in_folders_of_dates_whose_lungs_are_cut_off(model, tmp_path, ca
     image = SimpleITK.ReadImage(str(first))
     SimpleITK.WriteImage(image[:, :, 3:], str(first))
     assert follow(tmp_path / "P", tmp_path / "out", model) == 1
-    printed = capsys.readouterr()
-    assert "notes: passed over" in " ".join(printed.err.split())
-    assert "the lungs reach the bottom of the scan 2024-01-12" in " ".join(printed.out.split())
+    said = capsys.readouterr()
+    assert "notes: passed over" in " ".join(said.err.split())
+    assert "the lungs reach the bottom of the scan 2024-01-12" in " ".join(said.out.split())
     assert "cannot be compared" in (tmp_path / "out" / "follow.html").read_text()
 
 
@@ -196,13 +196,13 @@ def test_one_volume_under_two_dates_of_nobody_is_compared_with_warnings(model, t
     write_chest_patient(tmp_path / "P", 3, SHAPE, dates=("2023-01-10",))
     shutil.copytree(tmp_path / "P" / "2023-01-10", tmp_path / "P" / "2024-01-12")
     assert follow(tmp_path / "P", tmp_path / "out", model) == 0
-    printed = " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().err.split())
     page = (tmp_path / "out" / "follow.html").read_text()
     (pair,) = json.loads((tmp_path / "out" / "changes.json").read_text())["pairs"]
     same = "2023-01-10 and 2024-01-12 hold the same voxels"
     whose = "no header says whose scan 2023-01-10 and 2024-01-12 is (PatientID)"
     for words in (same, whose):
-        assert f"WARNING: 2023-01-10 and 2024-01-12: {words}" in printed
+        assert f"WARNING: 2023-01-10 and 2024-01-12: {words}" in said
         assert words in page
         assert any(words in doubt for doubt in pair["doubts"])
 
@@ -220,6 +220,6 @@ def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
             assert follow(job / "P1", tmp_path / "gap", model) == 1
         finally:
             moved.rename(file)
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "1 slice of 6 mm missing" in printed
-    assert "has a contrast agent (Iomeron)" in printed  # the others are compared
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 slice of 6 mm missing" in said
+    assert "has a contrast agent (Iomeron)" in said  # the others are compared

@@ -36,13 +36,13 @@ class Kinds(nn.Module):
 
 def same_as_torch(path):
     expected = torch.jit.load(path).state_dict()
-    result = read_torchscript(path)
-    assert set(result) == set(expected)
+    found = read_torchscript(path)
+    assert set(found) == set(expected)
     for name, value in expected.items():
-        assert result[name].dtype == value.dtype
-        assert result[name].shape == value.shape
-        assert torch.equal(result[name], value)
-    return len(result)
+        assert found[name].dtype == value.dtype
+        assert found[name].shape == value.shape
+        assert torch.equal(found[name], value)
+    return len(found)
 
 
 @pytest.mark.parametrize("name", ["mitonet_small_unet", "mitonet_small", "mitonet_v1", "mitonet_v1_mini"])
