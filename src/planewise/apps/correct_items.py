@@ -98,17 +98,17 @@ def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> l
         items = _mistakes(source / MISTAKES if source.is_dir() else source, options, volumes)
     else:
         items = read_worklist(source)
-    listed = [item for item in items if item.case in volumes]
-    if not listed:
+    here = [item for item in items if item.case in volumes]
+    if not here:
         cases = ", ".join(sorted({item.case for item in items})[:6]) or "no case"
         raise PlanewiseError(f"--worklist {source}: is of {cases}, and {options.result} holds {', '.join(volumes)}")
-    for item in listed:
+    for item in here:
         shape = open_labels(volumes[item.case]).shape
         if not all(0 <= at < side for at, side in zip(item.place, shape)):
             raise PlanewiseError(
                 f"--worklist {source}: item {item.name!r} lies at {item.place}, and case {item.case} has shape {shape}"
             )
-    return listed
+    return here
 
 
 def items_of_plan(plan: Plan) -> list[Item]:
