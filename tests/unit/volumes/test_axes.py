@@ -59,7 +59,7 @@ def test_only_what_is_indexed_of_one_channel_is_read():
     [
         ((2, 3, 4, 5), "czyx", None, r"has 2 channels \(shape .*\); --channel K, 0 to 1, chooses one"),
         ((2, 3, 4, 5), "czyx", 2, "has 2 channels, 0 to 1; --channel 2 is not one"),
-        ((2, 3, 4, 5), "czyx", -1, "--channel -1 is none"),
+        ((2, 3, 4, 5), "czyx", -1, "--channel -1 is not one"),
         ((3, 4, 5), "zyx", 1, "has 1 channel, which is 0; --channel 1 is not one"),
         ((2, 3, 4, 5), "tzyx", None, "one time point is needed"),
         ((2, 3, 4, 5), "izyx", 0, "a volume has axes z, y, x"),

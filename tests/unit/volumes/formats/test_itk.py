@@ -66,7 +66,7 @@ def test_a_channel_of_a_vector_image(tmp_path, ending):
     assert volume.spacing == (3, 2, 1)
     with pytest.raises(PlanewiseError, match=r"has 2 channels.*--channel"):
         open_volume(path)
-    with pytest.raises(PlanewiseError, match="--channel 2 is none"):
+    with pytest.raises(PlanewiseError, match="--channel 2 is not one"):
         open_volume(path, 2)
 
 

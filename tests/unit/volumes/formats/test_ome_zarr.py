@@ -53,7 +53,7 @@ def test_a_channel_wherever_its_axis_is(tmp_path, axes, names_only):
     assert (volume.spacing, volume.unit) == ((40, 8, 4), "pixel" if names_only else "nm")
     with pytest.raises(PlanewiseError, match=r"a\.zarr: has 2 channels.*--channel"):
         open_volume(tmp_path / "a.zarr")
-    with pytest.raises(PlanewiseError, match="--channel 2 is none"):
+    with pytest.raises(PlanewiseError, match="--channel 2 is not one"):
         open_volume(tmp_path / "a.zarr", 2)
 
 
