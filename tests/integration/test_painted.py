@@ -100,7 +100,7 @@ def test_what_has_no_rounds_is_refused_before_any_work(dataset, capsys, more, me
 def test_where_all_is_painted_there_are_no_rounds(tmp_path, capsys):
     write_phantom_dataset(tmp_path / "data", 0, (24, 48, 48), (16, 32, 32), 1, bodies=6)
     assert train(tmp_path / "data", "--self_training", "1") == 2
-    assert "here all is painted" in " ".join(capsys.readouterr().err.split())
+    assert "there are none here" in " ".join(capsys.readouterr().err.split())
 
 
 def test_two_truths_are_refused(dataset, capsys):

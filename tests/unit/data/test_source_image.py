@@ -45,7 +45,7 @@ def test_an_image_that_moved_with_its_result_is_known_by_its_bytes(project, tmp_
     assert source_image(result, unchanged=True) == moved
     assert f"was made from {image}, which is {moved} now" in " ".join(capsys.readouterr().err.split())
     write_volume(moved, Volume(VOXELS + 1))  # another image of that name is none
-    with pytest.raises(PlanewiseError, match="not there any more; say with --image where it is now"):
+    with pytest.raises(PlanewiseError, match="no longer exists; say with --image where it is now"):
         source_image(result)
 
 
