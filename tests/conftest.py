@@ -9,6 +9,13 @@ import torch
 from planewise.progress import ON_TERMINAL
 
 SHARED = Path(__file__).parents[2] / "shared"
+KERNELS = {"integration", "evaluation", "inference", "interface", "measurement"}  # what compiles most of them
+torch.set_num_threads(1)  # also where a fixture of a whole module is made
+
+
+def pytest_collection_modifyitems(items):
+    """Put ``KERNELS`` first: two workers begin with a half each, and so no kernel is compiled by both in a new clone."""
+    items.sort(key=lambda item: KERNELS.isdisjoint(item.path.relative_to(Path(__file__).parent).parts))
 
 
 @pytest.fixture(autouse=True)

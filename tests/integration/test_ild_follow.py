@@ -137,7 +137,7 @@ def test_the_page_opens_with_both_scans_side_by_side(job):
         shown = {}
         for layer in ("change", "classes"):
             page.check(f"input[value={layer}]")
-            shown[layer] = [overlay(page, z) for z in range(int(page.get_attribute("#slice0", "max")) + 1)]
+            shown[layer] = [overlay(page, z) for z in range(0, int(page.get_attribute("#slice0", "max")) + 1, 4)]
         assert shown["change"] != shown["classes"]
         browser.close()
 

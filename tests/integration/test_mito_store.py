@@ -220,7 +220,7 @@ def test_a_size_that_is_none_and_a_file_as_a_folder_are_refused(folder, tmp_path
     assert words in capsys.readouterr().err
 
 
-def test_a_full_disk_keeps_what_is_finished(folder, tmp_path):
+def test_a_full_disk_keeps_what_is_finished(folder, tmp_path, capsys):
     """A small file system, mounted for this test alone; where that is not allowed there is nothing to test on."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -228,13 +228,12 @@ def test_a_full_disk_keeps_what_is_finished(folder, tmp_path):
         pytest.skip("a file system cannot be mounted here")
     try:
         output = disk / "out.ome.zarr"
-        command = [sys.executable, "-m", "planewise", *to_store(folder, output)]
-        result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
-        told = " ".join(result.stdout.split())
-        assert result.returncode == 1, result.stdout + result.stderr
+        assert run(to_store(folder, output)) == 1
+        said = capsys.readouterr()
+        told = " ".join(said.out.split())
         assert "No space left on device" in told
         assert "run the same command again" in told
-        assert "Traceback" not in result.stderr
+        assert "Traceback" not in said.err
         assert any((disk / "out.ome.zarr.unfinished" / "xy").glob("slab_*.npz"))
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         assert run(to_store(folder, output)) == 0
