@@ -123,22 +123,20 @@ def test_a_finished_training_is_done_and_more_train_on(training, capsys):
 
 
 @pytest.mark.parametrize("finished", [True, False], ids=["finished", "unfinished"])
-def test_another_training_is_no_resumption(training, stopped, capsys, finished):
-    if finished:
-        assert run(training.command("m", 2)) == 0
-    else:
-        assert stopped(training.command("m", 2), signal.SIGTERM, 1) == 143
-    before = (training.logs("m") / "last.ckpt").read_bytes()
+def test_another_training_is_no_resumption(trained, stopped, capsys, finished):
+    name = "whole" if finished else "unfinished"
+    assert finished or stopped(trained.command(name, 3), signal.SIGTERM, 1) == 143
+    before = (trained.logs(name) / "last.ckpt").read_bytes()
     other = ["--learning_rate", "0.5", "--batch_size", "4", "--seed", "9"]
-    assert run([*training.command("m", 9, *other), "--resume"]) == 2
+    assert run([*trained.command(name, 9, *other), "--resume"]) == 2
     said = capsys.readouterr().err
-    old = {"mito": ("0.003", 2), "ild": ("1e-05", 1)}[training.app]
+    old = {"mito": ("0.003", 2), "ild": ("1e-05", 1)}[trained.app]
     for words in (f"learning_rate {old[0]} -> 0.5", f"batch_size {old[1]} -> 4", "seed 0 -> 9"):
         assert words in said
-    assert run([*training.command("m", 1), "--resume"]) == 2
-    fewer = "fewer iterations 4 -> 2" if training.app == "mito" else "fewer epochs 2 -> 1"
+    assert run([*trained.command(name, 1), "--resume"]) == 2
+    fewer = "fewer iterations 6 -> 2" if trained.app == "mito" else "fewer epochs 3 -> 1"
     assert fewer in capsys.readouterr().err
-    assert (training.logs("m") / "last.ckpt").read_bytes() == before
+    assert (trained.logs(name) / "last.ckpt").read_bytes() == before
 
 
 def test_other_data_are_no_resumption_of_a_finished_training(tmp_path, capsys):
