@@ -21,7 +21,7 @@ from stopped import ENVIRONMENT, run_until_killed, start, wait_until
 from untrained import write_untrained
 
 SEGMENT, WORKERS = "planewise.inference.out_of_core.segment", "planewise.inference.cluster"
-SHAPE = (32, 48, 56)
+SHAPE = (32, 56, 64)
 SPACING, ORIGIN = (8.0, 4.0, 4.0), (80.0, 0.0, 12.0)
 
 
@@ -180,7 +180,7 @@ def test_missing_chunks_are_counted(folder, tmp_path, capsys):
     for name in ("0/0/0", "1/2/3"):
         (source / "0" / "c" / name).unlink()
     assert run(to_store(folder, tmp_path / "out.ome.zarr", source=source)) == 0
-    assert "2 of 24 chunks are not stored, and read as 0" in " ".join(capsys.readouterr().err.split())
+    assert "2 of 32 chunks are not stored, and read as 0" in " ".join(capsys.readouterr().err.split())
     for name in ("out", "out_xy"):  # labels, called as their files are
         about = zarr.open_group(tmp_path / f"{name}.ome.zarr", mode="r").attrs["ome"]
         assert about["image-label"] == {}
@@ -224,7 +224,7 @@ def test_a_full_disk_keeps_what_is_finished(folder, tmp_path, capsys):
     """A small file system, mounted for this test alone; where that is not allowed there is nothing to test on."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=112k", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("a file system cannot be mounted here")
     try:
         output = disk / "out.ome.zarr"
