@@ -10,23 +10,21 @@ from planewise.data.phantom import em_phantom, write_phantom_dataset
 from planewise.evaluation.evaluate import score_labels
 from planewise.volumes.labels import read_labels
 
-EIGHT_BIT = em_phantom((32, 96, 96), 14, 77)[0]
-VALUES = EIGHT_BIT.astype(float)
-ENCODINGS = {
-    "full 16 bit": EIGHT_BIT.astype(np.uint16) * 257,
-    "float": (VALUES / 255).astype(np.float32),
-    "12 bit": np.rint(VALUES / 255 * 4095).astype(np.uint16),
-    "low-contrast 16 bit": (30_000 + 10 * VALUES).astype(np.uint16),
-    "dim 8 bit": EIGHT_BIT // 4,
-    "int16 of 0..255": EIGHT_BIT.astype(np.int16),
-    "inverted": 255 - EIGHT_BIT,
-    "floats beyond 1": (VALUES * 16).astype(np.float32),
+ENCODINGS = {  # of grey values of 8 bit
+    "full 16 bit": lambda grey: grey.astype(np.uint16) * 257,
+    "float": lambda grey: (grey.astype(float) / 255).astype(np.float32),
+    "12 bit": lambda grey: np.rint(grey.astype(float) / 255 * 4095).astype(np.uint16),
+    "low-contrast 16 bit": lambda grey: (30_000 + 10 * grey.astype(float)).astype(np.uint16),
+    "dim 8 bit": lambda grey: grey // 4,
+    "int16 of 0..255": lambda grey: grey.astype(np.int16),
+    "inverted": lambda grey: 255 - grey,
+    "floats beyond 1": lambda grey: (grey.astype(float) * 16).astype(np.float32),
 }
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A model that was trained until it sees most bodies of a phantom, and what it sees in the 8-bit volume."""
+    """A model that was trained until it sees most bodies of a phantom, the 8-bit volume, and what it sees in that."""
     folder = tmp_path_factory.mktemp("encodings")
     torch.set_num_threads(1)
     write_phantom_dataset(folder / "Dataset001_Phantom", 3, (32, 96, 96), (8, 32, 32), 2, bodies=14)
@@ -35,9 +33,10 @@ def trained(tmp_path_factory):
                "--patch_size", "64", "--checkpoint_interval", "90", "--device", "cpu", "--num_workers",
                "0"]  # fmt: skip
     assert run([str(word) for word in command]) == 0
-    objects = predict(folder, EIGHT_BIT, "plain")
+    grey = em_phantom((32, 96, 96), 14, 77)[0]
+    objects = predict(folder, grey, "plain")
     assert objects.max() >= 3
-    return folder, objects
+    return folder, grey, objects
 
 
 def predict(folder, voxels, name, *more):
@@ -52,6 +51,6 @@ def predict(folder, voxels, name, *more):
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_encoding_gives_the_objects_of_the_8_bit_volume(trained, encoding):
-    folder, objects = trained
-    found = predict(folder, ENCODINGS[encoding], encoding, *(("--invert",) if encoding == "inverted" else ()))
+    folder, grey, objects = trained
+    found = predict(folder, ENCODINGS[encoding](grey), encoding, *(("--invert",) if encoding == "inverted" else ()))
     assert score_labels(objects, found)["f1_50"] >= 0.95

@@ -64,6 +64,14 @@ def training(request, tmp_path):
     return Training(request.param, tmp_path)
 
 
+@pytest.fixture(scope="module", params=["mito", "ild"])
+def trained(request, tmp_path_factory):
+    """A training that nothing stopped, called whole."""
+    training = Training(request.param, tmp_path_factory.mktemp(request.param))
+    assert run(training.command("whole", 3)) == 0
+    return training
+
+
 @pytest.fixture
 def stopped(monkeypatch):
     """Run a training that gets a signal when it has done some steps; return its exit code."""
@@ -89,17 +97,17 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_stopped_at_step_3_it_goes_on_to_the_same_model(training, stopped, capsys, number):
-    assert stopped(training.command("parts", 3), number, 3) == 128 + number
+def test_stopped_at_step_3_it_goes_on_to_the_same_model(trained, stopped, capsys, number):
+    name = f"stopped_by_{number.name}"
+    assert stopped(trained.command(name, 3), number, 3) == 128 + number
     err = capsys.readouterr().err
     assert "Saved at step 3 of 6: the same command with --resume goes on from there" in err
     assert err.splitlines()[-1].startswith("planewise: stopped")
-    assert training.last("parts")["step"] == 3
-    assert not list(training.folder.rglob(".writing-*"))
-    assert run([*training.command("parts", 3), "--resume"]) == 0
-    assert run(training.command("whole", 3)) == 0
-    assert same(training.last("parts"), training.last("whole"))
-    assert training.model("parts").exists()
+    assert trained.last(name)["step"] == 3
+    assert not list(trained.folder.rglob(".writing-*"))
+    assert run([*trained.command(name, 3), "--resume"]) == 0
+    assert same(trained.last(name), trained.last("whole"))
+    assert trained.model(name).exists()
 
 
 def test_a_finished_training_is_done_and_more_train_on(training, capsys):
@@ -115,22 +123,20 @@ def test_a_finished_training_is_done_and_more_train_on(training, capsys):
 
 
 @pytest.mark.parametrize("finished", [True, False], ids=["finished", "unfinished"])
-def test_another_training_is_no_resumption(training, stopped, capsys, finished):
-    if finished:
-        assert run(training.command("m", 2)) == 0
-    else:
-        assert stopped(training.command("m", 2), signal.SIGTERM, 1) == 143
-    before = (training.logs("m") / "last.ckpt").read_bytes()
+def test_another_training_is_no_resumption(trained, stopped, capsys, finished):
+    name = "whole" if finished else "unfinished"
+    assert finished or stopped(trained.command(name, 3), signal.SIGTERM, 1) == 143
+    before = (trained.logs(name) / "last.ckpt").read_bytes()
     other = ["--learning_rate", "0.5", "--batch_size", "4", "--seed", "9"]
-    assert run([*training.command("m", 9, *other), "--resume"]) == 2
+    assert run([*trained.command(name, 9, *other), "--resume"]) == 2
     said = capsys.readouterr().err
-    old = {"mito": ("0.003", 2), "ild": ("1e-05", 1)}[training.app]
+    old = {"mito": ("0.003", 2), "ild": ("1e-05", 1)}[trained.app]
     for words in (f"learning_rate {old[0]} -> 0.5", f"batch_size {old[1]} -> 4", "seed 0 -> 9"):
         assert words in said
-    assert run([*training.command("m", 1), "--resume"]) == 2
-    fewer = "fewer iterations 4 -> 2" if training.app == "mito" else "fewer epochs 2 -> 1"
+    assert run([*trained.command(name, 1), "--resume"]) == 2
+    fewer = "fewer iterations 6 -> 2" if trained.app == "mito" else "fewer epochs 3 -> 1"
     assert fewer in capsys.readouterr().err
-    assert (training.logs("m") / "last.ckpt").read_bytes() == before
+    assert (trained.logs(name) / "last.ckpt").read_bytes() == before
 
 
 def test_other_data_are_no_resumption_of_a_finished_training(tmp_path, capsys):

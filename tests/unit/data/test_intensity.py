@@ -1,6 +1,7 @@
 """Intensities: one image in every encoding is seen alike, and what cannot be told is refused."""
 
 import dataclasses
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,12 @@ from planewise.volumes.volume import Volume
 HERE = Path("cell.tiff")
 EIGHT_BIT = em_phantom((32, 144, 144), 12, 0)[0]
 VALUES = EIGHT_BIT.astype(float)
-TRAINED = measure_intensities(Volume(em_phantom((32, 144, 144), 12, 1)[0]), HERE).of_range(IntensityRange(0.0, 255.0))
-RULE = IntensityRule(TRAINED)
+
+
+@cache
+def trained():
+    """What a model has seen of another phantom; nothing is compiled while tests are collected."""
+    return measure_intensities(Volume(em_phantom((32, 144, 144), 12, 1)[0]), HERE).of_range(IntensityRange(0.0, 255.0))
 
 
 def membranes(shape=(24, 160, 160), seed=0):
@@ -53,8 +58,8 @@ ENCODINGS = {
 }
 
 
-def seen(voxels, rule=RULE):
-    range_, _, _ = rule.range_of(Volume(voxels), HERE)
+def seen(voxels, rule=None):
+    range_, _, _ = (rule or IntensityRule(trained())).range_of(Volume(voxels), HERE)
     return range_.shares(voxels)
 
 
@@ -69,7 +74,7 @@ def test_every_encoding_of_an_image_is_seen_alike(encoding):
 def test_a_full_range_is_divided_by_the_largest_value_of_the_type_and_by_nothing_else(dtype):
     top = np.iinfo(dtype).max
     voxels = EIGHT_BIT.astype(dtype) * (top // 255)
-    range_, _, _ = IntensityRule(TRAINED).range_of(Volume(voxels), HERE)
+    range_, _, _ = IntensityRule(trained()).range_of(Volume(voxels), HERE)
     assert range_ == IntensityRange(0.0, float(top), clipped=False)
     published = voxels.astype(np.float32) * np.float32(1 / (top * 0.12765)) - np.float32(0.57571 / 0.12765)
     assert np.array_equal(normalise(voxels, range_, 0.57571, 0.12765), published)
@@ -81,14 +86,14 @@ def test_inverted_contrast_is_refused_and_turned_round_when_told():
         seen(255 - image, IntensityRule(DARK))
     seen(image, IntensityRule(DARK))
     inverted = 255 - EIGHT_BIT
-    assert np.allclose(seen(inverted, IntensityRule(TRAINED, invert=True)), VALUES / 255, atol=1e-6)
+    assert np.allclose(seen(inverted, IntensityRule(trained(), invert=True)), VALUES / 255, atol=1e-6)
     dim = inverted // 4
-    assert np.abs(seen(dim, IntensityRule(TRAINED, invert=True)) - VALUES / 255).max() < 0.04
-    assert np.allclose(seen(inverted, IntensityRule(TRAINED, given=(0, 255))), 1 - VALUES / 255)  # the user says so
+    assert np.abs(seen(dim, IntensityRule(trained(), invert=True)) - VALUES / 255).max() < 0.04
+    assert np.allclose(seen(inverted, IntensityRule(trained(), given=(0, 255))), 1 - VALUES / 255)  # the user says so
 
 
 def test_a_range_that_is_given_is_used_and_nothing_is_judged():
-    range_, told, _ = IntensityRule(TRAINED, given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), HERE)
+    range_, told, _ = IntensityRule(trained(), given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), HERE)
     assert range_ == IntensityRange(50.0, 150.0, clipped=True)
     assert "--intensity" in told
     shares = range_.shares(np.array([0, 50, 100, 150, 255], np.uint8))
@@ -188,7 +193,7 @@ def test_the_polarity_is_the_sign_of_the_fine_structures():
 
 
 def test_an_unclear_polarity_refuses_nothing():
-    unclear = TRAINED.model_copy(update={"polarity": "unclear"})
+    unclear = trained().model_copy(update={"polarity": "unclear"})
     choose_range(measure_intensities(Volume(255 - membranes()), HERE), unclear, HERE)
 
 
@@ -196,7 +201,7 @@ def test_what_a_model_is_trained_on_is_told_from_its_slices():
     shares = EIGHT_BIT.astype(np.float32) / 255
     measured = measure_images(iter(shares))
     assert measure_images(iter(membranes() / 255)).polarity == "dark"
-    assert measured.low == pytest.approx(TRAINED.low, abs=0.02)
-    assert measured.high == pytest.approx(TRAINED.high, abs=0.02)
+    assert measured.low == pytest.approx(trained().low, abs=0.02)
+    assert measured.high == pytest.approx(trained().high, abs=0.02)
     with pytest.raises(ValueError, match="low must be less"):
         TrainedIntensities(low=0.5, high=0.5)

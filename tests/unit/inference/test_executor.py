@@ -62,6 +62,7 @@ def test_processes():
         check_slices_are_shared(workers)
 
 
+@pytest.mark.slow
 def test_what_a_process_did_that_died_is_done_again_and_said(tmp_path, capsys):
     with Processes(Adder, "cpu", 2) as workers:
         others = [workers.submit_loaded(add, value, 0) for value in range(4)]
@@ -72,6 +73,7 @@ def test_what_a_process_did_that_died_is_done_again_and_said(tmp_path, capsys):
     assert len(printed.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_work_that_kills_its_workers_is_given_up_and_no_other(capsys):
     with Processes(Adder, "cpu", 1) as workers:
         deadly, harmless = workers.submit_loaded(die), workers.submit_loaded(add, 1, 2)

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,28 +27,31 @@ TRAINED = Trained(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def small():
     """transformers' video model only runs with more channels than a memory, which has 64."""
-    monkeypatch.setitem(SIZES, "mini", replace(SIZES["mini"], hidden=HIDDEN))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "mini", replace(SIZES["mini"], hidden=HIDDEN))
+        yield
 
 
-@pytest.fixture(params=["2.0", "2.1"])
+@pytest.fixture(scope="module", params=["2.0", "2.1"])
 def video(request):
     return request.param, video_model(request.param)
 
 
-@pytest.fixture
-def written(tmp_path, video):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, video):
     """A file as Meta's and the hub folder that is written from it, with the model's own tensors."""
     version, model = video
-    torch.save({"model": to_meta(model.state_dict())}, tmp_path / "w.pt")
-    weights = load_sam2(tmp_path / "w.pt", SIDE)
+    folder = tmp_path_factory.mktemp("written")
+    torch.save({"model": to_meta(model.state_dict())}, folder / "w.pt")
+    weights = load_sam2(folder / "w.pt", SIDE)
     assert weights.version == version
     weights.window, weights.trained = (-600.0, 1500.0), TRAINED
     weights.tokens = ClassTokens({1: "a"}, HIDDEN)
-    save_hub_folder(tmp_path / "hub", weights)
-    return model, weights, tmp_path / "hub"
+    save_hub_folder(folder / "hub", weights)
+    return model, weights, folder / "hub"
 
 
 def test_names_of_all_tensors_go_there_and_back(video):
@@ -226,8 +230,8 @@ def test_a_trunk_that_is_not_ours_though_its_tensors_fit_is_refused(tmp_path, na
         load_sam2(tmp_path / "hub", None)
 
 
-def test_what_is_known_of_a_training_is_checked(written):
-    _, _, hub = written
+def test_what_is_known_of_a_training_is_checked(written, tmp_path):
+    hub = shutil.copytree(written[2], tmp_path / "hub")
     (hub / "planewise.json").write_text('{"window": "lung"}')
     with pytest.raises(PlanewiseError, match="window: "):
         load_sam2(hub, None)

@@ -10,6 +10,7 @@ from planewise.errors import PlanewiseError
 from planewise.models.panoptic_deeplab import build
 from planewise.models.torchscript import is_torchscript, read_torchscript
 from planewise.models.weights import export_torchscript, load_network, read_state
+from reference.published import published
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -35,6 +36,7 @@ class Kinds(nn.Module):
 
 
 def same_as_torch(path):
+    """Hold what is read from ``path`` against what torch loads, and return the latter."""
     expected = torch.jit.load(path).state_dict()
     found = read_torchscript(path)
     assert set(found) == set(expected)
@@ -42,23 +44,27 @@ def same_as_torch(path):
         assert found[name].dtype == value.dtype
         assert found[name].shape == value.shape
         assert torch.equal(found[name], value)
-    return len(found)
+    return expected
 
 
 @pytest.mark.parametrize("name", ["mitonet_small_unet", "mitonet_small", "mitonet_v1", "mitonet_v1_mini"])
-def test_networks_have_the_tensors_that_torch_loads(tmp_path, name):
+def test_exports_have_the_published_keys_and_are_read_as_torch_loads_them(tmp_path, name):
     torch.manual_seed(0)
     export_torchscript(build(name), tmp_path / "w.pth")
     assert is_torchscript(tmp_path / "w.pth")
-    assert same_as_torch(tmp_path / "w.pth") > 70
+    state = same_as_torch(tmp_path / "w.pth")
+    assert len(state) > 70
+    if name in ("mitonet_v1", "mitonet_v1_mini"):
+        keys = str(published("mitonet_forward", name)["fused_keys"]).splitlines()
+        assert sorted(f"{key}\t{tuple(value.shape)}" for key, value in state.items()) == sorted(keys)
 
 
 def test_every_kind_of_attribute(tmp_path):
     torch.jit.script(Kinds()).save(tmp_path / "w.pth")
-    assert same_as_torch(tmp_path / "w.pth") == 21
+    assert len(same_as_torch(tmp_path / "w.pth")) == 21
     network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).eval()
     torch.jit.trace(network, torch.ones(1, 2)).save(tmp_path / "traced.pth")
-    assert same_as_torch(tmp_path / "traced.pth") == 7
+    assert len(same_as_torch(tmp_path / "traced.pth")) == 7
 
 
 class Writes(nn.Module):

@@ -11,7 +11,6 @@ from planewise.models.model_file import ModelFile, find_model_file, read_model_f
 from planewise.models.panoptic_deeplab import build, fold_batch_norms
 from planewise.models.torchscript import is_torchscript
 from planewise.models.weights import export_torchscript, load_network, locate_weights, write_weights
-from reference.published import published
 
 NORMS = {"mean": 0.5, "std": 0.1}
 
@@ -65,13 +64,6 @@ def test_export_loads_as_published_and_again_here(tmp_path, name):
     export_torchscript(loaded, tmp_path / "again.pth")  # a folded network is exported as it is
     again = load_network(tmp_path / "again.pth").state_dict()
     assert all(torch.equal(value, again[key]) for key, value in loaded.state_dict().items())
-
-
-def test_the_export_has_the_published_keys(tmp_path):
-    export_torchscript(build("mitonet_v1"), tmp_path / "w.pth")
-    expected = str(published("mitonet_forward", "mitonet_v1")["fused_keys"]).splitlines()
-    state = torch.jit.load(tmp_path / "w.pth").state_dict()
-    assert sorted(f"{key}\t{tuple(value.shape)}" for key, value in state.items()) == sorted(expected)
 
 
 def test_weights_that_do_not_fit_are_listed(tmp_path, network):

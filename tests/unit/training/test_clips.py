@@ -41,12 +41,16 @@ def write_patient(work, part, case, kept, first=0, classes=(1, 2)):
     save_slices(work / part, patient)
 
 
+def write_work(folder):
+    write_patient(folder, "train", "a", [2, 3, 4, 5, 9, 10])  # the slices 6 to 8 are missing
+    write_patient(folder, "train", "b-1", [0, 1, 5])
+    write_patient(folder, "valid", "v", [1, 2, 3, 4])
+    return folder
+
+
 @pytest.fixture
 def work(tmp_path):
-    write_patient(tmp_path, "train", "a", [2, 3, 4, 5, 9, 10])  # the slices 6 to 8 are missing
-    write_patient(tmp_path, "train", "b-1", [0, 1, 5])
-    write_patient(tmp_path, "valid", "v", [1, 2, 3, 4])
-    return tmp_path
+    return write_work(tmp_path)
 
 
 def new_weights(tokens=None):
@@ -341,29 +345,39 @@ class Stopped(ClipTask):
         return super().loss(network, batch)
 
 
-@pytest.mark.parametrize(("how", "ended_in", "kept"), [(signal.SIGTERM, 3, 3), (signal.SIGKILL, 4, 2)])
-def test_a_training_that_is_ended_goes_on_as_if_it_had_not_been(work, how, ended_in, kept):
-    def options(folder, resume, task):
-        loop = LoopOptions(
-            iterations=5, batch_size=4, learning_rate=1e-3, seed=1, checkpoint_interval=2, accelerator="cpu", devices=1,
-            precision="32", num_workers=0, identity={}, weight_decay=0.01, clip_norm=1.0,
-        )  # fmt: skip
-        train(task, loop, work / folder, resume)
+LOOP = LoopOptions(
+    iterations=5, batch_size=4, learning_rate=1e-3, seed=1, checkpoint_interval=2, accelerator="cpu", devices=1,
+    precision="32", num_workers=0, identity={}, weight_decay=0.01, clip_norm=1.0,
+)  # fmt: skip
 
-    options("whole", False, make(work, kind=Stopped, prompts=BOTH, scale_range=(0.8, 1.2)))
-    task = make(work, kind=Stopped, prompts=BOTH, scale_range=(0.8, 1.2))
+
+def stoppable(work):
+    return make(work, kind=Stopped, prompts=BOTH, scale_range=(0.8, 1.2))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of slices, and within it a training on them that nothing stopped."""
+    folder = write_work(tmp_path_factory.mktemp("trained"))
+    train(stoppable(folder), LOOP, folder / "whole", resume=False)
+    return folder
+
+
+@pytest.mark.parametrize(("how", "ended_in", "kept"), [(signal.SIGTERM, 3, 3), (signal.SIGKILL, 4, 2)])
+def test_a_training_that_is_ended_goes_on_as_if_it_had_not_been(trained, tmp_path, how, ended_in, kept):
+    task = stoppable(trained)
     task.ended_in, task.how = ended_in, how
     with pytest.raises(Terminated if how == signal.SIGTERM else ProcessLookupError):
-        options("parts", False, task)
-    assert load_checkpoint(work / "parts" / LAST)["step"] == kept
-    options("parts", True, make(work, kind=Stopped, prompts=BOTH, scale_range=(0.8, 1.2)))
-    whole, parts = (load_checkpoint(work / name / LAST) for name in ("whole", "parts"))
+        train(task, LOOP, tmp_path, resume=False)
+    assert load_checkpoint(tmp_path / LAST)["step"] == kept
+    train(stoppable(trained), LOOP, tmp_path, resume=True)
+    whole, parts = (load_checkpoint(folder / LAST) for folder in (trained / "whole", tmp_path))
     assert all(torch.equal(value, parts["network"][name]) for name, value in whole["network"].items())
     assert any(name.startswith("memory.network.memory_attention") for name in whole["network"])
-    assert load_checkpoint(work / "whole" / BEST)["step"] == load_checkpoint(work / "parts" / BEST)["step"]
+    assert load_checkpoint(trained / "whole" / BEST)["step"] == load_checkpoint(tmp_path / BEST)["step"]
     rows = []
-    for name in ("whole", "parts"):
-        with (work / name / METRICS).open(newline="") as file:
+    for folder in (trained / "whole", tmp_path):
+        with (folder / METRICS).open(newline="") as file:
             rows.append([{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)])
     assert rows[0] == rows[1]
     assert {"clip_dice", "val_clip_dice"} <= rows[0][1].keys()

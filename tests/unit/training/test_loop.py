@@ -10,7 +10,7 @@ from test_slice_folder import make_case
 
 from planewise.errors import PlanewiseError, WorkFailed
 from planewise.models.model_file import ModelFile
-from planewise.models.panoptic_deeplab import build
+from planewise.models.panoptic_deeplab import Architecture, PanopticUNet
 from planewise.processes import Terminated
 from planewise.training.checkpoint import is_finished, load_checkpoint
 from planewise.training.loop import BEST, LAST, LoopOptions, train
@@ -22,6 +22,8 @@ OPTIONS = LoopOptions(
     iterations=6, batch_size=4, learning_rate=0.003, seed=3, checkpoint_interval=2, accelerator="cpu", devices=1,
     precision="32", num_workers=0, identity={"patch_size": 32},
 )  # fmt: skip
+AVERAGED = replace(OPTIONS, averaging=0.7)
+SMALLEST = Architecture("unet", blocks=(1, 1, 1, 1), width=4, channels=8)  # the loop is the same for every network
 
 
 class Interrupted(PanopticTask):
@@ -49,13 +51,30 @@ def slices(tmp_path_factory):
     return folder / "2d"
 
 
-@pytest.fixture
-def make_task(slices):
-    def make():
-        torch.manual_seed(0)
-        return Interrupted(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
+def task_on(slices, kind=PanopticTask):
+    torch.manual_seed(0)
+    return kind(PanopticUNet(SMALLEST), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
 
-    return make
+
+@pytest.fixture(scope="module")
+def make_task(slices):
+    return lambda: task_on(slices, Interrupted)
+
+
+@pytest.fixture(scope="module")
+def whole(make_task, tmp_path_factory):
+    """A training that nothing stopped, to hold others against."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(make_task(), OPTIONS, folder, resume=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def averaged(make_task, tmp_path_factory):
+    """The same with an average of its weights."""
+    folder = tmp_path_factory.mktemp("averaged")
+    train(make_task(), AVERAGED, folder, resume=False)
+    return folder
 
 
 def rows(folder):
@@ -72,20 +91,19 @@ def same_weights(a, b):
     return all(torch.equal(value, second[name]) for name, value in first.items())
 
 
-def test_a_seed_gives_the_same_training_twice_and_with_workers(tmp_path, make_task):
-    for name, workers in (("a", 0), ("b", 0), ("c", 2)):
+def test_a_seed_gives_the_same_training_twice_and_with_workers(tmp_path, make_task, whole):
+    for name, workers in (("again", 0), ("workers", 2)):
         train(make_task(), replace(OPTIONS, num_workers=workers), tmp_path / name, resume=False)
-        assert without_clock(tmp_path / name) == without_clock(tmp_path / "a")
-        assert same_weights(tmp_path / name, tmp_path / "a")
+        assert without_clock(tmp_path / name) == without_clock(whole)
+        assert same_weights(tmp_path / name, whole)
 
 
 @pytest.mark.parametrize(
     ("number", "stopped_in"), [(signal.SIGINT, 1), (signal.SIGTERM, 2), (signal.SIGUSR1, 3), (signal.SIGUSR2, 6)]
 )
 def test_a_training_saves_where_it_is_stopped_and_ends_as_if_it_had_not_been(
-    tmp_path, make_task, capsys, number, stopped_in
+    tmp_path, make_task, whole, capsys, number, stopped_in
 ):
-    train(make_task(), OPTIONS, tmp_path / "whole", resume=False)
     task = make_task()
     task.signalled_in, task.number = stopped_in, number
     with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else Terminated) as stopped:
@@ -96,28 +114,26 @@ def test_a_training_saves_where_it_is_stopped_and_ends_as_if_it_had_not_been(
     assert load_checkpoint(tmp_path / "parts" / LAST)["step"] == stopped_in
     assert not list(tmp_path.rglob(".writing-*"))
     train(make_task(), OPTIONS, tmp_path / "parts", resume=True)
-    assert same_weights(tmp_path / "whole", tmp_path / "parts")
-    assert without_clock(tmp_path / "whole") == without_clock(tmp_path / "parts")
-    assert load_checkpoint(tmp_path / "whole" / BEST)["step"] == load_checkpoint(tmp_path / "parts" / BEST)["step"]
+    assert same_weights(whole, tmp_path / "parts")
+    assert without_clock(whole) == without_clock(tmp_path / "parts")
+    assert load_checkpoint(whole / BEST)["step"] == load_checkpoint(tmp_path / "parts" / BEST)["step"]
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
 
-def test_an_averaged_training_goes_on_from_its_average(tmp_path, make_task):
-    options = replace(OPTIONS, averaging=0.7)
-    train(make_task(), options, tmp_path / "whole", resume=False)
+def test_an_averaged_training_goes_on_from_its_average(tmp_path, make_task, averaged):
     task = make_task()
     task.signalled_in = 3
     with pytest.raises(KeyboardInterrupt):
-        train(task, options, tmp_path / "parts", resume=False)
-    train(make_task(), options, tmp_path / "parts", resume=True)
-    assert same_weights(tmp_path / "whole", tmp_path / "parts")
-    assert without_clock(tmp_path / "whole") == without_clock(tmp_path / "parts")
-    averages = [load_checkpoint(tmp_path / name / LAST)["averaged"] for name in ("whole", "parts")]
+        train(task, AVERAGED, tmp_path, resume=False)
+    train(make_task(), AVERAGED, tmp_path, resume=True)
+    assert same_weights(averaged, tmp_path)
+    assert without_clock(averaged) == without_clock(tmp_path)
+    averages = [load_checkpoint(folder / LAST)["averaged"] for folder in (averaged, tmp_path)]
     assert all(torch.equal(value, averages[1][name]) for name, value in averages[0].items())
 
 
 def test_the_average_is_what_is_validated_and_kept_as_the_best(tmp_path, make_task):
-    options = replace(OPTIONS, averaging=0.7, iterations=2)  # of which the only validation is the best
+    options = replace(AVERAGED, iterations=2)  # of which the only validation is the best
     train(make_task(), options, tmp_path, resume=False)
     last, best = (load_checkpoint(tmp_path / name) for name in (LAST, BEST))
     weight = "semantic_head.head.1.weight"
@@ -125,10 +141,8 @@ def test_the_average_is_what_is_validated_and_kept_as_the_best(tmp_path, make_ta
     assert torch.equal(best["network"][weight], last["averaged"][weight])
 
 
-def test_an_average_changes_no_step(tmp_path, make_task):
-    train(make_task(), OPTIONS, tmp_path / "plain", resume=False)
-    train(make_task(), replace(OPTIONS, averaging=0.7), tmp_path / "averaged", resume=False)
-    assert same_weights(tmp_path / "plain", tmp_path / "averaged")
+def test_an_average_changes_no_step(whole, averaged):
+    assert same_weights(whole, averaged)
 
 
 def test_ctrl_c_once_more_stops_at_once(tmp_path, make_task):
@@ -280,8 +294,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, make_task):
 
 @pytest.mark.slow
 def test_two_processes_share_the_batch(tmp_path, slices):
-    torch.manual_seed(0)
-    task = PanopticTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
+    task = task_on(slices)
     train(task, replace(OPTIONS, iterations=2, devices=2), tmp_path, resume=False)
     assert load_checkpoint(tmp_path / LAST)["step"] == 2
     assert [int(row["step"]) for row in rows(tmp_path)] == [1, 2]
@@ -302,7 +315,7 @@ class SignallingTask(PanopticTask):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_two_processes_save_where_they_are_stopped(tmp_path, slices, capsys, number):
-    task = SignallingTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
+    task = task_on(slices, SignallingTask)
     task.number = number
     with pytest.raises((KeyboardInterrupt, Terminated)):
         train(task, replace(OPTIONS, iterations=10**6, checkpoint_interval=10**6, devices=2), tmp_path, resume=False)
@@ -321,7 +334,7 @@ class SpoiledTask(PanopticTask):
 
 @pytest.mark.slow
 def test_two_processes_end_when_a_validation_is_no_number(tmp_path, slices):
-    task = SpoiledTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
+    task = task_on(slices, SpoiledTask)
     with pytest.raises(WorkFailed, match="after step 2 the validation's loss is inf; nothing was saved before"):
         train(task, replace(OPTIONS, devices=2), tmp_path, resume=False)
 
@@ -344,7 +357,7 @@ class DyingTask(PanopticTask):
     ("how", "words"), [("killed", r"died \(SIGKILL"), ("fails", "failed: ValueError: this cannot be")]
 )
 def test_a_process_that_ends_ends_the_others_with_its_error(tmp_path, slices, how, words):
-    task = DyingTask(build("mitonet_small"), ModelFile(norms={"mean": 0.5, "std": 0.1}), slices, 32, "all", 3)
+    task = task_on(slices, DyingTask)
     task.how = how
     with pytest.raises(PlanewiseError, match=words):
         train(task, replace(OPTIONS, iterations=2, devices=2), tmp_path, resume=False)
