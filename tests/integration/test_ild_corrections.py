@@ -99,7 +99,7 @@ def test_a_box_goes_through_sam2_and_lies_where_it_was_drawn(result, case, capsy
     [
         ("1 box 4 6 20 36 14 30", "does not lie in one slice; slices are along the file's axis z"),
         ("1 line 4 20 20 5 20 20", "does not lie in one slice"),
-        ("1 box 4 5 20 36 14 65", "lies outside of the volume"),
+        ("1 box 4 5 20 36 14 65", "lies beyond the volume, whose shape (z, y, x) is"),
     ],
 )
 def test_what_cannot_be_segmented_is_said(result, drawn, said, capsys):

@@ -106,7 +106,8 @@ def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> l
         shape = open_labels(volumes[item.case]).shape
         if not all(0 <= at < side for at, side in zip(item.place, shape)):
             raise PlanewiseError(
-                f"--worklist {source}: item {item.name!r} lies at {item.place}, and case {item.case} has shape {shape}"
+                f"--worklist {source}: item {item.name!r} lies at z, y, x {' '.join(map(str, item.place))}, beyond case "
+                f"{item.case}, whose shape (z, y, x) is {' x '.join(map(str, shape))}; are the axes in another order?"
             )
     return here
 
