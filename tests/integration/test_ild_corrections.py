@@ -131,6 +131,7 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     assert f"The training starts from {result.parent / 'model.pth'}" in said
     assert "The model finds classes without boxes too" in said
     assert "classes 1, 2, 3 are known, and 40.0% of the voxels" in said
+    assert "no record of what" not in said
     assert "On the part that was held out" in said
     train, valid = (sorted((work / "npy" / part / "gts").glob("*.npy")) for part in ("train", "valid"))
     assert (len(train), len(valid)) == (3, 1)
@@ -146,6 +147,29 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     with (folder / "worklist.csv").open(newline="") as file:
         pixels = [int(row["what"].split()[-2]) for row in csv.DictReader(file)]
     assert pixels == sorted(pixels, reverse=True)
+
+
+@pytest.mark.parametrize(("score", "gained"), [(0.2, True), (0.9, False)])
+def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, capsys, score, gained):
+    """Where nothing was gained it is the one before; a training that was stopped after its end says the same."""
+    monkeypatch.setattr("planewise.apps.ild.train._score_of_base", lambda *_: {"score": score, "loss": 1.0})
+    monkeypatch.setattr("planewise.training.boxes.BoxTask.validate", lambda *_: {"score": 0.5, "loss": 1.0})
+    assert correct(result, "CT_phantom1,confirm,box 4 6 0 64 0 64") == 0
+    work = result.parent / "round1"
+    folder = work / "MedSAM2-Tiny-ILD"
+    kept = folder / "medsam_model_best.pth" if gained else result.parent / "model.pth"
+    capsys.readouterr()
+    for more in ((), ("--resume",)):
+        assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN, *more]) == 0
+        said = capsys.readouterr().err
+        assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in said) is not gained
+        assert json.loads((folder / "predicted" / MANIFEST).read_text())["model"] == str(kept)
+        assert f", by {kept}: planewise correct {result} --worklist" in said
+    assert "holds what was known when this training began" in said
+    assert run(["ild", "train", str(work), "--base", str(result.parent / "model.pth"), "--task_name", "B", *TRAIN]) == 0
+    said = capsys.readouterr().err
+    assert f"was made from the corrections of {result / 'CT_phantom1.nii.gz'}" in said
+    assert "no record of what" not in said
 
 
 def test_what_nobody_looked_at_is_ignored(result, capsys):

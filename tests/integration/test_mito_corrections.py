@@ -71,6 +71,29 @@ def test_it_trains_on_what_is_known_alone(result, capsys):
     assert json.loads((known / "corrections.json").read_text())["margin"] == 2
 
 
+@pytest.mark.parametrize(("score", "gained"), [(0.2, True), (0.9, False)])
+def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, capsys, score, gained):
+    """Where nothing was gained it is the one before; a training that was stopped after its end says the same."""
+    monkeypatch.setattr("planewise.apps.mito._score_of_base", lambda *_: {"score": score, "loss": 1.0})
+    monkeypatch.setattr("planewise.training.panoptic.PanopticTask.validate", lambda *_: {"score": 0.5, "loss": 1.0})
+    ids = np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1:].tolist()
+    correct(result, f"phantom_train1,confirm,{ids[0]}", f"phantom_train1,delete,{ids[-1]}")
+    models = result.parent / "models"
+    kept = models / "N.yaml" if gained else result.parent / "M.yaml"
+    capsys.readouterr()
+    for more in ((), ("--resume",)):
+        assert train(result, *more) == 0
+        said = capsys.readouterr().err
+        assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in said) is not gained
+        made = json.loads((models / "N_predictions" / MANIFEST).read_text())
+        assert made["model"] == str(kept.with_suffix(".pth"))
+        items = read_worklist(models / "N_worklist.csv")
+        assert not {label for item in items for label in item.labels} & {ids[0], ids[-1]}
+        count = f"{len(items)} item{'s' * (len(items) != 1)}"
+        assert f"The next work list has {count}, by {kept}: planewise correct {result} --worklist" in said
+    assert {item.labels[0] for item in items if item.labels} == set(ids[1:-1])  # an untrained model sees none of them
+
+
 def test_what_cannot_be_trained_on_is_refused(result, capsys):
     assert train(result) == 2
     assert "nothing in it was corrected" in capsys.readouterr().err

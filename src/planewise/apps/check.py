@@ -58,10 +58,12 @@ class Checked:
 def check(options: Check) -> int:
     """Check every path and print what it holds. Returns the exit code: 1 if something is wrong.
 
-    Raises PlanewiseError, before any work, for a model that cannot be used.
+    Raises PlanewiseError, before any work, for a model or a table of patients that cannot be used.
     """
     if options.json_file is not None and options.json_file.exists() and not _is_ours(options.json_file):
         raise PlanewiseError(f"--json_file {options.json_file}: is there already, and planewise check did not write it")
+    if options.patients is not None and not options.patients.exists():
+        raise PlanewiseError(f"--patients {options.patients}: no such file; it is a CSV of case and patient, or JSON")
     model = None if options.model is None else _Model.load(options.model)
     checked_cases = []
     for path in options.paths:

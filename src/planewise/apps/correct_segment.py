@@ -94,8 +94,9 @@ class ClassSegmenter:
     def _in_slice(self, drawing: Drawing) -> Drawn:
         shape = self.orientation.shape
         if not all(0 <= at < side for place in drawing.places for at, side in zip(place, shape)):
+            sides = " x ".join(map(str, shape))
             raise PlanewiseError(
-                f"segment: what is drawn lies beyond the volume, whose shape (z, y, x) is {' x '.join(map(str, shape))}; "
+                f"segment: what is drawn lies beyond the volume, whose shape (z, y, x) is {sides}; "
                 "places are z, y, x, from 0, in voxels of the file: are the axes in another order?"
             )
         placed = [self.orientation.canonical_place(place) for place in drawing.places]

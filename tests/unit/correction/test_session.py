@@ -163,12 +163,14 @@ def test_ids_are_never_given_twice(result):
         (Split(label=1, first=(12, 12, 12), second=(0, 0, 0)), "0 0 0 lies outside of object 1"),
         (Split(label=1, first=(12, 12, 12), second=(12, 12, 56)), r"the point 12 12 56 lies beyond the volume"),
         (Split(label=1, first=(12, 12, 12), second=(12, 12, 12)), "each part needs one"),
-        (Paint(where=Ball(centre=(200, 2, 2), radius=3.0), label=0), "the ball's centre 200 2 2 lies beyond the volume"),
+        (
+            Paint(where=Ball(centre=(200, 2, 2), radius=3.0), label=0),
+            "the ball's centre 200 2 2 lies beyond the volume",
+        ),
         (Paint(where=Ball(centre=(41, 24, 28), radius=3.0), label=0), "the ball's centre 41 24 28 lies beyond"),
         (
             Paint(where=Voxels(place=((8, 16), (8, 49), (8, 16))), label=None),
-            r"paint: the box 8 16 8 49 8 16 lies beyond the volume, whose shape \(z, y, x\) is 40 x 48 x 56; places are "
-            "z, y, x",
+            r"paint: the box 8 16 8 49 8 16 lies beyond the volume, whose shape \(z, y, x\) is 40 x 48 x 56; places",
         ),
         (Paint(where=Voxels(place=((-1, 16), (8, 16), (8, 16))), label=0), "the box -1 16 8 16 8 16 lies beyond"),
         (Confirm(box=((8, 56), (8, 48), (8, 40))), "confirm: the box 8 56 8 48 8 40 lies beyond the volume"),

@@ -4,6 +4,7 @@ import pytest
 
 from planewise.correction.action_table import read_steps
 from planewise.correction.actions import Ball, Confirm, Delete, Merge, Paint, Split, Voxels
+from planewise.correction.corrected import write_next
 from planewise.correction.worklist import Item, read_worklist, write_worklist
 from planewise.errors import PlanewiseError
 
@@ -80,3 +81,13 @@ def test_a_work_list_of_any_program_needs_case_and_place(tmp_path):
     path.write_text("item,case,z,y,x\nq,a,1,2,3\nq,a,1,2,3\n")
     with pytest.raises(PlanewiseError, match="item 'q' of case a is there twice"):
         read_worklist(path)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "is empty: apart from"), (1, "has 1 item, by"), (2, "has 2 items, by")]
+)
+def test_the_next_work_list_says_in_plain_words_how_long_it_is(tmp_path, capsys, count, said):
+    items = [Item(str(number), "a", "", (), (0, 0, number)) for number in range(count)]
+    write_next(tmp_path / "list.csv", items, tmp_path / "result", tmp_path / "m.pth")
+    assert f"The next work list {said}" in " ".join(capsys.readouterr().err.split())
+    assert read_worklist(tmp_path / "list.csv") == items

@@ -67,6 +67,8 @@ def export_ild(options: IldExport) -> int:
 def _cases(options: IldExport, files: list[Path]) -> tuple[dict[str, tuple[Series, Path]], list[Problem]]:
     """Return the series and the labels of every case, and what is wrong with others."""
     problems: list[Problem] = []
+    if not options.images.exists():
+        raise PlanewiseError(f"--images {options.images}: no such file or folder")
     series = dicom_cases(options.images, options.series, problems)
     if not series and not problems:
         raise PlanewiseError(f"--images {options.images}: holds no DICOM series, which results are exported for")
