@@ -89,6 +89,7 @@ def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, c
         assert made["model"] == str(kept.with_suffix(".pth"))
         items = read_worklist(models / "N_worklist.csv")
         assert not {label for item in items for label in item.labels} & {ids[0], ids[-1]}
+        assert ("holds what was known when this training began" in said) is bool(more)
         count = f"{len(items)} item{'s' * (len(items) != 1)}"
         assert f"The next work list has {count}, by {kept}: planewise correct {result} --worklist" in said
     assert {item.labels[0] for item in items if item.labels} == set(ids[1:-1])  # an untrained model sees none of them

@@ -45,6 +45,8 @@ SEEN = {  # of an object of the result, by what the model's objects are to it
 def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     """Make the dataset of what is known of ``result``, and return the options with the model that made it.
 
+    A training that is resumed goes on with the dataset that it began with.
+
     Raises PlanewiseError if nothing is known, if no manifest says what made the result, if several models did and none
     is chosen, if an image is not there, or if another dataset is.
     """
@@ -60,6 +62,9 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
             f"{folder}: is there already, and is not a dataset that was made from corrections; with --corrections the "
             "dataset's folder is made: give another"
         )
+    if options.resume and folder.exists():
+        say(f"{folder} holds what was known when this training began; what was corrected since is for the next one")
+        return options.model_copy(update={"channel": None})
     given = None
     if options.image is not None:
         given, wrong = cases_in(options.image, options.channel or 0, "auto")
