@@ -103,6 +103,14 @@ def test_a_box_with_its_axes_swapped_is_refused(results, tmp_path, capsys):
     assert "lies at z, y, x 50 10 10, beyond case a, whose shape (z, y, x) is 40 x 48 x 56" in capsys.readouterr().err
 
 
+def test_an_object_of_several_organelles_gets_another_class(results, tmp_path, balls, capsys):
+    write_volume(results / "classes" / "b.tiff", Volume((balls > 0).astype(np.uint8)))
+    assert run(["correct", str(results / "classes"), "--actions", actions(tmp_path, "b,paint,2 object 3,")]) == 0
+    np.testing.assert_array_equal(open_volume(results / "classes" / "b.tiff").read(), (balls > 0) + 1 * (balls == 3))
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "b,paint,2 object 3,")]) == 1
+    assert "is no volume of classes beside objects" in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_empty_work_list_is_refused_in_words(results, tmp_path, capsys):
     (tmp_path / "list.csv").write_text("case,z,y,x\n")
     assert run(["correct", str(results), "--worklist", str(tmp_path / "list.csv"), "--replay"]) == 2

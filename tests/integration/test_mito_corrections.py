@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from planewise.cli import run
+from planewise.correction.corrected import corrected_volumes
 from planewise.correction.worklist import read_worklist
 from planewise.data.phantom import write_phantom_dataset
 from planewise.data.run import MANIFEST, Run
@@ -108,6 +109,33 @@ def test_what_cannot_be_trained_on_is_refused(result, capsys):
     (result / MANIFEST).unlink()
     assert train(result) == 2
     assert "no planewise.json beside it says which model made it" in capsys.readouterr().err
+
+
+def test_what_another_app_made_is_refused(result, capsys):
+    correct(result, "phantom_train1,confirm,1")
+    assert run(["ild", "train", str(result.parent / "work"), "--corrections", str(result)]) == 2
+    said = capsys.readouterr().err
+    assert "was made by planewise mito predict, whose models are others; it is trained on with planewise mito" in said
+
+
+def test_a_training_that_is_refused_leaves_the_dataset_of_the_one_that_is_there(result, capsys):
+    ids = np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1:].tolist()
+    correct(result, f"phantom_train1,confirm,{' '.join(map(str, ids))}")
+    assert train(result) == 0
+    before = (result.parent / "known" / "labelsTr" / "phantom_train1.tiff").read_bytes()
+    assert train(result) == 2
+    assert "holds a finished model called N" in capsys.readouterr().err
+    assert (result.parent / "known" / "labelsTr" / "phantom_train1.tiff").read_bytes() == before
+    assert train(result, "--resume") == 0
+
+
+def test_planes_that_were_corrected_beside_their_case_are_no_cases(result):
+    write_labels(result / "phantom_train1_xy.tiff", read_labels(result / "phantom_train1.tiff"))
+    (result.parent / "plane.csv").write_text("case,action,arguments\nphantom_train1_xy,delete,1\n")
+    plane = result / "phantom_train1_xy.tiff"
+    assert run(["correct", str(plane), "--actions", str(result.parent / "plane.csv")]) == 0
+    correct(result, "phantom_train1,confirm,2")
+    assert list(corrected_volumes(result)) == ["phantom_train1"]
 
 
 def test_what_was_corrected_is_not_predicted_over(result, capsys):

@@ -183,7 +183,8 @@ def _mistakes(path: Path, options: Correct, volumes: dict[str, Path]) -> list[It
             volume = open_labels(volumes[entry.case])
             items += [(mistake.voxels, _item_of(entry.case, mistake, volume)) for mistake in entry.mistakes]
     items.sort(key=lambda pair: -pair[0])
-    say(f"{path}: {len(items)} mistake{'s' * (len(items) != 1)} of {method}, the largest first")
+    if items:
+        say(f"{path}: {len(items)} mistake{'s' * (len(items) != 1)} of {method}, the largest first")
     return [item for _, item in items]
 
 

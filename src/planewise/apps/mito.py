@@ -73,6 +73,8 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     device = choose_device(options.device)
+    files = _TrainingFiles(options.model_dir, options.model_name)
+    files.check_free(options.resume, options.overwrite)  # before a dataset that a training goes on with is replaced
     if options.corrections is not None:
         options = with_corrections(options, options.corrections)
     elif options.image is not None:
@@ -90,8 +92,6 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             "--num_nodes: several nodes cannot cut the slices at once; cut them before, on one, and give "
             "--skip_conversion"
         )
-    files = _TrainingFiles(options.model_dir, options.model_name)
-    files.check_free(options.resume, options.overwrite)
     tests = _test_folder(options, files.weights) if options.test_after_training else None
     dataset = open_dataset(
         options.dataset_path, need_test=options.test_after_training, channel=options.channel,

@@ -127,7 +127,7 @@ def write_next_worklist(result: Path, predictions: Path, path: Path, model: Path
             continue
         with Corrections(volume) as corrections:
             settled = set(right_objects(corrections.actions))
-            known = known_labels(corrections, margin=0).known
+            known = known_labels(corrections, margin=0).known  # which has objects, since it was trained on
             labels = np.asarray(read_labels(volume).voxels)
         planes = {} if renewed else planes_of(case, path_of_case)
         if len(planes) > 1:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
 from planewise.correction.worklist import Item, write_worklist
-from planewise.data.case import group_by_case, label_volumes_at
+from planewise.data.case import group_by_case, label_volumes_at, plane_of
 from planewise.data.run import Manifest, manifest_of
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError, Problem
@@ -20,9 +20,11 @@ SCORE_BEFORE = "before.json"  # beside a training's checkpoints: what the model 
 def corrected_volumes(result: Path) -> dict[str, Path]:
     """Return the label volumes of ``result``, a file or a folder, that actions hold of, by case.
 
-    Raises PlanewiseError if there is none, or a journal is damaged.
+    Results of planes are not among them where the case that was fused from them lies beside. Raises PlanewiseError if
+    there is none, or a journal is damaged.
     """
     groups = group_by_case(label_volumes_at(result, "--corrections"))
+    groups = {name: paths for name, paths in groups.items() if plane_of(name) not in groups}
     corrected = {
         name: path for name, paths in sorted(groups.items()) for path in paths
         if (journal := corrections_folder(path) / JOURNAL).is_file() and live(read_journal(journal)[1])
@@ -39,6 +41,12 @@ def manifest_behind(path: Path, command: str) -> Manifest:
         raise PlanewiseError(
             f"--corrections {path}: no planewise.json beside it says which model made it from which image; predict "
             f"with planewise {command}, and correct that"
+        )
+    made_by = str(manifest.made_from.options.get("command", ""))
+    if made_by.split()[:1] != command.split()[:1]:
+        raise PlanewiseError(
+            f"--corrections {path}: was made by planewise {made_by}, whose models are others; it is trained on with "
+            f"planewise {made_by.partition(' ')[0]} train --corrections"
         )
     return manifest
 
