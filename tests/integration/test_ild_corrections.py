@@ -172,6 +172,18 @@ def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, c
     assert "no record of what" not in said
 
 
+def test_a_class_that_the_model_has_not_is_said(result, capsys):
+    assert correct(result, "CT_phantom2,paint,9 box 4 6 10 20 10 20") == 0
+    work = result.parent / "round1"
+    capsys.readouterr()
+    assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN]) == 0
+    said = capsys.readouterr().err
+    assert "WARNING: class 9: the model has only 1 ground_glass, 2 reticulation, 3 honeycombing; it is learned" in said
+    assert "CT_phantom2: class 9 is known" in said
+    names = load_sam2(work / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth", None).tokens.names
+    assert names == {1: "ground_glass", 2: "reticulation", 3: "honeycombing", 9: "class 9"}
+
+
 def test_what_nobody_looked_at_is_ignored(result, capsys):
     assert correct(result, "CT_phantom2,paint,1 box 4 6 10 20 10 20") == 0
     work = result.parent / "round1"

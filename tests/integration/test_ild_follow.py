@@ -227,7 +227,9 @@ def test_one_volume_under_two_dates_of_nobody_is_compared_with_warnings(model, t
 def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
     write_chest_patient(tmp_path / "one", 3, SHAPE, dates=("2023-01-10",))
     assert follow(tmp_path / "one", tmp_path / "out", model) == 2
-    assert "holds 1 scans that can be used; two dates are needed" in " ".join(capsys.readouterr().err.split())
+    assert "holds one scan that can be used (2023-01-10), and two dates are needed" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert follow(tmp_path / "none", tmp_path / "out", model) == 2
     assert "is no folder" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

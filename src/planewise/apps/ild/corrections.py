@@ -132,7 +132,12 @@ def _write_slices(
         save_patient(work / PATIENTS / f"{case}.npz", patient)
     write_json(work / WINDOW_FILE, list(window))
     values = sorted({value for _, truth in known.values() for value in truth.objects})
-    classes = weights.tokens.names if weights.tokens else {value: f"class {value}" for value in values}
+    known_names = weights.tokens.names if weights.tokens else {}
+    new = {value: f"class {value}" for value in values if value not in known_names}
+    if weights.tokens and new:
+        there = ", ".join(f"{value} {name}" for value, name in known_names.items())
+        say(f"WARNING: {', '.join(new.values())}: the model has only {there}; it is learned anew, if it is no mistake")
+    classes = {**known_names, **new}
     labels_of = {"background": 0, **{name: value for value, name in classes.items()}}
     about = {"channel_names": {"0": "CT"}, "labels": labels_of, "numTraining": len(known), "file_ending": ".nii.gz"}
     write_json(work / DATASET_FILE, about)

@@ -81,7 +81,11 @@ def follow_ild(options: IldFollow) -> int:
         )
     if len(images) < 2:
         report_problems(problems)
-        raise PlanewiseError(f"{options.patient}: holds {len(images)} scans that can be used; two dates are needed")
+        there = f"one scan that can be used ({', '.join(images)})" if images else "no scans that can be used"
+        raise PlanewiseError(
+            f"{options.patient}: holds {there}, and two dates are needed: DICOM series of several study dates, or a "
+            "folder for each date (2023-01-10) with one CT"
+        )
     classes = choose_classes(weights.tokens.names, (), options.fibrosis)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     decisive = options.model_dump(mode="json", include={"image_size", "bbox_shift", "series", "retakes", "fibrosis"})
@@ -245,7 +249,7 @@ def _retakes(
                     f"the lungs of {day} are not found, or otherwise, in {options.retakes - len(stored)} of "
                     f"{options.retakes} retakes; {LEAST_RETAKES} are the least from which a smallest detectable change "
                     "is estimated, for a standard deviation of two says next to nothing: look at the lungs, or give "
-                    "more --retakes"
+                    "more --retakes, with --overwrite"
                 )
             write_json(
                 target,
