@@ -232,6 +232,12 @@ def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
     )
     assert follow(tmp_path / "none", tmp_path / "out", model) == 2
     assert "is no folder" in capsys.readouterr().err
+    shutil.copytree(tmp_path / "one" / "2023-01-10", tmp_path / "one" / "20230110")
+    (tmp_path / "one" / "2025-01-01").mkdir()
+    assert follow(tmp_path / "one", tmp_path / "out", model) == 2
+    said = " ".join(capsys.readouterr().out.split())
+    assert "is a second folder of 2023-01-10;" in said
+    assert "holds no volume; one CT is needed for each date" in said
     assert not (tmp_path / "out").exists()
     for file in sorted((job / "P1" / "1.3").iterdir())[4:5]:
         moved = file.rename(tmp_path / file.name)

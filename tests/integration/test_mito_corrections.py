@@ -111,6 +111,15 @@ def test_what_cannot_be_trained_on_is_refused(result, capsys):
     assert "no planewise.json beside it says which model made it" in capsys.readouterr().err
 
 
+def test_the_model_that_a_training_starts_from_is_not_replaced(result, capsys):
+    correct(result, "phantom_train1,confirm,1")
+    before = (result.parent / "M.yaml").read_bytes()
+    folders = [str(result.parent / "known"), str(result.parent)]
+    assert run(["mito", "train", *folders, "--corrections", str(result), "--model_name", "M", "--overwrite"]) == 2
+    assert "which it starts from and is compared with; give another name" in capsys.readouterr().err
+    assert (result.parent / "M.yaml").read_bytes() == before
+
+
 def test_what_another_app_made_is_refused(result, capsys):
     correct(result, "phantom_train1,confirm,1")
     assert run(["ild", "train", str(result.parent / "work"), "--corrections", str(result)]) == 2

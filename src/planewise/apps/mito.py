@@ -82,6 +82,11 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             f"--image {options.image}: goes with --corrections; without it the images are the dataset's"
         )
     model_path = find_model_file(options.base_model)
+    if options.corrections is not None and model_path.resolve() == files.yaml.resolve():
+        raise PlanewiseError(
+            f"--model_name {options.model_name}: the training would replace {model_path}, which it starts from and is "
+            "compared with; give another name"
+        )
     model = read_model_file(model_path)
     if options.patch_size % model.padding_factor:
         raise PlanewiseError(
