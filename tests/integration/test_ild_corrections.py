@@ -166,6 +166,11 @@ def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, c
         assert json.loads((folder / "predicted" / MANIFEST).read_text())["model"] == str(kept)
         assert f", by {kept}: planewise correct {result} --worklist" in said
     assert "holds what was known when this training began" in said
+    again = ["--corrections", str(result), "--base", str(folder / "medsam_model_best.pth"), "--overwrite", *TRAIN]
+    assert run(["ild", "train", str(work), *again]) == 2
+    assert (
+        "which it starts from and is compared with; give another name, or another work_dir" in capsys.readouterr().err
+    )
     assert run(["ild", "train", str(work), "--base", str(result.parent / "model.pth"), "--task_name", "B", *TRAIN]) == 0
     said = capsys.readouterr().err
     assert f"was made from the corrections of {result / 'CT_phantom1.nii.gz'}" in said

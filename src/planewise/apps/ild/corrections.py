@@ -74,6 +74,11 @@ def with_corrections(options: IldTrain, result: Path) -> IldTrain:
         options = options.model_copy(update={"base": model})
     if options.base is None:
         raise PlanewiseError("--from_scratch: with --corrections the training starts from a model; leave it out")
+    if options.base.resolve().parent == (work / options.task_name).resolve():
+        raise PlanewiseError(
+            f"--task_name {options.task_name}: the training would replace {options.base}, which it starts from and is "
+            "compared with; give another name, or another work_dir"
+        )
     weights = load_sam2(options.base, options.image_size)
     if weights.tokens is not None and options.train_prompts == "truth":
         say("The model finds classes without boxes too: it is trained for both (--train_prompts mixed)")

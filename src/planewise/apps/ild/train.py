@@ -71,11 +71,6 @@ def train_ild(options: IldTrain) -> int:
                 "--train_clips: with --corrections slices are trained on one by one; leave one of the two out"
             )
         options = with_corrections(options, options.corrections)
-        if options.base is not None and options.base.resolve() == (folder / f"{MODEL}best.pth").resolve():
-            raise PlanewiseError(
-                f"--task_name {options.task_name}: the training would replace {options.base}, which it starts from and "
-                "is compared with; give another name, or another work_dir"
-            )
     elif options.image is not None:
         raise PlanewiseError(
             f"--image {options.image}: goes with --corrections; without it the slices are prepared ones"
