@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from planewise.apps.check_options import Check
-from planewise.data.case import cases_in, channel_within
+from planewise.data.case import cases_in, channel_within, refuse_missing
 from planewise.data.check import CheckedCase, check_cases, check_image
 from planewise.data.classes import IGNORE
 from planewise.data.intensity import choose_range
@@ -62,8 +62,7 @@ def check(options: Check) -> int:
     """
     if options.json_file is not None and options.json_file.exists() and not _is_ours(options.json_file):
         raise PlanewiseError(f"--json_file {options.json_file}: is there already, and planewise check did not write it")
-    if options.patients is not None and not options.patients.exists():
-        raise PlanewiseError(f"--patients {options.patients}: no such file; it is a CSV of case and patient, or JSON")
+    refuse_missing(options.patients, "--patients")
     model = None if options.model is None else _Model.load(options.model)
     checked_cases = []
     for path in options.paths:

@@ -15,7 +15,7 @@ from planewise.apps.mito_measured_cases import (
 )
 from planewise.apps.mito_options import MitoMeasure
 from planewise.correction.journal import classes_behind_note, correction_note
-from planewise.data.case import channel_within, is_volume
+from planewise.data.case import channel_within, is_volume, refuse_missing
 from planewise.data.object_tables import read_confidences
 from planewise.data.run import MANIFEST, Run, edited_outputs, refuse_folder_of_inputs
 from planewise.data.space import laid_on
@@ -59,6 +59,7 @@ def measure_mito(options: MitoMeasure) -> int:
 
     Raises PlanewiseError, before any work, for options, groups or an output folder that cannot be used.
     """
+    refuse_missing(options.classes, "--classes")
     members = [] if options.groups is None else read_groups(options.groups)
     volumes, problems = label_volumes(options.labels)
     if not volumes and not problems:

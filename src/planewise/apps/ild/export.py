@@ -8,7 +8,7 @@ from planewise.apps.ild.dicom_report import write_report
 from planewise.apps.ild.dicom_results import algorithm_of
 from planewise.apps.ild.measured_cases import label_files
 from planewise.apps.ild.options import IldExport
-from planewise.data.case import one_file_each
+from planewise.data.case import one_file_each, refuse_missing
 from planewise.data.classes import labels_above
 from planewise.data.preparation import fingerprint
 from planewise.data.run import MANIFEST, Run, read_manifest, refuse_folder_of_inputs
@@ -67,8 +67,7 @@ def export_ild(options: IldExport) -> int:
 def _cases(options: IldExport, files: list[Path]) -> tuple[dict[str, tuple[Series, Path]], list[Problem]]:
     """Return the series and the labels of every case, and what is wrong with others."""
     problems: list[Problem] = []
-    if not options.images.exists():
-        raise PlanewiseError(f"--images {options.images}: no such file or folder")
+    refuse_missing(options.images, "--images")
     series = dicom_cases(options.images, options.series, problems)
     if not series and not problems:
         raise PlanewiseError(f"--images {options.images}: holds no DICOM series, which results are exported for")
