@@ -39,10 +39,7 @@ def laid_on(
     different = "" if ignore_geometry else same_space(volume, other)
     whole = laid_into(volume, other) if different and volume.sparse else None
     if whole is not None:
-        say(
-            f"{path}: covers {_by(volume)} of the {_by(other)} voxels of {other_path}, on its grid; around them it is "
-            "taken as empty"
-        )
+        _say_covered(volume, path, whole, f"{other_path}, on its grid")
         return whole
     if different:
         remedy = ""
@@ -77,12 +74,14 @@ def filled_around(labels: Volume, path: Path, others: Iterable[tuple[Path, Volum
         grid = grid_of_both(fewer, more) if other.sparse else other
         whole = None if grid is None or grid.shape == labels.shape else laid_into(labels, grid)
         if whole is not None:
-            say(
-                f"{path}: covers {_by(labels)} of {_by(whole)} voxels of a grid that holds {other_path} too; around "
-                "them it is taken as empty"
-            )
+            grid_of = f"a grid that holds {other_path} too" if other.sparse else f"{other_path}, on its grid"
+            _say_covered(labels, path, whole, grid_of)
             labels = replace(whole, sparse=other.sparse)
     return labels
+
+
+def _say_covered(labels: Volume, path: Path, whole: Volume, grid_of: str) -> None:
+    say(f"{path}: covers {_by(labels)} of the {_by(whole)} voxels of {grid_of}; around them it is taken as empty")
 
 
 def _by(volume: Volume) -> str:
