@@ -341,7 +341,7 @@ def test_a_class_that_the_masks_lack_is_warned_of(em, tmp_path, capsys):
         (["{em}/imagesTs_model", "--quantity", "count", "--design", "systematic"], "is for slices"),
         (["{em}/imagesTs_model", "--box", "20", "20", "20"], "is for count"),
         (["{em}/imagesTs_model", "--quantity", "count", "--within", "{em}/imagesTs_model"], "--within"),
-        (["{em}/imagesTs_model", "--conditions", "{em}/nothing.csv"], "cannot be read"),
+        (["{em}/imagesTs_model", "--conditions", "{em}/nothing.csv"], "nothing.csv: no such file; it must be"),
         (["{em}/imagesTs_model", "--image", "{em}/imagesTs_model/animal1.tiff"], "has no file for case animal2"),
         (["{em}/imagesTs_model/animal1.tiff", "--output", "{em}/imagesTs_model"], "give another folder"),
     ],

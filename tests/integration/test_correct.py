@@ -79,7 +79,7 @@ def test_a_case_whose_first_row_does_not_fit_counts_as_never_corrected(results, 
         (["--replay"], "was ever corrected"),
         (["--undo", "1", "--replay"], "--undo and --replay: one at a time"),
         (["--worklist", "confidence", "--replay"], "there is no {case}_objects.csv with confidences"),
-        (["--actions", "nothing.csv"], "nothing.csv: cannot be read"),
+        (["--actions", "nothing.csv"], "nothing.csv: no such file; it must be case,action,arguments"),
         ([], "the window needs"),
     ],
 )
@@ -89,6 +89,32 @@ def test_what_cannot_be_done_is_refused_before_any_work(results, arguments, said
     assert run(["correct", str(results), *arguments]) == 2
     assert said in capsys.readouterr().err
     assert sorted(path.name for path in results.iterdir()) == ["a.tiff", "b.tiff"]
+
+
+def test_a_box_with_its_axes_swapped_is_refused(results, tmp_path, capsys):
+    rows = actions(tmp_path, "a,confirm,box 0 56 0 48 0 40,", "b,delete,1,")
+    assert run(["correct", str(results), "--actions", rows]) == 1
+    printed = capsys.readouterr()
+    said = " ".join((printed.out + printed.err).split())
+    assert "confirm: the box 0 56 0 48 0 40 lies beyond the volume, whose shape (z, y, x) is 40 x 48 x 56" in said
+    assert list(corrected_volumes(results)) == ["b"]
+    (tmp_path / "list.csv").write_text("case,z,y,x\na,50,10,10\n")
+    assert run(["correct", str(results), "--worklist", str(tmp_path / "list.csv"), "--replay"]) == 2
+    assert "lies at z, y, x 50 10 10, beyond case a, whose shape (z, y, x) is 40 x 48 x 56" in capsys.readouterr().err
+
+
+def test_an_object_of_several_organelles_gets_another_class(results, tmp_path, balls, capsys):
+    write_volume(results / "classes" / "b.tiff", Volume((balls > 0).astype(np.uint8)))
+    assert run(["correct", str(results / "classes"), "--actions", actions(tmp_path, "b,paint,2 object 3,")]) == 0
+    np.testing.assert_array_equal(open_volume(results / "classes" / "b.tiff").read(), (balls > 0) + 1 * (balls == 3))
+    assert run(["correct", str(results), "--actions", actions(tmp_path, "b,paint,2 object 3,")]) == 1
+    assert "is no volume of classes beside objects" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_empty_work_list_is_refused_in_words(results, tmp_path, capsys):
+    (tmp_path / "list.csv").write_text("case,z,y,x\n")
+    assert run(["correct", str(results), "--worklist", str(tmp_path / "list.csv"), "--replay"]) == 2
+    assert "list.csv: is empty, so that there is nothing to go through; leave it out" in capsys.readouterr().err
 
 
 def test_a_case_that_is_not_there_stops_all(results, tmp_path, capsys):
@@ -104,8 +130,8 @@ def test_the_mistakes_of_a_comparison_are_a_work_list(results, tmp_path, capsys)
     assert run(["correct", str(results), *listed, "--actions", actions(tmp_path, "a,done,,a: merge 9")]) == 2
     assert run(["correct", str(results), *listed, "--actions", actions(tmp_path, *rows)]) == 0
     said = capsys.readouterr().err
-    assert "1 mistakes of model, the largest first" in said
-    assert "1 items: 1 done, 0 left out, 0 to do" in said
+    assert "1 mistake of model, the largest first" in said
+    assert "1 item: 1 done, 0 left out, 0 to do" in said
     assert run(["compare", str(tmp_path), "--output", str(tmp_path / "report")]) == 0
     assert "was corrected with planewise correct, 1 action (" in capsys.readouterr().err
     [scores] = [r["scores"] for r in json.loads((tmp_path / "report" / "results.json").read_text())["results"]

@@ -100,7 +100,7 @@ def test_a_box_goes_through_sam2_and_lies_where_it_was_drawn(result, case, capsy
     [
         ("1 box 4 6 20 36 14 30", "does not lie in one slice; slices are along the file's axis z"),
         ("1 line 4 20 20 5 20 20", "does not lie in one slice"),
-        ("1 box 4 5 20 36 14 65", "lies outside of the volume"),
+        ("1 box 4 5 20 36 14 65", "lies beyond the volume, whose shape (z, y, x) is"),
     ],
 )
 def test_what_cannot_be_segmented_is_said(result, drawn, said, capsys):
@@ -132,6 +132,7 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     assert f"The training starts from {result.parent / 'model.pth'}" in said
     assert "The model finds classes without boxes too" in said
     assert "classes 1, 2, 3 are known, and 40.0% of the voxels" in said
+    assert "no record of what" not in said
     assert "On the part that was held out" in said
     train, valid = (sorted((work / "npy" / part / "gts").glob("*.npy")) for part in ("train", "valid"))
     assert (len(train), len(valid)) == (3, 1)
@@ -147,6 +148,46 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     with (folder / "worklist.csv").open(newline="") as file:
         pixels = [int(row["what"].split()[-2]) for row in csv.DictReader(file)]
     assert pixels == sorted(pixels, reverse=True)
+
+
+@pytest.mark.parametrize(("score", "gained"), [(0.2, True), (0.9, False)])
+def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, capsys, score, gained):
+    """Where nothing was gained it is the one before; a training that was stopped after its end says the same."""
+    monkeypatch.setattr("planewise.apps.ild.train._score_of_base", lambda *_: {"score": score, "loss": 1.0})
+    monkeypatch.setattr("planewise.training.boxes.BoxTask.validate", lambda *_: {"score": 0.5, "loss": 1.0})
+    assert correct(result, "CT_phantom1,confirm,box 4 6 0 64 0 64") == 0
+    work = result.parent / "round1"
+    folder = work / "MedSAM2-Tiny-ILD"
+    kept = folder / "medsam_model_best.pth" if gained else result.parent / "model.pth"
+    capsys.readouterr()
+    for more in ((), ("--resume",)):
+        assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN, *more]) == 0
+        said = capsys.readouterr().err
+        assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in said) is not gained
+        assert json.loads((folder / "predicted" / MANIFEST).read_text())["model"] == str(kept)
+        assert f", by {kept}: planewise correct {result} --worklist" in said
+    assert "holds what was known when this training began" in said
+    again = ["--corrections", str(result), "--base", str(folder / "medsam_model_best.pth"), "--overwrite", *TRAIN]
+    assert run(["ild", "train", str(work), *again]) == 2
+    assert (
+        "which it starts from and is compared with; give another name, or another work_dir" in capsys.readouterr().err
+    )
+    assert run(["ild", "train", str(work), "--base", str(result.parent / "model.pth"), "--task_name", "B", *TRAIN]) == 0
+    said = capsys.readouterr().err
+    assert f"was made from the corrections of {result / 'CT_phantom1.nii.gz'}" in said
+    assert "no record of what" not in said
+
+
+def test_a_class_that_the_model_has_not_is_said(result, capsys):
+    assert correct(result, "CT_phantom2,paint,9 box 4 6 10 20 10 20") == 0
+    work = result.parent / "round1"
+    capsys.readouterr()
+    assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN]) == 0
+    said = capsys.readouterr().err
+    assert "WARNING: class 9: the model has only 1 ground_glass, 2 reticulation, 3 honeycombing; it is learned" in said
+    assert "CT_phantom2: class 9 is known" in said
+    names = load_sam2(work / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth", None).tokens.names
+    assert names == {1: "ground_glass", 2: "reticulation", 3: "honeycombing", 9: "class 9"}
 
 
 def test_what_nobody_looked_at_is_ignored(result, capsys):

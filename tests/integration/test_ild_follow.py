@@ -16,6 +16,7 @@ from planewise.data.phantom import CHEST_SPACING_MM, breathing_field, chest_phan
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, save_published
+from planewise.serial.retakes import retake
 from planewise.volumes.labels import read_labels
 
 SHAPE = (22, 64, 64)  # fewer slices would cut the phantom's lungs off
@@ -176,7 +177,23 @@ def test_retakes_whose_lungs_are_found_otherwise_do_not_count(job, model, tmp_pa
     monkeypatch.setattr(follow_module, "missing_pieces_ml", lambda *_: next(pieces))
     assert follow(job / "P1", tmp_path / "again", model) == 1
     said = " ".join(capsys.readouterr().out.split())
-    assert "the lungs of 2024-01-12 are found otherwise in 1 of 3 retakes" in said
+    assert "the lungs of 2024-01-12 are not found, or otherwise, in 1 of 3 retakes; 3 are the least from which" in said
+
+
+def test_a_retake_without_lungs_is_left_out_with_a_warning(job, model, tmp_path, monkeypatch, capsys):
+    """Of four retakes of each scan the first shows no lungs; three are enough."""
+    made = {"count": 0}
+
+    def without_lungs(hu, *rest):
+        made["count"] += 1
+        return np.full_like(hu, 40) if made["count"] % 4 == 1 else retake(hu, *rest)
+
+    monkeypatch.setattr(follow_module, "retake", without_lungs)
+    follow(job / "P1", tmp_path / "out", model, "--retakes", "4")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "WARNING: 2023-01-10: 1 of 4 retakes is left out: the lungs were not found there, or otherwise" in said
+    kept = json.loads((tmp_path / "out" / "2023-01-10_retakes.json").read_text())
+    assert (kept["left_out"], len(kept["retakes"])) == (1, 3)
 
 
 def test_volumes_in_folders_of_dates_whose_lungs_are_cut_off(model, tmp_path, capsys):
@@ -210,9 +227,17 @@ def test_one_volume_under_two_dates_of_nobody_is_compared_with_warnings(model, t
 def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
     write_chest_patient(tmp_path / "one", 3, SHAPE, dates=("2023-01-10",))
     assert follow(tmp_path / "one", tmp_path / "out", model) == 2
-    assert "holds 1 scans that can be used; two dates are needed" in " ".join(capsys.readouterr().err.split())
+    assert "holds one scan that can be used (2023-01-10), and two dates are needed" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert follow(tmp_path / "none", tmp_path / "out", model) == 2
     assert "is no folder" in capsys.readouterr().err
+    shutil.copytree(tmp_path / "one" / "2023-01-10", tmp_path / "one" / "20230110")
+    (tmp_path / "one" / "2025-01-01").mkdir()
+    assert follow(tmp_path / "one", tmp_path / "out", model) == 2
+    said = " ".join(capsys.readouterr().out.split())
+    assert "is a second folder of 2023-01-10;" in said
+    assert "holds no volume; one CT is needed for each date" in said
     assert not (tmp_path / "out").exists()
     for file in sorted((job / "P1" / "1.3").iterdir())[4:5]:
         moved = file.rename(tmp_path / file.name)

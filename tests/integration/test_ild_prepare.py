@@ -306,6 +306,21 @@ def test_a_training_is_resumed_on_its_slices_only(data, tmp_path, capsys):
     assert "was trained on other slices" in capsys.readouterr().err
 
 
+def test_a_file_that_an_option_names_and_is_not_there_is_refused_before_any_work(data, tmp_path, capsys):
+    work, nothing = tmp_path / "work", tmp_path / "nothing"
+    assert prepare_ild(data, work, "--lungs", str(nothing)) == 2
+    assert f"--lungs {nothing}: no such file or folder" in capsys.readouterr().err
+    predict = ["ild", "predict", str(data / "imagesTr"), str(work), "--base", "sam2_hiera_tiny"]
+    for option in ("--lungs", "--truth", "--codes"):
+        assert run([*predict, option, str(nothing)]) == 2
+        assert f"{option} {nothing}: no such file or folder" in capsys.readouterr().err
+    assert run(["ild", "train", str(work), "--from_scratch"]) == 2
+    assert f"{work / 'npy'}: no such folder of slices; run planewise ild prepare" in capsys.readouterr().err
+    assert run(["check", str(data), "--patients", str(nothing)]) == 2
+    assert f"--patients {nothing}: no such file or folder" in capsys.readouterr().err
+    assert not work.exists()
+
+
 def test_patients_without_a_record_are_not_mixed_with_others(data, tmp_path, capsys):
     work = tmp_path / "work"
     assert prepare_ild(data, work) == 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from planewise.cli import run
+from planewise.correction.corrected import corrected_volumes
 from planewise.correction.worklist import read_worklist
 from planewise.data.manifest import MANIFEST
 from planewise.data.phantom import write_phantom_dataset
@@ -72,6 +73,30 @@ def test_it_trains_on_what_is_known_alone(result, capsys):
     assert json.loads((known / "corrections.json").read_text())["margin"] == 2
 
 
+@pytest.mark.parametrize(("score", "gained"), [(0.2, True), (0.9, False)])
+def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, capsys, score, gained):
+    """Where nothing was gained it is the one before; a training that was stopped after its end says the same."""
+    monkeypatch.setattr("planewise.apps.mito._score_of_base", lambda *_: {"score": score, "loss": 1.0})
+    monkeypatch.setattr("planewise.training.panoptic.PanopticTask.validate", lambda *_: {"score": 0.5, "loss": 1.0})
+    ids = np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1:].tolist()
+    correct(result, f"phantom_train1,confirm,{ids[0]}", f"phantom_train1,delete,{ids[-1]}")
+    models = result.parent / "models"
+    kept = models / "N.yaml" if gained else result.parent / "M.yaml"
+    capsys.readouterr()
+    for more in ((), ("--resume",)):
+        assert train(result, *more) == 0
+        said = capsys.readouterr().err
+        assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in said) is not gained
+        made = json.loads((models / "N_predictions" / MANIFEST).read_text())
+        assert made["model"] == str(kept.with_suffix(".pth"))
+        items = read_worklist(models / "N_worklist.csv")
+        assert not {label for item in items for label in item.labels} & {ids[0], ids[-1]}
+        assert ("holds what was known when this training began" in said) is bool(more)
+        count = f"{len(items)} item{'s' * (len(items) != 1)}"
+        assert f"The next work list has {count}, by {kept}: planewise correct {result} --worklist" in said
+    assert {item.labels[0] for item in items if item.labels} == set(ids[1:-1])  # an untrained model sees none of them
+
+
 def test_what_cannot_be_trained_on_is_refused(result, capsys):
     assert train(result) == 2
     assert "nothing in it was corrected" in capsys.readouterr().err
@@ -85,6 +110,42 @@ def test_what_cannot_be_trained_on_is_refused(result, capsys):
     (result / MANIFEST).unlink()
     assert train(result) == 2
     assert "no planewise.json beside it says which model made it" in capsys.readouterr().err
+
+
+def test_the_model_that_a_training_starts_from_is_not_replaced(result, capsys):
+    correct(result, "phantom_train1,confirm,1")
+    before = (result.parent / "M.yaml").read_bytes()
+    folders = [str(result.parent / "known"), str(result.parent)]
+    assert run(["mito", "train", *folders, "--corrections", str(result), "--model_name", "M", "--overwrite"]) == 2
+    assert "which it starts from and is compared with; give another name" in capsys.readouterr().err
+    assert (result.parent / "M.yaml").read_bytes() == before
+
+
+def test_what_another_app_made_is_refused(result, capsys):
+    correct(result, "phantom_train1,confirm,1")
+    assert run(["ild", "train", str(result.parent / "work"), "--corrections", str(result)]) == 2
+    said = capsys.readouterr().err
+    assert "was made by planewise mito predict, whose models are others; it is trained on with planewise mito" in said
+
+
+def test_a_training_that_is_refused_leaves_the_dataset_of_the_one_that_is_there(result, capsys):
+    ids = np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1:].tolist()
+    correct(result, f"phantom_train1,confirm,{' '.join(map(str, ids))}")
+    assert train(result) == 0
+    before = (result.parent / "known" / "labelsTr" / "phantom_train1.tiff").read_bytes()
+    assert train(result) == 2
+    assert "holds a finished model called N" in capsys.readouterr().err
+    assert (result.parent / "known" / "labelsTr" / "phantom_train1.tiff").read_bytes() == before
+    assert train(result, "--resume") == 0
+
+
+def test_planes_that_were_corrected_beside_their_case_are_no_cases(result):
+    write_labels(result / "phantom_train1_xy.tiff", read_labels(result / "phantom_train1.tiff"))
+    (result.parent / "plane.csv").write_text("case,action,arguments\nphantom_train1_xy,delete,1\n")
+    plane = result / "phantom_train1_xy.tiff"
+    assert run(["correct", str(plane), "--actions", str(result.parent / "plane.csv")]) == 0
+    correct(result, "phantom_train1,confirm,2")
+    assert list(corrected_volumes(result)) == ["phantom_train1"]
 
 
 def test_what_was_corrected_is_not_predicted_over(result, capsys):

@@ -6,7 +6,7 @@ from pathlib import Path
 from planewise.apps.check_model import BATCH, ModelToCheck
 from planewise.apps.check_options import Check
 from planewise.apps.check_result import Checked, as_json, print_checked, written_by_check
-from planewise.data.case import cases_in, channel_within
+from planewise.data.case import cases_in, channel_within, refuse_missing
 from planewise.data.check import CheckedCase, check_cases, check_image
 from planewise.data.classes import IGNORE
 from planewise.data.leaks import shared_voxels
@@ -30,10 +30,11 @@ from planewise.volumes.machine import machine_memory
 def check(options: Check) -> int:
     """Check every path and print what it holds. Returns the exit code: 1 if something is wrong.
 
-    Raises PlanewiseError, before any work, for a model that cannot be used.
+    Raises PlanewiseError, before any work, for a model or a table of patients that cannot be used.
     """
     if options.json_file is not None and options.json_file.exists() and not written_by_check(options.json_file):
         raise PlanewiseError(f"--json_file {options.json_file}: already exists, and planewise check did not write it")
+    refuse_missing(options.patients, "--patients")
     model = None if options.model is None else ModelToCheck.load(options.model)
     checked_cases = []
     for path in options.paths:

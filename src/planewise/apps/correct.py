@@ -179,4 +179,5 @@ def _say_state(volumes: dict[str, Path], items: list[Item]) -> None:
         left = [item for item in items if item.name not in states]
         skipped = sum(state == "skip" for state in states.values())
         after = f"; next: {left[0].name} ({left[0].what})" if left else ""
-        say(f"{len(items)} items: {len(states) - skipped} done, {skipped} left out, {len(left)} to do{after}")
+        count = f"{len(items)} item{'s' * (len(items) != 1)}"
+        say(f"{count}: {len(states) - skipped} done, {skipped} left out, {len(left)} to do{after}")

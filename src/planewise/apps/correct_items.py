@@ -8,7 +8,7 @@ from planewise.apps.correct_options import Correct
 from planewise.audit.items import ASKED, LABELS
 from planewise.audit.items import IMAGES as ITEM_IMAGES
 from planewise.audit.plan import PLAN, Plan, read_plan
-from planewise.correction.agreement import doubts
+from planewise.correction.agreement import doubtful_items, doubts, planes_of
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
 from planewise.data.case import PREDICTED, cases_in, group_by_case, label_volumes_at, plane_of
@@ -23,7 +23,6 @@ from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import place_from_canonical
 from planewise.volumes.labels import open_labels, read_labels
-from planewise.volumes.slices import PLANES
 from planewise.volumes.volume import Volume
 
 CONFIDENCE, AGREEMENT = "confidence", "agreement"
@@ -99,14 +98,18 @@ def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> l
     else:
         items = read_worklist(source)
     here = [item for item in items if item.case in volumes]
+    if not items:
+        raise PlanewiseError(f"--worklist {source}: is empty, so that there is nothing to go through; leave it out")
     if not here:
-        cases = ", ".join(sorted({item.case for item in items})[:6]) or "no case"
+        cases = ", ".join(sorted({item.case for item in items})[:6])
         raise PlanewiseError(f"--worklist {source}: is of {cases}, and {options.result} holds {', '.join(volumes)}")
     for item in here:
         shape = open_labels(volumes[item.case]).shape
         if not all(0 <= at < side for at, side in zip(item.place, shape)):
+            place = " ".join(map(str, item.place))
             raise PlanewiseError(
-                f"--worklist {source}: item {item.name!r} lies at {item.place}, and case {item.case} has shape {shape}"
+                f"--worklist {source}: item {item.name!r} lies at z, y, x {place}, beyond case {item.case}, whose "
+                f"shape (z, y, x) is {' x '.join(map(str, shape))}; are the axes in another order?"
             )
     return here
 
@@ -148,17 +151,13 @@ def _least_agreed(volumes: dict[str, Path]) -> list[Item]:
     """Return the objects that the planes disagree on, and those that they have alone, the most doubtful first."""
     doubtful: list[tuple[float, Item]] = []
     for case, path in volumes.items():
-        files = {plane: path.with_name(f"{case}_{plane}{ending_of(path)}") for plane in PLANES}
-        files = {plane: file for plane, file in files.items() if file.exists()}
-        if len(files) < 2:
-            say(f"{case}: {len(files)} results of planes lie beside {path}, and two are needed: it is left out")
-            continue
         with progress(f"{case}: comparing planes", 1, unit="cases") as advance:
-            planes = {str(plane): np.asarray(read_labels(file).voxels) for plane, file in files.items()}
-            for doubt in doubts(np.asarray(read_labels(path).voxels), planes):
-                about = f"object {doubt.label}" if doubt.label else f"missed at {' '.join(map(str, doubt.place))}"
-                labels = (doubt.label,) if doubt.label else ()
-                doubtful.append((doubt.doubt, Item(f"{case}: {about}", case, str(doubt), labels, doubt.place)))
+            planes = planes_of(case, path)
+            if len(planes) > 1:
+                doubtful += doubtful_items(case, doubts(np.asarray(read_labels(path).voxels), planes))
+            else:
+                there = f"{', '.join(planes)} alone lies" if planes else "no result of a plane lies"
+                say(f"{case}: {there} beside {path}, and two planes are needed: it is left out")
             advance(1)
     if not doubtful:
         first = next(iter(volumes.values()))
@@ -184,7 +183,8 @@ def _mistakes(path: Path, options: Correct, volumes: dict[str, Path]) -> list[It
             volume = open_labels(volumes[entry.case])
             items += [(mistake.voxels, _item_of(entry.case, mistake, volume)) for mistake in entry.mistakes]
     items.sort(key=lambda pair: -pair[0])
-    say(f"{path}: {len(items)} mistakes of {method}, the largest first")
+    if items:
+        say(f"{path}: {len(items)} mistake{'s' * (len(items) != 1)} of {method}, the largest first")
     return [item for _, item in items]
 
 

@@ -95,7 +95,11 @@ class ClassSegmenter:
     def _in_slice(self, drawing: Drawing) -> Drawn:
         shape = self.orientation.shape
         if not all(0 <= at < side for place in drawing.places for at, side in zip(place, shape)):
-            raise PlanewiseError(f"segment: what is drawn lies outside of the volume, whose shape is {shape}")
+            sides = " x ".join(map(str, shape))
+            raise PlanewiseError(
+                f"segment: what is drawn lies beyond the volume, whose shape (z, y, x) is {sides}; "
+                "places are z, y, x, from 0, in voxels of the file: are the axes in another order?"
+            )
         placed = [self.orientation.canonical_place(place) for place in drawing.places]
         if len({z for z, _, _ in placed}) > 1:
             axis = self.orientation.order[0]

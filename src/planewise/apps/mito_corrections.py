@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.apps.mito_options import MitoPredict, MitoTrain
+from planewise.correction.agreement import doubtful_items, doubts, planes_of
 from planewise.correction.corrected import (
     MADE_FROM,
     corrected_volumes,
@@ -13,10 +14,11 @@ from planewise.correction.corrected import (
     manifest_behind,
     model_behind,
     say_what_is_wrong,
+    write_next,
 )
 from planewise.correction.session import Corrections
 from planewise.correction.truth import known_labels, right_objects
-from planewise.correction.worklist import Item, write_worklist
+from planewise.correction.worklist import Item
 from planewise.data.case import cases_in, channel_within
 from planewise.data.manifest import Manifest
 from planewise.data.preparation import sha256_of
@@ -32,17 +34,19 @@ from planewise.volumes.labels import read_labels, write_labels
 
 SCORE = "panoptic quality or, without whole objects, IoU"
 OBJECT, IGNORE = 1, 2  # in labelsTr
-SEEN = {  # of an object of the result, by what the new model's objects are to it
-    "missed": "the new model does not see it",
-    "false": "the new model sees an object here",
-    "merge": "the new model makes one of them",
-    "split": "the new model makes several of it",
-    "inexact": "the new model draws it otherwise",
+SEEN = {  # of an object of the result, by what the model's objects are to it
+    "missed": "the model does not see it",
+    "false": "the model sees an object here",
+    "merge": "the model makes one of them",
+    "split": "the model makes several of it",
+    "inexact": "the model draws it otherwise",
 }
 
 
 def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     """Make the dataset of what is known of ``result``, and return the options with the model that made it.
+
+    A training that is resumed goes on with the dataset that it began with.
 
     Raises PlanewiseError if nothing is known, if no manifest says what made the result, if several models did and none
     is chosen, if an image is not there, or if another dataset is.
@@ -59,6 +63,9 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
             f"{folder}: already exists, and is not a dataset that was made from corrections; with --corrections the "
             "dataset's folder is made: give another"
         )
+    if options.resume and folder.exists():
+        say(f"{folder} holds what was known when this training began; what was corrected since is for the next one")
+        return options.model_copy(update={"channel": None})
     given = None
     if options.image is not None:
         given, wrong = cases_in(options.image, options.channel or 0, "auto")
@@ -99,40 +106,50 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     return options.model_copy(update={"channel": None})
 
 
-def predict_again(dataset: Path, model: Path, output: Path, options: MitoTrain) -> MitoPredict:
-    """Return how the corrected cases are predicted by the new model."""
+def predict_again(options: MitoTrain, model: Path, output: Path, replace: bool) -> MitoPredict:
+    """Return how the corrected cases are predicted by ``model``; ``replace`` what another one made of them."""
     return MitoPredict(
-        trained_model=model, input=dataset / "imagesTr", output=output, axes=options.test_axes, device=options.device,
-        devices=options.devices, intensity=options.intensity, invert=options.invert,
+        trained_model=model, input=options.dataset_path / "imagesTr", output=output, axes=options.test_axes,
+        device=options.device, devices=options.devices, intensity=options.intensity, invert=options.invert,
+        overwrite=replace,
     )  # fmt: skip
 
 
-def write_next_worklist(result: Path, predictions: Path, path: Path) -> None:
-    """Write where the corrected result and the new model's ``predictions`` differ, the largest difference first.
+def write_next_worklist(result: Path, predictions: Path, path: Path, model: Path, renewed: bool) -> None:
+    """Write where to go on, by the ``predictions`` of ``model``; what was confirmed or corrected is left out.
 
-    What was confirmed or corrected is left out.
+    Of a model that is ``renewed`` it is where it differs from the corrected result, the largest difference first. The
+    one before it draws all as it did: of it, it is what its planes disagree on, if there are several.
     """
-    differing: list[tuple[int, Item]] = []
+    ordered: list[tuple[float, Item]] = []
     for case, volume in corrected_volumes(result).items():
         path_of_case = predictions / f"{case}.tiff"
         if not path_of_case.exists():  # nothing was known of it, or it could not be predicted, which was said
             continue
-        predicted = read_labels(path_of_case).voxels
         with Corrections(volume) as corrections:
             settled = set(right_objects(corrections.actions))
-            labels = read_labels(volume).voxels
-        for mistake in differences(np.asarray(labels), np.asarray(predicted)):
-            if mistake.truth and settled.issuperset(mistake.truth):
-                continue
-            about = " ".join(map(str, mistake.truth)) or f"new at {' '.join(map(str, mistake.centre))}"
-            what = f"{SEEN[mistake.kind]}; {mistake.voxels} voxels"
-            differing.append((mistake.voxels, Item(f"{case}: {about}", case, what, mistake.truth, mistake.centre)))
-    unique = {
-        (item.case, item.name): item for _, item in sorted(differing, key=lambda pair: pair[0])
-    }  # the largest stays
-    items = list(unique.values())[::-1]
-    write_worklist(path, items)
-    say(f"The next work list has {len(items)} items: planewise correct {result} --worklist {path}")
+            known = known_labels(corrections, margin=0).known  # which has objects, since it was trained on
+            labels = np.asarray(read_labels(volume).voxels)
+        planes = {} if renewed else planes_of(case, path_of_case)
+        if len(planes) > 1:
+            items = doubtful_items(case, doubts(labels, planes))
+        else:
+            predicted = np.asarray(read_labels(path_of_case).voxels)
+            items = [(mistake.voxels, _item_of(case, mistake)) for mistake in differences(labels, predicted)]
+        ordered += [
+            (order, item) for order, item in items
+            if not (settled.issuperset(item.labels) if item.labels else known[item.place])
+        ]  # fmt: skip
+    unique: dict[tuple[str, str], Item] = {}
+    for _, item in sorted(ordered, key=lambda pair: -pair[0]):
+        unique.setdefault((item.case, item.name), item)
+    write_next(path, list(unique.values()), result, model)
+
+
+def _item_of(case: str, mistake: Mistake) -> Item:
+    about = " ".join(map(str, mistake.truth)) or f"new at {' '.join(map(str, mistake.centre))}"
+    what = f"{SEEN[mistake.kind]}; {mistake.voxels} voxels"
+    return Item(f"{case}: {about}", case, what, mistake.truth, mistake.centre)
 
 
 def differences(labels: np.ndarray, predicted: np.ndarray) -> list[Mistake]:

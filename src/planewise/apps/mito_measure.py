@@ -15,7 +15,7 @@ from planewise.apps.mito_measured_cases import (
     things_of,
 )
 from planewise.correction.journal import classes_behind_note, correction_note
-from planewise.data.case import channel_within, is_volume
+from planewise.data.case import channel_within, is_volume, refuse_missing
 from planewise.data.manifest import MANIFEST, edited_outputs
 from planewise.data.object_tables import read_confidences
 from planewise.data.run import Run, refuse_folder_of_inputs
@@ -60,6 +60,7 @@ def measure_mito(options: MitoMeasure) -> int:
 
     Raises PlanewiseError, before any work, for options, groups or an output folder that cannot be used.
     """
+    refuse_missing(options.classes, "--classes")
     members = [] if options.groups is None else read_groups(options.groups)
     volumes, problems = label_volumes(options.labels)
     if not volumes and not problems:

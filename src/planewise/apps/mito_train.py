@@ -12,7 +12,7 @@ from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_rounds import SHARE, refuse_what_has_no_rounds, train_in_rounds
 from planewise.apps.mito_slices import cut_slices, planes_to_train_in, slices_to_train_on
 from planewise.apps.mito_training_files import TrainingFiles
-from planewise.correction.corrected import say_gain
+from planewise.correction.corrected import SCORE_BEFORE, keep_score_before, say_gain
 from planewise.data.case import cases_in
 from planewise.data.check import check_training_truths
 from planewise.data.intensity import IntensityRule
@@ -55,6 +55,8 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     device = choose_device(options.device)
+    files = TrainingFiles(options.model_dir, options.model_name)
+    files.check_free(options.resume, options.overwrite)  # before a dataset that a training goes on with is replaced
     if options.corrections is not None:
         options = with_corrections(options, options.corrections)
     elif options.image is not None:
@@ -62,6 +64,11 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             f"--image {options.image}: goes with --corrections; without it the images are the dataset's"
         )
     model_path = find_model_file(options.base_model)
+    if options.corrections is not None and model_path.resolve() == files.yaml.resolve():
+        raise PlanewiseError(
+            f"--model_name {options.model_name}: the training would replace {model_path}, which it starts from and is "
+            "compared with; give another name"
+        )
     model = read_model_file(model_path)
     if options.patch_size % model.padding_factor:
         raise PlanewiseError(
@@ -72,8 +79,6 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             "--num_nodes: several nodes cannot cut the slices at once; cut them before, on one, and give "
             "--skip_conversion"
         )
-    files = TrainingFiles(options.model_dir, options.model_name)
-    files.check_free(options.resume, options.overwrite)
     tests = _test_folder(options, files.weights) if options.test_after_training else None
     dataset = open_dataset(
         options.dataset_path,
@@ -114,6 +119,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     if options.self_training:
         refuse_what_has_no_rounds(options, dataset, planes_to_train_in(options, dataset))
     trained = options.resume and files.yaml.exists() and is_finished(files.training / LAST, vars(loop))
+    best = files.training
     if trained and not options.self_training:
         slices_to_train_on(options, dataset, target, intensities, files.training / RECORD, cut=False)
         say(f"{options.model_name} is trained already, done; more --iterations train on")
@@ -131,7 +137,8 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             f"Training {options.model_name} on {device}: {len(task.pairs)} slices, {len(task.validation)} for "
             f"validation, {trainable:,} of {sum(p.numel() for p in network.parameters()):,} parameters"
         )
-        before = None if options.corrections is None else _score_of_base(task, device)
+        compared = options.corrections is not None and not (options.resume and (files.training / SCORE_BEFORE).exists())
+        before = _score_of_base(task, device) if compared else None
         if options.minutes is not None and not options.resume:
             whole = options.minutes * 60 / (1 + SHARE * options.self_training)
             loop = replace(loop, iterations=steps_within(whole, task, loop))
@@ -140,10 +147,11 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             files.clear()
             if slices.record is not None:
                 write_record(files.training / RECORD, slices.record)
+        if before is not None:
+            keep_score_before(files.training, before)
         if not train(task, loop, files.training, options.resume):
             return problems
         training_curve(files.training / METRICS, files.training / CURVE, "validation score")
-        best = files.training
         if options.self_training:
             planes = planes_to_train_in(options, dataset)
 
@@ -152,14 +160,14 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
 
             best, task = train_in_rounds(options, model, planes, loop, files.training, task, cut)
         export_trained(files, model, options, task, pixel_sides(dataset, task), best)
-        if before is not None:
-            say_gain(before, load_checkpoint(best / BEST), SCORE)
     say(f"The model is {files.yaml} with {files.weights.name}")
 
     if options.corrections is not None:
-        again = predict_again(options.dataset_path, files.yaml, files.predictions, options)
+        gained = say_gain(files.training, load_checkpoint(best / BEST), SCORE, model_path)
+        kept = files.yaml if gained else model_path
+        again = predict_again(options, kept, files.predictions, replace=options.overwrite or not gained)
         predict_cases([(case.name, case.image) for case in dataset.train], again, problems, renewed=True)
-        write_next_worklist(options.corrections, files.predictions, files.worklist)
+        write_next_worklist(options.corrections, files.predictions, files.worklist, kept, renewed=gained)
     if tests is not None:
         predict = MitoPredict(
             trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=tests, axes=options.test_axes,

@@ -8,6 +8,7 @@
     a,delete,4 11,
     a,paint,6 ball 10 20 30 5,        label (0 is background), a ball: its centre z y x, its radius in voxels along x
     a,paint,0 box 0 4 10 20 10 20,    a half-open box: z z y y x x
+    a,paint,2 object 7,               in classes/: class 2 for all voxels of object 7 of the volume beside
     a,new,ball 10 20 30 5,            an object that was missed; a box likewise
     a,segment,2 box 40 41 9 30 9 30,  class, box in one slice: the model that made the result makes the mask; then
                                       maybe points "in 40 12 12", "out 40 11 29"; or "line 40 12 12 40 20 20", along
@@ -25,6 +26,7 @@ from planewise.correction.actions import AnyAction, read_action
 from planewise.correction.drawing import Drawing, box_of, drawing_of
 from planewise.correction.journal import STATES
 from planewise.correction.session import Corrections
+from planewise.correction.whole_object import WholeObject
 from planewise.data.spreadsheet import read_table
 from planewise.errors import PlanewiseError
 
@@ -33,7 +35,7 @@ FORMS = {
     "merge": "merge: two ids or more",
     "split": "split: an id, and two points z y x",
     "delete": "delete: ids",
-    "paint": "paint: a label, and ball Z Y X RADIUS or box Z Z Y Y X X",
+    "paint": "paint: a label, and ball Z Y X RADIUS or box Z Z Y Y X X; of a volume in classes/ also object ID",
     "new": "new: ball Z Y X RADIUS, or box Z Z Y Y X X",
     "segment": (
         "segment: a class, and box Z Z Y Y X X or line Z Y X Z Y X ..., maybe in Z Y X ..., out Z Y X ..., and through"
@@ -47,13 +49,13 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Step:
-    """A row: an action of a case, what is drawn for a model, an item's state ("done", "skip"), or how many actions are
-    undone.
+    """A row: an action of a case, what is drawn for a model, an object that gets a class, an item's state ("done",
+    "skip"), or how many actions are undone.
     """
 
     line: int
     case: str
-    step: AnyAction | Drawing | str | int
+    step: AnyAction | Drawing | WholeObject | str | int
     item: str = ""
 
     def take(self, corrections: Corrections, segmented: Callable[[Drawing], AnyAction]) -> None:
@@ -67,6 +69,8 @@ class Step:
             corrections.undo(self.step)
         elif isinstance(self.step, Drawing):
             corrections.apply(segmented(self.step), self.item)
+        elif isinstance(self.step, WholeObject):
+            corrections.apply(self.step.painted(corrections.result), self.item)
         else:
             corrections.apply(self.step, self.item)
 
@@ -100,6 +104,9 @@ def _step(line: int, row: dict[str, str]) -> Step:
             return Step(line, row["case"], count, item)
         if action == "segment":
             return Step(line, row["case"], drawing_of(words), item)
+        if action == "paint" and words[1:2] == ["object"]:
+            value, _, label = words
+            return Step(line, row["case"], WholeObject(value=int(value), object=int(label)), item)
         return Step(line, row["case"], read_action(_arguments(action, words)), item)
     except (ValueError, IndexError) as error:
         raise PlanewiseError(f"{' '.join(words) or 'no arguments'!r} does not fit; {FORMS[action]}") from error

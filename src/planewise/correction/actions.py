@@ -40,12 +40,24 @@ class Labels:
             raise PlanewiseError(f"{action}: there is no object {label} here (any more)")
         return self.objects[label].box
 
-    def within(self, box: Box, action: str) -> Box:
-        """Return the part of a box that lies in the volume. Raises PlanewiseError if none does."""
+    def within(self, box: Box) -> Box:
+        """Return the part of a box that lies in the volume."""
         z, y, x = ((max(a, 0), min(b, side)) for (a, b), side in zip(box, self.canvas.shape))
-        if any(a >= b for a, b in (z, y, x)):
-            raise PlanewiseError(f"{action}: {box} lies outside of the volume, whose shape is {self.canvas.shape}")
         return z, y, x
+
+    def refuse_beyond(self, box: Box, action: str, what: str) -> None:
+        """Raise PlanewiseError if ``what``, which takes up a box, holds no voxel or is not all in the volume.
+
+        Cut off in silence, axes in another order would look like a smaller box.
+        """
+        if any(start >= stop for start, stop in box):
+            raise PlanewiseError(f"{action}: {what} holds no voxel; each side goes from its first to before its last")
+        if box != self.within(box):
+            z, y, x = self.canvas.shape
+            raise PlanewiseError(
+                f"{action}: {what} lies beyond the volume, whose shape (z, y, x) is {z} x {y} x {x}; places are z, y, "
+                "x, from 0, in voxels of the file: are the axes in another order?"
+            )
 
 
 class _Action(BaseModel):
@@ -98,16 +110,18 @@ class Split(_Action):
         box = labels.box(self.label, "split")
         sides = tuple(stop - start for start, stop in box)
         check_memory(sides, np.dtype(np.float64))
+        for point in (self.first, self.second):
+            labels.refuse_beyond(_voxel(point), "split", f"the point {_text(point)}")
         before = labels.canvas.read(box)
         mask = np.pad(before == self.label, 1)  # beyond the box there is nothing of it
         markers = np.zeros(mask.shape, np.int32)
         for number, point in enumerate((self.first, self.second), 1):
             place = tuple(at - start + 1 for at, (start, _) in zip(point, box))
             if not all(0 < at <= side for at, side in zip(place, sides)) or not mask[place]:
-                raise PlanewiseError(f"split: {' '.join(map(str, point))} lies outside of object {self.label}")
+                raise PlanewiseError(f"split: {_text(point)} lies outside of object {self.label}")
             markers[place] = number
         if self.first == self.second:
-            raise PlanewiseError(f"split: both points are {' '.join(map(str, self.first))}; each part needs one")
+            raise PlanewiseError(f"split: both points are {_text(self.first)}; each part needs one")
         distance = distance_transform_edt(mask, sampling=labels.canvas.volume.spacing)
         parts = watershed(-distance, markers, mask=mask)[1:-1, 1:-1, 1:-1]
         after = np.where(parts == 2, np.uint64(labels.new), before)
@@ -149,6 +163,10 @@ class Ball(BaseModel):
         ]
         return np.asarray(parts[0][:, None, None] + parts[1][:, None] + parts[2] <= self.radius**2)
 
+    def refuse_beyond(self, labels: Labels, action: str) -> None:
+        """Raise PlanewiseError if the centre lies beyond the volume; the ball may reach beyond it."""
+        labels.refuse_beyond(_voxel(self.centre), action, f"the ball's centre {_text(self.centre)}")
+
 
 class Voxels(BaseModel):
     """Voxels of a box: all, or those of ``bits``, a mask (z, y, x), see ``of``."""
@@ -178,6 +196,10 @@ class Voxels(BaseModel):
         except (ValueError, zlib.error) as error:
             raise PlanewiseError(f"paint: its mask is no mask of {' x '.join(map(str, sides))} voxels") from error
 
+    def refuse_beyond(self, labels: Labels, action: str) -> None:
+        """Raise PlanewiseError if a part of the box lies beyond the volume."""
+        labels.refuse_beyond(self.place, action, _text_of_box(self.place))
+
 
 class _Painted(_Action):
     """Voxels get a label, whatever they have now."""
@@ -189,7 +211,8 @@ class _Painted(_Action):
     def changes(self, labels: Labels) -> Iterator[Change]:
         spacing = labels.canvas.volume.spacing
         value = labels.new if self.label is None else self.label
-        for box in pieces(labels.within(self.where.box(spacing), self.action)):
+        self.where.refuse_beyond(labels, self.action)
+        for box in pieces(labels.within(self.where.box(spacing))):
             before = labels.canvas.read(box)
             change = Change.between(box, before, np.where(self.where.mask(box, spacing), np.uint64(value), before))
             if change is not None:
@@ -232,7 +255,7 @@ class Confirm(_Action):
         for label in self.labels:
             labels.box(label, "confirm")
         if self.box is not None:
-            labels.within(self.box, "confirm")
+            labels.refuse_beyond(self.box, "confirm", _text_of_box(self.box))
         return iter(())
 
     def right(self, labels: Labels) -> tuple[int, ...]:
@@ -252,6 +275,20 @@ def read_action(content: dict[str, Any]) -> AnyAction:
     except ValidationError as error:
         wrong = "; ".join(f"{' '.join(map(str, e['loc'][1:]))}: {e['msg'].lower()}" for e in error.errors()[:3])
         raise PlanewiseError(f"{content.get('action', 'action')}: {wrong}") from None
+
+
+def _text(place: Place) -> str:
+    return " ".join(map(str, place))
+
+
+def _text_of_box(box: Box) -> str:
+    return f"the box {' '.join(str(end) for side in box for end in side)}"
+
+
+def _voxel(place: Place) -> Box:
+    """Return the box of one voxel."""
+    z, y, x = ((at, at + 1) for at in place)
+    return z, y, x
 
 
 def _relabelled(labels: Labels, label: int, value: int, action: str) -> Iterator[Change]:

@@ -9,11 +9,16 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from planewise.correction.objects import Objects, find_objects, index_of
+from planewise.correction.worklist import Item
 from planewise.evaluation.overlap import overlap_table
+from planewise.volumes.formats import ending_of
+from planewise.volumes.labels import read_labels
+from planewise.volumes.slices import PLANES
 
 LEAST = 500  # voxels of an object that may have been missed; predict's own least size
 LEAST_USUAL = 0.01  # of the usual agreement, so that objects which no plane has leave an order to the others
@@ -63,6 +68,22 @@ def doubts(labels: np.ndarray, planes: Mapping[str, np.ndarray]) -> list[Doubt]:
             place = _inside(volume, label, objects)
             doubtful.append(Doubt(doubt, 0 if absent else label, place, record.voxels, agreement))
     return sorted(doubtful, key=lambda one: (-one.doubt, one.label, one.place))
+
+
+def planes_of(case: str, path: Path) -> dict[str, np.ndarray]:
+    """Return the labels of each plane that lie beside a case's, as ``{case}_xy``, by the plane's name."""
+    files = {plane: path.with_name(f"{case}_{plane}{ending_of(path)}") for plane in PLANES}
+    return {str(plane): np.asarray(read_labels(file).voxels) for plane, file in files.items() if file.exists()}
+
+
+def doubtful_items(case: str, doubtful: list[Doubt]) -> list[tuple[float, Item]]:
+    """Return doubts as items of a work list, each with how large it is."""
+    items = []
+    for doubt in doubtful:
+        about = f"object {doubt.label}" if doubt.label else f"missed at {' '.join(map(str, doubt.place))}"
+        labels = (doubt.label,) if doubt.label else ()
+        items.append((doubt.doubt, Item(f"{case}: {about}", case, str(doubt), labels, doubt.place)))
+    return items
 
 
 def _not_in(labels: np.ndarray, planes: Mapping[str, np.ndarray]) -> np.ndarray:

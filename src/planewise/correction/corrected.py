@@ -4,22 +4,27 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
-from planewise.data.case import group_by_case, label_volumes_at
+from planewise.correction.worklist import Item, write_worklist
+from planewise.data.case import group_by_case, label_volumes_at, plane_of
 from planewise.data.manifest import Manifest, manifest_of
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.volumes.formats.dicom import Series
+from planewise.volumes.json_files import read_json, write_json
 
 MADE_FROM = "corrections.json"  # marks a folder of training data that was made from corrections
+SCORE_BEFORE = "before.json"  # beside a training's checkpoints: what the model that it began with scores
 
 
 def corrected_volumes(result: Path) -> dict[str, Path]:
     """Return the label volumes of ``result``, a file or a folder, that actions hold of, by case.
 
-    Raises PlanewiseError if there is none, or a journal is damaged.
+    Results of planes are not among them where the case that was fused from them lies beside. Raises PlanewiseError if
+    there is none, or a journal is damaged.
     """
     groups = group_by_case(label_volumes_at(result, "--corrections"))
+    groups = {name: paths for name, paths in groups.items() if plane_of(name) not in groups}
     corrected = {
         name: path for name, paths in sorted(groups.items()) for path in paths
         if (journal := corrections_folder(path) / JOURNAL).is_file() and live(read_journal(journal)[1])
@@ -36,6 +41,12 @@ def manifest_behind(path: Path, command: str) -> Manifest:
         raise PlanewiseError(
             f"--corrections {path}: no planewise.json beside it says which model made it from which image; predict "
             f"with planewise {command}, and correct that"
+        )
+    made_by = str(manifest.made_from.options.get("command", ""))
+    if made_by.split()[:1] != command.split()[:1]:
+        raise PlanewiseError(
+            f"--corrections {path}: was made by planewise {made_by}, whose models are others; it is trained on with "
+            f"planewise {made_by.partition(' ')[0]} train --corrections"
         )
     return manifest
 
@@ -82,15 +93,36 @@ def say_what_is_wrong(images: Iterable[Problem]) -> None:
         say(f"--image: {problem.where}: {problem.what}; it is not used")
 
 
-def say_gain(before: Mapping[str, float], after: Mapping[str, float | None], score: str) -> None:
-    """Say what a training gained on the part that was held out: the model it began with, and the best.
+def keep_score_before(training: Path, before: Mapping[str, float]) -> None:
+    """Keep what the model scores that a training begins with, so that one that was stopped can be compared with it."""
+    write_json(training / SCORE_BEFORE, dict(before))
 
+
+def say_gain(training: Path, after: Mapping[str, float | None], score: str, model: Path) -> bool:
+    """Say what a training gained on the part that was held out, and return whether it did.
+
+    Compared are the ``model`` it began with, see ``keep_score_before``, and the best, which scores ``after``.
     ``score``: what it is, to read; where there is no object to score it is the loss.
     """
+    before = read_json(training / SCORE_BEFORE)
     metric = "score" if "score" in before and after.get("score") is not None else "loss"
     old, new = before[metric], after[metric]
     assert new is not None
     better = new > old if metric == "score" else new < old
     what = {"score": score, "loss": "loss; there is no object to score"}
-    gain = "" if better else "; nothing was gained: keep the model before it, and correct more"
+    gain = "" if better else f"; nothing was gained: keep the model before it, {model}, and correct more"
     say(f"On the part that was held out ({what[metric]}): {old:.3f} before, {new:.3f} after{gain}")
+    return better
+
+
+def write_next(path: Path, items: list[Item], result: Path, model: Path) -> None:
+    """Write the next work list of a corrected ``result``, where ``model`` draws otherwise or doubts, and say so."""
+    write_worklist(path, items)
+    if items:
+        count = f"{len(items)} item{'s' * (len(items) != 1)}"
+        say(f"The next work list has {count}, by {model}: planewise correct {result} --worklist {path}")
+    else:
+        say(
+            f"The next work list is empty: apart from what was confirmed or corrected, {model} draws all as {result} "
+            f"has it. Look for what both have wrong: planewise correct {result}"
+        )

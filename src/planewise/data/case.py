@@ -144,9 +144,14 @@ def is_volume(path: Path, option: str = "") -> bool:
 
     Raises PlanewiseError if nothing is there.
     """
-    if not path.exists():
-        raise PlanewiseError(f"{option} {path}: no such file or folder".lstrip())
+    refuse_missing(path, option)
     return bool(ending_of(path)) or path.is_file()
+
+
+def refuse_missing(path: Path | None, option: str) -> None:
+    """Raise PlanewiseError if an ``option`` names a file or folder that is not there; None names nothing."""
+    if path is not None and not path.exists():
+        raise PlanewiseError(f"{option} {path}: no such file or folder".lstrip())
 
 
 def label_volumes_at(path: Path, option: str = "") -> list[Path]:

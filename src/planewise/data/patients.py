@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planewise.data.spreadsheet import spreadsheet_rows
+from planewise.data.spreadsheet import spreadsheet_rows, table_text
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.json_files import read_json
@@ -104,11 +104,13 @@ def _by_pattern(names: list[str], pattern: str) -> dict[str, str]:
 
 def _by_file(names: list[str], path: Path) -> dict[str, str]:
     try:
-        is_json = path.suffix.lower() == ".json"
-        rows = _json_rows(read_json(path)) if is_json else _csv_rows(path.read_text("utf-8-sig"))
+        if path.suffix.lower() == ".json":
+            rows = _json_rows(read_json(path))
+        else:
+            rows = _csv_rows(table_text(path, "it must be a CSV of case and patient, or JSON"))
     except PlanewiseError as error:
         raise PlanewiseError(f"--patients {error}") from error
-    except (OSError, ValueError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise PlanewiseError(f"--patients {path}: is no CSV of case and patient, nor JSON ({error})") from error
     patients: dict[str, str] = {}
     for case, patient in rows:

@@ -1,5 +1,7 @@
 """Labels and their image, or prediction and truth, lie in one space, or are taken voxel by voxel on request."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from planewise.progress import say
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, same_space, to_canonical
 from planewise.volumes.labels import open_labels
-from planewise.volumes.sub_grid import laid_into
+from planewise.volumes.sub_grid import grid_of_both, laid_into
 from planewise.volumes.tilt import without_tilt
 from planewise.volumes.volume import Volume
 
@@ -35,14 +37,18 @@ def laid_on(
             "--ignore_geometry they must agree"
         )
     different = "" if ignore_geometry else same_space(volume, other)
-    whole = filled_around(volume, path, other, other_path) if different else volume
-    if whole is not volume:
+    whole = laid_into(volume, other) if different and volume.sparse else None
+    if whole is not None:
+        _say_covered(volume, path, whole, f"{other_path}, on its grid")
         return whole
     if different:
         remedy = ""
         if volume.sparse or other.sparse:
-            remedy = ", or a DICOM segmentation that leaves out empty slices must lie on voxels of the other"
-        if volume.shape == other.shape:
+            remedy = (
+                ", or a DICOM segmentation that leaves out empty slices must lie on voxels of the other, and within "
+                "it: write it with all slices of its series (highdicom: omit_empty_frames=False)"
+            )
+        elif volume.shape == other.shape:
             remedy = "; --ignore_geometry takes them voxel by voxel as the arrays lie, if you know that they fit"
         raise PlanewiseError(
             f"{path}: does not lie in the space of {other_path} ({different}); they must agree{remedy}"
@@ -55,21 +61,27 @@ def laid_on(
     return other.with_voxels(from_canonical(to_canonical(stack).read(), without_tilt(other)).voxels)
 
 
-def filled_around(labels: Volume, path: Path, other: Volume, other_path: Path | Series) -> Volume:
-    """Return ``labels`` on the grid of ``other``, zeros around, where their file leaves out what is empty; it is said.
+def filled_around(labels: Volume, path: Path, others: Iterable[tuple[Path, Volume]]) -> Volume:
+    """Return ``labels`` whose file leaves out what is empty on a grid that holds the ``others`` too, zeros around.
 
-    As they are, if they are not ``sparse``, or their grid is no part of a larger one of ``other``; see ``laid_into``.
+    That is the grid of one that leaves out nothing, else the smallest that holds all; it is said. As they are, if they
+    are not ``sparse``, or if the others do not lie on their voxels; see ``laid_into``.
     """
-    if not labels.sparse or not same_space(labels, other):
-        return labels
-    whole = laid_into(labels, other)
-    if whole is None:
-        return labels
-    say(
-        f"{path}: covers {_by(labels)} of the {_by(other)} voxels of {other_path}, on its grid; around them it is "
-        "taken as empty"
-    )
-    return whole
+    for other_path, other in sorted(others, key=lambda each: (each[1].sparse, -each[1].shape[0])):
+        if not labels.sparse or not same_space(labels, other):
+            continue
+        fewer, more = sorted((labels, other), key=lambda each: each.shape[0])  # one slice says nothing of a tilt
+        grid = grid_of_both(fewer, more) if other.sparse else other
+        whole = None if grid is None or grid.shape == labels.shape else laid_into(labels, grid)
+        if whole is not None:
+            grid_of = f"a grid that holds {other_path} too" if other.sparse else f"{other_path}, on its grid"
+            _say_covered(labels, path, whole, grid_of)
+            labels = replace(whole, sparse=other.sparse)
+    return labels
+
+
+def _say_covered(labels: Volume, path: Path, whole: Volume, grid_of: str) -> None:
+    say(f"{path}: covers {_by(labels)} of the {_by(whole)} voxels of {grid_of}; around them it is taken as empty")
 
 
 def _by(volume: Volume) -> str:

@@ -7,6 +7,18 @@ from pathlib import Path
 from planewise.errors import PlanewiseError
 
 
+def table_text(path: Path, form: str, option: str = "") -> str:
+    """Return the text of a table; ``form``, ``option``: see ``read_table``. Raises PlanewiseError."""
+    where = f"{option} {path}".lstrip()
+    try:
+        return path.read_text("utf-8-sig")
+    except FileNotFoundError as error:
+        raise PlanewiseError(f"{where}: no such file; {form}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PlanewiseError(f"{where}: cannot be read ({reason}); {form}") from error
+
+
 def separator_of(text: str) -> str:
     """Return what separates the cells of a CSV: comma, semicolon or tab, of which its first line has most."""
     first = text.partition("\n")[0]
@@ -27,13 +39,14 @@ def read_table(path: Path, columns: Iterable[str], form: str, option: str = "") 
     """Return the rows of a CSV, each by column, without space around its cells; what a row lacks is empty.
 
     ``columns``: that it must have; ``form``: what it looks like, for messages; ``option``: that it was given by. Raises
-    PlanewiseError if it cannot be read or lacks a column.
+    PlanewiseError if it is missing, cannot be read, or lacks a column.
     """
     where = f"{option} {path}".lstrip()
+    text = table_text(path, form, option)
     try:
-        rows = spreadsheet_rows(path.read_text("utf-8-sig"))
+        rows = spreadsheet_rows(text)
         table = [{str(name): str(cell or "").strip() for name, cell in row.items()} for row in rows]
-    except (OSError, ValueError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise PlanewiseError(f"{where}: cannot be read ({error}); {form}") from error
     if not set(columns) <= set(rows.fieldnames or ()):
         raise PlanewiseError(f"{where}: its first line is {','.join(rows.fieldnames or ()) or 'empty'}; {form}")

@@ -118,7 +118,7 @@ def _score_case(benchmark: Benchmark, case: str, tolerance: Tolerance | None) ->
     truth, reason, note = None, "", ""
     try:
         first = next(iter(pairs.values()))
-        truth = open_truth(first, kept)
+        truth = open_truth(first, kept, [pair.prediction for pair in pairs.values() if pair.prediction is not None])
         if first.truth is not None:
             note = refuse_image(truth.labels, first.truth)
     except (PlanewiseError, MemoryError) as error:

@@ -139,12 +139,17 @@ class Kept:
         return read
 
 
-def open_truth(pair: Pair, kept: Kept | None = None) -> Truth:
-    """Open a case's truth, into memory if there is room in ``kept``. Raises PlanewiseError if it cannot be read."""
+def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path] = ()) -> Truth:
+    """Open a case's truth, into memory if there is room in ``kept``; ``predictions``: those that it is compared with.
+
+    Raises PlanewiseError if it cannot be read.
+    """
     if pair.truth is None:
         raise PlanewiseError(pair.problem or "no truth")
-    stored = _whole(open_labels(pair.truth), pair.truth, pair)
-    labels = to_canonical(stored)
+    stored = open_labels(pair.truth)
+    if stored.sparse and not pair.ignore_geometry:
+        stored = filled_around(stored, pair.truth, _that_can_be_opened(predictions))
+    labels = to_canonical(stored, labels=True)
     labels = labels if kept is None else kept.read(labels)
     if pair.of_class is not None:
         labels = _within(labels, pair.of_class.truth, pair.of_class.value, stored, pair, kept)
@@ -153,18 +158,16 @@ def open_truth(pair: Pair, kept: Kept | None = None) -> Truth:
     path, value = pair.ignored
     if path == pair.truth:
         return Truth(stored, labels, Ignored(labels, value))
-    beside = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry))
+    beside = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry), labels=True)
     return Truth(stored, labels, Ignored(beside if kept is None else kept.read(beside), value))
 
 
-def _whole(truth: Volume, path: Path, pair: Pair) -> Volume:
-    """Return a truth that leaves out empty slices on the grid of its prediction; any other as it is."""
-    if not truth.sparse or pair.prediction is None or pair.ignore_geometry:
-        return truth
-    try:
-        return filled_around(truth, path, open_labels(pair.prediction), pair.prediction)
-    except PlanewiseError:  # of the prediction, which open_prediction says
-        return truth
+def _that_can_be_opened(predictions: Iterable[Path]) -> Iterator[tuple[Path, Volume]]:
+    for path in predictions:
+        try:
+            yield path, open_labels(path)
+        except PlanewiseError:  # which open_prediction says
+            continue
 
 
 def open_prediction(pair: Pair, truth: Truth, kept: Kept | None = None) -> OpenPair:
@@ -174,7 +177,7 @@ def open_prediction(pair: Pair, truth: Truth, kept: Kept | None = None) -> OpenP
     if pair.prediction is None:
         return nothing_predicted(truth, MISSING)
     placed = laid_on(open_labels(pair.prediction), pair.prediction, truth.stored, pair.truth, pair.ignore_geometry)
-    predicted = to_canonical(placed)
+    predicted = to_canonical(placed, labels=True)
     predicted = predicted if kept is None else kept.read(predicted)
     notes: tuple[str, ...] = ()
     if pair.of_class is not None:
@@ -190,7 +193,7 @@ def _within(labels: Volume, path: Path, value: int, stored: Volume, pair: Pair, 
 
 def _class_volume(path: Path, stored: Volume, pair: Pair, kept: Kept | None) -> Volume:
     assert pair.truth is not None
-    classes = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry))
+    classes = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry), labels=True)
     return classes if kept is None else kept.read(classes)
 
 

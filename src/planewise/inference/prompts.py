@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from planewise.data.spreadsheet import spreadsheet_rows
+from planewise.data.spreadsheet import spreadsheet_rows, table_text
 from planewise.errors import PlanewiseError
 from planewise.volumes.json_files import read_json
 
@@ -68,12 +68,12 @@ def read_prompts(
                 raise PlanewiseError(f"{path}: holds no list; it needs a list of objects with {', '.join(COLUMNS)}")
             rows: list[tuple[int, dict[str, Any]]] = list(enumerate(content, start=1))
         else:
-            reader = spreadsheet_rows(path.read_text("utf-8-sig"))
+            reader = spreadsheet_rows(table_text(path, f"it must be a CSV or JSON with {', '.join(COLUMNS)}"))
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
             if missing:
                 raise PlanewiseError(f"{path}: has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
             rows = [(reader.line_num, row) for row in reader]
-    except (OSError, ValueError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise PlanewiseError(f"{path}: cannot be read as CSV or JSON ({error})") from error
     prompts: dict[str, list[Prompt]] = {}
     problems = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from planewise.data.case import images_beside, label_volumes_in
 from planewise.data.classes import holds_instances, labels_above
-from planewise.data.space import laid_on
+from planewise.data.space import filled_around, laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation import comparison
 from planewise.evaluation.classes import class_names
@@ -118,13 +118,18 @@ def _of_volumes(
         if stated is not None and not named and ignore is None:
             raise PlanewiseError(f"{path}: its dataset.json has an ignore label, which lies beside it: compare folders")
         ignore = stated if ignore is None else ignore
-    kept = Kept()
-    canonical = kept.read(to_canonical(stored))
-    ignored = None if ignore is None else Ignored(canonical, ignore)
-    pairs = {}
+    volumes = {}
     for name, labels in methods.items():
         there = Path(labels) if isinstance(labels, str | os.PathLike) else Path(name)
-        placed = laid_on(as_labels(as_volume(labels, name=name), there), there, stored, path, ignore_geometry)
-        pairs[name] = OpenPair(canonical, kept.read(to_canonical(placed)), OK, ignored)
+        volumes[name] = there, as_labels(as_volume(labels, name=name), there)
+    if not ignore_geometry:
+        stored = filled_around(stored, path, volumes.values())
+    kept = Kept()
+    canonical = kept.read(to_canonical(stored, labels=True))
+    ignored = None if ignore is None else Ignored(canonical, ignore)
+    pairs = {}
+    for name, (there, volume) in volumes.items():
+        placed = laid_on(volume, there, stored, path, ignore_geometry)
+        pairs[name] = OpenPair(canonical, kept.read(to_canonical(placed, labels=True)), OK, ignored)
     benchmark = Benchmark("", {name: [] for name in methods}, {}, named)
     return Result(tuple(comparison.score_volumes(benchmark, case, pairs, tolerance)))

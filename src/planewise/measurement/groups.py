@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.data.spreadsheet import spreadsheet_rows
+from planewise.data.spreadsheet import spreadsheet_rows, table_text
 from planewise.errors import PlanewiseError
 
 COLUMNS = ("case", "animal", "condition")
@@ -65,12 +65,7 @@ def read_groups(path: Path) -> list[Member]:
     Raises PlanewiseError if it cannot be read, a cell is empty, a case stands there twice, an animal is in two
     conditions, or there are fewer than two conditions with ``LEAST_ANIMALS`` animals each.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanewiseError(
-            f"{path}: cannot be read ({error}); it must be a CSV in UTF-8, which Excel saves as 'CSV UTF-8'"
-        ) from error
+    text = table_text(path, "it must be a CSV in UTF-8, which Excel saves as 'CSV UTF-8'")
     table = spreadsheet_rows(text)
     if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
         raise PlanewiseError(

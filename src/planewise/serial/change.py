@@ -70,8 +70,9 @@ def changes(
     """Return the change of everything that was measured; ``lung_ml``: the first scan's volume of each region.
 
     Both lungs are compared as each scan shows them, regions by what was ``carried`` to the first. No retake is
-    registered: by how much both lungs of a class differ when they are carried is the registration's error, which is
-    added to the smallest detectable change of its regions, as a bias that nobody corrects.
+    registered: by how much a class in both lungs differs when they are carried is the registration's error, which is
+    added to the smallest detectable change of its regions, as a bias that nobody corrects. A lung is known in the
+    second scan by itself: its own error is taken, if that is larger. A third is not: its borders are carried.
     """
     rows = []
     for key in first:
@@ -84,7 +85,8 @@ def changes(
             [each[key] for each in retakes_of_first], [each[key] for each in retakes_of_second], least
         )
         if region:
-            detectable += abs(carried[group, "", unit] - second[group, "", unit])
+            known = ("", region) if region in SIDES else ("",)
+            detectable += max(abs(carried[group, part, unit] - second[group, part, unit]) for part in known)
         before, after, by, beyond = (
             None if math.isnan(value) else value for value in (first[key], later, change, detectable)
         )

@@ -22,6 +22,8 @@ def volumes_in(folder: Path) -> list[Path]:
 
     Raises PlanewiseError if it is no folder.
     """
+    if not folder.exists():
+        raise PlanewiseError(f"{folder}: no such file or folder")
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: is neither a folder nor a volume; volumes end in {endings()}")
     files = sorted(path for path in folder.iterdir() if ending_of(path) and not path.name.startswith("."))

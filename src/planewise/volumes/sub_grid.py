@@ -26,15 +26,10 @@ def laid_into(part: Volume, whole: Volume) -> Volume | None:
     drift = np.abs(np.subtract(part.tilt, whole.tilt)) * (part.shape[0] - 1)
     if (drift > DRIFT_PIXELS * np.array(whole.spacing[1:])).any():
         return None
-    steps = _steps(whole)
-    ends = np.array([part.origin, part.origin + _steps(part) @ np.subtract(part.shape, 1)])
-    places = np.rint(np.linalg.solve(steps, (ends - whole.origin).T).T).astype(int)
-    first, last = places.min(axis=0), places.max(axis=0)
+    first, last = _corners(part, whole)
     if (first < 0).any() or (last >= whole.shape).any():
         return None
-    z, y, x = (whole.origin + steps @ first).tolist()
-    hole = np.broadcast_to(np.uint8(0), tuple(last - first + 1))
-    cut = replace(whole, voxels=hole, origin=(z, y, x), tilt=(0.0, 0.0))
+    cut = replace(_hollow(whole, first, last), tilt=(0.0, 0.0))
     if same_space(part, cut):
         return None
     check_memory(whole.shape, part.voxels.dtype)
@@ -42,6 +37,30 @@ def laid_into(part: Volume, whole: Volume) -> Volume | None:
     there = tuple(slice(start, stop + 1) for start, stop in zip(first, last))
     voxels[there] = from_canonical(to_canonical(without_tilt(part)).read(), cut).read()
     return replace(whole, voxels=voxels, labels=part.labels, sparse=False)
+
+
+def grid_of_both(part: Volume, other: Volume) -> Volume | None:
+    """Return the grid of ``other``, continued so that it holds ``part`` as well, without voxels of its own.
+
+    None if either does not say its place; that ``part`` lies on it is for ``laid_into`` to see.
+    """
+    if PIXEL in (part.unit, other.unit) or not all(each.has_origin and each.has_direction for each in (part, other)):
+        return None
+    first, last = _corners(part.in_unit(other.unit), other)
+    return _hollow(other, np.minimum(first, 0), np.maximum(last, np.subtract(other.shape, 1)))
+
+
+def _corners(part: Volume, whole: Volume) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the last voxel (3,) of the array of ``whole``, or beyond it, that ``part`` covers."""
+    ends = np.array([part.origin, part.origin + _steps(part) @ np.subtract(part.shape, 1)])
+    places = np.rint(np.linalg.solve(_steps(whole), (ends - whole.origin).T).T).astype(int)
+    return places.min(axis=0), places.max(axis=0)
+
+
+def _hollow(volume: Volume, first: np.ndarray, last: np.ndarray) -> Volume:
+    """Return the grid of ``volume`` from voxel ``first`` to ``last``, empty and without memory."""
+    z, y, x = (volume.origin + _steps(volume) @ first).tolist()
+    return replace(volume, voxels=np.broadcast_to(np.uint8(0), tuple(last - first + 1)), origin=(z, y, x))
 
 
 def _steps(volume: Volume) -> np.ndarray:

@@ -4,6 +4,8 @@ import pytest
 
 from planewise.correction.action_table import read_steps
 from planewise.correction.actions import Ball, Confirm, Delete, Merge, Paint, Split, Voxels
+from planewise.correction.corrected import write_next
+from planewise.correction.whole_object import WholeObject
 from planewise.correction.worklist import Item, read_worklist, write_worklist
 from planewise.errors import PlanewiseError
 
@@ -13,6 +15,7 @@ FORMS = [
     ("delete", "4", Delete(labels=(4,))),
     ("paint", "6 ball 10 20 30 2.5", Paint(where=Ball(centre=(10, 20, 30), radius=2.5), label=6)),
     ("paint", "0 box 0 4 10 20 10 20", Paint(where=Voxels(place=((0, 4), (10, 20), (10, 20))), label=0)),
+    ("paint", "2 object 7", WholeObject(value=2, object=7)),
     ("new", "ball 1 2 3 4", Paint(where=Ball(centre=(1, 2, 3), radius=4), label=None)),
     ("confirm", "3 5", Confirm(labels=(3, 5))),
     ("confirm", "box 0 4 10 20 10 20", Confirm(box=((0, 4), (10, 20), (10, 20)))),
@@ -41,6 +44,9 @@ def test_every_form_is_read(tmp_path, action, arguments, step):
         ("a,split,5 1 2 3,", "does not fit; split: an id, and two points"),
         ("a,paint,6 cone 1 2 3 4,", "does not fit; paint"),
         ("a,paint,6,", "does not fit; paint"),
+        ("a,paint,2 object,", "does not fit; paint"),
+        ("a,paint,2 object 3 4,", "of a volume in classes/ also object ID"),
+        ("a,paint,2 object 0,", "does not fit; paint"),
         ("a,paint,6 ball 1 2 3 -4,", "greater than or equal to 0"),
         ("a,new,box 0 0 1 2 1 2,", "does not fit; new"),
         ("a,done,,", "done: no arguments, and an item"),
@@ -80,3 +86,13 @@ def test_a_work_list_of_any_program_needs_case_and_place(tmp_path):
     path.write_text("item,case,z,y,x\nq,a,1,2,3\nq,a,1,2,3\n")
     with pytest.raises(PlanewiseError, match="item 'q' of case a is there twice"):
         read_worklist(path)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "is empty: apart from"), (1, "has 1 item, by"), (2, "has 2 items, by")]
+)
+def test_the_next_work_list_says_in_plain_words_how_long_it_is(tmp_path, capsys, count, said):
+    items = [Item(str(number), "a", "", (), (0, 0, number)) for number in range(count)]
+    write_next(tmp_path / "list.csv", items, tmp_path / "result", tmp_path / "m.pth")
+    assert f"The next work list {said}" in " ".join(capsys.readouterr().err.split())
+    assert read_worklist(tmp_path / "list.csv") == items

@@ -1,16 +1,18 @@
 """DICOM segmentations that leave out empty slices, as highdicom writes them, beside their series and other labels."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from dicom import CORONAL, write_dicom, write_sparse_segmentation
+from planewise import compare
 from planewise.data.space import filled_around, laid_on
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import from_canonical, to_canonical
-from planewise.volumes.labels import open_labels
+from planewise.volumes.labels import open_labels, write_labels
 from planewise.volumes.volume import Volume
 
 pytest.importorskip("highdicom", reason="DICOM segmentations are written by it: pip install planewise[dicom]")
@@ -96,7 +98,44 @@ def test_the_same_part_of_any_other_format_is_refused(tmp_path):
     of_nifti = replace(open_labels(path), sparse=False)
     with pytest.raises(PlanewiseError, match=r"shape \(3, 10, 12\) and \(8, 10, 12\)\); they must agree$"):
         laid_on(of_nifti, tmp_path / "P1.nii.gz", image, tmp_path / "P1")
-    assert filled_around(of_nifti, path, image, tmp_path / "P1") is of_nifti
+    assert filled_around(of_nifti, path, [(tmp_path / "P1", image)]) is of_nifti
+
+
+PAIRS = {"apart": ([0, 1], [5, 6]), "crossing": ([1, 2, 4], [3, 5]), "within": ([1, 6], [2, 4]), "around": ([3], [0])}
+GEOMETRIES = {"axial": {}, "coronal": {"orientation": CORONAL}, "tilted": {"tilt": (-1.5, 0.0)}}
+
+
+def scores(methods, truth):
+    """Return what is scored but for what counts slices of no file, and the size of the whole."""
+    rows = compare(methods, truth, classes={1: "odd", 2: "even"}).rows
+    names = ("dsc", "iou", "precision", "dsc_slices", "nsd", "truth_ml", "predicted_ml", "slice_sensitivity")
+    return [[None if math.isnan(row.scores[name]) else round(row.scores[name], 6) for name in names] for row in rows]
+
+
+@pytest.mark.parametrize(("truth", "predicted"), PAIRS.values(), ids=PAIRS)
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_two_that_leave_out_different_slices_are_scored_on_a_grid_that_holds_both(tmp_path, truth, predicted, geometry):
+    """As the same labels are where nothing is left out."""
+    files = write_dicom(tmp_path / "P1", np.zeros((8, 10, 12), np.int16), **TAGS, **geometry)
+    image, sparse, whole = open_volume(tmp_path / "P1"), {}, {}
+    for name, slices in (("truth", truth), ("one", predicted), ("other", [2, 4, 5])):
+        labels = labels_on_slices(slices)
+        sparse[name] = write_sparse_segmentation(tmp_path / name / "P1.seg.dcm", files, labels)
+        whole[name] = tmp_path / f"{name}_whole" / "P1.nrrd"
+        write_labels(whole[name], image.with_voxels(labels))
+    truth, truth_whole = sparse.pop("truth"), whole.pop("truth")
+    wanted = scores(whole, truth_whole)
+    mixed = {"one": sparse["one"], "other": whole["other"]}
+    for methods in (sparse,) if "tilt" in geometry else (sparse, whole, mixed):  # NRRD says of no tilt
+        assert scores(methods, truth) == wanted
+    assert scores({name: path.parent for name, path in sparse.items()}, truth.parent) == wanted
+
+
+def test_of_two_that_leave_out_different_slices_one_is_not_laid_on_the_other(tmp_path):
+    path, _ = written(tmp_path / "a", labels_on_slices([0, 1]))
+    other, _ = written(tmp_path / "b", labels_on_slices([5, 6]))
+    with pytest.raises(PlanewiseError, match=r"write it with all slices of its series \(highdicom: omit_empty_frames"):
+        laid_on(open_labels(path), path, open_labels(other), other)
 
 
 def test_only_segmentations_are_read_as_sparse(tmp_path):

@@ -42,6 +42,20 @@ def test_regions_are_those_carried_and_bear_the_error_of_the_registration():
     assert (rows["", "ml"].category, rows["left", "ml"].category) == ("more", "not detectable")
 
 
+def test_a_lung_bears_its_own_error_of_the_registration_if_that_is_larger():
+    """Both lungs agree when they are carried; the left is 3 too large, the right 3 too small."""
+    retakes = [measures(value) for value in (1.0, 2.0, 3.0)]
+    second, carried = measures(14.0), measures(14.0, left=17.0, right=11.0)
+    rows = by_place(changes(measures(10.0), second, carried, retakes, retakes, lambda _: 1000.0))
+    for side in ("left", "right"):
+        assert rows[side, "ml"].detectable == pytest.approx(6.926, abs=1e-3)
+    assert rows["upper", "ml"].detectable == pytest.approx(3.926, abs=1e-3)
+    assert rows["left", "ml"].category == "more"  # by 7
+    carried = measures(14.0, both=18.0, left=14.5)  # of both lungs it is larger
+    rows = by_place(changes(measures(10.0), second, carried, retakes, retakes, lambda _: 1000.0))
+    assert rows["left", "ml"].detectable == pytest.approx(7.926, abs=1e-3)
+
+
 def test_a_steady_measure_has_the_least_that_is_called():
     """1 ml, and 2 % of a region of 50 ml."""
     retakes = [measures(5.0)] * 3

@@ -27,14 +27,17 @@ from planewise.correction.corrected import (
     manifest_behind,
     model_behind,
     say_what_is_wrong,
+    write_next,
 )
+from planewise.correction.journal import JOURNAL, corrections_folder
 from planewise.correction.session import Corrections
 from planewise.correction.truth import KnownLabels, known_classes
-from planewise.correction.worklist import Item, write_worklist
+from planewise.correction.worklist import Item
 from planewise.data.case import channel_within
 from planewise.data.classes import DATASET_FILE
 from planewise.data.manifest import Manifest
 from planewise.data.patients import patients_or_cases
+from planewise.data.preparation import MadeFrom, Record, sha256_of
 from planewise.data.prepared import IGNORED, Patient, load_patient, read_patient, save_patient, save_slices
 from planewise.data.source_image import PREPARED
 from planewise.data.space import laid_on
@@ -43,7 +46,7 @@ from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.progress import progress, say
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import place_from_canonical, to_canonical
-from planewise.volumes.json_files import write_json
+from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.labels import read_labels
 
 PATIENTS = "npz_corrected"
@@ -71,6 +74,11 @@ def with_corrections(options: IldTrain, result: Path) -> IldTrain:
         options = options.model_copy(update={"base": model})
     if options.base is None:
         raise PlanewiseError("--from_scratch: with --corrections the training starts from a model; leave it out")
+    if options.base.resolve().parent == (work / options.task_name).resolve():
+        raise PlanewiseError(
+            f"--task_name {options.task_name}: the training would replace {options.base}, which it starts from and is "
+            "compared with; give another name, or another work_dir"
+        )
     weights = load_sam2(options.base, options.image_size)
     if weights.tokens is not None and options.train_prompts == "truth":
         say("The model finds classes without boxes too: it is trained for both (--train_prompts mixed)")
@@ -104,7 +112,9 @@ def _write_slices(
                 patient = _patient(case, corrections, image_behind(case, volumes, given), channel, window, options)
             known[case] = patient, truth
             names = ", ".join(map(str, truth.objects))
-            say(f"{case}: classes {names} are known, and {truth.known.mean():.1%} of the voxels")
+            several = len(truth.objects) > 1
+            known_classes_are = f"classes {names} are" if several else f"class {names} is"
+            say(f"{case}: {known_classes_are} known, and {truth.known.mean():.1%} of the voxels")
             advance(1, case)
     if not known:
         raise PlanewiseError(f"--corrections {options.corrections}: in no case a class was confirmed or corrected")
@@ -113,7 +123,8 @@ def _write_slices(
     shutil.rmtree(work / PATIENTS, ignore_errors=True)
     (work / PATIENTS).mkdir(parents=True)
     sources = {case: str(path.resolve()) for case, path in volumes.items()}
-    write_json(work / MADE_FROM, {"corrections of": sources, "margin_mm": options.margin_mm})
+    journals = {case: sha256_of(corrections_folder(path) / JOURNAL) for case, path in volumes.items()}
+    write_json(work / MADE_FROM, {"corrections of": sources, "journals": journals, "margin_mm": options.margin_mm})
     for case, (patient, truth) in known.items():
         labels = np.where(truth.known, truth.labels, IGNORED).astype(np.uint8)
         for part, chosen in (("train", ~held_out[case]), ("valid", held_out[case])):
@@ -126,10 +137,33 @@ def _write_slices(
         save_patient(work / PATIENTS / f"{case}.npz", patient)
     write_json(work / WINDOW_FILE, list(window))
     values = sorted({value for _, truth in known.values() for value in truth.objects})
-    classes = weights.tokens.names if weights.tokens else {value: f"class {value}" for value in values}
+    known_names = weights.tokens.names if weights.tokens else {}
+    new = {value: f"class {value}" for value in values if value not in known_names}
+    if weights.tokens and new:
+        there = ", ".join(f"{value} {name}" for value, name in known_names.items())
+        say(f"WARNING: {', '.join(new.values())}: the model has only {there}; it is learned anew, if it is no mistake")
+    classes = {**known_names, **new}
     labels_of = {"background": 0, **{name: value for value, name in classes.items()}}
     about = {"channel_names": {"0": "CT"}, "labels": labels_of, "numTraining": len(known), "file_ending": ".nii.gz"}
     write_json(work / DATASET_FILE, about)
+
+
+def record_of_known(npy: Path, made_from: Path, options: IldTrain) -> Record:
+    """Return the record of slices in ``npy`` that were made from corrections, which ``made_from`` says; say if they are
+    not made anew.
+    """
+    content = read_json(made_from)
+    if options.corrections is None:
+        corrected = ", ".join(content["corrections of"].values())
+        say(
+            f"{npy} was made from the corrections of {corrected}: what was corrected since is not in it; to train on "
+            "that too, give --corrections"
+        )
+    elif options.resume:
+        say(f"{npy} holds what was known when this training began; what was corrected since is for the next one")
+    return Record(
+        MadeFrom({"command": "ild train --corrections", "margin_mm": content["margin_mm"]}, content["journals"])
+    )
 
 
 def _held_out(known: dict[str, KnownLabels]) -> dict[str, np.ndarray]:
@@ -193,24 +227,24 @@ def _window(manifests: dict[str, Manifest], weights: Sam2Weights) -> tuple[float
 
 
 def predict_again(options: IldTrain, result: Path, model: Path) -> int:
-    """Predict the corrected cases with the new model, and write the next work list. Returns the exit code.
+    """Predict the corrected cases with ``model``, and write the next work list. Returns the exit code.
 
     Without boxes if the model can; else with boxes around what the corrected result has.
     """
     folder = options.work_dir / options.task_name
-    prompts = "truth" if options.train_prompts == "truth" else "auto"
+    prompts = "truth" if load_sam2(model, options.image_size).tokens is None else "auto"
     again = IldPredict(
         input=options.work_dir / PATIENTS, output=folder / "predicted", trained_model=str(model), prompts=prompts,
         bbox_shift=options.bbox_shift, device=options.device, devices=options.devices, precision=options.precision,
         overwrite=True,
     )  # fmt: skip
     code = predict_ild(again)
-    _write_next_worklist(options, result, folder)
+    _write_next_worklist(options, result, folder, model)
     return code
 
 
-def _write_next_worklist(options: IldTrain, result: Path, folder: Path) -> None:
-    """Write the slices in which the new model draws otherwise, the largest difference first; not what is known."""
+def _write_next_worklist(options: IldTrain, result: Path, folder: Path, model: Path) -> None:
+    """Write the slices in which ``model`` draws otherwise, the largest difference first; not what is known."""
     differing: list[tuple[int, Item]] = []
     for case, path in corrected_volumes(result).items():
         predicted_as = folder / "predicted" / f"{case}.nii.gz"
@@ -227,10 +261,8 @@ def _write_next_worklist(options: IldTrain, result: Path, folder: Path) -> None:
             y, x = places[((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin()].tolist()
             both = np.unique([labels[z][differs[z]], predicted[z][differs[z]]])
             classes = tuple(int(value) for value in both if value)
-            what = f"the new model draws class {', '.join(map(str, classes))} otherwise: {len(places)} pixels"
+            what = f"the model draws class {', '.join(map(str, classes))} otherwise: {len(places)} pixels"
             place = place_from_canonical((z, y, x), volume)
             differing.append((len(places), Item(f"{case}: slice {z}", case, what, classes, place)))
     items = [item for _, item in sorted(differing, key=lambda pair: -pair[0])]
-    path = folder / "worklist.csv"
-    write_worklist(path, items)
-    say(f"The next work list has {len(items)} items: planewise correct {result} --worklist {path}")
+    write_next(folder / "worklist.csv", items, result, model)

@@ -8,7 +8,7 @@ from planewise.apps.ild.dicom_report import write_report
 from planewise.apps.ild.dicom_results import algorithm_of
 from planewise.apps.ild.label_options import IldExport
 from planewise.apps.ild.measured_cases import label_files
-from planewise.data.case import one_file_each
+from planewise.data.case import one_file_each, refuse_missing
 from planewise.data.classes import labels_above
 from planewise.data.manifest import MANIFEST, read_manifest
 from planewise.data.preparation import fingerprint
@@ -68,6 +68,7 @@ def export_ild(options: IldExport) -> int:
 def _cases(options: IldExport, files: list[Path]) -> tuple[dict[str, tuple[Series, Path]], list[Problem]]:
     """Return the series and the labels of every case, and what is wrong with others."""
     problems: list[Problem] = []
+    refuse_missing(options.images, "--images")
     series = dicom_cases(options.images, options.series, problems)
     if not series and not problems:
         raise PlanewiseError(f"--images {options.images}: holds no DICOM series, which results are exported for")

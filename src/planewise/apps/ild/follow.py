@@ -82,7 +82,11 @@ def follow_ild(options: IldFollow) -> int:
         )
     if len(images) < 2:
         report_problems(problems)
-        raise PlanewiseError(f"{options.patient}: holds {len(images)} scans that can be used; two dates are needed")
+        there = f"one scan that can be used ({', '.join(images)})" if images else "no scans that can be used"
+        raise PlanewiseError(
+            f"{options.patient}: holds {there}, and two dates are needed: DICOM series of several study dates, or a "
+            "folder for each date (2023-01-10) with one CT"
+        )
     classes = choose_classes(weights.tokens.names, (), options.fibrosis)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     decisive = options.model_dump(mode="json", include={"image_size", "bbox_shift", "series", "retakes", "fibrosis"})
@@ -215,8 +219,8 @@ def _retakes(
 ) -> list[dict[tuple[str, str, str], float]]:  # fmt: skip
     """Return the measures of retakes of a scan, each segmented anew, lungs and all; those that were made are read.
 
-    Left out are retakes whose lungs lack a piece of the scan's, or hold one more: such a scan would not be compared.
-    Raises PlanewiseError if too few are left.
+    Left out are retakes that show no lungs, or whose lungs lack a piece of the scan's, or hold one more: such a scan
+    would not be compared. Raises PlanewiseError if too few are left.
     """
     day = examined.scan.name
     target = options.output / f"{day}_retakes.json"
@@ -232,7 +236,10 @@ def _retakes(
                 rng = np.random.default_rng([number, *day.encode()])
                 hu = retake(examined.hu, examined.regions.sides, spacing_mm, varied, rng)
                 advance(1)
-                lungs = find_lungs(hu, spacing_mm)
+                try:
+                    lungs = find_lungs(hu, spacing_mm)
+                except PlanewiseError:
+                    continue
                 if any(missing_pieces_ml(examined.regions.sides, lungs, spacing_mm)):
                     continue
                 extents = count_voxels(predict(hu, lungs, spacing_mm)[0], LungRegions.of(lungs, spacing_mm))
@@ -240,8 +247,10 @@ def _retakes(
                 stored.append({"/".join(key): None if np.isnan(value) else value for key, value in measures.items()})
             if len(stored) < LEAST_RETAKES:
                 raise PlanewiseError(
-                    f"the lungs of {day} are found otherwise in {options.retakes - len(stored)} of {options.retakes} "
-                    "retakes; look at them, or give more --retakes"
+                    f"the lungs of {day} are not found, or otherwise, in {options.retakes - len(stored)} of "
+                    f"{options.retakes} retakes; {LEAST_RETAKES} are the least from which a smallest detectable change "
+                    "is estimated, for a standard deviation of two says next to nothing: look at the lungs, or give "
+                    "more --retakes, with --overwrite"
                 )
             write_json(
                 target,
@@ -251,8 +260,11 @@ def _retakes(
                 },
             )  # fmt: skip
     content = read_json(target)
-    if content.get("left_out"):
-        say(f"{day}: {content['left_out']} of {options.retakes} retakes are left out: their lungs were found otherwise")
+    if left_out := content.get("left_out"):
+        say(
+            f"WARNING: {day}: {left_out} of {options.retakes} retakes {'is' if left_out == 1 else 'are'} left out: the "
+            "lungs were not found there, or otherwise"
+        )
     read = content["retakes"]
     return [{_key(name): np.nan if value is None else float(value) for name, value in each.items()} for each in read]
 

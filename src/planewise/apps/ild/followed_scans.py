@@ -57,8 +57,12 @@ def _volumes_by_date(folder: Path) -> tuple[dict[str, Path | Series], list[Probl
         day = "-".join(match.groups())
         images, wrong = cases_in(path)
         problems += wrong
-        if len(images) != 1 or day in chosen:
-            problems.append(Problem(str(path), f"holds {len(images)} volumes; one CT is needed for each date"))
+        if day in chosen:
+            problems.append(Problem(str(path), f"is a second folder of {day}; {chosen[day]} is taken"))
+            continue
+        if len(images) != 1:
+            there = f"holds {len(images)} volumes" if images else "holds no volume"
+            problems.append(Problem(str(path), f"{there}; one CT is needed for each date"))
             continue
         chosen[day] = next(iter(images.values()))
     return dict(sorted(chosen.items())), problems

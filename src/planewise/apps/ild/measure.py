@@ -13,7 +13,7 @@ from planewise.apps.ild.measured_files import AGREEMENT, CSV, JSON, PAGE, write_
 from planewise.apps.ild.measured_page import shown_number, write_patient_page
 from planewise.apps.ild.options import WINDOWS
 from planewise.correction.journal import correction_note
-from planewise.data.case import channel_within
+from planewise.data.case import channel_within, refuse_missing
 from planewise.data.manifest import MANIFEST
 from planewise.data.patients import patients_of, patients_or_cases
 from planewise.data.prepared import Patient, read_patient
@@ -49,6 +49,8 @@ def measure_ild(options: IldMeasure) -> int:
     Volumes are read whole: a CT fits in memory. Raises PlanewiseError, before any work, for options or labels that
     cannot be used at all.
     """
+    for option in ("lungs", "images", "patients"):
+        refuse_missing(getattr(options, option), f"--{option}")
     files = label_files(options.labels)
     ignore, classes = classes_of(options, files)
     cases, problems = cases_of(options, files)

@@ -31,6 +31,7 @@ from planewise.apps.ild.predicted_files import (
 )
 from planewise.apps.ild.segmenting import Decided, SegmenterSource, Segmenting, about_case, segment_patient
 from planewise.apps.ild.summary import certainties_of, write_summary
+from planewise.data.case import refuse_missing
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.device import choose_device, choose_precision
@@ -64,6 +65,8 @@ UNSAID = {"propagation": "boxes", "format": "nii.gz"}  # as all was before there
 def predict_ild(options: IldPredict) -> int:
     """Segment patients. Returns the exit code; see ``prepare_ild`` for errors."""
     device = choose_device(options.device)
+    for option in ("lungs", "truth", "codes"):
+        refuse_missing(getattr(options, option), f"--{option}")
     if options.trained_model == "none" and options.base is None:
         raise PlanewiseError("--trained_model none predicts with --base, which is missing")
     if options.lungs is not None and options.prompts not in AUTOMATIC:

@@ -12,7 +12,7 @@ import numpy as np
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPrepare
 from planewise.apps.ild.prepared_folder import SLICES, PreparedFolder, npz_folder
-from planewise.data.case import Case
+from planewise.data.case import Case, refuse_missing
 from planewise.data.classes import DATASET_FILE
 from planewise.data.intensity import saturated_share
 from planewise.data.leaks import warn_of_leaks
@@ -74,6 +74,7 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     level, width = options.window_in_hu()
+    refuse_missing(options.lungs, "--lungs")
     if (options.dataset_path / "instancesTr").is_dir():
         raise PlanewiseError(
             f"{options.dataset_path}: holds objects with ids of their own (instancesTr), and here classes are learned, "

@@ -141,8 +141,10 @@ class PreparedFolder:
 def record_of_slices(npy: Path) -> Record | None:
     """Return the record of the slices in ``npy``; None, which is printed, of slices that planewise did not prepare.
 
-    Raises PlanewiseError if they are not all there, or if there are others.
+    Raises PlanewiseError if there are none, if they are not all there, or if there are others.
     """
+    if not npy.is_dir():
+        raise PlanewiseError(f"{npy}: no such folder of slices; run planewise ild prepare, which makes it")
     work = npy.parent
     manifest = _read(work) if npy.name == SLICES else None
     if manifest is None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from planewise.apps.ild.corrections import SCORE, predict_again, with_corrections
+from planewise.apps.ild.corrections import SCORE, predict_again, record_of_known, with_corrections
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepare import WINDOW_FILE
 from planewise.apps.ild.prepared_folder import SLICES, npz_folder, record_of_slices
-from planewise.correction.corrected import say_gain
+from planewise.correction.corrected import MADE_FROM, SCORE_BEFORE, keep_score_before, say_gain
 from planewise.data.classes import DATASET_FILE, read_labels_of
 from planewise.data.preparation import RECORD, Record, check_same, write_record
 from planewise.device import choose_device, choose_precision
@@ -106,12 +106,13 @@ def train_ild(options: IldTrain) -> int:
     best = folder / f"{MODEL}best.pth"
     if options.resume and best.exists() and is_finished(logs / LAST, vars(loop)):
         say(f"{options.task_name} is trained already, done: the model is {best}; more --epochs train on")
-        return 0
+        return _go_on(options, logs, best)
     if not options.resume:
         shutil.rmtree(logs, ignore_errors=True)
         if record is not None:
             write_record(logs / RECORD, record)
-    before = None if options.corrections is None else _score_of_base(task, device)
+    if options.corrections is not None and not (logs / SCORE_BEFORE).exists():
+        keep_score_before(logs, _score_of_base(task, device))
     if not train(task, loop, logs, options.resume):
         return 0
     training_curve(logs / METRICS, logs / CURVE, "Dice")
@@ -140,10 +141,15 @@ def train_ild(options: IldTrain) -> int:
         save_published(folder / f"{MODEL}{name}.pth", weights, epoch, optimizer)
     save_hub_folder(folder / "hub", weights)
     say(f"The model is {best}")
-    if options.corrections is None or before is None:
+    return _go_on(options, logs, best)
+
+
+def _go_on(options: IldTrain, logs: Path, best: Path) -> int:
+    """After a training from corrections, say what was gained, and write the next work list. Returns the exit code."""
+    if options.corrections is None or options.base is None:
         return 0
-    say_gain(before, load_checkpoint(logs / BEST), SCORE)
-    return predict_again(options, options.corrections, best)
+    gained = say_gain(logs, load_checkpoint(logs / BEST), SCORE, options.base)
+    return predict_again(options, options.corrections, best if gained else options.base)
 
 
 def _parts(options: IldTrain) -> tuple[TrainPart, ...]:
@@ -224,7 +230,9 @@ def record_to_train_on(options: IldTrain) -> Record | None:
 
     Raises PlanewiseError if they are not as it says, or if a training that is resumed was on others.
     """
-    record = record_of_slices(options.npy_path or options.work_dir / SLICES)
+    npy = options.npy_path or options.work_dir / SLICES
+    known = npy.parent / MADE_FROM
+    record = record_of_known(npy, known, options) if known.is_file() else record_of_slices(npy)
     if options.resume:
         check_same(options.work_dir / options.task_name / "training" / RECORD, record)
     return record
