@@ -222,9 +222,8 @@ class BoxTask:
             predicted, masks, counted, scores = boxed
             first, others = predicted[:, 0], predicted[:, 1:].flatten(0, 1)
             terms |= {"dice": dice_loss(first, masks, counted), "ce": cross_entropy(first, masks, counted)}
-            if asked is None:  # beside classes without boxes their weight costs those
-                like_others = [x.repeat_interleave(predicted.shape[1] - 1, dim=0) for x in (masks, counted)]
-                terms["others"] = dice_loss(others, *like_others) + cross_entropy(others, *like_others)
+            like_others = [x.repeat_interleave(predicted.shape[1] - 1, dim=0) for x in (masks, counted)]
+            terms["others"] = dice_loss(others, *like_others) + cross_entropy(others, *like_others)
             weight = OBJECT_WEIGHT if asked is None else 1.0
             terms["object"] = weight * mean_of(F.softplus(-scores))
         if asked is not None:

@@ -198,7 +198,7 @@ def test_tokens_and_the_object_score_learn_and_padding_does_not_count(organs):
     task.train_mode()
     batch = task.collate([task._read(path, None) for path in task.slices])
     terms = task.loss(task.network, batch)
-    assert set(terms) == {"total", "dice", "ce", "object", "class_dice", "class_ce", "presence"}  # no "others"
+    assert set(terms) == {"total", "dice", "ce", "others", "object", "class_dice", "class_ce", "presence"}
     values = {name: term.item() for name, term in terms.items()}
     assert 2 * values["total"] == pytest.approx(sum(values.values()), rel=1e-5)
     terms["presence"].backward(retain_graph=True)
@@ -213,6 +213,15 @@ def test_tokens_and_the_object_score_learn_and_padding_does_not_count(organs):
         again = task.loss(task.network.eval(), batch)["total"]
         batch["asked_masks"][padding] = 0
         assert float(task.loss(task.network, batch)["total"]) == pytest.approx(float(again), rel=1e-5)
+
+
+def test_the_three_other_masks_take_nothing_from_what_makes_the_first(organs):
+    task = asking(organs)
+    task.train_mode()
+    task.loss(task.network, task.collate([task._read(path, None) for path in task.slices]))["others"].backward()
+    learning = {name for name, p in task.network.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {name.split("output_hypernetworks_mlps.")[-1][0] for name in learning} == {"1", "2", "3"}
+    assert all("output_hypernetworks_mlps" in name for name in learning)
 
 
 def test_presence_is_cross_entropy_of_the_object_score(organs):
