@@ -245,7 +245,7 @@ def write_chest_patient(
 def write_chest_dataset(
     folder: Path, seed: int, shape: tuple[int, int, int] = (24, 128, 128), train_cases: int = 5, test_cases: int = 1
 ) -> None:
-    """Write a nnU-Net raw dataset of chest phantoms, as NIfTI: training and test cases, of which one more is healthy."""
+    """Write a nnU-Net raw dataset of chest phantoms, as NIfTI: training and test cases, and a healthy test case."""
     directions = (np.eye(3), np.diag([1.0, -1.0, -1.0]))  # stored as LPS and as RAS, as real datasets mix them
     all_classes = tuple(CHEST_CLASSES.values())
     cases = [(f"CT_phantom{i + 1}", "Tr", all_classes) for i in range(train_cases)]
