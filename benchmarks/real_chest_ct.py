@@ -23,15 +23,20 @@ PROMPTS = ("truth", "lungs", "auto")
 TASK = "MedSAM2-Tiny-ILD"
 
 
-def scores(work: Path) -> dict[tuple[str, str, str], float]:
-    """Return what the evaluation says, by (prompts, class, metric); what is not defined is left out."""
+def rows(work: Path) -> list[dict[str, str]]:
+    """Return what the evaluation says of each class, case, and kind of prompts."""
     with (work / "segs" / TASK / "evaluation" / RESULTS).open(newline="", encoding="utf-8") as file:
-        return {
-            (row["prompts"], row["name"], metric): float(row[metric])
-            for row in csv.DictReader(file)
-            for metric in ("dsc", "false_positive_ml")
-            if row[metric]
-        }
+        return list(csv.DictReader(file))
+
+
+def scores(work: Path) -> dict[tuple[str, str, str], float]:
+    """Return the scores of the one case, by (prompts, class, metric); what is not defined is left out."""
+    return {
+        (row["prompts"], row["name"], metric): float(row[metric])
+        for row in rows(work)
+        for metric in ("dsc", "false_positive_ml")
+        if row[metric]
+    }
 
 
 def shown(values: list[float]) -> str:

@@ -1,4 +1,4 @@
-"""Make the pictures of README and gallery anew, from both demos: ``make pictures``, about 5 CPU minutes and Chromium.
+"""Make the pictures of README and gallery anew, from both demos: ``make pictures``, about 8 CPU minutes and Chromium.
 
     python docs/pictures.py FOLDER [--recording]
 

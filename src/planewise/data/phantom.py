@@ -249,13 +249,14 @@ def write_chest_patient(
 
 
 def write_chest_dataset(
-    folder: Path, seed: int, shape: tuple[int, int, int] = (24, 128, 128), train_cases: int = 5
+    folder: Path, seed: int, shape: tuple[int, int, int] = (24, 128, 128), train_cases: int = 5, test_cases: int = 1
 ) -> None:
-    """Write a nnU-Net raw dataset of chest phantoms, as NIfTI: training cases, a test case, and a healthy one."""
+    """Write a nnU-Net raw dataset of chest phantoms, as NIfTI: training and test cases, and a healthy test case."""
     directions = (np.eye(3), np.diag([1.0, -1.0, -1.0]))  # stored as LPS and as RAS, as real datasets mix them
     all_classes = tuple(CHEST_CLASSES.values())
     cases = [(f"CT_phantom{i + 1}", "Tr", all_classes) for i in range(train_cases)]
-    cases += [("CT_phantomtest", "Ts", all_classes), ("CT_phantomhealthy", "Ts", ())]
+    cases += [(f"CT_phantomtest{i + 1 if i else ''}", "Ts", all_classes) for i in range(test_cases)]
+    cases.append(("CT_phantomhealthy", "Ts", ()))
     for number, (name, split, classes) in enumerate(cases):
         image, labels = chest_phantom(shape, seed * 1000 + number, classes)
         direction = directions[number % 2]

@@ -123,6 +123,7 @@ class BoxSegmenter(nn.Module):
         # All masks are made in any case; by this it returns them, and what is chosen is seen here.
         self.network.mask_decoder.dynamic_multimask_via_stability = True
         self.network.mask_decoder._dynamic_multimask_via_stability = _all_masks
+        self.others = _OtherMasks(self.network.mask_decoder)
         self.checkpointing = checkpointing
         if checkpointing:
             for block in self.network.vision_encoder.backbone.blocks:
@@ -200,6 +201,8 @@ class BoxSegmenter(nn.Module):
             multimask_output=False,
             high_resolution_features=embeddings[:-1],
         )
+        if torch.is_grad_enabled():
+            masks = self.others.detached(masks)
         return masks.float(), ious.float(), scores[..., 0].float()
 
     def forward(
@@ -267,6 +270,37 @@ def faster(network: nn.Module) -> None:
 
 def _all_masks(masks: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:
     return masks, ious
+
+
+class _OtherMasks:
+    """Cuts the gradient of the three other masks of a decoder off from all that makes the first one.
+
+    A mask is the product of an embedding of the pixels and of weights, which a small network for each of the four masks
+    makes of its token. The three networks alone learn from the loss on the three masks: they take nothing from others.
+    """
+
+    def __init__(self, decoder: Any) -> None:
+        self._networks = list(decoder.output_hypernetworks_mlps)[1:]
+        self._pixels: Tensor | None = None
+        self._tokens: list[Tensor] = []
+        decoder.activation.register_forward_hook(self._see_pixels)  # it is called last on the embedding of the pixels
+        for network in self._networks:
+            network.register_forward_hook(self._see_token)
+
+    def _see_pixels(self, _: nn.Module, __: Any, pixels: Tensor) -> None:
+        self._pixels, self._tokens = (pixels.detach(), []) if torch.is_grad_enabled() else (None, [])
+
+    def _see_token(self, _: nn.Module, token: tuple[Tensor], __: Tensor) -> None:
+        if torch.is_grad_enabled():
+            self._tokens.append(token[0].detach())
+
+    def detached(self, masks: Tensor) -> Tensor:
+        """Return the masks (N, P, 4, h, w) that the decoder has just made; see above."""
+        assert self._pixels is not None
+        made = [network.forward(token) for network, token in zip(self._networks, self._tokens, strict=True)]
+        others = torch.stack(made, dim=2) @ self._pixels.view(*masks.shape[:2], self._pixels.shape[1], -1)
+        self._pixels, self._tokens = None, []
+        return torch.cat([masks[:, :, :1], others.view_as(masks[:, :, 1:])], dim=2)
 
 
 class _OneDnnLinear(nn.Linear):

@@ -3,12 +3,12 @@
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from planewise.data.prepared import GRID, IGNORED, is_object, nearest_grid
 from planewise.errors import PlanewiseError
@@ -21,7 +21,6 @@ from planewise.volumes.slices import evenly
 
 TrainPart = Literal["encoder", "decoder", "memory"]
 PromptKind = Literal["truth", "organ"]
-Answer = tuple[Tensor, Tensor, Tensor, Tensor]  # logits, true masks, counted pixels and object scores of prompts
 GROUPS = {  # what is prompted with boxes alone, and with a token beside: boxes and masks first
     "truth": ("boxes", "masks"),
     "organ": ("asked_boxes", "asked_masks", "asked_classes"),
@@ -33,6 +32,21 @@ OBJECT_WEIGHT = 0.05  # of the object score's loss where all boxes hold an objec
 
 
 View = tuple[np.ndarray, np.ndarray, np.ndarray]  # image (R, R) in 0..1, labels and organ (256, 256) of a slice
+
+
+class Answer(NamedTuple):
+    """What is answered to P prompts of a batch, beside the truth.
+
+    ``logits`` (P, 4, 256, 256) of all four masks of boxes alone, (P, 1, 256, 256) with tokens; true ``masks`` and what
+    is ``counted`` (P, 256, 256); object ``scores`` (P,); ``classes`` (P,), the places of the tokens, None of boxes
+    alone.
+    """
+
+    logits: Tensor
+    masks: Tensor
+    counted: Tensor
+    scores: Tensor
+    classes: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -219,19 +233,18 @@ class BoxTask:
     def _terms(self, boxed: Answer | None, asked: Answer | None) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
         if boxed is not None:
-            predicted, masks, counted, scores = boxed
+            predicted, masks, counted, scores, _ = boxed
             first, others = predicted[:, 0], predicted[:, 1:].flatten(0, 1)
             terms |= {"dice": dice_loss(first, masks, counted), "ce": cross_entropy(first, masks, counted)}
-            if asked is None:  # beside classes without boxes their weight costs those
-                like_others = [x.repeat_interleave(predicted.shape[1] - 1, dim=0) for x in (masks, counted)]
-                terms["others"] = dice_loss(others, *like_others) + cross_entropy(others, *like_others)
+            like_others = [x.repeat_interleave(predicted.shape[1] - 1, dim=0) for x in (masks, counted)]
+            terms["others"] = dice_loss(others, *like_others) + cross_entropy(others, *like_others)
             weight = OBJECT_WEIGHT if asked is None else 1.0
             terms["object"] = weight * mean_of(F.softplus(-scores))
         if asked is not None:
-            predicted, masks, counted, scores = asked
+            predicted, masks, counted, scores, classes = asked
+            assert classes is not None
             predicted = predicted[:, 0]
-            there = is_there(masks)
-            terms["class_dice"] = dice_loss(predicted[there], masks[there], counted[there])
+            terms["class_dice"] = class_dice_loss(predicted, masks, counted, classes, len(self.network.classes))
             terms["class_ce"] = cross_entropy(predicted, masks, counted)
             terms["presence"] = presence_loss(scores, masks, counted)
         return terms
@@ -242,11 +255,7 @@ class BoxTask:
         return self._answers(network(batch["image"], *asked), batch)
 
     def _answers(self, outputs: Answers, batch: dict[str, Tensor]) -> list[Answer | None]:
-        """Return logits, true masks, counted and scores of all valid prompts: boxes alone, and with tokens.
-
-        Logits (P, 4, 256, 256) are of all four masks of boxes alone, (P, 1, 256, 256) with tokens; the rest is
-        (P, 256, 256), twice, and (P,).
-        """
+        """Return what is answered to all valid prompts: boxes alone, and with tokens."""
         answers: list[Answer | None] = []
         for output, (kind, names) in zip(outputs, GROUPS.items()):
             if output is None:
@@ -254,7 +263,8 @@ class BoxTask:
                 continue
             (logits, scores), valid = output, batch[f"{kind}_valid"]
             counted = batch["counted"][:, None].expand(-1, valid.shape[1], -1, -1)[valid]
-            answers.append((on_grid(logits)[valid], batch[names[1]][valid], counted, scores[valid]))
+            classes = batch[names[2]][valid] if kind == "organ" else None
+            answers.append(Answer(on_grid(logits)[valid], batch[names[1]][valid], counted, scores[valid], classes))
         return answers
 
     @torch.no_grad()
@@ -274,13 +284,13 @@ class BoxTask:
             boxed, asked = self._predicted(self.network, batch)
             values_of["loss"].append(float(with_total(self._terms(boxed, asked))["total"]))
             if boxed is not None:
-                values_of.setdefault("dice", []).extend(dices_of((boxed[0][:, 0] > 0) & boxed[2], boxed[1] > 0))
+                predicted = (boxed.logits[:, 0] > 0) & boxed.counted
+                values_of.setdefault("dice", []).extend(dices_of(predicted, boxed.masks > 0))
             if asked is not None:
-                predicted, masks, counted, scores = asked[0][:, 0], *asked[1:]
-                there, predicted_there = is_there(masks), scores > 0
-                absent = ~there & ~is_there(~counted)
-                shown = (predicted > 0) & counted & predicted_there[:, None, None]
-                values_of.setdefault("class_dice", []).extend(dices_of(shown[there], masks[there] > 0))
+                there, predicted_there = is_there(asked.masks), asked.scores > 0
+                absent = ~there & ~is_there(~asked.counted)
+                shown = (asked.logits[:, 0] > 0) & asked.counted & predicted_there[:, None, None]
+                values_of.setdefault("class_dice", []).extend(dices_of(shown[there], asked.masks[there] > 0))
                 values_of.setdefault("absence", []).extend((~predicted_there[absent]).float().tolist())
         means = {name: sum(values) / len(values) for name, values in values_of.items() if values}
         return with_score(means) if {"dice", "class_dice"} & means.keys() else means
@@ -318,11 +328,41 @@ def dice_loss(logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
     Its denominator is of squares (Milletari et al. 2016, arXiv:1606.04797), as in the published fine-tuning, which
     takes it from MONAI; importing that takes longer than importing torch.
     """
-    if not len(logits):
-        return logits.sum()
+    return mean_of(1 - soft_dices(*_overlaps(logits, masks, counted)))
+
+
+def class_dice_loss(logits: Tensor, masks: Tensor, counted: Tensor, classes: Tensor, count: int) -> Tensor:
+    """Return 1 minus the mean soft Dice of the ``classes`` (P,) of which ``masks`` (P, H, W) hold anything; 0 of none.
+
+    All masks of a class count together, as one (nnU-Net's batch Dice), so that what is drawn in a slice without the
+    class lowers it as well; those of all processes that share a batch, too. ``count``: of classes. See ``dice_loss``.
+    """
+    of_masks = torch.stack([*_overlaps(logits, masks, counted), masks.sum((1, 2))])
+    shared, both, true = _over_processes(of_masks.new_zeros(3, count).index_add(1, classes, of_masks))
+    return mean_of(1 - soft_dices(shared, both)[true > 0])
+
+
+def _over_processes(sums: Tensor) -> Tensor:
+    """Return ``sums`` added over all processes that train together; in validation a process is alone.
+
+    Each has the gradient of its own, times their number, since gradients are then averaged over processes.
+    """
+    if not (torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized()):
+        return sums
+    total, local = sums.detach().clone(), sums * distributed.get_world_size()
+    distributed.all_reduce(total)
+    return local + (total - local).detach()
+
+
+def _overlaps(logits: Tensor, masks: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return of each mask (P, H, W) the products with what is predicted, and the squares of both, summed: (P,)."""
     predicted = logits.sigmoid() * counted
-    shared, both = (predicted * masks).sum((1, 2)), (predicted.square() + masks.square()).sum((1, 2))
-    return (1 - (2 * shared + 1e-5) / (both + 1e-5)).mean()
+    return (predicted * masks).sum((1, 2)), (predicted.square() + masks.square()).sum((1, 2))
+
+
+def soft_dices(shared: Tensor, both: Tensor) -> Tensor:
+    """Return the soft Dice of ``_overlaps``."""
+    return (2 * shared + 1e-5) / (both + 1e-5)
 
 
 def cross_entropy(logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:

@@ -210,6 +210,17 @@ def test_the_fallback_is_that_of_transformers(mini):
     assert decoder.config.dynamic_multimask_via_stability is False  # which a hub folder says: it gives our masks
 
 
+def test_the_masks_that_are_trained_are_those_that_are_predicted(mini):
+    initialise(mini.network)
+    segmenter = BoxSegmenter(mini.network).eval()
+    slices, boxes = torch.rand(2, 64, 64), torch.rand(2, 3, 2).repeat(1, 1, 2) * 0.5 + torch.tensor([0, 0, 0.4, 0.4])
+    (trained, _), _ = segmenter(slices, boxes)
+    with torch.no_grad():
+        (predicted, _), _ = segmenter(slices, boxes)
+    assert trained.shape == (2, 3, 4, 16, 16)
+    torch.testing.assert_close(trained.detach(), predicted)
+
+
 def test_slices_are_encoded_as_the_network_itself_does_it(mini):
     segmenter = BoxSegmenter(mini.network.eval())
     slices, boxes = torch.rand(2, 50, 40), torch.tensor([[[0.1, 0.2, 0.6, 0.9]], [[0.0, 0.0, 1.0, 1.0]]])

@@ -7,7 +7,15 @@ import torch
 from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
-from planewise.training.boxes import BoxTask, BoxTraining, classes_in, dice_loss, on_grid, prepared_slices
+from planewise.training.boxes import (
+    BoxTask,
+    BoxTraining,
+    class_dice_loss,
+    classes_in,
+    dice_loss,
+    on_grid,
+    prepared_slices,
+)
 from planewise.training.loop import LoopOptions, train
 from planewise.training.metrics_file import METRICS
 
@@ -199,7 +207,7 @@ def test_tokens_and_the_object_score_learn_and_padding_does_not_count(organs):
     task.train_mode()
     batch = task.collate([task._read(path, None) for path in task.slices])
     terms = task.loss(task.network, batch)
-    assert set(terms) == {"total", "dice", "ce", "object", "class_dice", "class_ce", "presence"}  # no "others"
+    assert set(terms) == {"total", "dice", "ce", "others", "object", "class_dice", "class_ce", "presence"}
     values = {name: term.item() for name, term in terms.items()}
     assert 2 * values["total"] == pytest.approx(sum(values.values()), rel=1e-5)
     terms["presence"].backward(retain_graph=True)
@@ -214,6 +222,29 @@ def test_tokens_and_the_object_score_learn_and_padding_does_not_count(organs):
         again = task.loss(task.network.eval(), batch)["total"]
         batch["asked_masks"][padding] = 0
         assert float(task.loss(task.network, batch)["total"]) == pytest.approx(float(again), rel=1e-5)
+
+
+def test_the_three_other_masks_take_nothing_from_what_makes_the_first(organs):
+    task = asking(organs)
+    task.train_mode()
+    task.loss(task.network, task.collate([task._read(path, None) for path in task.slices]))["others"].backward()
+    learning = {name for name, p in task.network.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {name.split("output_hypernetworks_mlps.")[-1][0] for name in learning} == {"1", "2", "3"}
+    assert all("output_hypernetworks_mlps" in name for name in learning)
+
+
+def test_what_is_drawn_where_a_class_is_not_lowers_its_dice():
+    drawn, empty = torch.zeros(2, 4, 4), torch.zeros(4, 4)
+    drawn[0, :2, :2] = drawn[1, 2:, 2:] = 1
+    logits = torch.where(torch.stack([drawn[0], drawn[1], drawn[0]]) > 0, 50.0, -50.0)
+    masks, classes = torch.stack([drawn[0], empty, empty]), torch.tensor([0, 0, 2])
+    counted = torch.ones(3, 4, 4, dtype=torch.bool)
+    # Class 0: 4 pixels are drawn rightly in one slice, 4 wrongly in another; of class 2 there is nothing to find.
+    assert float(class_dice_loss(logits, masks, counted, classes, 3)) == pytest.approx(1 - 2 * 4 / (8 + 4), rel=1e-4)
+    counted[1] = False  # what is ignored does not
+    assert float(class_dice_loss(logits, masks, counted, classes, 3)) == pytest.approx(0, abs=1e-4)
+    assert float(class_dice_loss(logits[2:], masks[2:], counted[2:], classes[2:], 3)) == 0
+    assert float(class_dice_loss(logits[:0], masks[:0], counted[:0], classes[:0], 3)) == 0
 
 
 def test_presence_is_cross_entropy_of_the_object_score(organs):
