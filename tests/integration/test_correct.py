@@ -51,9 +51,9 @@ def test_a_row_that_does_not_fit_stops_its_case_alone(results, tmp_path, capsys)
     rows = ("a,delete,3,", "a,delete,99,", "a,delete,4,", "b,delete,3,")
     assert run(["correct", str(results), "--actions", actions(tmp_path, *rows)]) == 1
     printed = capsys.readouterr()
-    said = " ".join((printed.out + printed.err).split())
-    assert "line 3" in said
-    assert "there is no object 99 here (any more); the 1 row of case a after it was not done" in said
+    text = " ".join((printed.out + printed.err).split())
+    assert "line 3" in text
+    assert "there is no object 99 here (any more); the 1 row of case a after it was not done" in text
     assert set(np.unique(open_volume(results / "a.tiff").read())) == {0, 1, 4, 5}
     assert set(np.unique(open_volume(results / "b.tiff").read())) == {0, 1, 2, 4, 5}
 
@@ -73,7 +73,7 @@ def test_a_case_whose_first_row_does_not_fit_counts_as_never_corrected(results, 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (["--undo", "1"], "there are 2 cases; name the label volume of one"),
         (["--replay"], "was ever corrected"),
@@ -83,11 +83,11 @@ def test_a_case_whose_first_row_does_not_fit_counts_as_never_corrected(results, 
         ([], "the window needs"),
     ],
 )
-def test_what_cannot_be_done_is_refused_before_any_work(results, arguments, said, capsys, monkeypatch):
+def test_what_cannot_be_done_is_refused_before_any_work(results, arguments, text, capsys, monkeypatch):
     for screen in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(screen, raising=False)
     assert run(["correct", str(results), *arguments]) == 2
-    assert said in capsys.readouterr().err
+    assert text in capsys.readouterr().err
     assert sorted(path.name for path in results.iterdir()) == ["a.tiff", "b.tiff"]
 
 
@@ -95,8 +95,8 @@ def test_a_box_with_its_axes_swapped_is_refused(results, tmp_path, capsys):
     rows = actions(tmp_path, "a,confirm,box 0 56 0 48 0 40,", "b,delete,1,")
     assert run(["correct", str(results), "--actions", rows]) == 1
     printed = capsys.readouterr()
-    said = " ".join((printed.out + printed.err).split())
-    assert "confirm: the box 0 56 0 48 0 40 lies beyond the volume, whose shape (z, y, x) is 40 x 48 x 56" in said
+    text = " ".join((printed.out + printed.err).split())
+    assert "confirm: the box 0 56 0 48 0 40 lies beyond the volume, whose shape (z, y, x) is 40 x 48 x 56" in text
     assert list(corrected_volumes(results)) == ["b"]
     (tmp_path / "list.csv").write_text("case,z,y,x\na,50,10,10\n")
     assert run(["correct", str(results), "--worklist", str(tmp_path / "list.csv"), "--replay"]) == 2
@@ -129,9 +129,9 @@ def test_the_mistakes_of_a_comparison_are_a_work_list(results, tmp_path, capsys)
     rows = ("a,split,1 12 12 12 28 12 40,a: merge 1", "a,done,,a: merge 1")
     assert run(["correct", str(results), *listed, "--actions", actions(tmp_path, "a,done,,a: merge 9")]) == 2
     assert run(["correct", str(results), *listed, "--actions", actions(tmp_path, *rows)]) == 0
-    said = capsys.readouterr().err
-    assert "1 mistake of model, the largest first" in said
-    assert "1 item: 1 done, 0 left out, 0 to do" in said
+    text = capsys.readouterr().err
+    assert "1 mistake of model, the largest first" in text
+    assert "1 item: 1 done, 0 left out, 0 to do" in text
     assert run(["compare", str(tmp_path), "--output", str(tmp_path / "report")]) == 0
     assert "was corrected with planewise correct, 1 action (" in capsys.readouterr().err
     [scores] = [r["scores"] for r in json.loads((tmp_path / "report" / "results.json").read_text())["results"]
@@ -143,8 +143,8 @@ def test_the_least_confident_come_first(results, tmp_path, capsys):
     (results / "a_objects.csv").write_text("label,confidence\n1,0.9\n3,0.2\n4,0.5\n5,0.95\n")
     path = actions(tmp_path, "a,skip,,a: object 3")
     assert run(["correct", str(results / "a.tiff"), "--worklist", "confidence", "--actions", path]) == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "4 items: 0 done, 1 left out, 3 to do; next: a: object 4 (object 4, confidence 0.5" in said
+    text = " ".join(capsys.readouterr().err.split())
+    assert "4 items: 0 done, 1 left out, 3 to do; next: a: object 4 (object 4, confidence 0.5" in text
 
 
 def test_what_the_planes_disagree_on_comes_first(results, tmp_path, balls, capsys):
@@ -152,8 +152,8 @@ def test_what_the_planes_disagree_on_comes_first(results, tmp_path, balls, capsy
         write_volume(results / f"b_{plane}.tiff", Volume(np.where(balls == 4, 0, balls).astype(np.uint8)))
     path = actions(tmp_path, "b,done,,b: object 4")
     assert run(["correct", str(results / "b.tiff"), "--worklist", "agreement", "--actions", path]) == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "5 items: 1 done, 0 left out, 4 to do; next: b: object 1 (object 1: agreement with xy 1.00, xz 1.00" in said
+    text = " ".join(capsys.readouterr().err.split())
+    assert "5 items: 1 done, 0 left out, 4 to do; next: b: object 1 (object 1: agreement with xy 1.00, xz 1.00" in text
     assert run(["correct", str(results / "a.tiff"), "--worklist", "agreement", "--replay"]) == 2
     assert "there are no {case}_xy, _xz, _yz beside" in capsys.readouterr().err
 

@@ -52,5 +52,5 @@ def predict(folder, voxels, name, *more):
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_encoding_gives_the_objects_of_the_8_bit_volume(trained, encoding):
     folder, grey, objects = trained
-    found = predict(folder, ENCODINGS[encoding](grey), encoding, *(("--invert",) if encoding == "inverted" else ()))
-    assert score_labels(objects, found)["f1_50"] >= 0.95
+    result = predict(folder, ENCODINGS[encoding](grey), encoding, *(("--invert",) if encoding == "inverted" else ()))
+    assert score_labels(objects, result)["f1_50"] >= 0.95

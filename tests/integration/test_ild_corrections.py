@@ -96,18 +96,18 @@ def test_a_box_goes_through_sam2_and_lies_where_it_was_drawn(result, case, capsy
 
 
 @pytest.mark.parametrize(
-    ("drawn", "said"),
+    ("drawn", "message"),
     [
         ("1 box 4 6 20 36 14 30", "does not lie in one slice; slices are along the file's axis z"),
         ("1 line 4 20 20 5 20 20", "does not lie in one slice"),
         ("1 box 4 5 20 36 14 65", "lies beyond the volume, whose shape (z, y, x) is"),
     ],
 )
-def test_what_cannot_be_segmented_is_said(result, drawn, said, capsys):
+def test_what_cannot_be_segmented_is_said(result, drawn, message, capsys):
     before = (result / "CT_phantom1.nii.gz").read_bytes()
     assert correct(result, f"CT_phantom1,segment,{drawn}") == 1
     printed = capsys.readouterr()
-    assert said in " ".join((printed.out + printed.err).split())
+    assert message in " ".join((printed.out + printed.err).split())
     assert (result / "CT_phantom1.nii.gz").read_bytes() == before
 
 
@@ -128,12 +128,12 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     work = result.parent / "round1"
     capsys.readouterr()
     assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN]) == 0
-    said = capsys.readouterr().err
-    assert f"The training starts from {result.parent / 'model.pth'}" in said
-    assert "The model finds classes without boxes too" in said
-    assert "classes 1, 2, 3 are known, and 40.0% of the voxels" in said
-    assert "no record of what" not in said
-    assert "On the part that was held out" in said
+    message = capsys.readouterr().err
+    assert f"The training starts from {result.parent / 'model.pth'}" in message
+    assert "The model finds classes without boxes too" in message
+    assert "classes 1, 2, 3 are known, and 40.0% of the voxels" in message
+    assert "no record of what" not in message
+    assert "On the part that was held out" in message
     train, valid = (sorted((work / "npy" / part / "gts").glob("*.npy")) for part in ("train", "valid"))
     assert (len(train), len(valid)) == (3, 1)
     assert not any((np.load(path) == IGNORED).any() for path in (*train, *valid))
@@ -143,7 +143,7 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     items = read_worklist(folder / "worklist.csv")
     assert items
     assert not {item.place[0] for item in items} & {*slices[:3], slices[-1]}
-    assert f"planewise correct {result} --worklist" in said
+    assert f"planewise correct {result} --worklist" in message
     assert run(["correct", str(result), "--worklist", str(folder / "worklist.csv"), "--replay"]) == 0
     with (folder / "worklist.csv").open(newline="") as file:
         pixels = [int(row["what"].split()[-2]) for row in csv.DictReader(file)]
@@ -162,20 +162,20 @@ def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, c
     capsys.readouterr()
     for more in ((), ("--resume",)):
         assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN, *more]) == 0
-        said = capsys.readouterr().err
-        assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in said) is not gained
+        message = capsys.readouterr().err
+        assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in message) is not gained
         assert json.loads((folder / "predicted" / MANIFEST).read_text())["model"] == str(kept)
-        assert f", by {kept}: planewise correct {result} --worklist" in said
-    assert "holds what was known when this training began" in said
+        assert f", by {kept}: planewise correct {result} --worklist" in message
+    assert "holds what was known when this training began" in message
     again = ["--corrections", str(result), "--base", str(folder / "medsam_model_best.pth"), "--overwrite", *TRAIN]
     assert run(["ild", "train", str(work), *again]) == 2
     assert (
         "which it starts from and is compared with; give another name, or another work_dir" in capsys.readouterr().err
     )
     assert run(["ild", "train", str(work), "--base", str(result.parent / "model.pth"), "--task_name", "B", *TRAIN]) == 0
-    said = capsys.readouterr().err
-    assert f"was made from the corrections of {result / 'CT_phantom1.nii.gz'}" in said
-    assert "no record of what" not in said
+    message = capsys.readouterr().err
+    assert f"was made from the corrections of {result / 'CT_phantom1.nii.gz'}" in message
+    assert "no record of what" not in message
 
 
 def test_a_class_that_the_model_has_not_is_said(result, capsys):
@@ -183,9 +183,11 @@ def test_a_class_that_the_model_has_not_is_said(result, capsys):
     work = result.parent / "round1"
     capsys.readouterr()
     assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN]) == 0
-    said = capsys.readouterr().err
-    assert "WARNING: class 9: the model has only 1 ground_glass, 2 reticulation, 3 honeycombing; it is learned" in said
-    assert "CT_phantom2: class 9 is known" in said
+    message = capsys.readouterr().err
+    assert (
+        "WARNING: class 9: the model has only 1 ground_glass, 2 reticulation, 3 honeycombing; it is learned" in message
+    )
+    assert "CT_phantom2: class 9 is known" in message
     names = load_sam2(work / "MedSAM2-Tiny-ILD" / "medsam_model_best.pth", None).tokens.names
     assert names == {1: "ground_glass", 2: "reticulation", 3: "honeycombing", 9: "class 9"}
 
@@ -231,8 +233,8 @@ def test_a_result_of_a_dicom_series_is_corrected_and_trained_on(of_dicom, tmp_pa
     assert correct(of_dicom, *rows, f"P1,segment,2 box {shown[3]} {shown[3] + 1} 20 36 14 30") == 0
     capsys.readouterr()
     assert run(["ild", "train", str(tmp_path / "round1"), "--corrections", str(of_dicom), *TRAIN]) == 0
-    said = capsys.readouterr().err
-    assert "On the part that was held out" in said
+    message = capsys.readouterr().err
+    assert "On the part that was held out" in message
     patient = load_patient(tmp_path / "round1" / "npz_corrected" / "P1.npz")
     hu = canonical(tmp_path / "data" / "imagesTr" / "CT_phantom1_0000.nii.gz")
     np.testing.assert_array_equal(patient.images, apply_window(hu, *WINDOW))

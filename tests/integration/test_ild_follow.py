@@ -146,10 +146,10 @@ def test_the_page_opens_with_both_scans_side_by_side(job):
 def test_what_is_done_is_not_predicted_again(job, model, capsys):
     before = (job / "out" / "2023-01-10_retakes.json").read_bytes()
     assert follow(job / "P1", job / "out", model) == 1
-    said = " ".join(capsys.readouterr().err.split())
-    assert "2023-01-10: segmented already" in said
-    assert "WARNING: 2023-01-10:" in said  # what was said of the scan is said again
-    assert "outside the lungs, and were cut" in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "2023-01-10: segmented already" in printed
+    assert "WARNING: 2023-01-10:" in printed  # what was printed of the scan is printed again
+    assert "outside the lungs, and were cut" in printed
     assert (job / "out" / "2023-01-10_retakes.json").read_bytes() == before
     assert follow(job / "P1", job / "out", model, "--fibrosis", "reticulation") == 2
     assert "made differently" in capsys.readouterr().err
@@ -176,8 +176,10 @@ def test_retakes_whose_lungs_are_found_otherwise_do_not_count(job, model, tmp_pa
     pieces = iter([(0.0, 20.0), (0.0, 0.0), (0.0, 0.0)])
     monkeypatch.setattr(follow_module, "missing_pieces_ml", lambda *_: next(pieces))
     assert follow(job / "P1", tmp_path / "again", model) == 1
-    said = " ".join(capsys.readouterr().out.split())
-    assert "the lungs of 2024-01-12 are not found, or otherwise, in 1 of 3 retakes; 3 are the least from which" in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "the lungs of 2024-01-12 are not found, or otherwise, in 1 of 3 retakes; 3 are the least from which" in printed
+    )
 
 
 def test_a_retake_without_lungs_is_left_out_with_a_warning(job, model, tmp_path, monkeypatch, capsys):
@@ -190,8 +192,8 @@ def test_a_retake_without_lungs_is_left_out_with_a_warning(job, model, tmp_path,
 
     monkeypatch.setattr(follow_module, "retake", without_lungs)
     follow(job / "P1", tmp_path / "out", model, "--retakes", "4")
-    said = " ".join(capsys.readouterr().err.split())
-    assert "WARNING: 2023-01-10: 1 of 4 retakes is left out: the lungs were not found there, or otherwise" in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "WARNING: 2023-01-10: 1 of 4 retakes is left out: the lungs were not found there, or otherwise" in printed
     kept = json.loads((tmp_path / "out" / "2023-01-10_retakes.json").read_text())
     assert (kept["left_out"], len(kept["retakes"])) == (1, 3)
 
@@ -203,9 +205,9 @@ def test_volumes_in_folders_of_dates_whose_lungs_are_cut_off(model, tmp_path, ca
     image = SimpleITK.ReadImage(str(first))
     SimpleITK.WriteImage(image[:, :, 3:], str(first))
     assert follow(tmp_path / "P", tmp_path / "out", model) == 1
-    said = capsys.readouterr()
-    assert "notes: passed over" in " ".join(said.err.split())
-    assert "the lungs reach the bottom of the scan 2024-01-12" in " ".join(said.out.split())
+    printed = capsys.readouterr()
+    assert "notes: passed over" in " ".join(printed.err.split())
+    assert "the lungs reach the bottom of the scan 2024-01-12" in " ".join(printed.out.split())
     assert "cannot be compared" in (tmp_path / "out" / "follow.html").read_text()
 
 
@@ -213,13 +215,13 @@ def test_one_volume_under_two_dates_of_nobody_is_compared_with_warnings(model, t
     write_chest_patient(tmp_path / "P", 3, SHAPE, dates=("2023-01-10",))
     shutil.copytree(tmp_path / "P" / "2023-01-10", tmp_path / "P" / "2024-01-12")
     assert follow(tmp_path / "P", tmp_path / "out", model) == 0
-    said = " ".join(capsys.readouterr().err.split())
+    printed = " ".join(capsys.readouterr().err.split())
     page = (tmp_path / "out" / "follow.html").read_text()
     (pair,) = json.loads((tmp_path / "out" / "changes.json").read_text())["pairs"]
     same = "2023-01-10 and 2024-01-12 hold the same voxels"
     whose = "no header says whose scan 2023-01-10 and 2024-01-12 is (PatientID)"
     for words in (same, whose):
-        assert f"WARNING: 2023-01-10 and 2024-01-12: {words}" in said
+        assert f"WARNING: 2023-01-10 and 2024-01-12: {words}" in printed
         assert words in page
         assert any(words in doubt for doubt in pair["doubts"])
 
@@ -235,9 +237,9 @@ def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
     shutil.copytree(tmp_path / "one" / "2023-01-10", tmp_path / "one" / "20230110")
     (tmp_path / "one" / "2025-01-01").mkdir()
     assert follow(tmp_path / "one", tmp_path / "out", model) == 2
-    said = " ".join(capsys.readouterr().out.split())
-    assert "is a second folder of 2023-01-10;" in said
-    assert "holds no volume; one CT is needed for each date" in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "is a second folder of 2023-01-10;" in printed
+    assert "holds no volume; one CT is needed for each date" in printed
     assert not (tmp_path / "out").exists()
     for file in sorted((job / "P1" / "1.3").iterdir())[4:5]:
         moved = file.rename(tmp_path / file.name)
@@ -245,6 +247,6 @@ def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):
             assert follow(job / "P1", tmp_path / "gap", model) == 1
         finally:
             moved.rename(file)
-    said = " ".join(capsys.readouterr().out.split())
-    assert "1 slice of 5 mm missing" in said
-    assert "has a contrast agent (Iomeron)" in said  # the others are compared
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "1 slice of 5 mm missing" in printed
+    assert "has a contrast agent (Iomeron)" in printed  # the others are compared

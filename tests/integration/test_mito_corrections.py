@@ -85,15 +85,15 @@ def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, c
     capsys.readouterr()
     for more in ((), ("--resume",)):
         assert train(result, *more) == 0
-        said = capsys.readouterr().err
-        assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in said) is not gained
+        printed = capsys.readouterr().err
+        assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in printed) is not gained
         made = json.loads((models / "N_predictions" / MANIFEST).read_text())
         assert made["model"] == str(kept.with_suffix(".pth"))
         items = read_worklist(models / "N_worklist.csv")
         assert not {label for item in items for label in item.labels} & {ids[0], ids[-1]}
-        assert ("holds what was known when this training began" in said) is bool(more)
+        assert ("holds what was known when this training began" in printed) is bool(more)
         count = f"{len(items)} item{'s' * (len(items) != 1)}"
-        assert f"The next work list has {count}, by {kept}: planewise correct {result} --worklist" in said
+        assert f"The next work list has {count}, by {kept}: planewise correct {result} --worklist" in printed
     assert {item.labels[0] for item in items if item.labels} == set(ids[1:-1])  # an untrained model sees none of them
 
 
@@ -124,8 +124,10 @@ def test_the_model_that_a_training_starts_from_is_not_replaced(result, capsys):
 def test_what_another_app_made_is_refused(result, capsys):
     correct(result, "phantom_train1,confirm,1")
     assert run(["ild", "train", str(result.parent / "work"), "--corrections", str(result)]) == 2
-    said = capsys.readouterr().err
-    assert "was made by planewise mito predict, whose models are others; it is trained on with planewise mito" in said
+    printed = capsys.readouterr().err
+    assert (
+        "was made by planewise mito predict, whose models are others; it is trained on with planewise mito" in printed
+    )
 
 
 def test_a_training_that_is_refused_leaves_the_dataset_of_the_one_that_is_there(result, capsys):

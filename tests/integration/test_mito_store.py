@@ -56,8 +56,8 @@ def to_store(folder, output, *more, source=None):
 
 def same_as_memory(folder, output):
     for kind in ("", "_xy", "_xz", "_yz"):
-        found = open_volume(output.with_name(output.name.replace(".ome", f"{kind}.ome"))).read()
-        assert np.array_equal(found, open_volume(folder / "memory" / f"in{kind}.ome.zarr").read())
+        voxels = open_volume(output.with_name(output.name.replace(".ome", f"{kind}.ome"))).read()
+        assert np.array_equal(voxels, open_volume(folder / "memory" / f"in{kind}.ome.zarr").read())
     table = output.with_name(output.name.replace(".ome.zarr", "_objects.csv"))
     assert table.read_text() == (folder / "memory" / "in_objects.csv").read_text()
     assert not output.with_name(f"{output.name}.unfinished").exists()
@@ -88,9 +88,9 @@ def test_what_stopped_goes_on(folder, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(segment, "predict_slab", fail_at_the_third)
     assert run(to_store(folder, output, source=source)) == 1
-    told = " ".join(capsys.readouterr().out.split())
-    assert "Input/output error" in told
-    assert "run the same command again" in told
+    note = " ".join(capsys.readouterr().out.split())
+    assert "Input/output error" in note
+    assert "run the same command again" in note
     assert not output.exists()
     work = tmp_path / "out.ome.zarr.unfinished"
     first = work / "xy" / "slab_00000000.npz"
@@ -229,11 +229,11 @@ def test_a_full_disk_keeps_what_is_finished(folder, tmp_path, capsys):
     try:
         output = disk / "out.ome.zarr"
         assert run(to_store(folder, output)) == 1
-        said = capsys.readouterr()
-        told = " ".join(said.out.split())
-        assert "No space left on device" in told
-        assert "run the same command again" in told
-        assert "Traceback" not in said.err
+        printed = capsys.readouterr()
+        note = " ".join(printed.out.split())
+        assert "No space left on device" in note
+        assert "run the same command again" in note
+        assert "Traceback" not in printed.err
         assert any((disk / "out.ome.zarr.unfinished" / "xy").glob("slab_*.npz"))
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         assert run(to_store(folder, output)) == 0
@@ -273,8 +273,8 @@ def scheduler(tmp_path):
             processes.append(process)
             if role == "scheduler":
                 wait_until(lambda: address.exists() and address.read_text().rstrip().endswith("}"), process)
-                found = json.loads(address.read_text())["address"]
-        return processes[-2], found
+                voxels = json.loads(address.read_text())["address"]
+        return processes[-2], voxels
 
     yield begin
     for process in processes:
@@ -290,9 +290,9 @@ def test_a_scheduler_that_dies_leaves_work_to_go_on_with(folder, tmp_path, sched
     client = start(to_store(folder, output, "--scheduler", tcp), f"kill({process.pid})", f"{WORKERS}:Cluster.submit", 8)
     out, err = client.communicate()
     assert client.returncode == 1, out + err
-    told = " ".join(out.split())
-    assert "the scheduler does not answer any more" in told
-    assert "run the same command again" in told
+    note = " ".join(out.split())
+    assert "the scheduler does not answer any more" in note
+    assert "run the same command again" in note
     assert "Traceback" not in out + err
     command = [sys.executable, "-m", "planewise", *to_store(folder, output, "--scheduler", scheduler()[1])]
     result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
@@ -302,11 +302,11 @@ def test_a_scheduler_that_dies_leaves_work_to_go_on_with(folder, tmp_path, sched
 
 def test_stores_are_scored_as_files_are(folder, tmp_path):
     """Evaluation and comparison read OME-Zarr slab by slab; the numbers are those of TIFFs."""
-    found = open_volume(folder / "memory" / "in.ome.zarr")
+    voxels = open_volume(folder / "memory" / "in.ome.zarr")
     truth = open_volume(folder / "memory" / "in_xy.ome.zarr")
     for kind in ("tiff", "ome.zarr"):
         write_labels(tmp_path / kind / "truth" / f"a.{kind}", truth.with_voxels(truth.read()))
-        write_labels(tmp_path / kind / "pred" / f"a.{kind}", found.with_voxels(found.read()))
+        write_labels(tmp_path / kind / "pred" / f"a.{kind}", voxels.with_voxels(voxels.read()))
         assert run(["mito", "evaluate", str(tmp_path / kind / "pred"), str(tmp_path / kind / "truth")]) == 0
     results = [(tmp_path / kind / "pred" / "evaluation" / RESULTS).read_text() for kind in ("tiff", "ome.zarr")]
     assert results[0] == results[1]

@@ -129,10 +129,10 @@ def test_another_training_is_no_resumption(trained, stopped, capsys, finished):
     before = (trained.logs(name) / "last.ckpt").read_bytes()
     other = ["--learning_rate", "0.5", "--batch_size", "4", "--seed", "9"]
     assert run([*trained.command(name, 9, *other), "--resume"]) == 2
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     old = {"mito": ("0.003", 2), "ild": ("1e-05", 1)}[trained.app]
     for words in (f"learning_rate {old[0]} -> 0.5", f"batch_size {old[1]} -> 4", "seed 0 -> 9"):
-        assert words in said
+        assert words in printed
     assert run([*trained.command(name, 1), "--resume"]) == 2
     fewer = "fewer iterations 6 -> 2" if trained.app == "mito" else "fewer epochs 3 -> 1"
     assert fewer in capsys.readouterr().err
@@ -166,7 +166,7 @@ def test_a_loss_that_is_no_number_is_named_and_what_was_good_is_kept(training, c
 
 def test_the_model_says_what_it_was_validated_on(training, capsys):
     assert run(training.command("m", 1)) == 0
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     if training.app == "mito":
         content = yaml.safe_load(training.model("m").with_suffix(".yaml").read_text())["trained"]
         validated, dataset = "a slab of phantom_train1", "data"
@@ -176,8 +176,8 @@ def test_the_model_says_what_it_was_validated_on(training, capsys):
     best = load_checkpoint(training.logs("m") / "best.ckpt")
     assert (content["validated_on"], content["dataset"]) == (validated, dataset)
     assert (content["step"], content["score"], content["loss"]) == (best["step"], best["score"], best["loss"])
-    assert f"The best is step {best['step']}: score" in said
-    assert f"validated on {validated}" in said
+    assert f"The best is step {best['step']}: score" in printed
+    assert f"validated on {validated}" in printed
 
 
 def test_where_no_end_of_the_volume_has_an_object_the_loss_decides(tmp_path, capsys):

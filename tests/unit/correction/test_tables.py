@@ -89,10 +89,10 @@ def test_a_work_list_of_any_program_needs_case_and_place(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(0, "is empty: apart from"), (1, "has 1 item, by"), (2, "has 2 items, by")]
+    ("count", "message"), [(0, "is empty: apart from"), (1, "has 1 item, by"), (2, "has 2 items, by")]
 )
-def test_the_next_work_list_says_in_plain_words_how_long_it_is(tmp_path, capsys, count, said):
+def test_the_next_work_list_says_in_plain_words_how_long_it_is(tmp_path, capsys, count, message):
     items = [Item(str(number), "a", "", (), (0, 0, number)) for number in range(count)]
     write_next(tmp_path / "list.csv", items, tmp_path / "result", tmp_path / "m.pth")
-    assert f"The next work list {said}" in " ".join(capsys.readouterr().err.split())
+    assert f"The next work list {message}" in " ".join(capsys.readouterr().err.split())
     assert read_worklist(tmp_path / "list.csv") == items

@@ -22,7 +22,7 @@ from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
 from planewise.volumes.volume import Volume
 
-HERE = Path("cell.tiff")
+PATH = Path("cell.tiff")
 EIGHT_BIT = em_phantom((32, 144, 144), 12, 0)[0]
 VALUES = EIGHT_BIT.astype(float)
 
@@ -30,7 +30,7 @@ VALUES = EIGHT_BIT.astype(float)
 @cache
 def trained():
     """What a model has seen of another phantom; nothing is compiled while tests are collected."""
-    return measure_intensities(Volume(em_phantom((32, 144, 144), 12, 1)[0]), HERE).of_range(IntensityRange(0.0, 255.0))
+    return measure_intensities(Volume(em_phantom((32, 144, 144), 12, 1)[0]), PATH).of_range(IntensityRange(0.0, 255.0))
 
 
 def membranes(shape=(24, 160, 160), seed=0):
@@ -59,7 +59,7 @@ ENCODINGS = {
 
 
 def seen(voxels, rule=None):
-    range_, _, _ = (rule or IntensityRule(trained())).range_of(Volume(voxels), HERE)
+    range_, _, _ = (rule or IntensityRule(trained())).range_of(Volume(voxels), PATH)
     return range_.shares(voxels)
 
 
@@ -74,7 +74,7 @@ def test_every_encoding_of_an_image_is_seen_alike(encoding):
 def test_a_full_range_is_divided_by_the_largest_value_of_the_type_and_by_nothing_else(dtype):
     top = np.iinfo(dtype).max
     voxels = EIGHT_BIT.astype(dtype) * (top // 255)
-    range_, _, _ = IntensityRule(trained()).range_of(Volume(voxels), HERE)
+    range_, _, _ = IntensityRule(trained()).range_of(Volume(voxels), PATH)
     assert range_ == IntensityRange(0.0, float(top), clipped=False)
     published = voxels.astype(np.float32) * np.float32(1 / (top * 0.12765)) - np.float32(0.57571 / 0.12765)
     assert np.array_equal(normalise(voxels, range_, 0.57571, 0.12765), published)
@@ -93,9 +93,9 @@ def test_inverted_contrast_is_refused_and_turned_round_when_told():
 
 
 def test_a_range_that_is_given_is_used_and_nothing_is_judged():
-    range_, told, _ = IntensityRule(trained(), given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), HERE)
+    range_, note, _ = IntensityRule(trained(), given=(50.0, 150.0)).range_of(Volume(EIGHT_BIT), PATH)
     assert range_ == IntensityRange(50.0, 150.0, clipped=True)
-    assert "--intensity" in told
+    assert "--intensity" in note
     shares = range_.shares(np.array([0, 50, 100, 150, 255], np.uint8))
     assert shares.tolist() == pytest.approx([0, 0, 0.5, 1, 1])
 
@@ -117,46 +117,46 @@ def test_what_cannot_be_told_is_refused_by_name(voxels, words):
 
 
 def test_hot_pixels_padding_and_saturation_do_not_stretch_the_range():
-    plain = measure_intensities(Volume(EIGHT_BIT), HERE)
+    plain = measure_intensities(Volume(EIGHT_BIT), PATH)
     hot = EIGHT_BIT.astype(np.uint16)
     hot[3, 5, 7] = 65_535
-    assert (measure_intensities(Volume(hot), HERE).low, measure_intensities(Volume(hot), HERE).high) == (
+    assert (measure_intensities(Volume(hot), PATH).low, measure_intensities(Volume(hot), PATH).high) == (
         plain.low, plain.high,
     )  # fmt: skip
     assert np.abs(seen(hot) - VALUES / 255)[hot < 65_535].max() < 0.04
     assert seen(hot).max() == 1.0  # clipped
     padded = np.pad(EIGHT_BIT, ((0, 0), (40, 40), (40, 40)))
-    assert measure_intensities(Volume(padded), HERE).low == plain.low
+    assert measure_intensities(Volume(padded), PATH).low == plain.low
 
 
 @pytest.mark.parametrize("share", [0.003, 0.007, 0.02])
 @pytest.mark.parametrize("padding", [(0,), (0, 1), (0, 1, 2)])
 def test_padding_of_several_values_and_any_saturation(share, padding):
     voxels = 1000 + 4 * EIGHT_BIT.astype(np.uint16)
-    plain = measure_intensities(Volume(voxels), HERE)
+    plain = measure_intensities(Volume(voxels), PATH)
     padded = np.pad(voxels, ((0, 0), (40, 40), (40, 40)))
     outside = padded == 0
     padded[outside] = np.random.default_rng(0).choice(padding, int(outside.sum()))
     flat = padded.reshape(-1)
     flat[np.flatnonzero(flat > 2)[:: int(1 / share)]] = 65_535
-    profile = measure_intensities(Volume(padded), HERE)
+    profile = measure_intensities(Volume(padded), PATH)
     assert abs(profile.low - plain.low) <= 30  # of 560
     assert abs(profile.high - plain.high) <= 30
 
 
 def test_big_endian_voxels():
-    profile = measure_intensities(Volume(EIGHT_BIT.astype(">u2")), HERE)
-    plain = measure_intensities(Volume(EIGHT_BIT), HERE)
+    profile = measure_intensities(Volume(EIGHT_BIT.astype(">u2")), PATH)
+    plain = measure_intensities(Volume(EIGHT_BIT), PATH)
     assert (profile.low, profile.high) == (plain.low, plain.high)
 
 
 def test_quantiles_of_known_values():
     voxels = np.arange(1000, dtype=np.uint16).reshape(10, 10, 10)
-    profile = measure_intensities(Volume(voxels), HERE)
+    profile = measure_intensities(Volume(voxels), PATH)
     assert (profile.least, profile.low, profile.high, profile.most) == (0, 4, 994, 999)
-    signed = measure_intensities(Volume(voxels.astype(np.int16) - 500), HERE)
+    signed = measure_intensities(Volume(voxels.astype(np.int16) - 500), PATH)
     assert (signed.least, signed.low, signed.high, signed.most) == (-500, -496, 494, 499)
-    real = measure_intensities(Volume(voxels / 1000), HERE)
+    real = measure_intensities(Volume(voxels / 1000), PATH)
     assert (real.least, real.low, real.high, real.most) == (0, 0.004, 0.994, 0.999)
 
 
@@ -165,15 +165,15 @@ def test_extremes_and_padding_outside_a_sample_count(monkeypatch):
     voxels = np.random.default_rng(0).random((10, 16, 32)).astype(np.float32)
     voxels[..., 0] = 0  # a column of padding, which a step of whole rows would take for everything
     voxels[3, 5, 7], voxels[4, 6, 9] = -3, 5000
-    profile = measure_intensities(Volume(voxels), HERE)
+    profile = measure_intensities(Volume(voxels), PATH)
     assert (profile.least, profile.most, profile.values) == (-3, 5000, 3)
     assert 0 < profile.low < profile.high < 1
 
 
 def test_slabs_give_the_profile_of_the_whole(monkeypatch):
-    whole = measure_intensities(Volume(EIGHT_BIT), HERE)
+    whole = measure_intensities(Volume(EIGHT_BIT), PATH)
     monkeypatch.setattr("planewise.volumes.labels.SLAB_VOXELS", 144 * 144)
-    assert dataclasses.asdict(measure_intensities(Volume(EIGHT_BIT), HERE)) == dataclasses.asdict(whole)
+    assert dataclasses.asdict(measure_intensities(Volume(EIGHT_BIT), PATH)) == dataclasses.asdict(whole)
 
 
 def test_the_polarity_is_the_sign_of_the_fine_structures():
@@ -183,18 +183,18 @@ def test_the_polarity_is_the_sign_of_the_fine_structures():
     assert line_contrast(-lines).contrasts[0] == pytest.approx(-line_contrast(lines).contrasts[0])
     assert np.isnan(line_contrast(np.zeros((9, 9))).contrasts).all()
     noise = np.random.default_rng(0).integers(0, 256, (16, 128, 128)).astype(np.uint8)
-    assert measure_intensities(Volume(noise), HERE).polarity == "unclear"
+    assert measure_intensities(Volume(noise), PATH).polarity == "unclear"
     image = membranes()
-    assert measure_intensities(Volume(image), HERE).polarity == "dark"
-    assert measure_intensities(Volume(255 - image), HERE).polarity == "bright"
+    assert measure_intensities(Volume(image), PATH).polarity == "dark"
+    assert measure_intensities(Volume(255 - image), PATH).polarity == "bright"
     blurred = ndimage.gaussian_filter(image.astype(np.float32), (0, 3, 3))
-    assert measure_intensities(Volume(255 - blurred), HERE).polarity == "unclear"
-    assert measure_intensities(Volume(255 - image[:, :100, :100]), HERE).polarity == "unclear"  # too small to tell
+    assert measure_intensities(Volume(255 - blurred), PATH).polarity == "unclear"
+    assert measure_intensities(Volume(255 - image[:, :100, :100]), PATH).polarity == "unclear"  # too small to tell
 
 
 def test_an_unclear_polarity_refuses_nothing():
     unclear = trained().model_copy(update={"polarity": "unclear"})
-    choose_range(measure_intensities(Volume(255 - membranes()), HERE), unclear, HERE)
+    choose_range(measure_intensities(Volume(255 - membranes()), PATH), unclear, PATH)
 
 
 def test_what_a_model_is_trained_on_is_told_from_its_slices():

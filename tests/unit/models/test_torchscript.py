@@ -38,12 +38,12 @@ class Kinds(nn.Module):
 def same_as_torch(path):
     """Hold what is read from ``path`` against what torch loads, and return the latter."""
     expected = torch.jit.load(path).state_dict()
-    found = read_torchscript(path)
-    assert set(found) == set(expected)
+    result = read_torchscript(path)
+    assert set(result) == set(expected)
     for name, value in expected.items():
-        assert found[name].dtype == value.dtype
-        assert found[name].shape == value.shape
-        assert torch.equal(found[name], value)
+        assert result[name].dtype == value.dtype
+        assert result[name].shape == value.shape
+        assert torch.equal(result[name], value)
     return expected
 
 
