@@ -266,5 +266,5 @@ def test_lungs_of_two_files_for_one_patient(tmp_path, capsys):
     assert "severalfilesforonecase,PAT:PAT_0001.nii.gz,PAT_0002.nii.gz" in printed(capsys)[0]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["other.nii.gz", "planewise.json"]
     assert run(["ild", "lungs", str(tmp_path / "in"), str(tmp_path / "second"), "--channel", "2"]) == 1
-    assert "has1channel,whichis0;--channel2isnoneofthem" in printed(capsys)[0]
+    assert "has1channel,whichis0;--channel2isnotoneofthem" in printed(capsys)[0]
     assert [path.name for path in (tmp_path / "second").glob("*.nii.gz")] == ["PAT.nii.gz"]

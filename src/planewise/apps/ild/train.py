@@ -77,8 +77,8 @@ def train_ild(options: IldTrain) -> int:
             f"--image {options.image}: goes with --corrections; without it the slices are prepared ones"
         )
     npy = options.npy_path or options.work_dir / SLICES
-    record = record_to_train_on(options)
     weights = _start(options)
+    record = record_to_train_on(options)
     weights.tokens = _tokens(options, npy, weights) if options.train_prompts != "truth" else None
     weights.window = _window(_beside(npy, WINDOW_FILE))
     weights.reliability, weights.seen = {}, None  # of what it is trained on
