@@ -309,13 +309,16 @@ def parse(command: Command, program: str, arguments: list[str], names: Mapping[s
     import tyro
 
     from planewise.errors import PlanewiseError
+    from planewise.option_errors import refuse_unusable
     from planewise.option_help import readable
 
+    kind = _find(command.options)
     registry = tyro.constructors.ConstructorRegistry()
     registry.struct_rule(readable)
     try:
+        refuse_unusable(program, kind, arguments)
         return tyro.cli(
-            _find(command.options),
+            kind,
             prog=program,
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff,),
