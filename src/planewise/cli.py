@@ -279,7 +279,7 @@ def run(arguments: list[str], names: Mapping[str, str] = MappingProxyType({})) -
         group = [known for known in COMMANDS if known.startswith(f"{arguments[0]} ")]
         if group and arguments[1:] in ([], ["-h"], ["--help"]):
             print(f"{listed(group)}\n\nplanewise {arguments[0]} COMMAND --help shows a command's options and examples.")
-            return 0
+            return 0 if arguments[1:] else EXIT_REFUSED
         near = difflib.get_close_matches(name, [*COMMANDS, *(known.split()[0] for known in COMMANDS)], 1)
         meant = f"; did you mean '{near[0]}'? Known" if near else "; known"
         print(f"planewise: unknown command '{name}'{meant} are {', '.join(group or COMMANDS)}", file=sys.stderr)
