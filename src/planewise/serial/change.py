@@ -81,9 +81,9 @@ def changes(
         least = LEAST_ML if unit == "ml" else 100 * LEAST_ML / size if size else math.nan
         later = carried[key] if region else second[key]
         change = later - first[key]
-        retakes = [[each[key] for each in of_scan] for of_scan in (retakes_of_first, retakes_of_second)]
-        seen = any(value != 0 for value in (first[key], later, *retakes[0], *retakes[1]))  # nor is it NaN
-        detectable = smallest_detectable_change(*retakes, least) if seen else math.nan
+        retaken, retaken_later = ([each[key] for each in scan] for scan in (retakes_of_first, retakes_of_second))
+        seen = any(value != 0 for value in (first[key], later, *retaken, *retaken_later))  # NaN, too, is not 0
+        detectable = smallest_detectable_change(retaken, retaken_later, least) if seen else math.nan
         if region:
             detectable += abs(carried[group, "", unit] - second[group, "", unit])
         before, after, by, beyond = (

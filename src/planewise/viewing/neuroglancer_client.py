@@ -12,7 +12,7 @@ UNSET = FIELD + b";localAnnotationsJson="  # as the class declares it, of which 
 SET = FIELD + b'=["segments"];localAnnotationsJson='
 
 
-class Client(ImportlibResourcesContentSource):  # type: ignore[misc]
+class Client(ImportlibResourcesContentSource):
     """Serves the client's files."""
 
     def get_content(self, name: str) -> bytes:
