@@ -62,7 +62,8 @@ def sent_to(url):
     return answer.getheader("Location")
 
 
-def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset):
+@pytest.mark.parametrize("stopped_by", [signal.SIGINT, signal.SIGTERM])
+def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset, stopped_by):
     command = [sys.executable, "-m", "planewise", "view", str(dataset), "--viewer", "neuroglancer", "--errors"]
     process = subprocess.Popen(
         command, env=HEADLESS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
@@ -106,8 +107,9 @@ def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 get(f"{root}/{path}")
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stopped_by)
         rest = process.communicate()[0]
+    assert "--resume" not in rest
     assert process.returncode == 0, said + rest
     assert "Traceback" not in said + rest
     assert "neuroglancer has ended" in rest

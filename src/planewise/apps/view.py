@@ -11,6 +11,7 @@ from planewise.apps.view_options import View
 from planewise.data.case import channel_within
 from planewise.data.classes import holds_instances, labels_above
 from planewise.errors import PlanewiseError, WorkFailed
+from planewise.processes import Terminated
 from planewise.progress import say
 from planewise.report.comparison_files import JSON as RESULTS
 from planewise.report.tables import print_table
@@ -163,7 +164,7 @@ def _serve(scene: Scene, port: int) -> None:
                 say(f"To see it from another machine: ssh -L {there.port}:127.0.0.1:{there.port} {user}@{host}")
             say("Ctrl-C ends it.")
             wait()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         say("neuroglancer has ended.")
     except OSError as error:
         raise WorkFailed(f"--port {port}: cannot be served at ({error.strerror})") from error
