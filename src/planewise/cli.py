@@ -281,7 +281,7 @@ def run(arguments: list[str], names: Mapping[str, str] = MappingProxyType({})) -
         group = [known for known in COMMANDS if known.startswith(f"{arguments[0]} ")]
         if group and arguments[1:] in ([], ["-h"], ["--help"]):
             print(f"{listed(group)}\n\nplanewise {arguments[0]} COMMAND --help shows a command's options and examples.")
-            return 0
+            return 0 if arguments[1:] else EXIT_REFUSED
         near = difflib.get_close_matches(name, [*COMMANDS, *(known.split()[0] for known in COMMANDS)], 1)
         meant = f"; did you mean '{near[0]}'? Known" if near else "; known"
         print(f"planewise: unknown command '{name}'{meant} are {', '.join(group or COMMANDS)}", file=sys.stderr)
@@ -311,13 +311,16 @@ def parse(command: Command, program: str, arguments: list[str], names: Mapping[s
     import tyro
 
     from planewise.errors import PlanewiseError
+    from planewise.option_errors import refuse_unusable
     from planewise.option_help import readable
 
+    kind = _find(command.options)
     registry = tyro.constructors.ConstructorRegistry()
     registry.struct_rule(readable)
     try:
+        refuse_unusable(program, kind, arguments)
         return tyro.cli(
-            _find(command.options),
+            kind,
             prog=program,
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff,),

@@ -44,5 +44,5 @@ def _add(parser: argparse.ArgumentParser, kind: type[Options]) -> None:
             given |= {"nargs": "*"} if several or option.positional else {}
             given |= {"choices": get_args(element)} if get_origin(element) is Literal else {}
         action = parser.add_argument(option.name if option.positional else option.flag, **given)
-        if element is Path or option.values.startswith("PATH"):  # PATH, or PATH ...
+        if element is Path or "PATH" in option.values:  # PATH, PATH ..., or with a name before it
             action.complete = shtab.DIRECTORY if option.values == "FOLDER" else shtab.FILE  # type: ignore[attr-defined]

@@ -18,18 +18,35 @@ from planewise.options import Options, as_folder, as_name
 
 NEEDED, OTHER = "needed", "options"
 GROUPS = {  # what of all commands belongs together; what stands nowhere here is what the command itself is about
-    "what is read, and how": (
+    "data": (
         "channel", "sequence", "series", "intensity", "invert", "ignore_geometry", "window", "window_level",
         "window_width", "lungs", "image", "images", "dataset", "truth", "against", "reference", "groups", "patients",
-        "patient_pattern", "split",
+        "patient_pattern", "split", "valid_share", "test_share", "slices", "background_share", "min_volume_mm3",
+        "min_area_mm2", "min_voxels", "min_pixels", "npy_path", "class_name", "things", "skip_conversion",
+        "corrections", "margin", "margin_mm",
     ),
-    "going on, and what is kept": (
-        "resume", "overwrite", "checkpoint_interval", "skip_conversion", "output_data_path", "save_nii", "visualize",
-        "seed",
+    "model": (
+        "model", "trained_model", "base_model", "base", "backbone", "from_scratch", "model_name", "task_name",
+        "image_size",
     ),
-    "machine": (
-        "device", "devices", "num_nodes", "precision", "num_workers", "workers", "scheduler", "memory", "cache_slices",
-        "gradient_checkpointing",
+    "training": (
+        "iterations", "minutes", "epochs", "self_training", "learning_rate", "weight_decay", "patch_size",
+        "finetune_layer", "train_planes", "train_prompts", "train_clips", "train_parts", "classes_per_slice", "upright",
+        "checkpoint_interval", "resume",
+    ),
+    "prediction": (
+        "test_after_training", "test_axes", "axes", "prompts", "bbox_shift", "propagation", "stability_fallback",
+        "components", "downsampling", "confidence_thr", "center_confidence_thr", "min_distance_object_centers",
+        "median_kernel", "min_size", "min_extent", "min_agreement", "pixel_vote_thr", "fuse", "repair",
+    ),
+    "evaluation": ("semantic_class", "beside", "predicted_only", "tolerance_nm", "tolerance_mm", "tolerance_voxels"),
+    "output": (
+        "folder", "output", "format", "codes", "output_data_path", "json_file", "confidence_volume", "save_nii",
+        "visualize", "overwrite",
+    ),
+    "computation": (
+        "batch_size", "device", "devices", "num_nodes", "precision", "num_workers", "workers", "scheduler", "memory",
+        "cache_slices", "gradient_checkpointing", "seed",
     ),
 }  # fmt: skip
 WIDEST, INDENT = 100, 6
@@ -56,7 +73,7 @@ class Option:
     @property
     def group(self) -> str:
         """Under which heading it stands."""
-        if self.required or self.positional:
+        if self.required:
             return NEEDED
         return next((group for group, names in GROUPS.items() if self.name in names), OTHER)
 
@@ -71,7 +88,10 @@ def _option(name: str, info: FieldInfo) -> Option:
     positional = tyro.conf.Positional in info.metadata
     several = get_origin(without_none(info.annotation)) is tuple and positional
     flag = f"{called.upper()}{' ...' if several else ''}" if positional else f"--{called}"
-    values = "" if positional or info.annotation is bool else words_for(info.annotation, info.metadata)
+    said = next(
+        (one.metavar for one in info.metadata if getattr(one, "metavar", None)), ""
+    )  # where a type is too little
+    values = "" if positional or info.annotation is bool else said or words_for(info.annotation, info.metadata)
     default = "" if info.is_required() or info.default in (None, False, ()) else _shown(info.default)
     text = info.description or next((one.help for one in info.metadata if getattr(one, "help", None)), "")
     return Option(name, flag, values, " ".join(text.split()), default, info.is_required(), positional, info.annotation)

@@ -78,7 +78,7 @@ class Options(BaseModel):
                     try:
                         _fits_file_systems(str(path))
                     except ValueError as error:
-                        raise PlanewiseError(f"--{name} {_short(path)}: {error}") from None
+                        raise PlanewiseError(f"--{name} {shortened(path)}: {error}") from None
         return options
 
 
@@ -88,9 +88,10 @@ def _plain(problem: Any) -> str:
     value = problem["input"]
     shown = " ".join(map(str, value)) if isinstance(value, tuple | list) else value
     ours = problem["msg"].removeprefix("Value error, ")
-    return f"--{option} {_short(shown)}: {ours if problem['type'] == 'value_error' else ours.lower()}"
+    return f"--{option} {shortened(shown)}: {ours if problem['type'] == 'value_error' else ours.lower()}"
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """Return a value as an error repeats it."""
     text = str(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -23,18 +23,22 @@ SHAPE = (22, 64, 64)  # fewer slices would cut the phantom's lungs off
 NAMES = {1: "ground_glass", 2: "reticulation", 3: "honeycombing"}
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A model that nobody trained, and that says of every class that it is there: what it draws matters little here."""
+def untrained(path, presence):
+    """Write a model that nobody trained; ``presence``: a logit that is added to that of every class to be there."""
     torch.manual_seed(0)
     network = build_sam2("mini", 64)
     initialise(network)
     with torch.no_grad():
-        network.mask_decoder.pred_obj_score_head.proj_out.bias += 100
+        network.mask_decoder.pred_obj_score_head.proj_out.bias += presence
     tokens = ClassTokens(NAMES, network.config.prompt_encoder_config.hidden_size)
-    path = tmp_path_factory.mktemp("model") / "medsam_model_best.pth"
     save_published(path, Sam2Weights(network, tokens=tokens, window=(-600.0, 1500.0)), 0)
     return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """It says of every class that it is there: what it draws matters little here."""
+    return untrained(tmp_path_factory.mktemp("model") / "medsam_model_best.pth", 100)
 
 
 def follow(patient, output, model, *more):
@@ -224,6 +228,22 @@ def test_one_volume_under_two_dates_of_nobody_is_compared_with_warnings(model, t
         assert f"WARNING: 2023-01-10 and 2024-01-12: {words}" in printed
         assert words in page
         assert any(words in doubt for doubt in pair["doubts"])
+
+
+def test_a_model_that_finds_nothing_says_nothing_about_a_change(tmp_path, capsys):
+    write_chest_patient(tmp_path / "P", 3, SHAPE, dates=("2023-01-10", "2024-01-12"))
+    blind = untrained(tmp_path / "blind.pth", -100)
+    assert follow(tmp_path / "P", tmp_path / "out", blind) == 0
+    said = capsys.readouterr()
+    assert "nothing was segmented in either scan or any retake" in " ".join(said.err.split())
+    assert "none seen" in said.out
+    page = " ".join((tmp_path / "out" / "follow.html").read_text().split())
+    assert (
+        "nothing was segmented, in either scan or any retake of them.</strong> This says nothing about a change" in page
+    )
+    assert "no detectable change" not in page
+    (pair,) = json.loads((tmp_path / "out" / "changes.json").read_text())["pairs"]
+    assert {(row["detectable"], row["category"]) for row in pair["changes"]} == {(None, "none seen")}
 
 
 def test_what_cannot_be_followed_is_refused(job, model, tmp_path, capsys):

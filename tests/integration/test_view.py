@@ -18,13 +18,19 @@ import zlib
 import numpy as np
 import pytest
 
+from planewise.apps.view import scene_of
+from planewise.apps.view_cases import shown_of
+from planewise.apps.view_options import View
 from planewise.cli import run
+from planewise.viewing.neuroglancer_server import served
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 from scenes import CODED, LABELS, SPACING
 from stopped import ENVIRONMENT
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 HEADLESS = {name: value for name, value in ENVIRONMENT.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
 
 
@@ -56,7 +62,8 @@ def sent_to(url):
     return answer.getheader("Location")
 
 
-def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset):
+@pytest.mark.parametrize("stopped_by", [signal.SIGINT, signal.SIGTERM])
+def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset, stopped_by):
     command = [sys.executable, "-m", "planewise", "view", str(dataset), "--viewer", "neuroglancer", "--errors"]
     process = subprocess.Popen(
         command,
@@ -105,11 +112,35 @@ def test_the_browser_gets_the_client_and_the_voxels_with_the_token_alone(dataset
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 get(f"{root}/{path}")
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stopped_by)
         rest = process.communicate()[0]
+    assert "--resume" not in rest
     assert process.returncode == 0, printed + rest
     assert "Traceback" not in printed + rest
     assert "neuroglancer has ended" in rest
+
+
+BUSY = "(() => { let now = Date.now(); Date.now = () => (now += 1000); })()"  # a second goes by between any two looks
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+def test_a_browser_that_is_busy_shows_all_layers(dataset):
+    """The client then writes its state into the URL at every change of a layer, also while the state is being read."""
+    from playwright.sync_api import sync_playwright
+
+    case = shown_of(View(path=dataset, errors=()))
+    scene = scene_of(case, View(path=dataset, errors=()))
+    with served(scene) as at, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *SOFTWARE_GL])
+        page = browser.new_page()
+        page.add_init_script(BUSY)
+        page.goto(at.url)
+        page.wait_for_selector(".neuroglancer-layer-item", timeout=60_000)
+        layers = page.locator(".neuroglancer-layer-item-label").all_text_contents()
+        said = page.locator(".neuroglancer-status-message, #neuroglancer-status-container").all_text_contents()
+        browser.close()
+    assert layers == ["a", "truth", "m", "places"]
+    assert "undefined" not in " ".join(said)
 
 
 def test_a_port_that_is_taken(dataset):

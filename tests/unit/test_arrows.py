@@ -19,7 +19,7 @@ LEVELS = [  # lowest first; a module imports from its own level and below
     ("training", "inference"),
     ("apps",),
     ("option_help",),
-    ("completion",),
+    ("completion", "option_errors"),
     ("cli", "__main__", "interface"),
     ("compat",),
 ]

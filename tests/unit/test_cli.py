@@ -66,9 +66,17 @@ def test_nothing_is_guessed_where_nothing_is_near(capsys):
     assert "mito train" in err
 
 
+@pytest.mark.parametrize(
+    "words", [[], ["--help"], ["mito"], ["mito", "--help"], ["mito", "-h"], ["ild"], ["audit"], ["demo"]]
+)
+def test_without_a_command_is_refused_with_a_list_which_help_gives_too(words, capsys):
+    assert run(words) == (0 if {"--help", "-h"} & set(words) else 2)
+    assert "COMMAND --help" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("words", [["mito"], ["mito", "--help"], ["mito", "-h"], ["ild"], ["audit"], ["demo"]])
 def test_a_group_lists_its_commands_a_line_each(words, capsys):
-    assert run(words) == 0
+    run(words)
     lines = capsys.readouterr().out.splitlines()
     listed = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     assert [line.split("planewise ")[1][:15].strip() for line in lines[: len(listed)]] == listed

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from planewise.cli import COMMANDS, _find, parse, run
-from planewise.option_help import NEEDED, options_of, words_for
+from planewise.option_help import GROUPS, NEEDED, OTHER, options_of, words_for
 
 
 def options(name):
@@ -33,6 +33,37 @@ def test_help_has_examples_every_option_once_and_the_needed_ones_first(name, cap
     assert heads[: len(needed)] == needed
     assert not re.search(r"\{None\}|\[\[|\{\[|\bINT\b|\bSTR\b", text)
     assert all(len(line) <= 100 for line in text.splitlines() if "planewise " not in line)
+
+
+@pytest.mark.parametrize("name", ["mito train", "mito predict", "ild run", "ild train", "ild predict"])
+def test_options_of_long_commands_stand_in_groups(name):
+    assert [option.name for option in options(name) if option.group == OTHER] == []
+
+
+def test_every_option_of_a_group_is_one_of_a_command():
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert len(set(grouped)) == len(grouped)
+    assert set(grouped) <= {option.name for name in COMMANDS for option in options(name)}
+
+
+def test_what_has_a_default_is_not_needed():
+    for name in COMMANDS:
+        assert [option.name for option in options(name) if option.group == NEEDED and not option.required] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("compare", "--method NAME=FOLDER ..."),
+        ("compare", "--tolerance_nm [CLASS=]NUMBER ..."),
+        ("view", "--labels [NAME=]PATH ..."),
+        ("mito measure", "--reference NAME=PATH ..."),
+        ("ild predict", "--prompts truth|auto|lungs|PATH"),
+        ("audit plan", "--classes NAME=VALUE ..."),
+    ],
+)
+def test_values_are_written_as_they_are_typed(name, typed):
+    assert typed in [option.typed for option in options(name)]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,7 +1,7 @@
 """The options of ``planewise audit plan`` and ``planewise audit report``."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from pydantic import Field, field_validator
@@ -24,7 +24,7 @@ class AuditPlan(Options):
     """What is estimated: from slices volume_fraction, class_ml; from boxes count, number_density, mean_volume."""
     image: Path | None = None
     """Image, or folder of images, that the result was made of. Default: imagesTs beside the folder, if there is one."""
-    classes: tuple[str, ...] = ()
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """NAME=VALUE or NAME=VALUE,VALUE for each class. Default: all values above 0 are one; of class_ml each is one."""
     within: Path | None = None
     """Label volume, or a folder of them: only voxels above 0 in it count, as a class and as volume."""

@@ -1,11 +1,14 @@
 """The options of ``planewise compare``."""
 
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from pydantic import Field, field_validator
 
 from planewise.options import Folder, Options, PathText
+
+DISTANCES = tyro.conf.arg(metavar="[CLASS=]NUMBER ...")
 
 
 class Compare(Options):
@@ -15,12 +18,12 @@ class Compare(Options):
     """nnU-Net raw datasets: instancesTs or labelsTs, and a folder imagesTs_{method} for each method."""
     output: Folder
     """Folder for report.html, results.csv and results.json."""
-    method: tuple[PathText, ...] = ()
+    method: Annotated[tuple[PathText, ...], tyro.conf.arg(metavar="NAME=FOLDER ...")] = ()
     """More methods, NAME=FOLDER: a folder in every dataset, or one for all, whose cases are paired by name."""
-    tolerance_nm: tuple[str, ...] = ()
+    tolerance_nm: Annotated[tuple[str, ...], DISTANCES] = ()
     """Distance within which surfaces agree, where spacing is in nm or um: a number, and CLASS=NUMBER for classes.
     Default: by each case's voxels, two along their finest side, or one along the coarsest where that is more."""
-    tolerance_mm: tuple[str, ...] = ()
+    tolerance_mm: Annotated[tuple[str, ...], DISTANCES] = ()
     """The same where spacing is in mm."""
     tolerance_voxels: float | None = Field(None, gt=0)
     """The same where the files do not say what a voxel measures."""

@@ -36,7 +36,7 @@ class CaseLayers:
         self.volume, self.orientation = volume, Orientation.of(volume)
         z, y, x = (volume.spacing[axis] for axis in self.orientation.order)
         self.spacing = z, y, x
-        self.placed: dict[str, Any] = {"scale": self.spacing, "units": volume.unit}
+        self.placed: dict[str, Any] = {"scale": self.spacing, "units": volume.unit, "axis_labels": ("z", "y", "x")}
         self.image = None
         if image is not None:
             self.image = viewer.add_image(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # it brings torch
     from planewise.apps.correct_segment import ClassSegmenter
 
 LARGEST_CLASS = IGNORED - 1
+EM_UNITS = ("nm", "um")
 
 
 class CorrectionWidget(QWidget):
@@ -97,11 +98,13 @@ class CorrectionWidget(QWidget):
             layout.addWidget(button, 2 + place // 2, place % 2)
             self.buttons[name] = button
         below = 2 + -(-len(actions) // 2)
-        layout.addWidget(QLabel("Class to segment (0: background)"), below, 0)
+        class_words = QLabel("Class to segment (0: background)")
+        layout.addWidget(class_words, below, 0)
         layout.addWidget(self.class_to_segment, below, 1)
         layout.addWidget(self.through, below + 1, 0, 1, 2)
         layout.addWidget(self.message, below + 2, 0, 1, 2)
         layout.setRowStretch(below + 3, 1)
+        self.of_classes = (self.buttons["Segment drawn"], class_words, self.class_to_segment, self.through)
 
     # ---- actions
 
@@ -228,6 +231,10 @@ class CorrectionWidget(QWidget):
             )
         self.layers = CaseLayers(self.viewer, case, self.corrections, image)
         self.segmenter = None
+        volume = self.corrections.canvas.volume
+        named = volume.labels is not None and bool(volume.labels.names)
+        for control in self.of_classes:  # SAM2 makes masks of classes in CTs; objects in EM are painted
+            control.setVisible(named or volume.unit not in EM_UNITS)
         self.viewer.canvas.overlays.scale_bar.visible = True
         middle = tuple(side // 2 for side in self.corrections.canvas.shape)
         self.layers.look_at((middle[0], middle[1], middle[2]))

@@ -37,7 +37,7 @@ class MitoMeasure(Options):
     image: Path | None = None
     """The image, or a folder of images named as the labels are: for mean intensities, and for the spacing where the
     labels' own file does not say any."""
-    reference: tuple[str, ...] = ()
+    reference: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PATH ...")] = ()
     """Other label volumes, NAME=PATH, a file or a folder: contacts with them and distances to them, such as
     nucleus=nuclei/ membrane=membranes/."""
     classes: Path | None = None

@@ -6,11 +6,12 @@ import socket
 import webbrowser
 from pathlib import Path
 
-from planewise.apps.view_cases import TRUTH, Shown, shown_of
+from planewise.apps.view_cases import TRUTH, Shown, compared_in, named_results, shown_of
 from planewise.apps.view_options import View
 from planewise.data.case import channel_within
 from planewise.data.classes import holds_instances, labels_above
 from planewise.errors import PlanewiseError, WorkFailed
+from planewise.processes import Terminated
 from planewise.progress import say
 from planewise.report.comparison_files import JSON as RESULTS
 from planewise.report.tables import print_table
@@ -97,7 +98,7 @@ def _class_names(shown: Shown) -> LabelNames:
 
 def _mistakes(shown: Shown, options: View) -> list[Place]:
     """Return the mistakes of the methods that are shown, those of most voxels first."""
-    files = [file / RESULTS if file.is_dir() else file for file in options.errors or ()] or _results_beside(shown)
+    files = named_results(options) or _results_beside(shown)
     if not files:
         raise PlanewiseError(
             f"--errors: there is no {RESULTS} beside the results of case {shown.case}; name the one that planewise "
@@ -120,9 +121,8 @@ def _results_beside(shown: Shown) -> list[Path]:
     evaluated = [path for path in evaluations.values() if path.is_file()]
     if evaluations and len(evaluated) == len(evaluations):
         return evaluated
-    compared = [] if shown.dataset is None else [shown.dataset / RESULTS, *sorted(shown.dataset.glob(f"*/{RESULTS}"))]
-    if there := [path for path in compared if path.is_file()]:
-        return there[:1]
+    if shown.dataset is not None and (compared := compared_in(shown.dataset)):
+        return compared
     for name in [name for name, path in evaluations.items() if evaluated and not path.is_file()]:
         say(f"{name}: was not evaluated, and none of its mistakes are listed; planewise compare lists those of all")
     return evaluated
@@ -164,7 +164,7 @@ def _serve(scene: Scene, port: int) -> None:
                 say(f"To see it from another machine: ssh -L {there.port}:127.0.0.1:{there.port} {user}@{host}")
             say("Ctrl-C ends it.")
             wait()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         say("neuroglancer has ended.")
     except OSError as error:
         raise WorkFailed(f"--port {port}: cannot be served at ({error.strerror})") from error

@@ -19,6 +19,8 @@ from planewise.data.manifest import manifest_of
 from planewise.data.source_image import PREPARED, source_image
 from planewise.errors import PlanewiseError
 from planewise.progress import say
+from planewise.report.comparison_files import JSON as RESULTS
+from planewise.report.listed_mistakes import of_dataset, read_mistakes
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Series
@@ -61,14 +63,14 @@ def _is_images(folder: Path) -> bool:
     return folder.name in {f"{IMAGES}{split}" for split in SPLITS}
 
 
-def _of_dataset(folder: Path, options: View) -> Shown:
-    """Return a case of a dataset, with its truth and the labels of every method that has it."""
+def _of_dataset(folder: Path, options: View, splits: tuple[str, ...] = SPLITS) -> Shown:
+    """Return a case of a dataset, or of some ``splits`` of it, with its truth and the labels of every method."""
     images: dict[str, tuple[Path, str]] = {}
-    for split in SPLITS:
+    for split in splits:
         if (folder / f"{IMAGES}{split}").is_dir():
             volumes, _ = cases_in(folder / f"{IMAGES}{split}", options.channel, "auto")
             images = {name: (path, split) for name, path in volumes.items()} | images
-    case = _choose(images, options, folder)
+    case = _choose(images, options, folder if splits == SPLITS else folder / f"{IMAGES}{splits[0]}")
     image, split = images[case]
     methods = {}
     for method in sorted(folder.glob(f"{PREDICTED}*")):
@@ -87,7 +89,8 @@ def _of_results(folder: Path, options: View) -> Shown:
 def _of_volume(path: Path, options: View) -> Shown:
     """Return an image, with all that its dataset has of it; or labels, where something says that they are."""
     if _is_images(path.parent) or _is_images(path):
-        return _of_dataset((path if _is_images(path) else path.parent).parent, _for_case(path, options))
+        images = path if _is_images(path) else path.parent
+        return _of_dataset(images.parent, _for_case(path, options), (images.name.removeprefix(IMAGES),))
     if _is_result(path):
         return _of_result(case_name(path), path)
     if not options.labels:
@@ -147,14 +150,47 @@ def _if_there(case: str, folder: Path) -> Path | None:
 
 
 def _choose(cases: "dict[str, tuple[Path, str]] | list[str]", options: View, folder: Path) -> str:
-    """Return the case that is wanted. Raises PlanewiseError if it is not there, or not said which."""
+    """Return the case that is wanted, of those that --errors lists. Raises PlanewiseError if it is not there, or not
+    said which."""
     names = sorted(cases)
     if options.case is not None and options.case not in names:
         raise PlanewiseError(f"--case {options.case}: {folder} has none of that name; it has {_listed(names)}")
-    if options.case is None and len(names) != 1:
+    if options.case is not None:
+        return options.case
+    compared = [name for name in names if name in _compared_cases(options, folder)]
+    if len(compared or names) == 1:
+        return (compared or names)[0]
+    if compared:
+        what = f"--errors lists {len(compared)} cases of it ({_listed(compared)}): choose one with --case"
+    else:
         what = f"holds {len(names)} cases ({_listed(names)}): choose one with --case" if names else "holds no volumes"
-        raise PlanewiseError(f"{folder}: {what}")
-    return options.case or names[0]
+    raise PlanewiseError(f"{folder}: {what}")
+
+
+def named_results(options: View) -> list[Path]:
+    """Return the results.json that --errors names: the file, or the folder that holds it."""
+    return [file / RESULTS if file.is_dir() else file for file in options.errors or ()]
+
+
+def compared_in(dataset: Path) -> list[Path]:
+    """Return the results.json of the first comparison in a dataset's folder, if there is one."""
+    files = (dataset / RESULTS, *sorted(dataset.glob(f"*/{RESULTS}")))
+    return [file for file in files if file.is_file()][:1]
+
+
+def _compared_cases(options: View, folder: Path) -> set[str]:
+    """Return the cases whose mistakes are asked for: those that a results.json has, of a dataset or in a folder."""
+    if options.errors is None:
+        return set()
+    folder = folder.resolve()
+    dataset = folder if _is_dataset(folder) else folder.parent
+    evaluations = [folder / "evaluation" / RESULTS, *folder.glob(f"{PREDICTED}*/evaluation/{RESULTS}")]
+    beside = [*(file for file in evaluations if file.is_file()), *compared_in(dataset)]
+    return {
+        entry.case
+        for file in named_results(options) or beside
+        for entry in of_dataset(read_mistakes(file), dataset.name)
+    }
 
 
 def _listed(names: list[str]) -> str:

@@ -1,7 +1,7 @@
 """The options of ``planewise view``."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from pydantic import Field, field_validator
@@ -31,7 +31,7 @@ class View(Options):
     """The image of a result, where it is not known: a volume, or a folder of volumes."""
     truth: Path | None = None
     """The true labels, where they are not beside the image: a volume, or a folder of them."""
-    labels: tuple[PathText, ...] = ()
+    labels: Annotated[tuple[PathText, ...], tyro.conf.arg(metavar="[NAME=]PATH ...")] = ()
     """More labels to show, PATH or NAME=PATH: volumes, or folders of them."""
     channel: int | None = Field(None, ge=0)
     """Channel of the image, from 0, where it has several: the file {case}_000N, or that of the file itself."""

@@ -5,7 +5,6 @@ import math
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import ScoredCase
 from planewise.evaluation.result import Benchmark, Result
-from planewise.evaluation.voxels import mean_of_defined
 from planewise.report.slides import CaseSlides, case_slides
 
 PICTURE_BYTES = 12_000_000  # of all pictures; the page stays under 15 MB
@@ -15,9 +14,13 @@ SOLIDS_IN_ALL = 400
 
 
 def goodness(results: list[Result]) -> float:
-    """Return the mean of a case's main scores; a case without any comes first."""
-    mean = mean_of_defined(r.scores.get("f1_50", r.scores.get("dsc", math.nan)) for r in results)
-    return -1.0 if math.isnan(mean) else mean
+    """Return the mean of a case's main scores; a case that could not be scored comes first.
+
+    A score that is not defined is of a case where nothing is there and nothing was predicted: as good as 1.
+    """
+    scores = [result.scores.get("f1_50", result.scores.get("dsc")) for result in results]
+    counted = [1.0 if math.isnan(score) else score for score in scores if score is not None]
+    return sum(counted) / len(counted) if counted else -1.0
 
 
 class Album:

@@ -21,7 +21,8 @@ class Change:
     """The change of a class, or of several together, in both lungs or in a region of the first scan.
 
     ``first``, ``second`` in ``unit`` (ml, or percent of the region); ``detectable``: the smallest detectable change.
-    None where a value is not defined.
+    None where a value is not defined. Where nothing was seen in either scan or any retake, the category is "none seen"
+    and ``detectable`` None: retakes that never differ because nothing is segmented say nothing about a change.
     """
 
     group: str
@@ -81,14 +82,15 @@ def changes(
         least = LEAST_ML if unit == "ml" else 100 * LEAST_ML / size if size else math.nan
         later = carried[key] if region else second[key]
         change = later - first[key]
-        detectable = smallest_detectable_change(
-            [each[key] for each in retakes_of_first], [each[key] for each in retakes_of_second], least
-        )
+        retaken, retaken_later = ([each[key] for each in scan] for scan in (retakes_of_first, retakes_of_second))
+        seen = any(value != 0 for value in (first[key], later, *retaken, *retaken_later))  # NaN, too, is not 0
+        detectable = smallest_detectable_change(retaken, retaken_later, least) if seen else math.nan
         if region:
             known = ("", region) if region in SIDES else ("",)
             detectable += max(abs(carried[group, part, unit] - second[group, part, unit]) for part in known)
         before, after, by, beyond = (
             None if math.isnan(value) else value for value in (first[key], later, change, detectable)
         )
-        rows.append(Change(group, region, unit, before, after, by, beyond, category_of(change, detectable)))
+        category = category_of(change, detectable) if seen else "none seen"
+        rows.append(Change(group, region, unit, before, after, by, beyond, category))
     return rows

@@ -10,7 +10,7 @@ LEAST_RETAKES = 3
 CONFIDENCE = 0.95
 LEAST_ML = 1.0  # of a class: less is never called a change, however steady the measurement; our choice
 
-Category = Literal["more", "less", "not detectable"]
+Category = Literal["more", "less", "not detectable", "none seen"]
 
 
 def smallest_detectable_change(first: Sequence[float], second: Sequence[float], least: float = 0.0) -> float:

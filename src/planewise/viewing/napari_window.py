@@ -70,6 +70,7 @@ def place_list(viewer: Any, scene: Scene) -> Any:
 
     widget = QListWidget()
     widget.setWordWrap(True)
+    widget.setResizeMode(QListWidget.ResizeMode.Adjust)  # rows are as high as their words need in the width there is
     widget.addItems(_words(scene.places))
     widget.currentRowChanged.connect(lambda row: go(viewer, scene, scene.places[row].at))
     return widget

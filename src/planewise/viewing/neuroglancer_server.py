@@ -12,6 +12,7 @@ import neuroglancer
 import neuroglancer.server
 import tornado.web
 
+from planewise.viewing.neuroglancer_client import Client
 from planewise.viewing.neuroglancer_source import VolumeSource, dimensions_of, position_of, view_of
 from planewise.viewing.scene import Layer, Scene, contrast, objects
 
@@ -39,6 +40,7 @@ def served(scene: Scene, port: int = 0) -> Iterator[Served]:
     """
     token = secrets.token_hex(20)
     neuroglancer.set_server_bind_address(LOOPBACK, port)
+    neuroglancer.set_static_content_source(Client())
     try:
         viewer = neuroglancer.UnsynchronizedViewer(token=token, allow_credentials=False)
         server = neuroglancer.server.global_server

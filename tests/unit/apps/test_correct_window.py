@@ -58,6 +58,12 @@ def shown(widget):
     return np.asarray(widget.layers.labels.data)
 
 
+def test_objects_in_em_have_no_controls_for_classes_in_ct(widget):
+    assert all(control.isHidden() for control in widget.of_classes)
+    assert not widget.buttons["Split"].isHidden()
+    assert tuple(widget.layers.labels.axis_labels) == ("z", "y", "x")
+
+
 def test_each_button_is_its_action(widget, result, balls):
     widget.click(CENTRES[1])
     widget.click(CENTRES[3])

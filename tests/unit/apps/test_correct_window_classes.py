@@ -48,6 +48,10 @@ def press(widget, name):
     return widget.message.text()
 
 
+def test_classes_in_ct_have_their_controls(widget):
+    assert not any(control.isHidden() for control in widget.of_classes)
+
+
 def test_it_is_shown_upright_and_clicks_are_of_the_file(widget, tmp_path):
     shown = np.asarray(widget.layers.labels.data)
     np.testing.assert_array_equal(shown, to_canonical(open_volume(tmp_path / "ct.nii.gz")).read())

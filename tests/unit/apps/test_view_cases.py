@@ -64,6 +64,35 @@ def test_several_cases_are_refused_by_name(dataset):
         shown(dataset / "imagesTs_m")
 
 
+def test_the_cases_of_a_folder_of_images_are_those_in_it(dataset):
+    assert shown(dataset / "imagesTr").case == "c"
+    with pytest.raises(PlanewiseError, match=r"imagesTs: holds 2 cases \(a, b\): choose one with --case"):
+        shown(dataset / "imagesTs")
+    with pytest.raises(PlanewiseError, match=r"--case c: .*imagesTs has none of that name; it has a, b"):
+        shown(dataset / "imagesTs", case="c")
+
+
+def test_with_errors_the_cases_are_those_that_they_list(dataset, tmp_path):
+    def write(path, *cases, of=dataset.name):
+        entries = [{"dataset": of, "method": "m", "case": case, "mistakes": []} for case in cases]
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(json.dumps({"results": entries}))
+
+    write(tmp_path / "elsewhere" / "results.json", "b")
+    assert shown(dataset, errors=(tmp_path / "elsewhere",)).case == "b"
+    assert shown(dataset / "imagesTs", errors=(tmp_path / "elsewhere",)).case == "b"
+    assert shown(dataset / "imagesTs_m", errors=(tmp_path / "elsewhere" / "results.json",)).case == "b"
+    assert shown(dataset, errors=(tmp_path / "elsewhere",), case="a").case == "a"
+    write(dataset / "report" / "results.json", "a", "b")
+    with pytest.raises(PlanewiseError, match=r"--errors lists 2 cases of it \(a, b\): choose one with --case"):
+        shown(dataset, errors=())
+    write(dataset / "report" / "results.json", "a")
+    assert shown(dataset, errors=()).case == "a"
+    write(tmp_path / "elsewhere" / "results.json", "x")
+    with pytest.raises(PlanewiseError, match=r"holds 3 cases \(a, b, c\)"):
+        shown(dataset, errors=(tmp_path / "elsewhere",))
+
+
 def test_a_result_with_its_image_and_truth(dataset):
     of_folder = shown(dataset / "imagesTs_n")
     assert of_folder == shown(dataset / "imagesTs_n" / "a.tiff")

@@ -71,3 +71,24 @@ def test_what_is_not_defined_is_none():
     upper = rows["upper", "percent"]
     assert (upper.first, upper.second, upper.change, upper.detectable) == (None, None, None, None)
     assert upper.category == "not detectable"
+
+
+def test_what_is_seen_in_no_scan_and_no_retake_has_no_smallest_detectable_change():
+    """Seen in a single retake it has one: SD of 0, 0, 3 is 1.732, with t of 2 degrees of freedom, 4.303, 7.45."""
+    none, once = [measures(0.0)] * 3, [measures(0.0), measures(0.0), measures(3.0)]
+    rows = changes(measures(0.0), measures(0.0), measures(0.0), none, none, lambda _: 1000.0)
+    assert {(row.first, row.second, row.change, row.detectable, row.category) for row in rows} == {
+        (0, 0, 0, None, "none seen")
+    }
+    rows = changes(measures(0.0), measures(0.0), measures(0.0), once, none, lambda _: 1000.0)
+    assert rows[0].detectable == pytest.approx(7.453, abs=1e-3)
+    assert {row.category for row in rows} == {"not detectable"}
+    rows = changes(measures(0.0), measures(9.0), measures(9.0), none, none, lambda _: 1000.0)
+    assert {(row.detectable, row.category) for row in rows if row.unit == "ml"} == {(1, "more")}
+
+
+def test_a_class_that_is_seen_elsewhere_alone_is_none_seen_in_a_region():
+    here = measures(0.0, both=5.0, lower=5.0)
+    rows = by_place(changes(here, here, here, [here] * 3, [here] * 3, lambda _: 1000.0))
+    assert (rows["upper", "ml"].detectable, rows["upper", "ml"].category) == (None, "none seen")
+    assert (rows["lower", "ml"].detectable, rows["lower", "ml"].category) == (1, "not detectable")

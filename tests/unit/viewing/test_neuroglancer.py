@@ -1,12 +1,15 @@
 """What neuroglancer gets: chunks and meshes in x, y, z, and the state of the viewer."""
 
 import io
+import re
 import struct
 import zlib
 
+import neuroglancer.static
 import numpy as np
 import pytest
 
+from planewise.viewing.neuroglancer_client import SET, UNSET, Client
 from planewise.viewing.neuroglancer_server import segment_names, state_of
 from planewise.viewing.neuroglancer_source import VolumeSource, position_of, view_of
 from planewise.volumes.volume import Volume
@@ -149,3 +152,15 @@ def test_a_damaged_chunk_is_said_and_the_others_are_shown(tmp_path, monkeypatch,
             chunk(source, (0, 0, 0), (4, 4, 4))
     assert " ".join(capsys.readouterr().err.split()).count("image.ome.zarr: cannot be read") == 1
     assert np.array_equal(chunk(source, (16, 16, 0), (20, 20, 4)), CODED[:4, 16:20, 16:20].T)
+
+
+def test_the_client_is_the_package_s_but_for_the_field_that_was_unset():
+    """Also fails when a new version of the package calls it otherwise."""
+    packaged = neuroglancer.static.ImportlibResourcesContentSource()
+    page = packaged.get_content("index.html").decode()
+    scripts = re.findall(r'src="([^"]+\.js)"', page)
+    assert Client().get_content("index.html").decode() == page
+    assert [packaged.get_content(name).count(UNSET) for name in scripts] == [0] * (len(scripts) - 1) + [1]
+    assert all(Client().get_content(name) == packaged.get_content(name).replace(UNSET, SET) for name in scripts)
+    with pytest.raises(ValueError, match="Invalid static resource"):
+        Client().get_content("../secret.js")

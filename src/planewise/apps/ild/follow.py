@@ -309,6 +309,10 @@ def _print(pair: Pair, classes: MeasuredClasses) -> None:
         table = [(row.group, *map(_number, (row.first, row.second, row.change, row.detectable)), row.category)
                  for row in rows]  # fmt: skip
         print_table(f"Percent of the lungs, {pair.first.name} and {pair.second.name}", header, table)
+    main = pair.main()
+    if main is not None and main.category == "none seen":
+        say(f"WARNING: {pair.first.name} and {pair.second.name}: nothing was segmented in either scan or any retake of "
+            "them, which says nothing about a change; look at the scans, and whether the model suits them")  # fmt: skip
 
 
 def _number(value: float | None) -> str:

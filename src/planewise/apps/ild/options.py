@@ -218,7 +218,7 @@ class IldPredict(_Predict, SeriesChoice, CodesChoice):
     """What labels are written as: nii.gz, with itksnap_labels.txt for ITK-SNAP beside it; seg.nrrd, which 3D Slicer
     opens as a segmentation; ome.zarr, which does not hold how the axes lie in the patient; or dicom-seg, a DICOM
     segmentation of the series, {case}.seg.dcm. All but the first hold the classes' names and colours themselves."""
-    prompts: PathText = "truth"
+    prompts: Annotated[PathText, tyro.conf.arg(metavar="truth|auto|lungs|PATH")] = "truth"
     """truth: boxes from the ground truth (an oracle, and called one in every output). A CSV or JSON file: your boxes.
     auto: no boxes, every class is searched for within the lungs. lungs: as auto, but each slice on its own."""
     trained_model: PathText = "none"
@@ -289,7 +289,7 @@ class IldRun(_Prepare, _Train, _Predict):
     """nnU-Net raw dataset: dataset.json, imagesTr, labelsTr, imagesTs, labelsTs."""
     work_dir: tyro.conf.Positional[Folder]
     """Where everything goes."""
-    prompts: tuple[PathText, ...] = ()
+    prompts: Annotated[tuple[PathText, ...], tyro.conf.arg(metavar="truth|auto|lungs|PATH ...")] = ()
     """Where boxes come from when predicting, each kind beside the others: truth, lungs, auto, a CSV or JSON file.
     Default: what was trained, truth, auto, or both."""
     tolerance_mm: float | None = Field(None, gt=0)

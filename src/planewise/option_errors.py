@@ -1,0 +1,107 @@
+"""What is wrong with a command line, in words: the option, what was given, what is allowed.
+
+It is looked for before tyro reads the line, whose messages speak of types instead.
+"""
+
+import difflib
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from planewise.errors import PlanewiseError
+from planewise.option_help import Option, options_of, without_none
+from planewise.options import Options, shortened
+
+NUMBERS: dict[Any, str] = {int: "a whole number", float: "a number"}
+
+
+def refuse_unusable(program: str, kind: type[Options], arguments: list[str]) -> None:
+    """Raise PlanewiseError for an option that is not there, and for values that are too few, too many, or no values."""
+    if "--" in arguments:  # what follows is read otherwise
+        return
+    options = options_of(kind)
+    named = {option.flag: option for option in options if not option.positional}
+    positional = [option for option in options if option.positional]
+    unfilled = list(positional)
+    given = set()
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if not _is_flag(word):
+            if not unfilled:
+                takes = " ".join(option.flag for option in positional) or "options alone"
+                raise PlanewiseError(f"{shortened(word)}: is one value too many; {program} takes {takes}")
+            if _count(unfilled.pop(0).type) is None:
+                del rest[: _values_in(rest)]
+            continue
+        name, attached, value = word.partition("=")
+        option = named.get("--" + name[2:].replace("-", "_"))
+        if option is None:
+            near = difflib.get_close_matches(name, named, 1)
+            meant = f"; did you mean {named[near[0]].typed}?" if near else f"; {program} --help lists all"
+            raise PlanewiseError(f"{name}: there is no such option{meant}")
+        given.add(option.name)
+        if attached:
+            rest.insert(0, value)
+        following = 1 + _values_in(rest[1:]) if attached else _values_in(rest)
+        most = _count(option.type)
+        if most is None:  # as many as there are, but for what the positional arguments need
+            needed = sum(each.required and _count(each.type) == 1 for each in unfilled)
+            most = following if needed == 0 else max(bool(attached), min(following, len(rest) - needed))
+        values = rest[: min(most, following)]
+        del rest[: len(values)]
+        if option.type is bool and attached:
+            raise PlanewiseError(f"{option.flag}: takes no value, not {shortened(value)}")
+        _refuse_values(option, values)
+    not_given = [option for option in options if not option.positional and option.name not in given]
+    if missing := [option for option in (*unfilled, *not_given) if option.required]:
+        what = "".join(f"\n  {option.typed}: {option.text}" for option in missing)
+        raise PlanewiseError(f"needs{what}\n{program} --help shows all options, and examples")
+
+
+def _is_flag(word: str) -> bool:
+    """Whether a word is an option, rather than a value such as -600 or -inf."""
+    return word.startswith("-") and word.lstrip("-")[:1].isalpha() and word.lower() not in ("-inf", "-infinity", "-nan")
+
+
+def _values_in(words: list[str]) -> int:
+    """Return how many values stand before the next option."""
+    return next((number for number, word in enumerate(words) if _is_flag(word)), len(words))
+
+
+def _count(annotation: Any) -> int | None:
+    """Return how many values an option takes; None: any number."""
+    annotation = without_none(annotation)
+    if annotation is bool:
+        return 0
+    if get_origin(annotation) is tuple:
+        parts = get_args(annotation)
+        return None if parts[-1] is Ellipsis else len(parts)
+    return 1
+
+
+def _refuse_values(option: Option, values: list[str]) -> None:
+    if values == ["None"] and option.default == "" and not option.required:
+        return
+    count = _count(option.type)
+    shown = shortened(" ".join([option.flag, *values]))
+    if count is not None and len(values) < count:
+        wanted = "a value" if count == 1 else f"{count} values"
+        raise PlanewiseError(f"{shown}: takes {wanted}, {option.values}" + (f", not {len(values)}" if values else ""))
+    for value in values:
+        if wrong := _wrong(option.type, value):
+            raise PlanewiseError(f"{shown}: must be {wrong}" + (f"; '{value}' is not" if len(values) > 1 else ""))
+
+
+def _wrong(annotation: Any, value: str) -> str:
+    """Return what a value must be, "" if it is that."""
+    annotation = without_none(annotation)
+    while get_origin(annotation) in (tuple, Annotated):
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Literal:
+        allowed = [str(one) for one in get_args(annotation)]
+        return "" if value in allowed else f"one of {', '.join(allowed)}"
+    try:
+        if annotation in NUMBERS:
+            annotation(value)
+    except ValueError:
+        return NUMBERS[annotation]
+    return ""
