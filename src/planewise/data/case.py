@@ -22,6 +22,7 @@ from planewise.volumes.formats.image_sequence import SLICES
 from planewise.volumes.slices import PLANES
 
 PREDICTED = "imagesTs_"  # begins the folder of a method's predictions in a dataset; the rest is the method's name
+COMPANIONS = (".json", ".csv", ".txt", ".md", ".log", ".yaml", ".yml", ".html", ".pdf", ".xml", ".ini", ".db")
 LIKE_SLICES = (*SLICES, ".jpg", ".jpeg", ".bmp")  # endings of files that people export slices to
 
 _RESULT = r"(?:_(?:consensus|prediction|pred))*"  # what programs call their results
@@ -223,13 +224,15 @@ def cases_in(
                 stacks[folder] = [] if folder.name.startswith(".") else slices_of(folder, sequence, channel)
             except PlanewiseError as error:
                 problems.append(Problem.of(folder, error))
-        _say_passed_over([folder for folder, slices in stacks.items() if not slices and folder != path])
+        _say_pictures([folder for folder, slices in stacks.items() if not slices and folder != path])
     images, several = one_file_each(
         [*(volumes_in(path) if loose else []), *(folder for folder, slices in stacks.items() if slices)],
         channel=channel,
     )
     if not loose:
         images = {case_name(Path(stack_name(stacks[path]) or path.resolve().name)): path}
+    for folder in (path, *(folder for folder, slices in stacks.items() if slices and folder != path)):
+        say_passed_over(folder)
     for name, image in images.items():
         if stacks.get(image):
             decision = f"{image}: its {len(stacks[image])} images are the slices of one volume, case {name}"
@@ -239,7 +242,26 @@ def cases_in(
     return images, [*problems, *several.values()]
 
 
-def _say_passed_over(folders: list[Path]) -> None:
+def say_passed_over(folder: Path) -> None:
+    """Say which files of a folder of volumes are not read: those of other formats, and PNGs named as a volume is.
+
+    Text, tables and the data file of a header (.raw beside .mhd) are nothing to say.
+    """
+    read = volumes_in(folder)
+    headed = {stem_of(path) for path in read if ending_of(path) in (".mhd", ".nhdr")}
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    others = [path for path in files if path.suffix and not ending_of(path) and path.suffix.lower() not in COMPANIONS]
+    for passed_over, why in (
+        ([path for path in others if path.stem not in headed], "of a format that is not read; convert what is a volume"),
+        ([path for path in files if ending_of(path) and path not in read], "a picture of the volume with its name"),
+    ):
+        if passed_over:
+            names = ", ".join(path.name for path in passed_over[:3]) + " ..." * (len(passed_over) > 3)
+            each = "is passed over" if len(passed_over) == 1 else f"({len(passed_over)} files) are passed over, each"
+            say(f"{folder}: {names} {each}: {why}")
+
+
+def _say_pictures(folders: list[Path]) -> None:
     """Say which folders beside volumes hold files that look like images, and are read as none."""
     for folder in folders:
         images = [item for item in sorted(folder.iterdir()) if item.suffix.lower() in LIKE_SLICES]
