@@ -252,7 +252,7 @@ def say_passed_over(folder: Path) -> None:
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     others = [path for path in files if path.suffix and not ending_of(path) and path.suffix.lower() not in COMPANIONS]
     for passed_over, why in (
-        ([path for path in others if path.stem not in headed], "of a format that is not read; convert what is a volume"),
+        ([path for path in others if path.stem not in headed], "of a format that is not read; convert a volume"),
         ([path for path in files if ending_of(path) and path not in read], "a picture of the volume with its name"),
     ):
         if passed_over:

@@ -37,9 +37,10 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
     stack = max(stacks.values(), key=len)
     unlike = [path.name for path in flat if path not in stack]
     if sequence == "yes" and unlike:
+        which = "which is" if len(unlike) == 1 else "which are"
         raise PlanewiseError(
-            f"--sequence yes: {folder} holds {_some(unlike)} too, which {'is' if len(unlike) == 1 else 'are'} not named "
-            f"as its {len(stack)} images {stack[0].name} ... are; move what is no slice to another folder"
+            f"--sequence yes: {folder} holds {_some(unlike)} too, {which} not named as its "
+            f"{len(stack)} images {stack[0].name} ... are; move what is no slice to another folder"
         )
     if sequence == "yes":
         return flat  # what keeps them from being one is said when they are opened
