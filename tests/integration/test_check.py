@@ -141,3 +141,13 @@ def test_volumes_dicom_and_nothing(tmp_path, capsys):
     assert any("missing" in what for what in said)
     assert "no such file or folder" in said
     assert "2 DICOM series" in " ".join(capsys.readouterr().out.split())
+
+
+def test_voxels_smaller_than_atoms_are_a_problem(tmp_path):
+    """Of a sidecar in micrometres that says no unit: nanometres are taken."""
+    voxels = np.random.default_rng(0).integers(0, 255, (4, 40, 40), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", voxels, photometric="minisblack")
+    (tmp_path / "a.json").write_text('{"spacing": [0.03, 0.005, 0.005]}')
+    code, (found,) = check(tmp_path / "a.tif", tmp_path=tmp_path)
+    assert code == 1
+    assert "are 0.03 x 0.005 x 0.005 nm, smaller than atoms" in found["problems"][0]["what"]

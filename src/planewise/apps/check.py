@@ -10,7 +10,7 @@ import numpy as np
 
 from planewise.apps.check_options import Check
 from planewise.data.case import cases_in, channel_within
-from planewise.data.check import CheckedCase, check_cases, check_image
+from planewise.data.check import CheckedCase, check_cases, check_image, impossible_size
 from planewise.data.classes import IGNORE
 from planewise.data.intensity import choose_range
 from planewise.data.leaks import Leak, shared_voxels
@@ -119,6 +119,7 @@ def _check_path(path: Path, options: Check) -> Checked:
             checked.cases.append(case)
             try:
                 case.image = check_image(image, channel_within(image, options.channel))
+                checked.problems += impossible_size(case.image)
             except PlanewiseError as error:
                 checked.problems.append(Problem.of(image, error))
             advance(1, name)

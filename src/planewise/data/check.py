@@ -16,8 +16,10 @@ from planewise.volumes.formats.image_sequence import images_in
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.slices import Plane
+from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
+LEAST_NM = 0.05  # of a voxel's side: atoms lie further apart
 COMPONENT_VOXELS = 2**28  # of a semantic truth whose objects are counted: the whole of it is in memory then
 
 
@@ -61,6 +63,15 @@ def check_image(path: Path, channel: int | None = None) -> CheckedImage:
     return CheckedImage(path, volume, intensities, sharp_planes(volume.spacing, volume.shape))
 
 
+def impossible_size(image: CheckedImage) -> list[Problem]:
+    """Return a problem if the sides of voxels are smaller than atoms, as they are where the unit is another."""
+    if image.volume.unit == PIXEL or min(image.volume.spacing_in("nm")) >= LEAST_NM:
+        return []
+    sides = " x ".join(f"{size:.4g}" for size in image.volume.spacing)
+    what = f"its voxels (z, y, x) are {sides} {image.volume.unit}, smaller than atoms: is the unit another?"
+    return [Problem(str(image.path), f'{what} That of a sidecar is the "spacing_unit" of dataset.json, else nm')]
+
+
 def check_cases(
     cases: Iterable[tuple[Case, str]], labels: LabelDefinition, advance: Callable[[str], None]
 ) -> tuple[list[CheckedCase], list[Problem]]:
@@ -71,6 +82,7 @@ def check_cases(
         checked.append(entry)
         try:
             entry.image = check_image(case.image, case.channel)
+            problems += impossible_size(entry.image)
         except PlanewiseError as error:
             problems.append(Problem.of(case.image, error))
         if case.truth is not None:
