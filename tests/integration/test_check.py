@@ -91,15 +91,29 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
     for words in (
         "numTraining is 3; imagesTr holds 2 cases",
         "labels are 1, 3; nnU-Net wants 1, 2, ... without a gap",
-        "phantom_train1.tiff: holds 7, which dataset.json names no label of (mito, er)",
-        "labelsTr/phantom_train2.json: no such file; nnU-Net wants",
+        "phantom_train1.tiff: holds 7 (1 voxels), which no label of dataset.json names; those are mito (1), er (3)",
+        "this truth belongs in instancesTr",
         "its contrast is inverted",
         "no training case has er: it cannot be learned",
         "a leak",
     ):
         assert words in said
     assert found["leaks"][0]["share"] > 0.9
+    assert "phantom_train2.json" not in said
+    (note,) = [note for note in found["notes"] if "nnU-Net would take a spacing of 1 x 1 x 1 for 1 of 4 TIFFs" in note]
+    assert str(folder / "labelsTr" / "phantom_train2.json") in note
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_mask_given_as_instances_is_said(em, tmp_path):
+    folder = tmp_path / "Dataset003_Mask"
+    shutil.copytree(em, folder)
+    path = folder / "instancesTr" / "phantom_train1.tiff"
+    tifffile.imwrite(path, (tifffile.imread(path) > 0).astype(np.uint8), photometric="minisblack")
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert code == 0, found["problems"]
+    (note,) = [note for note in found["notes"] if "separate pieces" in note]
+    assert note.startswith(f"WARNING: {path} has one id for ")
 
 
 def test_an_empty_folder_and_an_empty_imagests(em, tmp_path):

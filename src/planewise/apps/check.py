@@ -15,7 +15,7 @@ from planewise.data.classes import IGNORE
 from planewise.data.intensity import choose_range
 from planewise.data.leaks import Leak, shared_voxels
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset, read_meta
-from planewise.data.nnunet_check import nnunet_problems
+from planewise.data.nnunet_check import missing_sidecars, nnunet_problems
 from planewise.data.painted_slices import PAINTED
 from planewise.data.patients import patients_of
 from planewise.data.split import PARTS, VALID_SHARE, draw_split
@@ -135,12 +135,14 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     with progress("reading", len(cases), unit="cases") as advance:
         checked.cases, problems = check_cases(cases, dataset.labels, lambda name: advance(1, name))
     checked.problems += problems
+    checked.notes += [f"WARNING: {note}" for case in checked.cases for note in case.notes]
     if train:
         of_nnunet = [p for p in nnunet_problems(path, meta, dataset.labels) if p not in checked.problems]
         if any((path / truth).is_dir() for truth in ("instancesTr", PAINTED)):  # what planewise trains on, not nnU-Net
             checked.notes += [f"nnU-Net would refuse it: {problem.where}: {problem.what}" for problem in of_nnunet]
         else:
             checked.problems += of_nnunet
+        checked.notes += missing_sidecars(path, meta)
     names = [case.name for case, _ in cases]
     try:
         checked.patients = patients_of(names, options.patient_pattern, options.patients)

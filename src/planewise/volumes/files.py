@@ -56,8 +56,8 @@ def open_volume(path: str | os.PathLike[str] | Series, channel: int | None = Non
     check_volume(path, volume)
     if not volume.has_z_spacing and volume.shape[0] > 1 and volume.unit != PIXEL:
         say_once(
-            f"{path}: does not say how far its slices lie apart: {volume.spacing[2]:.4g} {volume.unit} is taken, as along "
-            'x; a {case}.json beside it, {"spacing": [z, y, x]}, says another'
+            f"{path}: does not say how far its slices lie apart: {volume.spacing[2]:.4g} {volume.unit} is taken, as "
+            'along x; a {case}.json beside it, {"spacing": [z, y, x]}, says another'
         )
     return volume
 
