@@ -7,6 +7,7 @@
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,8 @@ def case_name(path: Path, known: Collection[str] = ()) -> str:
 
     ``known``: names of cases, which stay as they are: if PAT_0001 is one, its ``_0001`` is no channel number.
     """
-    stem, parts = stem_of(path), _parts(path)
+    parts = _parts(path)
+    stem = unicodedata.normalize("NFC", stem_of(path))
     return next((name for name in (stem, parts["full"]) if name in known), parts["case"])
 
 
@@ -88,8 +90,10 @@ def plane_of(case: str) -> str:
 
 
 def _parts(path: Path) -> dict[str, Any]:
-    match = _NAME.fullmatch(stem_of(path))
-    return match.groupdict() if match else {"full": path.name, "case": path.name, "channel": None}
+    """Return the parts of a file's name; accents as one character each, whichever way its system stores them."""
+    stem, name = (unicodedata.normalize("NFC", text) for text in (stem_of(path), path.name))
+    match = _NAME.fullmatch(stem)
+    return match.groupdict() if match else {"full": name, "case": name, "channel": None}
 
 
 # ---- files of cases

@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,15 @@ def test_the_file_of_a_case(tmp_path):
     assert file_of_case("P_0002", tmp_path, "truth").name == "P_0002.tif"
     with pytest.raises(PlanewiseError, match=r"holds 2 files of case b.*b\.tif, b_0000\.tif"):
         file_of_case("b", tmp_path, "truth")
+
+
+def test_accents_make_one_case_however_they_are_stored(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "Zelle_Ö") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    assert case_name(Path(f"{decomposed}_0000.tif")) == case_name(Path(f"{composed}_pred.nii.gz")) == composed
+    assert case_name(Path(f"{decomposed}_0001.tif"), {f"{composed}_0001"}) == f"{composed}_0001"
+    both = paths(f"{composed}.tif", f"{decomposed}.tif")
+    assert "several files for one case" in one_file_each(both)[1][composed].what
 
 
 def test_images_beside_their_truth(tmp_path):
