@@ -81,7 +81,11 @@ def follow_ild(options: IldFollow) -> int:
         )
     if len(images) < 2:
         report_problems(problems)
-        raise PlanewiseError(f"{options.patient}: holds {len(images)} scans that can be used; two dates are needed")
+        raise PlanewiseError(
+            f"{options.patient}: holds {len(images)} scans that can be used; two dates are needed, as DICOM series of "
+            "one patient with their StudyDate, or as folders named by date that hold one CT each: "
+            "2023-01-10/ct.nii.gz, 2024-02-15/ct.nii.gz"
+        )
     classes = choose_classes(weights.tokens.names, (), options.fibrosis)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     decisive = options.model_dump(mode="json", include={"image_size", "bbox_shift", "series", "retakes", "fibrosis"})
