@@ -75,6 +75,6 @@ def missing_sidecars(folder: Path, meta: dict[str, Any]) -> list[str]:
     if not missing:
         return []
     return [
-        f"nnU-Net would take a spacing of 1 x 1 x 1 for {len(missing)} of {len(wanted)} TIFFs, for it reads only that of "
-        f'a sidecar, {{"spacing": [z, y, x]}}, which they have none of: {missing[0]}{" ..." * (len(missing) > 1)}'
+        f"nnU-Net would take a spacing of 1 x 1 x 1 for {len(missing)} of {len(wanted)} TIFFs, for it reads it in "
+        f'a sidecar alone, {{"spacing": [z, y, x]}}, and there is no {missing[0]}{" ..." * (len(missing) > 1)}'
     ]

@@ -76,7 +76,7 @@ def unnumbered(labels: Volume, path: Path, n_ids: int) -> str:
     ids = "one id" if n_ids == 1 else f"{n_ids} ids"
     return (
         f"{path} has {ids} for {pieces} separate pieces, counted as {n_ids} object{'s' * (n_ids > 1)}; if it is a mask "
-        "or a map of classes, give each object an id of its own (as a map of classes it belongs in labelsTr or labelsTs)"
+        "or a map of classes, give each object an id of its own (a map of classes belongs in labelsTr or labelsTs)"
     )
 
 
