@@ -17,7 +17,7 @@ from planewise.data.case import cases_in
 from planewise.data.check import check_training_truths
 from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
-from planewise.data.nnunet import Dataset, open_dataset
+from planewise.data.nnunet import Dataset, open_dataset, read_meta
 from planewise.data.panoptic import PanopticClasses
 from planewise.data.phantom import THINGS, write_phantom_dataset
 from planewise.data.preparation import RECORD, write_record
@@ -79,6 +79,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
         raise PlanewiseError(
             f"--image {options.image}: goes with --corrections; without it the images are the dataset's"
         )
+    read_meta(options.dataset_path)  # a dataset that is not there comes before all that lies elsewhere
     model_path = find_model_file(options.base_model)
     model = read_model_file(model_path)
     if options.patch_size % model.padding_factor:
