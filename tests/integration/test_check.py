@@ -11,6 +11,7 @@ from scipy import ndimage
 from dicom import write_dicom
 from planewise.cli import run
 from planewise.data.phantom import em_phantom, write_chest_dataset, write_phantom_dataset
+from planewise.volumes.files import open_volume, write_volume
 from untrained import write_untrained
 
 
@@ -165,3 +166,17 @@ def test_voxels_smaller_than_atoms_are_a_problem(tmp_path):
     code, (found,) = check(tmp_path / "a.tif", tmp_path=tmp_path)
     assert code == 1
     assert "are 0.03 x 0.005 x 0.005 nm, smaller than atoms" in found["problems"][0]["what"]
+
+
+def test_a_ct_that_is_not_in_hu_is_said(tmp_path):
+    write_chest_dataset(tmp_path / "chest", 0, (12, 48, 48), 1)
+    path = next((tmp_path / "chest" / "imagesTr").glob("*.nii.gz"))
+    volume = open_volume(path)
+    write_volume(path, volume.with_voxels((volume.read() + 1024).astype(np.uint16)))
+    code, (found,) = check(tmp_path / "chest", tmp_path=tmp_path)
+    assert code == 1
+    (problem,) = [problem for problem in found["problems"] if "are not HU" in problem["what"]]
+    assert problem["where"] == str(path)
+    code, (found,) = check(path, tmp_path=tmp_path)
+    assert code == 0
+    assert any(note.startswith(f"{path.name}: if it is a CT, its values, 0 to ") for note in found["notes"])

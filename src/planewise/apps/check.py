@@ -10,7 +10,7 @@ import numpy as np
 
 from planewise.apps.check_options import Check
 from planewise.data.case import cases_in, channel_within
-from planewise.data.check import CheckedCase, check_cases, check_image, impossible_size
+from planewise.data.check import CheckedCase, check_cases, check_image, impossible_size, not_in_hu
 from planewise.data.classes import IGNORE
 from planewise.data.intensity import choose_range
 from planewise.data.leaks import Leak, shared_voxels
@@ -120,6 +120,8 @@ def _check_path(path: Path, options: Check) -> Checked:
             try:
                 case.image = check_image(image, channel_within(image, options.channel))
                 checked.problems += impossible_size(case.image)
+                if case.image.volume.unit == "mm" and (why := not_in_hu(case.image)):  # as the formats of CT are
+                    checked.notes.append(f"{image.name}: if it is a CT, {why}")
             except PlanewiseError as error:
                 checked.problems.append(Problem.of(image, error))
             advance(1, name)
@@ -135,6 +137,9 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     with progress("reading", len(cases), unit="cases") as advance:
         checked.cases, problems = check_cases(cases, dataset.labels, lambda name: advance(1, name))
     checked.problems += problems
+    if "CT" in {str(name).upper() for name in dict(meta.get("channel_names", {})).values()}:
+        images = [case.image for case in checked.cases if case.image is not None]
+        checked.problems += [Problem(str(image.path), why) for image in images if (why := not_in_hu(image))]
     checked.notes += [f"WARNING: {note}" for case in checked.cases for note in case.notes]
     if train:
         of_nnunet = [p for p in nnunet_problems(path, meta, dataset.labels) if p not in checked.problems]
