@@ -29,7 +29,7 @@ from planewise.models.zoo import of_name
 from planewise.progress import progress, say
 from planewise.report.tables import print_table, report_problems
 from planewise.volumes.files import volumes_in
-from planewise.volumes.formats import ending_of
+from planewise.volumes.formats import ending_of, itk
 from planewise.volumes.formats.dicom import Contents, read_folder
 from planewise.volumes.formats.dicom.stack import stack
 from planewise.volumes.json_files import finite, read_json, write_json
@@ -120,7 +120,7 @@ def _check_path(path: Path, options: Check) -> Checked:
             try:
                 case.image = check_image(image, channel_within(image, options.channel))
                 checked.problems += impossible_size(case.image)
-                if case.image.volume.unit == "mm" and (why := not_in_hu(case.image)):  # as the formats of CT are
+                if ending_of(image) in itk.FORMAT.endings and (why := not_in_hu(case.image)):  # in which CTs come
                     checked.notes.append(f"{image.name}: if it is a CT, {why}")
             except PlanewiseError as error:
                 checked.problems.append(Problem.of(image, error))
