@@ -153,7 +153,7 @@ def test_nothing_of_what_was_downloaded_is_run(cache, tmp_path, monkeypatch):
     assert (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", [["run", "{d}/data", "{d}/work"], ["train", "{d}/work"]])
+@pytest.mark.parametrize("command", [["run", "{d}/data", "{d}/work"], ["train", "{d}"]])
 def test_ild_without_a_network_is_refused_before_any_work(cache, tmp_path, command, capsys):
     words = [word.format(d=tmp_path) for word in command]
     assert run(["ild", *words, "--base", "sam2.1_hiera_base_plus", "--device", "cpu"]) == 2
