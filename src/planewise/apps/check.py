@@ -10,7 +10,7 @@ import numpy as np
 
 from planewise.apps.check_options import Check
 from planewise.data.case import cases_in, channel_within
-from planewise.data.check import CheckedCase, check_cases, check_image, impossible_size, not_in_hu
+from planewise.data.check import CheckedCase, CheckedImage, check_cases, check_image, impossible_size
 from planewise.data.classes import IGNORE
 from planewise.data.intensity import choose_range
 from planewise.data.leaks import Leak, shared_voxels
@@ -22,6 +22,7 @@ from planewise.data.split import PARTS, VALID_SHARE, draw_split
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.memory import need_in_memory
 from planewise.inference.planes import NetworkPredictor, SliceOptions, choose_planes, pixel_note, prepared
+from planewise.measurement.density import AIR_AT_MOST_HU
 from planewise.models.archive import ARCHIVE
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights
@@ -120,7 +121,7 @@ def _check_path(path: Path, options: Check) -> Checked:
             try:
                 case.image = check_image(image, channel_within(image, options.channel))
                 checked.problems += impossible_size(case.image)
-                if ending_of(image) in itk.FORMAT.endings and (why := not_in_hu(case.image)):  # in which CTs come
+                if ending_of(image) in itk.FORMAT.endings and (why := _not_in_hu(case.image)):  # in which CTs come
                     checked.notes.append(f"{image.name}: if it is a CT, {why}")
             except PlanewiseError as error:
                 checked.problems.append(Problem.of(image, error))
@@ -139,7 +140,7 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     checked.problems += problems
     if "CT" in {str(name).upper() for name in dict(meta.get("channel_names", {})).values()}:
         images = [case.image for case in checked.cases if case.image is not None]
-        checked.problems += [Problem(str(image.path), why) for image in images if (why := not_in_hu(image))]
+        checked.problems += [Problem(str(image.path), why) for image in images if (why := _not_in_hu(image))]
     checked.notes += [f"WARNING: {note}" for case in checked.cases for note in case.notes]
     if train:
         of_nnunet = [p for p in nnunet_problems(path, meta, dataset.labels) if p not in checked.problems]
@@ -162,6 +163,17 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     if dataset.train and checked.patients and not dataset.train[0].instances:
         _note_split(dataset, checked)
     return checked
+
+
+def _not_in_hu(image: CheckedImage) -> str:
+    """Return that an image, if it is a CT, is not in HU; "" if its values may be. See ``refuse_unless_hu``."""
+    seen = image.intensities
+    if seen.least <= AIR_AT_MOST_HU:
+        return ""
+    return (
+        f"its values, {seen.least:g} to {seen.most:g}, are not HU, in which air is -1000: planewise ild refuses such a "
+        "CT; apply its rescale slope and intercept"
+    )
 
 
 def _vanishing(dataset: Dataset, checked: Checked) -> list[Problem]:

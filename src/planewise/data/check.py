@@ -21,7 +21,6 @@ from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 LEAST_NM = 0.05  # of a voxel's side: atoms lie further apart
-AIR_AT_MOST_HU = -500.0  # every CT of a chest holds air; values that begin higher are no HU
 COMPONENT_VOXELS = 2**28  # of a semantic truth whose objects are counted: the whole of it is in memory then
 
 
@@ -73,17 +72,6 @@ def impossible_size(image: CheckedImage) -> list[Problem]:
     sides = " x ".join(f"{size:.4g}" for size in image.volume.spacing)
     what = f"its voxels (z, y, x) are {sides} {image.volume.unit}, smaller than atoms: is the unit another?"
     return [Problem(str(image.path), f'{what} That of a sidecar is the "spacing_unit" of dataset.json, else nm')]
-
-
-def not_in_hu(image: CheckedImage) -> str:
-    """Return that an image, if it is a CT, is not in HU; "" if its values may be. See ``refuse_unless_hu``."""
-    seen = image.intensities
-    if seen.least <= AIR_AT_MOST_HU:
-        return ""
-    return (
-        f"its values, {seen.least:g} to {seen.most:g}, are not HU, in which air is -1000: planewise ild refuses such a "
-        "CT; apply its rescale slope and intercept"
-    )
 
 
 def check_cases(

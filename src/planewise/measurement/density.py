@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from planewise.data.check import AIR_AT_MOST_HU
 from planewise.errors import PlanewiseError
 
+AIR_AT_MOST_HU = -500.0  # every CT of a chest holds air; values that begin higher are no HU
 DENSE_HU = 0.0  # the median of a lung is darker, however diseased
 HIGH_HU = (-600.0, -250.0)
 LOW_HU = -950.0
