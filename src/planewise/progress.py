@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from rich.console import Console
@@ -95,6 +96,12 @@ def say(message: str) -> None:
         log.warning(message.removeprefix(WARNING))
     else:
         log.info(message)
+
+
+@lru_cache(2**14)  # a volume is opened several times in a run
+def say_once(message: str) -> None:
+    """``say`` what has not been said by this process before."""
+    say(message)
 
 
 def each_once() -> Callable[[str], None]:

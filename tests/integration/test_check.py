@@ -11,6 +11,7 @@ from scipy import ndimage
 from dicom import write_dicom
 from planewise.cli import run
 from planewise.data.phantom import em_phantom, write_chest_dataset, write_phantom_dataset
+from planewise.volumes.files import open_volume, write_volume
 from untrained import write_untrained
 
 
@@ -91,15 +92,29 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
     for words in (
         "numTraining is 3; imagesTr holds 2 cases",
         "labels are 1, 3; nnU-Net wants 1, 2, ... without a gap",
-        "phantom_train1.tiff: holds 7, which dataset.json names no label of (mito, er)",
-        "labelsTr/phantom_train2.json: no such file; nnU-Net wants",
+        "phantom_train1.tiff: holds 7 (1 voxels), which no label of dataset.json names; those are mito (1), er (3)",
+        "this truth belongs in instancesTr",
         "its contrast is inverted",
         "no training case has er: it cannot be learned",
         "a leak",
     ):
         assert words in printed
     assert content["leaks"][0]["share"] > 0.9
+    assert "phantom_train2.json" not in printed
+    (note,) = [n for n in content["notes"] if "nnU-Net would take a spacing of 1 x 1 x 1 for 1 of 4 TIFFs" in n]
+    assert str(folder / "labelsTr" / "phantom_train2.json") in note
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_mask_given_as_instances_is_said(em, tmp_path):
+    folder = tmp_path / "Dataset003_Mask"
+    shutil.copytree(em, folder)
+    path = folder / "instancesTr" / "phantom_train1.tiff"
+    tifffile.imwrite(path, (tifffile.imread(path) > 0).astype(np.uint8), photometric="minisblack")
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert code == 0, found["problems"]
+    (note,) = [note for note in found["notes"] if "separate pieces" in note]
+    assert note.startswith(f"WARNING: {path} has one id for ")
 
 
 def test_an_empty_folder_and_an_empty_imagests(em, tmp_path):
@@ -141,3 +156,27 @@ def test_volumes_dicom_and_nothing(tmp_path, capsys):
     assert any("missing" in what for what in printed)
     assert "no such file or folder" in printed
     assert "2 DICOM series" in " ".join(capsys.readouterr().out.split())
+
+
+def test_voxels_smaller_than_atoms_are_a_problem(tmp_path):
+    """Of a sidecar in micrometres that says no unit: nanometres are taken."""
+    voxels = np.random.default_rng(0).integers(0, 255, (4, 40, 40), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", voxels, photometric="minisblack")
+    (tmp_path / "a.json").write_text('{"spacing": [0.03, 0.005, 0.005]}')
+    code, (found,) = check(tmp_path / "a.tif", tmp_path=tmp_path)
+    assert code == 1
+    assert "are 0.03 x 0.005 x 0.005 nm, smaller than atoms" in found["problems"][0]["what"]
+
+
+def test_a_ct_that_is_not_in_hu_is_said(tmp_path):
+    write_chest_dataset(tmp_path / "chest", 0, (12, 48, 48), 1)
+    path = next((tmp_path / "chest" / "imagesTr").glob("*.nii.gz"))
+    volume = open_volume(path)
+    write_volume(path, volume.with_voxels((volume.read() + 1024).astype(np.uint16)))
+    code, (found,) = check(tmp_path / "chest", tmp_path=tmp_path)
+    assert code == 1
+    (problem,) = [problem for problem in found["problems"] if "are not HU" in problem["what"]]
+    assert problem["where"] == str(path)
+    code, (found,) = check(path, tmp_path=tmp_path)
+    assert code == 0
+    assert any(note.startswith(f"{path.name}: if it is a CT, its values, 0 to ") for note in found["notes"])

@@ -108,6 +108,16 @@ def test_one_command_on_one_file(job, eager, tmp_path):
     assert {row["name"] for row in rows} == {"ground_glass", "reticulation", "honeycombing", "consolidation"}
 
 
+def test_boxes_around_the_models_classes_in_a_ct_by_itself(job, eager, tmp_path, capsys):
+    """No dataset.json is near it: what classes are called, the model says."""
+    shutil.copy(job / "data" / "imagesTs" / "CT_phantomtest_0000.nii.gz", tmp_path / "ref.nii.gz")
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("case,class,slice,x0,y0,x1,y1\nref,reticulation,3,5,20,20,40\nref,emphysema,3,5,20,20,40\n")
+    assert predict(tmp_path / "ref.nii.gz", tmp_path / "out", eager, "--prompts", str(boxes)) == 1
+    assert set(np.unique(read_labels(tmp_path / "out" / "ref.nii.gz").read())) <= {0, 2}
+    assert "line 3: there is no class emphysema; there are" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_dicom_folder(eager, tmp_path):
     hu, _ = chest_phantom(SHAPE, 5)
     write_dicom(tmp_path / "P1", hu)

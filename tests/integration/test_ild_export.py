@@ -1,6 +1,7 @@
 """Labels and measures as DICOM objects, as a user has them written."""
 
 import json
+import shutil
 
 import numpy as np
 import pydicom
@@ -10,6 +11,7 @@ from chest_boxes import SPACING_MM, chest_boxes
 from dicom import write_dicom
 from dicom_standard import validated
 from planewise.cli import run
+from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom
 from planewise.volumes.files import open_volume
 from planewise.volumes.labels import read_labels, write_labels
 from planewise.volumes.volume import Volume
@@ -161,3 +163,19 @@ def test_a_series_with_a_missing_slice_is_a_row_and_the_other_is_written(job, tm
     assert run(["ild", "export", str(job / "labels"), *given]) == 1
     assert "missing between" in " ".join(capsys.readouterr().out.split())
     assert [path.name for path in (tmp_path / "out").glob("*.dcm")] == ["P1.seg.dcm"]
+
+
+def test_lungs_are_exported_as_what_their_manifest_says_they_are(tmp_path, capsys):
+    """Nobody has to name the classes of ``ild lungs``, and labels without a series are said with what there is."""
+    hu = chest_phantom((24, 64, 64), 0)[0]
+    write_dicom(tmp_path / "ct" / "P1", hu, spacing=CHEST_SPACING_MM, PatientID="P1", uid="1.2.3.1", **STUDY)
+    write_dicom(tmp_path / "ct" / "P2", hu, spacing=CHEST_SPACING_MM, PatientID="P2", uid="1.2.3.2", **STUDY)
+    assert run(["ild", "lungs", str(tmp_path / "ct"), str(tmp_path / "lungs")]) == 0
+    shutil.rmtree(tmp_path / "ct" / "P2")
+    write_dicom(tmp_path / "ct" / "P3", hu, spacing=CHEST_SPACING_MM, PatientID="P3", uid="1.2.3.3", **STUDY)
+    given = ["--images", str(tmp_path / "ct"), "--output", str(tmp_path / "out")]
+    assert run(["ild", "export", str(tmp_path / "lungs"), *given]) == 1
+    segments = pydicom.dcmread(tmp_path / "out" / "P1.seg.dcm").SegmentSequence
+    meanings = [segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning for segment in segments]
+    assert meanings == ["Left lung", "Right lung"]
+    assert "--images holds none of case P2, but of P1, P3" in " ".join(capsys.readouterr().out.split())

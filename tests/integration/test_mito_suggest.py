@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from planewise.apps import mito_suggest
 from planewise.cli import run
 from planewise.correction.worklist import read_worklist
 from planewise.volumes.files import write_volume
@@ -122,3 +123,12 @@ def test_a_damaged_image_does_not_stop_the_others(dataset):
     assert suggest(dataset, "--count", "2", "--axes", "xy", "xz", "yz") == 1
     items = read_worklist(dataset.parent / "suggested" / "suggestions.csv")
     assert {item.case for item in items} == {"b"}
+
+
+def test_what_nothing_speaks_for_is_said(dataset, capsys, monkeypatch):
+    """No doubt at all, and more slices asked for than there are."""
+    monkeypatch.setattr(mito_suggest, "slice_doubts", lambda labels, plane, advance: np.zeros(labels[0].shape[0]))
+    assert suggest(dataset, "--count", "99") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--count 99: only 16 slices are not known yet: all of them are listed" in said
+    assert "WARNING: planes disagree nowhere" in said

@@ -8,6 +8,8 @@ import pytest
 import tifffile
 
 from planewise.cli import run
+from planewise.data.check import check_training_truths
+from planewise.data.nnunet import open_dataset
 from planewise.data.phantom import write_phantom_dataset
 from planewise.volumes.files import open_volume
 from planewise.volumes.labels import write_labels
@@ -51,20 +53,32 @@ def test_without_any_labels_there_is_no_training(dataset, capsys):
     assert sorted(item.name for item in dataset.parent.iterdir()) == ["data"]
 
 
-def test_values_without_a_name_are_said_one_by_one(dataset, capsys):
+def test_a_case_with_values_without_a_name_is_not_trained_on(dataset, capsys):
+    """They would be background, whatever they show: objects with ids, or what nobody has labelled."""
     shutil.rmtree(dataset / "instancesTr")
     cases = sorted((dataset / "labelsTr").glob("*.tiff"))
-    for number, path in enumerate(cases):
-        labels = (np.asarray(open_volume(path).read()) > 0).astype(np.uint8)
-        labels[0, 0, : 4 + number] = 7
-        labels[0, 1, 0] = 9 if number == 0 else 0
+    labels = np.asarray(open_volume(cases[0]).read()).astype(np.uint8)
+    labels[0, 0, :4], labels[0, 1, 0] = 255, 7
+    write_labels(cases[0], Volume(labels))
+    assert train(dataset, "--train_planes", "xy", "--ignore_geometry") == 1
+    told = capsys.readouterr()
+    row = next(line for line in told.out.splitlines() if cases[0].name in line)
+    assert "holds 7, 255 (5 voxels), which no label of dataset.json names; those are" in row
+    assert "belongs in instancesTr" in row
+    assert '"ignore": 255' in row
+    for path in cases[1:]:
         write_labels(path, Volume(labels))
-    assert train(dataset, "--train_planes", "xy", "--ignore_geometry") == 0
-    message = capsys.readouterr().err
-    names = ", ".join(path.stem for path in cases)
-    assert f"WARNING: value 7 (15 voxels, in {names}) is named by no label of dataset.json" in message
-    assert f"WARNING: value 9 (1 voxels, in {cases[0].stem}) is named" in message
-    assert message.index("value 9") < message.index("Training")
+    assert train(dataset, "--train_planes", "xy", "--ignore_geometry", "--overwrite") == 2
+    assert "has no training case with usable labels" in capsys.readouterr().err
+
+
+def test_a_mask_given_as_instances_is_said(dataset):
+    path = sorted((dataset / "instancesTr").glob("*.tiff"))[0]
+    tifffile.imwrite(path, (open_volume(path).read() > 0).astype(np.uint8), photometric="minisblack")
+    opened = open_dataset(dataset)
+    usable, problems, notes = check_training_truths(opened.train, opened.labels, lambda name: None)
+    assert (len(usable), problems, len(notes)) == (3, [], 1)
+    assert notes[0].startswith(f"{path} has one id for ")
 
 
 def test_objects_are_no_classes(dataset, capsys):

@@ -186,3 +186,21 @@ def test_a_command_prints_its_messages_wherever_it_is_started_from(monkeypatch, 
     assert guarded(lambda: say("a message") or 0) == 0
     assert capsys.readouterr().err == "a message\n"
     assert ON_TERMINAL not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ild", "train", "nothing", "--from_scratch"], "nothing: no such folder; slices are prepared there by"),
+        (
+            ["mito", "train", "Dataset010", "m", "--model_name", "M"],
+            "Dataset010: no such folder; a nnU-Net raw dataset",
+        ),
+    ],
+)
+def test_a_missing_input_comes_before_what_else_is_wrong(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "M.yaml").touch()  # a model of that name
+    assert run(arguments) == 2
+    assert words in capsys.readouterr().err

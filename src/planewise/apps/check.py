@@ -7,20 +7,21 @@ from planewise.apps.check_model import BATCH, ModelToCheck
 from planewise.apps.check_options import Check
 from planewise.apps.check_result import Checked, as_json, print_checked, written_by_check
 from planewise.data.case import cases_in, channel_within, refuse_missing
-from planewise.data.check import CheckedCase, check_cases, check_image
+from planewise.data.check import CheckedCase, CheckedImage, check_cases, check_image, impossible_size
 from planewise.data.classes import IGNORE
 from planewise.data.leaks import shared_voxels
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset, read_meta
-from planewise.data.nnunet_check import nnunet_problems
+from planewise.data.nnunet_check import missing_sidecars, nnunet_problems
 from planewise.data.painted_slices import PAINTED
 from planewise.data.patients import patients_of
 from planewise.data.split import PARTS, VALID_SHARE, draw_split
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.memory import need_in_memory
+from planewise.measurement.density import AIR_AT_MOST_HU
 from planewise.progress import progress, say
 from planewise.report.tables import print_table, report_problems
 from planewise.volumes.files import volumes_in
-from planewise.volumes.formats import ending_of
+from planewise.volumes.formats import ending_of, itk
 from planewise.volumes.formats.dicom import Contents, read_folder
 from planewise.volumes.formats.dicom.stack import stack
 from planewise.volumes.json_files import finite, write_json
@@ -84,6 +85,9 @@ def _check_path(path: Path, options: Check) -> Checked:
             checked.cases.append(case)
             try:
                 case.image = check_image(image, channel_within(image, options.channel))
+                checked.problems += impossible_size(case.image)
+                if ending_of(image) in itk.FORMAT.endings and (why := _not_in_hu(case.image)):  # in which CTs come
+                    checked.notes.append(f"{image.name}: if it is a CT, {why}")
             except PlanewiseError as error:
                 checked.problems.append(Problem.of(image, error))
             advance(1, name)
@@ -99,12 +103,17 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     with progress("reading", len(cases), unit="cases") as advance:
         checked.cases, problems = check_cases(cases, dataset.labels, lambda name: advance(1, name))
     checked.problems += problems
+    if "CT" in {str(name).upper() for name in dict(meta.get("channel_names", {})).values()}:
+        images = [case.image for case in checked.cases if case.image is not None]
+        checked.problems += [Problem(str(image.path), why) for image in images if (why := _not_in_hu(image))]
+    checked.notes += [f"WARNING: {note}" for case in checked.cases for note in case.notes]
     if train:
         of_nnunet = [p for p in nnunet_problems(path, meta, dataset.labels) if p not in checked.problems]
         if any((path / truth).is_dir() for truth in ("instancesTr", PAINTED)):  # what planewise trains on, not nnU-Net
             checked.notes += [f"nnU-Net would refuse it: {problem.where}: {problem.what}" for problem in of_nnunet]
         else:
             checked.problems += of_nnunet
+        checked.notes += missing_sidecars(path, meta)
     names = [case.name for case, _ in cases]
     try:
         checked.patients = patients_of(names, options.patient_pattern, options.patients)
@@ -119,6 +128,17 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     if dataset.train and checked.patients and not dataset.train[0].instances:
         _note_split(dataset, checked)
     return checked
+
+
+def _not_in_hu(image: CheckedImage) -> str:
+    """Return that an image, if it is a CT, is not in HU; "" if its values may be. See ``refuse_unless_hu``."""
+    seen = image.intensities
+    if seen.least <= AIR_AT_MOST_HU:
+        return ""
+    return (
+        f"its values, {seen.least:g} to {seen.most:g}, are not HU, in which air is -1000: planewise ild refuses such a "
+        "CT; apply its rescale slope and intercept"
+    )
 
 
 def _vanishing(dataset: Dataset, checked: Checked) -> list[Problem]:

@@ -215,7 +215,7 @@ def _segment_in_memory(
             writing.result()
     things = _things_of(fused, several)
     if len(case.planes) == 1:
-        write_again(results.final, results.planes[case.planes[0]])
+        write_again(results.final, results.planes[case.planes[0]], linked=False)
     else:
         write_volume(results.final, as_labels.with_voxels(things))
     kinds = (True,) if several is None else several.kinds

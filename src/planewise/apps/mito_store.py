@@ -251,7 +251,7 @@ def _deliver(job: Job, volume: Volume, results: Results) -> None:
             ome_zarr.name_store(store, stem_of(target))
             store.rename(target)
     if len(job.axes) == 1:
-        write_again(results.final, results.planes[job.axes[0]])
+        write_again(results.final, results.planes[job.axes[0]], linked=False)
 
 
 @contextmanager

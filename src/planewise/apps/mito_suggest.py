@@ -86,6 +86,13 @@ def suggest_mito(options: MitoSuggest) -> int:
     for name, places in known.items():
         say(f"{name}: known already: {f'{letter} ' + ' '.join(map(str, places)) if places else 'no slice'}")
     chosen = choose_slices(doubts, known, options.count)
+    if 0 < len(chosen) < options.count:
+        say(f"--count {options.count}: only {len(chosen)} slices are not known yet: all of them are listed")
+    if chosen and not any(of_slices.any() for of_slices in doubts.values()):
+        say(
+            "WARNING: planes disagree nowhere, as where a model finds nothing or everything: there is no doubt to go "
+            "by, and the slices are merely spread evenly"
+        )
     rows = [_suggestion(choice, candidates[choice.case], options, several is not None) for choice in chosen]
     _write(options.output / SUGGESTIONS, rows)
     for row in rows:

@@ -7,6 +7,7 @@
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from planewise.volumes.formats.image_sequence import SLICES
 from planewise.volumes.slices import PLANES
 
 PREDICTED = "imagesTs_"  # begins the folder of a method's predictions in a dataset; the rest is the method's name
+COMPANIONS = (".json", ".csv", ".txt", ".md", ".log", ".yaml", ".yml", ".html", ".pdf", ".xml", ".ini", ".db")
 LIKE_SLICES = (*SLICES, ".jpg", ".jpeg", ".bmp")  # endings of files that people export slices to
 
 _RESULT = r"(?:_(?:consensus|prediction|pred))*"  # what programs call their results
@@ -52,7 +54,8 @@ def case_name(path: Path, known: Collection[str] = ()) -> str:
 
     ``known``: names of cases, which stay as they are: if PAT_0001 is one, its ``_0001`` is no channel number.
     """
-    stem, parts = stem_of(path), _parts(path)
+    parts = _parts(path)
+    stem = unicodedata.normalize("NFC", stem_of(path))
     return next((name for name in (stem, parts["full"]) if name in known), parts["case"])
 
 
@@ -87,8 +90,10 @@ def plane_of(case: str) -> str:
 
 
 def _parts(path: Path) -> dict[str, Any]:
-    match = _NAME.fullmatch(stem_of(path))
-    return match.groupdict() if match else {"full": path.name, "case": path.name, "channel": None}
+    """Return the parts of a file's name; accents as one character each, whichever way its system stores them."""
+    stem, name = (unicodedata.normalize("NFC", text) for text in (stem_of(path), path.name))
+    match = _NAME.fullmatch(stem)
+    return match.groupdict() if match else {"full": name, "case": name, "channel": None}
 
 
 # ---- files of cases
@@ -228,13 +233,15 @@ def cases_in(
                 stacks[folder] = [] if folder.name.startswith(".") else slices_of(folder, sequence, channel)
             except PlanewiseError as error:
                 problems.append(Problem.of(folder, error))
-        _say_passed_over([folder for folder, slices in stacks.items() if not slices and folder != path])
+        _say_pictures([folder for folder, slices in stacks.items() if not slices and folder != path])
     images, several = one_file_each(
         [*(volumes_in(path) if loose else []), *(folder for folder, slices in stacks.items() if slices)],
         channel=channel,
     )
     if not loose:
         images = {case_name(Path(stack_name(stacks[path]) or path.resolve().name)): path}
+    for folder in (path, *(folder for folder, slices in stacks.items() if slices and folder != path)):
+        say_passed_over(folder)
     for name, image in images.items():
         if stacks.get(image):
             decision = f"{image}: its {len(stacks[image])} images are the slices of one volume, case {name}"
@@ -244,7 +251,26 @@ def cases_in(
     return images, [*problems, *several.values()]
 
 
-def _say_passed_over(folders: list[Path]) -> None:
+def say_passed_over(folder: Path) -> None:
+    """Say which files of a folder of volumes are not read: those of other formats, and PNGs named as a volume is.
+
+    Text, tables and the data file of a header (.raw beside .mhd) are nothing to say.
+    """
+    read = volumes_in(folder)
+    headed = {stem_of(path) for path in read if ending_of(path) in (".mhd", ".nhdr")}
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    others = [path for path in files if path.suffix and not ending_of(path) and path.suffix.lower() not in COMPANIONS]
+    for passed_over, why in (
+        ([path for path in others if path.stem not in headed], "of a format that is not read; convert a volume"),
+        ([path for path in files if ending_of(path) and path not in read], "a picture of the volume with its name"),
+    ):
+        if passed_over:
+            names = ", ".join(path.name for path in passed_over[:3]) + " ..." * (len(passed_over) > 3)
+            each = "is passed over" if len(passed_over) == 1 else f"({len(passed_over)} files) are passed over, each"
+            say(f"{folder}: {names} {each}: {why}")
+
+
+def _say_pictures(folders: list[Path]) -> None:
     """Say which folders beside volumes hold files that look like images, and are read as none."""
     for folder in folders:
         images = [item for item in sorted(folder.iterdir()) if item.suffix.lower() in LIKE_SLICES]

@@ -11,13 +11,16 @@ from planewise.data.classes import IGNORE, LabelDefinition
 from planewise.data.intensity import IntensityProfile, measure_intensities, refuse_what_has_no_range
 from planewise.data.painted_slices import is_painted
 from planewise.errors import PlanewiseError, Problem
+from planewise.evaluation.input_checks import unnumbered
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.image_sequence import images_in
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.slices import Plane
+from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
+LEAST_NM = 0.05  # of a voxel's side: atoms lie further apart
 COMPONENT_VOXELS = 2**28  # of a semantic truth whose objects are counted: the whole of it is in memory then
 
 
@@ -51,6 +54,7 @@ class CheckedCase:
     part: str
     image: CheckedImage | None = None
     classes: dict[str, CheckedClass] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def check_image(path: Path, channel: int | None = None) -> CheckedImage:
@@ -59,6 +63,15 @@ def check_image(path: Path, channel: int | None = None) -> CheckedImage:
     intensities = measure_intensities(volume, path)
     refuse_what_has_no_range(intensities, path)
     return CheckedImage(path, volume, intensities, sharp_planes(volume.spacing, volume.shape))
+
+
+def impossible_size(image: CheckedImage) -> list[Problem]:
+    """Return a problem if the sides of voxels are smaller than atoms, as they are where the unit is another."""
+    if image.volume.unit == PIXEL or min(image.volume.spacing_in("nm")) >= LEAST_NM:
+        return []
+    sides = " x ".join(f"{size:.4g}" for size in image.volume.spacing)
+    what = f"its voxels (z, y, x) are {sides} {image.volume.unit}, smaller than atoms: is the unit another?"
+    return [Problem(str(image.path), f'{what} That of a sidecar is the "spacing_unit" of dataset.json, else nm')]
 
 
 def check_cases(
@@ -71,12 +84,16 @@ def check_cases(
         checked.append(entry)
         try:
             entry.image = check_image(case.image, case.channel)
+            problems += impossible_size(entry.image)
         except PlanewiseError as error:
             problems.append(Problem.of(case.image, error))
         if case.truth is not None:
             try:
                 entry.classes, unnamed = check_truth(case.truth, labels, case.instances)
                 problems += [Problem(str(case.truth), what) for what in unnamed]
+                if case.instances and not is_painted(case.truth):
+                    note = unnumbered(open_labels(case.truth), case.truth, entry.classes["objects"].objects or 0)
+                    entry.notes += [note] * bool(note)
             except PlanewiseError as error:
                 problems.append(Problem.of(case.truth, error))
         advance(case.name)
@@ -110,39 +127,36 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
         counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != IGNORE
         objects = _components(volume, values) if counted else None if voxels else 0
         classes[name] = CheckedClass(voxels, voxels / whole, objects)
-    unnamed = _unnamed(counts, labels)
-    if not unnamed:
-        return classes, []
-    listed = ", ".join(map(str, unnamed[:10]))
-    return classes, [f"holds {listed}, which dataset.json names no label of ({', '.join(named)})"]
+    return classes, unnamed_values(counts, labels)
 
 
 def check_training_truths(
     cases: list[Case], labels: LabelDefinition, advance: Callable[[str], None]
 ) -> tuple[list[Case], list[Problem], list[str]]:
-    """Return the cases whose truth can be read as labels, what is wrong with the others', and a note for each value
-    above 0 of a semantic truth that dataset.json does not name: it is background then."""
-    usable, problems = [], []
-    with_value: dict[int, dict[str, int]] = {}
+    """Return the cases whose truth can be trained on, what is wrong with the others', and notes on instances.
+
+    A semantic truth with a value above 0 that dataset.json does not name cannot: nobody knows what it is, and trained
+    as background it would unteach what it shows.
+    """
+    usable, problems, notes = [], [], []
     for case in cases:
         try:
             if case.truth is not None and is_painted(case.truth):
                 for file in images_in(case.truth):
                     _count_values(open_labels(file))
             elif case.truth is not None:
-                counts = _count_values(open_labels(case.truth))
-                for value in [] if case.instances else _unnamed(counts, labels):
-                    with_value.setdefault(value, {})[case.name] = counts[value]
+                counts = _count_values(truth := open_labels(case.truth))
+                if case.instances:
+                    notes.append(unnumbered(truth, case.truth, len(counts.keys() - {0})))
+                elif unnamed := unnamed_values(counts, labels):
+                    problems += [Problem(str(case.truth), what) for what in unnamed]
+                    continue
             usable.append(case)
         except PlanewiseError as error:
             problems.append(Problem.of(case.truth, error))
-        advance(case.name)
-    notes = [
-        f"value {value} ({sum(by_case.values()):,} voxels, in {', '.join(list(by_case)[:3])}"
-        f"{' ...' * (len(by_case) > 3)}) is named by no label of dataset.json: it is taken as background"
-        for value, by_case in sorted(with_value.items())
-    ]
-    return usable, problems, notes
+        finally:
+            advance(case.name)
+    return usable, problems, [note for note in notes if note]
 
 
 def _count_values(labels: Volume) -> dict[int, int]:
@@ -161,11 +175,24 @@ def _count_values(labels: Volume) -> dict[int, int]:
     return counts
 
 
-def _unnamed(counts: dict[int, int], labels: LabelDefinition) -> list[int]:
-    """Return the values above 0 that no label names, where there are labels."""
-    named = {*labels.classes, *(value for values in labels.regions.values() for value in values)}
-    named |= set() if labels.ignore is None else {labels.ignore}
-    return sorted(counts.keys() - named - {0}) if named else []
+def unnamed_values(counts: dict[int, int], labels: LabelDefinition) -> list[str]:
+    """Return what is wrong with a semantic truth whose values above 0 no label names, and what to do: one or nothing.
+
+    Where dataset.json names no label at all, that is nothing. ``counts``: the voxels of each value.
+    """
+    named = {name: (value,) for value, name in labels.classes.items()} | labels.regions
+    named |= {} if labels.ignore is None else {IGNORE: (labels.ignore,)}
+    unnamed = sorted(counts.keys() - {value for values in named.values() for value in values} - {0})
+    if not unnamed or not named:
+        return []
+    listed = ", ".join(map(str, unnamed[:10])) + f" and {len(unnamed) - 10} more" * (len(unnamed) > 10)
+    voxels = sum(counts[value] for value in unnamed)
+    there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
+    return [
+        f"holds {listed} ({voxels:,} voxels), which no label of dataset.json names; those are {there}. If they are the "
+        f'ids of objects, this truth belongs in instancesTr; what nobody has labelled is named with "{IGNORE}": '
+        f"{unnamed[-1]} under labels, a class with its name"
+    ]
 
 
 def _components(volume: Volume, values: tuple[int, ...]) -> int:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from planewise.data.manifest import CaseRecord, Manifest, locked, read_manifest, write_manifest
@@ -42,7 +43,7 @@ class Derived:
 
         ``options``: those that decide what is written; ``outputs``: the names of all files that may be. Raises
         PlanewiseError if one of these is there and no manifest says that planewise made it, was changed since, or is
-        an input.
+        an input; or if the folder cannot be written, where there is something to be made.
         """
         sources, names = list(dict.fromkeys(path.resolve() for path in inputs)), list(outputs)
         refuse_inputs_as_outputs(sources, [folder / name for name in names])
@@ -54,6 +55,9 @@ class Derived:
         derived = cls(folder, command, now, {} if manifest is None else manifest.cases)
         for name in names:
             derived._refuse_what_is_not_ours(name)
+        made = derived._records.get(command)
+        if made is None or derived._differences(made):
+            _refuse_unwritable(folder)
         return derived
 
     def is_done(self) -> bool:
@@ -153,6 +157,16 @@ class Derived:
                     f"{self.folder}: {', '.join(left[:3])}{' ...' * (len(left) > 3)} of planewise {command} are of "
                     "files that have changed since; run that again"
                 )
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """Raise PlanewiseError if no file can be made in ``folder``, or where it is to be: before the work, not after."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); give another --output") from error
 
 
 def _read_scores(folder: Path) -> Manifest | None:

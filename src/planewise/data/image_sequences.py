@@ -28,20 +28,31 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
     flat = [path for path in images_in(folder) if path in volumes]
     if sequence == "no" or not flat:
         return []
-    others = list(volumes.keys() - flat)
+    others = sorted(volumes.keys() - flat)
     if sequence == "yes" and others:
         raise PlanewiseError(f"--sequence yes: {folder} holds {others[0].name} too, which is none of its images")
-    if sequence == "yes":
-        return flat  # opening them reports why they are not one volume
     stacks: dict[tuple[str, ...], list[Path]] = {}
     for path in flat:
         stacks.setdefault(_text(path), []).append(path)
     stack = max(stacks.values(), key=len)
+    unlike = [path.name for path in flat if path not in stack]
+    if sequence == "yes" and unlike:
+        which = "which is" if len(unlike) == 1 else "which are"
+        raise PlanewiseError(
+            f"--sequence yes: {folder} holds {_some(unlike)} too, {which} not named as its "
+            f"{len(stack)} images {stack[0].name} ... are; move what is no slice to another folder"
+        )
+    if sequence == "yes":
+        return flat  # what keeps them from being one is said when they are opened
     if len(stack) == 1 or not _is_2d(stack[0], channel):
         return []
     stack.sort(key=_numbers)
     settled = "say --sequence yes or --sequence no"
     doubt = f"{others[0].name} lies beside them" if others else _doubt(stack, len(stacks))
+    if others or unlike:
+        settled = f"move {_some([*(path.name for path in others), *unlike])} to another folder, or say --sequence no"
+    elif len(_varying(stack)) != 1:
+        settled = "number them in one place, or say --sequence no"
     if not doubt and (gap := _gap(stack)) is not None:
         doubt = f"number {gap} is missing"
         settled = "add the missing slices, or number the files without a gap if none is; or say --sequence no"
@@ -64,8 +75,13 @@ def is_sequence_folder(folder: Path) -> bool:
 def stack_name(slices: list[Path]) -> str:
     """Return what names of slices have in common before their number, without ``slice_`` or its like; maybe nothing."""
     first, last = (_DIGITS.split(path.stem) for path in (slices[0], slices[-1]))
-    differs = next((i for i in range(1, len(first), 2) if int(first[i]) != int(last[i])), len(first))
+    numbers = range(1, min(len(first), len(last)), 2)
+    differs = next((i for i in numbers if int(first[i]) != int(last[i])), len(first))
     return GENERIC.sub("", "".join(first[:differs]))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
 
 
 def _doubt(stack: list[Path], stacks: int) -> str:

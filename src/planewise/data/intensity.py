@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import read_voxels
+from planewise.volumes.formats.dicom import Series
 from planewise.volumes.labels import slab_starts
 from planewise.volumes.volume import Volume
 
@@ -126,12 +127,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
         if counted:
             _count(slab.view(np.uint8) if dtype.kind == "b" else slab, counts, offset)
         else:
-            if slab.dtype.kind == "f" and not np.isfinite(slab).all():
-                beyond = int(np.count_nonzero(~np.isfinite(slab)))
-                raise PlanewiseError(
-                    f"{path}: {beyond} voxels between z = {planes.start} and {planes.stop} are NaN or infinite; "
-                    "intensities are numbers: set those voxels to the background's"
-                )
+            refuse_not_finite(slab, path, planes.start)
             least, most = min(least, float(slab.min())), max(most, float(slab.max()))
             samples.append(slab.reshape(-1)[::step].astype(np.float64))
         for z, y, x in tiles if min(volume.shape[1:]) >= TILE else ():  # less says too little
@@ -147,6 +143,22 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     lines, polarity = _polarity(of_tiles)
     different = len(np.union1d(values, [least, most]))
     return IntensityProfile(dtype, least, most, low, high, min(different, 3), lines, polarity)
+
+
+def refuse_not_finite(slab: np.ndarray, path: Path | Series, first: int = 0) -> None:
+    """Raise PlanewiseError, naming their place, if voxels of ``slab`` (z, y, x) are NaN or infinite.
+
+    ``path``: where it was read from, from slice ``first`` on.
+    """
+    if slab.dtype.kind != "f" or np.isfinite(slab).all():
+        return
+    of_slices = np.count_nonzero(~np.isfinite(slab), axis=(1, 2))
+    low, high = (np.flatnonzero(of_slices)[[0, -1]] + first).tolist()
+    where = f"at z = {low}" if low == high else f"between z = {low} and {high}"
+    raise PlanewiseError(
+        f"{path}: {of_slices.sum()} voxels {where} are NaN or infinite; intensities are numbers: set those voxels to "
+        "the background's"
+    )
 
 
 def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each
+from planewise.data.case import Case, case_name, channel_number, channel_within, one_file_each, say_passed_over
 from planewise.data.classes import LabelDefinition, read_labels_of
 from planewise.data.painted_slices import PAINTED, is_painted, painted_slices
 from planewise.data.space import laid_on
@@ -215,6 +215,7 @@ class _Reading:
         if self.ending in SLICES:
             paths += [path for path in folders if not ending_of(path) and images_in(path)]
         if known is None:
+            say_passed_over(folder)
             return one_file_each(paths, channel=self.channel)
         return one_file_each(paths, known, labels=True)
 

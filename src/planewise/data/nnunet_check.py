@@ -39,7 +39,7 @@ def nnunet_problems(folder: Path, meta: dict[str, Any], labels: LabelDefinition)
 
 
 def _files(images: Path, truths: Path, meta: dict[str, Any], where: str) -> Iterator[Problem]:
-    """Yield what is wrong with the files of a dataset: channels, truths, sidecars and the space they lie in."""
+    """Yield what is wrong with the files of a dataset: channels, truths and the space they lie in."""
     channels, ending = max(1, len(meta.get("channel_names", {}))), str(meta.get("file_ending"))
     of_case: dict[str, list[Path]] = {}
     for path in volumes_in(images):
@@ -55,10 +55,6 @@ def _files(images: Path, truths: Path, meta: dict[str, Any], where: str) -> Iter
         if not truth.exists():
             yield Problem(str(truth), "no such file, which nnU-Net wants as the truth of this case")
             continue
-        if ending in tiff.FORMAT.endings:
-            for beside in (images / f"{case}.json", truths / f"{case}.json"):
-                if not beside.exists():
-                    yield Problem(str(beside), 'no such file; nnU-Net wants {"spacing": [z, y, x]} beside a TIFF')
         if not (images.parent / "instancesTr").is_dir():  # then what is trained on is compared anyhow
             continue
         try:
@@ -67,3 +63,18 @@ def _files(images: Path, truths: Path, meta: dict[str, Any], where: str) -> Iter
             continue  # said of the file itself
         if difference:
             yield Problem(str(truth), f"does not lie in the space of {paths[0].name}: {difference}")
+
+
+def missing_sidecars(folder: Path, meta: dict[str, Any]) -> list[str]:
+    """Return a note if TIFFs to train on have no sidecar, one or nothing: nnU-Net reads their spacing nowhere else."""
+    if meta.get("file_ending") not in tiff.FORMAT.endings or "dataset" in meta:
+        return []
+    places = [folder / part for part in ("imagesTr", "labelsTr") if (folder / part).is_dir()]
+    wanted = dict.fromkeys(place / f"{case_name(path)}.json" for place in places for path in volumes_in(place))
+    missing = [path for path in wanted if not path.exists()]
+    if not missing:
+        return []
+    return [
+        f"nnU-Net would take a spacing of 1 x 1 x 1 for {len(missing)} of {len(wanted)} TIFFs, for it reads it in "
+        f'a sidecar alone, {{"spacing": [z, y, x]}}, and there is no {missing[0]}{" ..." * (len(missing) > 1)}'
+    ]

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from planewise.data.intensity import apply_window
+from planewise.data.intensity import apply_window, refuse_not_finite
 from planewise.data.space import laid_on
 from planewise.errors import PlanewiseError
 from planewise.progress import say
@@ -111,7 +111,9 @@ def as_patient(
     volume = volume.in_unit("mm")
     if any(volume.tilt):
         say(f"{case}: {tilt_note(volume)}")
-    hu = to_canonical(volume.with_voxels(read_voxels(volume, image)))
+    stored = read_voxels(volume, image)
+    refuse_not_finite(stored, image)
+    hu = to_canonical(volume.with_voxels(stored))
     labels = None
     if truth is not None and truth_path is not None:
         placed = laid_on(truth, truth_path, volume, image, ignore_geometry)

@@ -75,8 +75,8 @@ def unnumbered(labels: Volume, path: Path, n_ids: int) -> str:
         return ""
     ids = "one id" if n_ids == 1 else f"{n_ids} ids"
     return (
-        f"{path} has {ids} for {pieces} separate pieces, scored as {n_ids} object{'s' * (n_ids > 1)}; if it is a mask "
-        "or a map of classes, give each object an id of its own, or look at the voxel scores alone"
+        f"{path} has {ids} for {pieces} separate pieces, counted as {n_ids} object{'s' * (n_ids > 1)}; if it is a mask "
+        "or a map of classes, give each object an id of its own (a map of classes belongs in labelsTr or labelsTs)"
     )
 
 

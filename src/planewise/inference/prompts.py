@@ -61,6 +61,8 @@ def read_prompts(
     voxel's corner), or JSON with a list of such objects. Slices and axes are those of the canonical orientation.
     ``class`` is a number or a name. Raises PlanewiseError if the file itself cannot be read.
     """
+    if not path.is_file():
+        raise PlanewiseError(f"{path}: no such file; boxes are a CSV or JSON file with {', '.join(COLUMNS)}")
     try:
         if path.suffix.lower() == ".json":
             content: Any = read_json(path)
@@ -102,9 +104,11 @@ def prompt_of(
     """Return the prompt of a row, see ``read_prompts``. Raises ValueError, TypeError or KeyError if it does not fit."""
     numbers = {name: value for value, name in classes.items()}
     given = str(row["class"])
-    label = numbers[given] if given in numbers else int(given)
+    label = numbers.get(given, int(given) if given.strip().isdecimal() else 0)
     if label not in classes:
-        raise ValueError(f"there is no class {given}; there are {', '.join(map(str, classes.values()))}")
+        named = [f"{name} ({value})" for value, name in classes.items() if name != str(value)]
+        there = f"there are {', '.join(named)}" if named else f"classes are numbers, {min(classes)} to {max(classes)}"
+        raise ValueError(f"there is no class {given}; {there}")
     depth, height, width = shape
     dz, dy, dx = spacing_mm if str(row.get("unit") or "voxel") == "mm" else (1.0, 1.0, 1.0)
     z = int(float(row["slice"]) / dz)

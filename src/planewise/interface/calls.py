@@ -28,8 +28,14 @@ def call(progress: ProgressFunction | bool | None) -> Iterator[None]:
 
 
 def as_arguments(message: str) -> str:
-    """Return a message about options with the names of arguments: ``--min_size -1: ...`` is of ``min_size=-1``."""
-    return re.sub(r"--(\w+)", r"\1", re.sub(r"^--(\w+) ", r"\1=", message))
+    """Return a message about options with the names of arguments: ``--min_size -1: ...`` is of ``min_size=-1``.
+
+    Values that stand for others are given as Python's: ``--intensity LOW HIGH`` is ``intensity=(LOW, HIGH)``.
+    """
+    message = re.sub(r"--(\w+) ([A-Z]+) ([A-Z]+)\b", r"\1=(\2, \3)", message)
+    message = re.sub(r"--(invert|ignore_geometry|overwrite|from_scratch)\b", r"\1=True", message)
+    message = re.sub(r"^--(\w+) |--(\w+) (?=[A-Z]+\b)", r"\1\2=", message)
+    return re.sub(r"--(\w+)", r"\1", message)
 
 
 def options_of(kind: type[Job], given: dict[str, Any], without: Collection[str] = (), **fixed: Any) -> Job:
@@ -43,14 +49,14 @@ def options_of(kind: type[Job], given: dict[str, Any], without: Collection[str] 
         if name not in allowed:
             like = difflib.get_close_matches(name, allowed, 1)
             meant = f"; did you mean {like[0]}?" if like else "."
-            raise PlanewiseError(f"{name}=: is no option here{meant} There are {', '.join(allowed)}")
+            raise PlanewiseError(f"{name}: is no option here{meant} There are {', '.join(allowed)}")
     return kind(**given, **fixed)
 
 
 def path_of(given: Any, argument: str) -> Path:
     """Return a path that a caller has given. Raises PlanewiseError if it is none."""
     if not isinstance(given, str | os.PathLike):
-        raise PlanewiseError(f"{argument}=: is {type(given).__name__}; it must be a path")
+        raise PlanewiseError(f"{argument}: is {type(given).__name__}; it must be a path")
     return Path(given)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.data.nnunet_writing import write_dataset
+from planewise.errors import PlanewiseError
 from planewise.interface.calls import call
 from planewise.interface.model import Model, is_mitonet
 from planewise.progress import ProgressFunction, say
@@ -42,7 +43,13 @@ def finetune(
         options = {"num_workers": 0} | options
         if isinstance(dataset, Mapping):
             cases = {}
-            for name, (image, labels) in dataset.items():
+            for name, given in dataset.items():
+                if not isinstance(given, tuple | list) or len(given) != 2:
+                    raise PlanewiseError(
+                        f"dataset: case {name} is {type(given).__name__}; give {{case: (image, labels)}}, or the "
+                        "folder of a nnU-Net raw dataset"
+                    )
+                image, labels = given
                 truth = f"labels of {name}"
                 cases[name] = as_volume(image, name=name), as_labels(as_volume(labels, name=truth), Path(truth))
             source = folder / "dataset"

@@ -65,7 +65,7 @@ class MitoNetModel(Model):
     ) -> Volume:
         """See ``planewise.segment``."""
         if prompts is not None or truth is not None:
-            raise PlanewiseError(f"prompts=: {self.path.name} finds objects by itself; boxes are for SAM2's models")
+            raise PlanewiseError(f"prompts: {self.path.name} finds objects by itself; boxes are for SAM2's models")
         fixed = {"trained_model": self.path, "input": source or Path(name), "output": output or Path()}
         options = options_of(MitoPredict, given, () if output is not None else OF_FOLDERS, **fixed)
         if output is not None:

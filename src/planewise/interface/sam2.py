@@ -67,7 +67,7 @@ class Sam2Model(Model):
     ) -> Volume:
         """See ``planewise.segment``."""
         if output is not None:
-            raise PlanewiseError("output=: a CT is segmented in memory; write_volume writes what is returned")
+            raise PlanewiseError("output: a CT is segmented in memory; write_volume writes what is returned")
         given = dict(given)
         masks, drawn = given.pop("lungs", None), None
         kind = "truth" if truth is not None else self._kind(prompts, name)
@@ -83,7 +83,7 @@ class Sam2Model(Model):
             name, volume, place, labels, Path("truth"), level, width, ignore_geometry=options.ignore_geometry
         )
         if masks is not None and kind not in AUTOMATIC:
-            raise PlanewiseError("lungs=: is for prompts='auto' or 'lungs'; boxes need no lungs")
+            raise PlanewiseError("lungs: is for prompts='auto' or 'lungs'; boxes need no lungs")
         if kind in AUTOMATIC:
             organ = lungs_within(patient, hu, place, masks, options.ignore_geometry)
             patient = replace(patient, organ=organ)
@@ -113,7 +113,7 @@ class Sam2Model(Model):
             raise PlanewiseError("prompts='truth': give the labels that boxes are taken from as truth=")
         if wanted in AUTOMATIC and not self.finds_classes:
             raise PlanewiseError(
-                f"prompts=: {self.path.name} was trained with drawn boxes alone; give boxes around objects of {name} "
+                f"prompts: {self.path.name} was trained with drawn boxes alone; give boxes around objects of {name} "
                 "as a table or a CSV, or labels to take them from as truth="
             )
         return wanted if wanted in AUTOMATIC else DRAWN
@@ -138,7 +138,7 @@ class Sam2Model(Model):
                 except (ValueError, TypeError, OverflowError) as error:
                     wrong.append(f"row {number}: {error}")
         if not boxes or (wrong and not isinstance(prompts, str | os.PathLike)):
-            raise PlanewiseError(f"prompts=: {'; '.join(wrong[:3]) or f'no row is of {name}'}")
+            raise PlanewiseError(f"prompts: {'; '.join(wrong[:3]) or f'no row is of {name}'}")
         for line in wrong:
             say(f"WARNING: {prompts}: {line}")
         return boxes

@@ -56,6 +56,11 @@ def compare(
     are compared voxel by voxel as they lie. Of folders such a case is a row with that status.
     """
     with call(progress):
+        if not isinstance(methods, Mapping):
+            raise PlanewiseError(
+                f"methods: is {type(methods).__name__}; give {{name: labels}}, or of one method "
+                "planewise.score(labels, truth)"
+            )
         if not methods:
             raise PlanewiseError("methods: there is none; give {name: labels}")
         within = Tolerance({} if tolerance is None else dict.fromkeys(("nm", "mm", "voxel"), float(tolerance)))

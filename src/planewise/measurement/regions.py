@@ -4,6 +4,7 @@ from typing import Literal
 
 LEFT, RIGHT = 1, 2
 SIDES = {"left": LEFT, "right": RIGHT}
+LUNG_NAMES = {value: f"{side}_lung" for side, value in SIDES.items()}  # of labels that hold the two lungs
 ZONES = {"upper": 1, "middle": 2, "lower": 3}
 ZoneRule = Literal["height", "volume"]
 DEPTHS = {"central": 0, "peripheral": 1}

@@ -202,8 +202,12 @@ def find_model_file(name: str | Path) -> Path:
         return unpacked_model(path) if path.suffix.lower() == ARCHIVE else path
     shipped = SHIPPED / (path.name if path.suffix in (".yaml", ".yml") else f"{path.name}.yaml")
     if shipped.is_file() and (path.name == str(path) or path.parent.name == "configs"):
-        say(f"{name}: no such file here; the shipped model of that name is used ({shipped})")
+        say(f"{name}: the model of that name that planewise ships is taken ({shipped})")
         return shipped
+    from planewise.models.zoo import of_name
+
+    if of_name(str(name), "SAM2"):
+        raise PlanewiseError(f"{name}: is a SAM2, and a MitoNet is needed; see planewise ild")
     known = ", ".join(sorted(config.stem for config in SHIPPED.glob("*.yaml")))
     raise PlanewiseError(
         f"{name}: no such model config; give the path of a model's YAML or {ARCHIVE} archive, or one of the "
@@ -216,6 +220,10 @@ def read_model_file(path: Path) -> ModelFile:
     if not path.is_file():
         raise PlanewiseError(f"{path}: no such file; a model is given by its YAML")
     if path.suffix.lower() in (".pth", ".pt"):
+        from planewise.models.sam2_files import is_sam2
+
+        if is_sam2(path):
+            raise PlanewiseError(f"{path}: holds the weights of a SAM2, and a MitoNet is needed; see planewise ild")
         raise PlanewiseError(f"{path}: holds weights; a model is given by its YAML, {path.with_suffix('.yaml').name}")
     if zipfile.is_zipfile(path):
         raise PlanewiseError(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from torch import Tensor
 
 from planewise.errors import PlanewiseError
+from planewise.models.archive import ARCHIVE
 from planewise.models.card import sam2_card
 from planewise.models.model_file import Trained
 from planewise.models.reliability import ClassReliability
@@ -21,6 +22,7 @@ from planewise.models.sam2 import SIZES, ClassTokens, build_sam2
 from planewise.models.sam2_hub import check_config, read_hub, write_hub
 from planewise.models.sam2_names import ONLY_IN_2_1, to_meta, to_transformers
 from planewise.models.seen_data import SeenData
+from planewise.models.torchscript import is_torchscript
 from planewise.models.weights import differences, listed, read_state, shapes_of
 from planewise.models.zoo import is_hub_id, located
 from planewise.volumes.atomic import atomic_path
@@ -98,6 +100,8 @@ def load_sam2(source: Path, image_size: int | None) -> Sam2Weights:
     Raises PlanewiseError listing every tensor of the image model that is missing, unexpected or of another shape.
     """
     source = located(source)
+    if source.suffix.lower() in (".yaml", ".yml", ARCHIVE) or (source.is_file() and is_torchscript(source)):
+        raise PlanewiseError(f"{source}: is a MitoNet, and a SAM2 is needed; see planewise mito")
     if source.is_dir() or is_hub_id(source):
         state, beside, config = read_hub(source)
     else:
@@ -130,6 +134,14 @@ def size_and_side(path: Path) -> tuple[str, int | None]:
 def _published_state(path: Path) -> State:
     """Return the tensors of a file by Meta's names, without what fine-tuned files put before them."""
     return {key.removeprefix(PREFIX): value for key, value in read_state(path).items()}
+
+
+def is_sam2(path: Path) -> bool:
+    """Whether a file holds weights by SAM2's names; False also if it cannot be read."""
+    try:
+        return any(key.startswith("image_encoder.trunk.") for key in _published_state(path))
+    except PlanewiseError:
+        return False
 
 
 def recognise(ours: State, source: Path) -> str:

@@ -126,6 +126,8 @@ def located(source: Path) -> Path:
         return path
     if is_hub_id(source):
         return source
+    if of_name(str(source), "MitoNet"):
+        raise PlanewiseError(f"{source}: is a MitoNet, and a SAM2 is needed; see planewise mito")
     namesake = of_name(source.name, "SAM2")
     hint = f"; the published one is {namesake.name}, which is downloaded" if namesake else ""
     raise PlanewiseError(

@@ -47,17 +47,19 @@ def _put(new: Path, path: Path, aside: Path) -> None:
         raise
 
 
-def write_again(path: Path, source: Path) -> None:
+def write_again(path: Path, source: Path, linked: bool = True) -> None:
     """Give what lies at ``source``, a file or folder, a second name: ``path``.
 
     By hard links where the file system knows them, so that nothing is stored twice, else by copying. Both names stay
-    apart: what is written to one later by ``atomic_path``, or by Zarr, replaces that one alone. Raises PlanewiseError.
+    apart: what is written to one later by ``atomic_path``, or by Zarr, replaces that one alone. Other programs may save
+    a file in place, which would change both: one that people open is not ``linked`` but copied. Stores are linked all
+    the same, for their chunks are replaced, not changed. Raises PlanewiseError.
     """
     with atomic_path(path) as temporary:
         if source.is_dir():
             shutil.copytree(source, temporary, copy_function=_link_or_copy)
         else:
-            _link_or_copy(source, temporary)
+            (_link_or_copy if linked else shutil.copyfile)(source, temporary)
 
 
 def _link_or_copy(source: Path | str, target: Path | str) -> None:

@@ -71,7 +71,7 @@ def as_zyx(path: Path, array: Any, axes: str, channel: int | None) -> LazyArray:
     other = [axis for axis, side in zip(axes, shape) if side != 1 and axis not in "zyxc"]
     repeated = any(axes.count(axis) > 1 for axis in "zyx")
     if not {"y", "x"} <= set(axes) or other or repeated or len(several) > 1:
-        times = "; one time point is needed" if other == ["t"] else ""
+        times = "; one time point is needed: save it as a file of its own" if other == ["t"] else ""
         raise PlanewiseError(f"{path}: has {described}; a volume has axes z, y, x, and maybe channels{times}")
     count = shape[several[0]] if several else 1
     if channel is None and count > 1:

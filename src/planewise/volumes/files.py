@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from planewise.errors import PlanewiseError, first_line
+from planewise.progress import say_once
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats import ending_of, endings, formats, stem_of
 from planewise.volumes.formats.dicom import Series, open_dicom, open_series
 from planewise.volumes.formats.image_sequence import images_in, open_sequence
 from planewise.volumes.indexing import check_memory
+from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
 
@@ -54,6 +56,11 @@ def open_volume(path: str | os.PathLike[str] | Series, channel: int | None = Non
     except Exception as error:  # a damaged file fails in its reader's own way
         raise PlanewiseError(f"{path}: cannot be read ({first_line(error)}); is the file complete?") from error
     check_volume(path, volume)
+    if not volume.has_z_spacing and volume.shape[0] > 1 and volume.unit != PIXEL:
+        say_once(
+            f"{path}: does not say how far its slices lie apart: {volume.spacing[2]:.4g} {volume.unit} is taken, as "
+            'along x; a {case}.json beside it, {"spacing": [z, y, x]}, says another'
+        )
     return volume
 
 

@@ -72,7 +72,8 @@ class Volume:
     the upright stack of the same slices, from the first one on. ``has_origin``, ``has_direction``: whether the file
     says them; a TIFF does not, and what stands here is no statement then. ``labels``: what the values are called, where
     they are known to be labels; None if unknown. ``sparse``: whether the file may leave out what is empty, as
-    a DICOM segmentation does: around these voxels there may lie others, all 0.
+    a DICOM segmentation does: around these voxels there may lie others, all 0. ``has_z_spacing``: whether the file
+    states how far slices lie apart; where it does not, as a TIFF may, the spacing of x stands for it.
     """
 
     voxels: LazyArray
@@ -85,6 +86,7 @@ class Volume:
     has_direction: bool = True
     labels: LabelNames | None = None
     sparse: bool = False
+    has_z_spacing: bool = True
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,15 @@ def test_the_file_of_a_case(tmp_path):
         file_of_case("b", tmp_path, "truth")
 
 
+def test_accents_make_one_case_however_they_are_stored(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "Zelle_Ö") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    assert case_name(Path(f"{decomposed}_0000.tif")) == case_name(Path(f"{composed}_pred.nii.gz")) == composed
+    assert case_name(Path(f"{decomposed}_0001.tif"), {f"{composed}_0001"}) == f"{composed}_0001"
+    both = paths(f"{composed}.tif", f"{decomposed}.tif")
+    assert "several files for one case" in one_file_each(both)[1][composed].what
+
+
 def test_images_beside_their_truth(tmp_path):
     write(tmp_path / "imagesTs", ["a_0000.tif", "a_0001.tif", "b.tif"])
     images = images_beside(tmp_path / "labelsTs")
@@ -165,17 +175,52 @@ def test_each_folder_of_slices_is_a_case(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("names", "doubt"),
     [
-        (SLICES[:2], "there are 2"),
-        ([*SLICES, *(f"other_{z}.tif" for z in range(3))], "not all are named alike"),
-        (["a1_z1.tif", "a2_z2.tif", "a3_z3.tif"], "differ in 2 numbers"),
-        (["c1_0000.tif", "c2_0000.tif", "c3_0000.tif"], "as nnU-Net's images do"),
-        ([*SLICES, "notes.mrc"], r"notes\.mrc lies beside them"),
+        (SLICES[:2], "there are 2.*say --sequence yes or --sequence no"),
+        (["c1_0000.tif", "c2_0000.tif", "c3_0000.tif"], "as nnU-Net's images do.*say --sequence yes or"),
+        ([*SLICES, "overview.tif"], r"not all are named alike.*: move overview\.tif to another folder, or say .* no$"),
+        ([*SLICES, *(f"b_{z}.tif" for z in range(4))], r"move b_0\.tif, b_1\.tif, b_2\.tif and 1 more to"),
+        (["a1_z1.tif", "a2_z2.tif", "a3_z3.tif"], "differ in 2 numbers.*number them in one place, or"),
+        ([*SLICES, "notes.mrc"], r"notes\.mrc lies beside them.*move notes\.mrc to another folder, or say"),
     ],
 )
-def test_what_may_be_one_volume_or_several_is_refused_naming_the_option(tmp_path, names, doubt):
+def test_what_may_be_one_volume_or_several_is_refused_with_what_settles_it(tmp_path, names, doubt):
     write(tmp_path, names)
-    with pytest.raises(PlanewiseError, match=f"{doubt}.*--sequence yes or --sequence no"):
+    with pytest.raises(PlanewiseError, match=doubt) as refused:
         cases_in(tmp_path, sequence="auto")
+    if "--sequence yes" in str(refused.value):
+        assert cases_in(tmp_path, sequence="yes")[1] == []
+
+
+def test_an_image_that_is_no_slice_is_named(tmp_path):
+    write(tmp_path, [*SLICES, "overview.tif"])
+    with pytest.raises(PlanewiseError, match=r"^--sequence yes: .* overview\.tif too, which is not named as its 5"):
+        cases_in(tmp_path, sequence="yes")
+    write(tmp_path, ["a_1.tif"])
+    with pytest.raises(PlanewiseError, match=r"holds a_1\.tif, overview\.tif too, which are not named as"):
+        cases_in(tmp_path, sequence="yes")
+
+
+def test_files_that_are_not_read_are_said(tmp_path, capsys):
+    write(tmp_path / "in", ["a.tif", "a.json", "a.csv", ".b.npy", "README"], (4, 6, 7))
+    cases_in(tmp_path / "in")
+    assert capsys.readouterr().err == ""
+    write(tmp_path / "in", ["b.npy"])
+    cases_in(tmp_path / "in")
+    assert "b.npy is passed over: of a format that is not read" in capsys.readouterr().err
+    for name in ("c.czi", "d.dm3", "e.ims"):
+        (tmp_path / "in" / name).touch()
+    cases_in(tmp_path / "in")
+    assert "b.npy, c.czi, d.dm3 ... (4 files) are passed over" in capsys.readouterr().err
+    write(tmp_path / "stack", [*SLICES, *(f"slice_{z:04d}.png" for z in range(5))])
+    cases_in(tmp_path / "stack", sequence="auto")
+    assert "(5 files) are passed over, each: a picture of the volume with its name" in capsys.readouterr().err
+
+
+def test_the_data_of_a_header_is_not_passed_over(tmp_path, capsys):
+    for name in ("a.mhd", "a.raw", "b.raw"):
+        (tmp_path / name).touch()
+    cases_in(tmp_path)
+    assert "b.raw is passed over" in capsys.readouterr().err
 
 
 def test_a_missing_slice_is_named(tmp_path):

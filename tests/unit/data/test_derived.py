@@ -1,5 +1,6 @@
 """Scores beside a manifest: done, made again where something changed, and never in place of somebody's own file."""
 
+import errno
 import json
 
 import pytest
@@ -139,3 +140,16 @@ def test_two_processes_that_make_the_same_do_not_disturb_each_other(place):
         (place / "out" / "a.csv").write_text("the same")
         making.__exit__(None, None, None)
     assert begin(place).is_done()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(place, monkeypatch):
+    def refuse(dir):
+        raise OSError(errno.EROFS, f"Read-only file system: {dir}")
+
+    make(begin(place))
+    monkeypatch.setattr("planewise.data.derived.TemporaryFile", refuse)
+    assert begin(place).is_done()  # nothing is to be written
+    with pytest.raises(
+        PlanewiseError, match=r"out: cannot be written \(Read-only file system: .*give another --output"
+    ):
+        begin(place, tolerance=3)

@@ -106,7 +106,7 @@ def test_a_range_that_is_given_is_used_and_nothing_is_judged():
         (np.full((4, 5, 6), 7, np.uint8), "is 7 everywhere"),
         (np.arange(120).reshape(4, 5, 6) % 2 * 3.5, "holds two values, 0 and 3.5"),
         (np.arange(120).reshape(4, 5, 6) % 2 == 1, "holds two values, 0 and 1"),
-        (np.where(np.arange(1200) == 7, np.nan, np.arange(1200)).reshape(10, 10, 12), "1 voxels between z = 0 and 10"),
+        (np.where(np.arange(1200) == 7, np.nan, np.arange(1200)).reshape(10, 10, 12), "1 voxels at z = 0 are NaN"),
         (np.zeros((0, 5, 6), np.uint8), "is empty"),
     ],
     ids=["constant", "two values", "a mask", "NaN", "empty"],

@@ -231,3 +231,12 @@ def test_slices_lie_above_each_other_where_none_is_missing(tmp_path):
     (tmp_path / "b.npz").write_bytes(b"no archive")
     with pytest.raises(PlanewiseError, match=r"b\.npz: is not a prepared patient"):
         slices_above(slices, tmp_path)
+
+
+def test_a_ct_with_voxels_that_are_no_numbers_is_refused_naming_their_place(tmp_path):
+    hu = np.full((6, 8, 8), -800, np.float32)
+    hu[2, 3:5, 1], hu[4, 0, 0] = np.nan, np.inf
+    for name in ("a.nii.gz", "a.mha"):
+        write_volume(tmp_path / name, Volume(hu, (5.0, 1.0, 1.0), "mm"))
+        with pytest.raises(PlanewiseError, match=f"{name}: 3 voxels between z = 2 and 4 are NaN or infinite"):
+            read_patient("a", tmp_path / name, None, -600, 1500)

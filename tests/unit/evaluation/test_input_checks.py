@@ -68,7 +68,7 @@ def test_equal_voxels_with_other_ids_are_no_copy(balls):
 
 def test_a_mask_is_not_numbered(balls):
     mask = (balls > 0) * np.uint8(255)
-    assert "a.tiff has one id for 5 separate pieces, scored as 1 object;" in unnumbered(Volume(mask), PATH, 1)
+    assert "a.tiff has one id for 5 separate pieces, counted as 1 object;" in unnumbered(Volume(mask), PATH, 1)
     classes = np.where(balls > 3, 2, balls > 0)
     assert "has 2 ids for 5 separate pieces" in unnumbered(Volume(classes), PATH, 2)
     assert unnumbered(Volume(balls), PATH, 5) == ""

@@ -85,3 +85,16 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
     with pytest.raises(PlanewiseError, match=rf"^{tmp_path / name}: [^\n]*{words}[^\n]*$"):
         read(tmp_path / name)
+
+
+def test_a_class_that_nobody_names_is_said_with_those_that_there_are(tmp_path):
+    (tmp_path / "b.csv").write_text(f"{HEADER}\na,ground_glass,1,1,1,2,2\n")
+    assert read(tmp_path / "b.csv") == ({}, ["line 2: there is no class ground_glass; there are cyst (1)"])
+    unnamed = {value: str(value) for value in range(1, 255)}
+    _, problems = read_prompts(tmp_path / "b.csv", SHAPES, SPACINGS, unnamed)
+    assert problems == ["line 2: there is no class ground_glass; classes are numbers, 1 to 254"]
+
+
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(PlanewiseError, match=r"none\.csv: no such file; boxes are a CSV or JSON file with case, class"):
+        read(tmp_path / "none.csv")

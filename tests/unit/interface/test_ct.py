@@ -116,8 +116,8 @@ def test_boxes_are_a_table_a_file_or_taken_from_the_truth(trained, tmp_path, mon
         ({"prompts": "truth"}, "truth="),
         ({"output": "x.ome.zarr"}, "write_volume"),
         ({"window": "nonesuch"}, "window=nonesuch"),
-        ({"min_size": 3}, "min_size=: is no option here"),
-        ({"series": "2"}, "series=: is no option here"),
+        ({"min_size": 3}, "min_size: is no option here"),
+        ({"series": "2"}, "series: is no option here"),
     ],
 )
 def test_what_cannot_be_used_is_named(trained, quiet, options, words):

@@ -11,6 +11,7 @@ import planewise as pw
 from chest_boxes import chest_boxes
 from planewise.cli import run
 from planewise.errors import PlanewiseError
+from planewise.interface.calls import as_arguments
 from planewise.progress import ON_TERMINAL
 
 SPACING_NM = (8.0, 8.0, 8.0)
@@ -178,3 +179,19 @@ def test_classes_in_the_lungs_are_measured_as_the_command_does(tmp_path, monkeyp
         pw.measure_classes(labels, ct, classes={1: "a"}, lungs=lungs)
     with pytest.raises(PlanewiseError, match="does not say its spacing"):
         pw.measure_classes(np.asarray(labels), np.asarray(ct), classes=names)
+
+
+def test_what_is_no_table_of_methods_or_of_cases_is_named(balls, tmp_path):
+    with pytest.raises(PlanewiseError, match=r"methods: is ndarray; give \{name: labels\}, or of one method planewise"):
+        pw.compare(balls, balls)
+    with pytest.raises(PlanewiseError, match=r"dataset: case a is ndarray; give \{case: \(image, labels\)\}"):
+        pw.finetune({"a": balls}, "MitoNet_small", tmp_path)
+
+
+def test_errors_name_arguments_as_python_has_them():
+    assert as_arguments("--intensity LOW HIGH says what is black") == "intensity=(LOW, HIGH) says what is black"
+    assert (
+        as_arguments("--invert turns it round; --class NAME chooses")
+        == "invert=True turns it round; class=NAME chooses"
+    )
+    assert as_arguments("--min_size -1: must be more; see --axes") == "min_size=-1: must be more; see axes"

@@ -123,14 +123,15 @@ def test_messages_are_logged_or_printed_where_that_is_asked(files, quiet, caplog
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"min_siz": 3}, "min_siz=: is no option here; did you mean min_size?"),
+        ({"min_siz": 3}, "min_siz: is no option here; did you mean min_size?"),
         ({"min_size": -1}, "min_size=-1: "),
         ({"axes": ("xx",)}, "axes=xx"),
         ({"prompts": "auto"}, "boxes are for SAM2's models"),
         ({"workers": 2}, "workers and scheduler go with an output"),
         ({"channel": 3}, "channel"),
-        ({"overwrite": True}, "overwrite=: is no option here. There are channel"),
-        ({"output": 5}, "output=: is int; it must be a path"),
+        ({"overwrite": True}, "overwrite: is no option here. There are channel"),
+        ({"intensity": (7, 7)}, "must be LOW HIGH, the first less than the second; invert=True turns contrast round"),
+        ({"output": 5}, "output: is int; it must be a path"),
     ],
 )
 def test_what_cannot_be_used_is_named_as_python_has_it(files, quiet, options, words):
@@ -146,7 +147,7 @@ def test_models_that_are_not_there(quiet, tmp_path):
         with pytest.raises(PlanewiseError, match="nonesuch"):
             pw.load_model(tmp_path / name)
     for given in (None, 5, np.zeros(3)):
-        with pytest.raises(PlanewiseError, match=r"model=: is .*; it must be a path"):
+        with pytest.raises(PlanewiseError, match=r"model: is .*; it must be a path"):
             pw.load_model(given)
     with pytest.raises(PlanewiseError, match="no such file"):
         pw.segment("nonesuch.tiff", "MitoNet_v1.yaml")

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from planewise.errors import PlanewiseError
+from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise, stable_masks
 from planewise.models.sam2_files import PREFIX, Sam2Weights, load_sam2, recognise, save_hub_folder, save_published
 from planewise.models.sam2_names import meta_names, to_transformers
@@ -16,6 +17,7 @@ from planewise.models.sam2_optimiser import place_in_decoder, published_optimize
 from planewise.training.optimiser import moments_by_name, parameter_groups
 from reference.formulas import SAM2_BOXES, SAM2_SIDES, faint, waves, weights
 from reference.published import published
+from untrained import write_untrained
 
 
 def formula_weights(reference):
@@ -382,3 +384,15 @@ def test_freezing_changes_nothing_but_the_rounding(size):
         after, _ = segmenter.frozen()(slices, boxes)
     for a, b in zip(before, after):
         assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_the_wrong_kind_of_model_is_named_with_what_takes_it(tmp_path, mini):
+    save_published(tmp_path / "ct.pth", mini, 1)
+    with pytest.raises(PlanewiseError, match=r"ct\.pth: holds the weights of a SAM2, .* see planewise ild"):
+        read_model_file(find_model_file(tmp_path / "ct.pth"))
+    with pytest.raises(PlanewiseError, match="MedSAM2: is a SAM2, and a MitoNet is needed; see planewise ild"):
+        find_model_file("MedSAM2")
+    em = write_untrained(tmp_path)
+    for source in (em, em.with_suffix(".pth"), Path("MitoNet_v1")):
+        with pytest.raises(PlanewiseError, match="is a MitoNet, and a SAM2 is needed; see planewise mito"):
+            load_sam2(source, None)

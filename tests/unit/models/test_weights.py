@@ -185,7 +185,7 @@ def test_weights_beside_a_yaml_are_those_that_it_says(tmp_path):
 @pytest.mark.parametrize("name", ["MitoNet_v1", "MitoNet_v1.yaml", "configs/MitoNet_v1_mini.yaml", "MitoNet_small"])
 def test_shipped_configs_are_found_by_name_and_valid(name, capsys):
     model = read_model_file(find_model_file(name))
-    assert f"{name}: no such file here; the shipped model of that name is used" in capsys.readouterr().err
+    assert f"{name}: the model of that name that planewise ships is taken" in capsys.readouterr().err
     assert model.norms.mean == 0.57571
     assert model.FINETUNE.criterion_params.mse_weight == 200
 

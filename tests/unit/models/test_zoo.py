@@ -98,7 +98,7 @@ def test_a_file_or_folder_that_is_there_goes_before_a_name(cache, tmp_path, monk
     [
         ("none.pt", "none.pt: no such file; give"),
         ("checkpoints/sam2_hiera_tiny.pt", "no such file; the published one is sam2_hiera_tiny, which is downloaded"),
-        ("MitoNet_v1", "MitoNet_v1: no such file; give the path of weights, a hub id, or one of the names sam2_hiera"),
+        ("MitoNet_v1", "MitoNet_v1: is a MitoNet, and a SAM2 is needed; see planewise mito"),
     ],
 )
 def test_what_is_not_known_is_answered_with_what_is(cache, name, words):
@@ -153,7 +153,7 @@ def test_nothing_of_what_was_downloaded_is_run(cache, tmp_path, monkeypatch):
     assert (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", [["run", "{d}/data", "{d}/work"], ["train", "{d}/work"]])
+@pytest.mark.parametrize("command", [["run", "{d}/data", "{d}/work"], ["train", "{d}"]])
 def test_ild_without_a_network_is_refused_before_any_work(cache, tmp_path, command, capsys):
     words = [word.format(d=tmp_path) for word in command]
     assert run(["ild", *words, "--base", "sam2.1_hiera_base_plus", "--device", "cpu"]) == 2

@@ -7,10 +7,10 @@ from planewise.apps.ild.cohort import dicom_cases
 from planewise.apps.ild.dicom_report import write_report
 from planewise.apps.ild.dicom_results import algorithm_of
 from planewise.apps.ild.label_options import IldExport
-from planewise.apps.ild.measured_cases import label_files
+from planewise.apps.ild.measured_cases import label_files, shortened
 from planewise.data.case import one_file_each, refuse_missing
 from planewise.data.classes import labels_above
-from planewise.data.manifest import MANIFEST, read_manifest
+from planewise.data.manifest import MANIFEST, manifest_of, read_manifest
 from planewise.data.preparation import fingerprint
 from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
@@ -18,6 +18,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.measurement.classes import named_by_options
 from planewise.measurement.lung_measures import MeasuredCase
+from planewise.measurement.regions import LUNG_NAMES
 from planewise.progress import say
 from planewise.report.tables import report_problems
 from planewise.volumes.files import open_volume
@@ -76,20 +77,26 @@ def _cases(options: IldExport, files: list[Path]) -> tuple[dict[str, tuple[Serie
         return {case: (one, files[0]) for case, one in series.items()}, problems
     labels, refused = one_file_each(files, series, labels=True)
     problems += refused.values()
-    without = [path for case, path in labels.items() if case not in series]
-    problems += [Problem(str(path), "has no series: --images holds none of this case") for path in without]
+    without = [case for case in labels if case not in series]
+    there = f"but of {shortened(sorted(series))}" if series else "but none at all"
+    problems += [
+        Problem(str(labels[case]), f"has no series: --images holds none of case {case}, {there}") for case in without
+    ]
     if left_out := sorted(series.keys() - labels.keys()):
         say(f"{len(left_out)} of {len(series)} series have no labels, and are left out.")
     return {case: (series[case], path) for case, path in labels.items() if case in series}, problems
 
 
 def _names(options: IldExport, files: list[Path]) -> dict[int, str]:
-    """Return the names of the classes by value: by options, the labels' files, or the dataset.json above them."""
+    """Return the names of the classes by value: by options, what made them, or the dataset.json above them."""
     if options.classes:
         return named_by_options(options.classes).classes
     named = [volume.labels.names for path in files[:1] if (volume := open_volume(path)).labels is not None]
     if options.dataset is None and named and named[0]:
         return named[0]
+    made = None if options.dataset is not None or not files else manifest_of(files[0])
+    if made is not None and made.made_from.options.get("command") == "ild lungs":
+        return LUNG_NAMES
     names = class_names(labels_above(options.labels, options.dataset), files)
     if not names:
         raise PlanewiseError(f"{options.labels}: nothing names its classes; give --dataset, or --classes NAME=VALUE")

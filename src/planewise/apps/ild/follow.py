@@ -85,7 +85,7 @@ def follow_ild(options: IldFollow) -> int:
         there = f"one scan that can be used ({', '.join(images)})" if images else "no scans that can be used"
         raise PlanewiseError(
             f"{options.patient}: holds {there}, and two dates are needed: DICOM series of several study dates, or a "
-            "folder for each date (2023-01-10) with one CT"
+            "folder for each date with one CT (2023-01-10/ct.nii.gz)"
         )
     classes = choose_classes(weights.tokens.names, (), options.fibrosis)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"

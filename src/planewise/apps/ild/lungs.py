@@ -14,6 +14,7 @@ from scipy import ndimage
 from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.options import IldLungs
 from planewise.data.case import channel_within, file_of_case, is_volume
+from planewise.data.intensity import refuse_not_finite
 from planewise.data.manifest import MANIFEST
 from planewise.data.prepared import Patient
 from planewise.data.run import Run, refuse_folder_of_inputs
@@ -290,7 +291,9 @@ def _write_lungs(case: str, path: Path | Series, channel: int | None, target: Pa
     volume = open_volume(path, channel)
     if any(volume.tilt):
         say(f"{case}: {tilt_note(volume)}")
-    canonical = to_canonical(volume.with_voxels(read_voxels(volume, path)))
+    stored = read_voxels(volume, path)
+    refuse_not_finite(stored, path)
+    canonical = to_canonical(volume.with_voxels(stored))
     scale = scale_in(canonical, "mm")
     labels = find_lungs(canonical.read(), scale.spacing)
     write_labels(target, from_canonical(labels, volume))

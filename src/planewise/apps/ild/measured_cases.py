@@ -102,7 +102,7 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     second = _against(options, labels)
     if len(labels) > 1 and options.lungs is not None and is_volume(options.lungs, "--lungs"):
         raise PlanewiseError(f"--lungs {options.lungs}: is one mask, for {len(labels)} cases; give a folder of them")
-    there = f"of {_listed(sorted(images))}" if images else "none at all"
+    there = f"of {shortened(sorted(images))}" if images else "none at all"
     cases = {}
     for case, path in labels.items():
         if case not in images:
@@ -123,7 +123,8 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
     return cases, problems
 
 
-def _listed(names: list[str]) -> str:
+def shortened(names: list[str]) -> str:
+    """Return names of cases as a list to read, of many only the first."""
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 

@@ -94,7 +94,8 @@ def predict_ild(options: IldPredict) -> int:
     if options.format == DICOM_SEG:
         refuse_what_is_no_dicom(patients, weights.tokens.names if weights.tokens else {}, options)
     if options.prompts not in KINDS:
-        given = prompts_of_file(Path(options.prompts), patients, options, problems)
+        names = weights.tokens.names if weights.tokens else {}
+        given = prompts_of_file(Path(options.prompts), patients, names, options, problems)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     run = Run.begin(
         options.output / MANIFEST,

@@ -73,10 +73,11 @@ def open_patient(case: str, path: Path | Series, options: IldPredict) -> Patient
 
 
 def prompts_of_file(
-    path: Path, patients: dict[str, Path | Series], options: IldPredict, problems: list[Problem]
+    path: Path, patients: dict[str, Path | Series], names: dict[int, str], options: IldPredict, problems: list[Problem]
 ) -> dict[str, list[Prompt]]:
     """Return the boxes of a table by case, in slices of the canonical volumes; what does not fit joins ``problems``.
 
+    ``names``: of the model's classes by value; of one that has none the dataset.json above the input says them.
     Raises PlanewiseError if no row fits.
     """
     shapes, spacings = {}, {}
@@ -93,7 +94,7 @@ def prompts_of_file(
         canonical = to_canonical(geometry)
         shapes[case], spacings[case] = canonical.shape, canonical.spacing_in("mm")
     classes = {value: str(value) for value in range(1, IGNORED)}
-    classes |= labels_above_input(options).class_names()
+    classes |= names or labels_above_input(options).class_names()
     prompts, unusable = read_prompts(path, shapes, spacings, classes)
     problems += [Problem(str(path), what) for what in unusable]
     if not prompts:

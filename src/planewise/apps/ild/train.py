@@ -56,6 +56,9 @@ SCRATCH_SCALE_RANGE = (0.6, 1.8)  # without what pretraining brings, slices must
 def train_ild(options: IldTrain) -> int:
     """Fine-tune SAM2 on prepared slices. Returns the exit code; see ``prepare_ild`` for errors."""
     device = choose_device(options.device)
+    slices = options.npy_path or options.work_dir
+    if options.corrections is None and not slices.is_dir():
+        raise PlanewiseError(f"{slices}: no such folder; slices are prepared there by planewise ild prepare")
     parts = _parts(options)
     folder = options.work_dir / options.task_name
     logs = folder / "training"

@@ -1,6 +1,5 @@
 """NIfTI, NRRD and MHA, through SimpleITK."""
 
-import gzip
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +10,7 @@ import numpy as np
 from planewise.errors import PlanewiseError, first_line
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format
-from planewise.volumes.formats.nifti_header import check_nifti_header
+from planewise.volumes.formats.nifti_header import check_nifti_header, check_nifti_voxels
 from planewise.volumes.volume import ReadWhenIndexed, Volume, slabs
 
 
@@ -26,20 +25,10 @@ class _ItkVoxels(ReadWhenIndexed):
         import SimpleITK
 
         if self._read is None:
-            if self.path.name.lower().endswith(".nii.gz"):
-                _check_gzip(self.path)
+            if self.path.name.lower().endswith((".nii", ".nii.gz")):
+                check_nifti_voxels(self.path)
             self._read = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(self.path))).reshape(self.shape)
         return self._read[index]
-
-
-def _check_gzip(path: Path) -> None:
-    """Raise if a compressed NIfTI is cut short, or shorter than it says: ITK would return zeros for what is missing."""
-    size = 0
-    with gzip.open(path) as file:
-        while piece := file.read(1 << 24):
-            size += len(piece)
-    if size < (needed := check_nifti_header(path)):
-        raise PlanewiseError(f"{path}: is truncated ({size} bytes uncompressed, {needed} expected)")
 
 
 def open_itk(path: Path, channel: int | None) -> Volume:
@@ -52,7 +41,16 @@ def open_itk(path: Path, channel: int | None) -> Volume:
             raise PlanewiseError(f"{path}: is truncated ({size} bytes, {needed} expected)")
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
-    reader.ReadImageInformation()
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        if "orthonormal" not in str(error):
+            raise
+        raise PlanewiseError(
+            f"{path}: its axes are not perpendicular, as dcm2niix leaves the slices of a tilted gantry; give the "
+            "folder of its DICOM files, whose tilt is corrected here, or resample it onto perpendicular axes (dcm2niix "
+            "writes such a file too, with _Tilt in its name)"
+        ) from error
     sides, channels = reader.GetSize()[::-1], reader.GetNumberOfComponents()
     axes = len(sides)
     letters = "zyx"[-axes:] if axes <= 3 else "i" * (axes - 4) + "czyx"  # a fourth axis is of channels, or of times

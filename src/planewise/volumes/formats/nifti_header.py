@@ -1,14 +1,19 @@
-"""What a NIfTI-1 header says, before ITK repairs it in silence. Fields: https://nifti.nimh.nih.gov/nifti-1."""
+"""What a NIfTI-1 file says, before ITK repairs it in silence. Fields: https://nifti.nimh.nih.gov/nifti-1."""
 
 import gzip
 import math
 import struct
 from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
 
 from planewise.errors import PlanewiseError
 
 HEADER = 348  # bytes, which is also its first field
 NIFTI_2 = 540
+REALS = {16: "f4", 64: "f8"}  # of its data types
+PIECE = 1 << 24  # bytes that are read at a time
 
 
 def check_nifti_header(path: Path) -> int:
@@ -17,7 +22,7 @@ def check_nifti_header(path: Path) -> int:
     Raises PlanewiseError if it has no such header, a side is not positive, or the spacing along an axis of several
     voxels is not.
     """
-    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+    with _opened(path) as file:
         content = file.read(HEADER)
     orders = {order: struct.unpack_from(f"{order}i", content.ljust(4))[0] for order in "<>"}
     if NIFTI_2 in orders.values():
@@ -36,3 +41,34 @@ def check_nifti_header(path: Path) -> int:
         listed = ", ".join(f"{size:g}" for size in spacing[:3])
         raise PlanewiseError(f"{path}: its spacing (x, y, z) is {listed}; it must be positive numbers")
     return (int(start) if math.isfinite(start) else 0) + math.prod(sides) * bits // 8
+
+
+def check_nifti_voxels(path: Path) -> None:
+    """Raise PlanewiseError if a NIfTI-1 file is cut short, or holds NaN or infinity: ITK returns zeros for both."""
+    needed = check_nifti_header(path)
+    with _opened(path) as file:
+        header = file.read(HEADER)
+        order = "<" if struct.unpack_from("<i", header)[0] == HEADER else ">"
+        _, width, height, depth = struct.unpack_from(f"{order}4h", header, 40)
+        (kind,) = struct.unpack_from(f"{order}h", header, 70)
+        start = int(struct.unpack_from(f"{order}f", header, 108)[0])
+        size = HEADER + len(file.read(max(0, start - HEADER)))
+        odd: list[int] = []
+        while piece := file.read(PIECE):
+            if kind in REALS:
+                reals = np.frombuffer(piece[: len(piece) // 8 * 8], f"{order}{REALS[kind]}")
+                first = (size - start) // reals.itemsize
+                odd += (np.flatnonzero(~np.isfinite(reals)) + first).tolist()
+            size += len(piece)
+    if size < needed:
+        raise PlanewiseError(f"{path}: is truncated ({size} bytes uncompressed, {needed} expected)")
+    if odd:
+        low, high = (place // (width * height) % max(depth, 1) for place in (odd[0], odd[-1]))
+        where = f"at z = {low}" if low == high else f"between z = {low} and {high}"
+        raise PlanewiseError(
+            f"{path}: {len(odd)} voxels {where} are NaN or infinite; voxels are numbers: set those to the background's"
+        )
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb")

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from planewise.errors import PlanewiseError
+from planewise.progress import say_once
 from planewise.volumes.formats import stem_of
 from planewise.volumes.json_files import read_json
-from planewise.volumes.units import read_spacing
+from planewise.volumes.units import PIXEL, read_spacing
 from planewise.volumes.volume import Spacing, Volume
 
 
@@ -16,6 +17,7 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
     """Return the volume opened from ``path`` with the spacing in its sidecar, if it has one.
 
     Its unit is the ``spacing_unit`` of the dataset.json above the volume's folder; nanometres where that says nothing.
+    It counts more than what the volume's own file says, as for nnU-Net; where the two differ, that is printed.
     """
     for sidecar in sidecars(path):
         if sidecar.is_file():
@@ -23,8 +25,22 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
             if content is None:
                 return volume
             spacing, unit = read_spacing(sidecar, list(content), [dataset_unit(path)] * 3)
-            return replace(volume, spacing=spacing, unit=unit)
+            placed = replace(volume, spacing=spacing, unit=unit, has_z_spacing=True)
+            _say_difference(path, volume, sidecar, placed)
+            return placed
     return volume
+
+
+def _say_difference(path: Path, volume: Volume, sidecar: Path, placed: Volume) -> None:
+    stated = 0 if volume.has_z_spacing and volume.shape[0] > 1 else 1  # the first axis that the volume's file speaks of
+    pairs = zip(volume.spacing[stated:], placed.spacing_in(volume.unit)[stated:])
+    if PIXEL in (volume.unit, placed.unit) or all(math.isclose(a, b, rel_tol=1e-3) for a, b in pairs):
+        return
+    of_file, of_sidecar = (" x ".join(f"{size:.4g}" for size in one.spacing) for one in (volume, placed))
+    say_once(
+        f"{sidecar}: says that voxels (z, y, x) are {of_sidecar} {placed.unit}, and {path.name} itself that they are "
+        f"{of_file} {volume.unit}: the former is taken"
+    )
 
 
 def sidecars(path: Path) -> list[Path]:
@@ -46,6 +62,8 @@ def _read_sidecar(path: Path) -> Spacing | None:
     content = read_json(path)
     spacing = content.get("spacing") if isinstance(content, dict) else None
     if spacing is None:
+        held = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        say_once(f'{path}: names no "spacing" (it holds {held or "nothing"}): the voxel size is not taken from it')
         return None
     numbers = spacing if isinstance(spacing, list) else []
     good = [isinstance(s, int | float) and not isinstance(s, bool) and 0 < s < math.inf for s in numbers]

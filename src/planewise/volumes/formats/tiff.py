@@ -5,14 +5,13 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import say_once
 from planewise.volumes.axes import as_zyx
 from planewise.volumes.formats import Format, stem_of
 from planewise.volumes.formats.mapped import MappedVoxels
@@ -70,7 +69,7 @@ def _open_tiff_series(path: Path, channel: int | None, flags: dict[str, bool]) -
                 "of one size and type: save each image as a file of its own"
             )
         axes, shape, dtype = _letters(path, series.axes, series.shape), series.shape, np.dtype(series.dtype)
-        spacing, unit = _tiff_spacing(path, tiff)
+        spacing, unit, has_z = _tiff_spacing(path, tiff)
         start = series.dataoffset  # None if the data is compressed or in pieces
         several_pages = len(tiff.pages) > 1
         order = tiff.byteorder
@@ -82,7 +81,7 @@ def _open_tiff_series(path: Path, channel: int | None, flags: dict[str, bool]) -
     else:
         voxels = tifffile.imread(path)
     zyx = as_zyx(path, voxels, axes, channel)
-    return Volume(zyx, spacing, unit, has_origin=False, has_direction=False)
+    return Volume(zyx, spacing, unit, has_origin=False, has_direction=False, has_z_spacing=has_z)
 
 
 def _letters(path: Path, axes: str, shape: tuple[int, ...]) -> str:
@@ -97,15 +96,12 @@ def _letters(path: Path, axes: str, shape: tuple[int, ...]) -> str:
     stacked = [place for place, letter in enumerate(letters) if letter in "zti" and shape[place] != 1]
     if len(stacked) == 1:
         if letters[stacked[0]] == "t":
-            _say_time(path)
+            say_once(
+                f"{path}: says of its frames that they are points in time; they are taken as the slices of a volume (z)"
+            )
         letters = ["i" if letter == "z" else letter for letter in letters]
         letters[stacked[0]] = "z"
     return "".join(letters)
-
-
-@lru_cache(2**14)  # a volume is opened several times in a run
-def _say_time(path: Path) -> None:
-    say(f"{path}: says of its frames that they are points in time; they are taken as the slices of a volume (z)")
 
 
 @contextmanager
@@ -129,22 +125,27 @@ def _tiff_errors(path: Path) -> Iterator[None]:
         raise PlanewiseError(f"{path}: is damaged ({messages[0]}); is the file complete?")
 
 
-def _tiff_spacing(path: Path, tiff: Any) -> tuple[Spacing, str]:
-    """Return the spacing (z, y, x) in OME or ImageJ metadata, or ones and "pixel"; z is as x if only z is missing."""
+def _tiff_spacing(path: Path, tiff: Any) -> tuple[Spacing, str, bool]:
+    """Return the spacing (z, y, x) in OME or ImageJ metadata, or ones, its unit, or "pixel", and whether z is stated.
+
+    It is as x if only z is missing.
+    """
     if tiff.ome_metadata:
         about = dict(re.findall(r'\b(PhysicalSize[XYZ](?:Unit)?)="([^"]*)"', tiff.ome_metadata))
         if "PhysicalSizeX" in about and "PhysicalSizeY" in about:
             axes = "ZYX" if "PhysicalSizeZ" in about else "XYX"
             units = [about.get(f"PhysicalSize{axis}Unit", "um") for axis in axes]  # which is OME's default
-            return read_spacing(path, [about[f"PhysicalSize{axis}"] for axis in axes], units)
+            spacing, unit = read_spacing(path, [about[f"PhysicalSize{axis}"] for axis in axes], units)
+            return spacing, unit, axes == "ZYX"
     if tiff.imagej_metadata:
         about, tags = tiff.imagej_metadata, tiff.pages[0].tags
         if "XResolution" in tags and "YResolution" in tags:
             pixels = [tags[name].value for name in ("YResolution", "XResolution")]  # as fractions: how many in a unit
             y, x = (below / above if above else math.inf for above, below in pixels)
             units = [about.get(name) or about.get("unit", "") for name in ("zunit", "yunit", "unit")]
-            return read_spacing(path, [about.get("spacing", x), y, x], units)
-    return (1.0, 1.0, 1.0), PIXEL
+            spacing, unit = read_spacing(path, [about.get("spacing", x), y, x], units)
+            return spacing, unit, "spacing" in about
+    return (1.0, 1.0, 1.0), PIXEL, False
 
 
 def _write_tiff(path: Path, volume: Volume) -> None:

@@ -182,3 +182,11 @@ def test_disease_is_looked_for_within_five_mm_of_the_lungs_in_their_slice():
     expected[1] = (2.5 * rows) ** 2 + (2 * (columns - 10)) ** 2 <= 25
     np.testing.assert_array_equal(near_lungs(lungs, (1.0, 2.5, 2.0)), expected)
     assert not near_lungs(lungs[:1], (1.0, 2.5, 2.0)).any()
+
+
+def test_lungs_are_not_looked_for_among_voxels_that_are_no_numbers(tmp_path, capsys):
+    hu = chest()[0].astype(np.float32)
+    hu[3, 3:9, 3:9] = np.nan
+    write_volume(tmp_path / "nan.nii.gz", Volume(hu, SPACING, "mm"))
+    assert run(["ild", "lungs", str(tmp_path / "nan.nii.gz"), str(tmp_path / "out")]) == 1
+    assert "36 voxels at z = 3 are NaN or infinite" in " ".join(capsys.readouterr().out.split())

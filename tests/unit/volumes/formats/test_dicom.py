@@ -16,7 +16,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLossless, JPEGLosslessSV1, JPEGLSL
 from dicom import AXIAL, CORONAL, SAGITTAL, change, write_dicom, write_enhanced, write_file
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume
-from planewise.volumes.formats.dicom import list_series, open_series, read_folder
+from planewise.volumes.formats.dicom import list_series, listed, open_series, read_folder
 from planewise.volumes.tilt import tilt_degrees, upright
 
 OBLIQUE = (0.8, 0.6, 0.0, -0.36, 0.48, -0.8)
@@ -383,3 +383,23 @@ def test_nothing_reaches_the_terminal_and_the_locale_stays(tmp_path, hu, capfd):
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
     assert before == locale.setlocale(locale.LC_ALL)
+
+
+def test_acquisitions_that_join_end_to_end_are_said(tmp_path, hu, capsys):
+    half = len(hu) // 2
+    files = write_dicom(tmp_path / "a", hu, AcquisitionNumber=1)
+    for file in files[half:]:
+        content = pydicom.dcmread(file)
+        content.AcquisitionNumber = 2
+        content.save_as(file)
+    np.testing.assert_array_equal(open_volume(tmp_path / "a").read(), hu)
+    said = capsys.readouterr().err
+    assert f"are of 2 acquisitions, 1 ({half} slices), 2 ({len(hu) - half} slices), which join without a gap" in said
+
+
+def test_series_that_are_called_alike_are_listed_with_their_uids(tmp_path, hu):
+    for uid in ("1.2.3.4", "1.2.3.5"):
+        write_dicom(tmp_path / uid, hu, uid=uid)
+    series = tuple(list_series(tmp_path))
+    assert "series 1, UID 1.2.3.4 (" in listed(series)
+    assert "UID" not in listed(series[:1])

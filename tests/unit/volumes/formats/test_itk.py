@@ -11,7 +11,8 @@ from planewise.volumes.formats import result_ending
 from planewise.volumes.volume import Volume
 
 CODED = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.int16)
-NIFTI_1 = {"dim": (40, "<8h"), "pixdim": (76, "<8f"), "slope": (112, "<f"), "units": (123, "<B")}
+NIFTI_1 = {"dim": (40, "<8h"), "pixdim": (76, "<8f"), "slope": (112, "<f"), "units": (123, "<B"), "forms": (252, "<hh"),
+           "second row": (296, "<4f")}  # fmt: skip
 
 
 def write(path, voxels=CODED, vector=False, spacing=(1.0, 2.0, 3.0)):
@@ -168,3 +169,35 @@ def test_formats_of_two_files_are_read_and_results_about_them_are_one_file(tmp_p
     with pytest.raises(PlanewiseError, match=rf"b{ending}: is of no format that is written; those end in .*\{written}"):
         write_volume(tmp_path / f"b{ending}", volume)
     assert not list(tmp_path.glob("b*"))
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_axes_that_are_not_perpendicular_are_named(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    write(path)
+
+    def only_sform(forms):
+        forms[:] = 0, 1
+
+    def shear(row):
+        row[2] += 1.0
+
+    patch(path, "forms", only_sform)
+    patch(path, "second row", shear)
+    with pytest.raises(PlanewiseError, match=r"its axes are not perpendicular, as .* a tilted gantry; give the folder"):
+        open_volume(path)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_voxels_that_are_no_numbers_are_refused_where_itk_reads_zeros(tmp_path, ending, dtype):
+    voxels = CODED.astype(dtype)
+    voxels[1, 2, 2:4] = np.nan
+    write(tmp_path / f"a{ending}", voxels)
+    volume = open_volume(tmp_path / f"a{ending}")
+    with pytest.raises(PlanewiseError, match="2 voxels at z = 1 are NaN or infinite"):
+        volume.read()
+    voxels[2, 0, 0] = -np.inf
+    write(tmp_path / f"a{ending}", voxels)
+    with pytest.raises(PlanewiseError, match="3 voxels between z = 1 and 2 are NaN or infinite"):
+        open_volume(tmp_path / f"a{ending}").read()

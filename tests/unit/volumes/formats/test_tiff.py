@@ -230,3 +230,39 @@ def test_types_that_ome_has_no_name_for_are_written_without_it(tmp_path, dtype, 
     read = open_volume(tmp_path / "a.tiff")
     assert (read.spacing, read.unit) == (spacing, unit)
     np.testing.assert_array_equal(read.read(), voxels)
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+def test_a_z_that_is_not_stated_is_as_x_and_it_is_said(tmp_path, capsys, kind):
+    about = {"unit": "um"} if kind == "imagej" else {f"PhysicalSize{axis}{what}": value for axis in "XY"
+                                                     for what, value in (("", 0.005), ("Unit", "um"))}  # fmt: skip
+    for name, voxels in (("stack", CODED), ("slice", CODED[0])):
+        metadata = {"axes": "ZYX"[-voxels.ndim :], **about}
+        tifffile.imwrite(tmp_path / f"{name}.tif", voxels, resolution=(200, 200), metadata=metadata, **{kind: True})
+        for _ in range(2):
+            volume = open_volume(tmp_path / f"{name}.tif")
+            assert volume.spacing == pytest.approx((0.005, 0.005, 0.005))
+    said = capsys.readouterr().err
+    assert said.count("stack.tif: does not say how far its slices lie apart: 0.005 um is taken, as along x") == 1
+    assert "slice.tif" not in said
+    (tmp_path / "stack.json").write_text('{"spacing": [30, 5, 5]}')
+    assert open_volume(tmp_path / "stack.tif").spacing == (30, 5, 5)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_sidecar_that_differs_from_its_file_is_taken_and_it_is_said(tmp_path, capsys):
+    write_volume(tmp_path / "a.tif", Volume(CODED, (0.03, 0.005, 0.005), "um"))
+    (tmp_path / "a.json").write_text('{"spacing": [30, 5, 5]}')
+    assert open_volume(tmp_path / "a.tif").spacing == (30, 5, 5)
+    assert capsys.readouterr().err == ""
+    (tmp_path / "a.json").write_text('{"spacing": [8, 8, 8]}')
+    assert open_volume(tmp_path / "a.tif").spacing == (8, 8, 8)
+    said = capsys.readouterr().err
+    assert "voxels (z, y, x) are 8 x 8 x 8 nm, and a.tif itself that they are 0.03 x 0.005 x 0.005 um: the for" in said
+
+
+def test_a_sidecar_without_a_spacing_is_said(tmp_path, capsys):
+    write_volume(tmp_path / "a.tif", Volume(CODED))
+    (tmp_path / "a.json").write_text('{"spacng": [30, 5, 5]}')
+    assert open_volume(tmp_path / "a.tif").unit == "pixel"
+    assert 'a.json: names no "spacing" (it holds spacng)' in capsys.readouterr().err

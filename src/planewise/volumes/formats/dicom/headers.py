@@ -17,7 +17,7 @@ READ = (
     "SliceThickness", "GantryDetectorTilt", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient",
     "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "RescaleType", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence", "AcquisitionNumber",
 )  # fmt: skip
 NO_IMAGES = ("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC")  # modalities
 UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
@@ -32,7 +32,7 @@ class Slice:
     ``position`` (x, y, z) in mm, to the patient's left, back and head, of the centre of its first pixel, if the header
     has one; ``along_row`` and ``along_column``: unit vectors to the next column and the next row; ``pixel_mm`` (y, x);
     ``rescale``: slope and intercept, which make stored values those of ``unit``, if the header has them; ``stored``
-    (least, most) that pixels can hold.
+    (least, most) that pixels can hold; ``acquisition``: the number of the sweep that it is of, if it is said.
     """
 
     file: Path
@@ -47,6 +47,7 @@ class Slice:
     unit: str
     stored: tuple[int, int]
     photometric: str
+    acquisition: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def _slice(path: Path, index: int, file: Any, frame: dict[str, Any]) -> Slice:
         _vector(row_and_column[:3]), _vector(row_and_column[3:]), (y, x),
         None if slope is None or intercept is None else (slope, intercept), _text(frame.get("RescaleType")),
         (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1),
-        _text(file.get("PhotometricInterpretation")),
+        _text(file.get("PhotometricInterpretation")), _text(file.get("AcquisitionNumber")),
     )  # fmt: skip
 
 

@@ -183,12 +183,17 @@ def _what_is_its(part: Series) -> str:
 
 
 def listed(series: tuple[Series, ...]) -> str:
-    """Return series as a list to read, in one line; parts of one UID with where their first slices lie."""
+    """Return series as a list to read, in one line; parts of one UID with where their first slices lie.
+
+    Those that are called alike stand there with their UIDs.
+    """
     texts = []
+    uids = {title: {one.uid for one in series if one.title == title} for title in (one.title for one in series)}
     for one in series[:SHOWN]:
         thickness = "" if one.thickness_mm is None else f" of {one.thickness_mm:g} mm"
         place = float(one.normal @ np.asarray(one.slices[0].position))
         part = f", {one.part}: {one.slices[0].file.name} at {place:.1f} mm, ..." if one.part else ""
-        texts.append(f"{one.title} ({one.kernel or one.modality}, {len(one.slices)} slices{thickness}{part})")
+        title = f"{one.title}, UID {one.uid}" if len(uids[one.title]) > 1 else one.title
+        texts.append(f"{title} ({one.kernel or one.modality}, {len(one.slices)} slices{thickness}{part})")
     more = f"; and {len(series) - SHOWN} more" if len(series) > SHOWN else ""
     return "; ".join(texts) + more

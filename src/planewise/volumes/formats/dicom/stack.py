@@ -1,6 +1,7 @@
 """The grid of a series: its slices in the order of their positions, and everything that keeps them from being one."""
 
 import filecmp
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -8,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 
 from planewise.errors import PlanewiseError
-from planewise.progress import say
+from planewise.progress import say, say_once
 from planewise.volumes.formats.dicom.headers import HU, Slice
 from planewise.volumes.formats.dicom.series import SHOWN, Series
 
@@ -47,6 +48,7 @@ def stack(series: Series) -> Stack:
     slices, places = tuple(ordered[i] for i in order), places[order]
     _check_pixels(series, slices, places)
     spacing_mm = _spacing(series, slices, places)
+    _say_acquisitions(series, slices)
     first = slices[0]
     along_row, along_column = np.asarray(first.along_row), np.asarray(first.along_column)
     if abs(along_row @ along_column) > 1e-3 or not np.isclose(np.linalg.norm(along_row), 1, atol=1e-3):
@@ -113,6 +115,17 @@ def _check_pixels(series: Series, slices: tuple[Slice, ...], places: np.ndarray)
         _refuse(series, [f"{of_all} RescaleSlope and RescaleIntercept, without which values are not HU"], REMEDY)
     if series.modality == "CT" and missing:
         say(f"{series}: has no RescaleSlope and RescaleIntercept; its signed values are taken as HU as they stand")
+
+
+def _say_acquisitions(series: Series, slices: tuple[Slice, ...]) -> None:
+    """Say that a series joins a few acquisitions end to end; of a scanner that steps, each position is one."""
+    counts = Counter(slice_.acquisition for slice_ in slices)
+    if 1 < len(counts) <= SHOWN:
+        parts = ", ".join(f"{number or 'without a number'} ({count} slices)" for number, count in counts.items())
+        say_once(
+            f"{series}: its slices are of {len(counts)} acquisitions, {parts}, which join without a gap; they are "
+            "taken as one volume, though the patient may have moved between them"
+        )
 
 
 def _spacing(series: Series, slices: tuple[Slice, ...], places: np.ndarray) -> float:
