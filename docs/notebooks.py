@@ -45,7 +45,9 @@ def commands_and_output(block: str) -> tuple[str, str]:
 
 def made_earlier(page: str) -> list[str]:
     """Return the folders that the commands of a page use and do not make, in the order in which they are made."""
-    text = "\n".join(commands_and_output(block)[0] for block in CONSOLE.findall((DOCS / f"{page}.md").read_text("utf-8")))
+    text = "\n".join(
+        commands_and_output(block)[0] for block in CONSOLE.findall((DOCS / f"{page}.md").read_text("utf-8"))
+    )
     used = [name for name in EARLIER if re.search(rf"(?<![\w/.]){name}(?![\w.-])", text)]
     needed = [name for name in EARLIER if any(re.search(rf"\b{name}\b", EARLIER[other]) for other in used)]
     return [name for name in needed if EARLIER[name] not in text]
@@ -53,9 +55,7 @@ def made_earlier(page: str) -> list[str]:
 
 def setup_of(page: str) -> str:
     """Return the commands of the first cell of a page's notebook; "" if it needs nothing of earlier pages."""
-    return "".join(
-        f"if [ ! -e {name} ]; then\n{EARLIER[name]}\nfi\n" for name in made_earlier(page)
-    ).rstrip()
+    return "".join(f"if [ ! -e {name} ]; then\n{EARLIER[name]}\nfi\n" for name in made_earlier(page)).rstrip()
 
 
 def notebook(page: str) -> NotebookNode:

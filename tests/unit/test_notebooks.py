@@ -4,7 +4,17 @@ import re
 
 import nbformat
 import pytest
-from notebooks import CONSOLE, DOCS, EARLIER, commands_and_output, made_earlier, notebook, pages, setup_of, with_download
+from notebooks import (
+    CONSOLE,
+    DOCS,
+    EARLIER,
+    commands_and_output,
+    made_earlier,
+    notebook,
+    pages,
+    setup_of,
+    with_download,
+)
 
 
 def text(page):
