@@ -1,9 +1,9 @@
 """Picture the window of ``planewise correct``, with some actions done in it, by the program itself.
 
-    xvfb-run -a -s "-screen 0 1280x900x24" python docs/windows.py RESULT PICTURE [--worklist LIST] [--segment TRUTH CLASS]
+    xvfb-run -a python docs/windows.py RESULT PICTURE [--worklist LIST] [--segment TRUTH CLASS]
 
-The first item's object is clicked on; with ``--segment`` a box is drawn instead around a class, as large as it is in the
-slice of TRUTH that shows most of it, and the model segments what is in it. What is done stays in RESULT: give a copy.
+The first item's object is clicked on; with ``--segment`` a box is drawn instead around a class, as large as it is in
+the slice of TRUTH that shows most of it, and the model segments what is in it. The actions stay in RESULT: give a copy.
 """
 
 import argparse
