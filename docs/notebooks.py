@@ -1,7 +1,8 @@
 """The tutorials as notebooks: made of the pages while the site is built, and offered at the top of each page.
 
 A ``console`` block becomes one cell of a shell with the commands alone; what the page shows of their output is the
-cell's output. A notebook stands by itself: pictures are within it, and links to other pages name the page.
+cell's output. A notebook stands by itself: its first cell makes what earlier pages made, unless it is there; pictures
+are within it, and links to other pages name the page.
 """
 
 import base64
@@ -19,6 +20,13 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)([^)#]+)[^)]*\)")
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^):]+)\)")
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
+EARLIER = {  # folders that pages use, and the commands of earlier pages that make them
+    "demo": "planewise demo mito demo",
+    "volumes": "mkdir volumes\ncp demo/Dataset000_Phantom/imagesTs/phantom_test1_0000.tiff volumes",
+    "results": "planewise mito predict --trained_model demo/Dataset000_Phantom_model/Demo.yaml --input volumes "
+    "--output results",
+}
+SETUP = "What earlier pages made is made here, unless it is there already (the demo takes about one minute):"
 HEADER = "---\njupyter:\n  kernelspec:\n    display_name: Python 3\n    language: python\n    name: python3\n---\n\n"
 
 
@@ -35,11 +43,30 @@ def commands_and_output(block: str) -> tuple[str, str]:
     return "\n".join(commands), "".join(f"{line}\n" for line in shown)
 
 
+def made_earlier(page: str) -> list[str]:
+    """Return the folders that the commands of a page use and do not make, in the order in which they are made."""
+    text = "\n".join(
+        commands_and_output(block)[0] for block in CONSOLE.findall((DOCS / f"{page}.md").read_text("utf-8"))
+    )
+    used = [name for name in EARLIER if re.search(rf"(?<![\w/.]){name}(?![\w.-])", text)]
+    needed = [name for name in EARLIER if any(re.search(rf"\b{name}\b", EARLIER[other]) for other in used)]
+    return [name for name in needed if EARLIER[name] not in text]
+
+
+def setup_of(page: str) -> str:
+    """Return the commands of the first cell of a page's notebook; "" if it needs nothing of earlier pages."""
+    return "".join(f"if [ ! -e {name} ]; then\n{EARLIER[name]}\nfi\n" for name in made_earlier(page)).rstrip()
+
+
 def notebook(page: str) -> NotebookNode:
     """Return a page as a notebook."""
     path = DOCS / f"{page}.md"
     text = path.read_text("utf-8")
     shown = [commands_and_output(block)[1] for block in CONSOLE.findall(text)]
+    if setup := setup_of(page):
+        heading, rest = text.split("\n", 1)
+        text = f"{heading}\n\n{SETUP}\n\n```bash\n{setup}\n```\n{rest}"
+        shown.insert(0, "")
     text = CONSOLE.sub(lambda match: f"```bash\n{commands_and_output(match[1])[0]}\n```", text)
     text = re.sub(r"^```sh$", "```console", text, flags=re.M)  # examples that nobody's files fit: no cells
     made = jupytext.reads(HEADER + text, fmt="md")

@@ -1,21 +1,29 @@
-"""Make the pictures of README and gallery anew, from both demos: ``make pictures``, about 8 CPU minutes and Chromium.
+"""Make the pictures of README and gallery anew, from both demos: ``make pictures``, about 12 CPU minutes.
 
     python docs/pictures.py FOLDER [--recording]
 
-FOLDER is for the demos, an empty or a new one. ``--recording``: nothing but the terminal recording of the first.
+FOLDER is for the demos, an empty or a new one. ``--recording``: nothing but the terminal recording of the first. Needs
+Chromium, and for the windows of napari xvfb-run. Those of benchmarks (see docs/gallery.md) are made by these.
 """
 
 import argparse
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
+
+from notebooks import notebook
 
 import planewise
 
-IMAGES = Path(__file__).parent / "images"
+DOCS = Path(__file__).parent
+IMAGES = DOCS / "images"
 SECONDS, ROWS, COLUMNS, LINE, CHARACTER = 20, 26, 110, 17, 7.85  # of the recording; pixels of a line and a character
 PLANEWISE = [sys.executable, "-m", "planewise"]
 
@@ -66,17 +74,59 @@ g {{ animation: scroll {whole}s step-end forwards }}
 """
 
 
-def screenshot(page: Path, picture: Path, width: int, height: int, anchor: str = "") -> None:
-    """Take a picture of a page as a browser shows it, from the element ``anchor`` on."""
+def screenshot(
+    url: str, picture: Path, width: int, height: int, act: Callable[[Any], None] | None = None, wait: float = 1.0
+) -> None:  # fmt: skip
+    """Take a picture of a page as a browser shows it, ``wait`` seconds after ``act`` did something on it."""
     from playwright.sync_api import sync_playwright
 
+    webgl = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=webgl)
         view = browser.new_page(viewport={"width": width, "height": height})
-        view.goto(page.resolve().as_uri() + anchor)
-        view.wait_for_timeout(1000)  # milliseconds, to draw
+        view.goto(url)
+        if act is not None:
+            act(view)
+        view.wait_for_timeout(1000 * wait)
         view.screenshot(path=picture)
         browser.close()
+
+
+def show_first_object(view: Any) -> None:
+    """Have a report's viewer show the first object of its list, and bring the viewer to the top of the window."""
+    view.locator(".viewer button.show").first.evaluate("button => button.click()")
+    view.locator(".viewer").first.evaluate("viewer => viewer.scrollIntoView()")
+
+
+def view_in_browser(words: Sequence[str | Path], picture: Path, folder: Path) -> None:
+    """Take a picture of what ``planewise view`` shows in the browser."""
+    command = [*PLANEWISE, "view", *words, "--viewer", "neuroglancer"]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        url = next((line.strip() for line in process.stdout if re.match(r"http://.*/v/", line)), None)
+        if url is None:
+            raise SystemExit(f"planewise view: exit code {process.wait()}")
+        screenshot(url, picture, 1190, 722, wait=20)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+def correct_in_window(result: Path, case: str, picture: Path, *options: str | Path) -> None:
+    """Take a picture of ``planewise correct`` on a case of a copy of a folder of results."""
+    copy = shutil.copytree(result, picture.parent / picture.stem) / case
+    screen = ["xvfb-run", "-a", "-s", "-screen 0 1280x900x24"]
+    subprocess.run([*screen, sys.executable, DOCS / "windows.py", copy, picture, *options], check=True)
+    shutil.copy(picture, IMAGES)
+
+
+def run_cells(page: str, folder: Path) -> None:
+    """Run the commands of a page's notebook."""
+    for cell in notebook(page).cells:
+        if cell.cell_type == "code":
+            subprocess.run(
+                ["bash", "-e"], input=cell.source.removeprefix("%%bash\n"), cwd=folder, text=True, check=True
+            )
 
 
 def main() -> None:
@@ -100,9 +150,21 @@ def main() -> None:
         ["demo", "ild", ild],
     ):
         subprocess.run([*PLANEWISE, *words], check=True)
-    screenshot(report / "report.html", IMAGES / "report.png", 1200, 760, "#cases")
+    page = (report / "report.html").resolve().as_uri()
+    screenshot(f"{page}#cases", IMAGES / "report.png", 1200, 760)
+    screenshot(page, IMAGES / "report_viewer.png", 1180, 1260, show_first_object)
+    view_in_browser(
+        [dataset.resolve(), "--case", "phantom_test1", "--errors", report.resolve()],
+        IMAGES / "view.png",
+        options.folder,
+    )
     shutil.copy(segs / "evaluation" / "CT_phantomtest.png", IMAGES / "demo_ild.png")
-    screenshot(segs / "CT_phantomtest.html", IMAGES / "patient.png", 1020, 1020)
+    screenshot((segs / "CT_phantomtest.html").resolve().as_uri(), IMAGES / "patient.png", 1020, 1020)
+    of_class = ["--segment", ild / "Dataset000_Chest" / "labelsTs" / "CT_phantomtest.nii.gz", "2"]
+    correct_in_window(segs, "CT_phantomtest.nii.gz", options.folder / "correct_ct_window.png", *of_class)
+    run_cells("tutorials/correct", options.folder)
+    window = options.folder / "correct_window.png"
+    correct_in_window(options.folder / "before", "phantom_test1.tiff", window, "--worklist", "agreement")
 
 
 if __name__ == "__main__":

@@ -75,9 +75,10 @@ def test_python_is_python(page):
 
 def test_every_message_of_troubleshooting_is_in_the_code():
     messages = re.findall(r"^### `(.+)`$", (ROOT / "docs" / "troubleshooting.md").read_text("utf-8"), re.M)
-    assert len(messages) > 25
+    assert len(messages) > 60
     for message in messages:
         parts = message.split("...")
+        assert len(message.replace("...", "").split()) > 2, message
         pattern = re.compile(".*?".join(map(re.escape, parts)), re.S)
         assert any(all(part in text for part in parts) and pattern.search(text) for text in _texts()), message
 
@@ -94,6 +95,23 @@ def _texts() -> list[str]:
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.append(node.value)
     return texts
+
+
+def test_every_extra_is_in_the_table_of_extras():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    listed = re.findall(r"^\| `\.\[(\w+)\]` \|", (ROOT / "docs" / "install.md").read_text("utf-8"), re.M)
+    assert sorted(listed) == sorted(project["optional-dependencies"])
+
+
+def test_every_page_is_in_the_menu():
+    menu = re.findall(r"^(?:.+ <)?([\w/]+)>?$", "\n".join(_blocks(ROOT / "docs" / "index.md", "{toctree}")), re.M)
+    pages = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in PAGES[1:]}
+    assert sorted(menu) == sorted(pages - {"index"})
+
+
+def test_every_picture_is_in_the_gallery():
+    shown = re.findall(r"\(images/([^)]+)\)", (ROOT / "docs" / "gallery.md").read_text("utf-8"))
+    assert sorted(shown) == sorted(path.name for path in (ROOT / "docs" / "images").iterdir())
 
 
 def test_one_version():

@@ -4,7 +4,17 @@ import re
 
 import nbformat
 import pytest
-from notebooks import CONSOLE, DOCS, commands_and_output, notebook, pages, with_download
+from notebooks import (
+    CONSOLE,
+    DOCS,
+    EARLIER,
+    commands_and_output,
+    made_earlier,
+    notebook,
+    pages,
+    setup_of,
+    with_download,
+)
 
 
 def text(page):
@@ -22,6 +32,8 @@ def test_a_notebook_holds_the_commands_of_its_page_and_what_they_print(page):
     nbformat.validate(made)
     blocks = [commands_and_output(block) for block in CONSOLE.findall(text(page))]
     code = [cell for cell in made.cells if cell.cell_type == "code"]
+    if setup_of(page):
+        assert code.pop(0).source == f"%%bash\n{setup_of(page)}"
     assert [cell.source for cell in code] == [f"%%bash\n{commands}" for commands, _ in blocks]
     assert ["".join(output.text for output in cell.outputs) for cell in code] == [shown for _, shown in blocks]
     headings = re.findall(r"^#+ .+$", re.sub(r"^```.*?^```$", "", text(page), flags=re.M | re.S), re.M)
@@ -36,6 +48,28 @@ def test_a_notebook_stands_by_itself(page):
             assert target.startswith(("https://", "attachment:")), target
             if target.startswith("attachment:"):
                 assert target.removeprefix("attachment:") in cell.attachments
+
+
+@pytest.mark.parametrize(
+    ("page", "folders"),
+    [
+        ("start", []),
+        ("tutorials/ct", []),
+        ("tutorials/mito", ["demo"]),
+        ("tutorials/compare", ["demo", "volumes"]),
+        ("tutorials/measure", ["demo", "volumes", "results"]),
+        ("tutorials/large", ["demo", "volumes", "results"]),
+    ],
+)
+def test_a_notebook_makes_what_it_needs_of_earlier_pages(page, folders):
+    assert made_earlier(page) == folders
+    assert [line.split()[4] for line in setup_of(page).splitlines() if line.startswith("if ")] == folders
+
+
+def test_what_is_made_first_is_made_by_the_commands_of_the_pages():
+    blocks = CONSOLE.findall(text("start") + text("tutorials/mito"))
+    commands = "\n".join(commands_and_output(block)[0] for block in blocks)
+    assert all(command in commands for command in EARLIER.values())
 
 
 def test_prompts_are_no_part_of_the_commands():

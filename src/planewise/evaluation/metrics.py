@@ -158,10 +158,10 @@ METRICS = {  # those in a unit without it: hd95_nm is under hd95
         "counted", "counted",
     ),
     "n_with": _count("slices with it", "slices of all cases together that have the class"),
-    "n_without": _count("slices without", "slices of all delivered cases together that do not"),
+    "n_without": _count("slices without", "slices of all predicted cases together that do not"),
     "sensitivity": _recall("sensitivity", "slice sensitivity, the slices of all cases together"),
     "specificity": Metric(
-        "specificity", "slice specificity, the slices of all delivered cases together", "higher", "counted", "counted",
+        "specificity", "slice specificity, the slices of all predicted cases together", "higher", "counted", "counted",
         "counted",
     ),
     "auc": Metric(

@@ -154,7 +154,7 @@ def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dic
             sizes_plot(methods, places),
         ]
         captions = [
-            f"F1 at IoU 0.5: every case a point, hollow where nothing was delivered; the bar is {median}.",
+            f"F1 at IoU 0.5: every case a point, hollow where the prediction is missing; the bar is {median}.",
             f"F1, mean over {unit}, against the IoU from which an object counts as found.",
             "Every true object: its size, and its IoU with its best prediction.",
         ]
@@ -164,7 +164,7 @@ def _plots(where: tuple[str, str], methods: dict[str, list[Result]], places: dic
             histogram_plot(methods, places, "dsc", title_of("dsc")),
         ]
         captions = [
-            f"Dice in 3D: every case a point, hollow where nothing was delivered; the bar is {median}.",
+            f"Dice in 3D: every case a point, hollow where the prediction is missing; the bar is {median}.",
             "How many cases reached which Dice.",
         ]
     return {"dataset": dataset, "class_name": class_name, "figures": list(zip(figures, captions))}

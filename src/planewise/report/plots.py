@@ -30,7 +30,7 @@ def style(place: int) -> dict[str, Any]:
 
 
 def cases_plot(methods: Methods, places: Places, metric: str, title: str) -> str:
-    """Draw every case as a point, by method; what was not delivered is hollow. A bar is the median over patients."""
+    """Draw every case as a point, by method; a missing prediction is hollow. A bar is the median over patients."""
     figure = new_figure(1.4 + 1.1 * len(methods), 3.2)
     axes = figure.subplots()
     for place, (name, results) in enumerate(methods.items()):
