@@ -52,12 +52,13 @@ def masks_of(segmenter: BoxSegmenter, image: np.ndarray, boxes: np.ndarray) -> n
 def compare(model: Path, shown: list[Slice]) -> str:
     """Return a row: the pooled Dice of both ways, and how many masks are replaced."""
     weights = load_sam2(model, None)
+    segmenters = [BoxSegmenter(weights.network, fallback=on) for on in (False, True)]
     shared, both = np.zeros(2), np.zeros(2)
     boxes_seen = replaced = 0
     for image, truth in shown:
         true = np.stack([truth == label for label in CHEST_CLASSES.values() if (truth == label).any()])
         boxes = np.array([tight_box(mask) for mask in true])
-        first, other = (masks_of(BoxSegmenter(weights.network, fallback=on), image, boxes) for on in (False, True))
+        first, other = (masks_of(segmenter, image, boxes) for segmenter in segmenters)
         shared += [(first & true).sum(), (other & true).sum()]
         both += [first.sum() + true.sum(), other.sum() + true.sum()]
         boxes_seen += len(boxes)

@@ -9,7 +9,7 @@ from planewise.cli import run
 from planewise.data.phantom import CHEST_CLASSES
 from planewise.report.class_tables import RESULTS
 
-LEAST_DICE = {"truth (an oracle)": 0.75, "auto": 0.6}  # three seeds gave 0.82 and 0.7 at least, see the README
+LEAST_DICE = {"truth (an oracle)": 0.75, "auto": 0.65}  # three seeds gave 0.84 and 0.79 at least, see the README
 
 
 @pytest.mark.slow

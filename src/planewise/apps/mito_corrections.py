@@ -51,6 +51,8 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     Raises PlanewiseError if nothing is known, if no manifest says what made the result, if several models did and none
     is chosen, if an image is not there, or if another dataset is.
     """
+    if options.num_nodes > 1:
+        raise PlanewiseError("--num_nodes: with --corrections one machine trains, since one makes the dataset")
     volumes = corrected_volumes(result)
     manifests = {name: manifest_behind(path, "mito predict") for name, path in volumes.items()}
     if options.base_model == MitoTrain.model_fields["base_model"].default:

@@ -166,7 +166,9 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     if options.corrections is not None:
         gained = say_gain(files.training, load_checkpoint(best / BEST), SCORE, model_path)
         kept = files.yaml if gained else model_path
-        again = predict_again(options, kept, files.predictions, replace=options.overwrite or not gained)
+        made = read_manifest(files.predictions / MANIFEST)  # maybe by the model before, of a round without gain
+        other = made is not None and made.model != str(files.weights.resolve())
+        again = predict_again(options, kept, files.predictions, replace=options.overwrite or other or not gained)
         predict_cases([(case.name, case.image) for case in dataset.train], again, problems, renewed=True)
         write_next_worklist(options.corrections, files.predictions, files.worklist, kept, renewed=gained)
     if tests is not None:

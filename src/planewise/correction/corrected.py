@@ -104,6 +104,9 @@ def say_gain(training: Path, after: Mapping[str, float | None], score: str, mode
     Compared are the ``model`` it began with, see ``keep_score_before``, and the best, which scores ``after``.
     ``score``: what it is, to read; where there is no object to score it is the loss.
     """
+    if not (training / SCORE_BEFORE).exists():
+        say(f"What was gained is not known: {training} does not hold what {model} scored before the training")
+        return True
     before = read_json(training / SCORE_BEFORE)
     metric = "score" if "score" in before and after.get("score") is not None else "loss"
     old, new = before[metric], after[metric]
@@ -123,6 +126,6 @@ def write_next(path: Path, items: list[Item], result: Path, model: Path) -> None
         say(f"The next work list has {count}, by {model}: planewise correct {result} --worklist {path}")
     else:
         say(
-            f"The next work list is empty: apart from what was confirmed or corrected, {model} draws all as {result} "
-            f"has it. Look for what both have wrong: planewise correct {result}"
+            f"The next work list is empty: apart from what was confirmed or corrected, {model} shows nothing to look "
+            f"at in {result}. Look for what both have wrong: planewise correct {result}"
         )

@@ -276,7 +276,8 @@ class _OtherMasks:
     """Cuts the gradient of the three other masks of a decoder off from all that makes the first one.
 
     A mask is the product of an embedding of the pixels and of weights, which a small network for each of the four masks
-    makes of its token. The three networks alone learn from the loss on the three masks: they take nothing from others.
+    makes of its token. The three networks alone learn from the loss on the three masks; the rest shares nothing with
+    them but the limit on the norm of all gradients.
     """
 
     def __init__(self, decoder: Any) -> None:

@@ -224,8 +224,9 @@ class BoxTask:
             module.train()
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See ``Task``. Empty masks get no Dice, only cross entropy, and what SAM2's object score is trained with.
+        """See ``Task``. All masks of a class in a batch have one Dice together, if the class is there at all.
 
+        Empty masks of a class that is not there learn by cross entropy alone, and by SAM2's object score.
         Ignored pixels take no part; whether a class is in a slice with such pixels is learned only where it is seen.
         """
         return with_total(self._terms(*self._predicted(network, batch)))

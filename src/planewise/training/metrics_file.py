@@ -2,12 +2,9 @@
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from planewise.errors import PlanewiseError
-
-if TYPE_CHECKING:
-    pass
 
 METRICS = "metrics.csv"
 

@@ -62,6 +62,8 @@ def with_corrections(options: IldTrain, result: Path) -> IldTrain:
     """
     if options.npy_path is not None:
         raise PlanewiseError("--npy_path: with --corrections the slices are made, in work_dir")
+    if options.num_nodes > 1:
+        raise PlanewiseError("--num_nodes: with --corrections one machine trains, since one makes the dataset")
     work = options.work_dir
     if (work / SLICES).exists() and not (work / MADE_FROM).is_file():
         raise PlanewiseError(f"{work}: holds slices that were not made from corrections; give another work_dir")
@@ -153,6 +155,11 @@ def record_of_known(npy: Path, made_from: Path, options: IldTrain) -> Record:
     not made anew.
     """
     content = read_json(made_from)
+    if missing := {"corrections of", "margin_mm", "journals"} - content.keys():
+        raise PlanewiseError(
+            f"{made_from}: does not say {', '.join(sorted(missing))}, as of an older version; give --corrections, "
+            "which makes the slices again"
+        )
     if options.corrections is None:
         corrected = ", ".join(content["corrections of"].values())
         say(
