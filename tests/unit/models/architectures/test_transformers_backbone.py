@@ -210,7 +210,7 @@ def test_what_is_no_folder_of_such_an_encoder_is_one_line(tmp_path, monkeypatch)
         ("cut", "is no hub folder of a dinov3_vit"),
         (
             "facebook/dinov3",
-            r"is no file or folder here, and cannot be downloaded from .*facebook/dinov3 \(no network\)\. Download",
+            r"cannot be downloaded from .*facebook/dinov3 \(no network\)\. Download",
         ),
     ):
         with pytest.raises(PlanewiseError, match=words) as caught:
