@@ -181,8 +181,8 @@ def test_missing_chunks_are_counted(folder, tmp_path, capsys):
         (source / "0" / "c" / name).unlink()
     assert run(to_store(folder, tmp_path / "out.ome.zarr", source=source)) == 0
     assert "2 of 32 chunks are not stored, and read as 0" in " ".join(capsys.readouterr().err.split())
-    for name in ("out", "out_xy"):  # labels, called as their files are
-        about = zarr.open_group(tmp_path / f"{name}.ome.zarr", mode="r").attrs["ome"]
+    for file, name in (("out", "in"), ("out_xy", "in_xy")):  # labels, called as their case is
+        about = zarr.open_group(tmp_path / f"{file}.ome.zarr", mode="r").attrs["ome"]
         assert about["image-label"] == {}
         assert about["multiscales"][0]["name"] == name
 

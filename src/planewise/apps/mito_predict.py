@@ -169,7 +169,9 @@ def predict_case(
     if (need.network if streamed else need.total) > machine_memory():
         say(f"WARNING: {name}: that is more memory than there is; a smaller --batch_size takes less for the network")
     if streamed:
-        return segment_out_of_core(case, slices, results, ThisProcess(lambda device: predictor), options, made_with)
+        return segment_out_of_core(
+            case, slices, results, ThisProcess(lambda device: predictor), options, made_with, name
+        )
     count = _segment_in_memory(name, case, slices, results, predictor, options)
     if results.work.exists():
         say(f"{name}: {results.work} is left of a streamed run that was stopped; it is of no use now, delete it")

@@ -104,7 +104,7 @@ def segment_store(options: MitoPredict) -> None:
         for note in case.notes(options.input.name, options, model):
             say(note)
         with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
-            count = segment_out_of_core(case, slices, results, workers, options, run.identity(name))
+            count = segment_out_of_core(case, slices, results, workers, options, run.identity(name), *images)
         decided |= {"intensities": seen, "planes": case.why, "objects": count}
     say(f"{options.input.name}: {count} object{'s' * (count != 1)}, {options.output}")
 
@@ -120,8 +120,9 @@ def segment_out_of_core(
     workers: Executor,
     options: MitoPredict,
     made_with: dict[str, Any],
+    name: str,
 ) -> int:
-    """Segment a volume by way of stores in a folder; return the number of objects.
+    """Segment the volume of the case ``name`` by way of stores in a folder; return the number of objects.
 
     ``workers``: what their source makes is a ``SlicePredictor``; ``made_with``: what makes the run what it is, and the
     fingerprints of its ``inputs``: another goes on with no work of this. Raises PlanewiseError if it cannot begin, or
@@ -148,7 +149,7 @@ def segment_out_of_core(
         begin_work(results.work, identity_of(job) | made_with)
         try:
             count = _with_progress(job, path.name, volume, workers)
-            _deliver(job, volume, results)
+            _deliver(job, volume, results, name)
             classes = None
             if case.several is not None:
                 counts = counts_of(job)
@@ -232,8 +233,8 @@ def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> in
         return segment(job, volume, workers, advance)
 
 
-def _deliver(job: Job, volume: Volume, results: Results) -> None:
-    """Bring the finished stores to where they belong: the planes' first, the result last."""
+def _deliver(job: Job, volume: Volume, results: Results, name: str) -> None:
+    """Bring the finished stores of the case ``name`` to where they belong: the planes' first, the result last."""
     stores = {job.plane_store(plane): results.planes[plane] for plane in job.axes}
     if len(job.axes) > 1:
         stores[job.final_store()] = results.final
@@ -248,7 +249,7 @@ def _deliver(job: Job, volume: Volume, results: Results) -> None:
         elif store.exists():  # it may have been moved before a run was stopped
             if target.exists():
                 shutil.rmtree(target)
-            ome_zarr.name_store(store, stem_of(target))
+            ome_zarr.name_store(store, name + stem_of(target).removeprefix(stem_of(results.final)))
             store.rename(target)
     if len(job.axes) == 1:
         write_again(results.final, results.planes[job.axes[0]], linked=False)

@@ -7,8 +7,11 @@ from pathlib import Path
 import yaml
 
 from planewise.errors import PlanewiseError, first_line
+from planewise.models.downloads import cached
+from planewise.models.zoo import of_hub_id
 from planewise.progress import say
 
+HUB = "https://huggingface.co"
 CONFIG, WEIGHTS_FILE = "config.json", "model.safetensors"
 CARD = "README.md"
 
@@ -28,8 +31,8 @@ def reading_hub(source: str, what: str, instead: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise PlanewiseError(
-            f"{source}: is no hub folder of {what} with {CONFIG} and {WEIGHTS_FILE}, nor a model of the hub that can "
-            f"be fetched or is cached ({reason_of(error)}); give the path of its {instead}"
+            f"{source}: is no hub folder of {what} with {CONFIG} and {WEIGHTS_FILE} ({reason_of(error)}); give the "
+            f"path of its {instead}"
         ) from error
 
 
@@ -41,21 +44,38 @@ def reason_of(error: Exception) -> str:
 def hub_folder(source: Path, files: Iterable[str]) -> Path:
     """Return the folder ``source``, or that of the hub's model of this id, whose ``files`` are downloaded.
 
-    It is in the hub's own cache, which names files by their sha256. Raises PlanewiseError if the weights are damaged;
-    what the hub says is passed on.
+    It is in the hub's own cache, which names files by their sha256. Raises PlanewiseError if it cannot be downloaded,
+    saying what to put where, or if the weights are damaged.
     """
     if source.is_dir():
         return source
     import pooch
     from huggingface_hub import snapshot_download
 
-    folder = Path(snapshot_download(str(source), allow_patterns=[*files, CARD]))
+    try:
+        folder = Path(snapshot_download(str(source), allow_patterns=[*files, CARD]))
+    except Exception as error:  # no network, no such model, or one that asks for a login: each in many ways
+        raise PlanewiseError(
+            f"{source}: is no file or folder here, and cannot be downloaded from {HUB}/{source} ({first_line(error)}). "
+            f"{_by_hand(source)}"
+        ) from error
     blob = (folder / WEIGHTS_FILE).resolve()
     digest = pooch.file_hash(str(blob))
     if len(blob.name) == len(digest) and blob.name != digest:
         raise PlanewiseError(f"{blob}: its sha256 is {digest}: it is damaged. Delete it, and it is downloaded again")
-    say(f"{source}: {folder}, its sha256 is {digest}; its licence stands on huggingface.co/{source}")
+    say(f"{source}: {folder}, its sha256 is {digest}; its licence stands on {HUB}/{source}")
     return folder
+
+
+def _by_hand(source: Path) -> str:
+    """Return how a model of the hub is had where it cannot be downloaded, to read."""
+    files = " and ".join(f"{HUB}/{source}/resolve/main/{name}" for name in (CONFIG, WEIGHTS_FILE))
+    by_hand = f"Download {files} elsewhere, put them into one folder, and give the path of that folder"
+    if published := of_hub_id(str(source)):
+        by_hand += (
+            f"; or download {published.url}, put it at {cached(published.url)}, and give the name {published.name}"
+        )
+    return by_hand
 
 
 def licence_of(source: Path) -> str | None:

@@ -19,6 +19,7 @@ from planewise.models.hub import CONFIG, WEIGHTS_FILE, hub_folder, reading_hub, 
 from planewise.models.sam2 import MEAN, STD, ClassTokens
 from planewise.models.sam2_names import ONLY_IN_2_1, to_meta, to_transformers, transformers_name
 from planewise.models.weights import differences, shapes_of
+from planewise.volumes.atomic import follow_umask
 from planewise.volumes.json_files import read_json
 
 State = dict[str, Tensor]
@@ -37,10 +38,10 @@ def read_hub(source: Path) -> tuple[State, dict[str, Any], Any]:
     ``source``: a folder, or the id of a model on the hub, which is downloaded. No code of it is run, and no pickle is
     read. Raises PlanewiseError if it is neither, or damaged.
     """
-    from transformers import Sam2Config, Sam2Model
-
+    folder = hub_folder(source, FILES)  # before transformers is imported, which takes seconds, since it may fail
     with reading_hub(str(source), "SAM2", "weights"):
-        folder = hub_folder(source, FILES)
+        from transformers import Sam2Config, Sam2Model
+
         config: Any = Sam2Config.from_pretrained(str(folder), local_files_only=True)
         side = config.vision_config.backbone_config.image_size[0]
         state = load_file(folder / WEIGHTS_FILE)
@@ -92,7 +93,7 @@ def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], to
     ours, rest = to_transformers(meta)
     ours |= {transformers_name(key): value for key, value in rest.items()}
     state = {key: value.detach().cpu().contiguous().clone() for key, value in ours.items()}
-    save_file(state, folder / WEIGHTS_FILE, {"format": "pt"})
+    _save_tensors(state, folder / WEIGHTS_FILE, {"format": "pt"})
     side = config.vision_config.backbone_config.image_size[0]
     for name, content in _processors(side, video is not None).items():
         (folder / name).write_text(json.dumps(content, indent=2), "utf-8")
@@ -100,7 +101,13 @@ def write_hub(folder: Path, config: Any, meta: State, beside: dict[str, Any], to
         (folder / TRAINING_FILE).write_text(json.dumps(beside), "utf-8")
     if tokens is not None:
         weight = {"weight": tokens.weight.detach().cpu().contiguous()}
-        save_file(weight, folder / TOKENS_FILE, {"names": json.dumps(tokens.names)})
+        _save_tensors(weight, folder / TOKENS_FILE, {"names": json.dumps(tokens.names)})
+
+
+def _save_tensors(tensors: State, path: Path, about: dict[str, str]) -> None:
+    """Write a file of safetensors, which writes for its owner alone, for whom the umask says."""
+    save_file(tensors, path, about)
+    follow_umask(path)
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,9 @@ def write_slice_folder(
         raise PlanewiseError(f"{folder}: there is no training case that can be read")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        holder = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))  # which is its owner's alone
+        temporary = holder / folder.name
+        temporary.mkdir()
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
     try:
@@ -161,7 +163,7 @@ def write_slice_folder(
     except OSError as error:
         raise PlanewiseError(f"{folder}: cannot be written ({error.strerror}); choose --output_data_path") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(holder, ignore_errors=True)
     # Without a case another one may have to be held out: start again with those that are left.
     left = [case for case in cases if case.name not in unreadable]
     if not left:

@@ -47,6 +47,14 @@ def _put(new: Path, path: Path, aside: Path) -> None:
         raise
 
 
+def follow_umask(path: Path) -> None:
+    """Give the file at ``path``, which a library wrote for its owner alone, the permissions of any new file."""
+    new = path.with_name(f"{WRITING}{path.name}")
+    new.touch()  # os.umask cannot be read without setting it, for all threads
+    path.chmod(new.stat().st_mode)
+    new.unlink()
+
+
 def write_again(path: Path, source: Path, linked: bool = True) -> None:
     """Give what lies at ``source``, a file or folder, a second name: ``path``.
 

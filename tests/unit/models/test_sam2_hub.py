@@ -1,10 +1,12 @@
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 import torch
 from huggingface_hub import ModelCard
@@ -14,6 +16,8 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenc
 from transformers.utils import is_torchvision_available
 
 from planewise.errors import PlanewiseError
+from planewise.models import zoo
+from planewise.models.downloads import cached
 from planewise.models.model_file import Trained
 from planewise.models.sam2 import SIZES, BoxSegmenter, ClassTokens, build_sam2
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_hub_folder, save_published
@@ -75,6 +79,19 @@ def test_the_video_tensors_of_the_published_files_have_names_in_transformers(ver
             Sam2VideoConfig(enable_occlusion_spatial_embedding=on, enable_temporal_pos_encoding_for_object_pointers=on)
         )
     assert set(keys) == set(to_meta(model.state_dict()))
+
+
+def test_files_of_a_hub_folder_can_be_read_by_whom_the_umask_says(tmp_path):
+    mini = build_sam2("mini", SIDE)
+    before = os.umask(0o027)
+    try:
+        tokens = ClassTokens({1: "a"}, mini.config.mask_decoder_config.hidden_size)
+        save_hub_folder(tmp_path / "hub", Sam2Weights(mini, tokens=tokens))
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "hub").iterdir()}
+    assert {"model.safetensors", "class_tokens.safetensors", "config.json"} <= modes.keys()
+    assert set(modes.values()) == {0o640}
 
 
 def test_a_hub_folder_keeps_every_tensor(written, tmp_path):
@@ -204,16 +221,22 @@ def test_what_comes_from_the_hub_is_checked_by_its_sha256(hub_cache, capsys):
         load_sam2(Path("somebody/sam2.1-mini"), None)
 
 
-def test_a_hub_id_without_a_network_is_one_line(monkeypatch):
+def test_a_hub_id_without_a_network_is_one_line_that_says_what_to_put_where(monkeypatch, tmp_path):
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
+
     def offline(name, **options):
         raise ConnectionError("no network")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
-    with pytest.raises(
-        PlanewiseError, match=r"^facebook/sam2\.1-hiera-tiny: .*\(no network\); give the path"
-    ) as caught:
+    with pytest.raises(PlanewiseError, match=r"^facebook/sam2\.1-hiera-tiny: .*\(no network\)\. Download") as caught:
         load_sam2(Path("facebook/sam2.1-hiera-tiny"), None)
-    assert "\n" not in str(caught.value)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert "https://huggingface.co/facebook/sam2.1-hiera-tiny/resolve/main/model.safetensors" in said
+    published = zoo.of_name("sam2.1_hiera_tiny", "SAM2")
+    assert f"download {published.url}, put it at {cached(published.url)}, and give the name sam2.1_hiera_tiny" in said
+    with pytest.raises(PlanewiseError, match=r"^somebody/theirs: .*give the path of that folder$"):
+        load_sam2(Path("somebody/theirs"), None)
 
 
 def change_config(folder: Path, **values):

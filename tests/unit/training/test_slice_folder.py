@@ -40,6 +40,8 @@ def test_the_published_layout_with_the_smallest_case_held_out(tmp_path):
     write_slice_folder(cases, tmp_path / "2d", PLANES, notes.append)
     assert notes == ["a", "b", "c"]
     folder = tmp_path / "2d"
+    (tmp_path / "beside").mkdir()
+    assert folder.stat().st_mode == (tmp_path / "beside").stat().st_mode  # as the umask says
     assert names(folder) == ["train", "val"]
     assert names(folder, "train") == ["images", "masks"]
     assert names(folder, "val") == ["labels", "raw"]

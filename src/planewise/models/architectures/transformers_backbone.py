@@ -182,8 +182,8 @@ class PanopticBackbone(PanopticNetwork):
         encoder: Any = self.encoder
         config = self.described.config()
         logging.disable_progress_bar()
+        folder = hub_folder(source, (CONFIG, PROCESSOR, WEIGHTS_FILE))
         with reading_hub(f"--base {source}", f"a {config.model_type}", "folder"):
-            folder = hub_folder(source, (CONFIG, PROCESSOR, WEIGHTS_FILE))
             _check_config(source, AutoConfig.from_pretrained(str(folder), local_files_only=True), config)
             loaded, report = type(encoder.backbone).from_pretrained(
                 str(folder),
