@@ -159,7 +159,7 @@ def main() -> None:
         options.folder,
     )
     shutil.copy(segs / "evaluation" / "CT_phantomtest.png", IMAGES / "demo_ild.png")
-    screenshot((segs / "CT_phantomtest.html").resolve().as_uri(), IMAGES / "patient.png", 1020, 1020)
+    screenshot((segs / "CT_phantomtest.html").resolve().as_uri(), IMAGES / "patient.png", 1180, 960)
     of_class = ["--segment", ild / "Dataset000_Chest" / "labelsTs" / "CT_phantomtest.nii.gz", "2"]
     correct_in_window(segs, "CT_phantomtest.nii.gz", options.folder / "correct_ct_window.png", *of_class)
     run_cells("tutorials/correct", options.folder)
