@@ -91,10 +91,13 @@ def test_changes_stand_beside_the_smallest_detectable_one(job):
     assert {row["group"] for row in rows} == groups
     assert {row["second_date"] for row in rows} == {"2024-01-12"}
     for row in rows:
-        change, detectable = float(row["change"]), float(row["detectable"])
+        change = float(row["change"])
         assert change == pytest.approx(float(row["second"]) - float(row["first"]), abs=1e-4)
-        assert detectable > 0
-        assert (row["category"] == "not detectable") == (abs(change) <= detectable)
+        assert (row["category"] == "none seen") == (not row["detectable"])
+        if row["detectable"]:
+            assert float(row["detectable"]) > 0
+            assert (row["category"] == "not detectable") == (abs(change) <= float(row["detectable"]))
+    assert any(row["detectable"] for row in rows)
 
 
 def test_the_numbers_are_those_of_the_labels(job):

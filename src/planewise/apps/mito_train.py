@@ -18,7 +18,7 @@ from planewise.data.check import check_training_truths
 from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.manifest import MANIFEST, edited_outputs, read_manifest
-from planewise.data.nnunet import Dataset, open_dataset, read_meta
+from planewise.data.nnunet import Dataset, open_dataset, refuse_no_folder
 from planewise.data.panoptic import PanopticClasses
 from planewise.data.preparation import RECORD, write_record
 from planewise.data.run import refuse_folder_of_inputs
@@ -55,6 +55,8 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     Raises PlanewiseError, before any work, for options or a dataset that cannot be used.
     """
     device = choose_device(options.device)
+    if options.corrections is None:  # which make the dataset
+        refuse_no_folder(options.dataset_path)
     files = TrainingFiles(options.model_dir, options.model_name)
     files.check_free(options.resume, options.overwrite)  # before a dataset that a training goes on with is replaced
     if options.corrections is not None:
@@ -63,7 +65,6 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
         raise PlanewiseError(
             f"--image {options.image}: goes with --corrections; without it the images are the dataset's"
         )
-    read_meta(options.dataset_path)  # a dataset that is not there comes before all that lies elsewhere
     model_path = find_model_file(options.base_model)
     if options.corrections is not None and model_path.resolve() == files.yaml.resolve():
         raise PlanewiseError(

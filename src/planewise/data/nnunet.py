@@ -63,16 +63,21 @@ def holds_anything(folder: Path) -> bool:
     return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
 
 
+def refuse_no_folder(folder: Path) -> None:
+    """Raise DatasetError if there is no folder of a dataset."""
+    if not folder.is_dir():
+        raise DatasetError(
+            f"{folder}: no such folder; a nnU-Net raw dataset was expected (dataset.json, imagesTr, ...)"
+        )
+
+
 def read_meta(folder: Path) -> dict[str, Any]:
     """Return the dataset.json of the nnU-Net raw dataset at ``folder``.
 
     Raises DatasetError if there is none, with one to fill in, or if it makes no sense; the labels are not looked at.
     """
+    refuse_no_folder(folder)
     path = folder / "dataset.json"
-    if not folder.is_dir():
-        raise DatasetError(
-            f"{folder}: no such folder; a nnU-Net raw dataset was expected (dataset.json, imagesTr, ...)"
-        )
     if not path.exists():
         raise DatasetError(_missing_meta(path))
     try:
