@@ -153,7 +153,7 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
 @pytest.mark.parametrize(("score", "gained"), [(0.2, True), (0.9, False)])
 def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, capsys, score, gained):
     """Where nothing was gained it is the one before; a training that was stopped after its end says the same."""
-    monkeypatch.setattr("planewise.apps.ild.train._score_of_base", lambda *_: {"score": score, "loss": 1.0})
+    monkeypatch.setattr("planewise.apps.ild.train.score_before", lambda *_: {"score": score, "loss": 1.0})
     monkeypatch.setattr("planewise.training.boxes.BoxTask.validate", lambda *_: {"score": 0.5, "loss": 1.0})
     assert correct(result, "CT_phantom1,confirm,box 4 6 0 64 0 64") == 0
     work = result.parent / "round1"

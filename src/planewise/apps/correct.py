@@ -7,7 +7,7 @@ from pathlib import Path
 
 from planewise.apps.correct_items import audit_of, audit_plan_in, images_of, items_of, items_of_plan, volumes_of
 from planewise.apps.correct_options import Correct
-from planewise.apps.correct_progress import ANSWER, states_of
+from planewise.apps.correct_progress import states_of
 from planewise.audit.items import mark_done
 from planewise.audit.plan import read_plan
 from planewise.correction.action_table import Step, read_steps
@@ -29,6 +29,8 @@ from planewise.progress import progress, say
 from planewise.report.tables import report_problems
 from planewise.viewing.screen import has_screen, needs_no_screen
 from planewise.volumes.formats.dicom import Series
+
+ANSWER = {"done": "yes", "skip": "no"}  # of an item of an audit
 
 
 def correct_result(options: Correct) -> int:

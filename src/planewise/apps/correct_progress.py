@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
+from planewise.correction.journal import JOURNAL, corrections_folder, finished_items, live, read_journal
 from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
 from planewise.errors import PlanewiseError
-
-ANSWER = {"done": "yes", "skip": "no"}  # of an item of an audit
 
 
 def states_of(items: Sequence[Item], volumes: Mapping[str, Path]) -> dict[str, str]:
@@ -17,8 +15,8 @@ def states_of(items: Sequence[Item], volumes: Mapping[str, Path]) -> dict[str, s
     for case, path in volumes.items():
         journal = corrections_folder(path) / JOURNAL
         if journal.is_file():
-            answers = {entry.item: entry.action for entry in live(read_journal(journal)[1]) if entry.action in ANSWER}
-            states |= {item.name: answers[item.name] for item in items if item.case == case and item.name in answers}
+            finished = finished_items(live(read_journal(journal)[1]))
+            states |= {item.name: finished[item.name] for item in items if item.case == case and item.name in finished}
     return states
 
 

@@ -13,6 +13,7 @@ from planewise.correction.corrected import (
     image_behind,
     manifest_behind,
     model_behind,
+    refuse_several_machines,
     say_what_is_wrong,
     write_next,
 )
@@ -51,8 +52,7 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     Raises PlanewiseError if nothing is known, if no manifest says what made the result, if several models did and none
     is chosen, if an image is not there, or if another dataset is.
     """
-    if options.num_nodes > 1:
-        raise PlanewiseError("--num_nodes: with --corrections one machine trains, since one makes the dataset")
+    refuse_several_machines(options.num_nodes)
     volumes = corrected_volumes(result)
     manifests = {name: manifest_behind(path, "mito predict") for name, path in volumes.items()}
     if options.base_model == MitoTrain.model_fields["base_model"].default:

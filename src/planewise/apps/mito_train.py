@@ -38,6 +38,7 @@ from planewise.training.metrics_file import METRICS
 from planewise.training.pace import steps_within
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import Label, validation_case
+from planewise.training.task import score_before
 
 PREDICTIONS = "imagesTs_mitoNet_FT"
 ITERATIONS = 1000  # of a training, by default
@@ -140,7 +141,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             f"validation, {trainable:,} of {sum(p.numel() for p in network.parameters()):,} parameters"
         )
         compared = options.corrections is not None and not (options.resume and (files.training / SCORE_BEFORE).exists())
-        before = _score_of_base(task, device) if compared else None
+        before = score_before(task, device) if compared else None
         if options.minutes is not None and not options.resume:
             whole = options.minutes * 60 / (1 + SHARE * options.self_training)
             loop = replace(loop, iterations=steps_within(whole, task, loop))
@@ -224,14 +225,6 @@ def _base_network(options: MitoTrain, model: ModelFile, model_path: Path) -> Pan
         licence = licence_of(options.backbone) or "not said there: see where it is from"
         say(f"--base {options.backbone}: the encoder starts from it. Its licence is {licence}")
     return network
-
-
-def _score_of_base(task: PanopticTask, device: str) -> dict[str, float]:
-    """Return what the network scores on the validation slices before it is trained."""
-    import torch
-
-    task.network.to(device)
-    return task.validate(torch.device(device))
 
 
 def _warn_of_leaks(dataset: Dataset, channel: int | None) -> None:

@@ -87,6 +87,12 @@ def image_behind(case: str, volumes: Mapping[str, Path], given: Mapping[str, Pat
     return image
 
 
+def refuse_several_machines(num_nodes: int) -> None:
+    """Raise PlanewiseError if several machines are to train from corrections."""
+    if num_nodes > 1:
+        raise PlanewiseError("--num_nodes: with --corrections one machine trains, since one makes the dataset")
+
+
 def say_what_is_wrong(images: Iterable[Problem]) -> None:
     """Say what is wrong with images among those that are given, of which others are used."""
     for problem in images:

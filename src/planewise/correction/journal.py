@@ -92,6 +92,11 @@ def live(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.action not in ("undo", "save", "replay") and entry.number not in undone]
 
 
+def finished_items(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return "done" or "skip" for the finished items of a work list, by actions that hold."""
+    return {entry.item: entry.action for entry in entries if entry.action in STATES}
+
+
 def actions_text(entries: list[Entry]) -> str:
     """Return how many actions there are, to read."""
     return f"{len(entries)} action{'s' * (len(entries) != 1)}"

@@ -14,7 +14,6 @@ from planewise.correction.actions import AnyAction, Confirm, Labels
 from planewise.correction.canvas import LARGEST, FileCanvas, open_canvas
 from planewise.correction.journal import (
     JOURNAL,
-    STATES,
     Box,
     Entry,
     Head,
@@ -22,6 +21,7 @@ from planewise.correction.journal import (
     ObjectRecord,
     actions_text,
     corrections_folder,
+    finished_items,
 )
 from planewise.correction.kept import Change, read_kept, write_kept
 from planewise.correction.objects import (
@@ -91,7 +91,7 @@ class Corrections:
 
     def finished(self) -> dict[str, str]:
         """Return "done" or "skip" for the finished items of a work list."""
-        return {entry.item: entry.action for entry in self.actions if entry.action in STATES}
+        return finished_items(self.actions)
 
     def changes(self) -> Iterator[Change]:
         """Yield what the actions that hold change, in their order."""

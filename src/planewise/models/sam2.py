@@ -201,8 +201,9 @@ class BoxSegmenter(nn.Module):
             multimask_output=False,
             high_resolution_features=embeddings[:-1],
         )
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and classes is None:
             masks = self.others.detached(masks)
+        self.others.forget()
         return masks.float(), ious.float(), scores[..., 0].float()
 
     def forward(
@@ -300,8 +301,11 @@ class _OtherMasks:
         assert self._pixels is not None
         made = [network.forward(token) for network, token in zip(self._networks, self._tokens, strict=True)]
         others = torch.stack(made, dim=2) @ self._pixels.view(*masks.shape[:2], self._pixels.shape[1], -1)
-        self._pixels, self._tokens = None, []
         return torch.cat([masks[:, :, :1], others.view_as(masks[:, :, 1:])], dim=2)
+
+    def forget(self) -> None:
+        """Keep nothing of the last masks, which are large."""
+        self._pixels, self._tokens = None, []
 
 
 class _OneDnnLinear(nn.Linear):

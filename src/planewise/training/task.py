@@ -37,3 +37,9 @@ class Task(Protocol):
         score: with no object in the validation data, a model that predicts nothing must not count as the best.
         """
         ...
+
+
+def score_before(task: Task, device: str) -> dict[str, float]:
+    """Return what the network scores on the validation data before it is trained."""
+    task.network.to(device)
+    return task.validate(torch.device(device))

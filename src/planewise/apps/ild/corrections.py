@@ -26,6 +26,7 @@ from planewise.correction.corrected import (
     image_behind,
     manifest_behind,
     model_behind,
+    refuse_several_machines,
     say_what_is_wrong,
     write_next,
 )
@@ -62,8 +63,7 @@ def with_corrections(options: IldTrain, result: Path) -> IldTrain:
     """
     if options.npy_path is not None:
         raise PlanewiseError("--npy_path: with --corrections the slices are made, in work_dir")
-    if options.num_nodes > 1:
-        raise PlanewiseError("--num_nodes: with --corrections one machine trains, since one makes the dataset")
+    refuse_several_machines(options.num_nodes)
     work = options.work_dir
     if (work / SLICES).exists() and not (work / MADE_FROM).is_file():
         raise PlanewiseError(f"{work}: holds slices that were not made from corrections; give another work_dir")

@@ -29,6 +29,7 @@ from planewise.training.clips import ClipTask
 from planewise.training.loop import BEST, CURVE, LAST, LoopOptions, train
 from planewise.training.metrics_file import METRICS
 from planewise.training.optimiser import moments_by_name
+from planewise.training.task import score_before
 from planewise.training.trust import LEAST_HELD_OUT, reliability_on, seen_in
 from planewise.volumes.json_files import read_json
 
@@ -115,7 +116,7 @@ def train_ild(options: IldTrain) -> int:
         if record is not None:
             write_record(logs / RECORD, record)
     if options.corrections is not None and not (logs / SCORE_BEFORE).exists():
-        keep_score_before(logs, _score_of_base(task, device))
+        keep_score_before(logs, score_before(task, device))
     if not train(task, loop, logs, options.resume):
         return 0
     training_curve(logs / METRICS, logs / CURVE, "Dice")
@@ -186,12 +187,6 @@ def _task(options: IldTrain, weights: Sam2Weights, npy: Path, training: BoxTrain
         f"{len(task.beginning)} of {len(task.slices)} do: objects are followed in it by SAM2's memory"
     )
     return task
-
-
-def _score_of_base(task: BoxTask, device: str) -> dict[str, float]:
-    """Return what the network scores on the validation slices before it is trained."""
-    task.network.to(device)
-    return task.validate(torch.device(device))
 
 
 def _know(weights: Sam2Weights, segmenter: BoxSegmenter, work: Path, margin: float) -> None:
