@@ -90,8 +90,6 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
     assert code == 1
     printed = " | ".join(f"{problem['where']}: {problem['what']}" for problem in content["problems"])
     for words in (
-        "numTraining is 3; imagesTr holds 2 cases",
-        "labels are 1, 3; nnU-Net wants 1, 2, ... without a gap",
         "phantom_train1.tiff: holds 7 (1 voxels), which no label of dataset.json names; those are mito (1), er (3)",
         "this truth belongs in instancesTr",
         "its contrast is inverted",
@@ -99,11 +97,44 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
         "a leak",
     ):
         assert words in printed
+    of_nnunet = " | ".join(note for note in content["notes"] if note.startswith("nnU-Net would refuse it: "))
+    for words in (
+        "numTraining is 3; imagesTr holds 2 cases",
+        "labels are 1, 3; nnU-Net wants 1, 2, ... without a gap, and ignore to be the next after them",
+    ):
+        assert words in of_nnunet
+        assert words not in printed
     assert content["leaks"][0]["share"] > 0.9
     assert "phantom_train2.json" not in printed
     (note,) = [n for n in content["notes"] if "nnU-Net would take a spacing of 1 x 1 x 1 for 1 of 4 TIFFs" in n]
     assert str(folder / "labelsTr" / "phantom_train2.json") in note
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_is_advised_of_a_value_without_a_name_is_no_error_once_it_is_done(em, tmp_path):
+    folder = tmp_path / "Dataset004_Unnamed"
+    shutil.copytree(em, folder)
+    shutil.rmtree(folder / "instancesTr")
+    path = folder / "labelsTr" / "phantom_train1.tiff"
+    labels = tifffile.imread(path)
+    labels[0] = 255
+    tifffile.imwrite(path, labels, photometric="minisblack")
+    code, (content,) = check(folder, tmp_path=tmp_path)
+    assert code == 1
+    (problem,) = content["problems"]
+    assert problem["where"] == str(path)
+    assert 'what nobody has labelled is named "ignore": 255 under labels (nnU-Net takes 2 alone' in problem["what"]
+    meta = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(meta | {"labels": meta["labels"] | {"ignore": 255}}))
+    code, (content,) = check(folder, tmp_path=tmp_path)
+    assert (code, content["problems"]) == (0, [])
+    (note,) = [note for note in content["notes"] if note.startswith("nnU-Net would refuse it: ")]
+    assert "labels are 1, and ignore 255; nnU-Net wants 1, 2, ... without a gap, and ignore to be the next" in note
+    labels[0] = 2  # what nnU-Net takes
+    tifffile.imwrite(path, labels, photometric="minisblack")
+    (folder / "dataset.json").write_text(json.dumps(meta | {"labels": meta["labels"] | {"ignore": 2}}))
+    code, (content,) = check(folder, tmp_path=tmp_path)
+    assert (code, [note for note in content["notes"] if "nnU-Net would refuse" in note]) == (0, [])
 
 
 def test_a_mask_given_as_instances_is_said(em, tmp_path):

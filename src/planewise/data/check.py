@@ -15,7 +15,7 @@ from planewise.evaluation.input_checks import unnumbered
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.image_sequence import images_in
 from planewise.volumes.geometry import sharp_planes
-from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.labels import count_values, open_labels
 from planewise.volumes.slices import Plane
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
@@ -90,7 +90,7 @@ def check_cases(
         if case.truth is not None:
             try:
                 entry.classes, unnamed = check_truth(case.truth, labels, case.instances)
-                problems += [Problem(str(case.truth), what) for what in unnamed]
+                problems += [Problem(str(case.truth), unnamed)] * bool(unnamed)
                 if case.instances and not is_painted(case.truth):
                     note = unnumbered(open_labels(case.truth), case.truth, entry.classes["objects"].objects or 0)
                     entry.notes += [note] * bool(note)
@@ -100,24 +100,24 @@ def check_cases(
     return checked, problems
 
 
-def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[dict[str, CheckedClass], list[str]]:
-    """Return what a truth holds by class, and what is wrong with it: values that no label of the dataset has.
+def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[dict[str, CheckedClass], str]:
+    """Return what a truth holds by class, and what is wrong with it: values that no label of the dataset has; or "".
 
     Of painted slices it is what they hold. Raises PlanewiseError if it cannot be read.
     """
     if is_painted(path):
         of_slices = [open_labels(file) for file in images_in(path)]
-        sections = sum(_components(volume, tuple(_count_values(volume).keys() - {0})) for volume in of_slices)
-        painted = sum(sum(n for value, n in _count_values(volume).items() if value) for volume in of_slices)
+        sections = sum(_components(volume, tuple(count_values(volume).keys() - {0})) for volume in of_slices)
+        painted = sum(sum(n for value, n in count_values(volume).items() if value) for volume in of_slices)
         size = sum(int(np.prod(volume.shape)) for volume in of_slices)
-        return {"objects": CheckedClass(painted, painted / max(1, size), sections)}, []
+        return {"objects": CheckedClass(painted, painted / max(1, size), sections)}, ""
     volume = open_labels(path)
-    counts = _count_values(volume)
+    counts = count_values(volume)
     whole = sum(counts.values())
     counts.pop(0, None)
     if instances:
         voxels = sum(counts.values())
-        return {"objects": CheckedClass(voxels, voxels / whole, len(counts))}, []
+        return {"objects": CheckedClass(voxels, voxels / whole, len(counts))}, ""
     named = {name: (value,) for value, name in labels.classes.items()} | labels.regions
     if labels.ignore is not None:
         named[IGNORE] = (labels.ignore,)
@@ -127,7 +127,7 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
         counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != IGNORE
         objects = _components(volume, values) if counted else None if voxels else 0
         classes[name] = CheckedClass(voxels, voxels / whole, objects)
-    return classes, unnamed_values(counts, labels)
+    return classes, labels.unnamed(counts)
 
 
 def check_training_truths(
@@ -143,13 +143,13 @@ def check_training_truths(
         try:
             if case.truth is not None and is_painted(case.truth):
                 for file in images_in(case.truth):
-                    _count_values(open_labels(file))
+                    count_values(open_labels(file))
             elif case.truth is not None:
-                counts = _count_values(truth := open_labels(case.truth))
+                counts = count_values(truth := open_labels(case.truth))
                 if case.instances:
                     notes.append(unnumbered(truth, case.truth, len(counts.keys() - {0})))
-                elif unnamed := unnamed_values(counts, labels):
-                    problems += [Problem(str(case.truth), what) for what in unnamed]
+                elif unnamed := labels.unnamed(counts):
+                    problems.append(Problem(str(case.truth), unnamed))
                     continue
             usable.append(case)
         except PlanewiseError as error:
@@ -157,42 +157,6 @@ def check_training_truths(
         finally:
             advance(case.name)
     return usable, problems, [note for note in notes if note]
-
-
-def _count_values(labels: Volume) -> dict[int, int]:
-    """Return how many voxels have each value. Raises PlanewiseError if the file is damaged or holds no labels."""
-    counts: dict[int, int] = {}
-    for planes in slab_starts(labels.shape):
-        slab = np.asarray(labels.voxels[planes])
-        if slab.dtype.itemsize <= 2:  # much faster than sorting
-            number = np.bincount(slab.ravel())
-            values = np.flatnonzero(number)
-            counted = zip(values, number[values])
-        else:
-            counted = zip(*np.unique(slab, return_counts=True))
-        for value, count in counted:
-            counts[int(value)] = counts.get(int(value), 0) + int(count)
-    return counts
-
-
-def unnamed_values(counts: dict[int, int], labels: LabelDefinition) -> list[str]:
-    """Return what is wrong with a semantic truth whose values above 0 no label names, and what to do: one or nothing.
-
-    Where dataset.json names no label at all, that is nothing. ``counts``: the voxels of each value.
-    """
-    named = {name: (value,) for value, name in labels.classes.items()} | labels.regions
-    named |= {} if labels.ignore is None else {IGNORE: (labels.ignore,)}
-    unnamed = sorted(counts.keys() - {value for values in named.values() for value in values} - {0})
-    if not unnamed or not named:
-        return []
-    listed = ", ".join(map(str, unnamed[:10])) + f" and {len(unnamed) - 10} more" * (len(unnamed) > 10)
-    voxels = sum(counts[value] for value in unnamed)
-    there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
-    return [
-        f"holds {listed} ({voxels:,} voxels), which no label of dataset.json names; those are {there}. If they are the "
-        f'ids of objects, this truth belongs in instancesTr; what nobody has labelled is named with "{IGNORE}": '
-        f"{unnamed[-1]} under labels, a class with its name"
-    ]
 
 
 def _components(volume: Volume, values: tuple[int, ...]) -> int:

@@ -44,6 +44,37 @@ class LabelDefinition:
     ignore: int | None = None
     source: Path | None = None
 
+    def unnamed(self, counts: dict[int, int]) -> str:
+        """Return what is wrong with a semantic truth whose values above 0 no label names, and what to do; "" if all do.
+
+        Where no class is named, any value may be one. ``counts``: the voxels of each value.
+        """
+        named = {name: (value,) for value, name in self.classes.items()} | self.regions
+        if not named:
+            return ""
+        after = 1 + max(value for values in named.values() for value in values)  # nnU-Net: the ignore label alone
+        named |= {} if self.ignore is None else {IGNORE: (self.ignore,)}
+        unnamed = sorted(counts.keys() - {value for values in named.values() for value in values} - {0})
+        if not unnamed:
+            return ""
+        listed = ", ".join(map(str, unnamed[:10])) + f" and {len(unnamed) - 10} more" * (len(unnamed) > 10)
+        voxels = sum(counts[value] for value in unnamed)
+        there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
+        highest = unnamed[-1]
+        if self.ignore is not None:
+            unknown = f"is {self.ignore} in the file, as dataset.json says"
+        elif highest > after:
+            wanted = f"nnU-Net takes {after} alone, the next value after the classes, here and in the file"
+            unknown = f'is named "{IGNORE}": {highest} under labels ({wanted})'
+        else:
+            written = f", and has the value {after} in the file" if highest < after else ""
+            unknown = f'is named "{IGNORE}": {after} under labels{written}'
+        return (
+            f"holds {listed} ({voxels:,} voxels), which no label of dataset.json names; those are {there}. If it is a "
+            "class, name it there; a mistake is corrected in the file; if they are the ids of objects, this truth "
+            f"belongs in instancesTr or instancesTs; what nobody has labelled {unknown}"
+        )
+
     def class_names(self) -> dict[int, str]:
         """Return the names of the classes by value, ascending. Raises DatasetError if there are regions."""
         if self.regions:

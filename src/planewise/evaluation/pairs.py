@@ -19,7 +19,7 @@ from planewise.data.case import (
     several_files,
     without_labels,
 )
-from planewise.data.classes import semantic_beside
+from planewise.data.classes import LabelDefinition, semantic_beside
 from planewise.data.panoptic import PanopticClasses
 from planewise.data.space import filled_around, laid_on
 from planewise.errors import PlanewiseError
@@ -28,7 +28,7 @@ from planewise.evaluation.overlap import MAX_LABEL, OverlapCounter
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.labels import count_values, open_labels, slab_starts
 from planewise.volumes.tilt import without_tilt
 from planewise.volumes.volume import ReadWhenIndexed, Volume
 
@@ -41,9 +41,10 @@ KEPT_BYTES = 2**29  # of the volumes of a case, in memory until it is scored and
 class Pair:
     """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so.
 
-    ``ignore_geometry``: they fit voxel by voxel as their arrays lie, whatever the files say of the place. ``ignored``:
-    a label volume and the value in it of the voxels that are not scored; see ``with_ignored``. ``of_class``: the class
-    whose objects alone are scored, where there are several.
+    ``ignore_geometry``: they fit voxel by voxel as their arrays lie, whatever the files say of the place. ``semantic``:
+    the truth, or what lies beside true instances, whose values must have names, see ``with_labels``; ``ignored``: a
+    label volume and the value in it of the voxels that are not scored. ``of_class``: the class whose objects alone are
+    scored, where there are several.
     """
 
     case: str
@@ -53,6 +54,7 @@ class Pair:
     ignore_geometry: bool = False
     ignored: tuple[Path, int] | None = None
     of_class: "OfClass | None" = None
+    semantic: tuple[Path, LabelDefinition] | None = None
 
 
 class OfClass(NamedTuple):
@@ -142,7 +144,7 @@ class Kept:
 def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path] = ()) -> Truth:
     """Open a case's truth, into memory if there is room in ``kept``; ``predictions``: those that it is compared with.
 
-    Raises PlanewiseError if it cannot be read.
+    Raises PlanewiseError if it cannot be read, or holds values that have no name.
     """
     if pair.truth is None:
         raise PlanewiseError(pair.problem or "no truth")
@@ -151,6 +153,9 @@ def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path]
         stored = filled_around(stored, pair.truth, _that_can_be_opened(predictions))
     labels = to_canonical(stored, labels=True)
     labels = labels if kept is None else kept.read(labels)
+    if pair.semantic is not None:
+        path, definition = pair.semantic
+        refuse_unnamed(labels if path == pair.truth else open_labels(path), path, definition)
     if pair.of_class is not None:
         labels = _within(labels, pair.of_class.truth, pair.of_class.value, stored, pair, kept)
     if pair.ignored is None:
@@ -160,6 +165,12 @@ def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path]
         return Truth(stored, labels, Ignored(labels, value))
     beside = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry), labels=True)
     return Truth(stored, labels, Ignored(beside if kept is None else kept.read(beside), value))
+
+
+def refuse_unnamed(labels: Volume, path: Path, definition: LabelDefinition) -> None:
+    """Raise PlanewiseError if semantic ``labels`` at ``path`` hold values that ``definition`` does not name."""
+    if unnamed := definition.unnamed(count_values(labels)):
+        raise PlanewiseError(f"{path}: {unnamed}")
 
 
 def _that_can_be_opened(predictions: Iterable[Path]) -> Iterator[tuple[Path, Volume]]:
@@ -247,19 +258,22 @@ class _Masked(ReadWhenIndexed):
         return values * self.counts(index, values)
 
 
-def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:
-    """Return pairs in which voxels of nnU-Net's ignore label, ``value``, are not scored; None: all are.
+def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> list[Pair]:
+    """Return pairs in which voxels of nnU-Net's ignore label are not scored, and a truth with a value that ``labels``
+    do not name is not either: nobody knows what it is, and it would count as background.
 
-    The label stands in the semantic truth; that of ``instances`` lies beside them, in labelsTs. Where it lies nowhere
-    all voxels are scored.
+    Both stand in the semantic truth; that of ``instances`` lies beside them, in labelsTs, and is read for the ignore
+    label alone. Where it lies nowhere all voxels are scored.
     """
-    if value is None:
+    if instances and labels.ignore is None:
         return pairs
     marked = []
     for pair in pairs:
         try:
             path = semantic_beside(pair.truth, pair.case) if instances and pair.truth else pair.truth
-            marked.append(replace(pair, ignored=None if path is None else (path, value)))
+            ignored = None if path is None or labels.ignore is None else (path, labels.ignore)
+            semantic = None if path is None or not (labels.classes or labels.regions) else (path, labels)
+            marked.append(replace(pair, ignored=ignored, semantic=semantic))
         except PlanewiseError as error:
             marked.append(replace(pair, problem=pair.problem or str(error)))
     return marked
