@@ -8,7 +8,7 @@ import pytest
 
 from planewise.correction.actions import Confirm
 from planewise.correction.session import Corrections
-from planewise.data.manifest import MANIFEST, edited_outputs
+from planewise.data.manifest import MANIFEST, edited_outputs, read_manifest
 from planewise.data.run import Run, refuse_folder_of_inputs, refuse_inputs_as_outputs
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import Volume, write_volume
@@ -160,6 +160,20 @@ def test_a_case_that_fails_before_anything_is_there_leaves_nothing(place):
     with pytest.raises(ValueError, match="no"), run.making("a", [place / "in" / "a.tiff"], [place / "out" / "a.tiff"]):
         raise ValueError("no")
     assert not (place / "out").exists()
+
+
+def test_a_case_that_is_stopped_stays_in_the_manifest_as_long_as_its_work_is_there(place):
+    output, work = place / "out" / "a.tiff", place / "out" / "a.unfinished"
+    run = begin(place)
+    run.start("a", [place / "in" / "a.tiff"], [output], work)
+    work.mkdir()
+    run.fail("a")
+    assert read_manifest(place / "out" / MANIFEST).cases["a"].outputs == {"a.tiff": "", "a.unfinished": ""}
+    with begin(place).making("a", [place / "in" / "a.tiff"], [output], work):
+        output.write_text("made")
+    assert list(read_manifest(place / "out" / MANIFEST).cases["a"].outputs) == ["a.tiff"]
+    assert work.exists()
+    assert done(begin(place), place)
 
 
 def test_the_same_input_elsewhere_is_the_same(place):
