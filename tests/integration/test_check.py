@@ -148,6 +148,38 @@ def test_a_mask_given_as_instances_is_said(em, tmp_path):
     assert note.startswith(f"WARNING: {path} has one id for ")
 
 
+def test_a_mark_of_what_is_not_labelled_among_objects_is_said(em, tmp_path):
+    """And once it is marked as is advised, nothing is left to say; if its name is forgotten, that is."""
+    folder = tmp_path / "Dataset003_Mark"
+    shutil.copytree(em, folder)
+    path, beside = (folder / kind / "phantom_train1.tiff" for kind in ("instancesTr", "labelsTr"))
+    ids, labels = tifffile.imread(path), tifffile.imread(beside)
+    ids[-8:] = 255
+    tifffile.imwrite(path, ids, photometric="minisblack")
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert (code, found["problems"]) == (0, [])
+    (note,) = [note for note in found["notes"] if "255" in note]
+    assert note.startswith(f"WARNING: {path}: value 255, the highest of its type, holds ")
+    assert (
+        'have the ignore label, "ignore": 2 under labels in dataset.json, in the file of that name in labelsTr' in note
+    )
+    ids[-8:], labels[-8:] = 0, 2
+    tifffile.imwrite(path, ids, photometric="minisblack")
+    tifffile.imwrite(beside, labels, photometric="minisblack")
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert code == 0
+    (note,) = [note for note in found["notes"] if note.startswith("WARNING")]
+    assert note.startswith(f"WARNING: {beside}: holds 2 (")
+    meta = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(meta | {"labels": meta["labels"] | {"ignore": 2}}))
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert (code, [note for note in found["notes"] if note.startswith("WARNING")]) == (0, [])
+    labels[0] = 7
+    tifffile.imwrite(beside, labels, photometric="minisblack")
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert (code, [problem["where"] for problem in found["problems"]]) == (1, [str(beside)])
+
+
 def test_an_empty_folder_and_an_empty_imagests(em, tmp_path):
     (tmp_path / "empty").mkdir()
     code, (content,) = check(tmp_path / "empty", tmp_path=tmp_path)

@@ -96,7 +96,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     target = trained_target(dataset, options, model)
     if isinstance(target, PanopticClasses):
         model = model.with_classes(target)
-    dataset = _with_labels(dataset)
+    dataset = _with_labels(dataset, isinstance(target, PanopticClasses))
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
@@ -185,13 +185,17 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     return problems
 
 
-def _with_labels(dataset: Dataset) -> Dataset:
-    """Return the dataset without training cases whose truth holds no labels, and say which values are background.
+def _with_labels(dataset: Dataset, several: bool) -> Dataset:
+    """Return the dataset without training cases whose truth holds no labels, or ones without a name.
+
+    ``several``: whether several classes are trained.
 
     Raises DatasetError if no case is left.
     """
     with progress("checking the truth", len(dataset.train), unit="cases") as advance:
-        usable, problems, notes = check_training_truths(dataset.train, dataset.labels, lambda name: advance(1, name))
+        usable, problems, notes = check_training_truths(
+            dataset.train, dataset.labels, lambda name: advance(1, name), several
+        )
     for note in notes:
         say(f"WARNING: {note}")
     if not usable:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from planewise.data.case import Case
-from planewise.data.classes import IGNORE, LabelDefinition
+from planewise.data.classes import IGNORE, LabelDefinition, semantic_beside
 from planewise.data.intensity import IntensityProfile, measure_intensities, refuse_what_has_no_range
 from planewise.data.painted_slices import is_painted
 from planewise.errors import PlanewiseError, Problem
-from planewise.evaluation.input_checks import unnumbered
+from planewise.evaluation.input_checks import ignore_mark, unnumbered
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.image_sequence import images_in
 from planewise.volumes.geometry import sharp_planes
@@ -92,8 +92,9 @@ def check_cases(
                 entry.classes, unnamed = check_truth(case.truth, labels, case.instances)
                 problems += [Problem(str(case.truth), unnamed)] * bool(unnamed)
                 if case.instances and not is_painted(case.truth):
-                    note = unnumbered(open_labels(case.truth), case.truth, entry.classes["objects"].objects or 0)
-                    entry.notes += [note] * bool(note)
+                    truth = open_labels(case.truth)
+                    entry.notes += doubts_of_ids(truth, case.truth, count_values(truth), labels)
+                    problems += check_beside(case, labels, labels.ignore is not None, entry.notes)
             except PlanewiseError as error:
                 problems.append(Problem.of(case.truth, error))
         advance(case.name)
@@ -131,12 +132,13 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
 
 
 def check_training_truths(
-    cases: list[Case], labels: LabelDefinition, advance: Callable[[str], None]
+    cases: list[Case], labels: LabelDefinition, advance: Callable[[str], None], several: bool = False
 ) -> tuple[list[Case], list[Problem], list[str]]:
     """Return the cases whose truth can be trained on, what is wrong with the others', and notes on instances.
 
     A semantic truth with a value above 0 that dataset.json does not name cannot: nobody knows what it is, and trained
-    as background it would unteach what it shows.
+    as background it would unteach what it shows. Neither can instances with such a truth beside them, if it is read:
+    for the ignore label, or for ``several`` classes.
     """
     usable, problems, notes = [], [], []
     for case in cases:
@@ -147,7 +149,10 @@ def check_training_truths(
             elif case.truth is not None:
                 counts = count_values(truth := open_labels(case.truth))
                 if case.instances:
-                    notes.append(unnumbered(truth, case.truth, len(counts.keys() - {0})))
+                    notes += doubts_of_ids(truth, case.truth, counts, labels)
+                    if wrong := check_beside(case, labels, several or labels.ignore is not None, notes):
+                        problems += wrong
+                        continue
                 elif unnamed := labels.unnamed(counts):
                     problems.append(Problem(str(case.truth), unnamed))
                     continue
@@ -156,7 +161,41 @@ def check_training_truths(
             problems.append(Problem.of(case.truth, error))
         finally:
             advance(case.name)
-    return usable, problems, [note for note in notes if note]
+    return usable, problems, notes
+
+
+def doubts_of_ids(truth: Volume, path: Path, counts: dict[int, int], labels: LabelDefinition) -> list[str]:
+    """Return what is to be noted of a truth of instances; ``counts``: the voxels of each value."""
+    of_objects = {value: count for value, count in counts.items() if value}
+    notes = [unnumbered(truth, path, len(of_objects))]
+    if mark := ignore_mark(truth, of_objects):
+        named = {*labels.classes, *(value for values in labels.regions.values() for value in values)}
+        ignore = max(named, default=0) + 1 if labels.ignore is None else labels.ignore
+        notes.append(
+            f"{path}: {mark}. If it marks what nobody has labelled, it would be learned and counted as an object: such "
+            f'voxels are 0 in instancesTr, and have the ignore label, "{IGNORE}": {ignore} under labels in '
+            "dataset.json, in the file of that name in labelsTr"
+        )
+    return [note for note in notes if note]
+
+
+def check_beside(case: Case, labels: LabelDefinition, is_read: bool, notes: list[str]) -> list[Problem]:
+    """Return a problem if the semantic truth beside instances, if any, has values without a name; a note unless it
+    ``is_read``. Raises PlanewiseError if it is and cannot be.
+    """
+    assert case.truth is not None
+    path = case.truth
+    try:
+        semantic = semantic_beside(case.truth, case.name)
+        path = semantic or path
+        unnamed = "" if semantic is None else labels.unnamed(count_values(open_labels(semantic)))
+    except PlanewiseError:
+        if is_read:
+            raise
+        return []
+    if unnamed and not is_read:
+        notes.append(f"{path}: {unnamed}")
+    return [Problem(str(path), unnamed)] if unnamed and is_read else []
 
 
 def _components(volume: Volume, values: tuple[int, ...]) -> int:
