@@ -4,17 +4,23 @@ nnU-Net's dataset.json names them under ``labels``: classes ``{"mito": 1}``, reg
 union of several values, and ``{"ignore": 3}``, the highest value: voxels of unknown class.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from planewise.data.case import file_of_case
 from planewise.errors import DatasetError, PlanewiseError
+from planewise.volumes.files import open_volume
+from planewise.volumes.itk_snap import FILE as ITK_SNAP
+from planewise.volumes.itk_snap import read_label_description
 from planewise.volumes.json_files import read_json
 
 BACKGROUND, IGNORE = "background", "ignore"  # nnU-Net's names
 MAX_CLASS = 65_535  # tables are as long as the highest class
 DATASET_FILE = "dataset.json"
+SETTLE_NAMES = "say which it is with --dataset, or with --classes NAME=VALUE"
 
 
 @dataclass(frozen=True)
@@ -179,6 +185,40 @@ def labels_above(truth: Path, dataset: Path | None = None) -> LabelDefinition:
         return read_labels_of(dataset)
     meta = next((path for path in dataset_files_above(truth) if path.is_file()), None)
     return LabelDefinition() if meta is None else read_labels_of(meta)
+
+
+def labels_beside(files: Iterable[Path]) -> LabelDefinition:
+    """Return the classes that label files name themselves, as some formats do, or ITK-SNAP's description beside them.
+
+    ``source``: the first file that does. One that cannot be read is passed over; its next reader reports it. Raises
+    DatasetError if two give a value different names.
+    """
+    named: dict[int, tuple[str, Path]] = {}
+    for folder, of_folder in groupby(files, lambda path: path.parent):
+        described = read_label_description(folder / ITK_SNAP).names
+        for path in of_folder:
+            try:
+                labels = open_volume(path).labels
+            except PlanewiseError:
+                continue
+            stored = {} if labels is None else labels.names
+            for value, name in (stored or described).items():
+                source = path if stored else folder / ITK_SNAP
+                before, where = named.setdefault(value, (name, source))
+                if before != name:
+                    raise DatasetError(f"{source}: calls label {value} {name}, and {where} {before}; {SETTLE_NAMES}")
+    source = next((where for _, where in named.values()), None)
+    return LabelDefinition({value: name for value, (name, _) in sorted(named.items())}, source=source)
+
+
+def refuse_other_names(first: LabelDefinition, second: LabelDefinition) -> None:
+    """Raise DatasetError if two definitions give a value different names."""
+    for value in first.classes.keys() & second.classes.keys():
+        if first.classes[value] != second.classes[value]:
+            raise DatasetError(
+                f"{second.source}: calls label {value} {second.classes[value]}, and {first.source} "
+                f"{first.classes[value]}; {SETTLE_NAMES}"
+            )
 
 
 def dataset_files_above(truth: Path) -> list[Path]:
