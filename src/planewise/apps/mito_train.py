@@ -167,10 +167,10 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
 
     if options.corrections is not None:
         gained = say_gain(files.training, load_checkpoint(best / BEST), SCORE, model_path)
-        kept = files.yaml if gained else model_path
-        made = read_manifest(files.predictions / MANIFEST)  # maybe by the model before, of a round without gain
-        other = made is not None and made.model != str(files.weights.resolve())
-        again = predict_again(options, kept, files.predictions, replace=options.overwrite or other or not gained)
+        kept, weights = (files.yaml, files.weights) if gained else (model_path, locate_weights(model, model_path))
+        made = read_manifest(files.predictions / MANIFEST)  # maybe by the other of the two, of another round
+        other = made is not None and made.model != str(weights.resolve())
+        again = predict_again(options, kept, files.predictions, replace=options.overwrite or other)
         predict_cases([(case.name, case.image) for case in dataset.train], again, problems, renewed=True)
         write_next_worklist(options.corrections, files.predictions, files.worklist, kept, renewed=gained)
     if tests is not None:

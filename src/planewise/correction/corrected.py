@@ -34,6 +34,30 @@ def corrected_volumes(result: Path) -> dict[str, Path]:
     return corrected
 
 
+def refuse_other_corrections(made_from: Path, result: Path, option: str, margin: float) -> None:
+    """Refuse to resume a training from other corrections than those that the file ``made_from`` says it began with.
+
+    ``option``: what ``margin`` is called, in the file too. Raises PlanewiseError if it is damaged, or says another.
+    """
+    content = read_json(made_from)
+    try:
+        began = [Path(path) for path in content["corrections of"].values()]
+        before = content.get(option)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise PlanewiseError(f"{made_from}: does not say which corrections it is of; train without --resume") from error
+    if not began or any(result.resolve() not in (path, path.parent) for path in began):
+        listed = ", ".join(map(str, began[:3])) + " ..." * (len(began) > 3)
+        raise PlanewiseError(
+            f"--corrections {result}: the training that is resumed began with those of {listed or 'nothing'} "
+            f"({made_from}); give that result, or train without --resume"
+        )
+    if before is not None and before != margin:
+        raise PlanewiseError(
+            f"--{option} {margin:g}: the training that is resumed began with {before:g} ({made_from}); give that, or "
+            "train without --resume"
+        )
+
+
 def manifest_behind(path: Path, command: str) -> Manifest:
     """Return what made a corrected volume. Raises PlanewiseError, naming the ``command`` that says it, if none does."""
     manifest = manifest_of(path)
