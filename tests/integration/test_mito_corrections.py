@@ -120,6 +120,10 @@ def test_what_cannot_be_trained_on_is_refused(result, capsys):
     correct(result, f"phantom_train1,delete,{label}")
     assert train(result) == 2
     assert "no object was confirmed or corrected" in capsys.readouterr().err
+    assert run(["correct", str(result / "phantom_train1.tiff"), "--undo", "1"]) == 0
+    assert train(result) == 2
+    assert f"all that was corrected in it was undone ({result / 'phantom_train1.tiff'})" in capsys.readouterr().err
+    correct(result, f"phantom_train1,delete,{label}")
     (result.parent / "known").mkdir()
     assert train(result) == 2
     assert "is not a dataset that was made from corrections" in capsys.readouterr().err

@@ -275,7 +275,7 @@ def test_missing_chunks_are_counted(folder, tmp_path, capsys):
         (["--memory", "50KB"], "--memory"),
         (["--devices", "2"], "--workers 2"),
         (["--workers", "2", "--output", "folder"], "--workers"),
-        (["--input", "."], "is no volume"),
+        (["--input", "."], "is a folder of 1 volume, and one volume goes to one store: give --input in.ome.zarr, or"),
     ],
     ids=lambda value: None if isinstance(value, str) else value[0],
 )

@@ -71,8 +71,14 @@ def segment_store(options: MitoPredict) -> None:
     """
     images, problems = cases_in(options.input, options.channel, options.sequence)
     if [options.input] != list(images.values()):
-        there = "; ".join(problem.what for problem in problems) or f"holds {len(images)} volumes"
-        raise PlanewiseError(f"--input {options.input}: is no volume ({there}); one volume goes to one store")
+        if problems or not images:
+            there = "; ".join(problem.what for problem in problems) or "it holds none"
+            raise PlanewiseError(f"--input {options.input}: is no volume ({there}); one volume goes to one store")
+        there = f"{len(images)} volume{'s' * (len(images) > 1)}"
+        raise PlanewiseError(
+            f"--input {options.input}: is a folder of {there}, and one volume goes to one store: give --input "
+            f"{next(iter(images.values()))}, or a folder as --output"
+        )
     if options.devices > 1:
         raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
     device = choose_device(options.device)

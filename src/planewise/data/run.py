@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from planewise.correction.journal import correction_note, review_note
-from planewise.data.manifest import CaseRecord, Manifest, locked, read_manifest, write_manifest
-from planewise.data.preparation import MadeFrom, fingerprint, sha256_of
+from planewise.data.manifest import (
+    CaseRecord,
+    Manifest,
+    locked,
+    named_weights,
+    read_manifest,
+    weights_in,
+    write_manifest,
+)
+from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
 
 
@@ -66,10 +74,13 @@ class Run:
         which is ``renewed``.
         """
         decisive = {"command": command, **json.loads(json.dumps(options, default=str))}
-        if model is not None:
-            decisive["model"] = f"{model.name} (sha256 {sha256_of(model)})"
-        made_from = MadeFrom(decisive, {})
         before, where = read_manifest(manifest), str(model.resolve()) if model else ""
+        if model is not None:
+            decisive["model"] = named_weights(model)
+            named = "" if before is None else str(before.made_from.options.get("model", ""))
+            if weights_in(named) == weights_in(decisive["model"]):  # a copy by another name is the same model
+                decisive["model"] = named
+        made_from = MadeFrom(decisive, {})
         if before is None:
             return cls(manifest, made_from, where, {}, overwrite, store)
         run = cls(manifest, made_from, where, before.cases, overwrite, store)

@@ -122,6 +122,19 @@ def test_changed_inputs_and_edited_outputs_are_told(place):
     assert not done(begin(place), place)
 
 
+def test_a_copy_of_the_model_by_another_name_is_the_same_model(place):
+    make(begin(place), place)
+    (place / "copy.pth").write_bytes(b"weights A")
+    again = begin(place, model="copy.pth")
+    assert done(again, place)
+    make(again, place, "b")
+    manifest = read_manifest(place / "out" / MANIFEST)
+    assert manifest.made_from.options["model"].startswith("A.pth (sha256 ")
+    assert set(manifest.cases) == {"a", "b"}
+    with pytest.raises(PlanewiseError, match=r"made differently \(model: A.pth .* -> B.pth"):
+        begin(place, model="B.pth")
+
+
 def test_another_input_is_not_called_a_changed_one(place):
     make(begin(place), place)
     with pytest.raises(PlanewiseError, match=r"out was made from .*/a.tiff; now .*/b.tiff is given; --overwrite"):
