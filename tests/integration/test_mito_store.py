@@ -207,7 +207,7 @@ def test_ctrl_c_in_a_run_that_goes_on_keeps_what_is_finished(
         assert {path: path.read_bytes() for path in work.rglob("slab_*.npz")} == slabs
     monkeypatch.setattr(segment, "predict_slab", lambda *_: pytest.fail("it was predicted already"))
     monkeypatch.setattr(segment, "label_block", lambda *_: pytest.fail("it was done already"))
-    assert run(to_store(folder, place / "out.ome.zarr")) == 0, capsys.readouterr().out
+    assert run(to_store(folder, place / "out.ome.zarr")) == 0, capsys.readouterr().err
     assert same_as_memory(folder, place / "out.ome.zarr")
     assert sorted(item.name for item in place.iterdir() if item.suffix != ".zarr") == [
         "out.planewise.json",
