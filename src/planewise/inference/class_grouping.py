@@ -15,8 +15,8 @@ import numpy as np
 
 from planewise.inference.consensus import consensus
 from planewise.inference.grouping import group_slice
-from planewise.inference.linking import PlaneObjects
 from planewise.inference.painted import Painted
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.runs import Runs, SliceObjects, as_one_object
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from planewise.inference.ahead import in_threads
 from planewise.inference.clusters import vote_labels
 from planewise.inference.combinations import CombinationTable, check_number, count_combinations, join_tables, unpack
 from planewise.inference.fused import FinalLabels, FusedObjects
-from planewise.inference.linking import PlaneObjects, keep_large
+from planewise.inference.linking import keep_large
 from planewise.inference.painted import Painted
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.repair import cut_merged
 from planewise.inference.votes import ObjectVotes, object_votes
 

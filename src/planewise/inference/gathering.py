@@ -9,7 +9,8 @@ import numpy as np
 from planewise.inference.ahead import in_threads
 from planewise.inference.class_grouping import class_bits, group_classes
 from planewise.inference.grouping import find_centres, group_slice, least_logit
-from planewise.inference.linking import PlaneObjects, plane_objects
+from planewise.inference.linking import plane_objects
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.runs import SliceObjects
 from planewise.volumes.slices import AXIS, Plane, crop
 
