@@ -47,7 +47,7 @@ class Interrupted(PanopticTask):
 @pytest.fixture(scope="module")
 def slices(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slices")
-    write_slice_folder([make_case(folder, "a", (40, 48, 56))], folder / "2d", ("xy",), lambda name: None)
+    write_slice_folder([make_case(folder, "a", (12, 48, 56))], folder / "2d", ("xy",), lambda name: None)
     return folder / "2d"
 
 
