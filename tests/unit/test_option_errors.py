@@ -2,7 +2,8 @@
 
 import pytest
 
-from planewise.cli import COMMANDS, parse, run
+from planewise.cli import parse, run
+from planewise.commands import COMMANDS
 
 PREDICT = "mito predict --trained_model m --input i --output o"
 

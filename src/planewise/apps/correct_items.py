@@ -8,7 +8,7 @@ from planewise.apps.correct_options import Correct
 from planewise.audit.items import ASKED, LABELS
 from planewise.audit.items import IMAGES as ITEM_IMAGES
 from planewise.audit.plan import PLAN, Plan, read_plan
-from planewise.correction.agreement import doubtful_items, doubts, planes_of
+from planewise.correction.doubts import doubtful_items, doubts, planes_of
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
 from planewise.data.case import PREDICTED, cases_in, group_by_case, label_volumes_at, plane_of

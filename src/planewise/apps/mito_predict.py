@@ -32,10 +32,10 @@ from planewise.inference.class_grouping import fuse_classes
 from planewise.inference.executor import ThisProcess, executor
 from planewise.inference.fused import FusedObjects
 from planewise.inference.gathering import SliceOutputs, gather_classes
-from planewise.inference.linking import PlaneObjects
 from planewise.inference.memory import Need, need_in_memory
 from planewise.inference.painted import Painted
 from planewise.inference.panoptic_result import AllThings, ClassMap, joined_votes
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.planes import (
     NetworkPredictor,
     NetworkSource,

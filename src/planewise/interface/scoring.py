@@ -11,7 +11,8 @@ from planewise.data.space import filled_around, laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation import comparison
 from planewise.evaluation.classes import class_names
-from planewise.evaluation.pairs import OK, Ignored, Kept, OpenPair, pair_files, with_ignored
+from planewise.evaluation.open_pairs import Ignored, Kept, OpenPair
+from planewise.evaluation.pairs import OK, pair_files, with_ignored
 from planewise.evaluation.result import Benchmark
 from planewise.evaluation.tolerance import Tolerance
 from planewise.interface.calls import call, name_of
