@@ -334,7 +334,7 @@ def test_every_object_and_every_voxel_has_its_confidence(tmp_path, image, memory
 def test_objects_without_a_confidence_are_said_to_have_none(tmp_path, image, model, more, why):
     path, out = tmp_path / "case.tiff", tmp_path / "out"
     write_volume(path, Volume(image))
-    predict(path, out, model=model, confidence_volume=True, **more)
+    predict(path, out, model=model, **more)
     assert not (out / "confidence").exists()
     with (out / "case_objects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -343,8 +343,25 @@ def test_objects_without_a_confidence_are_said_to_have_none(tmp_path, image, mod
     assert [int(row["voxels"]) for row in rows] == np.bincount(open_volume(out / "case.tiff").read().ravel())[
         1:
     ].tolist()
-    options = MitoPredict(trained_model=Path("M"), input=path, output=out, confidence_volume=True, **more)
-    assert why in " ".join(VolumeToPredict.open(path, model, options).notes("case", options, model))
+    options = MitoPredict(trained_model=Path("M"), input=path, output=out, **more)
+    case = VolumeToPredict.open(path, model, options)
+    assert why in case.uncertain
+    assert (why in " ".join(case.notes("case", options, model))) == (model.calibration is not None)
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [(MODEL, {}), (CALIBRATED, {"axes": ("xy", "xz")}), (CALIBRATED, {"pixel_vote_thr": 1})],
+    ids=["not calibrated", "two planes", "other votes"],
+)
+def test_a_confidence_that_is_not_known_is_refused_before_any_work(tmp_path, image, model, more):
+    path = tmp_path / "case.tiff"
+    write_volume(path, Volume(image))
+    wanted = MitoPredict(trained_model=Path("M"), input=path, output=tmp_path, confidence_volume=True, **more)
+    with pytest.raises(PlanewiseError, match=r"^--confidence_volume: objects have no confidence"):
+        settled(wanted, model)
+    with pytest.raises(PlanewiseError, match=r"^--confidence_volume: objects have no confidence"):
+        VolumeToPredict.open(path, model, wanted)
 
 
 def test_the_calibration_and_the_volume_decide_on_the_results():
