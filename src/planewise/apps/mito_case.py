@@ -214,7 +214,8 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
     """Return what decides on the results beside the weights: options, the model's YAML, and the precision."""
     values: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
     if options.min_size is None and model.object_sizes is not None:  # from which it follows in each volume
-        values["object_sizes"] = model.object_sizes.model_dump(mode="json")
+        known = ", ".join(f"{name} {value}" for name, value in model.object_sizes.model_dump(mode="json").items())
+        values["min_size"] = f"by the objects trained on ({known})"
     if options.min_agreement:  # none is what there was before it could be asked for
         values["min_agreement"] = options.min_agreement
     if options.repair == "on":

@@ -90,7 +90,6 @@ def test_of_a_model_that_does_not_know_its_objects_the_published_size_is_taken_a
     assert not any("objects under" in note for note in case.notes("a", options, model))
     as_before = decisive(options, model, half=False)
     assert as_before["min_size"] == 500
-    assert "object_sizes" not in as_before
 
 
 def test_another_size_of_the_trained_objects_makes_other_results():
