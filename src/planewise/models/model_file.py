@@ -111,7 +111,7 @@ class ObjectSizes(BaseModel):
 
     def __str__(self) -> str:
         size = "" if self.um3 is None else f" ({self.um3:.2g} um^3)"
-        of = "whole objects" if self.whole else "objects, some cut by a face of their volume: few are whole"
+        of = "whole objects" if self.whole else "objects, too few of them whole"
         return f"the smaller ones have {self.voxels:,.0f} voxels{size}, by {self.objects} {of}"
 
     def voxels_of(self, voxel_um3: float | None) -> float:
