@@ -213,13 +213,9 @@ def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, .
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:
-    """Print what is known of one thing on standard output, a line each, which nothing folds; from Python, log it."""
+    """Print what is known of one thing on standard output, a line for each fact, so that URLs and paths stay whole."""
     width = max(map(len, facts)) + 2
-    lines = [title, *(f"  {name:<{width}}{fact}" for name, fact in facts.items())]
-    if is_on_terminal():
-        print("\n".join(lines))
-    else:
-        say("\n".join(lines))
+    print("\n".join([title, *(f"  {name:<{width}}{fact}" for name, fact in facts.items())]))
 
 
 def say_notes(comparison: Comparison) -> list[str]:
