@@ -136,8 +136,8 @@ COMMANDS = {
     "models": Command(
         "planewise.apps.models_options:Models",
         "planewise.apps.models:list_models",
-        "list the published models that are known by name",
-        ("planewise models",),
+        "list the models that are known by name, or show one in full",
+        ("planewise models", "planewise models sam2.1_hiera_small"),
     ),
     "models export": Command(
         "planewise.apps.models_options:ModelsExport",

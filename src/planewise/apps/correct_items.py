@@ -142,7 +142,8 @@ def _least_confident(volumes: dict[str, Path]) -> list[Item]:
     if not scored:
         first = next(iter(volumes.values()))
         raise PlanewiseError(
-            f"--worklist {CONFIDENCE}: there is no {{case}}_objects.csv with confidences beside {first}; give a list"
+            f"--worklist {CONFIDENCE}: no {{case}}_objects.csv beside {first} has confidences, as where the model was "
+            f"not calibrated; give --worklist {AGREEMENT}, or a list"
         )
     return [item for _, item in sorted(scored, key=lambda pair: pair[0])]
 

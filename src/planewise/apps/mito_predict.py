@@ -128,11 +128,12 @@ def predict_cases(
                     case = VolumeToPredict.open(path, model, options)  # anew, so that one's voxels are held at a time
                     slices, seen = case.slice_options(model, options)
                     say(f"{name}: {seen}; {case.why}")
-                    for note in case.notes(name, options, model):
+                    sized = case.sized(model, options)
+                    for note in case.notes(name, sized, model):
                         say(note)
-                    count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
+                    count = predict_case(name, case, slices, results, predictor, sized, run.identity(name))
                     one, what = ("class", "classes") if options.fuse == "probabilities" else ("object", "objects")
-                    decided |= {"intensities": seen, "planes": case.why, what: count}
+                    decided |= {"intensities": seen, "planes": case.why, "min_size": sized.min_size, what: count}
                 done[name] = results
                 say(f"{name}: {count} {one if count == 1 else what}, {results.final}")
             except Exception as error:  # whatever one case does to us, the others are still wanted
