@@ -98,7 +98,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     target = trained_target(dataset, options, model)
     if isinstance(target, PanopticClasses):
         model = model.with_classes(target)
-    dataset = _with_labels(dataset)
+    dataset = _with_labels(dataset, isinstance(target, PanopticClasses))
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
@@ -170,10 +170,10 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
 
     if options.corrections is not None:
         gained = say_gain(files.training, load_checkpoint(best / BEST), SCORE, model_path)
-        kept = files.yaml if gained else model_path
-        made = read_manifest(files.predictions / MANIFEST)  # maybe by the model before, of a round without gain
-        other = made is not None and made.model != str(files.weights.resolve())
-        again = predict_again(options, kept, files.predictions, replace=options.overwrite or other or not gained)
+        kept, weights = (files.yaml, files.weights) if gained else (model_path, locate_weights(model, model_path))
+        made = read_manifest(files.predictions / MANIFEST)  # maybe by the other of the two, of another round
+        other = made is not None and made.model != str(weights.resolve())
+        again = predict_again(options, kept, files.predictions, replace=options.overwrite or other)
         predict_cases([(case.name, case.image) for case in dataset.train], again, problems, renewed=True)
         write_next_worklist(options.corrections, files.predictions, files.worklist, kept, renewed=gained)
     if tests is not None:
@@ -188,13 +188,17 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
     return problems
 
 
-def _with_labels(dataset: Dataset) -> Dataset:
-    """Return the dataset without training cases whose truth holds no labels, and say which values are background.
+def _with_labels(dataset: Dataset, several: bool) -> Dataset:
+    """Return the dataset without training cases whose truth holds no labels, or ones without a name.
+
+    ``several``: whether several classes are trained.
 
     Raises DatasetError if no case is left.
     """
     with progress("checking the truth", len(dataset.train), unit="cases") as advance:
-        usable, problems, notes = check_training_truths(dataset.train, dataset.labels, lambda name: advance(1, name))
+        usable, problems, notes = check_training_truths(
+            dataset.train, dataset.labels, lambda name: advance(1, name), several
+        )
     for note in notes:
         say(f"WARNING: {note}")
     if not usable:

@@ -12,7 +12,7 @@ PACKAGE = ".zip"  # of bioimage.io
 
 
 class Models(Options):
-    """List the models that are known by name: kind, size, licence, whether they are here; or tell all of one.
+    """List the models that are known by name: kind, size, licence, whether they are here; or show one in full.
 
     planewise models export writes a model as one file."""
 

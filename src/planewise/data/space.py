@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def laid_on(
     if ignore_geometry and volume.shape != other.shape:
         raise PlanewiseError(
             f"{path}: has shape {volume.shape} as it is stored, {other_path} {other.shape}; with "
-            "--ignore_geometry they must agree"
+            f"--ignore_geometry they must agree{_in_another_order(volume, other)}"
         )
     different = "" if ignore_geometry else same_space(volume, other)
     whole = laid_into(volume, other) if different and volume.sparse else None
@@ -51,6 +52,8 @@ def laid_on(
             )
         elif volume.shape == other.shape:
             remedy = "; --ignore_geometry takes them voxel by voxel as the arrays lie, if you know that they fit"
+        else:
+            remedy = _in_another_order(volume, other)
         raise PlanewiseError(
             f"{path}: does not lie in the space of {other_path} ({different}); they must agree{remedy}"
         )
@@ -60,6 +63,20 @@ def laid_on(
     if not any(other.tilt):
         return stack
     return other.with_voxels(from_canonical(to_canonical(stack).read(), without_tilt(other)).voxels)
+
+
+def _in_another_order(volume: Volume, other: Volume) -> str:
+    """Return that the axes of ``volume`` run in an order by which its shape is that of ``other``; "" if in none."""
+    shape = volume.shape
+    orders = [order for order in permutations(range(3)) if tuple(shape[axis] for axis in order) == other.shape]
+    if shape == other.shape or not orders:
+        return ""
+    order = max(orders)  # x, y, z before others
+    runs = ", ".join("zyx"[order.index(axis)] for axis in range(3))
+    return (
+        f". Its axes seem to run {runs}, by which the shapes would agree; no option turns them, for that is a guess: "
+        f"save it with its axes z, y, x, in Python by array.transpose({', '.join(map(str, order))})"
+    )
 
 
 def filled_around(labels: Volume, path: Path, others: Iterable[tuple[Path, Volume]]) -> Volume:

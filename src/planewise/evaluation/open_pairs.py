@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from planewise.data.classes import LabelDefinition
 from planewise.data.space import filled_around, laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation.object_classes import class_doubts, class_of_objects
 from planewise.evaluation.overlap import MAX_LABEL, OverlapCounter
 from planewise.evaluation.pairs import MISSING, OK, OfClass, Pair
 from planewise.volumes.geometry import to_canonical
-from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.labels import count_values, open_labels, slab_starts
 from planewise.volumes.volume import ReadWhenIndexed, Volume
 
 KEPT_BYTES = 2**29  # of the volumes of a case, in memory until it is scored and drawn
@@ -97,7 +98,7 @@ class Kept:
 def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path] = ()) -> Truth:
     """Open a case's truth, into memory if there is room in ``kept``; ``predictions``: those that it is compared with.
 
-    Raises PlanewiseError if it cannot be read.
+    Raises PlanewiseError if it cannot be read, or holds values that have no name.
     """
     if pair.truth is None:
         raise PlanewiseError(pair.problem or "no truth")
@@ -106,6 +107,9 @@ def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path]
         stored = filled_around(stored, pair.truth, _that_can_be_opened(predictions))
     labels = to_canonical(stored, labels=True)
     labels = labels if kept is None else kept.read(labels)
+    if pair.semantic is not None:
+        path, definition = pair.semantic
+        refuse_unnamed(labels if path == pair.truth else open_labels(path), path, definition)
     if pair.of_class is not None:
         labels = _within(labels, pair.of_class.truth, pair.of_class.value, stored, pair, kept)
     if pair.ignored is None:
@@ -115,6 +119,12 @@ def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path]
         return Truth(stored, labels, Ignored(labels, value))
     beside = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry), labels=True)
     return Truth(stored, labels, Ignored(beside if kept is None else kept.read(beside), value))
+
+
+def refuse_unnamed(labels: Volume, path: Path, definition: LabelDefinition) -> None:
+    """Raise PlanewiseError if semantic ``labels`` at ``path`` hold values that ``definition`` does not name."""
+    if unnamed := definition.unnamed(count_values(labels)):
+        raise PlanewiseError(f"{path}: {unnamed}")
 
 
 def _that_can_be_opened(predictions: Iterable[Path]) -> Iterator[tuple[Path, Volume]]:

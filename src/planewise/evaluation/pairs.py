@@ -16,7 +16,7 @@ from planewise.data.case import (
     several_files,
     without_labels,
 )
-from planewise.data.classes import semantic_beside
+from planewise.data.classes import LabelDefinition, semantic_beside
 from planewise.data.panoptic import PanopticClasses
 from planewise.errors import PlanewiseError
 from planewise.volumes.formats import ending_of
@@ -29,9 +29,10 @@ MISSING = "prediction missing: counted as an empty prediction"
 class Pair:
     """A case's files; either may be missing. ``problem``: why the case cannot be scored, if so.
 
-    ``ignore_geometry``: they fit voxel by voxel as their arrays lie, whatever the files say of the place. ``ignored``:
-    a label volume and the value in it of the voxels that are not scored; see ``with_ignored``. ``of_class``: the class
-    whose objects alone are scored, where there are several.
+    ``ignore_geometry``: they fit voxel by voxel as their arrays lie, whatever the files say of the place. ``semantic``:
+    the truth, or what lies beside true instances, whose values must have names, see ``with_labels``; ``ignored``: a
+    label volume and the value in it of the voxels that are not scored. ``of_class``: the class whose objects alone are
+    scored, where there are several.
     """
 
     case: str
@@ -41,6 +42,7 @@ class Pair:
     ignore_geometry: bool = False
     ignored: tuple[Path, int] | None = None
     of_class: "OfClass | None" = None
+    semantic: tuple[Path, LabelDefinition] | None = None
 
 
 class OfClass(NamedTuple):
@@ -53,19 +55,22 @@ class OfClass(NamedTuple):
     prediction: Path | None
 
 
-def with_ignored(pairs: list[Pair], value: int | None, instances: bool) -> list[Pair]:
-    """Return pairs in which voxels of nnU-Net's ignore label, ``value``, are not scored; None: all are.
+def with_labels(pairs: list[Pair], labels: LabelDefinition, instances: bool) -> list[Pair]:
+    """Return pairs in which voxels of nnU-Net's ignore label are not scored, and a truth with a value that ``labels``
+    do not name is not either: nobody knows what it is, and it would count as background.
 
-    The label stands in the semantic truth; that of ``instances`` lies beside them, in labelsTs. Where it lies nowhere
-    all voxels are scored.
+    Both stand in the semantic truth; that of ``instances`` lies beside them, in labelsTs, and is read for the ignore
+    label alone. Where it lies nowhere all voxels are scored.
     """
-    if value is None:
+    if instances and labels.ignore is None:
         return pairs
     marked = []
     for pair in pairs:
         try:
             path = semantic_beside(pair.truth, pair.case) if instances and pair.truth else pair.truth
-            marked.append(replace(pair, ignored=None if path is None else (path, value)))
+            ignored = None if path is None or labels.ignore is None else (path, labels.ignore)
+            semantic = None if path is None or not (labels.classes or labels.regions) else (path, labels)
+            marked.append(replace(pair, ignored=ignored, semantic=semantic))
         except PlanewiseError as error:
             marked.append(replace(pair, problem=pair.problem or str(error)))
     return marked

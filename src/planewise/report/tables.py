@@ -184,7 +184,7 @@ def _mean_in_a_row(mean: Mean, n_cases: int) -> str:
 def _status(result: Result) -> str:
     if not has_row(result):
         return "not scored"
-    return {OK: "ok", MISSING: "missing: as nothing"}.get(result.status, "unusable: as nothing")
+    return {OK: "ok", MISSING: "missing: scored as empty"}.get(result.status, "unusable: scored as empty")
 
 
 def short(value: object) -> str:

@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from planewise.data.classes import LabelDefinition
 from planewise.errors import PlanewiseError
 from planewise.evaluation.open_pairs import OpenPair, as_one_class, open_prediction, open_truth, read_slabs
-from planewise.evaluation.pairs import OK, Pair, with_ignored
+from planewise.evaluation.pairs import OK, Pair, with_labels
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
@@ -72,7 +73,8 @@ def test_the_truth_that_is_shown_is_the_one_that_is_scored(tmp_path):
     write_labels(tmp_path / "t.tiff", Volume(np.array([[[1, 3, 2]]], np.uint8)))
     pairs = [Pair("t", None, tmp_path / "t.tiff")]
     assert open_truth(pairs[0]).scored.read().tolist() == [[[1, 3, 2]]]
-    assert open_truth(with_ignored(pairs, 3, instances=False)[0]).scored.read().tolist() == [[[1, 0, 2]]]
+    (marked,) = with_labels(pairs, LabelDefinition({1: "a", 2: "b"}, ignore=3), instances=False)
+    assert open_truth(marked).scored.read().tolist() == [[[1, 0, 2]]]
 
 
 def test_slabs_have_a_plane_of_the_next_on_either_side_and_zeros_beyond(monkeypatch):
