@@ -145,9 +145,9 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
     else:
         references += ["stratified", "satterthwaite"]
         sentences.append(
-            "Units were grouped into strata of neighbours (slices along z; boxes through the volume; objects by confidence "
-            "and size), and items drawn in each without replacement. Intervals are Student's t with Satterthwaite's "
-            "degrees of freedom."
+            "Units were grouped into strata of neighbours (slices along z; boxes through the volume; objects by "
+            "confidence and size), and items drawn in each without replacement. Intervals are Student's t with "
+            "Satterthwaite's degrees of freedom."
         )
     if kinds.keys() - {"slice"}:
         references += ["disector", "agresti"]
