@@ -15,9 +15,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 DOCS = Path(__file__).parent
-CELL_SECONDS = (
-    3600  # that nbmake waits for a cell, on a machine that is busy with other things too: only for what hangs
-)
+CELL_SECONDS = 3600  # that nbmake waits for a cell, on a machine busy with other things too: only for what hangs
 FOLDER = "_notebooks"  # beside the pages, for the site's downloads
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)([^)#]+)[^)]*\)")
