@@ -25,10 +25,10 @@ SYSTEM = {errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENAMETOOLON
 def usage() -> str:
     """Return what ``planewise --help`` prints."""
     return (
-        "planewise fine-tunes 2D foundation models plane by plane to segment volumes.\n\n"
+        "planewise fine-tunes 2D foundation models and segments volumes with them, plane by plane.\n\n"
         + listed(COMMANDS)
         + "\n\nplanewise COMMAND --help shows a command's options and examples.\n"
-        "planewise --print-completion bash (zsh, tcsh) prints a script with which the shell completes them."
+        "planewise --print-completion bash (zsh, tcsh) prints a script for shell completion."
     )
 
 

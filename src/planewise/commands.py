@@ -37,7 +37,7 @@ COMMANDS = {
     "mito suggest": Command(
         "planewise.apps.mito_options:MitoSuggest",
         "planewise.apps.mito_suggest:suggest_mito",
-        "choose the slices to paint next, by what a model doubts",
+        "choose the slices to paint next, where a model is least certain",
         (
             "planewise mito suggest Dataset001_Cells/imagesTr --model models/MitoNet_Cells.yaml --count 5",
             "planewise mito suggest cell.tif --model MitoNet_v1 --plane xz --output next",
@@ -46,7 +46,7 @@ COMMANDS = {
     "mito evaluate": Command(
         "planewise.apps.mito_label_options:MitoEvaluate",
         "planewise.apps.mito_evaluate:evaluate_mito",
-        "score predicted instances against the truth",
+        "score predicted instances against the ground truth",
         (
             "planewise mito evaluate predicted Dataset001_Cells/instancesTs",
             "planewise mito evaluate cell.tiff truth.tiff --output scores",
@@ -94,19 +94,19 @@ COMMANDS = {
     "ild evaluate": Command(
         "planewise.apps.ild.label_options:IldEvaluate",
         "planewise.apps.ild.evaluate:evaluate_ild",
-        "score predicted classes against the truth",
+        "score predicted classes against the ground truth",
         ("planewise ild evaluate predicted Dataset002_Chest/labelsTs --tolerance_mm 2",),
     ),
     "ild lungs": Command(
         "planewise.apps.ild.options:IldLungs",
         "planewise.apps.ild.lungs:lungs_ild",
-        "segment the left and the right lung, from HU alone",
+        "segment the left and the right lung from the HU values",
         ("planewise ild lungs imagesTs lungs",),
     ),
     "ild measure": Command(
         "planewise.apps.ild.label_options:IldMeasure",
         "planewise.apps.ild.measure:measure_ild",
-        "ml and % of the lungs by class and region, density, agreement",
+        "measure ml and % of the lungs by class and region, density, reader agreement",
         (
             "planewise ild measure predicted --images imagesTs --output measured",
             "planewise ild measure reader1 --against reader2 --images imagesTs --lungs lungs",
@@ -121,7 +121,7 @@ COMMANDS = {
     "ild export": Command(
         "planewise.apps.ild.label_options:IldExport",
         "planewise.apps.ild.export:export_ild",
-        "write labels and measures as DICOM, on the original series",
+        "write labels and measures as DICOM that refers to the original series",
         (
             "planewise ild export predicted --images dicom --output exported",
             "planewise ild export predicted --images dicom --measures measured/measures.json",
@@ -130,7 +130,7 @@ COMMANDS = {
     "check": Command(
         "planewise.apps.check_options:Check",
         "planewise.apps.check:check",
-        "show what datasets and volumes hold, and what is wrong with them",
+        "show what datasets and volumes contain, and any problems",
         ("planewise check Dataset001_Cells",),
     ),
     "models": Command(
@@ -142,7 +142,7 @@ COMMANDS = {
     "models export": Command(
         "planewise.apps.models_options:ModelsExport",
         "planewise.apps.models:export_model",
-        "write a model as one file, for empanada-napari or bioimage.io",
+        "write a model as a single file, for empanada-napari or bioimage.io",
         ("planewise models export models/MitoNet_Cells.yaml MitoNet_Cells.empanada",),
     ),
     "compare": Command(
@@ -157,7 +157,7 @@ COMMANDS = {
     "view": Command(
         "planewise.apps.view_options:View",
         "planewise.apps.view:view",
-        "open image, truth and methods' labels in napari, the browser or 3D Slicer",
+        "show image, ground truth and every method's labels in napari, the browser or 3D Slicer",
         (
             "planewise view Dataset001_Cells --errors report",
             "planewise view labels.ome.zarr --at 40 300 512",
@@ -178,7 +178,7 @@ COMMANDS = {
     "correct": Command(
         "planewise.apps.correct_options:Correct",
         "planewise.apps.correct:correct_result",
-        "correct label volumes item by item, in napari or by a CSV; journalled, undone at will",
+        "correct label volumes item by item, in napari or from a CSV; all can be undone",
         (
             "planewise correct predicted --worklist confidence",
             "planewise correct audit",
@@ -194,7 +194,7 @@ COMMANDS = {
     "demo ild": Command(
         "planewise.apps.ild.options:IldDemo",
         "planewise.apps.ild.run:demo_ild",
-        "the same on synthetic chest CTs",
+        "train, predict and evaluate on small synthetic chest CTs",
         ("planewise demo ild demo_ild --seed 1",),
     ),
 }
