@@ -1,4 +1,4 @@
-"""Intensities: the range that a volume uses, brought to the one that a model was trained on; and windows of CT.
+"""Intensities: the range that a volume uses, brought to the one that a model was trained on.
 
 A model sees intensities as shares of a range: 0 is its black, 1 its white. Of a volume that fills the range of its
 type, or the bit depth that holds it, that range is kept. Of another, dim or of low contrast, two quantiles are laid on
@@ -301,19 +301,3 @@ def normalise(slices: np.ndarray, range_: IntensityRange, mean: float, std: floa
     if range_.clipped:
         np.clip(pixels, np.float32(-mean / std), np.float32((1 - mean) / std), out=pixels)
     return pixels
-
-
-def apply_window(voxels: np.ndarray, level: float, width: float) -> np.ndarray:
-    """Return intensities from level - width/2 (black, 0) to level + width/2 (white, 255), as uint8.
-
-    Scaled by the window's bounds, never by the data's, so that contrast is the same in every volume.
-    """
-    low = level - width / 2
-    return np.clip(np.rint((voxels.astype(np.float32) - low) * (255 / width)), 0, 255).astype(np.uint8)
-
-
-def saturated_share(voxels: np.ndarray, level: float, width: float) -> float:
-    """Return the share of ``voxels`` that the window makes black or white; NaN if there are none."""
-    if voxels.size == 0:
-        return float("nan")
-    return float(np.mean((voxels <= level - width / 2) | (voxels >= level + width / 2)))

@@ -29,22 +29,39 @@ Classes = Mapping[int, str]
 
 
 def score(
-    labels: Any, truth: Any, *, classes: Classes | None = None, ignore: int | None = None,
-    tolerance: float | None = None, ignore_geometry: bool = False, progress: ProgressFunction | bool | None = None,
-) -> Result:  # fmt: skip
+    labels: Any,
+    truth: Any,
+    *,
+    classes: Classes | None = None,
+    ignore: int | None = None,
+    tolerance: float | None = None,
+    ignore_geometry: bool = False,
+    progress: ProgressFunction | bool | None = None,
+) -> Result:
     """Return the scores of labels against the truth; see ``compare``, of which this is the case of one method."""
     name = name_of(labels, "labels")
     name = "labels" if name == "truth" else name
     return compare(
-        {name: labels}, truth, classes=classes, ignore=ignore, tolerance=tolerance, ignore_geometry=ignore_geometry,
+        {name: labels},
+        truth,
+        classes=classes,
+        ignore=ignore,
+        tolerance=tolerance,
+        ignore_geometry=ignore_geometry,
         progress=progress,
-    )  # fmt: skip
+    )
 
 
 def compare(
-    methods: Mapping[str, Any], truth: Any, *, classes: Classes | None = None, ignore: int | None = None,
-    tolerance: float | None = None, ignore_geometry: bool = False, progress: ProgressFunction | bool | None = None,
-) -> Result:  # fmt: skip
+    methods: Mapping[str, Any],
+    truth: Any,
+    *,
+    classes: Classes | None = None,
+    ignore: int | None = None,
+    tolerance: float | None = None,
+    ignore_geometry: bool = False,
+    progress: ProgressFunction | bool | None = None,
+) -> Result:
     """Return the scores of every method's labels against one truth, by the code of ``planewise compare``.
 
     ``methods``: by name, labels as whatever ``open`` takes, or folders of label volumes; ``truth``: the same. The cases
@@ -93,10 +110,11 @@ def _benchmark(
     pairs = {
         name: with_labels(
             [pair for pair in pair_files(path, truth, methods.values(), ignore_geometry) if pair.truth is not None],
-            labels, instances=not named,
+            labels,
+            instances=not named,
         )
         for name, path in methods.items()
-    }  # fmt: skip
+    }
     return Benchmark(truth.resolve().parent.name, pairs, images_beside(truth), named)
 
 
@@ -113,9 +131,13 @@ def _classes(truth: Path, classes: Classes | None, files: list[Path]) -> tuple[d
 
 
 def _of_volumes(
-    methods: Mapping[str, Any], truth: Any, classes: Classes | None, ignore: int | None, tolerance: Tolerance,
+    methods: Mapping[str, Any],
+    truth: Any,
+    classes: Classes | None,
+    ignore: int | None,
+    tolerance: Tolerance,
     ignore_geometry: bool,
-) -> Result:  # fmt: skip
+) -> Result:
     """Return the scores of volumes of one case."""
     case, path = name_of(truth, "truth"), Path("truth")
     stored = as_labels(as_volume(truth, name="truth"), path)

@@ -61,12 +61,15 @@ def build_sam2(name: str, image_size: int) -> Any:
     channels = [size.width * factor for factor in stages]
     backbone: dict[str, Any] = {
         "image_size": [image_size, image_size],
-        "hidden_size": size.width, "num_attention_heads": size.heads, "embed_dim_per_stage": channels,
+        "hidden_size": size.width,
+        "num_attention_heads": size.heads,
+        "embed_dim_per_stage": channels,
         "num_attention_heads_per_stage": [size.heads * factor for factor in stages],
-        "blocks_per_stage": list(size.blocks), "global_attention_blocks": list(size.global_blocks),
+        "blocks_per_stage": list(size.blocks),
+        "global_attention_blocks": list(size.global_blocks),
         "window_size_per_stage": list(size.windows),
         "window_positional_embedding_background_size": [size.background] * 2,
-    }  # fmt: skip
+    }
     decoder = {"hidden_size": size.hidden, "dynamic_multimask_via_stability": False}
     if name == MINI:
         decoder |= {"mlp_dim": 256, "num_attention_heads": 4, "iou_head_hidden_dim": size.hidden}
@@ -159,9 +162,12 @@ class BoxSegmenter(nn.Module):
         return [f.permute(1, 2, 0).reshape(len(x), -1, *size) for f, size in zip(features, sizes)]
 
     def decode(
-        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None = None,
+        self,
+        embeddings: list[Tensor],
+        boxes: Tensor,
+        classes: Tensor | None = None,
         points: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, Tensor]:
         """Return mask logits (N, P, h, w), h = image size / 4, and object scores (N, P), both float32.
 
         ``boxes`` (N, P, 4): x and y from, x and y to, as shares of the slice's sides, 0..1. ``classes`` (N, P): whose
@@ -172,17 +178,23 @@ class BoxSegmenter(nn.Module):
         return masks, scores
 
     def decode_rated(
-        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None = None,
+        self,
+        embeddings: list[Tensor],
+        boxes: Tensor,
+        classes: Tensor | None = None,
         points: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return what ``decode`` does, and the IoU (N, P) that the model expects of its first mask."""
         masks, ious, scores = self._decode_all(embeddings, boxes, classes, points)
         return stable_masks(masks, ious) if self.fallback else masks[:, :, 0], scores, ious[:, :, 0]
 
     def _decode_all(
-        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None,
+        self,
+        embeddings: list[Tensor],
+        boxes: Tensor,
+        classes: Tensor | None,
         points: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the logits (N, P, 4, h, w) of the mask, and of three that SAM2 offers where a prompt is unclear.
 
         With them the predicted IoU of each (N, P, 4), and the object scores (N, P).

@@ -120,8 +120,9 @@ def test_hot_pixels_padding_and_saturation_do_not_stretch_the_range():
     hot = EIGHT_BIT.astype(np.uint16)
     hot[3, 5, 7] = 65_535
     assert (measure_intensities(Volume(hot), PATH).low, measure_intensities(Volume(hot), PATH).high) == (
-        plain.low, plain.high,
-    )  # fmt: skip
+        plain.low,
+        plain.high,
+    )
     assert np.abs(seen(hot) - VALUES / 255)[hot < 65_535].max() < 0.04
     assert seen(hot).max() == 1.0  # clipped
     padded = np.pad(EIGHT_BIT, ((0, 0), (40, 40), (40, 40)))
