@@ -23,6 +23,7 @@ from machine import TINY, describe, peak_gigabytes
 from planewise.apps.mito_case import Results, VolumeToPredict
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_predict import predict_case
+from planewise.apps.mito_store import remove_work
 from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.inference.gathering import SliceOutputs
@@ -79,6 +80,7 @@ def measure(folder: Path, tile: np.ndarray, shape: tuple[int, int, int], axes: t
         case = VolumeToPredict.open(path, ModelFile(model="M.pth", norms={"mean": 0.5, "std": 0.2}), options)
         results = Results.named(folder / "out", name, ".tiff", case.planes)
         predict_case(name, case, AS_IT_IS, results, network, options, {"inputs": [name]})
+        remove_work(results)
         return size, peak_gigabytes() - before, time.perf_counter() - started
 
     predict("small", (1, 1, 1))  # compile

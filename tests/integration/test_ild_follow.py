@@ -17,6 +17,7 @@ from planewise.errors import PlanewiseError
 from planewise.models.sam2 import ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, save_published
 from planewise.serial.retakes import retake
+from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.labels import read_labels
 
 SHAPE = (22, 64, 64)  # fewer slices would cut the phantom's lungs off
@@ -231,6 +232,19 @@ def test_one_volume_under_two_dates_of_nobody_is_compared_with_warnings(model, t
         assert f"WARNING: 2023-01-10 and 2024-01-12: {words}" in printed
         assert words in page
         assert any(words in doubt for doubt in pair["doubts"])
+
+
+def test_a_scan_that_changed_since_is_said_by_its_file(model, tmp_path, capsys):
+    write_chest_patient(tmp_path / "P", 3, SHAPE, dates=("2023-01-10", "2024-01-12"))
+    assert follow(tmp_path / "P", tmp_path / "out", model) == 0
+    path = tmp_path / "P" / "2024-01-12" / "ct.nii.gz"
+    volume = open_volume(path)
+    write_volume(path, volume.with_voxels(volume.read() + 1))
+    capsys.readouterr()
+    assert follow(tmp_path / "P", tmp_path / "out", model) == 2
+    said = capsys.readouterr().err
+    assert f"{path} has changed since its results in {tmp_path / 'out'} were made" in said
+    assert "(comparison)" not in said
 
 
 def test_a_model_that_finds_nothing_says_nothing_about_a_change(tmp_path, capsys):

@@ -9,8 +9,7 @@ from planewise.correction.actions import Segment, Voxels
 from planewise.correction.drawing import Drawing
 from planewise.correction.session import Corrections
 from planewise.data.case import channel_within
-from planewise.data.manifest import manifest_of
-from planewise.data.preparation import sha256_of
+from planewise.data.manifest import manifest_of, named_weights
 from planewise.data.prepared import load_patient, read_patient
 from planewise.data.source_image import PREPARED
 from planewise.data.space import laid_on
@@ -55,7 +54,7 @@ class ClassSegmenter:
         self.margin = float(options.get("bbox_shift", MARGIN))
         source = located(Path(named))
         weights = load_sam2(source, None if model else options.get("image_size"))
-        self.model = f"{source.name} (sha256 {sha256_of(source)})" if source.exists() else str(source)
+        self.model = named_weights(source) if source.exists() else str(source)
         self.orientation = Orientation.of(corrections.canvas.volume)
         self.encoder = self._encoder(weights, options.get("window"), channel)
 

@@ -14,7 +14,7 @@ from planewise.apps import mito_store
 from planewise.apps.mito_case import VolumeToPredict, decisive, grouping_of, settled
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_predict import predict_case
-from planewise.apps.mito_store import Unfinished
+from planewise.apps.mito_store import Unfinished, remove_work
 from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
@@ -58,6 +58,7 @@ def predict(path, output, memory="auto", axes=("xy", "xz", "yz"), network=None, 
     predict_case(
         "case", case, AS_IT_IS, results, network or ReadsLabels(), options, {"model": "M", "inputs": [str(path)]}
     )
+    remove_work(results)
 
 
 def names(folder):

@@ -195,3 +195,22 @@ def test_errors_name_arguments_as_python_has_them():
         == "invert=True turns it round; class=NAME chooses"
     )
     assert as_arguments("--min_size -1: must be more; see --axes") == "min_size=-1: must be more; see axes"
+
+
+def test_a_truth_with_a_value_that_dataset_json_does_not_name_is_not_scored(quiet, balls, tmp_path):
+    truth = (balls > 0).astype(np.uint8)
+    predicted = truth.copy()
+    folder = dataset(tmp_path / "D", truth, {"m": predicted}, "labelsTs")
+    marked = truth.copy()
+    marked[-3:] = 255
+    pw.write_labels(folder / "labelsTs" / "other.tiff", pw.Volume(marked, SPACING_NM, "nm"))
+    pw.write_labels(folder / "imagesTs_m" / "other.tiff", pw.Volume(predicted, SPACING_NM, "nm"))
+    with pytest.raises(PlanewiseError, match=r"other.tiff: holds 255 .* no label of dataset.json names"):
+        pw.score(folder / "imagesTs_m" / "other.tiff", folder / "labelsTs" / "other.tiff")
+    frame = pw.compare({"m": folder / "imagesTs_m"}, folder / "labelsTs").to_frame().set_index("case")
+    assert frame.loc["case", "dsc"] == 1
+    assert math.isnan(frame.loc["other", "dsc"])
+    assert "holds 255" in frame.loc["other", "status"]
+    result = pw.score(folder / "imagesTs_m" / "other.tiff", folder / "labelsTs" / "other.tiff", ignore=255)
+    assert result["dsc"] == 1
+    assert pw.score(predicted, marked, classes={1: "mito"}, ignore=255)["dsc"] == 1

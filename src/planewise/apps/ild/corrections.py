@@ -38,7 +38,7 @@ from planewise.correction.truth import KnownLabels, known_classes
 from planewise.correction.worklist import Item
 from planewise.data.case import channel_within
 from planewise.data.classes import DATASET_FILE
-from planewise.data.manifest import MANIFEST, Manifest, read_manifest
+from planewise.data.manifest import MANIFEST, Manifest, named_weights, read_manifest, weights_in
 from planewise.data.patients import patients_or_cases
 from planewise.data.preparation import MadeFrom, Record, sha256_of
 from planewise.data.prepared import IGNORED, Patient, load_patient, read_patient, save_patient, save_slices
@@ -246,7 +246,8 @@ def predict_again(options: IldTrain, result: Path, model: Path) -> int:
     """
     folder = options.work_dir / options.task_name
     made = read_manifest(folder / "predicted" / MANIFEST)  # of this training, if it was finished before
-    same = made is not None and sha256_of(model) in str(made.made_from.options.get("model", ""))
+    of = "" if made is None else str(made.made_from.options.get("model", ""))
+    same = weights_in(of) == weights_in(named_weights(model))
     prompts = "truth" if load_sam2(model, options.image_size).tokens is None else "auto"
     again = IldPredict(
         input=options.work_dir / PATIENTS, output=folder / "predicted", trained_model=str(model), prompts=prompts,
