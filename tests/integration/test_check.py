@@ -90,8 +90,6 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
     assert code == 1
     printed = " | ".join(f"{problem['where']}: {problem['what']}" for problem in content["problems"])
     for words in (
-        "numTraining is 3; imagesTr holds 2 cases",
-        "labels are 1, 3; nnU-Net wants 1, 2, ... without a gap",
         "phantom_train1.tiff: holds 7 (1 voxels), which no label of dataset.json names; those are mito (1), er (3)",
         "this truth belongs in instancesTr",
         "its contrast is inverted",
@@ -99,11 +97,44 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
         "a leak",
     ):
         assert words in printed
+    of_nnunet = " | ".join(note for note in content["notes"] if note.startswith("nnU-Net would refuse it: "))
+    for words in (
+        "numTraining is 3; imagesTr holds 2 cases",
+        "labels are 1, 3; nnU-Net wants 1, 2, ... without a gap, and ignore to be the next after them",
+    ):
+        assert words in of_nnunet
+        assert words not in printed
     assert content["leaks"][0]["share"] > 0.9
     assert "phantom_train2.json" not in printed
     (note,) = [n for n in content["notes"] if "nnU-Net would take a spacing of 1 x 1 x 1 for 1 of 4 TIFFs" in n]
     assert str(folder / "labelsTr" / "phantom_train2.json") in note
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_is_advised_of_a_value_without_a_name_is_no_error_once_it_is_done(em, tmp_path):
+    folder = tmp_path / "Dataset004_Unnamed"
+    shutil.copytree(em, folder)
+    shutil.rmtree(folder / "instancesTr")
+    path = folder / "labelsTr" / "phantom_train1.tiff"
+    labels = tifffile.imread(path)
+    labels[0] = 255
+    tifffile.imwrite(path, labels, photometric="minisblack")
+    code, (content,) = check(folder, tmp_path=tmp_path)
+    assert code == 1
+    (problem,) = content["problems"]
+    assert problem["where"] == str(path)
+    assert 'what nobody has labelled is named "ignore": 255 under labels (nnU-Net takes 2 alone' in problem["what"]
+    meta = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(meta | {"labels": meta["labels"] | {"ignore": 255}}))
+    code, (content,) = check(folder, tmp_path=tmp_path)
+    assert (code, content["problems"]) == (0, [])
+    (note,) = [note for note in content["notes"] if note.startswith("nnU-Net would refuse it: ")]
+    assert "labels are 1, and ignore 255; nnU-Net wants 1, 2, ... without a gap, and ignore to be the next" in note
+    labels[0] = 2  # what nnU-Net takes
+    tifffile.imwrite(path, labels, photometric="minisblack")
+    (folder / "dataset.json").write_text(json.dumps(meta | {"labels": meta["labels"] | {"ignore": 2}}))
+    code, (content,) = check(folder, tmp_path=tmp_path)
+    assert (code, [note for note in content["notes"] if "nnU-Net would refuse" in note]) == (0, [])
 
 
 def test_a_mask_given_as_instances_is_said(em, tmp_path):
@@ -115,6 +146,38 @@ def test_a_mask_given_as_instances_is_said(em, tmp_path):
     assert code == 0, found["problems"]
     (note,) = [note for note in found["notes"] if "separate pieces" in note]
     assert note.startswith(f"WARNING: {path} has one id for ")
+
+
+def test_a_mark_of_what_is_not_labelled_among_objects_is_said(em, tmp_path):
+    """And once it is marked as is advised, nothing is left to say; if its name is forgotten, that is."""
+    folder = tmp_path / "Dataset003_Mark"
+    shutil.copytree(em, folder)
+    path, beside = (folder / kind / "phantom_train1.tiff" for kind in ("instancesTr", "labelsTr"))
+    ids, labels = tifffile.imread(path), tifffile.imread(beside)
+    ids[-8:] = 255
+    tifffile.imwrite(path, ids, photometric="minisblack")
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert (code, found["problems"]) == (0, [])
+    (note,) = [note for note in found["notes"] if "255" in note]
+    assert note.startswith(f"WARNING: {path}: value 255, the highest of its type, holds ")
+    assert (
+        'have the ignore label, "ignore": 2 under labels in dataset.json, in the file of that name in labelsTr' in note
+    )
+    ids[-8:], labels[-8:] = 0, 2
+    tifffile.imwrite(path, ids, photometric="minisblack")
+    tifffile.imwrite(beside, labels, photometric="minisblack")
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert code == 0
+    (note,) = [note for note in found["notes"] if note.startswith("WARNING")]
+    assert note.startswith(f"WARNING: {beside}: holds 2 (")
+    meta = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(meta | {"labels": meta["labels"] | {"ignore": 2}}))
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert (code, [note for note in found["notes"] if note.startswith("WARNING")]) == (0, [])
+    labels[0] = 7
+    tifffile.imwrite(beside, labels, photometric="minisblack")
+    code, (found,) = check(folder, tmp_path=tmp_path)
+    assert (code, [problem["where"] for problem in found["problems"]]) == (1, [str(beside)])
 
 
 def test_an_empty_folder_and_an_empty_imagests(em, tmp_path):

@@ -111,6 +111,15 @@ def test_an_object_of_several_organelles_gets_another_class(results, tmp_path, b
     assert "is no volume of classes beside objects" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_csv_without_an_action_is_refused(results, tmp_path, capsys):
+    path = tmp_path / "actions.csv"
+    path.write_text("case,action,arguments\n")
+    assert run(["correct", str(results), "--actions", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{path}: holds no action below its header; nothing was done" in said
+    assert "correction" not in said
+
+
 def test_an_empty_work_list_is_refused_in_words(results, tmp_path, capsys):
     (tmp_path / "list.csv").write_text("case,z,y,x\n")
     assert run(["correct", str(results), "--worklist", str(tmp_path / "list.csv"), "--replay"]) == 2

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from planewise.correction.worklist import read_worklist
 from planewise.data.intensity import apply_window
 from planewise.data.manifest import MANIFEST
 from planewise.data.phantom import CHEST_CLASSES, write_chest_dataset
-from planewise.data.prepared import IGNORED, load_patient, read_patient
+from planewise.data.prepared import IGNORED, load_patient, read_patient, save_slices
 from planewise.data.run import Run
 from planewise.inference.drawn import Drawn, mask_of
 from planewise.inference.propagation import Encoder
@@ -166,7 +167,15 @@ def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, c
         assert (f"nothing was gained: keep the model before it, {kept}, and correct more" in message) is not gained
         assert json.loads((folder / "predicted" / MANIFEST).read_text())["model"] == str(kept)
         assert f", by {kept}: planewise correct {result} --worklist" in message
+        assert ("CT_phantom1: done already, by the same model" in message) is bool(more)  # not predicted again
     assert "holds what was known when this training began" in message
+    again = ["ild", "train", str(work), *TRAIN, "--resume", "--corrections"]
+    assert run([*again, str(result), "--margin_mm", "7"]) == 2
+    assert "--margin_mm 7: the training that is resumed began with 20 (" in capsys.readouterr().err
+    shutil.copytree(result, result.parent / "other")
+    assert run([*again, str(result.parent / "other")]) == 2
+    refused = f"began with those of {result / 'CT_phantom1.nii.gz'} ({work / 'corrections.json'}); give that result"
+    assert refused in capsys.readouterr().err
     again = ["--corrections", str(result), "--base", str(folder / "medsam_model_best.pth"), "--overwrite", *TRAIN]
     assert run(["ild", "train", str(work), *again]) == 2
     assert (
@@ -205,6 +214,29 @@ def test_what_nobody_looked_at_is_ignored(result, capsys):
     (work / "corrections.json").unlink()
     assert run([*arguments, "--overwrite"]) == 2
     assert "holds slices that were not made from corrections" in capsys.readouterr().err
+
+
+def test_slices_that_were_not_all_made_are_not_trained_on(result, monkeypatch, capsys):
+    assert correct(result, *(f"{case},confirm,box 3 7 0 64 0 64" for case in CASES)) == 0
+    work, calls = result.parent / "round1", []
+
+    def stop_at_the_third(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        save_slices(*arguments)
+
+    monkeypatch.setattr("planewise.apps.ild.corrections.save_slices", stop_at_the_third)
+    arguments = ["ild", "train", str(work), *TRAIN]
+    assert run([*arguments, "--corrections", str(result)]) == 130
+    monkeypatch.undo()
+    made = {path.name for path in (work / "npy" / "train" / "gts").iterdir()}
+    assert made
+    capsys.readouterr()
+    assert run([*arguments, "--base", str(result.parent / "model.pth")]) == 2
+    assert "or that are not whole, for their making was stopped; give --corrections" in capsys.readouterr().err
+    assert run([*arguments, "--corrections", str(result)]) == 0
+    assert {path.name for path in (work / "npy" / "train" / "gts").iterdir()} > made
 
 
 @pytest.fixture

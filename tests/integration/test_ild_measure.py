@@ -10,7 +10,9 @@ from chest_boxes import SPACING_MM, chest_boxes
 from dicom import write_dicom
 from planewise.cli import run
 from planewise.data.phantom import write_chest_dataset
+from planewise.volumes import itk_snap
 from planewise.volumes.files import write_volume
+from planewise.volumes.label_names import LabelNames
 from planewise.volumes.labels import read_labels, write_labels
 from planewise.volumes.volume import Volume
 
@@ -111,6 +113,38 @@ def test_what_somebody_else_wrote_is_kept(cohort, tmp_path, capsys):
     assert "does not say that planewise made it" in "".join(capsys.readouterr().out)
     assert measure(cohort, cohort / "labelsTs") == 2
     assert "is the folder of the input" in capsys.readouterr().err
+
+
+def test_results_are_named_by_what_was_written_beside_them(cohort, tmp_path, capsys):
+    """As ild predict does of NIfTI, which has no place for names; so that fibrosis is counted."""
+    (cohort / "dataset.json").rename(tmp_path / "away.json")
+    path = cohort / "labelsTs" / itk_snap.FILE
+    names = {value: name for name, value in NAMES.items() if value}
+    itk_snap.write_label_description(path, LabelNames(names))
+    assert measure(cohort, tmp_path / "out") == 0
+    listed = "ground_glass (1), reticulation (2), honeycombing (3)"
+    assert f"Classes, by {path}: {listed} are measured; fibrosis is retic" in capsys.readouterr().err
+    assert float(table(tmp_path / "out" / "measures.csv")["P1"]["total_fibrosis_percent"]) == pytest.approx(100 / 6)
+    write_meta(cohort, NAMES | {"ground_glass": 2, "reticulation": 1})  # which of the two is it?
+    assert measure(cohort, tmp_path / "other") == 2
+    assert (
+        f"{path}: calls label 1 ground_glass, and {cohort / 'dataset.json'} reticulation; say"
+        in capsys.readouterr().err
+    )
+    assert measure(cohort, tmp_path / "other", "--dataset", str(tmp_path / "away.json")) == 0
+
+
+def test_labels_that_name_their_classes_themselves(cohort, tmp_path, capsys):
+    (cohort / "dataset.json").unlink()
+    for path in sorted((cohort / "labelsTs").iterdir()):
+        volume = read_labels(path)
+        write_labels(
+            path.with_name(path.name.replace(".nii.gz", ".seg.nrrd")), volume.as_labels({1: "a", 2: "b", 3: "c"})
+        )
+        path.unlink()
+    assert measure(cohort, tmp_path / "out", "--fibrosis", "b") == 0
+    first = cohort / "labelsTs" / "P1.seg.nrrd"
+    assert f"Classes, by {first}: a (1), b (2), c (3) are measured; fibrosis is b" in capsys.readouterr().err
 
 
 def test_lungs_that_are_not_given_are_found(tmp_path, capsys):

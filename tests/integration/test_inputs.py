@@ -191,6 +191,17 @@ def test_evaluate_another_space_is_a_row_and_never_a_score(pair, tmp_path, capsy
     assert (row["status"], float(row[score])) == ("ok", 1)
 
 
+def test_a_prediction_whose_axes_run_otherwise_is_said(tmp_path, balls, capsys):
+    for folder, voxels in (("truth", balls), ("predicted", balls.transpose(2, 1, 0))):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", voxels.astype(np.uint8), photometric="minisblack")
+    assert run(["mito", "evaluate", str(tmp_path / "predicted"), str(tmp_path / "truth")]) == 1
+    text = printed(capsys)[0]
+    assert "Its axes seem to run x, y, z, by which the shapes would agree; no option turns them" in text
+    assert "array.transpose(2, 1, 0)" in text
+    assert "unusable: scored as empty" in text
+
+
 def test_compare_another_space_is_scored_as_nothing_predicted(pair, tmp_path, capsys):
     assert run(["compare", str(pair), "--output", str(tmp_path / "a")]) == 1
     assert "--ignore_geometry" in printed(capsys)[0]

@@ -94,7 +94,23 @@ def test_where_to_go_on_is_said_by_the_model_that_is_kept(result, monkeypatch, c
         assert ("holds what was known when this training began" in printed) is bool(more)
         count = f"{len(items)} item{'s' * (len(items) != 1)}"
         assert f"The next work list has {count}, by {kept}: planewise correct {result} --worklist" in printed
+        assert ("phantom_train1: done already, by the same model" in printed) is bool(more)  # not predicted again
     assert {item.labels[0] for item in items if item.labels} == set(ids[1:-1])  # an untrained model sees none of them
+
+
+def test_a_training_is_resumed_from_what_it_began_with(result, capsys):
+    label = int(np.unique(read_labels(result / "phantom_train1.tiff").voxels)[1])
+    correct(result, f"phantom_train1,confirm,{label}")
+    assert train(result, "--margin", "2") == 0
+    capsys.readouterr()
+    assert train(result, "--resume", "--margin", "5") == 2
+    assert "--margin 5: the training that is resumed began with 2 (" in capsys.readouterr().err
+    other = result.rename(result.with_name("other"))
+    assert train(other, "--resume") == 2
+    refused = (
+        f"--corrections {other}: the training that is resumed began with those of {result / 'phantom_train1.tiff'} ("
+    )
+    assert refused in capsys.readouterr().err
 
 
 def test_what_cannot_be_trained_on_is_refused(result, capsys):
@@ -104,6 +120,10 @@ def test_what_cannot_be_trained_on_is_refused(result, capsys):
     correct(result, f"phantom_train1,delete,{label}")
     assert train(result) == 2
     assert "no object was confirmed or corrected" in capsys.readouterr().err
+    assert run(["correct", str(result / "phantom_train1.tiff"), "--undo", "1"]) == 0
+    assert train(result) == 2
+    assert f"all that was corrected in it was undone ({result / 'phantom_train1.tiff'})" in capsys.readouterr().err
+    correct(result, f"phantom_train1,delete,{label}")
     (result.parent / "known").mkdir()
     assert train(result) == 2
     assert "is not a dataset that was made from corrections" in capsys.readouterr().err

@@ -5,13 +5,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import zarr
 
+from planewise.apps import mito_store
 from planewise.cli import run
 from planewise.data.phantom import em_phantom
+from planewise.data.run import Run
 from planewise.inference.out_of_core import segment
 from planewise.report.tables import RESULTS
 from planewise.volumes.files import open_volume
@@ -150,6 +153,85 @@ def test_a_run_that_is_stopped_while_it_delivers_goes_on(folder, tmp_path, monke
     assert same_as_memory(folder, output)
 
 
+@pytest.fixture(scope="module")
+def begun(folder, tmp_path_factory):
+    """A run that was stopped when all that was left was to deliver it."""
+    place = tmp_path_factory.mktemp("begun")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mito_store, "_deliver", stop)
+        assert run(to_store(folder, place / "out.ome.zarr")) == 130
+    return place
+
+
+def stop(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "then"),
+    [
+        (Run, "start", "before"),
+        (Run, "start", "after"),
+        (mito_store, "begin_work", "after"),
+        (mito_store, "_deliver", "after"),
+        (Run, "finish", "before"),
+        (Run, "finish", "after"),
+        (mito_store, "clear_work", "before"),
+        (shutil, "rmtree", "before"),
+        (shutil, "rmtree", "after"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__.rpartition(".")[2],
+)
+def test_ctrl_c_in_a_run_that_goes_on_keeps_what_is_finished(
+    folder, begun, tmp_path, monkeypatch, owner, name, then, capsys
+):
+    place, original = tmp_path / "here", getattr(owner, name)
+    shutil.copytree(begun, place)
+    work, manifest = place / "out.ome.zarr.unfinished", place / "out.planewise.json"
+    slabs = {path: path.read_bytes() for path in work.rglob("slab_*.npz")}
+
+    def stopped(*arguments, **keywords):
+        if then == "before":
+            raise KeyboardInterrupt
+        original(*arguments, **keywords)
+        raise KeyboardInterrupt
+
+    if name == "rmtree":  # of what is left of the work, when its description is gone already; not of a temporary folder
+        monkeypatch.setattr("planewise.inference.out_of_core.job.shutil", SimpleNamespace(rmtree=stopped))
+    else:
+        monkeypatch.setattr(owner, name, stopped)
+    assert run(to_store(folder, place / "out.ome.zarr")) == 130
+    assert manifest.exists()
+    monkeypatch.undo()
+    if any(made == "" for made in json.loads(manifest.read_text())["cases"]["out"]["outputs"].values()):
+        assert {path: path.read_bytes() for path in work.rglob("slab_*.npz")} == slabs
+    monkeypatch.setattr(segment, "predict_slab", lambda *_: pytest.fail("it was predicted already"))
+    monkeypatch.setattr(segment, "label_block", lambda *_: pytest.fail("it was done already"))
+    assert run(to_store(folder, place / "out.ome.zarr")) == 0, capsys.readouterr().out
+    assert same_as_memory(folder, place / "out.ome.zarr")
+    assert sorted(item.name for item in place.iterdir() if item.suffix != ".zarr") == [
+        "out.planewise.json",
+        "out_objects.csv",
+    ]
+
+
+def test_a_run_that_is_begun_otherwise_is_refused_and_with_overwrite_takes_nothing_of_it(
+    folder, begun, tmp_path, capsys
+):
+    """Of several planes that vote, the votes too lie in the work folder, beside the planes' own folders."""
+    place = tmp_path / "here"
+    shutil.copytree(begun, place)
+    assert (place / "out.ome.zarr.unfinished" / "voted.npz").exists()
+    other = ("--pixel_vote_thr", "1")
+    assert run(to_store(folder, place / "out.ome.zarr", *other)) == 2
+    assert "out.ome.zarr: holds results that were made differently (pixel_vote_thr: 2 -> 1)" in capsys.readouterr().err
+    assert run(to_store(folder, place / "out.ome.zarr", *other, "--overwrite")) == 0
+    assert run(to_store(folder, tmp_path / "anew.ome.zarr", *other)) == 0
+    anew = open_volume(tmp_path / "anew.ome.zarr").read()
+    assert np.array_equal(open_volume(place / "out.ome.zarr").read(), anew)
+    assert not np.array_equal(anew, open_volume(folder / "memory" / "in.ome.zarr").read())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("function", "count"), [("link_plane", 2), ("fuse_block", 1)])
 def test_a_run_that_is_killed_goes_on(folder, tmp_path, function, count):
@@ -193,7 +275,7 @@ def test_missing_chunks_are_counted(folder, tmp_path, capsys):
         (["--memory", "50KB"], "--memory"),
         (["--devices", "2"], "--workers 2"),
         (["--workers", "2", "--output", "folder"], "--workers"),
-        (["--input", "."], "is no volume"),
+        (["--input", "."], "is a folder of 1 volume, and one volume goes to one store: give --input in.ome.zarr, or"),
     ],
     ids=lambda value: None if isinstance(value, str) else value[0],
 )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,6 +80,24 @@ def test_a_mask_given_as_instances_is_said(dataset):
     usable, problems, notes = check_training_truths(opened.train, opened.labels, lambda name: None)
     assert (len(usable), problems, len(notes)) == (3, [], 1)
     assert notes[0].startswith(f"{path} has one id for ")
+
+
+def test_instances_beside_a_truth_with_values_without_a_name(dataset):
+    """Where that truth is read, for the ignore label or the classes, the case is not trained on."""
+    path = sorted((dataset / "labelsTr").glob("*.tiff"))[0]
+    labels = np.asarray(open_volume(path).read()).astype(np.uint8)
+    labels[0] = 9
+    write_labels(path, Volume(labels))
+    opened = open_dataset(dataset)
+
+    def checked(labels, **how):
+        usable, problems, notes = check_training_truths(opened.train, labels, lambda name: None, **how)
+        return len(usable), [problem.where for problem in problems], [note.partition(": ")[0] for note in notes]
+
+    assert checked(opened.labels) == (3, [], [str(path)])
+    assert checked(opened.labels, several=True) == (2, [str(path)], [])
+    assert checked(replace(opened.labels, ignore=2)) == (2, [str(path)], [])
+    assert checked(replace(opened.labels, ignore=9)) == (3, [], [])
 
 
 def test_objects_are_no_classes(dataset, capsys):

@@ -12,7 +12,6 @@ from planewise.data.classes import IGNORE
 from planewise.data.leaks import shared_voxels
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset, read_meta
 from planewise.data.nnunet_check import missing_sidecars, nnunet_problems
-from planewise.data.painted_slices import PAINTED
 from planewise.data.patients import patients_of
 from planewise.data.split import PARTS, VALID_SHARE, draw_split
 from planewise.errors import PlanewiseError, Problem
@@ -109,10 +108,9 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     checked.notes += [f"WARNING: {note}" for case in checked.cases for note in case.notes]
     if train:
         of_nnunet = [p for p in nnunet_problems(path, meta, dataset.labels) if p not in checked.problems]
-        if any((path / truth).is_dir() for truth in ("instancesTr", PAINTED)):  # what planewise trains on, not nnU-Net
-            checked.notes += [f"nnU-Net would refuse it: {problem.where}: {problem.what}" for problem in of_nnunet]
-        else:
-            checked.problems += of_nnunet
+        checked.notes += [  # planewise takes it as it is
+            f"nnU-Net would refuse it: {problem.where}: {problem.what}" for problem in of_nnunet
+        ]
         checked.notes += missing_sidecars(path, meta)
     names = [case.name for case, _ in cases]
     try:

@@ -14,7 +14,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.comparison import compare
 from planewise.evaluation.metrics import METRICS, UNITS, base_of
-from planewise.evaluation.pairs import Pair, pair_files, with_ignored
+from planewise.evaluation.pairs import Pair, pair_files, with_labels
 from planewise.evaluation.provenance import UNKNOWN, read_prompts_note
 from planewise.evaluation.result import OBJECTS, Benchmark, Comparison
 from planewise.evaluation.standings import Standing, mean_in
@@ -95,7 +95,7 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
     methods: dict[str, list[Pair]] = {}
     for name, path in predictions.items():
         pairs = pair_files(path, truth, predictions.values(), options.ignore_geometry)
-        methods[name] = with_ignored([pair for pair in pairs if pair.truth is not None], labels.ignore, instances)
+        methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances)
         if (path / CLASSES).is_dir():
             say(
                 f"{path} holds objects of several classes ({CLASSES}/ beside them): here they are scored as one; "

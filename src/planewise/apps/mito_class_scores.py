@@ -5,7 +5,7 @@ from pathlib import Path
 
 from planewise.correction.journal import classes_behind_note
 from planewise.data.case import file_of_case
-from planewise.data.classes import holds_instances, semantic_beside
+from planewise.data.classes import LabelDefinition, holds_instances, semantic_beside
 from planewise.data.panoptic import CLASSES, PanopticClasses
 from planewise.errors import PlanewiseError
 from planewise.evaluation.pairs import OfClass, Pair
@@ -30,6 +30,7 @@ def class_benchmarks(
     if not instances and classes.things:
         say(f"There are no true instances: the voxels of {classes.named(True)} are scored, not their objects.")
     placed = [_with_classes(pair, bool(classes.things)) for pair in pairs]
+    labels = LabelDefinition(classes.names, ignore=classes.ignore)
     for pair, _, predicted in placed:
         if pair.prediction and predicted and (note := classes_behind_note(pair.prediction, predicted)):
             say(f"WARNING: {note}")
@@ -40,7 +41,7 @@ def class_benchmarks(
             of_class = [
                 replace(pair, truth=None)
                 if truth is None
-                else replace(pair, of_class=OfClass(value, classes, truth, predicted))
+                else replace(pair, of_class=OfClass(value, classes, truth, predicted), semantic=(truth, labels))
                 for pair, truth, predicted in placed
             ]
             benchmarks.append(Benchmark(title, {method: of_class}, images, {}, channel=channel, things=name))
@@ -51,6 +52,7 @@ def class_benchmarks(
                 prediction=predicted,
                 truth=truth,
                 ignored=None if truth is None or classes.ignore is None else (truth, classes.ignore),
+                semantic=None if truth is None else (truth, labels),
             )
             for pair, truth, predicted in placed
         ]

@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from planewise.apps.mito_options import MitoPredict, MitoTrain
-from planewise.correction.agreement import doubtful_items, doubts, planes_of
 from planewise.correction.corrected import (
     MADE_FROM,
     corrected_volumes,
     image_behind,
     manifest_behind,
     model_behind,
+    refuse_other_corrections,
     refuse_several_machines,
     say_what_is_wrong,
     write_next,
 )
+from planewise.correction.doubts import doubtful_items, doubts, planes_of
 from planewise.correction.session import Corrections
 from planewise.correction.truth import known_labels, right_objects
 from planewise.correction.worklist import Item
@@ -53,13 +54,15 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     is chosen, if an image is not there, or if another dataset is.
     """
     refuse_several_machines(options.num_nodes)
+    folder = options.dataset_path
+    if options.resume and (folder / MADE_FROM).is_file():
+        refuse_other_corrections(folder / MADE_FROM, result, "margin", options.margin)
     volumes = corrected_volumes(result)
     manifests = {name: manifest_behind(path, "mito predict") for name, path in volumes.items()}
     if options.base_model == MitoTrain.model_fields["base_model"].default:
         model = _model_of(model_behind(manifests, "--model_config"), result)
         say(f"The training starts from {model}, which made {result}")
         options = options.model_copy(update={"base_model": str(model)})
-    folder = options.dataset_path
     if folder.exists() and not (folder / MADE_FROM).is_file():
         raise PlanewiseError(
             f"{folder}: already exists, and is not a dataset that was made from corrections; with --corrections the "

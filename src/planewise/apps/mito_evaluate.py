@@ -14,7 +14,7 @@ from planewise.data.nnunet import Dataset
 from planewise.data.panoptic import CLASSES, PanopticClasses, panoptic_classes
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.comparison import ScoredCase, compare
-from planewise.evaluation.pairs import Pair, pair_files, with_ignored
+from planewise.evaluation.pairs import Pair, pair_files, with_labels
 from planewise.evaluation.result import Benchmark, Result
 from planewise.evaluation.tolerance import Tolerance
 from planewise.progress import progress, say
@@ -55,7 +55,7 @@ def evaluate_mito(options: MitoEvaluate) -> int:
             f"{options.truth}: {labels.source} has the ignore label {labels.ignore}; say with --semantic_class which "
             "class is scored if this is a semantic map, or call its folder instancesTs if it holds instances"
         )
-    pairs = with_ignored(pairs, labels.ignore, instances=target is None)
+    pairs = with_labels(pairs, labels, instances=target is None)
     ignored = f"ignore ({labels.ignore}) in the labels beside" if any(pair.ignored for pair in pairs) else "nothing"
     scored = f"All instances are scored; ignored: {ignored}."
     say(labels.sentence(target, "scored voxel by voxel") if target else scored)
@@ -84,7 +84,7 @@ def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDef
             f"--things: no file names the classes: there is no {sought}; put it there, or leave --things out"
         )
     classes = panoptic_classes(labels, options.things, "--things")
-    pairs = with_ignored(pairs, labels.ignore, instances=holds_instances(options.truth))
+    pairs = with_labels(pairs, labels, instances=holds_instances(options.truth))
     say(f"Classes: {classes}.")
     name = options.truth.resolve().parent.name
     benchmarks = class_benchmarks(name, options.predictions.name, pairs, classes, {})
@@ -150,7 +150,7 @@ def evaluate_test_cases(
         Pair(case.name, written.get(case.name), case.truth, doubtful.get(case.name, ""), case.ignore_geometry)
         for case in with_truth
     ]
-    pairs = with_ignored(pairs, dataset.labels.ignore, instances)
+    pairs = with_labels(pairs, dataset.labels, instances)
     images = {case.name: case.image for case in with_truth}
     name, channel = dataset.folder.resolve().name, with_truth[0].channel
     if classes is None:

@@ -155,6 +155,19 @@ def _bytes(text: str) -> int:
     return count
 
 
+PUBLISHED: dict[str, float | str] = {  # how slices become objects in the published scripts
+    "confidence_thr": 0.5,
+    "center_confidence_thr": 0.1,
+    "min_distance_object_centers": 3,
+    "median_kernel": 3,
+    "min_size": 500,
+    "min_agreement": 0,
+    "repair": "off",
+    "min_extent": 5,
+    "pixel_vote_thr": 2,
+}
+
+
 class MitoPredict(Options):
     """Segment volumes with a trained model, in several planes with consensus."""
 
@@ -188,8 +201,9 @@ class MitoPredict(Options):
     """Side of the window in which a centre must be the maximum, in pixels of a quarter of the resolution."""
     median_kernel: int = Field(3, ge=1)
     """Number of slices (odd) over which the median of the probabilities is taken."""
-    min_size: int = Field(500, ge=0)
-    """Least size of an object, in voxels."""
+    min_size: int | None = Field(None, ge=0)
+    """Smallest size of an object, in voxels. Default: a quarter of the size of the smaller objects in the model's
+    training, in voxels of this volume, and at most 500; 500, as published, if its file does not say."""
     min_agreement: float | None = Field(None, ge=0, le=1)
     """Smallest share of an object's voxels on which all three planes must agree. Default: the model's value, else 0, as
     published."""
@@ -203,6 +217,10 @@ class MitoPredict(Options):
     """Smallest side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)
     """Number of planes that must agree on a voxel."""
+    published: bool = False
+    """Make objects as published, whatever the model's file says: --confidence_thr 0.5 --center_confidence_thr 0.1
+    --min_distance_object_centers 3 --median_kernel 3 --min_size 500 --min_agreement 0 --repair off --min_extent 5
+    --pixel_vote_thr 2. It is refused with one of these options at another value."""
     fuse: Literal["probabilities", "votes"] | None = None
     """How the planes are combined, for a model of several classes without objects. probabilities: the mean, in memory;
     votes: as for objects, in stores too. Default: votes into an .ome.zarr, else probabilities."""
@@ -227,6 +245,16 @@ class MitoPredict(Options):
 
     _axes = field_validator("axes")(_distinct)
     _intensity = field_validator("intensity")(_low_and_high)
+
+    @field_validator("published")
+    @classmethod
+    def _nothing_otherwise(cls, value: bool, info: ValidationInfo) -> bool:
+        for name, says in PUBLISHED.items() if value else ():
+            if info.data.get(name, says) not in (says, cls.model_fields[name].default):
+                raise ValueError(
+                    f"says --{name} {says}, and --{name} {info.data[name]} is given: leave out one of the two"
+                )
+        return value
 
     @field_validator("memory")
     @classmethod

@@ -20,7 +20,7 @@ from planewise.apps.mito_case import (
     write_confidence,
 )
 from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_store import predict_store, segment_out_of_core
+from planewise.apps.mito_store import predict_store, remove_work, segment_out_of_core
 from planewise.data.case import cases_in, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST
 from planewise.data.panoptic import PanopticClasses
@@ -32,10 +32,10 @@ from planewise.inference.class_grouping import fuse_classes
 from planewise.inference.executor import ThisProcess, executor
 from planewise.inference.fused import FusedObjects
 from planewise.inference.gathering import SliceOutputs, gather_classes
-from planewise.inference.linking import PlaneObjects
 from planewise.inference.memory import Need, need_in_memory
 from planewise.inference.painted import Painted
 from planewise.inference.panoptic_result import AllThings, ClassMap, joined_votes
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.planes import (
     NetworkPredictor,
     NetworkSource,
@@ -108,6 +108,7 @@ def predict_cases(
             results = case.results(options.output, name, result_ending(path), options)
             if run.is_done(name, [path]):
                 say(f"{name}: done already, by the same model from the same data ({results.final})")
+                remove_work(results)
                 done[name] = results
             else:
                 waiting.append((name, path, results))
@@ -124,16 +125,18 @@ def predict_cases(
         predictor = SharedPredictor(workers) if workers.size else NetworkPredictor(network, half)
         for name, path, results in waiting:
             try:
-                with run.making(name, [path], results.files) as decided:
+                with run.making(name, [path], results.files, results.work) as decided:
                     case = VolumeToPredict.open(path, model, options)  # anew, so that one's voxels are held at a time
                     slices, seen = case.slice_options(model, options)
                     say(f"{name}: {seen}; {case.why}")
-                    for note in case.notes(name, options, model):
+                    sized = case.sized(model, options)
+                    for note in case.notes(name, sized, model):
                         say(note)
-                    count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
+                    count = predict_case(name, case, slices, results, predictor, sized, run.identity(name))
                     one, what = ("class", "classes") if options.fuse == "probabilities" else ("object", "objects")
-                    decided |= {"intensities": seen, "planes": case.why, what: count}
+                    decided |= {"intensities": seen, "planes": case.why, "min_size": sized.min_size, what: count}
                 done[name] = results
+                remove_work(results)
                 say(f"{name}: {count} {one if count == 1 else what}, {results.final}")
             except Exception as error:  # whatever one case does to us, the others are still wanted
                 problems.append(Problem.of(path, error))
@@ -172,10 +175,7 @@ def predict_case(
         return segment_out_of_core(
             case, slices, results, ThisProcess(lambda device: predictor), options, made_with, name
         )
-    count = _segment_in_memory(name, case, slices, results, predictor, options)
-    if results.work.exists():
-        say(f"{name}: {results.work} is left of a streamed run that was stopped; it is of no use now, delete it")
-    return count
+    return _segment_in_memory(name, case, slices, results, predictor, options)
 
 
 def memory_for(case: VolumeToPredict, options: MitoPredict) -> tuple[Need, int]:

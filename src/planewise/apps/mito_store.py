@@ -6,7 +6,7 @@ import shutil
 import socket
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.executor import Executor, executor
 from planewise.inference.out_of_core.job import (
+    LOCK,
     Job,
     begin_work,
     clear_work,
@@ -70,8 +71,14 @@ def segment_store(options: MitoPredict) -> None:
     """
     images, problems = cases_in(options.input, options.channel, options.sequence)
     if [options.input] != list(images.values()):
-        there = "; ".join(problem.what for problem in problems) or f"holds {len(images)} volumes"
-        raise PlanewiseError(f"--input {options.input}: is no volume ({there}); one volume goes to one store")
+        if problems or not images:
+            there = "; ".join(problem.what for problem in problems) or "it holds none"
+            raise PlanewiseError(f"--input {options.input}: is no volume ({there}); one volume goes to one store")
+        there = f"{len(images)} volume{'s' * (len(images) > 1)}"
+        raise PlanewiseError(
+            f"--input {options.input}: is a folder of {there}, and one volume goes to one store: give --input "
+            f"{next(iter(images.values()))}, or a folder as --output"
+        )
     if options.devices > 1:
         raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
     device = choose_device(options.device)
@@ -90,22 +97,25 @@ def segment_store(options: MitoPredict) -> None:
     run = Run.begin(manifest, made_by, how, weights, [name], options.overwrite, store=options.output)
     if run.is_done(name, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
+        remove_work(results)
         return
     if case.several is not None:
         write_class_names(results, case.several, replace=options.overwrite)
     # All processes see it under one path, wherever they work.
     source = NetworkSource(weights.resolve(), model.architecture, half)
-    with run.making(name, [options.input], results.files) as decided:
+    with run.making(name, [options.input], results.files, results.work) as decided:
         try:
             slices, seen = case.slice_options(model, options)
         except PlanewiseError as error:
             raise Unfinished(str(error)) from error
         say(f"{options.input.name}: {seen}; {case.why}")
+        options = case.sized(model, options)
         for note in case.notes(options.input.name, options, model):
             say(note)
         with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
             count = segment_out_of_core(case, slices, results, workers, options, run.identity(name), *images)
-        decided |= {"intensities": seen, "planes": case.why, "objects": count}
+        decided |= {"intensities": seen, "planes": case.why, "min_size": options.min_size, "objects": count}
+    remove_work(results)
     say(f"{options.input.name}: {count} object{'s' * (count != 1)}, {options.output}")
 
 
@@ -125,8 +135,9 @@ def segment_out_of_core(
     """Segment the volume of the case ``name`` by way of stores in a folder; return the number of objects.
 
     ``workers``: what their source makes is a ``SlicePredictor``; ``made_with``: what makes the run what it is, and the
-    fingerprints of its ``inputs``: another goes on with no work of this. Raises PlanewiseError if it cannot begin, or
-    another run is at it, and ``Unfinished`` if it stops.
+    fingerprints of its ``inputs``: another goes on with no work of this. The work is left: once the manifest says that
+    the results are there, ``remove_work``. Raises PlanewiseError if it cannot begin, or another run is at it, and
+    ``Unfinished`` if it stops.
     """
     path, volume, channel = case.path, case.volume, case.channel
     _tell_missing(volume, path)
@@ -161,10 +172,14 @@ def segment_out_of_core(
             raise Unfinished(
                 f"{path}: {problem}; what is finished is kept in {results.work}: run the same command again to go on"
             ) from error
-        clear_work(results.work)
-    if results.work.exists():  # with files of the job beside the lock
-        shutil.rmtree(results.work)
     return count
+
+
+def remove_work(results: Results) -> None:
+    """Remove the work of results that are finished, unless there is none, or another run is at it by now."""
+    if (results.work / LOCK).exists():
+        with suppress(PlanewiseError), _alone(results.work, results.final):
+            clear_work(results.work)
 
 
 def _reads_anywhere(volume: Volume, planes: tuple[Plane, ...]) -> bool:
@@ -263,7 +278,7 @@ def _alone(work: Path, output: Path) -> Iterator[None]:
     with ExitStack() as closing:
         try:
             work.mkdir(parents=True, exist_ok=True)
-            file = closing.enter_context((work / "lock").open("a+"))
+            file = closing.enter_context((work / LOCK).open("a+"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -276,5 +291,5 @@ def _alone(work: Path, output: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if [item.name for item in work.glob("*")] == ["lock"]:  # it was refused before it began
+            if [item.name for item in work.glob("*")] == [LOCK]:  # it was refused before it began, or all is done
                 shutil.rmtree(work)

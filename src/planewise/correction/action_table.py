@@ -76,7 +76,7 @@ class Step:
 
 
 def read_steps(path: Path) -> list[Step]:
-    """Read a CSV of actions. Raises PlanewiseError naming every row that is none."""
+    """Read a CSV of actions. Raises PlanewiseError naming every row that is none, or if there are no rows."""
     steps, wrong = [], []
     for line, row in enumerate(read_table(path, COLUMNS, f"it must be {','.join(COLUMNS)}, maybe with item"), 2):
         try:
@@ -85,6 +85,8 @@ def read_steps(path: Path) -> list[Step]:
             wrong.append(f"line {line}: {error}")
     if wrong:
         raise PlanewiseError(f"{path}: nothing was done; {'; '.join(wrong[:6])}")
+    if not steps:
+        raise PlanewiseError(f"{path}: holds no action below its header; nothing was done")
     return steps
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
 from planewise.correction.worklist import Item, write_worklist
 from planewise.data.case import group_by_case, label_volumes_at, plane_of
-from planewise.data.manifest import Manifest, manifest_of
+from planewise.data.manifest import Manifest, manifest_of, weights_in
 from planewise.data.source_image import source_image
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
@@ -25,13 +25,43 @@ def corrected_volumes(result: Path) -> dict[str, Path]:
     """
     groups = group_by_case(label_volumes_at(result, "--corrections"))
     groups = {name: paths for name, paths in groups.items() if plane_of(name) not in groups}
-    corrected = {
-        name: path for name, paths in sorted(groups.items()) for path in paths
-        if (journal := corrections_folder(path) / JOURNAL).is_file() and live(read_journal(journal)[1])
-    }  # fmt: skip
+    journals = [
+        (name, path, journal) for name, paths in sorted(groups.items()) for path in paths
+        if (journal := corrections_folder(path) / JOURNAL).is_file()
+    ]  # fmt: skip
+    corrected = {name: path for name, path, journal in journals if live(read_journal(journal)[1])}
+    if not corrected and journals:
+        undone = ", ".join(str(path) for _, path, _ in journals[:3]) + " ..." * (len(journals) > 3)
+        raise PlanewiseError(
+            f"--corrections {result}: all that was corrected in it was undone ({undone}); see planewise correct"
+        )
     if not corrected:
         raise PlanewiseError(f"--corrections {result}: nothing in it was corrected; see planewise correct")
     return corrected
+
+
+def refuse_other_corrections(made_from: Path, result: Path, option: str, margin: float) -> None:
+    """Refuse to resume a training from other corrections than those that the file ``made_from`` says it began with.
+
+    ``option``: what ``margin`` is called, in the file too. Raises PlanewiseError if it is damaged, or says another.
+    """
+    content = read_json(made_from)
+    try:
+        began = [Path(path) for path in content["corrections of"].values()]
+        before = content.get(option)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise PlanewiseError(f"{made_from}: does not say which corrections it is of; train without --resume") from error
+    if not began or any(result.resolve() not in (path, path.parent) for path in began):
+        listed = ", ".join(map(str, began[:3])) + " ..." * (len(began) > 3)
+        raise PlanewiseError(
+            f"--corrections {result}: the training that is resumed began with those of {listed or 'nothing'} "
+            f"({made_from}); give that result, or train without --resume"
+        )
+    if before is not None and before != margin:
+        raise PlanewiseError(
+            f"--{option} {margin:g}: the training that is resumed began with {before:g} ({made_from}); give that, or "
+            "train without --resume"
+        )
 
 
 def manifest_behind(path: Path, command: str) -> Manifest:
@@ -56,12 +86,13 @@ def model_behind(manifests: Mapping[str, Manifest], option: str) -> Manifest:
 
     Raises PlanewiseError, naming the cases, their models and the ``option`` that settles it, if they name several.
     """
-    cases: dict[str, list[str]] = {}
+    cases: dict[str, list[tuple[str, str]]] = {}
     for case, manifest in manifests.items():
         options = manifest.made_from.options
-        cases.setdefault(str(options.get("model") or options.get("model named") or manifest.model), []).append(case)
+        name = str(options.get("model") or options.get("model named") or manifest.model)
+        cases.setdefault(weights_in(name), []).append((case, name))
     if len(cases) > 1:
-        made = "; ".join(f"{', '.join(names)} by {model}" for model, names in cases.items())
+        made = "; ".join(f"{', '.join(case for case, _ in of)} by {of[0][1]}" for of in cases.values())
         raise PlanewiseError(
             f"--corrections: the results were made by different models: {made}. Say with {option} which one the "
             "training starts from, or give the results of one model"

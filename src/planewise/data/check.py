@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from planewise.data.case import Case
-from planewise.data.classes import IGNORE, LabelDefinition
+from planewise.data.classes import IGNORE, LabelDefinition, semantic_beside
 from planewise.data.intensity import IntensityProfile, measure_intensities, refuse_what_has_no_range
 from planewise.data.painted_slices import is_painted
 from planewise.errors import PlanewiseError, Problem
-from planewise.evaluation.input_checks import unnumbered
+from planewise.evaluation.input_checks import ignore_mark, unnumbered
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.image_sequence import images_in
 from planewise.volumes.geometry import sharp_planes
-from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.labels import count_values, open_labels
 from planewise.volumes.slices import Plane
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
@@ -90,34 +90,35 @@ def check_cases(
         if case.truth is not None:
             try:
                 entry.classes, unnamed = check_truth(case.truth, labels, case.instances)
-                problems += [Problem(str(case.truth), what) for what in unnamed]
+                problems += [Problem(str(case.truth), unnamed)] * bool(unnamed)
                 if case.instances and not is_painted(case.truth):
-                    note = unnumbered(open_labels(case.truth), case.truth, entry.classes["objects"].objects or 0)
-                    entry.notes += [note] * bool(note)
+                    truth = open_labels(case.truth)
+                    entry.notes += doubts_of_ids(truth, case.truth, count_values(truth), labels)
+                    problems += check_beside(case, labels, labels.ignore is not None, entry.notes)
             except PlanewiseError as error:
                 problems.append(Problem.of(case.truth, error))
         advance(case.name)
     return checked, problems
 
 
-def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[dict[str, CheckedClass], list[str]]:
-    """Return what a truth holds by class, and what is wrong with it: values that no label of the dataset has.
+def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[dict[str, CheckedClass], str]:
+    """Return what a truth holds by class, and what is wrong with it: values that no label of the dataset has; or "".
 
     Of painted slices it is what they hold. Raises PlanewiseError if it cannot be read.
     """
     if is_painted(path):
         of_slices = [open_labels(file) for file in images_in(path)]
-        sections = sum(_components(volume, tuple(_count_values(volume).keys() - {0})) for volume in of_slices)
-        painted = sum(sum(n for value, n in _count_values(volume).items() if value) for volume in of_slices)
+        sections = sum(_components(volume, tuple(count_values(volume).keys() - {0})) for volume in of_slices)
+        painted = sum(sum(n for value, n in count_values(volume).items() if value) for volume in of_slices)
         size = sum(int(np.prod(volume.shape)) for volume in of_slices)
-        return {"objects": CheckedClass(painted, painted / max(1, size), sections)}, []
+        return {"objects": CheckedClass(painted, painted / max(1, size), sections)}, ""
     volume = open_labels(path)
-    counts = _count_values(volume)
+    counts = count_values(volume)
     whole = sum(counts.values())
     counts.pop(0, None)
     if instances:
         voxels = sum(counts.values())
-        return {"objects": CheckedClass(voxels, voxels / whole, len(counts))}, []
+        return {"objects": CheckedClass(voxels, voxels / whole, len(counts))}, ""
     named = {name: (value,) for value, name in labels.classes.items()} | labels.regions
     if labels.ignore is not None:
         named[IGNORE] = (labels.ignore,)
@@ -127,72 +128,74 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
         counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != IGNORE
         objects = _components(volume, values) if counted else None if voxels else 0
         classes[name] = CheckedClass(voxels, voxels / whole, objects)
-    return classes, unnamed_values(counts, labels)
+    return classes, labels.unnamed(counts)
 
 
 def check_training_truths(
-    cases: list[Case], labels: LabelDefinition, advance: Callable[[str], None]
+    cases: list[Case], labels: LabelDefinition, advance: Callable[[str], None], several: bool = False
 ) -> tuple[list[Case], list[Problem], list[str]]:
     """Return the cases whose truth can be trained on, what is wrong with the others', and notes on instances.
 
     A semantic truth with a value above 0 that dataset.json does not name cannot: nobody knows what it is, and trained
-    as background it would unteach what it shows.
+    as background it would unteach what it shows. Neither can instances with such a truth beside them, if it is read:
+    for the ignore label, or for ``several`` classes.
     """
     usable, problems, notes = [], [], []
     for case in cases:
         try:
             if case.truth is not None and is_painted(case.truth):
                 for file in images_in(case.truth):
-                    _count_values(open_labels(file))
+                    count_values(open_labels(file))
             elif case.truth is not None:
-                counts = _count_values(truth := open_labels(case.truth))
+                counts = count_values(truth := open_labels(case.truth))
                 if case.instances:
-                    notes.append(unnumbered(truth, case.truth, len(counts.keys() - {0})))
-                elif unnamed := unnamed_values(counts, labels):
-                    problems += [Problem(str(case.truth), what) for what in unnamed]
+                    notes += doubts_of_ids(truth, case.truth, counts, labels)
+                    if wrong := check_beside(case, labels, several or labels.ignore is not None, notes):
+                        problems += wrong
+                        continue
+                elif unnamed := labels.unnamed(counts):
+                    problems.append(Problem(str(case.truth), unnamed))
                     continue
             usable.append(case)
         except PlanewiseError as error:
             problems.append(Problem.of(case.truth, error))
         finally:
             advance(case.name)
-    return usable, problems, [note for note in notes if note]
+    return usable, problems, notes
 
 
-def _count_values(labels: Volume) -> dict[int, int]:
-    """Return how many voxels have each value. Raises PlanewiseError if the file is damaged or holds no labels."""
-    counts: dict[int, int] = {}
-    for planes in slab_starts(labels.shape):
-        slab = np.asarray(labels.voxels[planes])
-        if slab.dtype.itemsize <= 2:  # much faster than sorting
-            number = np.bincount(slab.ravel())
-            values = np.flatnonzero(number)
-            counted = zip(values, number[values])
-        else:
-            counted = zip(*np.unique(slab, return_counts=True))
-        for value, count in counted:
-            counts[int(value)] = counts.get(int(value), 0) + int(count)
-    return counts
+def doubts_of_ids(truth: Volume, path: Path, counts: dict[int, int], labels: LabelDefinition) -> list[str]:
+    """Return what is to be noted of a truth of instances; ``counts``: the voxels of each value."""
+    of_objects = {value: count for value, count in counts.items() if value}
+    notes = [unnumbered(truth, path, len(of_objects))]
+    if mark := ignore_mark(truth, of_objects):
+        named = {*labels.classes, *(value for values in labels.regions.values() for value in values)}
+        ignore = max(named, default=0) + 1 if labels.ignore is None else labels.ignore
+        notes.append(
+            f"{path}: {mark}. If it marks what nobody has labelled, it would be learned and counted as an object: such "
+            f'voxels are 0 in instancesTr, and have the ignore label, "{IGNORE}": {ignore} under labels in '
+            "dataset.json, in the file of that name in labelsTr"
+        )
+    return [note for note in notes if note]
 
 
-def unnamed_values(counts: dict[int, int], labels: LabelDefinition) -> list[str]:
-    """Return what is wrong with a semantic truth whose values above 0 no label names, and what to do: one or nothing.
-
-    Where dataset.json names no label at all, that is nothing. ``counts``: the voxels of each value.
+def check_beside(case: Case, labels: LabelDefinition, is_read: bool, notes: list[str]) -> list[Problem]:
+    """Return a problem if the semantic truth beside instances, if any, has values without a name; a note unless it
+    ``is_read``. Raises PlanewiseError if it is and cannot be.
     """
-    named = {name: (value,) for value, name in labels.classes.items()} | labels.regions
-    named |= {} if labels.ignore is None else {IGNORE: (labels.ignore,)}
-    unnamed = sorted(counts.keys() - {value for values in named.values() for value in values} - {0})
-    if not unnamed or not named:
+    assert case.truth is not None
+    path = case.truth
+    try:
+        semantic = semantic_beside(case.truth, case.name)
+        path = semantic or path
+        unnamed = "" if semantic is None else labels.unnamed(count_values(open_labels(semantic)))
+    except PlanewiseError:
+        if is_read:
+            raise
         return []
-    listed = ", ".join(map(str, unnamed[:10])) + f" and {len(unnamed) - 10} more" * (len(unnamed) > 10)
-    voxels = sum(counts[value] for value in unnamed)
-    there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
-    return [
-        f"holds {listed} ({voxels:,} voxels), which no label of dataset.json names; those are {there}. If they are the "
-        f'ids of objects, this truth belongs in instancesTr; what nobody has labelled is named with "{IGNORE}": '
-        f"{unnamed[-1]} under labels, a class with its name"
-    ]
+    if unnamed and not is_read:
+        notes.append(f"{path}: {unnamed}")
+    return [Problem(str(path), unnamed)] if unnamed and is_read else []
 
 
 def _components(volume: Volume, values: tuple[int, ...]) -> int:

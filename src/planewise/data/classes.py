@@ -4,17 +4,23 @@ nnU-Net's dataset.json names them under ``labels``: classes ``{"mito": 1}``, reg
 union of several values, and ``{"ignore": 3}``, the highest value: voxels of unknown class.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from planewise.data.case import file_of_case
 from planewise.errors import DatasetError, PlanewiseError
+from planewise.volumes.files import open_volume
+from planewise.volumes.itk_snap import FILE as ITK_SNAP
+from planewise.volumes.itk_snap import read_label_description
 from planewise.volumes.json_files import read_json
 
 BACKGROUND, IGNORE = "background", "ignore"  # nnU-Net's names
 MAX_CLASS = 65_535  # tables are as long as the highest class
 DATASET_FILE = "dataset.json"
+SETTLE_NAMES = "say which it is with --dataset, or with --classes NAME=VALUE"
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,37 @@ class LabelDefinition:
     regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     ignore: int | None = None
     source: Path | None = None
+
+    def unnamed(self, counts: dict[int, int]) -> str:
+        """Return what is wrong with a semantic truth whose values above 0 no label names, and what to do; "" if all do.
+
+        Where no class is named, any value may be one. ``counts``: the voxels of each value.
+        """
+        named = {name: (value,) for value, name in self.classes.items()} | self.regions
+        if not named:
+            return ""
+        after = 1 + max(value for values in named.values() for value in values)  # nnU-Net: the ignore label alone
+        named |= {} if self.ignore is None else {IGNORE: (self.ignore,)}
+        unnamed = sorted(counts.keys() - {value for values in named.values() for value in values} - {0})
+        if not unnamed:
+            return ""
+        listed = ", ".join(map(str, unnamed[:10])) + f" and {len(unnamed) - 10} more" * (len(unnamed) > 10)
+        voxels = sum(counts[value] for value in unnamed)
+        there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
+        highest = unnamed[-1]
+        if self.ignore is not None:
+            unknown = f"is {self.ignore} in the file, as dataset.json says"
+        elif highest > after:
+            wanted = f"nnU-Net takes {after} alone, the next value after the classes, here and in the file"
+            unknown = f'is named "{IGNORE}": {highest} under labels ({wanted})'
+        else:
+            written = f", and has the value {after} in the file" if highest < after else ""
+            unknown = f'is named "{IGNORE}": {after} under labels{written}'
+        return (
+            f"holds {listed} ({voxels:,} voxels), which no label of dataset.json names; those are {there}. If it is a "
+            "class, name it there; a mistake is corrected in the file; if they are the ids of objects, this truth "
+            f"belongs in instancesTr or instancesTs; what nobody has labelled {unknown}"
+        )
 
     def class_names(self) -> dict[int, str]:
         """Return the names of the classes by value, ascending. Raises DatasetError if there are regions."""
@@ -148,6 +185,40 @@ def labels_above(truth: Path, dataset: Path | None = None) -> LabelDefinition:
         return read_labels_of(dataset)
     meta = next((path for path in dataset_files_above(truth) if path.is_file()), None)
     return LabelDefinition() if meta is None else read_labels_of(meta)
+
+
+def labels_beside(files: Iterable[Path]) -> LabelDefinition:
+    """Return the classes that label files name themselves, as some formats do, or ITK-SNAP's description beside them.
+
+    ``source``: the first file that does. One that cannot be read is passed over; its next reader reports it. Raises
+    DatasetError if two give a value different names.
+    """
+    named: dict[int, tuple[str, Path]] = {}
+    for folder, of_folder in groupby(files, lambda path: path.parent):
+        described = read_label_description(folder / ITK_SNAP).names
+        for path in of_folder:
+            try:
+                labels = open_volume(path).labels
+            except PlanewiseError:
+                continue
+            stored = {} if labels is None else labels.names
+            for value, name in (stored or described).items():
+                source = path if stored else folder / ITK_SNAP
+                before, where = named.setdefault(value, (name, source))
+                if before != name:
+                    raise DatasetError(f"{source}: calls label {value} {name}, and {where} {before}; {SETTLE_NAMES}")
+    source = next((where for _, where in named.values()), None)
+    return LabelDefinition({value: name for value, (name, _) in sorted(named.items())}, source=source)
+
+
+def refuse_other_names(first: LabelDefinition, second: LabelDefinition) -> None:
+    """Raise DatasetError if two definitions give a value different names."""
+    for value in first.classes.keys() & second.classes.keys():
+        if first.classes[value] != second.classes[value]:
+            raise DatasetError(
+                f"{second.source}: calls label {value} {second.classes[value]}, and {first.source} "
+                f"{first.classes[value]}; {SETTLE_NAMES}"
+            )
 
 
 def dataset_files_above(truth: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from planewise.data.preparation import MadeFrom, fingerprint
+from planewise.data.preparation import MadeFrom, fingerprint, sha256_of
 from planewise.errors import PlanewiseError
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.formats import stem_of
@@ -42,6 +42,16 @@ class Manifest:
     model: str
     cases: dict[str, CaseRecord]
     version: str = ""
+
+
+def named_weights(model: Path) -> str:
+    """Return what a manifest says of a file of weights: its name, and what it holds."""
+    return f"{model.name} (sha256 {sha256_of(model)})"
+
+
+def weights_in(named: str) -> str:
+    """Return what decides of what ``named_weights`` returned: what the file holds, whatever a copy is called."""
+    return named.partition(" (sha256 ")[2] or named
 
 
 def read_manifest(path: Path) -> Manifest | None:

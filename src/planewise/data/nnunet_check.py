@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.data.case import case_name
-from planewise.data.classes import LabelDefinition
+from planewise.data.classes import BACKGROUND, IGNORE, LabelDefinition
 from planewise.errors import PlanewiseError, Problem
 from planewise.volumes.files import open_volume, volumes_in
 from planewise.volumes.formats import tiff
@@ -22,10 +22,14 @@ def nnunet_problems(folder: Path, meta: dict[str, Any], labels: LabelDefinition)
     where = str(folder / "dataset.json")
     problems = [Problem(where, f"has no {key}, which nnU-Net needs") for key in REQUIRED if key not in meta]
     values = sorted({*labels.classes, *(value for region in labels.regions.values() for value in region)})
+    shown = ", ".join(map(str, values))
     values += [labels.ignore] if labels.ignore is not None else []
     if values != list(range(1, len(values) + 1)):
-        shown = ", ".join(map(str, values))
-        problems.append(Problem(where, f"labels are {shown}; nnU-Net wants 1, 2, ... without a gap"))
+        shown += f", and {IGNORE} {labels.ignore}" if labels.ignore is not None else ""
+        what = f"labels are {shown}; nnU-Net wants 1, 2, ... without a gap, and {IGNORE} to be the next after them"
+        problems.append(Problem(where, f"{what}: renumber them here and in the files"))
+    if BACKGROUND not in meta.get("labels", {BACKGROUND}):
+        problems.append(Problem(where, f'labels have no "{BACKGROUND}": 0, which nnU-Net needs'))
     if labels.regions and "regions_class_order" not in meta:
         problems.append(Problem(where, "has regions and no regions_class_order, which nnU-Net needs"))
     if "dataset" in meta:

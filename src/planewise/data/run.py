@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from planewise.correction.journal import correction_note, review_note
-from planewise.data.manifest import CaseRecord, Manifest, locked, read_manifest, write_manifest
-from planewise.data.preparation import MadeFrom, fingerprint, sha256_of
+from planewise.data.manifest import (
+    CaseRecord,
+    Manifest,
+    locked,
+    named_weights,
+    read_manifest,
+    weights_in,
+    write_manifest,
+)
+from planewise.data.preparation import MadeFrom, fingerprint
 from planewise.errors import PlanewiseError
 
 
@@ -39,6 +47,7 @@ class Run:
         self._folder_is_new = not self.folder.exists()
         self._touched: set[str] = set()
         self._made_before: dict[str, set[str]] = {}  # outputs that cases being made do not have any more
+        self._work: dict[str, str] = {}  # what is kept of cases until they are made
         self._fingerprints: dict[Path, str] = {}
         self._before: MadeFrom | None = None  # what the manifest said when this run began
 
@@ -65,10 +74,13 @@ class Run:
         which is ``renewed``.
         """
         decisive = {"command": command, **json.loads(json.dumps(options, default=str))}
-        if model is not None:
-            decisive["model"] = f"{model.name} (sha256 {sha256_of(model)})"
-        made_from = MadeFrom(decisive, {})
         before, where = read_manifest(manifest), str(model.resolve()) if model else ""
+        if model is not None:
+            decisive["model"] = named_weights(model)
+            named = "" if before is None else str(before.made_from.options.get("model", ""))
+            if weights_in(named) == weights_in(decisive["model"]):  # a copy by another name is the same model
+                decisive["model"] = named
+        made_from = MadeFrom(decisive, {})
         if before is None:
             return cls(manifest, made_from, where, {}, overwrite, store)
         run = cls(manifest, made_from, where, before.cases, overwrite, store)
@@ -121,10 +133,11 @@ class Run:
         was, given = (paths or "no further file" for paths in others)
         return f"{self.place} was made from {was}; now {given} is given"
 
-    def start(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    def start(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path], work: Path | None = None) -> None:
         """Say in the manifest that ``outputs`` are about to be made from ``inputs``.
 
-        What was made of the case before and is not among them is removed when they are there.
+        What was made of the case before and is not among them is removed when they are there. ``work``: the folder of
+        what is finished of it, if that is kept when the run is stopped; it is the caller's to remove.
         Raises PlanewiseError if an output is an input, was corrected or confirmed, or exists without being named
         in the manifest.
         """
@@ -145,17 +158,26 @@ class Run:
                     "move it away, or give another output"
                 )
         self._touched.add(case)
-        self._made_before[case] = before.keys() - {self._name(target) for target in targets}
+        begun = [self._name(target) for target in targets]
+        if work is not None:
+            self._work[case] = self._name(work)
+            begun.append(self._work[case])
+        self._made_before[case] = before.keys() - set(begun)
         self.cases[case] = CaseRecord(
             {str(path.resolve()): self._of(path) for path in sources},
-            dict.fromkeys([*(self._name(target) for target in targets), *self._made_before[case]], ""),
+            dict.fromkeys([*begun, *self._made_before[case]], ""),
         )
         self._write()
 
     @contextmanager
-    def making(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path]) -> Iterator[dict[str, Any]]:
-        """Make the ``outputs`` of ``case`` within; what was decided about it goes into the dict that is yielded."""
-        self.start(case, inputs, outputs)
+    def making(
+        self, case: str, inputs: Iterable[Path], outputs: Iterable[Path], work: Path | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Make the ``outputs`` of ``case`` within; what was decided about it goes into the dict that is yielded.
+
+        ``work``: see ``start``.
+        """
+        self.start(case, inputs, outputs, work)
         decided: dict[str, Any] = {}
         try:
             yield decided
@@ -179,6 +201,8 @@ class Run:
         for name in self._made_before.pop(case, set()):
             remove(self.folder / name)
             del record.outputs[name]
+        if case in self._work:
+            del record.outputs[self._work[case]]
         record.outputs = {name: fingerprint(self.folder / name) for name in record.outputs}
         record.decided = decided
         self._write(case)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from planewise.data.case import Case
 from planewise.errors import PlanewiseError
 from planewise.progress import say
+from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, same_space, to_canonical
 from planewise.volumes.labels import open_labels
@@ -34,7 +36,7 @@ def laid_on(
     if ignore_geometry and volume.shape != other.shape:
         raise PlanewiseError(
             f"{path}: has shape {volume.shape} as it is stored, {other_path} {other.shape}; with "
-            "--ignore_geometry they must agree"
+            f"--ignore_geometry they must agree{_in_another_order(volume, other)}"
         )
     different = "" if ignore_geometry else same_space(volume, other)
     whole = laid_into(volume, other) if different and volume.sparse else None
@@ -50,6 +52,8 @@ def laid_on(
             )
         elif volume.shape == other.shape:
             remedy = "; --ignore_geometry takes them voxel by voxel as the arrays lie, if you know that they fit"
+        else:
+            remedy = _in_another_order(volume, other)
         raise PlanewiseError(
             f"{path}: does not lie in the space of {other_path} ({different}); they must agree{remedy}"
         )
@@ -59,6 +63,20 @@ def laid_on(
     if not any(other.tilt):
         return stack
     return other.with_voxels(from_canonical(to_canonical(stack).read(), without_tilt(other)).voxels)
+
+
+def _in_another_order(volume: Volume, other: Volume) -> str:
+    """Return that the axes of ``volume`` run in an order by which its shape is that of ``other``; "" if in none."""
+    shape = volume.shape
+    orders = [order for order in permutations(range(3)) if tuple(shape[axis] for axis in order) == other.shape]
+    if shape == other.shape or not orders:
+        return ""
+    order = max(orders)  # x, y, z before others
+    runs = ", ".join("zyx"[order.index(axis)] for axis in range(3))
+    return (
+        f". Its axes seem to run {runs}, by which the shapes would agree; no option turns them, for that is a guess: "
+        f"save it with its axes z, y, x, in Python by array.transpose({', '.join(map(str, order))})"
+    )
 
 
 def filled_around(labels: Volume, path: Path, others: Iterable[tuple[Path, Volume]]) -> Volume:
@@ -92,3 +110,24 @@ def labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:
     """Return the labels at ``path`` (z, y, x) as the array of the case's ``image`` lies; for errors see ``laid_on``."""
     placed = laid_on(open_labels(path), path, image, case.image, case.ignore_geometry)
     return np.asarray(from_canonical(to_canonical(placed, labels=True).read(), image).voxels)
+
+
+def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
+    """Return ``labels`` with their image's spacing if their own file does not say any, as TIFFs beside sidecars do not.
+
+    ``labels`` are canonical; where their file does not say how its axes run they lie as the image's array does.
+    Unchanged if there is no image, or it cannot be read or has another shape.
+    """
+    if labels.unit != "pixel" or image is None:
+        return labels
+    try:
+        return in_place_of(labels, open_volume(image))
+    except PlanewiseError:
+        return labels
+
+
+def in_place_of(labels: Volume, image: Volume) -> Volume:
+    """Return ``labels``, whose file says no unit, with the spacing of their ``image``; see ``with_spacing_of``."""
+    in_place = without_tilt(image)
+    in_place = to_canonical(in_place) if labels.has_direction else in_place
+    return in_place.with_voxels(labels.voxels) if in_place.shape == labels.shape else labels

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from planewise.correction.journal import correction_note
-from planewise.data.space import laid_on
+from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import score_classes
 from planewise.evaluation.evaluate import Scores, score_overlap
@@ -20,20 +20,18 @@ from planewise.evaluation.located import LocatedCounter
 from planewise.evaluation.metrics import as_not_delivered
 from planewise.evaluation.mistakes import find_mistakes
 from planewise.evaluation.object_table import object_table
-from planewise.evaluation.overlap import Overlap, OverlapCounter
-from planewise.evaluation.pairs import (
-    OK,
+from planewise.evaluation.open_pairs import (
     Kept,
     OpenPair,
-    Pair,
     Truth,
     as_one_class,
     nothing_predicted,
     open_prediction,
     open_truth,
     read_slabs,
-    with_spacing_of,
 )
+from planewise.evaluation.overlap import Overlap, OverlapCounter
+from planewise.evaluation.pairs import OK, Pair
 from planewise.evaluation.partitions import partition_scores
 from planewise.evaluation.presence import presence_scores
 from planewise.evaluation.result import OBJECTS, Benchmark, CaseErrors, Comparison, Result

@@ -9,8 +9,8 @@ import numpy as np
 
 from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
+from planewise.evaluation.open_pairs import KEPT_BYTES
 from planewise.evaluation.overlap import Overlap
-from planewise.evaluation.pairs import KEPT_BYTES
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.volume import Volume
 
@@ -18,6 +18,8 @@ SAMPLES = 3  # planes that are looked at
 FEWEST_IDS, FEWEST_PAIRS = 32, 4096  # below which there is nothing to tell an image by
 IMAGE, DOUBTFUL = 0.5, 0.25  # share of neighbours in an object that are of another: objects are 2, 4 voxels thick then
 FEW_IDS = 8  # as many as a map of classes may have
+RESERVED = (255, 65_535)  # the highest values of image types, by which programs mark what is unknown
+MARK_SHARE, MARK_PIECES = 0.8, 3  # of all labelled voxels, in so many pieces: no object, but what is not labelled
 
 
 def refuse_image(labels: Volume, path: Path, image: Path | None = None) -> str:
@@ -78,6 +80,31 @@ def unnumbered(labels: Volume, path: Path, n_ids: int) -> str:
         f"{path} has {ids} for {pieces} separate pieces, counted as {n_ids} object{'s' * (n_ids > 1)}; if it is a mask "
         "or a map of classes, give each object an id of its own (a map of classes belongs in labelsTr or labelsTs)"
     )
+
+
+def ignore_mark(labels: Volume, counts: dict[int, int]) -> str:
+    """Return why one of true objects seems to be a mark of what nobody has labelled; "" if none does.
+
+    ``counts``: the voxels of each object. A mark is the highest value of an image's type, far above the other ids; or
+    it holds nearly all that is labelled, in pieces. Volumes that do not fit in memory are not looked at for pieces.
+    """
+    import cc3d
+
+    if len(counts) < 2:
+        return ""
+    largest, whole = max(counts, key=lambda value: counts[value]), sum(counts.values())
+    for value in (each for each in RESERVED if each in counts):
+        others = sorted(counts.keys() - {value})
+        far = value == max(counts) and value > 2 * others[-1]
+        if far and (2 * counts[value] > whole or others == list(range(1, len(others) + 1))):
+            held = f"value {value}, the highest of its type, holds {counts[value] / whole:.0%} of all labelled voxels"
+            return f"{held}, and the other ids end at {others[-1]}"
+    if counts[largest] < MARK_SHARE * whole or np.prod(labels.shape) * labels.voxels.dtype.itemsize > KEPT_BYTES:
+        return ""
+    pieces = int(cc3d.connected_components(labels.read() == largest, connectivity=26, return_N=True)[1])
+    if pieces < MARK_PIECES:
+        return ""
+    return f"value {largest} holds {counts[largest] / whole:.0%} of all labelled voxels, in {pieces} unconnected pieces"
 
 
 def _holds_labels(path: Path) -> bool:

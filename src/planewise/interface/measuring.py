@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planewise.apps.mito_measure import resident
-from planewise.data.space import laid_on
+from planewise.data.space import in_place_of, laid_on
 from planewise.errors import PlanewiseError
-from planewise.evaluation.pairs import in_place_of
 from planewise.interface.calls import call, name_of
 from planewise.measurement.measured import Measured, measure_volume
 from planewise.measurement.regions import ZoneRule

@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from planewise.data.case import images_beside, label_volumes_in
-from planewise.data.classes import holds_instances, labels_above
+from planewise.data.classes import LabelDefinition, holds_instances, labels_above
 from planewise.data.space import filled_around, laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation import comparison
 from planewise.evaluation.classes import class_names
-from planewise.evaluation.pairs import OK, Ignored, Kept, OpenPair, pair_files, with_ignored
+from planewise.evaluation.open_pairs import Ignored, Kept, OpenPair, refuse_unnamed
+from planewise.evaluation.pairs import OK, pair_files, with_labels
 from planewise.evaluation.result import Benchmark
 from planewise.evaluation.tolerance import Tolerance
 from planewise.interface.calls import call, name_of
@@ -50,8 +52,9 @@ def compare(
     names of the label values, which are then scored class by class. Without ``classes`` every label above 0 is an
     object, except for a path below a dataset.json that is in no folder called instances: then the classes are those of
     the dataset.json. ``ignore``: value of voxels in the truth that are not scored, by default that of the dataset.json.
-    ``tolerance``: of surface Dice, in nm for nm and um, in mm for mm, in voxels if no unit is known; for the default
-    see docs/evaluation.md.
+    A truth with values that the dataset.json does not name is refused; values that ``classes`` leaves out are
+    background. ``tolerance``: of surface Dice, in nm for nm and um, in mm for mm, in voxels if no unit is known; for
+    the default see docs/evaluation.md.
 
     Raises PlanewiseError for anything that is not a label volume or lies elsewhere than the truth; with
     ``ignore_geometry`` arrays are compared voxel by voxel. In folders, such a case is a row with that status instead.
@@ -86,28 +89,28 @@ def _benchmark(
     methods: dict[str, Path], truth: Path, classes: Classes | None, ignore: int | None, ignore_geometry: bool
 ) -> Benchmark:
     """Return what is scored of folders."""
-    named, stated = _classes(truth, classes, label_volumes_in(truth))
-    ignore = stated if ignore is None else ignore
+    named, labels = _classes(truth, classes, label_volumes_in(truth))
+    labels = labels if ignore is None else replace(labels, ignore=ignore)
     pairs = {
-        name: with_ignored(
+        name: with_labels(
             [pair for pair in pair_files(path, truth, methods.values(), ignore_geometry) if pair.truth is not None],
-            ignore, instances=not named,
+            labels, instances=not named,
         )
         for name, path in methods.items()
     }  # fmt: skip
     return Benchmark(truth.resolve().parent.name, pairs, images_beside(truth), named)
 
 
-def _classes(truth: Path, classes: Classes | None, files: list[Path]) -> tuple[dict[int, str], int | None]:
-    """Return the names of the classes that are scored, none if labels are objects, and the ignore label."""
+def _classes(truth: Path, classes: Classes | None, files: list[Path]) -> tuple[dict[int, str], LabelDefinition]:
+    """Return the names of the classes that are scored, none if labels are objects, and all labels of dataset.json."""
     labels = labels_above(truth)
     if classes is not None:
-        return dict(classes), labels.ignore
+        return dict(classes), labels
     if labels.source is None or holds_instances(truth.resolve()):
-        return {}, labels.ignore
+        return {}, labels
     named = class_names(labels, files)
     say(f"Scored are the classes of {labels.source}: {', '.join(named.values())}")
-    return named, labels.ignore
+    return named, labels
 
 
 def _of_volumes(
@@ -117,13 +120,13 @@ def _of_volumes(
     """Return the scores of volumes of one case."""
     case, path = name_of(truth, "truth"), Path("truth")
     stored = as_labels(as_volume(truth, name="truth"), path)
-    named = dict(classes or {})
+    named, stated = dict(classes or {}), LabelDefinition()
     if isinstance(truth, str | os.PathLike):
         path = Path(truth)
         named, stated = _classes(path, classes, [path])
-        if stated is not None and not named and ignore is None:
+        if stated.ignore is not None and not named and ignore is None:
             raise PlanewiseError(f"{path}: its dataset.json has an ignore label, which lies beside it: compare folders")
-        ignore = stated if ignore is None else ignore
+        ignore = stated.ignore if ignore is None else ignore
     volumes = {}
     for name, labels in methods.items():
         there = Path(labels) if isinstance(labels, str | os.PathLike) else Path(name)
@@ -132,6 +135,8 @@ def _of_volumes(
         stored = filled_around(stored, path, volumes.values())
     kept = Kept()
     canonical = kept.read(to_canonical(stored, labels=True))
+    if named:
+        refuse_unnamed(canonical, path, replace(stated, ignore=ignore))
     ignored = None if ignore is None else Ignored(canonical, ignore)
     pairs = {}
     for name, (there, volume) in volumes.items():

@@ -88,15 +88,14 @@ def doubts(earlier: Sequence[Scan], scan: Scan) -> list[str]:
     first = earlier[0]
     reasons = []
     if unsaid := [each.name for each in (first, scan) if not each.patient]:
-        reasons.append(
-            f"no header says whose scan {' and '.join(unsaid)} is (PatientID): it is not checked that both are of one "
-            "patient"
-        )
+        which = "s these are" if len(unsaid) == 2 else f" {unsaid[0]} is"
+        reasons.append(f"no header says whose scan{which} (PatientID): it is not checked that both are of one patient")
     for other in earlier:
         if scan.voxels and scan.voxels == other.voxels:
+            which = "both" if other is first else f"{other.name} and {scan.name}"
             reasons.append(
-                f"{other.name} and {scan.name} hold the same voxels: this is one scan under two dates, between which "
-                "nothing can have changed; look at what lies there"
+                f"{which} hold the same voxels: this is one scan under two dates, between which nothing can have "
+                "changed; look at what lies there"
             )
     return reasons
 

@@ -146,7 +146,9 @@ class PanopticTask:
         half = choose_precision("auto", device.type, predicting=True) == "bf16"
         norms = self.model.norms
         slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
+        sizes, published = self.model.object_sizes, GroupingOptions.min_size
         grouping = GroupingOptions(
+            min_size=published if sizes is None else sizes.least(None, published),
             min_agreement=self.model.min_agreement or 0.0,
             repair=bool(self.model.repair),
             things=() if self.several is None else self.several.kinds,

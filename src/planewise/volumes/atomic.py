@@ -39,11 +39,12 @@ def _put(new: Path, path: Path, aside: Path) -> None:
     if not path.is_dir():
         new.replace(path)
         return
-    path.rename(aside)
     try:
+        path.rename(aside)
         new.rename(path)
-    except OSError:
-        aside.rename(path)
+    except BaseException:  # Ctrl-C too: what is aside is removed soon
+        if not path.exists():
+            aside.rename(path)
         raise
 
 

@@ -76,6 +76,22 @@ def slab_starts(shape: tuple[int, int, int]) -> Iterator[slice]:
         yield slice(start, min(start + thickness, shape[0]))
 
 
+def count_values(labels: Volume) -> dict[int, int]:
+    """Return how many voxels have each value. Raises PlanewiseError if the file is damaged or holds no labels."""
+    counts: dict[int, int] = {}
+    for planes in slab_starts(labels.shape):
+        slab = np.asarray(labels.voxels[planes])
+        if slab.dtype.itemsize <= 2:  # much faster than sorting
+            number = np.bincount(slab.ravel())
+            values = np.flatnonzero(number)
+            counted = zip(values, number[values])
+        else:
+            counted = zip(*np.unique(slab, return_counts=True))
+        for value, count in counted:
+            counts[int(value)] = counts.get(int(value), 0) + int(count)
+    return counts
+
+
 def label_dtype(largest: int) -> np.dtype:
     """Return the smallest unsigned integer type that holds ``largest``."""
     return np.min_scalar_type(int(largest))

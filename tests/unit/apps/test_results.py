@@ -151,8 +151,8 @@ def test_a_damaged_prediction_is_shown_as_it_counts(dataset, capsys):
     damage(dataset / "imagesTs_m" / "two.tiff")
     assert mito(dataset) == 1
     printed = capsys.readouterr().out
-    assert re.search(r"one +0\.000 .* missing: as nothing", printed)
-    assert re.search(r"two +0\.000 .* unusable: as nothing", printed)
+    assert re.search(r"one +0\.000 .* missing: scored as empty", printed)
+    assert re.search(r"two +0\.000 .* unusable: scored as empty", printed)
     assert re.search(r"mean, missing counted +0\.333 .* 3 cases", printed)
     folder = dataset / "imagesTs_m" / "evaluation"
     table = {row["case"]: row["voxel_dice"] for row in rows(folder / tables.RESULTS)}

@@ -84,3 +84,60 @@ def test_compare_and_ild_evaluate_refuse_regions_by_name(dataset, tmp_path, caps
     assert run(["compare", str(dataset), "--output", str(tmp_path / "out")]) == 2
     assert run(["ild", "evaluate", str(dataset / "imagesTs_p"), str(dataset / "labelsTs")]) == 2
     assert capsys.readouterr().err.count("both [1, 2]: is a region, a union of classes") == 2
+
+
+@pytest.fixture
+def with_255(dataset):
+    """Beside the case another, in whose truth is a value that dataset.json does not name."""
+    other = TRUTH.copy()
+    other[0, 4, 4:] = 255
+    write_labels(dataset / "labelsTs" / "d.nii.gz", Volume(other, unit="mm"))
+    write_labels(dataset / "imagesTs_p" / "d.nii.gz", Volume(np.where(other == 255, 0, TRUTH), unit="mm"))
+    return dataset
+
+
+UNNAMED = "d.nii.gz: holds 255 (4 voxels), which no label of dataset.json names; those are mito (1), er (2), ignore (3)"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("mito", "evaluate", "{}/imagesTs_p", "{}/labelsTs", "--semantic_class", "mito"),
+        ("mito", "evaluate", "{}/imagesTs_p", "{}/labelsTs", "--things", "none"),
+        ("ild", "evaluate", "{}/imagesTs_p", "{}/labelsTs"),
+        ("compare", "{}"),
+    ],
+    ids=lambda command: " ".join(command[:2]) + command[-1],
+)
+def test_a_truth_with_a_value_without_a_name_is_not_scored_and_the_others_are(with_255, tmp_path, capsys, command):
+    out = tmp_path / "out"
+    command = [part.format(with_255) for part in command]
+    assert run([*command, "--output", str(out)]) == 1
+    told = capsys.readouterr().out
+    assert UNNAMED in told
+    assert "what nobody has labelled is 3 in the file" in told
+    name = tables.RESULTS if command[0] == "mito" else "results.csv"
+    with (out / name).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    scored = {row["case"] for row in rows if row.get("voxel_dice") or (row.get("metric") == "dsc" and row["value"])}
+    assert scored == {"c"}
+    assert run([*command, "--output", str(out)]) == 1  # said again, not taken as done
+    assert UNNAMED in capsys.readouterr().out
+
+
+def test_once_it_is_named_it_is_scored(with_255, capsys):
+    describe(with_255, {"background": 0, "mito": 1, "er": 2, "unknown": 3, "ignore": 255})
+    assert run(["ild", "evaluate", str(with_255 / "imagesTs_p"), str(with_255 / "labelsTs")]) == 0
+    assert "Voxels of the ignore label (255) are not scored" in capsys.readouterr().err
+
+
+def test_labels_beside_instances_that_mark_what_to_ignore_must_be_named_too(with_255, capsys):
+    for name in "cd":
+        ids = (TRUTH == 1) * np.uint8(1)
+        write_labels(with_255 / "instancesTs" / f"{name}.nii.gz", Volume(ids, unit="mm"))
+        write_labels(with_255 / "imagesTs_p" / "classes" / f"{name}.nii.gz", Volume(ids, unit="mm"))
+    command = ["mito", "evaluate", str(with_255 / "imagesTs_p"), str(with_255 / "instancesTs")]
+    assert run(command) == 1
+    assert UNNAMED in capsys.readouterr().out
+    assert run([*command, "--things", "mito"]) == 1
+    assert UNNAMED in capsys.readouterr().out

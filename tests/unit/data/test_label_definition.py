@@ -100,3 +100,28 @@ def test_the_labels_beside_instances(tmp_path):
         semantic_beside(instances, "c")
     (tmp_path / "labelsTr" / "c.tif").write_bytes(b"")
     assert semantic_beside(instances, "c") == tmp_path / "labelsTr" / "c.tif"
+
+
+@pytest.mark.parametrize(
+    ("labels", "values", "advice"),
+    [
+        ({"a": 1, "b": 2}, (1, 255), '"ignore": 255 under labels (nnU-Net takes 3 alone, the next value after the'),
+        ({"a": 1, "b": 2}, (1, 3), 'nobody has labelled is named "ignore": 3 under labels'),
+        ({"a": 1, "b": 4}, (1, 2), '"ignore": 5 under labels, and has the value 5 in the file'),
+        ({"a": 1, "ignore": 7}, (1, 7, 255), "what nobody has labelled is 7 in the file"),
+        ({"both": [1, 2]}, (1, 2, 9), '"ignore": 9 under labels (nnU-Net takes 3 alone'),
+    ],
+)
+def test_what_has_no_name_and_what_to_do(tmp_path, labels, values, advice):
+    what = definition(tmp_path, labels).unnamed(dict.fromkeys((0, *values), 5))
+    assert what.startswith(f"holds {values[-1]} (5 voxels), which no label of dataset.json names; those are ")
+    assert what.endswith(advice) or advice in what
+    marked = int(advice.partition('"ignore": ')[2].split()[0].rstrip(",") or 7) if '"ignore": ' in advice else 7
+    assert definition(tmp_path, labels | {"ignore": marked}).ignore == marked  # what is advised is taken
+
+
+def test_where_nothing_is_unnamed(tmp_path):
+    read = definition(tmp_path, {"background": 0, "a": 1, "both": [1, 2], "ignore": 3})
+    assert read.unnamed({0: 9, 1: 1, 2: 1, 3: 1}) == ""
+    assert LabelDefinition().unnamed({0: 1, 77: 1}) == ""
+    assert LabelDefinition(ignore=3).unnamed({0: 1, 77: 1}) == ""

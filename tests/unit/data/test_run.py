@@ -8,7 +8,7 @@ import pytest
 
 from planewise.correction.actions import Confirm
 from planewise.correction.session import Corrections
-from planewise.data.manifest import MANIFEST, edited_outputs
+from planewise.data.manifest import MANIFEST, edited_outputs, read_manifest
 from planewise.data.run import Run, refuse_folder_of_inputs, refuse_inputs_as_outputs
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import Volume, write_volume
@@ -122,6 +122,19 @@ def test_changed_inputs_and_edited_outputs_are_told(place):
     assert not done(begin(place), place)
 
 
+def test_a_copy_of_the_model_by_another_name_is_the_same_model(place):
+    make(begin(place), place)
+    (place / "copy.pth").write_bytes(b"weights A")
+    again = begin(place, model="copy.pth")
+    assert done(again, place)
+    make(again, place, "b")
+    manifest = read_manifest(place / "out" / MANIFEST)
+    assert manifest.made_from.options["model"].startswith("A.pth (sha256 ")
+    assert set(manifest.cases) == {"a", "b"}
+    with pytest.raises(PlanewiseError, match=r"made differently \(model: A.pth .* -> B.pth"):
+        begin(place, model="B.pth")
+
+
 def test_another_input_is_not_called_a_changed_one(place):
     make(begin(place), place)
     with pytest.raises(PlanewiseError, match=r"out was made from .*/a.tiff; now .*/b.tiff is given; --overwrite"):
@@ -160,6 +173,20 @@ def test_a_case_that_fails_before_anything_is_there_leaves_nothing(place):
     with pytest.raises(ValueError, match="no"), run.making("a", [place / "in" / "a.tiff"], [place / "out" / "a.tiff"]):
         raise ValueError("no")
     assert not (place / "out").exists()
+
+
+def test_a_case_that_is_stopped_stays_in_the_manifest_as_long_as_its_work_is_there(place):
+    output, work = place / "out" / "a.tiff", place / "out" / "a.unfinished"
+    run = begin(place)
+    run.start("a", [place / "in" / "a.tiff"], [output], work)
+    work.mkdir()
+    run.fail("a")
+    assert read_manifest(place / "out" / MANIFEST).cases["a"].outputs == {"a.tiff": "", "a.unfinished": ""}
+    with begin(place).making("a", [place / "in" / "a.tiff"], [output], work):
+        output.write_text("made")
+    assert list(read_manifest(place / "out" / MANIFEST).cases["a"].outputs) == ["a.tiff"]
+    assert work.exists()
+    assert done(begin(place), place)
 
 
 def test_the_same_input_elsewhere_is_the_same(place):

@@ -5,8 +5,9 @@ import pytest
 import tifffile
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
+from planewise.data.classes import LabelDefinition
 from planewise.evaluation.comparison import compare
-from planewise.evaluation.pairs import MISSING, OK, Pair, with_ignored
+from planewise.evaluation.pairs import MISSING, OK, Pair, with_labels
 from planewise.evaluation.result import OBJECTS, Benchmark
 from planewise.evaluation.standings import differences, standings
 from planewise.evaluation.tolerance import Tolerance
@@ -163,7 +164,8 @@ def test_a_region_is_one_class_and_the_ignore_label_counts_nowhere(write):
     truth[1:4, 1:4, 1:4], truth[1:4, 1:4, 4:6], truth[5], truth[0] = 1, 2, 3, 4
     predicted = np.zeros_like(truth)
     predicted[1:4, 1:4, 1:6], predicted[5] = 7, 8  # the region, as an instance of whatever number, and what is ignored
-    pair = with_ignored([Pair("c", write("p", predicted), write("t", truth))], 3, instances=False)
+    labels = LabelDefinition({1: "a", 2: "b", 4: "c"}, ignore=3)
+    pair = with_labels([Pair("c", write("p", predicted), write("t", truth))], labels, instances=False)
     benchmark = Benchmark("d", {"m": pair}, {}, {1: "both"}, values=(1, 2))
     comparison = compare([benchmark], Tolerance())
     scores = comparison.results[0].scores

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from planewise.data.classes import CLASS_1, Target
+from planewise.data.classes import CLASS_1, LabelDefinition, Target
 from planewise.errors import PlanewiseError
-from planewise.evaluation.pairs import MISSING, OK, Pair, open_truth, pair_files, with_ignored
+from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files, with_labels
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 from scored import evaluate_pairs
@@ -114,7 +114,7 @@ def test_ignored_voxels_count_neither_as_missed_nor_as_invented(tmp_path):
     for name, labels in (("truth", truth), ("predicted", predicted)):
         write_labels(tmp_path / f"{name}.tiff", Volume(labels))
     pair = Pair("a", tmp_path / "predicted.tiff", tmp_path / "truth.tiff")
-    (marked,) = with_ignored([pair], 3, instances=False)
+    (marked,) = with_labels([pair], LabelDefinition({1: "a", 2: "b"}, ignore=3), instances=False)
     row = evaluate_pairs([marked], CLASS_1)[0]  # right 1, missed 1, invented 1 (and 2 where nobody knows)
     assert (row["voxel_iou"], row["voxel_precision"], row["voxel_recall"]) == pytest.approx((1 / 3, 1 / 2, 1 / 2))
     assert evaluate_pairs([pair], CLASS_1)[0]["voxel_precision"] == pytest.approx(1 / 4)
@@ -131,16 +131,9 @@ def test_instances_are_ignored_by_the_labels_beside_them(tmp_path):
     for name, labels in volumes.items():
         write_labels(tmp_path / f"{name}.tiff", Volume(np.array(labels, np.uint8)))
     pairs = pair_files(tmp_path / "p", tmp_path / "instancesTs")
-    row = evaluate_pairs(with_ignored(pairs, 2, instances=True))[0]
+    row = evaluate_pairs(with_labels(pairs, LabelDefinition({1: "a"}, ignore=2), instances=True))[0]
     assert (row["n_truth"], row["n_pred"], row["tp_50"], row["voxel_iou"]) == (1, 1, 1, 0.75)
     assert evaluate_pairs(pairs)[0]["n_pred"] == 2
     (tmp_path / "labelsTs" / "a.tiff").unlink()
-    status = evaluate_pairs(with_ignored(pairs, 2, instances=True))[0]["status"]
+    status = evaluate_pairs(with_labels(pairs, LabelDefinition({1: "a"}, ignore=2), instances=True))[0]["status"]
     assert "holds 0 files of case a" in status
-
-
-def test_the_truth_that_is_shown_is_the_one_that_is_scored(tmp_path):
-    write_labels(tmp_path / "t.tiff", Volume(np.array([[[1, 3, 2]]], np.uint8)))
-    pairs = [Pair("t", None, tmp_path / "t.tiff")]
-    assert open_truth(pairs[0]).scored.read().tolist() == [[[1, 3, 2]]]
-    assert open_truth(with_ignored(pairs, 3, instances=False)[0]).scored.read().tolist() == [[[1, 0, 2]]]

@@ -8,7 +8,7 @@ import pytest
 
 from planewise.cli import run
 from planewise.errors import PlanewiseError
-from planewise.evaluation.input_checks import is_copy, refuse_image, truth_itself, unnumbered
+from planewise.evaluation.input_checks import ignore_mark, is_copy, refuse_image, truth_itself, unnumbered
 from planewise.evaluation.overlap import overlap_table
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
@@ -64,6 +64,37 @@ def test_equal_voxels_with_other_ids_are_no_copy(balls):
     assert not is_copy(overlap_table(balls, (6 - balls) * (balls > 0)))
     assert not is_copy(overlap_table(balls > 0, balls > 0))  # one object has the same id by chance
     assert not is_copy(overlap_table(balls * 0, balls * 0))
+
+
+def counted(labels):
+    values, counts = np.unique(labels[labels > 0], return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist()))
+
+
+def marked(labels):
+    return ignore_mark(Volume(labels), counted(labels))
+
+
+def test_what_is_not_labelled_is_no_object(balls):
+    some = np.where(balls > 3, 0, balls).astype(np.uint16)
+    slab, sprinkled, strip = some.copy(), some.copy(), some.copy()
+    slab[30:][some[30:] == 0] = 255
+    assert marked(slab).startswith("value 255, the highest of its type, holds ")
+    assert marked(slab).endswith("of all labelled voxels, and the other ids end at 3")
+    strip[0, 0, :5] = 65_535  # few voxels, beside ids without a gap
+    assert "value 65535, the highest of its type, holds 0%" in marked(strip)
+    sprinkled[::2][some[::2] == 0] = 9
+    assert marked(sprinkled).startswith("value 9 holds ")
+    assert marked(sprinkled).endswith("unconnected pieces")
+
+
+def test_objects_of_any_size_and_id_are_no_mark(balls):
+    some = np.where(balls > 3, 0, balls).astype(np.uint16)
+    assert marked(some) == marked(some * 85) == ""  # the last is 255, as ids that are spread may be
+    large = some.copy()
+    large[20:, 20:][some[20:, 20:] == 0] = 4  # one network among small ones
+    assert marked(large) == ""
+    assert marked(np.where(some == 1, 255, 0)) == marked(some * 0) == ""
 
 
 def test_a_mask_is_not_numbered(balls):

@@ -1,11 +1,12 @@
 import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
-from planewise.volumes.atomic import write_again
+from planewise.volumes.atomic import atomic_path, write_again
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.volume import Volume
 
@@ -48,3 +49,32 @@ def test_what_is_not_there_is_told(tmp_path):
     with pytest.raises(Exception, match=r"a\.tiff"):
         write_again(tmp_path / "a.tiff", tmp_path / "missing.tiff")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rename", [1, 2])
+@pytest.mark.parametrize("then", ["before", "after"])
+def test_ctrl_c_while_a_folder_is_replaced_leaves_one_of_the_two(tmp_path, monkeypatch, rename, then):
+    folder, calls, original = tmp_path / "folder", [], Path.rename
+    folder.mkdir()
+    (folder / "old").touch()
+
+    def stopped(path, target):
+        calls.append(path)
+        if len(calls) == rename and then == "before":
+            raise KeyboardInterrupt
+        original(path, target)
+        if len(calls) == rename:
+            raise KeyboardInterrupt
+
+    def replace():
+        with atomic_path(folder) as temporary:
+            temporary.mkdir()
+            (temporary / "new").touch()
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        replace()
+    is_new = rename == 2 and then == "after"
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
+        "folder", "folder/new" if is_new else "folder/old",
+    ]  # fmt: skip

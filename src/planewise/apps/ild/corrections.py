@@ -2,7 +2,7 @@
 
 ::
 
-    {work_dir}/corrections.json       marks slices that were made here: of what
+    {work_dir}/corrections.json       marks slices that were made here: of what; in whole once they are there
     {work_dir}/npy/                   see ``data.prepared``; all else is ignored
     {work_dir}/npz_corrected/         the whole patients, for the new model to predict
     {work_dir}/{task_name}/predicted/, worklist.csv
@@ -11,6 +11,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from planewise.correction.corrected import (
     image_behind,
     manifest_behind,
     model_behind,
+    refuse_other_corrections,
     refuse_several_machines,
     say_what_is_wrong,
     write_next,
@@ -36,7 +38,7 @@ from planewise.correction.truth import KnownLabels, known_classes
 from planewise.correction.worklist import Item
 from planewise.data.case import channel_within
 from planewise.data.classes import DATASET_FILE
-from planewise.data.manifest import Manifest
+from planewise.data.manifest import MANIFEST, Manifest, read_manifest
 from planewise.data.patients import patients_or_cases
 from planewise.data.preparation import MadeFrom, Record, sha256_of
 from planewise.data.prepared import IGNORED, Patient, load_patient, read_patient, save_patient, save_slices
@@ -67,6 +69,8 @@ def with_corrections(options: IldTrain, result: Path) -> IldTrain:
     work = options.work_dir
     if (work / SLICES).exists() and not (work / MADE_FROM).is_file():
         raise PlanewiseError(f"{work}: holds slices that were not made from corrections; give another work_dir")
+    if options.resume and (work / MADE_FROM).is_file():
+        refuse_other_corrections(work / MADE_FROM, result, "margin_mm", options.margin_mm)
     volumes = corrected_volumes(result)
     manifests = {case: manifest_behind(path, "ild predict") for case, path in volumes.items()}
     if options.base is None and not options.from_scratch:
@@ -121,12 +125,13 @@ def _write_slices(
     if not known:
         raise PlanewiseError(f"--corrections {options.corrections}: in no case a class was confirmed or corrected")
     held_out = _held_out({case: truth for case, (_, truth) in known.items()})
+    made_from: dict[str, Any] = {"corrections of": {case: str(path.resolve()) for case, path in volumes.items()}}
+    write_json(work / MADE_FROM, made_from)  # without what makes it whole, as long as the slices are not
     shutil.rmtree(work / SLICES, ignore_errors=True)
     shutil.rmtree(work / PATIENTS, ignore_errors=True)
     (work / PATIENTS).mkdir(parents=True)
-    sources = {case: str(path.resolve()) for case, path in volumes.items()}
-    journals = {case: sha256_of(corrections_folder(path) / JOURNAL) for case, path in volumes.items()}
-    write_json(work / MADE_FROM, {"corrections of": sources, "journals": journals, "margin_mm": options.margin_mm})
+    made_from["journals"] = {case: sha256_of(corrections_folder(path) / JOURNAL) for case, path in volumes.items()}
+    made_from["margin_mm"] = options.margin_mm
     for case, (patient, truth) in known.items():
         labels = np.where(truth.known, truth.labels, IGNORED).astype(np.uint8)
         for part, chosen in (("train", ~held_out[case]), ("valid", held_out[case])):
@@ -148,6 +153,7 @@ def _write_slices(
     labels_of = {"background": 0, **{name: value for value, name in classes.items()}}
     about = {"channel_names": {"0": "CT"}, "labels": labels_of, "numTraining": len(known), "file_ending": ".nii.gz"}
     write_json(work / DATASET_FILE, about)
+    write_json(work / MADE_FROM, made_from)
 
 
 def record_of_known(npy: Path, made_from: Path, options: IldTrain) -> Record:
@@ -157,8 +163,8 @@ def record_of_known(npy: Path, made_from: Path, options: IldTrain) -> Record:
     content = read_json(made_from)
     if missing := {"corrections of", "margin_mm", "journals"} - content.keys():
         raise PlanewiseError(
-            f"{made_from}: does not say {', '.join(sorted(missing))}, as of an older version; give --corrections, "
-            "which makes the slices again"
+            f"{made_from}: does not say {', '.join(sorted(missing))}, as of slices that an older version made, or that "
+            "are not whole, for their making was stopped; give --corrections without --resume, which makes them again"
         )
     if options.corrections is None:
         corrected = ", ".join(content["corrections of"].values())
@@ -234,16 +240,18 @@ def _window(manifests: dict[str, Manifest], weights: Sam2Weights) -> tuple[float
 
 
 def predict_again(options: IldTrain, result: Path, model: Path) -> int:
-    """Predict the corrected cases with ``model``, and write the next work list. Returns the exit code.
+    """Predict the corrected cases with ``model``, unless it did, and write the next work list. Returns the exit code.
 
     Without boxes if the model can; else with boxes around what the corrected result has.
     """
     folder = options.work_dir / options.task_name
+    made = read_manifest(folder / "predicted" / MANIFEST)  # of this training, if it was finished before
+    same = made is not None and sha256_of(model) in str(made.made_from.options.get("model", ""))
     prompts = "truth" if load_sam2(model, options.image_size).tokens is None else "auto"
     again = IldPredict(
         input=options.work_dir / PATIENTS, output=folder / "predicted", trained_model=str(model), prompts=prompts,
         bbox_shift=options.bbox_shift, device=options.device, devices=options.devices, precision=options.precision,
-        overwrite=True,
+        overwrite=options.overwrite or not same,
     )  # fmt: skip
     code = predict_ild(again)
     _write_next_worklist(options, result, folder, model)

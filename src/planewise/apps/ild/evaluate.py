@@ -12,7 +12,7 @@ from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.class_evaluation import evaluate_presence
 from planewise.evaluation.classes import class_names, without_classes
 from planewise.evaluation.comparison import compare
-from planewise.evaluation.pairs import Pair, pair_files, with_ignored
+from planewise.evaluation.pairs import Pair, pair_files, with_labels
 from planewise.evaluation.presence import presence_file
 from planewise.evaluation.provenance import read_prompts_note
 from planewise.evaluation.result import Benchmark, Comparison
@@ -30,7 +30,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
     predictions = [options.predictions, *options.beside]
     labels = labels_above(options.truth, options.dataset)
     pairs = {path: pair_files(path, options.truth, predictions, options.ignore_geometry) for path in predictions}
-    pairs = {path: with_ignored(paired, labels.ignore, instances=False) for path, paired in pairs.items()}
+    pairs = {path: with_labels(paired, labels, instances=False) for path, paired in pairs.items()}
     if options.predicted_only:
         pairs = _predicted(pairs)
     notes = _notes(predictions)

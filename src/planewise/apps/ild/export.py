@@ -9,7 +9,7 @@ from planewise.apps.ild.dicom_results import algorithm_of
 from planewise.apps.ild.label_options import IldExport
 from planewise.apps.ild.measured_cases import label_files, shortened
 from planewise.data.case import one_file_each, refuse_missing
-from planewise.data.classes import labels_above
+from planewise.data.classes import labels_above, labels_beside
 from planewise.data.manifest import MANIFEST, manifest_of, read_manifest
 from planewise.data.preparation import fingerprint
 from planewise.data.run import Run, refuse_folder_of_inputs
@@ -91,9 +91,9 @@ def _names(options: IldExport, files: list[Path]) -> dict[int, str]:
     """Return the names of the classes by value: by options, what made them, or the dataset.json above them."""
     if options.classes:
         return named_by_options(options.classes).classes
-    named = [volume.labels.names for path in files[:1] if (volume := open_volume(path)).labels is not None]
-    if options.dataset is None and named and named[0]:
-        return named[0]
+    if options.dataset is None and (beside := labels_beside(files)).classes:
+        say(f"Names of the classes: {beside.source}")
+        return beside.classes
     made = None if options.dataset is not None or not files else manifest_of(files[0])
     if made is not None and made.made_from.options.get("command") == "ild lungs":
         return LUNG_NAMES

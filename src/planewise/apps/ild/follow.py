@@ -96,7 +96,11 @@ def follow_ild(options: IldFollow) -> int:
                     options.overwrite)  # fmt: skip
     inputs = [file for image in images.values() for file in _files(image)]
     refuse_folder_of_inputs(inputs, options.output, "--output")
-    if run.is_done(COMPARISON, inputs) and not run.cases[COMPARISON].decided["problems"]:
+    try:
+        done = run.is_done(COMPARISON, inputs) and not run.cases[COMPARISON].decided["problems"]
+    except PlanewiseError as error:  # of the files that it names
+        raise PlanewiseError(str(error).removeprefix(f"{COMPARISON}: ")) from error
+    if done:
         say(f"{options.patient}: done already, by the same model from the same data ({options.output / PAGE})")
         return report_problems(problems)
     predict = _predictor(weights, options, device, half)

@@ -52,7 +52,8 @@ class IldMeasure(SeriesChoice):
     """Masks of the lungs, in any numbers, such as planewise ild lungs writes: a mask, or a folder of them by case.
     Default: segmented from HU, as by planewise ild lungs."""
     dataset: Path | None = None
-    """dataset.json with the names of the classes. Default: the one above the labels, if there is one."""
+    """dataset.json with the names of the classes. Default: the one above the labels, or else the labels' own files, or
+    itksnap_labels.txt beside them, as planewise ild predict writes it."""
     classes: tuple[str, ...] = ()
     """Which classes are measured, by name; or, without a dataset.json, which there are, as NAME=VALUE. Default: all."""
     fibrosis: tuple[str, ...] = ()
@@ -110,7 +111,8 @@ class IldExport(SeriesChoice, CodesChoice):
     """What made the labels, as 'NAME VERSION', or manual for what somebody drew. Default: what the manifest beside them
     says."""
     dataset: Path | None = None
-    """dataset.json with the names of the classes. Default: those in the labels' files, or the one above them."""
+    """dataset.json with the names of the classes. Default: the names in the labels' files, in itksnap_labels.txt beside
+    them, or in the dataset.json above them."""
     classes: tuple[str, ...] = ()
     """Which classes there are, as NAME=VALUE, instead."""
     ignore_geometry: bool = False

@@ -1,14 +1,14 @@
 """What ``ild measure`` is given: label volumes, what their values mean, and the CT, mask and second reader of each."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.label_options import IldMeasure
 from planewise.apps.ild.lungs import mask_of
 from planewise.data.case import case_name, is_volume, label_volumes_at, one_file_each, without_labels
-from planewise.data.classes import LabelDefinition, labels_above, read_labels_of
+from planewise.data.classes import LabelDefinition, labels_above, labels_beside, read_labels_of, refuse_other_names
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names, without_classes
 from planewise.measurement.classes import MeasuredClasses, choose_classes, named_by_options
@@ -51,8 +51,11 @@ def _are_pairs(texts: tuple[str, ...]) -> bool:
     return any("=" in text for text in texts)
 
 
-def _definition(options: IldMeasure) -> LabelDefinition:
-    """Return what label values mean: by --dataset, by --classes NAME=VALUE, or by the dataset.json above the labels."""
+def _definition(options: IldMeasure, files: list[Path]) -> LabelDefinition:
+    """Return what label values mean: by --dataset, by --classes NAME=VALUE, or by the dataset.json above the labels.
+
+    Without any, by the label ``files`` themselves, or what lies beside them: whatever made them knew.
+    """
     if _are_pairs(options.classes):
         if options.dataset is not None:
             raise PlanewiseError("--classes NAME=VALUE and --dataset: both name the classes; give one")
@@ -66,7 +69,9 @@ def _definition(options: IldMeasure) -> LabelDefinition:
                 f"{other.source or 'no dataset.json'} and {first.source or 'no dataset.json'} above the labels name "
                 "classes differently; choose with --dataset"
             )
-    return first
+    beside = labels_beside(files)
+    refuse_other_names(first, beside)
+    return first if first.classes or first.regions else replace(beside, ignore=first.ignore)
 
 
 def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, MeasuredClasses]:
@@ -74,8 +79,8 @@ def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, Meas
 
     Raises PlanewiseError if nothing names the classes, or a name is not there.
     """
-    definition = _definition(options)
     second = [] if options.against is None else _volumes(options.against)
+    definition = _definition(options, [*files, *second])
     known = class_names(definition, [*files, *second])
     if not known:
         raise PlanewiseError(without_classes(options.labels[0], [*files, *second]))
@@ -84,7 +89,8 @@ def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, Meas
     listed = ", ".join(f"{name} ({value})" for value, name in classes.names.items())
     fibrosis = ", ".join(classes.names[value] for value in classes.fibrosis)
     counted = f"fibrosis is {fibrosis}" if fibrosis else "none of them counts as fibrosis; see --fibrosis"
-    say(f"Classes: {listed} are measured; {counted}.")
+    source = "" if definition.source is None else f", by {definition.source}"
+    say(f"Classes{source}: {listed} are measured; {counted}.")
     return definition.ignore, classes
 
 

@@ -21,6 +21,7 @@ from planewise.volumes.volume import Volume
 
 LAYOUT = 3  # of the work folder
 RUN = "run.json"  # in it: what makes the run what it is
+LOCK = "lock"  # likewise: held by the process that works there
 BYTES_A_SLAB_VOXEL = 3  # two slabs' bits and offsets, the one being read, its runs
 BYTES_A_BLOCK_VOXEL = 24  # three planes' components and labels, and the result
 
@@ -112,11 +113,13 @@ def is_begun(work: Path) -> bool:
 
 
 def clear_work(work: Path) -> None:
-    """Remove a run's work folder, its description first: no later run continues with a part of it."""
+    """Remove all of a run's work but its lock, the description first: no later run continues with a part of it."""
     (work / RUN).unlink(missing_ok=True)
     for item in work.iterdir() if work.is_dir() else ():
         if item.is_dir():
             shutil.rmtree(item)
+        elif item.name != LOCK:
+            item.unlink()
 
 
 def begin_work(work: Path, identity: dict[str, Any]) -> None:
