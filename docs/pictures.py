@@ -1,4 +1,4 @@
-"""Make the pictures of README and docs anew, from both demos: ``make pictures``, about 12 CPU minutes.
+"""Make the pictures of README and docs anew, from both demos: ``make pictures``, about 8 CPU minutes.
 
     python docs/pictures.py FOLDER [STEP ...]
 

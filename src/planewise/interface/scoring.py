@@ -62,18 +62,19 @@ def compare(
     ignore_geometry: bool = False,
     progress: ProgressFunction | bool | None = None,
 ) -> Result:
-    """Return the scores of every method's labels against one truth, by the code of ``planewise compare``.
+    """Score every method's labels against one ground truth, with the code of ``planewise compare``.
 
-    ``methods``: by name, labels as whatever ``open`` takes, or folders of label volumes; ``truth``: the same. The cases
-    of folders are paired by name, and one that a method lacks counts as nothing found. ``classes``: the names of
-    label values, which are then scored class by class. Without it every label above 0 is an object; but of a path that
-    lies below a dataset.json, and in no folder called instances, what that names are the classes. ``ignore``: the
-    truth's value of voxels that are not scored, by default the dataset.json's; a truth with values that this does not
-    name is refused, while values that ``classes`` leaves out are background. ``tolerance``: within which surfaces
-    agree, in nm for nm and um, in mm for mm, in voxels where no unit is known; by default see docs/evaluation.md.
+    ``methods``: labels by the method's name, anything that ``open`` takes, or folders of label volumes; ``truth``: the
+    same. Cases in folders are paired by name; a case that a method lacks counts as an empty prediction. ``classes``:
+    names of the label values, which are then scored class by class. Without ``classes`` every label above 0 is an
+    object, except for a path below a dataset.json that is in no folder called instances: then the classes are those of
+    the dataset.json. ``ignore``: value of voxels in the truth that are not scored, by default that of the dataset.json.
+    A truth with values that the dataset.json does not name is refused; values that ``classes`` leaves out are
+    background. ``tolerance``: of surface Dice, in nm for nm and um, in mm for mm, in voxels if no unit is known; for
+    the default see docs/evaluation.md.
 
-    Raises PlanewiseError for what is no label volume, or lies elsewhere than the truth; with ``ignore_geometry`` arrays
-    are compared voxel by voxel as they lie. Of folders such a case is a row with that status.
+    Raises PlanewiseError for anything that is not a label volume or lies elsewhere than the truth; with
+    ``ignore_geometry`` arrays are compared voxel by voxel. In folders, such a case is a row with that status instead.
     """
     with call(progress):
         if not isinstance(methods, Mapping):
