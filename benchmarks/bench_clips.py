@@ -33,7 +33,7 @@ from planewise.volumes.volume import Volume
 LENGTH = 2 if TINY else 4
 SHAPE = (8, 48, 48) if TINY else (24, 128, 128)
 PHANTOMS = range(9000, 9002 if TINY else 9008)  # seeds that no training data is made with
-EPOCHS = {"phantoms": 1 if TINY else 50, "real": 1 if TINY else 30}
+EPOCHS = {"phantoms": 1 if TINY else 50, "real": 1 if TINY else 50}
 MODELS = {"without clips": 1, "with clips": LENGTH}  # by the slices of a clip
 Scores = list[tuple[str, dict[str, float]]]  # the Dice of each class, by case
 

@@ -30,7 +30,7 @@ import numpy as np
 from machine import TINY, WORDS, describe, peak_memory
 
 from planewise.correction.actions import Confirm, Delete, Paint, Voxels
-from planewise.correction.agreement import Doubt, doubts
+from planewise.correction.doubts import Doubt, doubts
 from planewise.correction.objects import find_objects, index_of
 from planewise.correction.session import Corrections
 from planewise.data.phantom import write_phantom_dataset

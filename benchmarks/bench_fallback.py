@@ -17,8 +17,8 @@ from machine import TINY, WORDS, describe
 
 from planewise.apps.ild.options import WINDOWS
 from planewise.cli import run
-from planewise.data.intensity import apply_window
 from planewise.data.phantom import CHEST_CLASSES, chest_phantom, write_chest_dataset
+from planewise.data.window import apply_window
 from planewise.inference.prompts import tight_box
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import load_sam2

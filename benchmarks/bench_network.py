@@ -87,7 +87,7 @@ def compare_f1(weights: Path, dataset: Path) -> None:
     }
     for name, order in orders.items():
         planes = [gather_classes(order(plane), voxels.shape, plane, GroupingOptions())[0] for plane in PLANES]
-        scores = score_labels(labels, consensus(planes, 2, 500, 5)[...])
+        scores = score_labels(labels, consensus(planes, GroupingOptions().fusion(2))[...])
         print(
             f"  {name:<16}F1 {scores['f1_50']:.4f} at 0.5, {scores['f1_75']:.4f} at 0.75; IoU {scores['voxel_iou']:.4f}"
         )

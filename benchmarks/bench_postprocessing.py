@@ -110,7 +110,7 @@ def run(
         planes.append(gather_classes(inputs, shape, plane, GroupingOptions(), threads)[0])
         spent = Seconds(*(total + b - a for total, a, b in zip(spent, started, now())))
     started = now()
-    volume = consensus(planes, 2, 500, 5, threads)[...]
+    volume = consensus(planes, GroupingOptions().fusion(2), threads)[...]
     return volume, Seconds(*(total + b - a for total, a, b in zip(spent, started, now())))
 
 

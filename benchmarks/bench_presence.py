@@ -23,9 +23,9 @@ from planewise.apps.ild.options import WINDOWS
 from planewise.apps.ild.prepared_folder import npz_folder
 from planewise.apps.ild.summary import certainties_of
 from planewise.cli import run
-from planewise.data.intensity import apply_window
 from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_dataset
 from planewise.data.prepared import Patient, save_patient
+from planewise.data.window import apply_window
 from planewise.inference.automatic import Place, find_in_slices
 from planewise.inference.novelty import novelty_of
 from planewise.inference.propagation import Encoder, PropagationOptions

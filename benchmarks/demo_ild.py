@@ -1,23 +1,23 @@
-"""planewise demo ild by three seeds: Dice of the test patients, mean and range over seeds, for each kind of prompts.
+"""planewise demo ild by five seeds: Dice of the test patients, mean and range over seeds, for each kind of prompts.
 
-    python benchmarks/demo_ild.py FOLDER [THREADS]
+    python benchmarks/demo_ild.py FOLDER
 
-Of one thread, if none are given. Each seed makes a dataset and a training of its own, in FOLDER/seed0 and so on; one
-that is there is not made again. A seed's Dice is the mean over its test patients with the disease.
+Each seed makes a dataset and a training of its own, in FOLDER/seed0 and so on; one that is there is not made again. A
+seed's Dice is the mean over its test patients with the disease.
 """
 
 import sys
 from pathlib import Path
 from statistics import fmean
 
-import torch
 from machine import describe
-from real_chest_ct import SEEDS, rows, shown
+from real_chest_ct import rows, shown
 
 from planewise.apps.ild.options import IldDemo
 from planewise.apps.ild.run import demo_ild
 from planewise.data.phantom import CHEST_CLASSES
 
+SEEDS = range(5)
 HEALTHY = "CT_phantomhealthy"
 
 
@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
         if not (work / "segs").exists():
             assert demo_ild(IldDemo(folder=work.parent, seed=seed)) == 0
         of_seeds.append(rows(work))
-    print(f"seeds {', '.join(map(str, SEEDS))}, {describe()}, threads: {torch.get_num_threads()}")
+    print(f"seeds {', '.join(map(str, SEEDS))}, {describe()}")
     print(f"| | {' | '.join(CHEST_CLASSES)} | false positives, ml |\n|---|" + "---|" * (len(CHEST_CLASSES) + 1))
     for prompts in dict.fromkeys(row["prompts"] for row in of_seeds[0]):
         kept = [[row for row in of_seed if row["prompts"] == prompts] for of_seed in of_seeds]
@@ -42,5 +42,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 1)
     main(Path(sys.argv[1]))

@@ -1,18 +1,19 @@
 """Measure on this machine's GPU what the documentation says of GPUs, and write it as docs/gpu.md.
 
-    python benchmarks/gpu.py WORK                        all; about two hours, and 20 GB of disk in WORK
+    python benchmarks/gpu.py WORK                        all; under an hour, and 20 GB of disk in WORK
     python benchmarks/gpu.py WORK --sections ct em       these, even if they are measured already
     python benchmarks/gpu.py WORK --device cpu --quick   the smallest sizes, into WORK/gpu.md: only to see that it runs
 
 Everything it works on is synthetic and made in WORK; weights are random, which cost what others do, or trained here.
-What is measured is kept in WORK/results.json and written after each section: a run that was stopped goes on.
+What is measured is kept in WORK/results.json and written row by row: a run that was stopped goes on with the section it
+was in.
 """
 
 import argparse
 import json
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpu_sections import SECTIONS, Bench
@@ -34,22 +35,25 @@ python benchmarks/gpu.py WORK    # a folder with 20 GB of space
 Data are synthetic and made there. Busy is the mean of what nvidia-smi samples ten times a second: the share of the time
 in which the GPU computes anything. GB are what PyTorch reserves on the GPU at most.
 """
-NOT_MEASURED = "Not measured: no GPU was at hand."
+NOT_MEASURED = "Not measured yet."
 
 
 @dataclass
 class Results:
-    """What is measured so far: the ``machine``, whether in the smallest sizes, and the tables by section."""
+    """What is measured so far: the ``machine``, whether in the smallest sizes, the rows of each section's table, and
+    which sections are complete.
+    """
 
     machine: str
     quick: bool
-    tables: dict[str, str]
+    rows: dict[str, list[list[str]]] = field(default_factory=dict)
+    complete: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path, machine: str, quick: bool) -> "Results":
         """Return the results at ``path``; of another machine, or other sizes, they are refused."""
         if not path.exists():
-            return cls(machine, quick, {})
+            return cls(machine, quick)
         before = cls(**json.loads(path.read_text("utf-8")))
         if (before.machine, before.quick) != (machine, quick):
             raise PlanewiseError(f"{path}: is of another run ({before.machine}); give another folder")
@@ -58,35 +62,59 @@ class Results:
     def page(self) -> str:
         """Return docs/gpu.md."""
         lines = [HEADING]
-        if not self.tables:
+        if not self.rows:
             lines += ["**Nothing is measured yet**: no GPU was at hand.\n"]
         else:
             lines += [f"Measured on {self.machine}.\n"]
         if self.quick:
             lines += ["**The smallest sizes, to see that the script runs: the numbers mean nothing.**\n"]
         for name, section in SECTIONS.items():
-            lines += [f"## {section.title}\n", f"{section.about}\n", f"{self.tables.get(name, NOT_MEASURED)}\n"]
+            lines += [f"## {section.title}\n", f"{section.about}\n", f"{self.table(name)}\n"]
         return "\n".join(lines)
+
+    def table(self, name: str) -> str:
+        """Return a section's table, as far as it is measured."""
+        if not self.rows.get(name):
+            return NOT_MEASURED
+        columns = SECTIONS[name].columns.split(" | ")
+        lines = [line_of(columns), line_of(["---"] * len(columns)), *map(line_of, self.rows[name])]
+        return "\n".join(lines if name in self.complete else [*lines, "", "The rest is not measured yet."])
+
+
+def line_of(cells: list[str]) -> str:
+    """Return a line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
 
 
 def measure(bench: Bench, names: list[str], again: bool, results: Results, page: Path) -> list[str]:
-    """Measure sections, write the page after each, and return what went wrong."""
+    """Measure sections, write the page after each row, and return what went wrong."""
     wrong = []
     for name in names:
-        if name in results.tables and not again:
-            print(f"{name}: measured already", flush=True)
-            continue
-        print(f"{name}: {SECTIONS[name].title}", flush=True)
+        if name in results.complete:
+            if not again:
+                print(f"{name}: measured already", flush=True)
+                continue
+            results.complete.remove(name)
+        print(f"{name}: {SECTIONS[name].title}\n{line_of([SECTIONS[name].columns])}", flush=True)
+        results.rows[name] = []
         try:
-            results.tables[name] = SECTIONS[name].measure(bench)
+            for row in SECTIONS[name].rows(bench):
+                results.rows[name].append([str(cell) for cell in row])
+                print(line_of(results.rows[name][-1]), flush=True)
+                write(results, bench.work, page)
         except Exception as error:  # the other sections are still wanted
             traceback.print_exc()
             wrong.append(f"{name}: {error}")
             continue
-        print(results.tables[name], flush=True)
-        (bench.work / RESULTS).write_text(json.dumps(vars(results), indent=1), "utf-8")
-        page.write_text(results.page(), "utf-8")
+        results.complete.append(name)
+        write(results, bench.work, page)
     return wrong
+
+
+def write(results: Results, work: Path, page: Path) -> None:
+    """Write what is measured so far, to go on from and to read."""
+    (work / RESULTS).write_text(json.dumps(vars(results), indent=1), "utf-8")
+    page.write_text(results.page(), "utf-8")
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from planewise.volumes.machine import machine_cores
 
 MITONETS = {"MitoNet_small": "mitonet_small_unet", "MitoNet_v1_mini": "mitonet_v1_mini", "MitoNet_v1": "mitonet_v1"}
 SAM2S = ("tiny", "small", "base_plus", "large")
+Rows = Iterator[tuple[object, ...]]  # of a table, each as soon as it is measured
 SLICES = SliceOptions(IntensityRange(0.0, 255.0), 0.57571, 0.12765, 128)  # 128 pads enough for all three
 # Random weights find no objects: let every track go on to the end, as one that finds its object does.
 TO_THE_END = PropagationOptions(least_score=-1e9, least_inside=0.0, least_pixels=1, split=False)
@@ -61,7 +62,7 @@ class Bench:
 
     def rate(self, step: Callable[[], object], items: int) -> tuple[float, Cost]:
         """Return ``items`` a second of ``step``, repeated for a while, and what that costs."""
-        least = 0.1 if self.quick else 10.0  # seconds
+        least = 0.1 if self.quick else 4.0  # seconds
         step()  # the first one chooses kernels
         with Meter(self.device) as meter:
             started, done = time.perf_counter(), 0
@@ -73,18 +74,12 @@ class Bench:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: its heading, what is measured, and by which function."""
+    """A part of the page: its heading, what is measured, its table's ``columns``, as ``a | b``, and its ``rows``."""
 
     title: str
     about: str
-    measure: Callable[[Bench], str]
-
-
-def table(header: str, rows: Iterable[Iterable[object]]) -> str:
-    """Return a table; ``header``: its columns, as ``a | b``."""
-    columns = header.split(" | ")
-    lines = [columns, ["---"] * len(columns), *([str(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    columns: str
+    rows: Callable[[Bench], Rows]
 
 
 def fitting(cells: Callable[[], tuple[object, ...]], columns: int) -> tuple[object, ...]:
@@ -99,9 +94,8 @@ def fitting(cells: Callable[[], tuple[object, ...]], columns: int) -> tuple[obje
 # ---- networks
 
 
-def mito_predicting(bench: Bench) -> str:
+def mito_predicting(bench: Bench) -> Rows:
     """MitoNet on batches of slices of several sizes."""
-    rows = []
     sides = (128,) if bench.quick else (256, 512, 1024, 2048)
     for name, architecture in list(MITONETS.items())[: 1 if bench.quick else 3]:
         path = bench.work / f"{architecture}.pth"
@@ -114,13 +108,12 @@ def mito_predicting(bench: Bench) -> str:
                 rate, cost = bench.rate(lambda: list(predictor.predict([batch] * 4, SLICES)), 4 * len(batch))
                 return f"{rate:.1f}", *cost.cells
 
-            rows.append((name, f"{side} x {side}", *fitting(cells, 3)))
-    return table("model | slice | slices/s | busy | GB", rows)
+            yield name, f"{side} x {side}", *fitting(cells, 3)
 
 
-def sam2_predicting(bench: Bench) -> str:
+def sam2_predicting(bench: Bench) -> Rows:
     """SAM2's encoder and four boxes a slice, slices one by one and in batches."""
-    rows, side = [], 64 if bench.quick else 1024
+    side = 64 if bench.quick else 1024
     for size in ("mini",) if bench.quick else SAM2S:
         segmenter = BoxSegmenter(build_sam2(size, side)).to(bench.device).frozen()
         for batch in (1, GPU_BATCH):
@@ -137,8 +130,7 @@ def sam2_predicting(bench: Bench) -> str:
                 rate, cost = bench.rate(step, batch)
                 return f"{rate:.1f}", *cost.cells
 
-            rows.append((size, batch, *fitting(cells, 3)))
-    return table("model | slices at once | slices/s | busy | GB", rows)
+            yield size, batch, *fitting(cells, 3)
 
 
 # ---- training
@@ -151,9 +143,9 @@ def images_a_second(metrics: Path) -> str:
     return f"{median(speeds[len(speeds) // 2 :]):.1f}"
 
 
-def mito_training(bench: Bench) -> str:
+def mito_training(bench: Bench) -> Rows:
     """``planewise mito train`` as it is used, loading included."""
-    dataset, rows = bench.work / "Dataset001_EM", []
+    dataset = bench.work / "Dataset001_EM"
     if not dataset.exists():
         shape = (24, 64, 64) if bench.quick else (128, 384, 384)
         write_phantom_dataset(dataset, 0, shape, shape, train_cases=2, bodies=6 if bench.quick else 300)
@@ -173,11 +165,10 @@ def mito_training(bench: Bench) -> str:
                     )  # fmt: skip
                 return images_a_second(next(output.rglob("metrics.csv"))), *steps.cost.cells
 
-            rows.append((name, batch, *fitting(cells, 3)))
-    return table("model | batch | images/s | busy | GB", rows)
+            yield name, batch, *fitting(cells, 3)
 
 
-def sam2_training(bench: Bench) -> str:
+def sam2_training(bench: Bench) -> Rows:
     """``planewise ild train`` as it is used, loading included."""
     from planewise.apps.ild.options import IldPrepare, IldTrain
     from planewise.apps.ild.prepare import prepare_ild
@@ -187,7 +178,6 @@ def sam2_training(bench: Bench) -> str:
     if not (work / "npy").exists():
         write_chest_dataset(dataset, 0, (8, 64, 64) if bench.quick else (24, 256, 256), train_cases=2)
         prepare_ild(IldPrepare(dataset_path=dataset, work_dir=work, min_volume_mm3=0, min_area_mm2=0, num_workers=0))
-    rows = []
     for size in ("mini",) if bench.quick else SAM2S:
         base = bench.work / f"sam2_{size}.pt"
         save_published(base, Sam2Weights(build_sam2(size, side), size), 0)
@@ -203,14 +193,13 @@ def sam2_training(bench: Bench) -> str:
                     train_ild(job)
                 return images_a_second(work / job.task_name / "training" / "metrics.csv"), *steps.cost.cells
 
-            rows.append((size, batch, "yes" if checkpointing else "no", *fitting(cells, 3)))
-    return table("model | batch | checkpointing | images/s | busy | GB", rows)
+            yield size, batch, "yes" if checkpointing else "no", *fitting(cells, 3)
 
 
 # ---- whole volumes
 
 
-def one_ct(bench: Bench) -> str:
+def one_ct(bench: Bench) -> Rows:
     """Four boxes carried through all slices of a CT: every slice encoded once and decoded once."""
     count, side, image_size = (6, 64, 64) if bench.quick else (200, 512, 1024)
     torch.manual_seed(0)
@@ -221,7 +210,6 @@ def one_ct(bench: Bench) -> str:
         (x, y, x + middle - near, y + middle - near) for x in (near, far - middle) for y in (near, far - middle)
     ]
     prompts = [Prompt(label, count // 2, box) for label, box in enumerate(boxes, 1)]
-    rows: list[tuple[object, ...]] = []
     first: np.ndarray | None = None
     for batch in (1, GPU_BATCH):
         with bench.autocast():
@@ -232,8 +220,7 @@ def one_ct(bench: Bench) -> str:
         first = labels if first is None else first
         alike = f"{100 * float((labels == first).mean()):.3f} %"
         cost = meter.cost
-        rows.append((encoder.batch, f"{cost.seconds:.1f}", f"{count / cost.seconds:.1f}", *cost.cells, alike))
-    return table("slices encoded at once | seconds | slices/s | busy | GB | voxels as one by one", rows)
+        yield encoder.batch, f"{cost.seconds:.1f}", f"{count / cost.seconds:.1f}", *cost.cells, alike
 
 
 def trained(bench: Bench, base: str) -> Path:
@@ -266,9 +253,9 @@ def em_store(bench: Bench, side: int) -> Path:
     return path
 
 
-def em_volume(bench: Bench) -> str:
+def em_volume(bench: Bench) -> Rows:
     """``planewise mito predict`` from store to store, in three planes, by trained models."""
-    side, rows = 32 if bench.quick else 1024, []
+    side = 32 if bench.quick else 1024
     volume = em_store(bench, side)
     for base in ("MitoNet_small",) if bench.quick else ("MitoNet_small", "MitoNet_v1"):
         model = pw.load_model(trained(bench, base))
@@ -277,13 +264,12 @@ def em_volume(bench: Bench) -> str:
             labels = pw.segment(volume, model, output=output, overwrite=True, device=bench.device)
         objects = max(int(labels.voxels[block].max(initial=0)) for block in blocks(labels.shape, (64, side, side)))
         cost = meter.cost
-        rows.append((base, f"{cost.seconds:.0f}", f"{3 * side / cost.seconds:.1f}", *cost.cells, objects))
-    return table("model | seconds | slices/s | busy | GB | objects", rows)
+        yield base, f"{cost.seconds:.0f}", f"{3 * side / cost.seconds:.1f}", *cost.cells, objects
 
 
-def two_processes(bench: Bench) -> str:
+def two_processes(bench: Bench) -> Rows:
     """The command line once, and twice at the same time, on one GPU."""
-    side, rows = 32 if bench.quick else 512, []
+    side = 32 if bench.quick else 512
     volume, model = em_store(bench, side), trained(bench, "MitoNet_small")
     for count in (1, 2):
         commands = [
@@ -304,14 +290,13 @@ def two_processes(bench: Bench) -> str:
         cost = meter.cost
         used = "-" if cost.used is None else f"{cost.used:.1f}"
         rate = f"{count * 3 * side / cost.seconds:.1f}"
-        rows.append((count, f"{cost.seconds:.0f}", rate, cost.cells[0], used))
-    return table("processes | seconds | slices/s of all | busy | GB in use", rows)
+        yield count, f"{cost.seconds:.0f}", rate, cost.cells[0], used
 
 
 # ---- scores
 
 
-def precisions(bench: Bench) -> str:
+def precisions(bench: Bench) -> Rows:
     """Scores of one trained model in bf16 and in fp32, for each application."""
     rows: list[tuple[object, ...]] = []
     mito, sample = trained(bench, "MitoNet_small"), bench.work / "Dataset000_Phantom"
@@ -335,41 +320,59 @@ def precisions(bench: Bench) -> str:
         scored = pw.score(how(ct, best, truth=truth), truth, classes=names).to_frame()
         rows += [("SAM2, boxes of the truth", shown, f"Dice of {row['class']}", f"{row['dsc']:.4f}")
                  for _, row in scored.iterrows()]  # fmt: skip
-    rows.sort(key=lambda row: (str(row[0]), str(row[2])))
-    return table("model | precision | score | value", rows)
+    yield from sorted(rows, key=lambda row: (str(row[0]), str(row[2])))
 
 
 SECTIONS = {
     "mito": Section(
-        "MitoNet, predicting", "Slices in batches of 4, preparing them included; three planes of a volume are three "
-        "times its slices.", mito_predicting,
+        "MitoNet, predicting",
+        "Slices in batches of 4, preparing them included; three planes of a volume are three times its slices.",
+        "model | slice | slices/s | busy | GB",
+        mito_predicting,
     ),
     "sam2": Section(
-        "SAM2, predicting", "Slices at 1024 x 1024, encoded, and four boxes decoded in each.", sam2_predicting,
+        "SAM2, predicting",
+        "Slices at 1024 x 1024, encoded, and four boxes decoded in each.",
+        "model | slices at once | slices/s | busy | GB",
+        sam2_predicting,
     ),
     "mito_train": Section(
-        "MitoNet, training", "Steps of `planewise mito train` with patches of 256 x 256, loading included.",
+        "MitoNet, training",
+        "Steps of `planewise mito train` with patches of 256 x 256, loading included.",
+        "model | batch | images/s | busy | GB",
         mito_training,
     ),
     "sam2_train": Section(
-        "SAM2, training", "Steps of `planewise ild train` at 1024 x 1024, loading included; checkpointing is "
-        "`--gradient_checkpointing`.", sam2_training,
+        "SAM2, training",
+        "Steps of `planewise ild train` at 1024 x 1024, loading included; checkpointing is `--gradient_checkpointing`.",
+        "model | batch | checkpointing | images/s | busy | GB",
+        sam2_training,
     ),
     "ct": Section(
-        "One CT with 200 slices and 4 classes", "SAM2 tiny at 1024, four boxes in the middle slice carried through all "
-        "slices of 512 x 512, slices encoded one by one and in batches.", one_ct,
+        "One CT with 200 slices and 4 classes",
+        "SAM2 tiny at 1024, four boxes in the middle slice carried through all "
+        "slices of 512 x 512, slices encoded one by one and in batches.",
+        "slices encoded at once | seconds | slices/s | busy | GB | voxels as one by one",
+        one_ct,
     ),
     "em": Section(
-        "EM of 1,024 x 1,024 x 1,024 voxels in three planes", "`planewise mito predict` from store to store, from "
-        "reading to the written labels, by models that were trained for a few minutes on synthetic EM.", em_volume,
+        "EM of 1,024 x 1,024 x 1,024 voxels in three planes",
+        "`planewise mito predict` from store to store, from "
+        "reading to the written labels, by models that were trained for a few minutes on synthetic EM.",
+        "model | seconds | slices/s | busy | GB | objects",
+        em_volume,
     ),
     "two": Section(
-        "Two processes on one GPU", "`planewise mito predict` on 512 x 512 x 512 voxels in three planes by "
+        "Two processes on one GPU",
+        "`planewise mito predict` on 512 x 512 x 512 voxels in three planes by "
         "MitoNet_small, once, and twice at the same time; GB in use are all processes', this script's included.",
+        "processes | seconds | slices/s of all | busy | GB in use",
         two_processes,
     ),
     "precision": Section(
-        "bf16 against fp32", "Scores of one model on one synthetic test case in both precisions; see "
-        "[metrics](evaluation.md).", precisions,
+        "bf16 against fp32",
+        "Scores of one model on one synthetic test case in both precisions; see [metrics](evaluation.md).",
+        "model | precision | score | value",
+        precisions,
     ),
-}  # fmt: skip
+}

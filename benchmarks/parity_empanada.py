@@ -6,7 +6,7 @@ tests/reference/make_mitonet.py):
 
     pip install --no-deps --target SITE empanada-dl==0.1.7 opencv-python-headless==5.0.0.93
     planewise mito predict --trained_model MODEL.yaml --input CASE_0000.tiff --output OURS --axes xy xz yz \
-        --precision 32 --min_agreement 0 --intensity 0 255
+        --precision 32 --published --intensity 0 255
     NUMBA_DISABLE_JIT=1 PYTHONPATH=SITE:src:tests python benchmarks/parity_empanada.py MODEL.yaml CASE_0000.tiff OURS
 """
 

@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 DOCS = Path(__file__).parent
+CELL_SECONDS = 3600  # that nbmake waits for a cell, on a machine busy with other things too: only for what hangs
 FOLDER = "_notebooks"  # beside the pages, for the site's downloads
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)([^)#]+)[^)]*\)")
@@ -70,6 +71,7 @@ def notebook(page: str) -> NotebookNode:
     text = CONSOLE.sub(lambda match: f"```bash\n{commands_and_output(match[1])[0]}\n```", text)
     text = re.sub(r"^```sh$", "```console", text, flags=re.M)  # examples that nobody's files fit: no cells
     made = jupytext.reads(HEADER + text, fmt="md")
+    made.metadata["execution"] = {"timeout": CELL_SECONDS}
     code = [cell for cell in made.cells if cell.cell_type == "code"]
     for cell, output in zip(code, shown, strict=True):
         if output:

@@ -1,15 +1,15 @@
-"""Make the pictures of README and gallery anew, from both demos: ``make pictures``, about 12 CPU minutes.
+"""Make the pictures of README and docs anew, from both demos: ``make pictures``, about 8 CPU minutes.
 
-    python docs/pictures.py FOLDER [--recording]
+    python docs/pictures.py FOLDER [STEP ...]
 
-FOLDER is for the demos, an empty or a new one. ``--recording``: nothing but the terminal recording of the first. Needs
-Chromium, and for the windows of napari xvfb-run. Those of benchmarks (see docs/gallery.md) are made by these.
+FOLDER keeps the demos; a step uses what earlier steps left there, so that one picture can be made anew alone. Needs
+Chromium, and for the windows of napari xvfb-run. Benchmarks make their pictures themselves (see docs/gallery.md).
 """
 
 import argparse
+import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -93,78 +93,132 @@ def screenshot(
 
 
 def show_first_object(view: Any) -> None:
-    """Have a report's viewer show the first object of its list, and bring the viewer to the top of the window."""
-    view.locator(".viewer button.show").first.evaluate("button => button.click()")
-    view.locator(".viewer").first.evaluate("viewer => viewer.scrollIntoView()")
+    """Have a report's viewer show the first object of its list, and bring its case to the top of the window."""
+    view.locator(".objects button.show").first.evaluate("button => button.click()")
+    view.locator("article:has(.viewer)").first.evaluate("article => article.scrollIntoView()")
 
 
 def view_in_browser(words: Sequence[str | Path], picture: Path, folder: Path) -> None:
     """Take a picture of what ``planewise view`` shows in the browser."""
     command = [*PLANEWISE, "view", *words, "--viewer", "neuroglancer"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        url = next((line.strip() for line in process.stdout if re.match(r"http://.*/v/", line)), None)
-        if url is None:
-            raise SystemExit(f"planewise view: exit code {process.wait()}")
-        screenshot(url, picture, 1190, 722, wait=20)
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if re.match(r"http://.*/v/", line):
+                break
+        else:
+            raise SystemExit(f"planewise view: exit code {process.wait()}\n{''.join(lines)}")
+        screenshot(line.strip(), picture, 1190, 722, wait=20)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # not SIGINT, which a shell has its background processes ignore
         process.wait()
 
 
 def correct_in_window(result: Path, case: str, picture: Path, *options: str | Path) -> None:
     """Take a picture of ``planewise correct`` on a case of a copy of a folder of results."""
-    copy = shutil.copytree(result, picture.parent / picture.stem) / case
+    copies = picture.parent / picture.stem
+    shutil.rmtree(copies, ignore_errors=True)
+    copy = shutil.copytree(result, copies) / case
     screen = ["xvfb-run", "-a", "-s", "-screen 0 1280x900x24"]
     subprocess.run([*screen, sys.executable, DOCS / "windows.py", copy, picture, *options], check=True)
     shutil.copy(picture, IMAGES)
 
 
 def run_cells(page: str, folder: Path) -> None:
-    """Run the commands of a page's notebook."""
+    """Run the commands of a page's notebook, with the planewise of this Python."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for cell in notebook(page).cells:
         if cell.cell_type == "code":
             subprocess.run(
-                ["bash", "-e"], input=cell.source.removeprefix("%%bash\n"), cwd=folder, text=True, check=True
+                ["bash", "-e"],
+                input=cell.source.removeprefix("%%bash\n"),
+                cwd=folder,
+                env=os.environ | {"PATH": path},
+                text=True,
+                check=True,
             )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--recording", action="store_true")
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    mito, ild = options.folder / "demo", options.folder / "demo_ild"
-    lines = recorded(["demo", "mito"], options.folder)
+# ---- the steps, in their order
+
+
+def of_demo_mito(folder: Path) -> None:
+    """Run the demo on EM, in the terminal that is recorded."""
+    lines = recorded(["demo", "mito"], folder)
     (IMAGES / "recording.svg").write_text(recording(lines), "utf-8")
-    if options.recording:
-        return
-    dataset, model = mito / "Dataset000_Phantom", mito / "Dataset000_Phantom_model"
+    model = folder / "demo" / "Dataset000_Phantom_model"
     shutil.copy(model / "Demo_training" / "phantom_test1.png", IMAGES / "demo.png")
-    plane = ["--trained_model", model / "Demo.yaml", "--input", dataset / "imagesTs", "--axes", "xy"]
-    report, segs = options.folder / "report", ild / "work" / "segs" / "MedSAM2-Tiny-ILD_auto"
+
+
+def of_report(folder: Path) -> None:
+    """Compare three planes with one at half the resolution, which makes mistakes; take pictures of the report."""
+    dataset, model = folder / "demo" / "Dataset000_Phantom", folder / "demo" / "Dataset000_Phantom_model" / "Demo.yaml"
+    one_plane = ["--trained_model", model, "--input", dataset / "imagesTs", "--axes", "xy", "--downsampling", "2"]
+    report = folder / "report"
     for words in (
-        ["mito", "predict", *plane, "--output", dataset / "imagesTs_xy_only"],
+        ["mito", "predict", *one_plane, "--output", dataset / "imagesTs_xy_half"],
         ["compare", dataset, "--output", report],
-        ["demo", "ild", ild],
     ):
         subprocess.run([*PLANEWISE, *words], check=True)
     page = (report / "report.html").resolve().as_uri()
     screenshot(f"{page}#cases", IMAGES / "report.png", 1200, 760)
     screenshot(page, IMAGES / "report_viewer.png", 1180, 1260, show_first_object)
-    view_in_browser(
-        [dataset.resolve(), "--case", "phantom_test1", "--errors", report.resolve()],
-        IMAGES / "view.png",
-        options.folder,
-    )
-    shutil.copy(segs / "evaluation" / "CT_phantomtest.png", IMAGES / "demo_ild.png")
-    screenshot((segs / "CT_phantomtest.html").resolve().as_uri(), IMAGES / "patient.png", 1180, 960)
-    of_class = ["--segment", ild / "Dataset000_Chest" / "labelsTs" / "CT_phantomtest.nii.gz", "2"]
-    correct_in_window(segs, "CT_phantomtest.nii.gz", options.folder / "correct_ct_window.png", *of_class)
-    run_cells("tutorials/correct", options.folder)
-    window = options.folder / "correct_window.png"
-    correct_in_window(options.folder / "before", "phantom_test1.tiff", window, "--worklist", "agreement")
+
+
+def of_view(folder: Path) -> None:
+    """Show the worse result of the report in the browser, with its mistakes."""
+    words = ["demo/Dataset000_Phantom/imagesTs_xy_half", "--errors", "report"]
+    view_in_browser(words, IMAGES / "view.png", folder)
+
+
+def of_tutorial(folder: Path) -> None:
+    """Run the commands of the tutorial on corrections with the demo's model, and show what it shows."""
+    place = folder / "tutorial"
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(folder / "demo", place / "demo", ignore=shutil.ignore_patterns("imagesTs_xy_half"))
+    run_cells("tutorials/correct", place)
+    window = folder / "correct_window.png"
+    correct_in_window(place / "before", "phantom_test1.tiff", window, "--worklist", "agreement")
+    page = (DOCS / "tutorials" / "correct.md").read_text("utf-8")
+    words = re.search(r"^planewise view (.+)$", page, re.M)[1].split()
+    view_in_browser(words, IMAGES / "rounds_view.png", place)
+
+
+def of_demo_ild(folder: Path) -> None:
+    """Run the demo on CT."""
+    subprocess.run([*PLANEWISE, "demo", "ild", folder / "demo_ild"], check=True)
+
+
+def of_patient(folder: Path) -> None:
+    """Take pictures of what the demo on CT left of its test patient, and of the window that corrects it."""
+    demo = folder / "demo_ild"
+    result = demo / "work" / "segs" / "MedSAM2-Tiny-ILD_auto"
+    shutil.copy(result / "evaluation" / "CT_phantomtest.png", IMAGES / "demo_ild.png")
+    screenshot((result / "CT_phantomtest.html").resolve().as_uri(), IMAGES / "patient.png", 1180, 960)
+    of_class = ["--segment", demo / "Dataset000_Chest" / "labelsTs" / "CT_phantomtest.nii.gz", "1"]
+    correct_in_window(result, "CT_phantomtest.nii.gz", folder / "correct_ct_window.png", *of_class)
+
+
+STEPS = {
+    "demo_mito": of_demo_mito,
+    "report": of_report,
+    "view": of_view,
+    "tutorial": of_tutorial,
+    "demo_ild": of_demo_ild,
+    "patient": of_patient,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("steps", nargs="*", choices=[*STEPS, []], metavar="STEP", help=f"of {', '.join(STEPS)}")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name in options.steps or STEPS:
+        STEPS[name](options.folder)
 
 
 if __name__ == "__main__":

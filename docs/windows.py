@@ -7,6 +7,9 @@ the slice of TRUTH that shows most of it, and the model segments what is in it. 
 """
 
 import argparse
+import os
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import napari
@@ -27,7 +30,7 @@ WAIT = 3000  # milliseconds, for napari to draw
 
 def choose_first_item(widget: CorrectionWidget) -> None:
     """Click on the object of the first item."""
-    widget.click(widget.items[0].place)
+    widget.click(widget.worklist.items[0].place)
 
 
 def segment(widget: CorrectionWidget, truth: Path, label: int) -> None:
@@ -41,7 +44,22 @@ def segment(widget: CorrectionWidget, truth: Path, label: int) -> None:
     widget.class_to_segment.setValue(label)
     widget.layers.drawn.add_rectangles(box)
     widget.buttons["Segment drawn"].click()
+    if not widget.message.text().startswith("Done"):
+        raise RuntimeError(widget.message.text())
     widget.layers.drawn.add_rectangles(box)
+
+
+def or_end(step: Callable[[], None]) -> Callable[[], None]:
+    """Return a step that ends the program if it fails: napari would show the error in its window, and wait."""
+
+    def run() -> None:
+        try:
+            step()
+        except Exception:
+            traceback.print_exc()
+            os._exit(1)
+
+    return run
 
 
 def main() -> None:
@@ -62,14 +80,14 @@ def main() -> None:
         else:
             segment(widget, Path(options.segment[0]), int(options.segment[1]))
         viewer.reset_view()
-        QTimer.singleShot(WAIT, picture)
+        QTimer.singleShot(WAIT, or_end(picture))
 
     def picture() -> None:
         viewer = napari.current_viewer()
         viewer.screenshot(options.picture, canvas_only=False, flash=False)
         viewer.close()
 
-    QTimer.singleShot(WAIT, act)
+    QTimer.singleShot(WAIT, or_end(act))
     raise SystemExit(correct_result(Correct(result=options.result, worklist=options.worklist)))
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from planewise.inference.linking import PlaneObjects
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.volumes.slices import as_stack
 
 

@@ -1,5 +1,7 @@
 """Which device and which precision a job runs on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from planewise.errors import PlanewiseError
@@ -38,3 +40,16 @@ def choose_precision(name: PrecisionName, device: str, predicting: bool = False)
             predicting and device == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
         )
     return "bf16" if has_it else "32"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute with one thread within: sums in another order make another training."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -30,7 +30,7 @@ log.addHandler(logging.NullHandler())  # without one, Python prints warnings
 
 @dataclass(frozen=True)
 class Progress:
-    """How far work has come: ``done`` of ``total`` steps of ``what``, each a ``unit`` such as slices.
+    """The state of some work: ``done`` of ``total`` steps of ``what``, each a ``unit`` such as slices.
 
     ``note``: text to show beside it, such as the loss.
     """

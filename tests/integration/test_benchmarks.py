@@ -60,7 +60,7 @@ def test_the_gpu_script_refuses_a_machine_without_one(tmp_path):
 def test_the_page_about_gpus_is_what_the_script_writes():
     page = (BENCHMARKS.parent / "docs" / "gpu.md").read_text("utf-8")
     if "Nothing is measured yet" in page:
-        assert page == Results("", False, {}).page()
+        assert page == Results("", False).page()
     for section in SECTIONS.values():
         assert f"## {section.title}\n\n{section.about}\n" in page
 

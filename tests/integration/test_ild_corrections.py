@@ -13,11 +13,11 @@ from planewise.cli import run
 from planewise.correction.actions import read_action
 from planewise.correction.journal import JOURNAL, corrections_folder, live, read_journal
 from planewise.correction.worklist import read_worklist
-from planewise.data.intensity import apply_window
 from planewise.data.manifest import MANIFEST
 from planewise.data.phantom import CHEST_CLASSES, write_chest_dataset
 from planewise.data.prepared import IGNORED, load_patient, read_patient, save_slices
 from planewise.data.run import Run
+from planewise.data.window import apply_window
 from planewise.inference.drawn import Drawn, mask_of
 from planewise.inference.propagation import Encoder
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise

@@ -256,7 +256,8 @@ def test_a_model_that_finds_nothing_says_nothing_about_a_change(tmp_path, capsys
     assert "none seen" in said.out
     page = " ".join((tmp_path / "out" / "follow.html").read_text().split())
     assert (
-        "nothing was segmented, in either scan or any retake of them.</strong> This says nothing about a change" in page
+        "nothing was segmented in either scan or in any of their retakes.</strong> This says nothing about a change"
+        in page
     )
     assert "no detectable change" not in page
     (pair,) = json.loads((tmp_path / "out" / "changes.json").read_text())["pairs"]

@@ -86,7 +86,7 @@ def test_the_pages_say_what_they_are_and_hold_all_they_need(cohort, tmp_path):
         assert 'src="http' not in page
         assert "{class}_{region}_percent" in page
     assert "fibrosis: reticulation + honeycombing" in patient
-    assert patient.index("How much there is") < patient.index('<div class="wide"')  # what scrolls does not cut it
+    assert patient.index("Volume of each class") < patient.index('<div class="wide"')  # what scrolls does not cut it
     assert "data:image/png" in patient
     assert patient.count("<svg") == 2
     assert 'href="patients/P3.html"' in everybody

@@ -111,7 +111,13 @@ def test_a_copied_model_folder_means_itself_and_says_how_it_came_about(trained):
     text = (trained / "models" / "M.yaml").read_text()
     assert "\nmodel: M.pth\n" in text
     assert str(trained) not in text
-    for printed in ("dataset: Dataset001_Phantom", "base: random weights", "base_licence: null", "planewise: "):
+    for printed in (
+        "\nobject_sizes:\n",
+        "dataset: Dataset001_Phantom",
+        "base: random weights",
+        "base_licence: null",
+        "planewise: ",
+    ):
         assert printed in text
 
 
@@ -151,7 +157,8 @@ def test_results_of_another_model_or_other_options_are_neither_taken_for_these_n
     assert predict(trained, trained / IMAGE, out, "--axes", "xy") == 0
     made = (out / "phantom_test1.tiff").read_bytes()
     assert predict(trained, trained / IMAGE, out, "--axes", "xy", "--min_size", "21") == 2
-    assert "min_size: 500 -> 21" in capsys.readouterr().err
+    assert "min_size: by the objects trained on (voxels " in (err := capsys.readouterr().err)
+    assert "whole False) -> 21" in err
     shutil.copytree(trained / "models", models)
     with (models / "M.pth").open("ab") as file:
         file.write(b"another")  # which TorchScript's reader does not mind

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from planewise.cli import COMMANDS, guarded, run
+from planewise.cli import guarded, run
+from planewise.commands import COMMANDS
 from planewise.processes import Terminated
 from planewise.progress import ON_TERMINAL, say
 

@@ -5,6 +5,7 @@ import re
 import nbformat
 import pytest
 from notebooks import (
+    CELL_SECONDS,
     CONSOLE,
     DOCS,
     EARLIER,
@@ -30,6 +31,7 @@ def test_every_tutorial_is_a_notebook():
 def test_a_notebook_holds_the_commands_of_its_page_and_what_they_print(page):
     made = notebook(page)
     nbformat.validate(made)
+    assert made.metadata.execution.timeout == CELL_SECONDS
     blocks = [commands_and_output(block) for block in CONSOLE.findall(text(page))]
     code = [cell for cell in made.cells if cell.cell_type == "code"]
     if setup_of(page):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from planewise.cli import COMMANDS, parse, run
+from planewise.cli import parse, run
+from planewise.commands import COMMANDS
 
 PREDICT = "mito predict --trained_model m --input i --output o"
 
@@ -29,7 +30,8 @@ PREDICT = "mito predict --trained_model m --input i --output o"
         ("mito predict --input i", "needs\n  --trained_model PATH: "),
         ("mito train d", "needs\n  MODEL_DIR: Folder for"),
         ("compare d e --output o f", "f: is one value too many; planewise compare takes DATASETS ..."),
-        ("models much", "much: is one value too many; planewise models takes options alone"),
+        ("models one other", "other: is one value too many; planewise models takes NAME"),
+        (f"{PREDICT} much", "much: is one value too many; planewise mito predict takes options alone"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_words(line, words, capsys):

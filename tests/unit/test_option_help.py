@@ -8,7 +8,8 @@ from typing import Literal
 
 import pytest
 
-from planewise.cli import COMMANDS, _find, parse, run
+from planewise.cli import _find, parse, run
+from planewise.commands import COMMANDS
 from planewise.option_help import GROUPS, NEEDED, OTHER, options_of, words_for
 
 

@@ -8,7 +8,7 @@ from planewise.apps.correct_options import Correct
 from planewise.audit.items import ASKED, LABELS
 from planewise.audit.items import IMAGES as ITEM_IMAGES
 from planewise.audit.plan import PLAN, Plan, read_plan
-from planewise.correction.agreement import doubtful_items, doubts, planes_of
+from planewise.correction.doubts import doubtful_items, doubts, planes_of
 from planewise.correction.objects import find_objects
 from planewise.correction.worklist import Item, read_worklist
 from planewise.data.case import PREDICTED, cases_in, group_by_case, label_volumes_at, plane_of
@@ -142,7 +142,8 @@ def _least_confident(volumes: dict[str, Path]) -> list[Item]:
     if not scored:
         first = next(iter(volumes.values()))
         raise PlanewiseError(
-            f"--worklist {CONFIDENCE}: there is no {{case}}_objects.csv with confidences beside {first}; give a list"
+            f"--worklist {CONFIDENCE}: no {{case}}_objects.csv beside {first} has confidences, as where the model was "
+            f"not calibrated; give --worklist {AGREEMENT}, or a list"
         )
     return [item for _, item in sorted(scored, key=lambda pair: pair[0])]
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from planewise.apps.mito_options import MitoPredict
+from planewise.apps.mito_options import PUBLISHED, MitoPredict
 from planewise.data.case import channel_within
 from planewise.data.classes import BACKGROUND, DATASET_FILE
 from planewise.data.intensity import IntensityRule
@@ -19,8 +19,10 @@ from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
 from planewise.inference.votes import ObjectVotes
 from planewise.models.model_file import Calibration, ModelFile
+from planewise.progress import say
 from planewise.volumes.files import open_volume, write_volume
 from planewise.volumes.formats import ending_of, ome_zarr
+from planewise.volumes.geometry import voxel_um3
 from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.slices import Plane
 from planewise.volumes.volume import Volume
@@ -117,15 +119,33 @@ class VolumeToPredict:
         """Return where its results go in ``folder``: see ``Results``."""
         if options.fuse == "probabilities":
             return Results.of_classes(folder, name, ending)
-        wanted = options.confidence_volume and self.calibration is not None
-        return Results.named(folder, name, ending, self.planes, wanted, self.several is not None)
+        classes = self.several is not None
+        return Results.named(folder, name, ending, self.planes, options.confidence_volume, classes)
 
     def notes(self, name: str, options: MitoPredict, model: ModelFile) -> Iterator[str]:
-        """Yield what is to be said of it before it is predicted, beside its intensities and planes."""
+        """Yield what is to be said of it before it is predicted, beside its intensities and planes.
+
+        ``options``: with the least size of objects in it; see ``sized``.
+        """
         if self.unlike:
             yield f"{name}: {self.unlike}"
-        if self.uncertain and (options.confidence_volume or model.calibration is not None):
+        if self.uncertain and model.calibration is not None:
             yield f"{name}: {self.uncertain}"
+        if model.object_sizes is not None and options.min_size is not None:
+            each, least = voxel_um3(self.volume), options.min_size
+            trained = model.object_sizes.voxels_of(each)
+            size = "" if each is None else f" ({least * each:.2g} um^3)"
+            yield (
+                f"{'WARNING: ' if least > trained else ''}{name}: objects under {least:,} voxels{size} are left out; "
+                f"the smaller ones that the model was trained on have {trained:,.0f} here; see --min_size"
+            )
+
+    def sized(self, model: ModelFile, options: MitoPredict) -> MitoPredict:
+        """Return ``options``, which ``settled`` gave, with the least size of objects in this volume."""
+        if options.min_size is not None or model.object_sizes is None:
+            return options
+        least = model.object_sizes.least(voxel_um3(self.volume), GroupingOptions.min_size)
+        return options.model_copy(update={"min_size": least})
 
     def slice_options(self, model: ModelFile, options: MitoPredict) -> tuple[SliceOptions, str]:
         """Return how slices are made ready for the model, and what was decided about intensities, to read.
@@ -148,14 +168,29 @@ READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architectu
 
 
 def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
-    """Return ``options`` with what they leave to the model. Raises PlanewiseError if ``fuse`` cannot be had."""
+    """Return ``options`` with what they leave to the model. Raises PlanewiseError if it cannot give what is asked."""
+    if options.published:
+        say(f"--published: {' '.join(f'--{name} {value}' for name, value in PUBLISHED.items())}")
+        options = options.model_copy(update=PUBLISHED)
+    if options.confidence_volume:  # which no volume could have in these planes
+        _calibration_of(model, options.axes or (model.calibration.planes if model.calibration else ()), options)
     least, repair = options.min_agreement, options.repair
     of_model = "on" if model.repair else "off"
+    fuse = _fusion(options, model)
+    size = options.min_size
+    if size is None and model.object_sizes is None:
+        size = GroupingOptions.min_size
+        if model.several is None or model.several.things:
+            say(
+                f"Objects under {size} voxels are left out, as published: the model's file does not say how large "
+                "those are that it was trained on; see --min_size"
+            )
     return options.model_copy(
         update={
+            "min_size": size,
             "min_agreement": least if least is not None else model.min_agreement or 0.0,
             "repair": of_model if repair == "auto" else repair,
-            "fuse": _fusion(options, model),
+            "fuse": fuse,
         }
     )
 
@@ -178,6 +213,9 @@ def _fusion(options: MitoPredict, model: ModelFile) -> Literal["probabilities", 
 def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, object]:
     """Return what decides on the results beside the weights: options, the model's YAML, and the precision."""
     values: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
+    if options.min_size is None and model.object_sizes is not None:  # from which it follows in each volume
+        known = ", ".join(f"{name} {value}" for name, value in model.object_sizes.model_dump(mode="json").items())
+        values["min_size"] = f"by the objects trained on ({known})"
     if options.min_agreement:  # none is what there was before it could be asked for
         values["min_agreement"] = options.min_agreement
     if options.repair == "on":
@@ -197,6 +235,7 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
 
 def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) -> GroupingOptions:
     """Return how slices become objects; ``several``: the classes, where there are several."""
+    assert options.min_size is not None, "see VolumeToPredict.sized"
     return GroupingOptions(
         confidence=options.confidence_thr,
         centre_threshold=options.center_confidence_thr,
@@ -214,15 +253,25 @@ def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) ->
 def _calibration_of(
     model: ModelFile, planes: tuple[Plane, ...], options: MitoPredict
 ) -> tuple[Calibration | None, str]:
-    """Return what the confidence of objects predicted in ``planes`` is, or None and why not, to read."""
+    """Return what the confidence of objects predicted in ``planes`` is, or None and why not, to read.
+
+    Raises PlanewiseError if there is none and ``confidence_volume`` asks for it.
+    """
     known = model.calibration
     if known is None:
-        return None, "objects have no confidence: the model was not calibrated"
-    if set(planes) != set(known.planes):
-        return None, f"objects have no confidence: that of the model is of planes {', '.join(known.planes)} together"
-    if options.pixel_vote_thr != 2:
-        return None, "objects have no confidence: that of the model is of voxels that 2 planes agree on"
-    return known, ""
+        why = "the model was not calibrated"
+    elif set(planes) != set(known.planes):
+        why = f"that of the model is of planes {', '.join(known.planes)} together"
+    elif options.pixel_vote_thr != 2:
+        why = "that of the model is of voxels that 2 planes agree on"
+    else:
+        return known, ""
+    if options.confidence_volume:
+        raise PlanewiseError(
+            f"--confidence_volume: objects have no confidence: {why}; leave it out, or give a model that is calibrated "
+            "for that"
+        )
+    return None, f"objects have no confidence: {why}"
 
 
 def write_confidence(

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from planewise.apps.mito_options import MitoPredict, MitoTrain
-from planewise.correction.agreement import doubtful_items, doubts, planes_of
 from planewise.correction.corrected import (
     MADE_FROM,
     corrected_volumes,
@@ -18,6 +17,7 @@ from planewise.correction.corrected import (
     say_what_is_wrong,
     write_next,
 )
+from planewise.correction.doubts import doubtful_items, doubts, planes_of
 from planewise.correction.session import Corrections
 from planewise.correction.truth import known_labels, right_objects
 from planewise.correction.worklist import Item

@@ -19,9 +19,8 @@ from planewise.data.case import channel_within, is_volume, refuse_missing
 from planewise.data.manifest import MANIFEST, edited_outputs
 from planewise.data.object_tables import read_confidences
 from planewise.data.run import Run, refuse_folder_of_inputs
-from planewise.data.space import laid_on
+from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError, Problem
-from planewise.evaluation.pairs import with_spacing_of
 from planewise.measurement.columns import DISTRIBUTED
 from planewise.measurement.groups import Comparison, Member, as_files_are_named, compare, read_groups, refuse_too_few
 from planewise.measurement.measured import Measured, measure_volume

@@ -89,7 +89,7 @@ class MitoTrain(Options):
     skip_conversion: bool = False
     """Use the 2D slices that are there already; those with a record must be of this dataset and these options."""
     channel: int | None = Field(None, ge=0)
-    """Channel to train on, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    """Channel to train on, counted from 0, for images with several: the file {case}_000N, or one within the file."""
     ignore_geometry: bool = False
     """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
     output_data_path: Folder | None = None
@@ -99,9 +99,9 @@ class MitoTrain(Options):
     test_axes: tuple[Plane, ...] | None = None
     """Planes to predict in when testing. Default: as planewise mito predict chooses them."""
     intensity: tuple[float, float] | None = None
-    """What is black and what is white, in the volumes' own intensities; see planewise mito predict."""
+    """Intensities of the volumes that become black and white; see planewise mito predict."""
     invert: bool = False
-    """Contrast is inverted relative to the images that the base model was trained on."""
+    """The images have the opposite contrast to those that the base model was trained on."""
     resume: bool = False
     """Continue from the last checkpoint. A finished training continues with more --iterations, after a
     warm-up."""
@@ -155,57 +155,75 @@ def _bytes(text: str) -> int:
     return count
 
 
+PUBLISHED: dict[str, float | str] = {  # how slices become objects in the published scripts
+    "confidence_thr": 0.5,
+    "center_confidence_thr": 0.1,
+    "min_distance_object_centers": 3,
+    "median_kernel": 3,
+    "min_size": 500,
+    "min_agreement": 0,
+    "repair": "off",
+    "min_extent": 5,
+    "pixel_vote_thr": 2,
+}
+
+
 class MitoPredict(Options):
     """Segment volumes with a trained model, in several planes with consensus."""
 
     trained_model: Path
     """The model's YAML or .empanada archive, or the name of a published model: see planewise models."""
     input: Path
-    """A volume, or a folder of volumes, of 2D images that are the slices of one, or of such folders."""
+    """A volume; or a folder that holds volumes, the 2D slices of one volume, or a folder of slices for each volume."""
     output: Folder
-    """Folder for {case}.tiff, the result, {case}_objects.csv and {case}_{plane}.tiff. Or an .ome.zarr: then one volume,
-    of any size, is segmented from store to store, with the same result, and a run that was stopped is resumed."""
+    """Folder for {case}.tiff (the result), {case}_objects.csv and {case}_{plane}.tiff. Or the path of an .ome.zarr, for
+    one volume of any size: it is streamed, with the same result, and a run that was stopped continues."""
     channel: int | None = Field(None, ge=0)
-    """Channel to segment, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    """Channel to segment, counted from 0, for images with several: the file {case}_000N, or one within the file."""
     sequence: SequenceChoice = "auto"
-    """Whether TIFF or PNG images in a folder are the slices of one volume. auto: they are if all are 2D and their
-    names differ in one number that counts up without gaps; an ambiguous folder is refused."""
+    """Whether TIFF or PNG images in a folder are the slices of one volume. auto: yes, if all are 2D and their names
+    differ only in one number that counts up without gaps; an ambiguous folder is refused."""
     axes: tuple[Plane, ...] | None = None
-    """Planes to predict in. Default: of those that the model was trained in, the ones whose pixels are square
-    within 20 %: all three of an isotropic volume."""
+    """Planes to predict in. Default: those of the model's training whose pixels are square within 20 %; for an
+    isotropic volume, all three."""
     intensity: tuple[float, float] | None = None
-    """What is black and what is white, in the volume's own intensities. Default: the range of its type, or the bit
-    depth that holds it, if the volume fills it; else the used range is mapped to that of the training images."""
+    """Intensities of the volume that become black and white. Default: the range of its data type, or of the smallest
+    bit depth that holds it, if the volume fills that range; else its used range, mapped to that of the training."""
     invert: bool = False
-    """Contrast is inverted relative to the images that the model was trained on."""
+    """The images have the opposite contrast to those that the model was trained on."""
     downsampling: int = Field(1, ge=1)
-    """1, 2, 4, ...: shrink slices to save time and memory; results come back at full resolution."""
+    """1, 2, 4, ...: shrink slices by this factor to save time and memory; results have full resolution again."""
     confidence_thr: float = Field(0.5, gt=0, lt=1)
-    """Least probability of foreground."""
+    """Lowest probability that counts as foreground."""
     center_confidence_thr: float = Field(0.1, gt=0, lt=1)
-    """Least height of an object's centre in the heatmap."""
+    """Lowest peak in the heatmap that counts as the centre of an object."""
     min_distance_object_centers: int = Field(3, ge=1)
-    """Side of the neighbourhood, on the quarter grid, of which a centre is the maximum."""
+    """Side of the window in which a centre must be the maximum, in pixels of a quarter of the resolution."""
     median_kernel: int = Field(3, ge=1)
-    """Slices in the median that smooths probabilities across slices; odd."""
-    min_size: int = Field(500, ge=0)
-    """Least size of an object, in voxels."""
+    """Number of slices (odd) over which the median of the probabilities is taken."""
+    min_size: int | None = Field(None, ge=0)
+    """Smallest size of an object, in voxels. Default: a quarter of the size of the smaller objects in the model's
+    training, in voxels of this volume, and at most 500; 500, as published, if its file does not say."""
     min_agreement: float | None = Field(None, ge=0, le=1)
-    """Least share of an object's voxels that all planes agree on, where there are three. Default: what the model says,
-    else 0, as published."""
+    """Smallest share of an object's voxels on which all three planes must agree. Default: the model's value, else 0, as
+    published."""
     repair: Literal["auto", "on", "off"] = "auto"
-    """Cut objects that two planes have in the same parts, and a third as one; what was cut from what is in
-    {case}_objects.csv. auto: as the model says, else off, as published."""
+    """Cut an object that one plane shows whole where the two others show the same parts; {case}_objects.csv says what
+    was cut from what. auto: as the model says, else off, as published."""
     confidence_volume: bool = False
     """Write confidence/{case}.tiff too, the confidence of the object that each voxel is of, 0 to 1. That of objects is
     in {case}_objects.csv."""
     min_extent: int = Field(5, ge=0)
-    """Least side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
+    """Smallest side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)
-    """Planes that must agree on a voxel."""
+    """Number of planes that must agree on a voxel."""
+    published: bool = False
+    """Make objects as published, whatever the model's file says: --confidence_thr 0.5 --center_confidence_thr 0.1
+    --min_distance_object_centers 3 --median_kernel 3 --min_size 500 --min_agreement 0 --repair off --min_extent 5
+    --pixel_vote_thr 2. It is refused with one of these options at another value."""
     fuse: Literal["probabilities", "votes"] | None = None
-    """How planes become one, where a model has several classes and none of them of things. probabilities: they are
-    averaged, in memory; votes: as for things, in stores too. Default: votes into an .ome.zarr, else probabilities."""
+    """How the planes are combined, for a model of several classes without objects. probabilities: the mean, in memory;
+    votes: as for objects, in stores too. Default: votes into an .ome.zarr, else probabilities."""
     device: DeviceName = "auto"
     """Where to predict; auto takes a GPU where there is one."""
     devices: int = Field(1, ge=1)
@@ -215,18 +233,28 @@ class MitoPredict(Options):
     batch_size: int = Field(4, ge=1)
     """Slices predicted at once, on each device."""
     overwrite: bool = False
-    """Predict cases again that are done already."""
+    """Predict again the cases that are already done."""
     memory: str = "auto"
     """Memory for a process, beside the network's, such as 8GB. A volume that needs more is streamed piece by piece, by
     way of {case}.unfinished beside the result, which is the same. auto: half of the machine's memory, and at most 4GB
     for streaming."""
     workers: int = Field(0, ge=0)
-    """From store to store: processes of this machine that share the work; 0 does it in this one."""
+    """With an .ome.zarr as --output: number of processes on this machine that share the work; 0: this one alone."""
     scheduler: str | None = None
-    """From store to store: the address of a dask scheduler (tcp://...) whose workers share the work."""
+    """With an .ome.zarr as --output: address of a dask scheduler (tcp://...) whose workers share the work."""
 
     _axes = field_validator("axes")(_distinct)
     _intensity = field_validator("intensity")(_low_and_high)
+
+    @field_validator("published")
+    @classmethod
+    def _nothing_otherwise(cls, value: bool, info: ValidationInfo) -> bool:
+        for name, says in PUBLISHED.items() if value else ():
+            if info.data.get(name, says) not in (says, cls.model_fields[name].default):
+                raise ValueError(
+                    f"says --{name} {says}, and --{name} {info.data[name]} is given: leave out one of the two"
+                )
+        return value
 
     @field_validator("memory")
     @classmethod
@@ -273,11 +301,11 @@ class MitoSuggest(Options):
     """Planes to predict in, two at least. Default: those in which the pixels of every volume are square within 20 %,
     whatever planes the model was trained in."""
     channel: int | None = Field(None, ge=0)
-    """Channel to segment, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    """Channel to segment, counted from 0, for images with several: the file {case}_000N, or one within the file."""
     intensity: tuple[float, float] | None = None
-    """What is black and what is white, in the volumes' own intensities; see planewise mito predict."""
+    """Intensities of the volumes that become black and white; see planewise mito predict."""
     invert: bool = False
-    """Contrast is inverted relative to the images that the model was trained on."""
+    """The images have the opposite contrast to those that the model was trained on."""
     device: DeviceName = "auto"
     """Where to predict; auto takes a GPU where there is one."""
     memory: str = "auto"

@@ -32,10 +32,10 @@ from planewise.inference.class_grouping import fuse_classes
 from planewise.inference.executor import ThisProcess, executor
 from planewise.inference.fused import FusedObjects
 from planewise.inference.gathering import SliceOutputs, gather_classes
-from planewise.inference.linking import PlaneObjects
 from planewise.inference.memory import Need, need_in_memory
 from planewise.inference.painted import Painted
 from planewise.inference.panoptic_result import AllThings, ClassMap, joined_votes
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.planes import (
     NetworkPredictor,
     NetworkSource,
@@ -129,11 +129,12 @@ def predict_cases(
                     case = VolumeToPredict.open(path, model, options)  # anew, so that one's voxels are held at a time
                     slices, seen = case.slice_options(model, options)
                     say(f"{name}: {seen}; {case.why}")
-                    for note in case.notes(name, options, model):
+                    sized = case.sized(model, options)
+                    for note in case.notes(name, sized, model):
                         say(note)
-                    count = predict_case(name, case, slices, results, predictor, options, run.identity(name))
+                    count = predict_case(name, case, slices, results, predictor, sized, run.identity(name))
                     one, what = ("class", "classes") if options.fuse == "probabilities" else ("object", "objects")
-                    decided |= {"intensities": seen, "planes": case.why, what: count}
+                    decided |= {"intensities": seen, "planes": case.why, "min_size": sized.min_size, what: count}
                 done[name] = results
                 remove_work(results)
                 say(f"{name}: {count} {one if count == 1 else what}, {results.final}")

@@ -55,7 +55,7 @@ def slices_to_train_on(
             check_same(trained_on, None)
         return Slices(first, None)
     planes = planes_to_train_in(options, dataset)
-    made_from = _made_from(dataset.train, planes, _wanted(dataset, target), intensities)
+    made_from = _made_from(dataset.train, planes, wanted_target(dataset, target), intensities)
     folders = (first,) if options.output_data_path else folders_for(beside, made_from)
     if options.skip_conversion:
         slices = _kept(first, folders, made_from)
@@ -86,7 +86,7 @@ def cut_slices(
     label: Label | None = None,
 ) -> list[Problem]:
     """Cut a dataset's training cases into slices in ``folder``; see ``write_slice_folder``."""
-    wanted = _wanted(dataset, target)
+    wanted = wanted_target(dataset, target)
     with progress(f"cutting slices ({', '.join(planes)})", len(dataset.train), unit="cases") as advance:
         return write_slice_folder(
             dataset.train, folder, planes, lambda name: advance(1, name), wanted, intensities, label=label
@@ -98,7 +98,8 @@ def planes_to_train_in(options: MitoTrain, dataset: Dataset) -> tuple[Plane, ...
     return options.train_planes or _default_planes(dataset.train)
 
 
-def _wanted(dataset: Dataset, target: Target | PanopticClasses | None) -> Target | PanopticClasses:
+def wanted_target(dataset: Dataset, target: Target | PanopticClasses | None) -> Target | PanopticClasses:
+    """Return what is trained on: ``target``, or the instances if it is None."""
     return target or Target("instances", (), dataset.labels.ignore)
 
 

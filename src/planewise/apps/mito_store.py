@@ -109,11 +109,12 @@ def segment_store(options: MitoPredict) -> None:
         except PlanewiseError as error:
             raise Unfinished(str(error)) from error
         say(f"{options.input.name}: {seen}; {case.why}")
+        options = case.sized(model, options)
         for note in case.notes(options.input.name, options, model):
             say(note)
         with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
             count = segment_out_of_core(case, slices, results, workers, options, run.identity(name), *images)
-        decided |= {"intensities": seen, "planes": case.why, "objects": count}
+        decided |= {"intensities": seen, "planes": case.why, "min_size": options.min_size, "objects": count}
     remove_work(results)
     say(f"{options.input.name}: {count} object{'s' * (count != 1)}, {options.output}")
 

@@ -10,11 +10,12 @@ from planewise.apps.mito_export import export_trained, pixel_sides
 from planewise.apps.mito_options import MitoPredict, MitoTrain
 from planewise.apps.mito_predict import predict_cases
 from planewise.apps.mito_rounds import SHARE, refuse_what_has_no_rounds, train_in_rounds
-from planewise.apps.mito_slices import cut_slices, planes_to_train_in, slices_to_train_on
+from planewise.apps.mito_slices import cut_slices, planes_to_train_in, slices_to_train_on, wanted_target
 from planewise.apps.mito_training_files import TrainingFiles
 from planewise.correction.corrected import SCORE_BEFORE, keep_score_before, say_gain
 from planewise.data.case import cases_in
 from planewise.data.check import check_training_truths
+from planewise.data.classes import Target
 from planewise.data.intensity import IntensityRule
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.manifest import MANIFEST, edited_outputs, read_manifest
@@ -35,6 +36,7 @@ from planewise.report.tables import print_problems, report_problems
 from planewise.training.checkpoint import is_finished, load_checkpoint
 from planewise.training.loop import BEST, CURVE, LAST, LoopOptions, train
 from planewise.training.metrics_file import METRICS
+from planewise.training.object_sizes import object_sizes
 from planewise.training.pace import steps_within
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import Label, validation_case
@@ -134,6 +136,7 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
             print_problems(slices.left_out)
             say("The other cases are used.")
         problems += slices.left_out
+        model = _with_object_sizes(model, dataset, target)
         task = PanopticTask(network, model, slices.folder, options.patch_size, options.finetune_layer, options.seed)
         trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
         say(
@@ -202,6 +205,18 @@ def _with_labels(dataset: Dataset, several: bool) -> Dataset:
         listed = "".join(f"\n  {problem.where}: {problem.what}" for problem in problems)
         raise DatasetError(f"{dataset.folder}: has no training case with usable labels{listed}")
     return replace(dataset, train=usable, problems=[*dataset.problems, *problems])
+
+
+def _with_object_sizes(model: ModelFile, dataset: Dataset, target: Target | PanopticClasses | None) -> ModelFile:
+    """Return the model's file with how large the objects are that it is trained on, which is also said."""
+    wanted = wanted_target(dataset, target)
+    sizes = None
+    if not isinstance(wanted, PanopticClasses):
+        with progress("measuring objects", len(dataset.train), unit="cases") as advance:
+            sizes = object_sizes(dataset.train, wanted, lambda name: advance(1, name))
+    if sizes is not None:
+        say(f"Objects trained on: {sizes}; see --min_size of mito predict")
+    return model.model_copy(update={"object_sizes": sizes})
 
 
 def _iterations(options: MitoTrain, files: TrainingFiles) -> int:

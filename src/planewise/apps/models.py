@@ -1,40 +1,77 @@
-"""models: which published models are known by name, where they come from and which are here; and one as a file."""
+"""models: which models are known by name, what each is and where its weights are or belong; and one as a file."""
 
 from planewise.apps.models_options import PACKAGE, Models, ModelsExport
 from planewise.errors import PlanewiseError
 from planewise.models.downloads import cached
-from planewise.models.model_file import find_model_file, read_model_file
-from planewise.models.zoo import PUBLISHED
+from planewise.models.model_file import SHIPPED, ModelFile, find_model_file, read_model_file
+from planewise.models.zoo import PUBLISHED, Kind, Published
 from planewise.progress import say
-from planewise.report.tables import print_table
+from planewise.report.tables import print_facts, print_table
 
-TAKEN_BY = {"MitoNet": "planewise mito train --model_config, mito predict --trained_model",
-            "SAM2": "planewise ild train, predict and run --base"}  # fmt: skip
+KINDS: dict[Kind, str] = {"MitoNet": "objects in electron microscopy", "SAM2": "classes in CT, from boxes or without"}
+USE: dict[Kind, str] = {
+    "MitoNet": "planewise mito train --model_config {name}, mito predict --trained_model {name}",
+    "SAM2": "planewise ild train, predict and run --base {name}",
+}
+FROM_SCRATCH = "planewise mito train --model_config {name} --from_scratch"
+NONE = "none"  # published weights
 
 
 def list_models(options: Models) -> int:
-    """Print every published model, and where its weights are or belong. Returns the exit code."""
+    """Print the models that are known by name, or all that is known of one. Returns the exit code.
+
+    Raises PlanewiseError if no model is called so.
+    """
+    if options.name is not None:
+        print_facts(*_facts(options.name))
+        return 0
     rows = [
-        (
-            model.name,
-            model.kind,
-            f"{model.megabytes} MB",
-            model.state(),
-            model.norms,
-            model.licence,
-            model.citation,
-        )
+        (model.name, model.kind, f"{model.megabytes} MB", model.state().partition(",")[0], model.licence)
         for model in PUBLISHED
     ]
-    print_table("Published models", ("name", "kind", "size", "weights", "mean, std", "licence", "cite"), rows)
-    for kind, command in TAKEN_BY.items():
-        say(f"{kind}: by name with {command}; weights that are not here are downloaded")
-    places = [
-        (model.name, model.url, model.sha256 or "none published: what it is when first used", str(cached(model.url)))
-        for model in PUBLISHED
-    ]
-    print_table("Where they come from, and are or belong", ("name", "from", "sha256", "file"), places)
+    rows += [(name, "MitoNet", "-", NONE, "-") for name in _without_weights()]
+    print_table("Models that are known by name", ("name", "kind", "size", "weights", "licence"), rows)
+    for kind, finds in KINDS.items():
+        say(f"{kind}: {finds}; {USE[kind].format(name='NAME')}")
+    say("Weights that are not here are downloaded when they are first used")
+    say(f"{', '.join(_without_weights())}: no published weights; {FROM_SCRATCH.format(name='NAME')}")
+    say("planewise models NAME tells whom to cite, where it is from, and where its weights are or belong")
     return 0
+
+
+def _without_weights() -> dict[str, ModelFile]:
+    """Return the shipped models whose weights nobody published, by name."""
+    files = {config.stem: read_model_file(config) for config in sorted(SHIPPED.glob("*.yaml"))}
+    return {name: file for name, file in files.items() if file.model is None}
+
+
+def _facts(name: str) -> tuple[str, dict[str, str]]:
+    """Return the name of the model that ``name`` means, and what is known of it, by what that is."""
+    if published := next((model for model in PUBLISHED if name == model.hub_id or model.is_called(name)), None):
+        return published.name, _facts_of(published)
+    others = _without_weights()
+    if name not in others:
+        known = [*(model.name for model in PUBLISHED), *others]
+        raise PlanewiseError(f"{name}: no model is called so; known are {', '.join(known)}")
+    about, use = " ".join(others[name].description.split()), FROM_SCRATCH.format(name=name)
+    return name, {"kind": f"MitoNet: {KINDS['MitoNet']}", "about": about, "weights": NONE, "use": use}
+
+
+def _facts_of(model: Published) -> dict[str, str]:
+    hub = "" if model.hub_id is None else f", on the hub {model.hub_id}"
+    return {
+        "kind": f"{model.kind}: {KINDS[model.kind]}",
+        "size": f"{model.megabytes} MB",
+        "weights": model.state(),
+        "licence": model.licence,
+        "cite": model.citation,
+        "mean, std": model.norms,
+        "also called": f"{model.file}{hub}",
+        "from": model.url,
+        "sha256": model.sha256 or "none published: what it is when first used",
+        "file": str(cached(model.url)),
+        "use": USE[model.kind].format(name=model.name),
+    }
 
 
 def export_model(options: ModelsExport) -> int:

@@ -12,9 +12,12 @@ PACKAGE = ".zip"  # of bioimage.io
 
 
 class Models(Options):
-    """List the published models that are known by name: kind, size, licence, whether they are here, whom to cite.
+    """List the models that are known by name: kind, size, licence, whether they are here; or show one in full.
 
     planewise models export writes a model as one file."""
+
+    name: tyro.conf.Positional[str | None] = None
+    """One of them, of which also the citation, the source, the sha256 and the file are told."""
 
 
 class ModelsExport(Options):

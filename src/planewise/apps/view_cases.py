@@ -32,7 +32,7 @@ TRUTH = "truth"
 
 @dataclass(frozen=True)
 class Shown:
-    """The files of a case. ``methods``: labels by method; ``named``: which labels the path itself names, if any."""
+    """The files of a case. ``methods``: labels by method; ``named``: the labels that were asked for, if any."""
 
     case: str
     image: Path | Series | None
@@ -204,7 +204,7 @@ def _with_more(shown: Shown, options: View) -> Shown:
         image = _given(options.image, "--image", shown.case, "image")
     if options.truth is not None:
         truth = _given(options.truth, "--truth", shown.case, "truth")
-    methods = dict(shown.methods)
+    methods, named = dict(shown.methods), shown.named
     for text in options.labels:
         name, _, where = text.rpartition("=") if not Path(text).exists() else ("", "", text)
         path = Path(where)
@@ -212,10 +212,10 @@ def _with_more(shown: Shown, options: View) -> Shown:
         name = name or _method_of(path, shown.case)
         if name in methods or name in (TRUTH, shown.case):
             raise PlanewiseError(f"--labels {text}: {name} is shown already; give it another name, NAME=PATH")
-        methods[name] = file
+        methods[name], named = file, named or name
     if image is None:
         say(f"The image of case {shown.case} is not known: labels are shown without; --image PATH shows it")
-    return Shown(shown.case, image, truth, methods, shown.named, shown.dataset)
+    return Shown(shown.case, image, truth, methods, named, shown.dataset)
 
 
 def _method_of(path: Path, case: str) -> str:

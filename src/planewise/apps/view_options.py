@@ -19,7 +19,8 @@ class View(Options):
     at: tuple[int, int, int] | None = None
     """The voxel z y x to open at, as reports count. Default: the middle, the chosen object, or the first mistake."""
     object: int | None = Field(None, ge=1)
-    """The object to open at, alone in 3D: an id in the result; of a dataset in the first method, or in the truth."""
+    """The object to open at, alone in 3D: an id in the result; of a dataset in the first of --labels, the first
+    method, or the truth."""
     errors: tuple[Path, ...] | None = None
     """List merges, splits, missed and false objects, those of most voxels first, each with a link to its place: as the
     results.json of planewise compare has them, a file, or without one those beside the results."""
@@ -32,7 +33,8 @@ class View(Options):
     truth: Path | None = None
     """The true labels, where they are not beside the image: a volume, or a folder of them."""
     labels: Annotated[tuple[PathText, ...], tyro.conf.arg(metavar="[NAME=]PATH ...")] = ()
-    """More labels to show, PATH or NAME=PATH: volumes, or folders of them."""
+    """More labels, PATH or NAME=PATH: volumes, or folders of them. The first are visible, unless the path itself holds
+    labels."""
     channel: int | None = Field(None, ge=0)
     """Channel of the image, from 0, where it has several: the file {case}_000N, or that of the file itself."""
     port: int = Field(0, ge=0, le=65535)

@@ -12,11 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from planewise.data.space import laid_on
+from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError
 from planewise.evaluation.located import LocatedCounter
 from planewise.evaluation.overlap import MAX_LABEL
-from planewise.evaluation.pairs import with_spacing_of
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels, slab_starts

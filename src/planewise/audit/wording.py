@@ -1,4 +1,4 @@
-"""Findings in words: as a sentence for a paper, and how they were come by."""
+"""Findings in words: as a sentence for a paper, and the method behind them."""
 
 import math
 from collections import Counter
@@ -101,7 +101,7 @@ def sentence(finding: Finding, plan: Plan, answers: list[Answer]) -> str:
     how = f"estimated without bias from the segmentation and {items} and corrected (difference estimator)"
     if finding.skipped:
         corrected = f"of which {finding.items - finding.skipped} were corrected"
-        covered = f"the interval covers whatever the {finding.skipped} skipped may hold"
+        covered = f"the interval allows for anything in the {finding.skipped} skipped"
         how = f"estimated from the segmentation and {items}, {corrected} (difference estimator; {covered})"
     return f"{head}, {how}; the segmentation alone says {alone}."
 
@@ -121,41 +121,40 @@ def halving(finding: Finding) -> str:
     if finding.skipped:
         return f"correct the {finding.skipped} skipped first"
     if finding.scope in ("population", "difference"):
-        return "no number of items: it is the units that differ; four times as many units would"
+        return "no number of items, because the units differ; four times as many units would"
     return "not determined by these items"
 
 
 def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
-    """Return how the findings were come by, in paragraphs, and the references to it."""
+    """Return the method behind the findings, in paragraphs, and its references."""
     kinds = Counter(item.kind for item in plan.items)
     references = ["difference", "powered"]
     drawn = " and ".join(f"{count} {PLURALS[kind] if count > 1 else KINDS[kind]}" for kind, count in kinds.items())
     sentences = [
-        f"{drawn} were drawn at random, each with a known probability, before anything was corrected. What the masks "
-        "say of the whole is corrected by the error that the items show, each weighted by the inverse of its "
-        "probability: the estimate is unbiased whatever the errors of the masks are, and the interval is as wide as "
-        "those errors vary."
+        f"{drawn} were drawn at random, each with a known probability, before anything was corrected. The value "
+        "from the masks is corrected by the errors seen in the items, each weighted by the inverse of its probability. "
+        "The estimate is unbiased whatever the errors of the masks are; the more these vary, the wider the interval."
     ]
     if plan.design == "systematic" and "slice" in kinds:
         references.append("cavalieri")
         sentences.append(
             "Slices were drawn at equal distances from a random start (Cavalieri), with the variance of Gundersen "
-            "et al. for smoothness 0. It supposes that errors change smoothly along the axis: an error that comes and "
-            "goes from slice to slice makes the interval too narrow, which the stratified design does not suppose."
+            "et al. for smoothness 0. It assumes that errors change smoothly along the axis: an error that comes and "
+            "goes from slice to slice makes the interval too narrow. The stratified design does not assume this."
         )
     else:
         references += ["stratified", "satterthwaite"]
         sentences.append(
-            "Units were cut into strata of neighbours (slices along z; boxes through the volume; objects by confidence "
-            "and size), and items drawn in each without replacement. Intervals are Student's t with Satterthwaite's "
-            "degrees of freedom."
+            "Units were grouped into strata of neighbours (slices along z; boxes through the volume; objects by "
+            "confidence and size), and items drawn in each without replacement. Intervals are Student's t with "
+            "Satterthwaite's degrees of freedom."
         )
     if kinds.keys() - {"slice"}:
         references += ["disector", "agresti"]
         sentences.append(
             "An object counts where its first voxel lies, so that each is counted once (disector). The interval of "
-            "a count "
-            "supposes one more item that is wrong by half an object up, and one down, since few errors may not show."
+            "a count assumes two further items, one half an object too high and one half an object too low, because "
+            "rare errors may be missed by the sample."
         )
     if "mean_volume" in plan.quantities:
         references.append("fieller")
@@ -168,12 +167,12 @@ def method(plan: Plan, answers: list[Answer]) -> tuple[list[str], list[str]]:
     if skipped := sum(answer.skipped for answer in answers):
         sentences.append(
             f"Skipped items: {skipped}. Each may hold anything from nothing to all that is possible there; the "
-            "interval covers every such case, and is the wider for it."
+            "interval allows for all of these, and is wider for that reason."
         )
     n = len(answers)
     sentences.append(
-        f"What no drawn item shows cannot be estimated: an error that sits in fewer than {300 / max(n, 1):.0f} % of "
-        "the units may be missed by all of them (rule of three). The intervals are approximate for small samples; "
+        f"Errors that no drawn item shows cannot be estimated: an error confined to fewer than {300 / max(n, 1):.0f} % "
+        "of the units may be missed by all items (rule of three). The intervals are approximate for small samples; "
         "their coverage in simulations is in the documentation."
     )
     return sentences, [REFERENCES[key] for key in references]

@@ -1,4 +1,4 @@
-"""Intensities: the range that a volume uses, brought to the one that a model was trained on; and windows of CT.
+"""Intensities: the range that a volume uses, brought to the one that a model was trained on.
 
 A model sees intensities as shares of a range: 0 is its black, 1 its white. Of a volume that fills the range of its
 type, or the bit depth that holds it, that range is kept. Of another, dim or of low contrast, two quantiles are laid on
@@ -12,12 +12,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numba
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from planewise.data.line_contrast import TILE, Lines, Polarity, line_contrast, polarity_of, tile_corner, tile_places
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import read_voxels
 from planewise.volumes.formats.dicom import Series
@@ -31,12 +31,6 @@ LEAST_CONTRAST = 0.7  # of the training data's: what random contrast in training
 BIT_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 SAMPLE = 2**22  # voxels of types with too many values to count each
 SAMPLE_OF_IMAGE = 2**14
-TILES, TILE = 32, 128  # in which fine structures are looked at: their number, and their side in pixels
-LINE_WIDTHS = (1.5, 3.0)  # pixels, sigma: membranes and the like
-LEAST_LINE_CONTRAST, AGREEING, LEAST_TILES = 0.02, 0.75, 4  # a polarity is clear if most tiles agree, at both widths
-SHARP = 4.0  # curvature at the first width over that at the second: of less, an image is too blurred to tell
-
-Polarity = Literal["dark", "bright", "unclear"]
 
 
 class TrainedIntensities(BaseModel):
@@ -121,7 +115,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     samples: list[np.ndarray] = []
     least, most = math.inf, -math.inf
     of_tiles: list[Lines] = []
-    tiles = _tile_places(volume.shape)
+    tiles = tile_places(volume.shape)
     for planes in slab_starts(volume.shape):
         slab = read_voxels(volume, path, planes)
         if counted:
@@ -140,7 +134,7 @@ def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
     else:
         values, amounts = np.unique(np.concatenate(samples), return_counts=True)
     low, high = _quantiles(values, amounts)
-    lines, polarity = _polarity(of_tiles)
+    lines, polarity = polarity_of(of_tiles)
     different = len(np.union1d(values, [least, most]))
     return IntensityProfile(dtype, least, most, low, high, min(different, 3), lines, polarity)
 
@@ -167,13 +161,13 @@ def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
     of_tiles: list[Lines] = []
     for number, image in enumerate(images):
         samples.append(image.reshape(-1)[:: max(1, image.size // SAMPLE_OF_IMAGE)])
-        y, x = _tile_corner(number, *image.shape)
+        y, x = tile_corner(number, *image.shape)
         if min(image.shape) >= TILE:
             of_tiles.append(line_contrast(image[y : y + TILE, x : x + TILE]))
     low, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
     if low == high:  # all alike: any range will do
         low, high = 0.0, 1.0
-    return TrainedIntensities(low=round(low, 4), high=round(high, 4), polarity=_polarity(of_tiles)[1])
+    return TrainedIntensities(low=round(low, 4), high=round(high, 4), polarity=polarity_of(of_tiles)[1])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -203,66 +197,6 @@ def _quantiles_of(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float
     shares = np.cumsum(amounts) / amounts.sum()
     low, high = (float(values[min(int(np.searchsorted(shares, q)), len(values) - 1)]) for q in QUANTILES)
     return low, high
-
-
-def _tile_places(shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
-    """Return the first voxels (z, y, x) of tiles of xy slices, spread over a volume, by z."""
-    depth, *sides = shape
-    places = set()
-    for number, z in enumerate(np.linspace(0, depth - 1, TILES).round().astype(int).tolist()):
-        places.add((z, *_tile_corner(number, *sides)))
-    return sorted(places)
-
-
-def _tile_corner(number: int, height: int, width: int) -> tuple[int, int]:
-    """Return the first pixel of the tile of one of several slices, spread over 7 x 7 places."""
-    y, x = (max(0, side - TILE) * (number * step % 7) // 6 for side, step in ((height, 3), (width, 5)))
-    return y, x
-
-
-class Lines(NamedTuple):
-    """Of an image, for each of ``LINE_WIDTHS``: which lines are stronger, the bright (up to 1) or the dark (to -1).
-
-    ``sharpness``: the curvature at the first width over that at the second. All NaN of an image without contrast.
-    """
-
-    contrasts: tuple[float, ...]
-    sharpness: float
-
-
-def line_contrast(tile: np.ndarray) -> Lines:
-    """Return which lines are stronger in ``tile`` (H, W); inverting it negates the contrasts.
-
-    A line is where one eigenvalue of the Hessian exceeds the other: Frangi et al. 1998, doi:10.1007/BFb0056195.
-    Squared excesses are compared.
-    """
-    from scipy.ndimage import gaussian_filter
-
-    pixels = (tile - tile.mean(dtype=np.float64)).astype(np.float32)  # a large offset would take all digits
-    contrasts, curvatures = [], []
-    for width in LINE_WIDTHS:
-        yy, xx, yx = (gaussian_filter(pixels, width, order=order) for order in ((2, 0), (0, 2), (1, 1)))
-        middle, half = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
-        larger, smaller = middle + half, middle - half
-        dark = float(np.square(np.clip(larger - np.abs(smaller), 0, None)).mean())
-        bright = float(np.square(np.clip(-smaller - np.abs(larger), 0, None)).mean())
-        contrasts.append((bright - dark) / (bright + dark) if bright + dark > 0 else math.nan)
-        curvatures.append(float((yy**2 + xx**2).mean()))
-    return Lines(tuple(contrasts), curvatures[0] / curvatures[1] if curvatures[1] > 0 else math.nan)
-
-
-def _polarity(of_tiles: list[Lines]) -> tuple[float, Polarity]:
-    """Return the mean contrast of fine lines in tiles, and the polarity if most tiles agree at both widths."""
-    known = np.array([lines.contrasts for lines in of_tiles if not math.isnan(sum(lines.contrasts))])
-    if len(known) < LEAST_TILES:
-        return (float(known[:, 0].mean()) if len(known) else math.nan), "unclear"
-    means = known.mean(axis=0)
-    agree = (np.sign(known) == np.sign(means)).mean(axis=0)
-    sharp = float(np.nanmean([lines.sharpness for lines in of_tiles])) >= SHARP
-    clear = sharp and len(set(np.sign(means))) == 1 and (np.abs(means) >= LEAST_LINE_CONTRAST).all()
-    if not clear or (agree < AGREEING).any():
-        return float(means[0]), "unclear"
-    return float(means[0]), "dark" if means[0] < 0 else "bright"
 
 
 @dataclass(frozen=True)
@@ -367,19 +301,3 @@ def normalise(slices: np.ndarray, range_: IntensityRange, mean: float, std: floa
     if range_.clipped:
         np.clip(pixels, np.float32(-mean / std), np.float32((1 - mean) / std), out=pixels)
     return pixels
-
-
-def apply_window(voxels: np.ndarray, level: float, width: float) -> np.ndarray:
-    """Return intensities from level - width/2 (black, 0) to level + width/2 (white, 255), as uint8.
-
-    Scaled by the window's bounds, never by the data's, so that contrast is the same in every volume.
-    """
-    low = level - width / 2
-    return np.clip(np.rint((voxels.astype(np.float32) - low) * (255 / width)), 0, 255).astype(np.uint8)
-
-
-def saturated_share(voxels: np.ndarray, level: float, width: float) -> float:
-    """Return the share of ``voxels`` that the window makes black or white; NaN if there are none."""
-    if voxels.size == 0:
-        return float("nan")
-    return float(np.mean((voxels <= level - width / 2) | (voxels >= level + width / 2)))

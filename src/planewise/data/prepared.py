@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from planewise.data.intensity import apply_window, refuse_not_finite
+from planewise.data.intensity import refuse_not_finite
 from planewise.data.space import laid_on
+from planewise.data.window import apply_window
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.atomic import atomic_path

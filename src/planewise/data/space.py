@@ -10,6 +10,7 @@ import numpy as np
 from planewise.data.case import Case
 from planewise.errors import PlanewiseError
 from planewise.progress import say
+from planewise.volumes.files import open_volume
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, same_space, to_canonical
 from planewise.volumes.labels import open_labels
@@ -109,3 +110,24 @@ def labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:
     """Return the labels at ``path`` (z, y, x) as the array of the case's ``image`` lies; for errors see ``laid_on``."""
     placed = laid_on(open_labels(path), path, image, case.image, case.ignore_geometry)
     return np.asarray(from_canonical(to_canonical(placed, labels=True).read(), image).voxels)
+
+
+def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
+    """Return ``labels`` with their image's spacing if their own file does not say any, as TIFFs beside sidecars do not.
+
+    ``labels`` are canonical; where their file does not say how its axes run they lie as the image's array does.
+    Unchanged if there is no image, or it cannot be read or has another shape.
+    """
+    if labels.unit != "pixel" or image is None:
+        return labels
+    try:
+        return in_place_of(labels, open_volume(image))
+    except PlanewiseError:
+        return labels
+
+
+def in_place_of(labels: Volume, image: Volume) -> Volume:
+    """Return ``labels``, whose file says no unit, with the spacing of their ``image``; see ``with_spacing_of``."""
+    in_place = without_tilt(image)
+    in_place = to_canonical(in_place) if labels.has_direction else in_place
+    return in_place.with_voxels(labels.voxels) if in_place.shape == labels.shape else labels

@@ -14,8 +14,8 @@ import numpy as np
 from planewise.data.classes import LabelDefinition
 from planewise.errors import PlanewiseError
 from planewise.evaluation.evaluate import Scores
+from planewise.evaluation.open_pairs import OpenPair, read_slabs
 from planewise.evaluation.overlap import overlap_table
-from planewise.evaluation.pairs import OpenPair, read_slabs
 from planewise.evaluation.presence import Slices
 from planewise.evaluation.scale import Scale
 from planewise.evaluation.surfaces import SurfaceParts, boundary_scores

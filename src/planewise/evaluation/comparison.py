@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from planewise.correction.journal import correction_note
-from planewise.data.space import laid_on
+from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError
 from planewise.evaluation.classes import score_classes
 from planewise.evaluation.evaluate import Scores, score_overlap
@@ -20,20 +20,18 @@ from planewise.evaluation.located import LocatedCounter
 from planewise.evaluation.metrics import as_not_delivered
 from planewise.evaluation.mistakes import find_mistakes
 from planewise.evaluation.object_table import object_table
-from planewise.evaluation.overlap import Overlap, OverlapCounter
-from planewise.evaluation.pairs import (
-    OK,
+from planewise.evaluation.open_pairs import (
     Kept,
     OpenPair,
-    Pair,
     Truth,
     as_one_class,
     nothing_predicted,
     open_prediction,
     open_truth,
     read_slabs,
-    with_spacing_of,
 )
+from planewise.evaluation.overlap import Overlap, OverlapCounter
+from planewise.evaluation.pairs import OK, Pair
 from planewise.evaluation.partitions import partition_scores
 from planewise.evaluation.presence import presence_scores
 from planewise.evaluation.result import OBJECTS, Benchmark, CaseErrors, Comparison, Result
@@ -73,9 +71,12 @@ class ScoredCase:
 
 
 def compare(
-    benchmarks: list[Benchmark], tolerance: Tolerance, show: Callable[[ScoredCase], None] = lambda scored: None,
-    advance: Callable[[], None] = lambda: None, overlap_alone: bool = False,
-) -> Comparison:  # fmt: skip
+    benchmarks: list[Benchmark],
+    tolerance: Tolerance,
+    show: Callable[[ScoredCase], None] = lambda scored: None,
+    advance: Callable[[], None] = lambda: None,
+    overlap_alone: bool = False,
+) -> Comparison:
     """Score every method on every case, from the files, slab by slab.
 
     A case that a method lacks, or that cannot be read or compared, is scored as not delivered, as its status shows.
@@ -97,9 +98,7 @@ def compare(
     return Comparison(benchmarks, tolerance, results, errors)
 
 
-def score_volumes(
-    benchmark: Benchmark, case: str, pairs: Mapping[str, OpenPair], tolerance: Tolerance
-) -> list[Result]:  # fmt: skip
+def score_volumes(benchmark: Benchmark, case: str, pairs: Mapping[str, OpenPair], tolerance: Tolerance) -> list[Result]:
     """Score a case's open volumes, by method, as ``compare`` does its files.
 
     Raises PlanewiseError if one is no label volume.
@@ -240,14 +239,20 @@ def _score_classes(
             slices = slices.with_class
         presence = presence_scores([slices], [None])
         scores = of_classes.scores[value] | {
-            "slice_sensitivity": presence.sensitivity, "slice_specificity": presence.specificity,
-        }  # fmt: skip
+            "slice_sensitivity": presence.sensitivity,
+            "slice_specificity": presence.specificity,
+        }
         results.append(
             Result(
-                *place, name, pair.status, _final(scores, pair, empty, scale), slices=slices,
-                tolerance=math.nan if within is None else within[value], unit="" if within is None else scale.unit,
+                *place,
+                name,
+                pair.status,
+                _final(scores, pair, empty, scale),
+                slices=slices,
+                tolerance=math.nan if within is None else within[value],
+                unit="" if within is None else scale.unit,
             )
-        )  # fmt: skip
+        )
     return results
 
 
@@ -306,9 +311,14 @@ def _note_of_copy(overlap: Overlap, place: tuple[str, str, str, str]) -> tuple[s
 
 
 def _object_boundaries(
-    truth: LabelSurfaces, predicted: LabelSurfaces, matches: list[tuple[int, int]], scale: Scale,
-    shape: tuple[int, int, int], tolerance: float, n_truth: int,
-) -> Scores:  # fmt: skip
+    truth: LabelSurfaces,
+    predicted: LabelSurfaces,
+    matches: list[tuple[int, int]],
+    scale: Scale,
+    shape: tuple[int, int, int],
+    tolerance: float,
+    n_truth: int,
+) -> Scores:
     """Return means over objects: ``matched_...`` over the matched ones, ``object_...`` over all true ones.
 
     For the latter an object without a match counts as the image's diagonal away, and surface Dice 0. NaN without any.

@@ -9,8 +9,8 @@ import numpy as np
 
 from planewise.data.preparation import fingerprint
 from planewise.errors import PlanewiseError
+from planewise.evaluation.open_pairs import KEPT_BYTES
 from planewise.evaluation.overlap import Overlap
-from planewise.evaluation.pairs import KEPT_BYTES
 from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.volume import Volume
 

@@ -6,8 +6,8 @@
 import numba
 import numpy as np
 
+from planewise.evaluation.open_pairs import OpenPair, read_slabs
 from planewise.evaluation.overlap import EMPTY, add_count, find_place, new_table
-from planewise.evaluation.pairs import OpenPair, read_slabs
 
 
 def wrong_voxels(pair: OpenPair, right: set[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

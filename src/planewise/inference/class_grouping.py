@@ -15,8 +15,8 @@ import numpy as np
 
 from planewise.inference.consensus import consensus
 from planewise.inference.grouping import group_slice
-from planewise.inference.linking import PlaneObjects
 from planewise.inference.painted import Painted
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.runs import Runs, SliceObjects, as_one_object
 
 if TYPE_CHECKING:
@@ -91,9 +91,6 @@ def fuse_classes(
     """Return each class's fused objects; ``planes``: of every plane, the objects of each class. See ``consensus``."""
     fused = []
     for place in range(options.classes):
-        how = options.of_class(place)
         of_class = [of_plane[place] for of_plane in planes]
-        fused.append(
-            consensus(of_class, vote, how.min_size, how.min_extent, threads, how.min_agreement, how.repair, how.stuff)
-        )
+        fused.append(consensus(of_class, options.of_class(place).fusion(vote), threads))
     return fused

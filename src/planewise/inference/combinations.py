@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 from planewise.evaluation.overlap import EMPTY, find_place, new_table, with_room
-from planewise.inference.linking import PlaneObjects, paint_layer
+from planewise.inference.plane_objects import PlaneObjects, paint_layer
 
 LABEL_BITS = 21  # three labels are packed into one 63-bit key
 STRETCH = 16  # voxels

@@ -1,8 +1,8 @@
 """Several planes: fuse their objects into one volume (Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006).
 
 All of it depends on one table alone: how many voxels carry each combination of the planes' labels, and where (see
-``combinations``). By it the objects of different planes that are one are clustered (see ``clusters``), and what is
-left is cut or dropped. A voxel's final label is a function of its combination (see ``fused``).
+``combinations``). By it the objects of different planes that are one are clustered (see ``object_clusters``), and what
+is left is cut or dropped. A voxel's final label is a function of its combination (see ``fused``).
 """
 
 from dataclasses import dataclass, replace
@@ -11,11 +11,12 @@ from itertools import pairwise
 import numpy as np
 
 from planewise.inference.ahead import in_threads
-from planewise.inference.clusters import vote_labels
 from planewise.inference.combinations import CombinationTable, check_number, count_combinations, join_tables, unpack
 from planewise.inference.fused import FinalLabels, FusedObjects
-from planewise.inference.linking import PlaneObjects, keep_large
+from planewise.inference.linking import keep_large
+from planewise.inference.object_clusters import vote_labels
 from planewise.inference.painted import Painted
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.repair import cut_merged
 from planewise.inference.votes import ObjectVotes, object_votes
 
@@ -38,20 +39,11 @@ class FusionOptions:
     stuff: bool = False
 
 
-def consensus(
-    planes: list[PlaneObjects],
-    vote: int,
-    min_size: int,
-    min_extent: int,
-    threads: int = 1,
-    min_agreement: float = 0.0,
-    repair: bool = False,
-    stuff: bool = False,
-) -> Painted:
+def consensus(planes: list[PlaneObjects], options: FusionOptions, threads: int = 1) -> Painted:
     """Return the fused objects of one to three planes of one volume.
 
-    ``threads``: slabs of the volume that are worked on at a time; for the others see ``FusionOptions``. The objects of
-    one plane are returned as they are. Raises ValueError for more objects in a plane than 2**21 - 1.
+    ``threads``: slabs of the volume that are worked on at a time. The objects of one plane are returned as they are.
+    Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     if len(planes) == 1:
         return planes[0]
@@ -61,7 +53,6 @@ def consensus(
     slabs = list(pairwise(np.linspace(0, shape[0], threads + 1).astype(int).tolist()))
     parts = in_threads(lambda slab: count_combinations(planes, *slab), slabs, threads)
     table = join_tables(list(parts))
-    options = FusionOptions(vote, min_size, min_extent, min_agreement, repair, stuff)
     return FusedObjects(planes, *final_labels(table, sizes, shape, options))
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from planewise.evaluation.overlap import find_place, new_table
 from planewise.inference.combinations import PADDING, end_of_run, for_kernels, paint_keys
-from planewise.inference.linking import PlaneObjects
 from planewise.inference.painted import Corner, Painted
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.votes import ObjectVotes
 
 

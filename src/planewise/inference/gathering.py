@@ -8,8 +8,10 @@ import numpy as np
 
 from planewise.inference.ahead import in_threads
 from planewise.inference.class_grouping import class_bits, group_classes
+from planewise.inference.consensus import FusionOptions
 from planewise.inference.grouping import find_centres, group_slice, least_logit
-from planewise.inference.linking import PlaneObjects, plane_objects
+from planewise.inference.linking import plane_objects
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.runs import SliceObjects
 from planewise.volumes.slices import AXIS, Plane, crop
 
@@ -54,6 +56,10 @@ class GroupingOptions:
         if self.things[place]:
             return replace(self, things=(True,))
         return replace(self, things=(False,), min_size=0, min_extent=0, min_agreement=0.0, repair=False)
+
+    def fusion(self, vote: int) -> FusionOptions:
+        """Return how planes are fused, of one class; a voxel needs ``vote`` of them."""
+        return FusionOptions(vote, self.min_size, self.min_extent, self.min_agreement, self.repair, self.stuff)
 
     @property
     def classes(self) -> int:

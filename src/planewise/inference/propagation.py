@@ -18,6 +18,7 @@ from torch import Tensor
 from planewise.data.prepared import GRID
 from planewise.inference.prompts import Box, Prompt, tight_box
 from planewise.models.sam2 import BoxSegmenter
+from planewise.volumes.slices import connected_parts
 
 GPU_BATCH = 8  # slices that are encoded at once
 SAME_OBJECT = 0.8  # IoU of boxes of one class above which two tracks are one
@@ -45,6 +46,8 @@ class Track:
 
 
 T = TypeVar("T", bound=Track)
+Window = tuple[slice, slice]  # of a slice: rows and columns
+WHOLE: Window = (slice(None), slice(None))
 Propagation = Callable[..., np.ndarray]  # ``propagate``, or another that takes and returns the same
 
 
@@ -193,15 +196,18 @@ class Painter:
         self.labels = np.zeros(shape, np.uint8)
         self.likely = np.full(shape, -np.inf, np.float32)  # logarithms, which tell near certainties apart
 
-    def paint(self, z: int, label: int, logits: np.ndarray, presence: float = math.inf) -> None:
-        """Paint where ``logits`` (H, W) are positive, and win; ``presence``: the logit that the class is in the slice.
+    def paint(self, z: int, label: int, logits: np.ndarray, presence: float = math.inf, window: Window = WHOLE) -> None:
+        """Paint where ``logits`` (h, w), of a ``window`` of the slice, are positive, and win.
 
-        Without it, as of boxes that somebody drew, the larger logit wins.
+        ``presence``: the logit that the class is in the slice; without it, as of boxes that somebody drew, the larger
+        logit wins.
         """
-        likely = _log_sigmoid(logits) + _log_sigmoid(np.float32(presence))
-        wins = (logits > 0) & (likely > self.likely[z])
-        self.labels[z][wins] = label
-        self.likely[z][wins] = likely[wins]
+        rows, columns = np.nonzero(logits > 0)
+        likely = _log_sigmoid(logits[rows, columns]) + _log_sigmoid(np.float32(presence))
+        wins = likely > self.likely[z][window][rows, columns]
+        at = rows[wins], columns[wins]
+        self.labels[z][window][at] = label
+        self.likely[z][window][at] = likely[wins]
 
 
 def cut(logits: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -248,22 +254,45 @@ def go_on(
     presence: Callable[[int, int], float], options: PropagationOptions,
 ) -> list[Track]:  # fmt: skip
     """Paint what was found in slice ``z``; return the tracks that go on from it."""
-    import cc3d
-
     going_on = []
     for track, track_logits, score in zip(tracks, logits, scores):
         mask = track_logits > 0
         if score < options.least_score or not mask.any():
             continue
-        parts = cc3d.connected_components(mask, connectivity=8) if options.split else mask.astype(np.uint8)
-        for part in range(1, int(parts.max()) + 1):
-            piece = parts == part
+        looked_in = np.zeros_like(mask)
+        looked_in[_pixels(larger(track.box, mask.shape, options.margin))] = True
+        for window, piece in pieces(mask, options.split):
             size = int(piece.sum())
-            inside = int(piece[_pixels(larger(track.box, mask.shape, options.margin))].sum())
+            inside = int((piece & looked_in[window]).sum())
             if size >= options.least_pixels and inside >= options.least_inside * size:
-                painter.paint(z, track.label, np.where(piece, track_logits, 0), presence(z, track.label))
-                going_on.append(Track(track.label, tight_box(piece)))
+                shown = np.where(piece, track_logits[window], 0)
+                painter.paint(z, track.label, shown, presence(z, track.label), window)
+                going_on.append(Track(track.label, _box(window)))
     return going_on
+
+
+def pieces(mask: np.ndarray, split: bool) -> Iterator[tuple[Window, np.ndarray]]:
+    """Yield each 8-connected part of ``mask`` (H, W), or all of it if not ``split``: its window, and its mask there."""
+    from scipy.ndimage import find_objects
+
+    whole = rows, columns = _pixels(tight_box(mask))
+    parts = mask[whole]
+    if not split:
+        yield whole, parts
+        return
+    labelled = connected_parts(parts)
+    for part, (inner_rows, inner_columns) in enumerate(find_objects(labelled.astype(np.int32)), 1):
+        window = _shifted(inner_rows, rows.start), _shifted(inner_columns, columns.start)
+        yield window, labelled[inner_rows, inner_columns] == part
+
+
+def _box(window: Window) -> Box:
+    rows, columns = window
+    return float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)
+
+
+def _shifted(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
 
 
 def larger(box: Box, shape: tuple[int, ...], margin: float) -> Box:
@@ -273,7 +302,7 @@ def larger(box: Box, shape: tuple[int, ...], margin: float) -> Box:
     return max(box[0] - dx, 0.0), max(box[1] - dy, 0.0), min(box[2] + dx, width), min(box[3] + dy, height)
 
 
-def _pixels(box: Box) -> tuple[slice, slice]:
+def _pixels(box: Box) -> Window:
     return slice(int(box[1]), int(np.ceil(box[3]))), slice(int(box[0]), int(np.ceil(box[2])))
 
 

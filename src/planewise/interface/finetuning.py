@@ -27,10 +27,10 @@ def finetune(
 ) -> Model:
     """Fine-tune a model on a dataset and return it; everything is kept in the folder ``output``.
 
-    ``dataset``: a nnU-Net raw dataset (dataset.json, imagesTr, instancesTr or labelsTr), or {case: (image, labels)} of
-    whatever ``open`` takes, which is written as one to ``output``/dataset. ``base``: a MitoNet, whose labels are
-    instances, or a SAM2, whose labels are classes, see ``load_model``; "SAM2" with from_scratch=True starts from random
-    weights. ``classes``: for SAM2 and cases, the names of their labels by value.
+    ``dataset``: a nnU-Net raw dataset (dataset.json, imagesTr, instancesTr or labelsTr), or {case: (image, labels)}
+    with anything that ``open`` takes; this is written as a dataset to ``output``/dataset. ``base``: a MitoNet, whose
+    labels are instances, or a SAM2, whose labels are classes, see ``load_model``; "SAM2" with from_scratch=True starts
+    from random weights. ``classes``: for SAM2 with {case: ...}, the names of the labels by value.
 
     ``options``: those of ``planewise mito train``, or of ``planewise ild prepare`` and ``ild train``, by name. Other
     processes are started only if num_workers or devices ask for them; a script then needs ``if __name__ ==

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planewise.apps.mito_measure import resident
-from planewise.data.space import laid_on
+from planewise.data.space import in_place_of, laid_on
 from planewise.errors import PlanewiseError
-from planewise.evaluation.pairs import in_place_of
 from planewise.interface.calls import call, name_of
 from planewise.measurement.measured import Measured, measure_volume
 from planewise.measurement.regions import ZoneRule
@@ -28,25 +27,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured of the objects of a volume, see docs/measure.md; ``case``: what the volume is called."""
+    """Measures of the objects of a volume, see docs/measure.md; ``case``: the volume's name."""
 
     case: str
     measured: Measured
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return the objects: a row for each."""
+        """Return one row per object."""
         return _frame(object_rows({self.case: self.measured}))
 
     def contacts(self) -> "pandas.DataFrame":
-        """Return the pairs of objects that touch."""
+        """Return one row per pair of objects that touch."""
         return _frame(contact_rows({self.case: self.measured}))
 
     def volume(self) -> "pandas.DataFrame":
-        """Return the volume as a whole: number, share, density of the objects; one row."""
+        """Return the measures of the volume as a whole, such as the number and density of objects: one row."""
         return _frame(volume_rows({self.case: self.measured}))
 
     def distributions(self) -> "pandas.DataFrame":
-        """Return the distribution of every measure, corrected for what the border cuts."""
+        """Return the distribution of every measure, corrected for objects that the border cuts."""
         return _frame(distribution_rows({self.case: self.measured}))
 
     def __repr__(self) -> str:
@@ -55,13 +54,13 @@ class Measures:
 
 @dataclass(frozen=True)
 class ClassMeasures:
-    """How much of each class there is, and where in the lungs, see docs/measure_ct.md; ``measures`` by column."""
+    """Extent of each class in the lungs and their regions, see docs/measure_ct.md; ``measures`` by column."""
 
     case: str
     measures: dict[str, float]
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return one row, a column for every measure."""
+        """Return one row with a column for every measure."""
         return _frame([{"case": self.case, **self.measures}])
 
     def __repr__(self) -> str:
@@ -82,11 +81,11 @@ def measure(
     ignore_geometry: bool = False,
     progress: ProgressFunction | bool | None = None,
 ) -> Measures:
-    """Measure the objects of a label volume, each label above 0 one, as ``planewise mito measure`` does.
+    """Measure the objects of a label volume as ``planewise mito measure`` does; each label above 0 is one object.
 
-    All arguments: whatever ``open`` takes. ``image``: for mean intensities, and for the spacing where the labels do not
-    say any. ``references``: by name, other labels to have contacts and distances with. Raises PlanewiseError if one
-    does not lie where the labels do; with ``ignore_geometry`` arrays fit voxel by voxel as they lie.
+    All arguments may be anything that ``open`` takes. ``image``: for mean intensities, and for the spacing if the
+    labels have none. ``references``: other labels by name, to measure contacts and distances with. Raises
+    PlanewiseError if one lies elsewhere than the labels; with ``ignore_geometry`` arrays are matched voxel by voxel.
     """
     with call(progress):
         name, path = name_of(labels, "volume"), Path("labels")
@@ -121,8 +120,9 @@ def measure_classes(
 ) -> ClassMeasures:
     """Measure classes within the lungs of a CT in HU, as ``planewise ild measure`` does: ml, shares, densities.
 
-    ``labels``, ``ct``, ``lungs``: whatever ``open`` takes; without ``lungs`` they are found from HU. ``classes``: names
-    of the label values; ``fibrosis``: those that count as such, by default reticulation and honeycombing. ``zones`` and
+    ``labels``, ``ct``, ``lungs``: anything that ``open`` takes; without ``lungs`` they are segmented from HU.
+    ``classes``: names of the label values; ``fibrosis``: those that count as fibrosis, by default reticulation and
+    honeycombing. ``zones`` and
     ``periphery_mm``: see that command. Raises PlanewiseError for values that no class has, or a CT without a spacing.
     """
     from planewise.apps.ild.options import WINDOWS

@@ -88,6 +88,7 @@ class MitoNetModel(Model):
             )
         slices, seen = case.slice_options(self.file, options)
         say(f"{name}: {seen}; {case.why}")
+        options = case.sized(self.file, options)
         for note in case.notes(name, options, self.file):
             say(note)
         device = choose_device(options.device)

@@ -14,10 +14,10 @@ from planewise.volumes.volume import Volume
 
 @dataclass(frozen=True)
 class Model(ABC):
-    """A model that ``load_model`` or ``finetune`` returned.
+    """A model, as returned by ``load_model`` or ``finetune``.
 
-    ``path``: its YAML, its file or folder of weights, or the name that it is published by; ``classes``: the names of
-    the labels that it gives, empty if it segments what boxes are drawn around.
+    ``path``: its YAML, its file or folder of weights, or its published name; ``classes``: names of the labels that it
+    predicts, empty if it segments the contents of drawn boxes.
     """
 
     path: Path
@@ -43,12 +43,12 @@ class Model(ABC):
 
 
 def load_model(model: str | os.PathLike[str] | Model) -> Model:
-    """Return the model that a path or a name means.
+    """Load a model by its path or name.
 
-    MitoNet: its YAML or .empanada archive, the folder that holds a YAML alone, or a published name (MitoNet_v1). SAM2:
+    MitoNet: its YAML or .empanada archive, a folder with a single YAML, or a published name (MitoNet_v1). SAM2:
     a file of weights (medsam_model_best.pth, sam2_hiera_tiny.pt), a hub folder or id, or a published name
-    (sam2.1_hiera_tiny, MedSAM2). A published one is downloaded if it is not here. Raises PlanewiseError if it is none
-    of these, or damaged.
+    (sam2.1_hiera_tiny, MedSAM2). A published model is downloaded if necessary. Raises PlanewiseError if it is none of
+    these, or damaged.
     """
     if isinstance(model, Model):
         return model

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """What methods achieved: a row for every method, case and class; for the metrics see docs/evaluation.md."""
+    """Scores: one row for every method, case and class; for the metrics see docs/evaluation.md."""
 
     rows: tuple[result.Result, ...]
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return a table of pandas: a row for every method, case and class, a column for every metric.
+        """Return a pandas table: one row for every method, case and class, one column for every metric.
 
-        ``status``: "ok", or why a case was scored as nothing found. A score that is not defined is NaN.
+        ``status``: "ok", or why a case was scored as an empty prediction. An undefined score is NaN.
         """
         import pandas as pd
 
@@ -42,7 +42,7 @@ class Result:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know of what was scored, each once."""
+        """Notes on what was scored, each once."""
         return tuple(dict.fromkeys(note for row in self.rows for note in row.notes))
 
     def __repr__(self) -> str:

@@ -12,7 +12,8 @@ from planewise.data.space import filled_around, laid_on
 from planewise.errors import PlanewiseError
 from planewise.evaluation import comparison
 from planewise.evaluation.classes import class_names
-from planewise.evaluation.pairs import OK, Ignored, Kept, OpenPair, pair_files, refuse_unnamed, with_labels
+from planewise.evaluation.open_pairs import Ignored, Kept, OpenPair, refuse_unnamed
+from planewise.evaluation.pairs import OK, pair_files, with_labels
 from planewise.evaluation.result import Benchmark
 from planewise.evaluation.tolerance import Tolerance
 from planewise.interface.calls import call, name_of
@@ -28,34 +29,52 @@ Classes = Mapping[int, str]
 
 
 def score(
-    labels: Any, truth: Any, *, classes: Classes | None = None, ignore: int | None = None,
-    tolerance: float | None = None, ignore_geometry: bool = False, progress: ProgressFunction | bool | None = None,
-) -> Result:  # fmt: skip
+    labels: Any,
+    truth: Any,
+    *,
+    classes: Classes | None = None,
+    ignore: int | None = None,
+    tolerance: float | None = None,
+    ignore_geometry: bool = False,
+    progress: ProgressFunction | bool | None = None,
+) -> Result:
     """Return the scores of labels against the truth; see ``compare``, of which this is the case of one method."""
     name = name_of(labels, "labels")
     name = "labels" if name == "truth" else name
     return compare(
-        {name: labels}, truth, classes=classes, ignore=ignore, tolerance=tolerance, ignore_geometry=ignore_geometry,
+        {name: labels},
+        truth,
+        classes=classes,
+        ignore=ignore,
+        tolerance=tolerance,
+        ignore_geometry=ignore_geometry,
         progress=progress,
-    )  # fmt: skip
+    )
 
 
 def compare(
-    methods: Mapping[str, Any], truth: Any, *, classes: Classes | None = None, ignore: int | None = None,
-    tolerance: float | None = None, ignore_geometry: bool = False, progress: ProgressFunction | bool | None = None,
-) -> Result:  # fmt: skip
-    """Return the scores of every method's labels against one truth, by the code of ``planewise compare``.
+    methods: Mapping[str, Any],
+    truth: Any,
+    *,
+    classes: Classes | None = None,
+    ignore: int | None = None,
+    tolerance: float | None = None,
+    ignore_geometry: bool = False,
+    progress: ProgressFunction | bool | None = None,
+) -> Result:
+    """Score every method's labels against one ground truth, with the code of ``planewise compare``.
 
-    ``methods``: by name, labels as whatever ``open`` takes, or folders of label volumes; ``truth``: the same. The cases
-    of folders are paired by name, and one that a method lacks counts as nothing found. ``classes``: the names of
-    label values, which are then scored class by class. Without it every label above 0 is an object; but of a path that
-    lies below a dataset.json, and in no folder called instances, what that names are the classes. ``ignore``: the
-    truth's value of voxels that are not scored, by default the dataset.json's; a truth with values that this does not
-    name is refused, while values that ``classes`` leaves out are background. ``tolerance``: within which surfaces
-    agree, in nm for nm and um, in mm for mm, in voxels where no unit is known; by default see docs/evaluation.md.
+    ``methods``: labels by the method's name, anything that ``open`` takes, or folders of label volumes; ``truth``: the
+    same. Cases in folders are paired by name; a case that a method lacks counts as an empty prediction. ``classes``:
+    names of the label values, which are then scored class by class. Without ``classes`` every label above 0 is an
+    object, except for a path below a dataset.json that is in no folder called instances: then the classes are those of
+    the dataset.json. ``ignore``: value of voxels in the truth that are not scored, by default that of the dataset.json.
+    A truth with values that the dataset.json does not name is refused; values that ``classes`` leaves out are
+    background. ``tolerance``: of surface Dice, in nm for nm and um, in mm for mm, in voxels if no unit is known; for
+    the default see docs/evaluation.md.
 
-    Raises PlanewiseError for what is no label volume, or lies elsewhere than the truth; with ``ignore_geometry`` arrays
-    are compared voxel by voxel as they lie. Of folders such a case is a row with that status.
+    Raises PlanewiseError for anything that is not a label volume or lies elsewhere than the truth; with
+    ``ignore_geometry`` arrays are compared voxel by voxel. In folders, such a case is a row with that status instead.
     """
     with call(progress):
         if not isinstance(methods, Mapping):
@@ -92,10 +111,11 @@ def _benchmark(
     pairs = {
         name: with_labels(
             [pair for pair in pair_files(path, truth, methods.values(), ignore_geometry) if pair.truth is not None],
-            labels, instances=not named,
+            labels,
+            instances=not named,
         )
         for name, path in methods.items()
-    }  # fmt: skip
+    }
     return Benchmark(truth.resolve().parent.name, pairs, images_beside(truth), named)
 
 
@@ -112,9 +132,13 @@ def _classes(truth: Path, classes: Classes | None, files: list[Path]) -> tuple[d
 
 
 def _of_volumes(
-    methods: Mapping[str, Any], truth: Any, classes: Classes | None, ignore: int | None, tolerance: Tolerance,
+    methods: Mapping[str, Any],
+    truth: Any,
+    classes: Classes | None,
+    ignore: int | None,
+    tolerance: Tolerance,
     ignore_geometry: bool,
-) -> Result:  # fmt: skip
+) -> Result:
     """Return the scores of volumes of one case."""
     case, path = name_of(truth, "truth"), Path("truth")
     stored = as_labels(as_volume(truth, name="truth"), path)

@@ -22,22 +22,22 @@ def segment(
     progress: ProgressFunction | bool | None = None,
     **options: Any,
 ) -> Volume:
-    """Return the labels of a volume, on its grid: the same as the command line writes.
+    """Segment a volume; return its labels on the same grid, as the command line writes them.
 
     ``volume``: a path, an array (z, y, x) of any library, an xarray.DataArray, a layer of napari, or a ``Volume``: see
     ``open``. ``model``: see ``load_model``; it says which application this is. MitoNet gives instances, SAM2 classes.
 
-    ``prompts``, for SAM2: None or "auto" finds every class that the model was trained to find by itself, "lungs" does
-    so in each slice alone; a table of boxes (pandas, or mappings with class, slice, x0, y0, x1, y1 in the canonical
-    orientation) or the path of a CSV or JSON with the column case besides starts from drawn boxes. ``truth``: labels to
-    take the boxes from, an oracle.
+    ``prompts``, for SAM2: None or "auto" searches for every class that the model was trained to find without boxes,
+    "lungs" does so in each slice separately. For drawn boxes give a table (pandas, or mappings with class, slice, x0,
+    y0, x1, y1 in the canonical orientation), or the path of a CSV or JSON that also has the column case. ``truth``:
+    labels to take the boxes from, as an oracle.
 
-    ``output``, for MitoNet: an .ome.zarr. The volume is segmented from store to store, piece by piece, and what is
-    returned is read from there when it is indexed. Without it the volume is read whole, and one that needs more than
-    ``memory`` (half of the machine's by default) is refused. SAM2 reads a CT whole.
+    ``output``, for MitoNet: the path of an .ome.zarr. The volume is then streamed, and the returned volume is read from
+    there when it is indexed. Without it the volume is read whole, and refused if it needs more than ``memory`` (by
+    default half of the machine's). SAM2 reads a CT whole.
 
-    ``progress``: a function that is called with a ``Progress``, True for what a command prints, None for nothing.
-    ``options``: those of ``planewise mito predict`` or ``planewise ild predict`` by name.
+    ``progress``: a function that is called with a ``Progress``, True to print as the command does, None for nothing.
+    ``options``: those of ``planewise mito predict`` or ``planewise ild predict``, by name.
 
     Raises PlanewiseError for a volume, model or option that cannot be used.
     """

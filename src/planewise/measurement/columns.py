@@ -54,63 +54,68 @@ THINNING = "Pudney 1998, doi:10.1006/cviu.1998.0680; Nunez-Iglesias et al. 2018,
 DISECTOR = "Sterio 1984, doi:10.1111/j.1365-2818.1984.tb02501.x"
 LANTUEJOUL = "Miles 1974; Lantuejoul 1978"
 
+FIRST = "first voxel (lowest z, then y, then x)"
+
 OBJECT: dict[str, Measure] = {
-    "voxels": Measure("size", "voxels that carry the label", kind="count"),
-    "volume": Measure("volume", "voxels times the volume of one", kind="volume"),
-    "surface": Measure("area of the surface", "mesh of the smoothed mask, at the level that keeps its volume; a cut by "
-                       "the volume's border is part of it", MARCHING, "area"),
-    "surface_to_volume": Measure("surface a volume", "surface / volume", kind="per length"),
-    "sphericity": Measure("how much like a ball: 1 is one", "surface of the ball of the same volume / surface",
-                          "Wadell 1932, doi:10.1086/623964"),
+    "voxels": Measure("size", "number of voxels with this label", kind="count"),
+    "volume": Measure("volume", "number of voxels times the volume of one voxel", kind="volume"),
+    "surface": Measure("surface area", "area of a mesh of the smoothed mask, at the level that keeps its volume; "
+                       "where the volume's border cuts the object, the cut face is included", MARCHING, "area"),
+    "surface_to_volume": Measure("surface-to-volume ratio", "surface / volume", kind="per length"),
+    "sphericity": Measure("sphericity: 1 for a sphere, less for any other shape", "surface of the sphere of the same "
+                          "volume / surface", "Wadell 1932, doi:10.1086/623964"),
     "major_axis": Measure("longest axis", "of the ellipsoid with the same second moments", SHEPPARD, "length"),
     "middle_axis": Measure("middle axis", "of the same ellipsoid", SHEPPARD, "length"),
     "minor_axis": Measure("shortest axis", "of the same ellipsoid", SHEPPARD, "length"),
-    "length": Measure("length of the centre line", "all branches of the smoothed, pruned skeleton; it ends about a "
-                      "radius before the object does", THINNING, "length"),
-    "branches": Measure("branches of the centre line", "paths between junctions and ends of the pruned skeleton",
-                        THINNING, "count"),
-    "end_points": Measure("ends of the centre line", "nodes of the pruned skeleton at which one branch ends", THINNING,
-                          "count"),
-    "loops": Measure("handles", "pieces - Euler number, cavities filled", "Kong and Rosenfeld 1989, "
-                     "doi:10.1016/0734-189X(89)90147-3", "count"),
-    "radius": Measure("mean radius along the centre line", "mean over its voxels of the distance to the nearest voxel "
-                      "outside", THINNING, "length"),
-    "pieces": Measure("pieces", "components, by corners, cavities filled", kind="count"),
-    "z": Measure("position", "mean z of the voxels' centres, from the centre of the first voxel", kind="length"),
-    "y": Measure("position", "mean y of them", kind="length"),
-    "x": Measure("position", "mean x of them", kind="length"),
-    "touches_border": Measure("cut by the border, it may be", "1 if a voxel lies on a face of the volume, else 0",
-                              kind="count"),
-    "counted": Measure("counted in the number density", "1 if its first voxel (by z, y, x) lies inside the counting "
-                       "frame, else 0", DISECTOR, "count"),
-    "weight": Measure("weight in the distributions", "1 / probability that an object of its box lies in the volume "
-                      "uncut; 0 for one that touches the border", LANTUEJOUL),
+    "length": Measure("length of the centre line", "sum over the branches of the pruned skeleton of the smoothed mask; "
+                      "the line ends about one radius before the object does", THINNING, "length"),
+    "branches": Measure("number of branches of the centre line", "paths between junctions and ends of the pruned "
+                        "skeleton", THINNING, "count"),
+    "end_points": Measure("number of ends of the centre line", "points of the pruned skeleton at which a single branch "
+                          "ends", THINNING, "count"),
+    "loops": Measure("number of loops (holes through the object)", "pieces - Euler number, with cavities filled",
+                     "Kong and Rosenfeld 1989, doi:10.1016/0734-189X(89)90147-3", "count"),
+    "radius": Measure("mean radius along the centre line", "mean, over the voxels of the centre line, of the distance "
+                      "to the nearest voxel outside the object", THINNING, "length"),
+    "pieces": Measure("number of separate pieces", "26-connected components, with cavities filled", kind="count"),
+    "z": Measure("position of the centroid", "mean z of its voxels' centres, measured from the centre of the volume's "
+                 "first voxel", kind="length"),
+    "y": Measure("position of the centroid", "mean y, in the same way", kind="length"),
+    "x": Measure("position of the centroid", "mean x, in the same way", kind="length"),
+    "touches_border": Measure("whether the volume's border may cut it", "1 if a voxel lies on a face of the volume, "
+                              "else 0", kind="count"),
+    "counted": Measure("whether it counts in the number density", f"1 if its {FIRST} lies inside the counting frame, "
+                       "else 0", DISECTOR, "count"),
+    "weight": Measure("weight in the distributions", "1 / probability that an object with its bounding box lies wholly "
+                      "within the volume; 0 for one that touches the border", LANTUEJOUL),
     "mean_intensity": Measure("mean intensity of the image", "mean over the object's voxels", kind="intensity"),
-    "confidence": Measure("confidence of the method", "as {case}_objects.csv beside the labels says"),
-    "contacts": Measure("other labels that it touches", "labels with which it shares voxel faces", kind="count"),
-    "contact_area": Measure("area of these contacts", "voxel faces shared, each by how much the surface there looks "
-                            "along it", kind="area"),
-    "reference_contacts": Measure("labels of the reference that it touches", "as contacts", kind="count"),
-    "reference_contact_area": Measure("area of these contacts", "as contact_area", kind="area"),
-    "reference_distance": Measure("distance to the reference", "least between centres of voxels: 0 if they overlap, a "
-                                  "voxel if they touch", kind="length"),
+    "confidence": Measure("the method's confidence in it", "copied from {case}_objects.csv beside the labels"),
+    "contacts": Measure("number of other labels that it touches", "labels that share a voxel face with it",
+                        kind="count"),
+    "contact_area": Measure("total area of these contacts", "shared voxel faces, each multiplied by the cosine of the "
+                            "angle between it and the smooth surface there", kind="area"),
+    "reference_contacts": Measure("number of labels of the reference that it touches", "as contacts", kind="count"),
+    "reference_contact_area": Measure("total area of these contacts", "as contact_area", kind="area"),
+    "reference_distance": Measure("distance to the nearest label of the reference", "smallest distance between voxel "
+                                  "centres: 0 if they overlap, one voxel if they touch", kind="length"),
 }  # fmt: skip
 
 VOLUME: dict[str, Measure] = {
-    "objects": Measure("objects", "labels above 0", kind="count"),
-    "touching_border": Measure("objects at the border", "those with a voxel on a face of the volume", kind="count"),
-    "volume": Measure("volume of the sample", "all voxels times the volume of one", kind="volume"),
-    "object_volume": Measure("volume of the objects", "their voxels times the volume of one", kind="volume"),
-    "volume_fraction": Measure("share of the volume", "voxels of objects / all voxels: no object is left out",
-                               "Delesse 1847"),
-    "frame_count": Measure("objects counted", "those whose first voxel (by z, y, x) lies inside the counting frame",
-                           DISECTOR, "count"),
+    "objects": Measure("number of objects", "labels above 0", kind="count"),
+    "touching_border": Measure("number of objects at the border", "objects with a voxel on a face of the volume",
+                               kind="count"),
+    "volume": Measure("volume of the sample", "number of voxels times the volume of one voxel", kind="volume"),
+    "object_volume": Measure("total volume of the objects", "number of their voxels times the volume of one voxel",
+                             kind="volume"),
+    "volume_fraction": Measure("volume fraction", "voxels of all objects / all voxels", "Delesse 1847"),
+    "frame_count": Measure("number of objects in the counting frame", f"objects whose {FIRST} lies inside the counting "
+                           "frame", DISECTOR, "count"),
     "frame_volume": Measure("volume of the counting frame", "of the volume without its outermost voxels at the five "
                             "faces z = 0, y = 0, y end, x = 0, x end", DISECTOR, "volume"),
     "number_density": Measure("number density", "frame_count / frame_volume; exact for convex objects", DISECTOR,
                               "per volume"),
-    "contacts": Measure("contacts", "pairs of labels that share voxel faces", kind="count"),
-    "contact_area": Measure("area of the contacts", "sum over the pairs", kind="area"),
+    "contacts": Measure("number of contacts", "pairs of labels that share a voxel face", kind="count"),
+    "contact_area": Measure("total area of the contacts", "sum over all pairs", kind="area"),
 }  # fmt: skip
 
 DISTRIBUTED = ("volume", "surface", "surface_to_volume", "sphericity", "major_axis", "middle_axis", "minor_axis",

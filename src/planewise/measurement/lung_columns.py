@@ -25,18 +25,18 @@ class Column:
 
 
 VOLUMES = (
-    Column("lungs_ml", "ml", "volume of both lungs: the voxels of the lung mask, by their volume"),
+    Column("lungs_ml", "ml", "volume of both lungs: voxels of the lung mask times the volume of one voxel"),
     Column("lungs_{region}_ml", "ml", "volume of {region}"),
 )
 EXTENTS = (
     Column("{class}_ml", "ml", "volume of {class} within the lung mask"),
     Column("{class}_percent", "percent", "share of both lungs' volume that {class} takes"),
-    Column("{class}_outside_lungs_ml", "ml", "volume of {class} outside the lung mask, which is in no other column"),
+    Column("{class}_outside_lungs_ml", "ml", "volume of {class} outside the lung mask; no other column includes it"),
     Column("{class}_{region}_ml", "ml", "volume of {class} within {region}"),
     Column(
         "{class}_{region}_percent",
         "percent",
-        "share of the volume of {region} that {class} takes; empty if there is no such",
+        "share of the volume of {region} that {class} takes; empty if the scan has no such region",
     ),
 )
 DENSITIES = (
@@ -49,18 +49,19 @@ DENSITIES = (
 PATTERNS = (*VOLUMES, *EXTENTS, *DENSITIES)
 
 GROUPS = {
-    "total_fibrosis": "the classes of --fibrosis together: reticulation and honeycombing, unless others are named",
-    "total_extent": "all classes that are measured, together",
+    "total_fibrosis": "the classes of --fibrosis together; by default reticulation and honeycombing",
+    "total_extent": "all measured classes together",
 }
 REGION_MEANINGS = {
-    "left, right": "the patient's left and right lung, by the directions that the file says",
-    "upper, middle, lower": "thirds of both lungs together, from apex to base: of their height, or with --zones volume "
-    "of their volume; a slice belongs to the third in which its middle lies. They are not the zones of the Fleischner "
-    "Society's interstitial lung abnormalities, whose landmarks are anatomical (doi:10.1016/S2213-2600(20)30168-5)",
-    "left_upper ... right_lower": "those thirds within one lung",
-    "peripheral, central": "within --periphery_mm (20) of the lung's surface, and the rest. Measured in mm from a "
-    "voxel's centre to the nearest face of a voxel that is not of this lung; the surface towards the mediastinum "
-    "counts, the end of the scan and a hole within the lung do not",
+    "left, right": "the patient's left and right lung, by the directions in the file",
+    "upper, middle, lower": "thirds of both lungs together, from apex to base, of equal height; with --zones volume, "
+    "of equal volume. A slice belongs to the third in which its middle lies. These are not the zones that the "
+    "Fleischner Society uses for interstitial lung abnormalities, which follow anatomical landmarks "
+    "(doi:10.1016/S2213-2600(20)30168-5)",
+    "left_upper ... right_lower": "the same thirds within one lung",
+    "peripheral, central": "up to --periphery_mm (20) from the lung's surface, and the rest. The distance in mm is "
+    "from a voxel's centre to the nearest face of a voxel outside this lung. The surface towards the mediastinum "
+    "counts; the end of the scan and holes within the lung do not",
 }
 
 

@@ -10,8 +10,8 @@ from scipy.spatial import cKDTree
 
 from planewise.errors import PlanewiseError
 from planewise.evaluation.object_classes import class_doubts, class_of_objects
+from planewise.evaluation.open_pairs import as_one_class
 from planewise.evaluation.overlap import MAX_LABEL, OverlapCounter
-from planewise.evaluation.pairs import as_one_class
 from planewise.evaluation.surfaces import SurfaceParts
 from planewise.measurement.class_contacts import Classes, class_contacts, key_of
 from planewise.measurement.columns import DISTRIBUTED

@@ -24,13 +24,13 @@ KAZEROONI = (0.0, 5.0, 25.0, 50.0, 75.0)
 al. 1997, doi:10.2214/ajr.169.4.9308447, whose ground glass score of a lobe has these)."""
 
 AGREEMENT_COLUMNS = (
-    Column("measure", "", "the column of measures.csv; its unit ends its name, and is that of differences and limits"),
-    Column("n_patients", "patients", "patients with a value by both; scans of one patient are averaged first"),
-    Column("mean_first", "of the measure", "mean over the patients by the first reader: LABELS"),
-    Column("mean_second", "of the measure", "mean over the patients by the second reader: --against"),
+    Column("measure", "", "column of measures.csv; its name ends in its unit, in which differences and limits are too"),
+    Column("n_patients", "patients", "patients with values from both readers; one patient's scans are averaged first"),
+    Column("mean_first", "of the measure", "mean over the patients, first reader (LABELS)"),
+    Column("mean_second", "of the measure", "mean over the patients, second reader (--against)"),
     Column(
         "difference, difference_low, difference_high", "of the measure",
-        "mean of first - second, and its 95 % interval",
+        "mean of first minus second, and its 95 % interval",
         "Bland and Altman 1986, doi:10.1016/S0140-6736(86)90837-8",
     ),
     Column("difference_sd", "of the measure", "standard deviation of the differences"),
@@ -43,12 +43,12 @@ AGREEMENT_COLUMNS = (
         "upper limit of agreement, mean + 1.96 SD, and its 95 % interval", "ibid.",
     ),
     Column(
-        "icc_2_1, icc_2_1_low, icc_2_1_high", "1", "ICC(2,1), absolute agreement of single readers drawn at "
-        "random, and its 95 % interval", "Shrout and Fleiss 1979, doi:10.1037/0033-2909.86.2.420",
+        "icc_2_1, icc_2_1_low, icc_2_1_high", "1", "ICC(2,1), two-way random effects, absolute agreement, "
+        "single reader, and its 95 % interval", "Shrout and Fleiss 1979, doi:10.1037/0033-2909.86.2.420",
     ),
     Column(
-        "kappa, kappa_low, kappa_high", "1", "weighted kappa of the categories of --categories, of percentages alone, "
-        "with the weights of --kappa_weights, and its 95 % interval for large samples",
+        "kappa, kappa_low, kappa_high", "1", "weighted kappa of the categories of --categories, with the weights of "
+        "--kappa_weights, for percentages only, and its 95 % interval for large samples",
         "Cohen 1968, doi:10.1037/h0026256; Fleiss, Cohen and Everitt 1969, doi:10.1037/h0028106",
     ),
 )  # fmt: skip

@@ -15,6 +15,7 @@ def mitonet_card(name: str, model: ModelFile, use: str) -> str:
         "classes": ", ".join(model.class_names.values()) if model.several is None else str(model.several),
         "planes": ", ".join(model.planes or ()) or UNKNOWN,
         "sides of pixels, nm": UNKNOWN if sides is None else " to ".join(f"{side:g}" for side in dict.fromkeys(sides)),
+        "objects": UNKNOWN if model.object_sizes is None else str(model.object_sizes),
         "intensities, of 0 to 1": f"{range_.low:g} to {range_.high:g}, polarity {range_.polarity}",
         "normalised by mean, std": f"{model.norms.mean:g}, {model.norms.std:g}",
         "network": model.architecture or "recognised from its weights",

@@ -97,6 +97,32 @@ class Calibration(Platt):
     wrong: int  # and those that are none
 
 
+LEAST_SHARE = 0.25  # half of an object is needed to match it (IoU 0.5); half of that, since faces and planes cut some
+
+
+class ObjectSizes(BaseModel):
+    """How large the smaller objects are that a model was trained on; see ``training.object_sizes``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    voxels: float = Field(gt=0)  # a low quantile of their volumes
+    um3: float | None = Field(None, gt=0)  # the same in um^3; None: the size of a voxel was not known
+    objects: int  # that it is of
+    whole: bool  # whether they are those that no face of their volume cuts, or all, since too few are whole
+
+    def __str__(self) -> str:
+        size = "" if self.um3 is None else f" ({self.um3:.2g} um^3)"
+        of = "whole objects" if self.whole else "objects, too few of them whole"
+        return f"the smaller ones have {self.voxels:,.0f} voxels{size}, by {self.objects} {of}"
+
+    def voxels_of(self, voxel_um3: float | None) -> float:
+        """Return their volume in voxels of ``voxel_um3``, or, where that is not known, of those trained on."""
+        return self.voxels if self.um3 is None or voxel_um3 is None else self.um3 / voxel_um3
+
+    def least(self, voxel_um3: float | None, most: int) -> int:
+        """Return the least size of an object, in voxels of ``voxel_um3``: see ``LEAST_SHARE``; at most ``most``."""
+        return min(most, round(LEAST_SHARE * self.voxels_of(voxel_um3)))
+
+
 class Trained(BaseModel):
     """How the weights came about: trained on ``dataset``, those of the ``step`` that validated best."""
 
@@ -132,6 +158,7 @@ class ModelFile(BaseModel):
     description: str = ""
     trained: Trained | None = None  # by planewise
     min_agreement: float | None = Field(None, ge=0, le=1)  # see ``consensus.consensus``; None: 0, as published
+    object_sizes: ObjectSizes | None = None  # None: not known, and the least size of objects is the published one
     repair: bool | None = None  # whether merged objects are cut, see ``repair.cut_merged``; None: no, as published
     calibration: Calibration | None = None  # None: not known, and objects have no confidence
     FINETUNE: Finetune = Finetune()
@@ -182,6 +209,7 @@ class ModelFile(BaseModel):
                 "class_names": dict(classes.names),
                 "labels": labels,
                 "thing_list": things,
+                "object_sizes": None,
                 "FINETUNE": recipe.model_copy(update=update),
             }
         )

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from planewise.errors import PlanewiseError
+from planewise.models.faster import NoPositions, faster
 
 Answers = tuple[tuple[Tensor, ...] | None, ...]  # to every kind of prompts, see ``BoxSegmenter.forward``
-ATTENTION_ROWS = 128  # of an attention matrix at a time
 STABILITY_DELTA, LEAST_STABILITY = 0.05, 0.98  # of the published builder, see ``stable_masks``
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of intensities in 0..1
 
@@ -61,12 +61,15 @@ def build_sam2(name: str, image_size: int) -> Any:
     channels = [size.width * factor for factor in stages]
     backbone: dict[str, Any] = {
         "image_size": [image_size, image_size],
-        "hidden_size": size.width, "num_attention_heads": size.heads, "embed_dim_per_stage": channels,
+        "hidden_size": size.width,
+        "num_attention_heads": size.heads,
+        "embed_dim_per_stage": channels,
         "num_attention_heads_per_stage": [size.heads * factor for factor in stages],
-        "blocks_per_stage": list(size.blocks), "global_attention_blocks": list(size.global_blocks),
+        "blocks_per_stage": list(size.blocks),
+        "global_attention_blocks": list(size.global_blocks),
         "window_size_per_stage": list(size.windows),
         "window_positional_embedding_background_size": [size.background] * 2,
-    }  # fmt: skip
+    }
     decoder = {"hidden_size": size.hidden, "dynamic_multimask_via_stability": False}
     if name == MINI:
         decoder |= {"mlp_dim": 256, "num_attention_heads": 4, "iou_head_hidden_dim": size.hidden}
@@ -140,7 +143,7 @@ class BoxSegmenter(nn.Module):
         with torch.inference_mode():
             positions = encoder.backbone._get_pos_embed((side, side))
         encoder.backbone._get_pos_embed = lambda hw: positions
-        encoder.neck.position_encoding = _NoPositions()
+        encoder.neck.position_encoding = NoPositions()
         return self
 
     @property
@@ -159,9 +162,12 @@ class BoxSegmenter(nn.Module):
         return [f.permute(1, 2, 0).reshape(len(x), -1, *size) for f, size in zip(features, sizes)]
 
     def decode(
-        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None = None,
+        self,
+        embeddings: list[Tensor],
+        boxes: Tensor,
+        classes: Tensor | None = None,
         points: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, Tensor]:
         """Return mask logits (N, P, h, w), h = image size / 4, and object scores (N, P), both float32.
 
         ``boxes`` (N, P, 4): x and y from, x and y to, as shares of the slice's sides, 0..1. ``classes`` (N, P): whose
@@ -172,17 +178,23 @@ class BoxSegmenter(nn.Module):
         return masks, scores
 
     def decode_rated(
-        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None = None,
+        self,
+        embeddings: list[Tensor],
+        boxes: Tensor,
+        classes: Tensor | None = None,
         points: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return what ``decode`` does, and the IoU (N, P) that the model expects of its first mask."""
         masks, ious, scores = self._decode_all(embeddings, boxes, classes, points)
         return stable_masks(masks, ious) if self.fallback else masks[:, :, 0], scores, ious[:, :, 0]
 
     def _decode_all(
-        self, embeddings: list[Tensor], boxes: Tensor, classes: Tensor | None,
+        self,
+        embeddings: list[Tensor],
+        boxes: Tensor,
+        classes: Tensor | None,
         points: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the logits (N, P, 4, h, w) of the mask, and of three that SAM2 offers where a prompt is unclear.
 
         With them the predicted IoU of each (N, P, 4), and the object scores (N, P).
@@ -258,17 +270,6 @@ def stable_masks(masks: Tensor, ious: Tensor) -> Tensor:
     return torch.where(stable[..., None, None], first, masks[:, :, 1:].gather(2, best)[:, :, 0])
 
 
-def faster(network: nn.Module) -> None:
-    """Have what is in ``network`` computed in ways that are faster, and the same to the rounding, when predicting."""
-    attention = _register_attention()
-    module: Any
-    for module in network.modules():
-        if type(module) is nn.Linear:
-            module.__class__ = _OneDnnLinear
-        if hasattr(module, "config"):
-            module.config._attn_implementation = attention
-
-
 def _all_masks(masks: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:
     return masks, ious
 
@@ -306,48 +307,6 @@ class _OtherMasks:
     def forget(self) -> None:
         """Keep nothing of the last masks, which are large."""
         self._pixels, self._tokens = None, []
-
-
-class _OneDnnLinear(nn.Linear):
-    """A linear layer that float32 on a CPU goes through oneDNN for, which on AMD is twice as fast as MKL."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == torch.float32 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-        return super().forward(x)
-
-
-def _register_attention() -> str:
-    """Make ``_attention`` known to transformers; return its name there."""
-    from transformers import AttentionInterface
-
-    AttentionInterface.register("planewise", _attention)
-    return "planewise"
-
-
-def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
-) -> tuple[Tensor, None]:
-    """Attend as PyTorch's own kernel does; in bf16 on a CPU, where that gains nothing over float32, by products.
-
-    ``query``, ``key``, ``value`` (N, heads, tokens, channels); returns (N, tokens, heads, channels). Rows of the
-    attention matrix are made a few at a time, so that they stay in the cache.
-    """
-    if query.dtype != torch.bfloat16 or query.device.type != "cpu" or attention_mask is not None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    with torch.autocast("cpu", enabled=False):  # which would make the softmax's input and result float32
-        keys = (key * options["scaling"]).transpose(-1, -2).contiguous()
-        parts = [torch.softmax(rows @ keys, dim=-1) @ value for rows in query.split(ATTENTION_ROWS, dim=-2)]
-    return torch.cat(parts, dim=-2).transpose(1, 2).contiguous(), None
-
-
-class _NoPositions(nn.Module):
-    """Stands for the positions of the encoder's features, which only the video model reads."""
-
-    def forward(self, shape: Any, device: Any = None, dtype: Any = None, mask: Any = None) -> Tensor:
-        return torch.zeros(1, 1, 1, 1, device=device)
 
 
 def _recomputed(forward: Any) -> Any:

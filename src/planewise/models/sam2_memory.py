@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from planewise.errors import PlanewiseError
-from planewise.models.sam2 import MINI, faster, initialise
+from planewise.models.faster import faster
+from planewise.models.sam2 import MINI, initialise
 from planewise.models.sam2_files import Sam2Weights
 from planewise.models.sam2_hub import MemorySize, video_config, video_config_with
 from planewise.models.sam2_names import is_of_image_model, meta_name, to_meta, transformers_name

@@ -2,7 +2,8 @@
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -94,7 +95,7 @@ def inference_network(path: Path, architecture: str | None, device: str) -> Pano
 def network_with(state: State, source: Path | str, architecture: str | None = None) -> PanopticNetwork:
     """Return the network that ``state`` belongs to; ``source`` names it in errors. See ``load_network``."""
     name, folded = _fitting(state, source, architecture)
-    network = _built(name, outputs_of(state), folded)
+    network = _built(architectures()[name], outputs_of(state), folded)
     network.load_state_dict(state)
     return network.eval()
 
@@ -108,7 +109,7 @@ def network_for_classes(path: Path, outputs: int, architecture: str | None = Non
     if outputs_of(state) == outputs:
         return network_with(state, path, architecture)
     name, folded = _fitting(state, path, architecture)
-    network = _built(name, outputs, folded)
+    network = _built(architectures()[name], outputs, folded)
     new = network.state_dict()
     kept = {key: value for key, value in state.items() if value.shape == new[key].shape}
     network.load_state_dict(new | kept)
@@ -144,20 +145,24 @@ def _fitting(state: State, source: Path | str, architecture: str | None) -> tupl
     candidates = []
     for name in [architecture] if architecture else ARCHITECTURES:
         for folded in (False, True):
-            with torch.device("meta"):
-                network = _built(name, outputs, folded)
-            problems = differences(shapes_of(network.state_dict()), shapes)
+            problems = differences(_shapes_of_built(architectures()[name], outputs, folded), shapes)
+            if not problems:
+                return name, folded
             candidates.append((len(problems), name, folded, problems))
     _, name, folded, problems = min(candidates, key=lambda candidate: candidate[0])
-    if problems:
-        raise PlanewiseError(
-            f"{source}: {len(problems)} tensors do not fit {name}, the nearest architecture:{listed(problems)}"
-        )
-    return name, folded
+    raise PlanewiseError(
+        f"{source}: {len(problems)} tensors do not fit {name}, the nearest architecture:{listed(problems)}"
+    )
 
 
-def _built(name: str, outputs: int, folded: bool) -> PanopticNetwork:
-    network = architectures()[name](outputs=outputs)
+@cache
+def _shapes_of_built(build: Callable[..., PanopticNetwork], outputs: int, folded: bool) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        return shapes_of(_built(build, outputs, folded).state_dict())
+
+
+def _built(build: Callable[..., PanopticNetwork], outputs: int, folded: bool) -> PanopticNetwork:
+    network = build(outputs=outputs)
     return fold_batch_norms(network) if folded else network
 
 

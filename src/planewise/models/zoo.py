@@ -121,7 +121,7 @@ def located(source: Path) -> Path:
     if source.exists():
         return source
     if model := of_name(str(source), "SAM2"):
-        path = fetch(model.url, model.sha256, "planewise models", "give the path of other weights")
+        path = fetch(model.url, model.sha256, f"planewise models {model.name}", "give the path of other weights")
         say(f"{source}: {path}, its sha256 is the published {model.sha256}. {model.terms}")
         return path
     if is_hub_id(source):

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from planewise.data.case import channel_within
+from planewise.data.space import with_spacing_of
 from planewise.errors import PlanewiseError, Problem, first_line
 from planewise.evaluation.comparison import ScoredCase
 from planewise.evaluation.mistakes import Mistake
-from planewise.evaluation.pairs import with_spacing_of
 from planewise.evaluation.result import OBJECTS, CaseErrors
 from planewise.report.close_ups import SHARE, SIDE, CloseUp, boxes_around
 from planewise.report.pictures import jpeg_uri, outline_path

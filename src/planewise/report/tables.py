@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -210,6 +210,12 @@ def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, .
         console.width = 10_000  # nothing is folded in a log
     console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
+
+
+def print_facts(title: str, facts: Mapping[str, str]) -> None:
+    """Print what is known of one thing on standard output, a line for each fact, so that URLs and paths stay whole."""
+    width = max(map(len, facts)) + 2
+    print("\n".join([title, *(f"  {name:<{width}}{fact}" for name, fact in facts.items())]))
 
 
 def say_notes(comparison: Comparison) -> list[str]:

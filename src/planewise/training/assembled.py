@@ -14,8 +14,8 @@ from planewise.evaluation.overlap import overlap_table
 from planewise.evaluation.voxels import pooled
 from planewise.inference.class_grouping import fuse_classes
 from planewise.inference.gathering import GroupingOptions, gather_classes
-from planewise.inference.linking import PlaneObjects
 from planewise.inference.painted import Painted
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.planes import SliceOptions, SlicePredictor, plane_outputs
 from planewise.training.slice_folder import SlicePair, case_of, index_of, planes_of, read_pair
 from planewise.volumes.slices import AXIS, PLANES, Plane, from_stack

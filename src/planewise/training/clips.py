@@ -21,18 +21,13 @@ from planewise.training.boxes import (
     Answer,
     BoxTask,
     BoxTraining,
-    cross_entropy,
-    dice_loss,
     dices_of,
-    is_there,
-    mean_of,
     on_grid,
     padded,
     prepared_slices,
-    presence_loss,
     with_score,
-    with_total,
 )
+from planewise.training.losses import cross_entropy, dice_loss, is_there, mean_of, presence_loss, with_total
 from planewise.training.sampling import sample_generator
 from planewise.volumes.slices import evenly
 

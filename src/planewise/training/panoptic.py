@@ -20,7 +20,7 @@ from planewise.training.augment import Variation, centre_crop, random_crop, vari
 from planewise.training.calibration import calibration_on
 from planewise.training.class_quality import class_quality, mean_quality
 from planewise.training.sampling import sample_generator, source_weights
-from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_pair, read_slice_folder
+from planewise.training.slice_folder import SlicePair, case_of, planes_of, read_slice_folder
 from planewise.training.slice_memory import SliceMemory
 from planewise.volumes.slices import Plane, evenly
 
@@ -55,17 +55,20 @@ class PanopticTask:
         self.frozen = freeze(network, finetune_layer)
         self.pairs = read_slice_folder(folder, "train")
         self._memory = SliceMemory()
-        if not any((read_pair(pair)[1] > 0).any() for pair in self.pairs):
+        if not any((self._memory.read(pair)[1] > 0).any() for pair in self.pairs):
             raise PlanewiseError(f"{folder}: no training slice shows an object; nothing can be learned from background")
         gamma = model.FINETUNE.dataset_params.weight_gamma
         self.weights = source_weights([pair.source for pair in self.pairs], gamma)
         validation = read_slice_folder(folder, "val")
         self.validated_on = _cases(validation, self.pairs)
         self.validation = evenly(validation, VALIDATION_SLICES)
-        if any(not _knows(pair) for pair in self.validation):  # of what is painted in part
-            self.validation = evenly([pair for pair in validation if _knows(pair)], VALIDATION_SLICES)
+        if not all(map(self._knows, self.validation)):  # of what is painted in part
+            self.validation = evenly([pair for pair in validation if self._knows(pair)], VALIDATION_SLICES)
         self.planes = planes or planes_of(self.pairs) or ()
         self.volumes = assemble(validation)
+
+    def _knows(self, pair: SlicePair) -> bool:
+        return bool((self._memory.read(pair)[1] >= 0).any())
 
     def sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rng = sample_generator(self.seed, index)
@@ -108,7 +111,7 @@ class PanopticTask:
         losses = []
         for start in range(0, len(self.validation), VALIDATION_BATCH):
             pairs = self.validation[start : start + VALIDATION_BATCH]
-            samples = [centre_crop(*read_pair(pair), self.patch_size) for pair in pairs]
+            samples = [centre_crop(*self._memory.read(pair), self.patch_size) for pair in pairs]
             batch = {name: tensor.to(device) for name, tensor in self.collate(samples).items()}
             outputs = self.network(batch["image"])
             losses.append(float(panoptic_loss(outputs, batch, self.model.FINETUNE.criterion_params)["total"]))
@@ -146,7 +149,9 @@ class PanopticTask:
         half = choose_precision("auto", device.type, predicting=True) == "bf16"
         norms = self.model.norms
         slices = SliceOptions(AS_SHARES, norms.mean, norms.std, self.model.padding_factor)
+        sizes, published = self.model.object_sizes, GroupingOptions.min_size
         grouping = GroupingOptions(
+            min_size=published if sizes is None else sizes.least(None, published),
             min_agreement=self.model.min_agreement or 0.0,
             repair=bool(self.model.repair),
             things=() if self.several is None else self.several.kinds,
@@ -161,10 +166,6 @@ def _masks(logits: Tensor, targets: dict[str, Tensor]) -> list[tuple[Tensor, Ten
         return [((logits >= 0) & counted, targets["foreground"] > 0)]
     best, truth = logits.argmax(1, keepdim=True), targets["classes"][:, None]
     return [((best == value) & counted, (truth == value) & counted) for value in range(1, logits.shape[1])]
-
-
-def _knows(pair: SlicePair) -> bool:
-    return bool((read_pair(pair)[1] >= 0).any())
 
 
 def _cases(validation: list[SlicePair], training: list[SlicePair]) -> list[str]:

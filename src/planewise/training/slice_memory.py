@@ -11,8 +11,12 @@ class SliceMemory:
     """Reads slices as ``read_pair`` does, and remembers them as far as they fit."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._left = most
+        self._most = self._left = most
         self._slices: dict[SlicePair, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __reduce__(self) -> tuple[type["SliceMemory"], tuple[int]]:
+        """Go to another process without what is remembered: that would take longer to send than to read."""
+        return SliceMemory, (self._most,)
 
     def read(self, pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
         """See ``read_pair``. What is returned is not to be written to."""

@@ -1,5 +1,6 @@
 """Where volumes lie: canonical orientation and back, whether two lie in one space, which planes are sharp."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -124,6 +125,13 @@ def planes_sharp_in_all(volumes: Iterable[Volume]) -> tuple[Plane, ...]:
 
 def _axes_of(plane: Plane) -> list[int]:
     return [axis for axis in range(3) if axis != AXIS[plane]]
+
+
+def voxel_um3(volume: Volume) -> float | None:
+    """Return the volume of a voxel in um^3; None if the unit of the spacing is not said."""
+    if volume.unit == PIXEL:
+        return None
+    return math.prod(convert(side, volume.unit, "um") for side in volume.spacing)
 
 
 def pixel_sides_nm(volumes: Iterable[Volume], planes: tuple[Plane, ...]) -> tuple[float, float] | None:

@@ -32,6 +32,16 @@ def test_of_cases_that_are_called_alike_those_of_the_dataset_are_meant(tmp_path)
     assert labels_of(tmp_path, results, method="n") == [(5,)]
 
 
+@pytest.mark.parametrize("table", [None, "label,confidence,voxels\n1,,64\n"], ids=["no table", "not calibrated"])
+def test_where_nothing_has_a_confidence_it_is_said_what_to_go_by(tmp_path, table):
+    write_labels(tmp_path / "a.tiff", Volume(np.ones((4, 4, 4), np.uint8)))
+    if table is not None:
+        (tmp_path / "a_objects.csv").write_text(table)
+    given = Correct(result=tmp_path / "a.tiff", worklist="confidence")
+    with pytest.raises(PlanewiseError, match=r"has confidences, .* not calibrated; give --worklist agreement"):
+        items_of(given, volumes_of(given.result, None), None)
+
+
 @pytest.mark.parametrize("wrong", ["mistakes", "method", "dataset"])
 def test_a_file_that_lacks_something_is_refused(tmp_path, wrong):
     there = entry("D1", "m", 3)

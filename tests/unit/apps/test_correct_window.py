@@ -18,6 +18,7 @@ with warnings.catch_warnings():  # of napari's about what it is made of, not of 
     pytest.importorskip("napari", reason="the window needs napari, which is not installed (planewise[napari])")
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QApplication
+    from windows import choose_first_item
 
     from planewise.apps.correct_window import CorrectionWidget
 
@@ -62,6 +63,11 @@ def test_objects_in_em_have_no_controls_for_classes_in_ct(widget):
     assert all(control.isHidden() for control in widget.of_classes)
     assert not widget.buttons["Split"].isHidden()
     assert tuple(widget.layers.labels.axis_labels) == ("z", "y", "x")
+
+
+def test_the_picture_of_the_documentation_shows_the_first_item_chosen(widget):
+    choose_first_item(widget)
+    assert widget.chosen.text() == "Chosen: 1"
 
 
 def test_each_button_is_its_action(widget, result, balls):

@@ -22,7 +22,7 @@ from planewise.inference.memory import need_in_memory
 from planewise.inference.out_of_core import segment
 from planewise.inference.planes import SliceOptions
 from planewise.inference.repair import undo_cuts
-from planewise.models.model_file import Calibration, ModelFile
+from planewise.models.model_file import Calibration, ModelFile, ObjectSizes
 from planewise.volumes import volume as volumes
 from planewise.volumes.files import open_volume, volumes_in, write_volume
 from planewise.volumes.formats import result_ending
@@ -50,11 +50,10 @@ class Quiet(ReadsLabels):
 
 
 def predict(path, output, memory="auto", axes=("xy", "xz", "yz"), network=None, model=MODEL, **more):
-    options = MitoPredict(
-        trained_model=Path("M.yaml"), input=path, output=output, axes=axes, memory=memory, min_size=60, min_extent=2,
-        batch_size=2, **more,
-    )  # fmt: skip
+    given = {"min_size": 60, "min_extent": 2, "batch_size": 2} | more
+    options = MitoPredict(trained_model=Path("M.yaml"), input=path, output=output, axes=axes, memory=memory, **given)
     case = VolumeToPredict.open(path, model, options)
+    options = case.sized(model, options)
     results = case.results(output, "case", result_ending(path), options)
     predict_case(
         "case", case, AS_IT_IS, results, network or ReadsLabels(), options, {"model": "M", "inputs": [str(path)]}
@@ -113,6 +112,24 @@ def test_streamed_is_the_same_as_in_memory(tmp_path, image, name, write, axes, c
             other.direction,
         )
         assert one.read().max() >= 5
+
+
+@pytest.mark.parametrize("memory", ["auto", LITTLE], ids=["in memory", "streamed"])
+def test_what_is_left_out_follows_from_the_objects_that_were_trained_on(tmp_path, memory):
+    """Of 1600 voxels of 10 nm, 0.0016 um^3: a quarter is 400 voxels, and in voxels of 20 nm 50."""
+    image = np.zeros((20, 60, 52), np.uint16)
+    image[2:18, 4:24, 4:24], image[6:13, 40:47, 40:46] = 1, 2  # the second of 294 voxels
+    sizes = ObjectSizes(voxels=1600, um3=0.0016, objects=9, whole=True)
+    model = MODEL.model_copy(update={"object_sizes": sizes})
+    for side, least, objects in ((10.0, 400, 1), (20.0, 50, 2)):
+        write_volume(tmp_path / f"{side}.tiff", Volume(image, (side,) * 3, "nm"))
+        left = []
+        for given in (None, least):
+            out = tmp_path / f"{side} {given}"
+            predict(tmp_path / f"{side}.tiff", out, memory, network=Quiet(), model=model, min_size=given)
+            left.append(open_volume(out / "case.tiff").read())
+        assert np.array_equal(left[0], left[1])
+        assert left[0].max() == objects
 
 
 def test_streamed_is_the_same_of_shrunk_slices(tmp_path, image):
@@ -335,7 +352,7 @@ def test_every_object_and_every_voxel_has_its_confidence(tmp_path, image, memory
 def test_objects_without_a_confidence_are_said_to_have_none(tmp_path, image, model, more, why):
     path, out = tmp_path / "case.tiff", tmp_path / "out"
     write_volume(path, Volume(image))
-    predict(path, out, model=model, confidence_volume=True, **more)
+    predict(path, out, model=model, **more)
     assert not (out / "confidence").exists()
     with (out / "case_objects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -344,8 +361,25 @@ def test_objects_without_a_confidence_are_said_to_have_none(tmp_path, image, mod
     assert [int(row["voxels"]) for row in rows] == np.bincount(open_volume(out / "case.tiff").read().ravel())[
         1:
     ].tolist()
-    options = MitoPredict(trained_model=Path("M"), input=path, output=out, confidence_volume=True, **more)
-    assert why in " ".join(VolumeToPredict.open(path, model, options).notes("case", options, model))
+    options = MitoPredict(trained_model=Path("M"), input=path, output=out, **more)
+    case = VolumeToPredict.open(path, model, options)
+    assert why in case.uncertain
+    assert (why in " ".join(case.notes("case", options, model))) == (model.calibration is not None)
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [(MODEL, {}), (CALIBRATED, {"axes": ("xy", "xz")}), (CALIBRATED, {"pixel_vote_thr": 1})],
+    ids=["not calibrated", "two planes", "other votes"],
+)
+def test_a_confidence_that_is_not_known_is_refused_before_any_work(tmp_path, image, model, more):
+    path = tmp_path / "case.tiff"
+    write_volume(path, Volume(image))
+    wanted = MitoPredict(trained_model=Path("M"), input=path, output=tmp_path, confidence_volume=True, **more)
+    with pytest.raises(PlanewiseError, match=r"^--confidence_volume: objects have no confidence"):
+        settled(wanted, model)
+    with pytest.raises(PlanewiseError, match=r"^--confidence_volume: objects have no confidence"):
+        VolumeToPredict.open(path, model, wanted)
 
 
 def test_the_calibration_and_the_volume_decide_on_the_results():

@@ -170,6 +170,8 @@ def test_a_scene_of_it(dataset):
     assert [layer.volume.labels.names for layer in scene.layers[1:]] == [{1: "spot", 2: "ring"}] * 3
     assert scene.chosen == {"m": 2}
     assert LABELS[scene.at] == 2
+    given = View(path=dataset, case="a", labels=("mine=" + str(dataset / "imagesTs_m" / "a.tiff"),))
+    assert [layer.name for layer in scene_of(shown_of(given), given).layers if layer.shown] == ["a", "mine"]
     assert scene_of(shown_of(options), View(path=dataset, case="a", at=(3, 4, 5))).at == (3, 4, 5)
     with pytest.raises(PlanewiseError, match=r"--at 4 0 0: lies outside; the shape z y x is \(4, 5, 6\)"):
         scene_of(shown_of(options), View(path=dataset, case="a", at=(4, 0, 0)))

@@ -37,7 +37,7 @@ def test_a_sentence_says_number_interval_and_what_the_masks_say():
     text = sentence(finding(skipped=2), PLAN, [])
     assert text.startswith("The volume fraction of foreground in cell was 12.3 % (95 % interval 10.1 to 14.5 %)")
     assert "of which 28 were corrected" in text
-    assert "the interval covers whatever the 2 skipped may hold" in text
+    assert "the interval allows for anything in the 2 skipped" in text
     assert text.endswith("the segmentation alone says 16.0 %.")
     less = finding(scope="difference", unit="treated less control", estimate=Estimate(-3.0, -4.0, -2.0, 0.4, 5.0), n=8)
     printed = sentence(less, replace(PLAN, conditions=["control", "treated"]), [])

@@ -13,7 +13,6 @@ from planewise.data.intensity import (
     IntensityRule,
     TrainedIntensities,
     choose_range,
-    line_contrast,
     measure_images,
     measure_intensities,
     normalise,
@@ -121,8 +120,9 @@ def test_hot_pixels_padding_and_saturation_do_not_stretch_the_range():
     hot = EIGHT_BIT.astype(np.uint16)
     hot[3, 5, 7] = 65_535
     assert (measure_intensities(Volume(hot), PATH).low, measure_intensities(Volume(hot), PATH).high) == (
-        plain.low, plain.high,
-    )  # fmt: skip
+        plain.low,
+        plain.high,
+    )
     assert np.abs(seen(hot) - VALUES / 255)[hot < 65_535].max() < 0.04
     assert seen(hot).max() == 1.0  # clipped
     padded = np.pad(EIGHT_BIT, ((0, 0), (40, 40), (40, 40)))
@@ -177,11 +177,6 @@ def test_slabs_give_the_profile_of_the_whole(monkeypatch):
 
 
 def test_the_polarity_is_the_sign_of_the_fine_structures():
-    lines = np.full((64, 64), 100.0)
-    lines[::8] = 60
-    assert line_contrast(lines).contrasts[0] < -0.3
-    assert line_contrast(-lines).contrasts[0] == pytest.approx(-line_contrast(lines).contrasts[0])
-    assert np.isnan(line_contrast(np.zeros((9, 9))).contrasts).all()
     noise = np.random.default_rng(0).integers(0, 256, (16, 128, 128)).astype(np.uint8)
     assert measure_intensities(Volume(noise), PATH).polarity == "unclear"
     image = membranes()

@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 
 from dicom import write_dicom
-from planewise.apps.ild.options import WINDOWS
-from planewise.data.intensity import apply_window, saturated_share
 from planewise.data.prepared import (
     IGNORED,
     Patient,
@@ -134,21 +132,6 @@ def test_slices_are_written_in_the_published_layout(tmp_path):
     assert labels.shape == (256, 256)
     assert labels[128, 153] == patient.labels[2, 20, 30] == 1
     assert np.array_equal(nearest_grid(np.arange(12).reshape(3, 4), 12)[::4, ::3], np.arange(12).reshape(3, 4))
-
-
-def test_the_window_is_scaled_by_its_bounds():
-    hu = np.array([-1350, -600, 150, 5000, -9000])
-    assert apply_window(hu, *WINDOWS["lung"]).tolist() == [0, 128, 255, 255, 0]
-    assert apply_window(np.array([-600]), *WINDOWS["lung"]) == apply_window(hu, *WINDOWS["lung"])[1]
-    published = apply_window(np.array([-950, -850, -700, -400]), *WINDOWS["lung"])
-    assert published.tolist() == pytest.approx([68, 85, 110, 161], abs=1)
-
-
-def test_ground_glass_cannot_be_seen_in_soft_tissue():
-    ground_glass = np.linspace(-700, -400, 100)
-    assert saturated_share(ground_glass, *WINDOWS["soft-tissue"]) == 1
-    assert saturated_share(ground_glass, *WINDOWS["lung"]) == 0
-    assert np.isnan(saturated_share(np.zeros(0), 40, 400))
 
 
 def test_labels_of_a_tilted_gantry_go_back_to_its_slices(tmp_path):

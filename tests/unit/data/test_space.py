@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planewise.data.space import laid_on
+from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError
+from planewise.volumes.files import write_volume
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.volume import Volume
 
@@ -33,6 +34,18 @@ def test_an_image_of_a_tilted_gantry_beside_its_labels_is_an_upright_stack():
 def test_the_tilt_is_that_of_the_image_even_if_the_labels_have_no_unit():
     placed = laid_on(replace(STACK, unit="pixel", spacing=(1.0, 1.0, 1.0)), LABELS, TILTED, IMAGE)
     assert (placed.spacing, placed.unit, placed.tilt) == (TILTED.spacing, "mm", TILTED.tilt)
+
+
+def test_labels_that_say_no_unit_have_the_spacing_of_their_image(tmp_path):
+    labels, image = Volume(np.ones((3, 4, 5), np.uint8)), Volume(np.zeros((3, 4, 5), np.uint8), (30.0, 8.0, 8.0), "nm")
+    write_volume(tmp_path / "image.tif", image)
+    spaced = with_spacing_of(labels, tmp_path / "image.tif")
+    assert (spaced.spacing, spaced.unit) == ((30.0, 8.0, 8.0), "nm")
+    assert np.array_equal(spaced.read(), labels.read())
+    other = Volume(np.ones((2, 4, 5), np.uint8))
+    said = replace(labels, unit="um")
+    assert [with_spacing_of(volume, tmp_path / "image.tif") for volume in (other, said)] == [other, said]
+    assert [with_spacing_of(labels, image) for image in (None, tmp_path / "absent.tif")] == [labels, labels]
 
 
 @pytest.mark.parametrize("ignore_geometry", [False, True])

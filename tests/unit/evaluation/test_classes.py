@@ -6,7 +6,8 @@ import torch
 
 from planewise.data.classes import LabelDefinition
 from planewise.evaluation.classes import class_names, score_classes
-from planewise.evaluation.pairs import MISSING, OK, OpenPair, Pair
+from planewise.evaluation.open_pairs import OpenPair
+from planewise.evaluation.pairs import MISSING, OK, Pair
 from planewise.evaluation.scale import Scale
 from planewise.evaluation.surfaces import surface_distances
 from planewise.volumes.labels import write_labels

@@ -4,7 +4,7 @@ import tifffile
 
 from planewise.data.classes import CLASS_1, LabelDefinition, Target
 from planewise.errors import PlanewiseError
-from planewise.evaluation.pairs import MISSING, OK, Pair, open_truth, pair_files, with_labels
+from planewise.evaluation.pairs import MISSING, OK, Pair, pair_files, with_labels
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
 from scored import evaluate_pairs
@@ -137,11 +137,3 @@ def test_instances_are_ignored_by_the_labels_beside_them(tmp_path):
     (tmp_path / "labelsTs" / "a.tiff").unlink()
     status = evaluate_pairs(with_labels(pairs, LabelDefinition({1: "a"}, ignore=2), instances=True))[0]["status"]
     assert "holds 0 files of case a" in status
-
-
-def test_the_truth_that_is_shown_is_the_one_that_is_scored(tmp_path):
-    write_labels(tmp_path / "t.tiff", Volume(np.array([[[1, 3, 2]]], np.uint8)))
-    pairs = [Pair("t", None, tmp_path / "t.tiff")]
-    assert open_truth(pairs[0]).scored.read().tolist() == [[[1, 3, 2]]]
-    (marked,) = with_labels(pairs, LabelDefinition({1: "a", 2: "b"}, ignore=3), instances=False)
-    assert open_truth(marked).scored.read().tolist() == [[[1, 0, 2]]]

@@ -1,17 +1,10 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from planewise.errors import PlanewiseError
-from planewise.evaluation.pairs import OK, Pair, open_prediction, open_truth, pair_files
-from planewise.volumes.files import write_volume
+from planewise.evaluation.pairs import OK, pair_files
 from planewise.volumes.labels import write_labels
 from planewise.volumes.volume import Volume
-from scored import evaluate_classes, evaluate_pairs
-
-RAS = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
-LPS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+from scored import evaluate_pairs
 
 
 @pytest.fixture
@@ -67,48 +60,3 @@ def test_a_truth_in_slices(tmp_path, corner):
     write_labels(tmp_path / "pred" / "a.tiff", Volume(corner))
     rows = evaluate_pairs(pair_files(tmp_path / "pred", tmp_path / "truth"))
     assert [(row["case"], row["status"], row["voxel_dice"]) for row in rows] == [("a", OK, 1)]
-
-
-def space_cases(corner):
-    there = Volume(corner, (3.0, 2.0, 2.0), "mm", (10.0, -40.0, 5.0), RAS)
-    return there, {
-        "lost header": Volume(corner),
-        "other spacing": Volume(corner, (3.0, 2.0, 2.5), "mm", there.origin, RAS),
-        "moved": Volume(corner, there.spacing, "mm", (10.0, -38.0, 5.0), RAS),
-        "flipped": Volume(corner, there.spacing, "mm", there.origin, LPS),
-    }
-
-
-@pytest.mark.parametrize("what", ["lost header", "other spacing", "moved", "flipped"])
-def test_identical_voxels_in_another_space_are_never_ok(tmp_path, corner, what):
-    there, others = space_cases(corner)
-    write_volume(tmp_path / "truth.nii.gz", there)
-    write_volume(tmp_path / "pred.nii.gz", others[what])
-    pair = Pair("a", tmp_path / "pred.nii.gz", tmp_path / "truth.nii.gz")
-    row = evaluate_pairs([pair])[0]
-    assert "does not lie in the space of" in row["status"]
-    assert "--ignore_geometry" in row["status"]
-    assert "--ignore_geometry" in evaluate_classes([pair], {1: "x"})[0].status
-    known = Pair("a", pair.prediction, pair.truth, ignore_geometry=True)
-    assert evaluate_pairs([known])[0] | {"status": OK, "voxel_dice": 1} == evaluate_pairs([known])[0]
-    assert evaluate_classes([known], {1: "x"})[0].scores["dsc"] == 1
-
-
-def test_ignored_geometry_needs_equal_arrays(tmp_path, corner):
-    write_volume(tmp_path / "truth.nii.gz", Volume(corner, unit="mm"))
-    turned = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
-    write_volume(tmp_path / "pred.nii.gz", Volume(corner.transpose(2, 1, 0), unit="mm", direction=turned))
-    pair = Pair("a", tmp_path / "pred.nii.gz", tmp_path / "truth.nii.gz")
-    assert np.array_equal(open_prediction(pair, open_truth(pair)).predicted.read(), corner)
-    with pytest.raises(PlanewiseError, match=r"shape \(8, 6, 4\) as it is stored"):
-        open_prediction(replace(pair, ignore_geometry=True), open_truth(pair))
-
-
-def test_a_file_that_says_no_orientation_lies_as_the_other_s_array(tmp_path, corner):
-    """A TIFF beside a NIfTI that is stored flipped: identical arrays are the same."""
-    write_volume(tmp_path / "truth.nii.gz", Volume(corner, (3.0, 2.0, 2.0), "mm", direction=RAS))
-    write_labels(tmp_path / "pred.tiff", Volume(corner))
-    pair = Pair("a", tmp_path / "pred.tiff", tmp_path / "truth.nii.gz")
-    assert evaluate_pairs([pair])[0]["voxel_dice"] == 1
-    turned = Pair("a", pair.truth, pair.prediction)
-    assert evaluate_pairs([turned])[0]["voxel_dice"] == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from planewise.cli import run
-from planewise.evaluation import pairs
+from planewise.evaluation import open_pairs
 from planewise.volumes import labels as label_volumes
 from planewise.volumes.files import write_volume
 from planewise.volumes.labels import write_labels
@@ -85,7 +85,7 @@ def test_the_test_after_a_training(dataset, reads, tmp_path):
 
 def test_what_does_not_fit_is_read_slab_by_slab_with_the_same_scores(dataset, reads, monkeypatch):
     assert run(["compare", str(dataset), "--output", str(dataset / "kept")]) == 0
-    monkeypatch.setattr(pairs, "KEPT_BYTES", 0)
+    monkeypatch.setattr(open_pairs, "KEPT_BYTES", 0)
     assert run(["compare", str(dataset), "--output", str(dataset / "slabs")]) == 0
     assert reads["instancesTs/one.nii.gz"] > 2
     for name in ("results.csv", "results.json", "report.html"):

@@ -1,6 +1,7 @@
 import numpy as np
 
-from planewise.evaluation.pairs import OK, OpenPair
+from planewise.evaluation.open_pairs import OpenPair
+from planewise.evaluation.pairs import OK
 from planewise.evaluation.wrong_slices import wrong_voxels
 from planewise.volumes.volume import Volume
 

@@ -5,7 +5,7 @@ from perfect_network import perfect_outputs
 from plane_labels import boxes, columns, plane_of
 from planewise.evaluation.instances import instance_scores
 from planewise.evaluation.overlap import overlap_table
-from planewise.inference.consensus import consensus
+from planewise.inference.consensus import FusionOptions, consensus
 from planewise.inference.fused import FusedObjects
 from planewise.inference.gathering import GroupingOptions, gather_classes
 from planewise.volumes.slices import PLANES
@@ -13,7 +13,7 @@ from planewise.volumes.slices import PLANES
 
 def fused(*planes, vote=2, min_size=0, min_extent=0, min_agreement=0.0):
     objects = [plane_of(labels, plane) for labels, plane in zip(planes, PLANES)]
-    return consensus(objects, vote, min_size, min_extent, min_agreement=min_agreement)[...]
+    return consensus(objects, FusionOptions(vote, min_size, min_extent, min_agreement))[...]
 
 
 def test_a_voxel_needs_the_votes():
@@ -29,14 +29,14 @@ def test_what_too_few_planes_agree_on_is_left_out():
     assert np.array_equal(columns(fused(a, b, c, min_agreement=0.2)), columns(boxes((0, 20), (40, 50))))  # 2 of 10
     assert np.array_equal(columns(fused(a, b, c, min_agreement=0.21)), columns(boxes((0, 20))))
     assert fused(a, b, min_agreement=1.0).max() == 2  # two planes that must agree do
-    assert consensus([plane_of(a, "xy")], 2, 0, 0, min_agreement=1.0).count == 2  # one cannot disagree
+    assert consensus([plane_of(a, "xy")], FusionOptions(2, 0, 0, min_agreement=1.0)).count == 2  # one cannot disagree
 
 
 def test_the_votes_are_those_on_the_objects_that_are_left():
     a, b, c = boxes((0, 20), (40, 50)), boxes((0, 20), (40, 50)), boxes((0, 22), (44, 46))
     objects = [plane_of(labels, plane) for labels, plane in zip((a, b, c), PLANES)]
     for least, voxels, shares in ((0.0, [2000, 1000], [1.0, 0.2]), (0.3, [2000], [1.0])):
-        fused = consensus(objects, 2, 0, 0, min_agreement=least)
+        fused = consensus(objects, FusionOptions(2, 0, 0, min_agreement=least))
         assert isinstance(fused, FusedObjects)
         assert fused.votes.voxels.tolist() == voxels == np.bincount(fused[...].ravel())[1:].tolist()
         assert fused.votes.by_all.tolist() == shares
@@ -93,11 +93,12 @@ def test_more_than_65535_objects_do_not_wrap():
 def test_a_perfect_network_finds_every_object(balls, planes, scale):
     options = GroupingOptions(scale=scale)
     objects = [gather_classes(perfect_outputs(balls, plane, scale), balls.shape, plane, options)[0] for plane in planes]
-    scores = instance_scores(overlap_table(balls, consensus(objects, 2, 500, 5)[...]), 0.75)
+    scores = instance_scores(overlap_table(balls, consensus(objects, options.fusion(2))[...]), 0.75)
     assert (scores.tp, scores.fp, scores.fn) == (5, 0, 0)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 50])
 def test_threads_change_nothing(balls, threads):
     planes = [plane_of(np.roll(balls, i, axis=i), plane) for i, plane in enumerate(PLANES)]
-    assert np.array_equal(consensus(planes, 2, 500, 5, threads)[...], consensus(planes, 2, 500, 5)[...])
+    options = FusionOptions(2, 500, 5)
+    assert np.array_equal(consensus(planes, options, threads)[...], consensus(planes, options)[...])

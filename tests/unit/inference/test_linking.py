@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from planewise.evaluation.overlap import overlap_table
-from planewise.inference.linking import assign_pairs, long_enough, plane_objects
+from planewise.inference.linking import long_enough, plane_objects
 from planewise.inference.runs import connect_slice
 from planewise.volumes.slices import as_stack
 
@@ -145,15 +143,3 @@ def test_every_plane_comes_back_in_the_volume_s_axes(plane, balls):
     assert len(table.count) == 5
     assert (table.first > 0).all()
     assert (table.second > 0).all()
-
-
-@given(st.integers(1, 7), st.integers(1, 7), st.floats(0.1, 1), st.integers(0, 2**32 - 1))
-@settings(max_examples=150, deadline=None)
-def test_the_sparse_assignment_is_as_good_as_the_dense_one(n, m, density, seed):
-    rng = np.random.default_rng(seed)
-    gain = rng.random((n, m)) * (rng.random((n, m)) < density)
-    rows, columns = np.nonzero(gain)
-    chosen = assign_pairs(rows, columns, gain[rows, columns], n, m)
-    assert len(set(rows[chosen])) == len(set(columns[chosen])) == chosen.sum()
-    best = gain[linear_sum_assignment(gain, maximize=True)].sum()
-    assert gain[rows, columns][chosen].sum() == pytest.approx(best)

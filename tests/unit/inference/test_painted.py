@@ -3,7 +3,7 @@ import pytest
 
 from perfect_network import perfect_outputs
 from planewise.data.phantom import em_phantom
-from planewise.inference.consensus import consensus
+from planewise.inference.consensus import FusionOptions, consensus
 from planewise.inference.gathering import GroupingOptions, gather_classes
 from planewise.volumes.slices import PLANES
 
@@ -27,7 +27,11 @@ def planes():
 
 @pytest.fixture(scope="module", params=[*PLANES, "consensus"])
 def objects(request, planes):
-    return consensus(planes, 2, 40, 2) if request.param == "consensus" else planes[PLANES.index(request.param)]
+    return (
+        consensus(planes, FusionOptions(2, 40, 2))
+        if request.param == "consensus"
+        else planes[PLANES.index(request.param)]
+    )
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=str)

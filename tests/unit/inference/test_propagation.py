@@ -3,10 +3,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from planewise.errors import PlanewiseError
 from planewise.inference.prompts import Prompt, prompts_from_truth, read_prompts, tight_box
-from planewise.inference.propagation import Encoder, PropagationOptions, propagate
+from planewise.inference.propagation import Encoder, PropagationOptions, pieces, propagate
 from planewise.models.sam2 import BoxSegmenter, build_sam2, initialise
 
 
@@ -74,6 +78,22 @@ def test_an_object_that_splits_goes_on_as_two_unless_told():
     assert segmenter.decoded[-1] == (1, 2)
     labels, segmenter = run(images, [prompt], split=False)
     assert segmenter.decoded[-1] == (1, 1)
+
+
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))).filter(np.any))
+def test_pieces_of_a_mask_are_its_parts(mask):
+    labelled, count = ndimage.label(mask, np.ones((3, 3)))
+    painted = np.zeros(mask.shape, int)
+    for number, (window, piece) in enumerate(pieces(mask, split=True), 1):
+        assert not painted[window][piece].any()
+        painted[window][piece] = number
+        assert [(part.start, part.stop) for part in window] == [
+            (places.min(), places.max() + 1) for places in np.nonzero(painted == number)
+        ]
+    assert number == count
+    assert len(np.unique(np.stack([painted, labelled])[:, mask], axis=1).T) == count
+    ((window, whole),) = pieces(mask, split=False)
+    assert whole.sum() == mask[window].sum() == mask.sum()
 
 
 def test_tracks_do_not_cross_a_gap():

@@ -3,7 +3,7 @@
 import pytest
 
 from partitions import same_partition
-from planewise.inference.consensus import consensus
+from planewise.inference.consensus import FusionOptions, consensus
 from planewise.inference.gathering import GroupingOptions, SliceOutputs, gather_classes
 from planewise.inference.linking import plane_objects
 from planewise.inference.runs import connect_slice
@@ -28,4 +28,4 @@ def test_slices_planes_and_consensus_are_the_published_ones(name):
         assert same_partition(linked[...], stages[f"objects_{plane}"]), plane
         planes.append(gather_classes(outputs(name, plane), shape, plane, GroupingOptions())[0])
         assert same_partition(planes[-1][...], linked[...]), plane
-    assert same_partition(consensus(planes, 2, 500, 5)[...], stages["consensus"])
+    assert same_partition(consensus(planes, FusionOptions(2, 500, 5))[...], stages["consensus"])

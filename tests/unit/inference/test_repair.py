@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from plane_labels import boxes, columns, plane_of
-from planewise.inference.consensus import consensus
+from planewise.inference.consensus import FusionOptions, consensus
 from planewise.inference.fused import FusedObjects
 from planewise.inference.repair import cut_merged, undo_cuts
 from planewise.volumes.slices import PLANES
@@ -18,7 +18,7 @@ def always(rows):
 
 def fused(*planes, vote=2, min_size=0, min_agreement=0.0, repair=True):
     of_planes = [plane_of(labels, plane) for labels, plane in zip(planes, PLANES)]
-    return consensus(of_planes, vote, min_size, 0, min_agreement=min_agreement, repair=repair)
+    return consensus(of_planes, FusionOptions(vote, min_size, 0, min_agreement, repair))
 
 
 def test_a_cut_by_hand():

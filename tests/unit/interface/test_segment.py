@@ -120,12 +120,25 @@ def test_messages_are_logged_or_printed_where_that_is_asked(files, quiet, caplog
     assert ON_TERMINAL not in os.environ
 
 
+def test_the_least_size_is_that_of_the_models_objects_and_published_is_as_published(files, quiet, tmp_path, caplog):
+    path, _, _, _ = files
+    model = write_untrained(tmp_path, object_sizes={"voxels": 40.0, "objects": 9, "whole": True})
+    easy = {name: value for name, value in EASY.items() if name != "min_size"}
+    with caplog.at_level(logging.INFO, "planewise"):
+        same(pw.segment(path, model, **easy), pw.segment(path, model, min_size=10, **easy))
+        assert "objects under 10 voxels (5.1e-06 um^3) are left out" in caplog.text
+        same(pw.segment(path, model, published=True), pw.segment(path, model, min_size=500))
+    assert "--published: --confidence_thr 0.5" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"min_siz": 3}, "min_siz: is no option here; did you mean min_size?"),
         ({"min_size": -1}, "min_size=-1: "),
         ({"axes": ("xx",)}, "axes=xx"),
+        ({"published": True, "min_size": 50}, "published=True: says min_size 500, and min_size 50 is given"),
+        ({"confidence_volume": True}, "confidence_volume: objects have no confidence: the model was not calibrated"),
         ({"prompts": "auto"}, "boxes are for SAM2's models"),
         ({"workers": 2}, "workers and scheduler go with an output"),
         ({"channel": 3}, "channel"),

@@ -373,19 +373,6 @@ def test_what_is_wrong_with_a_hub_folder_is_told_in_one_line(tmp_path, mini, cha
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("size", ["mini", "tiny"])
-def test_freezing_changes_nothing_but_the_rounding(size):
-    torch.manual_seed(0)
-    network = build_sam2(size, 128)
-    segmenter = BoxSegmenter(network).eval()
-    slices, boxes = torch.rand(2, 100, 90), torch.tensor([[[0.1, 0.2, 0.6, 0.7]]] * 2)
-    with torch.inference_mode():
-        before, _ = segmenter(slices, boxes)
-        after, _ = segmenter.frozen()(slices, boxes)
-    for a, b in zip(before, after):
-        assert torch.allclose(a, b, atol=1e-4)
-
-
 def test_the_wrong_kind_of_model_is_named_with_what_takes_it(tmp_path, mini):
     save_published(tmp_path / "ct.pth", mini, 1)
     with pytest.raises(PlanewiseError, match=r"ct\.pth: holds the weights of a SAM2, .* see planewise ild"):

@@ -207,6 +207,7 @@ def test_a_model_file_survives_a_round_trip_with_keys_of_others(tmp_path):
             "little_data",
             "min_agreement",
             "model_sha256",
+            "object_sizes",
             "pixel_nm",
             "planes",
             "repair",

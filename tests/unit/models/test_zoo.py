@@ -1,4 +1,5 @@
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,22 +163,59 @@ def test_ild_without_a_network_is_refused_before_any_work(cache, tmp_path, comma
     assert not (tmp_path / "work").exists()
 
 
-def test_the_list_says_what_is_here_and_where_the_rest_belongs(cache, monkeypatch, capsys):
+def test_the_list_says_what_each_is_and_whether_it_is_here(cache, monkeypatch, capsys):
     monkeypatch.setattr("planewise.apps.models.PUBLISHED", tuple(cache.values()))
     put_by_hand(cache["sam2_hiera_large"], b"weights")
     assert run(["models"]) == 0
-    out = capsys.readouterr().out
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert all(len(line) <= 120 for line in lines)
+    rows = {line.split()[0]: line for line in lines if line}
     for model in cache.values():
-        rows = [line for line in out.splitlines() if line.split()[:1] == [model.name]]
-        assert len(rows) == 2
-        assert f"{model.megabytes} MB" in rows[0]
+        row = rows[model.name]
+        assert model.kind in row
+        assert f"{model.megabytes} MB" in row
         large = model.name == "sam2_hiera_large"
-        assert ("not here" in rows[0], "damaged, or another file" in rows[0]) == (not large, large)
-        assert model.licence in rows[0]
-        assert model.citation in rows[0]
-        assert model.url in rows[1]
-        assert str(cached(model.url)) in rows[1]
-        assert (model.sha256 or "none published") in rows[1]
+        assert ("not here" in row, "damaged" in row) == (not large, large)
+        assert row.endswith(model.licence)
+    for path in SHIPPED.glob("*.yaml"):
+        assert ("none" in rows[path.stem]) == (path.stem in ("MitoNet_small", "DINOv3_small"))
+
+
+def test_the_list_keeps_its_columns_on_a_terminal_of_80(cache, monkeypatch, capsys):
+    monkeypatch.setattr("planewise.apps.models.PUBLISHED", tuple(cache.values()))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["models"]) == 0
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, out.splitlines())) <= 80
+    for model in cache.values():
+        assert f" {model.name} " in out
+        assert f"{model.megabytes} MB  not here" in out
+    assert set(cache["MedSAM2"].licence.split()) <= set(out.split())
+
+
+@pytest.mark.parametrize("name", ["sam2_hiera_large", "MedSAM2", "wanglab/MedSAM2", "MitoNet_v1", "MitoNet_v1.pth"])
+def test_of_one_model_all_is_told_whatever_name_of_it_is_given(cache, monkeypatch, capsys, name):
+    monkeypatch.setattr("planewise.apps.models.PUBLISHED", tuple(cache.values()))
+    model = cache[name.removeprefix("wanglab/").removesuffix(".pth")]
+    put_by_hand(model, b"weights")
+    assert run(["models", name]) == 0
+    told, *lines = capsys.readouterr().out.splitlines()
+    facts = dict(re.split("  +", line.strip(), maxsplit=1) for line in lines)
+    assert told == model.name
+    assert facts["weights"] == ("here, not used yet" if model.sha256 is None else "damaged, or another file")
+    assert (facts["licence"], facts["cite"], facts["from"]) == (model.licence, model.citation, model.url)
+    assert facts["sha256"] == (model.sha256 or "none published: what it is when first used")
+    assert facts["file"] == str(cached(model.url))
+
+
+def test_of_a_model_without_weights_it_is_told_how_it_is_trained_and_an_unknown_one_is_refused(capsys):
+    assert run(["models", "DINOv3_small"]) == 0
+    out = capsys.readouterr().out
+    assert "DINOv3 License" in out
+    assert "--model_config DINOv3_small --from_scratch" in out
+    assert run(["models", "MitoNet"]) == 2
+    assert "MitoNet: no model is called so; known are MitoNet_v1, " in capsys.readouterr().err
 
 
 def test_the_list_tells_what_was_used_from_what_was_not_yet(cache, monkeypatch):

@@ -7,15 +7,7 @@ import torch
 from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
-from planewise.training.boxes import (
-    BoxTask,
-    BoxTraining,
-    class_dice_loss,
-    classes_in,
-    dice_loss,
-    on_grid,
-    prepared_slices,
-)
+from planewise.training.boxes import BoxTask, BoxTraining, classes_in, on_grid, prepared_slices
 from planewise.training.loop import LoopOptions, train
 from planewise.training.metrics_file import METRICS
 
@@ -233,20 +225,6 @@ def test_the_three_other_masks_take_nothing_from_what_makes_the_first(organs):
     assert all("output_hypernetworks_mlps" in name for name in learning)
 
 
-def test_what_is_drawn_where_a_class_is_not_lowers_its_dice():
-    drawn, empty = torch.zeros(2, 4, 4), torch.zeros(4, 4)
-    drawn[0, :2, :2] = drawn[1, 2:, 2:] = 1
-    logits = torch.where(torch.stack([drawn[0], drawn[1], drawn[0]]) > 0, 50.0, -50.0)
-    masks, classes = torch.stack([drawn[0], empty, empty]), torch.tensor([0, 0, 2])
-    counted = torch.ones(3, 4, 4, dtype=torch.bool)
-    # Class 0: 4 pixels are drawn rightly in one slice, 4 wrongly in another; of class 2 there is nothing to find.
-    assert float(class_dice_loss(logits, masks, counted, classes, 3)) == pytest.approx(1 - 2 * 4 / (8 + 4), rel=1e-4)
-    counted[1] = False  # what is ignored does not
-    assert float(class_dice_loss(logits, masks, counted, classes, 3)) == pytest.approx(0, abs=1e-4)
-    assert float(class_dice_loss(logits[2:], masks[2:], counted[2:], classes[2:], 3)) == 0
-    assert float(class_dice_loss(logits[:0], masks[:0], counted[:0], classes[:0], 3)) == 0
-
-
 def test_presence_is_cross_entropy_of_the_object_score(organs):
     class Fixed(torch.nn.Module):
         def forward(self, image, boxes, asked_boxes, asked_classes):
@@ -361,19 +339,6 @@ class Fixed(torch.nn.Module):
             else (self.logits.expand(*given.shape[:2], 4, -1, -1), torch.full(given.shape[:2], self.score))
             for given in (boxes, asked_boxes)
         ]
-
-
-@pytest.mark.filterwarnings("ignore:monai:FutureWarning")
-def test_the_dice_loss_is_that_of_monai():
-    """As in the published fine-tuning: of squares, the mean over masks, an empty one among them."""
-    from monai.losses import DiceLoss
-
-    rng = np.random.default_rng(0)
-    logits = torch.from_numpy(rng.normal(0, 3, (4, 16, 20)).astype(np.float32))
-    masks = torch.from_numpy((rng.random((4, 16, 20)) < 0.3).astype(np.float32))
-    masks[2] = 0
-    expected = DiceLoss(sigmoid=True, squared_pred=True)(logits[:, None], masks[:, None])
-    assert float(dice_loss(logits, masks, torch.ones_like(masks))) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_ignored_pixels_take_no_part_in_the_losses_by_hand(organs):

@@ -47,7 +47,7 @@ class Interrupted(PanopticTask):
 @pytest.fixture(scope="module")
 def slices(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slices")
-    write_slice_folder([make_case(folder, "a", (40, 48, 56))], folder / "2d", ("xy",), lambda name: None)
+    write_slice_folder([make_case(folder, "a", (12, 48, 56))], folder / "2d", ("xy",), lambda name: None)
     return folder / "2d"
 
 
@@ -269,8 +269,7 @@ def test_resuming_another_training_is_refused(tmp_path, make_task):
         is_finished(tmp_path / LAST, vars(replace(options, seed=4)))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_damaged_slice_is_named_without_a_traceback(tmp_path, slices, make_task, workers):
+def test_a_damaged_slice_is_named_without_a_traceback(tmp_path, slices, make_task):
     copy = tmp_path / "2d"
     shutil.copytree(slices, copy)
     for path in (copy / "train" / "images").iterdir():
@@ -278,7 +277,7 @@ def test_a_damaged_slice_is_named_without_a_traceback(tmp_path, slices, make_tas
     task = make_task()
     task.pairs = read_slice_folder(copy, "train")
     with pytest.raises(PlanewiseError, match=r"^[^\n]*train/images/a_xy_\d+\.tiff[^\n]*$"):
-        train(task, replace(OPTIONS, num_workers=workers), tmp_path / "m", resume=False)
+        train(task, OPTIONS, tmp_path / "m", resume=False)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path, make_task):

@@ -42,7 +42,7 @@ def test_a_folded_network_freezes_too(name):
 
 @pytest.fixture
 def task(tmp_path):
-    write_slice_folder([make_case(tmp_path, "a", (40, 48, 56))], tmp_path / "2d", ("xy", "yz"), lambda name: None)
+    write_slice_folder([make_case(tmp_path, "a", (12, 48, 56))], tmp_path / "2d", ("xy", "yz"), lambda name: None)
     torch.manual_seed(0)
     model = ModelFile(norms={"mean": 0.5, "std": 0.1})
     return PanopticTask(build("mitonet_small"), model, tmp_path / "2d", 32, "stage2", 5)
@@ -118,7 +118,7 @@ def test_garbage_in_ignored_voxels_changes_no_loss(tmp_path):
 
 
 def test_the_recipe_for_little_data_trains_the_small_network(tmp_path):
-    write_slice_folder([make_case(tmp_path, "a", (40, 48, 56))], tmp_path / "2d", ("xy", "yz"), lambda name: None)
+    write_slice_folder([make_case(tmp_path, "a", (12, 48, 56))], tmp_path / "2d", ("xy", "yz"), lambda name: None)
     model = read_model_file(find_model_file("MitoNet_small"))
     torch.manual_seed(0)
     task = PanopticTask(build(model.architecture), model, tmp_path / "2d", 64, "all", 5)

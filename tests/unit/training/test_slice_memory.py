@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import tifffile
 
@@ -38,3 +40,12 @@ def test_what_does_not_fit_is_read_anew(tmp_path):
     assert np.array_equal(memory.read(pairs[0])[0], before[0][0])
     assert (memory.read(pairs[1])[0] == 1).all()
     assert memory.read(pairs[1])[1].dtype == np.int32
+
+
+def test_another_process_is_not_sent_what_is_remembered(tmp_path):
+    (pair,) = write_pairs(tmp_path, 1)
+    memory = SliceMemory()
+    assert (memory.read(pair)[0] == 0).all()
+    tifffile.imwrite(pair.image, np.full((4, 5), 255, np.uint8), photometric="minisblack")
+    assert (pickle.loads(pickle.dumps(memory)).read(pair)[0] == 1).all()
+    assert (memory.read(pair)[0] == 0).all()

@@ -19,11 +19,11 @@ from planewise.apps.ild.followed_slides import pair_slides
 from planewise.apps.ild.lungs import find_lungs, near_lungs
 from planewise.apps.ild.options import WINDOWS, IldFollow
 from planewise.apps.ild.segmenting import about_case
-from planewise.data.intensity import apply_window
 from planewise.data.manifest import MANIFEST
 from planewise.data.prepared import read_patient
 from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on
+from planewise.data.window import apply_window
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem, first_line
 from planewise.inference.automatic import Place, SliceFindings, segment_within

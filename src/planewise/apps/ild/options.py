@@ -34,12 +34,13 @@ class _Volumes(Options):
     window_width: float | None = Field(None, gt=0)
     """Width of the window in HU."""
     lungs: Path | None = None
-    """Lung masks of another tool, with any label values: a mask, or a folder of them by case. Default: from HU."""
+    """Lung masks from another program, with any label values: a file, or a folder of files named by case. Default:
+    segmented from HU."""
 
     channel: int | None = Field(None, ge=0)
-    """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    """Channel of the CT, counted from 0, for images with several: the file {case}_000N, or one within the file."""
     ignore_geometry: bool = False
-    """Match image, labels and lungs voxel by voxel, whatever spacing, origin and direction the files give."""
+    """Match image, labels and lungs voxel by voxel, and ignore spacing, origin and direction in the files."""
 
     def window_in_hu(self) -> tuple[float, float]:
         """Return level and width of the window. Raises PlanewiseError if only one of them is given."""
@@ -55,8 +56,8 @@ class SeriesChoice(Options):
     """Which series of a DICOM folder."""
 
     series: str | None = None
-    """Of a folder with several DICOM series: the one for each patient, by its UID, its number or part of its
-    description. Default: the thinnest CT with a lung kernel."""
+    """DICOM series to use for each patient, where a folder has several: its UID, its number or part of its description.
+    Default: the CT with the thinnest slices and a lung kernel."""
 
 
 class _Prepare(_Volumes):
@@ -155,17 +156,17 @@ class _Train(Options):
 
 class _Predict(_Volumes):
     propagation: Literal["boxes", "memory"] = "boxes"
-    """How objects go on from slice to slice: by the box around the mask of the slice before; or by SAM2's own memory of
-    what they looked like, as MedSAM2 does, for which a model needs the tensors of SAM2's video model."""
+    """How objects are followed from slice to slice. boxes: by the box around the previous slice's mask. memory: by
+    SAM2's own memory of the object, as in MedSAM2; the model must have the tensors of SAM2's video model."""
     stability_fallback: bool = False
-    """Replace a mask that is not stable by the best of SAM2's three others, as the published inference script does
+    """Replace an unstable mask by the best of SAM2's three other masks, as the published inference script does
     (apply_postprocessing)."""
     components: Literal["all", "one"] = "all"
-    """A track for every connected component of a class, or one for a class (as published)."""
+    """Follow every connected component of a class separately, or each class as one (as published)."""
     cache_slices: int = Field(64, ge=2)
     """Encoded slices kept in memory."""
     visualize: bool = False
-    """Also write a picture of each case, the slice with most labels."""
+    """Also write a picture of each case: the slice with most labelled voxels."""
 
 
 class IldPrepare(_Prepare):
@@ -203,44 +204,44 @@ class CodesChoice(Options):
     """What classes are in DICOM."""
 
     codes: Path | None = None
-    """JSON of what classes are in DICOM, {class: {"category": [scheme, value, meaning], "type": [...]}}, for those that
-    planewise does not know; see docs/dicom.md."""
+    """JSON with the DICOM codes of classes that planewise does not know, {class: {"category": [scheme, value, meaning],
+    "type": [...]}}; see docs/dicom.md."""
 
 
 class IldPredict(_Predict, SeriesChoice, CodesChoice):
-    """Segment classes in CT volumes, from boxes, or without any within the lungs."""
+    """Segment classes in CT volumes: from boxes, or within the lungs without any boxes."""
 
     input: tyro.conf.Positional[Path]
-    """Prepared patients (a folder of npz), or CT volumes (a file, a folder of volumes, or one of DICOM patients)."""
+    """CT volumes (a file, a folder of volumes or of DICOM patients), or prepared patients (a folder of npz)."""
     output: tyro.conf.Positional[Folder] = Path("predicted")
-    """Folder for {case}.nii.gz; with --prompts auto also for {case}.html, a page about the patient."""
+    """Folder for {case}.nii.gz and, with --prompts auto, {case}.html, a page about the patient."""
     format: Literal["nii.gz", "seg.nrrd", "ome.zarr", "dicom-seg"] = "nii.gz"
-    """What labels are written as: nii.gz, with itksnap_labels.txt for ITK-SNAP beside it; seg.nrrd, which 3D Slicer
-    opens as a segmentation; ome.zarr, which does not hold how the axes lie in the patient; or dicom-seg, a DICOM
-    segmentation of the series, {case}.seg.dcm. All but the first hold the classes' names and colours themselves."""
+    """Format of the labels. nii.gz: with itksnap_labels.txt for ITK-SNAP beside it. seg.nrrd: opens in 3D Slicer as a
+    segmentation. ome.zarr: does not store the orientation in the patient. dicom-seg: a DICOM segmentation of the
+    series, {case}.seg.dcm. All but nii.gz contain the classes' names and colours."""
     prompts: Annotated[PathText, tyro.conf.arg(metavar="truth|auto|lungs|PATH")] = "truth"
-    """truth: boxes from the ground truth (an oracle, and called one in every output). A CSV or JSON file: your boxes.
-    auto: no boxes, every class is searched for within the lungs. lungs: as auto, but each slice on its own."""
+    """auto: no boxes; every class is searched for within the lungs. lungs: as auto, but each slice separately. A CSV or
+    JSON file: your boxes. truth: boxes from the ground truth, an oracle, and called so in every output."""
     trained_model: PathText = "none"
-    """A model that was fine-tuned (medsam_model_best.pth); none predicts with --base as it is: the baseline."""
+    """A fine-tuned model (medsam_model_best.pth). none: predict with --base as it is, as a baseline."""
     base: Path | None = None
-    """The model before fine-tuning: see planewise ild train."""
+    """The model before fine-tuning; see planewise ild train."""
     truth: Path | None = None
-    """Folder of the true labels, for --prompts truth on volumes; prepared patients hold theirs."""
+    """Folder of the ground truth, for --prompts truth on CT volumes; prepared patients contain theirs."""
     image_size: int | None = Field(None, ge=64)
     """Side of the model's input. Default: that of its training, or 1024."""
     bbox_shift: float = Field(5, ge=0)
-    """Margin around boxes, in pixels of a 256 grid."""
+    """Margin around boxes, in pixels of a slice scaled to 256 x 256."""
     device: DeviceName = "auto"
     """Where to predict; auto takes a GPU where there is one."""
     devices: int = Field(1, ge=1)
     """Number of GPUs, or of CPU processes, that share the patients."""
     scheduler: str | None = None
-    """The address of a dask scheduler (tcp://...) whose workers share the patients instead."""
+    """Address of a dask scheduler (tcp://...) whose workers share the patients instead."""
     precision: PrecisionName = "auto"
     """auto is bf16 on a GPU or CPU that computes in it, else 32 bits."""
     overwrite: bool = False
-    """Predict cases again that are done already."""
+    """Predict again the cases that are already done."""
 
 
 class IldLungs(SeriesChoice):
@@ -251,7 +252,7 @@ class IldLungs(SeriesChoice):
     output: tyro.conf.Positional[Folder]
     """Folder for {case}.nii.gz: 1 left lung, 2 right lung."""
     channel: int | None = Field(None, ge=0)
-    """Channel of the CT, from 0, where images have several: the file {case}_000N, or that of the file itself."""
+    """Channel of the CT, counted from 0, for images with several: the file {case}_000N, or one within the file."""
     overwrite: bool = False
     """Segment them again where they exist already."""
 
@@ -273,7 +274,7 @@ class IldFollow(SeriesChoice):
     image_size: int | None = Field(None, ge=64)
     """Side of the model's input. Default: that of its training, or 1024."""
     bbox_shift: float = Field(5, ge=0)
-    """Margin around boxes, in pixels of a 256 grid."""
+    """Margin around boxes, in pixels of a slice scaled to 256 x 256."""
     device: DeviceName = "auto"
     """Where to predict; auto takes a GPU where there is one."""
     precision: PrecisionName = "auto"

@@ -14,7 +14,6 @@ from planewise.apps.ild.options import IldPrepare
 from planewise.apps.ild.prepared_folder import SLICES, PreparedFolder, npz_folder
 from planewise.data.case import Case, refuse_missing
 from planewise.data.classes import DATASET_FILE
-from planewise.data.intensity import saturated_share
 from planewise.data.leaks import warn_of_leaks
 from planewise.data.nnunet import Dataset, holds_anything, open_dataset
 from planewise.data.patients import patients_of
@@ -31,6 +30,7 @@ from planewise.data.prepared import (
     slice_name,
 )
 from planewise.data.split import PARTS, Split, draw_split, read_split, split_rows, write_split
+from planewise.data.window import saturated_share
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.processes import WorkerPool

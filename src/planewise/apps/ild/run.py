@@ -18,6 +18,7 @@ from planewise.data.derived import Derived
 from planewise.data.phantom import write_chest_dataset
 from planewise.data.prepared import load_patient
 from planewise.data.space import laid_on
+from planewise.device import one_thread
 from planewise.errors import PlanewiseError
 from planewise.models.sam2_files import load_sam2
 from planewise.models.sam2_memory import require_memory
@@ -136,4 +137,6 @@ def demo_ild(options: IldDemo) -> int:
         image_size=128, train_prompts="mixed", prompts=("truth", "lungs", "auto"), min_voxels=100, min_pixels=10,
         checkpoint_interval=200, seed=options.seed, num_workers=1,
     )  # fmt: skip
-    return run_ild(job)
+    say("With one thread, so that the number of the machine's cores does not change the result")
+    with one_thread():
+        return run_ild(job)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from planewise.inference.combinations import CombinationTable, join_tables
-from planewise.inference.consensus import FusionOptions, final_labels
+from planewise.inference.consensus import final_labels
 from planewise.inference.executor import Executor
 from planewise.inference.out_of_core.job import (
     Job,
@@ -95,9 +95,7 @@ def _vote(job: Job, all_blocks: list[Index]) -> int:
     if not voted_file.exists():
         table = join_tables([CombinationTable(**arrays(count_file(job, block))) for block in all_blocks])
         sizes = [np.load(lookup_file(job, plane))["sizes"] for plane in job.axes]
-        how = job.grouping
-        options = FusionOptions(job.vote, how.min_size, how.min_extent, how.min_agreement, how.repair, stuff=how.stuff)
-        final, votes = final_labels(table, sizes, job.shape, options)
+        final, votes = final_labels(table, sizes, job.shape, job.grouping.fusion(job.vote))
         save_array(keys_file, final.keys)
         save_array(final_file, final.labels)
         save(voted_file, objects=final.objects, **vars(votes))

@@ -6,7 +6,7 @@ import numpy as np
 
 from planewise.inference.combinations import count_combinations
 from planewise.inference.fused import FinalLabels, FusedObjects
-from planewise.inference.linking import Chain, PlaneObjects, linked_components
+from planewise.inference.linking import Chain, linked_components
 from planewise.inference.out_of_core.job import (
     Job,
     arrays,
@@ -34,6 +34,7 @@ from planewise.inference.out_of_core.slabs import (
 )
 from planewise.inference.painted import Corner, Painted, place_of
 from planewise.inference.panoptic_result import AllThings, ClassMap
+from planewise.inference.plane_objects import PlaneObjects
 from planewise.inference.planes import SlicePredictor, plane_outputs
 from planewise.inference.runs import Runs
 from planewise.volumes.files import open_volume, read_voxels

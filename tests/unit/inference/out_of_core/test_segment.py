@@ -42,7 +42,7 @@ def in_memory(labels):
 
     def segmented(grouping, axes=("xy", "xz", "yz"), vote=2):
         planes = [plane_objects(plane, grouping) for plane in axes]
-        return planes, consensus(planes, vote, grouping.min_size, grouping.min_extent)[...]
+        return planes, consensus(planes, grouping.fusion(vote))[...]
 
     return segmented
 

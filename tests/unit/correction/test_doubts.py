@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from planewise.correction.agreement import doubts
+from planewise.correction.doubts import doubts
 
 SHAPE = (10, 20, 60)
 

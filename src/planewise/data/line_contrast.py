@@ -1,0 +1,73 @@
+"""Whether the fine structures of an image, such as membranes, are darker or brighter than what lies around them."""
+
+import math
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+TILES, TILE = 32, 128  # in which fine structures are looked at: their number, and their side in pixels
+LINE_WIDTHS = (1.5, 3.0)  # pixels, sigma: membranes and the like
+LEAST_LINE_CONTRAST, AGREEING, LEAST_TILES = 0.02, 0.75, 4  # a polarity is clear if most tiles agree, at both widths
+SHARP = 4.0  # curvature at the first width over that at the second: of less, an image is too blurred to tell
+
+Polarity = Literal["dark", "bright", "unclear"]
+
+
+def tile_places(shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+    """Return the first voxels (z, y, x) of tiles of xy slices, spread over a volume, by z."""
+    depth, *sides = shape
+    places = set()
+    for number, z in enumerate(np.linspace(0, depth - 1, TILES).round().astype(int).tolist()):
+        places.add((z, *tile_corner(number, *sides)))
+    return sorted(places)
+
+
+def tile_corner(number: int, height: int, width: int) -> tuple[int, int]:
+    """Return the first pixel of the tile of one of several slices, spread over 7 x 7 places."""
+    y, x = (max(0, side - TILE) * (number * step % 7) // 6 for side, step in ((height, 3), (width, 5)))
+    return y, x
+
+
+class Lines(NamedTuple):
+    """Of an image, for each of ``LINE_WIDTHS``: which lines are stronger, the bright (up to 1) or the dark (to -1).
+
+    ``sharpness``: the curvature at the first width over that at the second. All NaN of an image without contrast.
+    """
+
+    contrasts: tuple[float, ...]
+    sharpness: float
+
+
+def line_contrast(tile: np.ndarray) -> Lines:
+    """Return which lines are stronger in ``tile`` (H, W); inverting it negates the contrasts.
+
+    A line is where one eigenvalue of the Hessian exceeds the other: Frangi et al. 1998, doi:10.1007/BFb0056195.
+    Squared excesses are compared.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    pixels = (tile - tile.mean(dtype=np.float64)).astype(np.float32)  # a large offset would take all digits
+    contrasts, curvatures = [], []
+    for width in LINE_WIDTHS:
+        yy, xx, yx = (gaussian_filter(pixels, width, order=order) for order in ((2, 0), (0, 2), (1, 1)))
+        middle, half = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
+        larger, smaller = middle + half, middle - half
+        dark = float(np.square(np.clip(larger - np.abs(smaller), 0, None)).mean())
+        bright = float(np.square(np.clip(-smaller - np.abs(larger), 0, None)).mean())
+        contrasts.append((bright - dark) / (bright + dark) if bright + dark > 0 else math.nan)
+        curvatures.append(float((yy**2 + xx**2).mean()))
+    return Lines(tuple(contrasts), curvatures[0] / curvatures[1] if curvatures[1] > 0 else math.nan)
+
+
+def polarity_of(of_tiles: list[Lines]) -> tuple[float, Polarity]:
+    """Return the mean contrast of fine lines in tiles, and the polarity if most tiles agree at both widths."""
+    known = np.array([lines.contrasts for lines in of_tiles if not math.isnan(sum(lines.contrasts))])
+    if len(known) < LEAST_TILES:
+        return (float(known[:, 0].mean()) if len(known) else math.nan), "unclear"
+    means = known.mean(axis=0)
+    agree = (np.sign(known) == np.sign(means)).mean(axis=0)
+    sharp = float(np.nanmean([lines.sharpness for lines in of_tiles])) >= SHARP
+    clear = sharp and len(set(np.sign(means))) == 1 and (np.abs(means) >= LEAST_LINE_CONTRAST).all()
+    if not clear or (agree < AGREEING).any():
+        return float(means[0]), "unclear"
+    return float(means[0]), "dark" if means[0] < 0 else "bright"

@@ -1,0 +1,265 @@
+"""A case's truth and prediction opened together: in one space, without what is not scored, read slab by slab."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from planewise.data.classes import LabelDefinition
+from planewise.data.space import filled_around, laid_on
+from planewise.errors import PlanewiseError
+from planewise.evaluation.object_classes import class_doubts, class_of_objects
+from planewise.evaluation.overlap import MAX_LABEL, OverlapCounter
+from planewise.evaluation.pairs import MISSING, OK, OfClass, Pair
+from planewise.volumes.geometry import to_canonical
+from planewise.volumes.labels import count_values, open_labels, slab_starts
+from planewise.volumes.volume import ReadWhenIndexed, Volume
+
+KEPT_BYTES = 2**29  # of the volumes of a case, in memory until it is scored and drawn
+
+
+class Ignored(NamedTuple):
+    """The voxels of ``labels`` that are ``value`` are not scored."""
+
+    labels: Volume
+    value: int
+
+
+class Truth(NamedTuple):
+    """A case's truth as its file has it, and ``labels`` in the canonical orientation."""
+
+    stored: Volume
+    labels: Volume
+    ignored: Ignored | None = None
+
+    @property
+    def scored(self) -> Volume:
+        """The labels as they are scored, for pictures: 0 where they are ignored."""
+        if self.ignored is None:
+            return self.labels
+        marked, value = self.ignored
+        scored = _Masked(self.labels, lambda index, _: np.asarray(marked.voxels[index]) != value)
+        return self.labels.with_voxels(scored)
+
+
+class OpenPair(NamedTuple):
+    """A case's label volumes, in one space and in the canonical orientation; a missing prediction is empty.
+
+    ``notes``: which predicted objects do not lie in one class, where there are several.
+    """
+
+    truth: Volume
+    predicted: Volume
+    status: str
+    ignored: Ignored | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Slab(NamedTuple):
+    """Planes of both volumes from z = ``start``, uint32, and one more on either side: zeros beyond the volume."""
+
+    start: int
+    truth_with_border: np.ndarray
+    predicted_with_border: np.ndarray
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The planes without their borders (z, y, x)."""
+        return self.truth_with_border[1:-1]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The planes without their borders (z, y, x)."""
+        return self.predicted_with_border[1:-1]
+
+
+class Kept:
+    """Holds volumes in memory that are read more than once, as long as all of them need less than ``KEPT_BYTES``."""
+
+    def __init__(self) -> None:
+        self._left = KEPT_BYTES
+
+    def read(self, volume: Volume) -> Volume:
+        """Return the volume with its voxels in memory; as it is, to be read slab by slab, where they do not fit.
+
+        Raises PlanewiseError if the file is damaged.
+        """
+        size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
+        if size >= self._left:
+            return volume
+        read = volume.with_voxels(np.asarray(volume.voxels[...]))
+        self._left -= size
+        return read
+
+
+def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path] = ()) -> Truth:
+    """Open a case's truth, into memory if there is room in ``kept``; ``predictions``: those that it is compared with.
+
+    Raises PlanewiseError if it cannot be read, or holds values that have no name.
+    """
+    if pair.truth is None:
+        raise PlanewiseError(pair.problem or "no truth")
+    stored = open_labels(pair.truth)
+    if stored.sparse and not pair.ignore_geometry:
+        stored = filled_around(stored, pair.truth, _that_can_be_opened(predictions))
+    labels = to_canonical(stored, labels=True)
+    labels = labels if kept is None else kept.read(labels)
+    if pair.semantic is not None:
+        path, definition = pair.semantic
+        refuse_unnamed(labels if path == pair.truth else open_labels(path), path, definition)
+    if pair.of_class is not None:
+        labels = _within(labels, pair.of_class.truth, pair.of_class.value, stored, pair, kept)
+    if pair.ignored is None:
+        return Truth(stored, labels)
+    path, value = pair.ignored
+    if path == pair.truth:
+        return Truth(stored, labels, Ignored(labels, value))
+    beside = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry), labels=True)
+    return Truth(stored, labels, Ignored(beside if kept is None else kept.read(beside), value))
+
+
+def refuse_unnamed(labels: Volume, path: Path, definition: LabelDefinition) -> None:
+    """Raise PlanewiseError if semantic ``labels`` at ``path`` hold values that ``definition`` does not name."""
+    if unnamed := definition.unnamed(count_values(labels)):
+        raise PlanewiseError(f"{path}: {unnamed}")
+
+
+def _that_can_be_opened(predictions: Iterable[Path]) -> Iterator[tuple[Path, Volume]]:
+    for path in predictions:
+        try:
+            yield path, open_labels(path)
+        except PlanewiseError:  # which open_prediction says
+            continue
+
+
+def open_prediction(pair: Pair, truth: Truth, kept: Kept | None = None) -> OpenPair:
+    """Open a case's prediction beside its truth. Raises PlanewiseError if it cannot be opened or lies elsewhere."""
+    if pair.problem or pair.truth is None:
+        raise PlanewiseError(pair.problem or "no truth")
+    if pair.prediction is None:
+        return nothing_predicted(truth, MISSING)
+    placed = laid_on(open_labels(pair.prediction), pair.prediction, truth.stored, pair.truth, pair.ignore_geometry)
+    predicted = to_canonical(placed, labels=True)
+    predicted = predicted if kept is None else kept.read(predicted)
+    notes: tuple[str, ...] = ()
+    if pair.of_class is not None:
+        predicted, notes = _objects_of_class(predicted, pair.of_class, truth.stored, pair, kept)
+    return OpenPair(truth.labels, predicted, OK, truth.ignored, notes)
+
+
+def _within(labels: Volume, path: Path, value: int, stored: Volume, pair: Pair, kept: Kept | None) -> Volume:
+    """Return canonical ``labels``, 0 where the class volume at ``path`` is not ``value``; ``stored``: the truth."""
+    classes = _class_volume(path, stored, pair, kept)
+    return labels.with_voxels(_Masked(labels, lambda index, _: np.asarray(classes.voxels[index]) == value))
+
+
+def _class_volume(path: Path, stored: Volume, pair: Pair, kept: Kept | None) -> Volume:
+    assert pair.truth is not None
+    classes = to_canonical(laid_on(open_labels(path), path, stored, pair.truth, pair.ignore_geometry), labels=True)
+    return classes if kept is None else kept.read(classes)
+
+
+def _objects_of_class(
+    labels: Volume, of_class: OfClass, stored: Volume, pair: Pair, kept: Kept | None
+) -> tuple[Volume, tuple[str, ...]]:
+    """Return canonical, predicted ``labels``, 0 where the object is not of the class, and which objects are doubtful.
+
+    Whole objects are of a class, so that one that was merged with an object of another class, or drawn after the
+    classes were made, is scored as it is. One that lies in no class of things is scored with each of them.
+    """
+    if of_class.prediction is None:
+        raise PlanewiseError(f"{pair.prediction}: no volume gives the class of its objects")
+    volume, classes = _class_volume(of_class.prediction, stored, pair, kept), of_class.classes
+    counter = OverlapCounter()
+    for planes in slab_starts(labels.shape):
+        counter.add(*(_with_border("prediction", each, planes)[1:-1] for each in (labels, volume)))
+    overlap = counter.table()
+    objects, _ = overlap.first_sizes()
+    classes_of = class_of_objects(objects, overlap, classes.things)
+    chosen = objects[(classes_of == of_class.value) | (classes_of == 0)]
+    without = "they count in each class of things, so that they are false objects in all of them but one at least"
+    doubts = class_doubts(overlap, classes.names, classes.things, without)
+    notes = tuple(f"{pair.prediction}: by {of_class.prediction}, {doubt}" for doubt in doubts)
+    return labels.with_voxels(_Masked(labels, lambda _, ids: np.isin(ids, chosen))), notes
+
+
+def nothing_predicted(truth: Truth, status: str) -> OpenPair:
+    """Return a pair with an empty prediction, for the reason that ``status`` says."""
+    empty = truth.labels.with_voxels(np.broadcast_to(np.uint8(0), truth.labels.shape))
+    return OpenPair(truth.labels, empty, status, truth.ignored)
+
+
+@dataclass(frozen=True)
+class _Masked(ReadWhenIndexed):
+    """Voxels of ``labels``, 0 where they do not count; ``counts``: of an index, and the voxels there, which ones do."""
+
+    labels: Volume
+    counts: Callable[[Any, np.ndarray], np.ndarray]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.labels.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.labels.voxels.dtype
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        values = np.asarray(self.labels.voxels[index])
+        return values * self.counts(index, values)
+
+
+@dataclass(frozen=True)
+class _OneClass(ReadWhenIndexed):
+    """Voxels of which the labels ``members``, with None every label above 0, are read as ``value``, others as 0."""
+
+    labels: Volume
+    value: int
+    members: tuple[int, ...] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.labels.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.uint32)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        values = np.asarray(self.labels.voxels[index])
+        return (values > 0 if self.members is None else np.isin(values, self.members)) * np.uint32(self.value)
+
+
+def as_one_class(labels: Volume, value: int, members: tuple[int, ...] | None = None) -> Volume:
+    """Return ``labels``, of ``members`` or of whatever ids, as a map of the one class ``value``; read when indexed."""
+    return labels.with_voxels(_OneClass(labels, value, members))
+
+
+def read_slabs(pair: OpenPair) -> Iterator[Slab]:
+    """Yield both volumes slab by slab, 0 in both where the truth is the ignore label: such voxels count nowhere.
+
+    Raises PlanewiseError if a file turns out to be damaged or holds labels above 2**31 - 1.
+    """
+    for planes in slab_starts(pair.truth.shape):
+        truth = _with_border("truth", pair.truth, planes)
+        predicted = _with_border("prediction", pair.predicted, planes)
+        if pair.ignored is not None:
+            labels, value = pair.ignored
+            ignored = (truth if labels is pair.truth else _with_border("labels", labels, planes)) == value
+            truth[ignored] = predicted[ignored] = 0
+        yield Slab(planes.start, truth, predicted)
+
+
+def _with_border(what: str, volume: Volume, planes: slice) -> np.ndarray:
+    first, stop = max(planes.start - 1, 0), min(planes.stop + 1, volume.shape[0])
+    planes_read = np.asarray(volume.voxels[first:stop])
+    if planes_read.dtype.itemsize >= 4 and planes_read.size and planes_read.max() > MAX_LABEL:
+        raise PlanewiseError(
+            f"the {what}'s labels reach {planes_read.max()}; at most {MAX_LABEL} is supported: renumber them"
+        )
+    slab = np.zeros((planes.stop - planes.start + 2, *volume.shape[1:]), np.uint32)
+    slab[first - planes.start + 1 : stop - planes.start + 1] = planes_read
+    return slab

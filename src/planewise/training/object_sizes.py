@@ -1,0 +1,67 @@
+"""How large the objects are that a model is trained on: what is much smaller is none."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from planewise.data.case import Case
+from planewise.data.classes import Target
+from planewise.data.instances import read_instances
+from planewise.data.panoptic import IGNORED
+from planewise.errors import PlanewiseError
+from planewise.models.model_file import ObjectSizes
+from planewise.volumes.files import open_volume
+from planewise.volumes.geometry import voxel_um3
+
+LOW = 0.05  # quantile
+FEWEST = 5  # whole objects whose quantile says something
+
+
+def object_sizes(
+    cases: list[Case], target: Target, advance: Callable[[str], None] = lambda case: None
+) -> ObjectSizes | None:
+    """Return how large the smaller objects of the cases are: the ``LOW`` quantile of the volumes of whole objects.
+
+    Of fewer than ``FEWEST`` whole ones, as in thin crops, that of all: those that a face of their volume cuts have less
+    than they had, which errs on the safe side. What lies beside unpainted voxels may go on there and counts in
+    neither. None if no object is left. A case that cannot be read is passed over: it is no training case. ``advance``
+    is called with every case's name.
+    """
+    whole: list[tuple[int, float | None]] = []
+    cut: list[tuple[int, float | None]] = []
+    for case in cases:
+        advance(case.name)
+        try:
+            ids, each = read_instances(case, target), voxel_um3(open_volume(case.image, case.channel))
+        except PlanewiseError:
+            continue
+        labels, counts = np.unique(ids[ids > 0], return_counts=True)  # which may be few, of large numbers
+        unknown, at_face = _beside_unknown(ids), _at_faces(ids)
+        for label, count in zip(labels.tolist(), counts.tolist()):
+            if label not in unknown:
+                (cut if label in at_face else whole).append((count, None if each is None else count * each))
+    sizes = whole if len(whole) >= FEWEST else whole + cut
+    if not sizes:
+        return None
+    volumes = [um3 for _, um3 in sizes if um3 is not None]
+    return ObjectSizes(
+        voxels=float(np.quantile([voxels for voxels, _ in sizes], LOW)),
+        um3=float(np.quantile(volumes, LOW)) if len(volumes) == len(sizes) else None,
+        objects=len(sizes),
+        whole=len(whole) >= FEWEST,
+    )
+
+
+def _at_faces(ids: np.ndarray) -> set[int]:
+    """Return the ids that have a voxel on a face of the volume; an axis of one voxel has no faces."""
+    faces = [ids.take(end, axis) for axis, side in enumerate(ids.shape) if side > 1 for end in (0, -1)]
+    return set(np.unique(np.concatenate([face.ravel() for face in faces])).tolist()) if faces else set()
+
+
+def _beside_unknown(ids: np.ndarray) -> set[int]:
+    """Return the ids that have a neighbour by a face which is ``IGNORED``."""
+    beside = set()
+    for axis in range(ids.ndim):
+        one, other = np.moveaxis(ids, axis, 0)[:-1], np.moveaxis(ids, axis, 0)[1:]
+        beside |= set(np.unique(one[other == IGNORED]).tolist()) | set(np.unique(other[one == IGNORED]).tolist())
+    return beside
