@@ -6,7 +6,6 @@ class tokens lie beside the published tensors, so that other programs load the f
 """
 
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -155,17 +154,13 @@ def recognise(ours: State, source: Path) -> str:
     patches = ours.get(f"{trunk}patch_embed.projection.weight")
     width = len(patches) if patches is not None and patches.ndim else 0
     name = min(SIZES, key=lambda name: (abs(sum(SIZES[name].blocks) - len(blocks)), abs(SIZES[name].width - width)))
-    if wrong := differences(_shapes_of_size(name), shapes_of(ours)):
+    with torch.device("meta"):
+        expected = build_sam2(name, IMAGE_SIZE).state_dict()
+    if wrong := differences(shapes_of(expected), shapes_of(ours)):
         raise PlanewiseError(
             f"{source}: {len(wrong)} tensors do not fit SAM2 hiera {name}, the nearest of its sizes:{listed(wrong)}"
         )
     return name
-
-
-@cache
-def _shapes_of_size(name: str) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
-        return shapes_of(build_sam2(name, IMAGE_SIZE).state_dict())
 
 
 def _beside(path: Path) -> dict[str, Any]:
