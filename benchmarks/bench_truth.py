@@ -134,11 +134,11 @@ def main(arguments: argparse.Namespace, folder: Path) -> None:
     dataset = arguments.dataset or folder / "Dataset000_Phantom"
     if arguments.dataset is None:
         write_phantom_dataset(dataset, 0, (32, 64, 72), (24, 40, 56), 2, bodies=8)
-    cases = open_dataset(dataset, need_test=False, channel=None, ignore_geometry=False).train
+    cases = open_dataset(dataset).train
     if arguments.test is None:
         folds = [([other for other in cases if other is not case], [case]) for case in cases]
     else:
-        folds = [(cases, open_dataset(arguments.test, need_test=True, channel=None, ignore_geometry=False).test)]
+        folds = [(cases, open_dataset(arguments.test, need_train=False, need_test=True).test)]
     for name in arguments.parts:
         rows = []
         for seed in range(arguments.seeds):
