@@ -16,6 +16,7 @@ from planewise.volumes.files import open_volume
 from planewise.volumes.formats.image_sequence import images_in
 from planewise.volumes.geometry import sharp_planes
 from planewise.volumes.labels import count_values, open_labels
+from planewise.volumes.parts import connected_parts
 from planewise.volumes.slices import Plane
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
@@ -199,6 +200,4 @@ def check_beside(case: Case, labels: LabelDefinition, is_read: bool, notes: list
 
 
 def _components(volume: Volume, values: tuple[int, ...]) -> int:
-    import cc3d
-
-    return int(cc3d.connected_components(np.isin(volume.read(), values), connectivity=26, return_N=True)[1])
+    return int(connected_parts(np.isin(volume.read(), values), 26).max())

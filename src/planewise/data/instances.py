@@ -9,6 +9,7 @@ from planewise.data.panoptic import IGNORED
 from planewise.data.space import labels_on
 from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume
+from planewise.volumes.parts import connected_parts
 
 
 def read_instances(case: Case, target: Target) -> np.ndarray:
@@ -33,9 +34,7 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
         known = None if semantic is None else labels_on(volume, case, semantic)
         wanted = "instance"
     else:
-        import cc3d
-
-        ids = cc3d.connected_components(np.isin(truth, target.values), connectivity=26).astype(np.int32, copy=False)
+        ids = connected_parts(np.isin(truth, target.values), 26).astype(np.int32, copy=False)
         known = truth
         wanted = f"voxel of {target.name} ({', '.join(map(str, target.values))})"
     if known is not None and target.ignore is not None:

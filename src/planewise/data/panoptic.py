@@ -16,6 +16,7 @@ from planewise.data.space import labels_on
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.files import open_volume
+from planewise.volumes.parts import connected_parts
 
 DIVISOR = 1_000_000  # what empanada calls label_divisor: more than there are objects of a class in a volume
 MOST_CLASSES = 2000  # whose panoptic values fit 32 bits
@@ -119,11 +120,9 @@ def _numbered(case: Case, place: np.ndarray, ids: np.ndarray, name: str) -> np.n
     if ids[place].any():
         numbers = np.unique(ids[place], return_inverse=True)[1].ravel() + 1
     else:
-        import cc3d
-
         if case.instances and place.any():
             say(f"{case.name}: no {name} has an id in instancesTr: their 26-connected components are the objects")
-        numbers = cc3d.connected_components(place, connectivity=26)[place]
+        numbers = connected_parts(place, 26)[place]
     if numbers.max(initial=0) >= DIVISOR:
         raise PlanewiseError(f"{case.truth}: {numbers.max()} objects of {name}; at most {DIVISOR - 1} are supported")
     return np.asarray(numbers, np.int32)

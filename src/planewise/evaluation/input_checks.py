@@ -12,6 +12,7 @@ from planewise.errors import PlanewiseError
 from planewise.evaluation.open_pairs import KEPT_BYTES
 from planewise.evaluation.overlap import Overlap
 from planewise.volumes.labels import open_labels, slab_starts
+from planewise.volumes.parts import connected_parts
 from planewise.volumes.volume import Volume
 
 SAMPLES = 3  # planes that are looked at
@@ -88,8 +89,6 @@ def ignore_mark(labels: Volume, counts: dict[int, int]) -> str:
     ``counts``: the voxels of each object. A mark is the highest value of an image's type, far above the other ids; or
     it holds nearly all that is labelled, in pieces. Volumes that do not fit in memory are not looked at for pieces.
     """
-    import cc3d
-
     if len(counts) < 2:
         return ""
     largest, whole = max(counts, key=lambda value: counts[value]), sum(counts.values())
@@ -101,7 +100,7 @@ def ignore_mark(labels: Volume, counts: dict[int, int]) -> str:
             return f"{held}, and the other ids end at {others[-1]}"
     if counts[largest] < MARK_SHARE * whole or np.prod(labels.shape) * labels.voxels.dtype.itemsize > KEPT_BYTES:
         return ""
-    pieces = int(cc3d.connected_components(labels.read() == largest, connectivity=26, return_N=True)[1])
+    pieces = int(connected_parts(labels.read() == largest, 26).max())
     if pieces < MARK_PIECES:
         return ""
     return f"value {largest} holds {counts[largest] / whole:.0%} of all labelled voxels, in {pieces} unconnected pieces"

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from planewise.inference.prompts import Prompt, tight_box
 from planewise.inference.propagation import Encoder, Painter, Propagation, PropagationOptions, cut, larger, propagate
 from planewise.models.reliability import ClassReliability
+from planewise.volumes.parts import connected_parts
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,11 @@ def prompts_from_slices(findings: SliceFindings, classes: list[int], least_pixel
 
     Slices that show fewer than ``least_pixels`` of it are no place to start from. ``classes``: of presence's columns.
     """
-    import cc3d
     from scipy import ndimage
 
     prompts = []
     for label, sure in zip(classes, findings.presence.T):
-        parts = cc3d.connected_components(findings.labels == label, connectivity=26)
+        parts = connected_parts(findings.labels == label, 26)
         for part, place in enumerate(ndimage.find_objects(parts), start=1):
             component = parts[place] == part
             scores = np.where(component.sum(axis=(1, 2)) >= least_pixels, sure[place[0]], -np.inf)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from planewise.data.prepared import GRID
 from planewise.inference.prompts import Box
 from planewise.inference.propagation import Encoder, PropagationOptions
-from planewise.volumes.slices import connected_parts
+from planewise.volumes.parts import connected_parts
 
 LEAST_INSIDE = PropagationOptions.least_inside
 LINE_POINTS = 5  # that are taken along a line, evenly
@@ -67,7 +67,7 @@ def mask_of(encoder: Encoder, drawn: Drawn, margin: float) -> np.ndarray:
 
 def parts_within(mask: np.ndarray, within: tuple[slice, slice]) -> np.ndarray:
     """Return the 8-connected parts of a mask (H, W) bool of which at least ``LEAST_INSIDE`` lies in a box."""
-    parts = connected_parts(mask)
+    parts = connected_parts(mask, 8)
     sizes = np.bincount(parts.ravel())
     inside = np.bincount(parts[within].ravel(), minlength=len(sizes))
     kept = inside >= LEAST_INSIDE * sizes

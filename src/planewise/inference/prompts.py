@@ -11,6 +11,7 @@ import numpy as np
 from planewise.data.spreadsheet import spreadsheet_rows, table_text
 from planewise.errors import PlanewiseError
 from planewise.volumes.json_files import read_json
+from planewise.volumes.parts import connected_parts
 
 Box = tuple[float, float, float, float]  # x and y from, x and y to (half open), in pixels
 Components = Literal["all", "one"]
@@ -38,12 +39,10 @@ def prompts_from_truth(labels: np.ndarray, components: Components) -> list[Promp
     Each lies in the slice in which its component (its class, with "one") is largest. An oracle: whoever scores what
     comes of it must say so.
     """
-    import cc3d
-
     prompts = []
     for label in np.unique(labels[labels > 0]).tolist():
         mask = labels == label
-        parts = cc3d.connected_components(mask, connectivity=26) if components == "all" else mask.astype(np.uint8)
+        parts = connected_parts(mask, 26) if components == "all" else mask.astype(np.uint8)
         for part in range(1, int(parts.max()) + 1):
             areas = (parts == part).sum(axis=(1, 2))
             z = int(areas.argmax())

@@ -18,7 +18,7 @@ from torch import Tensor
 from planewise.data.prepared import GRID
 from planewise.inference.prompts import Box, Prompt, tight_box
 from planewise.models.sam2 import BoxSegmenter
-from planewise.volumes.slices import connected_parts
+from planewise.volumes.parts import connected_parts
 
 GPU_BATCH = 8  # slices that are encoded at once
 SAME_OBJECT = 0.8  # IoU of boxes of one class above which two tracks are one
@@ -280,7 +280,7 @@ def pieces(mask: np.ndarray, split: bool) -> Iterator[tuple[Window, np.ndarray]]
     if not split:
         yield whole, parts
         return
-    labelled = connected_parts(parts)
+    labelled = connected_parts(parts, 8)
     for part, (inner_rows, inner_columns) in enumerate(find_objects(labelled.astype(np.int32)), 1):
         window = _shifted(inner_rows, rows.start), _shifted(inner_columns, columns.start)
         yield window, labelled[inner_rows, inner_columns] == part

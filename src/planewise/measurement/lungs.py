@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from planewise.measurement.regions import LEFT, RIGHT, ZoneRule
+from planewise.volumes.parts import connected_parts
 from planewise.volumes.volume import Spacing
 
 LARGE_PART = 0.05  # of the lungs: a smaller part goes with the lung that is nearest
@@ -173,15 +174,13 @@ def periphery(sides: np.ndarray, depth_mm: float, spacing_mm: Spacing) -> np.nda
     lung. A hole that the lung encloses, and the end of the scan, are none. Distances are exact, in mm, along axes of
     any ``spacing_mm`` (z, y, x).
     """
-    import cc3d
-
     rim = np.zeros(sides.shape, bool)
     for side, box in zip((LEFT, RIGHT), ndimage.find_objects(sides, max_label=2)):
         if box is None:
             continue
         wider = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)  # with what lies next to the lung
         inside = sides[wider] == side
-        around = cc3d.connected_components(~inside, connectivity=6)
+        around = connected_parts(~inside, 6)
         faces = [around[index] for axis in range(3) for index in (_plane(axis, 0), _plane(axis, -1))]
         reached = np.zeros(int(around.max()) + 1, bool)
         for face in faces:

@@ -13,13 +13,13 @@ The line of a tube ends about a radius before the tube does; that of a ball is a
 import heapq
 from dataclasses import dataclass
 
-import cc3d
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from planewise.measurement.smoothing import smooth_body
 from planewise.measurement.thinning import thinned
+from planewise.volumes.parts import connected_parts
 from planewise.volumes.volume import Spacing
 
 SIDES = 1.5  # voxel sides that a mask is smoothed by: outlines that are drawn slice by slice are rough by as much
@@ -59,10 +59,10 @@ def centre_line(mask: np.ndarray, spacing: Spacing) -> CentreLine:
     if not body.any():  # all of a few voxels are alike
         body = smooth == smooth.max()
     body = np.pad(body[ndimage.find_objects(body.view(np.uint8))[0]], 1)
-    outside = cc3d.connected_components(~body, connectivity=6)
+    outside = connected_parts(~body, 6)
     filled = outside != outside[0, 0, 0]
-    pieces = int(cc3d.connected_components(mask, connectivity=26).max())
-    loops = int(cc3d.connected_components(filled, connectivity=26).max()) - int(euler_number(filled, connectivity=3))
+    pieces = int(connected_parts(mask, 26).max())
+    loops = int(connected_parts(filled, 26).max()) - int(euler_number(filled, connectivity=3))
     depth = ndimage.distance_transform_edt(filled, sampling=spacing)
     line = thinned(filled, depth)
     if np.count_nonzero(line) < 2:

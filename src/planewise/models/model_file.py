@@ -103,10 +103,10 @@ LEAST_SHARE = 0.25  # half of an object is needed to match it (IoU 0.5); half of
 class ObjectSizes(BaseModel):
     """How large the smaller objects are that a model was trained on; see ``training.object_sizes``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     voxels: float = Field(gt=0)  # a low quantile of their volumes
     um3: float | None = Field(None, gt=0)  # the same in um^3; None: the size of a voxel was not known
-    objects: int  # that it is of
+    objects: int = Field(ge=1)  # that it is of
     whole: bool  # whether they are those that no face of their volume cuts, or all, since too few are whole
 
     def __str__(self) -> str:
@@ -120,7 +120,7 @@ class ObjectSizes(BaseModel):
 
     def least(self, voxel_um3: float | None, most: int) -> int:
         """Return the least size of an object, in voxels of ``voxel_um3``: see ``LEAST_SHARE``; at most ``most``."""
-        return min(most, round(LEAST_SHARE * self.voxels_of(voxel_um3)))
+        return round(min(most, LEAST_SHARE * self.voxels_of(voxel_um3)))
 
 
 class Trained(BaseModel):

@@ -41,16 +41,6 @@ def pad_to_factor(slices: np.ndarray, factor: int) -> np.ndarray:
     return np.pad(slices, widths) if any(after for _, after in widths) else slices
 
 
-def connected_parts(mask: np.ndarray) -> np.ndarray:
-    """Return the 8-connected parts of a slice's ``mask`` (H, W) bool, numbered from 1 without gaps; 0 elsewhere.
-
-    cc3d (4.1.1) takes another way for boolean images, in which some parts fall into pieces.
-    """
-    import cc3d
-
-    return cc3d.connected_components(mask.view(np.uint8), connectivity=8)
-
-
 def crop(slices: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return the first ``height`` rows and ``width`` columns: the inverse of padding at the end."""
     return slices[..., :height, :width]

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from scipy import ndimage
 
-from planewise.volumes.slices import PLANES, as_stack, connected_parts, crop, from_stack, pad_to_factor, shrink
+from planewise.volumes.slices import PLANES, as_stack, crop, from_stack, pad_to_factor, shrink
 
 CODED = np.arange(4 * 5 * 6).reshape(4, 5, 6)
 
@@ -35,14 +34,3 @@ def test_enlarging_what_was_shrunk_puts_every_pixel_back(factor):
     blocks = np.arange(2 * 3 * 4).reshape(2, 3, 4).repeat(factor, 1).repeat(factor, 2)[:, :-1, :-1]
     enlarged = shrink(blocks, factor).repeat(factor, 1).repeat(factor, 2)
     assert np.array_equal(crop(enlarged, *blocks.shape[1:]), blocks)
-
-
-def test_parts_of_a_mask_are_whole_also_of_many_ragged_ones():
-    """Of about one in thirty of these masks cc3d gives parts in pieces, and numbers with gaps, if it is boolean."""
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        mask = rng.random(rng.integers(2, 40, 2)) < rng.random()
-        expected, count = ndimage.label(mask, np.ones((3, 3)))
-        parts = connected_parts(mask)
-        assert np.array_equal(np.unique(parts), np.unique(expected))
-        assert len(np.unique(np.stack([parts, expected])[:, mask], axis=1).T) == count

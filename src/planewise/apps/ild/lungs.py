@@ -30,6 +30,7 @@ from planewise.volumes.files import open_volume, read_voxels
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import from_canonical, to_canonical
 from planewise.volumes.labels import open_labels, write_labels
+from planewise.volumes.parts import connected_parts
 from planewise.volumes.tilt import tilt_note
 from planewise.volumes.volume import Spacing
 
@@ -66,15 +67,13 @@ def take_sides(mask: np.ndarray, hu: np.ndarray, spacing_mm: Spacing) -> np.ndar
     Which number it gave to which lung does not matter: tools differ in that. Where its numbers do not keep the lungs
     apart, what is connected is one lung; two that are connected are taken apart, see ``nearest_side``.
     """
-    import cc3d
-
     numbered = sides_by_number(mask)
     if numbered is not None:
         return numbered
     steps, coarse_mm = _coarse_grid(spacing_mm)
     lungs = _block_means((mask > 0).astype(np.float32), steps) > 0
     sides = _enlarged(nearest_side(lungs, _filled(~_outside(_block_means(hu, steps))), coarse_mm), steps, hu.shape)
-    return whole_parts(sides, cc3d.connected_components(mask > 0, connectivity=26))
+    return whole_parts(sides, connected_parts(mask > 0, 26))
 
 
 def near_lungs(lungs: np.ndarray, spacing_mm: Spacing) -> np.ndarray:

@@ -40,6 +40,7 @@ from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
 from planewise.volumes.json_files import write_json
 from planewise.volumes.labels import read_labels, write_labels
+from planewise.volumes.parts import connected_parts
 
 WINDOW_FILE = "window.json"  # level and width, for the model to say what it was trained on
 SATURATION_WARNING = 0.25
@@ -266,8 +267,6 @@ def _prepare_case(
 
 def _cleaned(drawn: np.ndarray, patient: Patient, hu: np.ndarray, level: float, width: float) -> dict[int, Cleaned]:
     """Return what is left of every class of the labels ``drawn`` in those of ``patient``."""
-    import cc3d
-
     ml = float(np.prod(patient.spacing_mm)) / 1000
     cleaned = {}
     for value in np.unique(drawn[is_object(drawn)]).tolist():
@@ -275,7 +274,7 @@ def _cleaned(drawn: np.ndarray, patient: Patient, hu: np.ndarray, level: float, 
         voxels, parts = [], []
         for mask in (before, after):
             voxels.append(int(mask.sum()))
-            parts.append(int(cc3d.connected_components(mask, connectivity=26, return_N=True)[1]))
+            parts.append(int(connected_parts(mask, 26).max()))
         saturated = voxels[1] * saturated_share(hu[after], level, width) if voxels[1] else 0.0
         cleaned[value] = Cleaned((voxels[0], voxels[1]), (parts[0], parts[1]), ml, saturated)
     return cleaned
