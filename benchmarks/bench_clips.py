@@ -33,7 +33,7 @@ from planewise.volumes.volume import Volume
 LENGTH = 2 if TINY else 4
 SHAPE = (8, 48, 48) if TINY else (24, 128, 128)
 PHANTOMS = range(9000, 9002 if TINY else 9008)  # seeds that no training data is made with
-EPOCHS = {"phantoms": 1 if TINY else 50, "real": 1 if TINY else 50}
+EPOCHS = 1 if TINY else 50
 MODELS = {"without clips": 1, "with clips": LENGTH}  # by the slices of a clip
 Scores = list[tuple[str, dict[str, float]]]  # the Dice of each class, by case
 
@@ -43,7 +43,7 @@ def train(kind: str, work: Path, length: int) -> tuple[Path, float]:
     name = f"Clips{length}"
     model = work / name / "medsam_model_best.pth"
     options = IldTrain(
-        work_dir=work, task_name=name, from_scratch=True, epochs=EPOCHS[kind], batch_size=4, learning_rate=1e-3,
+        work_dir=work, task_name=name, from_scratch=True, epochs=EPOCHS, batch_size=4, learning_rate=1e-3,
         image_size=64 if TINY else 128, train_prompts="mixed", upright=kind == "real", checkpoint_interval=200,
         num_workers=0, device="cpu", train_clips=length, resume=(work / name / "training" / LAST).exists(),
     )  # fmt: skip

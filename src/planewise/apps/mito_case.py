@@ -182,8 +182,8 @@ def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
         size = GroupingOptions.min_size
         if model.several is None or model.several.things:
             say(
-                f"Objects under {size} voxels are left out, as published: the model's file does not say how large "
-                "those are that it was trained on; see --min_size"
+                f"Objects under {size} voxels are left out, as published: the model's file does not say how large the "
+                "objects of its training were; see --min_size"
             )
     return options.model_copy(
         update={
@@ -268,8 +268,8 @@ def _calibration_of(
         return known, ""
     if options.confidence_volume:
         raise PlanewiseError(
-            f"--confidence_volume: objects have no confidence: {why}; leave it out, or give a model that is calibrated "
-            "for that"
+            f"--confidence_volume: objects have no confidence: {why}; leave it out, or predict with a model that is "
+            "calibrated, in its planes and with --pixel_vote_thr 2"
         )
     return None, f"objects have no confidence: {why}"
 

@@ -68,7 +68,7 @@ def _facts_of(model: Published) -> dict[str, str]:
         "mean, std": model.norms,
         "also called": f"{model.file}{hub}",
         "from": model.url,
-        "sha256": model.sha256 or "none published: what it is when first used",
+        "sha256": model.sha256 or "not published; that of the first download is kept and required from then on",
         "file": str(cached(model.url)),
         "use": USE[model.kind].format(name=model.name),
     }

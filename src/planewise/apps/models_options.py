@@ -17,7 +17,7 @@ class Models(Options):
     planewise models export writes a model as one file."""
 
     name: tyro.conf.Positional[str | None] = None
-    """One of them, of which also the citation, the source, the sha256 and the file are told."""
+    """The model to show in full: also its citation, source, sha256 and file."""
 
 
 class ModelsExport(Options):

@@ -90,36 +90,47 @@ def check_cases(
             problems.append(Problem.of(case.image, error))
         if case.truth is not None:
             try:
-                entry.classes, unnamed = check_truth(case.truth, labels, case.instances)
-                problems += [Problem(str(case.truth), unnamed)] * bool(unnamed)
-                if case.instances and not is_painted(case.truth):
-                    truth = open_labels(case.truth)
-                    entry.notes += doubts_of_ids(truth, case.truth, count_values(truth), labels)
-                    problems += check_beside(case, labels, labels.ignore is not None, entry.notes)
+                problems += check_truth(case, labels, entry)
             except PlanewiseError as error:
                 problems.append(Problem.of(case.truth, error))
         advance(case.name)
     return checked, problems
 
 
-def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[dict[str, CheckedClass], str]:
-    """Return what a truth holds by class, and what is wrong with it: values that no label of the dataset has; or "".
+def check_truth(case: Case, labels: LabelDefinition, entry: CheckedCase) -> list[Problem]:
+    """Return what is wrong with a case's truth; what it holds by class, and what is to be noted, go into ``entry``.
 
-    Of painted slices it is what they hold. Raises PlanewiseError if it cannot be read.
+    Raises PlanewiseError if it cannot be read.
     """
-    if is_painted(path):
-        of_slices = [open_labels(file) for file in images_in(path)]
-        sections = sum(_components(volume, tuple(count_values(volume).keys() - {0})) for volume in of_slices)
-        painted = sum(sum(n for value, n in count_values(volume).items() if value) for volume in of_slices)
-        size = sum(int(np.prod(volume.shape)) for volume in of_slices)
-        return {"objects": CheckedClass(painted, painted / max(1, size), sections)}, ""
-    volume = open_labels(path)
-    counts = count_values(volume)
+    assert case.truth is not None
+    if is_painted(case.truth):
+        entry.classes = _of_painted_slices(case.truth)
+        return []
+    truth = open_labels(case.truth)
+    counts = count_values(truth)
+    if case.instances:
+        of_objects = [count for value, count in counts.items() if value]
+        voxels = sum(of_objects)
+        entry.classes = {"objects": CheckedClass(voxels, voxels / sum(counts.values()), len(of_objects))}
+        entry.notes += doubts_of_ids(truth, case.truth, counts, labels)
+        return check_beside(case, labels, labels.ignore is not None, entry.notes)
+    entry.classes = _of_classes(truth, counts, labels)
+    unnamed = labels.unnamed(counts)
+    return [Problem(str(case.truth), unnamed)] * bool(unnamed)
+
+
+def _of_painted_slices(folder: Path) -> dict[str, CheckedClass]:
+    sections = painted = size = 0
+    for file in images_in(folder):
+        counts = count_values(volume := open_labels(file))
+        sections += _components(volume, tuple(counts.keys() - {0}))
+        painted += sum(count for value, count in counts.items() if value)
+        size += sum(counts.values())
+    return {"objects": CheckedClass(painted, painted / max(1, size), sections)}
+
+
+def _of_classes(volume: Volume, counts: dict[int, int], labels: LabelDefinition) -> dict[str, CheckedClass]:
     whole = sum(counts.values())
-    counts.pop(0, None)
-    if instances:
-        voxels = sum(counts.values())
-        return {"objects": CheckedClass(voxels, voxels / whole, len(counts))}, ""
     named = {name: (value,) for value, name in labels.classes.items()} | labels.regions
     if labels.ignore is not None:
         named[IGNORE] = (labels.ignore,)
@@ -129,7 +140,7 @@ def check_truth(path: Path, labels: LabelDefinition, instances: bool) -> tuple[d
         counted = voxels > 0 and whole <= COMPONENT_VOXELS and name != IGNORE
         objects = _components(volume, values) if counted else None if voxels else 0
         classes[name] = CheckedClass(voxels, voxels / whole, objects)
-    return classes, labels.unnamed(counts)
+    return classes
 
 
 def check_training_truths(

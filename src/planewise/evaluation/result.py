@@ -57,10 +57,8 @@ class Benchmark:
 
     def made_with(self) -> dict[str, Any]:
         """Return what else decides on them, for the manifest beside the results."""
-        pairing = {
-            method: [_without_what_is_not(asdict(pair)) for pair in pairs] for method, pairs in self.methods.items()
-        }
-        facts = _without_what_is_not(asdict(self)) | {
+        pairing = {method: [_without_unset(asdict(pair)) for pair in pairs] for method, pairs in self.methods.items()}
+        facts = _without_unset(asdict(self)) | {
             "methods": list(self.methods),
             "pairing": pairing,
             "images": sorted(self.images),
@@ -68,8 +66,8 @@ class Benchmark:
         return {f"{name} of {self.dataset}": value for name, value in facts.items() if name != "dataset"}
 
 
-def _without_what_is_not(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields without those that say nothing of this case: results made before stay done."""
+def _without_unset(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields without the newer ones where they are not set: results that were made before them stay done."""
     return {name: value for name, value in fields.items() if value or name not in ("of_class", "things", "semantic")}
 
 

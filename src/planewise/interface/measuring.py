@@ -122,8 +122,8 @@ def measure_classes(
 
     ``labels``, ``ct``, ``lungs``: anything that ``open`` takes; without ``lungs`` they are segmented from HU.
     ``classes``: names of the label values; ``fibrosis``: those that count as fibrosis, by default reticulation and
-    honeycombing. ``zones`` and
-    ``periphery_mm``: see that command. Raises PlanewiseError for values that no class has, or a CT without a spacing.
+    honeycombing. ``zones`` and ``periphery_mm``: see that command. Raises PlanewiseError for values that no class has,
+    or a CT without a spacing.
     """
     from planewise.apps.ild.options import WINDOWS
     from planewise.data.prepared import as_patient

@@ -22,9 +22,9 @@ def object_sizes(
 ) -> ObjectSizes | None:
     """Return how large the smaller objects of the cases are: the ``LOW`` quantile of the volumes of whole objects.
 
-    Of fewer than ``FEWEST`` whole ones, as in thin crops, that of all: those that a face of their volume cuts have less
-    than they had, which errs on the safe side. What lies beside unpainted voxels may go on there and counts in
-    neither. None if no object is left. A case that cannot be read is passed over: it is no training case. ``advance``
+    With fewer than ``FEWEST`` whole ones, as in thin crops, it is that of all: a face of the volume makes those that it
+    cuts smaller, which errs on the safe side. An object beside unpainted voxels may continue there, and does not count.
+    None if no object is left. A case that cannot be read is passed over: it is no training case. ``advance``
     is called with every case's name.
     """
     whole: list[tuple[int, float | None]] = []
@@ -35,7 +35,7 @@ def object_sizes(
             ids, each = read_instances(case, target), voxel_um3(open_volume(case.image, case.channel))
         except PlanewiseError:
             continue
-        labels, counts = np.unique(ids[ids > 0], return_counts=True)  # which may be few, of large numbers
+        labels, counts = np.unique(ids[ids > 0], return_counts=True)  # bincount would be as long as the highest id
         unknown, at_face = _beside_unknown(ids), _at_faces(ids)
         for label, count in zip(labels.tolist(), counts.tolist()):
             if label not in unknown:

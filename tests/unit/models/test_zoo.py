@@ -205,7 +205,9 @@ def test_of_one_model_all_is_told_whatever_name_of_it_is_given(cache, monkeypatc
     assert told == model.name
     assert facts["weights"] == ("here, not used yet" if model.sha256 is None else "damaged, or another file")
     assert (facts["licence"], facts["cite"], facts["from"]) == (model.licence, model.citation, model.url)
-    assert facts["sha256"] == (model.sha256 or "none published: what it is when first used")
+    assert facts["sha256"] == (
+        model.sha256 or "not published; that of the first download is kept and required from then on"
+    )
     assert facts["file"] == str(cached(model.url))
 
 
