@@ -90,7 +90,7 @@ def test_what_is_wrong_is_found(em, model, tmp_path, capsys):
     assert code == 1
     printed = " | ".join(f"{problem['where']}: {problem['what']}" for problem in content["problems"])
     for words in (
-        "phantom_train1.tiff: holds 7 (1 voxels), which no label of dataset.json names; those are mito (1), er (3)",
+        "phantom_train1.tiff: holds 7 (1 voxel), which no label of dataset.json names; those are mito (1), er (3)",
         "this truth belongs in instancesTr",
         "its contrast is inverted",
         "no training case has er: it cannot be learned",

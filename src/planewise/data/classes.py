@@ -65,6 +65,7 @@ class LabelDefinition:
             return ""
         listed = ", ".join(map(str, unnamed[:10])) + f" and {len(unnamed) - 10} more" * (len(unnamed) > 10)
         voxels = sum(counts[value] for value in unnamed)
+        held = f"{voxels:,} voxel" + "s" * (voxels != 1)
         there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
         highest = unnamed[-1]
         if self.ignore is not None:
@@ -76,7 +77,7 @@ class LabelDefinition:
             written = f", and has the value {after} in the file" if highest < after else ""
             unknown = f'is named "{IGNORE}": {after} under labels{written}'
         return (
-            f"holds {listed} ({voxels:,} voxels), which no label of dataset.json names; those are {there}. If it is a "
+            f"holds {listed} ({held}), which no label of dataset.json names; those are {there}. If it is a "
             "class, name it there; a mistake is corrected in the file; if they are the ids of objects, this truth "
             f"belongs in instancesTr or instancesTs; what nobody has labelled {unknown}"
         )
