@@ -135,9 +135,11 @@ class VolumeToPredict:
             each, least = voxel_um3(self.volume), options.min_size
             trained = model.object_sizes.voxels_of(each)
             size = "" if each is None else f" ({least * each:.2g} um^3)"
+            whole = model.object_sizes.whole
             yield (
-                f"{'WARNING: ' if least > trained else ''}{name}: objects under {least:,} voxels{size} are left out; "
-                f"the smaller ones that the model was trained on have {trained:,.0f} here; see --min_size"
+                f"{'WARNING: ' if whole and least > trained else ''}{name}: objects under {least:,} voxels{size} are "
+                "left out; the smaller ones that the model was trained on "
+                f"{f'have {trained:,.0f} here' if whole else 'are cut by the faces of their volumes'}; see --min_size"
             )
 
     def sized(self, model: ModelFile, options: MitoPredict) -> MitoPredict:

@@ -71,7 +71,20 @@ def evaluate_mito(options: MitoEvaluate) -> int:
         problems = _not_delivered([benchmark], comparison.results)
         made |= {"problems": len(problems), "notes": say_notes(comparison)}
     _print_results(comparison.results, folder)
+    if target is not None:
+        _warn_of_no_truth(target, comparison.results)
     return report_problems(problems)
+
+
+def _warn_of_no_truth(target: Target, results: list[Result]) -> None:
+    """Warn where no truth holds the class that is scored: of a class that is in no slice, sensitivity is not defined."""
+    shares = [result.scores["slice_sensitivity"] for result in results if result.scores]
+    if shares and np.isnan(shares).all():
+        values = ", ".join(map(str, target.values))
+        say(
+            f"WARNING: no truth holds {target.name} ({values}) in voxels that are scored, so the scores say nothing; "
+            "--semantic_class chooses the value that is scored"
+        )
 
 
 def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDefinition, folder: Path) -> int:

@@ -1,5 +1,7 @@
 """models: which models are known by name, what each is and where its weights are or belong; and one as a file."""
 
+from difflib import get_close_matches
+
 from planewise.apps.models_options import PACKAGE, Models, ModelsExport
 from planewise.errors import PlanewiseError
 from planewise.models.downloads import cached
@@ -52,7 +54,9 @@ def _facts(name: str) -> tuple[str, dict[str, str]]:
     others = _without_weights()
     if name not in others:
         known = [*(model.name for model in PUBLISHED), *others]
-        raise PlanewiseError(f"{name}: no model is called so; known are {', '.join(known)}")
+        near = get_close_matches(name.lower().replace(" ", "_").replace("-", "_"), [each.lower() for each in known], 1)
+        meant = "".join(f"; did you mean {each}?" for each in known if each.lower() in near)
+        raise PlanewiseError(f"{name}: no model is called so{meant or ';'} known are {', '.join(known)}")
     about, use = " ".join(others[name].description.split()), FROM_SCRATCH.format(name=name)
     return name, {"kind": f"MitoNet: {KINDS['MitoNet']}", "about": about, "weights": NONE, "use": use}
 

@@ -78,6 +78,7 @@ def finetune_or_predict(words: list[str]) -> list[str]:
         given.flags["device"] = ["auto" if gpu else "cpu"]
     given.flags.setdefault("axes" if mode == "predict" else "test_axes", list(PLANES))  # as published; ours choose
     if mode == "predict":
+        given.flags.setdefault("min_size", ["500"])  # as published; ours follows from the training's objects
         given.refuse_words()
     elif _begun(given):
         given.flags["resume"] = []

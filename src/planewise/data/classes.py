@@ -68,6 +68,10 @@ class LabelDefinition:
         held = f"{voxels:,} voxel" + "s" * (voxels != 1)
         there = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in named.items())
         highest = unnamed[-1]
+        mask = ""
+        if counts.keys() - {0} == {255} and len(self.classes) == 1:
+            ((value, name),) = self.classes.items()
+            mask = f"if it is {name} in a mask of 0 and 255, write {value} for 255 in the file; "
         if self.ignore is not None:
             unknown = f"is {self.ignore} in the file, as dataset.json says"
         elif highest > after:
@@ -78,8 +82,8 @@ class LabelDefinition:
             unknown = f'is named "{IGNORE}": {after} under labels{written}'
         return (
             f"holds {listed} ({held}), which no label of dataset.json names; those are {there}. If it is a "
-            "class, name it there; a mistake is corrected in the file; if they are the ids of objects, this truth "
-            f"belongs in instancesTr or instancesTs; what nobody has labelled {unknown}"
+            f"class, name it there; {mask}a mistake is corrected in the file; if they are the ids of objects, this "
+            f"truth belongs in instancesTr or instancesTs; what nobody has labelled {unknown}"
         )
 
     def class_names(self) -> dict[int, str]:

@@ -111,15 +111,20 @@ class ObjectSizes(BaseModel):
 
     def __str__(self) -> str:
         size = "" if self.um3 is None else f" ({self.um3:.2g} um^3)"
-        of = "whole objects" if self.whole else "objects, too few of them whole"
-        return f"the smaller ones have {self.voxels:,.0f} voxels{size}, by {self.objects} {of}"
+        text = f"the smaller of {self.objects} have {self.voxels:,.0f} voxels{size}"
+        return text if self.whole else f"{text}, but too few are whole to set a least size by them"
 
     def voxels_of(self, voxel_um3: float | None) -> float:
         """Return their volume in voxels of ``voxel_um3``, or, where that is not known, of those trained on."""
         return self.voxels if self.um3 is None or voxel_um3 is None else self.um3 / voxel_um3
 
     def least(self, voxel_um3: float | None, most: int) -> int:
-        """Return the least size of an object, in voxels of ``voxel_um3``: see ``LEAST_SHARE``; at most ``most``."""
+        """Return the least size of an object, in voxels of ``voxel_um3``: see ``LEAST_SHARE``; at most ``most``.
+
+        It is that where too few are whole: what faces cut off from objects may be as small as a speck.
+        """
+        if not self.whole:
+            return most
         return round(min(most, LEAST_SHARE * self.voxels_of(voxel_um3)))
 
 

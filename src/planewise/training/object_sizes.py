@@ -22,10 +22,9 @@ def object_sizes(
 ) -> ObjectSizes | None:
     """Return how large the smaller objects of the cases are: the ``LOW`` quantile of the volumes of whole objects.
 
-    With fewer than ``FEWEST`` whole ones, as in thin crops, it is that of all: a face of the volume makes those that it
-    cuts smaller, which errs on the safe side. An object beside unpainted voxels may continue there, and does not count.
-    None if no object is left. A case that cannot be read is passed over: it is no training case. ``advance``
-    is called with every case's name.
+    With fewer than ``FEWEST`` whole ones, as in thin crops, it is that of all, which sets no least size. An object
+    beside unpainted voxels may continue there, and does not count. None if no object is left. A case that cannot be
+    read is passed over: it is no training case. ``advance`` is called with every case's name.
     """
     whole: list[tuple[int, float | None]] = []
     cut: list[tuple[int, float | None]] = []

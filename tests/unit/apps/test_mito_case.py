@@ -50,12 +50,19 @@ def test_published_is_all_of_it_and_refuses_what_says_otherwise():
 
 
 @pytest.mark.parametrize(
-    ("side_nm", "given", "least", "warned"),
-    [(5.0, None, 500, False), (30.0, None, 56, False), (30.0, 500, 500, True), (None, None, 500, False)],
+    ("side_nm", "whole", "given", "least", "warned"),
+    [
+        (5.0, True, None, 500, False),
+        (30.0, True, None, 56, False),
+        (30.0, True, 500, 500, True),
+        (None, True, None, 500, False),
+        (30.0, False, None, 500, False),
+        (30.0, False, 100, 100, False),
+    ],
 )
-def test_the_least_size_follows_from_what_was_trained_on_and_from_the_voxels(side_nm, given, least, warned):
-    """48,000 voxels of 5 nm are 0.006 um^3: 222 voxels of 30 nm, of which a quarter is 56."""
-    sizes = ObjectSizes(voxels=48000, um3=0.006, objects=9, whole=True)
+def test_the_least_size_follows_from_what_was_trained_on_and_from_the_voxels(side_nm, whole, given, least, warned):
+    """48,000 voxels of 5 nm are 0.006 um^3: 222 voxels of 30 nm, of which a quarter is 56; of cut objects it is 500."""
+    sizes = ObjectSizes(voxels=48000, um3=0.006, objects=9, whole=whole)
     model = read_model_file(SHIPPED / "MitoNet_small.yaml").model_copy(update={"object_sizes": sizes})
     spacing, unit = ((side_nm,) * 3, "nm") if side_nm else ((1.0,) * 3, "pixel")
     volume = Volume(np.zeros((8, 8, 8), np.uint8), spacing, unit)
@@ -66,6 +73,7 @@ def test_the_least_size_follows_from_what_was_trained_on_and_from_the_voxels(sid
     (said,) = case.notes("a", sized, model)
     assert f"a: objects under {least} voxels" in said
     assert said.startswith("WARNING") == warned
+    assert ("are cut by the faces of their volumes" in said) != whole
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ def test_a_class_is_scored_by_name_or_value_and_ignored_voxels_are_not(dataset, 
     assert "mito (1) is scored voxel by voxel; background: er (2); ignored: ignore (3)" in printed
 
 
+def test_where_no_truth_holds_the_class_it_is_said(dataset, capsys):
+    (dataset / "dataset.json").unlink()
+    assert evaluate(dataset, "--semantic_class", "1") == 0
+    assert "WARNING" not in capsys.readouterr().err
+    assert evaluate(dataset, "--semantic_class", "255") == 0
+    assert "WARNING: no truth holds class 255 (255) in voxels that are scored" in capsys.readouterr().err
+
+
 def test_a_region_is_scored_by_name(dataset):
     describe(dataset, {"background": 0, "mito": 1, "er": 2, "both": [1, 2], "ignore": 3})
     assert evaluate(dataset, "--semantic_class", "both") == 0

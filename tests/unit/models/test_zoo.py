@@ -217,7 +217,11 @@ def test_of_a_model_without_weights_it_is_told_how_it_is_trained_and_an_unknown_
     assert "DINOv3 License" in out
     assert "--model_config DINOv3_small --from_scratch" in out
     assert run(["models", "MitoNet"]) == 2
-    assert "MitoNet: no model is called so; known are MitoNet_v1, " in capsys.readouterr().err
+    assert "MitoNet: no model is called so; did you mean MitoNet_v1? known are MitoNet_v1, " in capsys.readouterr().err
+    assert run(["models", "sam2.1-hiera-SMALL"]) == 2
+    assert "did you mean sam2.1_hiera_small?" in capsys.readouterr().err
+    assert run(["models", "nnU-Net"]) == 2
+    assert "nnU-Net: no model is called so; known are MitoNet_v1, " in capsys.readouterr().err
 
 
 def test_the_list_tells_what_was_used_from_what_was_not_yet(cache, monkeypatch):
