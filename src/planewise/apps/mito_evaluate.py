@@ -77,7 +77,7 @@ def evaluate_mito(options: MitoEvaluate) -> int:
 
 
 def _warn_of_no_truth(target: Target, results: list[Result]) -> None:
-    """Warn where no truth holds the class that is scored: of a class that is in no slice, sensitivity is not defined."""
+    """Warn where no truth holds the class that is scored: its sensitivity by slices is then not defined."""
     shares = [result.scores["slice_sensitivity"] for result in results if result.scores]
     if shares and np.isnan(shares).all():
         values = ", ".join(map(str, target.values))
