@@ -88,7 +88,8 @@ def _plain(problem: Any) -> str:
     value = problem["input"]
     shown = " ".join(map(str, value)) if isinstance(value, tuple | list) else value
     ours = problem["msg"].removeprefix("Value error, ")
-    return f"--{option} {shortened(shown)}: {ours if problem['type'] == 'value_error' else ours.lower()}"
+    given = "" if value is True else f" {shortened(shown)}"  # a switch is given without a value
+    return f"--{option}{given}: {ours if problem['type'] == 'value_error' else ours.lower()}"
 
 
 def shortened(value: Any) -> str:

@@ -45,7 +45,7 @@ def test_published_is_all_of_it_and_refuses_what_says_otherwise():
     assert asked.pixel_vote_thr == 2
     assert grouping_of(settled(MitoPredict(**FILES), model)).min_agreement == 0.2
     for name, value in (("min_size", 50), ("min_agreement", 0.2), ("repair", "on"), ("confidence_thr", 0.3)):
-        with pytest.raises(PlanewiseError, match=rf"^--published True: says --{name} "):
+        with pytest.raises(PlanewiseError, match=rf"^--published: says --{name} "):
             MitoPredict(**FILES, published=True, **{name: value})
 
 
