@@ -32,7 +32,7 @@ from planewise.models.sam2 import BoxSegmenter, build_sam2
 from planewise.models.sam2_files import Sam2Weights
 from planewise.models.sam2_memory import MemorySegmenter
 from planewise.models.sam2_names import to_meta, to_transformers
-from planewise.volumes.slices import connected_parts
+from planewise.volumes.parts import connected_parts
 
 REPEATS = 1 if TINY else 3
 SIZE, IMAGE_SIZE = ("mini", 64) if TINY else ("tiny", 512)
@@ -239,7 +239,7 @@ def many_parts() -> None:
     mask = np.hypot(y - side / 2, x - side / 2) + np.random.default_rng(0).normal(0, side / 100, y.shape) < side / 3
 
     def whole_slices() -> list[int]:
-        parts = connected_parts(mask)
+        parts = connected_parts(mask, 8)
         return [int((parts == part).sum()) for part in range(1, int(parts.max()) + 1)]
 
     def windows() -> list[int]:
