@@ -73,7 +73,13 @@ def measure(folder: Path, tile: np.ndarray, shape: tuple[int, int, int], axes: t
         size = image.nbytes
         del image
         options = MitoPredict(
-            trained_model=Path("M.yaml"), input=path, output=folder / "out", axes=axes, memory=memory, overwrite=True
+            min_size=500,
+            trained_model=Path("M.yaml"),
+            input=path,
+            output=folder / "out",
+            axes=axes,
+            memory=memory,
+            overwrite=True,
         )
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
         before, started = resident_gigabytes(), time.perf_counter()
