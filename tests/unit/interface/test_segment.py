@@ -137,7 +137,7 @@ def test_the_least_size_is_that_of_the_models_objects_and_published_is_as_publis
         ({"min_siz": 3}, "min_siz: is no option here; did you mean min_size?"),
         ({"min_size": -1}, "min_size=-1: "),
         ({"axes": ("xx",)}, "axes=xx"),
-        ({"published": True, "min_size": 50}, "published=True: says min_size 500, and min_size 50 is given"),
+        ({"published": True, "min_size": 50}, "published: says min_size 500, and min_size 50 is given"),
         ({"confidence_volume": True}, "confidence_volume: objects have no confidence: the model was not calibrated"),
         ({"prompts": "auto"}, "boxes are for SAM2's models"),
         ({"workers": 2}, "workers and scheduler go with an output"),
