@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from planewise.apps.mito_options import MitoPredict, MitoTrain
+from planewise.apps.mito_options import PUBLISHED, MitoPredict, MitoTrain
 from planewise.compat.arguments import FLAG, MANY, Flag, Given, Script
 from planewise.errors import PlanewiseError
 from planewise.options import Options
@@ -78,7 +78,9 @@ def finetune_or_predict(words: list[str]) -> list[str]:
         given.flags["device"] = ["auto" if gpu else "cpu"]
     given.flags.setdefault("axes" if mode == "predict" else "test_axes", list(PLANES))  # as published; ours choose
     if mode == "predict":
-        given.flags.setdefault("min_size", ["500"])  # as published; ours follows from the training's objects
+        given.flags.setdefault(
+            "min_size", [str(PUBLISHED["min_size"])]
+        )  # as published; ours follows from the training's objects
         given.refuse_words()
     elif _begun(given):
         given.flags["resume"] = []
