@@ -48,8 +48,8 @@ def refuse_other_corrections(made_from: Path, result: Path, option: str, margin:
     content = read_json(made_from)
     try:
         began = [Path(path) for path in content["corrections of"].values()]
-        before = content.get(option)
-    except (AttributeError, KeyError, TypeError) as error:
+        before = None if content.get(option) is None else float(content[option])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise PlanewiseError(f"{made_from}: does not say which corrections it is of; train without --resume") from error
     if not began or any(result.resolve() not in (path, path.parent) for path in began):
         listed = ", ".join(map(str, began[:3])) + " ..." * (len(began) > 3)
