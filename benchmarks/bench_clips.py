@@ -43,10 +43,21 @@ def train(kind: str, work: Path, length: int) -> tuple[Path, float]:
     name = f"Clips{length}"
     model = work / name / "medsam_model_best.pth"
     options = IldTrain(
-        work_dir=work, task_name=name, from_scratch=True, epochs=EPOCHS, batch_size=4, learning_rate=1e-3,
-        image_size=64 if TINY else 128, train_prompts="mixed", upright=kind == "real", checkpoint_interval=200,
-        num_workers=0, device="cpu", train_clips=length, resume=(work / name / "training" / LAST).exists(),
-    )  # fmt: skip
+        work_dir=work,
+        task_name=name,
+        from_scratch=True,
+        epochs=EPOCHS,
+        batch_size=4,
+        learning_rate=1e-3,
+        image_size=64 if TINY else 128,
+        train_prompts="mixed",
+        upright=kind == "real",
+        checkpoint_interval=200,
+        num_workers=0,
+        device="cpu",
+        train_clips=length,
+        resume=(work / name / "training" / LAST).exists(),
+    )
     started = time.perf_counter()
     if train_ild(options):
         raise SystemExit(1)

@@ -69,8 +69,10 @@ def main(side: int) -> None:
     counter, ours = timed("counted: size, box, moments, intensity", lambda: count(labels, image))
     objects = counter.objects()
     what = ("label", "area", "bbox", "centroid", "axis_major_length", "axis_minor_length", "intensity_mean")
-    theirs, spent = timed("scikit-image's regionprops_table of the same", lambda: regionprops_table(
-        labels.astype(np.int32), image, properties=what))  # fmt: skip
+    theirs, spent = timed(
+        "scikit-image's regionprops_table of the same",
+        lambda: regionprops_table(labels.astype(np.int32), image, properties=what),
+    )
     print(f"  ratio {spent / ours:.1f}")
     same = np.array_equal(theirs["area"], objects.voxels)
     worst = np.abs(theirs["intensity_mean"] - objects.intensity / objects.voxels).max()

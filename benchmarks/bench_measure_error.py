@@ -150,8 +150,10 @@ def main() -> None:
             print(f"{name:<40}slices of {thickness:g} pixels{'':<12}{shown}")
     for thickness in THICKNESS:
         wrong = [worst(branches_of_y, radius, thickness) for radius in RADII]
-        print(f"{'branches and ends of a Y, wrong':<40}slices of {thickness:g} pixels{'':<12}"
-              f"{''.join(f'{count:8.0f}' for count in wrong)}")  # fmt: skip
+        print(
+            f"{'branches and ends of a Y, wrong':<40}slices of {thickness:g} pixels{'':<12}"
+            f"{''.join(f'{count:8.0f}' for count in wrong)}"
+        )
     if not TINY:
         draw(errors)
         print(f"drawn in {PICTURE}")

@@ -100,10 +100,18 @@ def train_small(folder: Path) -> tuple[Path, Path]:
         write_phantom_dataset(dataset, 0, (32, 64, 72), (24, 40, 56), 1, bodies=8)
         train_mito(
             MitoTrain(
-                dataset_path=dataset, model_dir=models, base_model="MitoNet_small.yaml", model_name="Demo",
-                from_scratch=True, iterations=1, batch_size=2, patch_size=64, num_workers=0, train_planes=("xy",),
+                dataset_path=dataset,
+                model_dir=models,
+                base_model="MitoNet_small.yaml",
+                model_name="Demo",
+                from_scratch=True,
+                iterations=1,
+                batch_size=2,
+                patch_size=64,
+                num_workers=0,
+                train_planes=("xy",),
             )
-        )  # fmt: skip
+        )
     else:
         demo_mito(MitoDemo(folder=folder))
     return dataset, models / "Demo.pth"

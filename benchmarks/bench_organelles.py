@@ -30,11 +30,23 @@ def scores_of(folder: Path, seed: int) -> list[dict[str, str]]:
     if not dataset.exists():
         write_phantom_dataset(dataset, seed, organelles=True, **SIZES)
     job = MitoTrain(
-        dataset_path=dataset, model_dir=models, base_model="MitoNet_small.yaml", model_name="Organelles",
-        from_scratch=True, things=THINGS, iterations=ITERATIONS, batch_size=8, patch_size=PATCH,
-        checkpoint_interval=200, num_workers=0, precision="32", device="cpu", seed=seed, test_after_training=True,
+        dataset_path=dataset,
+        model_dir=models,
+        base_model="MitoNet_small.yaml",
+        model_name="Organelles",
+        from_scratch=True,
+        things=THINGS,
+        iterations=ITERATIONS,
+        batch_size=8,
+        patch_size=PATCH,
+        checkpoint_interval=200,
+        num_workers=0,
+        precision="32",
+        device="cpu",
+        seed=seed,
+        test_after_training=True,
         resume=(models / "Organelles.yaml").exists(),
-    )  # fmt: skip
+    )
     train_mito(job)
     with (dataset / PREDICTIONS / "evaluation" / RESULTS).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -58,8 +58,9 @@ def now() -> Seconds:
 
 def outputs_of(truth: np.ndarray) -> Outputs:
     """Return what a perfect network would say of every slice of every plane."""
-    return {plane: [slice_outputs(slice_, plane, i) for i, slice_ in enumerate(as_stack(truth, plane))]
-            for plane in PLANES}  # fmt: skip
+    return {
+        plane: [slice_outputs(slice_, plane, i) for i, slice_ in enumerate(as_stack(truth, plane))] for plane in PLANES
+    }
 
 
 def slice_outputs(labels: np.ndarray, plane: str, index: int) -> SliceOutputs:

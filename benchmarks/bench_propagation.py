@@ -193,10 +193,18 @@ def train_small(folder: Path) -> None:
     write_chest_dataset(folder / "Dataset000_Chest", 0, (8, 48, 48), train_cases=3)
     run_ild(
         IldRun(
-            dataset_path=folder / "Dataset000_Chest", work_dir=folder / "work", from_scratch=True, epochs=1,
-            batch_size=4, image_size=IMAGE_SIZE, min_voxels=0, min_pixels=0, num_workers=0, prompts=("truth",),
+            dataset_path=folder / "Dataset000_Chest",
+            work_dir=folder / "work",
+            from_scratch=True,
+            epochs=1,
+            batch_size=4,
+            image_size=IMAGE_SIZE,
+            min_voxels=0,
+            min_pixels=0,
+            num_workers=0,
+            prompts=("truth",),
         )
-    )  # fmt: skip
+    )
 
 
 def dice_of_precisions() -> None:

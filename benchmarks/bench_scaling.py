@@ -89,9 +89,16 @@ def measure(shape: tuple[int, int, int], workers: int) -> None:
         make_volume(folder / "in.ome.zarr", shape)
         slabs = {p: plan_slabs(shape, 128, AXIS[p], 4, MEMORY // 2, 1) for p in PLANES}
         job = Job(
-            folder / "in.ome.zarr", folder / "work", shape, AS_IT_IS, GroupingOptions(), 4, 2,
-            slabs, plan_block(shape, MEMORY // 2),
-        )  # fmt: skip
+            folder / "in.ome.zarr",
+            folder / "work",
+            shape,
+            AS_IT_IS,
+            GroupingOptions(),
+            4,
+            2,
+            slabs,
+            plan_block(shape, MEMORY // 2),
+        )
         begin_work(job.work, identity_of(job))
         volume, passes = open_volume(job.source), dict.fromkeys([*PLANES, "labels", "consensus"], 0.0)
         network = TiledTruth()

@@ -102,11 +102,21 @@ def measure(part: Part, dataset: Path, steps: int, seed: int, work: Path, rounds
     model = read_model_file(find_model_file("MitoNet_small"))
     write_model_file(work / "base.yaml", model.model_copy(update=part.changed))
     options = MitoTrain(
-        dataset_path=dataset, model_dir=work, base_model=str(work / "base.yaml"), model_name="M", from_scratch=True,
-        iterations=max(1, round(steps * part.share)), batch_size=2 if TINY else 12, patch_size=64 if TINY else 256,
-        checkpoint_interval=max(1, round(steps * part.share) // 5), precision="bf16", seed=seed, num_workers=0,
-        output_data_path=work / "2d", self_training=rounds,
-    )  # fmt: skip
+        dataset_path=dataset,
+        model_dir=work,
+        base_model=str(work / "base.yaml"),
+        model_name="M",
+        from_scratch=True,
+        iterations=max(1, round(steps * part.share)),
+        batch_size=2 if TINY else 12,
+        patch_size=64 if TINY else 256,
+        checkpoint_interval=max(1, round(steps * part.share) // 5),
+        precision="bf16",
+        seed=seed,
+        num_workers=0,
+        output_data_path=work / "2d",
+        self_training=rounds,
+    )
     begun = cpu_seconds()
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         train_mito(options)

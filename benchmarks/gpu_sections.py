@@ -159,10 +159,18 @@ def mito_training(bench: Bench) -> Rows:
             def cells(name: str = name, batch: int = batch, output: Path = output) -> tuple[object, ...]:
                 with OfSteps(bench.device) as steps:
                     pw.finetune(
-                        dataset, f"{name}.yaml", output, from_scratch=True, batch_size=batch, overwrite=True,
-                        checkpoint_interval=1000, device=bench.device, num_workers=bench.loaders, progress=steps,
+                        dataset,
+                        f"{name}.yaml",
+                        output,
+                        from_scratch=True,
+                        batch_size=batch,
+                        overwrite=True,
+                        checkpoint_interval=1000,
+                        device=bench.device,
+                        num_workers=bench.loaders,
+                        progress=steps,
                         **sizes,
-                    )  # fmt: skip
+                    )
                 return images_a_second(next(output.rglob("metrics.csv"))), *steps.cost.cells
 
             yield name, batch, *fitting(cells, 3)
@@ -183,10 +191,18 @@ def sam2_training(bench: Bench) -> Rows:
         save_published(base, Sam2Weights(build_sam2(size, side), size), 0)
         for batch, checkpointing in ((2, False),) if bench.quick else ((2, False), (8, False), (8, True)):
             job = IldTrain(
-                work_dir=work, base=base, task_name=f"{size}_{batch}_{checkpointing}", epochs=1 if bench.quick else 3,
-                batch_size=batch, image_size=side, gradient_checkpointing=checkpointing, overwrite=True,
-                checkpoint_interval=1000, num_workers=bench.loaders, device=bench.device,
-            )  # fmt: skip
+                work_dir=work,
+                base=base,
+                task_name=f"{size}_{batch}_{checkpointing}",
+                epochs=1 if bench.quick else 3,
+                batch_size=batch,
+                image_size=side,
+                gradient_checkpointing=checkpointing,
+                overwrite=True,
+                checkpoint_interval=1000,
+                num_workers=bench.loaders,
+                device=bench.device,
+            )
 
             def cells(job: IldTrain = job) -> tuple[object, ...]:
                 with OfSteps(bench.device) as steps, reported_to(steps):
@@ -231,10 +247,18 @@ def trained(bench: Bench, base: str) -> Path:
         write_phantom_dataset(dataset, 0, *shapes, bodies=6 if bench.quick else 40)
     if not (output / f"{base}_trained.yaml").exists():
         pw.finetune(
-            dataset, f"{base}.yaml", output, model_name=f"{base}_trained", from_scratch=True, overwrite=True,
-            iterations=2 if bench.quick else 300, batch_size=8, patch_size=32 if bench.quick else 128,
-            num_workers=bench.loaders, device=bench.device,
-        )  # fmt: skip
+            dataset,
+            f"{base}.yaml",
+            output,
+            model_name=f"{base}_trained",
+            from_scratch=True,
+            overwrite=True,
+            iterations=2 if bench.quick else 300,
+            batch_size=8,
+            patch_size=32 if bench.quick else 128,
+            num_workers=bench.loaders,
+            device=bench.device,
+        )
     return output / f"{base}_trained.yaml"
 
 
@@ -305,10 +329,21 @@ def precisions(bench: Bench) -> Rows:
     if not best.exists():
         write_chest_dataset(chest, 0, (8, 48, 48) if bench.quick else (24, 128, 128), 3 if bench.quick else 5)
         pw.finetune(
-            chest, "SAM2", work, from_scratch=True, overwrite=True, train_prompts="mixed", batch_size=4,
-            epochs=1 if bench.quick else 80, image_size=64 if bench.quick else 128, learning_rate=1e-3, min_voxels=100,
-            min_pixels=10, num_workers=bench.loaders, device=bench.device,
-        )  # fmt: skip
+            chest,
+            "SAM2",
+            work,
+            from_scratch=True,
+            overwrite=True,
+            train_prompts="mixed",
+            batch_size=4,
+            epochs=1 if bench.quick else 80,
+            image_size=64 if bench.quick else 128,
+            learning_rate=1e-3,
+            min_voxels=100,
+            min_pixels=10,
+            num_workers=bench.loaders,
+            device=bench.device,
+        )
     ct = chest / "imagesTs" / "CT_phantomtest_0000.nii.gz"
     truth = chest / "labelsTs" / "CT_phantomtest.nii.gz"
     names = {value: name for name, value in CHEST_CLASSES.items()}
@@ -318,8 +353,10 @@ def precisions(bench: Bench) -> Rows:
         result = pw.score(labels, sample / "instancesTs" / "phantom_test1.tiff")
         rows += [("MitoNet_small", shown, metric, f"{result[metric]:.4f}") for metric in ("f1_50", "f1_75", "pq_50")]
         scored = pw.score(how(ct, best, truth=truth), truth, classes=names).to_frame()
-        rows += [("SAM2, boxes of the truth", shown, f"Dice of {row['class']}", f"{row['dsc']:.4f}")
-                 for _, row in scored.iterrows()]  # fmt: skip
+        rows += [
+            ("SAM2, boxes of the truth", shown, f"Dice of {row['class']}", f"{row['dsc']:.4f}")
+            for _, row in scored.iterrows()
+        ]
     yield from sorted(rows, key=lambda row: (str(row[0]), str(row[2])))
 
 

@@ -71,10 +71,16 @@ def original_outputs(predictor: Any, slices: torch.Tensor, reverse: bool) -> dic
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     quarter = SIDE // 4  # of such a video the masks are the logits as they are decoded
     state: dict[str, Any] = {
-        "images": (slices[:, None] - mean) / std, "num_frames": COUNT, "video_height": quarter, "video_width": quarter,
-        "offload_video_to_cpu": False, "offload_state_to_cpu": False, "device": torch.device("cpu"),
-        "storage_device": torch.device("cpu"), "obj_ids": [],
-    }  # fmt: skip
+        "images": (slices[:, None] - mean) / std,
+        "num_frames": COUNT,
+        "video_height": quarter,
+        "video_width": quarter,
+        "offload_video_to_cpu": False,
+        "offload_state_to_cpu": False,
+        "device": torch.device("cpu"),
+        "storage_device": torch.device("cpu"),
+        "obj_ids": [],
+    }
     state |= {name: OrderedDict() for name in ("obj_id_to_idx", "obj_idx_to_id")}
     for name in ("point_inputs", "mask_inputs", "output_dict", "temp_output_dict", "frames_tracked"):
         state[f"{name}_per_obj"] = {}
@@ -119,12 +125,19 @@ def compare(size: str, version: str, fallback: bool, folder: Path) -> list[tuple
         masks = [torch.stack([outputs[z][0] for z in expected]) for outputs in (expected, ours)]
         scores = [np.array([outputs[z][1] for z in expected]) for outputs in (expected, ours)]
         seen = masks[0][[z in there for z in expected]]
-        rows.append((
-            f"{NAMES[version]}_hiera_{size}", "yes" if fallback else "no", "down" if reverse else "up",
-            str(len(expected)), str(len(there)), f"{float((masks[0] - masks[1]).abs().max()):.1e}",
-            f"{np.abs(scores[0] - scores[1]).max():.1e}", f"{float(seen.abs().max()):.1f}",
-            f"{float(((masks[0] > 0) == (masks[1] > 0)).float().mean()):.4%}",
-        ))  # fmt: skip
+        rows.append(
+            (
+                f"{NAMES[version]}_hiera_{size}",
+                "yes" if fallback else "no",
+                "down" if reverse else "up",
+                str(len(expected)),
+                str(len(there)),
+                f"{float((masks[0] - masks[1]).abs().max()):.1e}",
+                f"{np.abs(scores[0] - scores[1]).max():.1e}",
+                f"{float(seen.abs().max()):.1f}",
+                f"{float(((masks[0] > 0) == (masks[1] > 0)).float().mean()):.4%}",
+            )
+        )
     return rows
 
 

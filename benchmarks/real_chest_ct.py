@@ -51,11 +51,24 @@ def main(dataset: Path, work: Path, image_size: int, epochs: int) -> None:
         started, folder = time.perf_counter(), work / f"seed{seed}"
         run_ild(
             IldRun(
-                dataset_path=dataset, work_dir=folder, from_scratch=True, upright=True, train_prompts="mixed",
-                prompts=PROMPTS, epochs=epochs, image_size=image_size, batch_size=4, learning_rate=1e-3,
-                min_voxels=100, min_pixels=3, num_workers=0, seed=seed, precision="32", overwrite=True,
+                dataset_path=dataset,
+                work_dir=folder,
+                from_scratch=True,
+                upright=True,
+                train_prompts="mixed",
+                prompts=PROMPTS,
+                epochs=epochs,
+                image_size=image_size,
+                batch_size=4,
+                learning_rate=1e-3,
+                min_voxels=100,
+                min_pixels=3,
+                num_workers=0,
+                seed=seed,
+                precision="32",
+                overwrite=True,
             )
-        )  # fmt: skip
+        )
         seconds.append(time.perf_counter() - started)
         scores_of_seeds.append(scores(folder))
     print(f"{len(SEEDS)} seeds, {image_size} pixels, {epochs} epochs, {describe()}; mean (range)")

@@ -102,11 +102,17 @@ def plan_audit(options: AuditPlan) -> int:
                 numbers = "any value above 0" if values is None else f"the value {' or '.join(map(str, values))}"
                 say(f"WARNING: {name}: the masks have {numbers} nowhere; if that is no finding, see --classes")
         plan = Plan(
-            datetime.now(UTC).isoformat(timespec="seconds"), version("planewise"), seed, options.design,
-            list(options.quantity), list(dict.fromkeys(conditions.values())),
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            version("planewise"),
+            seed,
+            options.design,
+            list(options.quantity),
+            list(dict.fromkeys(conditions.values())),
             {name: None if v is None else list(v) for name, v in classes.items()},
-            cases, populations, items,
-        )  # fmt: skip
+            cases,
+            populations,
+            items,
+        )
         write_answers(options.output, items, variables_of(items))
         write_plan(plan, options.output)
     of_cases = f"{len(cases)} case{'s' * (len(cases) != 1)}"

@@ -262,6 +262,14 @@ def case_record(
     ending = ".nii.gz" if ending_of(files["labels"]) in (".nii", ".nii.gz") else ".tiff"
     voxel = math.prod(convert(size, labels.unit, length) for size in labels.spacing)
     return CaseRecord(
-        name, {what: str(path.resolve()) for what, path in files.items()}, fingerprints, unit, condition, labels.shape,
-        voxel, length, 0.0, ending,
-    )  # fmt: skip
+        name,
+        {what: str(path.resolve()) for what, path in files.items()},
+        fingerprints,
+        unit,
+        condition,
+        labels.shape,
+        voxel,
+        length,
+        0.0,
+        ending,
+    )

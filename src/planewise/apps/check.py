@@ -118,9 +118,10 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     except PlanewiseError as error:
         checked.notes.append(str(error))
     checked.leaks = shared_voxels(
-        {case.name: case.image for case in dataset.train}, {case.name: case.image for case in dataset.test},
+        {case.name: case.image for case in dataset.train},
+        {case.name: case.image for case in dataset.test},
         options.channel,
-    )  # fmt: skip
+    )
     checked.problems += [Problem(leak.test, f"{leak}: a leak") for leak in checked.leaks]
     checked.problems += _vanishing(dataset, checked)
     if dataset.train and checked.patients and not dataset.train[0].instances:

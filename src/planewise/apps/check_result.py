@@ -82,10 +82,17 @@ def _case_as_json(case: CheckedCase, checked: Checked) -> dict[str, Any]:
     if case.image is not None:
         volume, seen = case.image.volume, case.image.intensities
         content |= {
-            "image": str(case.image.path), "shape": volume.shape, "spacing": volume.spacing, "unit": volume.unit,
-            "dtype": str(seen.dtype), "least": seen.least, "most": seen.most, "used": [seen.low, seen.high],
-            "fine_structures": seen.polarity, "planes": case.image.planes,
-        }  # fmt: skip
+            "image": str(case.image.path),
+            "shape": volume.shape,
+            "spacing": volume.spacing,
+            "unit": volume.unit,
+            "dtype": str(seen.dtype),
+            "least": seen.least,
+            "most": seen.most,
+            "used": [seen.low, seen.high],
+            "fine_structures": seen.polarity,
+            "planes": case.image.planes,
+        }
     content["classes"] = {
         name: {"voxels": c.voxels, "share": c.share, "objects": c.objects} for name, c in case.classes.items()
     }

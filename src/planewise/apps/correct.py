@@ -128,9 +128,12 @@ class _Segmented:
 
 
 def _take_of_case(
-    path: Path, steps: list[Step], corrections: Corrections, segmented: Callable[[Drawing], Segment],
+    path: Path,
+    steps: list[Step],
+    corrections: Corrections,
+    segmented: Callable[[Drawing], Segment],
     advance: Callable[..., None],
-) -> list[Problem]:  # fmt: skip
+) -> list[Problem]:
     for number, step in enumerate(steps):
         try:
             step.take(corrections, segmented)

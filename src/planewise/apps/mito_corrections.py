@@ -101,9 +101,11 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
         for what in nothing:
             say(f"{what}; it is left out")
         about = {
-            "channel_names": {"0": "EM"}, "labels": {"background": 0, "object": OBJECT, "ignore": IGNORE},
-            "numTraining": len(volumes) - len(nothing), "file_ending": ".tiff",
-        }  # fmt: skip
+            "channel_names": {"0": "EM"},
+            "labels": {"background": 0, "object": OBJECT, "ignore": IGNORE},
+            "numTraining": len(volumes) - len(nothing),
+            "file_ending": ".tiff",
+        }
         (temporary / "dataset.json").write_text(json.dumps(about, indent=1), "utf-8")
         sources = {name: str(path.resolve()) for name, path in volumes.items()}
         (temporary / MADE_FROM).write_text(json.dumps({"corrections of": sources, "margin": options.margin}), "utf-8")
@@ -114,10 +116,16 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
 def predict_again(options: MitoTrain, model: Path, output: Path, replace: bool) -> MitoPredict:
     """Return how the corrected cases are predicted by ``model``; ``replace`` what another one made of them."""
     return MitoPredict(
-        trained_model=model, input=options.dataset_path / "imagesTr", output=output, axes=options.test_axes,
-        device=options.device, devices=options.devices, intensity=options.intensity, invert=options.invert,
+        trained_model=model,
+        input=options.dataset_path / "imagesTr",
+        output=output,
+        axes=options.test_axes,
+        device=options.device,
+        devices=options.devices,
+        intensity=options.intensity,
+        invert=options.invert,
         overwrite=replace,
-    )  # fmt: skip
+    )
 
 
 def write_next_worklist(result: Path, predictions: Path, path: Path, model: Path, renewed: bool) -> None:
@@ -142,9 +150,10 @@ def write_next_worklist(result: Path, predictions: Path, path: Path, model: Path
             predicted = np.asarray(read_labels(path_of_case).voxels)
             items = [(mistake.voxels, _item_of(case, mistake)) for mistake in differences(labels, predicted)]
         ordered += [
-            (order, item) for order, item in items
+            (order, item)
+            for order, item in items
             if not (settled.issuperset(item.labels) if item.labels else known[item.place])
-        ]  # fmt: skip
+        ]
     unique: dict[tuple[str, str], Item] = {}
     for _, item in sorted(ordered, key=lambda pair: -pair[0]):
         unique.setdefault((item.case, item.name), item)

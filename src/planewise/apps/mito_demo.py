@@ -22,8 +22,18 @@ def demo_mito(options: MitoDemo) -> int:
     say(f"Making a synthetic EM dataset in {dataset}")
     write_phantom_dataset(dataset, options.seed, organelles=options.organelles)
     job = MitoTrain(
-        dataset_path=dataset, model_dir=made[2], base_model="MitoNet_small.yaml", model_name="Demo",
-        from_scratch=True, iterations=300, batch_size=8, patch_size=128, learning_rate=0.003, test_after_training=True,
-        seed=options.seed, precision="32", things=THINGS if options.organelles else (),
-    )  # fmt: skip
+        dataset_path=dataset,
+        model_dir=made[2],
+        base_model="MitoNet_small.yaml",
+        model_name="Demo",
+        from_scratch=True,
+        iterations=300,
+        batch_size=8,
+        patch_size=128,
+        learning_rate=0.003,
+        test_after_training=True,
+        seed=options.seed,
+        precision="32",
+        things=THINGS if options.organelles else (),
+    )
     return train_mito(job)

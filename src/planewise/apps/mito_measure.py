@@ -282,10 +282,17 @@ def _print_volumes(cases: dict[str, Measured]) -> None:
     rows = []
     for case, measured in cases.items():
         volume, size = measured.volume, measured.distributions["volume"]
-        rows.append((
-            case, str(volume["objects"]), str(volume["touching_border"]), _short(volume["volume_fraction"]),
-            _short(volume["number_density"]), _short(size.mean), "µm" if measured.physical else "voxels",
-        ))  # fmt: skip
+        rows.append(
+            (
+                case,
+                str(volume["objects"]),
+                str(volume["touching_border"]),
+                _short(volume["volume_fraction"]),
+                _short(volume["number_density"]),
+                _short(size.mean),
+                "µm" if measured.physical else "voxels",
+            )
+        )
     header = ("case", "objects", "at the border", "volume fraction", "number density", "mean volume", "unit")
     print_table("Volumes", header, rows)
 
@@ -304,10 +311,18 @@ def _print_comparisons(comparisons: list[Comparison], physical: bool) -> None:
     rows = []
     for row in comparisons:
         interval = "-" if math.isnan(row.low) else f"{_short(row.low)} to {_short(row.high)}"
-        rows.append((
-            name_of(row.measure, physical), f"{row.second} - {row.first}", _short(row.difference), interval,
-            _short(row.p), _short(row.p_holm), f"{row.animals[0]} and {row.animals[1]}", row.method,
-        ))  # fmt: skip
+        rows.append(
+            (
+                name_of(row.measure, physical),
+                f"{row.second} - {row.first}",
+                _short(row.difference),
+                interval,
+                _short(row.p),
+                _short(row.p_holm),
+                f"{row.animals[0]} and {row.animals[1]}",
+                row.method,
+            )
+        )
     header = ("measure", "conditions", "difference", "95 % interval", "p", "p (Holm)", "animals", "by")
     print_table("Conditions", header, rows)
 

@@ -153,10 +153,18 @@ def segment_out_of_core(
             volume, channel = _unpacked(volume, path, source, memory), None
         slabs = _slabs(options, volume, case.planes, memory)
         job = Job(
-            source.resolve(), results.work.resolve(), volume.shape, slices, grouping_of(options, case.several),
-            options.batch_size, options.pixel_vote_thr, slabs, plan_block(volume.shape, memory), channel,
+            source.resolve(),
+            results.work.resolve(),
+            volume.shape,
+            slices,
+            grouping_of(options, case.several),
+            options.batch_size,
+            options.pixel_vote_thr,
+            slabs,
+            plan_block(volume.shape, memory),
+            channel,
             () if case.several is None else tuple(case.several.names.values()),
-        )  # fmt: skip
+        )
         begin_work(results.work, identity_of(job) | made_with)
         try:
             count = _with_progress(job, path.name, volume, workers)

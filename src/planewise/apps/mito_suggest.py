@@ -64,10 +64,17 @@ def suggest_mito(options: MitoSuggest) -> int:
     letter = "zyx"[AXIS[options.plane]]
     folder = options.output / PREDICTED
     predict = MitoPredict(
-        trained_model=options.model, input=options.input, output=folder, axes=planes, channel=options.channel,
-        intensity=options.intensity, invert=options.invert, device=options.device, memory=options.memory,
+        trained_model=options.model,
+        input=options.input,
+        output=folder,
+        axes=planes,
+        channel=options.channel,
+        intensity=options.intensity,
+        invert=options.invert,
+        device=options.device,
+        memory=options.memory,
         overwrite=options.overwrite,
-    )  # fmt: skip
+    )
     predicted = predict_cases(list(cases.items()), predict, problems)
     candidates: dict[str, _Candidate] = {}
     doubts: dict[str, np.ndarray] = {}
@@ -188,9 +195,18 @@ def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest
     painted = f"{PAINTED}/{choice.case}/{name}.tif"
     paint = f"{letter} {choice.index} of labelsTr/{choice.case} and instancesTr/{choice.case}" if several else painted
     values: tuple[Any, ...] = (
-        f"{choice.case} {name}", choice.case, what, "", *place, letter, choice.index, *box,
-        f"{1000 * choice.score:.3f}", paint, picture.name,
-    )  # fmt: skip
+        f"{choice.case} {name}",
+        choice.case,
+        what,
+        "",
+        *place,
+        letter,
+        choice.index,
+        *box,
+        f"{1000 * choice.score:.3f}",
+        paint,
+        picture.name,
+    )
     return dict(zip(COLUMNS, values, strict=True))
 
 

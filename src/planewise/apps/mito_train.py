@@ -106,17 +106,24 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
 
     recipe = model.little_data
     loop = LoopOptions(
-        iterations=_iterations(options, files), batch_size=options.batch_size,
+        iterations=_iterations(options, files),
+        batch_size=options.batch_size,
         learning_rate=options.learning_rate or model.learning_rate or LEARNING_RATE,
-        seed=options.seed, checkpoint_interval=options.checkpoint_interval, accelerator=device,
-        devices=options.devices, num_nodes=options.num_nodes, precision=choose_precision(options.precision, device),
-        num_workers=options.num_workers, identity=options.model_dump(
+        seed=options.seed,
+        checkpoint_interval=options.checkpoint_interval,
+        accelerator=device,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        precision=choose_precision(options.precision, device),
+        num_workers=options.num_workers,
+        identity=options.model_dump(
             mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
-        ) | ({} if recipe is None else {"little_data": recipe.model_dump(mode="json")})
+        )
+        | ({} if recipe is None else {"little_data": recipe.model_dump(mode="json")})
         | ({} if options.backbone is None else {"base": str(options.backbone)})
         | ({"classes": str(target)} if isinstance(target, PanopticClasses) else {}),
         averaging=None if recipe is None else recipe.weight_averaging,
-    )  # fmt: skip
+    )
     base = model.trained_intensities()
     if options.from_scratch or options.backbone is not None:  # nothing was trained on the base's polarity
         base = base.model_copy(update={"polarity": "unclear"})
@@ -178,10 +185,16 @@ def finetune_mito(options: MitoTrain) -> list[Problem]:
         write_next_worklist(options.corrections, files.predictions, files.worklist, kept, renewed=gained)
     if tests is not None:
         predict = MitoPredict(
-            trained_model=files.yaml, input=options.dataset_path / "imagesTs", output=tests, axes=options.test_axes,
-            device=options.device, devices=options.devices, channel=options.channel,
-            intensity=options.intensity, invert=options.invert,
-        )  # fmt: skip
+            trained_model=files.yaml,
+            input=options.dataset_path / "imagesTs",
+            output=tests,
+            axes=options.test_axes,
+            device=options.device,
+            devices=options.devices,
+            channel=options.channel,
+            intensity=options.intensity,
+            invert=options.invert,
+        )
         images = [(case.name, case.image) for case in dataset.test]
         predict_cases(images, predict, problems, renewed=True)
         evaluate_test_cases(dataset, target, tests, files.training, problems)

@@ -91,9 +91,27 @@ def _write_csv(path: Path, findings: list[Finding]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ("quantity", "what", "scope", "of", "measure", "estimate", "low", "high", "se", "df", "masks_alone",
-             "items_alone", "items_alone_low", "items_alone_high", "n", "items", "skipped", "more_items_to_halve")
-        )  # fmt: skip
+            (
+                "quantity",
+                "what",
+                "scope",
+                "of",
+                "measure",
+                "estimate",
+                "low",
+                "high",
+                "se",
+                "df",
+                "masks_alone",
+                "items_alone",
+                "items_alone_low",
+                "items_alone_high",
+                "n",
+                "items",
+                "skipped",
+                "more_items_to_halve",
+            )
+        )
         for f in findings:
             e, p = f.estimate, f.plain
             numbers = (e.value, e.low, e.high, e.se, e.df, f.masks.value, p.value, p.low, p.high)
@@ -105,19 +123,27 @@ def _write_csv(path: Path, findings: list[Finding]) -> None:
 def _write_json(path: Path, plan: Plan, answers: list[Answer], findings: list[Finding], sentences: list[str]) -> None:
     content = {
         "plan": {
-            "made": plan.made, "planewise": plan.version, "seed": plan.seed, "design": plan.design,
+            "made": plan.made,
+            "planewise": plan.version,
+            "seed": plan.seed,
+            "design": plan.design,
             "signature": plan.signature,
         },
         "findings": [asdict(finding) | {"sentence": text} for finding, text in zip(findings, sentences)],
         "items": [
             {
-                "item": answer.item.name, "case": answer.item.case, "kind": answer.item.kind, "by": answer.by,
-                "probability": _probability(plan, answer), "masks": answer.item.masks, "corrected": answer.values,
+                "item": answer.item.name,
+                "case": answer.item.case,
+                "kind": answer.item.kind,
+                "by": answer.by,
+                "probability": _probability(plan, answer),
+                "masks": answer.item.masks,
+                "corrected": answer.values,
                 "notes": answer.notes,
             }
             for answer in answers
         ],
-    }  # fmt: skip
+    }
     write_json(path, finite(content))
 
 

@@ -26,9 +26,11 @@ def corrected_volumes(result: Path) -> dict[str, Path]:
     groups = group_by_case(label_volumes_at(result, "--corrections"))
     groups = {name: paths for name, paths in groups.items() if plane_of(name) not in groups}
     journals = [
-        (name, path, journal) for name, paths in sorted(groups.items()) for path in paths
+        (name, path, journal)
+        for name, paths in sorted(groups.items())
+        for path in paths
         if (journal := corrections_folder(path) / JOURNAL).is_file()
-    ]  # fmt: skip
+    ]
     corrected = {name: path for name, path, journal in journals if live(read_journal(journal)[1])}
     if not corrected and journals:
         undone = ", ".join(str(path) for _, path, _ in journals[:3]) + " ..." * (len(journals) > 3)

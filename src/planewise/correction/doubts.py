@@ -95,9 +95,10 @@ def _not_in(labels: np.ndarray, planes: Mapping[str, np.ndarray]) -> np.ndarray:
         ids, sizes = within.second_sizes()
         outside = dict(zip(within.second[within.first == 0].tolist(), within.count[within.first == 0].tolist()))
         new = [
-            label for label, size in zip(ids.tolist(), sizes.tolist())
+            label
+            for label, size in zip(ids.tolist(), sizes.tolist())
             if size >= LEAST and outside.get(label, 0) >= OUTSIDE * size
-        ]  # fmt: skip
+        ]
         objects = find_objects(np.where(np.isin(plane, new), plane, 0))
         for label in new:
             index = index_of(objects[label].box)

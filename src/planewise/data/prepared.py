@@ -180,10 +180,19 @@ def save_patient(path: Path, patient: Patient) -> None:
     organ: dict[str, Any] = {} if patient.organ is None else {"organ": patient.organ}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
-            file, imgs=patient.images, gts=labels, spacing=np.array(patient.spacing_mm[::-1]), kept=patient.kept,
-            labelled=patient.labels is not None, file_shape=geometry.shape, file_spacing=geometry.spacing,
-            direction=geometry.direction, origin=geometry.origin, tilt=geometry.tilt, **organ,
-        )  # fmt: skip
+            file,
+            imgs=patient.images,
+            gts=labels,
+            spacing=np.array(patient.spacing_mm[::-1]),
+            kept=patient.kept,
+            labelled=patient.labels is not None,
+            file_shape=geometry.shape,
+            file_spacing=geometry.spacing,
+            direction=geometry.direction,
+            origin=geometry.origin,
+            tilt=geometry.tilt,
+            **organ,
+        )
 
 
 def load_patient(path: Path) -> Patient:

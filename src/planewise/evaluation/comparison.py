@@ -298,10 +298,18 @@ def _score_objects(
         scores[metric] = sum(mistake.kind == kind for mistake in mistakes)
     final = _final(scores, pair, n_truth == 0, scale)
     result = Result(
-        *place, OBJECTS, pair.status, final, mistakes, sizes, ious,
+        *place,
+        OBJECTS,
+        pair.status,
+        final,
+        mistakes,
+        sizes,
+        ious,
         object_table(overlap, set(pairs)) if pair.status == OK else None,
-        tolerance=within, unit=scale.unit, notes=_note_of_copy(overlap, place),
-    )  # fmt: skip
+        tolerance=within,
+        unit=scale.unit,
+        notes=_note_of_copy(overlap, place),
+    )
     return result, set(pairs)
 
 

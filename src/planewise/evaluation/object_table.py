@@ -53,12 +53,18 @@ def object_table(overlap: LocatedOverlap, matched: set[tuple[int, int]]) -> Obje
     p = np.append(np.append(columns, -1)[best], shown)
     is_true = (t >= 0)[:, None]
     return ObjectTable(
-        true.ids[t], true.sizes[t], seen.ids[p], seen.sizes[p],
-        np.append(iou, 0.0)[pair], np.append(is_match, False)[pair],
+        true.ids[t],
+        true.sizes[t],
+        seen.ids[p],
+        seen.sizes[p],
+        np.append(iou, 0.0)[pair],
+        np.append(is_match, False)[pair],
         np.where(is_true, true.centre[t], seen.centre[p]),
-        np.where(is_true, true.lower[t], seen.lower[p]), np.where(is_true, true.upper[t], seen.upper[p]),
-        np.minimum(true.lower[t], seen.lower[p]), np.maximum(true.upper[t], seen.upper[p]),
-    )  # fmt: skip
+        np.where(is_true, true.lower[t], seen.lower[p]),
+        np.where(is_true, true.upper[t], seen.upper[p]),
+        np.minimum(true.lower[t], seen.lower[p]),
+        np.maximum(true.upper[t], seen.upper[p]),
+    )
 
 
 def _best(groups: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:

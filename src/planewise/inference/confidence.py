@@ -70,10 +70,17 @@ def write_objects(
         certain = None if calibration is None else confidences(votes, calibration)
         for place in range(len(votes.voxels)):
             of_planes = (votes.by_all[place], votes.alone[place], votes.depth[place])
-            writer.writerow([
-                place + 1, "" if certain is None else f"{certain[place]:.4f}", votes.voxels[place], votes.planes[place],
-                *(f"{value:.4f}" for value in of_planes), votes.cut_from[place] or "", *of[place],
-            ])  # fmt: skip
+            writer.writerow(
+                [
+                    place + 1,
+                    "" if certain is None else f"{certain[place]:.4f}",
+                    votes.voxels[place],
+                    votes.planes[place],
+                    *(f"{value:.4f}" for value in of_planes),
+                    votes.cut_from[place] or "",
+                    *of[place],
+                ]
+            )
 
 
 class ConfidenceOfVoxels:

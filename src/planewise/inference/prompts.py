@@ -51,9 +51,11 @@ def prompts_from_truth(labels: np.ndarray, components: Components) -> list[Promp
 
 
 def read_prompts(
-    path: Path, shapes: dict[str, tuple[int, int, int]], spacings_mm: dict[str, tuple[float, float, float]],
+    path: Path,
+    shapes: dict[str, tuple[int, int, int]],
+    spacings_mm: dict[str, tuple[float, float, float]],
     classes: dict[int, str],
-) -> tuple[dict[str, list[Prompt]], list[str]]:  # fmt: skip
+) -> tuple[dict[str, list[Prompt]], list[str]]:
     """Return the prompts of a file by case, and what does not fit, each naming its line (row, for JSON).
 
     CSV with the columns ``case, class, slice, x0, y0, x1, y1`` and optionally ``unit`` (voxel, or mm from the first
@@ -97,9 +99,11 @@ def read_prompts(
 
 
 def prompt_of(
-    row: Mapping[str, Any], shape: tuple[int, int, int], spacing_mm: tuple[float, float, float],
+    row: Mapping[str, Any],
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
     classes: dict[int, str],
-) -> Prompt:  # fmt: skip
+) -> Prompt:
     """Return the prompt of a row, see ``read_prompts``. Raises ValueError, TypeError or KeyError if it does not fit."""
     numbers = {name: value for value, name in classes.items()}
     given = str(row["class"])

@@ -52,10 +52,14 @@ Propagation = Callable[..., np.ndarray]  # ``propagate``, or another that takes 
 
 
 def propagate(
-    encoder: "Encoder", consecutive: np.ndarray, prompts: list[Prompt], options: PropagationOptions,
-    advance: Callable[[int], None], presence: Callable[[int, int], float] = lambda z, label: math.inf,
+    encoder: "Encoder",
+    consecutive: np.ndarray,
+    prompts: list[Prompt],
+    options: PropagationOptions,
+    advance: Callable[[int], None],
+    presence: Callable[[int, int], float] = lambda z, label: math.inf,
     within: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Return labels (N, H, W) uint8 of the objects that ``prompts`` start, in the slices of ``encoder``.
 
     ``consecutive`` (N - 1,) tells which slices lie directly below the next: no track crosses a gap, nor goes into a
@@ -81,10 +85,12 @@ def propagate(
 
 
 def carry(
-    starts: list[tuple[int, T]], consecutive: np.ndarray,
+    starts: list[tuple[int, T]],
+    consecutive: np.ndarray,
     look: Callable[[list[tuple[int, int, list[T]]]], list[list[T]]],
-    advance: Callable[[int], None], presence: Callable[[int, int], float],
-) -> None:  # fmt: skip
+    advance: Callable[[int], None],
+    presence: Callable[[int, int], float],
+) -> None:
     """Carry tracks from the slices they start in outwards, by both fronts, until none continues; see ``propagate``.
 
     ``look`` is given slices, each with the direction it was reached in (+1, -1; 0 where tracks start) and its tracks,
@@ -250,9 +256,14 @@ def _classes(encoder: Encoder, slices: list[tuple[int, list[Track]]], most: int)
 
 
 def go_on(
-    z: int, tracks: list[Track], logits: np.ndarray, scores: np.ndarray, painter: Painter,
-    presence: Callable[[int, int], float], options: PropagationOptions,
-) -> list[Track]:  # fmt: skip
+    z: int,
+    tracks: list[Track],
+    logits: np.ndarray,
+    scores: np.ndarray,
+    painter: Painter,
+    presence: Callable[[int, int], float],
+    options: PropagationOptions,
+) -> list[Track]:
     """Paint what was found in slice ``z``; return the tracks that go on from it."""
     going_on = []
     for track, track_logits, score in zip(tracks, logits, scores):

@@ -75,9 +75,15 @@ def connect(runs: Runs) -> SliceObjects:
 def shared_pixels(first: Runs, second: Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the pairs of labels of two slices that share pixels, and how many: three int64 arrays (pairs,)."""
     keys, counts = _count_shared(
-        first.row_starts, first.start, first.stop, first.label,
-        second.row_starts, second.start, second.stop, second.label,
-    )  # fmt: skip
+        first.row_starts,
+        first.start,
+        first.stop,
+        first.label,
+        second.row_starts,
+        second.start,
+        second.stop,
+        second.label,
+    )
     return keys >> 32, keys & 0xFFFFFFFF, counts
 
 

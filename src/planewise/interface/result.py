@@ -23,13 +23,20 @@ class Result:
         """
         import pandas as pd
 
-        return pd.DataFrame([
-            {
-                "method": row.method, "case": row.case, "class": row.class_name, "status": row.status,
-                **row.scores, "tolerance": row.tolerance, "unit": row.unit,
-            }
-            for row in self.rows
-        ])  # fmt: skip
+        return pd.DataFrame(
+            [
+                {
+                    "method": row.method,
+                    "case": row.case,
+                    "class": row.class_name,
+                    "status": row.status,
+                    **row.scores,
+                    "tolerance": row.tolerance,
+                    "unit": row.unit,
+                }
+                for row in self.rows
+            ]
+        )
 
     def __getitem__(self, metric: str) -> float:
         """Return a score where there is one method, case and class. Raises PlanewiseError if there are several."""

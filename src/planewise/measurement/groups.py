@@ -164,10 +164,19 @@ def _compare(
     difference, low, high, p = _welch(*per_animal) if effect is None else effect
     counts = [sum(int(np.isfinite(by_case[member.case]).sum()) for member in group) for group in of]
     return Comparison(
-        measure, first, second, difference, low, high, p, method,
-        (float(per_animal[0].mean()), float(per_animal[1].mean())), (len(animals[0]), len(animals[1])),
-        (len(of[0]), len(of[1])), (counts[0], counts[1]),
-    )  # fmt: skip
+        measure,
+        first,
+        second,
+        difference,
+        low,
+        high,
+        p,
+        method,
+        (float(per_animal[0].mean()), float(per_animal[1].mean())),
+        (len(animals[0]), len(animals[1])),
+        (len(of[0]), len(of[1])),
+        (counts[0], counts[1]),
+    )
 
 
 Effect = tuple[float, float, float, float]  # difference, low, high, p
@@ -196,8 +205,16 @@ def _mixed(members: list[Member], second: str, by_case: dict[str, np.ndarray]) -
     tables = []
     for member in members:
         values = by_case[member.case][np.isfinite(by_case[member.case])]
-        tables.append(pd.DataFrame({"value": values, "animal": member.animal, "case": member.case,
-                                    "second": float(member.condition == second)}))  # fmt: skip
+        tables.append(
+            pd.DataFrame(
+                {
+                    "value": values,
+                    "animal": member.animal,
+                    "case": member.case,
+                    "second": float(member.condition == second),
+                }
+            )
+        )
     table = pd.concat(tables, ignore_index=True)
     scale = float(table["value"].std())
     if not scale > 0:

@@ -70,8 +70,10 @@ class Measured:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Measured":
         """Return what ``as_json`` gave."""
-        objects = {key: np.array([math.nan if value is None else value for value in values], float)
-                   for key, values in stored["objects"].items()}  # fmt: skip
+        objects = {
+            key: np.array([math.nan if value is None else value for value in values], float)
+            for key, values in stored["objects"].items()
+        }
         pairs = stored["contacts"]
         contacts = Contacts(
             np.array(pairs["first"], np.int64), np.array(pairs["second"], np.int64), np.array(pairs["area"], float)
@@ -79,10 +81,17 @@ class Measured:
         volume = {key: math.nan if value is None else value for key, value in stored["volume"].items()}
         (depth, height, width), (z, y, x) = stored["shape"], stored["spacing"]
         return cls(
-            (depth, height, width), (z, y, x), stored["physical"], np.array(stored["labels"], np.int64), objects,
-            contacts, volume, _distributions(objects), stored["too_large"],
+            (depth, height, width),
+            (z, y, x),
+            stored["physical"],
+            np.array(stored["labels"], np.int64),
+            objects,
+            contacts,
+            volume,
+            _distributions(objects),
+            stored["too_large"],
             Classes.from_json(stored["classes"]) if "classes" in stored else None,
-        )  # fmt: skip
+        )
 
 
 def json_number(value: float) -> float | int | None:
@@ -142,9 +151,17 @@ def measure_volume(
         None if classes is None else _classes(labels, classes, named, objects, contacts, columns, spacing, things)
     )
     return Measured(
-        labels.shape, spacing, physical, objects.labels, columns, contacts.once,
-        _of_volume(objects, spacing, contacts.once), _distributions(columns), too_large, of_classes,
-    )  # fmt: skip
+        labels.shape,
+        spacing,
+        physical,
+        objects.labels,
+        columns,
+        contacts.once,
+        _of_volume(objects, spacing, contacts.once),
+        _distributions(columns),
+        too_large,
+        of_classes,
+    )
 
 
 def _classes(
@@ -207,12 +224,18 @@ def _from_counts(objects: Objects, spacing: Spacing, contacts: Contacts) -> dict
     axes = objects.axes(spacing)
     number, area = contacts.of(objects.labels)
     columns = {
-        "voxels": objects.voxels, "volume": objects.voxels * math.prod(spacing),
-        "major_axis": axes[:, 0], "middle_axis": axes[:, 1], "minor_axis": axes[:, 2],
+        "voxels": objects.voxels,
+        "volume": objects.voxels * math.prod(spacing),
+        "major_axis": axes[:, 0],
+        "middle_axis": axes[:, 1],
+        "minor_axis": axes[:, 2],
         **{axis: objects.centroids[:, i] * spacing[i] for i, axis in enumerate("zyx")},
-        "touches_border": objects.touches_border, "counted": counted(objects), "weight": weights(objects),
-        "contacts": number, "contact_area": area,
-    }  # fmt: skip
+        "touches_border": objects.touches_border,
+        "counted": counted(objects),
+        "weight": weights(objects),
+        "contacts": number,
+        "contact_area": area,
+    }
     if objects.intensity is not None:
         columns["mean_intensity"] = objects.intensity / objects.voxels
     return {key: np.asarray(values, float) for key, values in columns.items()}

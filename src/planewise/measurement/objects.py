@@ -129,9 +129,15 @@ class ObjectCounter:
         second = np.stack([zz, zy, zx, zy, yy, yx, zx, yx, xx], axis=1).reshape(-1, 3, 3)
         intensity = self._intensity[order] if self._with_image else None
         return Objects(
-            self._shape, labels[order], sums[:, 0], self._boxes[order], self._tips[order], sums[:, 1:4], second,
+            self._shape,
+            labels[order],
+            sums[:, 0],
+            self._boxes[order],
+            self._tips[order],
+            sums[:, 1:4],
+            second,
             intensity,
-        )  # fmt: skip
+        )
 
 
 def _squares(stop: np.ndarray) -> np.ndarray:

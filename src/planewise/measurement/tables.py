@@ -104,14 +104,26 @@ def comparison_rows(comparisons: Sequence[Comparison], physical: bool) -> list[R
     """Return a row for each pair of conditions in each measure."""
     return [
         {
-            "measure": name_of(row.measure, physical), "first": row.first, "second": row.second,
-            "mean_first": row.means[0], "mean_second": row.means[1], "difference": row.difference,
-            "low_95": row.low, "high_95": row.high, "p": row.p, "p_holm": row.p_holm, "method": row.method,
-            "animals_first": row.animals[0], "animals_second": row.animals[1], "cases_first": row.cases[0],
-            "cases_second": row.cases[1], "values_first": row.objects[0], "values_second": row.objects[1],
+            "measure": name_of(row.measure, physical),
+            "first": row.first,
+            "second": row.second,
+            "mean_first": row.means[0],
+            "mean_second": row.means[1],
+            "difference": row.difference,
+            "low_95": row.low,
+            "high_95": row.high,
+            "p": row.p,
+            "p_holm": row.p_holm,
+            "method": row.method,
+            "animals_first": row.animals[0],
+            "animals_second": row.animals[1],
+            "cases_first": row.cases[0],
+            "cases_second": row.cases[1],
+            "values_first": row.objects[0],
+            "values_second": row.objects[1],
         }
         for row in comparisons
-    ]  # fmt: skip
+    ]
 
 
 def animal_rows(members: Sequence[Member], measures: dict[str, dict[str, np.ndarray]], physical: bool) -> list[Row]:

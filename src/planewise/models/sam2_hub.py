@@ -176,10 +176,17 @@ def _processors(side: int, video: bool) -> dict[str, dict[str, Any]]:
     prompts = {"target_size": side, "point_pad_value": -10}
     image = {
         "image_processor_type": "Sam2ImageProcessorFast",
-        "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True,
-        "image_mean": list(MEAN), "image_std": list(STD), "rescale_factor": 1 / 255, "resample": 2,
-        "mask_size": {"height": side // 4, "width": side // 4}, "size": {"height": side, "width": side},
-    }  # fmt: skip
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": list(MEAN),
+        "image_std": list(STD),
+        "rescale_factor": 1 / 255,
+        "resample": 2,
+        "mask_size": {"height": side // 4, "width": side // 4},
+        "size": {"height": side, "width": side},
+    }
     if not video:
         return {
             "preprocessor_config.json": image,

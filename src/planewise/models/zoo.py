@@ -61,9 +61,15 @@ def _mitonet(name: str, megabytes: int) -> Published:
     """Return a MitoNet, whose shipped config says where its weights are."""
     config = read_model_file(SHIPPED / f"{name}.yaml")
     return Published(
-        name, "MitoNet", str(config.model), config.model_sha256, megabytes, "that of zenodo.org/records/6861565",
-        "Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006", f"{config.norms.mean:g}, {config.norms.std:g}",
-    )  # fmt: skip
+        name,
+        "MitoNet",
+        str(config.model),
+        config.model_sha256,
+        megabytes,
+        "that of zenodo.org/records/6861565",
+        "Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006",
+        f"{config.norms.mean:g}, {config.norms.std:g}",
+    )
 
 
 def _sam2(name: str, folder: str, sha256: str, megabytes: int) -> Published:

@@ -52,12 +52,18 @@ def _content(comparison: Comparison, ranked: list[Standing], between: list[Metho
         "differences": [asdict(difference) for difference in between],
         "results": [
             {
-                "dataset": result.dataset, "method": result.method, "case": result.case, "patient": result.patient,
-                "class": result.class_name, "status": result.status, "tolerance": result.tolerance,
+                "dataset": result.dataset,
+                "method": result.method,
+                "case": result.case,
+                "patient": result.patient,
+                "class": result.class_name,
+                "status": result.status,
+                "tolerance": result.tolerance,
                 "scores": result.scores,
                 "mistakes": [asdict(mistake) for mistake in result.mistakes],
-                "object_sizes": result.object_sizes.tolist(), "object_ious": result.object_ious.tolist(),
+                "object_sizes": result.object_sizes.tolist(),
+                "object_ious": result.object_ious.tolist(),
             }
             for result in comparison.results
         ],
-    }  # fmt: skip
+    }

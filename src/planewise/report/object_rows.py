@@ -58,9 +58,17 @@ def object_rows(result: Result, rows: np.ndarray) -> Iterator[ObjectRow]:
         what = ", ".join(["matched"] * bool(table.matched[row]) + kinds) or "no match"
         centre, lower, upper = (tuple(places[row].tolist()) for places in (centres, table.lower, table.upper))
         yield ObjectRow(
-            row, what, truth, int(table.voxels[row]), predicted, int(table.predicted_voxels[row]),
-            float(table.iou[row]), centre, lower, upper,
-        )  # fmt: skip
+            row,
+            what,
+            truth,
+            int(table.voxels[row]),
+            predicted,
+            int(table.predicted_voxels[row]),
+            float(table.iou[row]),
+            centre,
+            lower,
+            upper,
+        )
 
 
 def _kinds(result: Result) -> tuple[dict[int, list[str]], dict[int, list[str]]]:

@@ -41,9 +41,15 @@ def cases_plot(methods: Methods, places: Places, metric: str, title: str) -> str
         for delivered, face in ((True, look["color"]), (False, "none")):
             chosen = np.array([r.delivered is delivered for r in scored], bool)
             axes.scatter(
-                spread[chosen], values[chosen], s=26, marker=look["marker"], facecolor=face, edgecolor=look["color"],
-                label=name, rasterized=len(values) > MANY_POINTS,
-            )  # fmt: skip
+                spread[chosen],
+                values[chosen],
+                s=26,
+                marker=look["marker"],
+                facecolor=face,
+                edgecolor=look["color"],
+                label=name,
+                rasterized=len(values) > MANY_POINTS,
+            )
         if len(values):
             median = np.median(mean_by_patient(values.tolist(), [r.patient for r in scored]))
             axes.hlines(median, place - 0.3, place + 0.3, color=INK, linewidth=1.5)

@@ -64,10 +64,13 @@ def carried_extents(labels: np.ndarray, lungs: np.ndarray, registration: Registr
 
 
 def changes(
-    first: Mapping[tuple[str, str, str], float], second: Mapping[tuple[str, str, str], float],
-    carried: Mapping[tuple[str, str, str], float], retakes_of_first: Sequence[Mapping[tuple[str, str, str], float]],
-    retakes_of_second: Sequence[Mapping[tuple[str, str, str], float]], lung_ml: Callable[[str], float],
-) -> list[Change]:  # fmt: skip
+    first: Mapping[tuple[str, str, str], float],
+    second: Mapping[tuple[str, str, str], float],
+    carried: Mapping[tuple[str, str, str], float],
+    retakes_of_first: Sequence[Mapping[tuple[str, str, str], float]],
+    retakes_of_second: Sequence[Mapping[tuple[str, str, str], float]],
+    lung_ml: Callable[[str], float],
+) -> list[Change]:
     """Return the change of everything that was measured; ``lung_ml``: the first scan's volume of each region.
 
     Both lungs are compared as each scan shows them, regions by what was ``carried`` to the first. No retake is

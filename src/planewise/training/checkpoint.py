@@ -66,10 +66,16 @@ def trained_as(best: Path, validated_on: list[str], dataset: str, base: str, bas
     state = load_checkpoint(best, mmap=True)
     more = f" and {len(validated_on) - NAMED} more" if len(validated_on) > NAMED else ""
     trained = Trained(
-        dataset=dataset, date=date.today().isoformat(), step=state["step"], score=state["score"], loss=state["loss"],
-        validated_on=", ".join(validated_on[:NAMED]) + more, base=base, base_licence=base_licence,
+        dataset=dataset,
+        date=date.today().isoformat(),
+        step=state["step"],
+        score=state["score"],
+        loss=state["loss"],
+        validated_on=", ".join(validated_on[:NAMED]) + more,
+        base=base,
+        base_licence=base_licence,
         planewise=version("planewise"),
-    )  # fmt: skip
+    )
     score = "nothing to score" if trained.score is None else f"score {trained.score:.4f}"
     say(f"The best is step {trained.step}: {score}, loss {trained.loss:.4g}, validated on {trained.validated_on}")
     return trained

@@ -88,8 +88,15 @@ def scene_xml(scene: Scene, files: dict[str, str]) -> bytes:
     if images:
         _add(root, "Selection", "Selection", "Singleton", singletonTag="Singleton", references=f"ActiveVolume:{first};")
         for plane in ("Red", "Yellow", "Green"):
-            _add(root, "SliceComposite", "SliceComposite", plane, singletonTag=plane, layoutName=plane,
-                 references=f"backgroundVolume:{first};")  # fmt: skip
+            _add(
+                root,
+                "SliceComposite",
+                "SliceComposite",
+                plane,
+                singletonTag=plane,
+                layoutName=plane,
+                references=f"backgroundVolume:{first};",
+            )
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
 

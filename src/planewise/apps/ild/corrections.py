@@ -202,9 +202,13 @@ def _held_out(known: dict[str, KnownLabels]) -> dict[str, np.ndarray]:
 
 
 def _patient(
-    case: str, corrections: Corrections, image: Path | Series, channel: int | None, window: tuple[float, float],
+    case: str,
+    corrections: Corrections,
+    image: Path | Series,
+    channel: int | None,
+    window: tuple[float, float],
     options: IldTrain,
-) -> Patient:  # fmt: skip
+) -> Patient:
     """Return the whole patient with the corrected labels, and the lungs if the model looks for classes in them."""
     result, volume = corrections.result, corrections.canvas.volume
     if isinstance(image, Path) and image.suffix == PREPARED:
@@ -250,10 +254,16 @@ def predict_again(options: IldTrain, result: Path, model: Path) -> int:
     same = weights_in(of) == weights_in(named_weights(model))
     prompts = "truth" if load_sam2(model, options.image_size).tokens is None else "auto"
     again = IldPredict(
-        input=options.work_dir / PATIENTS, output=folder / "predicted", trained_model=str(model), prompts=prompts,
-        bbox_shift=options.bbox_shift, device=options.device, devices=options.devices, precision=options.precision,
+        input=options.work_dir / PATIENTS,
+        output=folder / "predicted",
+        trained_model=str(model),
+        prompts=prompts,
+        bbox_shift=options.bbox_shift,
+        device=options.device,
+        devices=options.devices,
+        precision=options.precision,
         overwrite=options.overwrite or not same,
-    )  # fmt: skip
+    )
     code = predict_ild(again)
     _write_next_worklist(options, result, folder, model)
     return code

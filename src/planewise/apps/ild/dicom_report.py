@@ -80,9 +80,16 @@ def write_report(
             text = f"{RESEARCH_USE}. Lungs: {measured.lungs}. " + " ".join(f"{note}." for note in measured.notes)
             report[0].ContentSequence.append(TextContentItem(COMMENT.coded(), text, "CONTAINS"))
             made = Comprehensive3DSR(
-                [written, *headers], report[0], highdicom.UID(), SERIES_NUMBER + 1, highdicom.UID(), 1, MANUFACTURER,
-                is_complete=True, series_description=f"Measures. {RESEARCH_USE}",
-            )  # fmt: skip
+                [written, *headers],
+                report[0],
+                highdicom.UID(),
+                SERIES_NUMBER + 1,
+                highdicom.UID(),
+                1,
+                MANUFACTURER,
+                is_complete=True,
+                series_description=f"Measures. {RESEARCH_USE}",
+            )
     except (ValueError, TypeError, AttributeError, KeyError) as error:  # what highdicom makes of odd headers
         raise PlanewiseError(f"{series}: no DICOM report can refer to it ({first_line(error)})") from error
     with atomic_path(path) as temporary:

@@ -41,13 +41,15 @@ def export_ild(options: IldExport) -> int:
     cases, problems = _cases(options, files)
     segments = segments_of(_names(options, files), options.codes)
     measured = {} if options.measures is None else _measured(options.measures)
-    refuse_folder_of_inputs([*files, *(path for one, _ in cases.values() for path in one.files)], options.output,
-                            "--output")  # fmt: skip
+    refuse_folder_of_inputs(
+        [*files, *(path for one, _ in cases.values() for path in one.files)], options.output, "--output"
+    )
     decisive = {
         "segments": {value: [segment.name, *vars(segment.type).values()] for value, segment in segments.items()},
-        "made_by": options.made_by, "measures": options.measures is not None,
+        "made_by": options.made_by,
+        "measures": options.measures is not None,
         "ignore_geometry": options.ignore_geometry,
-    }  # fmt: skip
+    }
     run = Run.begin(options.output / MANIFEST, "ild export", decisive, None, cases, options.overwrite)
     for case, (series, labels) in cases.items():
         target, report = options.output / f"{case}.seg.dcm", options.output / f"{case}.sr.dcm"
@@ -120,9 +122,14 @@ def _measured(path: Path) -> dict[str, tuple[MeasuredCase, str]]:
 
 
 def _export(
-    case: str, series: Series, path: Path, segments: dict[int, Segment],
-    measured: dict[str, tuple[MeasuredCase, str]], options: IldExport, outputs: list[Path],
-) -> None:  # fmt: skip
+    case: str,
+    series: Series,
+    path: Path,
+    segments: dict[int, Segment],
+    measured: dict[str, tuple[MeasuredCase, str]],
+    options: IldExport,
+    outputs: list[Path],
+) -> None:
     """Write a case. Raises PlanewiseError if it cannot be."""
     algorithm = algorithm_of(path, options.made_by)
     measures = None if options.measures is None else _measures_of(case, path, measured, options.measures)

@@ -92,8 +92,9 @@ def follow_ild(options: IldFollow) -> int:
     decisive = options.model_dump(mode="json", include={"image_size", "bbox_shift", "series", "retakes", "fibrosis"})
     decisive |= {"precision": "bf16" if half else "32"}
     names = [*images, *(_retakes_of(day) for day in images), COMPARISON]
-    run = Run.begin(options.output / MANIFEST, "ild follow", decisive, source if source.exists() else None, names,
-                    options.overwrite)  # fmt: skip
+    run = Run.begin(
+        options.output / MANIFEST, "ild follow", decisive, source if source.exists() else None, names, options.overwrite
+    )
     inputs = [file for image in images.values() for file in _files(image)]
     refuse_folder_of_inputs(inputs, options.output, "--output")
     try:
@@ -116,8 +117,10 @@ def follow_ild(options: IldFollow) -> int:
     against = {each.scan.name: reasons_against(first.scan, each.scan) for each in later}
     for name, reasons in against.items():
         problems += [Problem(f"{first.scan.name} and {name}", f"cannot be compared: {reason}") for reason in reasons]
-    doubtful = {each.scan.name: doubts([before.scan for before in examined[:number]], each.scan)
-                for number, each in enumerate(later, 1)}  # fmt: skip
+    doubtful = {
+        each.scan.name: doubts([before.scan for before in examined[:number]], each.scan)
+        for number, each in enumerate(later, 1)
+    }
     for name, about_pair in doubtful.items():
         for doubt in about_pair:
             say(f"WARNING: {first.scan.name} and {name}: {doubt}")
@@ -218,9 +221,14 @@ def _retakes_of(day: str) -> str:
 
 
 def _retakes(
-    examined: Examined, variation: Variation, predict: Predict, classes: MeasuredClasses, run: Run,
-    inputs: list[Path], options: IldFollow,
-) -> list[dict[tuple[str, str, str], float]]:  # fmt: skip
+    examined: Examined,
+    variation: Variation,
+    predict: Predict,
+    classes: MeasuredClasses,
+    run: Run,
+    inputs: list[Path],
+    options: IldFollow,
+) -> list[dict[tuple[str, str, str], float]]:
     """Return the measures of retakes of a scan, each segmented anew, lungs and all; those that were made are read.
 
     Left out are retakes that show no lungs, or whose lungs lack a piece of the scan's, or hold one more: such a scan
@@ -259,10 +267,12 @@ def _retakes(
             write_json(
                 target,
                 {
-                    "variation": asdict(varied), "version": version("planewise"),
-                    "left_out": options.retakes - len(stored), "retakes": stored,
+                    "variation": asdict(varied),
+                    "version": version("planewise"),
+                    "left_out": options.retakes - len(stored),
+                    "retakes": stored,
                 },
-            )  # fmt: skip
+            )
     content = read_json(target)
     if left_out := content.get("left_out"):
         say(
@@ -279,28 +289,43 @@ def _key(name: str) -> tuple[str, str, str]:
 
 
 def _compare(
-    first: Examined, second: Examined, pair: Pair, retaken: dict[str, list[dict[tuple[str, str, str], float]]],
+    first: Examined,
+    second: Examined,
+    pair: Pair,
+    retaken: dict[str, list[dict[tuple[str, str, str], float]]],
     classes: MeasuredClasses,
-) -> Pair:  # fmt: skip
+) -> Pair:
     """Register two scans and return what has changed. Raises PlanewiseError if they cannot be registered."""
     say(f"{first.scan.name} and {second.scan.name}: registering")
     registration = register(
-        first.hu, first.regions.sides, first.regions.spacing_mm,
-        second.hu, second.regions.sides, second.regions.spacing_mm,
-    )  # fmt: skip
+        first.hu,
+        first.regions.sides,
+        first.regions.spacing_mm,
+        second.hu,
+        second.regions.sides,
+        second.regions.spacing_mm,
+    )
     groups = classes.groups()
     before = count_voxels(first.labels, first.regions)
     rows = changes(
-        measures_of(before, groups), measures_of(count_voxels(second.labels, second.regions), groups),
+        measures_of(before, groups),
+        measures_of(count_voxels(second.labels, second.regions), groups),
         measures_of(carried_extents(second.labels, second.regions.sides, registration, first.regions), groups),
-        retaken[first.scan.name], retaken[second.scan.name], before.lung_ml,
-    )  # fmt: skip
+        retaken[first.scan.name],
+        retaken[second.scan.name],
+        before.lung_ml,
+    )
     level, width = WINDOWS["lung"]
     carried_hu = registration.carry(second.hu, labels=False, fill=AIR_HU)
     slides = pair_slides(
-        apply_window(first.hu, level, width), apply_window(carried_hu, level, width), first.labels,
-        registration.carry(second.labels), first.regions.sides, classes.names, first.regions.spacing_mm[1:],
-    )  # fmt: skip
+        apply_window(first.hu, level, width),
+        apply_window(carried_hu, level, width),
+        first.labels,
+        registration.carry(second.labels),
+        first.regions.sides,
+        classes.names,
+        first.regions.spacing_mm[1:],
+    )
     return replace(
         pair, rows=tuple(rows), overlap=registration.overlap, folded=registration.folded, slides=tuple(slides)
     )
@@ -310,13 +335,17 @@ def _print(pair: Pair, classes: MeasuredClasses) -> None:
     rows = [row for row in pair.rows if not row.region and row.unit == "percent"]
     if rows:
         header = ("class", pair.first.name, pair.second.name, "change", "smallest detectable", "")
-        table = [(row.group, *map(_number, (row.first, row.second, row.change, row.detectable)), row.category)
-                 for row in rows]  # fmt: skip
+        table = [
+            (row.group, *map(_number, (row.first, row.second, row.change, row.detectable)), row.category)
+            for row in rows
+        ]
         print_table(f"Percent of the lungs, {pair.first.name} and {pair.second.name}", header, table)
     main = pair.main()
     if main is not None and main.category == "none seen":
-        say(f"WARNING: {pair.first.name} and {pair.second.name}: nothing was segmented in either scan or any retake of "
-            "them, which says nothing about a change; look at the scans, and whether the model suits them")  # fmt: skip
+        say(
+            f"WARNING: {pair.first.name} and {pair.second.name}: nothing was segmented in either scan or any retake of "
+            "them, which says nothing about a change; look at the scans, and whether the model suits them"
+        )
 
 
 def _number(value: float | None) -> str:

@@ -88,11 +88,19 @@ def write_followed(
         options.output / PAGE,
         "followed.html",
         {"number": shown, "signed": signed},
-        patient=options.patient.resolve().name, pairs=[_shown(pair) for pair in pairs], titles=titles,
+        patient=options.patient.resolve().name,
+        pairs=[_shown(pair) for pair in pairs],
+        titles=titles,
         colours={classes.columns()[value]: colour for value, colour in class_colours(classes.names).items()},
-        change_colours=CHANGES, region_words=region_words, retakes=options.retakes, model=model, problems=problems,
-        research=RESEARCH, today=date.today().isoformat(), version=version("planewise"),
-    )  # fmt: skip
+        change_colours=CHANGES,
+        region_words=region_words,
+        retakes=options.retakes,
+        model=model,
+        problems=problems,
+        research=RESEARCH,
+        today=date.today().isoformat(),
+        version=version("planewise"),
+    )
 
 
 def _shown(pair: Pair) -> dict[str, object]:

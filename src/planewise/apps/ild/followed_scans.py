@@ -73,6 +73,14 @@ def scan_of(day: str, image: Path | Series, spacing_mm: Spacing, lungs_ml: float
     if isinstance(image, Path):
         return Scan(day, "", "", False, "", False, None, spacing_mm, lungs_ml, cut_off)
     return Scan(
-        day, image.patient, image.kernel, is_lung_kernel(image.kernel), image.contrast, True, image.thickness_mm,
-        spacing_mm, lungs_ml, cut_off,
-    )  # fmt: skip
+        day,
+        image.patient,
+        image.kernel,
+        is_lung_kernel(image.kernel),
+        image.contrast,
+        True,
+        image.thickness_mm,
+        spacing_mm,
+        lungs_ml,
+        cut_off,
+    )

@@ -36,14 +36,24 @@ def write_cohort_page(
         path,
         "measured_cohort.html",
         {"number": shown_number, "interval": _interval},
-        cases=measured, patients=patients, columns=[columns[name] for name in (*MAIN[:1], *whole, *MAIN[1:])],
-        plot=cases_plot(measured, classes.columns(), classes.names), agreements=main,
-        against=options.against, agreement_plots=[(one, bland_altman_plot(one)) for one in main if one.limits.n > 1],
-        categories=", ".join(f"{bound:g}" for bound in options.categories), weights=options.kappa_weights,
-        problems=problems, research=RESEARCH, definitions=PATTERNS, group_meanings=GROUPS,
-        region_meanings=REGION_MEANINGS, agreement_columns=AGREEMENT_COLUMNS, today=date.today().isoformat(),
+        cases=measured,
+        patients=patients,
+        columns=[columns[name] for name in (*MAIN[:1], *whole, *MAIN[1:])],
+        plot=cases_plot(measured, classes.columns(), classes.names),
+        agreements=main,
+        against=options.against,
+        agreement_plots=[(one, bland_altman_plot(one)) for one in main if one.limits.n > 1],
+        categories=", ".join(f"{bound:g}" for bound in options.categories),
+        weights=options.kappa_weights,
+        problems=problems,
+        research=RESEARCH,
+        definitions=PATTERNS,
+        group_meanings=GROUPS,
+        region_meanings=REGION_MEANINGS,
+        agreement_columns=AGREEMENT_COLUMNS,
+        today=date.today().isoformat(),
         version=version("planewise"),
-    )  # fmt: skip
+    )
 
 
 def _interval(interval: Interval | None) -> str:

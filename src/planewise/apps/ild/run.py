@@ -133,10 +133,21 @@ def demo_ild(options: IldDemo) -> int:
     say(f"Making a synthetic chest CT dataset in {dataset}")
     write_chest_dataset(dataset, options.seed, train_cases=15, test_cases=4)
     job = IldRun(
-        dataset_path=dataset, work_dir=work, from_scratch=True, epochs=40, batch_size=4, learning_rate=1e-3,
-        image_size=128, train_prompts="mixed", prompts=("truth", "lungs", "auto"), min_voxels=100, min_pixels=10,
-        checkpoint_interval=200, seed=options.seed, num_workers=1,
-    )  # fmt: skip
+        dataset_path=dataset,
+        work_dir=work,
+        from_scratch=True,
+        epochs=40,
+        batch_size=4,
+        learning_rate=1e-3,
+        image_size=128,
+        train_prompts="mixed",
+        prompts=("truth", "lungs", "auto"),
+        min_voxels=100,
+        min_pixels=10,
+        checkpoint_interval=200,
+        seed=options.seed,
+        num_workers=1,
+    )
     say("With one thread, so that the number of the machine's cores does not change the result")
     with one_thread():
         return run_ild(job)

@@ -109,13 +109,23 @@ def write_summary(
         path,
         "patient.html",
         {"percent": _percent},
-        case=patient.case, extents=class_extents, certainty=certainty, colours=colours, warnings=warnings,
+        case=patient.case,
+        extents=class_extents,
+        certainty=certainty,
+        colours=colours,
+        warnings=warnings,
         near_mm=NEAR_MM,
-        sides=list(SIDES), zones=["all", *ZONES], ends=cut_off(lungs), slices=len(labels), spacing=patient.spacing_mm,
+        sides=list(SIDES),
+        zones=["all", *ZONES],
+        ends=cut_off(lungs),
+        slices=len(labels),
+        spacing=patient.spacing_mm,
         lungs_ml=[(side, int((lungs == number).sum()) * voxel_ml) for side, number in SIDES.items()],
         pictures=_pictures(patient.images, labels, lungs, names),
-        model=model, today=date.today().isoformat(), version=version("planewise"),
-    )  # fmt: skip
+        model=model,
+        today=date.today().isoformat(),
+        version=version("planewise"),
+    )
 
 
 def _certainty(certainties: Certainties, mask: np.ndarray, place: int) -> tuple[float, float]:

@@ -87,26 +87,40 @@ def train_ild(options: IldTrain) -> int:
     weights.window = _window(_beside(npy, WINDOW_FILE))
     weights.reliability, weights.seen = {}, None  # of what it is trained on
     training = BoxTraining(
-        parts=parts, prompts=PROMPT_KINDS[options.train_prompts], bbox_shift=options.bbox_shift,
+        parts=parts,
+        prompts=PROMPT_KINDS[options.train_prompts],
+        bbox_shift=options.bbox_shift,
         one_class=options.classes_per_slice == "one",
-        scale_range=SCRATCH_SCALE_RANGE if options.from_scratch else None, upright=options.upright, seed=options.seed,
-    )  # fmt: skip
+        scale_range=SCRATCH_SCALE_RANGE if options.from_scratch else None,
+        upright=options.upright,
+        seed=options.seed,
+    )
     task = _task(options, weights, npy, training)
     segmenter = task.network
     iterations = options.epochs * task.steps_per_epoch(options.batch_size)
     say(f"Training {options.task_name} on {device}: {len(task.slices)} slices, {iterations} steps")
     loop = LoopOptions(
-        iterations=iterations, batch_size=options.batch_size, learning_rate=options.learning_rate, seed=options.seed,
-        checkpoint_interval=options.checkpoint_interval, accelerator=device, devices=options.devices,
+        iterations=iterations,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        checkpoint_interval=options.checkpoint_interval,
+        accelerator=device,
+        devices=options.devices,
         num_nodes=options.num_nodes,
-        precision=choose_precision(options.precision, device), num_workers=options.num_workers,
-        weight_decay=options.weight_decay, warm_up=0.05, clip_norm=1.0,
-        identity=options.model_dump(mode="json", include=SAME_WHEN_RESUMED) | {
-            "classes": _names(weights), "train_parts": list(parts),
+        precision=choose_precision(options.precision, device),
+        num_workers=options.num_workers,
+        weight_decay=options.weight_decay,
+        warm_up=0.05,
+        clip_norm=1.0,
+        identity=options.model_dump(mode="json", include=SAME_WHEN_RESUMED)
+        | {
+            "classes": _names(weights),
+            "train_parts": list(parts),
             "train_clips": options.train_clips if options.train_clips > 1 else None,  # as before there were clips
         },
         counted_in=("epochs", task.steps_per_epoch(options.batch_size)),
-    )  # fmt: skip
+    )
     best = folder / f"{MODEL}best.pth"
     if options.resume and best.exists() and is_finished(logs / LAST, vars(loop)):
         say(f"{options.task_name} is trained already, done: the model is {best}; more --epochs train on")

@@ -93,9 +93,15 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
     sy, sx = sizes[0].tolist()
     ty, tx = tilt.tolist()
     return Volume(
-        voxels, (spacing_mm, sy, sx), "mm", (oz, oy, ox), tuple(tuple(part) for part in columns.tolist()),
-        tilt=(ty, tx), labels=names, sparse=True,
-    )  # fmt: skip
+        voxels,
+        (spacing_mm, sy, sx),
+        "mm",
+        (oz, oy, ox),
+        tuple(tuple(part) for part in columns.tolist()),
+        tilt=(ty, tx),
+        labels=names,
+        sparse=True,
+    )
 
 
 def _filled(path: Path, frames: np.ndarray, values: list[int], planes: np.ndarray, names: LabelNames) -> np.ndarray:

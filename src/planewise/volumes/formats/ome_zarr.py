@@ -100,10 +100,16 @@ def _level(group: Any, name: str, shape: tuple[int, ...], dtype: Any, shards: tu
     most = shards or (4 * CHUNK,) * 3
     within = tuple(chunk * max(1, min(limit, side) // chunk) for chunk, limit, side in zip(chunks, most, shape))
     return group.create_array(
-        name, shape=shape, chunks=chunks, shards=within, dtype=dtype, dimension_names=list("zyx"), fill_value=0,
+        name,
+        shape=shape,
+        chunks=chunks,
+        shards=within,
+        dtype=dtype,
+        dimension_names=list("zyx"),
+        fill_value=0,
         overwrite=True,  # a level that a run left when it was stopped
         config=AS_IT_IS,
-    )  # fmt: skip
+    )
 
 
 def open_to_fill(path: Path) -> Any:

@@ -124,13 +124,21 @@ def _header(path: Path, preamble: bool) -> Header | None:
     left_out = _why_left_out(file, modality)
     slices = () if left_out else tuple(_slice(path, index, file, frame) for index, frame in enumerate(frames))
     return Header(
-        _text(file.get("PatientID")), _text(file.get("StudyInstanceUID")), _text(file.get("StudyDate")),
-        _text(file.SeriesInstanceUID), _text(file.get("SeriesNumber")), _text(file.get("SeriesDescription")), modality,
-        " ".join(_texts(frames[0].get("ConvolutionKernel"))), _text(frames[0].get("ContrastBolusAgent")),
+        _text(file.get("PatientID")),
+        _text(file.get("StudyInstanceUID")),
+        _text(file.get("StudyDate")),
+        _text(file.SeriesInstanceUID),
+        _text(file.get("SeriesNumber")),
+        _text(file.get("SeriesDescription")),
+        modality,
+        " ".join(_texts(frames[0].get("ConvolutionKernel"))),
+        _text(frames[0].get("ContrastBolusAgent")),
         _number(frames[0], "SliceThickness"),
-        _number(frames[0], "GantryDetectorTilt") or 0.0, slices, left_out,
+        _number(frames[0], "GantryDetectorTilt") or 0.0,
+        slices,
+        left_out,
         "" if left_out else _missing_pixels(file, syntax, len(frames), pixel_bytes),
-    )  # fmt: skip
+    )
 
 
 def _why_left_out(file: Any, modality: str) -> str:
@@ -177,13 +185,20 @@ def _slice(path: Path, index: int, file: Any, frame: dict[str, Any]) -> Slice:
     y, x = _numbers(frame.get("PixelSpacing"), 2, "PixelSpacing") or [math.nan] * 2
     position = _numbers(frame.get("ImagePositionPatient"), 3, "ImagePositionPatient")
     return Slice(
-        path, index, _text(file.get("SOPInstanceUID")), (rows, columns),
+        path,
+        index,
+        _text(file.get("SOPInstanceUID")),
+        (rows, columns),
         None if position is None or math.isnan(row_and_column[0]) else _vector(position),
-        _vector(row_and_column[:3]), _vector(row_and_column[3:]), (y, x),
-        None if slope is None or intercept is None else (slope, intercept), _text(frame.get("RescaleType")),
+        _vector(row_and_column[:3]),
+        _vector(row_and_column[3:]),
+        (y, x),
+        None if slope is None or intercept is None else (slope, intercept),
+        _text(frame.get("RescaleType")),
         (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1),
-        _text(file.get("PhotometricInterpretation")), _text(file.get("AcquisitionNumber")),
-    )  # fmt: skip
+        _text(file.get("PhotometricInterpretation")),
+        _text(file.get("AcquisitionNumber")),
+    )
 
 
 def _numbers(values: Any, count: int, name: str) -> list[float] | None:

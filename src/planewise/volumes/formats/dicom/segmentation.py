@@ -115,17 +115,28 @@ def _segmentation(
         assert position is not None  # of a stack
         positions.append(PlanePositionSequence("PATIENT", position))
     made = highdicom.seg.Segmentation(
-        headers, pixels.astype(np.uint8), "BINARY",
+        headers,
+        pixels.astype(np.uint8),
+        "BINARY",
         [
             _description(number, value, segment, algorithm)
             for number, (value, segment) in enumerate(segments.items(), 1)
         ],
-        series_instance_uid=highdicom.UID(), series_number=SERIES_NUMBER, sop_instance_uid=highdicom.UID(),
-        instance_number=1, manufacturer=MANUFACTURER, manufacturer_model_name=MANUFACTURER,
-        software_versions=version("planewise"), device_serial_number="0", pixel_measures=measures,
-        plane_positions=positions, omit_empty_frames=False, content_label="SEGMENTATION",
-        content_description=RESEARCH_USE, series_description=f"Segmentation. {RESEARCH_USE}",
-    )  # fmt: skip
+        series_instance_uid=highdicom.UID(),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MANUFACTURER,
+        software_versions=version("planewise"),
+        device_serial_number="0",
+        pixel_measures=measures,
+        plane_positions=positions,
+        omit_empty_frames=False,
+        content_label="SEGMENTATION",
+        content_description=RESEARCH_USE,
+        series_description=f"Segmentation. {RESEARCH_USE}",
+    )
     # That of the slices, which a reader puts frames between: highdicom takes it from the frames that are written
     made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = measures
     return made
