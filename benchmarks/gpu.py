@@ -1,12 +1,12 @@
-"""Measure on this machine's GPU what the documentation says of GPUs, and write it as docs/gpu.md.
+"""Measure this machine's GPU for the documentation, and write docs/gpu.md.
 
-    python benchmarks/gpu.py WORK                        all; under an hour, and 20 GB of disk in WORK
-    python benchmarks/gpu.py WORK --sections ct em       these, even if they are measured already
+    python benchmarks/gpu.py WORK                        all sections; under an hour, 20 GB of disk in WORK
+    python benchmarks/gpu.py WORK --sections ct em       these only, even if they are measured already
     python benchmarks/gpu.py WORK --device cpu --quick   the smallest sizes, into WORK/gpu.md: only to see that it runs
 
-Everything it works on is synthetic and made in WORK; weights are random, which cost what others do, or trained here.
-What is measured is kept in WORK/results.json and written row by row: a run that was stopped goes on with the section it
-was in.
+The data is synthetic and is made in WORK. Weights are trained here, or random, which cost the same as trained ones.
+Results are kept in WORK/results.json and written row by row: a run that was stopped continues with the section it was
+in.
 """
 
 import argparse
@@ -26,14 +26,14 @@ PAGE = Path(__file__).parents[1] / "docs" / "gpu.md"
 RESULTS = "results.json"
 HEADING = """# On a GPU
 
-Everything on this page is measured and written by one command, on a machine with a GPU:
+One command measures everything on this page and writes the page. It needs a machine with a GPU:
 
 ```sh
 python benchmarks/gpu.py WORK    # a folder with 20 GB of space
 ```
 
-Data are synthetic and made there. Busy is the mean of what nvidia-smi samples ten times a second: the share of the time
-in which the GPU computes anything. GB are what PyTorch reserves on the GPU at most.
+The command makes synthetic data in that folder. "Busy" is the share of the time in which the GPU computes anything,
+the mean of ten samples a second by nvidia-smi. "GB" is the peak memory that PyTorch reserves on the GPU.
 """
 NOT_MEASURED = "Not measured yet."
 
@@ -63,7 +63,7 @@ class Results:
         """Return docs/gpu.md."""
         lines = [HEADING]
         if not self.rows:
-            lines += ["**Nothing is measured yet**: no GPU was at hand.\n"]
+            lines += ["**Nothing is measured yet**: no GPU was available.\n"]
         else:
             lines += [f"Measured on {self.machine}.\n"]
         if self.quick:
@@ -127,7 +127,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         if options.device == "cpu" and not options.quick:
-            raise PlanewiseError("--device cpu: would take days and say nothing of a GPU; add --quick to see it run")
+            raise PlanewiseError("--device cpu: would take days and say nothing about a GPU; add --quick to see it run")
         device = choose_device(options.device)
         options.work.mkdir(parents=True, exist_ok=True)
         results = Results.read(options.work / RESULTS, describe(), options.quick)

@@ -354,7 +354,7 @@ def precisions(bench: Bench) -> Rows:
         rows += [("MitoNet_small", shown, metric, f"{result[metric]:.4f}") for metric in ("f1_50", "f1_75", "pq_50")]
         scored = pw.score(how(ct, best, truth=truth), truth, classes=names).to_frame()
         rows += [
-            ("SAM2, boxes of the truth", shown, f"Dice of {row['class']}", f"{row['dsc']:.4f}")
+            ("SAM2, boxes from the truth", shown, f"Dice of {row['class']}", f"{row['dsc']:.4f}")
             for _, row in scored.iterrows()
         ]
     yield from sorted(rows, key=lambda row: (str(row[0]), str(row[2])))
@@ -363,52 +363,53 @@ def precisions(bench: Bench) -> Rows:
 SECTIONS = {
     "mito": Section(
         "MitoNet, predicting",
-        "Slices in batches of 4, preparing them included; three planes of a volume are three times its slices.",
+        "Slices in batches of 4, including their preparation. In three planes a volume has three times as many.",
         "model | slice | slices/s | busy | GB",
         mito_predicting,
     ),
     "sam2": Section(
         "SAM2, predicting",
-        "Slices at 1024 x 1024, encoded, and four boxes decoded in each.",
+        "Each slice of 1024 x 1024 is encoded, and four boxes are decoded in it.",
         "model | slices at once | slices/s | busy | GB",
         sam2_predicting,
     ),
     "mito_train": Section(
         "MitoNet, training",
-        "Steps of `planewise mito train` with patches of 256 x 256, loading included.",
+        "Training steps of `planewise mito train` with patches of 256 x 256, including loading.",
         "model | batch | images/s | busy | GB",
         mito_training,
     ),
     "sam2_train": Section(
         "SAM2, training",
-        "Steps of `planewise ild train` at 1024 x 1024, loading included; checkpointing is `--gradient_checkpointing`.",
+        "Training steps of `planewise ild train` at 1024 x 1024, including loading; checkpointing is "
+        "`--gradient_checkpointing`.",
         "model | batch | checkpointing | images/s | busy | GB",
         sam2_training,
     ),
     "ct": Section(
         "One CT with 200 slices and 4 classes",
-        "SAM2 tiny at 1024, four boxes in the middle slice carried through all "
-        "slices of 512 x 512, slices encoded one by one and in batches.",
-        "slices encoded at once | seconds | slices/s | busy | GB | voxels as one by one",
+        "SAM2 tiny at 1024. Four boxes in the middle slice are followed through all slices of 512 x 512. "
+        "Slices are encoded one by one, or in batches.",
+        "slices encoded at once | seconds | slices/s | busy | GB | voxels equal to one by one",
         one_ct,
     ),
     "em": Section(
         "EM of 1,024 x 1,024 x 1,024 voxels in three planes",
-        "`planewise mito predict` from store to store, from "
-        "reading to the written labels, by models that were trained for a few minutes on synthetic EM.",
+        "`planewise mito predict` from store to store, including reading and writing, "
+        "with models trained for a few minutes on synthetic EM.",
         "model | seconds | slices/s | busy | GB | objects",
         em_volume,
     ),
     "two": Section(
         "Two processes on one GPU",
-        "`planewise mito predict` on 512 x 512 x 512 voxels in three planes by "
-        "MitoNet_small, once, and twice at the same time; GB in use are all processes', this script's included.",
+        "`planewise mito predict` with MitoNet_small on 512 x 512 x 512 voxels in three planes, once, and twice at the "
+        'same time. "GB in use" counts all processes, including this script.',
         "processes | seconds | slices/s of all | busy | GB in use",
         two_processes,
     ),
     "precision": Section(
         "bf16 against fp32",
-        "Scores of one model on one synthetic test case in both precisions; see [metrics](evaluation.md).",
+        "Scores of one model on one synthetic test case, in both precisions; see [Metrics](evaluation.md).",
         "model | precision | score | value",
         precisions,
     ),
