@@ -1,7 +1,8 @@
-"""200 audits of real masks, by the truth: how often the intervals hold, and how wide they are, by the number of items.
+"""200 audits of real masks, corrected by the ground truth: coverage and width of the intervals, by number of items.
 
-The masks: a published U-Net's beside its truth (evaluation/); of the electron microscopy of Dataset003 and of the test
-volume of Dataset001 a plain threshold; and with --prediction those of a model, {case}.tiff in a folder.
+The masks are those of a published U-Net, beside their ground truth (evaluation/); a plain threshold on the electron
+microscopy of Dataset003 and of the test volume of Dataset001; and with --prediction those of a model, {case}.tiff in a
+folder.
 
     python benchmarks/audit_real_data.py DATA FIGURE.png [--prediction FOLDER]
 """

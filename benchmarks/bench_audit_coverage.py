@@ -1,9 +1,9 @@
-"""How often an audit's interval holds, and how wide it is: 1,000 audits of each quantity and each of three models.
+"""Coverage and width of an audit's interval: 1,000 audits of each quantity and each of three models.
 
-Worlds are drawn at random, and each is segmented by a good model, by a biased one, and by one that was sabotaged: a
-quarter of the slices lost, every fourth of the others emptied, a heap of false objects in one corner. The audit draws
-30 items and corrects them by the truth. Coverage is the share of the intervals that hold the truth; "width" is the
-interval's, as a share of that which the same corrected items give without the model.
+Worlds are drawn at random. Each is segmented by a good model, by a biased one, and by a sabotaged one: a quarter of the
+slices lost, every fourth of the others emptied, a heap of false objects in one corner. The audit draws 30 items and
+corrects them by the ground truth. Coverage is the share of the intervals that contain the true value. "Width" is the
+width of the interval, as a share of the width that the same corrected items give without the model.
 
     python benchmarks/bench_audit_coverage.py [audits] [--tiny]
 """

@@ -1,8 +1,8 @@
 """Seconds from a click to a mask in planewise correct: the first click in a slice, which encodes it, and later ones.
 
-SAM2 with random weights, which take as long as trained ones: tiny at 1024 pixels on a CT of 512 x 512, and the small
-network of planewise demo ild at 128. Each click is a box with a point in it, from what is drawn to the voxels that are
-to be painted; files are written by an action, and are not in it.
+SAM2 has random weights, which take as long as trained ones: tiny at 1024 pixels on a CT of 512 x 512, and the small
+network of planewise demo ild at 128. Each click is a box with a point in it. The time runs from the drawing to the
+voxels that are to be painted. Files are written later, by an action, and are not included.
 
     python benchmarks/bench_clicks.py [--tiny]
 """

@@ -1,14 +1,15 @@
-"""Boxes against memory propagation, of a model that was trained with clips and of one that was not: Dice, time, memory.
+"""Boxes against memory propagation, with a model trained with clips and one trained without: Dice, time, memory.
 
-Both start from the same random weights (nothing published is needed) and see the same slices in as many steps; one sees
-clips of 4 slices on top. Boxes come from the truth, one for every object, in the slice where it is largest. A model
-without clips has no memory to go on by. Each row is of a process of its own; the memory is its peak beyond the network.
+Both start from the same random weights (no published ones are needed) and see the same slices in as many steps; one of
+them also sees clips of 4 slices. Boxes come from the ground truth, one for every object, in the slice where it is
+largest. A model without clips has no memory to propagate by. Each row is a process of its own; the memory is its peak
+beyond the network.
 
     python benchmarks/bench_clips.py phantoms FOLDER         the CT demo's training data; tested on 8 phantoms
     python benchmarks/bench_clips.py real FOLDER DATASET     a nnU-Net raw dataset, tested on its imagesTs
     python benchmarks/bench_clips.py                         the phantoms, in a temporary folder
 
-FOLDER keeps what is trained: a training that was stopped goes on, and one that is finished is not repeated.
+FOLDER keeps the trained models: a training that was stopped continues, and one that is finished is not repeated.
 """
 
 import multiprocessing

@@ -1,8 +1,8 @@
-"""How far the confidence of objects can be believed: risk and coverage, calibration error and Brier score.
+"""How reliable the confidence of objects is: risk and coverage, calibration error and Brier score.
 
-Each PREDICTIONS is a folder that planewise mito predict wrote, of one model each, with {case}_objects.csv; with
---min_agreement 0 it holds what would be left out too. TRUTH is the folder of the true instances. An object is right
-if it matches one of the truth at IoU 0.5. Without any it runs on objects made up, whose numbers mean nothing.
+Each PREDICTIONS is a folder that planewise mito predict wrote with one model, with {case}_objects.csv; with
+--min_agreement 0 it also holds objects that would be dropped. TRUTH is the folder of the true instances. An object is
+right if it matches a true one at IoU 0.5. Without arguments it runs on made-up objects, whose numbers mean nothing.
 
     python benchmarks/bench_confidence.py [--tiny] [TRUTH PREDICTIONS ...] [--figure PNG]
 """

@@ -1,19 +1,20 @@
-"""F1 against the number of corrections, for four orders of the same list of places: does the doubtful first pay?
+"""F1 against the number of corrections, for four orders of the same list of places: does it pay to start with doubt?
 
-TRUTH is a label volume, each RESULT a prediction of it as planewise mito predict leaves it, with its planes beside. A
-scripted user goes through the list and makes each place as the truth has it, by the actions of planewise correct; a
-place that is right costs a look too, one that an earlier correction settled costs none. The list is the same for all
-orders: every object, and what the planes have and the result has not. Orders: the most doubtful first (--worklist
-agreement, which does not know the truth), evenly spaced through the volume, random (mean of many, which are worked out
-from the overlap table; those of the other orders must come out so, too), and that of somebody who knows the truth, and
-takes the correction that gains most each time: its share of what random order needs says what an order could save at
-all. In the end all is undone, and the result must be the very bytes that it was.
-Without arguments it runs on a phantom with made-up errors.
+TRUTH is a label volume, and each RESULT a prediction of it as planewise mito predict writes it, with its planes beside
+it. A scripted user goes through the list and makes each place equal to the ground truth, by the actions of planewise
+correct. A place that is already right also costs a look; one that an earlier correction settled costs none. The list is
+the same for all orders: every object, and whatever the planes have and the result lacks.
+
+The orders are: the most doubtful first (--worklist agreement, which does not know the ground truth); evenly spaced
+through the volume; random (the mean of many, computed from the overlap table, which must also reproduce the other
+orders); and an oracle, which knows the ground truth and always takes the correction that gains most. The oracle's share
+of what random order needs is the limit of what an order can save. At the end everything is undone, and the bytes of the
+result must be unchanged. Without arguments it runs on a phantom with made-up errors.
 
     python benchmarks/bench_corrections.py [--tiny] [TRUTH RESULT ... [--figure PNG]] [--orders N] [--round K]
     python benchmarks/bench_corrections.py TRUTH RESULT --leave N
 
-With --leave it corrects the N most doubtful places of RESULT, and leaves it so: to train on, by planewise mito train
+With --leave it corrects the N most doubtful places of RESULT and leaves it so, to train on with planewise mito train
 --corrections.
 """
 

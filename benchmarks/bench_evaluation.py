@@ -1,7 +1,7 @@
 """Evaluation of a 512 x 512 x 512 pair with 2,000 objects: contingency table, matching, surface distances.
 
-Ours against scikit-image's ``contingency_table`` with the same matching, and against MONAI's surface distances (of the
-foreground), alternating in one run, medians; the numbers must be the same. One thread.
+planewise against scikit-image's ``contingency_table`` with the same matching, and against MONAI's surface distances (of
+the foreground). They alternate in one run; medians are printed, and the numbers must be the same. One thread.
 
     pip install -e '.[bench]'
     python benchmarks/bench_evaluation.py [side] [--tiny]

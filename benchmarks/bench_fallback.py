@@ -1,7 +1,7 @@
-"""What SAM2's stability fallback costs: masks of boxes from the truth, first as they are, then replaced by it.
+"""What SAM2's stability fallback costs: masks of boxes from the ground truth, as they are, and replaced by it.
 
-Each MODEL is a medsam_model_*.pth that was trained on chest phantoms, as planewise demo ild leaves it. Its boxes are
-those of every class in every slice of phantoms that no training saw. Without MODEL one is trained in seconds, whose
+Each MODEL is a medsam_model_*.pth that was trained on chest phantoms, as planewise demo ild writes it. The boxes are
+those of every class in every slice of phantoms that were in no training. Without MODEL one is trained in seconds, whose
 numbers mean nothing.
 
     python benchmarks/bench_fallback.py [--tiny] [MODEL ...]

@@ -1,15 +1,16 @@
-"""Serial scans on phantoms: how often no change is called one, and how well a known change is recovered.
+"""Serial scans of phantoms: how often no change is called a change, and how well a known change is recovered.
 
-Scans without change: one phantom twice, the second time breathed in differently (warped by a smooth field, its density
-by the same mass), with noise, kernel and slice thickness of its own. Both are sampled in the same way, finer than
-voxels: a second scan that is interpolated once more than the first would be the softer one, as if by another kernel and
-thicker slices, and no header says so. That is what ``softer`` measures. Scans with change: patches grown by a known
-factor, and warped by a known field. Segmented by thresholds, so that nothing but the method is looked at.
+Scans without change are one phantom scanned twice. The second time it is breathed in differently (warped by a smooth
+field, with density for the same mass), with its own noise, kernel and slice thickness. Both scans are sampled in the
+same way, finer than voxels. If the second were interpolated once more than the first, it would be softer, as with
+another kernel and thicker slices, and no header would say so; ``softer`` measures this. Scans with change have patches
+grown by a known factor, and are warped by a known field. All are segmented by thresholds, so that only the method is
+tested.
 
     python benchmarks/bench_follow.py [null|softer|growth|places|CT.nii.gz ...] [PAIRS] [FIRST] [--tiny]
 
-``FIRST`` is the seed of the first phantom, so that pairs can be shared out. Of a CT in HU, which is warped by a known
-field, places are found again. All but that run where no part is named.
+``FIRST`` is the seed of the first phantom, so that pairs can be shared out between runs. A CT in HU is warped by a
+known field, and its points are found again. If no part is named, all parts except the CT run.
 """
 
 import time

@@ -1,6 +1,6 @@
 """Measuring 4,913 objects of a 512 x 512 x 512 volume, step by step, beside scikit-image's regionprops of the same.
 
-Compared is what both compute: size, box, centroid, axes, mean intensity, and Euler number. One thread.
+The comparison covers what both compute: size, box, centroid, axes, mean intensity, and Euler number. One thread.
 
     python benchmarks/bench_measure.py [side] [--tiny]
 """

@@ -1,8 +1,8 @@
-"""The error of each measure of objects against resolution, on solids of which it is known in closed form.
+"""The error of each measure of objects against resolution, on solids whose measures are known in closed form.
 
-Balls, ellipsoids, tori, Y-shaped tubes and touching balls, at three orientations, with even voxels and with slices of
-twice and four times the side of a pixel. Printed is the worst of the orientations; without --tiny it is drawn, too, in
-docs/images/measure_error.png.
+The solids are balls, ellipsoids, tori, Y-shaped tubes and touching balls, in three orientations, with cubic voxels and
+with slices two and four times as thick as a pixel is wide. The worst of the orientations is printed; without --tiny it
+is also drawn, in docs/images/measure_error.png.
 
     python benchmarks/bench_measure_error.py [--tiny]
 """

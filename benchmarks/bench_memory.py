@@ -1,8 +1,8 @@
-"""The memory that predicting takes beyond Python and the network: in memory and streamed, one plane and three.
+"""The memory that prediction takes beyond Python and the network: in memory and streamed, in one plane and in three.
 
-The network is a perfect one, which knows the slices of one tile that repeats: what is measured is everything but the
-network. Each case runs in a process of its own, on an uncompressed TIFF of 256 x 1024 x 1024 (uint8), and its peak is
-Linux's own figure, less what the process had when all that stays was loaded and compiled.
+The network is a perfect one, which knows the slices of one tile that repeats, so everything except the network is
+measured. Each case runs in a process of its own, on an uncompressed TIFF of 256 x 1024 x 1024 (uint8). Its peak is
+Linux's own figure, minus what the process had when everything permanent was loaded and compiled.
 
     python benchmarks/bench_memory.py            all
     python benchmarks/bench_memory.py --tiny     the same on 64 x 128 x 128, where what is fixed outweighs the input

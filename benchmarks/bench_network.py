@@ -1,7 +1,8 @@
-"""The network on a CPU: ours against the published order, batch 1 in fp32 through the fused TorchScript export.
+"""The network on a CPU: planewise against the published order, batch 1 in fp32 through the fused TorchScript export.
 
-A small network is trained on the synthetic dataset first, so that F1 can be compared; MitoNet_v1 (random weights: the
-cost does not depend on them) is timed on the same slices. One thread, alternating in one run, medians.
+A small network is first trained on the synthetic dataset, so that F1 can be compared. MitoNet_v1 (with random weights,
+since the cost does not depend on them) is timed on the same slices. One thread; the programs alternate in one run, and
+medians are printed.
 
     python benchmarks/bench_network.py [--tiny]
 """

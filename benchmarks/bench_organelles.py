@@ -1,8 +1,8 @@
 """Three organelles at once: MitoNet_small trained on phantoms with mitochondria, nuclei and ER, and what it finds.
 
-Each seed makes a dataset of its own, two training volumes and a test volume, and trains from scratch. A row for each
-seed and class: of things F1 at IoU 0.5 and panoptic quality of the objects, of all Dice and IoU of the voxels. What is
-in FOLDER already is not done again.
+Each seed makes its own dataset, two training volumes and a test volume, and trains from scratch. There is a row for
+each seed and class: for things F1 at IoU 0.5 and panoptic quality of the objects, for all classes Dice and IoU of the
+voxels. What FOLDER already holds is not made again.
 
     python benchmarks/bench_organelles.py [--tiny] [FOLDER [SEED ...]]
 """

@@ -1,9 +1,10 @@
-"""3D post-processing: a perfect network's outputs of three planes in, the final volume out; one thread and two.
+"""3D post-processing: from a perfect network's outputs in three planes to the final volume, with one thread and two.
 
-Runs on the reference's ``orthoplane_small`` and ``orthoplane_large`` volumes, and prints the published implementation's
-cost on the same work, as the reference gives it (it does not install on current Python). Then how the cost grows: 1/8,
-1 and 8 times the large volume's voxels, and one object of 2 million voxels. Without the reference folder the volumes
-are phantoms of the same sizes, and there is nothing to compare with.
+It runs on the reference's ``orthoplane_small`` and ``orthoplane_large`` volumes, and prints the published
+implementation's cost for the same work, as the reference states it (the implementation cannot be installed on current
+Python). Then it measures how the cost grows: 1/8, 1 and 8 times the voxels of the large volume, and one object of 2
+million voxels. Without the reference folder the volumes are phantoms of the same sizes, and there is nothing to compare
+with.
 
     python benchmarks/bench_postprocessing.py [--tiny]
 """

@@ -1,9 +1,9 @@
-"""What presence and expected Dice without boxes are worth, and how often a patient is taken for one far from training.
+"""How reliable presence and expected Dice without boxes are, and how often a scan is called unlike the training.
 
-Each WORK is a folder of planewise ild run on chest phantoms, such as planewise ild demo leaves (FOLDER/work). The
-scores of its model are calibrated on the patients that its training held out, as ild train does; phantoms that no
-training saw are then asked: diseased ones and healthy ones, as they are and as another scanner would have them.
-Beside it the same after a calibration on ten phantoms more, to show what more patients held out would gain.
+Each WORK is a folder of planewise ild run on chest phantoms, such as planewise ild demo writes (FOLDER/work). The
+scores of its model are calibrated on the patients that its training held out, as ild train does. Then the model
+predicts phantoms that were in no training, diseased and healthy ones, as they are and as another scanner would show
+them. The same is done after a calibration on ten additional phantoms, to show the gain from more held-out patients.
 Without WORK one is made in seconds, whose numbers mean nothing.
 
     python benchmarks/bench_presence.py [--tiny] [WORK ...]

@@ -1,8 +1,8 @@
-"""Four classes carried through a volume: every slice encoded once, against the published order, once for each class.
+"""Four classes propagated through a volume: every slice encoded once, against the published order, once per class.
 
-The same weights (random: the cost does not depend on them) and the same slices, alternating in one run; then boxes
-against SAM2's memory, the peak memory of 200 slices by either, and what bf16 does to Dice on the synthetic chest with a
-small network trained on it.
+Both use the same weights (random, since the cost does not depend on them) and the same slices, and alternate in one
+run. Then come boxes against SAM2's memory, the peak memory of 200 slices with each, and the effect of bf16 on Dice, on
+the synthetic chest with a small network trained on it.
 
     python benchmarks/bench_propagation.py [image size] [slices] [--tiny]
     python benchmarks/bench_propagation.py ways IMAGE_SIZE SLICES  # boxes and memory alone

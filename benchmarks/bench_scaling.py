@@ -1,9 +1,9 @@
 """A volume from store to store: how time and memory grow with its size, and with the number of workers.
 
-The network is a perfect one (it knows the truth), so what is measured is everything but the network: reading, median,
-grouping, linking, consensus, writing. What this stand-in takes of it itself is told beside the whole. CPU time is that
-of all threads of this process, so it is told where no other process works; it depends little on what else the machine
-does, seconds do. Sizes are 1/8, 1 and 2 times 1024 x 2048 x 2048; needs 20 GB of disk.
+The network is a perfect one (it knows the ground truth), so everything except the network is measured: reading, median,
+grouping, linking, consensus, writing. The time that this stand-in takes is printed beside the total. CPU time is that
+of all threads of this process, so it is printed only where no other process works; it depends little on what else the
+machine does, unlike seconds. Sizes are 1/8, 1 and 2 times 1024 x 2048 x 2048; 20 GB of disk are needed.
 
     python benchmarks/bench_scaling.py [--tiny]           all, each in a process of its own
     python benchmarks/bench_scaling.py 512 1024 1024 2    one size, with 2 workers (0: in this process)

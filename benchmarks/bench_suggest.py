@@ -1,13 +1,15 @@
-"""Which slices to paint next: does choosing them by what a model doubts gain over spacing them evenly? By replay.
+"""Which slices to paint next: does choosing them by a model's doubt gain more than even spacing? By replay.
 
-Every 40th slice along z of the training cases of DATASET is painted, and MitoNet_small is trained on those alone. As
-many slices again are chosen by each strategy, painted (the truth is there), and the same weights are trained on with
-all of them, equally long. Scored are the objects of the cases themselves, in the slices that no strategy painted, and
-those of the test cases of TEST. Without either it runs on a phantom, whose numbers mean nothing.
+Every 40th slice along z of the training cases of DATASET is painted, and MitoNet_small is trained on those alone. Each
+strategy chooses as many slices again, which are painted from the ground truth. The same weights are then trained on
+with all of them, for equally many steps. The scores are those of the objects of the cases themselves, in the slices
+that no strategy painted, and those of the test cases of TEST. Without either it runs on a phantom, whose numbers mean
+nothing.
 
-Everything is kept in --work, and what is there is not done again, so that it can be done in pieces: --seeds and
---strategies say which, --scored of which the test cases are predicted too. Each run prints which slices every strategy
-would choose, how each doubt goes with what is wrong in the slices, and the table of all that is there.
+Everything is kept in --work and not made again, so that the work can be done in pieces: --seeds and --strategies choose
+them, and --scored chooses the strategies for which the test cases are predicted too. Each run prints the slices that
+every strategy would choose, how each kind of doubt relates to the errors in the slices, and the table of all results so
+far.
 
     python benchmarks/bench_suggest.py [--tiny] [DATASET [TEST]] [--work FOLDER] [--seeds N ...]
                                        [--strategies NAME ...] [--scored NAME ...]

@@ -1,7 +1,8 @@
-"""Training of MitoNet: what the loader delivers, and what the network takes, on two cores.
+"""Training of MitoNet: the speed of the loader and of the network, on two cores.
 
-The published recipe's step is float32 in the default memory layout; ours has the same batch and precision in
-channels_last, and then bf16. Random slices in a folder of the published form, alternating in one run, medians.
+The published recipe's step is float32 in the default memory layout. planewise uses the same batch and precision in
+channels_last, and then bf16. The slices are random, in a folder of the published form. The programs alternate in one
+run, and medians are printed.
 
     python benchmarks/bench_training.py [--tiny]
 """

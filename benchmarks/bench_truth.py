@@ -1,10 +1,11 @@
 """What each part of the recipe for little data gains: MitoNet_small from random weights, scored object by object.
 
 DATASET is a nnU-Net raw dataset with instancesTr. Without TEST, every training case in turn is predicted by models that
-were trained on the others: what the recipe was chosen by. With TEST, the folder of another dataset, its imagesTs are
-predicted by models that were trained on all of DATASET: what is reported. All parts take about the same CPU time: one
-whose step takes longer takes fewer. Without either it runs on a phantom, whose numbers mean nothing. With --painted N
-every N-th slice along z is painted, and nothing else; with --self_training the model labels the rest, in rounds.
+were trained on the others; the recipe was chosen by these scores. With TEST, the folder of another dataset, its
+imagesTs are predicted by models that were trained on all of DATASET; these scores are reported. All parts take about
+the same CPU time: one with a slower step takes fewer steps. Without either it runs on a phantom, whose numbers mean
+nothing. With --painted N only every N-th slice along z is painted; with --self_training the model labels the rest, in
+rounds.
 
     python benchmarks/bench_truth.py [--tiny] [DATASET [TEST]] [--seeds N] [--steps N] [--parts NAME ...]
                                      [--painted N [--self_training ROUNDS]]

@@ -1,9 +1,9 @@
-"""planewise demo ild by five seeds: Dice of the test patients, mean and range over seeds, for each kind of prompts.
+"""planewise demo ild with five seeds: Dice of the test patients, mean and range over seeds, for each kind of prompts.
 
     python benchmarks/demo_ild.py FOLDER
 
-Each seed makes a dataset and a training of its own, in FOLDER/seed0 and so on; one that is there is not made again. A
-seed's Dice is the mean over its test patients with the disease.
+Each seed makes its own dataset and training, in FOLDER/seed0 and so on; existing ones are not made again. The Dice of a
+seed is the mean over its test patients with the disease.
 """
 
 import sys

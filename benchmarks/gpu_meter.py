@@ -1,4 +1,4 @@
-"""What work takes on a GPU: seconds, the share of them in which the GPU is busy, and its memory."""
+"""The cost of work on a GPU: seconds, the share of them in which the GPU is busy, and its memory."""
 
 import os
 import re

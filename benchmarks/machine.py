@@ -1,4 +1,4 @@
-"""What a benchmark ran on, the memory that it took, and how it was asked to run."""
+"""The machine that a benchmark ran on, the memory that it took, and how it was asked to run."""
 
 import os
 import platform

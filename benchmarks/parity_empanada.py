@@ -1,7 +1,7 @@
-"""The published program's 3D inference with a model that planewise wrote, against what planewise predicts with it.
+"""The published program's 3D inference with a model that planewise wrote, against planewise's prediction with it.
 
-The program is ``empanada-dl`` 0.1.7; what empanada-napari 1.2.4 brings of it infers, links and fuses by the same lines,
-but for types that numba asks for. It is no dependency, and runs without numba's compiler (see
+The program is ``empanada-dl`` 0.1.7. empanada-napari 1.2.4 contains the same lines for inference, linking and
+consensus, except for types that numba requires. The program is not a dependency, and runs without numba's compiler (see
 tests/reference/make_mitonet.py):
 
     pip install --no-deps --target SITE empanada-dl==0.1.7 opencv-python-headless==5.0.0.93

@@ -1,12 +1,12 @@
-"""SAM2's memory against the original code: an object followed both ways through slices, by the same weights.
+"""SAM2's memory against the original code: an object followed both ways through slices, with the same weights.
 
-The original is ``SAM2VideoPredictor`` of the package ``sam2`` 1.1.0; parity_sam2.py says how it is installed beside.
+The original is ``SAM2VideoPredictor`` of the package ``sam2`` 1.1.0; parity_sam2.py says how to install it.
 
     PYTHONPATH=src:FOLDER python benchmarks/parity_memory.py [SIZE ...]
 
-Weights are made from the tensors' names by a formula; the object score is raised, so that the object is there in most
-slices. The original runs as its builder makes it (apply_postprocessing, here with and without the stability fallback),
-but for the holes of masks: filling them needs its CUDA part.
+Weights are computed from the tensors' names by a formula; the object score is raised, so that the object is present in
+most slices. The original runs as its builder makes it (apply_postprocessing, here with and without the stability
+fallback), except that holes of masks are not filled, because that needs its CUDA part.
 """
 
 import sys

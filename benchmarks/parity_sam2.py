@@ -1,15 +1,17 @@
 """SAM2 in all sizes against the original code: the same weights, image and boxes through both.
 
-The original is the package ``sam2`` 1.1.0, which needs hydra-core, iopath and omegaconf; its CUDA part is not needed,
-nor is torchvision: the predictors that use it are left out, what they call is called here. It is no dependency:
+The original is the package ``sam2`` 1.1.0, which needs hydra-core, iopath and omegaconf. It needs neither its CUDA part
+nor torchvision here: the predictors that use them are left out, and the functions that those call are called directly.
+It is not a dependency:
 
     SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation --target FOLDER sam2==1.1.0 \
         hydra-core iopath omegaconf "antlr4-python3-runtime==4.9.*" portalocker
     PYTHONPATH=src:FOLDER python benchmarks/parity_sam2.py [SIZE ...]
 
-Weights are made from the tensors' names by a formula, as in the tests, and pass through a file as Meta's. What is
-written again is loaded by the original, which is strict about names and shapes. The last column is of logits a 64th as
-large, none of which is stable: the original's builder (apply_postprocessing) and ``stable_masks`` take another mask.
+Weights are computed from the tensors' names by a formula, as in the tests, and pass through a file like Meta's. The
+original loads the file that planewise writes again, with its strict check of names and shapes. The last column is for
+logits a 64th as large, none of which is stable: there the original's builder (apply_postprocessing) and
+``stable_masks`` take another mask.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""The whole CT job on a real chest CT from random weights, by three seeds: Dice of each class for each kind of prompts.
+"""All steps on a real chest CT from random weights, with three seeds: Dice of each class for each kind of prompts.
 
     python benchmarks/real_chest_ct.py Dataset002_ChestCT WORK [--image_size 128] [--epochs 50]
 
-The dataset: one training patient and one test patient, whose classes are lungs and spinal cord. Seconds are of one
-thread, and of one process.
+The dataset has one training patient and one test patient, whose classes are lungs and spinal cord. Seconds are those of
+one thread in one process.
 """
 
 import argparse

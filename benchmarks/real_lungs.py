@@ -1,4 +1,4 @@
-"""How much of what experts drew lies outside of the lungs that planewise segments from HU, by the distance from them.
+"""How much of the lungs drawn by experts lies outside those that planewise segments from HU, by distance.
 
     python benchmarks/real_lungs.py DATASET    # nnU-Net raw, with lung_left, lung_right, and maybe tumour, in labelsTr
 

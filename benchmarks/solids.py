@@ -1,7 +1,7 @@
-"""Solids of which every measure is known in closed form, as voxels: the truth of tests, and of errors that are shown.
+"""Solids whose measures are known in closed form, as voxels: the reference for tests, and for the errors shown in docs.
 
-Each is turned by a rotation (3, 3) in z, y, x, and lies between voxels, off the grid by what a seed says. Sizes are in
-the unit of the spacing.
+Each is rotated by a matrix (3, 3) in z, y, x, and shifted off the grid by an amount that a seed sets. Sizes are in the
+unit of the spacing.
 """
 
 import math
