@@ -17,7 +17,8 @@ from planewise.models.model_file import ModelFile
 from planewise.models.weights import network_with
 from planewise.progress import say
 from planewise.training.checkpoint import load_checkpoint
-from planewise.training.loop import BEST, LAST, LoopOptions, train
+from planewise.training.loop import BEST, LAST, train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import score_at_end
 from planewise.training.panoptic import PanopticTask
 from planewise.training.self_training import labeller

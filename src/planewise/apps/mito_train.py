@@ -27,7 +27,8 @@ from planewise.progress import progress, say
 from planewise.report.figures import training_curve
 from planewise.report.tables import print_problems, report_problems
 from planewise.training.checkpoint import load_checkpoint
-from planewise.training.loop import BEST, CURVE, LoopOptions, train
+from planewise.training.loop import BEST, CURVE, train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import METRICS
 from planewise.training.object_sizes import object_sizes
 from planewise.training.pace import steps_within

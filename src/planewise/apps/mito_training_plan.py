@@ -22,7 +22,8 @@ from planewise.models.model_file import ModelFile, find_model_file, read_model_f
 from planewise.progress import progress, say
 from planewise.report.tables import print_problems
 from planewise.training.checkpoint import is_finished, load_checkpoint
-from planewise.training.loop import LAST, LoopOptions
+from planewise.training.loop import LAST
+from planewise.training.loop_options import LoopOptions
 
 ITERATIONS = 1000  # of a training, by default
 LEARNING_RATE = 0.003  # MitoNet's

@@ -8,7 +8,8 @@ from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.training.boxes import BoxTask, BoxTraining, classes_in, on_grid, prepared_slices
-from planewise.training.loop import LoopOptions, train
+from planewise.training.loop import train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import METRICS
 
 

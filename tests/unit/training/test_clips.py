@@ -16,7 +16,8 @@ from planewise.processes import Terminated
 from planewise.training.boxes import BoxTask, BoxTraining
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.clips import ClipTask
-from planewise.training.loop import BEST, LAST, LoopOptions, train
+from planewise.training.loop import BEST, LAST, train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import METRICS
 from planewise.volumes.volume import Volume
 

@@ -26,7 +26,8 @@ from planewise.report.figures import training_curve
 from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, TrainPart, classes_in
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.clips import ClipTask
-from planewise.training.loop import BEST, CURVE, LAST, LoopOptions, train
+from planewise.training.loop import BEST, CURVE, LAST, train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import METRICS
 from planewise.training.optimiser import moments_by_name
 from planewise.training.task import score_before
