@@ -10,17 +10,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from planewise.apps.mito_case import (
-    Results,
-    VolumeToPredict,
-    decisive,
-    grouping_of,
-    settled,
-    things_text,
-    write_class_names,
-    write_confidence,
-)
+from planewise.apps.mito_case import Results, VolumeToPredict, things_text, write_class_names, write_confidence
 from planewise.apps.mito_options import MitoPredict
+from planewise.apps.mito_predict_settings import decisive, grouping_of, settled
 from planewise.data.case import cases_in
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run
