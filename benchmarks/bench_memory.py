@@ -22,8 +22,8 @@ from machine import TINY, describe, peak_gigabytes
 
 from planewise.apps.mito_case import Results, VolumeToPredict
 from planewise.apps.mito_options import MitoPredict
+from planewise.apps.mito_out_of_core import remove_work
 from planewise.apps.mito_predict import predict_case
-from planewise.apps.mito_store import remove_work
 from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.inference.gathering import SliceOutputs

@@ -45,7 +45,8 @@ from planewise.models.panoptic_deeplab import PanopticNetwork, build
 from planewise.models.weights import network_with
 from planewise.training.assembled import BATCH, objects_in
 from planewise.training.checkpoint import load_checkpoint
-from planewise.training.loop import BEST, LoopOptions, train
+from planewise.training.loop import BEST, train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import FOLDERS, as_shares
 from planewise.volumes.files import open_volume, read_voxels

@@ -15,7 +15,7 @@ class Command:
 
 COMMANDS = {
     "mito train": Command(
-        "planewise.apps.mito_options:MitoTrain",
+        "planewise.apps.mito_train_options:MitoTrain",
         "planewise.apps.mito_train:train_mito",
         "fine-tune MitoNet on a nnU-Net dataset, and test it",
         (
@@ -186,7 +186,7 @@ COMMANDS = {
         ),
     ),
     "demo mito": Command(
-        "planewise.apps.mito_options:MitoDemo",
+        "planewise.apps.mito_train_options:MitoDemo",
         "planewise.apps.mito_demo:demo_mito",
         "train, predict and evaluate on a small synthetic EM dataset",
         ("planewise demo mito demo",),

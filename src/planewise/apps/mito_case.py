@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from planewise.apps.mito_options import PUBLISHED, MitoPredict
+from planewise.apps.mito_options import MitoPredict
+from planewise.apps.mito_predict_settings import calibration_of
 from planewise.data.case import channel_within
 from planewise.data.classes import BACKGROUND, DATASET_FILE
 from planewise.data.intensity import IntensityRule
@@ -19,9 +19,7 @@ from planewise.inference.gathering import GroupingOptions
 from planewise.inference.planes import SliceOptions, choose_planes, pixel_note
 from planewise.inference.votes import ObjectVotes
 from planewise.models.model_file import Calibration, ModelFile
-from planewise.progress import say
 from planewise.volumes.files import open_volume, write_volume
-from planewise.volumes.formats import ending_of, ome_zarr
 from planewise.volumes.geometry import voxel_um3
 from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.slices import Plane
@@ -113,7 +111,7 @@ class VolumeToPredict:
                 f"--pixel_vote_thr {options.pixel_vote_thr}: where there are several classes, more than half of "
                 f"{len(planes)} planes must agree on a voxel, or it could be of two"
             )
-        return cls(path, channel, volume, planes, why, unlike, *_calibration_of(model, planes, options), several)
+        return cls(path, channel, volume, planes, why, unlike, *calibration_of(model, planes, options), several)
 
     def results(self, folder: Path, name: str, ending: str, options: MitoPredict) -> Results:
         """Return where its results go in ``folder``: see ``Results``."""
@@ -158,122 +156,6 @@ class VolumeToPredict:
         range_, seen, _ = rule.range_of(self.volume, self.path)
         norms = model.norms
         return SliceOptions(range_, norms.mean, norms.std, model.padding_factor, options.downsampling), seen
-
-
-DECISIVE = {  # options that decide what the results are
-    "axes", "channel", "intensity", "invert", "downsampling", "confidence_thr", "center_confidence_thr",
-    "min_distance_object_centers", "median_kernel", "min_size", "min_extent", "pixel_vote_thr",
-}  # fmt: skip
-
-
-READ_OF_MODEL = {"norms", "intensities", "planes", "padding_factor", "architecture"}
-
-
-def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
-    """Return ``options`` with what they leave to the model. Raises PlanewiseError if it cannot give what is asked."""
-    if options.published:
-        say(f"--published: {' '.join(f'--{name} {value}' for name, value in PUBLISHED.items())}")
-        options = options.model_copy(update=PUBLISHED)
-    if options.confidence_volume:  # which no volume could have in these planes
-        _calibration_of(model, options.axes or (model.calibration.planes if model.calibration else ()), options)
-    least, repair = options.min_agreement, options.repair
-    of_model = "on" if model.repair else "off"
-    fuse = _fusion(options, model)
-    size = options.min_size
-    if size is None and model.object_sizes is None:
-        size = GroupingOptions.min_size
-        if model.several is None or model.several.things:
-            say(
-                f"Objects under {size} voxels are left out, as published: the model's file does not say how large the "
-                "objects of its training were; see --min_size"
-            )
-    return options.model_copy(
-        update={
-            "min_size": size,
-            "min_agreement": least if least is not None else model.min_agreement or 0.0,
-            "repair": of_model if repair == "auto" else repair,
-            "fuse": fuse,
-        }
-    )
-
-
-def _fusion(options: MitoPredict, model: ModelFile) -> Literal["probabilities", "votes"]:
-    """Return how planes are fused."""
-    store = ending_of(options.output) in ome_zarr.FORMAT.endings
-    if options.fuse == "probabilities":
-        if model.several is None or model.several.things:
-            raise PlanewiseError("--fuse probabilities: is for several classes without things; objects are voted on")
-        if store:
-            raise PlanewiseError(
-                f"--fuse probabilities: is done in memory, not into {options.output}; give --fuse votes"
-            )
-    if model.several is None or model.several.things or store:
-        return "votes"
-    return options.fuse or "probabilities"
-
-
-def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, object]:
-    """Return what decides on the results beside the weights: options, the model's YAML, and the precision."""
-    values: dict[str, object] = options.model_dump(mode="json", include=DECISIVE)
-    if options.min_size is None and model.object_sizes is not None:  # from which it follows in each volume
-        known = ", ".join(f"{name} {value}" for name, value in model.object_sizes.model_dump(mode="json").items())
-        values["min_size"] = f"by the objects trained on ({known})"
-    if options.min_agreement:  # none is what there was before it could be asked for
-        values["min_agreement"] = options.min_agreement
-    if options.repair == "on":
-        values["repair"] = True
-    if options.confidence_volume:
-        values["confidence_volume"] = True
-    if model.calibration is not None:
-        values["calibration"] = model.calibration.model_dump(mode="json")
-    if model.several is not None:
-        values["classes"] = str(model.several)
-        values["fuse"] = options.fuse
-    return values | {
-        "model's YAML": model.model_dump(mode="json", include=READ_OF_MODEL),
-        "precision": "bf16" if half else "32",
-    }
-
-
-def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) -> GroupingOptions:
-    """Return how slices become objects; ``several``: the classes, where there are several."""
-    assert options.min_size is not None, "see VolumeToPredict.sized"
-    return GroupingOptions(
-        confidence=options.confidence_thr,
-        centre_threshold=options.center_confidence_thr,
-        centre_kernel=options.min_distance_object_centers,
-        median_kernel=options.median_kernel,
-        scale=options.downsampling,
-        min_size=options.min_size,
-        min_extent=options.min_extent,
-        min_agreement=options.min_agreement or 0.0,
-        repair=options.repair == "on",
-        things=() if several is None else several.kinds,
-    )
-
-
-def _calibration_of(
-    model: ModelFile, planes: tuple[Plane, ...], options: MitoPredict
-) -> tuple[Calibration | None, str]:
-    """Return what the confidence of objects predicted in ``planes`` is, or None and why not, to read.
-
-    Raises PlanewiseError if there is none and ``confidence_volume`` asks for it.
-    """
-    known = model.calibration
-    if known is None:
-        why = "the model was not calibrated"
-    elif set(planes) != set(known.planes):
-        why = f"that of the model is of planes {', '.join(known.planes)} together"
-    elif options.pixel_vote_thr != 2:
-        why = "that of the model is of voxels that 2 planes agree on"
-    else:
-        return known, ""
-    if options.confidence_volume:
-        raise PlanewiseError(
-            f"--confidence_volume: objects have no confidence: {why}; leave it out, or predict with a model that is "
-            "calibrated, in its planes and with --pixel_vote_thr 2"
-        )
-    return None, f"objects have no confidence: {why}"
 
 
 def write_confidence(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from planewise.apps.mito_options import MitoTrain
+from planewise.apps.mito_train_options import MitoTrain
 from planewise.apps.mito_training_files import TrainingFiles
 from planewise.data.nnunet import Dataset
 from planewise.device import choose_device

@@ -14,31 +14,18 @@ from planewise.apps.mito_measured_cases import (
     refuse_other_cases,
     things_of,
 )
+from planewise.apps.mito_measured_together import CASES, TOGETHER, write_together
 from planewise.correction.journal import classes_behind_note, correction_note
 from planewise.data.case import channel_within, is_volume, refuse_missing
-from planewise.data.manifest import MANIFEST, edited_outputs
+from planewise.data.manifest import MANIFEST
 from planewise.data.object_tables import read_confidences
 from planewise.data.run import Run, refuse_folder_of_inputs
 from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError, Problem
-from planewise.measurement.columns import DISTRIBUTED
-from planewise.measurement.groups import Comparison, Member, as_files_are_named, compare, read_groups, refuse_too_few
+from planewise.measurement.groups import as_files_are_named, read_groups
 from planewise.measurement.measured import Measured, measure_volume
-from planewise.measurement.plots import animals_picture, distributions_picture
-from planewise.measurement.tables import (
-    animal_rows,
-    class_contact_rows,
-    comparison_rows,
-    contact_rows,
-    distribution_rows,
-    document,
-    name_of,
-    object_rows,
-    volume_rows,
-    write_csv,
-)
 from planewise.progress import say
-from planewise.report.tables import print_table, report_problems
+from planewise.report.tables import report_problems
 from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.json_files import read_json, write_json
@@ -47,11 +34,8 @@ from planewise.volumes.machine import machine_memory
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume, access
 
-CASES = "cases"  # the folder of what each case gave
-TOGETHER = "all cases together"  # in the manifest
 KEPT_BYTES = 2**29  # of a volume's voxels, which are read once; more are read slab by slab, where the format allows it
 DECISIVE = {"channel", "ignore_geometry"}
-COMPARED_VOLUMES = ("number_density", "volume_fraction")
 
 
 def measure_mito(options: MitoMeasure) -> int:
@@ -87,7 +71,7 @@ def measure_mito(options: MitoMeasure) -> int:
             problems.append(Problem.of(case.labels, error))
     if finished:
         try:
-            _write_together(finished, members, options, run, output, problems)
+            write_together(finished, members, options, run, output, problems)
         except PlanewiseError as error:
             problems.append(Problem.of(output, error))
         if len(finished) < len(volumes):
@@ -98,9 +82,6 @@ def measure_mito(options: MitoMeasure) -> int:
 def _beside(labels: Path) -> Path:
     folder = labels.parent if is_volume(labels) else labels
     return folder / "measures"
-
-
-# ---- one case
 
 
 def _measured(case: Sources, options: MitoMeasure, run: Run, output: Path) -> Measured:
@@ -190,142 +171,3 @@ def _say_of(case: Sources, measured: Measured) -> None:
             f"WARNING: {case.name}: label {', '.join(map(str, measured.too_large[:5]))}: too large for this machine's "
             "memory: its surface and centre line are left empty"
         )
-
-
-# ---- all cases together
-
-
-def _write_together(
-    cases: dict[str, Measured],
-    members: list[Member],
-    options: MitoMeasure,
-    run: Run,
-    output: Path,
-    problems: list[Problem],
-) -> None:
-    """Write the tables and pictures of all cases."""
-    measures: dict[str, dict[str, np.ndarray]] = {}
-    comparisons: list[Comparison] = []
-    if members:
-        try:
-            members, measures, comparisons = _compared(cases, members, options)
-        except PlanewiseError as error:
-            problems.append(Problem.of(options.groups, error))
-            members = []
-    together = [cases[member.case] for member in members] or cases.values()  # those in no condition may lack a unit
-    physical = all(measured.physical for measured in together)
-    classes = [output / "class_contacts.csv"] if any(measured.classes for measured in cases.values()) else []
-    tables = [output / f"{name}.csv" for name in ("objects", "contacts", "volumes", "distributions")]
-    pictures = [output / "distributions.png"]
-    of_groups = [output / "comparisons.csv", output / "animals.csv", output / "animals.png"] if members else []
-    everything = output / "measures.json"
-    edited = [path for path in edited_outputs(output) if path.parent == output]
-    if edited and not options.overwrite:
-        raise PlanewiseError(
-            f"{min(edited)}: was changed after it was made, and is kept, with the tables beside it as they were; "
-            "--overwrite makes them again"
-        )
-    inputs = [output / CASES / f"{name}.json" for name in cases]
-    inputs += [options.groups] if options.groups is not None and members else []
-    with run.making(TOGETHER, inputs, [*tables, *classes, *pictures, *of_groups, everything]):
-        write_csv(tables[0], object_rows(cases), ("case", "label"))
-        write_csv(
-            tables[1], contact_rows(cases), ("case", "first_label", "second_label", name_of("contact_area", physical))
-        )
-        write_csv(tables[2], volume_rows(cases))
-        write_csv(tables[3], distribution_rows(cases))
-        for path in classes:
-            write_csv(path, class_contact_rows(cases), ("case", "first_class", "second_class"))
-        distributions_picture(cases, pictures[0])
-        compared, animals = comparison_rows(comparisons, physical), animal_rows(members, measures, physical)
-        if members:
-            write_csv(of_groups[0], compared)
-            write_csv(of_groups[1], animals)
-            animals_picture(members, measures, comparisons, physical, of_groups[2])
-        write_json(everything, document(cases, compared, animals))
-    _print_volumes(cases)
-    if classes:
-        _print_class_contacts(cases)
-    if members:
-        _print_comparisons(comparisons, physical)
-        if left_out := measures.keys() - {row.measure for row in comparisons}:
-            names = ", ".join(name_of(key, physical) for key in measures if key in left_out)
-            say(f"Not compared, as too few animals have whole objects: {names}")
-    written = [*tables, *classes, *of_groups, everything, *pictures]
-    say(f"The tables are in {output}: {', '.join(path.name for path in written)}")
-
-
-def _compared(
-    cases: dict[str, Measured], members: list[Member], options: MitoMeasure
-) -> tuple[list[Member], dict[str, dict[str, np.ndarray]], list[Comparison]]:
-    """Return the members that were measured, their values by measure and case, and the comparisons."""
-    members = [member for member in members if member.case in cases]
-    refuse_too_few(members, f"of the cases of {options.groups} that were measured")
-    units = {cases[member.case].physical for member in members}
-    if len(units) > 1:
-        without = [member.case for member in members if not cases[member.case].physical]
-        raise PlanewiseError(
-            f"{options.groups}: no file says the unit of the spacing of {', '.join(without[:5])}, that of the others "
-            "is known: they cannot be compared; give --image with a spacing, or a sidecar"
-        )
-    measures: dict[str, dict[str, np.ndarray]] = {}
-    for key in DISTRIBUTED:
-        chosen = {member.case: cases[member.case].objects for member in members}
-        if all(key in objects for objects in chosen.values()):
-            measures[key] = {case: objects[key][objects["weight"] > 0] for case, objects in chosen.items()}
-    for key in COMPARED_VOLUMES:
-        measures[key] = {member.case: np.array([cases[member.case].volume[key]]) for member in members}
-    return members, measures, compare(members, measures)
-
-
-def _print_volumes(cases: dict[str, Measured]) -> None:
-    rows = []
-    for case, measured in cases.items():
-        volume, size = measured.volume, measured.distributions["volume"]
-        rows.append(
-            (
-                case,
-                str(volume["objects"]),
-                str(volume["touching_border"]),
-                _short(volume["volume_fraction"]),
-                _short(volume["number_density"]),
-                _short(size.mean),
-                "µm" if measured.physical else "voxels",
-            )
-        )
-    header = ("case", "objects", "at the border", "volume fraction", "number density", "mean volume", "unit")
-    print_table("Volumes", header, rows)
-
-
-def _print_class_contacts(cases: dict[str, Measured]) -> None:
-    rows = []
-    for row in class_contact_rows(cases):
-        case, first, second, area, ours, theirs = row.values()
-        counts = ("-" if count is None else str(count) for count in (ours, theirs))
-        rows.append((case, first, second, _short(area), *counts, "µm²" if cases[case].physical else "voxels²"))
-    header = ("case", "class", "touches", "area", "objects of the first", "of the second", "unit")
-    print_table("Contacts of classes", header, rows)
-
-
-def _print_comparisons(comparisons: list[Comparison], physical: bool) -> None:
-    rows = []
-    for row in comparisons:
-        interval = "-" if math.isnan(row.low) else f"{_short(row.low)} to {_short(row.high)}"
-        rows.append(
-            (
-                name_of(row.measure, physical),
-                f"{row.second} - {row.first}",
-                _short(row.difference),
-                interval,
-                _short(row.p),
-                _short(row.p_holm),
-                f"{row.animals[0]} and {row.animals[1]}",
-                row.method,
-            )
-        )
-    header = ("measure", "conditions", "difference", "95 % interval", "p", "p (Holm)", "animals", "by")
-    print_table("Conditions", header, rows)
-
-
-def _short(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4g}"

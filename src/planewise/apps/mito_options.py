@@ -1,23 +1,24 @@
-"""The options of ``planewise mito ...`` that take a model, each once, for command line, Python and checkpoints.
+"""The options of ``planewise mito predict`` and ``suggest``, each once, for command line, Python and manifests.
 
-Those of the commands that take labels, by any method, are in ``mito_label_options``.
+Those of training are in ``mito_train_options``, those of commands that take labels, by any method, in
+``mito_label_options``.
 """
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 from pydantic import Field, ValidationInfo, field_validator
 
 from planewise.data.image_sequences import SequenceChoice
 from planewise.device import DeviceName, PrecisionName
-from planewise.options import Folder, Name, Options, PathText
-from planewise.volumes.machine import PROCESSES
+from planewise.options import Folder, Options
 from planewise.volumes.slices import PLANES, Plane
 
 
-def _distinct(planes: tuple[Plane, ...] | None) -> tuple[Plane, ...] | None:
+def distinct_planes(planes: tuple[Plane, ...] | None) -> tuple[Plane, ...] | None:
+    """Return ``planes``. Raises ValueError if there is none, or one twice."""
     if planes is None:
         return None
     if not planes or len(set(planes)) < len(planes):
@@ -25,119 +26,11 @@ def _distinct(planes: tuple[Plane, ...] | None) -> tuple[Plane, ...] | None:
     return planes
 
 
-def _low_and_high(intensity: tuple[float, float] | None) -> tuple[float, float] | None:
+def low_and_high(intensity: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return ``intensity``. Raises ValueError if it is no range."""
     if intensity is not None and not -math.inf < intensity[0] < intensity[1] < math.inf:
         raise ValueError("must be LOW HIGH, the first less than the second; --invert turns contrast round")
     return intensity
-
-
-class MitoTrain(Options):
-    """Fine-tune MitoNet on a nnU-Net raw dataset."""
-
-    dataset_path: tyro.conf.Positional[Path]
-    """nnU-Net raw dataset: dataset.json, imagesTr, instancesTr (or labelsTr, or slices in paintedTr/{case}/z0012.tif),
-    imagesTs, instancesTs."""
-    model_dir: tyro.conf.Positional[Folder]
-    """Folder for {model_name}.yaml and {model_name}.pth; the training's own files go to {model_name}_training/."""
-    corrections: Path | None = None
-    """A result that was corrected with planewise correct, a folder or a file. dataset_path is then made from it: what
-    was confirmed or corrected is truth, the rest is ignored. The training starts from the model that made the result,
-    and ends with what it gained and the next work list."""
-    margin: int = Field(48, ge=0)
-    """Voxels around a confirmed object in which background is truth too, where --corrections are trained on. A small
-    margin teaches little about background; a large one may count missed objects nearby as background."""
-    image: Path | None = None
-    """With --corrections: the image, or a folder of images named as the labels are. Default: those that the results
-    were made from."""
-    # pydantic owns the name model_config
-    base_model: Annotated[PathText, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"
-    """Base model: the path of its YAML or .empanada archive, or a name such as MitoNet_v1, whose weights are
-    downloaded."""
-    model_name: Name = "FinetunedMitoNet"
-    """Name of the fine-tuned model."""
-    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
-    """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
-    objects. Needed where there are several classes, unless all are trained: --things."""
-    things: tuple[str, ...] = ()
-    """Train all classes of dataset.json together, not one: those named here are things, whose objects are told apart,
-    such as mitochondria and nuclei; the others are stuff, such as the ER. labelsTr says the class of each voxel,
-    instancesTr, if it is there, the objects. none: no class is, and each voxel's class is all that is learned. Not
-    needed where the base model has the same several classes."""
-    iterations: int | None = Field(None, ge=1)
-    """Optimiser steps; default 1000. With --resume, a larger number than before continues the training."""
-    minutes: float | None = Field(None, gt=0)
-    """Instead of --iterations: as many steps as fit into this time, all rounds of --self_training included, estimated
-    from the first few and printed. With --resume, as many as were chosen then."""
-    self_training: int = Field(0, ge=0)
-    """Rounds in which the model labels unpainted voxels (the ignore label) where its planes agree, and is trained
-    further on them for half as many steps; they end when the validation score no longer improves."""
-    batch_size: int = Field(16, ge=2)
-    """Crops in a step, shared between devices."""
-    learning_rate: float | None = Field(None, gt=0)
-    """Peak of the OneCycle schedule. Default: what the base model's YAML says, which for MitoNet is 0.003."""
-    patch_size: int = Field(256, ge=16)
-    """Side of the square crops, in pixels."""
-    finetune_layer: Literal["none", "stage4", "stage3", "stage2", "stage1", "all"] = "all"
-    """How much of the encoder is trained: nothing, its last stage only, its last two, ..., all of it."""
-    from_scratch: bool = False
-    """Start from random weights instead of the base model's."""
-    backbone: Annotated[Path | None, tyro.conf.arg(name="base")] = None
-    """A folder of the hub (config.json, model.safetensors), or a hub id, whose weights the encoder starts from; the
-    rest starts from random ones. For base models whose encoder is one of transformers', see docs/backbones.md."""
-    train_planes: tuple[Plane, ...] | None = None
-    """Planes to cut training slices in. Default: those in which the pixels of every case are square within 20 %."""
-    skip_conversion: bool = False
-    """Use the 2D slices that are there already; those with a record must be of this dataset and these options."""
-    channel: int | None = Field(None, ge=0)
-    """Channel to train on, counted from 0, for images with several: the file {case}_000N, or one within the file."""
-    ignore_geometry: bool = False
-    """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
-    output_data_path: Folder | None = None
-    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if others are there."""
-    test_after_training: bool = False
-    """Predict imagesTs and evaluate against instancesTs."""
-    test_axes: tuple[Plane, ...] | None = None
-    """Planes to predict in when testing. Default: as planewise mito predict chooses them."""
-    intensity: tuple[float, float] | None = None
-    """Intensities of the volumes that become black and white; see planewise mito predict."""
-    invert: bool = False
-    """The images have the opposite contrast to those that the base model was trained on."""
-    resume: bool = False
-    """Continue from the last checkpoint. A finished training continues with more --iterations, after a
-    warm-up."""
-    overwrite: bool = False
-    """Replace a model of this name."""
-    checkpoint_interval: int = Field(100, ge=1)
-    """Steps between validations, each with a checkpoint."""
-    seed: int = Field(0, ge=0)
-    """The same seed gives the same training on a CPU."""
-    device: DeviceName = "auto"
-    """Where to train; auto takes a GPU where there is one."""
-    devices: int = Field(1, ge=1)
-    """Number of GPUs, or of CPU processes, that share each batch."""
-    num_nodes: int = Field(1, ge=1)
-    """Machines that share each batch, each with this many devices; srun or torchrun starts the command on all."""
-    precision: PrecisionName = "auto"
-    """auto is bf16 on a GPU that has it, else 32 bits."""
-    num_workers: int = Field(PROCESSES, ge=0)
-    """Processes that prepare crops, on each device."""
-
-    @field_validator("backbone")
-    @classmethod
-    def _one_start(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value is not None and info.data.get("from_scratch"):
-            raise ValueError("says where the encoder starts, and so does --from_scratch: give one of the two")
-        return value
-
-    _planes = field_validator("train_planes", "test_axes")(_distinct)
-    _intensity = field_validator("intensity")(_low_and_high)
-
-    @field_validator("minutes")
-    @classmethod
-    def _one_length(cls, value: float | None, info: ValidationInfo) -> float | None:
-        if value is not None and info.data.get("iterations") is not None:
-            raise ValueError("says how long to train, and so does --iterations: give one of the two")
-        return value
 
 
 UNITS_OF_MEMORY = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -243,8 +136,8 @@ class MitoPredict(Options):
     scheduler: str | None = None
     """With an .ome.zarr as --output: address of a dask scheduler (tcp://...) whose workers share the work."""
 
-    _axes = field_validator("axes")(_distinct)
-    _intensity = field_validator("intensity")(_low_and_high)
+    _axes = field_validator("axes")(distinct_planes)
+    _intensity = field_validator("intensity")(low_and_high)
 
     @field_validator("published")
     @classmethod
@@ -313,16 +206,5 @@ class MitoSuggest(Options):
     overwrite: bool = False
     """Predict again what is predicted already."""
 
-    _axes = field_validator("axes")(_distinct)
-    _intensity = field_validator("intensity")(_low_and_high)
-
-
-class MitoDemo(Options):
-    """Make a small synthetic EM dataset, train on it, predict in three planes and evaluate."""
-
-    folder: tyro.conf.Positional[Folder] = Path("demo")
-    """Where to work."""
-    seed: int = Field(0, ge=0)
-    """Another seed makes another dataset."""
-    organelles: bool = False
-    """Three classes instead of one: mitochondria and nuclei, which are things, and ER, which is stuff."""
+    _axes = field_validator("axes")(distinct_planes)
+    _intensity = field_validator("intensity")(low_and_high)

@@ -9,18 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from planewise.apps.mito_case import (
-    Results,
-    VolumeToPredict,
-    decisive,
-    grouping_of,
-    settled,
-    things_text,
-    write_class_names,
-    write_confidence,
-)
+from planewise.apps.mito_case import Results, VolumeToPredict, things_text, write_class_names, write_confidence
 from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_store import predict_store, remove_work, segment_out_of_core
+from planewise.apps.mito_out_of_core import remove_work, segment_out_of_core
+from planewise.apps.mito_predict_settings import decisive, grouping_of, settled
+from planewise.apps.mito_store import predict_store
 from planewise.data.case import cases_in, refuse_names_of_planes
 from planewise.data.manifest import MANIFEST
 from planewise.data.panoptic import PanopticClasses

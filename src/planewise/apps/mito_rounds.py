@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from planewise.apps.mito_options import MitoTrain
+from planewise.apps.mito_train_options import MitoTrain
 from planewise.data.nnunet import Dataset
 from planewise.data.painted_slices import PAINTED, is_painted
 from planewise.device import choose_device
@@ -17,7 +17,8 @@ from planewise.models.model_file import ModelFile
 from planewise.models.weights import network_with
 from planewise.progress import say
 from planewise.training.checkpoint import load_checkpoint
-from planewise.training.loop import BEST, LAST, LoopOptions, train
+from planewise.training.loop import BEST, LAST, train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import score_at_end
 from planewise.training.panoptic import PanopticTask
 from planewise.training.self_training import labeller

@@ -1,57 +1,21 @@
-"""Segment one volume by way of stores on disk, never in memory as a whole, by this process or by many."""
+"""mito predict from one volume to one OME-Zarr store, of any size."""
 
-import math
-import os
-import shutil
-import socket
-import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
-from typing import Any
-
-from planewise.apps.mito_case import (
-    Results,
-    VolumeToPredict,
-    decisive,
-    grouping_of,
-    settled,
-    things_text,
-    write_class_names,
-    write_confidence,
-)
+from planewise.apps.mito_case import VolumeToPredict, write_class_names
 from planewise.apps.mito_options import MitoPredict
+from planewise.apps.mito_out_of_core import Unfinished, remove_work, segment_out_of_core
+from planewise.apps.mito_predict_settings import decisive, settled
 from planewise.data.case import cases_in
 from planewise.data.manifest import MANIFEST
 from planewise.data.run import Run
 from planewise.device import choose_device, choose_precision
 from planewise.errors import PlanewiseError, Problem
-from planewise.inference.executor import Executor, executor
-from planewise.inference.out_of_core.job import (
-    LOCK,
-    Job,
-    begin_work,
-    clear_work,
-    identity_of,
-    is_begun,
-    plan_block,
-    plan_slabs,
-)
-from planewise.inference.out_of_core.segment import counts_of, segment, sizes_of, votes_of
-from planewise.inference.planes import NetworkSource, SliceOptions
+from planewise.inference.executor import executor
+from planewise.inference.planes import NetworkSource
 from planewise.models.model_file import find_model_file, read_model_file
 from planewise.models.weights import inference_network, locate_weights, refuse_other_classes
-from planewise.progress import progress, say
+from planewise.progress import say
 from planewise.report.tables import report_problems
-from planewise.volumes.atomic import atomic_path, write_again
-from planewise.volumes.files import open_volume, read_voxels, write_volume
-from planewise.volumes.formats import ending_of, itk, ome_zarr, result_ending, stem_of
-from planewise.volumes.formats.ome_zarr import CHUNK, blocks, create, missing_chunks
-from planewise.volumes.machine import machine_memory
-from planewise.volumes.slices import AXIS, Plane
-from planewise.volumes.volume import Volume, access
-
-STREAMING_MEMORY = 4 * 10**9  # of a process, by default
+from planewise.volumes.formats import ending_of, stem_of
 
 
 def predict_store(options: MitoPredict) -> int:
@@ -69,16 +33,7 @@ def segment_store(options: MitoPredict) -> None:
     Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it;
     ``Unfinished`` if it stops under way.
     """
-    images, problems = cases_in(options.input, options.channel, options.sequence)
-    if [options.input] != list(images.values()):
-        if problems or not images:
-            there = "; ".join(problem.what for problem in problems) or "it holds none"
-            raise PlanewiseError(f"--input {options.input}: is no volume ({there}); one volume goes to one store")
-        there = f"{len(images)} volume{'s' * (len(images) > 1)}"
-        raise PlanewiseError(
-            f"--input {options.input}: is a folder of {there}, and one volume goes to one store: give --input "
-            f"{next(iter(images.values()))}, or a folder as --output"
-        )
+    case_name = _only_case(options)
     if options.devices > 1:
         raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
     device = choose_device(options.device)
@@ -113,191 +68,22 @@ def segment_store(options: MitoPredict) -> None:
         for note in case.notes(options.input.name, options, model):
             say(note)
         with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
-            count = segment_out_of_core(case, slices, results, workers, options, run.identity(name), *images)
+            count = segment_out_of_core(case, slices, results, workers, options, run.identity(name), case_name)
         decided |= {"intensities": seen, "planes": case.why, "min_size": options.min_size, "objects": count}
     remove_work(results)
     say(f"{options.input.name}: {count} object{'s' * (count != 1)}, {options.output}")
 
 
-class Unfinished(PlanewiseError):
-    """A run that stopped when it was under way; what it has finished is kept."""
-
-
-def segment_out_of_core(
-    case: VolumeToPredict,
-    slices: SliceOptions,
-    results: Results,
-    workers: Executor,
-    options: MitoPredict,
-    made_with: dict[str, Any],
-    name: str,
-) -> int:
-    """Segment the volume of the case ``name`` by way of stores in a folder; return the number of objects.
-
-    ``workers``: what their source makes is a ``SlicePredictor``; ``made_with``: what makes the run what it is, and the
-    fingerprints of its ``inputs``: another goes on with no work of this. The work is left: once the manifest says that
-    the results are there, ``remove_work``. Raises PlanewiseError if it cannot begin, or another run is at it, and
-    ``Unfinished`` if it stops.
-    """
-    path, volume, channel = case.path, case.volume, case.channel
-    _tell_missing(volume, path)
-    memory = (options.memory_bytes() or min(STREAMING_MEMORY, machine_memory() // 2)) // 2  # the rest is the network's
-    with ExitStack() as running:
-        running.enter_context(_alone(results.work, results.final))
-        if options.overwrite or not is_begun(results.work):
-            clear_work(results.work)
-        source = path
-        if not _reads_anywhere(volume, case.planes):
-            read = zlib.crc32(str(made_with["inputs"]).encode())
-            source = results.work / f"input_{read:08x}.ome.zarr"
-            volume, channel = _unpacked(volume, path, source, memory), None
-        slabs = _slabs(options, volume, case.planes, memory)
-        job = Job(
-            source.resolve(),
-            results.work.resolve(),
-            volume.shape,
-            slices,
-            grouping_of(options, case.several),
-            options.batch_size,
-            options.pixel_vote_thr,
-            slabs,
-            plan_block(volume.shape, memory),
-            channel,
-            () if case.several is None else tuple(case.several.names.values()),
+def _only_case(options: MitoPredict) -> str:
+    """Return the name of the case that ``options.input`` is. Raises PlanewiseError if it is not one volume."""
+    images, problems = cases_in(options.input, options.channel, options.sequence)
+    if [options.input] != list(images.values()):
+        if problems or not images:
+            there = "; ".join(problem.what for problem in problems) or "it holds none"
+            raise PlanewiseError(f"--input {options.input}: is no volume ({there}); one volume goes to one store")
+        there = f"{len(images)} volume{'s' * (len(images) > 1)}"
+        raise PlanewiseError(
+            f"--input {options.input}: is a folder of {there}, and one volume goes to one store: give --input "
+            f"{next(iter(images.values()))}, or a folder as --output"
         )
-        begin_work(results.work, identity_of(job) | made_with)
-        try:
-            count = _with_progress(job, path.name, volume, workers)
-            _deliver(job, volume, results, name)
-            classes = None
-            if case.several is not None:
-                counts = counts_of(job)
-                classes = [name for name, n in zip(case.several.names.values(), counts) for _ in range(n)]
-                say(f"{path.name}: {things_text(case.several, counts)}")
-            write_confidence(case, results, votes_of(job), sizes_of(job, job.axes[0]), classes)
-        except Exception as error:  # a damaged store fails in its codec's own way
-            problem = Problem.of(path, error).what
-            raise Unfinished(
-                f"{path}: {problem}; what is finished is kept in {results.work}: run the same command again to go on"
-            ) from error
-    return count
-
-
-def remove_work(results: Results) -> None:
-    """Remove the work of results that are finished, unless there is none, or another run is at it by now."""
-    if (results.work / LOCK).exists():
-        with suppress(PlanewiseError), _alone(results.work, results.final):
-            clear_work(results.work)
-
-
-def _reads_anywhere(volume: Volume, planes: tuple[Plane, ...]) -> bool:
-    """Whether slabs of these planes are read without reading much else: of rows a slab of yz wants a part of each."""
-    how = access(volume.voxels)
-    return how == "chunks" or (how == "rows" and "yz" not in planes)
-
-
-def _unpacked(volume: Volume, path: Path, store: Path, memory: int) -> Volume:
-    """Return ``volume`` with voxels in the OME-Zarr ``store``, to which they are copied if they are not there."""
-    if not store.exists():
-        size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
-        if access(volume.voxels) == "whole":
-            written = ", and its results are written so" if result_ending(path) in itk.FORMAT.endings else ""
-            say(f"{path.name}: is read as a whole, {size / 1e9:.2g} GB, before it is streamed{written}: by its library")
-        plane = max(1, size // volume.shape[0])
-        thickness = max(1, min(CHUNK, memory // (2 * plane)))
-        with atomic_path(store) as temporary, progress(f"{path.name} unpacking", volume.shape[0], unit="slices") as by:
-            dtype, shards = volume.voxels.dtype.newbyteorder("="), (CHUNK,) * 3
-            array = create(temporary, volume.shape, dtype, (1.0,) * 3, "pixel", (0.0,) * 3, shards)
-            for start in range(0, volume.shape[0], thickness):
-                slab = read_voxels(volume, path, slice(start, start + thickness))
-                array[start : start + thickness] = slab
-                by(len(slab))
-    return volume.with_voxels(open_volume(store).voxels)
-
-
-def _slabs(options: MitoPredict, volume: Volume, planes: tuple[Plane, ...], memory: int) -> dict[Plane, int]:
-    """Return how many slices of each plane are worked on at a time."""
-    chunks = getattr(volume.voxels, "chunks", (CHUNK,) * 3)
-    slabs: dict[Plane, int] = {}
-    for plane in planes:
-        axis = AXIS[plane]
-        slabs[plane] = plan_slabs(
-            volume.shape, chunks[axis], axis, options.batch_size, memory, options.median_kernel // 2
-        )
-        if access(volume.voxels) == "chunks" and slabs[plane] < min(chunks[axis], volume.shape[axis]):
-            say(f"--memory {options.memory}: in {plane}, {slabs[plane]} slices at a time, so chunks are read again")
-    return slabs
-
-
-def _tell_missing(volume: Volume, path: Path) -> None:
-    if hasattr(volume.voxels, "nchunks_initialized"):
-        missing, count = missing_chunks(volume.voxels)
-        if missing:
-            value = getattr(volume.voxels, "fill_value", 0)
-            say(f"WARNING: {path}: {missing} of {count} chunks are not stored, and read as {value}")
-
-
-def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> int:
-    """Segment, with a bar for every plane and every pass over the blocks."""
-    n_blocks = sum(1 for _ in blocks(job.shape, job.block))
-    passes = {"labels": len(job.parts()), "consensus": len(job.parts()), "classes": 1}
-    totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes}
-    totals |= {what: n_blocks * number for what, number in passes.items()}
-    shown: dict[str, Any] = {}
-    with ExitStack() as bars:
-
-        def advance(what: str, count: int) -> None:
-            if what not in shown:
-                bars.close()  # that of what came before
-                unit = "slices" if what in job.axes else "blocks"
-                shown[what] = bars.enter_context(progress(f"{name} {what}", totals[what], unit=unit))
-            shown[what](count)
-
-        return segment(job, volume, workers, advance)
-
-
-def _deliver(job: Job, volume: Volume, results: Results, name: str) -> None:
-    """Bring the finished stores of the case ``name`` to where they belong: the planes' first, the result last."""
-    stores = {job.plane_store(plane): results.planes[plane] for plane in job.axes}
-    if len(job.axes) > 1:
-        stores[job.final_store()] = results.final
-    if results.classes is not None:
-        stores[job.class_store()] = results.classes
-        results.classes.parent.mkdir(parents=True, exist_ok=True)
-    for store, target in stores.items():
-        if ending_of(target) not in ome_zarr.FORMAT.endings:
-            stored = open_volume(store)
-            names = {} if stored.labels is None else stored.labels.names
-            write_volume(target, volume.with_voxels(stored.voxels).as_labels(names))
-        elif store.exists():  # it may have been moved before a run was stopped
-            if target.exists():
-                shutil.rmtree(target)
-            ome_zarr.name_store(store, name + stem_of(target).removeprefix(stem_of(results.final)))
-            store.rename(target)
-    if len(job.axes) == 1:
-        write_again(results.final, results.planes[job.axes[0]], linked=False)
-
-
-@contextmanager
-def _alone(work: Path, output: Path) -> Iterator[None]:
-    """Hold the work folder. Raises PlanewiseError if another run does, or if it cannot be written."""
-    import fcntl  # which not every system has
-
-    with ExitStack() as closing:
-        try:
-            work.mkdir(parents=True, exist_ok=True)
-            file = closing.enter_context((work / LOCK).open("a+"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-        except BlockingIOError as error:
-            file.seek(0)
-            raise PlanewiseError(f"--output {output}: is in use by another run ({file.read().strip()})") from error
-        except OSError as error:
-            raise PlanewiseError(f"--output {output}: cannot be written ({error.strerror})") from error
-        try:
-            yield
-        finally:
-            if [item.name for item in work.glob("*")] == [LOCK]:  # it was refused before it began, or all is done
-                shutil.rmtree(work)
+    return next(iter(images))

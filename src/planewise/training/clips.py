@@ -16,18 +16,9 @@ from planewise.data.prepared import IGNORED, is_object, slices_above
 from planewise.errors import PlanewiseError
 from planewise.models.sam2_clips import Clips, ClipSegmenter, Tracked
 from planewise.progress import say
-from planewise.training.boxes import (
-    VALIDATION_SLICES,
-    Answer,
-    BoxTask,
-    BoxTraining,
-    dices_of,
-    on_grid,
-    padded,
-    prepared_slices,
-    with_score,
-)
+from planewise.training.boxes import VALIDATION_SLICES, Answer, BoxTask, dices_of, on_grid, padded, with_score
 from planewise.training.losses import cross_entropy, dice_loss, is_there, mean_of, presence_loss, with_total
+from planewise.training.prompted_slices import BoxTraining, prepared_slices
 from planewise.training.sampling import sample_generator
 from planewise.volumes.slices import evenly
 
@@ -85,7 +76,7 @@ class ClipTask(BoxTask):
     def sample(self, index: int) -> dict[str, np.ndarray]:
         slice_, rng = self._slice(index), sample_generator(self.options.seed, index)
         if index % self.length:
-            return self._read(slice_, rng)
+            return self.shown.read(slice_, rng)
         choose = np.random.default_rng([self.options.seed, index, self.length])  # so that ``rng`` is as without a clip
         ways = [way for way in self.next if slice_ in self.next[way]]
         return self._read_clip(self._clip(slice_, int(choose.choice(ways)) if ways else 0), rng, choose)
@@ -100,14 +91,14 @@ class ClipTask(BoxTask):
     def _read_clip(
         self, clip: list[Path], rng: np.random.Generator | None, choose: np.random.Generator | None
     ) -> dict[str, np.ndarray]:
-        """Return the first slice as ``_read`` does, and what is followed in the ``clip``, if there is anything.
+        """Return the first slice as ``PromptedSlices.read`` does, and what is followed in the ``clip``, if anything is.
 
         ``clip_images`` (T - 1, R, R); ``clip_counted`` (T, 256, 256); of O objects, all or up to ``MOST_OBJECTS`` that
         ``choose`` takes: ``clip_boxes`` (O, 4), ``clip_masks`` (O, T, 256, 256) and ``clip_places`` (O,) of their
         classes among the tokens, -1 without one.
         """
-        views = self._views(clip, rng)
-        sample = self._prompted(views[0], rng)
+        views = self.shown.views(clip, rng)
+        sample = self.shown.prompted(views[0], rng)
         labels = np.stack([labels for _, labels, _ in views])
         classes = np.unique(labels[0][is_object(labels[0])])
         most = 1 if self.options.one_class else MOST_OBJECTS
@@ -119,7 +110,7 @@ class ClipTask(BoxTask):
         return sample | {
             "clip_images": np.stack([image for image, _, _ in views[1:]]),
             "clip_counted": labels != IGNORED,
-            "clip_boxes": self._boxes(list(masks[:, 0]), choose),
+            "clip_boxes": self.shown.boxes(list(masks[:, 0]), choose),
             "clip_masks": masks.astype(np.float32),
             "clip_places": np.array([self.network.classes.get(value, -1) for value in classes.tolist()], np.int64),
         }

@@ -1,57 +1,31 @@
 """The training loop. It reads from top to bottom; what differs between models is behind ``Task``."""
 
-import logging
 import math
-import os
 import time
-from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from torch import Tensor, nn
 
-from planewise.errors import PlanewiseError, WorkFailed
-from planewise.processes import StopRequest, end_with_parent, in_thread, stop_on_request
+from planewise.errors import WorkFailed
+from planewise.processes import StopRequest, end_with_parent, stop_on_request
 from planewise.progress import progress, say
-from planewise.training.averaging import AveragedWeights
-from planewise.training.checkpoint import Validation, check_same_training, load_checkpoint, save_checkpoint
+from planewise.training.checkpoint import load_checkpoint
+from planewise.training.launch import fabric_of, launch
 from planewise.training.loading import batches_on, loader_of
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import METRICS, MetricsFile
-from planewise.training.optimiser import parameter_groups, schedule_after
 from planewise.training.sampling import SampleRange
-from planewise.training.task import Task
+from planewise.training.state import TrainingState
+from planewise.training.task import Batch, Task
 from planewise.volumes.machine import machine_cores
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 LAST, BEST, CURVE = "last.ckpt", "best.ckpt", "training_curve.png"
-
-
-@dataclass(frozen=True)
-class LoopOptions:
-    """How long and how to train. The batch is shared between devices."""
-
-    iterations: int
-    batch_size: int
-    learning_rate: float  # peak of the OneCycle schedule
-    seed: int
-    checkpoint_interval: int  # steps between validations, each with a checkpoint
-    accelerator: str  # cpu, cuda, mps
-    devices: int  # of each node
-    precision: Literal["32", "bf16"]
-    num_workers: int
-    identity: dict[str, Any]  # what else makes this training what it is: compared before one is resumed
-    weight_decay: float = 0.1  # none on biases and norms
-    warm_up: float = 0.3  # share of the steps in which the rate rises
-    clip_norm: float | None = None  # largest norm of all gradients together
-    averaging: float | None = None  # decay of the running average of the weights, which then is what is validated
-    num_nodes: int = 1  # with several, each process is started from outside (torchrun, srun)
-    counted_in: tuple[str, int] = ("iterations", 1)  # the option that says how long, and how many steps one of it has
 
 
 def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
@@ -69,41 +43,10 @@ def train(task: Task, options: LoopOptions, folder: Path, resume: bool) -> bool:
     Raises PlanewiseError if the batch cannot be shared or a checkpoint is unusable, and WorkFailed if a loss, the
     gradient or the validation is no number any more, or if a process dies.
     """
-    from lightning_fabric import Fabric  # which takes as long as torch, and only a training needs it
-
-    world = options.devices * options.num_nodes
-    if options.batch_size % world:
-        raise PlanewiseError(
-            f"--batch_size {options.batch_size} cannot be shared by --devices {options.devices}"
-            f"{f' on --num_nodes {options.num_nodes}' if options.num_nodes > 1 else ''}; make it a multiple"
-        )
-    if options.num_nodes > 1 and int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1))) != world:
-        raise PlanewiseError(
-            f"--num_nodes {options.num_nodes}: {world} processes are needed, one for each device of each node, started "
-            "by srun or torchrun (see docs/scaling.md)"
-        )
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # planewise prints its own messages
-    fabric = Fabric(
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.num_nodes,
-        strategy="ddp" if options.num_nodes > 1 else "ddp_spawn" if options.devices > 1 else "auto",
-        precision="bf16-mixed" if options.precision == "bf16" else "32-true",
-    )
+    fabric = fabric_of(options)
     with stop_on_request() as stop:
         trained = partial(_train, task=task, options=options, folder=folder, resume=resume, stop=stop)
-        try:
-            if options.devices > 1 and options.num_nodes == 1:
-                end = in_thread(partial(fabric.launch, trained))
-            else:
-                end = fabric.launch(trained)
-        except ProcessExitedException as error:
-            raise WorkFailed(
-                f"one of {options.devices} training processes died ({error.signal_name or error.exit_code}: killed, or "
-                "out of memory), and the others were ended; go on with --resume, or with a smaller --batch_size"
-            ) from error
-        except ProcessRaisedException as error:  # with a traceback as its text
-            raise PlanewiseError(f"a training process failed: {str(error).strip().splitlines()[-1]}") from error
+        end = launch(fabric, options, trained)
     if end.spoiled:
         raise WorkFailed(f"{folder}: {end.spoiled}; {_kept(folder)}; train again with a smaller --learning_rate")
     if stop or end.step < options.iterations:
@@ -137,108 +80,96 @@ def _take_steps(
         for tensor in (*task.network.parameters(), *task.network.buffers()):
             tensor.data = tensor.data.clone()
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
-    adam = torch.optim.AdamW(parameter_groups(task.network, options.weight_decay), lr=options.learning_rate)
-    start, best, ends = 0, None, [options.iterations]
-    before = None
-    if resume:
-        state = load_checkpoint(folder / LAST)
-        check_same_training(state, vars(options), folder / LAST)
-        task.network.load_state_dict(state["network"])
-        adam.load_state_dict(state["optimizer"])
-        before = state.get("averaged")
-        start, ends = state["step"], state["ends"]
-        best = None if state["best"] is None else Validation(**state["best"])
-        if options.iterations > ends[-1]:
-            if fabric.is_global_zero:
-                say(f"Steps {ends[-1] + 1} to {options.iterations} are added, with a new warm-up")
-            ends = [*ends, options.iterations]
-        if start >= options.iterations:
-            return _End(start)
-    schedule = schedule_after(adam, options.learning_rate, options.warm_up, ends, start)
-    network, optimizer = fabric.setup(task.network, adam)
-    averaged = None if options.averaging is None else AveragedWeights(task.network, options.averaging)
-    if averaged is not None and before is not None:
-        averaged.load(before)
+    state = _first_state(fabric, task, options, folder, resume)
+    if state.step >= options.iterations:
+        return _End(state.step)
+    state.begin_schedule()
+    network, optimizer = fabric.setup(task.network, state.optimizer)
+    state.begin_averaging()
 
-    samples = SampleRange(start, options.iterations, options.batch_size, fabric.global_rank, fabric.world_size)
+    samples = SampleRange(state.step, options.iterations, options.batch_size, fabric.global_rank, fabric.world_size)
     if options.num_workers > machine_cores() and fabric.is_global_zero:
         say(f"--num_workers {options.num_workers}: more than the cores that this process may run on, {machine_cores()}")
     loader = loader_of(task, samples, options.batch_size // fabric.world_size, options.num_workers, fabric.device)
-    metrics = MetricsFile(folder / METRICS, start) if fabric.is_global_zero else None
+    metrics = MetricsFile(folder / METRICS, state.step) if fabric.is_global_zero else None
 
-    def save_last() -> None:
-        state = {
-            "step": step,
-            "ends": ends,
-            "best": None if best is None else vars(best),
-            "options": vars(options),
-            "network": task.network.state_dict(),
-            "optimizer": adam.state_dict(),
-            "averaged": None if averaged is None else averaged.values,
-        }
-        save_checkpoint(folder / LAST, state)
-
-    with progress("training", options.iterations, start, "steps") as advance:
+    with progress("training", options.iterations, state.step, "steps") as advance:
         task.train_mode()
-        step, clock = start, time.perf_counter()
+        clock = time.perf_counter()
         for batch in batches_on(fabric.device, loader):
             # Everything random in a step follows from its number, so a resumed training repeats it.
-            torch.manual_seed(options.seed + (step * fabric.world_size + fabric.global_rank) * 7919)
-            rate = schedule.get_last_lr()[0]
-            with fabric.autocast():
-                terms = task.loss(network, batch)
-            means = {name: _reduced(fabric, term.detach(), "mean").item() for name, term in terms.items()}
-            if spoiled := _no_number(means):  # before it reaches the weights
-                return _End(step, f"in step {step + 1} the loss {spoiled}")
-            optimizer.zero_grad()
-            fabric.backward(terms["total"])
-            if options.clip_norm is not None:
-                norm = fabric.clip_gradients(network, optimizer, max_norm=options.clip_norm, error_if_nonfinite=False)
-                if norm is not None and (spoiled := _no_number({"norm": norm.item()})):
-                    return _End(step, f"in step {step + 1} the gradient's {spoiled}")
-            optimizer.step()
-            step += 1
-            if averaged is not None:
-                averaged.update(task.network, step)
-            if step in ends[:-1]:
-                schedule = schedule_after(adam, options.learning_rate, options.warm_up, ends, step)
-            else:
-                schedule.step()
-
-            due = step % options.checkpoint_interval == 0 or step == options.iterations
+            torch.manual_seed(options.seed + (state.step * fabric.world_size + fabric.global_rank) * 7919)
+            rate = state.schedule.get_last_lr()[0]
+            means, spoiled = _learn(fabric, task, network, optimizer, batch, options.clip_norm)
+            if spoiled:
+                return _End(state.step, f"in step {state.step + 1} the {spoiled}")
+            state.count_step()
+            due = state.step % options.checkpoint_interval == 0 or state.step == options.iterations
             if metrics is not None:
-                row = {"step": step, "learning_rate": rate, **means}
-                row["images_per_second"] = options.batch_size / (time.perf_counter() - clock)
-                note = f"loss {row['total']:.4g}, rate {rate:.2g}, {row['images_per_second']:.1f} images/s"
-                if due:
-                    with nullcontext() if averaged is None else averaged.in_place_of(task.network):
-                        scores = task.validate(fabric.device)
-                    task.train_mode()
-                    row |= {f"val_{name}": value for name, value in scores.items()}
-                    spoiled = _no_number(scores)
-                metrics.add(row)
+                speed = options.batch_size / (time.perf_counter() - clock)
+                scores = state.validate(fabric.device) if due else {}
+                spoiled = _no_number(scores)
+                row = {"step": state.step, "learning_rate": rate, **means, "images_per_second": speed}
+                metrics.add(row | {f"val_{name}": value for name, value in scores.items()})
                 if due and not spoiled:
-                    validation = Validation(step, scores["loss"], scores.get("score"))
-                    improved = validation.beats(best)
-                    if improved:
-                        best = validation
-                        weights = task.network.state_dict() if averaged is None else averaged.values
-                        save_checkpoint(folder / BEST, {**vars(best), "network": weights})
-                    save_last()  # after the best, so that a resumed training has it
-                    shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name != "score")
-                    say(f"step {step}: loss {row['total']:.4g}, validation {shown}{' (best)' if improved else ''}")
-                advance(1, note)
+                    _keep(state, scores, means["total"], folder)
+                advance(1, f"loss {means['total']:.4g}, rate {rate:.2g}, {speed:.1f} images/s")
             # All end after one step, though one alone validates, and one alone may have got the signal.
             mine = torch.tensor([float(bool(stop)), float(bool(spoiled))], device=fabric.device)
             stopping, failing = _reduced(fabric, mine, "max").tolist()
             if failing:
-                return _End(step, f"after step {step} the validation's {spoiled}")
+                return _End(state.step, f"after step {state.step} the validation's {spoiled}")
             if stopping:
                 if metrics is not None and not due:
-                    save_last()
-                return _End(step)
+                    state.save(folder / LAST)
+                return _End(state.step)
             clock = time.perf_counter()
-    return _End(step)
+    return _End(state.step)
+
+
+def _first_state(fabric: "Fabric", task: Task, options: LoopOptions, folder: Path, resume: bool) -> TrainingState:
+    """Return the state to go on from: the last checkpoint's, if the training is resumed."""
+    state = TrainingState(task, options)
+    if not resume:
+        return state
+    state.load(folder / LAST)
+    if options.iterations > state.ends[-1]:
+        if fabric.is_global_zero:
+            say(f"Steps {state.ends[-1] + 1} to {options.iterations} are added, with a new warm-up")
+        state.ends = [*state.ends, options.iterations]
+    return state
+
+
+def _learn(
+    fabric: "Fabric",
+    task: Task,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    clip_norm: float | None,
+) -> tuple[dict[str, float], str]:
+    """Take a step; return the terms of its loss, of all processes, and what is no number, for which none was taken."""
+    with fabric.autocast():
+        terms = task.loss(network, batch)
+    means = {name: _reduced(fabric, term.detach(), "mean").item() for name, term in terms.items()}
+    if spoiled := _no_number(means):  # before it reaches the weights
+        return means, f"loss {spoiled}"
+    optimizer.zero_grad()
+    fabric.backward(terms["total"])
+    if clip_norm is not None:
+        norm = fabric.clip_gradients(network, optimizer, max_norm=clip_norm, error_if_nonfinite=False)
+        if norm is not None and (spoiled := _no_number({"norm": norm.item()})):
+            return means, f"gradient's {spoiled}"
+    optimizer.step()
+    return means, ""
+
+
+def _keep(state: TrainingState, scores: dict[str, float], loss: float, folder: Path) -> None:
+    """Write the checkpoints after a validation, and say what it gave."""
+    improved = state.keep_if_best(scores, folder / BEST)
+    state.save(folder / LAST)  # after the best, so that a resumed training has it
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name != "score")
+    say(f"step {state.step}: loss {loss:.4g}, validation {shown}{' (best)' if improved else ''}")
 
 
 def _reduced(fabric: "Fabric", tensor: Tensor, how: Literal["mean", "max"]) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from planewise.training.loop import LoopOptions
+from planewise.training.loop_options import LoopOptions
 from planewise.training.task import Task
 
 WARM = 2  # steps that are not timed: the first ones set up what later ones use

@@ -11,10 +11,11 @@ import tifffile
 
 from perfect_network import ReadsLabels, slice_outputs
 from planewise.apps import mito_store
-from planewise.apps.mito_case import VolumeToPredict, decisive, grouping_of, settled
+from planewise.apps.mito_case import VolumeToPredict
 from planewise.apps.mito_options import MitoPredict
+from planewise.apps.mito_out_of_core import Unfinished, remove_work
 from planewise.apps.mito_predict import predict_case
-from planewise.apps.mito_store import Unfinished, remove_work
+from planewise.apps.mito_predict_settings import decisive, grouping_of, settled
 from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError

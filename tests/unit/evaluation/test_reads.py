@@ -64,7 +64,7 @@ def test_mito_evaluate(dataset, reads):
 
 
 def test_the_test_after_a_training(dataset, reads, tmp_path):
-    from planewise.apps.mito_evaluate import evaluate_test_cases
+    from planewise.apps.mito_test_cases import evaluate_test_cases
     from planewise.data.case import Case
     from planewise.data.classes import LabelDefinition
     from planewise.data.nnunet import Dataset

@@ -3,32 +3,15 @@ import csv
 import numpy as np
 import pytest
 import torch
+from drawn_slices import ORGAN, ignore_below, write_slice
 
-from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
-from planewise.training.boxes import BoxTask, BoxTraining, classes_in, on_grid, prepared_slices
-from planewise.training.loop import LoopOptions, train
+from planewise.training.boxes import BoxTask, on_grid
+from planewise.training.loop import train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import METRICS
-
-
-def write_slice(folder, name, classes, shape=(40, 50)):
-    for kind in ("imgs", "gts"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-    labels = np.zeros((256, 256), np.uint8)
-    for value in classes:
-        labels[20 * value : 20 * value + 15, 60:120] = value
-    np.save(folder / "imgs" / f"{name}.npy", np.full((*shape, 3), 100, np.uint8))
-    np.save(folder / "gts" / f"{name}.npy", labels)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    write_slice(tmp_path / "train", "a-000", (1, 2, 4))
-    write_slice(tmp_path / "train", "a-001", (3,), (60, 30))
-    write_slice(tmp_path / "train", "a-002", ())  # nothing left of it after resizing: passed over, not fatal
-    write_slice(tmp_path / "valid", "b-000", (1,))
-    return tmp_path
+from planewise.training.prompted_slices import BoxTraining
 
 
 def make(folder, parts=("encoder", "decoder"), one_class=False, shift=5, scale_range=None):
@@ -57,19 +40,6 @@ def test_every_slice_is_shown_once_an_epoch(folder):
         assert counts == [1, 3]
 
 
-def test_boxes_are_tight_and_move_outward_only(folder):
-    exact = make(folder, shift=0)
-    tight = sorted(exact.sample(n)["boxes"].tolist() for n in range(2))[1][0]
-    assert np.allclose(np.array(tight) * 256, [60, 60, 120, 75])
-    jittered = make(folder)
-    for n in range(40):
-        sample = jittered.sample(n)
-        for box, mask in zip(sample["boxes"] * 256, sample["masks"]):
-            rows, columns = np.nonzero(mask)
-            assert columns.min() - 5 <= box[0] <= columns.min()
-            assert rows.max() + 1 <= box[3] <= rows.max() + 6
-
-
 @pytest.mark.parametrize("parts", [("encoder", "decoder"), ("decoder",), ("encoder",)], ids="+".join)
 def test_what_is_frozen_neither_moves_nor_has_gradients(folder, parts):
     task = make(folder, parts)
@@ -84,19 +54,6 @@ def test_what_is_frozen_neither_moves_nor_has_gradients(folder, parts):
         assert any(name.startswith(prefix) for name in moved) == (part in parts)
     assert not any("prompt_encoder" in name or "shared_image_embedding" in name for name in moved)
     assert all(p.grad is None for name, p in task.network.named_parameters() if "prompt_encoder" in name)
-
-
-def test_magnified_slices_keep_their_boxes_on_their_masks(folder):
-    task = make(folder, shift=0, scale_range=(0.8, 1.2))
-    areas = set()
-    for n in range(30):
-        sample = task.sample(n)
-        assert len(sample["boxes"]) >= 1
-        for box, mask in zip(sample["boxes"] * 256, sample["masks"]):
-            rows, columns = np.nonzero(mask)
-            assert np.allclose(box, [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], atol=0.01)
-            areas.add(int(mask.sum()))
-    assert len(areas) > 10
 
 
 def test_padding_prompts_do_not_count(folder):
@@ -120,10 +77,7 @@ def test_validation_leaves_what_the_loop_puts_back(folder):
     assert not task.network.network.prompt_encoder.training
 
 
-def test_slices_without_labels_are_named(folder):
-    (folder / "train" / "gts" / "a-001.npy").unlink()
-    with pytest.raises(PlanewiseError, match=r"1 slices have no gts: a-001\.npy"):
-        prepared_slices(folder / "train")
+def test_a_folder_without_labelled_slices_is_refused(folder):
     with pytest.raises(PlanewiseError, match="ild prepare"):
         BoxTask(BoxSegmenter(build_sam2("mini", 64)), folder / "none", folder, BoxTraining())
 
@@ -144,21 +98,6 @@ def test_smaller_logits_are_brought_to_the_grid():
     assert on_grid(torch.zeros(1, 2, 4, 128, 128)).shape == (1, 2, 4, 256, 256)
 
 
-ORGAN = np.zeros((256, 256), np.uint8)
-ORGAN[10:200, 40:200] = 1
-
-
-@pytest.fixture
-def organs(folder):
-    """The slices with the organ in all but a-001; c-000 shows nothing else."""
-    write_slice(folder / "train", "c-000", ())
-    for part in ("train", "valid"):
-        (folder / part / "organs").mkdir()
-        for path in (folder / part / "gts").iterdir():
-            np.save(folder / part / "organs" / path.name, ORGAN * (path.stem != "a-001"))
-    return folder
-
-
 def asking(folder, prompts=("truth", "organ"), **options):
     torch.manual_seed(0)
     network = build_sam2("mini", 64)
@@ -168,36 +107,13 @@ def asking(folder, prompts=("truth", "organ"), **options):
 
 
 def by_name(task):
-    return {path.stem: task._read(path, None) for path in task.slices}
-
-
-def test_every_class_is_asked_for_within_the_organ_there_or_not(organs):
-    by_slice = by_name(asking(organs, bbox_shift=0))
-    assert set(by_slice) == {"a-000", "a-001", "a-002", "c-000"}  # slices without an object too
-    sample = by_slice["a-000"]  # holds 1, 2 and 4, of which 4 has no token
-    assert len(sample["boxes"]) == 3
-    assert sample["asked_classes"].tolist() == [0, 1, 2, 0, 1]  # every class within the organ, then the boxes by name
-    assert np.allclose(sample["asked_boxes"][:3] * 256, [40, 10, 200, 200])
-    assert np.allclose(sample["asked_boxes"][3:], sample["boxes"][:2])
-    areas = sample["asked_masks"].sum((1, 2)).tolist()
-    assert areas == [15 * 60, 15 * 60, 0, 15 * 60, 15 * 60]
-    assert by_slice["c-000"]["asked_masks"].sum() == 0
-    assert len(by_slice["c-000"]["asked_boxes"]) == 3
-    assert len(by_slice["c-000"]["boxes"]) == 0
-    assert len(by_slice["a-001"]["asked_boxes"]) == 0  # no organ, and class 3 has no token
-
-
-def test_the_organ_alone(organs):
-    by_slice = by_name(asking(organs, prompts=("organ",)))
-    assert "a-001" not in by_slice
-    assert len(by_slice["a-000"]["boxes"]) == 0
-    assert by_slice["a-000"]["asked_classes"].tolist() == [0, 1, 2]
+    return {path.stem: task.shown.read(path, None) for path in task.slices}
 
 
 def test_tokens_and_the_object_score_learn_and_padding_does_not_count(organs):
     task = asking(organs)
     task.train_mode()
-    batch = task.collate([task._read(path, None) for path in task.slices])
+    batch = task.collate([task.shown.read(path, None) for path in task.slices])
     terms = task.loss(task.network, batch)
     assert set(terms) == {"total", "dice", "ce", "others", "object", "class_dice", "class_ce", "presence"}
     values = {name: term.item() for name, term in terms.items()}
@@ -219,7 +135,7 @@ def test_tokens_and_the_object_score_learn_and_padding_does_not_count(organs):
 def test_the_three_other_masks_take_nothing_from_what_makes_the_first(organs):
     task = asking(organs)
     task.train_mode()
-    task.loss(task.network, task.collate([task._read(path, None) for path in task.slices]))["others"].backward()
+    task.loss(task.network, task.collate([task.shown.read(path, None) for path in task.slices]))["others"].backward()
     learning = {name for name, p in task.network.named_parameters() if p.grad is not None and p.grad.any()}
     assert {name.split("output_hypernetworks_mlps.")[-1][0] for name in learning} == {"1", "2", "3"}
     assert all("output_hypernetworks_mlps" in name for name in learning)
@@ -232,14 +148,14 @@ def test_presence_is_cross_entropy_of_the_object_score(organs):
             return None, (torch.zeros(*scores.shape, 1, 16, 16), scores)
 
     task = asking(organs, prompts=("organ",))
-    batch = task.collate([task._read(path, None) for path in task.slices if path.stem == "a-000"])
+    batch = task.collate([task.shown.read(path, None) for path in task.slices if path.stem == "a-000"])
     loss = task.loss(Fixed(), batch)["presence"]  # two classes are there, one is not
     assert float(loss) == pytest.approx((2 * np.log1p(np.exp(-2)) + np.log1p(np.exp(2))) / 3, rel=1e-5)
 
 
 def test_a_batch_without_any_prompt_of_a_kind(organs):
     task = asking(organs)
-    one = {path.stem: task.collate([task._read(path, None)]) for path in task.slices}
+    one = {path.stem: task.collate([task.shown.read(path, None)]) for path in task.slices}
     for name in ("a-001", "c-000"):
         assert torch.isfinite(task.loss(task.network, one[name])["total"])
 
@@ -249,27 +165,6 @@ def test_validation_judges_masks_and_absence(organs):
     assert set(scores) == {"score", "loss", "dice", "class_dice", "absence"}
     judged = [scores[name] for name in ("dice", "class_dice", "absence")]
     assert scores["score"] == pytest.approx(sum(judged) / 3)
-
-
-def test_magnified_slices_keep_organ_and_labels_together(organs):
-    task = asking(organs, bbox_shift=0, scale_range=(0.8, 1.2))
-    seen = 0
-    for n in range(40):
-        sample = task.sample(n)
-        for box, mask in list(zip(sample["asked_boxes"] * 256, sample["asked_masks"]))[:2]:
-            rows, columns = np.nonzero(mask)
-            if len(rows):
-                seen += 1
-                assert box[0] <= columns.min() + 1  # every object lies in the organ
-                assert columns.max() <= box[2]
-                assert box[1] <= rows.min() + 1
-                assert rows.max() <= box[3]
-    assert seen > 10
-
-
-def test_slices_prepared_without_the_organ_are_refused(folder):
-    with pytest.raises(PlanewiseError, match="organs/"):
-        asking(folder)
 
 
 @pytest.mark.slow
@@ -295,26 +190,6 @@ def test_two_processes_with_half_the_batch_have_the_losses_of_one(tmp_path):
             losses.append([float(row["total"]) for row in csv.DictReader(file)])
     assert len(losses[0]) == 3
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-
-
-def ignore_below(folder, part, row):
-    """Mark the rows from ``row`` of every slice as ignored."""
-    for path in (folder / part / "gts").iterdir():
-        labels = np.load(path)
-        labels[row:] = IGNORED
-        np.save(path, labels)
-
-
-def test_no_box_comes_from_ignored_pixels(folder):
-    ignore_below(folder, "train", 50)  # a-000 holds 1 above, 2 and 4 below; a-001 nothing but 3, below
-    task = make(folder, shift=0)
-    assert [path.stem for path in task.slices] == ["a-000"]
-    sample = task.sample(0)
-    assert len(sample["boxes"]) == 2
-    assert sample["counted"][:50].all()
-    assert not sample["counted"][50:].any()
-    assert np.allclose(sample["boxes"][1] * 256, [60, 40, 120, 50])  # of class 2 what is known
-    assert classes_in(folder / "train") == [1, 2]
 
 
 def test_training_without_any_object_is_refused_whatever_is_asked(organs):
@@ -344,7 +219,7 @@ class Fixed(torch.nn.Module):
 def test_ignored_pixels_take_no_part_in_the_losses_by_hand(organs):
     ignore_below(organs, "train", 50)
     task = asking(organs, bbox_shift=0)
-    batch = task.collate([task._read(path, None) for path in task.slices if path.stem == "a-000"])
+    batch = task.collate([task.shown.read(path, None) for path in task.slices if path.stem == "a-000"])
     logits = np.full((256, 256), -20.0)
     logits[20:35, 60:120] = 20.0  # class 1 as it is
     first = task.loss(Fixed(logits, 2.0), batch)

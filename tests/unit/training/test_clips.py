@@ -13,11 +13,13 @@ from planewise.models.sam2_clips import ClipSegmenter, Tracked
 from planewise.models.sam2_files import Sam2Weights
 from planewise.models.sam2_memory import new_memory
 from planewise.processes import Terminated
-from planewise.training.boxes import BoxTask, BoxTraining
+from planewise.training.boxes import BoxTask
 from planewise.training.checkpoint import load_checkpoint
 from planewise.training.clips import ClipTask
-from planewise.training.loop import BEST, LAST, LoopOptions, train
+from planewise.training.loop import BEST, LAST, train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import METRICS
+from planewise.training.prompted_slices import BoxTraining
 from planewise.volumes.volume import Volume
 
 BOTH = ("truth", "organ")
@@ -226,7 +228,7 @@ def test_parts_are_trained_as_they_are_asked_for(work, parts):
     for grads in (task, make(work, parts=parts)):
         if grads is not task:
             grads.train_mode()
-            grads.loss(grads.network, grads.collate([grads._read(grads.slices[0], None)]))["total"].backward()
+            grads.loss(grads.network, grads.collate([grads.shown.read(grads.slices[0], None)]))["total"].backward()
         idle = [name for name, p in grads.network.named_parameters() if p.requires_grad and p.grad is None]
         assert idle == []
 

@@ -13,7 +13,8 @@ from planewise.models.model_file import ModelFile
 from planewise.models.panoptic_deeplab import Architecture, PanopticUNet
 from planewise.processes import Terminated
 from planewise.training.checkpoint import is_finished, load_checkpoint
-from planewise.training.loop import BEST, LAST, LoopOptions, train
+from planewise.training.loop import BEST, LAST, train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import METRICS
 from planewise.training.panoptic import PanopticTask
 from planewise.training.slice_folder import read_slice_folder, write_slice_folder
@@ -286,11 +287,6 @@ def test_a_damaged_checkpoint_is_named(tmp_path, make_task):
         train(make_task(), OPTIONS, tmp_path, resume=True)
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, make_task):
-    with pytest.raises(PlanewiseError, match="--batch_size 4 cannot be shared by --devices 3"):
-        train(make_task(), replace(OPTIONS, devices=3), tmp_path, resume=False)
-
-
 @pytest.mark.slow
 def test_two_processes_share_the_batch(tmp_path, slices):
     task = task_on(slices)
@@ -360,14 +356,6 @@ def test_a_process_that_ends_ends_the_others_with_its_error(tmp_path, slices, ho
     task.how = how
     with pytest.raises(PlanewiseError, match=words):
         train(task, replace(OPTIONS, iterations=2, devices=2), tmp_path, resume=False)
-
-
-def test_several_nodes_are_started_from_outside(tmp_path, make_task, monkeypatch):
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with pytest.raises(PlanewiseError, match=r"2 processes are needed, .* torchrun"):
-        train(make_task(), replace(OPTIONS, num_nodes=2), tmp_path, resume=False)
-    with pytest.raises(PlanewiseError, match="--batch_size 4 cannot be shared by --devices 1 on --num_nodes 3"):
-        train(make_task(), replace(OPTIONS, num_nodes=3), tmp_path, resume=False)
 
 
 def test_more_workers_than_cores_are_started_and_said_in_our_words(make_task, tmp_path, capsys, monkeypatch, recwarn):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from planewise.training.loop import LoopOptions
+from planewise.training.loop_options import LoopOptions
 from planewise.training.pace import TIMED, WARM, steps_within
 
 OPTIONS = {

@@ -23,12 +23,14 @@ from planewise.models.sam2_optimiser import published_optimizer
 from planewise.models.zoo import of_file, of_hub_id, of_name
 from planewise.progress import say
 from planewise.report.figures import training_curve
-from planewise.training.boxes import BoxTask, BoxTraining, PromptKind, TrainPart, classes_in
+from planewise.training.boxes import BoxTask
 from planewise.training.checkpoint import is_finished, load_checkpoint, trained_as
 from planewise.training.clips import ClipTask
-from planewise.training.loop import BEST, CURVE, LAST, LoopOptions, train
+from planewise.training.loop import BEST, CURVE, LAST, train
+from planewise.training.loop_options import LoopOptions
 from planewise.training.metrics_file import METRICS
 from planewise.training.optimiser import moments_by_name
+from planewise.training.prompted_slices import BoxTraining, PromptKind, TrainPart, classes_in
 from planewise.training.task import score_before
 from planewise.training.trust import LEAST_HELD_OUT, reliability_on, seen_in
 from planewise.volumes.json_files import read_json

@@ -1,0 +1,236 @@
+"""Segment one volume by way of stores on disk, never in memory as a whole, by this process or by many."""
+
+import math
+import os
+import shutil
+import socket
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from planewise.apps.mito_case import Results, VolumeToPredict, things_text, write_confidence
+from planewise.apps.mito_options import MitoPredict
+from planewise.apps.mito_predict_settings import grouping_of
+from planewise.errors import PlanewiseError, Problem
+from planewise.inference.executor import Executor
+from planewise.inference.out_of_core.job import (
+    LOCK,
+    Job,
+    begin_work,
+    clear_work,
+    identity_of,
+    is_begun,
+    plan_block,
+    plan_slabs,
+)
+from planewise.inference.out_of_core.segment import counts_of, segment, sizes_of, votes_of
+from planewise.inference.planes import SliceOptions
+from planewise.progress import progress, say
+from planewise.volumes.atomic import atomic_path, write_again
+from planewise.volumes.files import open_volume, read_voxels, write_volume
+from planewise.volumes.formats import ending_of, itk, ome_zarr, result_ending, stem_of
+from planewise.volumes.formats.ome_zarr import CHUNK, blocks, create, missing_chunks
+from planewise.volumes.machine import machine_memory
+from planewise.volumes.slices import AXIS, Plane
+from planewise.volumes.volume import Volume, access
+
+STREAMING_MEMORY = 4 * 10**9  # of a process, by default
+
+
+class Unfinished(PlanewiseError):
+    """A run that stopped when it was under way; what it has finished is kept."""
+
+
+def segment_out_of_core(
+    case: VolumeToPredict,
+    slices: SliceOptions,
+    results: Results,
+    workers: Executor,
+    options: MitoPredict,
+    made_with: dict[str, Any],
+    name: str,
+) -> int:
+    """Segment the volume of the case ``name`` by way of stores in a folder; return the number of objects.
+
+    ``workers``: what their source makes is a ``SlicePredictor``; ``made_with``: what makes the run what it is, and the
+    fingerprints of its ``inputs``: another goes on with no work of this. The work is left: once the manifest says that
+    the results are there, ``remove_work``. Raises PlanewiseError if it cannot begin, or another run is at it, and
+    ``Unfinished`` if it stops.
+    """
+    _tell_missing(case.volume, case.path)
+    with _alone(results.work, results.final):
+        if options.overwrite or not is_begun(results.work):
+            clear_work(results.work)
+        job, volume = _job(case, slices, results, options, zlib.crc32(str(made_with["inputs"]).encode()))
+        begin_work(results.work, identity_of(job) | made_with)
+        try:
+            count = _with_progress(job, case.path.name, volume, workers)
+            _deliver(job, volume, results, name)
+            _write_tables(job, case, results)
+        except Exception as error:  # a damaged store fails in its codec's own way
+            problem = Problem.of(case.path, error).what
+            raise Unfinished(
+                f"{case.path}: {problem}; what is finished is kept in {results.work}: run the same command again to go "
+                "on"
+            ) from error
+    return count
+
+
+def _job(
+    case: VolumeToPredict, slices: SliceOptions, results: Results, options: MitoPredict, read: int
+) -> tuple[Job, Volume]:
+    """Return what is to be done, and the volume, which is unpacked first if it cannot be read piece by piece.
+
+    ``read``: stands for the voxels, in the name of where they are unpacked to.
+    """
+    memory = (options.memory_bytes() or min(STREAMING_MEMORY, machine_memory() // 2)) // 2  # the rest is the network's
+    volume, source, channel = case.volume, case.path, case.channel
+    if not _reads_anywhere(volume, case.planes):
+        source = results.work / f"input_{read:08x}.ome.zarr"
+        volume, channel = _unpacked(volume, case.path, source, memory), None
+    job = Job(
+        source.resolve(),
+        results.work.resolve(),
+        volume.shape,
+        slices,
+        grouping_of(options, case.several),
+        options.batch_size,
+        options.pixel_vote_thr,
+        _slabs(options, volume, case.planes, memory),
+        plan_block(volume.shape, memory),
+        channel,
+        () if case.several is None else tuple(case.several.names.values()),
+    )
+    return job, volume
+
+
+def _write_tables(job: Job, case: VolumeToPredict, results: Results) -> None:
+    """Write the table of a finished job's objects, and what goes with it; say how many of each class there are."""
+    classes = None
+    if case.several is not None:
+        counts = counts_of(job)
+        classes = [name for name, n in zip(case.several.names.values(), counts) for _ in range(n)]
+        say(f"{case.path.name}: {things_text(case.several, counts)}")
+    write_confidence(case, results, votes_of(job), sizes_of(job, job.axes[0]), classes)
+
+
+def remove_work(results: Results) -> None:
+    """Remove the work of results that are finished, unless there is none, or another run is at it by now."""
+    if (results.work / LOCK).exists():
+        with suppress(PlanewiseError), _alone(results.work, results.final):
+            clear_work(results.work)
+
+
+def _reads_anywhere(volume: Volume, planes: tuple[Plane, ...]) -> bool:
+    """Whether slabs of these planes are read without reading much else: of rows a slab of yz wants a part of each."""
+    how = access(volume.voxels)
+    return how == "chunks" or (how == "rows" and "yz" not in planes)
+
+
+def _unpacked(volume: Volume, path: Path, store: Path, memory: int) -> Volume:
+    """Return ``volume`` with voxels in the OME-Zarr ``store``, to which they are copied if they are not there."""
+    if not store.exists():
+        size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
+        if access(volume.voxels) == "whole":
+            written = ", and its results are written so" if result_ending(path) in itk.FORMAT.endings else ""
+            say(f"{path.name}: is read as a whole, {size / 1e9:.2g} GB, before it is streamed{written}: by its library")
+        plane = max(1, size // volume.shape[0])
+        thickness = max(1, min(CHUNK, memory // (2 * plane)))
+        with atomic_path(store) as temporary, progress(f"{path.name} unpacking", volume.shape[0], unit="slices") as by:
+            dtype, shards = volume.voxels.dtype.newbyteorder("="), (CHUNK,) * 3
+            array = create(temporary, volume.shape, dtype, (1.0,) * 3, "pixel", (0.0,) * 3, shards)
+            for start in range(0, volume.shape[0], thickness):
+                slab = read_voxels(volume, path, slice(start, start + thickness))
+                array[start : start + thickness] = slab
+                by(len(slab))
+    return volume.with_voxels(open_volume(store).voxels)
+
+
+def _slabs(options: MitoPredict, volume: Volume, planes: tuple[Plane, ...], memory: int) -> dict[Plane, int]:
+    """Return how many slices of each plane are worked on at a time."""
+    chunks = getattr(volume.voxels, "chunks", (CHUNK,) * 3)
+    slabs: dict[Plane, int] = {}
+    for plane in planes:
+        axis = AXIS[plane]
+        slabs[plane] = plan_slabs(
+            volume.shape, chunks[axis], axis, options.batch_size, memory, options.median_kernel // 2
+        )
+        if access(volume.voxels) == "chunks" and slabs[plane] < min(chunks[axis], volume.shape[axis]):
+            say(f"--memory {options.memory}: in {plane}, {slabs[plane]} slices at a time, so chunks are read again")
+    return slabs
+
+
+def _tell_missing(volume: Volume, path: Path) -> None:
+    if hasattr(volume.voxels, "nchunks_initialized"):
+        missing, count = missing_chunks(volume.voxels)
+        if missing:
+            value = getattr(volume.voxels, "fill_value", 0)
+            say(f"WARNING: {path}: {missing} of {count} chunks are not stored, and read as {value}")
+
+
+def _with_progress(job: Job, name: str, volume: Volume, workers: Executor) -> int:
+    """Segment, with a bar for every plane and every pass over the blocks."""
+    n_blocks = sum(1 for _ in blocks(job.shape, job.block))
+    passes = {"labels": len(job.parts()), "consensus": len(job.parts()), "classes": 1}
+    totals = {str(plane): job.shape[AXIS[plane]] for plane in job.axes}
+    totals |= {what: n_blocks * number for what, number in passes.items()}
+    shown: dict[str, Any] = {}
+    with ExitStack() as bars:
+
+        def advance(what: str, count: int) -> None:
+            if what not in shown:
+                bars.close()  # that of what came before
+                unit = "slices" if what in job.axes else "blocks"
+                shown[what] = bars.enter_context(progress(f"{name} {what}", totals[what], unit=unit))
+            shown[what](count)
+
+        return segment(job, volume, workers, advance)
+
+
+def _deliver(job: Job, volume: Volume, results: Results, name: str) -> None:
+    """Bring the finished stores of the case ``name`` to where they belong: the planes' first, the result last."""
+    stores = {job.plane_store(plane): results.planes[plane] for plane in job.axes}
+    if len(job.axes) > 1:
+        stores[job.final_store()] = results.final
+    if results.classes is not None:
+        stores[job.class_store()] = results.classes
+        results.classes.parent.mkdir(parents=True, exist_ok=True)
+    for store, target in stores.items():
+        if ending_of(target) not in ome_zarr.FORMAT.endings:
+            stored = open_volume(store)
+            names = {} if stored.labels is None else stored.labels.names
+            write_volume(target, volume.with_voxels(stored.voxels).as_labels(names))
+        elif store.exists():  # it may have been moved before a run was stopped
+            if target.exists():
+                shutil.rmtree(target)
+            ome_zarr.name_store(store, name + stem_of(target).removeprefix(stem_of(results.final)))
+            store.rename(target)
+    if len(job.axes) == 1:
+        write_again(results.final, results.planes[job.axes[0]], linked=False)
+
+
+@contextmanager
+def _alone(work: Path, output: Path) -> Iterator[None]:
+    """Hold the work folder. Raises PlanewiseError if another run does, or if it cannot be written."""
+    import fcntl  # which not every system has
+
+    with ExitStack() as closing:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            file = closing.enter_context((work / LOCK).open("a+"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+        except BlockingIOError as error:
+            file.seek(0)
+            raise PlanewiseError(f"--output {output}: is in use by another run ({file.read().strip()})") from error
+        except OSError as error:
+            raise PlanewiseError(f"--output {output}: cannot be written ({error.strerror})") from error
+        try:
+            yield
+        finally:
+            if [item.name for item in work.glob("*")] == [LOCK]:  # it was refused before it began, or all is done
+                shutil.rmtree(work)

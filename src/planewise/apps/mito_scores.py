@@ -1,0 +1,50 @@
+"""What scores of mito are made from, how they are shown, and what stood in the way of some."""
+
+from pathlib import Path
+from typing import Any
+
+from planewise.data.classes import Target
+from planewise.errors import Problem
+from planewise.evaluation.pairs import Pair
+from planewise.evaluation.result import Benchmark, Result
+from planewise.progress import say
+from planewise.report.tables import SUMMARY, by_class, print_results
+
+
+def benchmark_of(
+    dataset: str, method: str, pairs: list[Pair], target: Target | None, images: dict[str, Path], channel: int | None
+) -> Benchmark:
+    """Return what is scored: instances, or the voxels of ``target``."""
+    if target is None:
+        return Benchmark(dataset, {method: pairs}, images, {}, channel=channel)
+    return Benchmark(
+        dataset, {method: pairs}, images, {target.values[0]: target.name}, values=target.values, channel=channel
+    )
+
+
+def made_from(benchmarks: list[Benchmark]) -> tuple[dict[str, Any], list[Path]]:
+    """Return what decides on scores, and the files that they are made from."""
+    made_with = {key: value for benchmark in benchmarks for key, value in benchmark.made_with().items()}
+    return made_with, list(dict.fromkeys(path for benchmark in benchmarks for path in benchmark.files()))
+
+
+def print_scores(results: list[Result], folder: Path) -> None:
+    print_results(results, "Evaluation")
+    say(f"The results are in {folder}, to read: {folder / SUMMARY}")
+
+
+def print_class_scores(results: list[Result], folder: Path) -> None:
+    for name, of_class in by_class(results).items():
+        print_results(of_class, f"Evaluation of {name}, its {'objects' if of_class[0].instances else 'voxels'}")
+    say(f"The results are in {folder}, to read: {folder / SUMMARY}")
+
+
+def not_delivered(benchmarks: list[Benchmark], results: list[Result]) -> list[Problem]:
+    """Return a problem for every case of a method that could not be scored as it is, once for all classes."""
+    pairs = [pair for benchmark in benchmarks for of_method in benchmark.methods.values() for pair in of_method]
+    problems = [
+        Problem(str(pair.prediction or pair.truth), result.problem)
+        for pair, result in zip(pairs, results, strict=True)
+        if not result.delivered
+    ]
+    return list(dict.fromkeys(problems))

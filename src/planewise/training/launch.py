@@ -1,0 +1,64 @@
+"""The processes of a training: one for each device of each node."""
+
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+
+from planewise.errors import PlanewiseError, WorkFailed
+from planewise.processes import in_thread
+from planewise.training.loop_options import LoopOptions
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Result = TypeVar("Result")
+
+
+def fabric_of(options: LoopOptions) -> "Fabric":
+    """Return what joins the processes of a training.
+
+    Raises PlanewiseError if they cannot share a batch, or if those of several nodes were not started.
+    """
+    from lightning_fabric import Fabric  # which takes as long as torch, and only a training needs it
+
+    world = options.devices * options.num_nodes
+    if options.batch_size % world:
+        raise PlanewiseError(
+            f"--batch_size {options.batch_size} cannot be shared by --devices {options.devices}"
+            f"{f' on --num_nodes {options.num_nodes}' if options.num_nodes > 1 else ''}; make it a multiple"
+        )
+    if options.num_nodes > 1 and int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1))) != world:
+        raise PlanewiseError(
+            f"--num_nodes {options.num_nodes}: {world} processes are needed, one for each device of each node, started "
+            "by srun or torchrun (see docs/scaling.md)"
+        )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # planewise prints its own messages
+    return Fabric(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        strategy="ddp" if options.num_nodes > 1 else "ddp_spawn" if options.devices > 1 else "auto",
+        precision="bf16-mixed" if options.precision == "bf16" else "32-true",
+    )
+
+
+def launch(fabric: "Fabric", options: LoopOptions, work: Callable[["Fabric"], Result]) -> Result:
+    """Do ``work`` in each process, all of which are started here on one node; return what the first one does.
+
+    Raises WorkFailed if a process dies, and PlanewiseError if one fails.
+    """
+    try:
+        if options.devices > 1 and options.num_nodes == 1:
+            return in_thread(partial(fabric.launch, work))
+        return fabric.launch(work)
+    except ProcessExitedException as error:
+        raise WorkFailed(
+            f"one of {options.devices} training processes died ({error.signal_name or error.exit_code}: killed, or "
+            "out of memory), and the others were ended; go on with --resume, or with a smaller --batch_size"
+        ) from error
+    except ProcessRaisedException as error:  # with a traceback as its text
+        raise PlanewiseError(f"a training process failed: {str(error).strip().splitlines()[-1]}") from error

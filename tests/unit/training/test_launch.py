@@ -1,0 +1,25 @@
+import pytest
+
+from planewise.errors import PlanewiseError
+from planewise.training.launch import fabric_of
+from planewise.training.loop_options import LoopOptions
+
+
+def options(**given):
+    return LoopOptions(
+        iterations=1, batch_size=4, learning_rate=0.003, seed=0, checkpoint_interval=1, accelerator="cpu",
+        precision="32", num_workers=0, identity={}, **given,
+    )  # fmt: skip
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(PlanewiseError, match="--batch_size 4 cannot be shared by --devices 3"):
+        fabric_of(options(devices=3))
+
+
+def test_several_nodes_are_started_from_outside(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(PlanewiseError, match=r"2 processes are needed, .* torchrun"):
+        fabric_of(options(devices=1, num_nodes=2))
+    with pytest.raises(PlanewiseError, match="--batch_size 4 cannot be shared by --devices 1 on --num_nodes 3"):
+        fabric_of(options(devices=1, num_nodes=3))
