@@ -17,8 +17,9 @@ from planewise.data.run import Run
 from planewise.data.space import laid_on
 from planewise.data.window import apply_window
 from planewise.inference.automatic import Place, SliceFindings, segment_within
+from planewise.inference.encoder import Encoder
 from planewise.inference.novelty import Novelty, novelty_of
-from planewise.inference.propagation import Encoder, PropagationOptions
+from planewise.inference.propagation import PropagationOptions
 from planewise.measurement.density import refuse_unless_hu
 from planewise.measurement.lungs import LungRegions, cut_off
 from planewise.models.sam2 import BoxSegmenter
