@@ -23,7 +23,8 @@ from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError, Problem
 from planewise.measurement.columns import DISTRIBUTED
 from planewise.measurement.groups import Comparison, Member, as_files_are_named, compare, read_groups, refuse_too_few
-from planewise.measurement.measured import Measured, measure_volume
+from planewise.measurement.measured import Measured
+from planewise.measurement.measuring import measure_volume
 from planewise.measurement.plots import animals_picture, distributions_picture
 from planewise.measurement.tables import (
     animal_rows,
