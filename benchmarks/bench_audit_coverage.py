@@ -17,7 +17,7 @@ from machine import TINY, WORDS
 from scipy import ndimage
 
 from planewise.audit.design import Design, cut, draw
-from planewise.audit.estimators import Estimate, Part, Sample, estimate, ratio
+from planewise.audit.estimators import Estimate, Part, Sample, estimate
 from planewise.audit.population import (
     OBJECTS,
     VOXELS,
@@ -31,6 +31,7 @@ from planewise.audit.population import (
     objects_of,
     slices_of,
 )
+from planewise.audit.ratios import ratio
 from planewise.audit.units import Units, difference_of, mean_of
 from planewise.volumes.volume import Volume
 

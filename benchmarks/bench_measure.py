@@ -15,7 +15,7 @@ from skimage.measure import regionprops_table
 
 from planewise.measurement.contacts import ContactCounter
 from planewise.measurement.crops import masks
-from planewise.measurement.measured import measure_volume
+from planewise.measurement.measuring import measure_volume
 from planewise.measurement.objects import ObjectCounter
 from planewise.measurement.skeleton import centre_line
 from planewise.measurement.surface import surface_area

@@ -27,8 +27,9 @@ from planewise.data.phantom import CHEST_SPACING_MM, chest_phantom, write_chest_
 from planewise.data.prepared import Patient, save_patient
 from planewise.data.window import apply_window
 from planewise.inference.automatic import Place, find_in_slices
+from planewise.inference.encoder import Encoder
 from planewise.inference.novelty import novelty_of
-from planewise.inference.propagation import Encoder, PropagationOptions
+from planewise.inference.propagation import PropagationOptions
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import load_sam2
 from planewise.training.trust import reliability_on, seen_in

@@ -25,9 +25,10 @@ import torch
 import torch.nn.functional as F
 from machine import TINY, WORDS, describe, peak_gigabytes
 
+from planewise.inference.encoder import Encoder
 from planewise.inference.object_memory import propagate_memory
 from planewise.inference.prompts import Box, Prompt, tight_box
-from planewise.inference.propagation import Encoder, Propagation, PropagationOptions, pieces, propagate
+from planewise.inference.propagation import Propagation, PropagationOptions, pieces, propagate
 from planewise.models.sam2 import BoxSegmenter, build_sam2
 from planewise.models.sam2_files import Sam2Weights
 from planewise.models.sam2_memory import MemorySegmenter

@@ -20,9 +20,10 @@ import planewise as pw
 from planewise.data.intensity import IntensityRange
 from planewise.data.phantom import CHEST_CLASSES, em_phantom, write_chest_dataset, write_phantom_dataset
 from planewise.device import choose_precision
+from planewise.inference.encoder import GPU_BATCH, Encoder
 from planewise.inference.planes import NetworkPredictor, SliceOptions
 from planewise.inference.prompts import Box, Prompt
-from planewise.inference.propagation import GPU_BATCH, Encoder, PropagationOptions, propagate
+from planewise.inference.propagation import PropagationOptions, propagate
 from planewise.models.panoptic_deeplab import build
 from planewise.models.sam2 import BoxSegmenter, build_sam2
 from planewise.models.sam2_files import Sam2Weights, save_published

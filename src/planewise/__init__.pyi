@@ -19,7 +19,7 @@ from .interface.scoring import compare as compare
 from .interface.scoring import score as score
 from .interface.segmenting import segment as segment
 from .interface.volumes import open as open
-from .measurement.measured import measure_volume as measure_volume
+from .measurement.measuring import measure_volume as measure_volume
 from .models.weights import export_torchscript as export_torchscript
 from .models.weights import load_network as load_network
 from .progress import Progress as Progress

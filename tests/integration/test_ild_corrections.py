@@ -19,7 +19,7 @@ from planewise.data.prepared import IGNORED, load_patient, read_patient, save_sl
 from planewise.data.run import Run
 from planewise.data.window import apply_window
 from planewise.inference.drawn import Drawn, mask_of
-from planewise.inference.propagation import Encoder
+from planewise.inference.encoder import Encoder
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import Sam2Weights, load_sam2, save_published
 from planewise.volumes.files import open_volume

@@ -10,7 +10,7 @@ import SimpleITK
 import torch
 
 from dicom import write_dicom
-from planewise.apps.ild import follow as follow_module
+from planewise.apps.ild import followed_retakes
 from planewise.cli import run
 from planewise.data.phantom import CHEST_SPACING_MM, breathing_field, chest_phantom, warped, write_chest_patient
 from planewise.errors import PlanewiseError
@@ -170,7 +170,7 @@ def test_a_scan_whose_retakes_fail_is_a_row_and_the_page_is_written(job, model, 
     def no_lungs(*_):
         raise PlanewiseError("shows no lungs")
 
-    monkeypatch.setattr(follow_module, "retake", no_lungs)
+    monkeypatch.setattr(followed_retakes, "retake", no_lungs)
     assert follow(job / "P1", job / "again", model) == 1
     assert "shows no lungs" in " ".join(capsys.readouterr().out.split())
     first, _ = json.loads((job / "again" / "changes.json").read_text())["pairs"]
@@ -182,7 +182,7 @@ def test_retakes_whose_lungs_are_found_otherwise_do_not_count(job, model, tmp_pa
     shutil.copytree(job / "out", tmp_path / "again")
     (tmp_path / "again" / "2024-01-12_retakes.json").unlink()
     pieces = iter([(0.0, 20.0), (0.0, 0.0), (0.0, 0.0)])
-    monkeypatch.setattr(follow_module, "missing_pieces_ml", lambda *_: next(pieces))
+    monkeypatch.setattr(followed_retakes, "missing_pieces_ml", lambda *_: next(pieces))
     assert follow(job / "P1", tmp_path / "again", model) == 1
     printed = " ".join(capsys.readouterr().out.split())
     assert (
@@ -198,7 +198,7 @@ def test_a_retake_without_lungs_is_left_out_with_a_warning(job, model, tmp_path,
         made["count"] += 1
         return np.full_like(hu, 40) if made["count"] % 4 == 1 else retake(hu, *rest)
 
-    monkeypatch.setattr(follow_module, "retake", without_lungs)
+    monkeypatch.setattr(followed_retakes, "retake", without_lungs)
     follow(job / "P1", tmp_path / "out", model, "--retakes", "4")
     printed = " ".join(capsys.readouterr().err.split())
     assert "WARNING: 2023-01-10: 1 of 4 retakes is left out: the lungs were not found there, or otherwise" in printed

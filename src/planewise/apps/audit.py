@@ -24,6 +24,7 @@ from planewise.audit.findings import findings
 from planewise.audit.items import ANSWERS, DRAWN, IMAGES, LABELS, WITHIN, read_items, variables_of, write_answers
 from planewise.audit.page import write_audit
 from planewise.audit.plan import PLAN, CaseRecord, Item, Plan, PopulationRecord, read_plan, write_plan
+from planewise.audit.population import Classes, Kind
 from planewise.correction.journal import correction_note
 from planewise.data.manifest import MANIFEST, read_manifest
 from planewise.data.preparation import fingerprint
@@ -40,46 +41,28 @@ def plan_audit(options: AuditPlan) -> int:
 
     Raises PlanewiseError, before anything is drawn, if a case cannot be used: a plan is of all or of none.
     """
-    before = read_manifest(options.output / MANIFEST)
-    finished = before is not None and any(all(case.outputs.values()) for case in before.cases.values())
-    if finished or (options.output / PLAN).exists():
-        raise PlanewiseError(f"--output {options.output}: holds a plan, and what was drawn stays; give another folder")
+    _refuse_another_plan(options.output)
     files = files_of(options)
-    refuse_folder_of_inputs(
-        (path for of_case in files.values() for path in of_case.values()), options.output, "--output"
-    )
+    inputs = [path for of_case in files.values() for path in of_case.values()]
+    refuse_folder_of_inputs(inputs, options.output, "--output")
     units = units_of(options, list(files))
     conditions = conditions_of(options, units)
     kinds = kinds_of(options)
-    shares = {kind: share_out(count, len(files)) for kind, count in kinds.items()}
-    if any(min(share) < 1 for share in shares.values()):
-        fewest = len(files) * len(kinds) if len(kinds) < 3 else 6 * len(files)
-        raise PlanewiseError(
-            f"--budget {options.budget}: is too small for {len(files)} cases and {' and '.join(kinds)} items; each "
-            f"case needs one of each: give at least {fewest}"
-        )
-    with progress("reading", len(files), unit="cases") as advance:
-        fingerprints = {}
-        for name, of_case in files.items():
-            for note in filter(None, map(correction_note, of_case.values())):
-                say(f"{note}: the audit is of the masks as they are now")
-            fingerprints[name] = {what: fingerprint(path) for what, path in of_case.items()}
-            advance(1, name)
+    shares = _shares(kinds, len(files), options.budget)
+    fingerprints = _fingerprints(files)
     classes = classes_of(options, files)
     seed = seed_of(files) if options.seed is None else options.seed
     confidence = confidence_of(options, files)
     decisive = options.model_dump(mode="json", exclude={"output"})
     length = length_of(options, files)
     run = Run.begin(options.output / MANIFEST, "audit plan", decisive, None, ["plan"], overwrite=True)
-    inputs = [path for of_case in files.values() for path in of_case.values()]
-    outputs = [options.output / name for name in (PLAN, ANSWERS, DRAWN, LABELS)]
-    outputs += [options.output / IMAGES] if any("image" in of_case for of_case in files.values()) else []
-    outputs += [options.output / WITHIN] if options.within is not None else []
+    written = _folders_of_items(options, files)
+    outputs = [*(options.output / name for name in (PLAN, ANSWERS)), *written]
     cases: list[CaseRecord] = []
     populations: list[PopulationRecord] = []
     items: list[Item] = []
     with run.making("plan", inputs, outputs), progress("drawing", options.budget, unit="items") as advance:
-        for stopped in outputs[2:]:  # of a plan that was begun
+        for stopped in written:  # of a plan that was begun
             shutil.rmtree(stopped, ignore_errors=True)
         for place, (name, of_case) in enumerate(files.items()):
             source = open_case(of_case, options)
@@ -97,10 +80,8 @@ def plan_audit(options: AuditPlan) -> int:
             cases.append(drawn[0])
             populations += drawn[1]
             items += drawn[2]
-        for name, values in classes.items():
-            if not any(p.totals[name] for p in populations if p.kind == "slice") and "slice" in kinds:
-                numbers = "any value above 0" if values is None else f"the value {' or '.join(map(str, values))}"
-                say(f"WARNING: {name}: the masks have {numbers} nowhere; if that is no finding, see --classes")
+        if "slice" in kinds:
+            _warn_of_absent_classes(classes, populations)
         plan = Plan(
             datetime.now(UTC).isoformat(timespec="seconds"),
             version("planewise"),
@@ -115,14 +96,64 @@ def plan_audit(options: AuditPlan) -> int:
         )
         write_answers(options.output, items, variables_of(items))
         write_plan(plan, options.output)
-    of_cases = f"{len(cases)} case{'s' * (len(cases) != 1)}"
-    say(f"{len(items)} items of {of_cases} were drawn with seed {seed} into {options.output}")
+    _say_what_to_do(plan, options.output)
+    return 0
+
+
+def _refuse_another_plan(folder: Path) -> None:
+    before = read_manifest(folder / MANIFEST)
+    finished = before is not None and any(all(case.outputs.values()) for case in before.cases.values())
+    if finished or (folder / PLAN).exists():
+        raise PlanewiseError(f"--output {folder}: holds a plan, and what was drawn stays; give another folder")
+
+
+def _shares(kinds: dict[Kind, int], cases: int, budget: int) -> dict[Kind, list[int]]:
+    """Return how many items of each kind every case has. Raises PlanewiseError if one would have none."""
+    shares = {kind: share_out(count, cases) for kind, count in kinds.items()}
+    if any(min(share) < 1 for share in shares.values()):
+        fewest = cases * len(kinds) if len(kinds) < 3 else 6 * cases
+        raise PlanewiseError(
+            f"--budget {budget}: is too small for {cases} cases and {' and '.join(kinds)} items; each case needs one "
+            f"of each: give at least {fewest}"
+        )
+    return shares
+
+
+def _fingerprints(files: dict[str, dict[str, Path]]) -> dict[str, dict[str, str]]:
+    """Return the fingerprints of each case's files; corrections that lie beside them are printed."""
+    fingerprints = {}
+    with progress("reading", len(files), unit="cases") as advance:
+        for name, of_case in files.items():
+            for note in filter(None, map(correction_note, of_case.values())):
+                say(f"{note}: the audit is of the masks as they are now")
+            fingerprints[name] = {what: fingerprint(path) for what, path in of_case.items()}
+            advance(1, name)
+    return fingerprints
+
+
+def _folders_of_items(options: AuditPlan, files: dict[str, dict[str, Path]]) -> list[Path]:
+    names = [DRAWN, LABELS]
+    names += [IMAGES] if any("image" in of_case for of_case in files.values()) else []
+    names += [WITHIN] if options.within is not None else []
+    return [options.output / name for name in names]
+
+
+def _warn_of_absent_classes(classes: Classes, populations: list[PopulationRecord]) -> None:
+    """Print which classes the masks have in no slice."""
+    for name, values in classes.items():
+        if not any(p.totals[name] for p in populations if p.kind == "slice"):
+            numbers = "any value above 0" if values is None else f"the value {' or '.join(map(str, values))}"
+            say(f"WARNING: {name}: the masks have {numbers} nowhere; if that is no finding, see --classes")
+
+
+def _say_what_to_do(plan: Plan, folder: Path) -> None:
+    of_cases = f"{len(plan.cases)} case{'s' * (len(plan.cases) != 1)}"
+    say(f"{len(plan.items)} items of {of_cases} were drawn with seed {plan.seed} into {folder}")
     say(f"The plan's signature is {plan.signature}: keep it where it cannot be changed, such as a laboratory notebook")
     say(
-        f"Correct {options.output / LABELS}, or fill in {options.output / ANSWERS} (done = yes where the masks are "
-        f"right), then: planewise audit report {options.output}"
+        f"Correct {folder / LABELS}, or fill in {folder / ANSWERS} (done = yes where the masks are right), then: "
+        f"planewise audit report {folder}"
     )
-    return 0
 
 
 def report_audit(options: AuditReport) -> int:

@@ -16,8 +16,9 @@ from planewise.data.space import laid_on
 from planewise.device import choose_device
 from planewise.errors import PlanewiseError
 from planewise.inference.drawn import Drawn, along, mask_of
+from planewise.inference.encoder import Encoder
 from planewise.inference.prompts import Prompt
-from planewise.inference.propagation import Encoder, PropagationOptions, propagate
+from planewise.inference.propagation import PropagationOptions, propagate
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.models.zoo import located

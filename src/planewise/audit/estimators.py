@@ -1,4 +1,4 @@
-"""Totals, ratios and differences from a model's numbers and a random sample of them that was corrected.
+"""Totals from a model's numbers and a random sample of them that was corrected.
 
 The difference estimator: the model's total, known for every unit, and an estimate of its error from the items alone,
 
@@ -19,7 +19,6 @@ from scipy.special import stdtrit
 CONFIDENCE = 0.95
 ALPHA = 1 / 12  # of values that jump, smoothness 0: Kieu 1997; Gundersen et al. 1999. Smooth ones would have 1/240
 HALF_AN_OBJECT = 0.25  # the square of the error of the two further items that an interval of a count supposes
-FARTHEST = 1e6  # times the estimate: a ratio's end beyond it is none
 
 
 @dataclass(frozen=True)
@@ -229,54 +228,6 @@ def cavalieri_variance(values: np.ndarray, step: float) -> float:
     """
     a, b, c = (float((values[lag:] * values[: len(values) - lag]).sum()) for lag in (0, 1, 2))
     return max(0.0, step**2 * ALPHA * (3 * a - 4 * b + c))
-
-
-def ratio(top: list[Part], bottom: list[Part]) -> Estimate:
-    """Return the sum of ``top`` over that of ``bottom``, two variables of the same items of the same populations.
-
-    The interval is Fieller's (1954, doi:10.1111/j.2517-6161.1954.tb00159.x): all R for which top - R bottom may be 0.
-    It has no upper end, infinity, where the bottom may be 0; where it is estimated as 0 nothing is known.
-    """
-    over, under = estimate(top).value, estimate(bottom).value
-    if not (over > 0 and under > 0):  # amounts are not negative, and this says nothing more of their ratio
-        return Estimate(math.nan, 0.0, math.inf, math.nan, math.nan)
-    value = over / under
-
-    def test(r: float) -> Estimate:
-        return estimate([less(a, b, r) for a, b in zip(top, bottom)])
-
-    at = test(value)
-    if math.isnan(at.low):
-        return Estimate(value, math.nan, math.nan, math.nan, math.nan)
-
-    def end(factor: float) -> float:
-        inside, outside = 1.0, factor
-        while 1 / FARTHEST < outside < FARTHEST and test(value * outside).holds(0):
-            inside, outside = outside, outside * factor
-        if not 1 / FARTHEST < outside < FARTHEST:
-            return 0.0 if factor < 1 else math.inf
-        for _ in range(30):
-            middle = (inside + outside) / 2
-            inside, outside = (middle, outside) if test(value * middle).holds(0) else (inside, middle)
-        return value * inside
-
-    return Estimate(value, end(1 / 1.25), end(1.25), at.se / under, at.df)
-
-
-def less(top: Part, bottom: Part, r: float) -> Part:
-    """Return the population of the variable top - r bottom."""
-    by = r * bottom.weight / top.weight
-    samples = tuple(
-        Sample(a.size, a.low - by * b.high, a.high - by * b.low, a.masks - by * b.masks)
-        for a, b in zip(top.samples, bottom.samples)
-    )
-    if not bottom.whole:
-        return replace(top, samples=samples, total=top.total - by * bottom.total)
-    # in units of objects, so that what is supposed of a count holds
-    rescaled = tuple(Sample(s.size, s.low / by, s.high / by, s.masks / by) for s in samples)
-    total = (top.total - by * bottom.total) / by
-    weight, silent = top.weight * by, bottom.seems_right
-    return replace(top, samples=rescaled, total=total, weight=weight, whole=True, silent=silent)
 
 
 def items_to_halve(parts: list[Part]) -> int | None:

@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from planewise.audit.estimators import Estimate, Part, Sample, estimate, items_to_halve, less, ratio
+from planewise.audit.estimators import Estimate, Part, Sample, estimate, items_to_halve
 from planewise.audit.items import Answer
 from planewise.audit.plan import CaseRecord, Item, Plan, PopulationRecord
 from planewise.audit.population import OBJECTS, VOXELS
+from planewise.audit.ratios import less, ratio
 from planewise.audit.units import Units, difference_of, mean_of
 
 Scope = Literal["unit", "all", "population", "difference"]

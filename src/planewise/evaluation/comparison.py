@@ -4,7 +4,6 @@ A case's volumes are opened once for all methods, held in memory where they fit,
 before the next case's are opened.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,14 +11,7 @@ from pathlib import Path
 from planewise.correction.journal import correction_note
 from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError
-from planewise.evaluation.classes import score_classes
-from planewise.evaluation.evaluate import Scores, score_overlap
-from planewise.evaluation.input_checks import is_copy, refuse_image, truth_itself, unnumbered
-from planewise.evaluation.instances import best_ious, match_objects
-from planewise.evaluation.located import LocatedCounter
-from planewise.evaluation.metrics import as_not_delivered
-from planewise.evaluation.mistakes import find_mistakes
-from planewise.evaluation.object_table import object_table
+from planewise.evaluation.input_checks import refuse_image, truth_itself, unnumbered
 from planewise.evaluation.open_pairs import (
     Kept,
     OpenPair,
@@ -28,17 +20,12 @@ from planewise.evaluation.open_pairs import (
     nothing_predicted,
     open_prediction,
     open_truth,
-    read_slabs,
 )
-from planewise.evaluation.overlap import Overlap, OverlapCounter
-from planewise.evaluation.pairs import OK, Pair
-from planewise.evaluation.partitions import partition_scores
-from planewise.evaluation.presence import presence_scores
+from planewise.evaluation.pair_results import Place, class_results, object_result
+from planewise.evaluation.pairs import Pair
 from planewise.evaluation.result import OBJECTS, Benchmark, CaseErrors, Comparison, Result
-from planewise.evaluation.scale import Scale, scale_in, scale_of
-from planewise.evaluation.surfaces import LabelSurfaces, SurfaceParts, boundary_scores, farthest
+from planewise.evaluation.scale import scale_in, scale_of
 from planewise.evaluation.tolerance import Tolerance
-from planewise.evaluation.voxels import ratio
 from planewise.evaluation.wrong_slices import wrong_voxels
 from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels
@@ -144,8 +131,7 @@ def _unscored(benchmark: Benchmark, method: str, pair: Pair, reason: str) -> lis
     return [Result(*place, name, reason, {}, has_truth=pair.truth is not None, of_things=things) for name in names]
 
 
-def _place(benchmark: Benchmark, method: str, case: str) -> tuple[str, str, str, str]:
-    """Return the dataset, the method, the case and its patient."""
+def _place(benchmark: Benchmark, method: str, case: str) -> Place:
     return benchmark.dataset, method, case, benchmark.patients.get(case, case)
 
 
@@ -195,10 +181,10 @@ def _score_opened(
         truth = as_one_class(pair.truth, value, benchmark.values or (value,))
         pair = pair._replace(truth=truth, predicted=as_one_class(pair.predicted, value))
     if benchmark.classes:
-        results = _score_classes(benchmark, place, pair, scale, tolerance)
+        results = class_results(benchmark.classes, place, pair, scale, tolerance)
         right = {(value, value) for value in benchmark.classes}
     else:
-        result, right = _score_objects(place, pair, scale, tolerance)
+        result, right = object_result(place, pair, scale, tolerance)
         if benchmark.things:
             result = replace(result, class_name=benchmark.things, of_things=True)
         results = [result]
@@ -223,118 +209,3 @@ def _notes_of_ids(result: Result, pair: OpenPair, files: Pair) -> list[str]:
             f"{result.case} is predicted as one object; of a semantic map only the voxel scores mean something"
         )
     return [note for note in notes if note]
-
-
-def _score_classes(
-    benchmark: Benchmark, place: tuple[str, str, str, str], pair: OpenPair, scale: Scale, tolerance: Tolerance | None
-) -> list[Result]:
-    names = benchmark.classes
-    within = None if tolerance is None else {value: tolerance.of(scale, name) for value, name in names.items()}
-    of_classes = score_classes(pair, list(names), scale, within)
-    results = []
-    for value, name in names.items():
-        slices = of_classes.slices[value]
-        empty = not slices.truth.any()
-        if pair.status != OK:  # what was not delivered misses slices, but is right in none
-            slices = slices.with_class
-        presence = presence_scores([slices], [None])
-        scores = of_classes.scores[value] | {
-            "slice_sensitivity": presence.sensitivity,
-            "slice_specificity": presence.specificity,
-        }
-        results.append(
-            Result(
-                *place,
-                name,
-                pair.status,
-                _final(scores, pair, empty, scale),
-                slices=slices,
-                tolerance=math.nan if within is None else within[value],
-                unit="" if within is None else scale.unit,
-            )
-        )
-    return results
-
-
-def _final(scores: Scores, pair: OpenPair, truth_empty: bool, scale: Scale) -> Scores:
-    """Return scores as they count: those of what was not delivered never are the best."""
-    scores = {metric: float(score) for metric, score in scores.items()}
-    if pair.status == OK:
-        return scores
-    return as_not_delivered(scores, truth_empty, scale.diagonal(pair.truth.shape))
-
-
-def _score_objects(
-    place: tuple[str, str, str, str], pair: OpenPair, scale: Scale, tolerance: Tolerance | None
-) -> tuple[Result, set[tuple[int, int]]]:
-    """Return the result of instances, and the pairs of labels (truth, predicted) that are matched."""
-    if tolerance is None:
-        plain = OverlapCounter()
-        for slab in read_slabs(pair):
-            plain.add(slab.truth, slab.predicted)
-        overlap = plain.table()
-        scores = score_overlap(overlap)
-        final = _final(scores, pair, scores["n_truth"] == 0, scale)
-        return Result(*place, OBJECTS, pair.status, final, notes=_note_of_copy(overlap, place)), set()
-    counter, truth_surface, predicted_surface = LocatedCounter(), SurfaceParts(), SurfaceParts()
-    for slab in read_slabs(pair):
-        counter.add(slab.truth, slab.predicted, slab.start)
-        truth_surface.add(slab.truth_with_border, slab.start)
-        predicted_surface.add(slab.predicted_with_border, slab.start)
-    overlap, within = counter.table(), tolerance.of(scale, OBJECTS)
-    scores = score_overlap(overlap)
-    n_truth = int(scores["n_truth"])
-    partition = partition_scores(overlap)
-    scores |= {"vi_split": partition.vi_split, "vi_merge": partition.vi_merge, "rand_error": partition.rand_error}
-    matches = match_objects(overlap, 0.5)
-    surfaces = truth_surface.joined(), predicted_surface.joined()
-    foregrounds = surfaces[0].foreground, surfaces[1].foreground
-    scores |= boundary_scores(*foregrounds, scale, pair.truth.shape, within)
-    pairs = list(zip(matches.truth.tolist(), matches.predicted.tolist()))
-    scores |= _object_boundaries(*surfaces, pairs, scale, pair.truth.shape, within, n_truth)
-    sizes, ious = best_ious(overlap)
-    mistakes = find_mistakes(overlap, set(pairs))
-    for metric, kind in (("missed", "missed"), ("merges", "merge"), ("splits", "split")):
-        scores[metric] = sum(mistake.kind == kind for mistake in mistakes)
-    final = _final(scores, pair, n_truth == 0, scale)
-    result = Result(
-        *place,
-        OBJECTS,
-        pair.status,
-        final,
-        mistakes,
-        sizes,
-        ious,
-        object_table(overlap, set(pairs)) if pair.status == OK else None,
-        tolerance=within,
-        unit=scale.unit,
-        notes=_note_of_copy(overlap, place),
-    )
-    return result, set(pairs)
-
-
-def _note_of_copy(overlap: Overlap, place: tuple[str, str, str, str]) -> tuple[str, ...]:
-    note = f"{place[2]} has the truth's voxels with the truth's ids: it is a copy, whose scores say nothing of a method"
-    return (note,) if is_copy(overlap) else ()
-
-
-def _object_boundaries(
-    truth: LabelSurfaces,
-    predicted: LabelSurfaces,
-    matches: list[tuple[int, int]],
-    scale: Scale,
-    shape: tuple[int, int, int],
-    tolerance: float,
-    n_truth: int,
-) -> Scores:
-    """Return means over objects: ``matched_...`` over the matched ones, ``object_...`` over all true ones.
-
-    For the latter an object without a match counts as the image's diagonal away, and surface Dice 0. NaN without any.
-    """
-    each = [boundary_scores(truth.of(a), predicted.of(b), scale, shape, tolerance) for a, b in matches]
-    scores = {}
-    for metric, worst in farthest(scale, shape).items():
-        values = [boundary[metric] for boundary in each]
-        scores[f"matched_{metric}"] = ratio(sum(values), len(values))
-        scores[f"object_{metric}"] = ratio(sum(values) + worst * (n_truth - len(each)), n_truth)
-    return scores

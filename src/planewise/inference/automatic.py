@@ -13,8 +13,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from planewise.inference.encoder import Encoder
 from planewise.inference.prompts import Prompt, tight_box
-from planewise.inference.propagation import Encoder, Painter, Propagation, PropagationOptions, cut, larger, propagate
+from planewise.inference.propagation import Painter, Propagation, PropagationOptions, cut, larger, propagate
 from planewise.models.reliability import ClassReliability
 from planewise.volumes.parts import connected_parts
 

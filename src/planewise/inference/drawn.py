@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from planewise.data.prepared import GRID
+from planewise.inference.encoder import Encoder
 from planewise.inference.prompts import Box
-from planewise.inference.propagation import Encoder, PropagationOptions
+from planewise.inference.propagation import PropagationOptions
 from planewise.volumes.parts import connected_parts
 
 LEAST_INSIDE = PropagationOptions.least_inside

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from planewise.inference.propagation import Encoder
+from planewise.inference.encoder import Encoder
 from planewise.models.seen_data import SeenData
 from planewise.volumes.slices import evenly
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from planewise.inference.encoder import Encoder
 from planewise.inference.prompts import Prompt
 from planewise.inference.propagation import (
-    Encoder,
     Painter,
     PropagationOptions,
     Track,

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planewise.measurement.columns import DISTRIBUTED
+from planewise.measurement.contacts import Contacts
 from planewise.measurement.objects import Objects
+from planewise.volumes.volume import Spacing
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -67,6 +70,29 @@ def distribution(values: np.ndarray, weight: np.ndarray) -> Distribution:
     values, weight = values[order], weight[order]
     middle = (np.cumsum(weight) - weight / 2) / weight.sum()
     return Distribution(len(values), mean, sd, tuple(np.interp(QUANTILES, middle, values).tolist()))
+
+
+def summary(objects: Objects, spacing: Spacing, contacts: Contacts) -> dict[str, float]:
+    """Return the measures of the volume as a whole; ``contacts``: each pair once."""
+    voxel, size = math.prod(spacing), math.prod(objects.shape)
+    frame, inside = frame_voxels(objects.shape) * voxel, int(counted(objects).sum())
+    return {
+        "objects": len(objects),
+        "touching_border": int(objects.touches_border.sum()),
+        "volume": size * voxel,
+        "object_volume": int(objects.voxels.sum()) * voxel,
+        "volume_fraction": int(objects.voxels.sum()) / size,
+        "frame_count": inside,
+        "frame_volume": frame,
+        "number_density": inside / frame if frame else math.nan,
+        "contacts": len(contacts.first),
+        "contact_area": float(contacts.area.sum()),
+    }
+
+
+def distributions(columns: dict[str, np.ndarray]) -> dict[str, Distribution]:
+    """Return the distribution of every measure that has one; ``columns``: the values of the objects, by key."""
+    return {key: distribution(columns[key], columns["weight"]) for key in DISTRIBUTED if key in columns}
 
 
 def _frame(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:

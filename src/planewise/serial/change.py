@@ -14,6 +14,7 @@ from planewise.serial.registration import Registration
 
 REGIONS = ("", *SIDES, *ZONES)  # that changes are given for; "" is both lungs
 UNITS = ("ml", "percent")
+Measures = dict[tuple[str, str, str], float]  # by (group, region, unit)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Change:
     category: Category
 
 
-def measures_of(extents: Extents, groups: Mapping[str, tuple[int, ...]]) -> dict[tuple[str, str, str], float]:
+def measures_of(extents: Extents, groups: Mapping[str, tuple[int, ...]]) -> Measures:
     """Return the extent of every group in every region, by (group, region, unit)."""
     measures = {}
     for name, values in groups.items():
@@ -64,11 +65,11 @@ def carried_extents(labels: np.ndarray, lungs: np.ndarray, registration: Registr
 
 
 def changes(
-    first: Mapping[tuple[str, str, str], float],
-    second: Mapping[tuple[str, str, str], float],
-    carried: Mapping[tuple[str, str, str], float],
-    retakes_of_first: Sequence[Mapping[tuple[str, str, str], float]],
-    retakes_of_second: Sequence[Mapping[tuple[str, str, str], float]],
+    first: Measures,
+    second: Measures,
+    carried: Measures,
+    retakes_of_first: Sequence[Measures],
+    retakes_of_second: Sequence[Measures],
     lung_ml: Callable[[str], float],
 ) -> list[Change]:
     """Return the change of everything that was measured; ``lung_ml``: the first scan's volume of each region.

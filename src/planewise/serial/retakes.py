@@ -4,6 +4,7 @@ A retake keeps the disease as it is, so that what is measured in several of them
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,11 @@ def variation_between(first: Scan, second: Scan, noise_hu: float) -> Variation:
         max(EXTRA_THICKNESS * min(thicknesses), apart),
         inspiration,
     )
+
+
+def widest(variations: Sequence[Variation]) -> Variation:
+    """Return a variation that is as wide as each of several."""
+    return Variation(*(max(each) for each in zip(*(vars(variation).values() for variation in variations))))
 
 
 def noise_of(hu: np.ndarray) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 
 from planewise.data.prepared import IGNORED, Patient, is_object, load_patient
 from planewise.inference.automatic import ask_slice
+from planewise.inference.encoder import Encoder
 from planewise.inference.novelty import LEAST_EMBEDDING_STD, LEAST_INTENSITY_STD, features_of
-from planewise.inference.propagation import Encoder
 from planewise.models.reliability import ClassReliability, reliability_of
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.seen_data import SeenData, spread_of

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from planewise.inference.automatic import Place, SliceFindings, find_in_slices, prompts_from_slices, segment_within
+from planewise.inference.encoder import Encoder
 from planewise.inference.prompts import Prompt
-from planewise.inference.propagation import Encoder, PropagationOptions
+from planewise.inference.propagation import PropagationOptions
 from planewise.models.platt import Platt
 from planewise.models.reliability import ClassReliability
 

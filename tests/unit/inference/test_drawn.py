@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from planewise.inference.drawn import Drawn, along, mask_of, parts_within
-from planewise.inference.propagation import Encoder, PropagationOptions, Track, decode_tracks
+from planewise.inference.encoder import Encoder
+from planewise.inference.propagation import PropagationOptions, Track, decode_tracks
 from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 
 BOX = (10.0, 12.0, 40.0, 50.0)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from planewise.inference.encoder import Encoder
 from planewise.inference.novelty import Novelty, features_of, intensity_features, novelty_of, slices_with
-from planewise.inference.propagation import Encoder
 from planewise.models.seen_data import SeenData, spread_of
 
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from planewise.inference.automatic import Place, segment_within
+from planewise.inference.encoder import Encoder
 from planewise.inference.object_memory import propagate_memory
 from planewise.inference.prompts import Prompt
-from planewise.inference.propagation import Encoder, PropagationOptions, propagate
+from planewise.inference.propagation import PropagationOptions, propagate
 
 OPTIONS = PropagationOptions(margin=8, least_pixels=4)
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from planewise.measurement.class_contacts import key_of
-from planewise.measurement.measured import Measured, measure_volume
+from planewise.measurement.measured import Measured
+from planewise.measurement.measuring import measure_volume
 from planewise.measurement.tables import class_contact_rows, object_rows
 from planewise.volumes.volume import Volume
 

@@ -6,7 +6,7 @@ import pytest
 
 from planewise.measurement import plots
 from planewise.measurement.groups import Member, compare
-from planewise.measurement.measured import measure_volume
+from planewise.measurement.measuring import measure_volume
 from planewise.volumes.volume import Volume
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.measurement.columns import OBJECT, UNITS, VOLUME
-from planewise.measurement.measured import measure_volume
+from planewise.measurement.measuring import measure_volume
 from planewise.measurement.tables import contact_rows, document, object_rows, volume_rows, write_csv
 from planewise.volumes.volume import Volume
 

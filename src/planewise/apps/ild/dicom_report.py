@@ -52,28 +52,14 @@ def write_report(
     require_highdicom()
     import highdicom
     import pydicom
-    from highdicom.sr import (
-        Comprehensive3DSR,
-        DeviceObserverIdentifyingAttributes,
-        MeasurementReport,
-        ObservationContext,
-        ObserverContext,
-        TextContentItem,
-    )
+    from highdicom.sr import Comprehensive3DSR, MeasurementReport, TextContentItem
 
     headers = source_headers(series)
     try:
         with quiet():
             written = pydicom.dcmread(segmentation)
-            device = DeviceObserverIdentifyingAttributes(
-                uid=highdicom.UID(),
-                manufacturer_name=MANUFACTURER,
-                model_name=MANUFACTURER,
-                serial_number=version("planewise"),
-            )
-            observer = ObserverContext(Coding("DCM", "121007", "Device").coded(), device)
             report = MeasurementReport(
-                ObservationContext(observer_device_context=observer),
+                _observation(),
                 CT_CHEST.coded(),
                 _groups(written, series, measured, segments, algorithm),
             )
@@ -96,68 +82,92 @@ def write_report(
         made.save_as(temporary)
 
 
+def _observation() -> Any:
+    """Return who observed: this program, as a device."""
+    import highdicom
+    from highdicom.sr import DeviceObserverIdentifyingAttributes, ObservationContext, ObserverContext
+
+    device = DeviceObserverIdentifyingAttributes(
+        uid=highdicom.UID(),
+        manufacturer_name=MANUFACTURER,
+        model_name=MANUFACTURER,
+        serial_number=version("planewise"),
+    )
+    observer = ObserverContext(Coding("DCM", "121007", "Device").coded(), device)
+    return ObservationContext(observer_device_context=observer)
+
+
 def _groups(
     segmentation: Any, series: Series, measured: MeasuredCase, segments: Mapping[int, Segment], algorithm: Algorithm
 ) -> list[Any]:
     """Return a group of measurements for every class, for several together, and for the lungs."""
-    from highdicom.sr import (
-        AlgorithmIdentification,
-        FindingSite,
-        MeasurementsAndQualitativeEvaluations,
-        ReferencedSegment,
-        SourceSeriesForSegmentation,
-        TrackingIdentifier,
-        VolumetricROIMeasurementsAndQualitativeEvaluations,
-    )
+    from highdicom.sr import AlgorithmIdentification
 
     by = None
     if algorithm.kind != "MANUAL":
         parameters = [f"{name}: {value}" for name, value in (algorithm.parameters or {}).items()]
         by = AlgorithmIdentification(algorithm.name, algorithm.version, parameters or None)
     groups: list[Any] = []
-    for segment, number in zip(segments.values(), range(1, len(segments) + 1)):
+    for number, segment in enumerate(segments.values(), 1):
         measurements = _extents(measured, as_column(segment.name))
-        if not measurements:  # a class that was not measured
-            continue
-        described = segmentation.SegmentSequence[number - 1]
-        reference = ReferencedSegment(
-            segmentation.SOPClassUID,
-            segmentation.SOPInstanceUID,
-            number,
-            source_series=SourceSeriesForSegmentation(series.uid),
-        )
-        groups.append(
-            VolumetricROIMeasurementsAndQualitativeEvaluations(
-                TrackingIdentifier(described.TrackingUID, described.TrackingID),
-                referenced_segment=reference,
-                finding_type=segment.type.coded(),
-                finding_category=segment.category.coded(),
-                algorithm_id=by,
-                finding_sites=[FindingSite(LUNG.coded())],
-                measurements=measurements,
-            )
-        )
-    together = {name: (coding, _extents(measured, name)) for name, coding in EXTENTS.items()}
-    lungs = [
-        one
-        for region in REGIONS
-        if (one := _measurement(measured, VOLUME, ML, region, *("lungs", region, "ml"))) is not None
-    ]
-    for side in ("", *SIDES):
-        density = _measurement(measured, DENSITY, HU, side, "lungs", side, "mean_hu")
-        lungs += [] if density is None else [density]
-    for name, (coding, measurements) in (together | {"lungs": (LUNG, lungs)}).items():
-        if measurements:
-            groups.append(
-                MeasurementsAndQualitativeEvaluations(
-                    TrackingIdentifier(identifier=name),
-                    finding_type=coding.coded(),
-                    algorithm_id=by,
-                    finding_sites=[FindingSite(LUNG.coded())],
-                    measurements=measurements,
-                )
-            )
+        if measurements:  # else a class that was not measured
+            groups.append(_group_of_segment(segmentation, series, segment, number, by, measurements))
+    for name, coding in EXTENTS.items():
+        if measurements := _extents(measured, name):
+            groups.append(_group(name, coding, by, measurements))
+    if measurements := _of_lungs(measured):
+        groups.append(_group("lungs", LUNG, by, measurements))
     return groups
+
+
+def _group_of_segment(
+    segmentation: Any, series: Series, segment: Segment, number: int, by: Any, measurements: list[Any]
+) -> Any:
+    """Return the group of a class, which refers to its segment; ``by``: the algorithm, None if a person drew it."""
+    from highdicom.sr import (
+        FindingSite,
+        ReferencedSegment,
+        SourceSeriesForSegmentation,
+        TrackingIdentifier,
+        VolumetricROIMeasurementsAndQualitativeEvaluations,
+    )
+
+    described = segmentation.SegmentSequence[number - 1]
+    reference = ReferencedSegment(
+        segmentation.SOPClassUID,
+        segmentation.SOPInstanceUID,
+        number,
+        source_series=SourceSeriesForSegmentation(series.uid),
+    )
+    return VolumetricROIMeasurementsAndQualitativeEvaluations(
+        TrackingIdentifier(described.TrackingUID, described.TrackingID),
+        referenced_segment=reference,
+        finding_type=segment.type.coded(),
+        finding_category=segment.category.coded(),
+        algorithm_id=by,
+        finding_sites=[FindingSite(LUNG.coded())],
+        measurements=measurements,
+    )
+
+
+def _group(name: str, coding: Coding, by: Any, measurements: list[Any]) -> Any:
+    """Return a group that refers to no segment."""
+    from highdicom.sr import FindingSite, MeasurementsAndQualitativeEvaluations, TrackingIdentifier
+
+    return MeasurementsAndQualitativeEvaluations(
+        TrackingIdentifier(identifier=name),
+        finding_type=coding.coded(),
+        algorithm_id=by,
+        finding_sites=[FindingSite(LUNG.coded())],
+        measurements=measurements,
+    )
+
+
+def _of_lungs(measured: MeasuredCase) -> list[Any]:
+    """Return the volume of the lungs in each region, and the density of both and of each."""
+    volumes = [_measurement(measured, VOLUME, ML, region, "lungs", region, "ml") for region in REGIONS]
+    densities = [_measurement(measured, DENSITY, HU, side, "lungs", side, "mean_hu") for side in ("", *SIDES)]
+    return [one for one in (*volumes, *densities) if one is not None]
 
 
 def _extents(measured: MeasuredCase, group: str) -> list[Any]:

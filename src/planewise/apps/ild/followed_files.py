@@ -1,11 +1,12 @@
 """What is written about a patient's scans: a page with both side by side, and the changes as CSV and JSON."""
 
 import csv
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
 
-from planewise.apps.ild.followed_slides import CHANGES, PairSlide
+from planewise.apps.ild.followed_pairs import Pair
+from planewise.apps.ild.followed_slides import CHANGES
 from planewise.apps.ild.options import IldFollow
 from planewise.errors import Problem
 from planewise.measurement.classes import MeasuredClasses
@@ -14,47 +15,12 @@ from planewise.measurement.regions import region_words
 from planewise.report.html import write_html
 from planewise.report.tables import cell
 from planewise.serial.change import Change
-from planewise.serial.comparability import Scan, differences
+from planewise.serial.comparability import differences
 from planewise.volumes.atomic import atomic_path
 from planewise.volumes.json_files import write_json
 from planewise.volumes.label_names import class_colours
 
 PAGE, CSV, JSON = "follow.html", "changes.csv", "changes.json"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A later scan beside the first: ``reasons`` why they cannot be compared, else what has changed.
-
-    ``doubts``: what is doubtful about comparing them; ``overlap``: Dice of the lungs after registration; ``folded``:
-    see ``Registration``; ``slides``: of both.
-    """
-
-    first: Scan
-    second: Scan
-    reasons: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
-    rows: tuple[Change, ...] = ()
-    overlap: float = 0.0
-    folded: float = 0.0
-    slides: tuple[PairSlide, ...] = ()
-
-    def main(self) -> Change | None:
-        """Return the change that progression is called by: of fibrosis in both lungs, of all classes without it."""
-        whole = {row.group: row for row in self.rows if not row.region and row.unit == "percent"}
-        return whole.get("total_fibrosis") or whole.get("total_extent")
-
-    def about(self) -> dict[str, object]:
-        """Return what JSON holds of it."""
-        return {
-            "first": asdict(self.first),
-            "second": asdict(self.second),
-            "reasons_against": list(self.reasons),
-            "doubts": list(self.doubts),
-            "dice_of_lungs": self.overlap,
-            "folded": self.folded,
-            "changes": [asdict(row) for row in self.rows],
-        }
 
 
 def write_followed(

@@ -68,6 +68,11 @@ def _volumes_by_date(folder: Path) -> tuple[dict[str, Path | Series], list[Probl
     return dict(sorted(chosen.items())), problems
 
 
+def files_of(image: Path | Series) -> list[Path]:
+    """Return the files of a CT."""
+    return [image] if isinstance(image, Path) else list(image.files)
+
+
 def scan_of(day: str, image: Path | Series, spacing_mm: Spacing, lungs_ml: float, cut_off: tuple[str, ...]) -> Scan:
     """Return what a comparison must know of a scan; of a volume that is no DICOM most is not said."""
     if isinstance(image, Path):

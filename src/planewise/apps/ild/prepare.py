@@ -4,11 +4,12 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
+from planewise.apps.ild.cleaned_labels import Cleaned, cleaned_classes, print_cleaned, print_saturated
 from planewise.apps.ild.lungs import lungs_of
 from planewise.apps.ild.options import IldPrepare
 from planewise.apps.ild.prepared_folder import SLICES, PreparedFolder, npz_folder
@@ -19,9 +20,7 @@ from planewise.data.nnunet import Dataset, holds_anything, open_dataset
 from planewise.data.patients import patients_of
 from planewise.data.preparation import fingerprint, fingerprints
 from planewise.data.prepared import (
-    Patient,
     choose_slices,
-    is_object,
     load_patient,
     read_patient,
     remove_small,
@@ -30,7 +29,6 @@ from planewise.data.prepared import (
     slice_name,
 )
 from planewise.data.split import PARTS, Split, draw_split, read_split, split_rows, write_split
-from planewise.data.window import saturated_share
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.classes import class_names
 from planewise.processes import WorkerPool
@@ -40,28 +38,12 @@ from planewise.volumes.atomic import atomic_path
 from planewise.volumes.files import write_volume
 from planewise.volumes.json_files import write_json
 from planewise.volumes.labels import read_labels, write_labels
-from planewise.volumes.parts import connected_parts
 
 WINDOW_FILE = "window.json"  # level and width, for the model to say what it was trained on
-SATURATION_WARNING = 0.25
 LAYOUT = 1  # goes up when other files are written of the same data and options
 DECISIVE = {  # options that decide on what is written
     "slices", "background_share", "min_volume_mm3", "min_area_mm2", "min_voxels", "min_pixels", "seed", "save_nii",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Cleaned:
-    """A class in one patient's labels, before and after small components were removed.
-
-    ``voxels`` and ``parts`` (26-connected components): (before, after); ``ml``: of a voxel; ``saturated``: how many of
-    the voxels that are left the window makes black or white.
-    """
-
-    voxels: tuple[int, int]
-    parts: tuple[int, int]
-    ml: float
-    saturated: float
 
 
 def prepare_ild(options: IldPrepare) -> int:
@@ -76,17 +58,7 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     """
     level, width = options.window_in_hu()
     refuse_missing(options.lungs, "--lungs")
-    if (options.dataset_path / "instancesTr").is_dir():
-        raise PlanewiseError(
-            f"{options.dataset_path}: holds objects with ids of their own (instancesTr), and here classes are learned, "
-            "whose values dataset.json names: give a dataset with labelsTr alone"
-        )
-    dataset = open_dataset(
-        options.dataset_path,
-        need_test=holds_anything(options.dataset_path / "imagesTs"),
-        channel=options.channel,
-        ignore_geometry=options.ignore_geometry,
-    )
+    dataset = _open(options)
     problems = list(dataset.problems)
     if problems:
         print_problems(problems)
@@ -98,10 +70,7 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     split = _split(options, dataset, patients)
     print_table("Patients", ("patient", "part", "cases"), split_rows(split, patients))
     jobs = [(cases[name], part) for part in PARTS for name in split[part]]
-    inputs = _inputs(options, [case for case, _ in jobs])
-    decisive = options.model_dump(mode="json", include=DECISIVE)
-    decisive |= {"layout": LAYOUT, "window": list(options.window_in_hu()), "split": split}
-    folder = PreparedFolder.open(options.work_dir, decisive, inputs, split)
+    folder = _open_folder(options, [case for case, _ in jobs], split)
     write_split(options.work_dir, split, patients)
     write_json(options.work_dir / WINDOW_FILE, [level, width])
     with atomic_path(options.work_dir / DATASET_FILE) as temporary:  # so that the classes keep their names
@@ -114,20 +83,13 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     if waiting:
         train, valid, test = ({name: cases[name].image for name in split[part]} for part in PARTS)
         warn_of_leaks(train, valid, test, options.channel)
-    with progress("preparing", len(waiting), unit="patients") as advance:
-        for case, outcome in _in_processes(options, waiting, level, width, dataset.labels.ignore):
-            if isinstance(outcome, Problem):
-                problems.append(outcome)
-                folder.failed(case)
-            else:
-                folder.done(case, {value: asdict(counts) for value, counts in outcome.items()})
-            advance(1, case)
+    problems += _prepare(options, waiting, folder, dataset.labels.ignore)
     cleaned = {
         case: {int(value): Cleaned(**counts) for value, counts in record.decided["classes"].items()}
         for case, record in folder.cases.items()
     }
-    _tell_classes(cleaned, classes)
-    _tell_window(cleaned, classes, level, width)
+    print_cleaned(cleaned, classes)
+    print_saturated(cleaned, classes, level, width)
     trained = [cleaned[name] for name in split["train"] if name in cleaned]
     if trained and not any(counts.voxels[1] for of_case in trained for counts in of_case.values()):
         raise PlanewiseError(
@@ -139,44 +101,43 @@ def prepare_patients(options: IldPrepare) -> list[Problem]:
     return problems
 
 
-def _tell_classes(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str]) -> None:
-    """Print what is left of every class when small components are removed, and warn where nothing is."""
-    rows = []
-    for value in sorted({*classes, *(value for of_case in cleaned.values() for value in of_case)}):
-        name = classes.get(value, f"class {value}")
-        of_cases = {case: of_case[value] for case, of_case in cleaned.items() if value in of_case}
-        row = [name]
-        for i in (0, 1):
-            voxels = sum(counts.voxels[i] for counts in of_cases.values())
-            parts = sum(counts.parts[i] for counts in of_cases.values())
-            ml = sum(counts.voxels[i] * counts.ml for counts in of_cases.values())
-            row += [f"{voxels:,}", f"{ml:.1f}", f"{parts:,}"]
-        rows.append((*row, str(len(of_cases))))
-        lost = [case for case, counts in of_cases.items() if not counts.voxels[1]]
-        for case in lost:
-            counts = of_cases[case]
-            say(
-                f"WARNING: {case}: {name} vanishes from its labels: all {counts.voxels[0]} voxels "
-                f"({counts.voxels[0] * counts.ml:.2g} ml) are in components too small for --min_volume_mm3 or "
-                "--min_area_mm2 (--min_voxels, --min_pixels)"
-            )
-        if of_cases and len(lost) == len(of_cases):
-            say(f"WARNING: {name} vanishes from all cases: it cannot be learned")
-    header = ("class", "voxels", "ml", "components", "voxels left", "ml left", "components left", "cases")
-    print_table("Labels before and after small components were removed", header, rows)
+def _open(options: IldPrepare) -> Dataset:
+    """Open the dataset; refuse one of instances."""
+    if (options.dataset_path / "instancesTr").is_dir():
+        raise PlanewiseError(
+            f"{options.dataset_path}: holds objects with ids of their own (instancesTr), and here classes are learned, "
+            "whose values dataset.json names: give a dataset with labelsTr alone"
+        )
+    return open_dataset(
+        options.dataset_path,
+        need_test=holds_anything(options.dataset_path / "imagesTs"),
+        channel=options.channel,
+        ignore_geometry=options.ignore_geometry,
+    )
 
 
-def _tell_window(cleaned: dict[str, dict[int, Cleaned]], classes: dict[int, str], level: float, width: float) -> None:
-    """Print how much of every class the window makes black or white, and warn where it is much."""
-    for value in sorted({value for of_case in cleaned.values() for value in of_case}):
-        counts = [of_case[value] for of_case in cleaned.values() if value in of_case]
-        total = sum(f.voxels[1] for f in counts)
-        if total:
-            share = sum(f.saturated for f in counts) / total
-            name = classes.get(value, f"class {value}")
-            say(f"{name}: the window {level:g}/{width:g} makes {share:.1%} of its voxels black or white")
-            if share > SATURATION_WARNING:
-                say(f"WARNING: {name} can hardly be seen in this window; choose another (--window lung is -600/1500)")
+def _open_folder(options: IldPrepare, cases: list[Case], split: Split) -> PreparedFolder:
+    """Return the work folder, with the cases that are prepared there already from the same data and options."""
+    inputs = _inputs(options, cases)
+    decisive = options.model_dump(mode="json", include=DECISIVE)
+    decisive |= {"layout": LAYOUT, "window": list(options.window_in_hu()), "split": split}
+    return PreparedFolder.open(options.work_dir, decisive, inputs, split)
+
+
+def _prepare(
+    options: IldPrepare, waiting: list[tuple[Case, str]], folder: PreparedFolder, ignore: int | None
+) -> list[Problem]:
+    """Prepare the cases that are waiting; return what is wrong with some."""
+    problems = []
+    with progress("preparing", len(waiting), unit="patients") as advance:
+        for case, outcome in _in_processes(options, waiting, *options.window_in_hu(), ignore):
+            if isinstance(outcome, Problem):
+                problems.append(outcome)
+                folder.failed(case)
+            else:
+                folder.done(case, {value: asdict(counts) for value, counts in outcome.items()})
+            advance(1, case)
+    return problems
 
 
 def _split(options: IldPrepare, dataset: Dataset, patients: dict[str, str]) -> Split:
@@ -260,24 +221,9 @@ def _prepare_case(
             write_volume(folder / f"{case.name}_img.nii.gz", patient_kept.restore(patient_kept.images))
             if patient_kept.labels is not None:
                 write_labels(folder / f"{case.name}_gt.nii.gz", patient_kept.restore(patient_kept.labels))
-        return {} if drawn is None else _cleaned(drawn, patient, hu, level, width)
+        return {} if drawn is None else cleaned_classes(drawn, patient, hu, level, width)
     except PlanewiseError as error:
         return Problem.of(case.image, error)
-
-
-def _cleaned(drawn: np.ndarray, patient: Patient, hu: np.ndarray, level: float, width: float) -> dict[int, Cleaned]:
-    """Return what is left of every class of the labels ``drawn`` in those of ``patient``."""
-    ml = float(np.prod(patient.spacing_mm)) / 1000
-    cleaned = {}
-    for value in np.unique(drawn[is_object(drawn)]).tolist():
-        before, after = drawn == value, patient.labels == value
-        voxels, parts = [], []
-        for mask in (before, after):
-            voxels.append(int(mask.sum()))
-            parts.append(int(connected_parts(mask, 26).max()))
-        saturated = voxels[1] * saturated_share(hu[after], level, width) if voxels[1] else 0.0
-        cleaned[value] = Cleaned((voxels[0], voxels[1]), (parts[0], parts[1]), ml, saturated)
-    return cleaned
 
 
 def slices_from_npz(train_folder: Path, valid_folder: Path, npy_folder: Path) -> int:

@@ -14,10 +14,11 @@ from planewise.apps.ild.predicted_cases import AUTOMATIC, prompts_note
 from planewise.data.prepared import Patient, is_object
 from planewise.errors import PlanewiseError
 from planewise.inference.automatic import Place, SliceFindings, find_in_slices, segment_within
+from planewise.inference.encoder import Encoder
 from planewise.inference.novelty import Novelty, novelty_of
 from planewise.inference.object_memory import propagate_memory
 from planewise.inference.prompts import Prompt, prompts_from_truth
-from planewise.inference.propagation import Encoder, Propagation, PropagationOptions, propagate
+from planewise.inference.propagation import Propagation, PropagationOptions, propagate
 from planewise.models.reliability import ClassReliability
 from planewise.models.sam2 import BoxSegmenter
 from planewise.models.sam2_files import Sam2Weights, load_sam2

@@ -4,6 +4,7 @@ They are written by ``dicom.segmentation``, which needs the series that they are
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,32 @@ TRACKED_VALUE = re.compile(r", label (\d+)$")  # see segmentation.tracking_id
 OFF_GRID = 0.05  # of the distance between slices
 
 
+@dataclass(frozen=True)
+class _Frames:
+    """What the header says of N frames, which lie in parallel.
+
+    ``segments`` (N,): their numbers; ``positions`` (N, 3), (x, y, z) in mm; ``row``, ``column`` (3,): the ways along
+    them; ``pixel_mm`` (2,): between rows, and between columns; ``apart_mm``, ``thickness_mm``: of slices, 0 if unsaid.
+    """
+
+    segments: list[int]
+    positions: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+    pixel_mm: np.ndarray
+    apart_mm: float
+    thickness_mm: float
+
+    @property
+    def normal(self) -> np.ndarray:
+        return np.cross(self.row, self.column)
+
+    @property
+    def places(self) -> np.ndarray:
+        """Where they lie along their normal (N,), in mm."""
+        return self.positions @ self.normal
+
+
 def _open_segmentation(path: Path, channel: int | None) -> Volume:
     """Open a segmentation whose segments do not overlap; the slices without a frame between its first and last are 0.
 
@@ -38,12 +65,38 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
     with quiet():
         file = pydicom.dcmread(path)
         _refuse_other_kinds(path, file)
-        frames = np.asarray(file.pixel_array).reshape(-1, int(file.Rows), int(file.Columns))
-    shared, per_frame = file.SharedFunctionalGroupsSequence[0], file.PerFrameFunctionalGroupsSequence
+        pixels = np.asarray(file.pixel_array).reshape(-1, int(file.Rows), int(file.Columns))
     values, names = _segments(file)
-    if len(per_frame) != len(frames) or not len(frames):
+    frames = _frames(path, file, len(pixels), set(values))
+    planes, spacing_mm = _planes(path, frames)
+    check_memory((int(planes.max()) + 1, *pixels.shape[1:]), np.min_scalar_type(max(names.names)))
+    voxels = _filled(path, pixels, [values[number] for number in frames.segments], planes, names)
+    first, last = frames.positions[frames.places.argmin()], frames.positions[frames.places.argmax()]
+    step = (last - first) / max(planes.max(), 1)
+    tilt = np.array([step @ frames.column, step @ frames.row])
+    tilt[np.abs(tilt) * planes.max() <= SHIFT_PIXELS * frames.pixel_mm] = 0
+    columns = np.stack([frames.normal[::-1], frames.column[::-1], frames.row[::-1]], axis=1)
+    oz, oy, ox = first[::-1].tolist()
+    sy, sx = frames.pixel_mm.tolist()
+    ty, tx = tilt.tolist()
+    return Volume(
+        voxels,
+        (spacing_mm, sy, sx),
+        "mm",
+        (oz, oy, ox),
+        tuple(tuple(part) for part in columns.tolist()),
+        tilt=(ty, tx),
+        labels=names,
+        sparse=True,
+    )
+
+
+def _frames(path: Path, file: Any, count: int, segments: set[int]) -> _Frames:
+    """Return what the header says of ``count`` frames. Raises PlanewiseError if they are not in one grid's slices."""
+    shared, per_frame = file.SharedFunctionalGroupsSequence[0], file.PerFrameFunctionalGroupsSequence
+    if len(per_frame) != count or not count:
         raise PlanewiseError(
-            f"{path}: holds {len(frames)} frames, and says of {len(per_frame)} where they lie; write it again"
+            f"{path}: holds {count} frames, and says of {len(per_frame)} where they lie; write it again"
         )
 
     def of_frames(keyword: str) -> list[Any]:
@@ -55,7 +108,7 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
         return [each[keyword].value[0] for each in groups]
 
     numbers = [int(item.ReferencedSegmentNumber) for item in of_frames("SegmentIdentificationSequence")]
-    if unknown := sorted(set(numbers) - set(values)):
+    if unknown := sorted(set(numbers) - segments):
         raise PlanewiseError(f"{path}: holds frames of segment {unknown[0]}, which it does not describe")
     positions = np.array([item.ImagePositionPatient for item in of_frames("PlanePositionSequence")], float)
     ways = np.array([item.ImageOrientationPatient for item in of_frames("PlaneOrientationSequence")], float)
@@ -70,38 +123,24 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
     row, column = ways[0, :3], ways[0, 3:]
     if not np.allclose([row @ row, column @ column, row @ column], [1, 1, 0], atol=DIRECTION_TOLERANCE):
         raise PlanewiseError(f"{path}: its ImageOrientationPatient is no pair of axes at right angles; write it again")
-    normal = np.cross(row, column)
-    places = positions @ normal
-    spacing_mm = float(apart_mm[0]) or _distance_of(path, places, float(measures[0].get("SliceThickness") or 0))
-    first, last = positions[places.argmin()], positions[places.argmax()]
+    thickness_mm = float(measures[0].get("SliceThickness") or 0)
+    return _Frames(numbers, positions, row, column, sizes[0], float(apart_mm[0]), thickness_mm)
+
+
+def _planes(path: Path, frames: _Frames) -> tuple[np.ndarray, float]:
+    """Return on which plane each frame lies (N,), counted from the first, and how far planes lie apart in mm."""
+    places = frames.places
+    spacing_mm = frames.apart_mm or _distance_of(path, places, frames.thickness_mm)
     steps = (places - places.min()) / spacing_mm
     planes = np.rint(steps).astype(int)
     if not spacing_mm > 0 or np.abs(steps - planes).max() > OFF_GRID:
         raise PlanewiseError(f"{path}: its frames do not lie {spacing_mm:g} mm apart, or a multiple of it")
-    if len(set(zip(numbers, planes.tolist()))) < len(numbers):  # as of a distance in another unit
+    if len(set(zip(frames.segments, planes.tolist()))) < len(planes):  # as of a distance in another unit
         raise PlanewiseError(
             f"{path}: several of its frames of one segment lie on one slice, if slices are {spacing_mm:g} mm apart; "
             "write it again with the right SpacingBetweenSlices and positions"
         )
-    check_memory((int(planes.max()) + 1, *frames.shape[1:]), np.min_scalar_type(max(names.names)))
-    voxels = _filled(path, frames, [values[number] for number in numbers], planes, names)
-    step = (last - first) / max(planes.max(), 1)
-    tilt = np.array([step @ column, step @ row])
-    tilt[np.abs(tilt) * planes.max() <= SHIFT_PIXELS * sizes[0]] = 0
-    columns = np.stack([normal[::-1], column[::-1], row[::-1]], axis=1)
-    oz, oy, ox = first[::-1].tolist()
-    sy, sx = sizes[0].tolist()
-    ty, tx = tilt.tolist()
-    return Volume(
-        voxels,
-        (spacing_mm, sy, sx),
-        "mm",
-        (oz, oy, ox),
-        tuple(tuple(part) for part in columns.tolist()),
-        tilt=(ty, tx),
-        labels=names,
-        sparse=True,
-    )
+    return planes, spacing_mm
 
 
 def _filled(path: Path, frames: np.ndarray, values: list[int], planes: np.ndarray, names: LabelNames) -> np.ndarray:

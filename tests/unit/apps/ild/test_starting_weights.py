@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from planewise.apps.ild.options import IldTrain
-from planewise.apps.ild.train import _base_and_licence
+from planewise.apps.ild.starting_weights import base_and_licence
 from planewise.models import zoo
 from planewise.models.model_file import RANDOM, Trained
 from planewise.models.sam2_files import Sam2Weights
@@ -30,7 +30,7 @@ BEFORE = Trained(
 )
 def test_a_base_by_its_file_or_its_name(options, trained, expected):
     weights = Sam2Weights(None, trained=trained)
-    assert _base_and_licence(IldTrain(work_dir=Path("w"), **options), weights) == expected
+    assert base_and_licence(IldTrain(work_dir=Path("w"), **options), weights) == expected
 
 
 def test_a_renamed_file_by_its_content(tmp_path, monkeypatch):
@@ -40,6 +40,6 @@ def test_a_renamed_file_by_its_content(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "PUBLISHED", (large,))
     monkeypatch.chdir(tmp_path)
     options = IldTrain(work_dir=tmp_path, base=Path("sam2_hiera_tiny.pt"))
-    assert _base_and_licence(options, Sam2Weights(None)) == ("sam2_hiera_large", "Apache-2.0")
+    assert base_and_licence(options, Sam2Weights(None)) == ("sam2_hiera_large", "Apache-2.0")
     (tmp_path / "sam2_hiera_tiny.pt").write_bytes(b"another")
-    assert _base_and_licence(options, Sam2Weights(None)) == ("sam2_hiera_tiny.pt", None)
+    assert base_and_licence(options, Sam2Weights(None)) == ("sam2_hiera_tiny.pt", None)
