@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
-from planewise.apps import mito_store
+from planewise.apps import mito_out_of_core
 from planewise.cli import run
 from planewise.data.phantom import em_phantom
 from planewise.data.run import Run
@@ -158,7 +158,7 @@ def begun(folder, tmp_path_factory):
     """A run that was stopped when all that was left was to deliver it."""
     place = tmp_path_factory.mktemp("begun")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mito_store, "_deliver", stop)
+        patch.setattr(mito_out_of_core, "_deliver", stop)
         assert run(to_store(folder, place / "out.ome.zarr")) == 130
     return place
 
@@ -172,11 +172,11 @@ def stop(*_, **__):
     [
         (Run, "start", "before"),
         (Run, "start", "after"),
-        (mito_store, "begin_work", "after"),
-        (mito_store, "_deliver", "after"),
+        (mito_out_of_core, "begin_work", "after"),
+        (mito_out_of_core, "_deliver", "after"),
         (Run, "finish", "before"),
         (Run, "finish", "after"),
-        (mito_store, "clear_work", "before"),
+        (mito_out_of_core, "clear_work", "before"),
         (shutil, "rmtree", "before"),
         (shutil, "rmtree", "after"),
     ],

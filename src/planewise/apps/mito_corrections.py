@@ -72,12 +72,22 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     if options.resume and folder.exists():
         say(f"{folder} holds what was known when this training began; what was corrected since is for the next one")
         return options.model_copy(update={"channel": None})
+    _write_dataset(options, volumes, manifests)
+    say(f"What is known is {folder}; the rest is ignored in training and validation")
+    return options.model_copy(update={"channel": None})
+
+
+def _write_dataset(options: MitoTrain, volumes: dict[str, Path], manifests: dict[str, Manifest]) -> None:
+    """Write what is known of each of ``volumes``, corrected results by case, as a dataset that can be trained on."""
     given = None
     if options.image is not None:
         given, wrong = cases_in(options.image, options.channel or 0, "auto")
         say_what_is_wrong(wrong)
     nothing: list[str] = []
-    with atomic_path(folder) as temporary, progress("reading corrections", len(volumes), unit="cases") as advance:
+    with (
+        atomic_path(options.dataset_path) as temporary,
+        progress("reading corrections", len(volumes), unit="cases") as advance,
+    ):
         for name, path in volumes.items():
             with Corrections(path) as corrections:
                 place = corrections.canvas.volume
@@ -88,9 +98,8 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
                     continue
             image = image_behind(name, volumes, given)
             channel = manifests[name].made_from.options.get("channel") if options.channel is None else options.channel
-            write_volume(
-                temporary / "imagesTr" / f"{name}_0000.tiff", open_volume(image, channel_within(image, channel))
-            )
+            opened = open_volume(image, channel_within(image, channel))
+            write_volume(temporary / "imagesTr" / f"{name}_0000.tiff", opened)
             write_labels(temporary / "instancesTr" / f"{name}.tiff", place.with_voxels(truth.labels))
             semantic = np.where(truth.known, np.where(truth.labels > 0, OBJECT, 0), IGNORE).astype(np.uint8)
             write_labels(temporary / "labelsTr" / f"{name}.tiff", place.with_voxels(semantic))
@@ -110,8 +119,6 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
         (temporary / "dataset.json").write_text(json.dumps(about, indent=1), "utf-8")
         sources = {name: str(path.resolve()) for name, path in volumes.items()}
         (temporary / MADE_FROM).write_text(json.dumps({"corrections of": sources, "margin": options.margin}), "utf-8")
-    say(f"What is known is {folder}; the rest is ignored in training and validation")
-    return options.model_copy(update={"channel": None})
 
 
 def predict_again(options: MitoTrain, model: Path, output: Path, replace: bool) -> MitoPredict:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from planewise.apps.mito_case import Results
 from planewise.apps.mito_options import MitoPredict, MitoSuggest
 from planewise.apps.mito_predict import predict_cases
 from planewise.correction.worklist import COLUMNS as WORKLIST
@@ -62,11 +63,10 @@ def suggest_mito(options: MitoSuggest) -> int:
     if not cases:
         return report_problems(problems)
     letter = "zyx"[AXIS[options.plane]]
-    folder = options.output / PREDICTED
     predict = MitoPredict(
         trained_model=options.model,
         input=options.input,
-        output=folder,
+        output=options.output / PREDICTED,
         axes=planes,
         channel=options.channel,
         intensity=options.intensity,
@@ -76,19 +76,7 @@ def suggest_mito(options: MitoSuggest) -> int:
         overwrite=options.overwrite,
     )
     predicted = predict_cases(list(cases.items()), predict, problems)
-    candidates: dict[str, _Candidate] = {}
-    doubts: dict[str, np.ndarray] = {}
-    for name, results in predicted.items():
-        path = cases[name]
-        try:
-            image = open_volume(path, channel_within(path, options.channel))
-            labels = [open_labels(file).voxels for file in results.planes.values()]
-            candidates[name] = _Candidate(image, labels, _known(path, name, image, options))
-            with progress(f"{name}: comparing planes", image.shape[0], unit="layers") as advance:
-                doubts[name] = slice_doubts(labels, options.plane, advance)
-        except PlanewiseError as error:
-            candidates.pop(name, None)
-            problems.append(Problem.of(path, error))
+    candidates, doubts = _compared(cases, predicted, options, problems)
     known = {name: candidate.known for name, candidate in candidates.items()}
     for name, places in known.items():
         say(f"{name}: known already: {f'{letter} ' + ' '.join(map(str, places)) if places else 'no slice'}")
@@ -102,18 +90,8 @@ def suggest_mito(options: MitoSuggest) -> int:
         )
     rows = [_suggestion(choice, candidates[choice.case], options, several is not None) for choice in chosen]
     _write(options.output / SUGGESTIONS, rows)
-    for row in rows:
-        say(f"{row['item']}: {row['what']}; {'paint it as' if several is None else 'label'} {row['paint']}")
     if rows:
-        how = (
-            "Paint whole slices: what is left out of one is taken for background, so no empty file is written"
-            if several is None
-            else f"Label whole slices, the class of each voxel in labelsTr and the objects in instancesTr; the rest of "
-            f"labelsTr is the ignore label of {DATASET_FILE}. Painted slices ({PAINTED}) cannot say of which class an "
-            "object is"
-        )
-        say(f"{options.output / SUGGESTIONS} lists them, with pictures beside it. {how}")
-        say(f"To look at them in the prediction: planewise correct {folder} --worklist {options.output / SUGGESTIONS}")
+        _say_what_to_paint(rows, options, several is not None)
     elif candidates:
         say("Every slice is known already: there is nothing to suggest")
     return report_problems(problems)
@@ -170,6 +148,44 @@ def _known(path: Path, name: str, image: Volume, options: MitoSuggest) -> list[i
 
 def _slice(voxels: LazyArray, plane: Plane, index: int) -> np.ndarray:
     return np.asarray(voxels[tuple(index if axis == AXIS[plane] else slice(None) for axis in range(3))])
+
+
+def _compared(
+    cases: dict[str, Path], predicted: dict[str, Results], options: MitoSuggest, problems: list[Problem]
+) -> tuple[dict[str, _Candidate], dict[str, np.ndarray]]:
+    """Return the volumes that slices are chosen of, and of each the doubt in each slice; see ``slice_doubts``.
+
+    Volumes that cannot be compared join ``problems``.
+    """
+    candidates: dict[str, _Candidate] = {}
+    doubts: dict[str, np.ndarray] = {}
+    for name, results in predicted.items():
+        path = cases[name]
+        try:
+            image = open_volume(path, channel_within(path, options.channel))
+            labels = [open_labels(file).voxels for file in results.planes.values()]
+            candidates[name] = _Candidate(image, labels, _known(path, name, image, options))
+            with progress(f"{name}: comparing planes", image.shape[0], unit="layers") as advance:
+                doubts[name] = slice_doubts(labels, options.plane, advance)
+        except PlanewiseError as error:
+            candidates.pop(name, None)
+            problems.append(Problem.of(path, error))
+    return candidates, doubts
+
+
+def _say_what_to_paint(rows: list[dict[str, Any]], options: MitoSuggest, several: bool) -> None:
+    """Say what each suggestion is, and how to go on; ``several``: there are several classes."""
+    for row in rows:
+        say(f"{row['item']}: {row['what']}; {'label' if several else 'paint it as'} {row['paint']}")
+    how = (
+        f"Label whole slices, the class of each voxel in labelsTr and the objects in instancesTr; the rest of labelsTr "
+        f"is the ignore label of {DATASET_FILE}. Painted slices ({PAINTED}) cannot say of which class an object is"
+        if several
+        else "Paint whole slices: what is left out of one is taken for background, so no empty file is written"
+    )
+    listed = options.output / SUGGESTIONS
+    say(f"{listed} lists them, with pictures beside it. {how}")
+    say(f"To look at them in the prediction: planewise correct {options.output / PREDICTED} --worklist {listed}")
 
 
 def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest, several: bool) -> dict[str, Any]:

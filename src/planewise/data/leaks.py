@@ -4,17 +4,14 @@ Runs of voxels are hashed, a few of them are chosen by what they hold, and those
 offset the voxels themselves are to be compared: Schleimer et al. 2003, doi:10.1145/872757.872770.
 """
 
-# mypy: disable-error-code="index, arg-type, assignment"
-# (a kernel's integers are numba's machine integers)
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from planewise.data.case import channel_within
+from planewise.data.voxel_runs import RUN, choose_runs, count_in_same_runs
 from planewise.errors import PlanewiseError
 from planewise.progress import progress, say
 from planewise.volumes.files import open_volume, read_voxels
@@ -23,8 +20,6 @@ from planewise.volumes.labels import slab_starts
 from planewise.volumes.tilt import without_tilt
 from planewise.volumes.volume import Volume
 
-RUN = 32  # voxels along x that are hashed together
-DISTINCT, TURNS = 8, 6  # fewer values, or fewer changes between rising and falling, in a run: padding, air, a gradient
 MOST_ANCHORS = 2**20  # of all training volumes, in memory: the larger they are, the fewer runs are chosen
 LEAST_THINNING = 6  # one run in 2**6, of small volumes
 REPEATS = 4  # a run that is in one volume more often is a pattern, which says nothing of where it is
@@ -32,8 +27,6 @@ MATCHES = 3  # shared runs with one offset before voxels are compared there
 LEAST_VOXELS = 1000  # that are the same before it is reported
 OFFSETS = 8  # at most, of two volumes, at which voxels are compared
 CANONICAL = ((0, 1, 2), (1, 1, 1))
-BASE = np.uint64(0x9E3779B97F4A7C15)
-LEAVING = np.uint64(pow(int(BASE), RUN, 2**64))  # the weight of the voxel that leaves the window
 
 
 @dataclass(frozen=True)
@@ -171,7 +164,7 @@ def _anchors(image: _Image, thinning: int, owner: int) -> _Anchors:
         for planes in slab_starts(voxels.volume.shape):
             slab = voxels[planes, :, :]
             capacity = 4 * (slab.size >> thinning) + 1024  # where there are more, it is a pattern
-            chosen, at = _choose_runs(slab, slab.view(np.uint32), thinning, capacity)
+            chosen, at = choose_runs(slab, slab.view(np.uint32), thinning, capacity)
             hashes.append(chosen)
             places.append(at + np.array([planes.start, 0, 0], np.int32))
     except PlanewiseError as error:
@@ -229,78 +222,5 @@ def _count_same(train: _Floats, test: _Floats, offset: tuple[int, int, int]) -> 
     for planes in slab_starts((z, y, x)):
         box = [slice(first[0] + planes.start, first[0] + planes.stop), *map(slice, first[1:], stop[1:])]
         there = tuple(slice(part.start + shift, part.stop + shift) for part, shift in zip(box, offset))
-        count += int(_same_runs(test[tuple(box)], train[there]))
+        count += int(count_in_same_runs(test[tuple(box)], train[there]))
     return count, count / float(np.prod(shape))
-
-
-@numba.njit(nogil=True, cache=True)
-def _choose_runs(voxels: np.ndarray, bits: np.ndarray, thinning: int, capacity: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hashes and the beginnings of the chosen runs of a slab (z, y, x) float32, at most ``capacity``.
-
-    ``bits``: the voxels as uint32. A run is chosen where the top ``thinning`` bits of its mixed hash are 0.
-    """
-    hashes, places = np.empty(capacity, np.uint64), np.empty((capacity, 3), np.int32)
-    count = 0
-    shift = np.uint64(64 - thinning)
-    for z in range(voxels.shape[0]):
-        for y in range(voxels.shape[1]):
-            row = bits[z, y]
-            rolling = np.uint64(0)
-            for x in range(len(row)):
-                rolling = rolling * BASE + _spread(row[x])
-                if x >= RUN:
-                    rolling -= LEAVING * _spread(row[x - RUN])
-                mixed = (rolling ^ (rolling >> np.uint64(32))) * BASE
-                if mixed >> shift == 0 and x >= RUN - 1 and count < capacity:
-                    start = x - RUN + 1
-                    if _is_varied(voxels[z, y, start : x + 1]):
-                        hashes[count] = rolling
-                        places[count, 0], places[count, 1], places[count, 2] = z, y, start
-                        count += 1
-    return hashes[:count].copy(), places[:count].copy()
-
-
-@numba.njit(nogil=True, cache=True, inline="always")
-def _spread(bits: np.uint32) -> np.uint64:
-    """Return the bits of a float32 so that the low ones, which are 0 in small whole numbers, differ too."""
-    wide = np.uint64(bits)
-    return wide ^ (wide >> np.uint64(16))
-
-
-@numba.njit(nogil=True, cache=True)
-def _is_varied(run: np.ndarray) -> bool:
-    """Whether a run (RUN,) has enough distinct values and turns; see ``DISTINCT``."""
-    turns, direction = 0, 0
-    for i in range(1, RUN):
-        step = int(run[i] > run[i - 1]) - int(run[i] < run[i - 1])
-        turns += step * direction < 0
-        direction = step if step != 0 else direction
-    if turns < TURNS:
-        return False
-    distinct = 0
-    for i in range(RUN):
-        new = True
-        for j in range(i):
-            new = new and run[i] != run[j]
-        distinct += new
-        if distinct == DISTINCT:
-            return True
-    return False
-
-
-@numba.njit(nogil=True, cache=True)
-def _same_runs(ours: np.ndarray, theirs: np.ndarray) -> int:
-    """Return the number of voxels of two boxes (z, y, x) that are the same, in rows of at least RUN that are varied."""
-    total = 0
-    for z in range(ours.shape[0]):
-        for y in range(ours.shape[1]):
-            start = 0
-            for x in range(ours.shape[2] + 1):
-                if x < ours.shape[2] and ours[z, y, x] == theirs[z, y, x]:
-                    continue
-                for first in range(start, x - RUN + 1, RUN):
-                    if _is_varied(ours[z, y, first : first + RUN]):
-                        total += x - start
-                        break
-                start = x + 1
-    return total

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from planewise.apps.mito_case import VolumeToPredict
+from planewise.apps.mito_in_memory import classes_in_memory, memory_for, segment_in_memory
 from planewise.apps.mito_options import MitoPredict
-from planewise.apps.mito_predict import classes_in_memory, memory_for, segment_in_memory
 from planewise.apps.mito_predict_settings import settled
 from planewise.apps.mito_store import segment_store
 from planewise.apps.mito_train import finetune_mito

@@ -53,7 +53,8 @@ def write_package(path: Path, model: ModelFile, network: PanopticNetwork) -> Non
         raise PlanewiseError(f"{path}: needs bioimageio.core: pip install planewise[bioimageio]") from error
     logger.disable("bioimageio")  # its messages are in the package's summary, which planewise prints
     with tempfile.TemporaryDirectory() as folder, atomic_path(path) as temporary:
-        save_bioimageio_package(_description(Path(folder), path.stem, model, network), output_path=temporary)
+        _write_package_files(Path(folder), path.stem, model, network)
+        save_bioimageio_package(_description(Path(folder), path.stem, model), output_path=temporary)
         summary = test_model(temporary)
         if summary.status != "passed":
             wrong = [error.msg.strip().splitlines()[-1] for detail in summary.details for error in detail.errors]
@@ -84,22 +85,28 @@ class _Listed(nn.Module):
         return shares, outputs["ctr_hmp"], outputs["offsets"]
 
 
-def _description(folder: Path, name: str, model: ModelFile, network: PanopticNetwork) -> Any:
-    """Return the description of a model whose files are written to ``folder``."""
-    from bioimageio.spec.model import v0_5
+def _side(model: ModelFile) -> int:
+    """Return the side of the image that a package is tested on, a multiple of the padding factor."""
+    return -(-LEAST_SIDE // model.padding_factor) * model.padding_factor
 
-    side = -(-LEAST_SIDE // model.padding_factor) * model.padding_factor
-    image = em_phantom((24, side, side), 12, 0)[0][12:13, None]
+
+def _write_package_files(folder: Path, name: str, model: ModelFile, network: PanopticNetwork) -> None:
+    """Write what the description of a package names: weights, card, a synthetic image and what they make of it."""
+    image = em_phantom((24, _side(model), _side(model)), 12, 0)[0][12:13, None]
     mean, std = 255 * model.norms.mean, 255 * model.norms.std
     with torch.inference_mode():
         outputs = _Listed(network.cpu())(torch.from_numpy((image.astype(np.float32) - mean) / std))
-    made_of = _outputs(model)
-    arrays = dict(zip(("image", *made_of), (image, *(output.numpy() for output in outputs))))
+    arrays = dict(zip(("image", *_outputs(model)), (image, *(output.numpy() for output in outputs))))
     for key, array in arrays.items():
         np.save(folder / f"{key}.npy", array)
     use = "It sees slices of 8 bit; planewise segments volumes with it, in several planes."
     (folder / "README.md").write_text(mitonet_card(name, model, use), "utf-8")
     save_scripted(_Listed(as_published(network)), folder / "weights.pt")
+
+
+def _description(folder: Path, name: str, model: ModelFile) -> Any:
+    """Return the description of a model whose files ``_write_package_files`` wrote to ``folder``."""
+    from bioimageio.spec.model import v0_5
 
     def files(key: str) -> dict[str, Any]:
         return {"id": key, "test_tensor": {"source": folder / f"{key}.npy"}}
@@ -107,14 +114,17 @@ def _description(folder: Path, name: str, model: ModelFile, network: PanopticNet
     def spatial(size: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
         return [{"type": "space", "id": axis, "size": size | ({"axis_id": axis} if more else {})} for axis in "yx"]
 
-    any_size = {"min": side, "step": model.padding_factor}
+    any_size = {"min": _side(model), "step": model.padding_factor}
     read = {
         **files("image"),
         "description": "A slice, 8 bit",
         "data": {"type": "uint8"},
         "axes": [{"type": "batch"}, {"type": "channel", "channel_names": ["intensity"]}, *spatial(any_size)],
         "preprocessing": [
-            {"id": "fixed_zero_mean_unit_variance", "kwargs": {"mean": mean, "std": std}},
+            {
+                "id": "fixed_zero_mean_unit_variance",
+                "kwargs": {"mean": 255 * model.norms.mean, "std": 255 * model.norms.std},
+            },
             {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}},
         ],
     }
@@ -129,7 +139,7 @@ def _description(folder: Path, name: str, model: ModelFile, network: PanopticNet
                 *spatial({"tensor_id": "image"}, as_image=True),
             ],
         }
-        for key, (channels, what) in made_of.items()
+        for key, (channels, what) in _outputs(model).items()
     ]
     weights = {"source": folder / "weights.pt", "pytorch_version": torch.__version__.partition("+")[0]}
     return v0_5.ModelDescr.model_validate(

@@ -10,9 +10,9 @@ from torch.utils.checkpoint import checkpoint
 
 from planewise.errors import PlanewiseError
 from planewise.models.faster import NoPositions, faster
+from planewise.models.sam2_masks import OtherMasks, all_masks, stable_masks
 
 Answers = tuple[tuple[Tensor, ...] | None, ...]  # to every kind of prompts, see ``BoxSegmenter.forward``
-STABILITY_DELTA, LEAST_STABILITY = 0.05, 0.98  # of the published builder, see ``stable_masks``
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of intensities in 0..1
 
 
@@ -125,8 +125,8 @@ class BoxSegmenter(nn.Module):
         self.fallback = fallback
         # All masks are made in any case; by this it returns them, and what is chosen is seen here.
         self.network.mask_decoder.dynamic_multimask_via_stability = True
-        self.network.mask_decoder._dynamic_multimask_via_stability = _all_masks
-        self.others = _OtherMasks(self.network.mask_decoder)
+        self.network.mask_decoder._dynamic_multimask_via_stability = all_masks
+        self.others = OtherMasks(self.network.mask_decoder)
         self.checkpointing = checkpointing
         if checkpointing:
             for block in self.network.vision_encoder.backbone.blocks:
@@ -254,59 +254,6 @@ class BoxSegmenter(nn.Module):
     def classes(self) -> dict[int, int]:
         """The place of every class that has a token, by its number; none of a model that knows boxes alone."""
         return {} if self.tokens is None else {value: place for place, value in enumerate(self.tokens.names)}
-
-
-def stable_masks(masks: Tensor, ious: Tensor) -> Tensor:
-    """Return the first of four masks, logits (N, P, 4, h, w), where it is stable, else the best of the others.
-
-    Stable is a mask whose area hardly depends on where it is cut: that above ``STABILITY_DELTA`` is at least
-    ``LEAST_STABILITY`` of that above -``STABILITY_DELTA``; the best has the highest of the predicted ``ious``
-    (N, P, 4). SAM2's builder does so by default (``apply_postprocessing``). Returns (N, P, h, w).
-    """
-    first = masks[:, :, 0]
-    inner, outer = ((first > edge).flatten(2).sum(2).float() for edge in (STABILITY_DELTA, -STABILITY_DELTA))
-    stable = (outer == 0) | (inner >= LEAST_STABILITY * outer)
-    best = ious[:, :, 1:].argmax(2)[:, :, None, None, None].expand(-1, -1, 1, *masks.shape[3:])
-    return torch.where(stable[..., None, None], first, masks[:, :, 1:].gather(2, best)[:, :, 0])
-
-
-def _all_masks(masks: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:
-    return masks, ious
-
-
-class _OtherMasks:
-    """Cuts the gradient of the three other masks of a decoder off from all that makes the first one.
-
-    A mask is the product of an embedding of the pixels and of weights, which a small network for each of the four masks
-    makes of its token. The three networks alone learn from the loss on the three masks; the rest shares nothing with
-    them but the limit on the norm of all gradients.
-    """
-
-    def __init__(self, decoder: Any) -> None:
-        self._networks = list(decoder.output_hypernetworks_mlps)[1:]
-        self._pixels: Tensor | None = None
-        self._tokens: list[Tensor] = []
-        decoder.activation.register_forward_hook(self._see_pixels)  # it is called last on the embedding of the pixels
-        for network in self._networks:
-            network.register_forward_hook(self._see_token)
-
-    def _see_pixels(self, _: nn.Module, __: Any, pixels: Tensor) -> None:
-        self._pixels, self._tokens = (pixels.detach(), []) if torch.is_grad_enabled() else (None, [])
-
-    def _see_token(self, _: nn.Module, token: tuple[Tensor], __: Tensor) -> None:
-        if torch.is_grad_enabled():
-            self._tokens.append(token[0].detach())
-
-    def detached(self, masks: Tensor) -> Tensor:
-        """Return the masks (N, P, 4, h, w) that the decoder has just made; see above."""
-        assert self._pixels is not None
-        made = [network.forward(token) for network, token in zip(self._networks, self._tokens, strict=True)]
-        others = torch.stack(made, dim=2) @ self._pixels.view(*masks.shape[:2], self._pixels.shape[1], -1)
-        return torch.cat([masks[:, :, :1], others.view_as(masks[:, :, 1:])], dim=2)
-
-    def forget(self) -> None:
-        """Keep nothing of the last masks, which are large."""
-        self._pixels, self._tokens = None, []
 
 
 def _recomputed(forward: Any) -> Any:

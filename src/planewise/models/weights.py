@@ -15,8 +15,9 @@ from planewise.data.preparation import sha256_of
 from planewise.errors import PlanewiseError, first_line
 from planewise.models.architectures import architectures
 from planewise.models.downloads import fetch, is_url
+from planewise.models.folding import fold_batch_norms
 from planewise.models.model_file import ModelFile
-from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork, fold_batch_norms
+from planewise.models.panoptic_deeplab import ARCHITECTURES, PanopticNetwork
 from planewise.models.torchscript import is_torchscript, read_torchscript
 from planewise.models.zoo import of_url
 from planewise.progress import say

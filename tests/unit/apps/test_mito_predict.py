@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from perfect_network import ReadsLabels, slice_outputs
-from planewise.apps import mito_store
+from planewise.apps import mito_out_of_core
 from planewise.apps.mito_case import VolumeToPredict
 from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_out_of_core import Unfinished, remove_work
@@ -188,7 +188,7 @@ def test_a_run_stopped_while_it_removes_its_work_leaves_nothing_to_go_on_with(tm
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(mito_store, "write_confidence", lambda *given: patch.setattr(shutil, "rmtree", stops))
+        patch.setattr(mito_out_of_core, "write_confidence", lambda *given: patch.setattr(shutil, "rmtree", stops))
         with pytest.raises(KeyboardInterrupt):
             predict(tmp_path / "case.ome.zarr", tmp_path / "out", LITTLE)
     predict(tmp_path / "case.ome.zarr", tmp_path / "out", LITTLE)

@@ -13,7 +13,8 @@ from planewise.inference.planes import (
     plane_outputs,
     prepared,
 )
-from planewise.models.panoptic_deeplab import build, fold_batch_norms
+from planewise.models.folding import fold_batch_norms
+from planewise.models.panoptic_deeplab import build
 from planewise.volumes.slices import PLANES, as_stack
 from planewise.volumes.volume import Volume
 

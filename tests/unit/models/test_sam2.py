@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import find_model_file, read_model_file
-from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise, stable_masks
+from planewise.models.sam2 import BoxSegmenter, ClassTokens, build_sam2, initialise
 from planewise.models.sam2_files import PREFIX, Sam2Weights, load_sam2, recognise, save_hub_folder, save_published
 from planewise.models.sam2_names import meta_names, to_transformers
 from planewise.models.sam2_optimiser import place_in_decoder, published_optimizer
@@ -177,21 +177,6 @@ def test_masks_that_are_not_stable_are_replaced_as_published(original):
     assert np.abs(first - expected["masks"] / 64).max() < 1e-5
     assert np.abs(chosen - expected["stable_masks"]).max() < 1e-5
     assert ((first > 0) != (chosen > 0)).mean(axis=(1, 2)).min() > 0.1
-
-
-def test_a_mask_that_is_not_stable_is_replaced_by_the_best_of_the_others_by_hand():
-    """Of 100 pixels above -0.05, 98 above 0.05 are enough, 97 are not; of a mask that is nowhere nothing depends."""
-    masks = torch.full((1, 4, 4, 10, 20), -1.0)
-    masks[..., 0, :] = torch.tensor([0.0, 1.0, 2.0, 3.0])[None, None, :, None]  # by which the others are told apart
-    masks[0, :3, 0] = -1.0
-    for prompt, certain in enumerate((98, 97)):
-        first = masks[0, prompt, 0].view(-1)
-        first[:certain], first[certain:100] = 1.0, 0.0
-    masks[0, 3, 0, 0] = 0.0
-    ious = torch.tensor([0.9, 0.1, 0.8, 0.3]).expand(1, 4, -1)
-    chosen = stable_masks(masks, ious)
-    expected = [0, 2, 0, 2]  # stable, not stable, nowhere, nothing above 0.05
-    assert all(torch.equal(chosen[0, prompt], masks[0, prompt, mask]) for prompt, mask in enumerate(expected))
 
 
 def test_the_fallback_is_that_of_transformers(mini):

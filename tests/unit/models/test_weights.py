@@ -7,8 +7,9 @@ from torch import nn
 
 from planewise.errors import PlanewiseError
 from planewise.models.architectures import architectures
+from planewise.models.folding import fold_batch_norms
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file, write_model_file
-from planewise.models.panoptic_deeplab import build, fold_batch_norms
+from planewise.models.panoptic_deeplab import build
 from planewise.models.torchscript import is_torchscript
 from planewise.models.weights import export_torchscript, load_network, locate_weights, write_weights
 

@@ -6,8 +6,9 @@ from test_slice_folder import make_case, make_labelled
 
 from planewise.data.classes import Target
 from planewise.errors import PlanewiseError
+from planewise.models.folding import fold_batch_norms
 from planewise.models.model_file import ModelFile, find_model_file, read_model_file
-from planewise.models.panoptic_deeplab import build, fold_batch_norms
+from planewise.models.panoptic_deeplab import build
 from planewise.training.panoptic import PanopticTask, freeze
 from planewise.training.slice_folder import write_slice_folder
 
