@@ -1,4 +1,4 @@
-"""mito evaluate: predicted instances, or the voxels of a class, scored against the truth; no network is needed."""
+"""mito evaluate: score predicted instances, or the voxels of a class, against the truth; no network is needed."""
 
 from pathlib import Path
 from typing import Any
@@ -45,15 +45,15 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     home = options.predictions.parent if ending_of(options.predictions) else options.predictions
     folder = options.output or home / "evaluation"
     if (home / CLASSES).is_dir() and not options.things:
-        say(f"{home / CLASSES} says of which class each object is; --things NAMES... scores each class by itself")
+        say(f"{home / CLASSES} gives the class of each object; --things NAMES... scores each class separately")
     labels = labels_above(options.truth)
     if options.things:
         return _evaluate_classes(options, pairs, labels, folder)
     target = _scored_class(options, labels)
     if target is None and labels.ignore is not None and not holds_instances(options.truth):
         raise PlanewiseError(
-            f"{options.truth}: {labels.source} has the ignore label {labels.ignore}; say with --semantic_class which "
-            "class is scored if this is a semantic map, or call its folder instancesTs if it holds instances"
+            f"{options.truth}: {labels.source} has the ignore label {labels.ignore}; if this is a semantic map, choose "
+            "the class to score with --semantic_class; if it holds instances, name its folder instancesTs"
         )
     pairs = with_labels(pairs, labels, instances=target is None)
     ignored = f"ignore ({labels.ignore}) in the labels beside" if any(pair.ignored for pair in pairs) else "nothing"
@@ -77,7 +77,7 @@ def evaluate_mito(options: MitoEvaluate) -> int:
 
 
 def _warn_of_no_truth(target: Target, results: list[Result]) -> None:
-    """Warn where no truth holds the class that is scored: its sensitivity by slices is then not defined."""
+    """Warn if no truth holds the scored class: its sensitivity by slices is then not defined."""
     shares = [result.scores["slice_sensitivity"] for result in results if result.scores]
     if shares and np.isnan(shares).all():
         values = ", ".join(map(str, target.values))
@@ -88,9 +88,9 @@ def _warn_of_no_truth(target: Target, results: list[Result]) -> None:
 
 
 def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDefinition, folder: Path) -> int:
-    """Score each of several classes by itself; see ``evaluate_mito``."""
+    """Score each of several classes separately; see ``evaluate_mito``."""
     if options.semantic_class is not None:
-        raise PlanewiseError(f"--semantic_class {options.semantic_class}: is of one class, --things of several")
+        raise PlanewiseError(f"--semantic_class {options.semantic_class}: is for one class, --things for several")
     if labels.source is None:
         sought = " nor ".join(map(str, dataset_files_above(options.truth)))
         raise PlanewiseError(
@@ -116,7 +116,7 @@ def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDef
 
 
 def _made_from(benchmarks: list[Benchmark]) -> tuple[dict[str, Any], list[Path]]:
-    """Return what decides on scores, and the files that they are made from."""
+    """Return the settings that determine scores, and the files that they are computed from."""
     made_with = {key: value for benchmark in benchmarks for key, value in benchmark.made_with().items()}
     return made_with, list(dict.fromkeys(path for benchmark in benchmarks for path in benchmark.files()))
 
@@ -127,7 +127,7 @@ def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | No
     if wanted is None and not options.truth.name.startswith("labels"):
         return None
     if wanted is None and labels.source is None:
-        say(f"{options.truth} is a semantic map by its name: class 1 is scored; --semantic_class chooses another")
+        say(f"{options.truth} is a semantic map, by its name: class 1 is scored; --semantic_class chooses another")
         wanted = "1"
     return labels.target(wanted, "--semantic_class")
 
@@ -140,9 +140,9 @@ def evaluate_test_cases(
 ) -> None:
     """Evaluate the predictions of the test cases against their truth, and draw each.
 
-    ``target``: the class that is scored where the truth is semantic, or several. ``folder``: of the predictions, in
-    whose ``evaluation`` the results lie; ``pictures``: where each case's picture does. What goes wrong joins
-    ``problems``.
+    ``target``: the class, or classes, to score if the truth is semantic. ``folder``: the predictions; results go to its
+    subfolder ``evaluation``. ``pictures``: the folder for a picture of each case. ``problems``: where problems are
+    appended.
     """
     with_truth = [case for case in dataset.test if case.truth is not None]
     for case in dataset.test:
@@ -204,7 +204,7 @@ def evaluate_test_cases(
 
 
 def _draw(scored: ScoredCase, picture: Path) -> None:
-    """Draw the prediction of a test case beside the truth; the report says why, where one of the files is damaged."""
+    """Draw the prediction of a test case beside the truth; a damaged file is named in the report."""
     if scored.truth is None:
         return
     path = scored.benchmark.images[scored.case]
@@ -250,7 +250,7 @@ def _print_classes(results: list[Result], folder: Path) -> None:
 
 
 def _not_delivered(benchmarks: list[Benchmark], results: list[Result]) -> list[Problem]:
-    """Return a problem for every case of a method that could not be scored as it is, once for all classes."""
+    """Return a problem for each case of a method that could not be scored as it is, once for all classes."""
     pairs = [pair for benchmark in benchmarks for of_method in benchmark.methods.values() for pair in of_method]
     problems = [
         Problem(str(pair.prediction or pair.truth), result.problem)

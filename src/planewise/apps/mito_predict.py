@@ -1,4 +1,4 @@
-"""mito predict: each case in memory or streamed, into a folder of results, with those of the planes."""
+"""mito predict: predict each case in memory or streamed, into a folder of results, with those of the planes."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -54,8 +54,8 @@ from planewise.volumes.formats import ending_of, ome_zarr, result_ending
 from planewise.volumes.machine import machine_cores, machine_memory
 from planewise.volumes.slices import AXIS, Plane
 
-THREADS = min(4, machine_cores())  # of post-processing; more gain nothing
-WORTH_SAYING = 10**9  # bytes that a case needs
+THREADS = min(4, machine_cores())  # of post-processing; more do not help
+WORTH_SAYING = 10**9  # bytes; what a case needs is printed from here on
 
 
 def predict_mito(options: MitoPredict) -> int:
@@ -76,11 +76,11 @@ def predict_mito(options: MitoPredict) -> int:
 def predict_cases(
     cases: list[tuple[str, Path]], options: MitoPredict, problems: list[Problem], renewed: bool = False
 ) -> dict[str, Results]:
-    """Predict every case that is not done; one that fails becomes a problem and does not stop the others.
+    """Predict each case that is not done; a case that fails becomes a problem and does not stop the others.
 
-    Returns the results of those that are done, by case. ``renewed``: the model was trained just now, so that what its
-    file made before is made again. Raises PlanewiseError, before any work, if the output folder holds what was made
-    otherwise.
+    Returns the results of the finished cases, by case. ``renewed``: the model was just trained, so that results of the
+    previous model in its file are made again. Raises PlanewiseError, before any work, if the output folder holds
+    results made in another way.
     """
     device = choose_device(options.device)
     model_path = find_model_file(options.trained_model)
@@ -116,7 +116,7 @@ def predict_cases(
             problems.append(Problem.of(path, error))
     if not waiting:
         return done
-    # Where other processes predict, it is loaded here too, so that bad weights are refused.
+    # Loaded here even if other processes predict, so that bad weights are refused.
     network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
     refuse_other_classes(network, model, model_path)
     if model.several is not None:
@@ -126,7 +126,7 @@ def predict_cases(
         for name, path, results in waiting:
             try:
                 with run.making(name, [path], results.files, results.work) as decided:
-                    case = VolumeToPredict.open(path, model, options)  # anew, so that one's voxels are held at a time
+                    case = VolumeToPredict.open(path, model, options)  # again, to hold one case's voxels at a time
                     slices, seen = case.slice_options(model, options)
                     say(f"{name}: {seen}; {case.why}")
                     sized = case.sized(model, options)
@@ -138,7 +138,7 @@ def predict_cases(
                 done[name] = results
                 remove_work(results)
                 say(f"{name}: {count} {one if count == 1 else what}, {results.final}")
-            except Exception as error:  # whatever one case does to us, the others are still wanted
+            except Exception as error:  # no failure of one case may stop the others
                 problems.append(Problem.of(path, error))
     return done
 
@@ -152,7 +152,7 @@ def predict_case(
     options: MitoPredict,
     made_with: dict[str, Any],
 ) -> int:
-    """Segment a volume in memory, or by way of stores if it does not fit; return the number of objects.
+    """Segment a volume in memory, or through stores if it does not fit; return the number of objects.
 
     For errors see ``segment_out_of_core``.
     """
@@ -161,8 +161,8 @@ def predict_case(
     if options.fuse == "probabilities":
         if streamed:
             raise PlanewiseError(
-                f"would need {need} to average probabilities, beside the network more than {_allowed(options, limit)}; "
-                "give more, or --fuse votes, which is streamed"
+                f"averaging probabilities would need {need}, of which the part beside the network exceeds "
+                f"{_allowed(options, limit)}; allow more, or give --fuse votes, which is streamed"
             )
         return _write_classes(name, case, results, classes_in_memory(name, case, slices, predictor, options))
     if streamed:
@@ -179,7 +179,8 @@ def predict_case(
 
 
 def memory_for(case: VolumeToPredict, options: MitoPredict) -> tuple[Need, int]:
-    """Return what segmenting a volume in memory needs, and what it may need beside the network, in bytes."""
+    """Return what segmenting a volume in memory needs, and the limit of what it may need beside the network, in
+    bytes."""
     device = choose_device(options.device)
     outputs = 1 if case.several is None else 1 + len(case.several.names)
     need = need_in_memory(case.volume, case.planes, options.batch_size, options.downsampling, device, outputs)
@@ -237,7 +238,7 @@ def _segment_in_memory(
 def classes_in_memory(
     name: str, case: VolumeToPredict, slices: SliceOptions, predictor: SlicePredictor, options: MitoPredict
 ) -> np.ndarray:
-    """Return the class of each voxel of a volume, without objects, by the planes' mean probabilities."""
+    """Return the class of each voxel of a volume, without objects, from the planes' mean probabilities."""
     assert case.several is not None
     voxels = read_voxels(case.volume, case.path)
 
@@ -260,7 +261,7 @@ def _write_classes(name: str, case: VolumeToPredict, results: Results, labels: n
 
 
 def _things_of(classes: Sequence[Painted], several: PanopticClasses | None) -> Painted:
-    """Return the objects of all classes of things; of the only class, its objects."""
+    """Return the objects of all classes of things, or those of the only class."""
     return classes[0] if several is None else AllThings(classes, several.kinds)
 
 
@@ -272,9 +273,9 @@ def segment_in_memory(
     options: MitoPredict,
     keep: Callable[[Plane, list[PlaneObjects]], None] = lambda plane, classes: None,
 ) -> list[Painted]:
-    """Return the objects of each class of a volume, painted when they are looked at.
+    """Return the objects of each class of a volume; voxels are painted when they are read.
 
-    ``keep`` is called with the objects of every plane, of each class.
+    ``keep`` is called for each plane with the objects of each class.
     """
     voxels, how = read_voxels(case.volume, case.path), grouping_of(options, case.several)
     planes = []
