@@ -367,7 +367,7 @@ def test_what_lies_away_from_the_lungs_is_cut_and_said(job, eager, tmp_path, cap
         message = " ".join(capsys.readouterr().err.split())
         decided = json.loads((out / "planewise.json").read_text())["cases"]["a"]["decided"]
         assert decided["outside_the_lungs_ml"] > 0
-        assert "more than 5 mm outside the lungs, and were cut" in message
+        assert "more than 5 mm outside the lungs, and were removed" in message
         assert any("more than 5 mm outside" in warning for warning in decided["warnings"])
     assert "more than 5 mm outside the lungs" in (tmp_path / "auto" / "a.html").read_text()
 

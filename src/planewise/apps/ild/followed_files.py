@@ -1,4 +1,4 @@
-"""What is written about a patient's scans: a page with both side by side, and the changes as CSV and JSON."""
+"""The files about a patient's scans: a page with both side by side, and the changes as CSV and JSON."""
 
 import csv
 from dataclasses import asdict, dataclass
@@ -24,9 +24,9 @@ PAGE, CSV, JSON = "follow.html", "changes.csv", "changes.json"
 
 @dataclass(frozen=True)
 class Pair:
-    """A later scan beside the first: ``reasons`` why they cannot be compared, else what has changed.
+    """A later scan and the first: the ``reasons`` why they cannot be compared, or else what has changed.
 
-    ``doubts``: what is doubtful about comparing them; ``overlap``: Dice of the lungs after registration; ``folded``:
+    ``doubts``: reservations about the comparison; ``overlap``: Dice of the lungs after registration; ``folded``:
     see ``Registration``; ``slides``: of both.
     """
 
@@ -40,12 +40,13 @@ class Pair:
     slides: tuple[PairSlide, ...] = ()
 
     def main(self) -> Change | None:
-        """Return the change that progression is called by: of fibrosis in both lungs, of all classes without it."""
+        """Return the change that decides progression: of fibrosis in both lungs or, without fibrosis, of all
+        classes."""
         whole = {row.group: row for row in self.rows if not row.region and row.unit == "percent"}
         return whole.get("total_fibrosis") or whole.get("total_extent")
 
     def about(self) -> dict[str, object]:
-        """Return what JSON holds of it."""
+        """Return its entry in the JSON file."""
         return {
             "first": asdict(self.first),
             "second": asdict(self.second),
@@ -60,7 +61,7 @@ class Pair:
 def write_followed(
     options: IldFollow, pairs: list[Pair], classes: MeasuredClasses, model: str, problems: list[Problem]
 ) -> None:
-    """Write follow.html, changes.csv and changes.json. Raises PlanewiseError if the disk refuses."""
+    """Write follow.html, changes.csv and changes.json. Raises PlanewiseError if they cannot be written."""
     columns = ("group", "region", "unit", "first", "second", "change", "detectable", "category")
     with atomic_path(options.output / CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -120,10 +121,10 @@ def _shown(pair: Pair) -> dict[str, object]:
 
 
 def shown(value: float | None) -> str:
-    """Return a measure as it is shown; - where it is not defined."""
+    """Return a measure as text; - where it is not defined."""
     return "-" if value is None else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}"
 
 
 def signed(value: float | None) -> str:
-    """Return a change as it is shown, with its sign."""
+    """Return a change as text, with its sign."""
     return "-" if value is None else f"{value:+.1f}"
