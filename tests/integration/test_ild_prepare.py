@@ -357,7 +357,7 @@ def test_npz_to_npy_makes_what_prepare_made_and_says_what_is_stale(data, tmp_pat
 def test_a_name_in_imagestr_and_imagests_is_tested_and_a_split_may_not_name_it(phantoms, tmp_path, capsys):
     data = renamed(phantoms, tmp_path / "data", ["P0", "P1", "P2"], ["P0"])
     assert prepare_ild(data, tmp_path / "work") == 0
-    assert "1 training cases are of patients who are tested, and left out: P0" in capsys.readouterr().err
+    assert "1 training cases are of patients in the test part, and left out: P0" in capsys.readouterr().err
     assert sides(tmp_path / "work")["P0"] == {"test"}
     asked = split_file(tmp_path, train=["P0"], valid=["P1"])
     assert prepare_ild(data, tmp_path / "other", *asked) == 2

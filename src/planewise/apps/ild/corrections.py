@@ -163,8 +163,8 @@ def record_of_known(npy: Path, made_from: Path, options: IldTrain) -> Record:
     content = read_json(made_from)
     if missing := {"corrections of", "margin_mm", "journals"} - content.keys():
         raise PlanewiseError(
-            f"{made_from}: does not state {', '.join(sorted(missing))}: an older version made the slices, or making them "
-            "was interrupted; give --corrections without --resume, which makes them again"
+            f"{made_from}: does not state {', '.join(sorted(missing))}: an older version made the slices, or it was "
+            "interrupted; give --corrections without --resume, which makes them again"
         )
     if options.corrections is None:
         corrected = ", ".join(content["corrections of"].values())

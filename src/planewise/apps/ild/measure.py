@@ -38,7 +38,7 @@ from planewise.volumes.units import PIXEL
 MOST_VALUES = 255  # highest label value that is counted
 COHORT = "(all cases)"  # the files of all cases together, in the manifest
 OUTSIDE_SHARE = 0.01  # a larger share of a class outside the lungs is reported
-FROM_HU = "segmented from HU"
+FROM_HU = "found from HU"
 # against: the inputs alone do not state which of two readers is the first
 DECISIVE = {"zones", "periphery_mm", "channel", "series", "ignore_geometry"}
 
