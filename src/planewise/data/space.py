@@ -74,7 +74,7 @@ def _in_another_order(volume: Volume, other: Volume) -> str:
     order = max(orders)  # x, y, z before others
     runs = ", ".join("zyx"[order.index(axis)] for axis in range(3))
     return (
-        f". Its axes seem to run {runs}, with which the shapes would agree; no option reorders them, as that is a guess: "
+        f". Its axes seem to run {runs}, with which the shapes would agree; no option does that, as it is a guess: "
         f"save it with its axes z, y, x, in Python by array.transpose({', '.join(map(str, order))})"
     )
 
