@@ -175,7 +175,7 @@ def test_dicom_segmentations_of_a_cohort(eager, tmp_path, capsys):
     image = tmp_path / "ct_0000.nii.gz"
     write_ct(image, hu)
     assert predict(image, tmp_path / "none", eager, "--format", "dicom-seg") == 2
-    assert "is a segmentation of a DICOM series" in capsys.readouterr().err
+    assert "needs a DICOM series" in capsys.readouterr().err
 
 
 def test_a_patient_with_a_class_that_was_never_seen_is_scored_as_missed(job, tmp_path):

@@ -281,7 +281,7 @@ def test_what_is_wrong_with_a_case_is_a_row_and_the_others_are_measured(cohort, 
     ("stored", "printed"),
     [
         (Volume(np.zeros((4, 8, 8), np.int16)), "states no spacing in a unit of length"),
-        (Volume(np.zeros((4, 8, 8), np.int16), (5.0, 1.0, 1.0), "mm"), "does not say how its axes run"),
+        (Volume(np.zeros((4, 8, 8), np.int16), (5.0, 1.0, 1.0), "mm"), "does not state the direction of its axes"),
     ],
 )
 def test_a_ct_that_does_not_say_its_size_or_its_sides(stored, printed, tmp_path, capsys):
