@@ -317,7 +317,7 @@ def test_what_a_worker_finishes_after_its_scheduler_died_is_not_of_somebody_else
             return len(late)
 
         def result(self, submitted):
-            raise SchedulerGone("the scheduler does not answer any more")
+            raise SchedulerGone("the scheduler no longer answers")
 
     tests = job / "work" / "npz_test" / "CT_ILD"
     with monkeypatch.context() as patch:
@@ -401,5 +401,5 @@ def test_a_model_knows_its_training_and_what_is_far_from_it_is_said(job, eager, 
     assert "WARNING: far: is far from what the model was trained on" in message
     decided = json.loads((tmp_path / "far" / "planewise.json").read_text())["cases"]["far"]["decided"]
     assert decided["novelty"]["intensities"] > 1
-    assert "slices are 12 mm apart, in it 5 mm" in decided["warnings"][-1]
+    assert "slices are 12 mm apart, in the training 5 mm" in decided["warnings"][-1]
     assert "far from what the model was trained on" in (tmp_path / "far" / "far.html").read_text()
