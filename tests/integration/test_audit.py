@@ -102,7 +102,7 @@ def test_a_difference_between_conditions_has_the_animal_as_unit(em, tmp_path, ca
     conditions = ["--conditions", str(folder / "conditions.csv"), "--patient_pattern", "(.*)"]
     command = ["audit", "plan", str(folder / "imagesTs_model"), "--output", str(plan), *conditions, "--budget", "48"]
     assert run(command) == 0
-    assert "Images are those of" in capsys.readouterr().err
+    assert "Images are taken from" in capsys.readouterr().err
     correct(plan, truth, skip=("001",))
     assert run(["audit", "report", str(plan)]) == 0
     findings_by_quantity = findings_of(plan)
@@ -249,7 +249,7 @@ def test_an_ignore_label_is_not_counted_in_silence(em, tmp_path, capsys):
     labels.write_bytes((folder / "imagesTs_model" / "animal1.tiff").read_bytes())
     (tmp_path / "D" / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "mito": 1, "ignore": 2}}))
     assert run(["audit", "plan", str(labels.parent), "--output", str(tmp_path / "plan")]) == 2
-    assert "its value 2 is the ignore label by dataset.json" in " ".join(capsys.readouterr().err.split())
+    assert "the value 2 is the ignore label in dataset.json" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "plan").exists()
 
 
@@ -342,7 +342,7 @@ def test_a_class_that_the_masks_lack_is_warned_of(em, tmp_path, capsys):
         (["{em}/imagesTs_model", "--box", "20", "20", "20"], "is for count"),
         (["{em}/imagesTs_model", "--quantity", "count", "--within", "{em}/imagesTs_model"], "--within"),
         (["{em}/imagesTs_model", "--conditions", "{em}/nothing.csv"], "nothing.csv: no such file; it must be"),
-        (["{em}/imagesTs_model", "--image", "{em}/imagesTs_model/animal1.tiff"], "has no file for case animal2"),
+        (["{em}/imagesTs_model", "--image", "{em}/imagesTs_model/animal1.tiff"], "contains no file for case animal2"),
         (["{em}/imagesTs_model/animal1.tiff", "--output", "{em}/imagesTs_model"], "give another folder"),
     ],
     ids=lambda value: None if isinstance(value, str) else " ".join(value[-2:]),

@@ -183,7 +183,7 @@ def test_a_mark_of_what_is_not_labelled_among_objects_is_said(em, tmp_path):
 def test_an_empty_folder_and_an_empty_imagests(em, tmp_path):
     (tmp_path / "empty").mkdir()
     code, (content,) = check(tmp_path / "empty", tmp_path=tmp_path)
-    assert (code, content["problems"][0]["what"][:29]) == (1, "holds nothing that is read: n")
+    assert (code, content["problems"][0]["what"][:29]) == (1, "holds no dataset, volume, image or DICOM series")
     folder = tmp_path / "Dataset003"
     shutil.copytree(em, folder)
     shutil.rmtree(folder / "imagesTs")
@@ -213,7 +213,7 @@ def test_volumes_dicom_and_nothing(tmp_path, capsys):
     files[2].unlink()
     code, content = check(tmp_path / "volumes", tmp_path / "ct", tmp_path / "nowhere", tmp_path=tmp_path)
     assert code == 1
-    assert [entry["kind"] for entry in content] == ["volumes", "DICOM folder", "nothing that can be used"]
+    assert [entry["kind"] for entry in content] == ["volumes", "DICOM folder", "unusable"]
     printed = [problem["what"] for entry in content for problem in entry["problems"]]
     assert any("holds two values" in what for what in printed)
     assert any("missing" in what for what in printed)

@@ -42,7 +42,7 @@ def test_a_csv_corrects_undo_and_replay(results, tmp_path, balls, capsys):
     assert "Undone: 2 delete" in capsys.readouterr().err
     assert (open_volume(results / "a.tiff").read() == 5).sum() == (balls == 5).sum()
     assert run(["correct", str(results), "--replay"]) == 0
-    assert "made anew from what it was before and 1 action" in capsys.readouterr().err
+    assert "made again from the original and 1 action" in capsys.readouterr().err
     assert run(["correct", str(results / "a.tiff"), "--undo", "1"]) == 0
     assert (results / "a.tiff").read_bytes() == before
 
@@ -80,7 +80,7 @@ def test_a_case_whose_first_row_does_not_fit_counts_as_never_corrected(results, 
         (["--undo", "1", "--replay"], "--undo and --replay: one at a time"),
         (
             ["--worklist", "confidence", "--replay"],
-            "has confidences, as where the model was not calibrated; give --worklist agreement",
+            "has confidences, as when the model was not calibrated; give --worklist agreement",
         ),
         (["--actions", "nothing.csv"], "nothing.csv: no such file; it must be case,action,arguments"),
         ([], "the window needs"),
@@ -126,7 +126,7 @@ def test_a_csv_without_an_action_is_refused(results, tmp_path, capsys):
 def test_an_empty_work_list_is_refused_in_words(results, tmp_path, capsys):
     (tmp_path / "list.csv").write_text("case,z,y,x\n")
     assert run(["correct", str(results), "--worklist", str(tmp_path / "list.csv"), "--replay"]) == 2
-    assert "list.csv: is empty, so that there is nothing to go through; leave it out" in capsys.readouterr().err
+    assert "list.csv: is empty: there is nothing to go through; leave it out" in capsys.readouterr().err
 
 
 def test_a_case_that_is_not_there_stops_all(results, tmp_path, capsys):

@@ -87,7 +87,7 @@ def test_without_test_images_some_patients_are_kept_for_the_test_and_scored(job,
     (tested,) = json.loads((tmp_path / "w" / "split.json").read_text())["test"]
     rows = results(tmp_path / "w" / "segs" / "MedSAM2-Tiny-ILD" / "evaluation")
     assert {row["case"] for row in rows} == {tested}
-    assert "2 cases of the truth have no prediction, and are not scored" in capsys.readouterr().err
+    assert "2 true cases have no prediction, and are not scored" in capsys.readouterr().err
 
 
 def test_unstable_masks_are_replaced_where_that_is_asked_for_and_results_know_it(job, tmp_path, capsys, monkeypatch):

@@ -175,7 +175,7 @@ def test_dicom_segmentations_of_a_cohort(eager, tmp_path, capsys):
     image = tmp_path / "ct_0000.nii.gz"
     write_ct(image, hu)
     assert predict(image, tmp_path / "none", eager, "--format", "dicom-seg") == 2
-    assert "is a segmentation of a DICOM series" in capsys.readouterr().err
+    assert "needs a DICOM series" in capsys.readouterr().err
 
 
 def test_a_patient_with_a_class_that_was_never_seen_is_scored_as_missed(job, tmp_path):
@@ -317,7 +317,7 @@ def test_what_a_worker_finishes_after_its_scheduler_died_is_not_of_somebody_else
             return len(late)
 
         def result(self, submitted):
-            raise SchedulerGone("the scheduler does not answer any more")
+            raise SchedulerGone("the scheduler no longer answers")
 
     tests = job / "work" / "npz_test" / "CT_ILD"
     with monkeypatch.context() as patch:
@@ -367,7 +367,7 @@ def test_what_lies_away_from_the_lungs_is_cut_and_said(job, eager, tmp_path, cap
         message = " ".join(capsys.readouterr().err.split())
         decided = json.loads((out / "planewise.json").read_text())["cases"]["a"]["decided"]
         assert decided["outside_the_lungs_ml"] > 0
-        assert "more than 5 mm outside the lungs, and were cut" in message
+        assert "more than 5 mm outside the lungs, and were removed" in message
         assert any("more than 5 mm outside" in warning for warning in decided["warnings"])
     assert "more than 5 mm outside the lungs" in (tmp_path / "auto" / "a.html").read_text()
 
@@ -401,5 +401,5 @@ def test_a_model_knows_its_training_and_what_is_far_from_it_is_said(job, eager, 
     assert "WARNING: far: is far from what the model was trained on" in message
     decided = json.loads((tmp_path / "far" / "planewise.json").read_text())["cases"]["far"]["decided"]
     assert decided["novelty"]["intensities"] > 1
-    assert "slices are 12 mm apart, in it 5 mm" in decided["warnings"][-1]
+    assert "slices are 12 mm apart, in the training 5 mm" in decided["warnings"][-1]
     assert "far from what the model was trained on" in (tmp_path / "far" / "far.html").read_text()

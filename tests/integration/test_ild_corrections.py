@@ -131,7 +131,7 @@ def test_what_was_confirmed_is_trained_on_alone(result, capsys):
     assert run(["ild", "train", str(work), "--corrections", str(result), *TRAIN]) == 0
     message = capsys.readouterr().err
     assert f"The training starts from {result.parent / 'model.pth'}" in message
-    assert "The model finds classes without boxes too" in message
+    assert "The model segments classes without boxes too" in message
     assert "classes 1, 2, 3 are known, and 40.0% of the voxels" in message
     assert "no record of what" not in message
     assert "On the part that was held out" in message
@@ -234,7 +234,7 @@ def test_slices_that_were_not_all_made_are_not_trained_on(result, monkeypatch, c
     assert made
     capsys.readouterr()
     assert run([*arguments, "--base", str(result.parent / "model.pth")]) == 2
-    assert "or that are not whole, for their making was stopped; give --corrections" in capsys.readouterr().err
+    assert "an older version made the slices, or it was interrupted; give --corrections" in capsys.readouterr().err
     assert run([*arguments, "--corrections", str(result)]) == 0
     assert {path.name for path in (work / "npy" / "train" / "gts").iterdir()} > made
 

@@ -130,7 +130,7 @@ def test_measures_of_other_labels(job, tmp_path, capsys):
     more = ["--measures", str(job / "measured" / "measures.json"), "--made_by", "manual", *CLASSES]
     assert export(job, tmp_path / "out", *more, labels=tmp_path / "edited") == 1
     printed = " ".join(capsys.readouterr().out.split())
-    assert "its measures of case P1 are not of these labels" in printed
+    assert "its measures of case P1 do not belong to the present labels" in printed
     assert sorted(path.name for path in (tmp_path / "out").glob("*.dcm")) == ["P2.seg.dcm", "P2.sr.dcm"]
 
 

@@ -81,7 +81,7 @@ def test_every_date_is_segmented_and_compared_with_the_first(job):
     assert any("cannot be compared" in problem["what"] for problem in content["problems"])
     for scan in (first["first"], first["second"]):
         (warning,) = scan["warnings"]
-        assert "outside the lungs, and were cut" in warning
+        assert "outside the lungs, and were removed" in warning
 
 
 def test_changes_stand_beside_the_smallest_detectable_one(job):
@@ -135,8 +135,11 @@ def test_the_page_opens_with_both_scans_side_by_side(job):
         heads = page.locator("section:nth-of-type(1) table").nth(0).locator("thead th")
         assert [heads.nth(i).inner_text() for i in (1, 2)] == ["2023-01-10 ⚠ 1 warning", "2024-01-12 ⚠ 1 warning"]
         beside = page.locator("section:nth-of-type(1) figcaption abbr").nth(1)
-        assert "outside the lungs, and were cut" in beside.get_attribute("title")
-        assert "outside the lungs, and were cut" in page.locator("section:nth-of-type(1) .warnings").nth(1).inner_text()
+        assert "outside the lungs, and were removed" in beside.get_attribute("title")
+        assert (
+            "outside the lungs, and were removed"
+            in page.locator("section:nth-of-type(1) .warnings").nth(1).inner_text()
+        )
         assert page.locator("th.number abbr").count() == 4  # before and after, in percent and ml
         before = [page.get_attribute(f"#{name}0", "src") for name in ("first", "second")]
         page.fill("#slice0", "1")
@@ -157,7 +160,7 @@ def test_what_is_done_is_not_predicted_again(job, model, capsys):
     printed = " ".join(capsys.readouterr().err.split())
     assert "2023-01-10: segmented already" in printed
     assert "WARNING: 2023-01-10:" in printed  # what was printed of the scan is printed again
-    assert "outside the lungs, and were cut" in printed
+    assert "outside the lungs, and were removed" in printed
     assert (job / "out" / "2023-01-10_retakes.json").read_bytes() == before
     assert follow(job / "P1", job / "out", model, "--fibrosis", "reticulation") == 2
     assert "made differently" in capsys.readouterr().err

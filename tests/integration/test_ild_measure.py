@@ -211,8 +211,8 @@ def test_two_readers(cohort, tmp_path, capsys):
     (tmp_path / "second" / "P2.nii.gz").rename(tmp_path / "second" / "P9.nii.gz")
     assert measure(cohort, tmp_path / "two", "--against", str(tmp_path / "second")) == 1
     printed = capsys.readouterr()
-    assert "has no labels of case P2, which is measured alone" in printed.out
-    assert "left out, for the first reader has no labels of them: P9" in printed.err
+    assert "has no labels of case P2, so agreement lacks it" in printed.out
+    assert "left out, since the first reader has no labels for them: P9" in printed.err
 
 
 def test_readers_that_change_places_are_not_done_already(tmp_path, capsys):
@@ -280,8 +280,8 @@ def test_what_is_wrong_with_a_case_is_a_row_and_the_others_are_measured(cohort, 
 @pytest.mark.parametrize(
     ("stored", "printed"),
     [
-        (Volume(np.zeros((4, 8, 8), np.int16)), "does not say its voxels' spacing in a unit of length"),
-        (Volume(np.zeros((4, 8, 8), np.int16), (5.0, 1.0, 1.0), "mm"), "does not say how its axes run"),
+        (Volume(np.zeros((4, 8, 8), np.int16)), "states no spacing in a unit of length"),
+        (Volume(np.zeros((4, 8, 8), np.int16), (5.0, 1.0, 1.0), "mm"), "does not state the direction of its axes"),
     ],
 )
 def test_a_ct_that_does_not_say_its_size_or_its_sides(stored, printed, tmp_path, capsys):
@@ -340,8 +340,8 @@ def test_lungs_of_one_part_are_taken_apart_and_it_is_said(tmp_path, capsys):
     joined[8:11, 18:22, 20:40] = 1
     write_labels(tmp_path / "d" / "lungs" / "P1.nii.gz", lungs.with_voxels(joined))
     assert measure(tmp_path / "d", tmp_path / "joined") == 0
-    assert "the two lungs are one part, and were taken apart" in capsys.readouterr().err
-    assert "taken apart by their shape" in (tmp_path / "joined" / "patients" / "P1.html").read_text()
+    assert "the two lungs are connected; they were separated" in capsys.readouterr().err
+    assert "separated by shape" in (tmp_path / "joined" / "patients" / "P1.html").read_text()
     for name in ("apart", "one_number", "joined"):
         row = table(tmp_path / name / "measures.csv")["P1"]
         assert float(row["ground_glass_left_ml"]) == pytest.approx(54)

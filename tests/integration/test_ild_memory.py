@@ -162,7 +162,7 @@ def test_clips_are_not_made_of_corrections_nor_of_slices_that_nobody_knows_the_p
         (job / "npy" / "train" / kind).mkdir(parents=True)
         np.save(job / "npy" / "train" / kind / "a-000.npy", np.ones((256, 256, 3)[: 3 - (kind == "gts")], np.uint8))
     assert run(["ild", "train", str(job), *words]) == 2
-    assert "a.npz: no such file, and it says which slices lie side by side" in capsys.readouterr().err
+    assert "a.npz: no such file, and it is needed to know which slices are neighbours" in capsys.readouterr().err
 
 
 def test_a_model_without_memory_is_refused_before_any_work(job, capsys):

@@ -217,7 +217,7 @@ def test_a_killed_prepare_is_not_trained_on_and_goes_on_where_it_stopped(data, t
     assert prepare_ild(data, work, *split) == 130
     assert begun(work) == {"P1", "P2", "T0"}
     assert run(["ild", "train", str(work), *TRAIN]) == 2
-    assert "not all prepared; run planewise ild prepare again" in capsys.readouterr().err
+    assert "not all of its patients are prepared; let planewise ild prepare" in capsys.readouterr().err
 
     done = []
     monkeypatch.setattr(prepare, "_prepare_case", lambda case, *rest: (done.append(case.name), real(case, *rest))[1])
@@ -284,7 +284,7 @@ def test_slices_that_are_not_as_recorded_are_not_trained_on(data, tmp_path, caps
     assert prepare_ild(data, work, *split) == 0  # which repairs it
     shutil.copy(images / "P0-001.npy", images / "P9-001.npy")
     assert run(["ild", "train", str(work), *TRAIN]) == 2
-    assert "1 files are there besides" in capsys.readouterr().err
+    assert "1 files do not belong there" in capsys.readouterr().err
     assert prepare_ild(data, work, *split) == 2
     assert "P9-001.npy" in capsys.readouterr().err
     (images / "P9-001.npy").unlink()
@@ -357,7 +357,7 @@ def test_npz_to_npy_makes_what_prepare_made_and_says_what_is_stale(data, tmp_pat
 def test_a_name_in_imagestr_and_imagests_is_tested_and_a_split_may_not_name_it(phantoms, tmp_path, capsys):
     data = renamed(phantoms, tmp_path / "data", ["P0", "P1", "P2"], ["P0"])
     assert prepare_ild(data, tmp_path / "work") == 0
-    assert "1 training cases are of patients who are tested, and left out: P0" in capsys.readouterr().err
+    assert "1 training cases are of patients in the test part, and left out: P0" in capsys.readouterr().err
     assert sides(tmp_path / "work")["P0"] == {"test"}
     asked = split_file(tmp_path, train=["P0"], valid=["P1"])
     assert prepare_ild(data, tmp_path / "other", *asked) == 2

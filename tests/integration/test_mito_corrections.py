@@ -126,7 +126,7 @@ def test_what_cannot_be_trained_on_is_refused(result, capsys):
     correct(result, f"phantom_train1,delete,{label}")
     (result.parent / "known").mkdir()
     assert train(result) == 2
-    assert "is not a dataset that was made from corrections" in capsys.readouterr().err
+    assert "is not a dataset made from corrections" in capsys.readouterr().err
     (result / MANIFEST).unlink()
     assert train(result) == 2
     assert "no planewise.json beside it says which model made it" in capsys.readouterr().err

@@ -210,7 +210,7 @@ def test_results_of_planes_and_several_files_of_a_case(tmp_path, capsys):
         (["nowhere"], "no such file or folder"),
         (["labels", "--reference", "nuclei"], "must be NAME=PATH"),
         (["labels", "--groups", "few.csv"], "condition ko has 1 animal"),
-        (["labels", "--groups", "others.csv"], "names none of the cases of the labels"),
+        (["labels", "--groups", "others.csv"], "names none of the labels' cases"),
         (["labels", "--image", "nowhere"], "no such file or folder"),
     ],
 )

@@ -373,7 +373,7 @@ def test_a_scheduler_that_dies_leaves_work_to_go_on_with(folder, tmp_path, sched
     out, err = client.communicate()
     assert client.returncode == 1, out + err
     note = " ".join(out.split())
-    assert "the scheduler does not answer any more" in note
+    assert "the scheduler no longer answers" in note
     assert "run the same command again" in note
     assert "Traceback" not in out + err
     command = [sys.executable, "-m", "planewise", *to_store(folder, output, "--scheduler", scheduler()[1])]

@@ -109,7 +109,7 @@ def test_slices_of_several_classes_are_to_be_labelled_in_volumes(dataset, capsys
     printed = " ".join(capsys.readouterr().err.split())
     assert f"; label {place}" in printed
     assert "Label whole slices, the class of each voxel in labelsTr" in printed
-    assert "Paint whole slices" not in printed
+    assert "Paint slices completely" not in printed
 
 
 def test_one_plane_is_refused_before_any_work(dataset, capsys):
@@ -130,5 +130,5 @@ def test_what_nothing_speaks_for_is_said(dataset, capsys, monkeypatch):
     monkeypatch.setattr(mito_suggest, "slice_doubts", lambda labels, plane, advance: np.zeros(labels[0].shape[0]))
     assert suggest(dataset, "--count", "99") == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "--count 99: only 16 slices are not known yet: all of them are listed" in said
-    assert "WARNING: planes disagree nowhere" in said
+    assert "--count 99: only 16 slices are not yet known: all of them are listed" in said
+    assert "WARNING: the planes disagree nowhere" in said

@@ -150,7 +150,8 @@ def test_after_corrections_an_object_is_of_one_class_as_a_whole_and_what_is_doub
 
     compared = ["compare", str(corrected), "--method", f"m={corrected / 'result'}"]
     assert run([*compared, "--output", str(corrected / "out")]) == 0
-    assert "here they are scored as one; planewise mito evaluate --things" in " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().err.split())
+    assert "which are scored here as one class; planewise mito evaluate --things" in said
 
     words = ["mito", "measure", str(corrected / "result"), "--classes", str(corrected / "result" / "classes")]
     assert run(words) == 0

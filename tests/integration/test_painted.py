@@ -86,9 +86,9 @@ def test_minutes_choose_the_iterations_and_a_resumed_training_keeps_them(dataset
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--train_planes", "xy"], "three planes must agree on a label, and these are xy alone"),
-        (["--skip_conversion"], "cuts slices anew in each round, and --skip_conversion cuts none"),
-        (["--devices", "2"], "is for one device"),
+        (["--train_planes", "xy"], "three planes must agree on a label, and there are only xy"),
+        (["--skip_conversion"], "cuts new slices in each round, and --skip_conversion cuts none"),
+        (["--devices", "2"], "works on one device"),
     ],
 )
 def test_what_has_no_rounds_is_refused_before_any_work(dataset, capsys, more, message):
@@ -100,7 +100,7 @@ def test_what_has_no_rounds_is_refused_before_any_work(dataset, capsys, more, me
 def test_where_all_is_painted_there_are_no_rounds(tmp_path, capsys):
     write_phantom_dataset(tmp_path / "data", 0, (24, 48, 48), (16, 32, 32), 1, bodies=6)
     assert train(tmp_path / "data", "--self_training", "1") == 2
-    assert "there are none here" in " ".join(capsys.readouterr().err.split())
+    assert "the dataset has none" in " ".join(capsys.readouterr().err.split())
 
 
 def test_two_truths_are_refused(dataset, capsys):

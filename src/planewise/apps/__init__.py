@@ -1,1 +1,1 @@
-"""The applications: each a short recipe over the core."""
+"""The applications: each is a short recipe built on the core."""

@@ -1,4 +1,4 @@
-"""What an audit's plan is made of: the cases' files, their animals or patients, classes, and what decides the draw."""
+"""The inputs of an audit plan: each case's files, animal or patient, and classes, and what determines the draw."""
 
 import hashlib
 import math
@@ -32,12 +32,12 @@ from planewise.volumes.labels import open_labels, slab_starts
 from planewise.volumes.units import PIXEL, convert
 from planewise.volumes.volume import Volume
 
-MOST_CLASSES = 20  # that labels without --classes may hold
-EVERYTHING = "foreground"  # what all values above 0 are called
+MOST_CLASSES = 20  # distinct values that labels may hold without --classes
+EVERYTHING = "foreground"  # name of the one class that all values above 0 form
 
 
 def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
-    """Return the files of every case: labels, and image and within if there are any. Raises PlanewiseError."""
+    """Return the files of each case: labels, and image and within where they exist. Raises PlanewiseError."""
     results = _by_case(options.result, "", labels=True)
     of_planes = [name for name in results if plane_of(name) in results]
     of_cases = {name: {"labels": path} for name, path in results.items() if name not in of_planes}
@@ -46,14 +46,14 @@ def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
     for of_case in of_cases.values():
         if (ignore := ignore_label_within(of_case["labels"])) is not None:
             raise PlanewiseError(
-                f"{of_case['labels']}: its value {ignore} is the ignore label by dataset.json, and would be counted; "
+                f"{of_case['labels']}: the value {ignore} is the ignore label in dataset.json, and would be counted; "
                 "give label volumes without it"
             )
     images = {}
     if options.image is not None:
         images = _by_case(options.image, "--image", labels=False)
     elif options.result.is_dir() and not ending_of(options.result) and (images := images_beside(options.result)):
-        say(f"Images are those of {next(iter(images.values())).parent}; --image takes others")
+        say(f"Images are taken from {next(iter(images.values())).parent}; --image names others")
     masks = {} if options.within is None else _by_case(options.within, "--within", labels=True)
     for what, option, files in (("image", "--image", images), ("within", "--within", masks)):
         if len(of_cases) == len(files) == 1:
@@ -63,9 +63,9 @@ def files_of(options: AuditPlan) -> dict[str, dict[str, Path]]:
                 of_case[what] = files[name]
         missing = [name for name in of_cases if name not in files]
         if missing and (what == "within" or options.image is not None) and files:
-            raise PlanewiseError(f"{option} {getattr(options, what)}: has no file for case {missing[0]}")
+            raise PlanewiseError(f"{option} {getattr(options, what)}: contains no file for case {missing[0]}")
         if missing and files:
-            say(f"There is no image of {', '.join(missing[:6])}: their items are written without an image")
+            say(f"No image exists for {', '.join(missing[:6])}: their items are written without an image")
     if options.within is not None and set(options.quantity) & set(OF_OBJECTS):
         raise PlanewiseError(
             f"--within {options.within}: is for {', '.join(OF_SLICES)}; objects are counted in the whole volume"
@@ -97,7 +97,7 @@ def units_of(options: AuditPlan, names: list[str]) -> dict[str, str]:
         if options.patients is not None or options.patient_pattern is not None:
             raise
         if len(names) > 1:
-            say(f"WARNING: {error}. Until then every case counts as a unit of its own.")
+            say(f"WARNING: {error}. Until then each case counts as a separate unit.")
         units = {name: name for name in names}
     if len(set(units.values())) < len(names):
         say(f"The {len(names)} cases are of {len(set(units.values()))} animals or patients, which are the units")
@@ -116,15 +116,15 @@ def conditions_of(options: AuditPlan, units: dict[str, str]) -> dict[str, str]:
         raise PlanewiseError(f"{path}: has no condition for {', '.join(missing[:6])}")
     ordered = [c for c in dict.fromkeys(by_name.values()) if c in conditions.values()]
     if len(ordered) != 2:
-        raise PlanewiseError(f"{path}: has the conditions {', '.join(ordered)}; a difference is between two")
+        raise PlanewiseError(f"{path}: has the conditions {', '.join(ordered)}; a difference needs exactly two")
     for unit in units.values():
         if len({conditions[name] for name in units if units[name] == unit}) > 1:
-            raise PlanewiseError(f"{path}: the cases of {unit} have both conditions; a unit has one")
+            raise PlanewiseError(f"{path}: the cases of {unit} have both conditions; each unit must have one")
     return {name: conditions[name] for name in sorted(units, key=lambda name: ordered.index(conditions[name]))}
 
 
 def kinds_of(options: AuditPlan) -> dict[Kind, int]:
-    """Return how many items of each kind are drawn: half of the budget for each, where slices and boxes are needed."""
+    """Return how many items of each kind are drawn: half of the budget each if both slices and boxes are needed."""
     asked = set(options.quantity)
     slices, objects = bool(asked & set(OF_SLICES)), bool(asked & set(OF_OBJECTS))
     if options.count_by == "objects" and not objects:
@@ -152,7 +152,7 @@ def classes_of(options: AuditPlan, files: dict[str, dict[str, Path]]) -> Classes
         return dict(read_classes(options.classes))
     if "class_ml" not in options.quantity:
         if "volume_fraction" in options.quantity:
-            say(f"Every label above 0 counts as one class, {EVERYTHING}; --classes NAME=VALUE tells them apart")
+            say(f"All labels above 0 count as one class, {EVERYTHING}; --classes NAME=VALUE separates them")
         return {EVERYTHING: None}
     values: set[int] = set()
     for of_case in files.values():
@@ -171,7 +171,7 @@ def classes_of(options: AuditPlan, files: dict[str, dict[str, Path]]) -> Classes
 
 
 def seed_of(files: dict[str, dict[str, Path]]) -> int:
-    """Return a seed that the masks themselves decide: saving them once more gives no other draw."""
+    """Return a seed computed from the masks' voxels: saving the masks again does not change the draw."""
     digest = hashlib.blake2b(digest_size=4)
     for of_case in files.values():
         labels = open_labels(of_case["labels"])
@@ -182,9 +182,9 @@ def seed_of(files: dict[str, dict[str, Path]]) -> int:
 
 
 def confidence_of(options: AuditPlan, files: dict[str, dict[str, Path]]) -> dict[str, dict[int, float]]:
-    """Return the confidence of objects, by case and id; of ``--confidence``, or of the tables beside the labels.
+    """Return the confidence of objects by case and id, from ``--confidence`` or from the tables beside the labels.
 
-    ``files``: see ``files_of``. Raises PlanewiseError if a table cannot be used, or a case of it is unknown.
+    ``files``: see ``files_of``. Raises PlanewiseError if a table cannot be used or names an unknown case.
     """
     if options.confidence is None:
         return _confidence_beside(files) if options.count_by == "objects" else {}
@@ -226,7 +226,7 @@ def open_case(files: dict[str, Path], options: AuditPlan) -> Source:
 
 
 def length_of(options: AuditPlan, files: dict[str, dict[str, Path]]) -> str:
-    """Return the unit that findings are in, um, mm or pixel. Raises PlanewiseError if cases have different ones."""
+    """Return the length unit of the findings: um, mm or pixel. Raises PlanewiseError if cases have different units."""
     lengths = {}
     for of_case in files.values():
         labels = open_labels(of_case["labels"])
@@ -239,9 +239,9 @@ def length_of(options: AuditPlan, files: dict[str, dict[str, Path]]) -> str:
                 f"{path}: class_ml needs voxels in mm, and these are in {length}; ask for volume_fraction"
             )
         if length != first:
-            raise PlanewiseError(f"{path}: is in {length}, and {next(iter(lengths))} in {first}: audit them apart")
+            raise PlanewiseError(f"{path}: is in {length}, and {next(iter(lengths))} in {first}: audit them separately")
     if first == PIXEL:
-        say("The files do not say what a voxel measures: volumes are in voxels")
+        say("The files state no voxel size: volumes are in voxels")
     return first
 
 

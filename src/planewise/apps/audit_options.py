@@ -15,43 +15,51 @@ class AuditPlan(Options):
     """Draw a random sample of a result to correct, from which its findings get valid confidence intervals."""
 
     result: tyro.conf.Positional[Path]
-    """Label volume, or a folder of them: the masks whose findings are audited."""
+    """Label volume, or a folder of label volumes: the masks to audit."""
     output: Folder
-    """Folder for the plan and the items' files; one that is not there yet."""
+    """New folder for the plan and the items' files."""
     budget: int = Field(30, ge=1)
-    """Items to correct, of all cases together."""
+    """Total number of items to correct, over all cases."""
     quantity: tuple[Quantity, ...] = ("volume_fraction",)
-    """What is estimated: from slices volume_fraction, class_ml; from boxes count, number_density, mean_volume."""
+    """Quantities to estimate. From slices: volume_fraction, class_ml. From boxes: count, number_density,
+    mean_volume."""
     image: Path | None = None
-    """Image, or folder of images, that the result was made of. Default: imagesTs beside the folder, if there is one."""
+    """Image, or folder of images, that the result was made from. Default: imagesTs beside the folder, if it exists."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
-    """NAME=VALUE or NAME=VALUE,VALUE for each class. Default: all values above 0 are one; of class_ml each is one."""
+    """NAME=VALUE or NAME=VALUE,VALUE for each class. Default: all values above 0 form one class; for class_ml, each
+    value is a class."""
     within: Path | None = None
-    """Label volume, or a folder of them: only voxels above 0 in it count, as a class and as volume."""
+    """Label volume, or a folder of label volumes: only voxels where it is above 0 count, both for the classes and for
+    the reference volume."""
     conditions: Path | None = None
-    """CSV of case,condition, with two conditions, whose difference is estimated."""
+    """CSV with the columns case and condition. It must name two conditions; their difference is estimated."""
     patients: Path | None = None
-    """CSV of case,patient, or JSON: which cases are one animal or patient. Default: what the cases' names say."""
+    """CSV with the columns case and patient, or JSON: which cases belong to one animal or patient. Default: taken from
+    the case names."""
     patient_pattern: str | None = None
-    """Regular expression: what of a case's name (its first group, if it has one) names the animal or patient."""
+    """Regular expression for the part of a case name (the first group, if there is one) that names the animal or
+    patient."""
     count_by: Literal["boxes", "objects"] = "boxes"
-    """Of objects: correct boxes whole; or predicted objects one by one, and boxes only for what was missed."""
+    """How objects are counted. boxes: all objects in a box are corrected. objects: predicted objects are checked one by
+    one, and boxes serve only to find missed objects."""
     confidence: Path | None = None
-    """CSV of case,object,confidence: with --count_by objects the uncertain ones are drawn apart from the certain.
-    Default: the confidences that mito predict wrote beside the labels, {case}_objects.csv, if there are any."""
+    """CSV with the columns case, object and confidence. With --count_by objects, uncertain and certain objects are
+    drawn from separate strata. Default: {case}_objects.csv beside the labels, as mito predict writes it, if it
+    exists."""
     box: tuple[int, int, int] | None = None
-    """Sides of a box in voxels (z, y, x). Default: so that it holds about three objects."""
+    """Sides of a box in voxels (z, y, x). Default: large enough to hold about three objects."""
     context: tuple[int, int, int] | None = None
-    """Voxels (z, y, x) that are written around an item. Default: two slices; as far as objects reach."""
+    """Margin of voxels (z, y, x) written around an item. Default: two slices for slices; for boxes, as far as objects
+    reach."""
     design: Literal["stratified", "systematic"] = "stratified"
-    """How slices are drawn: at random within strata, whose interval holds whatever the errors are; or at equal
-    distances from a random start, whose interval holds only where errors change smoothly along the axis."""
+    """How slices are drawn. Random within strata: the interval is valid whatever the errors are. Systematic, at equal
+    distances from a random start: the interval is valid only if errors change smoothly along the axis."""
     seed: int | None = Field(None, ge=0)
-    """Seed of the random draw. Default: computed from the masks, so that it cannot be chosen."""
+    """Seed of the random draw. Default: computed from the masks, so that nobody can choose a favourable one."""
     channel: int | None = Field(None, ge=0)
-    """Channel to show, from 0, where images have several."""
+    """Channel to show, counted from 0, for images with several."""
     ignore_geometry: bool = False
-    """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
+    """Match image and labels voxel by voxel, and ignore spacing, origin and direction in the files."""
 
     @field_validator("quantity")
     @classmethod
@@ -78,13 +86,14 @@ class AuditReport(Options):
     """Turn the corrected items of a plan into findings with 95 % intervals, and a page that shows what was changed."""
 
     plan: tyro.conf.Positional[Path]
-    """The folder that planewise audit plan made; the report is written into its folder report."""
+    """The folder that planewise audit plan made; the report goes to its subfolder report."""
     answers: Path | None = None
-    """The table of what was done, and of counts in place of corrected labels. Default: answers.csv of the plan."""
+    """Table of the finished items, and of counts given in place of corrected labels. Default: answers.csv of the
+    plan."""
 
 
 def read_classes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    """Return the values of each class by name. Raises ValueError for what is not NAME=VALUE,..."""
+    """Return the values of each class by name. Raises ValueError for text that is not NAME=VALUE,..."""
     classes: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, _, numbers = text.partition("=")
@@ -92,6 +101,6 @@ def read_classes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
         if not name or not all(value.strip().isdecimal() and int(value) for value in values):
             raise ValueError("must be NAME=VALUE or NAME=VALUE,VALUE, with values above 0")
         if name in classes or name in ("item", "case", "what", "done", "objects", "voxels"):
-            raise ValueError(f"{name} is there twice, or is a word of the table's own")
+            raise ValueError(f"{name} is given twice, or is a reserved word of the table")
         classes[name] = tuple(int(value) for value in values)
     return classes

@@ -1,4 +1,4 @@
-"""check: what datasets, volumes and DICOM folders hold, on one screen, before anything is run."""
+"""check: show on one screen what datasets, volumes and DICOM folders hold, before anything is run."""
 
 import math
 from pathlib import Path
@@ -41,7 +41,7 @@ def check(options: Check) -> int:
         try:
             checked = _check_path(path, options)
         except PlanewiseError as error:
-            checked = Checked(path, "nothing that can be used", problems=[Problem.of(path, error)])
+            checked = Checked(path, "unusable", problems=[Problem.of(path, error)])
         if model is not None:
             model.hold_against(checked, options)
         else:
@@ -50,20 +50,18 @@ def check(options: Check) -> int:
         checked_cases.append(checked)
     if options.json_file is not None:
         write_json(options.json_file, finite([as_json(checked) for checked in checked_cases]))
-        say(f"All of it is in {options.json_file}")
+        say(f"All findings are in {options.json_file}")
     return report_problems([problem for checked in checked_cases for problem in checked.problems])
 
 
 def _note_memory(checked: Checked) -> None:
-    """Say what predicting the largest image takes, in the planes that its spacing allows."""
+    """Note how much memory predicting the largest image takes, in the planes that its spacing allows."""
     images = [case.image for case in checked.cases if case.image is not None]
     if images:
         largest = max(images, key=lambda image: math.prod(image.volume.shape))
         need = need_in_memory(largest.volume, largest.planes, BATCH, 1, "cpu")
         streamed = "; it would be streamed" if need.beside_network > machine_memory() // 2 else ""
-        checked.notes.append(
-            f"mito predict of {largest.path.name} needs {need}{streamed}; --model tells how long it takes"
-        )
+        checked.notes.append(f"mito predict of {largest.path.name} needs {need}{streamed}; --model estimates the time")
 
 
 def _check_path(path: Path, options: Check) -> Checked:
@@ -77,7 +75,7 @@ def _check_path(path: Path, options: Check) -> Checked:
     images, problems = cases_in(path, options.channel, options.sequence)
     checked = Checked(path, "volumes", problems=problems)
     if not images and not problems:
-        problems.append(Problem(str(path), "holds nothing that is read: no dataset, volume, image or DICOM series"))
+        problems.append(Problem(str(path), "holds no dataset, volume, image or DICOM series"))
     with progress("reading", len(images), unit="volumes") as advance:
         for name, image in images.items():
             case = CheckedCase(name, "")
@@ -85,7 +83,7 @@ def _check_path(path: Path, options: Check) -> Checked:
             try:
                 case.image = check_image(image, channel_within(image, options.channel))
                 checked.problems += impossible_size(case.image)
-                if ending_of(image) in itk.FORMAT.endings and (why := _not_in_hu(case.image)):  # in which CTs come
+                if ending_of(image) in itk.FORMAT.endings and (why := _not_in_hu(case.image)):  # may be a CT
                     checked.notes.append(f"{image.name}: if it is a CT, {why}")
             except PlanewiseError as error:
                 checked.problems.append(Problem.of(image, error))
@@ -108,7 +106,7 @@ def _check_dataset(path: Path, options: Check) -> Checked:
     checked.notes += [f"WARNING: {note}" for case in checked.cases for note in case.notes]
     if train:
         of_nnunet = [p for p in nnunet_problems(path, meta, dataset.labels) if p not in checked.problems]
-        checked.notes += [  # planewise takes it as it is
+        checked.notes += [  # planewise accepts it all the same
             f"nnU-Net would refuse it: {problem.where}: {problem.what}" for problem in of_nnunet
         ]
         checked.notes += missing_sidecars(path, meta)
@@ -130,7 +128,10 @@ def _check_dataset(path: Path, options: Check) -> Checked:
 
 
 def _not_in_hu(image: CheckedImage) -> str:
-    """Return that an image, if it is a CT, is not in HU; "" if its values may be. See ``refuse_unless_hu``."""
+    """Return the warning that an image's values are not HU, in case it is a CT; "" if they may be.
+
+    See ``refuse_unless_hu``.
+    """
     seen = image.intensities
     if seen.least <= AIR_AT_MOST_HU:
         return ""
@@ -141,7 +142,7 @@ def _not_in_hu(image: CheckedImage) -> str:
 
 
 def _vanishing(dataset: Dataset, checked: Checked) -> list[Problem]:
-    """Return a problem for every class that no training case has, and if no training case has any object."""
+    """Return a problem for each class that no training case has, and one if no training case has any object."""
     trained = [case for case in checked.cases if case.part == "Tr" and case.classes]
     if not trained:
         return []
@@ -157,7 +158,7 @@ def _vanishing(dataset: Dataset, checked: Checked) -> list[Problem]:
 
 
 def _note_split(dataset: Dataset, checked: Checked) -> None:
-    """Say how ``ild prepare`` would split the patients, by its default share and seed."""
+    """Note how ``ild prepare`` would split the patients with its default shares and seed."""
     present = {
         case.name: frozenset(
             number for number, (name, of_class) in enumerate(case.classes.items()) if of_class.voxels and name != IGNORE
@@ -176,7 +177,7 @@ def _note_split(dataset: Dataset, checked: Checked) -> None:
 
 
 def _check_series(path: Path, contents: Contents) -> Checked:
-    """List the DICOM series of a folder, and say of each why it cannot be read, if so."""
+    """List the DICOM series of a folder, and say why those that cannot be read cannot."""
     checked = Checked(path, "DICOM folder", problems=list(contents.problems))
     if contents.left_out:
         checked.notes.append(f"{path}: {contents.left_out_text}")

@@ -1,4 +1,4 @@
-"""check --model: how a model would see each image, in which planes, and what predicting would take."""
+"""check --model: how a model would see each image, in which planes, and the time and memory to predict it."""
 
 import math
 import time
@@ -22,13 +22,13 @@ from planewise.volumes.slices import AXIS, as_stack
 from planewise.volumes.volume import Volume
 
 YAML = (".yaml", ".yml")
-BATCH = 4  # slices, as mito predict has them by default
-TIMED_SLICES, TIMED_SIDE = 2, 1024  # that the network is timed on, and their side in pixels at most
+BATCH = 4  # slices; the default of mito predict
+TIMED_SLICES, TIMED_SIDE = 2, 1024  # for timing the network: number of slices, and their largest side in pixels
 
 
 @dataclass(frozen=True)
 class ModelToCheck:
-    """A model to hold images against: ``file`` and network of a MitoNet; of a SAM2 only ``notes`` on it."""
+    """A model to check images against: ``file`` and network for a MitoNet; only ``notes`` for a SAM2."""
 
     path: Path
     file: ModelFile | None = None
@@ -46,14 +46,14 @@ class ModelToCheck:
         from planewise.models.sam2_files import load_sam2
 
         weights = load_sam2(path, None)
-        names = ", ".join(weights.tokens.names.values()) if weights.tokens else "drawn boxes alone"
+        names = ", ".join(weights.tokens.names.values()) if weights.tokens else "drawn boxes only"
         window = "no window is stated" if weights.window is None else "window {:g}/{:g} HU".format(*weights.window)
         return cls(
             path, notes=(f"{path.name}: SAM2 {weights.version} hiera {weights.size}, trained for {names}; {window}",)
         )
 
     def hold_against(self, checked: Checked, options: Check) -> None:
-        """Say how the model would see every image, in which planes, and what it would take."""
+        """Note how the model would see each image, in which planes, and the time and memory needed."""
         checked.notes += self.notes
         if self.file is None or self.predictor is None:
             return
@@ -82,14 +82,14 @@ class ModelToCheck:
             )
 
     def _seconds_a_pixel(self, volume: Volume, options: SliceOptions) -> float:
-        """Return how long the network takes a pixel, timed on a few slices of ``volume``."""
+        """Return the network's time for a pixel, in seconds, measured on a few slices of ``volume``."""
         assert self.predictor is not None
         axis = AXIS["xy"]
         middle = volume.shape[axis] // 2
         part = (slice(middle, middle + TIMED_SLICES), slice(TIMED_SIDE), slice(TIMED_SIDE))
         slices = as_stack(np.asarray(volume.voxels[part]), "xy")
         images = prepared(slices, options)
-        self.predictor.outputs(images, slices.shape[1:], 1)  # the first is slower than the rest
+        self.predictor.outputs(images, slices.shape[1:], 1)  # warm-up: the first call is slower
         started = time.perf_counter()
         self.predictor.outputs(images, slices.shape[1:], 1)
         return (time.perf_counter() - started) / slices.size

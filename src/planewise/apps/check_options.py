@@ -15,24 +15,25 @@ class Check(Options):
     paths: tyro.conf.Positional[tuple[Path, ...]]
     """nnU-Net raw datasets, volumes, folders of volumes, or folders of DICOM series."""
     model: Path | None = None
-    """A model to check them against: the YAML or .empanada archive of a MitoNet, weights of SAM2, or a published
-    model's name."""
+    """A model to check the images against: the YAML or .empanada archive of a MitoNet, weights of a SAM2, or the name
+    of a published model."""
     json_file: Path | None = None
     """Also write everything as JSON into this file."""
     intensity: tuple[float, float] | None = None
-    """What is black and what is white to the model, in the volumes' own intensities; see planewise mito predict."""
+    """Intensities of the volumes that become black and white; see planewise mito predict."""
     invert: bool = False
-    """Contrast is inverted relative to the images that the model was trained on."""
+    """The images have the opposite contrast to those that the model was trained on."""
     channel: int | None = Field(None, ge=0)
-    """Channel to look at, from 0, where images have several."""
+    """Channel to look at, counted from 0, for images with several."""
     sequence: SequenceChoice = "auto"
     """Whether TIFF or PNG images in a folder are the slices of one volume; see planewise mito predict."""
     ignore_geometry: bool = False
-    """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
+    """Match image and labels voxel by voxel, and ignore spacing, origin and direction in the files."""
     patients: Path | None = None
-    """CSV of case,patient, or JSON. Default: what the cases' names say."""
+    """CSV with the columns case and patient, or JSON: which cases belong to one patient. Default: taken from the case
+    names."""
     patient_pattern: str | None = None
-    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    """Regular expression for the part of a case name (the first group, if there is one) that names the patient."""
 
     @field_validator("paths")
     @classmethod

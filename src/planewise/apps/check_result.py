@@ -1,4 +1,4 @@
-"""What check learned of a path: printed as tables, and written as JSON."""
+"""What check reports about a path: printed as tables, and written as JSON."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from planewise.volumes.json_files import read_json
 
 @dataclass
 class Checked:
-    """What one path holds. ``notes``: lines to read that are no problems."""
+    """What one path holds. ``notes``: lines of information that are not problems."""
 
     path: Path
     kind: str
@@ -28,7 +28,7 @@ class Checked:
 
 
 def print_checked(checked: Checked) -> None:
-    """Print what a path holds: its cases, its classes, and lines to read."""
+    """Print what a path holds: its cases, its classes and the notes."""
     if checked.cases:
         rows = [_row(case, checked) for case in checked.cases]
         header = ("case", "part", "patient", "shape z, y, x", "spacing", "type", "uses", "fine structures", "planes")

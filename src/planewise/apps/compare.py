@@ -1,4 +1,4 @@
-"""compare: every method's predictions beside the truth, scored with one code, in one report."""
+"""compare: score each method's predictions against the truth with the same code, in one report."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from planewise.report.ranking import Ranking, delivered_text, number_in, ranking
 from planewise.report.tables import print_table, report_problems, say_notes, short, tolerance_text
 
 TOLERANCES = {"tolerance_nm", "tolerance_mm", "tolerance_voxels"}
-SHOWN = 6  # columns of the ranking on the terminal
+SHOWN = 6  # columns of the ranking that are shown on the terminal
 
 
 def compare_methods(options: Compare) -> int:
@@ -46,7 +46,7 @@ def compare_methods(options: Compare) -> int:
     for method in options.method:
         name = method.partition("=")[0]
         if not any(name in benchmark.methods for benchmark in benchmarks):
-            raise PlanewiseError(f"--method {method}: no dataset has that folder, and there is none of that path")
+            raise PlanewiseError(f"--method {method}: no dataset has a folder of that name, and there is no such path")
     benchmarks = [replace(benchmark, patients=_patients(benchmark, options)) for benchmark in benchmarks]
     tolerance = _tolerance(options, benchmarks)
     made_with = options.model_dump(mode="json", include=TOLERANCES)
@@ -56,7 +56,7 @@ def compare_methods(options: Compare) -> int:
     refuse_folder_of_inputs(files, options.output, "--output")
     derived = Derived.begin(options.output, "compare", made_with, files, FILES)
     if derived.is_done():
-        say(f"{options.output / PAGE}: done already, from the same files by the same options")
+        say(f"{options.output / PAGE}: done already, from the same files with the same options")
         return report_problems(problems)
     album = Album(benchmarks)
     with progress(
@@ -75,7 +75,7 @@ def compare_methods(options: Compare) -> int:
 
 
 def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Benchmark:
-    """Find a dataset's truth and predictions. Raises PlanewiseError if there is no truth or no prediction."""
+    """Return a dataset's truth and predictions. Raises PlanewiseError if it has no truth or no prediction."""
     if not folder.is_dir():
         raise PlanewiseError(f"{folder}: no such folder")
     truth = next((folder / name for name in ("instancesTs", "labelsTs") if (folder / name).is_dir()), None)
@@ -98,10 +98,10 @@ def _benchmark(folder: Path, options: Compare, problems: list[Problem]) -> Bench
         methods[name] = with_labels([pair for pair in pairs if pair.truth is not None], labels, instances)
         if (path / CLASSES).is_dir():
             say(
-                f"{path} holds objects of several classes ({CLASSES}/ beside them): here they are scored as one; "
+                f"{path} holds objects of several classes ({CLASSES}/ beside it), which are scored here as one class; "
                 "planewise mito evaluate --things NAMES... scores class by class"
             )
-        if path.is_relative_to(folder):  # a folder for all datasets holds the cases of others too
+        if path.is_relative_to(folder):  # a folder shared by all datasets also holds the cases of the others
             problems += [Problem(str(pair.prediction or truth), pair.problem) for pair in pairs if pair.truth is None]
     if not any(label_volumes_in(path) for path in predictions.values()):
         raise PlanewiseError(
@@ -121,7 +121,7 @@ def _patients(benchmark: Benchmark, options: Compare) -> dict[str, str]:
 
 
 def _dataset_name(folder: Path, options: Compare) -> str:
-    """Return the folder's name, with the one above it if another dataset is called the same."""
+    """Return the folder's name, with its parent folder's if another dataset has the same name."""
     path = folder.resolve()
     alike = sum(other.resolve().name == path.name for other in options.datasets)
     return f"{path.parent.name}/{path.name}" if alike > 1 else path.name
@@ -144,7 +144,7 @@ def _tolerance(options: Compare, benchmarks: list[Benchmark]) -> Tolerance:
 
 
 def _not_delivered(comparison: Comparison) -> list[Problem]:
-    """Return a problem for every method that has no prediction, and for every other case that could not be scored."""
+    """Return a problem for each method without any prediction, and for each other case that could not be scored."""
     idle = {
         (benchmark.dataset, method): len(pairs)
         for benchmark in comparison.benchmarks
@@ -152,7 +152,7 @@ def _not_delivered(comparison: Comparison) -> list[Problem]:
         if not any(pair.prediction for pair in pairs)
     }
     problems = [
-        Problem(f"{dataset} {method}", f"has no prediction of any of the {count} cases: counted as an empty prediction")
+        Problem(f"{dataset} {method}", f"has no prediction of any of the {count} cases: counted as empty predictions")
         for (dataset, method), count in idle.items()
     ]
     return problems + [
@@ -163,11 +163,11 @@ def _not_delivered(comparison: Comparison) -> list[Problem]:
 
 
 def _print_ranking(ranking: Ranking) -> None:
-    """Print the means, missing cases counted; where there are such, the main score of the others stands beside it."""
-    columns = list(dict.fromkeys(map(base_of, ranking.columns)))[:SHOWN]  # units of one score share a column
+    """Print the means, in which missing cases count; if any is missing, also the main score without them."""
+    columns = list(dict.fromkeys(map(base_of, ranking.columns)))[:SHOWN]  # a score in different units shares one column
     missing = any(row.n_delivered < row.n_cases for row in ranking.rows)
     header = ("dataset", *(() if ranking.instances else ("class",)), "method", ranking.unit, ranking.primary)
-    header += ("delivered alone",) if missing else ()
+    header += ("delivered only",) if missing else ()
     table = [_ranking_cells(row, columns, ranking.instances, missing) for row in ranking.rows]
     title = f"{ranking.what}: means over {ranking.unit}, missing cases counted; n where not all have the score"
     print_table(title, (*header, *(METRICS[base].name for base in columns)), table)
@@ -181,7 +181,7 @@ def _ranking_cells(row: Standing, columns: list[str], instances: bool, missing: 
 
 
 def _mean(row: Standing, key: str, delivered_alone: bool = False) -> str:
-    """Return a mean with its unit, and with its number where it is not over all cases."""
+    """Return a mean with its unit, and with the number of cases unless it is over all of them."""
     mean = short(mean_in(row.left_out if delivered_alone else row.counted, key))
     unit = f" {UNITS[key.rpartition('_')[2]]}" if base_of(key) != key and mean != "-" else ""
     number = number_in(row, key, delivered_alone)

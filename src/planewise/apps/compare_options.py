@@ -12,27 +12,28 @@ DISTANCES = tyro.conf.arg(metavar="[CLASS=]NUMBER ...")
 
 
 class Compare(Options):
-    """Score every method's predictions beside the truth of one or several datasets, and write one report."""
+    """Score the predictions of each method against the truth of one or several datasets, and write one report."""
 
     datasets: tyro.conf.Positional[tuple[Path, ...]]
-    """nnU-Net raw datasets: instancesTs or labelsTs, and a folder imagesTs_{method} for each method."""
+    """nnU-Net raw datasets, with instancesTs or labelsTs, and a folder imagesTs_{method} for each method."""
     output: Folder
     """Folder for report.html, results.csv and results.json."""
     method: Annotated[tuple[PathText, ...], tyro.conf.arg(metavar="NAME=FOLDER ...")] = ()
-    """More methods, NAME=FOLDER: a folder in every dataset, or one for all, whose cases are paired by name."""
+    """More methods, as NAME=FOLDER: a folder in each dataset, or one folder for all. Cases are paired by name."""
     tolerance_nm: Annotated[tuple[str, ...], DISTANCES] = ()
-    """Distance within which surfaces agree, where spacing is in nm or um: a number, and CLASS=NUMBER for classes.
-    Default: by each case's voxels, two along their finest side, or one along the coarsest where that is more."""
+    """Distance within which surfaces agree, for spacing in nm or um: a number for all classes, CLASS=NUMBER for single
+    classes. Default, for each case: twice the shortest side of a voxel, or once the longest if that is more."""
     tolerance_mm: Annotated[tuple[str, ...], DISTANCES] = ()
-    """The same where spacing is in mm."""
+    """The same, for spacing in mm."""
     tolerance_voxels: float | None = Field(None, gt=0)
-    """The same where the files do not say what a voxel measures."""
+    """The same, in voxels, for files that state no voxel size."""
     patients: Path | None = None
-    """CSV of case,patient, or JSON: scans of one patient are averaged first. Default: what the cases' names say."""
+    """CSV with the columns case and patient, or JSON: scores of one patient's scans are averaged first. Default:
+    patients are taken from the case names."""
     patient_pattern: str | None = None
-    """Regular expression: what of a case's name (its first group, if it has one) names the patient."""
+    """Regular expression for the part of a case name (the first group, if there is one) that names the patient."""
     ignore_geometry: bool = False
-    """Compare voxel by voxel, whatever spacing, origin and direction the files give."""
+    """Compare voxel by voxel, and ignore spacing, origin and direction in the files."""
 
     @field_validator("datasets")
     @classmethod
@@ -56,7 +57,7 @@ class Compare(Options):
 
 
 def read_distances(values: tuple[str, ...]) -> tuple[float | None, dict[str, float]]:
-    """Return the distance for all classes, None if it is not given, and those of single classes.
+    """Return the distance for all classes (None if it is not given) and the distances of single classes.
 
     Raises ValueError for anything but positive numbers.
     """

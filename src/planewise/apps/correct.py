@@ -1,4 +1,4 @@
-"""correct: go through a result item by item, in a window or by a CSV; every action is journalled and can be undone."""
+"""correct: go through a result item by item, in a window or with a CSV; actions are journalled and can be undone."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -30,11 +30,11 @@ from planewise.report.tables import report_problems
 from planewise.viewing.screen import has_screen, needs_no_screen
 from planewise.volumes.formats.dicom import Series
 
-ANSWER = {"done": "yes", "skip": "no"}  # of an item of an audit
+ANSWER = {"done": "yes", "skip": "no"}  # by the state of an audit's item
 
 
 def correct_result(options: Correct) -> int:
-    """Correct label volumes. Returns the exit code: 1 if an action of the CSV did not fit.
+    """Correct label volumes. Returns the exit code: 1 if an action of the CSV could not be applied.
 
     Raises PlanewiseError, before anything is changed, for options, volumes or lists that cannot be used.
     """
@@ -60,7 +60,7 @@ def correct_result(options: Correct) -> int:
 
             correct_in_window(volumes, images_of(options, volumes, plan), items, options.channel, options.model)
     finally:
-        if audit is not None:  # what somebody wrote of other items into the table stays
+        if audit is not None:  # what the table says of other items stays
             states = _states_in(audit)
             marks = {name: ANSWER.get(states.get(name, ""), "") for name in [*before, *states]}
             mark_done(audit, read_plan(audit), marks)
@@ -81,7 +81,7 @@ def _refuse_without_a_screen() -> None:
 
 
 def _states_in(audit: Path) -> dict[str, str]:
-    """Return "done" or "skip" for the items of an audit of which their journals say it."""
+    """Return "done" or "skip" for each item of an audit whose journal says so."""
     plan = read_plan(audit)
     return states_of(items_of_plan(plan), volumes_of(audit, plan))
 
@@ -89,7 +89,7 @@ def _states_in(audit: Path) -> dict[str, str]:
 def _take(
     options: Correct, path: Path, volumes: dict[str, Path], images: dict[str, Path | Series], items: list[Item]
 ) -> list[Problem]:
-    """Do the steps of a CSV, case by case; what is left of a case after one that does not fit is not done."""
+    """Do the steps of a CSV, case by case; after a step that cannot be applied, the case's later steps are not done."""
     steps = read_steps(path)
     if unknown := sorted({step.case for step in steps} - volumes.keys()):
         raise PlanewiseError(f"{path}: case {unknown[0]!r} is not among {', '.join(volumes)}; nothing was done")
@@ -112,7 +112,7 @@ def _take(
 
 
 class _Segmented:
-    """Makes actions of what is drawn in a case; the model is loaded only where something is."""
+    """Turns what is drawn in a case into actions; the model is loaded only when something is drawn."""
 
     def __init__(self, corrections: Corrections, image: Path | Series | None, options: Correct) -> None:
         self.corrections, self.image, self.options = corrections, image, options
@@ -164,7 +164,7 @@ def _replay(volumes: dict[str, Path]) -> None:
     for path in corrected:
         with Corrections(path) as corrections:
             corrections.replay()
-            say(f"{path}: made anew from what it was before and {actions_text(corrections.actions)}")
+            say(f"{path}: made again from the original and {actions_text(corrections.actions)}")
 
 
 def _say_state(volumes: dict[str, Path], items: list[Item]) -> None:

@@ -1,4 +1,4 @@
-"""What ``planewise correct`` is given: label volumes, their images, and the items to go through."""
+"""The inputs of ``planewise correct``: label volumes, their images, and the items to go through."""
 
 from pathlib import Path
 
@@ -29,19 +29,19 @@ CONFIDENCE, AGREEMENT = "confidence", "agreement"
 
 
 def audit_plan_in(folder: Path) -> Plan | None:
-    """Return the plan of an audit whose folder this is; None if it is another folder."""
+    """Return the audit plan in a folder; None if the folder has none."""
     return read_plan(folder) if (folder / PLAN).is_file() else None
 
 
 def audit_of(result: Path) -> Path | None:
-    """Return the folder of the audit that this is, or in whose labels it lies; None if there is none."""
+    """Return the audit folder that ``result`` is, or whose labels it lies in; None if there is none."""
     place = result.resolve()
     folders = [place, *(folder.parent for folder in (place, place.parent) if folder.name == LABELS)]
     return next((folder for folder in folders if (folder / PLAN).is_file()), None)
 
 
 def volumes_of(result: Path, plan: Plan | None) -> dict[str, Path]:
-    """Return the label volumes by case; of an audit's plan those of its items, by their names."""
+    """Return the label volumes by case; for an audit plan, the items' label volumes by item name."""
     if plan is not None:
         return {item.name: result / LABELS / f"{item.name}{plan.case(item.case).ending}" for item in plan.items}
     groups = group_by_case(label_volumes_at(result))
@@ -55,10 +55,10 @@ def volumes_of(result: Path, plan: Plan | None) -> dict[str, Path]:
 
 
 def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> dict[str, Path | Series]:
-    """Return the image of each case that has one: as given, or as the manifest beside the results says."""
+    """Return the image of each case that has one: the given one, or the one in the manifest beside the results."""
     if options.image is not None:
         given, _ = cases_in(options.image, options.channel or 0, "auto")
-        if len(volumes) == 1 and len(given) < 2:  # whatever it is called; a folder may be one DICOM series
+        if len(volumes) == 1 and len(given) < 2:  # whatever its name; a folder may be one DICOM series
             return {name: next(iter(given.values()), options.image) for name in volumes}
         chosen = {name: given[name] for name in volumes if name in given}
         if not chosen:
@@ -74,7 +74,7 @@ def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> 
     for name, path in volumes.items():
         try:
             image = source_image(path)
-        except PlanewiseError as error:  # which matters where there is something to see or to segment alone
+        except PlanewiseError as error:  # matters only if the image is shown or segmented
             say(str(error))
             continue
         if image is not None:
@@ -83,7 +83,7 @@ def images_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> 
 
 
 def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> list[Item]:
-    """Return the items to go through, in their order. Raises PlanewiseError if they are of other cases."""
+    """Return the items to go through, in order. Raises PlanewiseError if they belong to other cases."""
     if plan is not None and options.worklist is None:
         return items_of_plan(plan)
     if options.worklist is None:
@@ -99,7 +99,7 @@ def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> l
         items = read_worklist(source)
     here = [item for item in items if item.case in volumes]
     if not items:
-        raise PlanewiseError(f"--worklist {source}: is empty, so that there is nothing to go through; leave it out")
+        raise PlanewiseError(f"--worklist {source}: is empty: there is nothing to go through; leave it out")
     if not here:
         cases = ", ".join(sorted({item.case for item in items})[:6])
         raise PlanewiseError(f"--worklist {source}: is of {cases}, and {options.result} holds {', '.join(volumes)}")
@@ -115,7 +115,7 @@ def items_of(options: Correct, volumes: dict[str, Path], plan: Plan | None) -> l
 
 
 def items_of_plan(plan: Plan) -> list[Item]:
-    """Return the items of an audit, each a case of its own."""
+    """Return the items of an audit; each is a separate case."""
     items = []
     for item in plan.items:
         z, y, x = ((a + b) // 2 - low for (a, b), (low, _) in zip(item.place, item.crop))
@@ -126,7 +126,7 @@ def items_of_plan(plan: Plan) -> list[Item]:
 
 
 def _least_confident(volumes: dict[str, Path]) -> list[Item]:
-    """Return the objects of the tables beside the volumes, all cases together, the least confident first."""
+    """Return the objects in the tables beside the volumes, of all cases, least confident first."""
     scored: list[tuple[float, Item]] = []
     for case, path in volumes.items():
         table = table_of_objects(path)
@@ -142,14 +142,14 @@ def _least_confident(volumes: dict[str, Path]) -> list[Item]:
     if not scored:
         first = next(iter(volumes.values()))
         raise PlanewiseError(
-            f"--worklist {CONFIDENCE}: no {{case}}_objects.csv beside {first} has confidences, as where the model was "
-            f"not calibrated; give --worklist {AGREEMENT}, or a list"
+            f"--worklist {CONFIDENCE}: no {{case}}_objects.csv beside {first} has confidences, as when the model "
+            f"was not calibrated; give --worklist {AGREEMENT}, or a list"
         )
     return [item for _, item in sorted(scored, key=lambda pair: pair[0])]
 
 
 def _least_agreed(volumes: dict[str, Path]) -> list[Item]:
-    """Return the objects that the planes disagree on, and those that they have alone, the most doubtful first."""
+    """Return the objects that the planes disagree on, and those that one plane alone has, most doubtful first."""
     doubtful: list[tuple[float, Item]] = []
     for case, path in volumes.items():
         with progress(f"{case}: comparing planes", 1, unit="cases") as advance:
@@ -169,7 +169,7 @@ def _least_agreed(volumes: dict[str, Path]) -> list[Item]:
 
 
 def _mistakes(path: Path, options: Correct, volumes: dict[str, Path]) -> list[Item]:
-    """Return the mistakes that a comparison lists of the result, the largest first."""
+    """Return the mistakes that a comparison lists for the result, largest first."""
     folder = next(iter(volumes.values())).resolve().parent
     listed = of_dataset([entry for entry in read_mistakes(path) if entry.case in volumes], folder.parent.name)
     methods = sorted({entry.method for entry in listed})

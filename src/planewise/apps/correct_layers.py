@@ -1,7 +1,7 @@
-"""The layers of the window of ``planewise correct``: a case as ``planewise view`` shows it, and what is drawn on it.
+"""The layers in the window of ``planewise correct``: a case as ``planewise view`` shows it, and what is drawn on it.
 
-Napari's places are canonical (z upwards); those of actions are voxels of the file's own array. Here one becomes the
-other, by views: nothing is copied.
+Napari's coordinates are canonical (z upwards); those of actions are voxels of the array in the file. They are
+converted here, with views: nothing is copied.
 """
 
 from pathlib import Path
@@ -23,8 +23,8 @@ from planewise.volumes.geometry import place_from_canonical, to_canonical
 from planewise.volumes.orientation import Orientation, Place
 from planewise.volumes.volume import Volume, access
 
-PAINTED = (64, 512, 512)  # voxels (z, y, x) around the place that is shown, which can be painted at once
-ZOOM = 2.0  # pixels of the screen for a voxel
+PAINTED = (64, 512, 512)  # size (z, y, x) of the region around the shown place that can be painted
+ZOOM = 2.0  # screen pixels for a voxel
 
 
 class CaseLayers:
@@ -69,7 +69,7 @@ class CaseLayers:
         self.labels.refresh()
 
     def look_at(self, place: Place) -> None:
-        """Bring a voxel of the file into view, and what can be painted around it."""
+        """Bring a voxel of the file into view, and make the region around it paintable."""
         at = self.orientation.canonical_place(place)
         self.viewer.dims.set_point(range(3), self._in_space(at))
         self.viewer.scene.camera.center = self._in_space(at)
@@ -81,22 +81,22 @@ class CaseLayers:
         self.viewer.layers.selection.active = self.labels
 
     def mark(self, places: list[Place]) -> None:
-        """Show where was clicked, voxels of the file."""
+        """Show the clicked places, in voxels of the file."""
         self.marks.data = np.array(list(map(self.orientation.canonical_place, places)), float).reshape(-1, 3)
 
     def voxel_at(self, position: Any) -> Place | None:
-        """Return the voxel of the file at a place of the viewer; None beside the volume."""
+        """Return the voxel of the file at a position in the viewer; None outside the volume."""
         z, y, x = (round(float(at)) for at in self.labels.world_to_data(position))
         inside = all(0 <= at < side for at, side in zip((z, y, x), self._shape))
         return place_from_canonical((z, y, x), self.volume) if inside else None
 
     @property
     def slice(self) -> int:
-        """The slice that is shown, canonical."""
+        """The index of the shown slice, canonical."""
         return round(float(self.viewer.dims.point[0]) / self.spacing[0])
 
     def box_of_slice(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-        """Return the slice that is shown as a box of the file's voxels."""
+        """Return the shown slice as a box of the file's voxels."""
         sides = (1, *self._shape[1:])
         corner = self.orientation.stored_corner((self.slice, 0, 0), sides)
         z, y, x = (
@@ -121,9 +121,9 @@ class CaseLayers:
         self.painted.data = np.zeros_like(self.painted.data)
 
     def drawing(self, label: int, inside: list[Place], outside: list[Place], through: bool) -> Drawing:
-        """Return the last shape that was drawn: a rectangle (or ellipse) as a box, a line or path as a line.
+        """Return the last drawn shape: a rectangle (or ellipse) as a box, a line or path as a line.
 
-        The points of its slice go with it. Raises PlanewiseError if nothing was drawn.
+        It includes the points in its slice. Raises PlanewiseError if nothing was drawn.
         """
         if not len(self.drawn.data):
             raise PlanewiseError("draw a rectangle around an object, or a line along it, in the layer 'draw' first")
@@ -166,13 +166,13 @@ class CaseLayers:
         return layer
 
     def _stored(self) -> Any:
-        """Return the labels' voxels: a file's in memory, a store's as they are read."""
+        """Return the labels' voxels: those of a file in memory, those of a store read on demand."""
         canvas: Any = self.corrections.canvas
         return canvas.voxels if hasattr(canvas, "voxels") else canvas.levels[0]
 
 
 def image_of(path: Path | Series, channel: int | None) -> Volume:
-    """Return the image that a result was made from, canonical: a file, or a patient of ``planewise ild prepare``."""
+    """Return the image that a result was made from, canonical: a volume, or a patient of ``planewise ild prepare``."""
     if isinstance(path, Path) and path.suffix == PREPARED:
         patient = load_patient(path)
         return to_canonical(patient.restore(patient.images))

@@ -1,4 +1,4 @@
-"""The items of a work list: which are finished, by the journals, and which one the window shows."""
+"""The items of a work list: which ones the journals record as finished, and which one the window shows."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from planewise.errors import PlanewiseError
 
 
 def states_of(items: Sequence[Item], volumes: Mapping[str, Path]) -> dict[str, str]:
-    """Return "done" or "skip" for the items of which the journals say it."""
+    """Return "done" or "skip" for each item that the journals record as such."""
     states: dict[str, str] = {}
     for case, path in volumes.items():
         journal = corrections_folder(path) / JOURNAL
@@ -21,7 +21,7 @@ def states_of(items: Sequence[Item], volumes: Mapping[str, Path]) -> dict[str, s
 
 
 class WorkList:
-    """The ``items``, of which one is ``shown``, by its place, or none (-1); ``volumes``: those that they are in."""
+    """The ``items``, in their ``volumes``; ``shown`` is the index of the one in the window, or -1."""
 
     def __init__(self, items: Sequence[Item], volumes: Mapping[str, Path]) -> None:
         self.items, self.volumes, self.shown = list(items), dict(volumes), -1
@@ -32,14 +32,14 @@ class WorkList:
         return self.items[self.shown] if 0 <= self.shown < len(self.items) else None
 
     def choose(self, place: int) -> Item:
-        """Return the item at a place, which is shown from now on. Raises PlanewiseError if there is none."""
+        """Return the item at an index, and make it the shown one. Raises PlanewiseError if there is none."""
         if not 0 <= place < len(self.items):
             raise PlanewiseError("there is no further item" if self.items else "there is no work list")
         self.shown = place
         return self.items[place]
 
     def states(self, case: str, corrections: Corrections | None) -> dict[str, dict[str, str]]:
-        """Return the finished items of each case, of the open ``case`` by its ``corrections``."""
+        """Return the states of the finished items of each case; those of the open ``case`` from its ``corrections``."""
         states = {}
         for name in {item.case for item in self.items}:
             if name == case and corrections is not None:
@@ -50,14 +50,15 @@ class WorkList:
         return states
 
     def next_to_do(self, case: str, corrections: Corrections | None) -> int | None:
-        """Return the place of the next item to do, after the one that is shown or else from the first; None if none."""
+        """Return the index of the next unfinished item after the shown one, else of the first one; None if none is
+        left."""
         states = self.states(case, corrections)
         left = [i for i, item in enumerate(self.items) if item.name not in states[item.case]]
         later = [i for i in left if i > self.shown]
         return (later or left)[0] if left else None
 
     def text(self, case: str, corrections: Corrections) -> str:
-        """Return what the panel says of the item that is shown; without one, of the case."""
+        """Return the panel's text about the shown item or, without one, about the case."""
         if (item := self.item) is None:
             return f"{case}: {len(corrections.objects)} objects"
         states = self.states(case, corrections)

@@ -1,4 +1,4 @@
-"""What is drawn in a slice of a volume of classes, sent through SAM2 at once: the mask becomes an action."""
+"""Segments what is drawn in a slice of a volume of classes with SAM2: the mask becomes an action."""
 
 import time
 from pathlib import Path
@@ -26,16 +26,15 @@ from planewise.progress import progress, say
 from planewise.volumes.formats.dicom import Series
 from planewise.volumes.orientation import Orientation, Place
 
-LUNG_WINDOW = -600.0, 1500.0  # level and width in HU, where neither the result nor the model says one
-KEPT_SLICES = 8  # encoded ones, in memory
-MARGIN = 5.0  # of boxes, in pixels of a 256 grid, where the result does not say it
+LUNG_WINDOW = -600.0, 1500.0  # level and width in HU, if neither the result nor the model states a window
+KEPT_SLICES = 8  # encoded slices kept in memory
+MARGIN = 5.0  # around boxes, in pixels of a 256 x 256 slice, if the result does not state it
 
 
 class ClassSegmenter:
-    """Makes actions of drawings in one case; the model is loaded, and the image windowed, with the first.
+    """Turns drawings in one case into actions; the model is loaded and the image windowed at the first drawing.
 
-    ``model``: its path or name; None takes the one that made the result. Raises PlanewiseError if there is none, or no
-    image.
+    ``model``: a path or name; None takes the model that made the result. Raises PlanewiseError without model or image.
     """
 
     def __init__(
@@ -61,22 +60,22 @@ class ClassSegmenter:
 
     def _encoder(self, weights: Sam2Weights, window: list[float] | None, channel: int | None) -> Encoder:
         result = self.corrections.result
-        if isinstance(self.image, Path) and self.image.suffix == PREPARED:  # which the window is in already
+        if isinstance(self.image, Path) and self.image.suffix == PREPARED:  # is windowed already
             patient = load_patient(self.image)
         else:
             level, width = window or weights.window or LUNG_WINDOW
             if window is None and weights.window is None:
-                say(f"{self.image}: seen in the window {level:g}/{width:g}; neither the result nor the model says one")
+                say(f"{self.image}: seen in the window {level:g}/{width:g}; the result and the model state none")
             within = channel_within(self.image, channel)
             patient, _ = read_patient(result.name, self.image, None, level, width, channel=within)
-        laid_on(self.corrections.canvas.volume, result, patient.geometry, self.image)  # or it says what differs
+        laid_on(self.corrections.canvas.volume, result, patient.geometry, self.image)  # raises if they do not match
         segmenter = BoxSegmenter(weights.network, weights.tokens).to(choose_device("auto")).frozen()
         return Encoder(segmenter, patient.on_every_slice(patient.images, 0), KEPT_SLICES)
 
     def __call__(self, drawing: Drawing) -> Segment:
-        """Return the action that a drawing becomes.
+        """Return the action for a drawing.
 
-        Raises PlanewiseError if it does not lie in one slice, or if the model finds nothing.
+        Raises PlanewiseError if it does not lie in one slice, or if the model segments nothing.
         """
         started = time.perf_counter()
         drawn = self._in_slice(drawing)
@@ -115,12 +114,12 @@ class ClassSegmenter:
         return Drawn(placed[0][0], drawing.label, box, inside, self._points(drawing.outside))
 
     def _points(self, places: tuple[Place, ...]) -> tuple[tuple[float, float], ...]:
-        """Return the middles (x, y) of voxels, in pixels of their slice."""
+        """Return the centres (x, y) of voxels, in pixels of their slice."""
         placed = [self.orientation.canonical_place(place) for place in places]
         return tuple((x + 0.5, y + 0.5) for _, y, x in placed)
 
     def _through(self, drawn: Drawn) -> np.ndarray:
-        """Return the mask (N, H, W) of the object in all slices that it goes through; points are of one slice alone."""
+        """Return the mask (N, H, W) of the object in all slices that it passes through; points act in their slice."""
         label = drawn.label or 1
         prompts = [Prompt(label, drawn.z, drawn.box)]
         slices = len(self.encoder.images)

@@ -1,4 +1,4 @@
-"""Several classes of mito scored: the objects of each class of things, the voxels of each class of stuff."""
+"""Scores several classes of mito: the objects of each class of things, the voxels of each class of stuff."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,11 @@ def class_benchmarks(
     images: dict[str, Path],
     channel: int | None = None,
 ) -> list[Benchmark]:
-    """Return what is scored of each class, in the order of their numbers.
+    """Return what is scored for each class, in the order of their numbers.
 
-    ``pairs``: of instance ids; beside each prediction its class volume lies in a folder ``CLASSES``, beside instancesTs
-    labelsTs. Where the truth is semantic the voxels of things are scored too, which is said.
+    ``pairs``: volumes of instance ids. The class volume of a prediction lies beside it in a folder ``CLASSES``, that of
+    the truth in labelsTs beside instancesTs. If the truth is semantic, things are also scored by voxels, with a
+    message.
     """
     instances = all(pair.truth is None or holds_instances(pair.truth) for pair in pairs)
     if not instances and classes.things:
@@ -62,18 +63,18 @@ def class_benchmarks(
 
 
 def _with_classes(pair: Pair, things: bool) -> tuple[Pair, Path | None, Path | None]:
-    """Return a pair with the volumes that say the classes of its truth and of its prediction.
+    """Return a pair with the class volumes of its truth and of its prediction.
 
-    One is None where it is missing; why stands in the pair, unless the truth or the prediction is missing too.
+    A missing one is None; the pair states why, unless the truth or the prediction is missing too.
     """
     truth = predicted = None
     try:
         if pair.truth is not None:
             truth = semantic_beside(pair.truth, pair.case) if holds_instances(pair.truth) else pair.truth
             if truth is None:
-                raise PlanewiseError(f"{pair.truth}: no labelsTs beside it says of which class its objects are")
+                raise PlanewiseError(f"{pair.truth}: no labelsTs beside it gives the classes of its objects")
         if pair.prediction is not None:
-            beside = things or (pair.prediction.parent / CLASSES).is_dir()  # without things, classes are the result
+            beside = things or (pair.prediction.parent / CLASSES).is_dir()  # without things, the classes are the result
             predicted = _class_volume_of(pair.prediction, pair.case) if beside else pair.prediction
     except PlanewiseError as error:
         return replace(pair, problem=pair.problem or str(error)), truth, predicted

@@ -1,4 +1,4 @@
-"""Which classes a training of mito is of: objects, one class of a semantic truth, or several classes together."""
+"""Which classes a training of mito learns: instances, one class of a semantic truth, or several classes together."""
 
 from planewise.apps.mito_train_options import MitoTrain
 from planewise.data.classes import Target
@@ -10,9 +10,9 @@ from planewise.progress import say
 
 
 def trained_target(dataset: Dataset, options: MitoTrain, base: ModelFile) -> Target | PanopticClasses | None:
-    """Return the class of the semantic truth that is trained and scored, and say so; None if all truth is instances.
+    """Return and print the class of the semantic truth that is trained and scored; None if all truth is instances.
 
-    Several classes, if the options or the base model say so.
+    Several classes are returned if the options or the base model have several.
     """
     if options.things or base.several is not None:
         return _several_classes(dataset, options, base)
@@ -28,8 +28,8 @@ def trained_target(dataset: Dataset, options: MitoTrain, base: ModelFile) -> Tar
         return target
     if len(names := [*dataset.labels.classes.values()]) > 1:
         say(
-            f"The objects of {', '.join(names)} are trained as one class, as all that have an id in instancesTr are; "
-            "--things NAMES... trains each class by itself"
+            f"The objects of {', '.join(names)} are trained as one class, like all objects in instancesTr; "
+            "--things NAMES... trains them as separate classes"
         )
     if dataset.labels.ignore is not None:
         beside = (dataset.folder / "labelsTr").is_dir()
@@ -39,7 +39,7 @@ def trained_target(dataset: Dataset, options: MitoTrain, base: ModelFile) -> Tar
 
 
 def _several_classes(dataset: Dataset, options: MitoTrain, base: ModelFile) -> PanopticClasses:
-    """Return the classes of the dataset that are trained together, and say which are things."""
+    """Return the classes of the dataset that are trained together, and print which are things."""
     for option, name in (("class", "class_name"), ("corrections", "corrections"), ("self_training", "self_training")):
         if given := getattr(options, name):
             raise PlanewiseError(f"--{option} {given}: is for one class; here several are trained together (--things)")
@@ -50,7 +50,7 @@ def _several_classes(dataset: Dataset, options: MitoTrain, base: ModelFile) -> P
     trained = None if of_base is None or options.from_scratch else (of_base.names, of_base.things)
     if trained is not None and trained != (classes.names, classes.things):
         raise PlanewiseError(
-            f"{options.base_model}: is of other classes ({of_base}) than are to be trained ({classes}); make the two "
+            f"{options.base_model}: has other classes ({of_base}) than those to train ({classes}); make the two "
             "agree, or train --from_scratch"
         )
     say(f"Classes: {classes}.")

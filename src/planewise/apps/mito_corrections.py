@@ -1,4 +1,4 @@
-"""Training from corrections: what is known of a corrected result as a dataset, what it gained, and where to go on."""
+"""Training from corrections: the dataset of what is known of a corrected result, the gain, and the next work list."""
 
 import json
 from pathlib import Path
@@ -37,19 +37,19 @@ from planewise.volumes.labels import read_labels, write_labels
 
 SCORE = "panoptic quality or, without whole objects, IoU"
 OBJECT, IGNORE = 1, 2  # in labelsTr
-SEEN = {  # of an object of the result, by what the model's objects are to it
+SEEN = {  # text for an object of the result, by the kind of difference to the model's objects
     "missed": "the model does not see it",
     "false": "the model sees an object here",
-    "merge": "the model makes one of them",
-    "split": "the model makes several of it",
-    "inexact": "the model draws it otherwise",
+    "merge": "the model merges them",
+    "split": "the model splits it",
+    "inexact": "the model outlines it differently",
 }
 
 
 def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
     """Make the dataset of what is known of ``result``, and return the options with the model that made it.
 
-    A training that is resumed goes on with the dataset that it began with.
+    A resumed training keeps the dataset that it began with.
 
     Raises PlanewiseError if nothing is known, if no manifest says what made the result, if several models did and none
     is chosen, if an image is not there, or if another dataset is.
@@ -66,11 +66,11 @@ def with_corrections(options: MitoTrain, result: Path) -> MitoTrain:
         options = options.model_copy(update={"base_model": str(model)})
     if folder.exists() and not (folder / MADE_FROM).is_file():
         raise PlanewiseError(
-            f"{folder}: already exists, and is not a dataset that was made from corrections; with --corrections the "
-            "dataset's folder is made: give another"
+            f"{folder}: already exists, and is not a dataset made from corrections; --corrections makes the dataset's "
+            "folder: give another one"
         )
     if options.resume and folder.exists():
-        say(f"{folder} holds what was known when this training began; what was corrected since is for the next one")
+        say(f"{folder} holds what was known when this training began; later corrections are for the next one")
         return options.model_copy(update={"channel": None})
     _write_dataset(options, volumes, manifests)
     say(f"What is known is {folder}; the rest is ignored in training and validation")
@@ -122,7 +122,7 @@ def _write_dataset(options: MitoTrain, volumes: dict[str, Path], manifests: dict
 
 
 def predict_again(options: MitoTrain, model: Path, output: Path, replace: bool) -> MitoPredict:
-    """Return how the corrected cases are predicted by ``model``; ``replace`` what another one made of them."""
+    """Return the options to predict the corrected cases with ``model``; ``replace``: predictions of another model."""
     return MitoPredict(
         trained_model=model,
         input=options.dataset_path / "imagesTr",
@@ -137,19 +137,20 @@ def predict_again(options: MitoTrain, model: Path, output: Path, replace: bool) 
 
 
 def write_next_worklist(result: Path, predictions: Path, path: Path, model: Path, renewed: bool) -> None:
-    """Write where to go on, by the ``predictions`` of ``model``; what was confirmed or corrected is left out.
+    """Write the next work list from the ``predictions`` of ``model``, without what was confirmed or corrected.
 
-    Of a model that is ``renewed`` it is where it differs from the corrected result, the largest difference first. The
-    one before it draws all as it did: of it, it is what its planes disagree on, if there are several.
+    If ``model`` was ``renewed``, it lists where the model differs from the corrected result, largest difference first.
+    The unchanged model would repeat its result: then it lists what the model's planes disagree on, if there are
+    several.
     """
     ordered: list[tuple[float, Item]] = []
     for case, volume in corrected_volumes(result).items():
         path_of_case = predictions / f"{case}.tiff"
-        if not path_of_case.exists():  # nothing was known of it, or it could not be predicted, which was said
+        if not path_of_case.exists():  # nothing was known of it, or its prediction failed with a message
             continue
         with Corrections(volume) as corrections:
             settled = set(right_objects(corrections.actions))
-            known = known_labels(corrections, margin=0).known  # which has objects, since it was trained on
+            known = known_labels(corrections, margin=0).known  # has objects, since it was trained on
             labels = np.asarray(read_labels(volume).voxels)
         planes = {} if renewed else planes_of(case, path_of_case)
         if len(planes) > 1:
@@ -175,7 +176,7 @@ def _item_of(case: str, mistake: Mistake) -> Item:
 
 
 def differences(labels: np.ndarray, predicted: np.ndarray) -> list[Mistake]:
-    """Return where the objects of two volumes (z, y, x) differ, as mistakes of the second, the largest first."""
+    """Return where the objects of two volumes (z, y, x) differ, as mistakes of the second, largest first."""
     counter = LocatedCounter()
     counter.add(labels, predicted, 0)
     overlap = counter.table()

@@ -1,4 +1,4 @@
-"""mito demo: a phantom dataset, and the whole job on it."""
+"""mito demo: make a phantom dataset, train on it, predict and evaluate."""
 
 import shutil
 
@@ -10,7 +10,7 @@ from planewise.progress import say
 
 
 def demo_mito(options: MitoDemo) -> int:
-    """Make a phantom dataset and do the whole job on it. Returns the exit code."""
+    """Make a phantom dataset, train on it, predict and evaluate. Returns the exit code."""
     dataset = options.folder / "Dataset000_Phantom"
     made = [dataset, dataset.with_name(f"{dataset.name}_2d"), dataset.with_name(f"{dataset.name}_model")]
     if options.folder.exists():

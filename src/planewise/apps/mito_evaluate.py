@@ -1,4 +1,4 @@
-"""mito evaluate: predicted instances, or the voxels of a class, scored against the truth; no network is needed."""
+"""mito evaluate: score predicted instances, or the voxels of a class, against the truth; no network is needed."""
 
 from pathlib import Path
 
@@ -29,15 +29,15 @@ def evaluate_mito(options: MitoEvaluate) -> int:
     home = options.predictions.parent if ending_of(options.predictions) else options.predictions
     folder = options.output or home / "evaluation"
     if (home / CLASSES).is_dir() and not options.things:
-        say(f"{home / CLASSES} says of which class each object is; --things NAMES... scores each class by itself")
+        say(f"{home / CLASSES} gives the class of each object; --things NAMES... scores each class separately")
     labels = labels_above(options.truth)
     if options.things:
         return _evaluate_classes(options, pairs, labels, folder)
     target = _scored_class(options, labels)
     if target is None and labels.ignore is not None and not holds_instances(options.truth):
         raise PlanewiseError(
-            f"{options.truth}: {labels.source} has the ignore label {labels.ignore}; say with --semantic_class which "
-            "class is scored if this is a semantic map, or call its folder instancesTs if it holds instances"
+            f"{options.truth}: {labels.source} has the ignore label {labels.ignore}; if this is a semantic map, choose "
+            "the class to score with --semantic_class; if it holds instances, name its folder instancesTs"
         )
     pairs = with_labels(pairs, labels, instances=target is None)
     ignored = f"ignore ({labels.ignore}) in the labels beside" if any(pair.ignored for pair in pairs) else "nothing"
@@ -61,7 +61,7 @@ def evaluate_mito(options: MitoEvaluate) -> int:
 
 
 def _warn_of_no_truth(target: Target, results: list[Result]) -> None:
-    """Warn where no truth holds the class that is scored: its sensitivity by slices is then not defined."""
+    """Warn if no truth holds the scored class: its sensitivity by slices is then not defined."""
     shares = [result.scores["slice_sensitivity"] for result in results if result.scores]
     if shares and np.isnan(shares).all():
         values = ", ".join(map(str, target.values))
@@ -72,9 +72,9 @@ def _warn_of_no_truth(target: Target, results: list[Result]) -> None:
 
 
 def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDefinition, folder: Path) -> int:
-    """Score each of several classes by itself; see ``evaluate_mito``."""
+    """Score each of several classes separately; see ``evaluate_mito``."""
     if options.semantic_class is not None:
-        raise PlanewiseError(f"--semantic_class {options.semantic_class}: is of one class, --things of several")
+        raise PlanewiseError(f"--semantic_class {options.semantic_class}: is for one class, --things for several")
     if labels.source is None:
         sought = " nor ".join(map(str, dataset_files_above(options.truth)))
         raise PlanewiseError(
@@ -105,6 +105,6 @@ def _scored_class(options: MitoEvaluate, labels: LabelDefinition) -> Target | No
     if wanted is None and not options.truth.name.startswith("labels"):
         return None
     if wanted is None and labels.source is None:
-        say(f"{options.truth} is a semantic map by its name: class 1 is scored; --semantic_class chooses another")
+        say(f"{options.truth} is a semantic map, by its name: class 1 is scored; --semantic_class chooses another")
         wanted = "1"
     return labels.target(wanted, "--semantic_class")

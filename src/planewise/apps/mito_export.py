@@ -1,4 +1,4 @@
-"""The model that a training of mito leaves: weights, and a YAML that says what it was trained on."""
+"""Writes the model of a finished mito training: weights, and a YAML that states what it was trained on."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def export_trained(
     pixel_nm: tuple[float, float] | None,
     trained_in: Path,
 ) -> None:
-    """Write the best checkpoint in ``trained_in`` as a model that empanada-napari and we load.
+    """Write the best checkpoint in ``trained_in`` as a model that empanada-napari and planewise load.
 
     ``pixel_nm``: see ``ModelFile``.
     """
@@ -61,7 +61,7 @@ def export_trained(
 
 
 def base_and_licence(options: MitoTrain, base: ModelFile) -> tuple[str, str | None]:
-    """Return what a model's card says of the model that it was trained on."""
+    """Return the name and the licence of the base model, for the model's card."""
     if options.from_scratch:
         return RANDOM, None
     if options.backbone is not None:
@@ -75,17 +75,17 @@ def base_and_licence(options: MitoTrain, base: ModelFile) -> tuple[str, str | No
 def _calibrated(calibration: Calibration | None) -> str:
     if calibration is None:
         return (
-            "Objects of this model have no confidence: in what is held out there are no three planes that could agree, "
-            "or nothing is found"
+            "Objects of this model have no confidence: the held-out data have no three planes that could agree, or "
+            "nothing was detected"
         )
     return (
-        f"The confidence of objects is calibrated on {calibration.right} that are right and {calibration.wrong} that "
-        f"are none, of {VIEWS} views of what was held out"
+        f"The confidence of objects is calibrated on {calibration.right} correct and {calibration.wrong} false ones, "
+        f"in {VIEWS} views of the held-out data"
     )
 
 
 def pixel_sides(dataset: Dataset, task: PanopticTask) -> tuple[float, float] | None:
-    """Return the smallest and the largest side, in nm, of the pixels that were trained on; None if it is not known."""
+    """Return the smallest and the largest side, in nm, of the training pixels; None if unknown."""
     trained = {case_of(pair) for pair in task.pairs}
     volumes = [open_volume(case.image, case.channel) for case in dataset.train if case.name in trained]
     return pixel_sides_nm(volumes, planes_of(task.pairs) or ())

@@ -1,4 +1,4 @@
-"""What ``mito measure`` is given: label volumes, and the image, references, confidence and condition of each."""
+"""The inputs of ``mito measure``: label volumes, and the image, references, confidence and condition of each."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from planewise.volumes.labels import open_labels
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of a case, named ``name``: those that are not there are None, or not among ``references``, by name."""
+    """The files of the case ``name``; a missing one is None or, by its name, absent from ``references``."""
 
     name: str
     labels: Path
@@ -38,13 +38,14 @@ class Sources:
 
     @property
     def inputs(self) -> list[Path]:
-        """Every file that is read."""
+        """All files that are read."""
         more = [path for path in (self.image, self.confidence, self.classes) if path is not None]
         return [self.labels, *more, *self.references.values()]
 
 
 def label_volumes(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
-    """Return the label volumes by case, and what is wrong with cases of several; results of planes are left out.
+    """Return the label volumes by case, and a problem for each case with several; results of single planes are left
+    out.
 
     Raises PlanewiseError if one of ``paths`` is not there.
     """
@@ -65,7 +66,7 @@ def label_volumes(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]
 
 
 def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Problem]) -> list[Sources]:
-    """Return the cases with the files that go with each; one whose image or reference is not there is a problem."""
+    """Return the cases with their files; a case without its image or a reference becomes a problem."""
     images: dict[str, Path] = {}
     if options.image is not None:
         images, wrong = cases_in(options.image, options.channel)
@@ -95,13 +96,13 @@ def cases_of(volumes: dict[str, Path], options: MitoMeasure, problems: list[Prob
 
 
 def _refuse_ignore_label(path: Path) -> None:
-    """Refuse semantic labels of a dataset with an ignore label, whose voxels are no object; say it of its instances."""
+    """Refuse semantic labels with an ignore label, which is no object; for instances, only print a message."""
     if labels_above(path).ignore is not None and holds_instances(path):
-        say(f"{path}: ignored voxels, which labels beside it may hold, count as background in volumes and densities")
+        say(f"{path}: voxels of the ignore label, in labels beside it, count as background in volumes and densities")
     if (ignore := ignore_label_within(path)) is not None:
         raise PlanewiseError(
-            f"{path}: its value {ignore} is the ignore label by dataset.json, and would be measured as an object; give "
-            "label volumes in which every value above 0 is an object"
+            f"{path}: the value {ignore} is the ignore label in dataset.json, and would be measured as an object; give "
+            "label volumes in which each value above 0 is an object"
         )
 
 
@@ -111,7 +112,8 @@ def _reference(text: str) -> tuple[str, Path]:
 
 
 def _file_for(case: str, where: Path, option: str, what: str, alone: bool) -> Path:
-    """Return the volume of a case at ``where``, given by ``option``: a folder or, if the case is ``alone``, a file."""
+    """Return the volume of a case at ``where``, from ``option``: a folder or, if it is the only case (``alone``), a
+    file."""
     if not is_volume(where, option):
         return file_of_case(case, where, what)
     if not alone:
@@ -120,9 +122,9 @@ def _file_for(case: str, where: Path, option: str, what: str, alone: bool) -> Pa
 
 
 def class_names_of(classes: Path, references: Iterable[str]) -> dict[int, str]:
-    """Return the names of the classes in a volume, by the dataset.json beside or above it, and the file's own.
+    """Return the names of the classes in a volume, from the dataset.json beside or above it, and from the file itself.
 
-    Raises PlanewiseError if there are none, or if one is called as one of the ``references`` is.
+    Raises PlanewiseError if there are none, or if a class has the name of one of the ``references``.
     """
     names = labels_above(classes).class_names() or getattr(open_labels(classes).labels, "names", {})
     if not names:
@@ -134,8 +136,8 @@ def class_names_of(classes: Path, references: Iterable[str]) -> dict[int, str]:
 
 
 def things_of(classes: Path) -> tuple[int, ...] | None:
-    """Return the classes of things in a volume, by the dataset.json beside it that mito predict writes; None if it does
-    not say. Raises PlanewiseError if it names what is no class of it."""
+    """Return the classes of things in a volume, from the dataset.json that mito predict writes beside it; None if it
+    does not state them. Raises PlanewiseError if it names an unknown class."""
     labels = labels_above(classes)
     things = None if labels.source is None else read_json(labels.source).get("things")
     if things is None:
@@ -149,18 +151,18 @@ def things_of(classes: Path) -> tuple[int, ...] | None:
 def refuse_other_cases(
     members: list[Member], volumes: dict[str, Path], problems: list[Problem], options: MitoMeasure
 ) -> None:
-    """Raise PlanewiseError if groups have no case in common with the labels; say what is in one of the two alone."""
+    """Raise PlanewiseError if groups and labels have no case in common; report the cases that only one of them has."""
     if not members:
         return
     in_groups = {member.case for member in members}
     if not in_groups & volumes.keys():
         raise PlanewiseError(
-            f"{options.groups}: names none of the cases of the labels; it has {', '.join(sorted(in_groups)[:5])}, "
-            f"they are {', '.join(sorted(volumes)[:5])}"
+            f"{options.groups}: names none of the labels' cases; it has {', '.join(sorted(in_groups)[:5])}, "
+            f"the labels have {', '.join(sorted(volumes)[:5])}"
         )
     problems += [
-        Problem(str(options.groups), f"names case {case}, of which there are no labels")
+        Problem(str(options.groups), f"names case {case}, which has no labels")
         for case in sorted(in_groups - volumes.keys())
     ]
     if left_out := sorted(volumes.keys() - in_groups):
-        say(f"{options.groups}: does not name {', '.join(left_out)}: measured, in no condition")
+        say(f"{options.groups}: does not name {', '.join(left_out)}: measured, but in no condition")

@@ -1,4 +1,4 @@
-"""mito predict: each case in memory or streamed, into a folder of results, with those of the planes."""
+"""mito predict: predict each case in memory or streamed, into a folder of results, with those of the planes."""
 
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,11 @@ def predict_mito(options: MitoPredict) -> int:
 def predict_cases(
     cases: list[tuple[str, Path]], options: MitoPredict, problems: list[Problem], renewed: bool = False
 ) -> dict[str, Results]:
-    """Predict every case that is not done; one that fails becomes a problem and does not stop the others.
+    """Predict each case that is not done; a case that fails becomes a problem and does not stop the others.
 
-    Returns the results of those that are done, by case. ``renewed``: the model was trained just now, so that what its
-    file made before is made again. Raises PlanewiseError, before any work, if the output folder holds what was made
-    otherwise.
+    Returns the results of the finished cases, by case. ``renewed``: the model was just trained, so that results of the
+    previous model in its file are made again. Raises PlanewiseError, before any work, if the output folder holds
+    results made in another way.
     """
     device = choose_device(options.device)
     model_path = find_model_file(options.trained_model)
@@ -71,7 +71,7 @@ def predict_cases(
     done, waiting = _done_and_waiting(apart, run, model, options, problems)
     if not waiting:
         return done
-    # Where other processes predict, it is loaded here too, so that bad weights are refused.
+    # Loaded here even if other processes predict, so that bad weights are refused.
     network = inference_network(weights, model.architecture, device if options.devices == 1 else "cpu")
     refuse_other_classes(network, model, model_path)
     if model.several is not None:
@@ -148,7 +148,7 @@ def predict_case(
     options: MitoPredict,
     made_with: dict[str, Any],
 ) -> int:
-    """Segment a volume in memory, or by way of stores if it does not fit; return the number of objects.
+    """Segment a volume in memory, or through stores if it does not fit; return the number of objects.
 
     For errors see ``segment_out_of_core``.
     """
@@ -157,8 +157,8 @@ def predict_case(
     if options.fuse == "probabilities":
         if streamed:
             raise PlanewiseError(
-                f"would need {need} to average probabilities, beside the network more than {_allowed(options, limit)}; "
-                "give more, or --fuse votes, which is streamed"
+                f"averaging probabilities would need {need}, of which the part beside the network exceeds "
+                f"{_allowed(options, limit)}; allow more, or give --fuse votes, which is streamed"
             )
         return write_classes(name, case, results, classes_in_memory(name, case, slices, predictor, options))
     if streamed:

@@ -26,9 +26,9 @@ from planewise.training.slice_folder import Label
 from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.slices import Plane
 
-LABELLED_BY = "labelled_by.json"  # in a round's folder: the checkpoint whose labels it is trained on
-SHARE = 0.5  # of the steps, in each round, which goes on from the weights before
-Cut = Callable[[Path, Label], None]  # writes slices, with labels that are given, into a new folder
+LABELLED_BY = "labelled_by.json"  # in a round's folder: which checkpoint made the labels that it is trained on
+SHARE = 0.5  # of the training's steps, for each round, which starts from the previous weights
+Cut = Callable[[Path, Label], None]  # writes slices with the given labels into a new folder
 
 
 def refuse_what_has_no_rounds(options: MitoTrain, dataset: Dataset, planes: tuple[Plane, ...]) -> None:
@@ -37,15 +37,15 @@ def refuse_what_has_no_rounds(options: MitoTrain, dataset: Dataset, planes: tupl
     painted = any(case.truth is not None and is_painted(case.truth) for case in dataset.train)
     if dataset.labels.ignore is None and not painted:
         raise PlanewiseError(
-            f"{asked}: labels unpainted voxels, and there are none here: there is no ignore label in dataset.json, "
-            f"nor a folder {PAINTED}"
+            f"{asked}: labels unpainted voxels, and the dataset has none: no ignore label in dataset.json, and no "
+            f"folder {PAINTED}"
         )
     if len(planes) < 3:
-        raise PlanewiseError(f"{asked}: three planes must agree on a label, and these are {', '.join(planes)} alone")
+        raise PlanewiseError(f"{asked}: three planes must agree on a label, and there are only {', '.join(planes)}")
     if options.skip_conversion:
-        raise PlanewiseError(f"{asked}: cuts slices anew in each round, and --skip_conversion cuts none")
+        raise PlanewiseError(f"{asked}: cuts new slices in each round, and --skip_conversion cuts none")
     if options.devices * options.num_nodes > 1:
-        raise PlanewiseError(f"{asked}: is for one device; leave out --devices and --num_nodes")
+        raise PlanewiseError(f"{asked}: works on one device; leave out --devices and --num_nodes")
 
 
 def train_in_rounds(
@@ -57,11 +57,11 @@ def train_in_rounds(
     task: PanopticTask,
     cut: Cut,
 ) -> tuple[Path, PanopticTask]:
-    """Train on from what is in the folder ``first``, trained with ``task``; return the folder and task of the best.
+    """Continue the training in the folder ``first``, done with ``task``; return the folder and task of the best round.
 
-    A round is stored in {first}/round_N. It is validated at its end alone: few painted objects cannot tell its steps
-    apart. It is compared with the end of the training before, since of many steps the best is so by chance, too. The
-    rounds end with the first whose score is no better.
+    A round is stored in {first}/round_N. It is validated only at its end: few painted objects cannot distinguish its
+    steps. It is compared with the end of the previous training, since the best of many steps is partly chance. The
+    rounds end at the first one whose score is no better.
     """
     device = torch.device(choose_device(options.device))
     best, best_task = first, task
@@ -74,7 +74,7 @@ def train_in_rounds(
         network = network_with(before["network"], best / BEST, model.architecture)
         labelled_by = {name: before[name] for name in ("step", "score", "loss")}
         if not (folder / LABELLED_BY).exists() or read_json(folder / LABELLED_BY) != labelled_by:
-            shutil.rmtree(folder, ignore_errors=True)  # of a model that was trained on since
+            shutil.rmtree(folder, ignore_errors=True)  # belongs to a model that was trained further since
             say(f"Round {number}: labelling the unpainted voxels")
             predictor, slices, grouping = best_task.in_use(network, device)
             cut(folder / "slices", labeller(predictor, planes, slices, grouping))
@@ -87,7 +87,7 @@ def train_in_rounds(
         gained = now > ended
         say(
             f"Round {number}: validation score at the end {ended:.4f} -> {now:.4f}, "
-            f"{(time.monotonic() - begun) / 60:.1f} min" + ("" if gained else ": no gain, so the one before stays")
+            f"{(time.monotonic() - begun) / 60:.1f} min" + ("" if gained else ": no gain, so the previous model stays")
         )
         if not gained:
             break

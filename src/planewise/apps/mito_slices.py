@@ -1,4 +1,4 @@
-"""The 2D slices that a training uses: cut from its dataset, or those that are there already."""
+"""The 2D slices that a training uses: cut from its dataset, or existing ones."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,8 @@ from planewise.volumes.geometry import planes_sharp_in_all, sharp_planes
 from planewise.volumes.slices import PLANES, Plane
 
 TRAINED = "base model's intensities"
-PAINTED = "those with an area"  # of what is painted in part; goes with LAYOUT
-LAYOUT = 2  # goes up when other slices are cut of the same data and options
+PAINTED = "those with an area"  # which partly painted slices are used; goes with LAYOUT
+LAYOUT = 2  # increased when the same data and options give other slices
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ def slices_to_train_on(
     trained_on: Path,
     cut: bool = True,
 ) -> Slices:
-    """Return the slices of a dataset's training cases, cut now unless there are such, or unless they are to be reused.
+    """Return the slices of a dataset's training cases, cut now unless they exist or are to be reused.
 
-    ``target``: the class of a semantic truth, or several; None of instances. ``trained_on``: the record of a training
-    that is resumed; without ``cut`` it is finished, and its slices need not be there. Raises PlanewiseError if those
-    that are there were made from something else, or if the training that is resumed was on others.
+    ``target``: the class, or classes, of a semantic truth; None for instances. ``trained_on``: the record of a resumed
+    training; without ``cut`` that training is finished, and its slices need not exist. Raises PlanewiseError if
+    existing slices were made from something else, or if the resumed training used other slices.
     """
     beside = options.dataset_path.parent / f"{options.dataset_path.resolve().name}_2d"
     first = options.output_data_path or beside
-    unfinished = options.resume and not trained_on.exists()  # by an older version, which kept no records
+    unfinished = options.resume and not trained_on.exists()  # of an older version, which kept no records
     if (options.skip_conversion or (unfinished and first.exists())) and read_record(first / RECORD) is None:
         say(f"Using the slices in {first} as they are: they have no record of what they were made from")
         if options.resume and trained_on.exists():
@@ -68,8 +68,8 @@ def slices_to_train_on(
         return Slices(first, Record(made_from))
 
     def write(folder: Path) -> list[Problem]:
-        if not all(case.instances for case in dataset.train):  # there is a target for test cases alone too
-            say("There is no instancesTr: labelsTr is split into 26-connected components, which stand for instances.")
+        if not all(case.instances for case in dataset.train):  # a target may also be set for test cases only
+            say("There is no instancesTr: the 26-connected components of labelsTr are used as instances.")
         return cut_slices(dataset, target, intensities, planes, folder)
 
     folder, left_out = keep_slices(folders, made_from, write)
@@ -99,12 +99,12 @@ def planes_to_train_in(options: MitoTrain, dataset: Dataset) -> tuple[Plane, ...
 
 
 def wanted_target(dataset: Dataset, target: Target | PanopticClasses | None) -> Target | PanopticClasses:
-    """Return what is trained on: ``target``, or the instances if it is None."""
+    """Return the training target: ``target``, or the instances if it is None."""
     return target or Target("instances", (), dataset.labels.ignore)
 
 
 def _kept(first: Path, folders: tuple[Path, ...], made_from: MadeFrom) -> Slices:
-    """Return the slices in ``first`` if they are those that are asked for, whatever model they were cut for."""
+    """Return the slices in ``first`` if they are the requested ones, whatever model they were cut for."""
     record = read_record(first / RECORD)
     if record is not None:
         of_their_model = {TRAINED: record.made_from.options.get(TRAINED)}
@@ -119,11 +119,11 @@ def _kept(first: Path, folders: tuple[Path, ...], made_from: MadeFrom) -> Slices
 def _made_from(
     cases: list[Case], planes: tuple[Plane, ...], target: Target | PanopticClasses, intensities: IntensityRule
 ) -> MadeFrom:
-    """Return what decides on the slices that are cut."""
+    """Return the data and options that determine the slices."""
     with progress("checking what is there", len(cases), unit="cases") as advance:
         data = fingerprints(cases, lambda name: advance(1, name))
     several = isinstance(target, PanopticClasses)
-    if target.ignore is not None or several:  # which the semantic truth beside instances says
+    if target.ignore is not None or several:  # given by the semantic truth beside instances
         for case in cases:
             if case.truth is not None and case.instances:
                 data[f"{case.name} ({'classes' if several else 'ignored'})"] = _beside(case.truth, case.name)
@@ -152,18 +152,18 @@ def _trained(target: Target | PanopticClasses) -> object:
 def _beside(truth: Path, case: str) -> str:
     try:
         semantic = semantic_beside(truth, case)
-    except PlanewiseError as error:  # for which the case is left out when it is cut
+    except PlanewiseError as error:  # the case is left out for it when slices are cut
         return str(error)
     return "nothing" if semantic is None else fingerprint(semantic)
 
 
 def _default_planes(cases: list[Case]) -> tuple[Plane, ...]:
-    """Return the planes in which the spacing of every case is even."""
+    """Return the planes in which the pixels of each case are square."""
     volumes = {case.name: open_volume(case.image, case.channel) for case in cases}
     planes = planes_sharp_in_all(volumes.values())
     if not planes:
         listed = ", ".join(f"{name} {'/'.join(sharp_planes(v.spacing, v.shape))}" for name, v in volumes.items())
-        raise PlanewiseError(f"--train_planes: the cases are not sharp in a common plane ({listed}); name the planes")
+        raise PlanewiseError(f"--train_planes: no plane has square pixels in all cases ({listed}); name the planes")
     uneven = [volume.spacing for volume in volumes.values() if len(set(volume.spacing)) > 1]
     if planes != PLANES and uneven:
         spacing = uneven[0]

@@ -1,4 +1,4 @@
-"""mito suggest: which slices of volumes to paint next, by what the planes of a model's prediction disagree on."""
+"""mito suggest: choose the slices to paint next, where the planes of a model's prediction disagree."""
 
 import csv
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ from planewise.volumes.volume import LazyArray, Volume
 SUGGESTIONS, PREDICTED = "suggestions.csv", "predicted"
 BOX = ("z0", "z1", "y0", "y1", "x0", "x1")
 COLUMNS = (*WORKLIST, "axis", "index", *BOX, "score", "paint", "picture")
-SMOOTHED = 32  # pixels, over which doubt is averaged to say where in a slice there is most
+SMOOTHED = 32  # pixels; disagreement is averaged over this side to locate its maximum in a slice
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A volume that slices are chosen of, its planes' objects, and the slices that are known."""
+    """A volume to choose slices from, its planes' objects, and the slices that are already known."""
 
     image: Volume
     planes: list[LazyArray]
@@ -57,7 +57,7 @@ def suggest_mito(options: MitoSuggest) -> int:
     several = read_model_file(find_model_file(options.model)).several
     if several is not None and not several.things:
         raise PlanewiseError(
-            f"--model {options.model}: has no class of things; slices are suggested by where planes disagree on objects"
+            f"--model {options.model}: has no class of things; slices are suggested where planes disagree on objects"
         )
     planes = _planes(cases, options, problems)
     if not cases:
@@ -79,29 +79,29 @@ def suggest_mito(options: MitoSuggest) -> int:
     candidates, doubts = _compared(cases, predicted, options, problems)
     known = {name: candidate.known for name, candidate in candidates.items()}
     for name, places in known.items():
-        say(f"{name}: known already: {f'{letter} ' + ' '.join(map(str, places)) if places else 'no slice'}")
+        say(f"{name}: already known: {f'{letter} ' + ' '.join(map(str, places)) if places else 'no slice'}")
     chosen = choose_slices(doubts, known, options.count)
     if 0 < len(chosen) < options.count:
-        say(f"--count {options.count}: only {len(chosen)} slices are not known yet: all of them are listed")
+        say(f"--count {options.count}: only {len(chosen)} slices are not yet known: all of them are listed")
     if chosen and not any(of_slices.any() for of_slices in doubts.values()):
         say(
-            "WARNING: planes disagree nowhere, as where a model finds nothing or everything: there is no doubt to go "
-            "by, and the slices are merely spread evenly"
+            "WARNING: the planes disagree nowhere, as when a model segments nothing or everything: the slices are "
+            "merely spread evenly"
         )
     rows = [_suggestion(choice, candidates[choice.case], options, several is not None) for choice in chosen]
     _write(options.output / SUGGESTIONS, rows)
     if rows:
         _say_what_to_paint(rows, options, several is not None)
     elif candidates:
-        say("Every slice is known already: there is nothing to suggest")
+        say("All slices are already known: there is nothing to suggest")
     return report_problems(problems)
 
 
 def _planes(cases: dict[str, Path], options: MitoSuggest, problems: list[Problem]) -> tuple[Plane, ...]:
-    """Return the planes to predict in: those asked for, or those in which every volume is sharp.
+    """Return the planes to predict in: the requested ones, or those in which the pixels of all volumes are square.
 
-    Volumes that cannot be read go from ``cases`` into ``problems``. Raises PlanewiseError if there is one plane alone,
-    which nothing disagrees with.
+    Volumes that cannot be read are moved from ``cases`` to ``problems``. Raises PlanewiseError if there is only one
+    plane, since disagreement needs two.
     """
     if options.axes is not None:
         planes, why = options.axes, f"--axes {' '.join(options.axes)}"
@@ -116,19 +116,19 @@ def _planes(cases: dict[str, Path], options: MitoSuggest, problems: list[Problem
         if not volumes:
             return ()
         planes = planes_sharp_in_all(volumes)
-        why = f"the volumes are sharp in {', '.join(planes) or 'no plane'} together"
+        why = f"all volumes have square pixels in {', '.join(planes) or 'no plane'} only"
     if len(planes) < 2:
         raise PlanewiseError(
-            f"{options.input}: {why}, and slices are suggested by what planes disagree on: two are needed. Name them "
-            "with --axes if the voxels are near enough to cubes; else paint slices at even distances"
+            f"{options.input}: {why}, and suggestions come from disagreement of planes, so two are needed. Name them "
+            "with --axes if the voxels are nearly cubes; else paint slices at even distances"
         )
     return planes
 
 
 def _known(path: Path, name: str, image: Volume, options: MitoSuggest) -> list[int]:
-    """Return the slices of the plane that are painted in the dataset that the image at ``path`` lies in, if it does.
+    """Return the plane's slices that are already painted in the dataset around the image at ``path``, if there is one.
 
-    Those are the files of paintedTr or, where labelsTr has the ignore label, the slices in which an area is labelled.
+    These are the files of paintedTr or, if labelsTr has the ignore label, the slices in which an area is labelled.
     """
     dataset = path.resolve().parent.parent
     if path.resolve().parent.name != "imagesTr" or not (dataset / DATASET_FILE).is_file():
@@ -189,7 +189,7 @@ def _say_what_to_paint(rows: list[dict[str, Any]], options: MitoSuggest, several
 
 
 def _suggestion(choice: ChosenSlice, candidate: _Candidate, options: MitoSuggest, several: bool) -> dict[str, Any]:
-    """Draw a slice's picture, and return its row of the list: ``COLUMNS``; ``several``: there are several classes."""
+    """Draw a slice's picture, and return its row of the list (``COLUMNS``); ``several``: there are several classes."""
     axis, letter = AXIS[options.plane], "zyx"[AXIS[options.plane]]
     planes = [_slice(labels, options.plane, choice.index) for labels in candidate.planes]
     doubt = ndimage.uniform_filter(voxel_doubt(planes), SMOOTHED, mode="constant")

@@ -1,4 +1,4 @@
-"""Where a training of mito leaves what, and what of it may be replaced."""
+"""The files of a mito training, and which of them may be replaced."""
 
 import shutil
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from planewise.training.loop import LAST
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """Where a training leaves what."""
+    """Paths of a training's files."""
 
     folder: Path
     name: str
@@ -29,7 +29,7 @@ class TrainingFiles:
 
     @property
     def predictions(self) -> Path:
-        """Of the cases whose corrections were trained on."""
+        """Predictions of the cases whose corrections were trained on."""
         return self.folder / f"{self.name}_predictions"
 
     @property
@@ -37,7 +37,7 @@ class TrainingFiles:
         return self.folder / f"{self.name}_worklist.csv"
 
     def check_free(self, resume: bool, overwrite: bool) -> None:
-        """Refuse to train over a model of this name, or to resume what is not there."""
+        """Refuse to overwrite a model of this name, or to resume a training that does not exist."""
         checkpoint = self.training / LAST
         if resume:
             if not checkpoint.exists():
@@ -52,12 +52,12 @@ class TrainingFiles:
             there = next((path for path in (self.weights, self.training) if path.exists()), None)
             if there is not None:
                 raise PlanewiseError(
-                    f"{there}: already exists without a model or training of planewise; it is kept: move it away, "
+                    f"{there}: already exists, without a model or training of planewise; it is kept: move it away, "
                     "or give another --model_name"
                 )
 
     def clear(self) -> None:
-        """Remove a model of this name and what its training left."""
+        """Remove a model of this name and the files of its training."""
         for path in (self.yaml, self.weights):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.training, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""models: which models are known by name, what each is and where its weights are or belong; and one as a file."""
+"""models: list the models known by name, show one in full, or write one as a file."""
 
 from difflib import get_close_matches
 
@@ -16,13 +16,13 @@ USE: dict[Kind, str] = {
     "SAM2": "planewise ild train, predict and run --base {name}",
 }
 FROM_SCRATCH = "planewise mito train --model_config {name} --from_scratch"
-NONE = "none"  # published weights
+NONE = "none"  # no published weights
 
 
 def list_models(options: Models) -> int:
-    """Print the models that are known by name, or all that is known of one. Returns the exit code.
+    """Print the models known by name, or all facts about one of them. Returns the exit code.
 
-    Raises PlanewiseError if no model is called so.
+    Raises PlanewiseError if no model has that name.
     """
     if options.name is not None:
         print_facts(*_facts(options.name))
@@ -37,18 +37,18 @@ def list_models(options: Models) -> int:
         say(f"{kind}: {finds}; {USE[kind].format(name='NAME')}")
     say("Weights that are not here are downloaded when they are first used")
     say(f"{', '.join(_without_weights())}: no published weights; {FROM_SCRATCH.format(name='NAME')}")
-    say("planewise models NAME tells whom to cite, where it is from, and where its weights are or belong")
+    say("planewise models NAME shows its citation, its source, and where its weights are stored")
     return 0
 
 
 def _without_weights() -> dict[str, ModelFile]:
-    """Return the shipped models whose weights nobody published, by name."""
+    """Return the shipped models without published weights, by name."""
     files = {config.stem: read_model_file(config) for config in sorted(SHIPPED.glob("*.yaml"))}
     return {name: file for name, file in files.items() if file.model is None}
 
 
 def _facts(name: str) -> tuple[str, dict[str, str]]:
-    """Return the name of the model that ``name`` means, and what is known of it, by what that is."""
+    """Return the name of the model that ``name`` refers to, and the facts about it by their headings."""
     if published := next((model for model in PUBLISHED if name == model.hub_id or model.is_called(name)), None):
         return published.name, _facts_of(published)
     others = _without_weights()
@@ -56,7 +56,7 @@ def _facts(name: str) -> tuple[str, dict[str, str]]:
         known = [*(model.name for model in PUBLISHED), *others]
         near = get_close_matches(name.lower().replace(" ", "_").replace("-", "_"), [each.lower() for each in known], 1)
         meant = "".join(f"; did you mean {each}?" for each in known if each.lower() in near)
-        raise PlanewiseError(f"{name}: no model is called so{meant or ';'} known are {', '.join(known)}")
+        raise PlanewiseError(f"{name}: no model has this name{meant or ';'} known are {', '.join(known)}")
     about, use = " ".join(others[name].description.split()), FROM_SCRATCH.format(name=name)
     return name, {"kind": f"MitoNet: {KINDS['MitoNet']}", "about": about, "weights": NONE, "use": use}
 
@@ -72,7 +72,7 @@ def _facts_of(model: Published) -> dict[str, str]:
         "mean, std": model.norms,
         "also called": f"{model.file}{hub}",
         "from": model.url,
-        "sha256": model.sha256 or "not published; that of the first download is kept and required from then on",
+        "sha256": model.sha256 or "not published; that of the first download is stored and required from then on",
         "file": str(cached(model.url)),
         "use": USE[model.kind].format(name=model.name),
     }
@@ -81,7 +81,7 @@ def _facts_of(model: Published) -> dict[str, str]:
 def export_model(options: ModelsExport) -> int:
     """Write a MitoNet as one file. Returns the exit code.
 
-    Raises PlanewiseError if the model cannot be used, or its package of bioimage.io does not give what the model does.
+    Raises PlanewiseError if the model cannot be used, or its bioimage.io package gives other results than the model.
     """
     from planewise.models.mitonet_files import write_archive, write_package
     from planewise.models.weights import load_network, locate_weights, refuse_other_classes

@@ -12,12 +12,12 @@ PACKAGE = ".zip"  # of bioimage.io
 
 
 class Models(Options):
-    """List the models that are known by name: kind, size, licence, whether they are here; or show one in full.
+    """List the models known by name, with kind, size, licence and whether the weights are here; or show one in full.
 
     planewise models export writes a model as one file."""
 
     name: tyro.conf.Positional[str | None] = None
-    """The model to show in full: also its citation, source, sha256 and file."""
+    """The model to show in full, with citation, source, sha256 and file."""
 
 
 class ModelsExport(Options):
@@ -26,10 +26,10 @@ class ModelsExport(Options):
     model: tyro.conf.Positional[Path]
     """The model's YAML or .empanada archive, or the name of a published model."""
     output: tyro.conf.Positional[Path]
-    """NAME.empanada, which empanada-napari imports and planewise takes as a model, or NAME.zip in the bioimage.io
-    format, which is run by its own library before it is kept. The model is called NAME in it."""
+    """NAME.empanada, which empanada-napari imports and planewise accepts as a model; or NAME.zip in the bioimage.io
+    format, which is test-run with the bioimage.io library before it is kept. The model in it is called NAME."""
     overwrite: bool = False
-    """Replace a file that is there."""
+    """Replace an existing file."""
 
     @field_validator("output")
     @classmethod

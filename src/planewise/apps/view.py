@@ -1,4 +1,4 @@
-"""view: an image, its truth and every method's labels, in napari, in the browser, or as a scene for 3D Slicer."""
+"""view: show an image, its truth and each method's labels in napari, in the browser, or as a scene for 3D Slicer."""
 
 import importlib.util
 import os
@@ -23,13 +23,13 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.label_names import LabelNames
 from planewise.volumes.volume import Volume
 
-LISTED = 20  # mistakes on the terminal
+LISTED = 20  # mistakes that are listed on the terminal
 
 
 def view(options: View) -> int:
     """Open a viewer, and wait until it is closed; or write a scene. Returns the exit code.
 
-    Raises PlanewiseError if what is to be shown cannot be read or is not one case, or no viewer is installed.
+    Raises PlanewiseError if the files cannot be read or are not one case, or if no viewer is installed.
     """
     viewer = None if options.slicer is not None else chosen_viewer(options.viewer)
     scene = scene_of(shown_of(options), options)
@@ -53,8 +53,7 @@ def view(options: View) -> int:
 
 
 def scene_of(shown: Shown, options: View) -> Scene:
-    """Return a scene of the files of a case: all methods' labels, of which those that are named, or the first, are
-    visible."""
+    """Return a scene of a case's files, with all methods' labels; the named ones, or else the first, are visible."""
     layers: list[Layer] = []
     image: tuple[Path | Series, Volume] | None = None
     if shown.image is not None:
@@ -90,18 +89,18 @@ def _default_place(layers: list[Layer], places: list[Place], chosen: dict[str, i
 
 
 def _class_names(shown: Shown) -> LabelNames:
-    """Return the names of the classes, as the dataset has them; none where its truth holds instances."""
+    """Return the dataset's class names; none if its truth holds instances."""
     if shown.truth is not None and not holds_instances(shown.truth):
         return LabelNames(labels_above(shown.truth).classes)
     return LabelNames()
 
 
 def _mistakes(shown: Shown, options: View) -> list[Place]:
-    """Return the mistakes of the methods that are shown, those of most voxels first."""
+    """Return the mistakes of the shown methods, largest first."""
     files = named_results(options) or _results_beside(shown)
     if not files:
         raise PlanewiseError(
-            f"--errors: there is no {RESULTS} beside the results of case {shown.case}; name the one that planewise "
+            f"--errors: there is no {RESULTS} beside the results of case {shown.case}; give the one that planewise "
             "compare wrote: --errors PATH"
         )
     dataset = "" if shown.dataset is None else shown.dataset.resolve().name
@@ -115,8 +114,8 @@ def _mistakes(shown: Shown, options: View) -> list[Place]:
 
 
 def _results_beside(shown: Shown) -> list[Path]:
-    """Return the results.json of the methods' own evaluations, and where one has none, of a comparison in the dataset's
-    folder; without a comparison it is said who has none."""
+    """Return the results.json of each method's evaluation or, if a method has none, of a comparison in the dataset's
+    folder; without either, a message names the method."""
     evaluations = {name: path.parent / "evaluation" / RESULTS for name, path in shown.methods.items()}
     evaluated = [path for path in evaluations.values() if path.is_file()]
     if evaluations and len(evaluated) == len(evaluations):
@@ -124,7 +123,7 @@ def _results_beside(shown: Shown) -> list[Path]:
     if shown.dataset is not None and (compared := compared_in(shown.dataset)):
         return compared
     for name in [name for name, path in evaluations.items() if evaluated and not path.is_file()]:
-        say(f"{name}: was not evaluated, and none of its mistakes are listed; planewise compare lists those of all")
+        say(f"{name}: was not evaluated, so its mistakes are not listed; planewise compare lists those of all methods")
     return evaluated
 
 
@@ -177,4 +176,4 @@ def _print_places(scene: Scene, links: list[str] | None = None) -> None:
     all_of_them = f"{len(scene.places)} mistake{'s' * (len(scene.places) > 1)}"
     if shown:
         first = f"{len(shown)} of " if len(shown) < len(scene.places) else ""
-        print_table(f"{first}{all_of_them}, those of most voxels first", header, rows)
+        print_table(f"{first}{all_of_them}, largest first", header, rows)

@@ -1,4 +1,4 @@
-"""What a path means to somebody who wants to look at it: which image, which truth, which methods' labels."""
+"""Which files to show for a path: the image, the truth, and each method's labels."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,7 @@ TRUTH = "truth"
 
 @dataclass(frozen=True)
 class Shown:
-    """The files of a case. ``methods``: labels by method; ``named``: the labels that were asked for, if any."""
+    """The files of a case. ``methods``: labels by method; ``named``: the requested labels, if any."""
 
     case: str
     image: Path | Series | None
@@ -43,7 +43,7 @@ class Shown:
 
 
 def shown_of(options: View) -> Shown:
-    """Return the files of the case that is to be shown. Raises PlanewiseError if that is not one case."""
+    """Return the files of the case to show. Raises PlanewiseError unless it is exactly one case."""
     path = options.path
     folder_of_volumes = not is_volume(path) and not is_sequence_folder(path)
     if folder_of_volumes and _is_dataset(path):
@@ -64,7 +64,7 @@ def _is_images(folder: Path) -> bool:
 
 
 def _of_dataset(folder: Path, options: View, splits: tuple[str, ...] = SPLITS) -> Shown:
-    """Return a case of a dataset, or of some ``splits`` of it, with its truth and the labels of every method."""
+    """Return a case of a dataset, or of some of its ``splits``, with its truth and the labels of all methods."""
     images: dict[str, tuple[Path, str]] = {}
     for split in splits:
         if (folder / f"{IMAGES}{split}").is_dir():
@@ -80,21 +80,21 @@ def _of_dataset(folder: Path, options: View, splits: tuple[str, ...] = SPLITS) -
 
 
 def _of_results(folder: Path, options: View) -> Shown:
-    """Return a case of a folder of results, with its image and truth, where they are known."""
+    """Return a case of a folder of results, with its image and truth if they are known."""
     results = group_by_case(label_volumes_in(folder))
     case = _choose([name for name in results if plane_of(name) not in results], options, folder)
     return _of_result(case, file_of_case(case, folder, "label volume"))
 
 
 def _of_volume(path: Path, options: View) -> Shown:
-    """Return an image, with all that its dataset has of it; or labels, where something says that they are."""
+    """Return an image with everything that its dataset has for it; or labels, if the path is known to hold labels."""
     if _is_images(path.parent) or _is_images(path):
         images = path if _is_images(path) else path.parent
         return _of_dataset(images.parent, _for_case(path, options), (images.name.removeprefix(IMAGES),))
     if _is_result(path):
         return _of_result(case_name(path), path)
     if not options.labels:
-        say(f"{path}: nothing says that it holds labels, so it is shown as an image; --labels PATH shows labels")
+        say(f"{path}: is shown as an image, since nothing marks it as labels; --labels PATH shows labels")
     return Shown(case_name(path) if ending_of(path) else path.name, path, None)
 
 
@@ -103,7 +103,7 @@ def _for_case(path: Path, options: View) -> View:
 
 
 def _is_result(path: Path) -> bool:
-    """Whether a volume holds labels: by what it says itself, a manifest beside it, or the folder of a dataset."""
+    """Whether a volume holds labels, according to its file, a manifest beside it, or its folder in a dataset."""
     if open_volume(path).labels is not None:
         return True
     if manifest_of(path) is not None:
@@ -128,7 +128,7 @@ def _of_result(case: str, path: Path) -> Shown:
 
 
 def _source_image(path: Path) -> Path | Series | None:
-    """Return the image that a result was made from, if that volume still exists; else with a message."""
+    """Return the image that a result was made from; None, with a message, if it no longer exists."""
     try:
         image = source_image(path)
     except PlanewiseError as error:
@@ -150,8 +150,8 @@ def _if_there(case: str, folder: Path) -> Path | None:
 
 
 def _choose(cases: "dict[str, tuple[Path, str]] | list[str]", options: View, folder: Path) -> str:
-    """Return the case that is wanted, of those that --errors lists. Raises PlanewiseError if it is not there, or not
-    said which."""
+    """Return the requested case among those that --errors lists. Raises PlanewiseError if it is missing, or if several
+    cases are possible."""
     names = sorted(cases)
     if options.case is not None and options.case not in names:
         raise PlanewiseError(f"--case {options.case}: {folder} has none of that name; it has {_listed(names)}")
@@ -179,7 +179,7 @@ def compared_in(dataset: Path) -> list[Path]:
 
 
 def _compared_cases(options: View, folder: Path) -> set[str]:
-    """Return the cases whose mistakes are asked for: those that a results.json has, of a dataset or in a folder."""
+    """Return the cases whose mistakes are requested: those in a results.json of the dataset or folder."""
     if options.errors is None:
         return set()
     folder = folder.resolve()
@@ -198,7 +198,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _with_more(shown: Shown, options: View) -> Shown:
-    """Return what is shown with what options say of it."""
+    """Return ``shown`` with the image, truth and labels given as options."""
     image, truth = shown.image, shown.truth
     if options.image is not None:
         image = _given(options.image, "--image", shown.case, "image")
@@ -214,12 +214,12 @@ def _with_more(shown: Shown, options: View) -> Shown:
             raise PlanewiseError(f"--labels {text}: {name} is shown already; give it another name, NAME=PATH")
         methods[name], named = file, named or name
     if image is None:
-        say(f"The image of case {shown.case} is not known: labels are shown without; --image PATH shows it")
+        say(f"The image of case {shown.case} is not known: labels are shown without it; --image PATH shows it")
     return Shown(shown.case, image, truth, methods, named, shown.dataset)
 
 
 def _method_of(path: Path, case: str) -> str:
-    """Return what a method is called: as its folder, or as its file, where that is not called as the case."""
+    """Return the name of a method: the name of its file, or of its folder if the file is named after the case."""
     if path.is_dir() and not ending_of(path):
         return path.resolve().name.removeprefix(PREDICTED)
     name = case_name(path)

@@ -1,4 +1,4 @@
-"""A case: a name, its image, its truth. Names of files are understood here and nowhere else.
+"""A case: a name, its image, its truth. File names are interpreted only here.
 
 ::
 
@@ -22,11 +22,11 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.formats.image_sequence import SLICES
 from planewise.volumes.slices import PLANES
 
-PREDICTED = "imagesTs_"  # begins the folder of a method's predictions in a dataset; the rest is the method's name
+PREDICTED = "imagesTs_"  # prefix of a method's folder of predictions in a dataset; the method's name follows
 COMPANIONS = (".json", ".csv", ".txt", ".md", ".log", ".yaml", ".yml", ".html", ".pdf", ".xml", ".ini", ".db")
 LIKE_SLICES = (*SLICES, ".jpg", ".jpeg", ".bmp")  # endings of files that people export slices to
 
-_RESULT = r"(?:_(?:consensus|prediction|pred))*"  # what programs call their results
+_RESULT = r"(?:_(?:consensus|prediction|pred))*"  # endings that programs give their results
 _NAME = re.compile(rf"(?P<full>(?P<case>.+?){_RESULT}(?:_(?P<channel>(?!19|20)\d{{4}}))?){_RESULT}", re.DOTALL)
 
 
@@ -34,8 +34,8 @@ _NAME = re.compile(rf"(?P<full>(?P<case>.+?){_RESULT}(?:_(?P<channel>(?!19|20)\d
 class Case:
     """One image with its truth, which a test case may lack.
 
-    ``instances``: whether the truth holds instance ids. ``channel``: which of the image file's, if it has several.
-    ``ignore_geometry``: truth and image fit voxel by voxel as their arrays lie, whatever their files say of the place.
+    ``instances``: whether the truth holds instance ids. ``channel``: the channel of the image file, if it has several.
+    ``ignore_geometry``: match truth and image voxel by voxel, and ignore the geometry in their files.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Case:
 def case_name(path: Path, known: Collection[str] = ()) -> str:
     """Return the case that a file belongs to: its name without ending, channel number, ``_pred`` and ``_consensus``.
 
-    ``known``: names of cases, which stay as they are: if PAT_0001 is one, its ``_0001`` is no channel number.
+    ``known``: case names to keep unchanged: if PAT_0001 is one, its ``_0001`` is not a channel number.
     """
     parts = _parts(path)
     stem = unicodedata.normalize("NFC", stem_of(path))
@@ -66,15 +66,16 @@ def channel_number(path: Path) -> int | None:
 
 
 def channel_within(path: Path | Series, channel: int | None) -> int | None:
-    """Return which channel of the image at ``path`` is meant by ``--channel``: None where its name says it already."""
+    """Return the channel of the image at ``path`` that ``--channel`` selects; None if the file name selects it
+    already."""
     named = isinstance(path, Path) and channel_number(path) == channel
     return None if channel and named else channel
 
 
 def numbered_cases(predictions: Iterable[Path], truths: Iterable[Path]) -> set[str]:
-    """Return the names of truths that end in a number which looks like a channel's, but is the case's own.
+    """Return the names of truths ending in a number that looks like a channel number but belongs to the case.
 
-    It is where predictions have it too; of ``{case}_0000`` alone that is not to be thought.
+    That is assumed if predictions have the number too, but not for ``{case}_0000`` alone.
     """
     numbered = {_parts(path)["full"] for path in truths if channel_number(path) is not None}
     shared = sorted(numbered & {_parts(path)["full"] for path in predictions})
@@ -84,13 +85,13 @@ def numbered_cases(predictions: Iterable[Path], truths: Iterable[Path]) -> set[s
 
 
 def plane_of(case: str) -> str:
-    """Return the case whose plane's own result would be called ``case`` ({case}_xy ...), empty if there is none."""
+    """Return the case for which ``case`` would be the name of a single plane's result ({case}_xy ...), or ""."""
     base = re.sub(rf"_({'|'.join(PLANES)})$", "", case)
     return base if base != case else ""
 
 
 def _parts(path: Path) -> dict[str, Any]:
-    """Return the parts of a file's name; accents as one character each, whichever way its system stores them."""
+    """Return the parts of a file's name, with accented letters as single characters (Unicode NFC)."""
     stem, name = (unicodedata.normalize("NFC", text) for text in (stem_of(path), path.name))
     match = _NAME.fullmatch(stem)
     return match.groupdict() if match else {"full": name, "case": name, "channel": None}
@@ -100,7 +101,7 @@ def _parts(path: Path) -> dict[str, Any]:
 
 
 def group_by_case(paths: Iterable[Path], known: Collection[str] = ()) -> dict[str, list[Path]]:
-    """Return all files of every case; see ``case_name``."""
+    """Return all files of each case; see ``case_name``."""
     groups: dict[str, list[Path]] = {}
     for path in paths:
         groups.setdefault(case_name(path, known), []).append(path)
@@ -110,9 +111,9 @@ def group_by_case(paths: Iterable[Path], known: Collection[str] = ()) -> dict[st
 def one_file_each(
     paths: Iterable[Path], known: Collection[str] = (), channel: int | None = None, labels: bool = False
 ) -> tuple[dict[str, Path], dict[str, Problem]]:
-    """Return the file of every case, and what is wrong with each case that has several: none of them is taken.
+    """Return the file of each case, and a problem for each case with several files, of which none is taken.
 
-    With ``channel`` the file of that number is taken where several differ in it. ``labels``: they are no images.
+    With ``channel``, the file with that number is taken if several differ in it. ``labels``: the files are not images.
     """
     chosen: dict[str, Path] = {}
     refused = {}
@@ -129,7 +130,7 @@ def one_file_each(
 
 
 def several_files(case: str, files: list[Path], channel: int | None = None, labels: bool = False) -> str:
-    """Return what is wrong with several files for one case, and what to do."""
+    """Return the message about several files for one case, with the remedy."""
     message = f"several files for one case, {case}: {', '.join(path.name for path in files)}"
     numbers = {channel_number(path) for path in files}
     if None in numbers or len(numbers) < len(files):
@@ -139,13 +140,13 @@ def several_files(case: str, files: list[Path], channel: int | None = None, labe
         return f"{message}none of them is of --channel {channel}"
     if labels:
         return f"{message}labels have none; keep one, or rename the others"
-    message += "choose with --channel N, or rename them if they are images of their own"
+    message += "choose with --channel N, or rename them if they are separate images"
     flat = all(ending_of(path) in SLICES for path in files)
-    return f"{message}; slices of one volume belong in a folder of their own" if flat else message
+    return f"{message}; slices of one volume belong in a separate folder" if flat else message
 
 
 def is_volume(path: Path, option: str = "") -> bool:
-    """Whether ``path`` is a volume, and not a folder of volumes; ``option``: what gave it, for the error.
+    """Whether ``path`` is a volume, not a folder of volumes; ``option``: the option that gave it, for the error.
 
     Raises PlanewiseError if nothing is there.
     """
@@ -154,13 +155,13 @@ def is_volume(path: Path, option: str = "") -> bool:
 
 
 def refuse_missing(path: Path | None, option: str) -> None:
-    """Raise PlanewiseError if an ``option`` names a file or folder that is not there; None names nothing."""
+    """Raise PlanewiseError if the path given by ``option`` does not exist; None is accepted."""
     if path is not None and not path.exists():
         raise PlanewiseError(f"{option} {path}: no such file or folder".lstrip())
 
 
 def label_volumes_at(path: Path, option: str = "") -> list[Path]:
-    """Return the label volumes that a path names: itself, or those in a folder. Raises PlanewiseError if it is missing.
+    """Return the label volumes at a path: itself, or those in the folder. Raises PlanewiseError if it is missing.
 
     See ``is_volume``.
     """
@@ -168,13 +169,13 @@ def label_volumes_at(path: Path, option: str = "") -> list[Path]:
 
 
 def label_volumes_in(folder: Path) -> list[Path]:
-    """Return the volumes of ``folder``: see ``volumes_in``; and those that are folders of slices."""
+    """Return the volumes of ``folder``: those of ``volumes_in``, and folders of slices."""
     folders = (path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
     return sorted([*volumes_in(folder), *(path for path in folders if is_sequence_folder(path))])
 
 
 def without_labels(folder: Path, expected: str) -> str:
-    """Return that ``folder`` holds no label volumes, which are ``expected``; of DICOM files in it, what to do."""
+    """Return the message that ``folder`` holds no label volumes; ``expected``: what they look like."""
     message = f"{folder}: holds no volumes; {expected}"
     if lies_in(folder, ".dcm"):
         message += (
@@ -184,12 +185,12 @@ def without_labels(folder: Path, expected: str) -> str:
 
 
 def lies_in(folder: Path, ending: str) -> bool:
-    """Whether a file in ``folder`` has a name that ends so, in any case."""
+    """Whether a file name in ``folder`` has this ending, in upper or lower case."""
     return folder.is_dir() and any(path.name.lower().endswith(ending) for path in folder.iterdir())
 
 
 def file_of_case(case: str, folder: Path, what: str) -> Path:
-    """Return the file of ``case`` in ``folder``; ``what`` it is, for the error if there is not exactly one."""
+    """Return the file of ``case`` in ``folder``; ``what`` names it in the error if there is not exactly one."""
     files = group_by_case(label_volumes_in(folder), {case}).get(case, [])
     if not files:
         raise PlanewiseError(f"{folder}: holds 0 files of case {case}; one {what} is needed")
@@ -200,10 +201,10 @@ def file_of_case(case: str, folder: Path, what: str) -> Path:
 
 
 def images_beside(truth: Path) -> dict[str, Path]:
-    """Return the images beside the folder of their truth, by case; maybe none: of ``labelsTr`` or ``instancesTr`` those
-    of ``imagesTr``, of any other folder those of ``imagesTs``.
+    """Return the images beside the folder of their truth, by case; there may be none. They come from ``imagesTr``
+    beside ``labelsTr`` or ``instancesTr``, and from ``imagesTs`` beside any other folder.
 
-    Of an image of several channels it is the first.
+    For an image of several channels, the first channel is returned.
     """
     folder = truth.absolute().parent / ("imagesTr" if truth.absolute().name.endswith("Tr") else "imagesTs")
     if not folder.is_dir():
@@ -215,12 +216,12 @@ def images_beside(truth: Path) -> dict[str, Path]:
 def cases_in(
     path: Path, channel: int | None = None, sequence: SequenceChoice = "no"
 ) -> tuple[dict[str, Path], list[Problem]]:
-    """Return the images that a command is given, by case, and a problem for each that has no clear name.
+    """Return the images in a command's input, by case, and a problem for each one without a clear name.
 
     ``path``: a volume, or a folder of volumes. With ``sequence`` "auto" or "yes" a folder of 2D images is one volume,
-    and so is each such folder within it; what was taken for one is printed. Nothing at all may be there.
+    and so is each such folder within it; this decision is printed. The result may be empty.
 
-    Raises PlanewiseError if ``path`` is missing, or its 2D images may be one volume or several.
+    Raises PlanewiseError if ``path`` is missing, or if its 2D images may be either one volume or several.
     """
     if is_volume(path):
         return {case_name(path): path}, []
@@ -252,16 +253,16 @@ def cases_in(
 
 
 def say_passed_over(folder: Path) -> None:
-    """Say which files of a folder of volumes are not read: those of other formats, and PNGs named as a volume is.
+    """Print which files of a folder of volumes are not read: those of other formats, and PNGs with a volume's name.
 
-    Text, tables and the data file of a header (.raw beside .mhd) are nothing to say.
+    Text files, tables and the data file of a header (.raw beside .mhd) are not mentioned.
     """
     read = volumes_in(folder)
     headed = {stem_of(path) for path in read if ending_of(path) in (".mhd", ".nhdr")}
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     others = [path for path in files if path.suffix and not ending_of(path) and path.suffix.lower() not in COMPANIONS]
     for passed_over, why in (
-        ([path for path in others if path.stem not in headed], "of a format that is not read; convert a volume"),
+        ([path for path in others if path.stem not in headed], "its format is not read; convert a volume"),
         ([path for path in files if ending_of(path) and path not in read], "a picture of the volume with its name"),
     ):
         if passed_over:
@@ -271,7 +272,7 @@ def say_passed_over(folder: Path) -> None:
 
 
 def _say_pictures(folders: list[Path]) -> None:
-    """Say which folders beside volumes hold files that look like images, and are read as none."""
+    """Print which folders beside volumes hold image files that are not read as a volume."""
     for folder in folders:
         images = [item for item in sorted(folder.iterdir()) if item.suffix.lower() in LIKE_SLICES]
         if len(images) > 1 and not folder.name.startswith("."):
@@ -282,9 +283,10 @@ def _say_pictures(folders: list[Path]) -> None:
 
 
 def refuse_names_of_planes(cases: dict[str, Path]) -> tuple[dict[str, Path], list[Problem]]:
-    """Return the cases whose results do not have the name of another's plane, and a problem for each other.
+    """Return the cases whose results cannot be confused with the plane results of another, and a problem for each
+    other.
 
-    The results of case ``a`` are ``a`` and ``a_xy``; those of a case that is called ``a_xy`` would replace them.
+    The results of case ``a`` are ``a`` and ``a_xy``; the result of a case named ``a_xy`` would replace the latter.
     """
     refused: dict[str, Problem] = {}
     for name, path in cases.items():

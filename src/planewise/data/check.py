@@ -1,4 +1,4 @@
-"""What a dataset or a volume holds: all that a command would stumble over, before it runs."""
+"""Checks a dataset or a volume for everything on which a command would fail, before it runs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ from planewise.volumes.slices import Plane
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
-LEAST_NM = 0.05  # of a voxel's side: atoms lie further apart
-COMPONENT_VOXELS = 2**28  # of a semantic truth whose objects are counted: the whole of it is in memory then
+LEAST_NM = 0.05  # shortest plausible side of a voxel: atoms are further apart
+COMPONENT_VOXELS = 2**28  # largest semantic truth whose objects are counted, which needs all of it in memory
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class CheckedImage:
 class CheckedClass:
     """A class in one case's truth: its voxels, their share of the volume, and its objects.
 
-    ``objects``: instances, or 26-connected components; None if they were too many voxels to count.
+    ``objects``: instances, or 26-connected components; None if the volume was too large to count them.
     """
 
     voxels: int
@@ -49,7 +49,7 @@ class CheckedClass:
 
 @dataclass
 class CheckedCase:
-    """A case of a dataset, or a volume alone. ``part``: Tr, Ts, or empty; ``image``: None if it cannot be used."""
+    """A case of a dataset, or a single volume. ``part``: Tr, Ts, or empty; ``image``: None if it cannot be used."""
 
     name: str
     part: str
@@ -59,7 +59,7 @@ class CheckedCase:
 
 
 def check_image(path: Path, channel: int | None = None) -> CheckedImage:
-    """Read the image at ``path`` once and return what it is. Raises PlanewiseError if it cannot be used."""
+    """Read the image at ``path`` once and describe it. Raises PlanewiseError if it cannot be used."""
     volume = open_volume(path, channel)
     intensities = measure_intensities(volume, path)
     refuse_what_has_no_range(intensities, path)
@@ -67,18 +67,18 @@ def check_image(path: Path, channel: int | None = None) -> CheckedImage:
 
 
 def impossible_size(image: CheckedImage) -> list[Problem]:
-    """Return a problem if the sides of voxels are smaller than atoms, as they are where the unit is another."""
+    """Return a problem if voxels are smaller than atoms, which means that the unit is wrong."""
     if image.volume.unit == PIXEL or min(image.volume.spacing_in("nm")) >= LEAST_NM:
         return []
     sides = " x ".join(f"{size:.4g}" for size in image.volume.spacing)
-    what = f"its voxels (z, y, x) are {sides} {image.volume.unit}, smaller than atoms: is the unit another?"
-    return [Problem(str(image.path), f'{what} That of a sidecar is the "spacing_unit" of dataset.json, else nm')]
+    what = f"its voxels (z, y, x) are {sides} {image.volume.unit}, smaller than atoms: is the unit wrong?"
+    return [Problem(str(image.path), f'{what} The unit of a sidecar is the "spacing_unit" of dataset.json, else nm')]
 
 
 def check_cases(
     cases: Iterable[tuple[Case, str]], labels: LabelDefinition, advance: Callable[[str], None]
 ) -> tuple[list[CheckedCase], list[Problem]]:
-    """Return what every case (with its part, Tr or Ts) holds, and what is wrong with it."""
+    """Return what each case (with its part, Tr or Ts) holds, and the problems."""
     checked, problems = [], []
     for case, part in cases:
         entry = CheckedCase(case.name, part)
@@ -98,7 +98,7 @@ def check_cases(
 
 
 def check_truth(case: Case, labels: LabelDefinition, entry: CheckedCase) -> list[Problem]:
-    """Return what is wrong with a case's truth; what it holds by class, and what is to be noted, go into ``entry``.
+    """Return the problems of a case's truth; its contents by class, and notes, go into ``entry``.
 
     Raises PlanewiseError if it cannot be read.
     """
@@ -146,11 +146,11 @@ def _of_classes(volume: Volume, counts: dict[int, int], labels: LabelDefinition)
 def check_training_truths(
     cases: list[Case], labels: LabelDefinition, advance: Callable[[str], None], several: bool = False
 ) -> tuple[list[Case], list[Problem], list[str]]:
-    """Return the cases whose truth can be trained on, what is wrong with the others', and notes on instances.
+    """Return the cases whose truth can be trained on, the problems of the others, and notes on instances.
 
-    A semantic truth with a value above 0 that dataset.json does not name cannot: nobody knows what it is, and trained
-    as background it would unteach what it shows. Neither can instances with such a truth beside them, if it is read:
-    for the ignore label, or for ``several`` classes.
+    A semantic truth with a value above 0 that dataset.json does not name cannot be used: its meaning is unknown, and
+    training it as background would teach the wrong thing. The same holds for instances beside such a truth, if it is
+    read for the ignore label or for ``several`` classes.
     """
     usable, problems, notes = [], [], []
     for case in cases:
@@ -177,14 +177,14 @@ def check_training_truths(
 
 
 def doubts_of_ids(truth: Volume, path: Path, counts: dict[int, int], labels: LabelDefinition) -> list[str]:
-    """Return what is to be noted of a truth of instances; ``counts``: the voxels of each value."""
+    """Return notes on a truth of instances; ``counts``: the voxels of each value."""
     of_objects = {value: count for value, count in counts.items() if value}
     notes = [unnumbered(truth, path, len(of_objects))]
     if mark := ignore_mark(truth, of_objects):
         named = {*labels.classes, *(value for values in labels.regions.values() for value in values)}
         ignore = max(named, default=0) + 1 if labels.ignore is None else labels.ignore
         notes.append(
-            f"{path}: {mark}. If it marks what nobody has labelled, it would be learned and counted as an object: such "
+            f"{path}: {mark}. If it marks unlabelled voxels, it would be learned and counted as an object: such "
             f'voxels are 0 in instancesTr, and have the ignore label, "{IGNORE}": {ignore} under labels in '
             "dataset.json, in the file of that name in labelsTr"
         )
@@ -192,8 +192,9 @@ def doubts_of_ids(truth: Volume, path: Path, counts: dict[int, int], labels: Lab
 
 
 def check_beside(case: Case, labels: LabelDefinition, is_read: bool, notes: list[str]) -> list[Problem]:
-    """Return a problem if the semantic truth beside instances, if any, has values without a name; a note unless it
-    ``is_read``. Raises PlanewiseError if it is and cannot be.
+    """Return a problem if a semantic truth beside instances has unnamed values; only a note unless it ``is_read``.
+
+    Raises PlanewiseError if it must be read and cannot be.
     """
     assert case.truth is not None
     path = case.truth

@@ -1,7 +1,7 @@
-"""What the values of label volumes mean: which are trained, which are scored, which take no part in anything.
+"""The meaning of label values: which are trained, which are scored, and which are ignored.
 
-nnU-Net's dataset.json names them under ``labels``: classes ``{"mito": 1}``, regions ``{"tumour": [1, 2]}``, the
-union of several values, and ``{"ignore": 3}``, the highest value: voxels of unknown class.
+nnU-Net's dataset.json names them under ``labels``: classes ``{"mito": 1}``; regions ``{"tumour": [1, 2]}``, unions of
+several values; and ``{"ignore": 3}``, the highest value, for voxels of unknown class.
 """
 
 from collections.abc import Iterable
@@ -20,14 +20,14 @@ from planewise.volumes.json_files import read_json
 BACKGROUND, IGNORE = "background", "ignore"  # nnU-Net's names
 MAX_CLASS = 65_535  # tables are as long as the highest class
 DATASET_FILE = "dataset.json"
-SETTLE_NAMES = "say which it is with --dataset, or with --classes NAME=VALUE"
+SETTLE_NAMES = "settle it with --dataset, or with --classes NAME=VALUE"
 
 
 @dataclass(frozen=True)
 class Target:
     """The class of a semantic truth that is trained and scored: the voxels of any of ``values``.
 
-    ``ignore``: the value of voxels that take no part; None if there is no such value.
+    ``ignore``: the value of ignored voxels; None if there is no such value.
     """
 
     name: str
@@ -35,14 +35,14 @@ class Target:
     ignore: int | None = None
 
 
-CLASS_1 = Target("class 1", (1,))  # of a semantic truth without further ado
+CLASS_1 = Target("class 1", (1,))  # of a semantic truth if nothing names its classes
 
 
 @dataclass(frozen=True)
 class LabelDefinition:
-    """The labels of a dataset.json: names of ``classes`` by value, values of ``regions`` by name, the ignore value.
+    """The labels of a dataset.json: names of ``classes`` by value, values of ``regions`` by name, and the ignore value.
 
-    ``source``: the file, for messages; None where there is none, and nothing is named.
+    ``source``: the file, for messages; None if there is none, and then nothing is named.
     """
 
     classes: dict[int, str] = field(default_factory=dict)
@@ -51,9 +51,9 @@ class LabelDefinition:
     source: Path | None = None
 
     def unnamed(self, counts: dict[int, int]) -> str:
-        """Return what is wrong with a semantic truth whose values above 0 no label names, and what to do; "" if all do.
+        """Return the message about values above 0 in a semantic truth that no label names; "" if all are named.
 
-        Where no class is named, any value may be one. ``counts``: the voxels of each value.
+        If no class is named, any value may be one. ``counts``: the voxels of each value.
         """
         named = {name: (value,) for value, name in self.classes.items()} | self.regions
         if not named:
@@ -73,7 +73,7 @@ class LabelDefinition:
             ((value, name),) = self.classes.items()
             mask = f"if it is {name} in a mask of 0 and 255, write {value} for 255 in the file; "
         if self.ignore is not None:
-            unknown = f"is {self.ignore} in the file, as dataset.json says"
+            unknown = f"has the value {self.ignore} in the file, as in dataset.json"
         elif highest > after:
             wanted = f"nnU-Net takes {after} alone, the next value after the classes, here and in the file"
             unknown = f'is named "{IGNORE}": {highest} under labels ({wanted})'
@@ -83,7 +83,7 @@ class LabelDefinition:
         return (
             f"holds {listed} ({held}), which no label of dataset.json names; those are {there}. If it is a "
             f"class, name it there; {mask}a mistake is corrected in the file; if they are the ids of objects, this "
-            f"truth belongs in instancesTr or instancesTs; what nobody has labelled {unknown}"
+            f"truth belongs in instancesTr or instancesTs; whatever is unlabelled {unknown}"
         )
 
     def class_names(self) -> dict[int, str]:
@@ -91,15 +91,16 @@ class LabelDefinition:
         if self.regions:
             listed = ", ".join(f"{name} {list(values)}" for name, values in self.regions.items())
             raise DatasetError(
-                f"{self.source}: labels: {listed}: is a region, a union of classes; here every voxel has one class, so "
-                "name each value as a class of its own"
+                f"{self.source}: labels: {listed}: is a region, a union of classes; here each voxel has one class, so "
+                "name each value as a separate class"
             )
         return self.classes
 
     def target(self, wanted: str | None, option: str) -> Target:
-        """Return the class or region ``wanted``, a name or a value; with None, the only one that there is.
+        """Return the class or region ``wanted``, given by name or value; with None, the only one.
 
-        ``option`` is what to name where that is not settled. Raises PlanewiseError then, or if there is no such class.
+        ``option``: the option that chooses, for errors. Raises PlanewiseError if several are possible, or if there is
+        no such class.
         """
         known = {name: (value,) for value, name in self.classes.items()} | self.regions
         listed = ", ".join(f"{name} ({', '.join(map(str, values))})" for name, values in known.items())
@@ -112,7 +113,7 @@ class LabelDefinition:
             return Target(wanted, known[wanted], self.ignore)
         value = int(wanted) if wanted.isdecimal() else 0
         if value and value == self.ignore:
-            raise PlanewiseError(f"{option} {wanted}: is the ignore label, which takes no part in anything")
+            raise PlanewiseError(f"{option} {wanted}: is the ignore label, which is neither trained nor scored")
         if value in self.classes:
             return Target(self.classes[value], (value,), self.ignore)
         if value and (not known or any(value in values for values in known.values())):
@@ -122,7 +123,8 @@ class LabelDefinition:
         )
 
     def sentence(self, target: Target, done: str) -> str:
-        """Return in a line what is ``done`` ("trained and scored"), what is background, and what is ignored."""
+        """Return a line that states what is ``done`` ("trained and scored"), what is background, and what is
+        ignored."""
         others = [f"{name} ({value})" for value, name in self.classes.items() if value not in target.values]
         shown = f"{target.name} ({', '.join(map(str, target.values))})"
         ignored = "nothing" if self.ignore is None else f"{IGNORE} ({self.ignore})"
@@ -130,7 +132,7 @@ class LabelDefinition:
 
 
 def read_labels_of(path: Path) -> LabelDefinition:
-    """Return the labels of the dataset.json at ``path``. Raises DatasetError, naming the label, if they make no sense.
+    """Return the labels of the dataset.json at ``path``. Raises DatasetError, naming the label, if they are invalid.
 
     nnU-Net's version 1, ``{"1": "mito"}``, is understood too.
     """
@@ -155,7 +157,7 @@ def read_labels_of(path: Path) -> LabelDefinition:
             regions[name] = values
         elif values[0] in classes:
             raise DatasetError(
-                f"{path}: labels: {classes[values[0]]} and {name} are both {values[0]}; give each its own"
+                f"{path}: labels: {classes[values[0]]} and {name} are both {values[0]}; give each a different value"
             )
         elif values[0] > 0 and name != BACKGROUND:
             classes[values[0]] = name
@@ -182,7 +184,8 @@ def _values(name: str, value: Any, path: Path) -> tuple[int, ...]:
 
 
 def labels_above(truth: Path, dataset: Path | None = None) -> LabelDefinition:
-    """Return the labels of ``dataset``, a dataset.json, or else of the one above a truth file or folder, if any.
+    """Return the labels of ``dataset``, a dataset.json, or else of the dataset.json above a truth file or folder, if
+    any.
 
     Raises DatasetError if ``dataset`` is no such file.
     """
@@ -193,10 +196,11 @@ def labels_above(truth: Path, dataset: Path | None = None) -> LabelDefinition:
 
 
 def labels_beside(files: Iterable[Path]) -> LabelDefinition:
-    """Return the classes that label files name themselves, as some formats do, or ITK-SNAP's description beside them.
+    """Return the classes named in the label files themselves, as some formats do, or in ITK-SNAP's description beside
+    them.
 
-    ``source``: the first file that does. One that cannot be read is passed over; its next reader reports it. Raises
-    DatasetError if two give a value different names.
+    ``source``: the first file that names them. An unreadable file is skipped; its next reader reports it. Raises
+    DatasetError if two files give a value different names.
     """
     named: dict[int, tuple[str, Path]] = {}
     for folder, of_folder in groupby(files, lambda path: path.parent):
@@ -227,19 +231,19 @@ def refuse_other_names(first: LabelDefinition, second: LabelDefinition) -> None:
 
 
 def dataset_files_above(truth: Path) -> list[Path]:
-    """Return where the dataset.json of a truth file or folder may be."""
+    """Return the places where the dataset.json of a truth file or folder may be."""
     above = truth.resolve().parents[: 1 if truth.is_dir() else 2]
     return [folder / DATASET_FILE for folder in above]
 
 
 def ignore_label_within(labels: Path) -> int | None:
-    """Return nnU-Net's ignore label, which semantic labels in a dataset's labelsTr or labelsTs may hold; else None."""
+    """Return the ignore label of semantic labels in a dataset's labelsTr or labelsTs; None if there is none."""
     semantic = labels.resolve().parent.name.startswith("labels") and not holds_instances(labels)
     return labels_above(labels).ignore if semantic else None
 
 
 def holds_instances(truth: Path) -> bool:
-    """Whether a truth file or folder holds instance ids, by nnU-Net's layout: instancesTr and instancesTs do."""
+    """Whether a truth file or folder holds instance ids, by its place in instancesTr or instancesTs."""
     return any(path.name.startswith("instances") for path in (truth, truth.parent))
 
 

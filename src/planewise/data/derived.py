@@ -1,12 +1,12 @@
-"""What is derived from results, scores and reports: made again whenever what it was made from has changed.
+"""Files derived from results, such as scores and reports: made again whenever their inputs have changed.
 
 ::
 
-    planewise_scores.json    of every command that scored into the folder: options, inputs, and what it wrote
+    planewise_scores.json    for each command that scored into the folder: options, inputs and outputs
 
-The manifest has the form of the one beside predictions (see ``run``), a command in a case's place, so that both may lie
-in one folder. Unlike predictions, derived files cost little and are wrong beside results that changed: they are made
-again without being asked, with a message on what differs. What no manifest names, and what was edited, is kept.
+The manifest has the form of the one beside predictions (see ``run``), with a command in the place of a case, so that
+both may lie in one folder. Unlike predictions, derived files cost little, and are wrong beside changed results: they
+are made again unasked, with a message on what differs. Edited files, and those that no manifest names, are kept.
 """
 
 import json
@@ -29,21 +29,22 @@ _SCORING = MadeFrom({"command": "score"}, {})
 
 
 class Derived:
-    """What one command derives into a folder: ``begin`` it; unless it ``is_done``, have it ``making``."""
+    """The files that one command derives in a folder: ``begin``; then, unless it ``is_done``, write within
+    ``making``."""
 
     def __init__(self, folder: Path, command: str, now: CaseRecord, records: dict[str, CaseRecord]) -> None:
-        """``now``: what it is made from, and the names it may write; ``records``: by command, of the manifest."""
+        """``now``: the inputs, and the names that may be written; ``records``: the manifest's, by command."""
         self.folder, self.command, self._now, self._records = folder, command, now, records
 
     @classmethod
     def begin(
         cls, folder: Path, command: str, options: dict[str, Any], inputs: Iterable[Path], outputs: Iterable[str]
     ) -> "Derived":
-        """Begin what ``command`` derives from ``inputs``; nothing is written.
+        """Begin the files that ``command`` derives from ``inputs``; nothing is written yet.
 
-        ``options``: those that decide what is written; ``outputs``: the names of all files that may be. Raises
-        PlanewiseError if one of these is there and no manifest says that planewise made it, was changed since, or is
-        an input; or if the folder cannot be written, where there is something to be made.
+        ``options``: those that determine what is written; ``outputs``: the names of all files that may be written.
+        Raises PlanewiseError if one of these exists without a manifest that names it, was edited, or is an input; or if
+        something must be made and the folder cannot be written.
         """
         sources, names = list(dict.fromkeys(path.resolve() for path in inputs)), list(outputs)
         refuse_inputs_as_outputs(sources, [folder / name for name in names])
@@ -61,9 +62,10 @@ class Derived:
         return derived
 
     def is_done(self) -> bool:
-        """Whether all is there, made from the same files by the same options; what differs is said, or what was noted.
+        """Whether all files exist, made from the same inputs with the same options; prints the differences, or the
+        notes.
 
-        What was made with problems never is: they are to be reported again.
+        Results made with problems are never done, so that the problems are reported again.
         """
         record = self._records.get(self.command)
         if record is None:
@@ -79,10 +81,10 @@ class Derived:
 
     @contextmanager
     def making(self) -> Iterator[dict[str, Any]]:
-        """Write the outputs within; into the dict that is yielded go the number of ``problems``, and the ``notes``.
+        """Write the outputs within; the caller puts the number of ``problems``, and ``notes``, into the yielded dict.
 
-        What this command wrote before and does not write any more is removed. Raises PlanewiseError if another process
-        wrote there meanwhile: whose files they are is unknown, and the next command makes them again.
+        Files that this command wrote before and no longer writes are removed. Raises PlanewiseError if another process
+        wrote there meanwhile: it is then unknown whose files they are, and the next command makes them again.
         """
         wanted = list(self._now.outputs)
         before = self._records[self.command].outputs if self.command in self._records else {}
@@ -101,7 +103,7 @@ class Derived:
     def _refuse_what_is_not_ours(self, name: str) -> None:
         path = self.folder / name
         made = {record.outputs[name] for record in self._records.values() if name in record.outputs}
-        if not path.exists() or ("" in made and len(made) == 1):  # what was begun
+        if not path.exists() or ("" in made and len(made) == 1):  # begun by a stopped run
             return
         if not made:
             raise PlanewiseError(
@@ -118,9 +120,9 @@ class Derived:
         return MadeFrom(record.decided.get("options", {}), record.inputs).differences(now)
 
     def _write(self, made: CaseRecord | None = None) -> None:
-        """Write the manifest, with what was ``made``; of another command's files those that are this one's are not its.
+        """Write the manifest, with the ``made`` record; files of this command no longer count as another command's.
 
-        Raises PlanewiseError if they were made while another process wrote into the folder.
+        Raises PlanewiseError if another process wrote into the folder meanwhile.
         """
         with locked(self.folder):
             there = _read_scores(self.folder)
@@ -135,12 +137,12 @@ class Derived:
             write_manifest(self.folder / SCORES, Manifest(_SCORING, "", self._records))
         if mixed:
             raise PlanewiseError(
-                f"{self.folder}: another command wrote into it at the same time, so that its files may be of either; "
+                f"{self.folder}: another command wrote into it at the same time, so its files may belong to either; "
                 "run this again, or give another --output"
             )
 
     def _is_mixed(self, records: dict[str, CaseRecord]) -> bool:
-        """Whether by now ``records`` say that another process began, or made, what this one has begun."""
+        """Whether ``records`` show that another process has meanwhile begun or made what this one has begun."""
         mine = records.get(self.command)
         if mine is None or self._differences(mine):
             return True
@@ -148,19 +150,19 @@ class Derived:
         return any(outputs.get(name) for outputs in others for name in self._now.outputs)
 
     def _say_stale(self) -> None:
-        """Say which files other commands derived from what has changed by now."""
+        """Print which files of other commands were derived from inputs that have changed."""
         for command, record in self._records.items():
             left = [name for name, made in record.outputs.items() if made and (self.folder / name).exists()]
             known = self._now.inputs
             if left and any(made != known.get(path, fingerprint(Path(path))) for path, made in record.inputs.items()):
                 say(
-                    f"{self.folder}: {', '.join(left[:3])}{' ...' * (len(left) > 3)} of planewise {command} are of "
-                    "files that have changed since; run that again"
+                    f"{self.folder}: {', '.join(left[:3])}{' ...' * (len(left) > 3)} of planewise {command} come from "
+                    "files that have changed since; run it again"
                 )
 
 
 def _refuse_unwritable(folder: Path) -> None:
-    """Raise PlanewiseError if no file can be made in ``folder``, or where it is to be: before the work, not after."""
+    """Raise PlanewiseError, before any work, if no file can be written in ``folder``, which need not exist yet."""
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         with TemporaryFile(dir=place):
@@ -170,7 +172,7 @@ def _refuse_unwritable(folder: Path) -> None:
 
 
 def _read_scores(folder: Path) -> Manifest | None:
-    """Return what the manifest in ``folder`` says; None if there is none. Raises PlanewiseError if it is damaged."""
+    """Return the manifest in ``folder``; None if there is none. Raises PlanewiseError if it is damaged."""
     manifest = read_manifest(folder / SCORES)
     for command, record in ({} if manifest is None else manifest.cases).items():
         notes = record.decided.get("notes", [])

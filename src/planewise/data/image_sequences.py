@@ -18,11 +18,11 @@ _DIGITS = re.compile(r"(\d+)")
 
 
 def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | None = None) -> list[Path]:
-    """Return the images of ``folder``, by name, if they are the slices of one volume; else nothing.
+    """Return the images of ``folder``, by name, if they are the slices of one volume; else an empty list.
 
-    They are if no other volume is there, each is 2D, and their names differ in one number alone that counts up without
-    gaps; or if ``sequence`` says so. ``channel``: that is wanted of each. Raises PlanewiseError, naming the option, if
-    they may be one volume or several.
+    They are if the folder holds no other volume, each is 2D, and their names differ only in one number that counts up
+    without gaps; or if ``sequence`` says so. ``channel``: the channel to read from each. Raises PlanewiseError, naming
+    the option, if they may be either one volume or several.
     """
     volumes = dict.fromkeys(volumes_in(folder))
     flat = [path for path in images_in(folder) if path in volumes]
@@ -30,7 +30,7 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
         return []
     others = sorted(volumes.keys() - flat)
     if sequence == "yes" and others:
-        raise PlanewiseError(f"--sequence yes: {folder} holds {others[0].name} too, which is none of its images")
+        raise PlanewiseError(f"--sequence yes: {folder} also holds {others[0].name}, which is not one of its images")
     stacks: dict[tuple[str, ...], list[Path]] = {}
     for path in flat:
         stacks.setdefault(_text(path), []).append(path)
@@ -40,10 +40,10 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
         which = "which is" if len(unlike) == 1 else "which are"
         raise PlanewiseError(
             f"--sequence yes: {folder} holds {_some(unlike)} too, {which} not named as its "
-            f"{len(stack)} images {stack[0].name} ... are; move what is no slice to another folder"
+            f"{len(stack)} images {stack[0].name} ... are; move files that are not slices to another folder"
         )
     if sequence == "yes":
-        return flat  # what keeps them from being one is said when they are opened
+        return flat  # if they do not fit together, opening them says why
     if len(stack) == 1 or not _is_2d(stack[0], channel):
         return []
     stack.sort(key=_numbers)
@@ -55,7 +55,7 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
         settled = "number them in one place, or say --sequence no"
     if not doubt and (gap := _gap(stack)) is not None:
         doubt = f"number {gap} is missing"
-        settled = "add the missing slices, or number the files without a gap if none is; or say --sequence no"
+        settled = "add the missing slices, or number the files without a gap if none is missing; or say --sequence no"
     if doubt:
         raise PlanewiseError(
             f"{folder}: holds {len(flat)} images, {stack[0].name} ..., that may be the slices of one volume, or "
@@ -65,7 +65,7 @@ def slices_of(folder: Path, sequence: SequenceChoice = "auto", channel: int | No
 
 
 def is_sequence_folder(folder: Path) -> bool:
-    """Whether a folder holds the slices of one volume, without any doubt."""
+    """Whether a folder certainly holds the slices of one volume."""
     try:
         return not folder.name.startswith(".") and bool(slices_of(folder))
     except (OSError, PlanewiseError):
@@ -73,7 +73,7 @@ def is_sequence_folder(folder: Path) -> bool:
 
 
 def stack_name(slices: list[Path]) -> str:
-    """Return what names of slices have in common before their number, without ``slice_`` or its like; maybe nothing."""
+    """Return the common beginning of slices' names, before the number and without ``slice_`` or the like; may be ""."""
     first, last = (_DIGITS.split(path.stem) for path in (slices[0], slices[-1]))
     numbers = range(1, min(len(first), len(last)), 2)
     differs = next((i for i in numbers if int(first[i]) != int(last[i])), len(first))
@@ -85,11 +85,11 @@ def _some(names: list[str]) -> str:
 
 
 def _doubt(stack: list[Path], stacks: int) -> str:
-    """Return why images that differ in numbers alone may be no sequence; empty if they are one."""
+    """Return why images whose names differ only in numbers may not be a sequence; "" if they are one."""
     if stacks > 1:
-        return "not all are named alike"
+        return "their names differ in more than numbers"
     if len(stack) < LEAST_SLICES:
-        return f"there are {len(stack)}"
+        return f"there are only {len(stack)}"
     if (varying := len(_varying(stack))) != 1:
         return f"their names differ in {varying} numbers"
     if all(path.stem.endswith("_0000") for path in stack):
@@ -98,13 +98,13 @@ def _doubt(stack: list[Path], stacks: int) -> str:
 
 
 def _gap(stack: list[Path]) -> int | None:
-    """Return the first missing number of names, in order, that differ in one number alone; None if there is none."""
+    """Return the first number missing in sorted names that differ only in one number; None if none is missing."""
     (counted,) = _varying(stack)
     return next((before + 1 for before, after in pairwise(counted) if after != before + 1), None)
 
 
 def _varying(stack: list[Path]) -> list[tuple[int, ...]]:
-    """Return, for each place of a number in the names of ``stack`` that differs, the numbers there."""
+    """Return the numbers at each place of the names of ``stack`` where a number differs."""
     return [numbers for numbers in zip(*map(_numbers, stack)) if len(set(numbers)) > 1]
 
 
@@ -117,7 +117,7 @@ def _numbers(path: Path) -> list[int]:
 
 
 def _is_2d(path: Path, channel: int | None) -> bool:
-    """Whether a file is one slice: a grey image, or one that has ``channel``."""
+    """Whether a file is one slice: a grey image, or one with ``channel``."""
     try:
         return open_volume(path, channel).shape[0] == 1
     except PlanewiseError:

@@ -15,9 +15,9 @@ from planewise.volumes.parts import connected_parts
 def read_instances(case: Case, target: Target) -> np.ndarray:
     """Return a case's instance ids (z, y, x) int32, 0 for background and ``IGNORED``.
 
-    Of a semantic truth the voxels of ``target`` are split into 26-connected components; instances keep their ids. What
-    is ignored is given by the semantic truth, for instances by the one beside them. Raises PlanewiseError if a file
-    cannot be read, if labels do not lie in the image's space, or if there is no object.
+    For a semantic truth, the voxels of ``target`` are split into 26-connected components; instances keep their ids. The
+    ignored voxels come from the semantic truth, which for instances is the one beside them. Raises PlanewiseError if a
+    file cannot be read, if labels do not lie in the image's space, or if there is no object.
     """
     if case.truth is None:
         raise PlanewiseError(f"{case.image}: has no truth to train on")
@@ -25,7 +25,7 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
     if is_painted(case.truth):
         ids = read_painted(case.truth, volume.shape, target.ignore, IGNORED)
         if not (ids > 0).any():
-            raise PlanewiseError(f"{case.truth}: holds no object to learn from; all that is painted is background")
+            raise PlanewiseError(f"{case.truth}: holds no object to learn from; only background is painted")
         return ids
     truth = labels_on(volume, case, case.truth)
     if case.instances:
@@ -46,7 +46,7 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
 
 
 def as_int32(ids: np.ndarray) -> np.ndarray:
-    """Return instance ids as int32; where the largest does not fit, all are numbered anew from 1."""
+    """Return instance ids as int32; if the largest does not fit, all are renumbered from 1."""
     if ids.size and ids.max() > np.iinfo(np.int32).max:
         values, places = np.unique(ids, return_inverse=True)
         numbers = np.cumsum(values > 0, dtype=np.int32)

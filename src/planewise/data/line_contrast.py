@@ -1,14 +1,14 @@
-"""Whether the fine structures of an image, such as membranes, are darker or brighter than what lies around them."""
+"""Whether the fine structures of an image, such as membranes, are darker or brighter than their surroundings."""
 
 import math
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-TILES, TILE = 32, 128  # in which fine structures are looked at: their number, and their side in pixels
+TILES, TILE = 32, 128  # regions examined for fine structures: their number, and their side in pixels
 LINE_WIDTHS = (1.5, 3.0)  # pixels, sigma: membranes and the like
 LEAST_LINE_CONTRAST, AGREEING, LEAST_TILES = 0.02, 0.75, 4  # a polarity is clear if most tiles agree, at both widths
-SHARP = 4.0  # curvature at the first width over that at the second: of less, an image is too blurred to tell
+SHARP = 4.0  # curvature at the first width over that at the second: below this, an image is too blurred to decide
 
 Polarity = Literal["dark", "bright", "unclear"]
 
@@ -23,15 +23,15 @@ def tile_places(shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
 
 
 def tile_corner(number: int, height: int, width: int) -> tuple[int, int]:
-    """Return the first pixel of the tile of one of several slices, spread over 7 x 7 places."""
+    """Return the first pixel of the tile in slice ``number``; the slices' tiles are spread over 7 x 7 places."""
     y, x = (max(0, side - TILE) * (number * step % 7) // 6 for side, step in ((height, 3), (width, 5)))
     return y, x
 
 
 class Lines(NamedTuple):
-    """Of an image, for each of ``LINE_WIDTHS``: which lines are stronger, the bright (up to 1) or the dark (to -1).
+    """The line contrast for each of ``LINE_WIDTHS``: 1 if all lines are bright, -1 if all are dark.
 
-    ``sharpness``: the curvature at the first width over that at the second. All NaN of an image without contrast.
+    ``sharpness``: the curvature at the first width over that at the second. All are NaN for an image without contrast.
     """
 
     contrasts: tuple[float, ...]
@@ -39,14 +39,14 @@ class Lines(NamedTuple):
 
 
 def line_contrast(tile: np.ndarray) -> Lines:
-    """Return which lines are stronger in ``tile`` (H, W); inverting it negates the contrasts.
+    """Return whether bright or dark lines are stronger in ``tile`` (H, W); inverting the tile negates the contrasts.
 
     A line is where one eigenvalue of the Hessian exceeds the other: Frangi et al. 1998, doi:10.1007/BFb0056195.
     Squared excesses are compared.
     """
     from scipy.ndimage import gaussian_filter
 
-    pixels = (tile - tile.mean(dtype=np.float64)).astype(np.float32)  # a large offset would take all digits
+    pixels = (tile - tile.mean(dtype=np.float64)).astype(np.float32)  # a large offset would use up the precision
     contrasts, curvatures = [], []
     for width in LINE_WIDTHS:
         yy, xx, yx = (gaussian_filter(pixels, width, order=order) for order in ((2, 0), (0, 2), (1, 1)))
@@ -60,7 +60,7 @@ def line_contrast(tile: np.ndarray) -> Lines:
 
 
 def polarity_of(of_tiles: list[Lines]) -> tuple[float, Polarity]:
-    """Return the mean contrast of fine lines in tiles, and the polarity if most tiles agree at both widths."""
+    """Return the mean contrast of fine lines in tiles, and their polarity if most tiles agree at both widths."""
     known = np.array([lines.contrasts for lines in of_tiles if not math.isnan(sum(lines.contrasts))])
     if len(known) < LEAST_TILES:
         return (float(known[:, 0].mean()) if len(known) else math.nan), "unclear"

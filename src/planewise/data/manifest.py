@@ -1,8 +1,8 @@
-"""The manifest beside results: what made them, and from what.
+"""The manifest beside results: which command made them, and from which inputs.
 
 ::
 
-    planewise.json    command, version, options, model; of every case its inputs, outputs and what was decided
+    planewise.json    command, version, options, model; for each case its inputs, its outputs and the decisions
 """
 
 import json
@@ -26,7 +26,7 @@ MANIFEST = "planewise.json"
 class CaseRecord:
     """A case in a manifest: fingerprints of its ``inputs`` by path, and of its ``outputs`` by name in the folder.
 
-    An output without a fingerprint is one that was begun. ``decided``: what was decided for the case, to read.
+    An output without a fingerprint was begun but not finished. ``decided``: the decisions for the case, as text.
     """
 
     inputs: dict[str, str]
@@ -36,7 +36,7 @@ class CaseRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest says; ``model``: where its file lay; ``version``: of planewise, when it was last written."""
+    """The content of a manifest; ``model``: the path of its file; ``version``: planewise's when it was last written."""
 
     made_from: MadeFrom
     model: str
@@ -45,17 +45,17 @@ class Manifest:
 
 
 def named_weights(model: Path) -> str:
-    """Return what a manifest says of a file of weights: its name, and what it holds."""
+    """Return a manifest's entry for a file of weights: its name and its fingerprint."""
     return f"{model.name} (sha256 {sha256_of(model)})"
 
 
 def weights_in(named: str) -> str:
-    """Return what decides of what ``named_weights`` returned: what the file holds, whatever a copy is called."""
+    """Return the fingerprint in an entry made by ``named_weights``: copies under other names are the same model."""
     return named.partition(" (sha256 ")[2] or named
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """Return what the manifest at ``path`` says; None if there is none. Raises PlanewiseError if it is damaged."""
+    """Return the manifest at ``path``; None if there is none. Raises PlanewiseError if it is damaged."""
     try:
         content = json.loads(path.read_text("utf-8"))
         cases = {name: CaseRecord(**record) for name, record in content["cases"].items()}
@@ -80,7 +80,7 @@ def read_manifest(path: Path) -> Manifest | None:
 
 
 def manifest_of(result: Path) -> Manifest | None:
-    """Return the manifest that says how a result, a file in a folder or a store, was made; None if there is none.
+    """Return the manifest that records how a result (a file in a folder, or a store) was made; None if there is none.
 
     Raises PlanewiseError if it is damaged.
     """
@@ -105,7 +105,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, which is made, against other processes that write its manifest, where the system can."""
+    """Lock ``folder``, created if needed, against other processes that write its manifest, where the system can."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""nnU-Net raw datasets: cases paired by name, every problem listed at once."""
+"""Reads nnU-Net raw datasets: cases are paired by name, and all problems are listed at once."""
 
 import json
 from collections import Counter
@@ -17,12 +17,12 @@ from planewise.volumes.formats import ending_of, itk
 from planewise.volumes.formats.image_sequence import SLICES, images_in
 from planewise.volumes.json_files import read_json
 
-DICOM = ".dcm"  # as file_ending: every image is a folder with one series, {case}_0000 or {case}
+DICOM = ".dcm"  # as file_ending: each image is a folder with one series, {case}_0000 or {case}
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset that was read: ``train`` and ``test`` hold only cases that can be used."""
+    """A dataset; ``train`` and ``test`` hold only usable cases."""
 
     folder: Path
     labels: LabelDefinition
@@ -40,11 +40,11 @@ def open_dataset(
 ) -> Dataset:
     """Read the nnU-Net raw dataset at ``folder``: dataset.json, then headers of all volumes, no voxels.
 
-    Truth is taken from ``instancesTr`` / ``instancesTs``, else from ``labelsTr`` / ``labelsTs``, which then is
-    semantic, or else from ``paintedTr``, see ``data.painted_slices``. Training cases are those of dataset.json's
-    ``dataset``, if it has one, else the files of ``imagesTr``. ``channel``: of the images, where they have several.
-    Image and truth must lie in one space, unless ``ignore_geometry`` says that they fit as their arrays lie. Cases that
-    cannot be used are left out and listed in ``problems``. Raises DatasetError, with all problems, if no training case
+    Truth is taken from ``instancesTr`` / ``instancesTs``; else from ``labelsTr`` / ``labelsTs``, and is then semantic;
+    else from ``paintedTr`` (see ``data.painted_slices``). Training cases are those listed under ``dataset`` in
+    dataset.json, else the files of ``imagesTr``. ``channel``: the channel to read from images with several. Image and
+    truth must lie in one space, unless ``ignore_geometry`` matches them voxel by voxel. Unusable cases are left out and
+    listed in ``problems``. Raises DatasetError, with all problems, if no training case
     (``need_train``) or no test image (``need_test``) is usable.
     """
     reading = _Reading(folder, read_meta(folder), channel, ignore_geometry)
@@ -59,12 +59,12 @@ def open_dataset(
 
 
 def holds_anything(folder: Path) -> bool:
-    """Whether ``folder`` is there and not empty."""
+    """Whether ``folder`` exists and is not empty."""
     return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 def refuse_no_folder(folder: Path) -> None:
-    """Raise DatasetError if there is no folder of a dataset."""
+    """Raise DatasetError if the dataset's folder does not exist."""
     if not folder.is_dir():
         raise DatasetError(
             f"{folder}: no such folder; a nnU-Net raw dataset was expected (dataset.json, imagesTr, ...)"
@@ -74,7 +74,7 @@ def refuse_no_folder(folder: Path) -> None:
 def read_meta(folder: Path) -> dict[str, Any]:
     """Return the dataset.json of the nnU-Net raw dataset at ``folder``.
 
-    Raises DatasetError if there is none, with one to fill in, or if it makes no sense; the labels are not looked at.
+    Raises DatasetError, with a template to fill in, if it is missing, or if it is invalid; labels are not checked.
     """
     refuse_no_folder(folder)
     path = folder / "dataset.json"
@@ -100,7 +100,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
 
 
 def _missing_meta(path: Path) -> str:
-    """Return what to say of a dataset without dataset.json: what is there, and one to paste, as far as that tells."""
+    """Return the message for a dataset without dataset.json: what the folder holds, and a template to paste."""
     there = ", ".join(sorted(item.name for item in path.parent.iterdir())[:12]) or "nothing"
     message = f"{path}: is missing; a nnU-Net raw dataset has one (found in the folder: {there})"
     images = path.parent / "imagesTr"
@@ -126,7 +126,7 @@ def _missing_meta(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A dataset that is being read, and what is wrong with it."""
+    """A dataset being read, and its problems."""
 
     folder: Path
     meta: dict[str, Any]
@@ -176,7 +176,7 @@ class _Reading:
                     what = f"has no image images{split}/{name}_0000{self.ending}"
                     self.problems.append(Problem(str(truth), what))
                 continue
-            chosen = listed is not None and len(listed[name]["images"]) > 1  # by its place in the list
+            chosen = listed is not None and len(listed[name]["images"]) > 1  # by its position in the list
             within = None if chosen else channel_within(image, self.channel)
             case = Case(name, image, truth, instances, within, self.ignore_geometry)
             if truth is None and (truth_needed or truths):
@@ -194,14 +194,14 @@ class _Reading:
         if others:
             raise DatasetError(
                 f"{self.folder / PAINTED}: painted slices are one truth, and {' and '.join(others)} another: move away "
-                "what is not to be trained on"
+                "the one not to train on"
             )
 
     def _files(self, folder: Path, known: Collection[str] | None = None) -> tuple[dict[str, Path], dict[str, Problem]]:
-        """Return the volumes of ``folder`` by case, and what is wrong with each case that has several.
+        """Return the volumes of ``folder`` by case, and a problem for each case with several.
 
-        They are files of the dataset's ending, or folders. ``known``: the cases that these are the truths of; None:
-        they are images, of which a channel is chosen.
+        They are files with the dataset's ending, or folders. ``known``: the cases, if the volumes are their truths;
+        None if they are images, from which a channel is chosen.
         """
         if not folder.is_dir():
             self.problems.append(Problem(str(folder), "no such folder"))
@@ -225,7 +225,7 @@ class _Reading:
         return one_file_each(paths, known, labels=True)
 
     def _listed(self, listed: Any) -> tuple[dict[str, Path], dict[str, Path]]:
-        """Return images and truths that dataset.json itself lists, as ``dataset``; paths count from its folder."""
+        """Return the images and truths listed in dataset.json under ``dataset``; paths are relative to its folder."""
         where = self.folder / "dataset.json"
         if not isinstance(listed, dict):
             raise DatasetError(f"{where}: dataset must be an object, {{case: {{images: [path], label: path}}}}")
@@ -247,7 +247,7 @@ class _Reading:
         return images, truths
 
     def _fits(self, case: Case) -> bool:
-        """Whether a case's volumes open and lie in one space; if not, say so."""
+        """Whether a case's volumes open and lie in one space; if not, a problem is added."""
         path = case.image
         try:
             image = open_volume(path, case.channel)
@@ -264,6 +264,6 @@ class _Reading:
 
 def _same_family(declared: str, actual: str) -> bool:
     tiffs = (".tif", ".tiff", ".ome.tif", ".ome.tiff")
-    if declared == DICOM:  # whose truth is in files of another format
+    if declared == DICOM:  # its truth is in files of another format
         return actual in itk.FORMAT.endings
     return declared == actual or (declared in tiffs and actual in tiffs)

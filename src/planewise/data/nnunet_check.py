@@ -1,4 +1,4 @@
-"""What nnU-Net's own ``verify_dataset_integrity`` finds wrong with a raw dataset, found without nnU-Net."""
+"""Checks a raw dataset as nnU-Net's ``verify_dataset_integrity`` does, without nnU-Net."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +15,9 @@ REQUIRED = ("channel_names", "labels", "numTraining", "file_ending")
 
 
 def nnunet_problems(folder: Path, meta: dict[str, Any], labels: LabelDefinition) -> list[Problem]:
-    """Return what keeps nnU-Net from training on the dataset at ``folder``; ``meta``: its dataset.json.
+    """Return the problems that keep nnU-Net from training on the dataset at ``folder``; ``meta``: its dataset.json.
 
-    What ``check_cases`` finds of images and truths by itself, NaN and values without a label, is not repeated.
+    Problems that ``check_cases`` reports, NaN and values without a label, are not repeated.
     """
     where = str(folder / "dataset.json")
     problems = [Problem(where, f"has no {key}, which nnU-Net needs") for key in REQUIRED if key not in meta]
@@ -43,7 +43,7 @@ def nnunet_problems(folder: Path, meta: dict[str, Any], labels: LabelDefinition)
 
 
 def _files(images: Path, truths: Path, meta: dict[str, Any], where: str) -> Iterator[Problem]:
-    """Yield what is wrong with the files of a dataset: channels, truths and the space they lie in."""
+    """Yield the problems of a dataset's files: channels, truths, and the space they lie in."""
     channels, ending = max(1, len(meta.get("channel_names", {}))), str(meta.get("file_ending"))
     of_case: dict[str, list[Path]] = {}
     for path in volumes_in(images):
@@ -59,18 +59,18 @@ def _files(images: Path, truths: Path, meta: dict[str, Any], where: str) -> Iter
         if not truth.exists():
             yield Problem(str(truth), "no such file, which nnU-Net wants as the truth of this case")
             continue
-        if not (images.parent / "instancesTr").is_dir():  # then what is trained on is compared anyhow
+        if not (images.parent / "instancesTr").is_dir():  # else the training truth is compared anyway
             continue
         try:
             difference = same_space(open_volume(truth), open_volume(paths[0], 0 if channels > 1 else None))
         except PlanewiseError:
-            continue  # said of the file itself
+            continue  # reported for the file itself
         if difference:
             yield Problem(str(truth), f"does not lie in the space of {paths[0].name}: {difference}")
 
 
 def missing_sidecars(folder: Path, meta: dict[str, Any]) -> list[str]:
-    """Return a note if TIFFs to train on have no sidecar, one or nothing: nnU-Net reads their spacing nowhere else."""
+    """Return a note if training TIFFs lack sidecars, else an empty list: nnU-Net reads spacing only from sidecars."""
     if meta.get("file_ending") not in tiff.FORMAT.endings or "dataset" in meta:
         return []
     places = [folder / part for part in ("imagesTr", "labelsTr") if (folder / part).is_dir()]
@@ -79,6 +79,6 @@ def missing_sidecars(folder: Path, meta: dict[str, Any]) -> list[str]:
     if not missing:
         return []
     return [
-        f"nnU-Net would take a spacing of 1 x 1 x 1 for {len(missing)} of {len(wanted)} TIFFs, for it reads it in "
-        f'a sidecar alone, {{"spacing": [z, y, x]}}, and there is no {missing[0]}{" ..." * (len(missing) > 1)}'
+        f"nnU-Net would take a spacing of 1 x 1 x 1 for {len(missing)} of {len(wanted)} TIFFs, since it reads it only "
+        f'from a sidecar, {{"spacing": [z, y, x]}}, and there is no {missing[0]}{" ..." * (len(missing) > 1)}'
     ]

@@ -1,4 +1,4 @@
-"""Volumes in memory as an nnU-Net raw dataset on disk."""
+"""Writes volumes in memory as an nnU-Net raw dataset."""
 
 import json
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ WRITTEN = "written by planewise from arrays"
 
 
 def write_dataset(folder: Path, cases: Mapping[str, tuple[Volume, Volume]], classes: dict[int, str] | None) -> None:
-    """Write training cases, each (image, labels) of one shape, in place of what was written there before.
+    """Write training cases, each (image, labels) of the same shape, replacing what was written there before.
 
-    ``classes``: the names of the labels by value, which go to labelsTr as NIfTI; labels without names are called after
-    their values. None: labels are instances, and go to instancesTr as TIFF, with the spacing in nm beside each as
-    nnU-Net wants it. Raises DatasetError for no cases, for names that no folder takes, for shapes that differ, and if
-    what is in ``folder`` was not written by this.
+    ``classes``: names of the labels by value; the labels go to labelsTr as NIfTI, and those without names are named
+    after their values. None: labels are instances, and go to instancesTr as TIFF, with the spacing in nm in nnU-Net's
+    sidecars. Raises DatasetError if there are no cases, for invalid file names, for shapes that differ, and if
+    ``folder`` holds something that this function did not write.
     """
     _refuse(folder, cases)
     truth, ending = ("instancesTr", ".tiff") if classes is None else ("labelsTr", ".nii.gz")
@@ -61,6 +61,6 @@ def _refuse(folder: Path, cases: Mapping[str, tuple[Volume, Volume]]) -> None:
         raise DatasetError(f"{folder}: already exists, and was not written by planewise; give another output")
     for name, (image, labels) in cases.items():
         if not name or set(name) & set("/\\\0") or name.startswith("."):
-            raise DatasetError(f"case {name!r}: is no name of a file")
+            raise DatasetError(f"case {name!r}: cannot be the name of a file")
         if image.shape != labels.shape:
             raise DatasetError(f"case {name}: its image has shape {image.shape}, its labels {labels.shape}")

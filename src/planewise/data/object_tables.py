@@ -1,4 +1,4 @@
-"""The tables of objects that lie beside label volumes: {case}_objects.csv, with a confidence for each."""
+"""The tables of objects beside label volumes: {case}_objects.csv, with a confidence for each object."""
 
 import math
 from pathlib import Path
@@ -10,18 +10,19 @@ from planewise.volumes.formats import stem_of
 
 
 def table_of_objects(labels: Path) -> Path:
-    """Return where the table of a label volume's objects lies, or would."""
+    """Return the path of the table of a label volume's objects, which may not exist."""
     return labels.with_name(f"{stem_of(labels)}_objects.csv")
 
 
 def read_confidences(table: Path) -> dict[int, float] | None:
-    """Return the confidence of the objects that have one, by id; None of a table without such columns, with a message.
+    """Return the confidence of the objects that have one, by id; None, with a message, if the table has no such
+    columns.
 
-    Raises PlanewiseError if it cannot be read, or an id or a confidence is no number.
+    Raises PlanewiseError if it cannot be read, or if an id or a confidence is not a number.
     """
     rows = read_table(table, (), "it must be a CSV of objects")
     if not all({"label", "confidence"} <= row.keys() for row in rows):
-        say(f"{table}: has no columns label and confidence: there is no confidence of these objects")
+        say(f"{table}: has no columns label and confidence: these objects have no confidence")
         return None
     try:
         known = {int(row["label"]): float(row["confidence"]) for row in rows if row["confidence"]}

@@ -1,4 +1,4 @@
-"""A truth that is a few painted slices of a volume, each a 2D image that says where it lies.
+"""A truth made of a few painted slices of a volume, each a 2D image whose name gives its position.
 
 ::
 
@@ -6,9 +6,9 @@
                      y0100.png    slice 100 along y: (z, x)
                      x0007.tif    slice 7 along x: (z, y)
 
-Axes and indices are those of the image's array, whatever its geometry. In a painted slice everything is painted: 0 is
-background, every connected stretch of another value an object; of all other voxels nothing is known. Ids count within
-their slice, so a mask of 0 and 255 will do where objects do not touch.
+Axes and indices are those of the image's array, whatever its geometry. A slice must be painted completely: 0 is
+background, and each connected region of another value is an object; all other voxels are unknown. Ids are valid within
+their slice only, so a mask of 0 and 255 suffices if objects do not touch.
 """
 
 import re
@@ -35,9 +35,9 @@ def is_painted(truth: Path) -> bool:
 
 
 def painted_slices(folder: Path, shape: tuple[int, ...]) -> Slices:
-    """Return the painted slices of a volume of ``shape`` (z, y, x), by axis and index, in this order.
+    """Return the painted slices of a volume of ``shape`` (z, y, x), sorted by axis and index.
 
-    Raises PlanewiseError if there are none, or if one has another name, another's place, or another shape.
+    Raises PlanewiseError if there are none, or if one has a wrong name or shape, or the place of another.
     """
     slices: Slices = {}
     for path in images_in(folder) if folder.is_dir() else []:
@@ -46,7 +46,7 @@ def painted_slices(folder: Path, shape: tuple[int, ...]) -> Slices:
             raise PlanewiseError(f"{path}: must be named by its axis and index, such as z0012{path.suffix}, from 0")
         place = named[1], int(named[2])
         if place in slices:
-            raise PlanewiseError(f"{path}: is of the same slice as {slices[place].name}; keep one of the two")
+            raise PlanewiseError(f"{path}: shows the same slice as {slices[place].name}; keep one of the two")
         plane = AXES[place[0]]
         size = shape[AXIS[plane]]
         if place[1] >= size:
@@ -64,10 +64,10 @@ def painted_slices(folder: Path, shape: tuple[int, ...]) -> Slices:
 
 
 def read_painted(folder: Path, shape: tuple[int, ...], ignore: int | None, unknown: int) -> np.ndarray:
-    """Return the labels (z, y, x) int32 of a volume of which slices are painted; the rest is ``unknown``.
+    """Return the labels (z, y, x) int32 of a volume with painted slices; the rest is ``unknown``.
 
-    So is what has the value ``ignore``, and where slices that cross say that one and the same voxel is both an object
-    and background. Objects that cross have the id of the slice that comes first in ``painted_slices``.
+    Voxels with the value ``ignore`` are unknown too, and those that crossing slices paint both as object and
+    background. Crossing objects get the id of the slice that comes first in ``painted_slices``.
     """
     import cc3d
 
@@ -92,6 +92,6 @@ def read_painted(folder: Path, shape: tuple[int, ...], ignore: int | None, unkno
 
 
 def painted_text(folder: Path, shape: tuple[int, ...]) -> str:
-    """Return which slices are painted, to read."""
+    """Return which slices are painted, as text."""
     places = list(painted_slices(folder, shape))
     return ", ".join(f"{axis} {' '.join(str(i) for a, i in places if a == axis)}" for axis in dict(places))

@@ -1,8 +1,8 @@
-"""Classes of two kinds in one volume: things, whose objects are counted one by one, and stuff, which has only an
-amount (Kirillov et al. 2019, arXiv:1801.00868): mitochondria and nuclei, and the endoplasmic reticulum.
+"""Classes of two kinds in one volume (Kirillov et al. 2019, arXiv:1801.00868): things, which have countable objects,
+such as mitochondria and nuclei; and stuff, which only has an amount, such as the endoplasmic reticulum.
 
-What a voxel is, is one number, its panoptic value: class * ``DIVISOR`` + id of the object, id 0 in stuff; 0 where there
-is nothing, -1 where nothing is known.
+A voxel has one number, its panoptic value: class * ``DIVISOR`` + id of the object, with id 0 for stuff; 0 for
+background, -1 for unknown.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from planewise.progress import say
 from planewise.volumes.files import open_volume
 from planewise.volumes.parts import connected_parts
 
-DIVISOR = 1_000_000  # what empanada calls label_divisor: more than there are objects of a class in a volume
-MOST_CLASSES = 2000  # whose panoptic values fit 32 bits
-IGNORED = -1  # in masks of slices too: pixels that take no part in any loss or score
+DIVISOR = 1_000_000  # label_divisor in empanada: more than the objects of a class in a volume
+MOST_CLASSES = 2000  # panoptic values of more would not fit 32 bits
+IGNORED = -1  # in masks of slices too: pixels that are excluded from all losses and scores
 NO_THINGS = "none"
-CLASSES = "classes"  # the folder, beside instance ids, of the volumes that say which class each voxel is of
+CLASSES = "classes"  # the folder, beside instance ids, with volumes of the class of each voxel
 
 
 @dataclass(frozen=True)
 class PanopticClasses:
-    """Several classes, 1 to n, by number, of which some are ``things``; ``ignore``: value of voxels that take no part.
+    """Several classes, numbered 1 to n, some of them ``things``; ``ignore``: the value of ignored voxels.
 
     nnU-Net demands that numbers have no gaps; so do the channels of a network's semantic head.
     """
@@ -38,24 +38,24 @@ class PanopticClasses:
 
     @property
     def kinds(self) -> tuple[bool, ...]:
-        """Whether each class is one of things, in their order."""
+        """Whether each class is a class of things, in order."""
         return tuple(value in self.things for value in self.names)
 
     def named(self, things: bool) -> str:
-        """Return the things, or the stuff, to read."""
+        """Return the names of the things, or of the stuff, as text."""
         listed = [f"{name} ({value})" for value, name in self.names.items() if (value in self.things) is things]
         return ", ".join(listed) or "none"
 
     def __str__(self) -> str:
         ignored = "" if self.ignore is None else f"; ignored: ignore ({self.ignore})"
-        return f"things, whose objects are told apart: {self.named(True)}; stuff: {self.named(False)}{ignored}"
+        return f"things, with separate objects: {self.named(True)}; stuff: {self.named(False)}{ignored}"
 
 
 def panoptic_classes(labels: LabelDefinition, things: tuple[str, ...], option: str) -> PanopticClasses:
-    """Return the classes of a dataset.json, those named by ``things`` being things; ``option``: what said so.
+    """Return the classes of a dataset.json; those in ``things`` are things; ``option``: the option that named them.
 
-    ``NO_THINGS`` alone names none, unless a class is called so.
-    Raises PlanewiseError if one is no class of it, if there are no several classes, or their numbers have gaps.
+    ``NO_THINGS`` alone names none, unless a class has that name.
+    Raises PlanewiseError if one is not a class, if there are not several classes, or if their numbers have gaps.
     """
     names, source = labels.class_names(), labels.source or DATASET_FILE
     if len(names) < 2:
@@ -64,7 +64,7 @@ def panoptic_classes(labels: LabelDefinition, things: tuple[str, ...], option: s
         )
     if list(names) != list(range(1, len(names) + 1)) or len(names) > MOST_CLASSES:
         raise PlanewiseError(
-            f"{source}: labels: the classes' values are {', '.join(map(str, names))}; of several they must be 1 to "
+            f"{source}: labels: the classes' values are {', '.join(map(str, names))}; several classes must be 1 to "
             f"{len(names)}, without gaps, as nnU-Net demands too"
         )
     value_of = {name: value for value, name in names.items()}
@@ -76,29 +76,28 @@ def panoptic_classes(labels: LabelDefinition, things: tuple[str, ...], option: s
 
 
 def class_of(values: np.ndarray) -> np.ndarray:
-    """Return the class of panoptic values; what is not known is -1."""
+    """Return the class of panoptic values; -1 for unknown."""
     return values // DIVISOR
 
 
 def read_panoptic(case: Case, classes: PanopticClasses) -> np.ndarray:
-    """Return a case's panoptic values (z, y, x) int32, as the array of its image lies.
+    """Return a case's panoptic values (z, y, x) int32, in the axes of its image's array.
 
-    labelsTr says which class a voxel is of, instancesTr, if it is there, which object. Of things of a class without any
-    id in a case 26-connected components are the objects, with a message. Raises PlanewiseError if a file cannot be read
-    or holds no class, or if the two contradict each other.
+    labelsTr gives the class of a voxel; instancesTr, if it exists, its object. If a class of things has no ids in a
+    case, its 26-connected components are the objects, with a message. Raises PlanewiseError if a file cannot be read or
+    holds no class, or if the two contradict each other.
     """
     if case.truth is None:
         raise PlanewiseError(f"{case.image}: has no truth to train on")
     if is_painted(case.truth):
         raise PlanewiseError(
-            f"{case.truth}: painted slices do not say of which class an object is; several need labelsTr"
+            f"{case.truth}: painted slices do not state the class of an object; several classes need labelsTr"
         )
     image = open_volume(case.image, case.channel)
     semantic_path = semantic_beside(case.truth, case.name) if case.instances else case.truth
     if semantic_path is None:
         raise PlanewiseError(
-            f"{case.truth}: says which voxels are an object, and nothing says of which class: there is no labelsTr "
-            "beside it"
+            f"{case.truth}: holds objects, but nothing gives their classes: there is no labelsTr beside it"
         )
     semantic = labels_on(image, case, semantic_path)
     known = (*classes.names, *([] if classes.ignore is None else [classes.ignore]))
@@ -129,7 +128,7 @@ def _numbered(case: Case, place: np.ndarray, ids: np.ndarray, name: str) -> np.n
 
 
 def _refuse_contradictions(case: Case, semantic: np.ndarray, ids: np.ndarray, classes: PanopticClasses) -> None:
-    """Refuse ids that lie in two classes, or in none of things, and things without an id where others have one."""
+    """Refuse ids that lie in two classes, or in no class of things, and things without an id if others have one."""
     inside = (ids > 0) & (semantic != classes.ignore) if classes.ignore else ids > 0
     pairs, counts = np.unique(np.stack([ids[inside].astype(np.int64), semantic[inside]]), axis=1, return_counts=True)
     names = {0: "background"} | classes.names
@@ -151,6 +150,6 @@ def _refuse_contradictions(case: Case, semantic: np.ndarray, ids: np.ndarray, cl
         without = (semantic == value) & (ids == 0)
         if without.any() and ids[semantic == value].any():
             raise PlanewiseError(
-                f"{case.truth}: {np.count_nonzero(without):,} voxels of {names[value]} by labelsTr are of no object, "
+                f"{case.truth}: {np.count_nonzero(without):,} voxels of {names[value]} in labelsTr are in no object, "
                 "and others are; make the two agree, or mark unknown voxels with the ignore label"
             )

@@ -1,11 +1,11 @@
-"""Which cases are one patient: by a rule over their names, a pattern, or a file.
+"""Which cases belong to one patient: decided by a rule for their names, by a pattern, or by a file.
 
-The rule. A name is cut into words at all that is neither letter nor digit. Words for an examination or a part of one,
-with their numbers, do not name the patient (scan1, visit_2, baseline, upper, thin, 20230517): what is left does. Cases
-with the same words left are one patient. ``sub-01`` and ``patient_7`` name the patient whatever follows. What is left
-does not settle it, and is refused, where
+The rule. A name is split into words at characters that are neither letters nor digits. Words for an examination or a
+part of one, with their numbers, do not name the patient (scan1, visit_2, baseline, upper, thin, 20230517); the
+remaining words do. Cases with the same remaining words are one patient. ``sub-01`` and ``patient_7`` name the patient
+whatever follows. The remaining words are ambiguous, and refused, if
 
-- nothing is left (scan1, scan2), or one word without a number of all cases (CT_scan1, CT_scan2);
+- none remain (scan1, scan2), or all cases share one word without a number (CT_scan1, CT_scan2);
 - after the words that all cases share, some cases share the next one and some do not (P00_a, P00_b, P01_a);
 - all cases share a word with a digit, and only a number or a letter follows (P00_1, P00_2).
 """
@@ -28,7 +28,7 @@ COUNTED = (  # words for an examination that a number follows: scan1, scan_1
     "run", "repeat", "replicate", "rep", "timepoint", "time", "tp", "part", "piece", "crop", "slab", "block", "roi",
     "v", "phase", "reconstruction", "recon", "kernel", "day", "week", "month", "year", "followup", "fup", "fu",
 )  # fmt: skip
-PLAIN = (  # and those that stand by themselves
+PLAIN = (  # words for an examination without a number
     "baseline", "bl", "pre", "post", "prior", "before", "after", "initial", "final", "first", "second", "third",
     "follow", "up", "inspiration", "inspiratory", "insp", "expiration", "expiratory", "exp", "upper", "lower",
     "middle", "mid", "left", "right", "top", "bottom", "half", "apex", "apical", "basal", "front", "back", "anterior",
@@ -43,32 +43,32 @@ COUNTED_ALONE = re.compile("|".join(COUNTED))
 NUMBER_OR_LETTER = re.compile(r"\d{1,3}|[^\W\d_]|[a-bd-oq-z]\d{1,2}")  # 1, a, s1; but p1 and c1 name a patient, a case
 SEAM = re.compile(r"(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])")  # within LUNG1upper, P00a, annaUpper
 SETTLE = (
-    "Give --patient_pattern, a regular expression whose first group names the patient ('(.*)': every case is a patient "
-    "of its own; '^([^_]*)': all up to the first _), or --patients FILE, a CSV of case,patient"
+    "Give --patient_pattern, a regular expression whose first group names the patient ('(.*)': each case is a separate "
+    "patient; '^([^_]*)': all up to the first _), or --patients FILE, a CSV of case,patient"
 )
 NAMED_IN_ERRORS = 6
 
 
 def patients_of(cases: Iterable[str], pattern: str | None = None, file: Path | None = None) -> dict[str, str]:
-    """Return the patient of every case: by ``pattern``, by ``file``, else by the rule above.
+    """Return the patient of each case: by ``pattern``, by ``file``, else by the rule above.
 
-    ``pattern``: a regular expression, whose first group (all that matches, if it has none) is the patient; a name that
-    it does not match is a patient of its own. ``file``: a CSV with the columns case and patient, or a JSON object of
-    patients by case. Raises PlanewiseError, naming the cases, if names do not settle it or the file lacks them.
+    ``pattern``: a regular expression; its first group (or, without groups, the whole match) is the patient; a name that
+    it does not match is a separate patient. ``file``: a CSV with the columns case and patient, or a JSON object of
+    patients by case. Raises PlanewiseError, naming the cases, if names are ambiguous or the file lacks them.
     """
     names = list(dict.fromkeys(cases))
     if pattern is not None and file is not None:
-        raise PlanewiseError("--patient_pattern and --patients: both say which patient a case is of; give one")
+        raise PlanewiseError("--patient_pattern and --patients: both assign patients to cases; give only one")
     if file is not None:
         return _by_file(names, file)
     return _by_rule(names) if pattern is None else _by_pattern(names, pattern)
 
 
 def patients_or_cases(cases: Iterable[str], pattern: str | None = None, file: Path | None = None) -> dict[str, str]:
-    """Return ``patients_of``, and say how many there are if some have several cases.
+    """Return ``patients_of``, and print the number of patients if some have several cases.
 
-    Where names do not settle it, every case is a patient of its own, with a warning. Raises PlanewiseError for a
-    pattern or a file that cannot be used.
+    If names are ambiguous, each case is a separate patient, with a warning. Raises PlanewiseError for a pattern or a
+    file that cannot be used.
     """
     names = list(dict.fromkeys(cases))
     try:
@@ -77,7 +77,7 @@ def patients_or_cases(cases: Iterable[str], pattern: str | None = None, file: Pa
         if pattern is not None or file is not None:
             raise
         if len(names) > 1:
-            say(f"WARNING: {error}. Until then every case counts as a patient of its own.")
+            say(f"WARNING: {error}. Until then each case counts as a separate patient.")
         return {name: name for name in names}
     if (count := len(set(patients.values()))) < len(names):
         say(f"The {len(names)} cases are of {count} patient{'s' * (count > 1)}, whose scores are averaged first.")
@@ -91,13 +91,13 @@ def _by_pattern(names: list[str], pattern: str) -> dict[str, str]:
         raise PlanewiseError(f"--patient_pattern {pattern}: is not a regular expression ({error})") from error
     unmatched = [name for name in names if not compiled.search(name)]
     if unmatched:
-        say(f"--patient_pattern {pattern} does not match {_listed(unmatched)}: each is a patient of its own")
+        say(f"--patient_pattern {pattern} does not match {_listed(unmatched)}: each is a separate patient")
     patients = {}
     for name in names:
         match = compiled.search(name)
         patient = match.group(1 if compiled.groups else 0) if match else name
         if not patient:
-            raise PlanewiseError(f"--patient_pattern {pattern}: takes nothing from {name}; a patient needs a name")
+            raise PlanewiseError(f"--patient_pattern {pattern}: matches no text in {name}; a patient needs a name")
         patients[name] = patient
     return patients
 
@@ -115,7 +115,7 @@ def _by_file(names: list[str], path: Path) -> dict[str, str]:
     patients: dict[str, str] = {}
     for case, patient in rows:
         if patients.setdefault(case, patient) != patient:
-            raise PlanewiseError(f"--patients {path}: says of {case} both {patients[case]} and {patient}")
+            raise PlanewiseError(f"--patients {path}: assigns {case} to both {patients[case]} and {patient}")
     missing = [name for name in names if not patients.get(name)]
     if missing:
         raise PlanewiseError(f"--patients {path}: has no patient for {_listed(missing)}")
@@ -137,7 +137,7 @@ def _csv_rows(text: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class _Name:
-    """The words of a case's name that are left; ``certain``: it says itself that they are a patient."""
+    """The remaining words of a case's name; ``certain``: the name marks them as a patient."""
 
     words: tuple[str, ...]
     certain: bool
@@ -162,7 +162,7 @@ def _by_rule(names: list[str]) -> dict[str, str]:
 
 
 def _left(name: str) -> _Name:
-    """Return the words of ``name`` that are not of an examination."""
+    """Return the words of ``name`` that do not describe an examination."""
     words = []
     for word in re.split(r"[\W_]+", DATE.sub("_", name)):
         words += _at_its_seam(word) if word else []
@@ -184,7 +184,7 @@ def _left(name: str) -> _Name:
 
 
 def _at_its_seam(word: str) -> list[str]:
-    """Return ``word`` in two where an examination's word, or a single letter, ends it without a break."""
+    """Split ``word`` if it ends, without a separator, in a word for an examination or in a single letter."""
     for seam in SEAM.finditer(word):
         head, tail = word[: seam.start()], word[seam.start() :]
         ends = len(tail) == 1 or EXAMINATION.fullmatch(tail.lower())
@@ -194,15 +194,15 @@ def _at_its_seam(word: str) -> list[str]:
 
 
 def _doubt(left: dict[str, _Name]) -> tuple[str, list[str]] | None:
-    """Return why the words that are left do not name patients, and of which cases; None if they do."""
+    """Return why the remaining words do not name patients, and for which cases; None if they do."""
     keys = {name: part.key for name, part in left.items()}
     distinct = {part.key: part.words for part in left.values()}
     if () in distinct:
-        return "nothing but examinations is named", [name for name, key in keys.items() if not key]
+        return "their names contain only words for examinations", [name for name, key in keys.items() if not key]
     if len(distinct) < 2:
         word = "_".join(*distinct.values()) if distinct else ""
         if len(keys) > 1 and not re.search(r"\d", word):
-            return f"{word} may be a patient, or the name of them all", list(keys)
+            return f"{word} may be a patient, or a name shared by all", list(keys)
         return None
     shared = 0
     while len({key[: shared + 1] for key in distinct}) == 1:
@@ -210,16 +210,16 @@ def _doubt(left: dict[str, _Name]) -> tuple[str, list[str]] | None:
     beginning = next(iter(distinct.values()))[:shared]
     common = "_".join(beginning)
     if any(len(key) == shared for key in distinct):
-        return f"{common} is one name, and the beginning of others", list(keys)
+        return f"{common} is a whole name, and also the beginning of others", list(keys)
     following = Counter(key[shared] for key in distinct)
     crowded = {key[shared]: words[shared] for key, words in distinct.items() if following[key[shared]] > 1}
     if crowded:
-        reason = f"{next(iter(crowded.values()))} may be a patient, or the name of several"
+        reason = f"{next(iter(crowded.values()))} may be a patient, or a name shared by several"
         return reason, [name for name, key in keys.items() if key[shared] in crowded]
     if beginning and re.search(r"\d", beginning[-1]):
         bare = [name for name, key in keys.items() if all(map(NUMBER_OR_LETTER.fullmatch, key[shared:]))]
         if bare:
-            return f"{common} may be a patient, or the name of them all", bare
+            return f"{common} may be a patient, or a name shared by all", bare
     return None
 
 

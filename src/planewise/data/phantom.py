@@ -1,8 +1,8 @@
 """Synthetic datasets, made from formulas alone, for the demos and the tests.
 
-An electron-microscopy dataset of dark organelles with inner membranes, vesicles and cell membranes: what must be found
-are the large textured bodies; the vesicles and membranes are as dark and must not be. And a chest CT dataset: a body
-with two lungs, in which patches of ground glass, reticulation and honeycombing lie in known places.
+An electron-microscopy dataset of dark organelles with inner membranes, vesicles and cell membranes: the large textured
+bodies must be segmented; the vesicles and membranes are as dark and must not be. And a chest CT dataset: a body with
+two lungs, and patches of ground glass, reticulation and honeycombing in known places.
 """
 
 import json
@@ -158,9 +158,10 @@ CHEST_SPACING_MM = (5.0, 2.5, 2.5)
 def chest_phantom(
     shape: tuple[int, int, int], seed: int, classes: tuple[int, ...] = (1, 2, 3), growth: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a chest CT (z, y, x) in HU, int16, and a patch of each of ``classes``, of ``CHEST_CLASSES``, uint8.
+    """Return a chest CT (z, y, x) in HU, int16, and labels, uint8, with a patch of each of ``classes``
+    (``CHEST_CLASSES``).
 
-    Without classes it is a healthy chest. ``growth``: by how much the patches are larger than at first, in volume.
+    Without classes it is a healthy chest. ``growth``: factor by which the patches' volumes are enlarged.
     """
     rng = np.random.default_rng(seed)
     z, y, x = np.ogrid[tuple(slice(side) for side in shape)]
@@ -201,11 +202,10 @@ def chest_phantom(
 
 
 def breathing_field(shape: tuple[int, int, int], seed: int, depth: float = 0.03) -> np.ndarray:
-    """Return a smooth field (3, z, y, x) in voxels, from places in a warped volume to places in the volume it is of.
+    """Return a smooth field (3, z, y, x) in voxels, from places in the warped volume to places in the original one.
 
-    The chest is longer from top to bottom by ``depth`` of its height, and wider by a third of that share, about its
-    middle; a smooth field of the ``seed``, of two waves in each direction at most, moves places by up to 0.01 of a
-    side besides.
+    The chest is stretched about its middle: in height by the share ``depth``, in width by a third of that. In addition,
+    a smooth random field from ``seed``, with at most two waves in each direction, moves places by up to 0.01 of a side.
     """
     rng = np.random.default_rng(seed)
     axes = np.ogrid[tuple(slice(side) for side in shape)]
@@ -221,7 +221,8 @@ def breathing_field(shape: tuple[int, int, int], seed: int, depth: float = 0.03)
 
 
 def warped(voxels: np.ndarray, field: np.ndarray, labels: bool = False) -> np.ndarray:
-    """Return ``voxels`` (z, y, x) as ``field`` says, see ``breathing_field``: linear, or ``labels`` to the nearest."""
+    """Return ``voxels`` (z, y, x) warped by ``field`` (see ``breathing_field``): linearly, or ``labels`` to the
+    nearest."""
     places = [axis + step for axis, step in zip(np.indices(voxels.shape, np.float32), field)]
     return ndimage.map_coordinates(voxels, places, order=0 if labels else 1, mode="nearest")
 

@@ -1,9 +1,9 @@
-"""What prepared data were made from: a record beside them, by which stale ones are known and never used.
+"""The record beside prepared data of what they were made from, so that stale data are recognised and never used.
 
 ::
 
-    prepared.json    key, options, data: a fingerprint of each file's whole content; and what was written, for those
-                     who check that it is all there
+    prepared.json    key, options, data: a fingerprint of each file's whole content; and what was written, to check
+                     that it is complete
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from planewise.volumes.formats.sidecar import dataset_unit, sidecars
 from planewise.volumes.json_files import write_json
 
 RECORD = "prepared.json"
-READERS = 4  # threads: hashing one file keeps a core busy, and a disk half
+READERS = 4  # threads: hashing one file occupies a core, but only half of a disk's speed
 DETACHED = re.compile(r"^(?:ElementDataFile\s*=|data file:)(.+)$", re.MULTILINE | re.IGNORECASE)
 HASHED, PIECE = 4 * 2**30, 2**20  # bytes
 NAMED = 5  # cases in a difference
@@ -31,21 +31,21 @@ USUAL_UNIT = "nm"  # of spacings in sidecars
 
 @dataclass(frozen=True)
 class MadeFrom:
-    """``options`` that decide what is written, as JSON has them; ``data``: fingerprints by name of what was read."""
+    """``options`` that determine what is written, in JSON's types; ``data``: fingerprints of what was read, by name."""
 
     options: dict[str, Any]
     data: dict[str, str]
 
     @property
     def key(self) -> str:
-        """The same for the same options and data, wherever they lie; in hexadecimal digits."""
+        """Hexadecimal digits that depend only on the options and the data, not on where the data lie."""
         text = json.dumps([self.options, self.data], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def differences(self, now: "MadeFrom", unsaid: dict[str, Any] | None = None) -> str:
-        """Return what is different ``now``, to read: ``planes: xy -> xy xz yz; data: a changed, b new``.
+        """Return what differs ``now``, as text: ``planes: xy -> xy xz yz; data: a changed, b new``.
 
-        ``unsaid``: what options are that are not among them.
+        ``unsaid``: the values of options that are missing.
         """
         old, new = (_as_json((unsaid or {}) | options) for options in (self.options, now.options))
         changes = [
@@ -68,7 +68,7 @@ class MadeFrom:
 
 @dataclass(frozen=True)
 class Record:
-    """The record of prepared data: what they were made from, and ``written``, what the writer says of them."""
+    """The record of prepared data: what they were made from, and ``written``, the writer's description of them."""
 
     made_from: MadeFrom
     written: dict[str, Any] = field(default_factory=dict)
@@ -91,14 +91,14 @@ def read_record(path: Path) -> Record | None:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record; the old one stays until it is whole."""
+    """Write a record; the old one stays until the new one is complete."""
     made_from = record.made_from
     content = {"key": made_from.key, "options": made_from.options, "data": made_from.data, "written": record.written}
     write_json(path, content)
 
 
 def check_same(before: Path, now: Record | None) -> None:
-    """Refuse to go on with a training whose record ``before`` is of other data than those that are there ``now``."""
+    """Refuse to resume a training if its record ``before`` differs from that of the data ``now``."""
     record = read_record(before)
     if record is None:
         say(f"{before.parent}: has no record of what it was trained on; it goes on with the slices that are there")
@@ -113,7 +113,7 @@ def check_same(before: Path, now: Record | None) -> None:
 
 
 def fingerprints(cases: list[Case], advance: Callable[[str], None]) -> dict[str, str]:
-    """Return a fingerprint of every case's image and truth, and of how they are read, by the case's name.
+    """Return fingerprints of each case's image and truth, and of how they are read, by the case's name.
 
     ``advance`` is called with it when the case is done.
     """
@@ -135,11 +135,11 @@ def fingerprints(cases: list[Case], advance: Callable[[str], None]) -> dict[str,
 
 
 def fingerprint(path: Path) -> str:
-    """Return the size and a hash (BLAKE2b) of the bytes of a volume: a file with what lies beside it, or a folder.
+    """Return the size and a hash (BLAKE2b) of the bytes of a volume: a file with its companion files, or a folder.
 
-    Above ``HASHED`` bytes, of pieces spread evenly over them. Names do not matter, but those of the files in a folder.
-    With a sidecar the unit that the dataset.json above gives its spacing counts too.
-    The fingerprint of an unreadable file is its error.
+    Above ``HASHED`` bytes, only evenly spread pieces are hashed. Names do not matter, except those of files in a
+    folder. With a sidecar, the unit of spacing in the dataset.json above is included. The fingerprint of an unreadable
+    file is its error.
     """
     digest, piece = hashlib.blake2b(digest_size=16), 0
     try:
@@ -170,7 +170,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _files(path: Path) -> list[tuple[str, Path]]:
-    """Return the files of a volume, each with what its name says: nothing, or its place in a folder."""
+    """Return the files of a volume, each with the part of its name that counts: "", or its place in a folder."""
     if path.is_dir():
         within = [(file.relative_to(path).as_posix(), file) for file in sorted(path.rglob("*")) if file.is_file()]
         return within + [(file.suffix, file) for file in sidecars(path) if file.is_file()]
@@ -179,7 +179,7 @@ def _files(path: Path) -> list[tuple[str, Path]]:
 
 
 def _detached(path: Path) -> list[Path]:
-    """Return the files in which a header ``.mhd`` or ``.nhdr`` says its voxels are."""
+    """Return the files that a header ``.mhd`` or ``.nhdr`` names as containing its voxels."""
     if path.suffix.lower() not in (".mhd", ".nhdr"):
         return []
     text = path.read_text("utf-8", errors="replace")

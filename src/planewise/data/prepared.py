@@ -3,8 +3,8 @@
 ::
 
     {folder}/{case}.npz               imgs uint8 (N, H, W), gts uint8 (N, H, W): classes 1 to 254, and 255 where the
-                                      truth is nnU-Net's ignore label, spacing (x, y, z) in mm as published, organ uint8
-                                      (N, H, W), where it was found, and what puts a prediction back: kept (N,),
+                                      truth is nnU-Net's ignore label; spacing (x, y, z) in mm, as published; organ
+                                      uint8 (N, H, W), if it was segmented; and what restores a prediction: kept (N,),
                                       file_shape, file_spacing, direction, origin, tilt
     {folder}/imgs/{case}-000.npy      (H, W, 3) uint8
     {folder}/gts/{case}-000.npy       (256, 256) uint8, nearest
@@ -33,7 +33,7 @@ from planewise.volumes.volume import ReadWhenIndexed, Volume
 SliceChoice = Literal["labelled", "all", "both"]
 KINDS = ("imgs", "gts", "organs")  # folders of slices
 IGNORED = 255  # in prepared labels
-GRID = 256  # side of the grid that labels of slices are kept on, as published
+GRID = 256  # side of the grid on which labels of slices are stored, as published
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Patient:
 
     ``images`` (N, H, W) uint8; ``labels`` (N, H, W) uint8 or None, ``IGNORED`` where unknown; ``kept`` (N,) the z
     of each slice in the whole volume; ``geometry``: the file's own volume, without voxels; ``organ`` (N, H, W) uint8 or
-    None: where classes are looked for, its parts by number.
+    None: the region searched for classes, its parts by number.
     """
 
     case: str
@@ -58,18 +58,19 @@ class Patient:
         return to_canonical(self.geometry).spacing
 
     def on_every_slice(self, values: np.ndarray, elsewhere: float) -> np.ndarray:
-        """Return ``values`` (N, ...) of the kept slices for every slice of the volume, ``elsewhere`` in the others."""
+        """Return ``values`` (N, ...) of the kept slices for all slices of the volume, with ``elsewhere`` in the
+        others."""
         whole = np.full((to_canonical(self.geometry).shape[0], *values.shape[1:]), elsewhere, values.dtype)
         whole[self.kept] = values
         return whole
 
     def restore(self, labels: np.ndarray) -> Volume:
-        """Return ``labels`` (N, H, W) of the kept slices on the file's own grid, in its own orientation."""
+        """Return ``labels`` (N, H, W) of the kept slices on the grid and in the orientation of the file."""
         return from_canonical(self.on_every_slice(labels, 0), self.geometry)
 
 
 class _NoVoxels(ReadWhenIndexed):
-    """Stands for voxels of which only the shape is known."""
+    """A placeholder for voxels of which only the shape is known."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.dtype = shape, np.dtype(np.uint8)
@@ -91,7 +92,7 @@ def read_patient(
     """Return a CT volume as a patient with all its slices, and its intensities in HU (N, H, W), canonical.
 
     ``ignore``: the truth's value of unknown voxels. Raises PlanewiseError for classes above 254, and for
-    files that cannot be read or do not lie in one space; with ``ignore_geometry`` they fit as their arrays lie.
+    files that cannot be read or do not lie in one space; with ``ignore_geometry`` they are matched voxel by voxel.
     """
     placed = None if truth is None else open_labels(truth)
     return as_patient(case, open_volume(image, channel), image, placed, truth, level, width, ignore, ignore_geometry)
@@ -108,7 +109,7 @@ def as_patient(
     ignore: int | None = None,
     ignore_geometry: bool = False,
 ) -> tuple[Patient, np.ndarray]:
-    """Return a CT ``volume`` as a patient; see ``read_patient``. The paths are what errors call the volumes."""
+    """Return a CT ``volume`` as a patient; see ``read_patient``. The paths name the volumes in errors."""
     volume = volume.in_unit("mm")
     if any(volume.tilt):
         say(f"{case}: {tilt_note(volume)}")
@@ -132,12 +133,12 @@ def as_patient(
 
 
 def is_object(labels: np.ndarray) -> np.ndarray:
-    """Return where prepared labels are of a class: neither background nor ignored."""
+    """Return where prepared labels have a class: neither background nor ignored."""
     return (labels > 0) & (labels != IGNORED)
 
 
 def remove_small(labels: np.ndarray, min_voxels: int, min_pixels: int) -> np.ndarray:
-    """Return ``labels`` (z, y, x) without small components of any class; what is ignored stays.
+    """Return ``labels`` (z, y, x) without small components of any class; ignored voxels stay.
 
     Components in 3D (26-connected) under ``min_voxels``, then in each slice (8-connected) under ``min_pixels``.
     """
@@ -155,10 +156,10 @@ def remove_small(labels: np.ndarray, min_voxels: int, min_pixels: int) -> np.nda
 
 
 def choose_slices(patient: Patient, choice: SliceChoice, background_share: float, rng: np.random.Generator) -> Patient:
-    """Return the patient with its labelled slices, all, or the labelled and some background slices.
+    """Return the patient with its labelled slices, with all slices, or with labelled and some background slices.
 
-    Ignored voxels are no labels. With "both" background slices make up ``background_share`` of what is kept, as far as
-    there are any.
+    Ignored voxels are not labels. With "both", background slices make up ``background_share`` of the kept slices, as
+    far as there are enough.
     """
     if choice == "all" or patient.labels is None:
         return patient
@@ -196,9 +197,9 @@ def save_patient(path: Path, patient: Patient) -> None:
 
 
 def load_patient(path: Path) -> Patient:
-    """Read what ``save_patient`` wrote; a file of the original scripts too, whose slices are taken as consecutive.
+    """Read a file of ``save_patient``, or of the original scripts, whose slices are taken as consecutive.
 
-    Raises PlanewiseError if it is no such file.
+    Raises PlanewiseError if it is not such a file.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
@@ -248,10 +249,10 @@ def save_slices(folder: Path, patient: Patient) -> int:
 
 
 def slices_above(slices: list[Path], patients: Path) -> dict[Path, Path]:
-    """Return, of each slice that ``save_slices`` wrote, that of its patient directly above it, where there is one.
+    """Return for each slice of ``save_slices`` the patient's slice directly above it, if there is one.
 
-    ``patients``: the folder of the npz that they were cut from, which say where slices lie. Raises PlanewiseError if
-    one is missing, or has other slices.
+    ``patients``: the folder of the npz that they were cut from, which give the slices' positions. Raises PlanewiseError
+    if one is missing, or has other slices.
     """
     by_case: dict[str, dict[int, Path]] = {}
     for slice_ in slices:
@@ -278,7 +279,7 @@ def _kept_in(path: Path) -> np.ndarray:
             return content["kept"] if "kept" in content.files else np.arange(len(content["imgs"]))
     except FileNotFoundError as error:
         raise PlanewiseError(
-            f"{path}: no such file, and it says which slices lie side by side; run planewise ild prepare"
+            f"{path}: no such file, and it is needed to know which slices are neighbours; run planewise ild prepare"
         ) from error
     except Exception as error:  # a damaged archive fails in many ways
         raise PlanewiseError(f"{path}: is not a prepared patient ({error}); run planewise ild prepare") from error

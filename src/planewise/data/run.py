@@ -1,7 +1,7 @@
-"""A run of a command into a folder: which cases are done, which are to be made again, and what is never replaced.
+"""A run of a command that writes into a folder: which cases are done, which are made again, what is never replaced.
 
-A case is done if the manifest says so and it still holds: the same inputs, and outputs as they were written. What the
-manifest does not name is never replaced, and an input is never an output.
+A case is done if the manifest says so and it is still true: the inputs are the same, and the outputs unchanged. Files
+that the manifest does not name are never replaced, and an input is never an output.
 """
 
 import json
@@ -26,9 +26,10 @@ from planewise.errors import PlanewiseError
 
 
 class Run:
-    """One command's results in a folder: ``begin`` it, ask of each case whether it ``is_done``, and have it ``making``.
+    """One command's results in a folder: ``begin``; then, for each case that is not ``is_done``, write within
+    ``making``.
 
-    Where another process makes a case, ``start``, and ``finish`` or ``fail``, say when.
+    If another process makes a case, call ``start``, and then ``finish`` or ``fail``, instead.
     """
 
     def __init__(
@@ -40,16 +41,16 @@ class Run:
         overwrite: bool,
         store: Path | None = None,
     ) -> None:
-        """``model``: where its file lies; that it is this one is in ``made_from``."""
+        """``model``: the path of its file; its fingerprint is in ``made_from``."""
         self.manifest, self.folder, self.made_from, self.model = manifest, manifest.parent, made_from, model
-        self.place = store or self.folder  # as messages call it
+        self.place = store or self.folder  # its name in messages
         self.cases, self.overwrite = cases, overwrite
         self._folder_is_new = not self.folder.exists()
         self._touched: set[str] = set()
-        self._made_before: dict[str, set[str]] = {}  # outputs that cases being made do not have any more
-        self._work: dict[str, str] = {}  # what is kept of cases until they are made
+        self._made_before: dict[str, set[str]] = {}  # former outputs, which the cases being made no longer have
+        self._work: dict[str, str] = {}  # unfinished work of cases, kept until they are made
         self._fingerprints: dict[Path, str] = {}
-        self._before: MadeFrom | None = None  # what the manifest said when this run began
+        self._before: MadeFrom | None = None  # the manifest's entry when this run began
 
     @classmethod
     def begin(
@@ -64,14 +65,13 @@ class Run:
         store: Path | None = None,
         unsaid: dict[str, Any] | None = None,
     ) -> "Run":
-        """Begin ``command`` for ``cases``, or go on with it; nothing is written before a case is started.
+        """Begin or continue ``command`` for ``cases``; nothing is written before a case is started.
 
-        ``manifest``: its path, in the folder of the results. ``options``: those that decide what the results are, as
-        JSON has them. ``model``: the file of its weights. ``store``: the one result, where it is not a folder of them.
-        ``unsaid``: what decisive options are that neither ``options`` nor the manifest names.
-        Raises PlanewiseError if the folder holds what was made
-        otherwise, unless ``overwrite`` and all of it is among ``cases``, or all was made by the same file of a model,
-        which is ``renewed``.
+        ``manifest``: its path, in the folder of the results. ``options``: those that determine the results, in JSON's
+        types. ``model``: the file of its weights. ``store``: the single result, if it is not a folder of results.
+        ``unsaid``: values of decisive options that are missing in ``options`` or in the manifest. Raises
+        PlanewiseError if the folder holds results made differently, unless ``overwrite`` is set and all of them are
+        among ``cases``, or all were made by an older content of the same model file (``renewed``).
         """
         decisive = {"command": command, **json.loads(json.dumps(options, default=str))}
         before, where = read_manifest(manifest), str(model.resolve()) if model else ""
@@ -95,7 +95,7 @@ class Run:
                 f"{run.place}: holds results that were made differently ({difference}){what}; give another output"
                 f"{replace}"
             )
-        if difference:  # none of the existing results is what is asked for
+        if difference:  # none of the existing results can be used
             for record in run.cases.values():
                 record.outputs = dict.fromkeys(record.outputs, "")
         return run
@@ -103,14 +103,14 @@ class Run:
     def is_done(self, case: str, inputs: Iterable[Path]) -> bool:
         """Whether the results of ``case`` were made from ``inputs`` as they are now, and are still there.
 
-        The order of ``inputs`` says what each is: labels and a reference that change places are other inputs.
-        Raises PlanewiseError if something has changed since, unless all is to be made again.
+        The order of ``inputs`` gives their roles: swapping labels and a reference makes other inputs. Raises
+        PlanewiseError if something has changed since, unless everything is to be made again.
         """
         record = self.cases.get(case)
         if self.overwrite or record is None or not all(record.outputs.values()):
             return False
         now = {str(path.resolve()): self._of(path) for path in inputs}
-        if list(now.values()) != list(record.inputs.values()):  # in order: each has its part; it may lie elsewhere
+        if list(now.values()) != list(record.inputs.values()):  # in order, since each has its role; paths may differ
             raise PlanewiseError(f"{case}: {self._changed(record.inputs, now)}; --overwrite makes it again")
         there = {name: self.folder / name for name in record.outputs if (self.folder / name).exists()}
         edited = [path for name, path in there.items() if self._of(path) != record.outputs[name]]
@@ -123,7 +123,7 @@ class Run:
         return len(there) == len(record.outputs)
 
     def _changed(self, before: dict[str, str], now: dict[str, str]) -> str:
-        """Return in what inputs, fingerprints by path, differ ``now``: other files, or other content."""
+        """Return how the inputs (fingerprints by path) differ ``now``: other files, or other content."""
         changed = ", ".join(sorted(path for path in now.keys() & before if now[path] != before[path]))
         if sorted(before.values()) == sorted(now.values()):
             return f"{self.place} was made from {', then '.join(before)}; now they are given as {', then '.join(now)}"
@@ -134,10 +134,10 @@ class Run:
         return f"{self.place} was made from {was}; now {given} is given"
 
     def start(self, case: str, inputs: Iterable[Path], outputs: Iterable[Path], work: Path | None = None) -> None:
-        """Say in the manifest that ``outputs`` are about to be made from ``inputs``.
+        """Record in the manifest that ``outputs`` are about to be made from ``inputs``.
 
-        What was made of the case before and is not among them is removed when they are there. ``work``: the folder of
-        what is finished of it, if that is kept when the run is stopped; it is the caller's to remove.
+        Former outputs of the case that are not among them are removed when the new ones exist. ``work``: the folder of
+        its unfinished work, if that is kept when the run is stopped; the caller removes it.
         Raises PlanewiseError if an output is an input, was corrected or confirmed, or exists without being named
         in the manifest.
         """
@@ -146,7 +146,7 @@ class Run:
         before = self.cases[case].outputs if case in self.cases else {}
         of_others = {name: other for other, record in self.cases.items() if other != case for name in record.outputs}
         for target in targets:
-            if note := review_note(target):  # hours of somebody's work, which --overwrite does not mean
+            if note := review_note(target):  # hours of manual work, which --overwrite must not destroy
                 raise PlanewiseError(
                     f"{note}, and is kept; undo the corrections, move their folder away, or give another output"
                 )
@@ -173,7 +173,7 @@ class Run:
     def making(
         self, case: str, inputs: Iterable[Path], outputs: Iterable[Path], work: Path | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Make the ``outputs`` of ``case`` within; what was decided about it goes into the dict that is yielded.
+        """Write the ``outputs`` of ``case`` within; the caller puts the decisions about it into the yielded dict.
 
         ``work``: see ``start``.
         """
@@ -187,13 +187,13 @@ class Run:
         self.finish(case, decided)
 
     def fail(self, case: str) -> None:
-        """Say that a case was not made: what was begun stays in the manifest, unless none of it is there."""
+        """Record that a case failed: its begun outputs stay in the manifest, unless none of them exists."""
         if not any((self.folder / name).exists() for name in self.cases[case].outputs):
             del self.cases[case]
             self._write()
 
     def finish(self, case: str, decided: dict[str, Any]) -> None:
-        """Say in the manifest that a case's outputs are there, and what was ``decided`` about it.
+        """Record in the manifest that a case's outputs exist, and what was ``decided`` about it.
 
         Raises PlanewiseError if another process made the case from other inputs at the same time.
         """
@@ -208,7 +208,7 @@ class Run:
         self._write(case)
 
     def identity(self, case: str) -> dict[str, Any]:
-        """Return what makes a case that is being made what it is, for what is kept of it when it is stopped."""
+        """Return what identifies a case being made, to recognise its unfinished work after a stop."""
         return {"made from": self.made_from.options, "inputs": sorted(self.cases[case].inputs.values())}
 
     def _of(self, path: Path) -> str:
@@ -224,15 +224,15 @@ class Run:
         return output.relative_to(self.folder).as_posix()
 
     def _write(self, finished: str | None = None) -> None:
-        """Write the manifest: the cases of this run as it knows them, those of others as they are there by now.
+        """Write the manifest: this run's cases as it knows them, other runs' cases as they are in the file now.
 
-        A case that is ``finished``, and was begun by another process from other inputs, is written as begun.
+        A ``finished`` case that another process has begun from other inputs is written as begun.
         """
         mixed = False
         with locked(self.folder):
             there = read_manifest(self.manifest)
             if there is not None and there.made_from not in (self.made_from, self._before):
-                raise PlanewiseError(f"{self.place}: another command, with other options, writes into it by now")
+                raise PlanewiseError(f"{self.place}: another command, with other options, is now writing into it")
             self._before = self.made_from
             if there is not None and there.made_from == self.made_from:
                 if finished is not None and finished in there.cases:
@@ -244,8 +244,8 @@ class Run:
             self._write_cases()
         if mixed:
             raise PlanewiseError(
-                f"{finished}: another command made it in {self.place} from other files at the same time, so that it "
-                "may be of either; run this again, or give another output"
+                f"{finished}: another command made it in {self.place} from other files at the same time, so it "
+                "may belong to either; run this again, or give another output"
             )
 
     def _write_cases(self) -> None:
@@ -265,19 +265,19 @@ def remove(path: Path) -> None:
 
 
 def refuse_inputs_as_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """Raise PlanewiseError if one of ``outputs`` is one of ``inputs``, lies in one, or has one in it."""
+    """Raise PlanewiseError if one of ``outputs`` is one of ``inputs``, lies in one, or contains one."""
     sources = [path.resolve() for path in inputs]
     for output in outputs:
         target = output.resolve()
         for source in sources:
             if target == source or source in target.parents or (target in source.parents and target.suffix):
                 raise PlanewiseError(
-                    f"{output}: is what is read ({source}); results never replace their input: give another output"
+                    f"{output}: is an input ({source}); results never replace their input: give another output"
                 )
 
 
 def refuse_folder_of_inputs(inputs: Iterable[Path], folder: Path, option: str) -> None:
-    """Raise PlanewiseError if results in ``folder`` would lie among the ``inputs``, and be taken for such."""
+    """Raise PlanewiseError if results in ``folder`` would lie among the ``inputs``, and be mistaken for inputs."""
     if folder.resolve() in {parent for path in inputs for parent in (path.parent.resolve(), path.resolve().parent)}:
         raise PlanewiseError(
             f"{option} {folder}: is the folder of the input, and results never replace their input, nor lie among "

@@ -1,4 +1,4 @@
-"""The image that a result was made from, by the manifest beside it, where it lies now."""
+"""Finds the image that a result was made from, through the manifest beside the result."""
 
 import os
 from pathlib import Path
@@ -16,9 +16,9 @@ PREPARED = ".npz"  # a patient of planewise ild prepare
 def source_image(result: Path, unchanged: bool = False) -> Path | Series | None:
     """Return the image, or the DICOM series, that ``result`` was made from; None if no manifest beside it names one.
 
-    Where image and result were moved together it is found where it lies beside the result now, if its bytes are those
-    that were read, with a message. ``unchanged``: they must be so where it always lay, too, for which all are read.
-    Raises PlanewiseError, naming --image, if it no longer exists, or has changed.
+    If image and result were moved together, the image is looked up beside the result's new place, and used, with a
+    message, if its bytes are unchanged. ``unchanged``: require unchanged bytes at the original place too, which reads
+    the whole file. Raises PlanewiseError, naming --image, if the image no longer exists or has changed.
     """
     manifest = manifest_of(result)
     records = [] if manifest is None else manifest.cases.values()
@@ -34,7 +34,8 @@ def source_image(result: Path, unchanged: bool = False) -> Path | Series | None:
 
 
 def _where(result: Path, record: CaseRecord) -> Path:
-    """Return the first file that a result was made from: where it lay, or beside the result as it lay before."""
+    """Return the first file that a result was made from, at its old place, or at its old place relative to the
+    result."""
     recorded, made = next(iter(record.inputs.items()))
     image = Path(recorded)
     if image.exists():
@@ -53,9 +54,9 @@ def _is_of_a_series(image: Path) -> bool:
 
 
 def _series(result: Path, first: Path, record: CaseRecord, unchanged: bool) -> Series:
-    """Return the series of which ``first`` is a file, and with it all that the result was made from."""
+    """Return the series that the file ``first`` belongs to, with all files that the result was made from."""
     folder = Path(next(iter(record.inputs))).parent
-    made = {  # fingerprints by where the files lie now; what else was read, such as masks, is of another kind of file
+    made = {  # fingerprints by the files' present paths; other inputs, such as masks, are other kinds of files
         (first.parent / os.path.relpath(file, folder)).resolve(): of_file
         for file, of_file in record.inputs.items()
         if Path(file).suffix == first.suffix and not ending_of(Path(file))
@@ -74,4 +75,4 @@ def _series(result: Path, first: Path, record: CaseRecord, unchanged: bool) -> S
 
 
 def _changed(result: Path, image: Path) -> str:
-    return f"{image}: is not what it was when {result} was made from it; give the image with --image"
+    return f"{image}: has changed since {result} was made from it; give the image with --image"

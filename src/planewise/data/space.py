@@ -1,4 +1,4 @@
-"""Labels and their image, or prediction and truth, lie in one space, or are taken voxel by voxel on request."""
+"""Aligns labels with their image, or a prediction with the truth: by their geometry or, on request, voxel by voxel."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,16 +22,16 @@ from planewise.volumes.volume import Volume
 def laid_on(
     volume: Volume, path: Path, other: Volume, other_path: Path | Series, ignore_geometry: bool = False
 ) -> Volume:
-    """Return ``volume`` where it lies beside ``other``: in the canonical orientation both then fit voxel by voxel.
+    """Return ``volume`` aligned with ``other``: in canonical orientation, both then match voxel by voxel.
 
-    With ``ignore_geometry``, or where one of the two files does not say how its axes run, the arrays fit as they lie in
-    the files: ``volume`` is given the place of ``other``. Labels of a tilted gantry's slices, which stand in their file
-    as an upright stack, get the tilt of ``other``; an image beside such labels loses its own. Labels whose file leaves
-    out empty slices (``sparse``) are laid into ``other``, zeros around, which is printed. No voxels are read, but those
-    of labels that get a tilt, or are laid into a larger grid.
+    With ``ignore_geometry``, or if one file does not state the direction of its axes, the stored arrays are matched
+    voxel by voxel: ``volume`` gets the geometry of ``other``. Labels of slices from a tilted gantry are stored as an
+    upright stack: they get the tilt of ``other``; an image beside such labels loses its tilt. Labels whose file omits
+    empty slices (``sparse``) are placed into the grid of ``other``, surrounded by zeros, with a message. Voxels are
+    only read for labels that get a tilt or are placed into a larger grid.
 
-    Raises PlanewiseError, naming the file at ``path``, if the two do not lie in one space, or, of arrays that are to
-    fit as they lie, if their shapes differ.
+    Raises PlanewiseError, naming the file at ``path``, if the two do not lie in one space or, when matched voxel by
+    voxel, if their shapes differ.
     """
     if ignore_geometry and volume.shape != other.shape:
         raise PlanewiseError(
@@ -47,7 +47,7 @@ def laid_on(
         remedy = ""
         if volume.sparse or other.sparse:
             remedy = (
-                ", or a DICOM segmentation that leaves out empty slices must lie on voxels of the other, and within "
+                ", or a DICOM segmentation that omits empty slices must lie on voxels of the other, and within "
                 "it: write it with all slices of its series (highdicom: omit_empty_frames=False)"
             )
         elif volume.shape == other.shape:
@@ -66,7 +66,7 @@ def laid_on(
 
 
 def _in_another_order(volume: Volume, other: Volume) -> str:
-    """Return that the axes of ``volume`` run in an order by which its shape is that of ``other``; "" if in none."""
+    """Return the hint that permuting the axes of ``volume`` would give the shape of ``other``; "" if it would not."""
     shape = volume.shape
     orders = [order for order in permutations(range(3)) if tuple(shape[axis] for axis in order) == other.shape]
     if shape == other.shape or not orders:
@@ -74,16 +74,16 @@ def _in_another_order(volume: Volume, other: Volume) -> str:
     order = max(orders)  # x, y, z before others
     runs = ", ".join("zyx"[order.index(axis)] for axis in range(3))
     return (
-        f". Its axes seem to run {runs}, by which the shapes would agree; no option turns them, for that is a guess: "
+        f". Its axes seem to run {runs}, with which the shapes would agree; no option does that, as it is a guess: "
         f"save it with its axes z, y, x, in Python by array.transpose({', '.join(map(str, order))})"
     )
 
 
 def filled_around(labels: Volume, path: Path, others: Iterable[tuple[Path, Volume]]) -> Volume:
-    """Return ``labels`` whose file leaves out what is empty on a grid that holds the ``others`` too, zeros around.
+    """Return ``labels`` whose file omits empty slices on a grid that holds the ``others`` too, surrounded by zeros.
 
-    That is the grid of one that leaves out nothing, else the smallest that holds all; it is said. As they are, if they
-    are not ``sparse``, or if the others do not lie on their voxels; see ``laid_into``.
+    That is the grid of a volume that omits nothing, else the smallest grid that holds all; it is printed. Labels are
+    returned unchanged if they are not ``sparse``, or if the others do not lie on their voxels; see ``laid_into``.
     """
     for other_path, other in sorted(others, key=lambda each: (each[1].sparse, -each[1].shape[0])):
         if not labels.sparse or not same_space(labels, other):
@@ -107,15 +107,15 @@ def _by(volume: Volume) -> str:
 
 
 def labels_on(image: Volume, case: Case, path: Path) -> np.ndarray:
-    """Return the labels at ``path`` (z, y, x) as the array of the case's ``image`` lies; for errors see ``laid_on``."""
+    """Return the labels at ``path`` (z, y, x) in the axes of the case's ``image``; for errors see ``laid_on``."""
     placed = laid_on(open_labels(path), path, image, case.image, case.ignore_geometry)
     return np.asarray(from_canonical(to_canonical(placed, labels=True).read(), image).voxels)
 
 
 def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
-    """Return ``labels`` with their image's spacing if their own file does not say any, as TIFFs beside sidecars do not.
+    """Return ``labels`` with their image's spacing if their file states none, as with TIFFs whose images have sidecars.
 
-    ``labels`` are canonical; where their file does not say how its axes run they lie as the image's array does.
+    ``labels`` are canonical; if their file does not state the direction of its axes, they have that of the image.
     Unchanged if there is no image, or it cannot be read or has another shape.
     """
     if labels.unit != "pixel" or image is None:
@@ -127,7 +127,7 @@ def with_spacing_of(labels: Volume, image: Path | None) -> Volume:
 
 
 def in_place_of(labels: Volume, image: Volume) -> Volume:
-    """Return ``labels``, whose file says no unit, with the spacing of their ``image``; see ``with_spacing_of``."""
+    """Return ``labels``, whose file states no unit, with the spacing of their ``image``; see ``with_spacing_of``."""
     in_place = without_tilt(image)
     in_place = to_canonical(in_place) if labels.has_direction else in_place
     return in_place.with_voxels(labels.voxels) if in_place.shape == labels.shape else labels

@@ -1,4 +1,4 @@
-"""The split of patients into those to train, to validate and to test on: drawn or read; no patient is in two parts."""
+"""The split of patients into training, validation and test parts: drawn or read; no patient is in two parts."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from planewise.volumes.atomic import atomic_path
 from planewise.volumes.json_files import read_json
 
 PARTS = ("train", "valid", "test")
-VALID_SHARE = 0.2  # of the patients who are not tested, by default
+VALID_SHARE = 0.2  # of the patients who are not in the test part, by default
 SPLIT_FILE, PATIENTS_FILE = "split.json", "patients.json"
 Split = dict[str, list[str]]  # case names by part
 
@@ -26,16 +26,16 @@ def draw_split(
     seed: int,
     test_share: float = 0.0,
 ) -> Split:
-    """Return a split in which the cases of ``tests`` are the test part, and a share of the others validates.
+    """Return a split in which the cases of ``tests`` are the test part, and a share of the others is for validation.
 
-    ``patients``: of every case; ``classes``: those in a training case's truth, which each part gets its share of.
-    Cases of ``train`` whose patient is tested are in no part. Without ``tests`` they are ``test_share`` of ``train``'s
-    patients.
+    ``patients``: the patient of each case; ``classes``: the classes in a training case's truth, which are balanced
+    between the parts. Cases of ``train`` whose patient is in the test part are in no part. Without ``tests``, the test
+    part is ``test_share`` of the patients in ``train``.
     """
     tested = {patients[name] for name in tests}
     kept_out = [name for name in train if patients[name] in tested]
     if kept_out:
-        say(f"{len(kept_out)} training cases are of patients who are tested, and left out: {', '.join(kept_out)}")
+        say(f"{len(kept_out)} training cases are of patients in the test part, and left out: {', '.join(kept_out)}")
     cases_of: dict[str, list[str]] = {}
     for name in train:
         if patients[name] not in tested:
@@ -62,7 +62,7 @@ def draw_split(
 def _stratified(
     cases_of: dict[str, list[str]], classes: Callable[[str], frozenset[int]], share: float, seed: int
 ) -> set[str]:
-    """Return the patients to validate on: as many of each set of classes as their share, at least one in all."""
+    """Return the patients to validate on: the same share of patients with each set of classes, at least one in all."""
     groups: dict[frozenset[int], list[str]] = {}
     for patient in sorted(cases_of):
         groups.setdefault(frozenset().union(*map(classes, cases_of[patient])), []).append(patient)
@@ -76,8 +76,8 @@ def _stratified(
 def read_split(path: Path, patients: dict[str, str]) -> Split:
     """Read a split, {"train": [case, ...], "valid": [...], "test": [...]}; a part that is missing is empty.
 
-    ``patients``: of every case there is. Raises PlanewiseError if it is no such file, names what is not there or a case
-    twice, has no training case, or a patient on two sides.
+    ``patients``: the patient of each existing case. Raises PlanewiseError if the file is not a split, names an unknown
+    case or a case twice, has no training case, or has a patient in two parts.
     """
     try:
         content = read_json(path)
@@ -99,8 +99,8 @@ def read_split(path: Path, patients: dict[str, str]) -> Split:
         for name in split[part]:
             if sides.setdefault(patients[name], part) != part:
                 raise PlanewiseError(
-                    f"--split {path}: patient {patients[name]} is in {sides[patients[name]]} and {part}; a patient has "
-                    "one side"
+                    f"--split {path}: patient {patients[name]} is in {sides[patients[name]]} and {part}; each must "
+                    "be in one part"
                 )
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
@@ -114,14 +114,14 @@ def read_split(path: Path, patients: dict[str, str]) -> Split:
 
 
 def write_split(folder: Path, split: Split, patients: dict[str, str]) -> None:
-    """Write ``split.json`` as published, and ``patients.json``, the patient of every case, as --patients reads it."""
+    """Write ``split.json`` as published, and ``patients.json``, the patient of each case, as --patients reads it."""
     for name, content in ((SPLIT_FILE, {part: sorted(split[part]) for part in PARTS}), (PATIENTS_FILE, patients)):
         with atomic_path(folder / name) as temporary:
             temporary.write_text(json.dumps(content, indent=2), "utf-8")
 
 
 def split_rows(split: Split, patients: dict[str, str]) -> list[tuple[str, str, str]]:
-    """Return a row per patient, to print: patient, part ("left out" if it is in none), cases."""
+    """Return a row for each patient, to print: patient, part ("left out" if in none), cases."""
     part_of = {name: part for part in PARTS for name in split[part]}
     rows: dict[tuple[str, str], list[str]] = {}
     for name, patient in patients.items():

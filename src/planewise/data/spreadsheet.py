@@ -1,4 +1,4 @@
-"""Tables that people write: CSV as spreadsheet programs save it."""
+"""Reads tables that people write: CSV as spreadsheet programs save it."""
 
 import csv
 from collections.abc import Iterable
@@ -20,15 +20,15 @@ def table_text(path: Path, form: str, option: str = "") -> str:
 
 
 def separator_of(text: str) -> str:
-    """Return what separates the cells of a CSV: comma, semicolon or tab, of which its first line has most."""
+    """Return the separator of a CSV: the one of comma, semicolon and tab that is most frequent in its first line."""
     first = text.partition("\n")[0]
-    return max(",;\t", key=first.count)  # of equally many the first
+    return max(",;\t", key=first.count)  # in a tie, the first
 
 
 def spreadsheet_rows(text: str) -> "csv.DictReader[str]":
     """Return the rows of a CSV by column; ``fieldnames`` are the columns of its first line, in small letters.
 
-    See ``separator_of`` for what stands between the cells.
+    See ``separator_of`` for the separator of the cells.
     """
     rows = csv.DictReader(text.splitlines(), delimiter=separator_of(text), skipinitialspace=True)
     rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
@@ -36,10 +36,10 @@ def spreadsheet_rows(text: str) -> "csv.DictReader[str]":
 
 
 def read_table(path: Path, columns: Iterable[str], form: str, option: str = "") -> list[dict[str, str]]:
-    """Return the rows of a CSV, each by column, without space around its cells; what a row lacks is empty.
+    """Return the rows of a CSV, each by column, without space around the cells; missing cells are empty.
 
-    ``columns``: that it must have; ``form``: what it looks like, for messages; ``option``: that it was given by. Raises
-    PlanewiseError if it is missing, cannot be read, or lacks a column.
+    ``columns``: the required columns; ``form``: the expected form, for messages; ``option``: the option that gave the
+    path. Raises PlanewiseError if it is missing, cannot be read, or lacks a column.
     """
     where = f"{option} {path}".lstrip()
     text = table_text(path, form, option)

@@ -1,4 +1,4 @@
-"""Windows of CT: the HU between black and white."""
+"""CT windows: the range of HU shown from black to white."""
 
 import numpy as np
 

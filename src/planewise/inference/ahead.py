@@ -1,4 +1,4 @@
-"""Work done ahead while results are used: only the slowest of several steps sets the pace."""
+"""Runs work ahead in threads while earlier results are used, so that only the slowest step sets the pace."""
 
 import threading
 from collections import deque
@@ -13,10 +13,10 @@ Result = TypeVar("Result")
 
 
 def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
-    """Yield ``items``, made in a thread of their own, up to ``count`` of them ahead of their use.
+    """Yield ``items``, which a separate thread makes up to ``count`` items ahead of their use.
 
-    What making them raises is raised here. If they are not used to the end, the thread stops at the next item. The
-    program ends after that, too: a thread that it left in a library's code as it ends would abort it.
+    Exceptions of the thread are raised here. If the items are not used to the end, the thread stops at the next item,
+    and the program waits for that before it exits: exiting while a thread is inside a library's code would abort it.
     """
     queue: Queue[tuple[bool, Item | BaseException | None]] = Queue(count)
     stopped = threading.Event()
@@ -63,7 +63,7 @@ def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """Yield ``work`` of every item, in order, done by ``threads`` threads; few items are in memory at once."""
+    """Yield ``work(item)`` for each item, in order, done by ``threads`` threads; few items are in memory at once."""
     if threads == 1:
         yield from map(work, items)
         return

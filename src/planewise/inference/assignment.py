@@ -1,4 +1,4 @@
-"""Which of two sets of objects belong together: the pairs, none twice, whose gains add up to most."""
+"""Matches the objects of two sets one to one, so that the sum of the gains is largest."""
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)
@@ -11,10 +11,10 @@ from planewise.inference.runs import find_root
 
 @numba.njit(nogil=True, cache=True)
 def assign_pairs(rows: np.ndarray, columns: np.ndarray, gain: np.ndarray, n_rows: int, n_columns: int) -> np.ndarray:
-    """Choose the pairs, no row and no column twice, whose gains add up to most; return a mask of the pairs.
+    """Choose pairs, each row and column at most once, with the largest sum of gains; return a mask of the pairs.
 
-    All pairs that are not listed gain nothing. The problem falls apart into the connected groups of pairs, and each
-    group is solved alone, so sparse problems cost little more than reading them.
+    Unlisted pairs gain nothing. The connected groups of pairs are solved separately, so sparse problems cost little
+    more than reading them.
     """
     parents = np.arange(n_rows + n_columns)
     for k in range(len(rows)):
@@ -53,7 +53,7 @@ def assign_pairs(rows: np.ndarray, columns: np.ndarray, gain: np.ndarray, n_rows
 
 @numba.njit(nogil=True, cache=True)
 def _hungarian(cost: np.ndarray) -> np.ndarray:
-    """Return the column of every row in the cheapest assignment of ``cost`` (n, m), n <= m.
+    """Return the column of each row in the cheapest assignment of ``cost`` (n, m), n <= m.
 
     Shortest augmenting paths with potentials (Jonker and Volgenant 1987, doi:10.1007/BF02278710).
     """

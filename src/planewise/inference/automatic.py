@@ -1,9 +1,9 @@
-"""Find every class within an organ without a drawn box: slice by slice, then made to agree along z.
+"""Segments all classes within an organ without drawn boxes: slice by slice, then made consistent along z.
 
-Each slice is asked for every class at once: the organ's box, and the token that was learned for the class. SAM2's
-object score says whether the class is there at all, its predicted IoU how good the mask is; what they are worth, see
-``Reliability``. What neighbouring slices show is then grown again from the slice that is most certain of it, by the
-propagation that carries drawn boxes too, and ends where presence does. Nothing is found away from the organ.
+In each slice, all classes are prompted at once, with the organ's box and the learned token of each class. SAM2's object
+score tells whether the class is present, its predicted IoU how good the mask is; for their calibration see
+``models.reliability``. Objects are then propagated from the slice with the highest certainty, as drawn boxes are, and
+end where the class is no longer present. Nothing is segmented away from the organ.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ from planewise.volumes.parts import connected_parts
 
 @dataclass(frozen=True)
 class Place:
-    """Where classes are looked for: ``organ`` (N, H, W), not 0 where it is, whose box is asked; and ``within``
-    (N, H, W) bool, outside of which nothing is found.
+    """Where classes are searched for: ``organ`` (N, H, W), nonzero inside, whose box is the prompt; and ``within``
+    (N, H, W) bool, outside of which nothing is segmented.
     """
 
     organ: np.ndarray
@@ -32,12 +32,12 @@ class Place:
 
 @dataclass(frozen=True)
 class SliceFindings:
-    """What slices show, each by itself.
+    """The findings in each slice separately.
 
-    ``labels`` (N, H, W) uint8; ``scores`` (N, classes) float32: the logit that a class is there, as the model says it,
-    -inf without an organ; ``presence``: the same, calibrated; ``ious`` (N, classes): the model's own guess of the IoU
-    of its mask, NaN without an organ; ``shown``: voxels that slices showed, and ``outside``: those of them that were
-    cut, since they lay away from the organ.
+    ``labels`` (N, H, W) uint8; ``scores`` (N, classes) float32: the model's logit that a class is present, -inf without
+    an organ; ``presence``: the same, calibrated; ``ious`` (N, classes): the model's prediction of its mask's IoU, NaN
+    without an organ; ``shown``: the number of segmented voxels, of which ``outside`` were removed, since they lay away
+    from the organ.
     """
 
     labels: np.ndarray
@@ -57,11 +57,11 @@ def segment_within(
     reliability: dict[int, ClassReliability],
     propagation: Propagation = propagate,
 ) -> tuple[np.ndarray, SliceFindings]:
-    """Return labels (N, H, W) uint8 of every class that the encoder's model has a token for, and what led to them.
+    """Return labels (N, H, W) uint8 of all classes that the model has tokens for, and the findings behind them.
 
-    ``reliability``: by class, of those that were calibrated; ``propagation``: by which objects go
-    on from the most certain slices; see ``propagate`` for the others. A class is empty in
-    every slice whose calibrated presence says that it is not there.
+    ``reliability``: by class, for the calibrated ones; ``propagation``: how objects are propagated from the most
+    certain slices; see ``propagate`` for the others. A class is empty in each slice in which its calibrated presence is
+    negative.
     """
     findings = find_in_slices(encoder, place, options, True, advance, reliability)
     column = encoder.segmenter.classes
@@ -81,7 +81,7 @@ def find_in_slices(
     advance: Callable[[int], None],
     reliability: dict[int, ClassReliability],
 ) -> SliceFindings:
-    """Return what each slice shows by itself; with ``where_present`` nothing of a class that is likelier absent.
+    """Return the findings in each slice separately; with ``where_present``, without classes that are likelier absent.
 
     Where classes overlap, see ``Painter``. See ``segment_within`` for the arguments.
     """
@@ -107,15 +107,16 @@ def find_in_slices(
 
 
 def calibrated(score: float, reliability: ClassReliability | None) -> float:
-    """Return the logit that a class is there, as it was calibrated; of a class that was not, the model's ``score``."""
+    """Return the calibrated logit that a class is present; the model's ``score`` for a class without calibration."""
     return score if reliability is None else reliability.presence.log_odds(score)
 
 
 @torch.inference_mode()
 def ask_slice(encoder: Encoder, z: int, organ: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what the model says of slice ``z`` with the box of ``organ`` (H, W): of every class it has a token for.
+    """Return the model's outputs for slice ``z``, prompted with the box of ``organ`` (H, W), for each class with a
+    token.
 
-    Logits of its mask (classes, H, W), object scores (classes,), and the IoU that it expects of the mask (classes,).
+    They are logits of masks (classes, H, W), object scores (classes,), and predicted IoUs of the masks (classes,).
     """
     height, width = organ.shape
     count = len(encoder.segmenter.classes)
@@ -128,9 +129,9 @@ def ask_slice(encoder: Encoder, z: int, organ: np.ndarray, margin: float) -> tup
 
 
 def prompts_from_slices(findings: SliceFindings, classes: list[int], least_pixels: int) -> list[Prompt]:
-    """Return a prompt for every 26-connected object, in the slice that is most certain of its class.
+    """Return a prompt for each 26-connected object, in the slice with the highest presence of its class.
 
-    Slices that show fewer than ``least_pixels`` of it are no place to start from. ``classes``: of presence's columns.
+    Slices with fewer than ``least_pixels`` of it cannot be the start. ``classes``: the classes of presence's columns.
     """
     from scipy import ndimage
 

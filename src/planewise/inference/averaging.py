@@ -1,6 +1,6 @@
-"""Classes without objects: each plane's probabilities averaged, and the class of every voxel by them.
+"""Classes without objects: the planes' probabilities are averaged, and give the class of each voxel.
 
-Averaging probabilities keeps what voting loses: how sure each plane was. All of a volume's are held at a time.
+Averaging probabilities uses what voting loses: the certainty of each plane. All probabilities are held in memory.
 """
 
 from collections.abc import Iterable
@@ -11,21 +11,22 @@ from planewise.inference.gathering import SliceOutputs
 from planewise.volumes.labels import label_dtype
 from planewise.volumes.slices import AXIS, Plane, as_stack, crop
 
-PROBABILITY = np.dtype(np.float16)  # of sums up to 3: to the third digit
+PROBABILITY = np.dtype(np.float16)  # sums up to 3, exact to three digits
 
 
 def averaging_bytes(voxels: int, classes: int) -> int:
-    """Return what averaging holds, for so many voxels and classes: background has a probability too."""
+    """Return the bytes that averaging holds for so many voxels and classes; background has a probability too."""
     return voxels * ((1 + classes) * PROBABILITY.itemsize + 1)
 
 
 def averaged_classes(
     planes: Iterable[tuple[Plane, Iterable[SliceOutputs]]], shape: tuple[int, int, int], classes: int, confidence: float
 ) -> np.ndarray:
-    """Return the class of every voxel of a volume of ``shape`` (z, y, x), 1 to ``classes``; 0 is background.
+    """Return the class of each voxel of a volume of ``shape`` (z, y, x), 1 to ``classes``; 0 is background.
 
     ``planes``: the slices' outputs of each, in order, whose logits (1 + classes, H, W) begin with background's. A voxel
-    is foreground if all classes together are at least as probable as ``confidence``, and then of the most probable one.
+    is foreground if the probability of all classes together is at least ``confidence``, and then has the likeliest
+    class.
     """
     sums = np.zeros((1 + classes, *shape), PROBABILITY)
     count = 0

@@ -1,8 +1,8 @@
-"""Several classes: which one a pixel is of, which one an object of a slice is of, and the planes fused class by class.
+"""Several classes: the class of each pixel, the class of each object in a slice, and the fusion of planes by class.
 
-As empanada does it: things of all classes share centres and offsets, an object is of the class that most of its pixels
-are of (Cheng et al. 2020, arXiv:1911.10194, section 3.2), and each class is linked and fused by itself: things object
-by object, stuff voxel by voxel.
+As in empanada, things of all classes share centres and offsets, an object has the class of most of its pixels (Cheng et
+al. 2020, arXiv:1911.10194, section 3.2), and each class is linked and fused separately: things object by object, stuff
+voxel by voxel.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
@@ -40,7 +40,7 @@ def class_bits(logits: np.ndarray, confidence: float) -> np.ndarray:
 
 
 def group_classes(parts: "SliceParts", options: "GroupingOptions") -> list[SliceObjects]:
-    """Return the objects of each class in one slice; of stuff all pixels are one."""
+    """Return the objects of each class in one slice; all pixels of stuff are one object."""
     kinds = np.array(options.things)
     bits = parts.foreground.reshape(len(kinds), -1, parts.foreground.shape[1])
     of_things = np.ascontiguousarray(bits[kinds])
@@ -61,7 +61,7 @@ def group_classes(parts: "SliceParts", options: "GroupingOptions") -> list[Slice
 
 
 def _chosen(grouped: SliceObjects, chosen: np.ndarray) -> SliceObjects:
-    """Return those objects of a slice that are ``chosen`` (n,), numbered anew."""
+    """Return the objects of a slice that are ``chosen`` (n,), renumbered."""
     runs = grouped.runs
     kept = chosen[runs.label - 1]
     before = np.concatenate([[0], np.cumsum(kept)])
@@ -88,7 +88,7 @@ def _count_bits(
 def fuse_classes(
     planes: list[list[PlaneObjects]], vote: int, options: "GroupingOptions", threads: int = 1
 ) -> list[Painted]:
-    """Return each class's fused objects; ``planes``: of every plane, the objects of each class. See ``consensus``."""
+    """Return each class's fused objects; ``planes``: for each plane, the objects of each class. See ``consensus``."""
     fused = []
     for place in range(options.classes):
         of_class = [of_plane[place] for of_plane in planes]

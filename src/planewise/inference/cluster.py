@@ -1,4 +1,4 @@
-"""Work done by the workers of a dask scheduler, here or on other machines. Only the imports cost without it."""
+"""Work done by the workers of a dask scheduler, on this or other machines."""
 
 import logging
 from collections import Counter
@@ -16,23 +16,23 @@ from planewise.processes import shielded
 from planewise.progress import say
 
 START_SECONDS = 60  # that a scheduler may take to answer
-TOPIC = "planewise"  # of what workers have to tell
+TOPIC = "planewise"  # of the workers' messages
 SILENT = logging.CRITICAL + 1
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long work waits for a worker to come: it is mentioned after ``seconds``, and ends after as many ``times``."""
+    """How long work waits for a worker: a message after ``seconds``, an error after ``times`` as long."""
 
     seconds: float = 30
     times: int = 120
 
 
 class Cluster(Executor):
-    """Workers of a scheduler that runs already, or ``count`` processes of this machine for as long as this lasts.
+    """The workers of a running scheduler, or ``count`` processes of this machine that live as long as this object.
 
-    Tasks of a worker that dies are done again by another, with what they need, and a message. Raises PlanewiseError if
-    dask is not installed, or the scheduler does not answer.
+    Tasks of a worker that dies, and the tasks they depend on, are done again by another, with a message. Raises
+    PlanewiseError if dask is not installed, or if the scheduler does not answer.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Cluster(Executor):
         return done
 
     def _mention_drought(self) -> None:
-        """Say once that there are no workers. Raises PlanewiseError if that lasts."""
+        """Print once that there are no workers. Raises PlanewiseError if that lasts."""
         if self._workers():
             self._droughts = 0
             return
@@ -128,13 +128,13 @@ class Cluster(Executor):
             )
 
     def _gone(self) -> SchedulerGone:
-        return SchedulerGone(f"{self._where()}: the scheduler does not answer any more")
+        return SchedulerGone(f"{self._where()}: the scheduler no longer answers")
 
     def _where(self) -> str:
         return f"--scheduler {self._scheduler}" if self._scheduler else "--workers: dask"
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Say what a scheduler's event means for our work: a worker is lost, and what is done again."""
+        """Print what a scheduler's event means for this work: that a worker is lost, and which tasks are done again."""
         _, what = event
         if what.get("action") != "remove-worker":
             return
@@ -144,7 +144,7 @@ class Cluster(Executor):
             say(f"worker {what['worker']} is lost; {done_again(lost)}")
 
     def _ask(self, ask: Callable[[], Any]) -> Any:
-        """Return what dask answers. Raises what the work raised, in its words where it is no PlanewiseError."""
+        """Return dask's answer. Raises the PlanewiseError of the work, or one with the text of another exception."""
         from distributed import KilledWorker
         from distributed.comm import CommClosedError
         from distributed.utils import CancelledError
@@ -182,7 +182,7 @@ def _name(key: Any) -> str:
 
 
 def done_again(keys: list[str]) -> str:
-    """Return what is done again, of tasks with these keys: "done again: label block, predict slab xy 0"."""
+    """Return the text for repeated tasks with these keys: "done again: label block, predict slab xy 0"."""
     names = Counter(map(_name, keys))
     shown = ", ".join(name if times == 1 else f"{times} x {name}" for name, times in sorted(names.items()))
     return f"done again: {shown}" if shown else "nothing has to be done again"

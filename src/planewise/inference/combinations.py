@@ -1,7 +1,7 @@
-"""The combinations of several planes' labels: how many voxels carry each, and in which bounding box.
+"""The combinations of several planes' labels: how many voxels have each, and in which bounding box.
 
-The planes' runs are painted, one layer of z at a time, so that no plane is ever held as a volume. The planes may be
-those of a block of a volume that is too large for memory: the tables of all blocks are the volume's.
+The planes' runs are painted one layer of z at a time, so that no plane is ever held as a volume. For a volume too large
+for memory, the planes may be those of a block: the tables of all blocks together are the volume's table.
 """
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"

@@ -1,6 +1,6 @@
-"""How likely an object is one of the truth's, by how the planes agree on it: calibrated on what was held out.
+"""The probability that an object is a true one, from the agreement of the planes: calibrated on held-out data.
 
-By a logistic curve of the share of its voxels that all planes gave, see ``platt``.
+It is a logistic curve of the share of its voxels that all planes have; see ``platt``.
 """
 
 import csv
@@ -22,21 +22,20 @@ COLUMNS = (
     "label", "confidence", "voxels", "planes", "given_by_all", "given_by_one_beside", "disagreement_depth",
     "cut_from",
 )  # fmt: skip
-VIEWS = 4  # of the held-out part, that stand for one: so much less each of their objects counts
-SLOPE = 12.0  # standard deviation of the normal prior that holds the slope back; see docs/truth.md for others
+VIEWS = 4  # of the held-out part; an object counts once for all views together
+SLOPE = 12.0  # standard deviation of the normal prior that limits the slope; other values are compared in docs/truth.md
 
 
 def confidences(votes: ObjectVotes, calibration: Calibration) -> np.ndarray:
-    """Return the probability, (objects,), that each object is one of the truth's: matched by one at IoU 0.5."""
+    """Return the probability, (objects,), that each object is true: that it matches a true object at IoU 0.5."""
     return np.asarray(1 / (1 + np.exp(-(calibration.offset + calibration.slope * votes.by_all))))
 
 
 def calibrate(shares: np.ndarray, right: np.ndarray, planes: tuple[Plane, ...]) -> Calibration:
-    """Return the calibration by which objects with these ``shares`` (n,) are as likely ``right`` (n,) as they were.
+    """Return the calibration fitted to objects with these ``shares`` (n,), of which some are ``right`` (n,).
 
-    ``planes``: that gave the shares. Each counts as one of ``VIEWS`` of an object. Where there are few objects, two
-    that nobody saw keep it sober: one of which the planes share nothing, and which is none, and one that they share
-    wholly, and which is one.
+    ``planes``: the planes that gave the shares. Each row counts as one of ``VIEWS`` views of an object. Two invented
+    objects regularise the fit if there are few: a false one with share 0, and a true one with share 1.
     """
     share = np.concatenate([shares, [0.0, 1.0]])
     truth = np.concatenate([right.astype(float), [0.0, 1.0]])
@@ -53,10 +52,10 @@ def write_objects(
     calibration: Calibration | None,
     classes: Sequence[str] | None = None,
 ) -> None:
-    """Write a CSV with a row for each object: ``COLUMNS``, those that are not known empty.
+    """Write a CSV with a row for each object and the columns ``COLUMNS``; unknown values are empty.
 
-    ``votes``: None if only one plane was predicted, so that there was no vote; ``voxels`` (objects,) int64: sizes then.
-    ``classes``: what each object is, a column more, where there are several.
+    ``votes``: None if only one plane was predicted; then ``voxels`` (objects,) int64 are the sizes. ``classes``: the
+    class of each object, one more column, if there are several classes.
     """
     of = [[name] for name in classes] if classes is not None else [[]] * len(voxels if votes is None else votes.voxels)
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -84,7 +83,7 @@ def write_objects(
 
 
 class ConfidenceOfVoxels:
-    """A volume (z, y, x) float32 with the confidence of the object that each voxel is of, 0 where there is none."""
+    """A volume (z, y, x) float32 with the confidence of the object at each voxel, 0 in the background."""
 
     dtype = np.dtype(np.float32)
 

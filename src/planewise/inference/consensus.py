@@ -1,8 +1,8 @@
-"""Several planes: fuse their objects into one volume (Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006).
+"""Fuses the objects of several planes into one volume (Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006).
 
-All of it depends on one table alone: how many voxels carry each combination of the planes' labels, and where (see
-``combinations``). By it the objects of different planes that are one are clustered (see ``object_clusters``), and what
-is left is cut or dropped. A voxel's final label is a function of its combination (see ``fused``).
+Everything is computed from one table: how many voxels have each combination of the planes' labels, and where (see
+``combinations``). From it, corresponding objects of different planes are clustered (see ``object_clusters``), and the
+results are cut or dropped. A voxel's final label is a function of its combination (see ``fused``).
 """
 
 from dataclasses import dataclass, replace
@@ -25,10 +25,10 @@ from planewise.inference.votes import ObjectVotes, object_votes
 class FusionOptions:
     """How objects of several planes become one, and which of them are kept.
 
-    A voxel needs ``vote`` planes. Objects under ``min_size`` voxels or ``min_extent`` (see ``linking.long_enough``) are
-    dropped, and those of which all planes gave less than ``min_agreement``, a share. ``repair``: what is left is cut
-    where two planes have it in the same parts, see ``repair``. ``stuff``: a class without objects, of which every voxel
-    is voted on by itself, whatever its labels.
+    A voxel needs ``vote`` planes. Objects are dropped if they are under ``min_size`` voxels or ``min_extent`` (see
+    ``linking.long_enough``), or if all planes agree on less than the share ``min_agreement`` of them. ``repair``: the
+    remaining objects are cut where two planes show the same parts, see ``repair``. ``stuff``: a class without objects,
+    whose voxels are voted on one by one, whatever their labels.
     """
 
     vote: int
@@ -42,7 +42,7 @@ class FusionOptions:
 def consensus(planes: list[PlaneObjects], options: FusionOptions, threads: int = 1) -> Painted:
     """Return the fused objects of one to three planes of one volume.
 
-    ``threads``: slabs of the volume that are worked on at a time. The objects of one plane are returned as they are.
+    ``threads``: slabs of the volume processed at a time. The objects of a single plane are returned as they are.
     Raises ValueError for more objects in a plane than 2**21 - 1.
     """
     if len(planes) == 1:
@@ -73,7 +73,7 @@ def final_labels(
     agreed = np.where(np.concatenate([[1.0], votes.by_all])[voted] < options.min_agreement, 0, voted)
     result, kept = keep_large(agreed, table.counts, table.boxes, shape, options.min_size, options.min_extent)
     cut_from = np.zeros(len(kept) - 1, np.int64)
-    # Where so few votes were asked for that planes overrule each other, what touches is meant to be one.
+    # With so few required votes that planes can overrule each other, touching objects are meant to be one.
     if options.repair and options.vote > len(sizes) // 2:
 
         def stands(rows: np.ndarray) -> bool:

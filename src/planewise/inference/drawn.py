@@ -1,4 +1,4 @@
-"""Masks of what somebody draws in a slice: a box around an object, a line along it, points in it and beside it."""
+"""Masks from drawings in a slice: a box around an object, a line along it, points inside and outside of it."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from planewise.inference.propagation import PropagationOptions
 from planewise.volumes.parts import connected_parts
 
 LEAST_INSIDE = PropagationOptions.least_inside
-LINE_POINTS = 5  # that are taken along a line, evenly
+LINE_POINTS = 5  # points taken along a line, evenly spaced
 Point = tuple[float, float]
 
 
@@ -29,7 +29,7 @@ class Drawn:
 
 
 def along(line: tuple[Point, ...]) -> tuple[Point, ...]:
-    """Return ``LINE_POINTS`` points along a line through several, evenly; of a line of one point that one."""
+    """Return ``LINE_POINTS`` evenly spaced points along a line; for a line of one point, that point."""
     corners = np.array(line, float)
     lengths = np.concatenate([[0.0], np.hypot(*np.diff(corners, axis=0).T).cumsum()])
     if lengths[-1] == 0:
@@ -41,12 +41,12 @@ def along(line: tuple[Point, ...]) -> tuple[Point, ...]:
 
 @torch.inference_mode()
 def mask_of(encoder: Encoder, drawn: Drawn, margin: float) -> np.ndarray:
-    """Return the mask (H, W) bool of what is drawn; empty if there is no object in it.
+    """Return the mask (H, W) bool of the drawn object; empty if the model segments none.
 
-    Parts of which less than half lies in the box are other objects, and left out, as when predicting.
+    Parts with less than half inside the box are other objects and left out, as in prediction.
 
-    The box is enlarged by ``margin`` pixels of a 256 grid, as when predicting; the token of the class stands beside it
-    where the model has one. The slice is encoded once, as long as ``encoder`` keeps it.
+    The box is enlarged by ``margin`` pixels of a 256 x 256 grid, as in prediction; the class's token is added to the
+    prompt if the model has one. The slice is encoded once, as long as ``encoder`` keeps it.
     """
     height, width = encoder.images.shape[1:]
     sides = np.array([width, height])

@@ -1,7 +1,7 @@
-"""Who does the work: this process, processes of this machine, or the workers of a dask scheduler; one interface.
+"""One interface for work done by this process, by processes of this machine, or by the workers of a dask scheduler.
 
-Work is a function: of slices, a patient, a slab or a block. What it needs loaded, a network say, is made once by a
-``Source``, where the work is done, and handed to it.
+Work is a function of slices, a patient, a slab or a block. What it needs loaded, such as a network, is made once by a
+``Source`` in the worker's process, and passed to it.
 """
 
 from abc import ABC, abstractmethod
@@ -17,17 +17,17 @@ from planewise.progress import say
 
 
 class WorkerDied(PlanewiseError):
-    """The workers that did a piece of work died, one after the other."""
+    """All workers that tried a piece of work died."""
 
 
 class SchedulerGone(PlanewiseError):
-    """The scheduler does not answer any more; its workers may yet finish what they have begun."""
+    """The scheduler no longer answers; its workers may still finish what they have begun."""
 
 
 class Executor(ABC):
-    """Who does the work, for as long as this is entered.
+    """Does work, as a context manager.
 
-    What ``submit`` returns stands for a result, and may be an argument of other work.
+    ``submit`` returns a placeholder for the result, which may be an argument of other work.
     """
 
     def __init__(self, loading: Loading) -> None:
@@ -36,7 +36,7 @@ class Executor(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """How many workers there are beside this process; 0: this process does it all."""
+        """The number of workers beside this process; 0: this process does all work."""
 
     @abstractmethod
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -44,22 +44,22 @@ class Executor(ABC):
 
     @abstractmethod
     def submit_loaded(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Have ``work(loaded, *arguments)`` done; ``loaded``: what the source made for the worker."""
+        """Submit ``work(loaded, *arguments)``; ``loaded``: what the source made for the worker."""
 
     @abstractmethod
     def result(self, submitted: Any) -> Any:
-        """Return what was made, when it is there. Raises what the work raised, ``WorkerDied``, or PlanewiseError."""
+        """Wait for a result and return it. Raises the work's exception, ``WorkerDied``, or PlanewiseError."""
 
     @abstractmethod
     def first_done(self, submitted: list[Any]) -> set[Any]:
-        """Return those that are done, when at least one is."""
+        """Wait until at least one is done, and return those that are."""
 
     def cancel(self, submitted: Any) -> None:
-        """Give up on work that is not wanted any more; what has begun may go on."""
+        """Cancel work that is no longer needed; work that has begun may continue."""
         submitted.cancel()
 
     def wait(self, submitted: list[Any], most: int) -> list[Any]:
-        """Return what is not done, when it is at most ``most``. For errors see ``result``."""
+        """Wait until at most ``most`` are not done, and return these. For errors see ``result``."""
         waiting = list(submitted)
         while len(waiting) > most:
             done = self.first_done(waiting)
@@ -75,11 +75,11 @@ class Executor(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End the workers that were started for this; what they have begun is dropped after Ctrl-C or SIGTERM."""
+        """End the workers that this started; after Ctrl-C or SIGTERM, their unfinished work is dropped."""
 
 
 class ThisProcess(Executor):
-    """This process does all work, when it is submitted."""
+    """This process does all work, at once when it is submitted."""
 
     size = 0
 
@@ -118,9 +118,9 @@ class ThisProcess(Executor):
 
 
 def executor(source: Source, device: str, devices: int = 1, workers: int = 0, scheduler: str | None = None) -> Executor:
-    """Return who does the work: the workers of a ``scheduler``, ``workers`` of a new one, ``devices``, or this process.
+    """Return the executor: the workers of a ``scheduler``, ``workers`` of a new one, ``devices``, or this process.
 
-    ``device``: cpu, cuda or mps; of several GPUs each worker has one of its own, as far as there are enough. Raises
+    ``device``: cpu, cuda or mps; of several GPUs each worker uses a different one, if there are enough. Raises
     PlanewiseError if dask is needed and not installed, or the scheduler does not answer.
     """
     count = workers or devices
@@ -138,6 +138,6 @@ def executor(source: Source, device: str, devices: int = 1, workers: int = 0, sc
 
 
 def name_of(work: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
-    """Return what a piece of work is called in messages: its function, and the plain arguments."""
+    """Return the name of a piece of work for messages: its function, and the plain arguments."""
     plain = [str(one) for one in arguments if isinstance(one, (str, int))]
     return " ".join([work.__name__.strip("_").replace("_", " "), *plain])

@@ -1,4 +1,4 @@
-"""The result of a consensus: the voxels' labels, painted from the planes' runs where they are looked at."""
+"""The result of a consensus: labels of voxels, painted from the planes' runs when they are read."""
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)
@@ -17,7 +17,7 @@ from planewise.inference.votes import ObjectVotes
 
 @dataclass(frozen=True)
 class FinalLabels:
-    """The final label, 1 to n or 0, of every combination: ``keys`` and ``labels`` (n,) int64; ``objects``: n."""
+    """The final label, 1 to n or 0, of each combination: ``keys`` and ``labels`` (n,) int64; ``objects``: n."""
 
     keys: np.ndarray
     labels: np.ndarray
@@ -25,9 +25,9 @@ class FinalLabels:
 
 
 class FusedObjects(Painted):
-    """The objects of several planes' consensus; ``final``: what the combinations of the planes' labels become.
+    """The objects of several planes' consensus; ``final``: the final labels of the combinations of the planes' labels.
 
-    ``votes``: on each object, if the planes are those of a whole volume.
+    ``votes``: on each object, if the planes belong to a whole volume.
     """
 
     def __init__(self, planes: list[PlaneObjects], final: FinalLabels, votes: ObjectVotes | None = None) -> None:

@@ -18,10 +18,11 @@ from planewise.volumes.slices import AXIS, Plane, crop
 
 @dataclass(frozen=True)
 class SliceOutputs:
-    """What the network says of one slice.
+    """The network's outputs for one slice.
 
-    ``logits`` (H, W) float32, at least as large as the slice; of several classes (1 + classes, H, W), background first;
-    ``heatmap`` (h, w) and ``offsets`` (2, h, w) float32 on the coarse grid, (dy, dx) in pixels of the network's input.
+    ``logits`` (H, W) float32, at least as large as the slice; for several classes (1 + classes, H, W), background
+    first; ``heatmap`` (h, w) and ``offsets`` (2, h, w) float32 on the coarse grid, (dy, dx) in pixels of the network's
+    input.
     """
 
     logits: np.ndarray
@@ -40,17 +41,17 @@ class GroupingOptions:
     scale: int = 1  # by which the network's input was shrunk
     min_size: int = 500  # voxels
     min_extent: int = 5  # voxels
-    min_agreement: float = 0.0  # share of an object's voxels that all planes gave
+    min_agreement: float = 0.0  # share of an object's voxels on which all planes agree
     repair: bool = False  # cut objects that two planes have in the same parts
-    things: tuple[bool, ...] = ()  # of several classes, whether each is one of things; (): one class, of things
+    things: tuple[bool, ...] = ()  # for several classes, whether each is a class of things; (): one class, of things
 
     @property
     def stuff(self) -> bool:
-        """Whether the only class is one of stuff, without objects; see ``of_class``."""
+        """Whether the only class is stuff, without objects; see ``of_class``."""
         return self.things == (False,)
 
     def of_class(self, place: int) -> "GroupingOptions":
-        """Return those of the class at ``place`` alone. Of stuff no object is too small, nor cut, for it has none."""
+        """Return the options for the class at ``place`` alone. Stuff has no objects, so nothing is too small or cut."""
         if not self.things:
             return self
         if self.things[place]:
@@ -58,7 +59,7 @@ class GroupingOptions:
         return replace(self, things=(False,), min_size=0, min_extent=0, min_agreement=0.0, repair=False)
 
     def fusion(self, vote: int) -> FusionOptions:
-        """Return how planes are fused, of one class; a voxel needs ``vote`` of them."""
+        """Return the fusion options for one class; a voxel needs ``vote`` planes."""
         return FusionOptions(vote, self.min_size, self.min_extent, self.min_agreement, self.repair, self.stuff)
 
     @property
@@ -101,11 +102,11 @@ def group_parts(parts: SliceParts, options: GroupingOptions) -> list[SliceObject
 
 
 def median_filter(slices: Iterable[SliceParts], kernel: int) -> Iterator[SliceParts]:
-    """Replace every slice's foreground by that of the median over the ``kernel`` slices around it.
+    """Replace each slice's foreground by that of the median over the ``kernel`` slices around it.
 
-    The result is stored back: later medians see filtered slices. The first and last ``kernel // 2`` slices pass as
-    they are, so does a stack of fewer than ``kernel``. (Foreground of a median of logits is what lies above the
-    threshold in most slices: the median of bits, of which there are a 32nd.)
+    The result is stored back: later medians use filtered slices. The first and last ``kernel // 2`` slices are
+    unchanged, as is a stack of fewer than ``kernel``. (A median of logits is above the threshold where most slices are:
+    so the median of bits is enough, with a 32nd of the memory.)
     """
     half = kernel // 2
     window: deque[SliceParts] = deque()
@@ -139,7 +140,7 @@ def gather_classes(
     options: GroupingOptions,
     threads: int = 1,
 ) -> list[PlaneObjects]:
-    """Return the linked and filtered objects of each class, of a volume of ``shape`` (z, y, x) in one plane.
+    """Return the linked and filtered objects of each class in one plane of a volume of ``shape`` (z, y, x).
 
     ``outputs``: of the plane's slices, in order; ``threads``: slices that are grouped at a time.
     """

@@ -1,9 +1,9 @@
-"""One plane: link the objects of consecutive slices into 3D objects.
+"""Links the objects of consecutive slices of one plane into 3D objects.
 
-Forward over the slices, each object takes the label of an object in the slice before: first by the assignment that
-maximises the sum of IoU (Hungarian method), where the IoU is at least 0.25; then, if it is still free, of the object
-that covers most of it, where that is at least 0.25 of its area. Objects that took one label are one object from then
-on. Then the same backward on the result, which closes the splits that the forward pass opened.
+In a forward pass over the slices, each object takes the label of an object in the slice before: first by the assignment
+that maximises the sum of IoU (Hungarian method), if the IoU is at least 0.25; if it has none then, from the object that
+covers most of it, if that is at least 0.25 of its area. Objects with the same label are one object from then on. A
+backward pass over the result does the same, and closes splits that the forward pass opened.
 
 Only sizes and overlap counts are read, never voxels.
 """
@@ -67,7 +67,7 @@ def make_chain(slices: list[SliceObjects]) -> Chain:
 
 
 def link(chain: Chain) -> np.ndarray:
-    """Return the 3D object, 1 to n, of every component: (components,) int64."""
+    """Return the 3D object, 1 to n, of each component: (components,) int64."""
     labels = np.arange(1, len(chain.sizes) + 1)
     for forward in (True, False):
         _sweep(labels, chain.sizes, chain.starts, chain.pair_starts, chain.first, chain.second, chain.count, forward)
@@ -124,9 +124,9 @@ def _sweep(
 
 @numba.njit(nogil=True, cache=True)
 def _by_appearance(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different ``labels`` in the order in which they first appear, and of every label the index in that.
+    """Return the distinct ``labels`` in the order of first appearance, and the index of each label in that order.
 
-    Where two objects match equally well, the first of this order is taken, as in the published program.
+    If two objects match equally well, the first in this order is taken, as in the published program.
     """
     ids = np.unique(labels)
     rank = np.full(len(ids), -1, np.int64)
@@ -146,7 +146,7 @@ def _by_appearance(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _match(
     target: np.ndarray, current: np.ndarray, shared: np.ndarray, target_sizes: np.ndarray, current_sizes: np.ndarray
 ) -> np.ndarray:
-    """Return, for every current object, the index of its target or -1. Pairs are sorted by (target, current)."""
+    """Return, for each current object, the index of its target or -1. Pairs are sorted by (target, current)."""
     match = np.full(len(current_sizes), -1, np.int64)
     iou = shared / (target_sizes[target] + current_sizes[current] - shared)
     chosen = assign_pairs(target, current, iou, len(target_sizes), len(current_sizes))

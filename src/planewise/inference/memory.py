@@ -1,4 +1,4 @@
-"""What predicting a volume in memory will need, and what the machine has: known before any work."""
+"""Estimates, before any work, the memory that predicting a volume needs."""
 
 import math
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume, access
 
-OBJECT_BYTES = 0.5  # a voxel and plane: what is kept of crowded slices, as runs
-WAITING_BATCHES = 6  # read, predicted or grouped at one time, as float32
-NETWORK_BYTES = 270  # a pixel of a batch as the network sees it: MitoNet_v1 on a CPU, bf16, 2048 x 2048
+OBJECT_BYTES = 0.5  # for a voxel and plane: the runs of crowded slices
+WAITING_BATCHES = 6  # batches being read, predicted or grouped at a time, as float32
+NETWORK_BYTES = 270  # for a pixel of a batch in the network's input: MitoNet_v1 on a CPU, bf16, 2048 x 2048
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that a job takes at most, about: its ``volume`` as it is read, what is made of it, and the network's.
+    """The approximate peak memory of a job in bytes: its ``volume`` as read, its ``objects``, and the ``network``.
 
-    The network's part is that of its batches, which streaming does not lessen.
+    The network's part depends on the batch; streaming does not reduce it.
     """
 
     volume: int

@@ -1,4 +1,4 @@
-"""How far a patient is from those that a model was trained on: by the intensities of the organ, and by embeddings."""
+"""How far a patient is from the model's training patients: by the organ's intensities, and by embeddings."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from planewise.inference.encoder import Encoder
 from planewise.models.seen_data import SeenData
 from planewise.volumes.slices import evenly
 
-SLICES = 16  # of a patient that are looked at, evenly among those that show enough of the organ
-LEAST_SHARE = 0.25  # of the largest slice of the organ: at its ends there is too little to say what is usual
+SLICES = 16  # slices of a patient that are compared, evenly among those that show enough of the organ
+LEAST_SHARE = 0.25  # smallest section of the organ that is compared, as a share of its largest
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-FARTHEST_THICKNESS = 1.5  # times the largest distance between slices that was seen, or less than the smallest by it
+FARTHEST_THICKNESS = 1.5  # times above the largest, or below the smallest, distance of slices in the training
 LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # Immerkaer 1996, doi:10.1006/cviu.1996.0060
 LAPLACE_NORM = 6.0  # root of the sum of its squares
 LEAST_INTENSITY_STD, LEAST_EMBEDDING_STD = 0.02, 0.01
@@ -21,8 +21,8 @@ LEAST_INTENSITY_STD, LEAST_EMBEDDING_STD = 0.02, 0.01
 
 @dataclass(frozen=True)
 class Novelty:
-    """How far a patient is, 1 being as far as may be: ``intensities``, ``embedding``; and slices' distances in mm, the
-    patient's and those that were seen.
+    """A patient's distance from the training, 1 being the limit: ``intensities``, ``embedding``; and the distances of
+    slices in mm, the patient's and those of the training.
     """
 
     intensities: float
@@ -31,16 +31,16 @@ class Novelty:
     seen_mm: tuple[float, float]
 
     def warnings(self) -> list[str]:
-        """Return what of the patient is far from the training, in words; nothing if nothing is."""
+        """Return what is far from the training, as text; an empty list if nothing is."""
         reasons = [
-            f"{what} are {ratio:.1f} times as far from it as may be"
+            f"{what} are {ratio:.1f} times as far from it as the limit"
             for what, ratio in (("intensities", self.intensities), ("embeddings", self.embedding))
             if ratio > 1
         ]
         low, high = self.seen_mm
         if not low / FARTHEST_THICKNESS <= self.thickness_mm <= high * FARTHEST_THICKNESS:
             seen = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-            reasons.append(f"slices are {self.thickness_mm:g} mm apart, in it {seen} mm")
+            reasons.append(f"slices are {self.thickness_mm:g} mm apart, in the training {seen} mm")
         return reasons
 
 
@@ -73,10 +73,10 @@ def slices_with(organ: np.ndarray, count: int) -> list[int]:
 
 
 def intensity_features(image: np.ndarray, organ: np.ndarray) -> np.ndarray:
-    """Return (6,): quantiles of what ``image`` (H, W) uint8 has in ``organ``, in 0..1, and the logarithm of its noise.
+    """Return (6,): quantiles of ``image`` (H, W) uint8 within ``organ``, in 0..1, and the logarithm of its noise.
 
-    Noise is the standard deviation that the median response to ``LAPLACE`` has if it is noise alone, which half a
-    texture does not change.
+    Noise is the standard deviation that explains the median response to ``LAPLACE``; texture in less than half of the
+    pixels does not change it.
     """
     values = image[organ] / 255
     response = ndimage.convolve(image.astype(np.float32), LAPLACE)[organ]

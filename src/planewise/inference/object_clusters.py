@@ -1,4 +1,4 @@
-"""Which objects of several planes are one (Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006).
+"""Decides which objects of several planes are the same (Conrad and Narayan 2023, doi:10.1016/j.cels.2022.12.006).
 
 Objects of different planes that overlap form a graph. In each of its connected parts, objects that agree closely
 (IoU above 0.75) are one cluster, clusters that still overlap are merged around the most connected one, and a
@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 CLUSTER_IOU = 0.75
-LEAST_IOU = 0.01  # an overlap below both of these is none
+LEAST_IOU = 0.01  # overlaps below both of these are ignored
 LEAST_OVERLAP = 100  # voxels
 
 Key = TypeVar("Key", bound=Hashable)
@@ -22,10 +22,10 @@ Edges = dict[Node, dict[Node, int]]  # voxels shared by two nodes
 
 
 def vote_labels(labels: np.ndarray, counts: np.ndarray, sizes: list[np.ndarray], vote: int) -> np.ndarray:
-    """Return the final label (n,) int64, 1 to m or 0, of every combination of labels that occurs.
+    """Return the final label (n,) int64, 1 to m or 0, of each combination of labels that occurs.
 
-    ``labels`` (n, planes), ``counts`` (n,): the planes' labels, and the voxels that carry them; ``sizes``: of
-    every plane's objects, in voxels, by label. A combination belongs to an object if at least ``vote``
+    ``labels`` (n, planes), ``counts`` (n,): the planes' labels, and the voxels that have them; ``sizes``: of
+    each plane's objects, in voxels, by label. A combination belongs to an object if at least ``vote``
     of its labels are in the object's cluster; if that holds for several, to the last.
     """
     planes = len(sizes)
@@ -107,8 +107,8 @@ def _clusters(part: list[Node], edges: Edges, sizes: list[np.ndarray], least_iou
 def _merge_clusters(clusters: list[set[Node]], edges: Edges, sizes: list[np.ndarray]) -> list[set[Node]]:
     """Merge clusters that overlap until none do.
 
-    The cluster with the most neighbours, of several the first, either takes them all in or, if one of them is larger
-    than it, is divided among them all. What a neighbour that was taken in overlapped besides is not followed further.
+    The cluster with the most neighbours (the first, in a tie) either absorbs all of them or, if one of them is larger,
+    is divided among them. Further overlaps of an absorbed neighbour are not followed.
     """
     neighbours: dict[int, list[int]] = {i: [] for i in range(len(clusters))}
     for i, j in combinations(range(len(clusters)), 2):

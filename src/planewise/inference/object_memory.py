@@ -1,7 +1,7 @@
-"""Carry objects from slice to slice by SAM2's memory of them, upwards and downwards, as the video model does.
+"""Propagates objects from slice to slice with SAM2's memory, upwards and downwards, as the video model does.
 
-The rules are those of boxes: objects start from the same boxes, end in the same places, and share the embeddings. But
-what is looked for in a slice is not the box around the mask of the slice before: it is what SAM2 remembers.
+The rules are those of propagation by boxes: objects start from the same boxes, end by the same rules, and share the
+embeddings. But the prompt in a slice is SAM2's memory, not the box around the mask of the slice before.
 """
 
 import math
@@ -29,7 +29,7 @@ from planewise.models.sam2_memory import MemorySegmenter, ObjectMemory
 
 @dataclass(frozen=True)
 class Remembered(Track):
-    """An object with what is remembered of it, None before it starts; ``box``: where it was seen last."""
+    """An object with its memory, None before it starts; ``box``: where it was last seen."""
 
     memory: ObjectMemory | None = None
 
@@ -48,8 +48,8 @@ def propagate_memory(
 ) -> np.ndarray:
     """Return labels (N, H, W) uint8 of the objects that ``prompts`` start; see ``propagate`` for the arguments.
 
-    A mask that falls apart stays one object, of which parts under ``least_pixels`` are left out. Each direction starts
-    from the prompted slice alone, and knows nothing of the other.
+    A mask in several parts stays one object; parts under ``least_pixels`` are left out. Each direction starts from the
+    prompted slice, and is independent of the other.
     """
     depth, height, width = encoder.images.shape
     shape = (height, width)

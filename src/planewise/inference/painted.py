@@ -1,4 +1,4 @@
-"""Objects that are painted when they are looked at: a volume of labels that is never held as a whole."""
+"""Label volumes that are painted when they are read, and never held as a whole."""
 
 from abc import ABC, abstractmethod
 from typing import Any

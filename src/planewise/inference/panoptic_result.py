@@ -1,6 +1,6 @@
-"""Several classes' objects as two volumes: ids that are unique over all things, and the class of every voxel.
+"""The objects of several classes as two volumes: ids that are unique over all things, and the class of each voxel.
 
-Classes exclude each other in each plane, and where more than half of the planes must agree, in their consensus too.
+Classes exclude each other in each plane and, if more than half of the planes must agree, also in the consensus.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from planewise.inference.votes import ObjectVotes
 
 
 class AllThings(Painted):
-    """The objects of all classes of things: those of the first, then of the second, numbered on."""
+    """The objects of all classes of things, numbered consecutively class by class."""
 
     def __init__(self, classes: Sequence[Painted], kinds: Sequence[bool]) -> None:
         """``classes``: the objects of each class; ``kinds``: whether each is one of things."""

@@ -1,4 +1,4 @@
-"""The 3D objects of one plane, as runs along the rows of its slices, and how they are painted into a window."""
+"""The 3D objects of one plane, as runs along the rows of its slices, which can be painted into a window."""
 
 # mypy: disable-error-code="arg-type, assignment, operator, return-value"
 # (the kernels' integers are numba's machine integers, which mypy takes for Python's)

@@ -22,13 +22,13 @@ from planewise.volumes.tilt import stack_note
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
-BATCHES_AHEAD = 2  # that are read or predicted before they are used
-UNLIKE_PIXELS = 1.5  # times larger or smaller than in training: from here on with a message
+BATCHES_AHEAD = 2  # read or predicted in advance
+UNLIKE_PIXELS = 1.5  # ratio of pixel sizes, to those of the training, from which on a message is printed
 
 
 @dataclass(frozen=True)
 class SliceOptions:
-    """How slices are made ready for the network, which was trained on images of this ``mean`` and ``std``."""
+    """How slices are prepared for the network, which was trained on images with this ``mean`` and ``std``."""
 
     range: IntensityRange
     mean: float
@@ -47,7 +47,7 @@ class SlicePredictor(Protocol):
 
 @dataclass(frozen=True)
 class NetworkPredictor:
-    """A network in evaluation mode, on its device; ``half``: in bf16 where it loses nothing that matters."""
+    """A network in evaluation mode, on its device; ``half``: in bf16 where precision does not matter."""
 
     network: PanopticNetwork
     half: bool
@@ -61,7 +61,7 @@ class NetworkPredictor:
     def outputs(self, images: np.ndarray, shape: tuple[int, ...], downsampling: int) -> list[SliceOutputs]:
         """Return the outputs of ``images`` (slices, h, w), prepared; logits at least as large as ``shape`` (H, W).
 
-        A slice of one value, as the padding around a specimen is, holds nothing and is not predicted.
+        A constant slice, such as padding around a specimen, is empty and not predicted.
         """
         device = next(self.network.parameters()).device
         steps = 2 + downsampling.bit_length() - 1  # each doubles the resolution of the quarter grid
@@ -165,10 +165,10 @@ def plane_outputs(
 def choose_planes(
     volume: Volume, trained: tuple[Plane, ...] | None, asked: tuple[Plane, ...] | None
 ) -> tuple[tuple[Plane, ...], str]:
-    """Return the planes to predict ``volume`` in, and why, to read: those ``asked`` for, as far as the volume has them.
+    """Return the planes to predict ``volume`` in, and the reason as text: those ``asked`` for that the volume has.
 
-    If none were: of those that the model was ``trained`` in (None: not known, so all), the ones in which the volume's
-    spacing is even.
+    If none were asked for: the planes that the model was ``trained`` in (None: unknown, so all) in which the volume's
+    pixels are square.
     """
     tilted = f"; {stack_note(volume)}" if any(volume.tilt) else ""
     along = [plane for plane in PLANES if all(volume.shape[axis] > 1 for axis in range(3) if axis != AXIS[plane])]
@@ -182,16 +182,16 @@ def choose_planes(
     unit = "without a unit" if volume.unit == PIXEL else volume.unit
     stated = volume.unit != PIXEL or len(set(volume.spacing)) > 1
     spacing = f"spacing {size} {unit}" if stated else "no spacing is stated, taken as even"
-    model = f"the model was trained in {', '.join(trained)}" if trained else "the model does not say its planes"
+    model = f"the model was trained in {', '.join(trained)}" if trained else "the model does not state its planes"
     return planes, f"planes {', '.join(planes)} ({spacing}; {model}){tilted}"
 
 
 def pixel_note(
     volume: Volume, planes: tuple[Plane, ...], trained_nm: tuple[float, float] | None, scale: int = 1
 ) -> str:
-    """Return in words how far pixels are from the size that a model was trained on; "" if near, or not known.
+    """Return a message if pixels differ in size from those that a model was trained on; "" if similar, or unknown.
 
-    ``trained_nm``: the smallest and the largest side there; ``scale``: by which slices are shrunk for the model.
+    ``trained_nm``: the smallest and the largest side in the training; ``scale``: the factor by which slices are shrunk.
     """
     shown = pixel_sides_nm([volume], planes)
     if shown is None or trained_nm is None:
@@ -208,7 +208,7 @@ def pixel_note(
     instead = f", give --downsampling {better}" if better != scale else ""
     return (
         f"pixels are {_sides(smallest, largest)} nm{shrunk}, those of the training {_sides(*trained_nm)} nm: objects "
-        f"look {looks} than the model knows them; resample the volume{instead}, or train on such data"
+        f"look {looks} than in the training; resample the volume{instead}, or train on such data"
     )
 
 

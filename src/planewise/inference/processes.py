@@ -1,4 +1,4 @@
-"""Work done by processes of this machine, each by itself, so that of one that dies only its piece is done again."""
+"""Work done by independent processes of this machine, so that if one dies, only its piece of work is repeated."""
 
 import multiprocessing
 import threading
@@ -31,7 +31,7 @@ class _Piece:
 class Processes(Executor):
     """``count`` processes of this machine, each served by a thread of this one.
 
-    A process that dies is replaced, and what it did is done again; after ``DEATHS`` it fails with ``WorkerDied``.
+    A process that dies is replaced and its work repeated; after ``DEATHS`` deaths the work fails with ``WorkerDied``.
     """
 
     def __init__(self, source: Source, device: str, count: int) -> None:

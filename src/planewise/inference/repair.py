@@ -1,17 +1,16 @@
-"""Cut what a consensus has merged: an object that two planes have in the same parts.
+"""Cuts objects that a consensus has merged, where two planes show the same parts.
 
-Where the planes' objects have little in common, as of a network that was trained on little, the consensus (see
-``consensus``) joins all that overlaps the object with the most neighbours. So one plane that merges two neighbours
-overrules two planes that keep them apart. Here these two are heard. Two of their labels in the object hang together if
-they share a quarter of the smaller; what hangs together is a part if what the two planes have of it is the same, by an
-IoU of 0.5::
+If the planes' objects have little in common, as with a network trained on few data, the consensus (see ``consensus``)
+joins everything that overlaps the object with the most neighbours. So one plane that merges two neighbours overrules
+two planes that separate them. Here the two planes decide. Two of their labels in the object are connected if they share
+a quarter of the smaller one; connected labels form a part if their regions in the two planes agree with an IoU of 0.5::
 
     plane p   | 1 1 1 1 1 2 2 2 2 |        p and q have the same two parts: labels 1 and 4, and labels 2, 5 and 6;
     plane q   | 4 4 4 4 5 5 5 6 6 |        r, for which they are one, is overruled
     plane r   | 7 7 7 7 7 7 7 7 7 |
 
-Like the consensus, all of it follows from the table of combinations of labels. The largest part of an object keeps its
-label and the others have new ones, after all that there were, so that it can be undone: ``undo_cuts``.
+Like the consensus, this is computed from the table of combinations of labels. The largest part of an object keeps its
+label and the others get new labels above all existing ones, so that cuts can be undone: ``undo_cuts``.
 """
 
 from collections.abc import Callable
@@ -21,8 +20,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-TOGETHER = 0.25  # of the smaller of two labels, both as far as they lie in the object
-SAME = 0.5  # IoU of what two planes have of a part
+TOGETHER = 0.25  # share of the smaller of two labels, both restricted to the object
+SAME = 0.5  # IoU of a part's regions in the two planes
 
 Rows = np.ndarray  # of the table of combinations
 
@@ -32,9 +31,9 @@ def cut_merged(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ``objects`` (n,), 1 to m or 0, of combinations after the cuts, and ``cut_from`` (m + new,) int64.
 
-    That is the object that each was cut from, or 0: those up to m are as they were, or what is left of them.
-    ``labels`` (n, planes), ``counts`` (n,): the combinations, and the voxels of each. Every part ``stands`` by itself:
-    that is asked of its rows.
+    ``cut_from`` is the object that each was cut from, or 0; objects up to m are unchanged, or their largest parts.
+    ``labels`` (n, planes), ``counts`` (n,): the combinations, and the voxels of each. ``stands``: whether rows can be
+    an object by themselves, which is required of each part.
     """
     result, cut = objects.copy(), []
     count = int(objects.max(initial=0))
@@ -61,7 +60,8 @@ def undo_cuts(labels: np.ndarray, cut_from: np.ndarray) -> np.ndarray:
 
 
 def _parts(rows: Rows, labels: np.ndarray, counts: np.ndarray, stands: Callable[[Rows], bool]) -> list[Rows]:
-    """Return the parts of an object by the two planes that take most from the largest; itself, if none have any.
+    """Return the parts of an object from the two planes that cut off most from the largest part; itself if there are
+    none.
 
     ``labels``, ``counts``: those of its ``rows``.
     """
@@ -81,8 +81,8 @@ def _parts(rows: Rows, labels: np.ndarray, counts: np.ndarray, stands: Callable[
 
 
 def _parts_of_two(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the part of each combination, (n,) from 0; ``labels`` (n, 2): of two planes. One that is in none, or in
-    two, is of the larger, or the largest.
+    """Return the part of each combination, (n,) from 0; ``labels`` (n, 2): of two planes. A combination in two parts
+    belongs to the larger one, a combination in none to the largest.
     """
     (first, i), (second, j) = (np.unique(of_plane, return_inverse=True) for of_plane in labels.T)
     table = coo_array((counts, (i, j)), (len(first), len(second)))

@@ -1,8 +1,8 @@
-"""Which slices to paint next: where the planes of a prediction disagree and foreground is likely, and spread out.
+"""Chooses the slices to paint next: where the planes of a prediction disagree and foreground is likely, spread out.
 
-The share p of the planes that have an object at a voxel says how likely foreground is there, p (1 - p) how far they
-disagree; a voxel's doubt is their product. Slices are chosen one by one, each as the one of most doubt, which counts
-less near to those that are known or chosen already: neighbours show nearly the same.
+At a voxel, the share p of planes with an object measures how likely foreground is, and p (1 - p) how much the planes
+disagree; a voxel's doubt is the product of both. Slices are chosen one by one, each with the largest doubt, which
+counts less near known or already chosen slices, because neighbours show nearly the same.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,12 +13,12 @@ import numpy as np
 from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import SLAB_BYTES, LazyArray
 
-LEAST_DOUBT = 1e-9  # of any voxel, so that slices spread where there is none
+LEAST_DOUBT = 1e-9  # added for all voxels, so that slices spread where there is no doubt
 
 
 @dataclass(frozen=True)
 class ChosenSlice:
-    """A slice of a ``case``; ``score``: its mean doubt, in proportion less where it is near to others."""
+    """A slice of a ``case``; ``score``: its mean doubt, reduced in proportion to its nearness to others."""
 
     case: str
     index: int
@@ -51,10 +51,10 @@ def slice_doubts(planes: Sequence[LazyArray], plane: Plane, advance: Callable[[i
 def choose_slices(
     doubts: Mapping[str, np.ndarray], known: Mapping[str, Collection[int]], count: int
 ) -> list[ChosenSlice]:
-    """Return up to ``count`` slices of all cases, the most worth painting first; none of those that are ``known``.
+    """Return up to ``count`` slices of all cases, most useful first, without those that are ``known``.
 
-    ``doubts``: the mean doubt in each slice, by case. It counts in full from half the distance on that all known and
-    chosen slices would have if they were spread evenly, and nearer to one of them in proportion less.
+    ``doubts``: the mean doubt in each slice, by case. It counts in full beyond a certain distance from known and chosen
+    slices, half of their distance if they were spread evenly, and proportionally less nearer to them.
     """
     slices = sum(len(profile) for profile in doubts.values())
     apart = slices / (sum(len(set(places)) for places in known.values()) + count) / 2

@@ -1,4 +1,4 @@
-"""How the planes agree on each object of a consensus: by counts alone, which add up over the parts of a volume."""
+"""How the planes agree on each object of a consensus: counts, which add up over the parts of a volume."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ObjectVotes:
-    """Of each object, in the order of their labels from 1, (objects,): how many voxels, and who gave them.
+    """For each object, (objects,) in the order of labels from 1: its voxels, and which planes have them.
 
-    ``voxels`` int64; ``planes`` int64: how many planes have an object that is mostly it; ``by_all``: the share of its
-    voxels that every plane gave; ``alone``: voxels beside it that one such plane gave and too few others, as a share of
-    ``voxels``; ``cut_from`` int64: the object that it was cut from, see ``repair.cut_merged``, or 0.
+    ``voxels`` int64; ``planes`` int64: the number of planes with an object that lies mostly in it; ``by_all``: the
+    share of its voxels that all planes have; ``alone``: voxels outside it that such a plane's object has and too few
+    others do, as a share of ``voxels``; ``cut_from`` int64: the object that it was cut from (see
+    ``repair.cut_merged``), or 0.
     """
 
     voxels: np.ndarray
@@ -26,7 +27,7 @@ class ObjectVotes:
 
     @property
     def depth(self) -> np.ndarray:
-        """The voxels on which planes disagree, as the depth of an even layer on the surface of a ball of its size."""
+        """The voxels on which planes disagree, expressed as the thickness of a layer on a ball of the object's size."""
         disputed = (1 - self.by_all + self.alone) * self.voxels
         return np.asarray(disputed / (np.pi * 36 * self.voxels.astype(float) ** 2) ** (1 / 3))
 

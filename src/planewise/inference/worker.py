@@ -1,4 +1,4 @@
-"""What a worker process holds: its GPU, where there are enough, and what it has loaded for its tasks."""
+"""The state of a worker process: its GPU, if there are enough, and what it has loaded for its tasks."""
 
 import os
 import tempfile
@@ -13,14 +13,14 @@ from planewise.volumes.machine import machine_cores
 
 
 class Source(Protocol):
-    """Makes what work needs loaded, on a device (cpu, cuda:1); in other processes one that is equal to this does."""
+    """Loads what work needs, on a device (cpu, cuda:1); in other processes an equal source does."""
 
     def __call__(self, device: str) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Loading:
-    """What a worker must know to load what its work needs.
+    """The parameters with which a worker loads what its work needs.
 
     ``device``: cpu, cuda or mps; ``threads``: that it may compute with, None for PyTorch's own choice.
     """
@@ -31,7 +31,7 @@ class Loading:
 
 
 class Worker:
-    """What a process that does work has: it belongs to the object that stands for the process, and ends with it."""
+    """The state of a process that does work; it belongs to the object that represents the process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # a dask worker may have several threads
@@ -41,12 +41,12 @@ class Worker:
 
     @classmethod
     def of(cls, process: object) -> "Worker":
-        """Return what ``process`` has: a process of multiprocessing, or a worker of dask."""
+        """Return the state of ``process``: a process of multiprocessing, or a dask worker."""
         worker: Worker = vars(process).setdefault("_planewise", cls())
         return worker
 
     def loaded(self, loading: Loading, tell: Callable[[str], None] = lambda line: None) -> Any:
-        """Return what ``loading.source`` makes; it is made once. ``tell``: called if a GPU has to be shared."""
+        """Return what ``loading.source`` loads, which happens once. ``tell``: called if a GPU has to be shared."""
         with self._lock:
             if loading != self._loading:
                 self._loading = self._loaded = None  # the one before is let go first
@@ -81,7 +81,8 @@ def threads_of_each(workers: int, device: str) -> int:
 
 @dataclass(frozen=True)
 class TakenGpu:
-    """A GPU that this process has until it ends; ``shared``: with others; ``lock``: the open file that reserves it."""
+    """A GPU reserved for this process until it ends; ``shared``: with others; ``lock``: the open file that reserves
+    it."""
 
     device: str
     shared: bool
@@ -96,10 +97,10 @@ def gpus() -> list[str]:
 
 
 def take_gpu(ids: list[str], folder: Path | None = None) -> TakenGpu:
-    """Take the first GPU that no other worker on this machine has, or the one that the fewest have.
+    """Reserve the first GPU that no other worker on this machine uses, or the one that the fewest use.
 
-    Workers agree by locks, which end with their process however that ends, on files in ``folder``: by default one of
-    this user's in the system's temporary folder. So they need not have been started together.
+    Workers coordinate by locks on files in ``folder`` (default: a folder of this user in the system's temporary
+    folder); locks end with their process, however it ends. So workers need not be started together.
     """
     import fcntl  # which not every system has
 

@@ -1,1 +1,1 @@
-"""One loop that trains every model here, and what feeds it."""
+"""One loop that trains all models here, and the tasks that feed it."""

@@ -1,6 +1,6 @@
-"""Validation slices put together to the volumes they were cut from: what is found there is scored object by object.
+"""Reassembles validation slices into the volumes that they were cut from, to score predictions object by object.
 
-Slices say little about objects: a network that is better pixel by pixel may find more that is not there.
+Slices say little about objects: a network that is better pixel by pixel may detect more false objects.
 """
 
 from dataclasses import dataclass, replace
@@ -20,10 +20,10 @@ from planewise.inference.planes import SliceOptions, SlicePredictor, plane_outpu
 from planewise.training.slice_folder import SlicePair, case_of, index_of, planes_of, read_pair
 from planewise.volumes.slices import AXIS, PLANES, Plane, from_stack
 
-VOXELS = 8_000_000  # of all volumes together, about; of larger ones the middle stands for all
+VOXELS = 8_000_000  # approximate total of all volumes; of larger ones only the middle is used
 BATCH = 4  # slices predicted at once
-IOU = 0.5  # from which on an object is found
-VOTE = 2  # planes that must agree on a voxel, of several
+IOU = 0.5  # from which on an object counts as detected
+VOTE = 2  # planes that must agree on a voxel, if there are several
 AS_SHARES = IntensityRange(0.0, 1.0)
 
 
@@ -36,10 +36,10 @@ class AssembledVolume:
 
 
 def assemble(pairs: list[SlicePair]) -> list[AssembledVolume]:
-    """Return the volumes that ``pairs`` were cut from, in the order of their names; none if names say no planes.
+    """Return the volumes that ``pairs`` were cut from, in the order of their names; none if names contain no planes.
 
-    A case that was cut whole is put together from one plane. Of one that is painted in part each stretch of slices
-    without a gap is a volume, in every plane: single painted slices are volumes of one slice.
+    A completely cut case is reassembled from one plane. Of a partly painted case, each stretch of slices without a gap
+    is a volume, in each plane: single painted slices are volumes of one slice.
     """
     if planes_of(pairs) is None:
         return []
@@ -83,11 +83,11 @@ def panoptic_quality(
     slices: SliceOptions,
     grouping: GroupingOptions,
 ) -> float | None:
-    """Return the panoptic quality of what is found in ``volumes``, of all objects together; None if there are none.
+    """Return the panoptic quality of the prediction in ``volumes``, over all objects; None if there are none.
 
-    They are predicted in ``planes``, as far as they are no lines there, and the planes fused. It is F1
-    at IoU 0.5, the number of objects that are found, times how well they are drawn (Kirillov et al. 2019,
-    arXiv:1801.00868). Ignored voxels belong to nothing.
+    They are predicted in those ``planes`` in which their slices are not just lines, and the planes are fused. Panoptic
+    quality is F1 at IoU 0.5 times the mean IoU of the matches (Kirillov et al. 2019, arXiv:1801.00868). Ignored voxels
+    belong to no object.
     """
     scores = []
     for volume in volumes:
@@ -104,10 +104,10 @@ def objects_in(
     slices: SliceOptions,
     grouping: GroupingOptions,
 ) -> list[Painted]:
-    """Return what is found of each class in ``image``, (z, y, x), in those ``planes`` in which it is no line; nothing
-    if in all it is.
+    """Return the predicted objects of each class in ``image``, (z, y, x), from those ``planes`` in which its slices are
+    not just lines; none if they are in all planes.
 
-    In one slice the least size is that of the section of an object which is just large enough.
+    In a single slice the smallest size is that of the section of an object of the smallest volume.
     """
     if 1 in image.shape:
         grouping = replace(grouping, min_size=round(grouping.min_size ** (2 / 3)))

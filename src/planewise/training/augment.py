@@ -13,10 +13,10 @@ from scipy import ndimage
 
 BRIGHTNESS = 0.3  # of the full scale, added
 CONTRAST = 0.3  # relative
-TILT = np.pi / 12  # the largest rotation of what has an upright
+TILT = np.pi / 12  # largest rotation of slices with a fixed orientation
 PROBABILITY = 0.5  # of a rotation, of a change of brightness and contrast, and of each flip
-KNOT = 64  # pixels between the knots of the grid whose displacements bend a crop, about
-RARELY = 0.3  # probability of each change of what a microscope does: gamma, noise, blur
+KNOT = 64  # approximate distance, in pixels, of the knots whose displacements bend a crop
+RARELY = 0.3  # probability of each change that imitates a microscope: gamma, noise, blur
 GAMMA = 0.4  # largest change of the logarithm
 NOISE = 0.04  # largest standard deviation, of the full scale
 BLUR = 1.2  # largest sigma, in pixels
@@ -29,7 +29,7 @@ Drawn = tuple[np.ndarray, np.ndarray]  # an image slice (H, W), float32 in 0..1,
 
 @dataclass(frozen=True)
 class Variation:
-    """How crops are varied beyond flips, rotation and contrast.
+    """Variations of crops beyond flips, rotation and contrast.
 
     ``scale_range``: of the magnification; ``bend``: the standard deviation, in pixels, by which the knots of a coarse
     grid are displaced; ``microscope``: whether gamma, noise and blur change too. ``divisor``: of labels that are
@@ -53,8 +53,8 @@ def random_crop(
     """Return a random view (size, size) of ``image`` (H, W), float32 in 0..1, and of its ``labels``, int32.
 
     As published for MitoNet: magnified by a factor from ``scale_range``, cropped (what lies outside the slice is 0),
-    rotated by up to 180 degrees, flipped, brightness and contrast changed by up to 0.3. ``upright``: slices whose left
-    and right mean something are tilted by up to 15 degrees, and not flipped.
+    rotated by up to 180 degrees, flipped, brightness and contrast changed by up to 0.3. ``upright``: slices in which
+    left and right matter are rotated by up to 15 degrees only, and not flipped.
     """
     scale = rng.uniform(*scale_range)
     most = TILT if upright else np.pi
@@ -66,8 +66,8 @@ def random_crop(
 def varied_crop(draw: Callable[[], Drawn], size: int, variation: Variation, rng: np.random.Generator) -> Drawn:
     """Return a random view (size, size) of a slice that ``draw`` returns, or of several if one would not fill it.
 
-    A slice along the short axis of a flat volume is a ribbon: as many as fill the view are stacked, each in a band of
-    its own, with ids that differ. A ribbon is not rotated; then the whole view is, by 90 degrees or not.
+    A slice along the short axis of a flat volume is a ribbon: as many ribbons as fill the view are stacked in bands,
+    with distinct ids. Single ribbons are not rotated; the whole view is then rotated by 90 degrees or not.
     """
     image, labels = draw()
     scale = rng.uniform(*variation.scale_range)
@@ -100,7 +100,7 @@ def _ids_of(labels: np.ndarray, divisor: int | None) -> np.ndarray:
 
 
 def _renumbered(labels: np.ndarray, highest: int, divisor: int | None) -> np.ndarray:
-    """Return ``labels`` with ``highest`` more for every id, so that they are none that was there before."""
+    """Return ``labels`` with ``highest`` added to each id, so that ids are distinct from previous ones."""
     ids = _ids_of(labels, divisor)
     more = highest if divisor is None else (ids - 1 + highest) % (divisor - 1) + 1 - ids  # which stays in its class
     return np.where(ids > 0, labels + more, labels)
@@ -133,7 +133,7 @@ def _view(
 
 
 def _empty_side(pixels: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> None:
-    """Set one side of a view to nothing, in place: volumes are padded with it, and who never saw it finds nothing."""
+    """Set one side of a view to 0, in place: volumes are padded so, and a network must have seen it in training."""
     width, quarters = int(rng.uniform(0, WIDEST) * len(pixels)), int(rng.integers(4))
     for view in (pixels, ids):
         np.rot90(view, quarters)[:width] = 0  # a view of the same memory

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class AveragedWeights:
     """The exponential average of a network's weights over the steps, and of the statistics of its batch norms.
 
-    After n steps it forgets no faster than by n / (n + 9), so that the random start has no part in it for long.
+    After n steps its decay is at most n / (n + 9), so that the random start soon loses its influence.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -35,7 +35,7 @@ class AveragedWeights:
     @contextmanager
     @torch.no_grad()
     def in_place_of(self, network: nn.Module) -> Iterator[None]:
-        """Let ``network`` have the average within, and its weights again after."""
+        """Give ``network`` the averaged weights within the context, and its own again afterwards."""
         state = network.state_dict()
         kept = {name: value.clone() for name, value in state.items()}
         try:

@@ -1,4 +1,4 @@
-"""What the confidence of objects is calibrated on: the held-out part, found as in use, right or wrong by its truth."""
+"""Calibrates the confidence of objects on the held-out part, predicted as in use and compared with its truth."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from planewise.models.model_file import Calibration
 from planewise.training.assembled import IOU, VOTE, AssembledVolume, objects_in
 from planewise.volumes.slices import Plane
 
-DARKER, BRIGHTER = (0.8, -0.05), (1.2, 0.05)  # contrast and brightness, as another session has them
+DARKER, BRIGHTER = (0.8, -0.05), (1.2, 0.05)  # contrast and brightness, as in another imaging session
 
 
 def calibration_on(
@@ -23,11 +23,11 @@ def calibration_on(
     slices: SliceOptions,
     grouping: GroupingOptions,
 ) -> Calibration | None:
-    """Return the calibration by the objects in ``volumes``, each seen in some views; None if planes cannot disagree,
-    or no object is found.
+    """Return the calibration from the objects in ``volumes``, each predicted in several views; None if planes cannot
+    disagree, or if no object is detected.
 
-    Planes cannot where all must agree, or in a volume of one slice. No object is left out for a lack of agreement, of
-    which the calibration is to say what it means.
+    Planes cannot disagree if all must agree, or in a volume of one slice. No object is left out for low agreement,
+    since the calibration must cover it.
     """
     if len(planes) <= VOTE:
         return None
@@ -46,7 +46,7 @@ def calibration_on(
 
 
 def _views(volume: AssembledVolume) -> Iterator[AssembledVolume]:
-    """Yield ``confidence.VIEWS`` views of a volume: as it is, turned round, darker and brighter."""
+    """Yield ``confidence.VIEWS`` views of a volume: unchanged, rotated, darker and brighter."""
     yield volume
     yield AssembledVolume(*(np.ascontiguousarray(np.flip(array)) for array in (volume.image, volume.labels)))
     for contrast, brightness in (DARKER, BRIGHTER):
@@ -55,9 +55,9 @@ def _views(volume: AssembledVolume) -> Iterator[AssembledVolume]:
 
 
 def best_ious(truth: np.ndarray, predicted: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each found object's largest IoU with one of the truth, (count,), and whether any of its voxels is known.
+    """Return each predicted object's largest IoU with a true object, (count,), and whether any of its voxels is known.
 
-    ``truth``, ``predicted`` (z, y, x): ids; where the truth is below 0 nothing is known, and nothing counts.
+    ``truth``, ``predicted`` (z, y, x): ids; voxels whose truth is below 0 are unknown and do not count.
     """
     ids, labels = truth[truth >= 0].astype(np.int64), predicted[truth >= 0].astype(np.int64)
     sizes, true_sizes = np.bincount(labels, minlength=count + 1), np.bincount(ids)

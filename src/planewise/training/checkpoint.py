@@ -1,8 +1,8 @@
-"""Checkpoints: everything that a training needs to go on as if it had not stopped.
+"""Checkpoints: everything that a training needs to continue as if it had not stopped.
 
-They are a training's manifest too, and there is no other: options and steps that decide on it stand in the checkpoint,
-appear with it in one write, and are compared when it is resumed; the slices that it was trained on are named by the
-record beside it. A second file could only disagree with them. Predictions, scores and prepared data have ``data.run``.
+They also serve as a training's manifest: decisive options and steps are stored in the checkpoint, in one write, and are
+compared when it is resumed; the record beside it names the slices that were trained on. A separate manifest could only
+contradict them. Predictions, scores and prepared data use ``data.run``.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from planewise.models.model_file import Trained
 from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 
-SAME = ("batch_size", "learning_rate", "seed", "weight_decay", "warm_up")  # options of a training that is resumed
+SAME = ("batch_size", "learning_rate", "seed", "weight_decay", "warm_up")  # options that a resumed training must keep
 
 
 NAMED = 8  # cases that a model's file names
@@ -33,7 +33,8 @@ class Validation:
     score: float | None
 
     def beats(self, best: "Validation | None") -> bool:
-        """Whether these weights are better than the ``best`` before: by the score, else by the loss, else as later."""
+        """Whether these weights are better than the previous ``best``: by the score, else by the loss, else as later
+        ones."""
         if best is None:
             return True
         if self.score is None or best.score is None:
@@ -42,9 +43,9 @@ class Validation:
 
 
 def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    """Refuse to go on from ``state``, a checkpoint at ``path``, by options (of the loop) ``now`` that make it another.
+    """Refuse to resume ``state``, the checkpoint at ``path``, if the loop's options ``now`` make it another training.
 
-    More iterations are no other training. Raises PlanewiseError naming all that differs, old and new.
+    More iterations do not. Raises PlanewiseError naming all differences, old and new.
     """
     if "ends" not in state:
         raise PlanewiseError(f"{path}: was left by an older version of planewise; train again, without --resume")
@@ -56,13 +57,13 @@ def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) 
         wrong.append(f"fewer {name} {state['ends'][-1] // steps} -> {now['iterations'] // steps}")
     if wrong:
         raise PlanewiseError(
-            f"{path}: is of a training with other options ({'; '.join(wrong)}); --resume needs the same, and goes on "
-            "for as many steps or more"
+            f"{path}: belongs to a training with other options ({'; '.join(wrong)}); --resume needs the same, and at "
+            "least as many steps"
         )
 
 
 def trained_as(best: Path, validated_on: list[str], dataset: str, base: str, base_licence: str | None) -> Trained:
-    """Return how the weights of the checkpoint ``best`` came about, and say so; ``base``: see ``Trained``."""
+    """Return and print how the weights of the checkpoint ``best`` were trained; ``base``: see ``Trained``."""
     state = load_checkpoint(best, mmap=True)
     more = f" and {len(validated_on) - NAMED} more" if len(validated_on) > NAMED else ""
     trained = Trained(
@@ -82,9 +83,9 @@ def trained_as(best: Path, validated_on: list[str], dataset: str, base: str, bas
 
 
 def is_finished(path: Path, now: dict[str, Any]) -> bool:
-    """Whether the checkpoint at ``path`` is the last of the training that options ``now`` ask for.
+    """Whether the checkpoint at ``path`` is the last one of the training with the options ``now``.
 
-    Raises PlanewiseError if it is of another one; see ``check_same_training``.
+    Raises PlanewiseError if it belongs to another one; see ``check_same_training``.
     """
     state = load_checkpoint(path, mmap=True)
     check_same_training(state, now, path)

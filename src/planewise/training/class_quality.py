@@ -1,4 +1,4 @@
-"""How well several classes are found in the validation volumes: the objects of things, the voxels of stuff."""
+"""Scores several classes in the validation volumes: the objects of things, the voxels of stuff."""
 
 import math
 
@@ -23,8 +23,8 @@ def class_quality(
 ) -> list[float]:
     """Return the quality of each class of ``grouping.things`` in ``volumes``, whose labels are panoptic values.
 
-    Of things it is the panoptic quality of all objects together, of stuff the IoU of all voxels; NaN where the class is
-    in neither truth nor result. See ``assembled.panoptic_quality``.
+    For things it is the panoptic quality over all objects, for stuff the IoU over all voxels; NaN if neither truth nor
+    prediction has the class. See ``assembled.panoptic_quality``.
     """
     objects: list[list[InstanceScores]] = [[] for _ in grouping.things]
     voxels: list[list[VoxelScores]] = [[] for _ in grouping.things]

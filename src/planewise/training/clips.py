@@ -1,9 +1,8 @@
-"""Training on short clips: an object is prompted in one slice, and followed through the next by SAM2's memory of it.
+"""Training on short clips: an object is prompted in one slice and followed through the next ones by SAM2's memory.
 
 As SAM2's own training does (Ravi et al. 2024, arXiv:2408.00714, which takes 8 frames and up to 3 objects), the loss is
-on every slice of a clip. Clips come on top of what boxes are trained on: each begins with a slice that is shown alone
-too, so that boxes stay as good as they are. They follow the slices of one patient, up or down, to the first that is
-missing.
+on every slice of a clip. Clips are added to the training on boxes: each begins with a slice that is also used alone, so
+that boxes stay as good as before. A clip follows the slices of one patient, up or down, until the first missing one.
 """
 
 from pathlib import Path
@@ -22,7 +21,7 @@ from planewise.training.prompted_slices import BoxTraining, prepared_slices
 from planewise.training.sampling import sample_generator
 from planewise.volumes.slices import evenly
 
-MOST_OBJECTS = 3  # that are followed in a clip
+MOST_OBJECTS = 3  # followed in a clip
 TERMS = ("clip_dice", "clip_ce", "clip_presence", "clip_iou")
 CLIP = "clip_"  # before the names of what a batch holds of clips
 UNTRAINED = ("no_memory_positional_encoding", "mask_downsample.weight", "mask_downsample.bias")  # of other prompts
@@ -31,8 +30,8 @@ UNTRAINED = ("no_memory_positional_encoding", "mask_downsample.weight", "mask_do
 class ClipTask(BoxTask):
     """Fine-tuning of a ``ClipSegmenter`` on slices, of which every ``length``-th begins a clip of ``length`` slices.
 
-    So about as many slices are seen in clips as alone, and a longer clip needs no more memory, as long as a batch holds
-    as many slices.
+    So about as many slices are used in clips as alone, and longer clips need no more memory if batches have the same
+    number of slices.
     """
 
     network: ClipSegmenter
@@ -67,7 +66,7 @@ class ClipTask(BoxTask):
         of_validation = [slice_ for slice_ in self.validation if self._goes_on(slice_)]
         self.validation_clips = evenly(of_validation, max(1, VALIDATION_SLICES // length))
         if not of_validation:
-            say("WARNING: no validation slice has its neighbour beside it: the best is chosen by boxes alone")
+            say("WARNING: no validation slice has a neighbour: the best step is chosen by boxes alone")
 
     def _goes_on(self, slice_: Path) -> bool:
         beside = any(slice_ in following for following in self.next.values())

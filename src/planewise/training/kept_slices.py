@@ -1,4 +1,4 @@
-"""Slices are cut once and kept: a training uses those made from the same data and options, and replaces no others."""
+"""Slices are cut once and kept: a training reuses those made from the same data and options, and replaces no others."""
 
 import tempfile
 from collections.abc import Callable
@@ -13,14 +13,14 @@ KEY_DIGITS = 8  # of a key, in a folder's name
 
 
 def folders_for(beside: Path, made_from: MadeFrom) -> tuple[Path, Path]:
-    """Return where slices go: to ``beside`` or, if that holds others, to a folder with the key in its name."""
+    """Return the folders for slices: ``beside`` or, if that holds others, one with the key in its name."""
     return beside, beside.with_name(f"{beside.name}_{made_from.key[:KEY_DIGITS]}")
 
 
 def keep_slices(
     folders: tuple[Path, ...], made_from: MadeFrom, cut: Callable[[Path], list[Problem]]
 ) -> tuple[Path, list[Problem]]:
-    """Return the first of ``folders`` with slices made from the same, or cut them into the first that is free.
+    """Return the first of ``folders`` with slices made from the same data and options, or cut them into a free one.
 
     ``cut`` writes slices into a new folder, and returns the cases that it left out. That folder appears whole or not at
     all, with its record. Raises PlanewiseError if all folders hold something else, or cannot be written.
@@ -50,7 +50,7 @@ def keep_slices(
 
 
 def kept_slices(folders: tuple[Path, ...], made_from: MadeFrom) -> tuple[Path, list[Problem]]:
-    """Return the first of ``folders`` with slices made from the same, and the cases that are not among them.
+    """Return the first of ``folders`` with slices made from the same data and options, and the cases left out of them.
 
     Raises PlanewiseError if none has.
     """
@@ -78,7 +78,7 @@ def _reuse(folder: Path) -> list[Problem]:
 
 
 def _differences(folder: Path, made_from: MadeFrom) -> str | None:
-    """Return what of ``folder`` is in the way; empty if it holds these slices, None if it is free."""
+    """Return why ``folder`` cannot be used; "" if it holds these slices, None if it is free."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     record = read_record(folder / RECORD) if folder.is_dir() else None

@@ -1,4 +1,4 @@
-"""The losses of masks that are drawn to prompts; what is ignored takes no part in any."""
+"""The losses of masks predicted from prompts; ignored pixels are excluded from all of them."""
 
 import torch
 import torch.nn.functional as F
@@ -16,24 +16,24 @@ def is_there(masks: Tensor) -> Tensor:
 
 
 def mean_of(values: Tensor) -> Tensor:
-    """Return the mean, 0 of none."""
+    """Return the mean, 0 if there are no values."""
     return values.sum() / max(1, values.numel())
 
 
 def dice_loss(logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
-    """Return 1 minus the mean soft Dice of masks (P, H, W), which hold nothing that is ignored; 0 of none.
+    """Return 1 minus the mean soft Dice of masks (P, H, W), without ignored pixels; 0 if there are no masks.
 
-    Its denominator is of squares (Milletari et al. 2016, arXiv:1606.04797), as in the published fine-tuning, which
-    takes it from MONAI; importing that takes longer than importing torch.
+    Its denominator is a sum of squares (Milletari et al. 2016, arXiv:1606.04797), as in the published fine-tuning,
+    which takes it from MONAI; importing that takes longer than importing torch.
     """
     return mean_of(1 - soft_dices(*_overlaps(logits, masks, counted)))
 
 
 def class_dice_loss(logits: Tensor, masks: Tensor, counted: Tensor, classes: Tensor, count: int) -> Tensor:
-    """Return 1 minus the mean soft Dice of the ``classes`` (P,) of which ``masks`` (P, H, W) hold anything; 0 of none.
+    """Return 1 minus the mean soft Dice of those ``classes`` (P,) that occur in ``masks`` (P, H, W); 0 if none does.
 
-    All masks of a class count together, as one (nnU-Net's batch Dice), so that what is drawn in a slice without the
-    class lowers it as well; those of all processes that share a batch, too. ``count``: of classes. See ``dice_loss``.
+    All masks of a class, also those of other processes that share the batch, count as one (nnU-Net's batch Dice), so
+    that false predictions in a slice without the class lower it too. ``count``: of classes. See ``dice_loss``.
     """
     of_masks = torch.stack([*_overlaps(logits, masks, counted), masks.sum((1, 2))])
     shared, both, true = _over_processes(of_masks.new_zeros(3, count).index_add(1, classes, of_masks))
@@ -53,7 +53,7 @@ def _over_processes(sums: Tensor) -> Tensor:
 
 
 def _overlaps(logits: Tensor, masks: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
-    """Return of each mask (P, H, W) the products with what is predicted, and the squares of both, summed: (P,)."""
+    """Return for each mask (P, H, W) the sum of its products with the prediction, and of the squares of both: (P,)."""
     predicted = logits.sigmoid() * counted
     return (predicted * masks).sum((1, 2)), (predicted.square() + masks.square()).sum((1, 2))
 
@@ -69,9 +69,9 @@ def cross_entropy(logits: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
 
 
 def presence_loss(scores: Tensor, masks: Tensor, counted: Tensor) -> Tensor:
-    """Return the mean cross entropy of scores (P,) that masks (P, H, W) hold something, of those of which it is known.
+    """Return the mean cross entropy of scores (P,) for the presence of masks (P, H, W), where that is known.
 
-    Of a mask that holds nothing it is known where no pixel is ignored.
+    For an empty mask it is known only if no pixel is ignored.
     """
     there = is_there(masks)
     known = there | ~is_there(~counted)

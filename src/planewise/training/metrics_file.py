@@ -1,4 +1,4 @@
-"""metrics.csv: what a training logs at every step, and what it scored at the end."""
+"""metrics.csv: what a training logs at each step, and its score at the end."""
 
 import csv
 from pathlib import Path
@@ -53,7 +53,7 @@ def score_at_end(folder: Path) -> float:
     """
     if not (folder / METRICS).is_file():
         raise PlanewiseError(
-            f"{folder / METRICS}: is gone, and says how good the training was; train again, into a new folder"
+            f"{folder / METRICS}: is gone, and is needed for the score of the training; train again, into a new folder"
         )
     with (folder / METRICS).open(newline="", encoding="utf-8") as file:
         scores = [row["val_score"] for row in csv.DictReader(file) if row.get("val_score")]

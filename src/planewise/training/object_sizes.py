@@ -1,4 +1,4 @@
-"""How large the objects are that a model is trained on: what is much smaller is none."""
+"""Measures the sizes of training objects: predictions that are much smaller are not objects."""
 
 from collections.abc import Callable
 
@@ -14,17 +14,17 @@ from planewise.volumes.files import open_volume
 from planewise.volumes.geometry import voxel_um3
 
 LOW = 0.05  # quantile
-FEWEST = 5  # whole objects whose quantile says something
+FEWEST = 5  # whole objects, from which on their quantile is meaningful
 
 
 def object_sizes(
     cases: list[Case], target: Target, advance: Callable[[str], None] = lambda case: None
 ) -> ObjectSizes | None:
-    """Return how large the smaller objects of the cases are: the ``LOW`` quantile of the volumes of whole objects.
+    """Return the size of the smaller objects of the cases: the ``LOW`` quantile of the volumes of whole objects.
 
-    With fewer than ``FEWEST`` whole ones, as in thin crops, it is that of all, which sets no least size. An object
-    beside unpainted voxels may continue there, and does not count. None if no object is left. A case that cannot be
-    read is passed over: it is no training case. ``advance`` is called with every case's name.
+    With fewer than ``FEWEST`` whole objects, as in thin crops, it is the quantile of all, which sets no smallest size.
+    An object beside unpainted voxels may continue there, and does not count. None if no object remains. An unreadable
+    case is skipped: it is not trained on. ``advance`` is called with each case's name.
     """
     whole: list[tuple[int, float | None]] = []
     cut: list[tuple[int, float | None]] = []

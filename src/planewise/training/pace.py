@@ -1,4 +1,4 @@
-"""How many steps a training can do in a given time, by the time that its first few take."""
+"""Estimates the number of training steps that fit into a given time, from the time of the first few."""
 
 import copy
 import time
@@ -9,7 +9,7 @@ import torch
 from planewise.training.loop_options import LoopOptions
 from planewise.training.task import Task
 
-WARM = 2  # steps that are not timed: the first ones set up what later ones use
+WARM = 2  # steps that are not timed: the first ones include initialisation
 TIMED = 6
 
 
@@ -18,8 +18,8 @@ def steps_within(
 ) -> int:
     """Return how many steps of ``task``, with a validation at every interval, take ``seconds``; at least 1.
 
-    They are tried on a copy of the network, which learns nothing from it, on one device. What loaders prepare at the
-    same time counts where it takes longer than the step itself. ``clock``: seconds.
+    They are timed on a copy of the network, on one device. Loading runs in parallel, and counts only if it takes longer
+    than the step itself. ``clock``: seconds.
     """
     device = torch.device(options.accelerator)
     task.network.to(device)

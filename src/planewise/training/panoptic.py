@@ -1,4 +1,4 @@
-"""MitoNet's side of the training loop: its samples, its loss, its validation, and what is frozen."""
+"""MitoNet's task for the training loop: its samples, loss and validation, and the frozen layers."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +44,7 @@ class PanopticTask:
     ) -> None:
         """``patch_size`` is the side of the square crops, in pixels; it must be a multiple of the padding factor.
 
-        ``planes``: that the model is to be used in, and is validated in. Default: those that it is trained in.
+        ``planes``: the planes for use and validation. Default: those that it is trained in.
         """
         self.network = network
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.2 times faster on a CPU
@@ -102,9 +102,9 @@ class PanopticTask:
     def validate(self, device: torch.device) -> dict[str, float]:
         """Return the mean ``loss`` and the foreground's ``iou`` over all validation slices together, and the ``score``.
 
-        That is the panoptic quality (``pq``) of the objects in the volumes that the slices make up or, where they make
-        up none, the IoU. Ignored pixels count in none. Without any true foreground there is no IoU, nor a score. Of
-        several classes all are means over the classes that are there; the ``score`` of stuff is its IoU.
+        The score is the panoptic quality (``pq``) of the objects in the volumes that the slices form or, if they form
+        none, the IoU. Ignored pixels do not count. Without true foreground there is neither IoU nor score. With several
+        classes, all are means over the classes that occur; the ``score`` of stuff is its IoU.
         """
         self.network.eval()
         sums = np.zeros((3, 1 if self.several is None else len(self.several.names)), np.int64)  # of each class
@@ -134,8 +134,8 @@ class PanopticTask:
         )
 
     def calibration(self, network: PanopticNetwork, device: torch.device) -> Calibration | None:
-        """Return what the confidence of objects that ``network`` finds is, by the validation volumes; None of several
-        classes, of which it is not known."""
+        """Return the calibration of the confidence of ``network``'s objects on the validation volumes; None for several
+        classes, for which it is not implemented."""
         if self.several is not None:
             return None
         predictor, slices, grouping = self.in_use(network, device)
@@ -144,7 +144,7 @@ class PanopticTask:
     def in_use(
         self, network: PanopticNetwork, device: torch.device
     ) -> tuple[NetworkPredictor, SliceOptions, GroupingOptions]:
-        """Return how images that were read as slices are, shares of their range, are predicted by ``network``."""
+        """Return how ``network`` predicts images that were read as slices are: as shares of their range."""
         network.to(device).eval()
         half = choose_precision("auto", device.type, predicting=True) == "bf16"
         norms = self.model.norms
@@ -169,7 +169,7 @@ def _masks(logits: Tensor, targets: dict[str, Tensor]) -> list[tuple[Tensor, Ten
 
 
 def _cases(validation: list[SlicePair], training: list[SlicePair]) -> list[str]:
-    """Return what was validated on, to read: cases, or slabs of those that are trained on too."""
+    """Return the validation data as text: cases, or slabs of cases that are also trained on."""
     trained = {case_of(pair) for pair in training}
     cases = sorted({case_of(pair) for pair in validation})
     return [f"a slab of {case}" if case in trained else case for case in cases]

@@ -1,6 +1,6 @@
 """Which slice the n-th sample of a training is: a function of the seed and n alone.
 
-So a resumed training sees the very samples it would have seen, and several processes share them without talking.
+So a resumed training uses the same samples as an uninterrupted one, and processes share them without communication.
 """
 
 from collections import Counter
@@ -12,8 +12,8 @@ import numpy as np
 def source_weights(sources: list[str], gamma: float) -> np.ndarray:
     """Return each slice's probability: (slices of its source) ** -gamma, normalised.
 
-    ``gamma`` 0 draws every slice alike, 1 every source alike (``weight_gamma`` in a model's YAML). A source is a case
-    in one plane: of a flat volume there are few slices in the plane that shows most, and many narrow ones.
+    With ``gamma`` 0 all slices are equally likely, with 1 all sources (``weight_gamma`` in a model's YAML). A source is
+    a case in one plane: a flat volume has few slices in its widest plane, and many narrow ones in the others.
     """
     count = Counter(sources)
     weights = np.array([float(count[source]) ** -gamma for source in sources])

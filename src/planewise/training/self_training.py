@@ -1,8 +1,8 @@
-"""Labels that a model gives to unpainted voxels, where its planes agree: to train on again.
+"""A model's labels of unpainted voxels where its planes agree, for further training.
 
-What is believed is voted: a voxel of an object that enough planes gave, and that all planes share enough of, is its;
-one that no plane gave is background; of all others nothing is known. What was painted stays as it was painted, and
-says which objects are not to be believed. (Self-training goes back to Scudder 1965, doi:10.1109/TIT.1965.1053799.)
+The planes vote: a voxel belongs to an object if enough planes have it, and if all planes agree on a large enough share
+of the object; voxels that no plane has are background; all others are unknown. Painted voxels keep their labels, and
+reveal objects that cannot be trusted. (Self-training goes back to Scudder 1965, doi:10.1109/TIT.1965.1053799.)
 """
 
 import numpy as np
@@ -16,16 +16,16 @@ from planewise.training.assembled import VOTE, objects_of_planes
 from planewise.training.slice_folder import Label, as_shares
 from planewise.volumes.slices import Plane
 
-TRUE = 0.5  # least share of an object's painted voxels that one painted object must have, or it is none
+TRUE = 0.5  # smallest share of an object's painted voxels that its painted object must cover, or it is not trusted
 
 
 def labeller(
     predictor: SlicePredictor, planes: tuple[Plane, ...], slices: SliceOptions, grouping: GroupingOptions
 ) -> Label:
-    """Return what gives labels (z, y, x) int32, ``IGNORED`` where nothing is known, to an image and what is painted.
+    """Return a function from an image and its painted labels to labels (z, y, x) int32, ``IGNORED`` where unknown.
 
-    The image is as ``slice_folder.read_case`` returns it. Of a volume that is no volume in two of the ``planes`` nobody
-    but the painter says anything.
+    The image is as ``slice_folder.read_case`` returns it. A volume whose slices are just lines in two of the ``planes``
+    keeps its painted labels only.
     """
 
     def label(image: np.ndarray, painted: np.ndarray) -> np.ndarray:
@@ -43,11 +43,11 @@ def labeller(
 
 
 def with_painted(labels: np.ndarray, painted: np.ndarray) -> np.ndarray:
-    """Return ``labels`` (z, y, x) int32 with what is ``painted`` in its place, where it is not ``IGNORED``.
+    """Return ``labels`` (z, y, x) int32, replaced by those ``painted`` where these are not ``IGNORED``.
 
-    A painted object and the one of ``labels`` that it has most voxels in common with are one; ids that were painted in
-    single slices may differ from slice to slice. An object that is painted as several side by side, or of whose painted
-    voxels less than ``TRUE`` are such objects', is not believed: ignored.
+    A painted object is identified with the object of ``labels`` that shares most voxels with it; ids painted in single
+    slices may differ from slice to slice. An object is ignored if it is painted as several objects side by side, or if
+    painted objects cover less than ``TRUE`` of its painted voxels.
     """
     known = painted >= 0
     ids, old = labels[known], painted[known].astype(np.int64)
@@ -63,7 +63,7 @@ def with_painted(labels: np.ndarray, painted: np.ndarray) -> np.ndarray:
     believed = of_one >= TRUE * seen
     believed[_painted_as_several(painted, partner)] = False
     believed[0] = True
-    new = np.arange(most + 1) + count  # ids that no object has
+    new = np.arange(most + 1) + count  # unused ids
     new[0] = 0
     ours = (partner > 0) & believed[partner]
     new[ours] = partner[ours]
@@ -73,9 +73,9 @@ def with_painted(labels: np.ndarray, painted: np.ndarray) -> np.ndarray:
 
 
 def _painted_as_several(painted: np.ndarray, partner: np.ndarray) -> np.ndarray:
-    """Return the objects that are the ``partner``, by painted id, of several ids in one slice, or in the volume.
+    """Return the objects that are the ``partner`` (by painted id) of several ids in one slice, or in the volume.
 
-    An id that occurs in one slice alone, along any axis, counts there; any other in the whole volume.
+    An id that occurs in a single slice, along any axis, counts in that slice; any other id counts in the whole volume.
     """
     places: dict[tuple[int, int, int], int] = {}
     boxes = ndimage.find_objects(np.maximum(painted, 0))

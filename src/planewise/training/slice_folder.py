@@ -8,9 +8,9 @@
 
 Slices are written once and read many times, so they are compressed lightly.
 
-Of a volume that is painted in part only those slices are trained on in which an area is painted: of a slice painted in
-xy the other planes have a line each, of which neither an object's shape nor its centre can be learned. What is kept for
-validation is cut whole, in the planes that were painted, since objects are looked for in it as in any volume.
+Of a partly painted volume, only slices with a painted area are trained on: a slice painted in xy appears as a line in
+the other planes, from which neither an object's shape nor its centre can be learned. The validation part is cut
+completely, in the painted planes, because objects are predicted in it as in any volume.
 """
 
 import re
@@ -40,11 +40,11 @@ from planewise.volumes.tilt import stack_note
 
 FOLDERS = {"train": ("images", "masks"), "val": ("raw", "labels")}
 INDEX = re.compile(r"[_-]?\d+$")  # what distinguishes the slices of one stack
-FEW = 2  # cases up to which each gives a slab for validation: a whole one would be half of the data, or all
-MEASURED = 256  # slices that are looked at to tell what a model was trained on
+FEW = 2  # up to this number of cases, each gives a slab for validation: a whole case would be half of the data, or all
+MEASURED = 256  # slices from which the training intensities are computed
 AS_PUBLISHED = IntensityRule()
 Label = Callable[[np.ndarray, np.ndarray], np.ndarray]  # an image and its labels to other labels, all (z, y, x)
-AREA = 8  # side of the squares, in pixels, of which one at least is painted where an area is
+AREA = 8  # side in pixels of a square that must be painted completely for an area
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def read_slice_folder(folder: Path, part: str) -> list[SlicePair]:
 def read_pair(pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
     """Return an image slice (H, W), scaled to 0..1 float32, and its labels (H, W) int32, ``IGNORED`` where ignored.
 
-    Raises PlanewiseError, naming the file, if one is damaged, if they do not fit each other, or if labels are fractions
-    or other negative numbers.
+    Raises PlanewiseError, naming the file, if one is damaged, if their shapes differ, or if labels are fractions or
+    other negative numbers.
     """
     image, labels = (np.asarray(open_volume(path).read()).squeeze(0) for path in (pair.image, pair.labels))
     if image.shape != labels.shape or image.ndim != 2:
@@ -97,7 +97,7 @@ def read_pair(pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
 
 
 def as_shares(image: np.ndarray) -> np.ndarray:
-    """Return an image slice as shares of its range, float32: of its type's; real numbers of 0..1, or else of 0..255."""
+    """Return an image slice as float32 shares of its type's range; floats are taken as 0..1, or else as 0..255."""
     if image.dtype.kind in "ui":
         top = float(np.iinfo(image.dtype).max)
     else:
@@ -106,12 +106,12 @@ def as_shares(image: np.ndarray) -> np.ndarray:
 
 
 def slice_intensities(pairs: list[SlicePair]) -> TrainedIntensities:
-    """Return what a model is trained on that sees these slices: of ``MEASURED`` of them, evenly spaced."""
+    """Return the training intensities of these slices, from ``MEASURED`` evenly spaced ones."""
     return measure_images(read_pair(pair)[0] for pair in evenly(pairs, MEASURED))
 
 
 def case_of(pair: SlicePair) -> str:
-    """Return the case that a slice was cut from, by its name: that of the stack, less the plane."""
+    """Return the case that a slice was cut from: the name of its stack without the plane."""
     case, _, plane = pair.source.rpartition("_")
     return case if case and plane in PLANES else pair.source
 
@@ -123,7 +123,7 @@ def index_of(pair: SlicePair) -> int:
 
 
 def planes_of(pairs: list[SlicePair]) -> tuple[Plane, ...] | None:
-    """Return the planes that slices were cut in, by their names; None if one does not say."""
+    """Return the planes that slices were cut in, from their names; None if a name has no plane."""
     cut = {pair.source.rpartition("_")[2] for pair in pairs}
     return tuple(plane for plane in PLANES if plane in cut) if cut <= set(PLANES) else None
 
@@ -140,11 +140,11 @@ def write_slice_folder(
 ) -> list[Problem]:
     """Cut ``cases`` into slices and write them to ``folder``, which is new and appears whole or not at all.
 
-    With three cases or more the smallest is kept for validation; of one or two each gives a slab, after a gap: see
-    ``split_slab``. ``advance`` is called with every case's name when it is done, ``tell`` with what was decided about
-    it. Cases that cannot be read, or hold no object of ``target`` (see ``read_case``), are left out and returned.
-    ``label``: what gives the part of a case that is trained on its labels, from its image and those that it has.
-    Raises PlanewiseError if none is left, or if the disk refuses.
+    With three or more cases the smallest is kept for validation; with one or two, each gives a slab, separated by a
+    gap: see ``split_slab``. ``advance`` is called with each case's name when it is done, ``tell`` with the decisions
+    about it. Cases that cannot be read, or that hold no object of ``target`` (see ``read_case``), are left out and
+    returned. ``label``: a function that labels the training part of a case, from its image and its labels. Raises
+    PlanewiseError if no case is left, or if writing fails.
     """
     tell = tell or each_once()
     if not cases:
@@ -174,7 +174,7 @@ def write_slice_folder(
 
 
 def validation_case(cases: list[Case]) -> Case | None:
-    """Return the case that is kept for validation, the smallest; None of ``FEW``, of which slabs are kept."""
+    """Return the case for validation, the smallest; None for up to ``FEW`` cases, of which slabs are used."""
     sizes = {case.name: int(np.prod(open_volume(case.image, case.channel).shape)) for case in cases}
     return min(reversed(cases), key=lambda case: sizes[case.name]) if len(cases) > FEW else None
 
@@ -191,7 +191,7 @@ def _write_cases(
 ) -> dict[str, Problem]:
     """Write the slices of ``cases``; return those that cannot be used, by name.
 
-    The first case of clear polarity sets that of the others.
+    The first case with a clear polarity determines that of the others.
     """
     held = validation_case(cases)
     validated = False
@@ -234,10 +234,10 @@ def read_case(
     intensities: IntensityRule = AS_PUBLISHED,
     tell: Callable[[str], None] = say,
 ) -> tuple[np.ndarray, np.ndarray, Polarity]:
-    """Return a case's image and instance ids (z, y, x), and the polarity of its contrast as the model sees it.
+    """Return a case's image and instance ids (z, y, x), and the polarity of its contrast as used for training.
 
-    The image keeps its integers if the model sees them in the range of their type, and is float32 shares of the range
-    otherwise. Ids: see ``read_instances``; of several classes panoptic values: see ``read_panoptic``. Raises
+    The image keeps its integers if the range of their type is used, and is float32 shares of the used range otherwise.
+    Ids: see ``read_instances``; for several classes panoptic values: see ``read_panoptic``. Raises
     PlanewiseError if a file cannot be read, if there is no object, or if the image's range or contrast cannot be used.
     """
     ids = read_panoptic(case, target) if isinstance(target, PanopticClasses) else read_instances(case, target)
@@ -259,7 +259,7 @@ def _write_case(
 ) -> None:
     images_name, labels_name = FOLDERS[part]
     areas = {plane: [shows_area(ids) for ids in as_stack(labels, plane)] for plane in planes}
-    if not any(map(any, areas.values())):  # points or lines: better than nothing
+    if not any(map(any, areas.values())):  # only points or lines, which are better than nothing
         areas = {plane: [bool((ids != IGNORED).any()) for ids in as_stack(labels, plane)] for plane in planes}
     for plane in planes:
         for index, (pixels, ids) in _slices(image, labels, plane):
@@ -277,9 +277,9 @@ def _write_case(
 
 
 def shows_area(ids: np.ndarray) -> bool:
-    """Whether an area of a label slice (H, W) is painted, and not lines alone: a square of ``AREA``, or all there is.
+    """Whether a label slice (H, W) has a painted area, not only lines: a painted square of side ``AREA``.
 
-    Squares lie side by side, from the first pixel on; a slice that is narrower has narrower ones.
+    Squares lie side by side, from the first pixel on; they are smaller in a slice that is narrower.
     """
     known = ids != IGNORED
     if known.all():

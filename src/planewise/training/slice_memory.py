@@ -1,25 +1,25 @@
-"""Slices that were read once: decoding one takes longer than cutting a crop from it."""
+"""A cache of slices: decoding one takes longer than cutting a crop from it."""
 
 import numpy as np
 
 from planewise.training.slice_folder import SlicePair, read_pair
 
-MOST = 500_000_000  # bytes that a process remembers; what does not fit is read anew each time
+MOST = 500_000_000  # bytes that a process caches; slices that do not fit are read again each time
 
 
 class SliceMemory:
-    """Reads slices as ``read_pair`` does, and remembers them as far as they fit."""
+    """Reads slices as ``read_pair`` does, and caches them as far as they fit."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = self._left = most
         self._slices: dict[SlicePair, tuple[np.ndarray, np.ndarray]] = {}
 
     def __reduce__(self) -> tuple[type["SliceMemory"], tuple[int]]:
-        """Go to another process without what is remembered: that would take longer to send than to read."""
+        """Pickle without the cache, which would take longer to send than to read."""
         return SliceMemory, (self._most,)
 
     def read(self, pair: SlicePair) -> tuple[np.ndarray, np.ndarray]:
-        """See ``read_pair``. What is returned is not to be written to."""
+        """See ``read_pair``. The returned arrays must not be modified."""
         if pair not in self._slices:
             image, labels = read_pair(pair)
             if labels.size and labels.max() <= np.iinfo(np.int16).max:

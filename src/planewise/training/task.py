@@ -1,4 +1,4 @@
-"""What the training loop must know of a model and its data."""
+"""The interface between the training loop and a model with its data."""
 
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ class Task(Protocol):
 
     @property
     def network(self) -> nn.Module:
-        """The network to train; its parameters that need no gradient stay as they are."""
+        """The network to train; parameters without gradients stay unchanged."""
         ...
 
     def sample(self, index: int) -> Any:
@@ -25,7 +25,7 @@ class Task(Protocol):
         ...
 
     def train_mode(self) -> None:
-        """Put the network into training mode, all but its frozen parts."""
+        """Put the network into training mode, except its frozen parts."""
         ...
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -33,13 +33,14 @@ class Task(Protocol):
         ...
 
     def validate(self, device: torch.device) -> dict[str, float]:
-        """Return metrics on validation data: ``loss``, and ``score``, of which more is better, if there is anything to
-        score: with no object in the validation data, a model that predicts nothing must not count as the best.
+        """Return metrics on validation data: ``loss``, and ``score`` (higher is better) if there is anything to score.
+
+        Without an object in the validation data there is no score, so that predicting nothing cannot count as the best.
         """
         ...
 
 
 def score_before(task: Task, device: str) -> dict[str, float]:
-    """Return what the network scores on the validation data before it is trained."""
+    """Return the network's validation score before the training."""
     task.network.to(device)
     return task.validate(torch.device(device))

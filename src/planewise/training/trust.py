@@ -1,6 +1,6 @@
-"""What a model takes along from its training, by which others can tell how far to trust it.
+"""Data stored with a trained model from which its users can judge how far to trust it.
 
-What its scores are worth, from patients that were held out; and what the patients were like that it was trained on.
+They are the calibration of its scores on held-out patients, and a description of its training patients.
 """
 
 from pathlib import Path
@@ -16,16 +16,16 @@ from planewise.models.sam2 import BoxSegmenter
 from planewise.models.seen_data import SeenData, spread_of
 from planewise.volumes.slices import evenly
 
-LEAST_HELD_OUT = 3  # patients: by the slices of one alone, scores became worse on others (docs/presence.md)
+LEAST_HELD_OUT = 3  # patients: calibrated on one patient, scores became worse on others (docs/presence.md)
 PATIENTS = 48  # at most, evenly among them: a large CT takes a minute on a CPU
-SLICES_SEEN = 8  # of each of the patients trained on
-SLICES_ASKED = 240  # of all patients held out together, by which scores are calibrated
+SLICES_SEEN = 8  # of each training patient
+SLICES_ASKED = 240  # of all held-out patients together, for the calibration of scores
 
 
 def reliability_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float) -> dict[int, ClassReliability]:
-    """Return what the scores of ``segmenter`` are worth, by class, of those that enough slices say it of.
+    """Return the calibration of ``segmenter``'s scores, by class, for classes with enough slices.
 
-    ``held_out``: prepared patients, whose slices are asked as in use; ``margin``: of the organ's box, likewise.
+    ``held_out``: prepared patients, whose slices are predicted as in use; ``margin``: of the organ's box.
     """
     paths = evenly(held_out, PATIENTS)
     rows = [
@@ -44,9 +44,9 @@ def reliability_on(segmenter: BoxSegmenter, held_out: list[Path], margin: float)
 def _answers(
     segmenter: BoxSegmenter, patient: Patient, count: int, margin: float
 ) -> list[tuple[int, float, float, bool, float]]:
-    """Return the model's answers for slices of a patient, by class: score and IoU, whether it is there, and Dice.
+    """Return the model's outputs for slices of a patient, by class: score, IoU, true presence, and Dice.
 
-    What is ignored counts in none; a class of which no more is known than that it is not elsewhere is left out.
+    Ignored voxels do not count; a class that may be hidden in ignored voxels is left out.
     """
     if patient.labels is None or patient.organ is None:
         return []
@@ -65,9 +65,9 @@ def _answers(
 
 
 def seen_in(segmenter: BoxSegmenter, trained_on: list[Path], held_out: list[Path]) -> SeenData | None:
-    """Return what the patients ``trained_on`` were like, and how far those ``held_out`` are from them.
+    """Return a description of the patients ``trained_on``, and how far those ``held_out`` are from them.
 
-    None of patients without the organ, and of a single one with none held out: nothing says how far one may be.
+    None for patients without the organ, and for a single patient with none held out: then no limit can be estimated.
     """
     kept: list[list[tuple[np.ndarray, np.ndarray]]] = []
     thickness: list[float] = []

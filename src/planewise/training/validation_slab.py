@@ -1,4 +1,4 @@
-"""The slab of a case that is kept for validation, where there are too few cases to keep a whole one."""
+"""The slab of a case that is kept for validation if there are too few cases to keep a whole one."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from planewise.progress import say
 
 VALIDATION_SHARE = 0.2  # of an axis, in such a slab
-GAP_SHARE = 0.05  # of an axis, between the slab and what is trained on
+GAP_SHARE = 0.05  # of an axis, between the slab and the training part
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Slab:
 def split_slab(labels: np.ndarray, name: str) -> Slab | None:
     """Return the slab of a case, with instance ids ``labels`` (z, y, x), that is kept for validation.
 
-    The last fifth of the longest axis or, if that holds no object or all of them, the first end of an axis, the longest
-    before shorter ones, that leaves objects on both sides; else one with all objects outside. None, with a message, if
-    no end leaves objects to train on.
+    It is the last fifth of the longest axis or, if that holds no object or all of them, the first end of an axis,
+    longest axis first, with objects on both sides; else an end without objects. None, with a message, if no end leaves
+    objects to train on.
     """
     ends = []
     for axis in sorted(range(labels.ndim), key=lambda axis: -labels.shape[axis]):

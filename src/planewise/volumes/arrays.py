@@ -1,6 +1,6 @@
 """Arrays of other libraries as volumes: NumPy, Zarr, HDF5, dask, xarray, layers of napari. None is imported.
 
-They are known by what they have: a shape and a dtype; named axes with coordinates; data with a scale.
+They are recognised by their attributes: a shape and a dtype; named axes with coordinates; data with a scale.
 """
 
 import os
@@ -19,7 +19,7 @@ from planewise.volumes.layers import is_layer, volume_of_layer
 from planewise.volumes.units import NANOMETRES, PIXEL, read_spacing, refuse_unknown
 from planewise.volumes.volume import Spacing, Volume
 
-UNEVEN = 1e-3  # of the spacing, that steps between coordinates may differ by
+UNEVEN = 1e-3  # largest relative difference of steps between coordinates
 
 
 def as_volume(
@@ -29,18 +29,18 @@ def as_volume(
     unit: str | None = None,
     name: str = "volume",
 ) -> Volume:
-    """Return what is ``given`` as a volume; its voxels are read when they are indexed, as far as it allows that.
+    """Return what is ``given`` as a volume; its voxels are read when they are indexed, if the library allows that.
 
     ``given``: a ``Volume``, a path (see ``open_volume``), an array (z, y, x) or (y, x) of any library, one of xarray
     whose axes are called z, y, x (c, t), a layer of napari, or what a napari plugin returns for one. ``spacing`` (z, y,
-    x) in ``unit`` (nm, um or mm) stands in place of what it says itself. ``name``: in errors, of what has no path.
-    Raises PlanewiseError if it is nothing of this, or holds no numbers.
+    x) in ``unit`` (nm, um or mm) overrides its spacing. ``name``: used in errors for what has no path. Raises
+    PlanewiseError if it is none of these, or holds no numbers.
     """
     path = Path(given) if isinstance(given, str | os.PathLike) else Path(name)
     volume = _adopted(given, path, channel)
     if spacing is not None:
         if unit not in (None, PIXEL, *NANOMETRES):
-            raise PlanewiseError(f"unit={unit}: is not known; a spacing is in {', '.join(NANOMETRES)}")
+            raise PlanewiseError(f"unit={unit}: is unknown; a spacing is in {', '.join(NANOMETRES)}")
         try:
             z, y, x = (float(side) for side in spacing)
         except (TypeError, ValueError):
@@ -77,7 +77,8 @@ def _adopted(given: Any, path: Path, channel: int | None) -> Volume:
 
 
 def _with_coordinates(given: Any, path: Path, channel: int | None) -> Volume:
-    """Return an array of xarray: spacing and origin are those of its coordinates, the unit is their attribute."""
+    """Return an xarray array as a volume: spacing and origin come from its coordinates, the unit from their
+    attribute."""
     names = [str(name).lower() for name in given.dims]
     axes = "".join({"channel": "c", "time": "t"}.get(name, name[:1] if len(name) == 1 else "?") for name in names)
     voxels = as_zyx(path, plain(given.data), axes, channel)

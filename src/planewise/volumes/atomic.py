@@ -9,7 +9,7 @@ from pathlib import Path
 
 from planewise.errors import PlanewiseError, first_line
 
-WRITING = ".writing-"  # begins the name of a folder of what is being written; a process that is killed leaves it
+WRITING = ".writing-"  # prefix of the temporary folder of a file being written; a killed process leaves it behind
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def _put(new: Path, path: Path, aside: Path) -> None:
 
 
 def follow_umask(path: Path) -> None:
-    """Give the file at ``path``, which a library wrote for its owner alone, the permissions of any new file."""
+    """Give the file at ``path``, which a library made readable to its owner only, the permissions of a new file."""
     new = path.with_name(f"{WRITING}{path.name}")
     new.touch()  # os.umask cannot be read without setting it, for all threads
     path.chmod(new.stat().st_mode)
@@ -57,12 +57,12 @@ def follow_umask(path: Path) -> None:
 
 
 def write_again(path: Path, source: Path, linked: bool = True) -> None:
-    """Give what lies at ``source``, a file or folder, a second name: ``path``.
+    """Give the file or folder at ``source`` a second name: ``path``.
 
-    By hard links where the file system knows them, so that nothing is stored twice, else by copying. Both names stay
-    apart: what is written to one later by ``atomic_path``, or by Zarr, replaces that one alone. Other programs may save
-    a file in place, which would change both: one that people open is not ``linked`` but copied. Stores are linked all
-    the same, for their chunks are replaced, not changed. Raises PlanewiseError.
+    Hard links are used where the file system has them, so that nothing is stored twice; else it is copied. Later writes
+    to one name by ``atomic_path``, or by Zarr, replace that one only. Other programs may save a file in place, which
+    would change both: files that people open are therefore copied, not ``linked``. Stores are linked all the same,
+    because their chunks are replaced, never changed. Raises PlanewiseError.
     """
     with atomic_path(path) as temporary:
         if source.is_dir():

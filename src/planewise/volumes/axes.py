@@ -1,4 +1,4 @@
-"""Arrays of any axes as volumes (z, y, x): which of them are which, one channel of several, read when indexed."""
+"""Arrays with any axes as volumes (z, y, x): assigns the axes, selects one channel, and reads when indexed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,9 @@ from planewise.volumes.volume import Access, LazyArray, ReadWhenIndexed, access
 
 @dataclass(frozen=True)
 class _ThreeAxes(ReadWhenIndexed):
-    """The axes z (maybe None: one slice), y and x of an array that has others, or in another order; read when indexed.
+    """The axes z (None for one slice), y and x of an array with other axes or another order; read when indexed.
 
-    ``order``: which axes of the array they are; ``at``: the index along its other axes, else None.
+    ``order``: the array's axes for z, y, x; ``at``: the index along each other axis, None for these three.
     """
 
     array: Any
@@ -62,8 +62,8 @@ def as_zyx(path: Path, array: Any, axes: str, channel: int | None) -> LazyArray:
     """Return one channel of an array as a volume (z, y, x), read when it is indexed.
 
     ``axes``: a letter for each axis, z, y, x, c (channels), t (time), or another. z may be missing. Raises
-    PlanewiseError, naming the file at ``path``, if another axis is longer than 1, or if ``channel`` is beyond the
-    channels, or None and there are several.
+    PlanewiseError, naming the file at ``path``, if another axis is longer than 1, or if ``channel`` does not exist, or
+    is None with several channels.
     """
     shape = tuple(array.shape)
     described = f"shape {shape}, axes {', '.join(axes)}"
@@ -71,7 +71,7 @@ def as_zyx(path: Path, array: Any, axes: str, channel: int | None) -> LazyArray:
     other = [axis for axis, side in zip(axes, shape) if side != 1 and axis not in "zyxc"]
     repeated = any(axes.count(axis) > 1 for axis in "zyx")
     if not {"y", "x"} <= set(axes) or other or repeated or len(several) > 1:
-        times = "; one time point is needed: save it as a file of its own" if other == ["t"] else ""
+        times = "; one time point is needed: save it as a separate file" if other == ["t"] else ""
         raise PlanewiseError(f"{path}: has {described}; a volume has axes z, y, x, and maybe channels{times}")
     count = shape[several[0]] if several else 1
     if channel is None and count > 1:

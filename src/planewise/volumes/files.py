@@ -18,11 +18,11 @@ from planewise.volumes.volume import Volume
 
 
 def volumes_in(folder: Path) -> list[Path]:
-    """Return the files of ``folder`` with a volume's ending, by name; hidden ones are passed over.
+    """Return the files of ``folder`` with a volume's ending, by name; hidden files are skipped.
 
-    So are pictures of the volumes: ``{name}.png`` beside ``{name}`` of another format.
+    Pictures of the volumes are skipped too: ``{name}.png`` beside ``{name}`` in another format.
 
-    Raises PlanewiseError if it is no folder.
+    Raises PlanewiseError if it is not a folder.
     """
     if not folder.exists():
         raise PlanewiseError(f"{folder}: no such file or folder")
@@ -36,7 +36,7 @@ def volumes_in(folder: Path) -> list[Path]:
 def open_volume(path: str | os.PathLike[str] | Series, channel: int | None = None) -> Volume:
     """Open the volume at ``path``, or a DICOM series; voxels are read when indexed, where the format allows it.
 
-    A folder is a DICOM series or a sequence of 2D images. ``channel``: the one that is wanted, counted from 0; it may
+    A folder is a DICOM series or a sequence of 2D images. ``channel``: the channel to open, counted from 0; it may
     be None if there is only one. Raises PlanewiseError, naming the file, if it is missing, damaged, of an unknown
     format, not a 3D or 2D image of numbers at one time point, or has no such channel.
     """
@@ -58,7 +58,7 @@ def open_volume(path: str | os.PathLike[str] | Series, channel: int | None = Non
     check_volume(path, volume)
     if not volume.has_z_spacing and volume.shape[0] > 1 and volume.unit != PIXEL:
         say_once(
-            f"{path}: does not say how far its slices lie apart: {volume.spacing[2]:.4g} {volume.unit} is taken, as "
+            f"{path}: does not state the distance of its slices: {volume.spacing[2]:.4g} {volume.unit} is taken, as "
             'along x; a {case}.json beside it, {"spacing": [z, y, x]}, says another'
         )
     return volume
@@ -77,7 +77,7 @@ def _refuse_other_channels(path: Path | Series, channel: int | None) -> None:
 
 
 def check_volume(path: Path | Series, volume: Volume) -> None:
-    """Raise PlanewiseError if a volume, opened from ``path``, says what cannot be."""
+    """Raise PlanewiseError if a volume, opened from ``path``, has impossible properties."""
     if volume.voxels.dtype.kind not in "uifb":
         raise PlanewiseError(f"{path}: holds {volume.voxels.dtype}; a volume holds integers or real numbers")
     if 0 in volume.shape:
@@ -113,12 +113,12 @@ def write_volume(path: str | os.PathLike[str], volume: Volume) -> None:
     """Write ``volume`` as TIFF (zlib), NIfTI, NRRD, MHA or OME-Zarr 0.5, by the ending of ``path``.
 
     Voxels are read piece by piece, so those of a ``LazyArray`` need not fit in memory, except in ITK's formats. The
-    file appears whole or not at all. Raises PlanewiseError if the ending is unknown or the disk refuses.
+    file appears whole or not at all. Raises PlanewiseError if the ending is unknown or writing fails.
     """
     path = Path(path)
     ending = ending_of(path)
     write = formats()[ending].write if ending and formats()[ending].writes(ending) else None
     if write is None:
-        raise PlanewiseError(f"{path}: is of no format that is written; those end in {endings(written=True)}")
+        raise PlanewiseError(f"{path}: is in no format that can be written; those end in {endings(written=True)}")
     with atomic_path(path) as temporary:
         write(temporary, volume)

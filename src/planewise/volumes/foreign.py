@@ -1,4 +1,4 @@
-"""Arrays of other libraries, indexed as ours are."""
+"""Arrays of other libraries, made to be indexed as planewise indexes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ from planewise.volumes.volume import LazyArray, ReadWhenIndexed
 
 
 def plain(array: Any) -> LazyArray:
-    """Return an array of any library as one that is indexed as ours are, and gives NumPy's.
+    """Return an array of any library as a ``LazyArray``, which returns NumPy arrays.
 
-    Raises PlanewiseError, then or when it is indexed, if some of its voxels are masked (``numpy.ma``).
+    Raises PlanewiseError, now or when it is indexed, if some of its voxels are masked (``numpy.ma``).
     """
     if isinstance(array, np.ma.MaskedArray):
         return _unmasked(array)
@@ -46,7 +46,7 @@ class _Foreign(ReadWhenIndexed):
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """The sides of its chunks; of dask's, which may differ, the first."""
+        """The sides of its chunks; for dask, whose chunks may differ, those of the first chunk."""
         chunks = getattr(self.array, "chunks", None)
         if chunks is None:
             raise AttributeError("chunks")

@@ -1,4 +1,4 @@
-"""Where volumes lie: canonical orientation and back, whether two lie in one space, which planes are sharp."""
+"""The geometry of volumes: canonical orientation and back, whether two lie in one space, which planes are sharp."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from planewise.volumes.tilt import tilted_again, upright, without_tilt
 from planewise.volumes.units import PIXEL, convert
 from planewise.volumes.volume import Volume
 
-SPACING_TOLERANCE = 1e-3  # of a voxel: what files round away
+SPACING_TOLERANCE = 1e-3  # of a voxel: rounding in files
 ORIGIN_TOLERANCE = 1e-2  # of a voxel
 DIRECTION_TOLERANCE = 1e-3  # of a unit vector's parts
 
@@ -34,8 +34,8 @@ def canonical_axes(volume: Volume) -> tuple[tuple[int, int, int], tuple[int, int
 def to_canonical(volume: Volume, labels: bool = False) -> Volume:
     """Return the volume with its axes permuted and flipped into the canonical orientation.
 
-    Resampled is only what a gantry tilted, see ``upright``: ``labels`` to the nearest. Of a volume that is canonical
-    already the voxels stay where they are, on disk or in memory.
+    Only volumes from a tilted gantry are resampled (see ``upright``), ``labels`` to the nearest voxel. The voxels of a
+    volume that is already canonical stay where they are, on disk or in memory.
     """
     volume = upright(volume, labels)
     order, signs = canonical_axes(volume)
@@ -55,14 +55,15 @@ def to_canonical(volume: Volume, labels: bool = False) -> Volume:
 
 
 def from_canonical(voxels: np.ndarray, original: Volume) -> Volume:
-    """Return canonical ``voxels`` in the place and orientation of ``original``: the inverse of ``to_canonical``."""
+    """Return canonical ``voxels`` in the geometry of ``original``: the inverse of ``to_canonical``."""
     order, signs = canonical_axes(original)
     flipped = voxels[tuple(slice(None, None, sign) for sign in signs)]
     return original.with_voxels(tilted_again(np.transpose(flipped, np.argsort(order)), original))
 
 
 def place_from_canonical(place: tuple[int, int, int], original: Volume) -> tuple[int, int, int]:
-    """Return where in the array of ``original`` the voxel lies that is at ``place`` (z, y, x) of ``to_canonical``."""
+    """Return the index in the array of ``original`` of the voxel at ``place`` (z, y, x) in
+    ``to_canonical(original)``."""
     order, signs = canonical_axes(original)
     within = [0, 0, 0]
     for at, axis, sign in zip(place, order, signs):
@@ -71,11 +72,11 @@ def place_from_canonical(place: tuple[int, int, int], original: Volume) -> tuple
 
 
 def same_space(a: Volume, b: Volume) -> str:
-    """Return what differs between the places of two volumes, in plain words; an empty string if they agree.
+    """Return how the geometries of two volumes differ, as text; "" if they agree.
 
-    Compared are shape, spacing, origin and direction, in the canonical orientation and in one unit, as far as both
-    files say them: nothing but the shape if one has no unit, and no spacing along an axis of one voxel. Slices of a
-    tilted gantry are compared as an upright stack, which labels of them are.
+    Shape, spacing, origin and direction are compared, in the canonical orientation and in one unit, as far as both
+    files state them: only the shape if one has no unit, and no spacing along an axis of one voxel. Slices from a tilted
+    gantry are compared as an upright stack, as their labels are stored.
     """
     if a.has_direction and b.has_direction:
         nothing = (volume.with_voxels(np.broadcast_to(np.uint8(0), volume.shape)) for volume in (a, b))
@@ -106,10 +107,10 @@ def _listed(numbers: np.ndarray) -> str:
 def sharp_planes(
     spacing: tuple[float, float, float], shape: tuple[int, int, int] | None = None, tolerance: float = 1.2
 ) -> tuple[Plane, ...]:
-    """Return the planes whose both spacings are within ``tolerance`` of the smallest: all of an isotropic volume.
+    """Return the planes with both spacings within ``tolerance`` of the smallest: for an isotropic volume, all planes.
 
-    If there is none, the one whose pixels are smallest. A plane along an axis of ``shape`` that is one voxel long is no
-    plane of the volume, and that axis' spacing does not count.
+    If there is none, the plane with the smallest pixels is returned. If an axis of ``shape`` is one voxel long, its
+    spacing does not count, and planes along it are excluded.
     """
     real = [plane for plane in PLANES if shape is None or all(shape[axis] > 1 for axis in _axes_of(plane))] or PLANES
     smallest = min(spacing[axis] for plane in real for axis in _axes_of(plane))
@@ -118,7 +119,7 @@ def sharp_planes(
 
 
 def planes_sharp_in_all(volumes: Iterable[Volume]) -> tuple[Plane, ...]:
-    """Return the planes in which each of ``volumes`` is sharp, see ``sharp_planes``; there may be none."""
+    """Return the planes in which all ``volumes`` are sharp (see ``sharp_planes``); there may be none."""
     sharp = [sharp_planes(volume.spacing, volume.shape) for volume in volumes]
     return tuple(plane for plane in PLANES if all(plane in of_volume for of_volume in sharp))
 
@@ -128,7 +129,7 @@ def _axes_of(plane: Plane) -> list[int]:
 
 
 def voxel_um3(volume: Volume) -> float | None:
-    """Return the volume of a voxel in um^3; None if the unit of the spacing is not said."""
+    """Return the volume of a voxel in um^3; None if the unit of the spacing is unknown."""
     if volume.unit == PIXEL:
         return None
     return math.prod(convert(side, volume.unit, "um") for side in volume.spacing)
@@ -137,7 +138,7 @@ def voxel_um3(volume: Volume) -> float | None:
 def pixel_sides_nm(volumes: Iterable[Volume], planes: tuple[Plane, ...]) -> tuple[float, float] | None:
     """Return the smallest and the largest side, in nm, of a pixel in these planes of the volumes.
 
-    None if one of the volumes does not say the unit of its spacing, or there is none.
+    None if the unit of a volume's spacing is unknown, or if there are no volumes.
     """
     axes = {axis for plane in planes for axis in _axes_of(plane)}
     given = [(volume.spacing[axis], volume.unit) for volume in volumes for axis in axes]

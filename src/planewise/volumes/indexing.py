@@ -12,9 +12,9 @@ Part = int | slice
 
 
 def split_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[Part, ...]]:
-    """Return slices, forwards, of the part of an array that ``index`` needs, and the index into that part.
+    """Return forward slices of the part of an array that ``index`` needs, and the index into that part.
 
-    An index of whole numbers, slices and ``...`` is understood. Raises IndexError for another, or one beyond the array.
+    An index may have integers, slices and ``...``. Raises IndexError for others, and beyond the array.
     """
     parts = expanded(index, len(shape))
     needed: list[slice] = []
@@ -36,7 +36,7 @@ def split_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], 
 
 
 def expanded(index: Any, axes: int) -> list[Any]:
-    """Return an index with a part for each of so many axes. Raises IndexError if it has more."""
+    """Return an index expanded to one part for each of ``axes`` axes. Raises IndexError if it has more."""
     parts = list(index) if isinstance(index, tuple) else [index]
     gap = next((place for place, part in enumerate(parts) if part is Ellipsis), len(parts))
     parts[gap : gap + 1] = [slice(None)] * (axes - len(parts) + (gap < len(parts)))
@@ -46,7 +46,7 @@ def expanded(index: Any, axes: int) -> list[Any]:
 
 
 def check_memory(shape: tuple[int, ...], dtype: np.dtype, index: Any = ...) -> None:
-    """Raise PlanewiseError if what ``index`` reads of an array is more than the memory of this machine."""
+    """Raise PlanewiseError if reading ``index`` of an array needs more than the memory of this machine."""
     sides = [len(range(side)[part]) for part, side in zip(split_index(index, shape)[0], shape)]
     size, memory = math.prod(sides) * np.dtype(dtype).itemsize, machine_memory()
     if size > memory:

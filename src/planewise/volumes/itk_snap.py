@@ -1,4 +1,4 @@
-"""ITK-SNAP's label description: the file that tells it the names and colours of labels in a NIfTI, which has none."""
+"""ITK-SNAP's label description: a file with the names and colours of labels, which a NIfTI cannot hold."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ HEADER = """\
 
 
 def label_description(labels: LabelNames) -> str:
-    """Return the text of a label description file; the background, which ITK-SNAP wants, comes first."""
+    """Return the text of a label description file; the background, which ITK-SNAP requires, comes first."""
     rows = ['    0     0    0    0        0  0  0    "Clear Label"']
     for value, name in labels.names.items():
         red, green, blue = rgb(labels.colours[value])
@@ -28,9 +28,9 @@ def label_description(labels: LabelNames) -> str:
 
 
 def read_label_description(path: Path) -> LabelNames:
-    """Return the names and colours in a label description, of ITK-SNAP's own too; none if there is no such file.
+    """Return the names and colours in a label description of planewise or ITK-SNAP; none if there is no such file.
 
-    Lines that are not as ITK-SNAP writes them are passed over.
+    Lines in another form are ignored.
     """
     names, colours = {}, {}
     for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ():

@@ -1,4 +1,4 @@
-"""JSON files: of anybody read, or refused by name; ours written."""
+"""Reads JSON files of any origin, naming the file in errors, and writes JSON files."""
 
 import json
 import math
@@ -12,8 +12,8 @@ from planewise.volumes.atomic import atomic_path
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file, with or without a byte order mark.
 
-    Raises PlanewiseError, naming the file, if it is missing, no JSON in UTF-8, nested too deeply, or holds text that is
-    no Unicode (half of a surrogate pair), which could not be printed again.
+    Raises PlanewiseError, naming the file, if it is missing, not JSON in UTF-8, nested too deeply, or contains invalid
+    Unicode (half of a surrogate pair), which could not be printed.
     """
     try:
         content = json.loads(path.read_text("utf-8-sig"))

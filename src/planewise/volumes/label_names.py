@@ -1,14 +1,14 @@
-"""What the values of a label volume are called, and their colours: here and nowhere else are classes given colours."""
+"""The names of a label volume's values, and their colours: classes get their colours only here."""
 
 import colorsys
 from dataclasses import dataclass, field
 
-CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00")  # Okabe and Ito: for all eyes
+CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00")  # Okabe and Ito: colour-blind safe
 GOLDEN = 0.618034  # of a turn between the hues of one object and the next
 
 
 def class_colours(names: dict[int, str]) -> dict[int, str]:
-    """Return the colour "#RRGGBB" of every class, by value: by its place among ``names``."""
+    """Return the colour "#RRGGBB" of each class, by value; it depends on the class's position in ``names``."""
     return {value: CLASS_COLOURS[place % len(CLASS_COLOURS)] for place, value in enumerate(names)}
 
 
@@ -24,19 +24,19 @@ def hexadecimal(red: int, green: int, blue: int) -> str:
 
 @dataclass(frozen=True)
 class LabelNames:
-    """Names of classes by value; none where the labels are instances. ``given``: colours that a file gives."""
+    """Names of classes by value; none if the labels are instances. ``given``: colours stated in a file."""
 
     names: dict[int, str] = field(default_factory=dict)
     given: dict[int, str] = field(default_factory=dict)
 
     @property
     def colours(self) -> dict[int, str]:
-        """The colour "#RRGGBB" of every class, and of every other value that a file gives one."""
+        """The colour "#RRGGBB" of each class, and of each other value for which a file states one."""
         return class_colours(self.names) | self.given
 
 
 def object_colour(value: int) -> str:
-    """Return a colour of an object among many, by its id: two that follow each other look different."""
+    """Return a colour for an object by its id; consecutive ids look different."""
     parts = colorsys.hsv_to_rgb(value * GOLDEN % 1, 0.55 + 0.15 * (value % 4), 0.95)
     red, green, blue = (round(255 * part) for part in parts)
     return hexadecimal(red, green, blue)

@@ -12,8 +12,8 @@ from planewise.errors import PlanewiseError
 from planewise.volumes.files import open_volume, read_voxels, write_volume
 from planewise.volumes.volume import Access, ReadWhenIndexed, Volume, access
 
-SLAB_VOXELS = 2**24  # in memory at once, of each volume; but
-SLAB_PLANES = 8  # at least: each slab is read with a plane more on either side
+SLAB_VOXELS = 2**24  # in memory at a time, for each volume; but
+SLAB_PLANES = 8  # at least, since each slab is read with one more plane on either side
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class _LabelVoxels(ReadWhenIndexed):
     def __getitem__(self, index: Any) -> np.ndarray:
         voxels = read_voxels(self.volume, self.path, index)
         if voxels.dtype.kind == "f":
-            with np.errstate(invalid="ignore"):  # what NaN becomes differs from it
+            with np.errstate(invalid="ignore"):  # NaN becomes another value, and is detected by that
                 as_integers = voxels.astype(np.int64)
             if not np.array_equal(as_integers, voxels):
                 raise PlanewiseError(f"{self.path}: holds fractions; labels are whole numbers, 0 is background")
@@ -59,7 +59,7 @@ def open_labels(path: str | os.PathLike[str]) -> Volume:
 
 
 def as_labels(volume: Volume, path: Path) -> Volume:
-    """Return a volume as labels; ``path``: what it is called in errors, see ``open_labels``."""
+    """Return a volume as labels; ``path``: its name in errors, see ``open_labels``."""
     return volume.with_voxels(_LabelVoxels(volume, path))
 
 
@@ -70,7 +70,7 @@ def read_labels(path: str | os.PathLike[str]) -> Volume:
 
 
 def slab_starts(shape: tuple[int, int, int]) -> Iterator[slice]:
-    """Yield slices along z that cut a volume into slabs of ``SLAB_VOXELS``, or of ``SLAB_PLANES`` if they are more."""
+    """Yield slices along z that cut a volume into slabs of ``SLAB_VOXELS``, but at least ``SLAB_PLANES`` thick."""
     thickness = max(SLAB_PLANES, SLAB_VOXELS // max(1, shape[1] * shape[2]))
     for start in range(0, shape[0], thickness):
         yield slice(start, min(start + thickness, shape[0]))
@@ -98,7 +98,7 @@ def label_dtype(largest: int) -> np.dtype:
 
 
 def write_labels(path: str | os.PathLike[str], volume: Volume) -> None:
-    """Write label voxels in the smallest unsigned type that holds them, said to be labels; see ``write_volume``."""
+    """Write label voxels in the smallest unsigned type that holds them, marked as labels; see ``write_volume``."""
     volume = volume if volume.labels else volume.as_labels()
     voxels = np.asarray(volume.voxels)
     largest = int(voxels.max()) if voxels.size else 0

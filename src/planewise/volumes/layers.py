@@ -1,6 +1,7 @@
-"""Layers of napari as volumes; napari itself is not imported. The way back is ``Volume.to_napari``.
+"""Converts napari layers to volumes without importing napari; ``Volume.to_napari`` is the inverse.
 
-A layer is whatever has ``data`` and ``scale``, or what napari's plugins return for one: (data, {"scale": ...}, type).
+A layer is an object with ``data`` and ``scale``, or a tuple as napari's plugins return it: (data, {"scale": ...},
+type).
 """
 
 from pathlib import Path
@@ -15,15 +16,15 @@ from planewise.volumes.volume import Volume
 
 
 def is_layer(given: Any) -> bool:
-    """Whether something is a layer of napari, or a tuple that stands for one."""
+    """Whether an object is a napari layer, or a layer tuple."""
     is_tuple = isinstance(given, tuple) and len(given) in (2, 3) and isinstance(given[1], dict)
     return is_tuple or (hasattr(given, "data") and hasattr(given, "scale"))
 
 
 def volume_of_layer(layer: Any, path: Path) -> Volume:
-    """Return the data of a layer with its scale, translation and units, of several resolutions the finest.
+    """Return the data of a layer, at its finest resolution, with its scale, translation and units.
 
-    ``path``: what it is called in errors. Raises PlanewiseError if it is no volume (z, y, x) or slice (y, x).
+    ``path``: its name in errors. Raises PlanewiseError if it is not a volume (z, y, x) or slice (y, x).
     """
     if isinstance(layer, tuple):
         metadata: dict[str, Any] = layer[1]

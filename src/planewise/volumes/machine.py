@@ -1,4 +1,4 @@
-"""The memory and the cores of the machine, as much of them as this process may have."""
+"""The memory and the cores of the machine that this process may use."""
 
 import os
 from pathlib import Path
@@ -20,11 +20,11 @@ def machine_cores() -> int:
     return os.cpu_count() or 1
 
 
-PROCESSES = min(2, machine_cores())  # that prepare data, where nothing else is asked for
+PROCESSES = min(2, machine_cores())  # default number of processes that prepare data
 
 
 def _limits(root: Path, membership: Path) -> list[int]:
-    """Return the limits of a process's control groups: of version 2 its own and all above it, of version 1 its own."""
+    """Return the memory limits of a process's control groups: for version 2 also those of all groups above."""
     limits = []
     for line in membership.read_text().splitlines() if membership.is_file() else []:
         number, controllers, group = line.split(":", 2)

@@ -1,4 +1,4 @@
-"""Where the voxels of a file's array lie in the canonical orientation, and back; nothing is resampled or copied."""
+"""Maps voxels of a file's array to the canonical orientation and back; nothing is resampled or copied."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +28,11 @@ class Orientation:
         return self.order == (0, 1, 2) and self.signs == (1, 1, 1)
 
     def view(self, voxels: Any) -> Any:
-        """Return the file's array as a canonical one: a view, which shows what changes in it."""
+        """Return a canonical view of the file's array, which shows later changes of it."""
         return voxels if self.is_canonical else np.transpose(voxels, self.order)[self._flips]
 
     def stored(self, voxels: np.ndarray) -> np.ndarray:
-        """Return a canonical block with its axes as the file has them: the inverse of ``view``."""
+        """Return a canonical block in the axes of the file: the inverse of ``view``."""
         return np.transpose(voxels[self._flips], np.argsort(self.order))
 
     def canonical_place(self, at: Place) -> Place:

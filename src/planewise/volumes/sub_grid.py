@@ -1,4 +1,4 @@
-"""A part of a grid: labels that leave out what is empty around them, laid back into the whole."""
+"""Places labels whose file omits empty surroundings back into the whole grid."""
 
 from dataclasses import replace
 
@@ -10,15 +10,15 @@ from planewise.volumes.tilt import without_tilt
 from planewise.volumes.units import PIXEL
 from planewise.volumes.volume import Volume
 
-DRIFT_PIXELS = 0.5  # over all slices: that much may two tilts differ, so that pixels still fall on the nearest
+DRIFT_PIXELS = 0.5  # largest difference of two tilts over all slices, so that nearest pixels still correspond
 
 
 def laid_into(part: Volume, whole: Volume) -> Volume | None:
-    """Return ``part`` (z, y, x) on the grid of ``whole``, as its array lies, with zeros around; its dtype is kept.
+    """Return ``part`` (z, y, x) on the grid of ``whole``, in its axes, surrounded by zeros; the dtype is kept.
 
-    None if the grid of ``part`` is no part of the other: of another direction or spacing by the tolerances of
-    ``same_space``, off by no whole number of voxels, or not within it; or if either does not say its place. The voxels
-    of ``part`` are read. Raises PlanewiseError if the whole does not fit in memory.
+    None if the grid of ``part`` is not a part of the other: if direction or spacing differ by more than the tolerances
+    of ``same_space``, if the offset is not a whole number of voxels, or if it extends beyond; or if one has no known
+    position. The voxels of ``part`` are read. Raises PlanewiseError if the whole does not fit in memory.
     """
     if PIXEL in (part.unit, whole.unit) or not all(each.has_origin and each.has_direction for each in (part, whole)):
         return None
@@ -40,9 +40,9 @@ def laid_into(part: Volume, whole: Volume) -> Volume | None:
 
 
 def grid_of_both(part: Volume, other: Volume) -> Volume | None:
-    """Return the grid of ``other``, continued so that it holds ``part`` as well, without voxels of its own.
+    """Return the grid of ``other``, extended so that it also holds ``part``, without voxels.
 
-    None if either does not say its place; that ``part`` lies on it is for ``laid_into`` to see.
+    None if one has no known position; ``laid_into`` checks whether ``part`` lies on the grid.
     """
     if PIXEL in (part.unit, other.unit) or not all(each.has_origin and each.has_direction for each in (part, other)):
         return None
@@ -64,7 +64,8 @@ def _hollow(volume: Volume, first: np.ndarray, last: np.ndarray) -> Volume:
 
 
 def _steps(volume: Volume) -> np.ndarray:
-    """Return (3, 3): column i is the way (z, y, x), in the unit of ``volume``, to the next voxel along array axis i."""
+    """Return (3, 3): column i is the step (z, y, x), in the unit of ``volume``, to the next voxel along array axis
+    i."""
     direction = np.asarray(volume.direction)
     steps: np.ndarray = direction * volume.spacing
     steps[:, 0] += direction[:, 1:] @ volume.tilt

@@ -1,4 +1,4 @@
-"""Gantry tilt: slices that were moved apart along themselves, brought onto one upright grid, and labels back again.
+"""Gantry tilt: shifts slices within their planes onto one upright grid, and labels back onto the tilted slices.
 
 ::
 
@@ -19,20 +19,20 @@ from planewise.volumes.volume import LazyArray, ReadWhenIndexed, Volume
 
 
 def tilt_degrees(volume: Volume) -> float:
-    """Return the angle between the way from slice to slice and the normal of the slices; 0 without a tilt."""
+    """Return the angle between the slices' normal and the line through their first voxels; 0 without a tilt."""
     return math.degrees(math.atan2(math.hypot(*volume.tilt), volume.spacing[0]))
 
 
 def tilt_note(volume: Volume) -> str:
-    """Return what a tilt means for what is made of the volume, as a line to print."""
+    """Return a line of text on what the tilt means for results of the volume."""
     return (
-        f"the gantry was tilted by {tilt_degrees(volume):.1f} degrees: each slice was moved to its place, linearly in "
-        "its plane; labels go back to the original slices, pixel for pixel, and stand in their file as an upright stack"
+        f"the gantry was tilted by {tilt_degrees(volume):.1f} degrees: each slice was shifted in its plane, by linear "
+        "interpolation; labels are put back on the original slices, and stored as an upright stack"
     )
 
 
 def stack_note(volume: Volume) -> str:
-    """Return that the slices of a tilted gantry are taken as they are, as a line to print."""
+    """Return a line of text stating that the slices from a tilted gantry are taken as they are."""
     return (
         f"the gantry was tilted by {tilt_degrees(volume):.1f} degrees: its slices are taken as they are, as an upright "
         "stack; planes across them are sheared"
@@ -40,15 +40,15 @@ def stack_note(volume: Volume) -> str:
 
 
 def without_tilt(volume: Volume) -> Volume:
-    """Return the slices of ``volume`` as they are, its tilt left out: as labels of it stand in their file."""
+    """Return the slices of ``volume`` as an upright stack, as its labels are stored."""
     return replace(volume, tilt=(0.0, 0.0))
 
 
 def upright(volume: Volume, labels: bool = False) -> Volume:
-    """Return ``volume`` without its tilt: every slice moved in its plane, linearly, or ``labels`` to the nearest pixel.
+    """Return ``volume`` without its tilt: each slice is shifted in its plane, linearly, or ``labels`` by whole pixels.
 
-    The grid grows to hold all slices whole; outside them lies the smallest value of the slice (of a CT: air or its
-    padding), 0 for labels. A volume without a tilt is returned as it is.
+    The grid is enlarged to hold all slices; outside them it has the smallest value of the slice (in a CT: air or
+    padding), or 0 for labels. A volume without a tilt is returned as it is.
     """
     if not any(volume.tilt):
         return volume
@@ -61,7 +61,7 @@ def upright(volume: Volume, labels: bool = False) -> Volume:
 
 
 def tilted_again(voxels: np.ndarray, original: Volume) -> np.ndarray:
-    """Return ``voxels`` of the upright grid on the slices of ``original``, to the nearest pixel: they are labels.
+    """Return labels ``voxels`` of the upright grid on the slices of ``original``, shifted by whole pixels.
 
     The inverse of ``upright``: labels that were brought upright come back as they were.
     """
@@ -74,7 +74,7 @@ def tilted_again(voxels: np.ndarray, original: Volume) -> np.ndarray:
 
 
 def _shifts(volume: Volume) -> np.ndarray:
-    """Return (N, 2): how many pixels (y, x) each slice lies further than the first."""
+    """Return (N, 2): the shift of each slice relative to the first, in pixels (y, x)."""
     return np.outer(np.arange(volume.shape[0]), np.divide(volume.tilt, volume.spacing[1:]))
 
 
@@ -113,7 +113,7 @@ class _Upright(ReadWhenIndexed):
 
 
 def _moved(pixels: np.ndarray, by: float, length: int, fill: Any) -> np.ndarray:
-    """Return rows (H, W) that lie ``by`` rows further on, of ``length`` rows in all; linear between two rows."""
+    """Return the rows of ``pixels`` (H, W) shifted down by ``by`` rows, ``length`` rows in all; linear between rows."""
     whole, fraction = divmod(by, 1)
     start, rows = int(whole), len(pixels)
     padded = np.full((length + 1, pixels.shape[1]), fill, pixels.dtype)

@@ -1,14 +1,14 @@
-"""Units of length: what files call them, and how one is converted into another. Nowhere else are they converted."""
+"""Units of length: their names in files, and their conversion, which happens only here."""
 
 from pathlib import Path
 from typing import Any
 
 from planewise.errors import PlanewiseError
 
-PIXEL = "pixel"  # of a spacing whose unit the file does not say
-NANOMETRES = {"nm": 1.0, "um": 1e3, "mm": 1e6}  # in one of a unit: those that a volume may have
+PIXEL = "pixel"  # of a spacing without a unit
+NANOMETRES = {"nm": 1.0, "um": 1e3, "mm": 1e6}  # nanometres in each unit that a volume may have
 _FOREIGN = {"angstrom": (0.1, "nm"), "cm": (10.0, "mm"), "m": (1000.0, "mm"), "inch": (25.4, "mm")}
-_NAMES = {  # what files call a unit -> what we call it
+_NAMES = {  # a unit's name in files -> its name here
     "nm": "nm", "nanometer": "nm", "nanometre": "nm", "nanometers": "nm",
     "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um", "micrometre": "um",
     "micrometers": "um", "\\u00b5m": "um",
@@ -20,11 +20,11 @@ _NAMES = {  # what files call a unit -> what we call it
 }  # fmt: skip
 
 
-_NONE = ("", "pixel", "pixels", "px", "voxel", "voxels", "1", "dimensionless", "none")  # what stands for no unit
+_NONE = ("", "pixel", "pixels", "px", "voxel", "voxels", "1", "dimensionless", "none")  # names that mean no unit
 
 
 def refuse_unknown(path: Path, names: list[str]) -> None:
-    """Raise PlanewiseError, naming ``path``, if a unit is stated and is none that is known."""
+    """Raise PlanewiseError, naming ``path``, if a stated unit is unknown."""
     for name in names:
         stated = name.strip().lower()
         if stated not in _NAMES and stated not in _NONE:
@@ -35,9 +35,9 @@ def refuse_unknown(path: Path, names: list[str]) -> None:
 
 
 def read_size(size: float, name: Any) -> tuple[float, str]:
-    """Return a length in nm, um or mm and which it is, from a number and what a file calls its unit.
+    """Return a length in nm, um or mm, and the unit, from a number and the unit's name in a file.
 
-    The unit is "pixel", and the number stays, if the file says nothing that is known.
+    If the file states no known unit, the unit is "pixel" and the number is unchanged.
     """
     unit = _NAMES.get(str(name).strip().lower(), PIXEL)
     factor, known = _FOREIGN.get(unit, (1.0, unit))
@@ -52,10 +52,9 @@ def convert(size: float, unit: str, into: str) -> float:
 
 
 def read_spacing(path: Path, sizes: list[Any], names: list[Any]) -> tuple[tuple[float, float, float], str]:
-    """Return the spacing (z, y, x) and its one unit, from the sizes (z, y, x) and what a file calls the unit of each.
+    """Return the spacing (z, y, x) and its unit, from the sizes (z, y, x) and the name of each size's unit in a file.
 
-    The unit is that of x, into which the others are brought. Raises PlanewiseError, naming the file, if one has a unit
-    and another has none.
+    All are converted to the unit of x. Raises PlanewiseError, naming the file, if one has a unit and another has none.
     """
     read = [read_size(size, name) for size, name in zip(sizes, names)]
     into = read[2][1]

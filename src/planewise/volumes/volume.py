@@ -15,14 +15,14 @@ SLAB_BYTES = 2**24  # that are read and written at a time; but
 STORED_BYTES = 2**27  # of voxels stored in thick chunks, which are decompressed once for each slab that cuts them
 
 LayerType = Literal["image", "labels"]
-LayerData = tuple[Any, dict[str, Any], str]  # what napari calls LayerDataTuple
+LayerData = tuple[Any, dict[str, Any], str]  # napari's LayerDataTuple
 LAYER_UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter", PIXEL: "pixel"}
 
 Spacing = tuple[float, float, float]  # z, y, x
 
 
 class LazyArray(Protocol):
-    """What voxels must offer: an array, or something on disk that is read when it is indexed."""
+    """The interface of voxels: an array, or something on disk that is read when it is indexed."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -32,9 +32,9 @@ class LazyArray(Protocol):
 
 
 class ReadWhenIndexed:
-    """A ``LazyArray``: voxels that are read when they are indexed, and whole by what asks for an array, as numpy does.
+    """A ``LazyArray``: voxels are read when they are indexed, and as a whole when converted to a NumPy array.
 
-    The latter raises PlanewiseError if this machine has less memory than they need.
+    The conversion raises PlanewiseError if this machine has too little memory.
     """
 
     @property
@@ -54,7 +54,7 @@ Access = Literal["chunks", "rows", "pages", "whole"]
 
 
 def access(voxels: LazyArray) -> Access:
-    """Return what of voxels is read when a few are: their chunks, rows or pages, or the whole."""
+    """Return the unit in which voxels are read: chunks, rows, pages, or the whole."""
     if hasattr(voxels, "chunks"):
         return "chunks"
     mapped: Access = "rows" if isinstance(voxels, np.memmap) else "whole"
@@ -65,15 +65,15 @@ def access(voxels: LazyArray) -> Access:
 class Volume:
     """Voxels (z, y, x) with their geometry.
 
-    ``spacing`` (z, y, x) in ``unit`` ("nm", "um", "mm", or "pixel" where the file does not say); ``origin`` (z, y, x)
+    ``spacing`` (z, y, x) in ``unit`` ("nm", "um", "mm", or "pixel" if unknown); ``origin`` (z, y, x)
     of the first voxel's centre; ``direction`` (3, 3): column i is the direction of array axis i in patient space
-    (z, y, x order, towards superior, posterior, left). ``tilt`` (y, x), in ``unit``: how much further along those axes
-    each slice lies than the one before it, where a tilted gantry moved them apart; the rest of the geometry is that of
-    the upright stack of the same slices, from the first one on. ``has_origin``, ``has_direction``: whether the file
-    says them; a TIFF does not, and what stands here is no statement then. ``labels``: what the values are called, where
-    they are known to be labels; None if unknown. ``sparse``: whether the file may leave out what is empty, as
-    a DICOM segmentation does: around these voxels there may lie others, all 0. ``has_z_spacing``: whether the file
-    states how far slices lie apart; where it does not, as a TIFF may, the spacing of x stands for it.
+    (z, y, x order, towards superior, posterior, left). ``tilt`` (y, x), in ``unit``: the shift along those axes of
+    each slice relative to the one before, caused by a tilted gantry; the rest of the geometry describes the upright
+    stack of the same slices, starting at the first. ``has_origin``, ``has_direction``: whether the file states them; if
+    not, as in a TIFF, the values here mean nothing. ``labels``: the names of the values, if they are known to be
+    labels; None if unknown. ``sparse``: whether the file may omit empty slices, as a DICOM segmentation does: these
+    voxels may be surrounded by others, all 0. ``has_z_spacing``: whether the file states the distance of slices; if
+    not, as a TIFF may, the spacing of x is used for it.
     """
 
     voxels: LazyArray
@@ -94,7 +94,7 @@ class Volume:
         return depth, height, width
 
     def spacing_in(self, unit: str) -> Spacing:
-        """Return the spacing (z, y, x) in ``unit``; of a volume in "pixel" as it is, as if it were in that unit."""
+        """Return the spacing (z, y, x) in ``unit``; that of a volume in "pixel" is returned unchanged."""
         z, y, x = (convert(size, self.unit, unit) for size in self.spacing)
         return z, y, x
 
@@ -107,30 +107,30 @@ class Volume:
         return replace(self, spacing=self.spacing_in(unit), origin=(z, y, x), unit=unit, tilt=(tilt_y, tilt_x))
 
     def read(self) -> np.ndarray:
-        """Return all voxels in memory. Raises PlanewiseError if this machine has less than they need."""
+        """Return all voxels in memory. Raises PlanewiseError if this machine has too little."""
         check_memory(self.voxels.shape, self.voxels.dtype)
         return np.asarray(self.voxels[...])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Return all voxels in memory, so that what takes arrays takes volumes; see ``read`` for errors."""
+        """Return all voxels in memory, so that a volume can be passed as an array; see ``read`` for errors."""
         return np.array(self.read(), dtype, copy=copy)
 
     def as_labels(self, names: dict[int, str] | None = None) -> "Volume":
-        """Return the volume said to hold labels, of classes with these ``names`` by value, or of instances."""
+        """Return the volume marked as labels, of classes with these ``names`` by value, or of instances."""
         return replace(self, labels=LabelNames(names or {}))
 
     def with_voxels(self, voxels: LazyArray) -> "Volume":
-        """Return other voxels of the same shape in this volume's place."""
+        """Return a volume with this geometry and other ``voxels`` of the same shape."""
         if tuple(voxels.shape) != tuple(self.voxels.shape):
             raise ValueError(f"voxels of shape {tuple(voxels.shape)} cannot stand for {tuple(self.voxels.shape)}")
         return replace(self, voxels=voxels)
 
     def to_napari(self, layer_type: LayerType, name: str = "planewise") -> LayerData:
-        """Return a layer as napari's plugins return one: ``napari.layers.Layer.create(*volume.to_napari("labels"))``.
+        """Return a layer tuple as napari's plugins do: ``napari.layers.Layer.create(*volume.to_napari("labels"))``.
 
-        Voxels in chunks stay on disk, others are read. Scale, translation and units are the volume's; how its axes run
-        in the patient is not kept, for a viewer shows arrays as they lie. Raises PlanewiseError for labels that are no
-        whole numbers.
+        Voxels in chunks stay on disk, others are read. Scale, translation and units are the volume's; the direction
+        in the patient is not kept, since a viewer shows arrays as stored. Raises PlanewiseError for labels that are not
+        integers.
         """
         if layer_type == "labels" and self.voxels.dtype.kind not in "uib":
             raise PlanewiseError(f"{name}: holds {self.voxels.dtype}; labels are whole numbers")

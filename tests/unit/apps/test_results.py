@@ -340,7 +340,8 @@ def test_two_commands_score_into_one_folder(dataset, capsys):
     assert (folder / "report.html").exists()
     write_labels(dataset / "imagesTs_m" / "one.tiff", Volume(np.ones((6, 24, 24), np.uint8), SPACING, "mm"))
     assert mito(dataset) == 0
-    assert "report.html, results.csv, results.json ... of planewise mito train are of files" in capsys.readouterr().err
+    stale = "report.html, results.csv, results.json ... of planewise mito train come from files"
+    assert stale in capsys.readouterr().err
     assert after_training(dataset) == []
     assert "done already" not in capsys.readouterr().err
     assert after_training(dataset) == []

@@ -70,7 +70,7 @@ def test_whether_a_truth_holds_classes_or_instances_is_not_guessed_where_it_matt
     (dataset / "labelsTs").rename(dataset / "truth")
     command = ["mito", "evaluate", str(dataset / "imagesTs_p"), str(dataset / "truth")]
     assert run(command) == 2
-    assert "has the ignore label 3; say with --semantic_class" in capsys.readouterr().err
+    assert "has the ignore label 3; if this is a semantic map, choose" in capsys.readouterr().err
 
 
 def test_compare_and_ild_evaluate_leave_ignored_voxels_out(dataset, tmp_path, capsys):

@@ -141,7 +141,7 @@ def test_any_volume_and_labels_that_are_named(dataset, tmp_path, capsys):
     assert of_volume.methods == dict.fromkeys(("mine", "m"), dataset / "imagesTs_m" / "b.tiff")
     assert "nothing says" not in capsys.readouterr().err
     assert shown(image).methods == {}
-    assert "nothing says that it holds labels" in " ".join(capsys.readouterr().err.split())
+    assert "nothing marks it as labels" in " ".join(capsys.readouterr().err.split())
     with pytest.raises(PlanewiseError, match=r"--labels .*: m is shown already; give it another name, NAME=PATH"):
         shown(image, labels=(str(dataset / "imagesTs_m"), str(dataset / "imagesTs_m" / "b.tiff")))
     with pytest.raises(PlanewiseError, match="holds 0 files of case b"):

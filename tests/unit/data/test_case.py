@@ -77,7 +77,7 @@ def test_two_files_for_one_case_are_refused_and_both_named():
     assert chosen == {"a": Path("a.tif")}
     assert refused["P"].what == (
         "several files for one case, P: P_0001.nii.gz, P_0002.nii.gz; _NNNN at the end of a name is nnU-Net's channel "
-        "number: choose with --channel N, or rename them if they are images of their own"
+        "number: choose with --channel N, or rename them if they are separate images"
     )
     assert refused["b"].what == "several files for one case, b: b.tif, b.tiff; keep one, or rename the others"
 
@@ -177,7 +177,7 @@ def test_each_folder_of_slices_is_a_case(tmp_path, capsys):
     [
         (SLICES[:2], "there are 2.*say --sequence yes or --sequence no"),
         (["c1_0000.tif", "c2_0000.tif", "c3_0000.tif"], "as nnU-Net's images do.*say --sequence yes or"),
-        ([*SLICES, "overview.tif"], r"not all are named alike.*: move overview\.tif to another folder, or say .* no$"),
+        ([*SLICES, "overview.tif"], r"differ in more than numbers.*: move overview\.tif to another folder"),
         ([*SLICES, *(f"b_{z}.tif" for z in range(4))], r"move b_0\.tif, b_1\.tif, b_2\.tif and 1 more to"),
         (["a1_z1.tif", "a2_z2.tif", "a3_z3.tif"], "differ in 2 numbers.*number them in one place, or"),
         ([*SLICES, "notes.mrc"], r"notes\.mrc lies beside them.*move notes\.mrc to another folder, or say"),

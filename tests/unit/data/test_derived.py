@@ -91,7 +91,7 @@ def test_a_file_of_two_commands_is_the_last_one_s(place, capsys):
     assert "changed since" not in capsys.readouterr().err
     (place / "labels").write_bytes(b"others")
     make(begin(place, "compare", ["a.csv"]), text="3")
-    assert "out: b.png of planewise evaluate are of files that have changed since" in capsys.readouterr().err
+    assert "out: b.png of planewise evaluate come from files that have changed since" in capsys.readouterr().err
 
 
 def test_an_input_is_no_output(place):

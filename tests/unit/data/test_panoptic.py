@@ -42,7 +42,7 @@ def test_things_are_named_by_the_dataset_and_the_rest_is_stuff():
     [
         (NAMES, ("golgi",), "--things: golgi: no such class; there are mito, nucleus, er"),
         ({1: "mito"}, ("mito",), "names mito; leave it out"),
-        ({1: "mito", 3: "er"}, ("mito",), "values are 1, 3; of several they must be 1 to 2"),
+        ({1: "mito", 3: "er"}, ("mito",), "values are 1, 3; several classes must be 1 to 2"),
     ],
 )
 def test_classes_that_make_no_sense_are_refused(labels, things, words):
@@ -77,7 +77,7 @@ def test_what_is_ignored_is_not_known_whatever_its_id(tmp_path):
         ([1, 1, 2, 0], [5, 5, 5, 0], "1 object does .*object 5: 2 voxels of mito, 1 voxel of nucleus"),
         ([1, 3, 0, 0], [5, 6, 0, 0], "object 6: 1 voxel of er"),
         ([1, 0, 0, 0], [5, 5, 0, 0], "object 5: 1 voxel of background, 1 voxel of mito"),
-        ([1, 1, 1, 0], [5, 0, 0, 0], "2 voxels of mito by labelsTr are of no object"),
+        ([1, 1, 1, 0], [5, 0, 0, 0], "2 voxels of mito in labelsTr are in no object"),
         ([0, 0, 0, 0], [0, 0, 0, 0], "holds no voxel of mito, nucleus, er"),
     ],
 )
@@ -90,7 +90,7 @@ def test_instances_without_classes_are_refused(tmp_path):
     case = case_of(tmp_path, [1, 0], [1, 0])
     (tmp_path / "labelsTr" / "a.tiff").unlink()
     (tmp_path / "labelsTr").rmdir()
-    with pytest.raises(PlanewiseError, match="nothing says of which class: there is no labelsTr"):
+    with pytest.raises(PlanewiseError, match="nothing gives their classes: there is no labelsTr"):
         read_panoptic(case, CLASSES)
 
 

@@ -252,9 +252,9 @@ def test_input_is_never_output(place):
         if output is place:
             refuse_inputs_as_outputs([store], [output])  # a folder of volumes is no result
         else:
-            with pytest.raises(PlanewiseError, match="is what is read"):
+            with pytest.raises(PlanewiseError, match="is an input"):
                 refuse_inputs_as_outputs([store], [output])
-    with pytest.raises(PlanewiseError, match="is what is read"):
+    with pytest.raises(PlanewiseError, match="is an input"):
         refuse_inputs_as_outputs([store / "0"], [store])
 
 

@@ -90,7 +90,7 @@ def test_what_is_no_part_of_the_grid_is_refused(tmp_path, change):
     path, image = written(tmp_path, labels_on_slices([2, 3, 4]))
     with pytest.raises(PlanewiseError, match="does not lie in the space of") as refused:
         laid_on(open_labels(path), path, change(image), tmp_path / "P1")
-    assert "a DICOM segmentation that leaves out empty slices must lie on voxels of the other" in str(refused.value)
+    assert "a DICOM segmentation that omits empty slices must lie on voxels of the other" in str(refused.value)
 
 
 def test_the_same_part_of_any_other_format_is_refused(tmp_path):

@@ -64,7 +64,7 @@ def test_each_set_of_classes_gets_its_share():
 def test_training_cases_of_tested_patients_are_left_out_and_said(capsys):
     split = draw(PATIENTS | {"t0": "t"}, [*TRAIN, "t0"])
     assert not any("t0" in names for names in split.values())
-    assert "1 training cases are of patients who are tested, and left out: t0" in capsys.readouterr().err
+    assert "1 training cases are of patients in the test part, and left out: t0" in capsys.readouterr().err
 
 
 def test_nobody_left_to_train_on_is_refused():

@@ -150,7 +150,7 @@ def test_a_scheduler_that_ends_while_it_is_waited_for_is_told(scheduler):
             lambda: workers.wait([waiting], 0),
             lambda: workers.submit_loaded(add, 1, 2),
         ):
-            with pytest.raises(PlanewiseError, match=r"--scheduler inproc.*: the scheduler does not answer any more"):
+            with pytest.raises(PlanewiseError, match=r"--scheduler inproc.*: the scheduler no longer answers"):
                 ask()
 
 

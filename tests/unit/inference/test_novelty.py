@@ -75,7 +75,7 @@ def test_another_scanner_is_far(what):
 @pytest.mark.parametrize(("thickness", "far"), [(0.5, True), (0.7, False), (3.0, False), (3.1, True)])
 def test_slices_much_thicker_or_thinner_than_seen(thickness, far):
     printed = Novelty(0.5, 0.5, thickness, (1.0, 2.0)).warnings()
-    assert printed == ([f"slices are {thickness:g} mm apart, in it 1 to 2 mm"] if far else [])
+    assert printed == ([f"slices are {thickness:g} mm apart, in the training 1 to 2 mm"] if far else [])
 
 
 def test_without_the_organ_nothing_is_said():

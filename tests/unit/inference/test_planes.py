@@ -85,12 +85,12 @@ def test_slices_of_a_tilted_gantry_are_said_to_be_taken_as_they_are(asked):
         ((5.0, 5.0, 5.0), "pixel", (50.0, 50.0), 1, ""),
         ((5.0, 5.0, 5.0), "nm", None, 1, ""),
         ((0.005, 0.005, 0.005), "um", (16.0, 20.0), 1, "5 nm, those of the training 16 to 20 nm: objects look 3.2 "
-         "times larger than the model knows them; resample the volume, give --downsampling 4, or train"),
+         "times larger than in the training; resample the volume, give --downsampling 4, or train"),
         ((5.0, 5.0, 5.0), "nm", (20.0, 20.0), 4, ""),
         ((5.0, 5.0, 5.0), "nm", (5.0, 5.0), 4, "20 nm at --downsampling 4, those of the training 5 nm: objects look 4 "
-         "times smaller than the model knows them; resample the volume, give --downsampling 1, or train"),
+         "times smaller than in the training; resample the volume, give --downsampling 1, or train"),
         ((50.0, 40.0, 40.0), "nm", (8.0, 8.0), 1, "40 nm, those of the training 8 nm: objects look 5 times smaller "
-         "than the model knows them; resample the volume, or train"),
+         "than in the training; resample the volume, or train"),
     ],
 )  # fmt: skip
 def test_pixels_unlike_those_of_the_training_are_said(spacing, unit, trained, scale, printed):

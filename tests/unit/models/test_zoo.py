@@ -206,7 +206,7 @@ def test_of_one_model_all_is_told_whatever_name_of_it_is_given(cache, monkeypatc
     assert facts["weights"] == ("here, not used yet" if model.sha256 is None else "damaged, or another file")
     assert (facts["licence"], facts["cite"], facts["from"]) == (model.licence, model.citation, model.url)
     assert facts["sha256"] == (
-        model.sha256 or "not published; that of the first download is kept and required from then on"
+        model.sha256 or "not published; that of the first download is stored and required from then on"
     )
     assert facts["file"] == str(cached(model.url))
 
@@ -217,11 +217,11 @@ def test_of_a_model_without_weights_it_is_told_how_it_is_trained_and_an_unknown_
     assert "DINOv3 License" in out
     assert "--model_config DINOv3_small --from_scratch" in out
     assert run(["models", "MitoNet"]) == 2
-    assert "MitoNet: no model is called so; did you mean MitoNet_v1? known are MitoNet_v1, " in capsys.readouterr().err
+    assert "MitoNet: no model has this name; did you mean MitoNet_v1? known are MitoNet_v1, " in capsys.readouterr().err
     assert run(["models", "sam2.1-hiera-SMALL"]) == 2
     assert "did you mean sam2.1_hiera_small?" in capsys.readouterr().err
     assert run(["models", "nnU-Net"]) == 2
-    assert "nnU-Net: no model is called so; known are MitoNet_v1, " in capsys.readouterr().err
+    assert "nnU-Net: no model has this name; known are MitoNet_v1, " in capsys.readouterr().err
 
 
 def test_the_list_tells_what_was_used_from_what_was_not_yet(cache, monkeypatch):

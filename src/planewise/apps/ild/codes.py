@@ -1,7 +1,7 @@
-"""What classes are called in DICOM: terms of SNOMED CT (SCT) and of DICOM itself (DCM), by the classes' names.
+"""The DICOM codes of classes, by class name: terms of SNOMED CT (SCT) and of DICOM itself (DCM).
 
-Radiologic patterns are DICOM's terms, of its context groups 6103 (lines) and 6104 (opacities), which SNOMED CT has no
-equal for; anatomy and disorders are SNOMED CT's.
+Radiologic patterns use DICOM's terms, from its context groups 6103 (lines) and 6104 (opacities), because SNOMED CT has
+no equivalents; anatomy and disorders use SNOMED CT's terms.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ HONEYCOMB = Coding("DCM", "112106", "Honeycomb pattern")
 BRONCHIECTASIS = Coding("SCT", "12295008", "Bronchiectasis")
 NEOPLASM = Coding("SCT", "108369006", "Neoplasm")
 
-CODES: dict[str, tuple[Coding, Coding]] = {  # category and type, by the name as columns have it
+CODES: dict[str, tuple[Coding, Coding]] = {  # category and type, by the name used in columns
     "ground_glass": (ABNORMAL, GROUND_GLASS),
     "ground_glass_opacity": (ABNORMAL, GROUND_GLASS),
     "ggo": (ABNORMAL, GROUND_GLASS),
@@ -51,10 +51,10 @@ FORM = '{"class": {"category": ["SCT", "49755003", "Morphologically Abnormal Str
 
 
 def segments_of(names: Mapping[int, str], codes: Path | None) -> dict[int, Segment]:
-    """Return the segment of every class, by value: its name, terms and colour.
+    """Return the segment of each class, by value: its name, terms and colour.
 
-    ``codes``: a JSON file of terms by class, as ``FORM``, which go before ``CODES``. Raises PlanewiseError for a class
-    that neither knows, and for a file of another form.
+    ``codes``: a JSON file of terms by class, in the form of ``FORM``, which take precedence over ``CODES``. Raises
+    PlanewiseError for a class that neither contains, and for a file in another form.
     """
     known = CODES | ({} if codes is None else _read(codes))
     without = [name for name in names.values() if as_column(name) not in known]
@@ -74,7 +74,7 @@ def _read(path: Path) -> dict[str, tuple[Coding, Coding]]:
             as_column(name): (_coding(terms["category"]), _coding(terms["type"])) for name, terms in content.items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise PlanewiseError(f"--codes {path}: must be {FORM}, a scheme, value and meaning each") from error
+        raise PlanewiseError(f"--codes {path}: must be {FORM}, each with a scheme, value and meaning") from error
 
 
 def _coding(parts: Any) -> Coding:

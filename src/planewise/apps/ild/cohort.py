@@ -1,4 +1,4 @@
-"""A folder of DICOM patients: the cases in it, and of each the one series that is segmented."""
+"""A folder of DICOM patients: its cases, and the one series of each that is segmented."""
 
 import re
 from collections import defaultdict
@@ -13,8 +13,8 @@ from planewise.volumes.formats import ending_of
 from planewise.volumes.formats.dicom import Contents, Series, listed, read_folder, without_series
 from planewise.volumes.formats.dicom.headers import read_header
 
-# ConvolutionKernel of sharp reconstructions for lung, by maker. A name that is not here is never taken for one: the
-# series is then chosen with --series.
+# ConvolutionKernel of sharp lung reconstructions, by manufacturer. A name not listed here is never taken for one: the
+# series must then be chosen with --series.
 LUNG_KERNELS = {
     "GE": r"LUNG|BONE|BONEPLUS|EDGE",
     "Siemens": r"[BI][5-8]\d[a-z]?|Bl\d\d[a-z]?|Br[56]\d[a-z]?",  # Somatom's operating instructions: thorax B50 to B80
@@ -24,7 +24,7 @@ LUNG_KERNELS = {
 
 
 def cts_in(path: Path, channel: int | None, series: str | None) -> tuple[dict[str, Path | Series], list[Problem]]:
-    """Return the CTs that a command is given, volumes or DICOM series, by case, and what is wrong with others.
+    """Return the CTs in a command's input, volumes or DICOM series, by case, and the problems of others.
 
     Raises PlanewiseError if there is none; see ``dicom_cases`` and ``cases_in``.
     """
@@ -41,10 +41,10 @@ def cts_in(path: Path, channel: int | None, series: str | None) -> tuple[dict[st
 def dicom_cases(folder: Path, wanted: str | None, problems: list[Problem]) -> dict[str, Series]:
     """Return the series to segment in a folder of DICOM files, by case; none if it holds volumes, or no DICOM.
 
-    A PNG or a segmentation is no volume here, but lies beside DICOM. One series alone is named after the folder. Else
-    each patient is a case, or each study date of one who has several; ``choose_series`` takes one series of it; all are
-    printed. Those that cannot be named or chosen go to ``problems``. Raises PlanewiseError if there is DICOM and no
-    series that is a volume, or ``wanted`` without DICOM.
+    A PNG or a segmentation beside DICOM does not count as a volume. A single series is named after the folder. Else
+    each patient is a case, or each study date of a patient with several; ``choose_series`` takes one series of it; all
+    are printed. Those that cannot be named or chosen go to ``problems``. Raises PlanewiseError if no DICOM series is a
+    volume, or if ``wanted`` is given without DICOM.
     """
     beside = (".png", ".seg.dcm")
     volumes = ending_of(folder) or (
@@ -78,10 +78,10 @@ def dicom_cases(folder: Path, wanted: str | None, problems: list[Problem]) -> di
 
 
 def choose_series(series: list[Series], wanted: str | None) -> tuple[Series, str]:
-    """Return the series of a case to segment, and why it is this one.
+    """Return the series of a case to segment, and the reason for the choice.
 
-    ``wanted``: its UID, its number, or part of its description. Where that is not given or leaves several: the thinnest
-    CT with a lung kernel. Raises PlanewiseError, with the list, if that leaves none or several.
+    ``wanted``: its UID, its number, or part of its description. If it is not given, or fits several: the thinnest CT
+    with a lung kernel. Raises PlanewiseError, listing the series, if that leaves none or several.
     """
     asked = ""
     if wanted is not None:
@@ -94,7 +94,7 @@ def choose_series(series: list[Series], wanted: str | None) -> tuple[Series, str
         return of_ct[0], f"the only CT {asked}with more than one slice"
     lung = [one for one in of_ct if is_lung_kernel(one.kernel)]
     if not lung:
-        what = "none of its CT series has a kernel that is known as one for lung" if of_ct else "it has no CT of slices"
+        what = "none of its CT series has a known lung kernel" if of_ct else "it has no CT with several slices"
         raise PlanewiseError(f"{what}; choose with --series (UID, number, or part of the description): {_all(series)}")
     thinnest = min(map(_thickness, lung))
     equal = [one for one in lung if _thickness(one) - thinnest < 0.01]
@@ -107,7 +107,7 @@ def choose_series(series: list[Series], wanted: str | None) -> tuple[Series, str
 
 
 def is_lung_kernel(kernel: str) -> bool:
-    """Whether a ConvolutionKernel is one of ``LUNG_KERNELS``; of a kernel with a strength, the first word counts."""
+    """Whether a ConvolutionKernel is one of ``LUNG_KERNELS``; if it has a strength, only the first word counts."""
     first = kernel.split()[0] if kernel.split() else ""
     return any(re.fullmatch(pattern, first, re.IGNORECASE) for pattern in LUNG_KERNELS.values())
 
@@ -116,7 +116,7 @@ def _named(series: list[Series], wanted: str) -> list[Series]:
     exactly = [one for one in series if wanted in (one.uid, one.number)]
     text = wanted.casefold()
     named = exactly
-    if not exactly and not wanted.isdecimal():  # a number is that of a series, and no part of a kernel's name
+    if not exactly and not wanted.isdecimal():  # a number is a series number, not part of a kernel's name
         named = [one for one in series if text in f"{one.description} {one.part}".casefold()]
     if not named:
         raise PlanewiseError(f"no series fits --series {wanted}; there are {_all(series)}")
@@ -132,9 +132,9 @@ def _thickness(series: Series) -> float:
 
 
 def _by_case(folder: Path, contents: Contents, problems: list[Problem]) -> dict[str, list[Series]]:
-    """Return series by case: patients, and study dates of those with several. What cannot be named is refused.
+    """Return series by case: each patient, or each study date of a patient with several. Unnamable ones are refused.
 
-    Folders that are named as nnU-Net names images, with ``_0000``, are cases instead.
+    Folders with nnU-Net's image names, ending in ``_0000``, are cases instead.
     """
     if len(contents.series) == 1:
         return {case_name(folder.absolute()): list(contents.series)}
@@ -159,7 +159,7 @@ def _by_case(folder: Path, contents: Contents, problems: list[Problem]) -> dict[
         for key in keys:
             where = f"{groups[key][0].folder}: patient {key[0]!r}"
             if not name:
-                problems.append(Problem(where, "has no PatientID that names a case; give its folder by itself"))
+                problems.append(Problem(where, "has no PatientID that can name a case; give its folder separately"))
             elif len(keys) > 1:
                 both = " and ".join(repr(patient) for patient, _ in keys)
                 problems.append(Problem(where, f"{both} become one case name, {name}; give their folders one by one"))

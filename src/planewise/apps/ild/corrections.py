@@ -1,9 +1,9 @@
-"""Training from corrections: what is known of corrected classes as slices, and where the new model differs.
+"""Training from corrections: makes slices of what is known of corrected classes, and lists where the new model differs.
 
 ::
 
-    {work_dir}/corrections.json       marks slices that were made here: of what; in whole once they are there
-    {work_dir}/npy/                   see ``data.prepared``; all else is ignored
+    {work_dir}/corrections.json       marks slices made here, and from what; complete once the slices are
+    {work_dir}/npy/                   see ``data.prepared``; unknown voxels are ignored
     {work_dir}/npz_corrected/         the whole patients, for the new model to predict
     {work_dir}/{task_name}/predicted/, worklist.csv
 """
@@ -53,13 +53,13 @@ from planewise.volumes.json_files import read_json, write_json
 from planewise.volumes.labels import read_labels
 
 PATIENTS = "npz_corrected"
-HELD_OUT = 0.2  # of the slices of a patient, at one end, where there are less than three patients
-LEAST = 16  # pixels that differ in a slice, to be looked at; predict's own least size of an object
-SCORE = "Dice, with class tokens the mean of it and of what is rightly absent"
+HELD_OUT = 0.2  # of a patient's slices, at one end, if there are fewer than three patients
+LEAST = 16  # differing pixels that put a slice on the work list; the smallest object that predict keeps
+SCORE = "Dice or, with class tokens, its mean with the share of correctly absent classes"
 
 
 def with_corrections(options: IldTrain, result: Path) -> IldTrain:
-    """Make slices of what is known of ``result``, and return the options with the model that made it.
+    """Make slices of the known voxels of ``result``, and return the options with the model that made it.
 
     Raises PlanewiseError if nothing is known, if no manifest says what made the result, or if other slices are there.
     """
@@ -87,7 +87,7 @@ def with_corrections(options: IldTrain, result: Path) -> IldTrain:
         )
     weights = load_sam2(options.base, options.image_size)
     if weights.tokens is not None and options.train_prompts == "truth":
-        say("The model finds classes without boxes too: it is trained for both (--train_prompts mixed)")
+        say("The model segments classes without boxes too: it is trained for both (--train_prompts mixed)")
         options = options.model_copy(update={"train_prompts": "mixed"})
     if not options.resume:
         _write_slices(options, volumes, manifests, weights)
@@ -123,10 +123,10 @@ def _write_slices(
             say(f"{case}: {known_classes_are} known, and {truth.known.mean():.1%} of the voxels")
             advance(1, case)
     if not known:
-        raise PlanewiseError(f"--corrections {options.corrections}: in no case a class was confirmed or corrected")
+        raise PlanewiseError(f"--corrections {options.corrections}: no class was confirmed or corrected in any case")
     held_out = _held_out({case: truth for case, (_, truth) in known.items()})
     made_from: dict[str, Any] = {"corrections of": {case: str(path.resolve()) for case, path in volumes.items()}}
-    write_json(work / MADE_FROM, made_from)  # without what makes it whole, as long as the slices are not
+    write_json(work / MADE_FROM, made_from)  # incomplete until the slices are written
     shutil.rmtree(work / SLICES, ignore_errors=True)
     shutil.rmtree(work / PATIENTS, ignore_errors=True)
     (work / PATIENTS).mkdir(parents=True)
@@ -148,7 +148,7 @@ def _write_slices(
     new = {value: f"class {value}" for value in values if value not in known_names}
     if weights.tokens and new:
         there = ", ".join(f"{value} {name}" for value, name in known_names.items())
-        say(f"WARNING: {', '.join(new.values())}: the model has only {there}; it is learned anew, if it is no mistake")
+        say(f"WARNING: {', '.join(new.values())}: the model has only {there}; it is learned from scratch")
     classes = {**known_names, **new}
     labels_of = {"background": 0, **{name: value for value, name in classes.items()}}
     about = {"channel_names": {"0": "CT"}, "labels": labels_of, "numTraining": len(known), "file_ending": ".nii.gz"}
@@ -157,32 +157,32 @@ def _write_slices(
 
 
 def record_of_known(npy: Path, made_from: Path, options: IldTrain) -> Record:
-    """Return the record of slices in ``npy`` that were made from corrections, which ``made_from`` says; say if they are
-    not made anew.
+    """Return the record of slices in ``npy`` made from corrections, which the file ``made_from`` describes; print that
+    later corrections are not in them.
     """
     content = read_json(made_from)
     if missing := {"corrections of", "margin_mm", "journals"} - content.keys():
         raise PlanewiseError(
-            f"{made_from}: does not say {', '.join(sorted(missing))}, as of slices that an older version made, or that "
-            "are not whole, for their making was stopped; give --corrections without --resume, which makes them again"
+            f"{made_from}: does not state {', '.join(sorted(missing))}: an older version made the slices, or it was "
+            "interrupted; give --corrections without --resume, which makes them again"
         )
     if options.corrections is None:
         corrected = ", ".join(content["corrections of"].values())
         say(
-            f"{npy} was made from the corrections of {corrected}: what was corrected since is not in it; to train on "
-            "that too, give --corrections"
+            f"{npy} was made from the corrections of {corrected}: later corrections are not in it; to train on "
+            "them too, give --corrections"
         )
     elif options.resume:
-        say(f"{npy} holds what was known when this training began; what was corrected since is for the next one")
+        say(f"{npy} holds what was known when this training began; later corrections are for the next one")
     return Record(
         MadeFrom({"command": "ild train --corrections", "margin_mm": content["margin_mm"]}, content["journals"])
     )
 
 
 def _held_out(known: dict[str, KnownLabels]) -> dict[str, np.ndarray]:
-    """Return which slices of each case are held out, and say so: those of the patient of whom least is known.
+    """Return and print the held-out slices of each case: all those of the patient with the fewest known voxels.
 
-    Of one or two patients the last of their known slices.
+    With one or two patients, the last of their known slices.
     """
     patients = patients_or_cases(known)
     count = dict.fromkeys(patients.values(), 0)
@@ -197,7 +197,7 @@ def _held_out(known: dict[str, KnownLabels]) -> dict[str, np.ndarray]:
         slices = np.flatnonzero((truth.known & (truth.labels > 0)).any(axis=(1, 2)))
         first = slices[-max(1, round(HELD_OUT * len(slices)))] if len(slices) > 1 else len(truth.known)
         held_slices[case] = np.arange(len(truth.known)) >= first
-        say(f"{case}: held out are slices from {first} (z upwards)" if len(slices) > 1 else f"{case}: one slice, kept")
+        say(f"{case}: slices from {first} upwards (z) are held out" if len(slices) > 1 else f"{case}: one slice, kept")
     return held_slices
 
 
@@ -209,12 +209,12 @@ def _patient(
     window: tuple[float, float],
     options: IldTrain,
 ) -> Patient:
-    """Return the whole patient with the corrected labels, and the lungs if the model looks for classes in them."""
+    """Return the whole patient with the corrected labels, and with the lungs if the model searches them for classes."""
     result, volume = corrections.result, corrections.canvas.volume
     if isinstance(image, Path) and image.suffix == PREPARED:
         patient = load_patient(image)
         if len(patient.kept) < to_canonical(patient.geometry).shape[0]:
-            raise PlanewiseError(f"{image}: lacks slices, so that {result} cannot be trained on; predict from the CT")
+            raise PlanewiseError(f"{image}: lacks slices, so {result} cannot be trained on; predict from the CT")
     else:
         patient, hu = read_patient(case, image, None, *window, channel=channel_within(image, channel))
         if options.train_prompts != "truth":
@@ -229,24 +229,24 @@ def _whole(shape: tuple[int, int, int]) -> tuple[tuple[int, int], tuple[int, int
 
 
 def _window(manifests: dict[str, Manifest], weights: Sam2Weights) -> tuple[float, float]:
-    """Return the one window that all results were predicted in, or their model's. Raises PlanewiseError."""
+    """Return the common window of all results' predictions, or their model's. Raises PlanewiseError."""
     recorded = [manifest.made_from.options.get("window") or weights.window for manifest in manifests.values()]
     windows = {case: (float(window[0]), float(window[1])) for case, window in zip(manifests, recorded) if window}
     if len(windows) < len(manifests):
-        raise PlanewiseError("--corrections: neither the result nor its model says the window that was predicted in")
+        raise PlanewiseError("--corrections: neither the result nor its model states the window of the prediction")
     if len(set(windows.values())) > 1:
         listed = "; ".join(f"{case} in {level:g}/{width:g}" for case, (level, width) in windows.items())
         raise PlanewiseError(
             f"--corrections: the results were predicted in different windows (level/width): {listed}; a training has "
-            "one: give the results of one window"
+            "one window: give results of one window"
         )
     return next(iter(windows.values()))
 
 
 def predict_again(options: IldTrain, result: Path, model: Path) -> int:
-    """Predict the corrected cases with ``model``, unless it did, and write the next work list. Returns the exit code.
+    """Predict the corrected cases with ``model``, unless done, and write the next work list. Returns the exit code.
 
-    Without boxes if the model can; else with boxes around what the corrected result has.
+    Without boxes if the model can; else with boxes around the classes in the corrected result.
     """
     folder = options.work_dir / options.task_name
     made = read_manifest(folder / "predicted" / MANIFEST)  # of this training, if it was finished before
@@ -270,11 +270,11 @@ def predict_again(options: IldTrain, result: Path, model: Path) -> int:
 
 
 def _write_next_worklist(options: IldTrain, result: Path, folder: Path, model: Path) -> None:
-    """Write the slices in which ``model`` draws otherwise, the largest difference first; not what is known."""
+    """Write the slices in which the ``model`` differs, largest difference first, without what is known."""
     differing: list[tuple[int, Item]] = []
     for case, path in corrected_volumes(result).items():
         predicted_as = folder / "predicted" / f"{case}.nii.gz"
-        if not predicted_as.exists():  # nothing was known of it, or it could not be predicted, which was said
+        if not predicted_as.exists():  # nothing was known of it, or its prediction failed with a message
             continue
         predicted = to_canonical(read_labels(predicted_as), labels=True).read()
         with Corrections(path) as corrections:
@@ -287,7 +287,7 @@ def _write_next_worklist(options: IldTrain, result: Path, folder: Path, model: P
             y, x = places[((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin()].tolist()
             both = np.unique([labels[z][differs[z]], predicted[z][differs[z]]])
             classes = tuple(int(value) for value in both if value)
-            what = f"the model draws class {', '.join(map(str, classes))} otherwise: {len(places)} pixels"
+            what = f"the model outlines class {', '.join(map(str, classes))} differently: {len(places)} pixels"
             place = place_from_canonical((z, y, x), volume)
             differing.append((len(places), Item(f"{case}: slice {z}", case, what, classes, place)))
     items = [item for _, item in sorted(differing, key=lambda pair: -pair[0])]

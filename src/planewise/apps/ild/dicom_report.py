@@ -1,4 +1,5 @@
-"""Measures as a DICOM structured report: an imaging measurement report, TID 1500, that refers to a segmentation."""
+"""Writes measures as a DICOM structured report: an imaging measurement report, TID 1500, referring to a
+segmentation."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from planewise.volumes.formats.dicom.headers import quiet
 from planewise.volumes.formats.dicom.segmentation import SERIES_NUMBER, Algorithm, Coding, Segment
 from planewise.volumes.formats.dicom.sources import MANUFACTURER, RESEARCH_USE, require_highdicom, source_headers
 
-OURS = "99PLANEWISE"  # schemes of one's own begin with 99 (PS3.16, 8.2)
+OURS = "99PLANEWISE"  # private schemes begin with 99 (PS3.16, 8.2)
 VOLUME = Coding("SCT", "118565006", "Volume")
 SHARE = Coding(OURS, "share_of_lung", "Share of the volume of the lung")
 DENSITY = Coding(OURS, "mean_density", "Mean density")
@@ -44,10 +45,10 @@ def write_report(
     segments: Mapping[int, Segment],
     algorithm: Algorithm,
 ) -> None:
-    """Write the measures of a case: of every class by region, of all together, and of the lungs.
+    """Write the measures of a case: those of each class by region, of all classes together, and of the lungs.
 
-    ``segmentation``: the DICOM segmentation of its labels, whose segments the groups refer to. Raises PlanewiseError if
-    the series cannot be referred to, or the disk refuses.
+    ``segmentation``: the DICOM segmentation of its labels; the groups refer to its segments. Raises PlanewiseError if
+    the report cannot refer to the series, or cannot be written.
     """
     require_highdicom()
     import highdicom
@@ -76,7 +77,7 @@ def write_report(
                 is_complete=True,
                 series_description=f"Measures. {RESEARCH_USE}",
             )
-    except (ValueError, TypeError, AttributeError, KeyError) as error:  # what highdicom makes of odd headers
+    except (ValueError, TypeError, AttributeError, KeyError) as error:  # errors of highdicom for unusual headers
         raise PlanewiseError(f"{series}: no DICOM report can refer to it ({first_line(error)})") from error
     with atomic_path(path) as temporary:
         made.save_as(temporary)

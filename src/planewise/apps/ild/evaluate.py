@@ -1,4 +1,4 @@
-"""Score predictions, class by class; those of several kinds of prompts side by side."""
+"""Score predictions class by class; predictions from several kinds of prompts side by side."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
     read = [*benchmark.files(), *(path for path in presence if path.exists())]
     derived = Derived.begin(folder, "ild evaluate", made_with, read, (*FILES, *files_of(len(predictions), names)))
     if derived.is_done():
-        say(f"{folder}: done already, from the same files by the same options; to look at: {folder / PAGE}")
+        say(f"{folder}: done already, from the same files with the same options; to look at: {folder / PAGE}")
         return 0
     album = Album([benchmark])
     tolerance = Tolerance({} if options.tolerance_mm is None else {"mm": options.tolerance_mm})
@@ -91,26 +91,27 @@ def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:
     without = {pair.case for of_folder in pairs.values() for pair in of_folder} - predicted
     if without:
         listed = ", ".join(sorted(without)[:5]) + (" ..." if len(without) > 5 else "")
-        say(f"{len(without)} cases of the truth have no prediction, and are not scored: {listed}")
+        say(f"{len(without)} true cases have no prediction, and are not scored: {listed}")
     if not predicted:
-        raise PlanewiseError(f"{next(iter(pairs))}: holds no prediction of a case")
+        raise PlanewiseError(f"{next(iter(pairs))}: holds no prediction of any case")
     return {path: [pair for pair in of_folder if pair.case in predicted] for path, of_folder in pairs.items()}
 
 
 def _home(predictions: Path) -> Path:
-    """Return the folder of the predictions; a volume, such as a store, lies in one."""
+    """Return the folder of the predictions: the path itself, or the folder around a single volume or store."""
     return predictions.parent if ending_of(predictions) else predictions
 
 
 def _notes(predictions: list[Path]) -> dict[Path, str]:
-    """Return where the boxes of each folder came from; with the folder, where several say the same."""
+    """Return where the boxes of each folder came from, with the folder's path if several have the same origin."""
     notes = {path: read_prompts_note(_home(path)) for path in predictions}
     prompts = list(notes.values())
     return {path: note if prompts.count(note) == 1 else f"{note}, {path}" for path, note in notes.items()}
 
 
 def _not_delivered(comparison: Comparison, several: bool) -> list[Problem]:
-    """Return what is wrong with the cases of an evaluation, each once; of ``several`` folders with its name."""
+    """Return the problems of an evaluation's cases, each once; with ``several`` folders, each with its folder's
+    name."""
     return [
         Problem(f"{result.case} ({result.method})" if several else result.case, result.problem)
         for result in comparison.not_delivered()

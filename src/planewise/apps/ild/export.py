@@ -1,4 +1,4 @@
-"""Labels and measures out to the clinic: DICOM segmentations and structured reports on the original series."""
+"""Exports labels and measures for the clinic: DICOM segmentations and structured reports on the original series."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from planewise.volumes.labels import open_labels
 
 
 def export_ild(options: IldExport) -> int:
-    """Write every case's labels as a DICOM segmentation of its series, and its measures as a report.
+    """Write each case's labels as a DICOM segmentation of its series, and its measures as a report.
 
     Returns the exit code: 1 if a case could not be written. Raises PlanewiseError, before any work, for options that
     cannot be used at all.
@@ -61,7 +61,7 @@ def export_ild(options: IldExport) -> int:
                 continue
             with run.making(case, inputs, outputs):
                 _export(case, series, labels, segments, measured, options, outputs)
-        except Exception as error:  # whatever one case does to us, the others are still wanted
+        except Exception as error:  # no failure of one case may stop the others
             problems.append(Problem.of(labels, error))
             continue
         say(f"{case}: {', '.join(str(path) for path in reversed(outputs))}. {RESEARCH_USE}.")
@@ -69,13 +69,13 @@ def export_ild(options: IldExport) -> int:
 
 
 def _cases(options: IldExport, files: list[Path]) -> tuple[dict[str, tuple[Series, Path]], list[Problem]]:
-    """Return the series and the labels of every case, and what is wrong with others."""
+    """Return the series and the labels of each case, and the problems of others."""
     problems: list[Problem] = []
     refuse_missing(options.images, "--images")
     series = dicom_cases(options.images, options.series, problems)
     if not series and not problems:
-        raise PlanewiseError(f"--images {options.images}: holds no DICOM series, which results are exported for")
-    if len(files) == len(series) == 1 and files == [options.labels]:  # both were given: whatever their names
+        raise PlanewiseError(f"--images {options.images}: holds no DICOM series to export results for")
+    if len(files) == len(series) == 1 and files == [options.labels]:  # both were given by path, whatever their names
         return {case: (one, files[0]) for case, one in series.items()}, problems
     labels, refused = one_file_each(files, series, labels=True)
     problems += refused.values()
@@ -90,7 +90,8 @@ def _cases(options: IldExport, files: list[Path]) -> tuple[dict[str, tuple[Serie
 
 
 def _names(options: IldExport, files: list[Path]) -> dict[int, str]:
-    """Return the names of the classes by value: by options, what made them, or the dataset.json above them."""
+    """Return the class names by value, from the options, the program that made the labels, or the dataset.json
+    above."""
     if options.classes:
         return named_by_options(options.classes).classes
     if options.dataset is None and (beside := labels_beside(files)).classes:
@@ -106,7 +107,7 @@ def _names(options: IldExport, files: list[Path]) -> dict[int, str]:
 
 
 def _measured(path: Path) -> dict[str, tuple[MeasuredCase, str]]:
-    """Return the measures of every case, and the fingerprint of the labels that they are of."""
+    """Return the measures of each case, and the fingerprint of the labels that they were computed from."""
     content, manifest = read_json(path), read_manifest(path.parent / MANIFEST)
     try:
         fields = MeasuredCase.__dataclass_fields__
@@ -130,7 +131,7 @@ def _export(
     options: IldExport,
     outputs: list[Path],
 ) -> None:
-    """Write a case. Raises PlanewiseError if it cannot be."""
+    """Write a case. Raises PlanewiseError if that fails."""
     algorithm = algorithm_of(path, options.made_by)
     measures = None if options.measures is None else _measures_of(case, path, measured, options.measures)
     image = open_volume(series)
@@ -143,13 +144,13 @@ def _export(
 
 
 def _measures_of(case: str, labels: Path, measured: dict[str, tuple[MeasuredCase, str]], path: Path) -> MeasuredCase:
-    """Return the measures of a case. Raises PlanewiseError if there are none of these labels as they are now."""
+    """Return the measures of a case. Raises PlanewiseError unless they belong to the labels in their present state."""
     if case not in measured:
         raise PlanewiseError(f"{path}: holds no measures of case {case}")
     measures, of_labels = measured[case]
     if of_labels != fingerprint(labels):
         raise PlanewiseError(
-            f"{path}: its measures of case {case} are not of these labels as they are now; run planewise ild measure "
+            f"{path}: its measures of case {case} do not belong to the present labels; run planewise ild measure "
             "on them again"
         )
     return measures

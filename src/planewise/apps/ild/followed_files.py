@@ -1,4 +1,4 @@
-"""What is written about a patient's scans: a page with both side by side, and the changes as CSV and JSON."""
+"""The files about a patient's scans: a page with both side by side, and the changes as CSV and JSON."""
 
 import csv
 from dataclasses import asdict
@@ -26,7 +26,7 @@ PAGE, CSV, JSON = "follow.html", "changes.csv", "changes.json"
 def write_followed(
     options: IldFollow, pairs: list[Pair], classes: MeasuredClasses, model: str, problems: list[Problem]
 ) -> None:
-    """Write follow.html, changes.csv and changes.json. Raises PlanewiseError if the disk refuses."""
+    """Write follow.html, changes.csv and changes.json. Raises PlanewiseError if they cannot be written."""
     columns = ("group", "region", "unit", "first", "second", "change", "detectable", "category")
     with atomic_path(options.output / CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -86,10 +86,10 @@ def _shown(pair: Pair) -> dict[str, object]:
 
 
 def shown(value: float | None) -> str:
-    """Return a measure as it is shown; - where it is not defined."""
+    """Return a measure as text; - where it is not defined."""
     return "-" if value is None else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}"
 
 
 def signed(value: float | None) -> str:
-    """Return a change as it is shown, with its sign."""
+    """Return a change as text, with its sign."""
     return "-" if value is None else f"{value:+.1f}"

@@ -1,4 +1,4 @@
-"""The scans of a patient by date: of DICOM series by their headers, of volumes by the folder that each lies in."""
+"""The scans of a patient by date: dates come from the headers of DICOM series, or from the folders of volumes."""
 
 import re
 from collections import defaultdict
@@ -16,13 +16,13 @@ DATE = re.compile(r"((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[0
 
 
 def scans_by_date(folder: Path, wanted: str | None) -> tuple[dict[str, Path | Series], list[Problem]]:
-    """Return the CT of every date, "2023-01-10", in order, and what is wrong with others.
+    """Return the CT of each date ("2023-01-10") in order, and the problems of others.
 
-    Of DICOM, each study date is one; ``choose_series`` takes one series of it, which is printed. Raises PlanewiseError
-    if the folder holds neither DICOM nor folders of dates.
+    With DICOM, each study date is one scan; ``choose_series`` takes one series of it, which is printed. Raises
+    PlanewiseError if the folder holds neither DICOM nor folders named by dates.
     """
     if not folder.is_dir():
-        raise PlanewiseError(f"{folder}: is no folder; give the folder of one patient, with a scan for each date")
+        raise PlanewiseError(f"{folder}: is not a folder; give the folder of one patient, with a scan for each date")
     contents = read_folder(folder)
     if not contents.series:
         if wanted is not None:
@@ -34,7 +34,7 @@ def scans_by_date(folder: Path, wanted: str | None) -> tuple[dict[str, Path | Se
         if match := DATE.fullmatch(one.study_date):
             dates["-".join(match.groups())].append(one)
         else:
-            problems.append(Problem(str(one), "has no StudyDate: when it was taken is unknown"))
+            problems.append(Problem(str(one), "has no StudyDate: the date of the scan is unknown"))
     chosen: dict[str, Path | Series] = {}
     for day, series in sorted(dates.items()):
         try:
@@ -74,7 +74,7 @@ def files_of(image: Path | Series) -> list[Path]:
 
 
 def scan_of(day: str, image: Path | Series, spacing_mm: Spacing, lungs_ml: float, cut_off: tuple[str, ...]) -> Scan:
-    """Return what a comparison must know of a scan; of a volume that is no DICOM most is not said."""
+    """Return what a comparison needs to know of a scan; for a volume that is not DICOM, most of it is unknown."""
     if isinstance(image, Path):
         return Scan(day, "", "", False, "", False, None, spacing_mm, lungs_ml, cut_off)
     return Scan(

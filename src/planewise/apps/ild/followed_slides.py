@@ -1,4 +1,4 @@
-"""Pictures of two registered scans, slice beside slice: the CT, the classes, and what has changed, in colour."""
+"""Pictures of two registered scans, slice by slice: the CT, the classes, and the changes in colour."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ CHANGES = {"new": "#D55E00", "gone": "#0072B2", "of another class": "#F0E442", "
 
 
 class PairSlide(NamedTuple):
-    """A slice of the first scan's grid, as data URIs: both scans, their classes, and the change between them."""
+    """A slice on the first scan's grid, as data URIs: both scans, their classes, and the changes between them."""
 
     z: int
     first: str
@@ -79,7 +79,7 @@ def _jpeg(pixels: np.ndarray, pixel_mm: tuple[float, float]) -> str:
 
 
 def _overlay(values: np.ndarray, colours: Mapping[int, tuple[int, int, int]]) -> str:
-    """Return values in colour, 0 and all others transparent, as PNG; the page stretches it over the picture."""
+    """Return values in their colours, all others transparent, as PNG; the page stretches it over the picture."""
     from PIL import Image
 
     shown = np.zeros((*values.shape, 4), np.uint8)

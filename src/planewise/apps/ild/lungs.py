@@ -1,8 +1,9 @@
-"""The lungs from HU alone: body, air in it, the two lungs, airways out, dense disease of the rim closed back in.
+"""Segments the lungs from HU alone: the body, the air in it, the two lungs, without airways, with dense disease at the
+rim closed back in.
 
-The field's standard steps (Hu et al. 2001, doi:10.1109/42.929615), with a closing of each lung on its own and only
-towards the chest wall (van Rikxoort et al. 2009, doi:10.1118/1.3147146, on why dense disease must be kept), so that
-neither the mediastinum nor the other lung is closed over. No trained weights.
+The field's standard steps (Hu et al. 2001, doi:10.1109/42.929615), but with a closing of each lung separately and
+only towards the chest wall, so that neither the mediastinum nor the other lung is closed over (why dense disease must
+be kept: van Rikxoort et al. 2009, doi:10.1118/1.3147146). No trained weights.
 """
 
 import time
@@ -35,18 +36,18 @@ from planewise.volumes.tilt import tilt_note
 from planewise.volumes.volume import Spacing
 
 AIR_HU = -400.0  # darker than this is air, or lung
-RIM_HU = -150.0  # and what lies at its rim, up to half filled with tissue
-LUMEN_HU = -850.0  # of an airway
-COARSE_MM = 2.0  # the grid that shapes are found on
-LEAST_ML = 20.0  # of a lung, or of a part of one
-GAS_HU = -940.0  # the median of gas in the bowel is darker, that of a lung is not, unless it is as large as a lung
+RIM_HU = -150.0  # darker than this at the rim is lung too: partial volume, up to half tissue
+LUMEN_HU = -850.0  # darker than this may be the lumen of an airway
+COARSE_MM = 2.0  # spacing of the grid on which shapes are segmented
+LEAST_ML = 20.0  # smallest volume of a lung, or of a part of one
+GAS_HU = -940.0  # a region with a darker median is bowel gas, unless it is as large as a lung
 LARGE_ML = 1000.0
 CLOSING_MM = 15.0  # radius: how thick dense disease at the rim may be
 RIM_MM = 2.5
 AIRWAY_WALL_MM = 2.5
 AIRWAY_MM2 = (60.0, 700.0)  # cross-section of the trachea
 AIRWAY_LENGTH_MM = 15.0  # a shorter tube is none
-NEAR_MM = 5.0  # within which of the lungs disease is looked for, see ``near_lungs``
+NEAR_MM = 5.0  # distance from the lungs within which disease is searched for, see ``near_lungs``
 
 
 def find_lungs(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
@@ -62,10 +63,10 @@ def find_lungs(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
 
 
 def take_sides(mask: np.ndarray, hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
-    """Return the labels of ``find_lungs`` for a mask (z, y, x) of both lungs that another tool made.
+    """Return labels as ``find_lungs`` does, for a mask (z, y, x) of both lungs made by another tool.
 
-    Which number it gave to which lung does not matter: tools differ in that. Where its numbers do not keep the lungs
-    apart, what is connected is one lung; two that are connected are taken apart, see ``nearest_side``.
+    Its label values do not matter, since tools differ in them. If they do not separate the lungs, each connected part
+    is one lung; two connected lungs are separated, see ``nearest_side``.
     """
     numbered = sides_by_number(mask)
     if numbered is not None:
@@ -77,10 +78,10 @@ def take_sides(mask: np.ndarray, hu: np.ndarray, spacing_mm: Spacing) -> np.ndar
 
 
 def near_lungs(lungs: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
-    """Return where disease is looked for: what lies within ``NEAR_MM`` of the lungs (z, y, x) in their slice.
+    """Return where disease is searched for: the voxels within ``NEAR_MM`` of the lungs (z, y, x) in the same slice.
 
-    A mask of the lungs may miss dense disease at their rim. Of the lungs that experts had drawn in two real CTs, 2 %
-    lie outside of those from HU, and 0.1 % by more than 5 mm. What lies within 5 mm is a fifth of what the lungs hold,
+    A mask of the lungs may miss dense disease at their rim. In two real CTs, 2 % of the lungs drawn by experts lie
+    outside those from HU, and 0.1 % by more than 5 mm. The zone within 5 mm has a fifth of the lungs' volume, that
     within 10 mm half.
     """
     near = np.zeros(lungs.shape, bool)
@@ -97,7 +98,7 @@ def near_lungs(lungs: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
 
 
 def _coarse_grid(spacing_mm: Spacing) -> tuple[list[int], Spacing]:
-    """Return how many voxels along each axis become one of the coarse grid, and its spacing."""
+    """Return how many voxels along each axis form one coarse voxel, and the spacing of the coarse grid."""
     steps = [max(1, round(COARSE_MM / spacing)) for spacing in spacing_mm]
     z, y, x = (spacing * step for spacing, step in zip(spacing_mm, steps))
     return steps, (z, y, x)
@@ -116,7 +117,7 @@ def _block_means(hu: np.ndarray, steps: list[int]) -> np.ndarray:
 
 
 def _refined(coarse: np.ndarray, hu: np.ndarray, steps: list[int]) -> np.ndarray:
-    """Bring coarse labels to the grid of ``hu``; at their rim the voxels themselves decide."""
+    """Resample coarse labels to the grid of ``hu``; at their rim, the HU of each voxel decides."""
     core = ndimage.binary_erosion(coarse > 0, border_value=1)
     around = ndimage.grey_dilation(coarse, size=(3, 3, 3))
     sides = _enlarged(np.where(coarse > 0, coarse, around), steps, hu.shape)
@@ -152,7 +153,7 @@ def _lungs_on(hu: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
 
 
 def _outside(hu: np.ndarray) -> np.ndarray:
-    """Return the air around the body: what is dark and reaches the sides of the slices."""
+    """Return the air around the body: dark regions that reach the sides of the slices."""
     parts, _ = ndimage.label(hu < AIR_HU)
     border = [parts[:, 0], parts[:, -1], parts[:, :, 0], parts[:, :, -1]]
     return np.isin(parts, np.setdiff1d(np.concatenate([side.ravel() for side in border]), [0]))
@@ -163,12 +164,13 @@ def _filled(mask: np.ndarray) -> np.ndarray:
 
 
 def _within(mask: np.ndarray, distance_mm: float, spacing_mm: Spacing) -> np.ndarray:
-    """Return the mask and what lies within a distance of it."""
+    """Return the mask dilated by a distance."""
     return ndimage.distance_transform_edt(~mask, spacing_mm) <= distance_mm if mask.any() else mask
 
 
 def _trachea(hu: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
-    """Follow the trachea down from the top, and into the bronchi while they differ from the lung; possibly nothing.
+    """Follow the trachea from the top down, and into the bronchi while they differ from the lung; the mask may be
+    empty.
 
     It is the first dark tube near the middle of the body that is long enough.
     """
@@ -196,7 +198,7 @@ def _trachea(hu: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarra
                 near = ndimage.binary_dilation(tube[z + 1])
                 most = min(AIRWAY_MM2[1], 2.2 * max(tube[z + 1].sum() * pixel_mm2, 100.0))
                 for part in lumens(z):
-                    if (part & near).any():  # one that opens into the lung is followed where it is as dark as gas
+                    if (part & near).any():  # a lumen that opens into the lung is followed where it is as dark as gas
                         small = part.sum() * pixel_mm2 <= most
                         tube[z] |= part if small else part & near & (hu[z] < GAS_HU + 10)
                 if tube[z].sum() * pixel_mm2 < 25:
@@ -207,7 +209,8 @@ def _trachea(hu: np.ndarray, body: np.ndarray, spacing_mm: Spacing) -> np.ndarra
 
 
 def _closed(lung: np.ndarray, side: int, spacing_mm: Spacing) -> np.ndarray:
-    """Close one lung: holes in it, and what a ball cannot enter from outside, where the lung lies on its inner side."""
+    """Close one lung: fill its holes, and what a ball cannot enter from outside on the side away from the other
+    lung."""
     box = ndimage.find_objects(lung.astype(np.uint8))[0]
     margin = [int(np.ceil(CLOSING_MM / spacing)) + 1 for spacing in spacing_mm]
     padded = np.pad(lung[box], [(m, m) for m in margin], mode="edge")  # a lung that is cut off continues beyond the cut
@@ -225,7 +228,7 @@ def _closed(lung: np.ndarray, side: int, spacing_mm: Spacing) -> np.ndarray:
 
 
 def lungs_ild(options: IldLungs) -> int:
-    """Write the lungs of every volume. Returns the exit code: 1 if those of one could not be found.
+    """Write the lungs of each volume. Returns the exit code: 1 if the lungs of one were not detected.
 
     Raises PlanewiseError, before any work, if there is no input.
     """
@@ -244,7 +247,7 @@ def lungs_ild(options: IldLungs) -> int:
                 continue
             with run.making(case, inputs, [target]):
                 left, right = _write_lungs(case, path, channel_within(path, options.channel), target)
-        except Exception as error:  # whatever one case does to us, the others are still wanted
+        except Exception as error:  # no failure of one case may stop the others
             problems.append(Problem.of(path, error))
             continue
         rows.append((case, f"{left:.0f}", f"{right:.0f}", f"{time.perf_counter() - started:.1f}", str(target)))
@@ -256,11 +259,11 @@ def lungs_ild(options: IldLungs) -> int:
 def lungs_of(
     patient: Patient, hu: np.ndarray, image: Path | Series, masks: Path | None, ignore_geometry: bool = False
 ) -> np.ndarray:
-    """Return the lungs of a patient (z, y, x) in canonical orientation: those of a mask that is given, or found ones.
+    """Return the lungs of a patient (z, y, x) in canonical orientation: from a given mask, or else segmented.
 
-    ``hu``: the CT, canonical, of the file or series ``image``. ``masks``: a mask that another tool made, or a folder
-    with one for each case; it lies in the CT's space, or with ``ignore_geometry`` as its array does; of a tilted gantry
-    it is one of the slices as they were acquired. Raises PlanewiseError; see ``find_lungs`` and ``take_sides``.
+    ``hu``: the CT, canonical, of the file or series ``image``. ``masks``: a mask made by another tool, or a folder with
+    one for each case, in the CT's space, or with ``ignore_geometry`` matched voxel by voxel. With a tilted gantry, the
+    mask is one of the slices as acquired. Raises PlanewiseError; see ``find_lungs`` and ``take_sides``.
     """
     if masks is None:
         return find_lungs(hu, patient.spacing_mm)
@@ -281,12 +284,13 @@ def laid_mask(path: Path, patient: Patient, image: Path | Series, ignore_geometr
 
 
 def mask_of(case: str, masks: Path) -> Path:
-    """Return the mask of a case's lungs: ``masks`` itself, or the case's in that folder. Raises PlanewiseError."""
+    """Return the path of a case's lung mask: ``masks`` itself, or the case's file in that folder. Raises
+    PlanewiseError."""
     return masks if is_volume(masks, "--lungs") else file_of_case(case, masks, "mask of the lungs")
 
 
 def _write_lungs(case: str, path: Path | Series, channel: int | None, target: Path) -> tuple[float, float]:
-    """Write the lungs of a volume, on its own grid; return the left's and the right's volume in ml."""
+    """Write the lungs of a CT on its grid; return the volumes of the left and the right lung in ml."""
     volume = open_volume(path, channel)
     if any(volume.tilt):
         say(f"{case}: {tilt_note(volume)}")

@@ -1,4 +1,4 @@
-"""From masks to numbers: how much of each class there is, where in the lungs, how dense they are, and who agrees."""
+"""Measures masks of classes in the lungs: extent, place, density, and the agreement of two readers."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -35,11 +35,11 @@ from planewise.volumes.geometry import to_canonical
 from planewise.volumes.labels import open_labels
 from planewise.volumes.units import PIXEL
 
-MOST_VALUES = 255  # label values that are counted
+MOST_VALUES = 255  # highest label value that is counted
 COHORT = "(all cases)"  # the files of all cases together, in the manifest
-OUTSIDE_SHARE = 0.01  # of a class: a larger share outside the lungs is reported
+OUTSIDE_SHARE = 0.01  # a larger share of a class outside the lungs is reported
 FROM_HU = "found from HU"
-# against: the inputs alone do not say which of two readers is the first
+# against: the inputs alone do not state which of two readers is the first
 DECISIVE = {"zones", "periphery_mm", "channel", "series", "ignore_geometry"}
 
 
@@ -56,7 +56,7 @@ def measure_ild(options: IldMeasure) -> int:
     cases, problems = cases_of(options, files)
     if not cases:
         report_problems(problems)
-        raise PlanewiseError(f"{options.labels[0]}: holds labels of no case that has a CT; see --images")
+        raise PlanewiseError(f"{options.labels[0]}: no case has both labels and a CT; see --images")
     if options.lungs is None:
         say("No --lungs: the lungs are segmented from HU, as by planewise ild lungs.")
     patients = _patients(cases, options)
@@ -79,7 +79,7 @@ def measure_ild(options: IldMeasure) -> int:
                 with run.making(case, sources.files(), [page]) as decided:
                     decided |= _measure(case, sources, classes, ignore, options, page).stored()
             measured.append(MeasuredCase(**run.cases[case].decided))
-        except Exception as error:  # whatever one case does to us, the others are still wanted
+        except Exception as error:  # no failure of one case may stop the others
             problems.append(Problem.of(sources.labels, error))
     if measured:
         _write_cohort(run, measured, patients, classes, options, problems)
@@ -89,7 +89,7 @@ def measure_ild(options: IldMeasure) -> int:
 
 
 def _patients(cases: Iterable[str], options: IldMeasure) -> dict[str, str]:
-    """Return the patient of every case; only of two readers are a patient's values averaged, which is then said."""
+    """Return the patient of each case; only with two readers are a patient's values averaged, which is then printed."""
     if options.against is not None or options.patients is not None or options.patient_pattern is not None:
         return patients_or_cases(cases, options.patient_pattern, options.patients)
     try:
@@ -142,7 +142,7 @@ def _measure(
 
 @contextmanager
 def _errors_of(image: Path | Series) -> Iterator[None]:
-    """Name the CT in what is said of its voxels within."""
+    """Name the CT in errors about its voxels that are raised within."""
     try:
         yield
     except PlanewiseError as error:
@@ -150,18 +150,18 @@ def _errors_of(image: Path | Series) -> Iterator[None]:
 
 
 def _refuse_what_cannot_be_measured(image: Path | Series, channel: int | None) -> None:
-    """Raise PlanewiseError if a CT's file does not say what measuring needs, or it is no volume; no voxels are read."""
+    """Raise PlanewiseError if a CT's file lacks what measuring needs, or is not a volume; no voxels are read."""
     volume = open_volume(image, channel)
     if min(volume.shape) == 1:
         raise PlanewiseError(f"{image}: has shape {volume.shape}; lungs are measured in volumes, not in one slice")
     if volume.unit == PIXEL:
         raise PlanewiseError(
-            f"{image}: does not say its voxels' spacing in a unit of length, so that ml and mm cannot be measured; "
+            f"{image}: states no spacing in a unit of length, so ml and mm cannot be measured; "
             "give the CT as NIfTI, NRRD, MHA or DICOM"
         )
     if not volume.has_direction:
         raise PlanewiseError(
-            f"{image}: does not say how its axes run, so that left is not known from right, nor above from below; give "
+            f"{image}: does not state the direction of its axes, so left and right, or up and down, are unknown; give "
             "the CT as NIfTI, NRRD, MHA or DICOM"
         )
 
@@ -176,7 +176,7 @@ def _labels_on(path: Path, patient: Patient, image: Path | Series, ignore_geomet
 
 
 def _sides(patient: Patient, hu: np.ndarray, sources: Sources, options: IldMeasure) -> tuple[np.ndarray, bool]:
-    """Return the lungs, 1 left and 2 right, and whether two that are one part had to be taken apart."""
+    """Return the lungs, 1 left and 2 right, and whether two connected lungs had to be separated."""
     if sources.lungs is None:
         with _errors_of(sources.image):
             sides = find_lungs(hu, patient.spacing_mm)
@@ -187,7 +187,7 @@ def _sides(patient: Patient, hu: np.ndarray, sources: Sources, options: IldMeasu
 
 
 def _refuse_other_values(extents: Extents, classes: MeasuredClasses, ignore: int | None, path: Path) -> None:
-    """Raise PlanewiseError if labels hold a value that no class has: its meaning is unknown."""
+    """Raise PlanewiseError if labels hold a value that belongs to no class: its meaning is unknown."""
     there = np.flatnonzero(extents.counts.sum(axis=(1, 2, 3)))
     others = sorted({int(value) for value in there} - {0, ignore} - set(classes.known))
     if others:
@@ -202,21 +202,21 @@ def _refuse_other_values(extents: Extents, classes: MeasuredClasses, ignore: int
 def _notes(
     extents: Extents, sides: np.ndarray, classes: MeasuredClasses, ignore: int | None, parted: bool
 ) -> list[str]:
-    """Return what a reader of a case's numbers must know."""
+    """Return notes for the reader of a case's numbers."""
     notes = []
     if parted:
-        notes.append("the two lungs are one part, and were taken apart by their shape, uncertain where they touch")
+        notes.append("the two lungs are connected; they were separated by shape, uncertain where they touch")
     notes += [f"there is no {side} lung" for side in SIDES if not extents.lung_ml(side)]
     if ends := cut_off(sides):
         words = " and the ".join(ends)
-        notes.append(f"the lungs reach the {words} of the scan: volumes and thirds are those of what was scanned")
+        notes.append(f"the lungs reach the {words} of the scan: volumes and thirds refer to the scanned part")
     for value, name in classes.names.items():
         outside, within = extents.outside_ml((value,)), extents.ml((value,))
         if outside > OUTSIDE_SHARE * (outside + within):
             words = f"{outside:.1f} of {outside + within:.1f} ml of {name} lie outside the lungs"
-            notes.append(f"{words}, and are in no other number")
+            notes.append(f"{words}, and are in none of the other numbers")
     if ignore is not None and (unknown := extents.ml((ignore,))):
-        notes.append(f"{unknown:.1f} ml of the lungs have the ignore label: they are of no class, and count as lung")
+        notes.append(f"{unknown:.1f} ml of the lungs have the ignore label: they count as lung, but for no class")
     return notes
 
 
@@ -231,7 +231,7 @@ def _write_cohort(
     options: IldMeasure,
     problems: list[Problem],
 ) -> None:
-    """Write the files of all cases together, and print the main numbers. What is not ours is kept, as a problem."""
+    """Write the files of all cases together, and print the main numbers. Edited files are kept, with a problem."""
     files = [options.output / name for name in (CSV, JSON, PAGE)]
     if options.against is not None:
         files.append(options.output / AGREEMENT)

@@ -1,4 +1,4 @@
-"""What ``ild measure`` is given: label volumes, what their values mean, and the CT, mask and second reader of each."""
+"""The inputs of ``ild measure``: label volumes, their classes, and the CT, mask and second reader's labels of each."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ LISTED = 12  # cases in a message
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of a case: its CT, its labels, and where they are given a second reader's labels and a mask."""
+    """The files of a case: its CT, its labels and, if given, a second reader's labels and a mask."""
 
     image: Path | Series
     labels: Path
@@ -35,12 +35,12 @@ class Sources:
 
 
 def label_files(given: Iterable[Path]) -> list[Path]:
-    """Return the label volumes that are given: files, or all of folders. Raises PlanewiseError if one has none."""
+    """Return the given label volumes: files, or all in folders. Raises PlanewiseError if a folder has none."""
     return [path for item in given for path in _volumes(item)]
 
 
 def _volumes(path: Path) -> list[Path]:
-    """Return the label volumes of a path that is given: itself, or those of a folder."""
+    """Return the label volumes of a given path: itself, or those in the folder."""
     files = label_volumes_at(path)
     if not files:
         raise PlanewiseError(without_labels(path, "labels are {case}.nii.gz, ..."))
@@ -52,9 +52,9 @@ def _are_pairs(texts: tuple[str, ...]) -> bool:
 
 
 def _definition(options: IldMeasure, files: list[Path]) -> LabelDefinition:
-    """Return what label values mean: by --dataset, by --classes NAME=VALUE, or by the dataset.json above the labels.
+    """Return the meaning of label values: from --dataset, --classes NAME=VALUE, or the dataset.json above the labels.
 
-    Without any, by the label ``files`` themselves, or what lies beside them: whatever made them knew.
+    Without any of these, from the label ``files`` themselves, or from the descriptions beside them.
     """
     if _are_pairs(options.classes):
         if options.dataset is not None:
@@ -75,9 +75,9 @@ def _definition(options: IldMeasure, files: list[Path]) -> LabelDefinition:
 
 
 def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, MeasuredClasses]:
-    """Return the ignore label, if there is one, and the classes to measure, which are printed.
+    """Return the ignore label, if there is one, and the classes to measure; print the classes.
 
-    Raises PlanewiseError if nothing names the classes, or a name is not there.
+    Raises PlanewiseError if nothing names the classes, or a requested name does not exist.
     """
     second = [] if options.against is None else _volumes(options.against)
     definition = _definition(options, [*files, *second])
@@ -95,12 +95,12 @@ def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, Meas
 
 
 def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources], list[Problem]]:
-    """Return the files of every case, paired by name, and what is wrong with others."""
+    """Return the files of each case, paired by name, and the problems of others."""
     images, problems = _images(options)
     refused: dict[str, Problem] = {}
     one = len(images) == len(options.labels) == 1 and is_volume(options.labels[0])
     if one and ((options.images and is_volume(options.images)) or isinstance(next(iter(images.values())), Series)):
-        labels = {case_name(files[0]): files[0]}  # both were given: they are one case, whatever their names
+        labels = {case_name(files[0]): files[0]}  # both were given by path: one case, whatever their names
         images = dict(zip(labels, images.values()))
     else:
         labels, refused = one_file_each(files, images, labels=True)
@@ -120,17 +120,17 @@ def cases_of(options: IldMeasure, files: list[Path]) -> tuple[dict[str, Sources]
             problems.append(Problem.of(path, error))
             continue
         if options.against is not None and case not in second:
-            problems.append(Problem(str(options.against), f"has no labels of case {case}, which is measured alone"))
+            problems.append(Problem(str(options.against), f"has no labels of case {case}, so agreement lacks it"))
         cases[case] = Sources(images[case], path, second.get(case), mask)
     if without := len(images.keys() - labels.keys() - refused.keys()):
         say(f"{without} of {len(images)} CTs have no labels, and are left out.")
     if alone := sorted(second.keys() - labels.keys()):
-        say(f"{options.against}: left out, for the first reader has no labels of them: {', '.join(alone)}")
+        say(f"{options.against}: left out, since the first reader has no labels for them: {', '.join(alone)}")
     return cases, problems
 
 
 def shortened(names: list[str]) -> str:
-    """Return names of cases as a list to read, of many only the first."""
+    """Return case names as a list for messages; of many, only the first."""
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
@@ -162,7 +162,7 @@ def _beside(labels: Iterable[Path]) -> Iterable[Path]:
 
 
 def _against(options: IldMeasure, labels: dict[str, Path]) -> dict[str, Path]:
-    """Return the second reader's labels by case. Raises PlanewiseError if there are several files for a case."""
+    """Return the second reader's labels by case. Raises PlanewiseError if a case has several files."""
     if options.against is None:
         return {}
     files = _volumes(options.against)

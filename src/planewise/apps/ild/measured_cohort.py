@@ -29,7 +29,7 @@ def write_cohort_page(
     options: IldMeasure,
     problems: list[Problem],
 ) -> None:
-    """Write the page. ``agreements``: of every column, none without a second reader."""
+    """Write the page. ``agreements``: one for each column; empty without a second reader."""
     whole = [f"{name}_percent" for name in classes.groups()]
     main = [one for one in agreements if one.measure in whole]
     write_html(
@@ -57,7 +57,7 @@ def write_cohort_page(
 
 
 def _interval(interval: Interval | None) -> str:
-    """Return a value with its interval, to read; - where it is not defined."""
+    """Return a value with its interval as text; - where it is not defined."""
     if interval is None or math.isnan(interval.value):
         return "-"
     if math.isnan(interval.low):

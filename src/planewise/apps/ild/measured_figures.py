@@ -16,7 +16,7 @@ from planewise.report.plots import INK, as_svg
 from planewise.volumes.label_names import class_colours
 
 AXIAL = 3  # slices
-APART = 6  # between two of them there is at least this part of the lungs' height
+APART = 6  # two of them are at least 1/APART of the lungs' height apart
 MARGIN = 8  # pixels around the lungs
 OUTLINE = "#C8FF5A"
 DARK = {"facecolor": "black", "alpha": 0.5, "pad": 1, "linewidth": 0}  # behind words on a picture
@@ -28,10 +28,10 @@ BARS = [f"{side}_{zone}" for side in SIDES for zone in ZONES] + ["central", "per
 def lungs_pictures(
     images: np.ndarray, labels: np.ndarray, regions: LungRegions, names: dict[int, str]
 ) -> list[tuple[str, str]]:
-    """Return a coronal and some axial slices, each by its name as a data URI: classes in colour, the lungs and their
-    regions outlined.
+    """Return a coronal and some axial slices as (name, data URI): classes in colour, the lungs and their regions
+    outlined.
 
-    ``images``, ``labels`` (z, y, x) uint8, canonical; left in the picture is the patient's right.
+    ``images``, ``labels`` (z, y, x) uint8, canonical; the left of the picture is the patient's right.
     """
     measured = np.isin(labels, list(names)) & (regions.sides > 0)
     heights, rows, columns = (np.flatnonzero(regions.sides.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
@@ -56,7 +56,8 @@ def lungs_pictures(
 
 
 def _empty_picture(shape: tuple[int, ...], aspect: float) -> tuple[Any, Any]:
-    """Return a figure that a slice (rows, columns) fills, with its axes; ``aspect``: height of a pixel by its width."""
+    """Return a figure filled by one slice (rows, columns), and its axes; ``aspect``: a pixel's height over its
+    width."""
     figure = new_figure(3.1, min(8.0, 3.1 * aspect * shape[0] / shape[1]))
     figure.set_layout_engine("none")
     return figure, figure.add_axes((0, 0, 1, 1))
@@ -96,7 +97,7 @@ def _fullest(amounts: np.ndarray, within: np.ndarray) -> int:
 
 
 def most_affected(areas: np.ndarray, heights: np.ndarray) -> list[int]:
-    """Return the slices with most labels, from above, no two near each other; without labels the lungs' middle.
+    """Return the slices with most labels, from the top down, no two close together; without labels the lungs' middle.
 
     ``areas`` (z,): pixels with labels; ``heights``: the slices that show lungs, ascending.
     """
@@ -123,7 +124,7 @@ def density_plot(hu: np.ndarray) -> str:
 
 
 def regions_plot(case: MeasuredCase, columns: dict[int, str], names: dict[int, str]) -> str:
-    """Draw what share of each region the classes take, as SVG; ``columns``: what theirs are called, by value."""
+    """Draw the share of each region that the classes occupy, as SVG; ``columns``: column names by class value."""
     figure = new_figure(4.6, 2.9)
     axes = figure.subplots()
     words = [bar.replace("_", " ") for bar in BARS]
@@ -139,7 +140,7 @@ def regions_plot(case: MeasuredCase, columns: dict[int, str], names: dict[int, s
 
 
 def cases_plot(measured: Sequence[MeasuredCase], columns: dict[int, str], names: dict[int, str]) -> str:
-    """Draw what share of the lungs the classes take in every case, as SVG, most first."""
+    """Draw the share of the lungs that the classes occupy in each case, as SVG, largest first."""
     ordered = sorted(measured, key=lambda case: -(case.measures["total_extent_percent"] or 0.0))
     figure = new_figure(6.4, 1.2 + 0.24 * len(ordered))
     axes = figure.subplots()
@@ -155,7 +156,7 @@ def cases_plot(measured: Sequence[MeasuredCase], columns: dict[int, str], names:
 
 
 def bland_altman_plot(one: Agreement) -> str:
-    """Draw the difference of two readers against their mean, every patient a point, with mean and limits, as SVG."""
+    """Draw the difference of two readers against their mean, a point for each patient, with mean and limits, as SVG."""
     figure = new_figure(4.6, 3.2)
     axes = figure.subplots()
     axes.scatter((one.first + one.second) / 2, one.first - one.second, s=24, color="#0072B2", zorder=3)
@@ -163,8 +164,8 @@ def bland_altman_plot(one: Agreement) -> str:
         if np.isfinite(interval.low):
             axes.axhspan(interval.low, interval.high, color="#999999", alpha=0.2, linewidth=0)
             axes.axhline(interval.value, color=INK, linewidth=1, linestyle=style)
-    if not np.ptp(one.first - one.second):  # there are no limits, and nothing to scale by
+    if not np.ptp(one.first - one.second):  # no limits, and nothing to scale the axes by
         axes.set_ylim(*(one.limits.mean.value + np.array([-1, 1])))
-    axes.locator_params(axis="x", nbins=4)  # numbers of many digits would lie on each other
+    axes.locator_params(axis="x", nbins=4)  # longer tick labels would overlap
     axes.set(xlabel=f"mean of both, {one.measure}", ylabel="first - second")
     return as_svg(figure, f"Bland-Altman plot of {one.measure}")

@@ -1,4 +1,4 @@
-"""The measures of all cases as files: a CSV with a row for each, the agreement of two readers, a JSON, and a page."""
+"""The measures of all cases as files: a CSV with a row for each case, the agreement of two readers, JSON, a page."""
 
 import csv
 import math
@@ -30,7 +30,7 @@ def write_cohort(
 ) -> None:
     """Write measures.csv, measures.json, measures.html, and agreement.csv if there is a second reader.
 
-    ``patients``: that of every case. Raises PlanewiseError if the disk refuses.
+    ``patients``: the patient of each case. Raises PlanewiseError if they cannot be written.
     """
     groups = classes.groups()
     columns = lung_columns(groups)

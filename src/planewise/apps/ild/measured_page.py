@@ -28,9 +28,9 @@ def write_patient_page(
     regions: LungRegions,
     options: IldMeasure,
 ) -> None:
-    """Write the page. ``images`` uint8 as a CT is looked at, ``hu``, ``labels`` (z, y, x): canonical, of one shape.
+    """Write the page. ``images`` (windowed, uint8), ``hu`` and ``labels`` are (z, y, x), canonical, of the same shape.
 
-    Raises PlanewiseError if the disk refuses.
+    Raises PlanewiseError if it cannot be written.
     """
     columns = classes.columns()
     colours = {columns[value]: colour for value, colour in class_colours(classes.names).items()}
@@ -66,7 +66,7 @@ def write_patient_page(
 
 
 def shown_number(value: float | None) -> str:
-    """Return a measure as it is shown: a digit after the point, none from 1000 on; - where it is not defined."""
+    """Return a measure as text: one decimal, none from 1000 on; - where it is not defined."""
     if value is None:
         return "-"
     if 0 < abs(value) < 0.05:

@@ -1,4 +1,4 @@
-"""What is given to ``ild predict``: patients, their prompts, and the names of classes."""
+"""The inputs of ``ild predict``: patients, their prompts, and the names of classes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,17 +19,17 @@ from planewise.volumes.formats.dicom import Series
 from planewise.volumes.geometry import to_canonical
 
 DICOM_SEG = "dicom-seg"  # of --format
-AUTOMATIC = ("auto", "lungs")  # prompts that were not drawn
-KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # and in outputs
+AUTOMATIC = ("auto", "lungs")  # prompts without drawn boxes
+KINDS = {"truth": "truth (an oracle)", "auto": "auto", "lungs": "lungs (each slice by itself)"}  # as outputs name them
 
 
 def prompts_note(options: IldPredict) -> str:
-    """Return where boxes come from, as outputs say it."""
+    """Return where boxes come from, as outputs state it."""
     return KINDS.get(options.prompts, options.prompts)
 
 
 def patients_of(options: IldPredict) -> tuple[dict[str, Path | Series], list[Problem]]:
-    """Return the files, or the DICOM series, to predict, by case, and what is wrong with others."""
+    """Return the files or DICOM series to predict, by case, and the problems of others."""
     prepared = [options.input] if options.input.suffix == PREPARED else sorted(options.input.glob(f"*{PREPARED}"))
     if prepared and options.series is None:
         return {path.stem: path for path in prepared}, []
@@ -42,7 +42,7 @@ def is_prepared(path: Path | Series) -> TypeGuard[Path]:
 
 
 def inputs_of(case: str, path: Path | Series, options: IldPredict) -> list[Path]:
-    """Return the files that a case's results are made from, but for the model."""
+    """Return the files that a case's results are made from, without the model."""
     inputs = [path] if isinstance(path, Path) else list(path.files)
     if options.truth is not None and options.prompts == "truth" and not is_prepared(path):
         inputs.append(file_of_case(case, options.truth, "truth"))
@@ -56,7 +56,7 @@ def inputs_of(case: str, path: Path | Series, options: IldPredict) -> list[Path]
 
 
 def open_patient(case: str, path: Path | Series, options: IldPredict) -> Patient:
-    """Return a patient, with lungs if they are wanted."""
+    """Return a patient, with lungs if they are needed."""
     if is_prepared(path):
         return load_patient(path)
     level, width = options.window_in_hu()
@@ -75,9 +75,9 @@ def open_patient(case: str, path: Path | Series, options: IldPredict) -> Patient
 def prompts_of_file(
     path: Path, patients: dict[str, Path | Series], names: dict[int, str], options: IldPredict, problems: list[Problem]
 ) -> dict[str, list[Prompt]]:
-    """Return the boxes of a table by case, in slices of the canonical volumes; what does not fit joins ``problems``.
+    """Return the boxes of a table by case, in slices of the canonical volumes; rows that do not fit go to ``problems``.
 
-    ``names``: of the model's classes by value; of one that has none the dataset.json above the input says them.
+    ``names``: the model's class names by value; if it has none, they come from the dataset.json above the input.
     Raises PlanewiseError if no row fits.
     """
     shapes, spacings = {}, {}
@@ -88,7 +88,7 @@ def prompts_of_file(
             else:
                 geometry = open_volume(file, channel_within(file, options.channel))
         except PlanewiseError:
-            continue  # predicting it says why
+            continue  # reported when it is predicted
         if any(geometry.tilt):
             say(f"{case}: the gantry was tilted; boxes are taken to lie on its slices as they were moved upright")
         canonical = to_canonical(geometry)

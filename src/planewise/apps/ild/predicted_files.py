@@ -1,4 +1,4 @@
-"""What ``ild predict`` writes of a case: labels in a format of volumes, or as a DICOM segmentation."""
+"""The outputs of ``ild predict`` for a case: labels as a volume, or as a DICOM segmentation."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from planewise.volumes.volume import Volume
 
 
 def outputs_of(case: str, options: IldPredict) -> list[Path]:
-    """Return the files of a case's results; its labels are the last to be written."""
+    """Return the files of a case's results; the labels are written last."""
     outputs = [presence_file(options.output, case)] if options.prompts in AUTOMATIC else []
     outputs += [options.output / f"{case}.html"] if options.prompts == "auto" else []
     outputs += [options.output / f"{case}.png"] if options.visualize else []
@@ -33,12 +33,12 @@ def target_of(case: str, options: IldPredict) -> Path:
 
 
 def refuse_what_is_no_dicom(patients: dict[str, Path | Series], names: dict[int, str], options: IldPredict) -> None:
-    """Raise PlanewiseError if DICOM segmentations are wanted and cannot be written of these patients and classes."""
+    """Raise PlanewiseError if DICOM segmentations are requested but impossible for these patients and classes."""
     require_highdicom()
     others = [str(path) for path in patients.values() if isinstance(path, Path)]
     if others:
         raise PlanewiseError(
-            f"--format {DICOM_SEG}: is a segmentation of a DICOM series, and {others[0]} is none; give the folder of "
+            f"--format {DICOM_SEG}: needs a DICOM series, and {others[0]} is not one; give the folder of "
             "the series, or another format"
         )
     named = names or labels_above_input(options).classes
@@ -50,20 +50,20 @@ def refuse_what_is_no_dicom(patients: dict[str, Path | Series], names: dict[int,
 def write_predicted(
     target: Path, path: Path | Series, labels: Volume, named: dict[int, str], options: IldPredict
 ) -> None:
-    """Write labels on the grid of their file, or on the slices of their series."""
+    """Write labels on the grid of the image file, or on the slices of the DICOM series."""
     if options.format != DICOM_SEG:
         write_labels(target, labels)
         return
     manifest = read_manifest(options.output / MANIFEST)
     assert isinstance(path, Series)
-    assert manifest is not None  # which says that the case was begun
+    assert manifest is not None  # which records that the case was begun
     write_segmentation(target, path, labels.read(), segments_of(named, options.codes), of_manifest(manifest))
 
 
 def names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, str]:
-    """Return the ``names`` that the model has for its classes, else those in the dataset.json above the input, if any.
+    """Return the model's class ``names``, or else those in the dataset.json above the input, if it exists.
 
-    One that cannot be read is reported, and labels are then written without names.
+    If that file cannot be read, a warning is printed and labels are written without names.
     """
     try:
         return names or labels_above_input(options).classes
@@ -73,7 +73,7 @@ def names_of_labels(options: IldPredict, names: dict[int, str]) -> dict[int, str
 
 
 def describe_labels(options: IldPredict, names: dict[int, str]) -> None:
-    """Write what ITK-SNAP needs to name the labels, unless there is such a file by somebody else."""
+    """Write the file with which ITK-SNAP names the labels, unless another program wrote one there."""
     path = options.output / itk_snap.FILE
     names = names_of_labels(options, names)
     if options.format == "nii.gz" and names and options.output.is_dir():

@@ -1,11 +1,11 @@
-"""The work folder of prepared patients: what planewise wrote there, whether it is whole, and what of it is stale.
+"""The work folder of prepared patients: what planewise wrote there, whether it is complete, and what is stale.
 
 ::
 
-    planewise.json    the manifest (see ``data.run``); its inputs by case, "P0" and "P0 (truth)", wherever they lie
+    planewise.json    the manifest (see ``data.run``); inputs are named by case, "P0" and "P0 (truth)", not by path
 
-A case whose files have no fingerprints was begun: some may be missing. What the manifest names, and nothing else, is
-removed before patients that are made from something else are written; what was edited is kept.
+A case whose files have no fingerprints was begun but not finished: some may be missing. Before patients made from
+something else are written, exactly the files that the manifest names are removed; edited ones are kept.
 """
 
 import re
@@ -25,12 +25,12 @@ from planewise.progress import say
 ANATOMY = "CT_ILD"  # the published name of the folders of prepared patients
 SLICES = "npy"
 COMMAND = "ild prepare"
-TRAINING_PARTS = ("train", "valid")  # which have slices
+TRAINING_PARTS = ("train", "valid")  # the parts with slices
 SLICE = re.compile(r"(.*)-\d{3,}")
 VOLUMES = (".npz", "_img.nii.gz", "_gt.nii.gz")  # of a case, after its name
 CaseInPart = tuple[str, str]
 
-BESIDE = ("dataset.json", SPLIT_FILE, PATIENTS_FILE, "window.json")  # that are written beside the patients
+BESIDE = ("dataset.json", SPLIT_FILE, PATIENTS_FILE, "window.json")  # files written beside the patients
 
 
 def npz_folder(work: Path, part: str) -> Path:
@@ -40,7 +40,8 @@ def npz_folder(work: Path, part: str) -> Path:
 
 @dataclass
 class PreparedFolder:
-    """The patients prepared in ``work``. ``cases``: those that are done; ``begun``: the others that may have files."""
+    """The patients prepared in ``work``. ``cases``: the finished ones; ``begun``: unfinished ones that may have
+    files."""
 
     work: Path
     made_from: MadeFrom
@@ -53,11 +54,11 @@ class PreparedFolder:
     def open(
         cls, work: Path, options: dict[str, Any], inputs: dict[str, dict[str, str]], split: Split
     ) -> "PreparedFolder":
-        """Return the folder with the cases that are done already; what was made from something else is removed.
+        """Return the folder with the cases that are already done; files made from something else are removed.
 
-        ``options``: those that decide what is written; ``inputs``: by case, fingerprints of what it is made from.
-        Raises PlanewiseError, before anything is removed, if patients or slices lie there that the manifest does not
-        name, or that were edited.
+        ``options``: those that determine what is written; ``inputs``: fingerprints of what each case is made from, by
+        case. Raises PlanewiseError, before anything is removed, if the folder holds patients or slices that the
+        manifest does not name, or that were edited.
         """
         manifest = _read(work)
         before = {} if manifest is None else manifest.cases
@@ -70,7 +71,7 @@ class PreparedFolder:
             foreign += [name for name in BESIDE if (work / name).exists()]
         if foreign:
             raise PlanewiseError(
-                f"{work}: holds {len(foreign)} files that would be replaced and that it has no record of "
+                f"{work}: holds {len(foreign)} files that would be replaced and that its manifest does not name "
                 f"({', '.join(foreign[:3])}): move them away, or give another work_dir"
             )
         _refuse_edited(work, before)
@@ -88,7 +89,7 @@ class PreparedFolder:
         return folder
 
     def done(self, case: str, outcome: Any) -> None:
-        """Record that all files of a case are written, with an ``outcome`` to remember, as JSON has it."""
+        """Record that all files of a case are written, with an ``outcome`` to store, as JSON."""
         pair = case, self._part(case)
         paths = [path for path, of in _files(self.work) if of == pair]
         with ThreadPoolExecutor(READERS) as pool:
@@ -105,7 +106,7 @@ class PreparedFolder:
         self._write()
 
     def _unchanged(self, manifest: Manifest) -> dict[str, CaseRecord]:
-        """Return the cases that are whole and made from what is there now; what has changed is said."""
+        """Return the cases that are complete and made from the present inputs; print what has changed."""
         whole = {case: record for case, record in manifest.cases.items() if all(record.outputs.values())}
         before = MadeFrom(manifest.made_from.options, _merged(record.inputs for record in whole.values()))
         now = MadeFrom(self.made_from.options, _merged(self.inputs.values()))
@@ -139,9 +140,9 @@ class PreparedFolder:
 
 
 def record_of_slices(npy: Path) -> Record | None:
-    """Return the record of the slices in ``npy``; None, which is printed, of slices that planewise did not prepare.
+    """Return the record of the slices in ``npy``; None, with a message, if planewise did not prepare them.
 
-    Raises PlanewiseError if there are none, if they are not all there, or if there are others.
+    Raises PlanewiseError if slices are missing, or if there are others.
     """
     if not npy.is_dir():
         raise PlanewiseError(f"{npy}: no such folder of slices; run planewise ild prepare, which makes it")
@@ -151,21 +152,21 @@ def record_of_slices(npy: Path) -> Record | None:
         say(f"{npy} has no record of what its slices were made from: they are used as they are")
         return None
     if not all(made for record in manifest.cases.values() for made in record.outputs.values()):
-        raise PlanewiseError(f"{work}: its patients are not all prepared; run planewise ild prepare again, to the end")
+        raise PlanewiseError(f"{work}: not all of its patients are prepared; let planewise ild prepare run to the end")
     missing = [name for record in manifest.cases.values() for name in _missing(work, record)]
     named = {work / name for record in manifest.cases.values() for name in record.outputs}
     others = [str(path) for path, _ in _files(work) if path.is_relative_to(npy) and path not in named]
-    for paths, what in ((missing, "are missing"), (others, "are there besides")):
+    for paths, what in ((missing, "are missing"), (others, "do not belong there")):
         if paths:
             raise PlanewiseError(
-                f"{npy}: {len(paths)} files {what}, by the record of what was prepared "
+                f"{npy}: {len(paths)} files {what}, according to its record "
                 f"({', '.join(sorted(paths)[:3])}): run planewise ild prepare again"
             )
     return Record(MadeFrom(manifest.made_from.options, _merged(record.inputs for record in manifest.cases.values())))
 
 
 def _read(work: Path) -> Manifest | None:
-    """Return the manifest of prepared patients. Raises PlanewiseError if it is of other results."""
+    """Return the manifest of prepared patients. Raises PlanewiseError if it belongs to other results."""
     manifest = read_manifest(work / MANIFEST)
     if manifest is not None and (command := manifest.made_from.options.get("command")) != COMMAND:
         raise PlanewiseError(f"{work}: holds results of planewise {command}; give another work_dir")
@@ -197,12 +198,12 @@ def _npz(work: Path, case: str, part: str) -> Path:
 
 
 def _pairs(work: Path, case: str, record: CaseRecord) -> set[CaseInPart]:
-    """Return the case with each part of which its record names files."""
+    """Return the case paired with each part for which its record names files."""
     return {(case, part) for part in PARTS if _name(work, _npz(work, case, part)) in record.outputs}
 
 
 def _files(work: Path) -> Iterator[tuple[Path, CaseInPart]]:
-    """Yield every prepared patient and slice, and whose it is by its name."""
+    """Yield each prepared patient and slice, with the case and part according to its name."""
     for part in PARTS:
         for ending in VOLUMES:
             for path in npz_folder(work, part).glob(f"*{ending}"):
@@ -215,7 +216,7 @@ def _files(work: Path) -> Iterator[tuple[Path, CaseInPart]]:
 
 
 def _missing(work: Path, record: CaseRecord) -> list[str]:
-    """Return the files of a case that are not there, of those its record names."""
+    """Return the files that a case's record names and that are missing."""
     return [str(work / name) for name in record.outputs if not (work / name).exists()]
 
 

@@ -1,4 +1,4 @@
-"""The whole job in one command, on a dataset or on a synthetic one."""
+"""Prepare, fine-tune, predict and evaluate in one command, on a dataset or on a synthetic one."""
 
 import shutil
 import time
@@ -35,7 +35,7 @@ Job = TypeVar("Job")
 def run_ild(options: IldRun) -> int:
     """Prepare, fine-tune, predict and evaluate. Returns the exit code; see ``prepare_ild`` for errors."""
     if options.num_nodes > 1:
-        raise PlanewiseError("--num_nodes: prepare on one machine, and give it to planewise ild train")
+        raise PlanewiseError("--num_nodes: prepare on one machine, and give --num_nodes to planewise ild train")
     if not options.from_scratch:
         _check_base(options.base)
     if options.propagation == "memory":
@@ -70,7 +70,7 @@ def run_ild(options: IldRun) -> int:
 
 
 def _check_base(base: Path | None) -> None:
-    """Refuse a base that is not there before anything is prepared; a published one is downloaded now."""
+    """Refuse a missing base before anything is prepared; a published one is downloaded now."""
     if base is None:
         raise PlanewiseError("--base: give SAM2's weights, a name such as sam2.1_hiera_tiny, or --from_scratch")
     try:
@@ -80,26 +80,26 @@ def _check_base(base: Path | None) -> None:
 
 
 def _check_memory(options: IldRun) -> None:
-    """Refuse to propagate by a memory that the trained model will not have, before anything is prepared."""
+    """Before anything is prepared, refuse to propagate with a memory that the trained model will not have."""
     if options.train_clips > 1:
         return
     if options.from_scratch or options.base is None:
         raise PlanewiseError(
-            "--propagation memory: a model --from_scratch has none without --train_clips; give that, or --base"
+            "--propagation memory: a model --from_scratch has no memory without --train_clips; give that, or --base"
         )
     require_memory(load_sam2(options.base, options.image_size), options.base)
 
 
 def _folder(options: IldRun, prompts: str) -> Path:
-    """Return where predictions go: those with boxes from the truth to the published place, the others beside."""
+    """Return where predictions go: those with boxes from the truth to the published folder, the others beside it."""
     name = options.task_name if prompts == "truth" else f"{options.task_name}_{Path(prompts).stem}"
     return options.work_dir / "segs" / name
 
 
 def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
-    """Draw every test patient with each kind of prompts, into the folders' evaluation.
+    """Draw each test patient with each kind of prompts, into the folders' evaluation.
 
-    Raises PlanewiseError if a picture is there that planewise did not draw.
+    Raises PlanewiseError if a picture exists that planewise did not draw.
     """
     names = read_labels_of(options.dataset_path / DATASET_FILE).class_names()
     for kind, segs in folders.items():
@@ -122,7 +122,7 @@ def _overlays(options: IldRun, tests: Path, folders: dict[str, Path]) -> None:
 
 
 def demo_ild(options: IldDemo) -> int:
-    """Make a chest phantom and do the whole job on it. Returns the exit code."""
+    """Make a chest phantom, fine-tune on it, predict and evaluate. Returns the exit code."""
     dataset, work = options.folder / "Dataset000_Chest", options.folder / "work"
     if options.folder.exists():
         others = sorted(item.name for item in options.folder.iterdir() if item not in (dataset, work))

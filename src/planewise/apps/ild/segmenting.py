@@ -1,4 +1,4 @@
-"""What segments a patient in a process, and what is to be known of the result."""
+"""Segments patients in a process, and reports what the reader must know about the result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ from planewise.models.sam2_memory import MemorySegmenter
 from planewise.models.seen_data import SeenData
 from planewise.progress import progress
 
-Decided = dict[str, Any]  # what a manifest says of a case
-MUCH_OUTSIDE = 0.1  # of what was shown: where more lay away from the lungs, a warning says so
+Decided = dict[str, Any]  # a case's entry in the manifest
+MUCH_OUTSIDE = 0.1  # a larger share of the segmented voxels away from the lungs gives a warning
 
 
 @dataclass(frozen=True)
 class Segmenting:
-    """What segments in a process; ``names``: of the classes that it can find by itself.
+    """The model of a process; ``names``: the classes that it can segment without boxes.
 
     ``reliability`` and ``seen``: see ``Sam2Weights``.
     """
@@ -49,7 +49,7 @@ class Segmenting:
     def of(
         cls, weights: Sam2Weights, device: str, half: bool, fallback: bool, memory_of: Path | None = None
     ) -> "Segmenting":
-        """``memory_of``: the file of the weights, if objects are to go on by SAM2's memory; else they do by boxes."""
+        """``memory_of``: the file of the weights, to propagate objects by SAM2's memory; None: by boxes."""
         names, propagation = weights.tokens.names if weights.tokens else {}, propagate
         if memory_of is not None:
             memory = MemorySegmenter(weights, memory_of, fallback).to(device).frozen()
@@ -60,7 +60,7 @@ class Segmenting:
 
 @dataclass(frozen=True)
 class SegmenterSource:
-    """Where a worker loads what segments from."""
+    """What a worker needs to load the model."""
 
     weights: Path
     image_size: int | None
@@ -75,14 +75,15 @@ class SegmenterSource:
 
 @dataclass(frozen=True)
 class About:
-    """What goes with a case's labels: the manifest's entry, and ``warnings`` for the reader."""
+    """What accompanies a case's labels: the manifest's entry, and ``warnings`` for the reader."""
 
     decided: Decided
     warnings: list[str]
 
 
 def about_case(patient: Patient, findings: SliceFindings | None, novelty: Novelty | None) -> About:
-    """Return what is to be known of a case by what its slices showed, and how far it is from the training."""
+    """Return what the reader must know of a case, from the findings in its slices and its distance from the
+    training."""
     decided: Decided = {}
     warnings = []
     if findings is not None:
@@ -92,7 +93,7 @@ def about_case(patient: Patient, findings: SliceFindings | None, novelty: Novelt
         if outside > MUCH_OUTSIDE * shown:
             warnings.append(
                 f"{outside:.1f} of the {shown:.1f} ml that the model showed lay more than {NEAR_MM:g} mm outside the "
-                "lungs, and were cut; look at the lungs that were taken (planewise ild lungs, --lungs)"
+                "lungs, and were removed; check the lung mask (planewise ild lungs, --lungs)"
             )
     if novelty is not None:
         decided["novelty"] = {
@@ -108,13 +109,13 @@ def about_case(patient: Patient, findings: SliceFindings | None, novelty: Novelt
 def segment_patient(
     segmenting: Segmenting, patient: Patient, given: list[Prompt], options: IldPredict
 ) -> tuple[np.ndarray, str, SliceFindings | None, Novelty | None]:
-    """Return the labels of a patient's slices, what they started from, what slices showed by themselves, if they were
-    asked, and how far the patient is from the training, if that is known and where the lungs are.
+    """Return the labels of a patient's slices, what they started from, the findings in single slices if there were no
+    boxes, and the patient's distance from the training if that and the lungs are known.
     """
     import torch
 
     tracking = PropagationOptions(margin=options.bbox_shift, split=options.components == "all")
-    passes = 2 if options.prompts == "auto" else 1  # each slice by itself, and then along z
+    passes = 2 if options.prompts == "auto" else 1  # each slice separately, and then along z
     with (
         progress(patient.case, passes * len(patient.images), unit="slices") as advance,
         torch.autocast(segmenting.device.partition(":")[0], torch.bfloat16, enabled=segmenting.half),
@@ -140,12 +141,12 @@ def _segment(
     if options.prompts in AUTOMATIC:
         if patient.organ is None:
             raise PlanewiseError(
-                "has no lungs to look in: prepare it again, with --lungs if need be, or give the CT volume"
+                "has no lungs to search in: prepare it again, with --lungs if need be, or give the CT volume"
             )
         place = Place(patient.organ, near_lungs(patient.organ, patient.spacing_mm))
         if options.prompts == "lungs":
             findings = find_in_slices(encoder, place, tracking, False, advance, segmenting.reliability)
-            return findings.labels, "each slice by itself", findings
+            return findings.labels, "each slice separately", findings
         labels, findings = segment_within(
             encoder, place, consecutive, tracking, advance, segmenting.reliability, segmenting.propagation
         )
@@ -161,6 +162,6 @@ def _segment(
 
 
 def _in_kept(prompts: list[Prompt], patient: Patient) -> list[Prompt]:
-    """Return prompts with the slice counted among the patient's kept slices."""
+    """Return prompts with slice numbers that count the patient's kept slices."""
     place = {int(z): i for i, z in enumerate(patient.kept)}
     return [Prompt(p.label, place[p.z], p.box) for p in prompts if p.z in place]

@@ -1,4 +1,4 @@
-"""One page about a patient: how much of each class there is, where in the lungs, and the slices that show most."""
+"""One page about a patient: the extent of each class, its place in the lungs, and the most affected slices."""
 
 import math
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ from planewise.volumes.volume import Spacing
 
 @dataclass(frozen=True)
 class Certainties:
-    """What the model says of slices (N, classes), calibrated: ``probabilities`` of presence, and ``dices`` that are to
-    be expected of the masks. NaN of classes that were not calibrated; where nothing was asked, 0 and NaN.
+    """The model's calibrated estimates for slices (N, classes): ``probabilities`` of presence, and ``dices``, the
+    expected Dice of the masks. NaN for classes that were not calibrated; 0 and NaN for slices that were not searched.
     """
 
     probabilities: np.ndarray
@@ -36,7 +36,7 @@ class Certainties:
 def certainties_of(
     findings: SliceFindings, reliability: dict[int, ClassReliability], classes: list[int]
 ) -> Certainties:
-    """Return what ``findings`` say of slices, by the ``reliability`` of each of the ``classes``."""
+    """Return the estimates from ``findings``, calibrated with the ``reliability`` of each of the ``classes``."""
     certainties = Certainties(*(np.full(findings.scores.shape, np.nan) for _ in range(2)))
     for place, value in enumerate(classes):
         if value in reliability:
@@ -49,10 +49,11 @@ def certainties_of(
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of a class there is.
+    """The extent of a class.
 
-    ``ml`` in all, ``outside_ml`` of it outside the lungs; ``share``: of both lungs; ``shares``: of each lung and of its
-    thirds, by (side, "all" or third), NaN where there is none of that; ``slices``: in how many it is.
+    ``ml``: its volume, of which ``outside_ml`` lie outside the lungs; ``share``: of both lungs; ``shares``: of each
+    lung and its thirds, by (side, "all" or third), NaN for an empty region; ``slices``: the number of slices with the
+    class.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Extent:
 
 
 def extents(labels: np.ndarray, lungs: np.ndarray, spacing_mm: Spacing, names: dict[int, str]) -> list[Extent]:
-    """Return the extent of every class, and of all together, last.
+    """Return the extent of each class, and last that of all together.
 
     ``labels`` (z, y, x) by ``names``; ``lungs`` (z, y, x): 1 left, 2 right, in canonical orientation (z upwards). The
     thirds divide the height of both lungs, from the highest slice that shows them to the lowest.
@@ -96,7 +97,7 @@ def write_summary(
 ) -> None:
     """Write the page about a patient.
 
-    ``lungs`` (N, H, W): see ``extents``; ``labels`` (N, H, W): what was found, by ``names``; ``warnings``:
+    ``lungs`` (N, H, W): see ``extents``; ``labels`` (N, H, W): the prediction, by ``names``; ``warnings``:
     about the case.
     """
     class_extents = extents(labels, lungs, patient.spacing_mm, names)
@@ -129,7 +130,7 @@ def write_summary(
 
 
 def _certainty(certainties: Certainties, mask: np.ndarray, place: int) -> tuple[float, float]:
-    """Return the highest probability of a class in any slice, and the mean Dice to be expected where it is, or NaN."""
+    """Return a class's highest probability in any slice, and its mean expected Dice in slices that have it, or NaN."""
     shown = mask.any(axis=(1, 2))
     likely, dices = certainties.probabilities[:, place], certainties.dices[shown, place]
     known, known_dices = likely[~np.isnan(likely)], dices[~np.isnan(dices)]
@@ -145,7 +146,7 @@ def _percent(share: float) -> str:
 def _pictures(
     images: np.ndarray, labels: np.ndarray, lungs: np.ndarray, names: dict[int, str]
 ) -> list[tuple[str, str, str]]:
-    """Return the most affected slices, each by its name, plain and outlined as data URIs; left is the right."""
+    """Return the most affected slices as (name, plain, outlined), data URIs; the left is the patient's right."""
     rows, columns = (np.flatnonzero(lungs.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     window = tuple(slice(max(0, indices[0] - 12), indices[-1] + 13) for indices in (rows, columns))
     pictures = []

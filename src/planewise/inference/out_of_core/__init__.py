@@ -1,4 +1,4 @@
-"""Segment a volume that does not fit in memory: slabs of each plane, then blocks of the volume, by a store on disk.
+"""Segments a volume that does not fit in memory: slabs of each plane, then blocks of the volume, with stores on disk.
 
 ::
 
@@ -9,6 +9,6 @@
     for each block:  labels -> the final labels, written
 
 All steps are functions of files in the work folder, so any process can do them, in any order that the arrows allow, and
-what is done when a run stops is not done again. The result is the one of ``gathering`` and ``consensus``, voxel for
-voxel: both depend on the same tables alone.
+finished steps of a stopped run are not repeated. The result equals that of ``gathering`` and ``consensus`` voxel for
+voxel, since both are computed from the same tables.
 """

@@ -1,4 +1,4 @@
-"""One run from store to store: what its tasks must know, how it is cut into slabs and blocks, and its work folder."""
+"""One run from store to store: the parameters of its tasks, its division into slabs and blocks, its work folder."""
 
 import json
 import shutil
@@ -20,19 +20,18 @@ from planewise.volumes.slices import AXIS, Plane
 from planewise.volumes.volume import Volume
 
 LAYOUT = 3  # of the work folder
-RUN = "run.json"  # in it: what makes the run what it is
-LOCK = "lock"  # likewise: held by the process that works there
+RUN = "run.json"  # in it: the run's identity
+LOCK = "lock"  # in it: locked by the process that works there
 BYTES_A_SLAB_VOXEL = 3  # two slabs' bits and offsets, the one being read, its runs
 BYTES_A_BLOCK_VOXEL = 24  # three planes' components and labels, and the result
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a task must know. Paths are seen alike by all processes.
+    """The parameters of all tasks. Paths must be the same for all processes.
 
-    ``slabs``: for each plane, how many slices are worked on at a time; ``block``: the shape of a block, which is also
-    that of the results' files; ``channel``: of the source's, where it has several; ``class_names``: where there are
-    several classes.
+    ``slabs``: for each plane, the number of slices processed at a time; ``block``: the shape of a block and of the
+    results' files; ``channel``: of the source, if it has several; ``class_names``: if there are several classes.
     """
 
     source: Path
@@ -48,7 +47,8 @@ class Job:
     class_names: tuple[str, ...] = ()
 
     def parts(self) -> list["Job"]:
-        """Return what is linked and fused by itself: of several classes a job for each, in a work folder of its own."""
+        """Return the jobs that are linked and fused separately: with several classes, one for each, in its own work
+        folder."""
         if not self.grouping.things:
             return [self]
         return [
@@ -108,12 +108,12 @@ def plan_block(shape: tuple[int, int, int], memory: int) -> tuple[int, int, int]
 
 
 def is_begun(work: Path) -> bool:
-    """Whether a work folder is that of a run that can be gone on with."""
+    """Whether a work folder belongs to a run that can be continued."""
     return (work / RUN).exists()
 
 
 def clear_work(work: Path) -> None:
-    """Remove all of a run's work but its lock, the description first: no later run continues with a part of it."""
+    """Remove a run's work except its lock, the description first, so that no later run continues with a part of it."""
     (work / RUN).unlink(missing_ok=True)
     for item in work.iterdir() if work.is_dir() else ():
         if item.is_dir():
@@ -123,9 +123,9 @@ def clear_work(work: Path) -> None:
 
 
 def begin_work(work: Path, identity: dict[str, Any]) -> None:
-    """Make the work folder of a run, or go on with that of one that stopped.
+    """Make the work folder of a run, or continue with that of a stopped one.
 
-    ``identity``: what makes the run what it is. Raises PlanewiseError if the folder is another run's.
+    ``identity``: see ``identity_of``. Raises PlanewiseError if the folder belongs to another run.
     """
     file, given = work / RUN, json.loads(json.dumps(identity, default=str))
     if file.exists():
@@ -140,7 +140,7 @@ def begin_work(work: Path, identity: dict[str, Any]) -> None:
 
 
 def identity_of(job: Job) -> dict[str, Any]:
-    """Return what makes a run what it is, as far as the job says: another of these, and its parts do not fit."""
+    """Return the job's part of a run's identity: with any other value, its unfinished parts cannot be used."""
     identity = {name: getattr(job, name) for name in ("shape", "batch_size", "vote", "slabs", "block")}
     grouping = {name: value for name, value in asdict(job.grouping).items() if value != ()}  # of one class, no things
     return identity | {"layout": LAYOUT, "slices": asdict(job.slices), "grouping": grouping}

@@ -1,4 +1,5 @@
-"""The formats of volumes: one module each, whose ``FORMAT`` says its endings, and how it is opened and written."""
+"""The formats of volumes: one module each, whose ``FORMAT`` has its endings and the functions that open and write
+it."""
 
 import pkgutil
 from collections.abc import Callable
@@ -14,9 +15,9 @@ from planewise.volumes.volume import Volume
 class Format:
     """A format of volumes.
 
-    ``endings``: of its files' names; ``open``: with the channel that is wanted, None if the file should have only one;
-    ``write``: None if it is only read; ``results``: the ending of what is written about a volume of this format, empty
-    for the volume's own, or by the volume's ending, for those that are only read.
+    ``endings``: of its files' names; ``open``: takes the path and the channel, None if the file should have only one;
+    ``write``: None if it is only read; ``results``: the ending of results for a volume of this format, "" for the
+    volume's own ending, or a mapping by the volume's ending.
     """
 
     endings: tuple[str, ...]
@@ -31,7 +32,7 @@ class Format:
 
 @cache
 def formats() -> dict[str, Format]:
-    """Return every format by its endings, the longest first."""
+    """Return the formats by their endings, longest first."""
     modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
     known = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
     by_ending = {ending: format_ for format_ in known for ending in format_.endings}
@@ -39,7 +40,7 @@ def formats() -> dict[str, Format]:
 
 
 def endings(written: bool = False) -> str:
-    """Return the endings of all formats, or of those that are written, as a list to read."""
+    """Return the endings of all formats, or of those that can be written, as text."""
     return ", ".join(ending for ending, format_ in formats().items() if format_.writes(ending) or not written)
 
 
@@ -55,7 +56,7 @@ def stem_of(path: Path) -> str:
 
 
 def result_ending(image: Path) -> str:
-    """Return the ending of what is written about ``image``: in its own format, if that is written."""
+    """Return the ending of results for ``image``: that of its own format, if it can be written."""
     ending = ending_of(image)
     if not ending:
         return ".tiff"

@@ -1,4 +1,4 @@
-"""What containers of arrays by name have in common: the one volume in them."""
+"""Selects the one volume in a container of named arrays."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ def only_volume(path: Path, names: list[str]) -> str:
     if len(names) != 1:
         listed = f" ({', '.join(names[:5])})" if names else ""
         raise PlanewiseError(
-            f"{path}: holds {len(names)} volumes{listed}; one is needed: copy it to a file, or an OME-Zarr, of its own"
+            f"{path}: holds {len(names)} volumes{listed}; one is needed: copy it to a separate file or OME-Zarr"
         )
     return names[0]

@@ -1,6 +1,6 @@
 """DICOM segmentations, ``.seg.dcm``: labels on slices of a series, with names, colours and places. Read by pydicom.
 
-They are written by ``dicom.segmentation``, which needs the series that they are of.
+They are written by ``dicom.segmentation``, which needs the segmented series.
 """
 
 import re
@@ -53,7 +53,7 @@ class _Frames:
 
 
 def _open_segmentation(path: Path, channel: int | None) -> Volume:
-    """Open a segmentation whose segments do not overlap; the slices without a frame between its first and last are 0.
+    """Open a segmentation whose segments do not overlap; slices without a frame, between the first and the last, are 0.
 
     Other slices of its series may lie around these: the volume is ``sparse``.
     The label values are those that planewise wrote, else the segments' numbers.
@@ -114,7 +114,7 @@ def _frames(path: Path, file: Any, count: int, segments: set[int]) -> _Frames:
     ways = np.array([item.ImageOrientationPatient for item in of_frames("PlaneOrientationSequence")], float)
     measures = of_frames("PixelMeasuresSequence")
     sizes = np.array([item.PixelSpacing for item in measures], float)
-    # Negative by an error of old writers, which would count planes downwards: as if it was not said.
+    # Negative by an error of old writers, which would count planes downwards: treated as not stated.
     apart_mm = np.array([item.get("SpacingBetweenSlices") or 0 for item in measures], float).clip(min=0)
     if any(np.ptp(each, axis=0).max() > 1e-3 for each in (ways, sizes, apart_mm)):
         raise PlanewiseError(f"{path}: holds frames of several orientations or spacings, which are no one volume")
@@ -151,14 +151,14 @@ def _filled(path: Path, frames: np.ndarray, values: list[int], planes: np.ndarra
         if there.any():
             raise PlanewiseError(
                 f"{path}: its segments {names.names[int(there[there > 0][0])]} and {names.names[value]} overlap (slice "
-                f"{plane + 1}), which labels of one number for each voxel cannot say; write each to a file of its own"
+                f"{plane + 1}), which one label for each voxel cannot represent; write each to a separate file"
             )
         voxels[plane][frame > 0] = value
     return voxels
 
 
 def _refuse_other_kinds(path: Path, file: Any) -> None:
-    """Raise PlanewiseError for what is no segmentation, or one that labels of one number for each voxel cannot hold."""
+    """Raise PlanewiseError for other objects, and for segmentations that one label for each voxel cannot represent."""
     uid = file.get("SOPClassUID")
     if uid == LABEL_MAP:
         raise PlanewiseError(f"{path}: is a DICOM label map segmentation, which is not read; write it as BINARY")
@@ -182,10 +182,10 @@ def _refuse_other_kinds(path: Path, file: Any) -> None:
 
 
 def _distance_of(path: Path, places: np.ndarray, thickness_mm: float) -> float:
-    """Return how far slices lie apart in mm, from where frames lie, where SpacingBetweenSlices does not say it.
+    """Return the distance of slices in mm from the frames' positions, if SpacingBetweenSlices does not state it.
 
-    Frames may lie on some of the slices only: the least distance between two is taken, with a message, unless the
-    thickness of a slice would let others lie between them. Of one slice, its thickness is taken.
+    Frames may lie on some of the slices only: the smallest distance between two is taken, with a message, unless slices
+    of the stated thickness would fit between them. For one slice, its thickness is taken.
     """
     steps = np.diff(np.unique(np.round(places, 3)))
     if not steps.size:
@@ -204,14 +204,14 @@ def _distance_of(path: Path, places: np.ndarray, thickness_mm: float) -> float:
     if thickness_mm > 0 and spacing_mm > (2 - OFF_GRID) * thickness_mm:
         raise PlanewiseError(
             f"{path}: has no SpacingBetweenSlices; its frames lie {spacing_mm:g} mm apart, and slices are "
-            f"{thickness_mm:g} mm thick, so that others may lie between them; write it again with SpacingBetweenSlices"
+            f"{thickness_mm:g} mm thick, so others may lie between them; write it again with SpacingBetweenSlices"
         )
     say(f"{path}: has no SpacingBetweenSlices; its slices are taken as {spacing_mm:g} mm apart, as frames lie")
     return spacing_mm
 
 
 def _segments(file: Any) -> tuple[dict[int, int], LabelNames]:
-    """Return the label value of every segment by its number, and the names and colours by value."""
+    """Return the label value of each segment by its number, and the names and colours by value."""
     tracked = {
         int(segment.SegmentNumber): TRACKED_VALUE.search(str(segment.get("TrackingID") or ""))
         for segment in file.SegmentSequence

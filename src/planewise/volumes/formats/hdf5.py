@@ -33,11 +33,12 @@ class Hdf5Voxels(ReadWhenIndexed):
 
 
 def _open_hdf5(path: Path, channel: int | None) -> Volume:
-    """Open the one volume of a file, with its spacing (z, y, x) if it says any.
+    """Open the one volume of a file, with its spacing (z, y, x) if it states one.
 
-    A volume is a dataset of 3 axes or, if there is none, of as many as its ``axistags`` name, or of 4, of which the
-    shortest, first or last, is of channels. ``resolution`` is (z, y, x) in nm, as CREMI's files have it,
-    ``element_size_um`` in um, as ilastik's and Fiji's. Raises PlanewiseError if there is no volume, or several.
+    A volume is a dataset with 3 axes or, if there is none, one whose axes are named by ``axistags``, or one with 4
+    axes, of which the shortest, first or last, is the channel axis. ``resolution`` is (z, y, x) in nm, as in CREMI's
+    files; ``element_size_um`` is in um, as in ilastik's and Fiji's. Raises PlanewiseError if there is no volume, or
+    several.
     """
     import h5py
 
@@ -70,7 +71,7 @@ def _open_hdf5(path: Path, channel: int | None) -> Volume:
 
 
 def _axes_of(dataset: Any) -> str:
-    """Return a letter for each axis of a dataset: z, y, x, c (channels), t (time); nothing if that is not clear."""
+    """Return a letter for each axis of a dataset: z, y, x, c (channels), t (time); "" if that is not clear."""
     shape = dataset.shape
     if len(shape) == 3:
         return "zyx"

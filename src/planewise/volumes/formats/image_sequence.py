@@ -21,7 +21,7 @@ SLICES = (*tiff.FORMAT.endings, *png.FORMAT.endings)
 
 @dataclass(frozen=True)
 class _SequenceVoxels(ReadWhenIndexed):
-    """Voxels (z, y, x) of 2D images; those that an index touches are read."""
+    """Voxels (z, y, x) of 2D images; only the images that an index touches are read."""
 
     files: tuple[Path, ...]
     shape: tuple[int, int, int]
@@ -44,7 +44,7 @@ class _SequenceVoxels(ReadWhenIndexed):
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the TIFFs and PNGs of a folder, by name; hidden ones, and pictures of TIFFs, are passed over."""
+    """Return the TIFFs and PNGs of a folder, by name, without hidden ones and pictures of TIFFs."""
     images = sorted(path for path in folder.iterdir() if ending_of(path) in SLICES and not path.name.startswith("."))
     tiffs = {stem_of(path) for path in images if ending_of(path) != ".png"}
     return [path for path in images if ending_of(path) != ".png" or stem_of(path) not in tiffs]
@@ -53,9 +53,9 @@ def images_in(folder: Path) -> list[Path]:
 def open_sequence(files: list[Path], channel: int | None = None) -> Volume:
     """Open 2D images as the slices of one volume (z, y, x), in the order of the number in their names.
 
-    The spacing is that in ``{folder}.json`` beside their folder (see ``sidecar``), else what the first slice says.
-    Slices are read when they are indexed. Raises PlanewiseError if names differ in more than a number, a number is
-    missing or comes twice, or a file is no single slice, or not of the first one's size and type.
+    The spacing comes from ``{folder}.json`` beside their folder (see ``sidecar``), else from the first slice. Slices
+    are read when they are indexed. Raises PlanewiseError if names differ in more than a number, if a number is missing
+    or occurs twice, or if a file is not a single slice of the first one's size and type.
     """
     numbered = _by_number(files)
     slices = tuple(numbered[number] for number in sorted(numbered))
@@ -64,7 +64,7 @@ def open_sequence(files: list[Path], channel: int | None = None) -> Volume:
     for file in slices:
         if (header := _header(file, channel)) != expected:
             raise PlanewiseError(
-                f"{file}: is {header}, and {slices[0].name} {expected}; the slices of an image sequence are alike"
+                f"{file}: is {header}, and {slices[0].name} {expected}; the slices of an image sequence must be alike"
             )
     first = _open_slice(slices[0], channel)
     voxels = _SequenceVoxels(slices, (len(slices), *first.shape[1:]), first.voxels.dtype, channel)
@@ -84,7 +84,7 @@ def _by_number(files: list[Path]) -> dict[int, Path]:
     for file, values in zip(files, numbers):
         number = values[varying[0]] if varying else 0
         if number in numbered:
-            raise _no_sequence(numbered[number], file, "have one number")
+            raise _no_sequence(numbered[number], file, "have the same number")
         numbered[number] = file
     return numbered
 

@@ -53,7 +53,7 @@ def open_itk(path: Path, channel: int | None) -> Volume:
         ) from error
     sides, channels = reader.GetSize()[::-1], reader.GetNumberOfComponents()
     axes = len(sides)
-    letters = "zyx"[-axes:] if axes <= 3 else "i" * (axes - 4) + "czyx"  # a fourth axis is of channels, or of times
+    letters = "zyx"[-axes:] if axes <= 3 else "i" * (axes - 4) + "czyx"  # a fourth axis is channels or time
     dtype = SimpleITK.GetArrayFromImage(SimpleITK.Image([1] * 2, reader.GetPixelID(), channels)).dtype
     shape = sides
     if channels > 1:
@@ -68,7 +68,7 @@ def open_itk(path: Path, channel: int | None) -> Volume:
 
 
 def write_itk(path: Path, volume: Volume, about: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Write a volume in millimetres, which these formats are in; ``about``: more for the header, as NRRD can hold."""
+    """Write a volume in millimetres, the unit of these formats; ``about``: more entries for the header of an NRRD."""
     import SimpleITK
 
     volume = volume.in_unit("mm")
@@ -85,7 +85,7 @@ def write_itk(path: Path, volume: Volume, about: Mapping[str, str] = MappingProx
     image.SetDirection(np.asarray(volume.direction)[::-1, ::-1].ravel().tolist())
     try:
         SimpleITK.WriteImage(image, str(path), useCompression=True)
-    except RuntimeError as error:  # what ITK makes of a refused write
+    except RuntimeError as error:  # ITK's error when writing fails
         raise OSError(None, first_line(error)) from error
 
 

@@ -12,9 +12,9 @@ from planewise.volumes.volume import Access, ReadWhenIndexed
 
 @dataclass(frozen=True)
 class MappedVoxels(ReadWhenIndexed):
-    """Mapped only while they are read, so that what was read can be let go.
+    """Mapped only while they are read, so that the memory can be freed.
 
-    Raises PlanewiseError if the file is shorter: mapped, it would kill the process at the first touch.
+    Raises PlanewiseError if the file is too short: mapping it would kill the process at the first access.
     """
 
     path: Path

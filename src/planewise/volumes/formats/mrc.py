@@ -18,13 +18,13 @@ STACK_OF_VOLUMES = 401  # and above: their space group
 
 
 def _open_mrc(path: Path, channel: int | None) -> Volume:
-    """Open an MRC2014 file; its cell is in angstrom, and a cell of size 0 says nothing."""
+    """Open an MRC2014 file; its cell is in angstrom, and a cell of size 0 means an unknown spacing."""
     import mrcfile
 
     with mrcfile.open(path, header_only=True) as file:
         header = file.header
     if header.ispg >= STACK_OF_VOLUMES:
-        raise PlanewiseError(f"{path}: is a stack of volumes; one volume is needed: save it as a file of its own")
+        raise PlanewiseError(f"{path}: is a stack of volumes; one volume is needed: save it as a separate file")
     sides = (int(header.nz), int(header.ny), int(header.nx))
     stored = mrcfile.utils.data_dtype_from_header(header)
     if header.mode == 0 and _is_unsigned(header):
@@ -43,7 +43,7 @@ def _open_mrc(path: Path, channel: int | None) -> Volume:
 
 
 def _is_unsigned(header: Any) -> bool:
-    """Whether bytes are unsigned, though the standard says signed: if IMOD wrote them so, or they go beyond 127."""
+    """Whether bytes are unsigned, against the standard: if IMOD wrote them so, or if the header's range exceeds 127."""
     stamp, flags = np.frombuffer(header["extra2"].tobytes(), header["nx"].dtype)[10:12]
     return bool(stamp == IMOD and not flags & 1) or header.dmax > 127
 

@@ -33,10 +33,10 @@ class N5Voxels(ReadWhenIndexed):
 
 
 def _open_n5(path: Path, channel: int | None) -> Volume:
-    """Open the one 3D dataset of a container, of a pyramid s0, s1, ... the finest, with its spacing, if any.
+    """Open the one 3D dataset of a container, or the finest level of its pyramid s0, s1, ..., with its spacing, if any.
 
-    ``resolution`` or ``pixelResolution`` (x, y, z), in the unit that the latter says, else nm. Raises PlanewiseError if
-    there is no volume, or several, or its sides cannot be.
+    The spacing is ``resolution`` or ``pixelResolution`` (x, y, z), in the unit of the latter, else nm. Raises
+    PlanewiseError if there is no volume, or several, or if its sides are invalid.
     """
     datasets = {}
     for file in sorted(path.rglob("attributes.json")):
@@ -48,7 +48,7 @@ def _open_n5(path: Path, channel: int | None) -> Volume:
     about = datasets[name]
     shape, chunks = (_sides(path, key, about) for key in ("dimensions", "blockSize"))
     dtype = np.dtype(about["dataType"])
-    check_memory(chunks, dtype)  # a block is read whole, and without memory for it the process would be killed
+    check_memory(chunks, dtype)  # blocks are read whole; without enough memory for one the process would be killed
     voxels = as_zyx(path, N5Voxels(path / name, shape, dtype, chunks), "zyx", channel)
     volume = Volume(voxels, has_origin=False, has_direction=False)
     physical = about.get("pixelResolution", about.get("resolution"))

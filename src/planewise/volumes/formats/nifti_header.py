@@ -1,4 +1,4 @@
-"""What a NIfTI-1 file says, before ITK repairs it in silence. Fields: https://nifti.nimh.nih.gov/nifti-1."""
+"""Checks the header of a NIfTI-1 file, which ITK repairs silently. Fields: https://nifti.nimh.nih.gov/nifti-1."""
 
 import gzip
 import math
@@ -17,7 +17,7 @@ PIECE = 1 << 24  # bytes that are read at a time
 
 
 def check_nifti_header(path: Path) -> int:
-    """Return how many bytes a NIfTI-1 file has, uncompressed, by its header.
+    """Return the uncompressed size in bytes of a NIfTI-1 file according to its header.
 
     Raises PlanewiseError if it has no such header, a side is not positive, or the spacing along an axis of several
     voxels is not.

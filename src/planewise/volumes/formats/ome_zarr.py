@@ -1,6 +1,6 @@
-"""OME-Zarr volumes: 0.4 and 0.5 read, 0.5 written in shards and with a pyramid, whole or block by block.
+"""OME-Zarr volumes: reads 0.4 and 0.5; writes 0.5 with shards and a pyramid, as a whole or block by block.
 
-Labels carry ``image-label`` metadata, by which viewers tell them from images, with names and colours of classes.
+Labels have ``image-label`` metadata, which mark them for viewers and give the names and colours of classes.
 """
 
 import math
@@ -20,7 +20,7 @@ from planewise.volumes.volume import Volume
 
 CHUNK = 128  # voxels on a side
 LEAST_LEVEL = 256  # a volume whose sides are all at most this long needs no smaller copy
-# Zarr's own search for chunks of nothing, to leave them out, costs twice as much as compressing and writing them.
+# Zarr's search for empty chunks, to omit them, costs twice as much as compressing and writing them.
 AS_IT_IS = {"write_empty_chunks": True}
 LONG_UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter"}
 
@@ -39,8 +39,8 @@ def create(
 ) -> Any:
     """Return the empty full-resolution array (z, y, x) of a new OME-Zarr 0.5 at ``path``; all of it reads as 0.
 
-    ``shards``: the shape of its files, multiples of ``CHUNK``; None: up to 512 voxels on a side. ``labels``: what the
-    values are called, if they are labels.
+    ``shards``: the shape of its files, multiples of ``CHUNK``; None: up to 512 voxels on a side. ``labels``: the names
+    of the values, if they are labels.
     """
     import zarr
 
@@ -53,7 +53,7 @@ def create(
 
 
 def _image_label(labels: LabelNames) -> dict[str, Any]:
-    """Return the metadata of labels; without classes no more than that they are labels."""
+    """Return the metadata of labels; without classes, they only state that the values are labels."""
     about: dict[str, Any] = {}
     if labels.colours:
         colours = {value: [*rgb(colour), 255] for value, colour in labels.colours.items()}
@@ -64,7 +64,7 @@ def _image_label(labels: LabelNames) -> dict[str, Any]:
 
 
 def _label_names(about: Any) -> LabelNames:
-    """Return what ``image-label`` metadata of anybody says; what makes no sense in it is passed over."""
+    """Return the names and colours in ``image-label`` metadata of any program; invalid entries are ignored."""
     names, given = {}, {}
     for value, entry in _by_value(about, "properties"):
         name = next((entry[key] for key in ("name", "class", "label") if isinstance(entry.get(key), str)), None)
@@ -79,7 +79,7 @@ def _label_names(about: Any) -> LabelNames:
 
 
 def _by_value(about: Any, kind: str) -> list[tuple[int, dict[str, Any]]]:
-    """Return the entries of a list in ``image-label`` metadata that are of a label value, with it."""
+    """Return the entries of a list in ``image-label`` metadata that belong to a label value, as (value, entry)."""
     entries = about.get(kind) if isinstance(about, dict) else None
     entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     return [(entry["label-value"], entry) for entry in entries if isinstance(entry.get("label-value"), int)]
@@ -107,13 +107,13 @@ def _level(group: Any, name: str, shape: tuple[int, ...], dtype: Any, shards: tu
         dtype=dtype,
         dimension_names=list("zyx"),
         fill_value=0,
-        overwrite=True,  # a level that a run left when it was stopped
+        overwrite=True,  # a level left by a stopped run
         config=AS_IT_IS,
     )
 
 
 def open_to_fill(path: Path) -> Any:
-    """Return the full-resolution array of a store that ``create`` made, to ``fill_block``."""
+    """Return the full-resolution array of a store made by ``create``, for ``fill_block``."""
     import zarr
 
     with zarr.config.set({f"array.{name}": value for name, value in AS_IT_IS.items()}):
@@ -123,7 +123,7 @@ def open_to_fill(path: Path) -> Any:
 def fill_block(array: Any, block: Index, voxels: np.ndarray) -> None:
     """Write ``voxels`` into a block of ``array``, one of its files (shards), which reads as 0 so far.
 
-    Where there is nothing no file is written.
+    No file is written for an empty block.
     """
     if voxels.any():
         array[block] = voxels
@@ -132,9 +132,9 @@ def fill_block(array: Any, block: Index, voxels: np.ndarray) -> None:
 def _describe(
     group: Any, name: str, levels: list[Any], spacing: tuple[float, ...], unit: str, origin: tuple[float, ...]
 ) -> None:
-    """Write the metadata of the levels; each covers twice as much a voxel, whose first is the finer level's first.
+    """Write the metadata of the levels; each has twice the voxel size of the one before, and the same first voxel.
 
-    What the group says of labels stays.
+    The group's metadata of labels stay.
     """
     named = {"unit": LONG_UNITS[unit]} if unit in LONG_UNITS else {}
     datasets = []
@@ -192,9 +192,9 @@ def blocks(shape: tuple[int, ...], side: tuple[int, ...]) -> Iterator[Index]:
 
 
 def missing_chunks(array: Any) -> tuple[int, int]:
-    """Return how many chunks of a Zarr array are not stored, and so read as its fill value, and how many it has.
+    """Return how many chunks of a Zarr array are not stored, and so read as its fill value, and its number of chunks.
 
-    Of a sharded one it is shards that are counted, which are its files: chunks within them are left out at will.
+    For a sharded array the shards, which are its files, are counted: chunks within them may be omitted on purpose.
     """
     array = getattr(array, "array", array)  # of which some axes are read
     files = array.shards or array.chunks
@@ -213,7 +213,7 @@ def open_levels(path: Path, channel: int | None = None) -> list[Volume]:
 
     group = zarr.open(path, mode="r")
     if isinstance(group, zarr.Array):
-        raise PlanewiseError(f"{path}: is a bare Zarr array; an OME-Zarr image (0.4 or 0.5) says what its axes are")
+        raise PlanewiseError(f"{path}: is a bare Zarr array; an OME-Zarr image (0.4 or 0.5) names its axes")
     attributes = _ome_attributes(group)
     if "bioformats2raw.layout" in attributes:  # a group of images: 0, 1, ...
         images = sorted(name for name in group.group_keys() if name != "OME")

@@ -18,7 +18,7 @@ NOWHERE = (0, -1, 0, -1, 0, -1)  # the extent of a segment without voxels
 
 
 def _open_segmentation(path: Path, channel: int | None) -> Volume:
-    """Open a segmentation; ``channel``: its layer, where segments overlap. Names that a program made up are none."""
+    """Open a segmentation; ``channel``: its layer, if segments overlap. Generated default names are ignored."""
     import SimpleITK
 
     volume = open_itk(path, channel)
@@ -41,7 +41,7 @@ def _open_segmentation(path: Path, channel: int | None) -> Volume:
 
 
 def _write_segmentation(path: Path, volume: Volume) -> None:
-    """Write labels, a segment for each class, or for each object where there are no classes."""
+    """Write labels: a segment for each class or, without classes, for each object."""
     labels = volume.labels or LabelNames()
     extents = _extents(volume)
     about = {

@@ -16,8 +16,8 @@ from planewise.volumes.volume import Spacing, Volume
 def with_sidecar(path: Path, volume: Volume) -> Volume:
     """Return the volume opened from ``path`` with the spacing in its sidecar, if it has one.
 
-    Its unit is the ``spacing_unit`` of the dataset.json above the volume's folder; nanometres where that says nothing.
-    It counts more than what the volume's own file says, as for nnU-Net; where the two differ, that is printed.
+    Its unit is the ``spacing_unit`` of the dataset.json above the volume's folder, else nanometres. As in nnU-Net, the
+    sidecar takes precedence over the volume's file; a difference between the two is printed.
     """
     for sidecar in sidecars(path):
         if sidecar.is_file():
@@ -32,19 +32,19 @@ def with_sidecar(path: Path, volume: Volume) -> Volume:
 
 
 def _say_difference(path: Path, volume: Volume, sidecar: Path, placed: Volume) -> None:
-    stated = 0 if volume.has_z_spacing and volume.shape[0] > 1 else 1  # the first axis that the volume's file speaks of
+    stated = 0 if volume.has_z_spacing and volume.shape[0] > 1 else 1  # the first axis with a stated spacing
     pairs = zip(volume.spacing[stated:], placed.spacing_in(volume.unit)[stated:])
     if PIXEL in (volume.unit, placed.unit) or all(math.isclose(a, b, rel_tol=1e-3) for a, b in pairs):
         return
     of_file, of_sidecar = (" x ".join(f"{size:.4g}" for size in one.spacing) for one in (volume, placed))
     say_once(
-        f"{sidecar}: says that voxels (z, y, x) are {of_sidecar} {placed.unit}, and {path.name} itself that they are "
+        f"{sidecar}: gives voxels (z, y, x) of {of_sidecar} {placed.unit}, and {path.name} itself gives "
         f"{of_file} {volume.unit}: the former is taken"
     )
 
 
 def sidecars(path: Path) -> list[Path]:
-    """Return where the sidecar of the volume at ``path`` may be, the first that is there counts."""
+    """Return the places where the sidecar of the volume at ``path`` may be; the first that exists counts."""
     stem = stem_of(path)
     return [path.with_name(f"{name}.json") for name in dict.fromkeys((re.sub(r"_\d{4}$", "", stem), stem))]
 

@@ -1,4 +1,4 @@
-"""TIFF: spacing from a sidecar (nnU-Net's convention), else from OME or ImageJ metadata; both are written."""
+"""TIFF: spacing from a sidecar (nnU-Net's convention), else from OME or ImageJ metadata, both of which are written."""
 
 import logging
 import math
@@ -44,16 +44,16 @@ class _TiffVoxels(ReadWhenIndexed):
 def _open_tiff(path: Path, channel: int | None) -> Volume:
     with _tiff_errors(path):
         volume = _open_tiff_series(path, channel, {})
-        if volume is None:  # pages that were written one by one, each with a shape of its own: read them as a stack
+        if volume is None:  # pages written one by one, each with its own shape: read them as a stack
             volume = _open_tiff_series(path, channel, {"is_shaped": False})
     assert volume is not None
     return with_sidecar(path, volume)
 
 
 def _open_tiff_series(path: Path, channel: int | None, flags: dict[str, bool]) -> Volume | None:
-    """Return the one series of a TIFF, or None if it is one of several like it and ``flags`` are empty.
+    """Return the one series of a TIFF, or None if it has several alike and ``flags`` are empty.
 
-    Raises PlanewiseError if there are several: reduced copies of the first do not count.
+    Raises PlanewiseError if there are several; reduced copies of the first do not count.
     """
     import tifffile
 
@@ -87,8 +87,8 @@ def _open_tiff_series(path: Path, channel: int | None, flags: dict[str, bool]) -
 def _letters(path: Path, axes: str, shape: tuple[int, ...]) -> str:
     """Return a series' axes as z, y, x, c (channels, or samples of colour), t, or i for what has no name.
 
-    An unnamed axis, or time, is z if there is no other: programs that do not know what a stack is write it so. Three or
-    four slices that an old tifffile wrote as planes of colour are slices.
+    An unnamed axis, or time, is z if there is no other, since some programs write stacks so. Three or four slices that
+    an old tifffile wrote as planes of colour are slices.
     """
     if axes == "SYX":
         return "zyx"
@@ -96,9 +96,7 @@ def _letters(path: Path, axes: str, shape: tuple[int, ...]) -> str:
     stacked = [place for place, letter in enumerate(letters) if letter in "zti" and shape[place] != 1]
     if len(stacked) == 1:
         if letters[stacked[0]] == "t":
-            say_once(
-                f"{path}: says of its frames that they are points in time; they are taken as the slices of a volume (z)"
-            )
+            say_once(f"{path}: declares its frames as time points; they are taken as the slices of a volume (z)")
         letters = ["i" if letter == "z" else letter for letter in letters]
         letters[stacked[0]] = "z"
     return "".join(letters)
@@ -106,7 +104,7 @@ def _letters(path: Path, axes: str, shape: tuple[int, ...]) -> str:
 
 @contextmanager
 def _tiff_errors(path: Path) -> Iterator[None]:
-    """Raise what tifffile only logs: of a truncated file it would return the pages that are left."""
+    """Raise what tifffile only logs: for a truncated file it would return the remaining pages."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -128,7 +126,7 @@ def _tiff_errors(path: Path) -> Iterator[None]:
 def _tiff_spacing(path: Path, tiff: Any) -> tuple[Spacing, str, bool]:
     """Return the spacing (z, y, x) in OME or ImageJ metadata, or ones, its unit, or "pixel", and whether z is stated.
 
-    It is as x if only z is missing.
+    If only z is missing, the spacing of x is used for it.
     """
     if tiff.ome_metadata:
         about = dict(re.findall(r'\b(PhysicalSize[XYZ](?:Unit)?)="([^"]*)"', tiff.ome_metadata))
@@ -176,10 +174,10 @@ def _is_measured(volume: Volume) -> bool:
 
 
 def _descriptions(path: Path, volume: Volume) -> list[bytes]:
-    """Return what a TIFF says of its voxels in OME's way, and if they are measured, then in ImageJ's.
+    """Return the descriptions of a TIFF's voxels in OME's form and, if the voxel size is known, also in ImageJ's.
 
-    Of two descriptions in a page OME's readers, libtiff and Bio-Formats among them, take the first. ImageJ takes the
-    last that begins with its name, and reads the pixels' sides from the tags of resolution, in the unit named there.
+    If a page has two descriptions, OME's readers, such as libtiff and Bio-Formats, take the first. ImageJ takes the
+    last one that begins with its name, and reads the sides of pixels from the resolution tags, in the unit named there.
     """
     from tifffile.tifffile import OmeXml, OmeXmlError, imagej_description
 
@@ -190,7 +188,7 @@ def _descriptions(path: Path, volume: Volume) -> list[bytes]:
             about[f"PhysicalSize{axis}"] = size
             about[f"PhysicalSize{axis}Unit"] = "µm" if volume.unit == "um" else volume.unit
     ome, texts = OmeXml(), []
-    with suppress(OmeXmlError):  # OME knows neither whole numbers of 64 bits nor fractions of 16, which TIFF does
+    with suppress(OmeXmlError):  # OME has no 64-bit integers and no 16-bit floats, which TIFF has
         ome.addimage(volume.voxels.dtype, volume.shape, (depth, 1, 1, height, width, 1), axes="ZYX", **about)
         texts.append(ome.tostring(declaration=True))
     if _is_measured(volume):

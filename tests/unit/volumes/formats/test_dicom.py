@@ -177,7 +177,7 @@ def test_a_shift_of_less_than_half_a_pixel_is_no_tilt(tmp_path, hu):
 def test_a_tilt_that_only_the_header_knows_is_told(tmp_path, hu, capsys):
     write_dicom(tmp_path, hu, GantryDetectorTilt=-12)
     assert open_volume(tmp_path).tilt == (0, 0)
-    assert "tilted by -12 degrees, and where its slices lie does not" in capsys.readouterr().err
+    assert "tilted by -12 degrees, but the positions of its slices do not" in capsys.readouterr().err
 
 
 # ---- values

@@ -76,7 +76,7 @@ def test_a_channel_of_colour_slices(tmp_path):
     ("names", "words"),
     [
         (["s0.tif", "s1.tif", "s3.tif", "s7.tif"], r"lacks number 2, 4 to 6; if no slice is missing"),
-        (["s1.tif", "s01.tif", "s2.tif"], r"s01\.tif and s1\.tif have one number"),
+        (["s1.tif", "s01.tif", "s2.tif"], r"s01\.tif and s1\.tif have the same number"),
         (["a1.tif", "b2.tif"], r"a1\.tif and b2\.tif differ in more than a number"),
         (["s1.tif", "s2.png"], r"differ in more than a number"),
         (["z1_c0.tif", "z1_c1.tif", "z2_c0.tif"], r"differ in 2 numbers"),

@@ -166,7 +166,9 @@ def test_formats_of_two_files_are_read_and_results_about_them_are_one_file(tmp_p
     volume = open_volume(tmp_path / f"a{ending}")
     assert np.array_equal(volume.read(), CODED)
     assert result_ending(tmp_path / f"a{ending}") == written
-    with pytest.raises(PlanewiseError, match=rf"b{ending}: is of no format that is written; those end in .*\{written}"):
+    with pytest.raises(
+        PlanewiseError, match=rf"b{ending}: is in no format that can be written; those end in .*\{written}"
+    ):
         write_volume(tmp_path / f"b{ending}", volume)
     assert not list(tmp_path.glob("b*"))
 

@@ -62,7 +62,7 @@ def test_a_stack_that_is_called_time_is_a_stack_and_it_is_said_once(tmp_path, ca
     for _ in range(2):
         assert np.array_equal(open_volume(tmp_path / "a.tif").read(), CODED)
     printed = capsys.readouterr().err
-    assert printed.count("a.tif: says of its frames that they are points in time") == (axes == "TYX")
+    assert printed.count("a.tif: declares its frames as time points") == (axes == "TYX")
 
 
 def test_slices_at_several_times_are_refused(tmp_path):
@@ -243,7 +243,7 @@ def test_a_z_that_is_not_stated_is_as_x_and_it_is_said(tmp_path, capsys, kind):
             volume = open_volume(tmp_path / f"{name}.tif")
             assert volume.spacing == pytest.approx((0.005, 0.005, 0.005))
     said = capsys.readouterr().err
-    assert said.count("stack.tif: does not say how far its slices lie apart: 0.005 um is taken, as along x") == 1
+    assert said.count("stack.tif: does not state the distance of its slices: 0.005 um is taken, as along x") == 1
     assert "slice.tif" not in said
     (tmp_path / "stack.json").write_text('{"spacing": [30, 5, 5]}')
     assert open_volume(tmp_path / "stack.tif").spacing == (30, 5, 5)
@@ -258,7 +258,7 @@ def test_a_sidecar_that_differs_from_its_file_is_taken_and_it_is_said(tmp_path, 
     (tmp_path / "a.json").write_text('{"spacing": [8, 8, 8]}')
     assert open_volume(tmp_path / "a.tif").spacing == (8, 8, 8)
     said = capsys.readouterr().err
-    assert "voxels (z, y, x) are 8 x 8 x 8 nm, and a.tif itself that they are 0.03 x 0.005 x 0.005 um: the for" in said
+    assert "voxels (z, y, x) of 8 x 8 x 8 nm, and a.tif itself gives 0.03 x 0.005 x 0.005 um: the for" in said
 
 
 def test_a_sidecar_without_a_spacing_is_said(tmp_path, capsys):

@@ -2,12 +2,12 @@
 
 ::
 
-    headers   one file: whose, of which series, where each slice lies
+    headers   one file: its patient, its series, and the position of each slice
     series    a folder: its series, each with its slices
-    stack     a series: its slices in order on one grid, or why they are none
+    stack     a series: its slices in order on one grid, or the reason why they form none
     pixels    the values, in HU
 
-All by pydicom and imagecodecs: nothing is written to the terminal by a library, and the process's locale stays.
+All through pydicom and imagecodecs: no library writes to the terminal, and the process's locale is not changed.
 """
 
 from pathlib import Path
@@ -26,9 +26,9 @@ __all__ = ["Contents", "Series", "list_series", "listed", "open_dicom", "open_se
 
 
 def open_dicom(folder: Path) -> Volume:
-    """Open the one DICOM series in a folder and those in it.
+    """Open the one DICOM series in a folder and its subfolders.
 
-    Raises PlanewiseError, with the list of series, if it holds several; what it holds, if none.
+    Raises PlanewiseError with the list of series if it holds several, or with its contents if it holds none.
     """
     contents = read_folder(folder)
     if not contents.series:

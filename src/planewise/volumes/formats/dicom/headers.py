@@ -1,4 +1,4 @@
-"""The header of one DICOM file: whose it is, of which series, and where each of its slices lies. No pixels."""
+"""The header of one DICOM file: its patient, its series, and the position of each slice. No pixels are read."""
 
 import math
 import warnings
@@ -32,7 +32,7 @@ class Slice:
     ``position`` (x, y, z) in mm, to the patient's left, back and head, of the centre of its first pixel, if the header
     has one; ``along_row`` and ``along_column``: unit vectors to the next column and the next row; ``pixel_mm`` (y, x);
     ``rescale``: slope and intercept, which make stored values those of ``unit``, if the header has them; ``stored``
-    (least, most) that pixels can hold; ``acquisition``: the number of the sweep that it is of, if it is said.
+    (least, most) that pixels can hold; ``acquisition``: the number of its sweep, if it is stated.
     """
 
     file: Path
@@ -52,10 +52,10 @@ class Slice:
 
 @dataclass(frozen=True)
 class SeriesAttributes:
-    """What the headers of a series say of it.
+    """The attributes that the headers of a series share.
 
     ``study_date`` YYYYMMDD or empty; ``uid``: SeriesInstanceUID; ``contrast``: the agent, empty if none is named;
-    ``thickness_mm``: of a slice, None if it is not said; ``gantry_degrees``: its tilt, 0 if it is not said.
+    ``thickness_mm``: of a slice, None if not stated; ``gantry_degrees``: the gantry's tilt, 0 if not stated.
     """
 
     patient: str
@@ -73,9 +73,9 @@ class SeriesAttributes:
 
 @dataclass(frozen=True)
 class Header(SeriesAttributes):
-    """What a file says of itself.
+    """The header of one file.
 
-    ``left_out``: why it holds no slices of a volume, empty if it does; ``damage``: what of it is missing, if anything.
+    ``left_out``: why it holds no slices of a volume, empty if it does; ``damage``: what is missing in it, if anything.
     """
 
     slices: tuple[Slice, ...]
@@ -86,7 +86,7 @@ class Header(SeriesAttributes):
 def read_header(path: Path) -> Header | None:
     """Return the header of a DICOM file; None if it is another kind of file.
 
-    Raises PlanewiseError if it is DICOM, or is called so, and cannot be read.
+    Raises PlanewiseError if it is DICOM, or has the ending .dcm, and cannot be read.
     """
     with path.open("rb") as file:
         start = file.read(132)
@@ -102,7 +102,7 @@ def read_header(path: Path) -> Header | None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep pydicom's warnings of odd values off the terminal: what matters of them is checked here."""
+    """Keep pydicom's warnings about unusual values off the terminal: those that matter are checked here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -221,7 +221,7 @@ def _vector(values: list[float]) -> Vector:
 
 
 def _missing_pixels(file: Any, syntax: str, frames: int, there: int) -> str:
-    """Return what is missing of a file that is cut short, as far as its size says: of uncompressed ones."""
+    """Return what is missing in a truncated file, judged by its size; "" for complete or compressed files."""
     needed = int(file.Rows) * int(file.Columns) * frames * int(file.BitsAllocated) // 8
     if syntax not in UNCOMPRESSED or there >= needed:
         return ""

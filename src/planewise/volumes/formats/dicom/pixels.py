@@ -1,4 +1,5 @@
-"""The pixels of DICOM slices, in HU where the header says how: by pydicom, JPEG and its kin by imagecodecs."""
+"""The pixels of DICOM slices, in HU if the header gives the rescaling: read by pydicom, the JPEG family by
+imagecodecs."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ JPEG_FAMILY = {  # transfer syntax -> the function of imagecodecs that decodes a
 
 
 def pixel_dtype(slices: tuple[Slice, ...]) -> np.dtype:
-    """Return the smallest type, of at least int16 where values are rescaled, that holds what slices can hold."""
+    """Return the smallest type that holds all values the slices can have; at least int16 if values are rescaled."""
     least = min(slice_.stored[0] for slice_ in slices)
     most = max(slice_.stored[1] for slice_ in slices)
     if all(slice_.rescale in (None, (1.0, 0.0)) for slice_ in slices):
@@ -38,7 +39,7 @@ def pixel_dtype(slices: tuple[Slice, ...]) -> np.dtype:
 
 
 def read_pixels(slices: tuple[Slice, ...]) -> np.ndarray:
-    """Return the pixels (N, H, W) of slices, each by its rescale slope and intercept.
+    """Return the pixels (N, H, W) of slices, each with its rescale slope and intercept applied.
 
     Raises PlanewiseError, naming the file, if one is damaged or compressed in a way that is not read.
     """

@@ -1,8 +1,8 @@
-"""Writing DICOM segmentations: labels on the slices of the series that they were found in.
+"""Writes DICOM segmentations: labels on the slices of the series that was segmented.
 
-Every frame has the position and orientation of its source slice, and refers to it, so that labels of tilted, coronal
-or oblique series lie where they belong. Written are the slices that show any label, with the first and the last: a
-reader then knows how far the series goes. All by highdicom, in the form that most programs read (BINARY).
+Each frame has the position and orientation of its source slice, and refers to it, so that labels of tilted, coronal or
+oblique series lie where they belong. The slices with labels are written, and also the first and the last slice, so that
+a reader knows the extent of the series. highdicom writes them in the form that most programs read (BINARY).
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from planewise.volumes.formats.dicom.sources import MANUFACTURER, RESEARCH_USE, 
 from planewise.volumes.formats.dicom.stack import Stack, stack
 from planewise.volumes.label_names import rgb
 
-SERIES_NUMBER = 9000  # of what is derived here, far from those that scanners give
+SERIES_NUMBER = 9000  # of derived series, far from the numbers that scanners assign
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Coding:
 
 @dataclass(frozen=True)
 class Segment:
-    """What a label value is: its name, what kind of thing (``category``), which one (``type``), and its "#RRGGBB"."""
+    """The meaning of a label value: its name, its coded ``category`` and ``type``, and its colour "#RRGGBB"."""
 
     name: str
     category: Coding
@@ -51,9 +51,9 @@ class Segment:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What made labels: its name and version, and ``parameters`` such as the model; ``kind`` as DICOM calls it.
+    """The origin of labels: name and version, ``parameters`` such as the model, and ``kind`` in DICOM's terms.
 
-    ``kind``: AUTOMATIC, SEMIAUTOMATIC (from drawn boxes), or MANUAL, which is no algorithm.
+    ``kind``: AUTOMATIC, SEMIAUTOMATIC (from drawn boxes), or MANUAL (no algorithm).
     """
 
     name: str
@@ -67,8 +67,8 @@ def write_segmentation(
 ) -> None:
     """Write ``labels`` (z, y, x), as ``open_series`` orders the slices, as a DICOM segmentation of ``series``.
 
-    ``segments``: of every label value, those that nowhere occur among them. Raises PlanewiseError if the shape differs,
-    there is no segment, a value has none, or the series cannot be referred to.
+    ``segments``: one for each label value, including values that do not occur. Raises PlanewiseError if the shape
+    differs, if there are no segments, if a value has none, or if the segmentation cannot refer to the series.
     """
     require_highdicom()
     stacked = stack(series)
@@ -137,7 +137,7 @@ def _segmentation(
         content_description=RESEARCH_USE,
         series_description=f"Segmentation. {RESEARCH_USE}",
     )
-    # That of the slices, which a reader puts frames between: highdicom takes it from the frames that are written
+    # The distance of slices, by which a reader places frames: highdicom would take it from the written frames
     made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = measures
     return made
 
@@ -160,7 +160,7 @@ def _description(number: int, value: int, segment: Segment, algorithm: Algorithm
 
 
 def identification(algorithm: Algorithm) -> Any:
-    """Return an algorithm as a segment names it."""
+    """Return an algorithm's identification for a segment."""
     from highdicom import AlgorithmIdentificationSequence
 
     family = Coding("DCM", "123110", "Artificial Intelligence").coded()
@@ -169,5 +169,5 @@ def identification(algorithm: Algorithm) -> Any:
 
 
 def tracking_id(name: str, value: int) -> str:
-    """Return what a segment is tracked by; it ends with the label value, which segment numbers cannot say."""
+    """Return a segment's tracking id; it ends with the label value, which segment numbers cannot express."""
     return f"{name[:40]}, label {value}"

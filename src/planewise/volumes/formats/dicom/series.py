@@ -1,4 +1,4 @@
-"""A folder of patients and series, at any depth: which series it holds, by their headers."""
+"""Lists the series in a folder of patients, at any depth, from the headers of its files."""
 
 import os
 from collections import Counter, defaultdict
@@ -23,8 +23,8 @@ MANY = 1000  # files, about two seconds: more are worth a bar
 class Series(SeriesAttributes):
     """A CT, MR or other series of slices that belong on one grid: one SeriesInstanceUID, orientation and image size.
 
-    ``slices`` in the order of their files; ``part``: what tells it from the others of its UID, where that mixes
-    orientations or sizes; ``problems``: files of it, or beside it, that are damaged.
+    ``slices`` in the order of their files; ``part``: what distinguishes it from the others with its UID, if that mixes
+    orientations or sizes; ``problems``: damaged files in it or beside it.
     """
 
     slices: tuple[Slice, ...]
@@ -54,13 +54,13 @@ class Series(SeriesAttributes):
 
     @property
     def spacing_mm(self) -> float | None:
-        """The usual distance between slices; None of one slice."""
+        """The usual distance between slices; None for one slice."""
         places = np.unique([np.round(self.normal @ np.asarray(slice_.position), 3) for slice_ in self.slices])
         return float(np.median(np.diff(places))) if len(places) > 1 else None
 
     @property
     def in_hu(self) -> bool:
-        """Whether it is a CT, and no map of iodine or the like that is made from one."""
+        """Whether it is a CT in HU, not a derived map of iodine or the like."""
         return self.modality == "CT" and all(slice_.unit in HU for slice_ in self.slices)
 
     @property
@@ -79,7 +79,7 @@ class Series(SeriesAttributes):
 
 @dataclass(frozen=True)
 class Contents:
-    """Series of a folder; how many other objects of each kind; damaged files that make no series suspect."""
+    """The series of a folder; the number of other objects of each kind; damaged files that do not affect a series."""
 
     series: tuple[Series, ...]
     left_out: dict[str, int]
@@ -96,9 +96,9 @@ def list_series(folder: Path) -> list[Series]:
 
 
 def read_folder(folder: Path) -> Contents:
-    """Read the headers of all DICOM files in ``folder`` and below, with or without .dcm; hidden files are passed over.
+    """Read the headers of all DICOM files in ``folder`` and below, with or without .dcm; hidden files are skipped.
 
-    Other files are nothing to it. Localizers, colour images and objects without images are counted and left out. A
+    Other files are ignored. Localizers, colour images and objects without images are counted and left out. A
     damaged file makes the series of its folder suspect: see ``Series.problems``.
     """
     headers: list[Header] = []
@@ -152,7 +152,7 @@ def _as_number(number: str) -> tuple[int, str]:
 
 
 def _parts(headers: list[Header], damaged: list[Problem]) -> list[Series]:
-    """Return one series for each orientation and image size that the files of one SeriesInstanceUID have."""
+    """Return one series for each orientation and image size among the files of one SeriesInstanceUID."""
     slices = [slice_ for header in headers for slice_ in header.slices]
     placed = [slice_ for slice_ in slices if slice_.position is not None]
     problems = [Problem(str(header.slices[0].file), header.damage) for header in headers if header.damage]
@@ -183,9 +183,9 @@ def _what_is_its(part: Series) -> str:
 
 
 def listed(series: tuple[Series, ...]) -> str:
-    """Return series as a list to read, in one line; parts of one UID with where their first slices lie.
+    """Return series as a list in one line of text; parts of one UID are given with the place of their first slice.
 
-    Those that are called alike stand there with their UIDs.
+    Series with the same title are given with their UIDs.
     """
     texts = []
     uids = {title: {one.uid for one in series if one.title == title} for title in (one.title for one in series)}

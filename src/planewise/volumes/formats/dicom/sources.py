@@ -1,4 +1,4 @@
-"""The headers of a series as DICOM objects that refer to it are made from: segmentations and reports."""
+"""The headers of a series, from which DICOM objects that refer to it are made: segmentations and reports."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ from planewise.volumes.formats.dicom.series import Series
 
 MANUFACTURER = "planewise"
 RESEARCH_USE = "Research use only, not a diagnosis"
-# What an object about a patient repeats, and may leave empty (type 2): anonymised files lack some of them
+# Attributes that such an object copies and may leave empty (type 2); anonymised files lack some of them
 MAY_BE_EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
@@ -19,7 +19,7 @@ NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfRef
 
 
 def require_highdicom() -> None:
-    """Raise PlanewiseError if what writes DICOM objects is not installed."""
+    """Raise PlanewiseError if highdicom, which writes DICOM objects, is not installed."""
     if not _is_installed():
         raise PlanewiseError("DICOM objects are written by highdicom, which is missing: pip install 'planewise[dicom]'")
 
@@ -30,10 +30,10 @@ def _is_installed() -> bool:
 
 
 def source_headers(series: Series) -> list[Any]:
-    """Return the header of every file of a series, as pydicom reads it without pixels.
+    """Return the headers of all files of a series, as pydicom reads them without pixels.
 
-    Attributes that may be empty are there, empty if the file lacks them. Raises PlanewiseError, naming the file, if one
-    lacks what it is referred to by, and if they lie in several frames of reference.
+    Attributes that may be empty are added, empty, if the file lacks them. Raises PlanewiseError, naming the file, if
+    one lacks the attributes that references need, and if the files lie in several frames of reference.
     """
     import pydicom
 

@@ -1,4 +1,4 @@
-"""The grid of a series: its slices in the order of their positions, and everything that keeps them from being one."""
+"""The grid of a series: sorts its slices by position, and refuses everything that keeps them from being one volume."""
 
 import filecmp
 from collections import Counter
@@ -13,12 +13,12 @@ from planewise.progress import say, say_once
 from planewise.volumes.formats.dicom.headers import HU, Slice
 from planewise.volumes.formats.dicom.series import SHOWN, Series
 
-UNEVEN = 0.01  # of the spacing, that a distance between slices may differ by
+UNEVEN = 0.01  # largest relative difference of distances between slices
 UNEVEN_MM = 0.01  # and at least this
-ROUNDED_MM = 0.051  # from an even grid: some headers give a tenth of a mm; but no more than
+ROUNDED_MM = 0.051  # largest distance from an even grid, since some headers round to a tenth of a mm; but at most
 ROUNDED = 0.1  # of the spacing
-SHIFT_PIXELS = 0.5  # over the whole series: less than this along the slices is no tilt
-HEADER_TILT = 0.5  # degrees: a larger tilt in a header, which positions do not show, is reported
+SHIFT_PIXELS = 0.5  # over the whole series: a smaller shift along the slices is not a tilt
+HEADER_TILT = 0.5  # degrees: a larger tilt in the header is reported if the positions do not show it
 REMEDY = "export the whole series again, or choose another one"
 
 
@@ -37,11 +37,11 @@ def stack(series: Series) -> Stack:
     """Put the slices of a series in order along their normal.
 
     Raises PlanewiseError, naming files and positions, if a file is damaged, if slices are missing, doubled, uneven or
-    unlike each other, or if a CT does not say how its values become HU.
+    different from each other, or if a CT does not state how its values become HU.
     """
     if series.problems:
         reasons = [f"{Path(problem.where).name} {problem.what}" for problem in series.problems]
-        _refuse(series, reasons, "copy such files again, or take them away")
+        _refuse(series, reasons, "copy such files again, or remove them")
     ordered = _without_copies(series)
     places = np.array([series.normal @ np.asarray(slice_.position) for slice_ in ordered])
     order = np.argsort(places, kind="stable")
@@ -75,7 +75,7 @@ def _at(number: int, slice_: Slice, place: float) -> str:
 
 
 def _without_copies(series: Series) -> list[Slice]:
-    """Return the slices without files that are byte for byte copies of another one, with a message."""
+    """Return the slices without byte-for-byte copies of files, which are reported in a message."""
     kept: dict[tuple[str, int], Slice] = {}
     copies: list[str] = []
     others: list[Slice] = []
@@ -94,7 +94,7 @@ def _without_copies(series: Series) -> list[Slice]:
 
 
 def _check_pixels(series: Series, slices: tuple[Slice, ...], places: np.ndarray) -> None:
-    """Refuse slices whose pixels do not mean the same."""
+    """Refuse slices whose pixels differ in meaning."""
     where = [_at(*numbered) for numbered in zip(range(len(slices)), slices, places)]
     for slice_, at in zip(slices, where):
         if slice_.photometric != "MONOCHROME2":
@@ -118,12 +118,12 @@ def _check_pixels(series: Series, slices: tuple[Slice, ...], places: np.ndarray)
 
 
 def _say_acquisitions(series: Series, slices: tuple[Slice, ...]) -> None:
-    """Say that a series joins a few acquisitions end to end; of a scanner that steps, each position is one."""
+    """Print that a series joins a few acquisitions end to end; in step-and-shoot scans each position is one."""
     counts = Counter(slice_.acquisition for slice_ in slices)
     if 1 < len(counts) <= SHOWN:
         parts = ", ".join(f"{number or 'without a number'} ({count} slices)" for number, count in counts.items())
         say_once(
-            f"{series}: its slices are of {len(counts)} acquisitions, {parts}, which join without a gap; they are "
+            f"{series}: its slices come from {len(counts)} acquisitions, {parts}, which join without a gap; they are "
             "taken as one volume, though the patient may have moved between them"
         )
 
@@ -180,8 +180,8 @@ def _tilt(
     upright = not tilted.any() and abs(series.normal[2]) > np.cos(np.radians(HEADER_TILT))
     if abs(series.gantry_degrees) > HEADER_TILT and upright:
         say(
-            f"{series}: its header says that the gantry was tilted by {series.gantry_degrees:g} degrees, and where its "
-            "slices lie does not; it is taken as upright"
+            f"{series}: its header says that the gantry was tilted by {series.gantry_degrees:g} degrees, but the "
+            "positions of its slices do not; it is taken as upright"
         )
     y, x = np.where(tilted, step, 0.0).tolist()
     return y, x
