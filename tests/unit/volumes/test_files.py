@@ -114,6 +114,17 @@ def test_a_sidecar_gives_the_spacing_of_a_tiff(tmp_path):
     assert volume.unit == "nm"
 
 
+def test_the_sidecar_of_another_case_is_not_taken(tmp_path):
+    for name in ("case.tiff", "case_1000.tiff", "b_0000.tiff", "b_0001.tiff"):
+        tifffile.imwrite(tmp_path / name, coded())
+    for name, spacing in (("case", [40, 8, 8]), ("b", [5, 5, 5])):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"spacing": spacing}))
+    assert open_volume(tmp_path / "case_1000.tiff").unit == "pixel"
+    assert open_volume(tmp_path / "b_0001.tiff").spacing == (5, 5, 5)
+    (tmp_path / "case_1000.json").write_text(json.dumps({"spacing": [30, 4, 4]}))
+    assert open_volume(tmp_path / "case_1000.tiff").spacing == (30, 4, 4)
+
+
 def test_the_dataset_says_the_unit_of_its_sidecars(tmp_path):
     (tmp_path / "imagesTr").mkdir()
     tifffile.imwrite(tmp_path / "imagesTr" / "case_0000.tiff", coded())
