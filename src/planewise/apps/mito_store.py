@@ -90,12 +90,12 @@ def segment_store(options: MitoPredict) -> None:
     network = inference_network(weights, model.architecture, "cpu")  # so that bad weights are refused
     refuse_other_classes(network, model, model_path)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
-    name = stem_of(options.output)
-    results = case.results(options.output.parent, name, ending_of(options.output), options)
-    manifest = options.output.with_name(f"{name}.{MANIFEST}")
+    (name,), stored = images, stem_of(options.output)
+    results = case.results(options.output.parent, stored, ending_of(options.output), options)
+    manifest = options.output.with_name(f"{stored}.{MANIFEST}")
     how, made_by = decisive(options, model, half), "mito predict"
-    run = Run.begin(manifest, made_by, how, weights, [name], options.overwrite, store=options.output)
-    if run.is_done(name, [options.input]):
+    run = Run.begin(manifest, made_by, how, weights, [stored], options.overwrite, store=options.output)
+    if run.is_done(stored, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         remove_work(results)
         return
@@ -103,20 +103,20 @@ def segment_store(options: MitoPredict) -> None:
         write_class_names(results, case.several, replace=options.overwrite)
     # All processes see it under one path, wherever they work.
     source = NetworkSource(weights.resolve(), model.architecture, half)
-    with run.making(name, [options.input], results.files, results.work) as decided:
+    with run.making(stored, [options.input], results.files, results.work) as decided:
         try:
             slices, seen = case.slice_options(model, options)
         except PlanewiseError as error:
             raise Unfinished(str(error)) from error
-        say(f"{options.input.name}: {seen}; {case.why}")
+        say(f"{name}: {seen}; {case.why}")
         options = case.sized(model, options)
-        for note in case.notes(options.input.name, options, model):
+        for note in case.notes(name, options, model):
             say(note)
         with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
-            count = segment_out_of_core(case, slices, results, workers, options, run.identity(name), *images)
+            count = segment_out_of_core(case, slices, results, workers, options, run.identity(stored), name)
         decided |= {"intensities": seen, "planes": case.why, "min_size": options.min_size, "objects": count}
     remove_work(results)
-    say(f"{options.input.name}: {count} object{'s' * (count != 1)}, {options.output}")
+    say(f"{name}: {count} object{'s' * (count != 1)}, {options.output}")
 
 
 class Unfinished(PlanewiseError):
@@ -150,7 +150,7 @@ def segment_out_of_core(
         if not _reads_anywhere(volume, case.planes):
             read = zlib.crc32(str(made_with["inputs"]).encode())
             source = results.work / f"input_{read:08x}.ome.zarr"
-            volume, channel = _unpacked(volume, path, source, memory), None
+            volume, channel = _unpacked(volume, path, source, memory, name), None
         slabs = _slabs(options, volume, case.planes, memory)
         job = Job(
             source.resolve(),
@@ -167,13 +167,13 @@ def segment_out_of_core(
         )
         begin_work(results.work, identity_of(job) | made_with)
         try:
-            count = _with_progress(job, path.name, volume, workers)
+            count = _with_progress(job, name, volume, workers)
             _deliver(job, volume, results, name)
             classes = None
             if case.several is not None:
                 counts = counts_of(job)
-                classes = [name for name, n in zip(case.several.names.values(), counts) for _ in range(n)]
-                say(f"{path.name}: {things_text(case.several, counts)}")
+                classes = [each for each, n in zip(case.several.names.values(), counts) for _ in range(n)]
+                say(f"{name}: {things_text(case.several, counts)}")
             write_confidence(case, results, votes_of(job), sizes_of(job, job.axes[0]), classes)
         except Exception as error:  # a damaged store fails in its codec's own way
             problem = Problem.of(path, error).what
@@ -196,16 +196,16 @@ def _reads_anywhere(volume: Volume, planes: tuple[Plane, ...]) -> bool:
     return how == "chunks" or (how == "rows" and "yz" not in planes)
 
 
-def _unpacked(volume: Volume, path: Path, store: Path, memory: int) -> Volume:
+def _unpacked(volume: Volume, path: Path, store: Path, memory: int, name: str) -> Volume:
     """Return ``volume`` with voxels in the OME-Zarr ``store``, to which they are copied if they are not there."""
     if not store.exists():
         size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
         if access(volume.voxels) == "whole":
             written = ", and its results are written so" if result_ending(path) in itk.FORMAT.endings else ""
-            say(f"{path.name}: is read as a whole, {size / 1e9:.2g} GB, before it is streamed{written}: by its library")
+            say(f"{name}: is read as a whole, {size / 1e9:.2g} GB, before it is streamed{written}: by its library")
         plane = max(1, size // volume.shape[0])
         thickness = max(1, min(CHUNK, memory // (2 * plane)))
-        with atomic_path(store) as temporary, progress(f"{path.name} unpacking", volume.shape[0], unit="slices") as by:
+        with atomic_path(store) as temporary, progress(f"{name} unpacking", volume.shape[0], unit="slices") as by:
             dtype, shards = volume.voxels.dtype.newbyteorder("="), (CHUNK,) * 3
             array = create(temporary, volume.shape, dtype, (1.0,) * 3, "pixel", (0.0,) * 3, shards)
             for start in range(0, volume.shape[0], thickness):
