@@ -191,4 +191,9 @@ def _as_json(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    """Return an option's value as people write it: ``none``, ``yes``, ``xy xz yz``."""
+    if isinstance(value, list):
+        return " ".join(map(_shown, value))
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return str(value)

@@ -179,7 +179,22 @@ def test_labels_take_the_smallest_type_that_holds_them(tmp_path):
         assert np.array_equal(read, many)
 
 
-@pytest.mark.parametrize(("voxels", "reason"), [(coded() + 0.5, "fractions"), (coded().astype(int) - 3, "negative")])
+def spoiled(value):
+    voxels = coded().astype(np.float32)
+    voxels[1, 2, 3] = value
+    return voxels
+
+
+@pytest.mark.parametrize(
+    ("voxels", "reason"),
+    [
+        (coded() + 0.5, "fractions"),
+        (coded().astype(int) - 3, "negative"),
+        (spoiled(np.nan), "holds NaN;"),
+        (spoiled(np.inf), "holds infinity;"),
+        (spoiled(-np.inf), "holds infinity;"),
+    ],
+)
 def test_what_is_not_labels_is_refused(tmp_path, voxels, reason):
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(voxels), str(tmp_path / "a.nii.gz"))
     with pytest.raises(PlanewiseError, match=rf"a\.nii\.gz.*{reason}"):
