@@ -3,7 +3,6 @@ import json
 
 import numpy as np
 import pytest
-import SimpleITK
 import tifffile
 import zarr
 from hypothesis import given, settings
