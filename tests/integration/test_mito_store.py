@@ -1,6 +1,7 @@
 """mito from store to store, as a user runs it: stops, faults, many workers; always the result of memory."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -67,9 +68,12 @@ def same_as_memory(folder, output):
     return True
 
 
-def test_the_result_is_that_of_memory_with_its_geometry_and_a_pyramid(folder, tmp_path):
+def test_the_result_is_that_of_memory_with_its_geometry_and_a_pyramid(folder, tmp_path, capsys):
     output = tmp_path / "out.ome.zarr"
     assert run(to_store(folder, output)) == 0
+    printed = capsys.readouterr().err
+    assert re.search(r"^in: \d+ objects?, ", printed, re.MULTILINE)  # by its case, as from memory
+    assert "in.ome.zarr:" not in printed
     assert same_as_memory(folder, output)
     volume = open_volume(output)
     assert (volume.spacing, volume.unit, volume.origin) == (SPACING, "nm", ORIGIN)

@@ -63,12 +63,12 @@ def segment_out_of_core(
     with _alone(results.work, results.final):
         if options.overwrite or not is_begun(results.work):
             clear_work(results.work)
-        job, volume = _job(case, slices, results, options, zlib.crc32(str(made_with["inputs"]).encode()))
+        job, volume = _job(case, slices, results, options, zlib.crc32(str(made_with["inputs"]).encode()), name)
         begin_work(results.work, identity_of(job) | made_with)
         try:
-            count = _with_progress(job, case.path.name, volume, workers)
+            count = _with_progress(job, name, volume, workers)
             _deliver(job, volume, results, name)
-            _write_tables(job, case, results)
+            _write_tables(job, case, results, name)
         except Exception as error:  # a damaged store fails in its codec's own way
             problem = Problem.of(case.path, error).what
             raise Unfinished(
@@ -79,7 +79,7 @@ def segment_out_of_core(
 
 
 def _job(
-    case: VolumeToPredict, slices: SliceOptions, results: Results, options: MitoPredict, read: int
+    case: VolumeToPredict, slices: SliceOptions, results: Results, options: MitoPredict, read: int, name: str
 ) -> tuple[Job, Volume]:
     """Return what is to be done, and the volume, which is unpacked first if it cannot be read piece by piece.
 
@@ -89,7 +89,7 @@ def _job(
     volume, source, channel = case.volume, case.path, case.channel
     if not _reads_anywhere(volume, case.planes):
         source = results.work / f"input_{read:08x}.ome.zarr"
-        volume, channel = _unpacked(volume, case.path, source, memory), None
+        volume, channel = _unpacked(volume, case.path, source, memory, name), None
     job = Job(
         source.resolve(),
         results.work.resolve(),
@@ -106,13 +106,13 @@ def _job(
     return job, volume
 
 
-def _write_tables(job: Job, case: VolumeToPredict, results: Results) -> None:
+def _write_tables(job: Job, case: VolumeToPredict, results: Results, name: str) -> None:
     """Write the table of a finished job's objects, and what goes with it; say how many of each class there are."""
     classes = None
     if case.several is not None:
         counts = counts_of(job)
-        classes = [name for name, n in zip(case.several.names.values(), counts) for _ in range(n)]
-        say(f"{case.path.name}: {things_text(case.several, counts)}")
+        classes = [each for each, n in zip(case.several.names.values(), counts) for _ in range(n)]
+        say(f"{name}: {things_text(case.several, counts)}")
     write_confidence(case, results, votes_of(job), sizes_of(job, job.axes[0]), classes)
 
 
@@ -129,16 +129,16 @@ def _reads_anywhere(volume: Volume, planes: tuple[Plane, ...]) -> bool:
     return how == "chunks" or (how == "rows" and "yz" not in planes)
 
 
-def _unpacked(volume: Volume, path: Path, store: Path, memory: int) -> Volume:
+def _unpacked(volume: Volume, path: Path, store: Path, memory: int, name: str) -> Volume:
     """Return ``volume`` with voxels in the OME-Zarr ``store``, to which they are copied if they are not there."""
     if not store.exists():
         size = math.prod(volume.shape) * volume.voxels.dtype.itemsize
         if access(volume.voxels) == "whole":
             written = ", and its results are written so" if result_ending(path) in itk.FORMAT.endings else ""
-            say(f"{path.name}: is read as a whole, {size / 1e9:.2g} GB, before it is streamed{written}: by its library")
+            say(f"{name}: is read as a whole, {size / 1e9:.2g} GB, before it is streamed{written}: by its library")
         plane = max(1, size // volume.shape[0])
         thickness = max(1, min(CHUNK, memory // (2 * plane)))
-        with atomic_path(store) as temporary, progress(f"{path.name} unpacking", volume.shape[0], unit="slices") as by:
+        with atomic_path(store) as temporary, progress(f"{name} unpacking", volume.shape[0], unit="slices") as by:
             dtype, shards = volume.voxels.dtype.newbyteorder("="), (CHUNK,) * 3
             array = create(temporary, volume.shape, dtype, (1.0,) * 3, "pixel", (0.0,) * 3, shards)
             for start in range(0, volume.shape[0], thickness):

@@ -33,7 +33,7 @@ def segment_store(options: MitoPredict) -> None:
     Raises PlanewiseError, before any work, for options or an input that cannot be used, and if another run is at it;
     ``Unfinished`` if it stops under way.
     """
-    case_name = _only_case(options)
+    name = _only_case(options)
     if options.devices > 1:
         raise PlanewiseError(f"--devices {options.devices}: from store to store it is --workers {options.devices}")
     device = choose_device(options.device)
@@ -45,12 +45,12 @@ def segment_store(options: MitoPredict) -> None:
     network = inference_network(weights, model.architecture, "cpu")  # so that bad weights are refused
     refuse_other_classes(network, model, model_path)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
-    name = stem_of(options.output)
-    results = case.results(options.output.parent, name, ending_of(options.output), options)
-    manifest = options.output.with_name(f"{name}.{MANIFEST}")
+    stored = stem_of(options.output)
+    results = case.results(options.output.parent, stored, ending_of(options.output), options)
+    manifest = options.output.with_name(f"{stored}.{MANIFEST}")
     how, made_by = decisive(options, model, half), "mito predict"
-    run = Run.begin(manifest, made_by, how, weights, [name], options.overwrite, store=options.output)
-    if run.is_done(name, [options.input]):
+    run = Run.begin(manifest, made_by, how, weights, [stored], options.overwrite, store=options.output)
+    if run.is_done(stored, [options.input]):
         say(f"{options.output}: done already, by the same model from the same data; --overwrite predicts it again")
         remove_work(results)
         return
@@ -58,20 +58,20 @@ def segment_store(options: MitoPredict) -> None:
         write_class_names(results, case.several, replace=options.overwrite)
     # All processes see it under one path, wherever they work.
     source = NetworkSource(weights.resolve(), model.architecture, half)
-    with run.making(name, [options.input], results.files, results.work) as decided:
+    with run.making(stored, [options.input], results.files, results.work) as decided:
         try:
             slices, seen = case.slice_options(model, options)
         except PlanewiseError as error:
             raise Unfinished(str(error)) from error
-        say(f"{options.input.name}: {seen}; {case.why}")
+        say(f"{name}: {seen}; {case.why}")
         options = case.sized(model, options)
-        for note in case.notes(options.input.name, options, model):
+        for note in case.notes(name, options, model):
             say(note)
         with executor(source, device, workers=options.workers, scheduler=options.scheduler) as workers:
-            count = segment_out_of_core(case, slices, results, workers, options, run.identity(name), case_name)
+            count = segment_out_of_core(case, slices, results, workers, options, run.identity(stored), name)
         decided |= {"intensities": seen, "planes": case.why, "min_size": options.min_size, "objects": count}
     remove_work(results)
-    say(f"{options.input.name}: {count} object{'s' * (count != 1)}, {options.output}")
+    say(f"{name}: {count} object{'s' * (count != 1)}, {options.output}")
 
 
 def _only_case(options: MitoPredict) -> str:

@@ -169,7 +169,7 @@ def _loop_options(
             mode="json", include={"base_model", "from_scratch", "patch_size", "finetune_layer", "class_name"}
         )
         | ({} if recipe is None else {"little_data": recipe.model_dump(mode="json")})
-        | ({} if options.backbone is None else {"base": str(options.backbone)})
+        | ({} if options.backbone is None else {"base": _place_of(options.backbone)})
         | ({"classes": str(target)} if isinstance(target, PanopticClasses) else {}),
         averaging=None if recipe is None else recipe.weight_averaging,
     )
@@ -180,6 +180,11 @@ def _iterations(options: MitoTrain, files: TrainingFiles) -> int:
     if options.minutes is not None and options.resume:
         return int(load_checkpoint(files.training / LAST, mmap=True)["ends"][-1])
     return options.iterations or ITERATIONS
+
+
+def _place_of(backbone: Path) -> str:
+    """Return where a folder lies, from wherever a training is resumed; an id of the hub is no path."""
+    return str(backbone.resolve() if backbone.exists() else backbone)
 
 
 def _intensity_rule(options: MitoTrain, model: ModelFile) -> IntensityRule:

@@ -4,18 +4,22 @@
 
     {case}.tiff  {case}_0000.tiff  {case}_pred.nii.gz  {case}_consensus.tiff   are all of case {case}
     {case}_0001.tiff beside {case}_0000.tiff                                   is another channel of it
+    {case}_1000.tiff alone                                                     is a case of that whole name
+
+nnU-Net counts channels from 0000, and dataset.json names them: another number is part of the name, see ``is_channel``.
 """
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from planewise.data.image_sequences import SequenceChoice, is_sequence_folder, slices_of, stack_name
 from planewise.errors import PlanewiseError, Problem
-from planewise.progress import say
+from planewise.progress import say, say_once
+from planewise.volumes.channel_numbers import channels_named, is_channel
 from planewise.volumes.files import volumes_in
 from planewise.volumes.formats import ending_of, stem_of
 from planewise.volumes.formats.dicom import Series
@@ -54,22 +58,22 @@ def case_name(path: Path, known: Collection[str] = ()) -> str:
 
     ``known``: case names to keep unchanged: if PAT_0001 is one, its ``_0001`` is not a channel number.
     """
-    parts = _parts(path)
-    stem = unicodedata.normalize("NFC", stem_of(path))
-    return next((name for name in (stem, parts["full"]) if name in known), parts["case"])
+    name = _Name.of(path)
+    return next((text for text in (name.stem, name.full) if text in known), name.case if name.channel else name.full)
 
 
 def channel_number(path: Path) -> int | None:
     """Return nnU-Net's channel number in a file's name, None if there is none."""
-    digits = _parts(path)["channel"]
-    return None if digits is None else int(digits)
+    name = _Name.of(path)
+    return name.number if name.channel else None
 
 
 def channel_within(path: Path | Series, channel: int | None) -> int | None:
-    """Return the channel of the image at ``path`` that ``--channel`` selects; None if the file name selects it
-    already."""
-    named = isinstance(path, Path) and channel_number(path) == channel
-    return None if channel and named else channel
+    """Return which channel of the image at ``path`` is meant by ``--channel``: None where its name says it already."""
+    if not channel or not isinstance(path, Path):
+        return channel
+    name = _Name.of(path)
+    return None if name.number == channel and name.channel is not False else channel
 
 
 def numbered_cases(predictions: Iterable[Path], truths: Iterable[Path]) -> set[str]:
@@ -77,8 +81,9 @@ def numbered_cases(predictions: Iterable[Path], truths: Iterable[Path]) -> set[s
 
     That is assumed if predictions have the number too, but not for ``{case}_0000`` alone.
     """
-    numbered = {_parts(path)["full"] for path in truths if channel_number(path) is not None}
-    shared = sorted(numbered & {_parts(path)["full"] for path in predictions})
+    names = [_Name.of(path) for path in truths]
+    numbered = {name.full for name in names if name.number is not None}
+    shared = sorted(numbered & {_Name.of(path).full for path in predictions})
     alike = [name[:-5] for name in shared]
     bases = {name[:-5] for name in shared if not name.endswith("_0000") or alike.count(name[:-5]) > 1}
     return {name for name in numbered if name[:-5] in bases}
@@ -90,22 +95,64 @@ def plane_of(case: str) -> str:
     return base if base != case else ""
 
 
-def _parts(path: Path) -> dict[str, Any]:
-    """Return the parts of a file's name, with accented letters as single characters (Unicode NFC)."""
-    stem, name = (unicodedata.normalize("NFC", text) for text in (stem_of(path), path.name))
-    match = _NAME.fullmatch(stem)
-    return match.groupdict() if match else {"full": name, "case": name, "channel": None}
+@dataclass(frozen=True)
+class _Name:
+    """The parts of a file's name; accents as one character each, whichever way its system stores them.
+
+    ``full``: without what programs call their results; ``case``: without a number of four digits at its end either;
+    ``number``: that; ``channel``: whether it is nnU-Net's channel number, see ``is_channel``.
+    """
+
+    stem: str
+    full: str
+    case: str
+    number: int | None = None
+    channel: bool | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> "_Name":
+        stem = unicodedata.normalize("NFC", stem_of(path))
+        match = _NAME.fullmatch(stem)
+        if match is None:
+            name = unicodedata.normalize("NFC", path.name)
+            return cls(stem, name, name)
+        full, case, digits = match.group("full", "case", "channel")
+        if digits is None:
+            return cls(stem, case, case)
+        return cls(stem, full, case, int(digits), is_channel(path, digits))
 
 
 # ---- files of cases
 
 
-def group_by_case(paths: Iterable[Path], known: Collection[str] = ()) -> dict[str, list[Path]]:
-    """Return all files of each case; see ``case_name``."""
+def group_by_case(
+    paths: Iterable[Path], known: Collection[str] = (), channel: int | None = None
+) -> dict[str, list[Path]]:
+    """Return all files of every case; see ``case_name``.
+
+    Numbers of which nothing says that they are channels' are taken for such too where several files differ in them
+    alone, which then belong to one case, where they are the numbers of other cases' channels, or ``channel``.
+    """
+    files = list(paths)
+    names = {path: _Name.of(path) for path in files}
+    unclear = {
+        path: name
+        for path, name in names.items()
+        if name.number and name.channel is None and name.full not in known and name.stem not in known
+    }
+    alike = Counter(name.case for name in unclear.values())
+    used = {name.number for name in names.values() if name.channel} | {channel}
     groups: dict[str, list[Path]] = {}
-    for path in paths:
-        groups.setdefault(case_name(path, known), []).append(path)
+    for path in files:
+        is_channel = path in unclear and (alike[names[path].case] > 1 or names[path].number in used)
+        groups.setdefault(names[path].case if is_channel else case_name(path, known), []).append(path)
     return groups
+
+
+def _channel_of(path: Path, case: str) -> int | None:
+    """Return the channel number in the name of a file of ``case``; None if it has none, or it is the case's."""
+    name = _Name.of(path)
+    return name.number if name.case == case else None
 
 
 def one_file_each(
@@ -117,9 +164,9 @@ def one_file_each(
     """
     chosen: dict[str, Path] = {}
     refused = {}
-    for name, files in group_by_case(paths, known).items():
-        wanted = [path for path in files if channel_number(path) == channel] if channel is not None else files
-        number = channel_number(files[0])
+    for name, files in group_by_case(paths, known, channel).items():
+        wanted = [path for path in files if _channel_of(path, name) == channel] if channel is not None else files
+        number = _channel_of(files[0], name)
         if channel is not None and len(files) == 1 and number not in (None, 0, channel):
             refused[name] = Problem(str(files[0]), f"is of channel {number}, not of --channel {channel}")
         elif len(files) == 1 or len(wanted) == 1:
@@ -132,7 +179,7 @@ def one_file_each(
 def several_files(case: str, files: list[Path], channel: int | None = None, labels: bool = False) -> str:
     """Return the message about several files for one case, with the remedy."""
     message = f"several files for one case, {case}: {', '.join(path.name for path in files)}"
-    numbers = {channel_number(path) for path in files}
+    numbers = {_channel_of(path, case) for path in files}
     if None in numbers or len(numbers) < len(files):
         return f"{message}; keep one, or rename the others"
     message += "; _NNNN at the end of a name is nnU-Net's channel number: "
@@ -224,7 +271,7 @@ def cases_in(
     Raises PlanewiseError if ``path`` is missing, or if its 2D images may be either one volume or several.
     """
     if is_volume(path):
-        return {case_name(path): path}, []
+        return image_alone(path, channel)
     problems: list[Problem] = []
     stacks: dict[Path, list[Path]] = {path: slices_of(path, sequence, channel)}
     loose = not stacks[path]
@@ -249,7 +296,39 @@ def cases_in(
             say(f"{decision}; --sequence no takes each for a volume" if sequence == "auto" else decision)
     if sequence == "yes" and not any(stacks.values()):
         raise PlanewiseError(f"--sequence yes: {path} holds no images {', '.join(SLICES)}, nor folders of them")
+    _say_numbers(images)
     return images, [*problems, *several.values()]
+
+
+def image_alone(path: Path, channel: int | None) -> tuple[dict[str, Path], list[Problem]]:
+    """Return one image by its case; or a problem, as its folder would have, if it may be a channel or an image of its
+    own: their results would have one name."""
+    name = _Name.of(path)
+    if name.number is None or channels_named(path):
+        return {case_name(path): path}, []
+    numbered = [
+        other
+        for other in sorted(path.parent.iterdir())
+        if ending_of(other) == ending_of(path) and _Name.of(other).number is not None
+    ]
+    groups = group_by_case(numbered, channel=channel)
+    case = next(case for case, files in groups.items() if path in files)
+    if len(groups[case]) > 1 and name.number != channel:
+        other = "" if channel is None else f"is of channel {name.number}, not of --channel {channel}"
+        return {}, [Problem(str(path), other or several_files(case, groups[case]))]
+    _say_numbers({case: path})
+    return {case: path}, []
+
+
+def _say_numbers(images: dict[str, Path]) -> None:
+    """Say which images end in a number that is taken for part of their names, though nothing says so."""
+    for case, path in images.items():
+        name = _Name.of(path)
+        if name.number is not None and name.channel is None and case == name.full:
+            say_once(
+                f"{path}: is case {case}: _{name.number:04d} is taken for part of its name, not for nnU-Net's channel "
+                f"number, for no {name.case}_0000 lies beside it"
+            )
 
 
 def say_passed_over(folder: Path) -> None:

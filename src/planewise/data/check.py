@@ -12,6 +12,8 @@ from planewise.data.intensity import IntensityProfile, measure_intensities, refu
 from planewise.data.painted_slices import is_painted
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.input_checks import ignore_mark, unnumbered
+from planewise.evaluation.open_pairs import open_truth
+from planewise.evaluation.pairs import Pair, with_labels
 from planewise.volumes.files import open_volume
 from planewise.volumes.formats.image_sequence import images_in
 from planewise.volumes.geometry import sharp_planes
@@ -109,14 +111,24 @@ def check_truth(case: Case, labels: LabelDefinition, entry: CheckedCase) -> list
     truth = open_labels(case.truth)
     counts = count_values(truth)
     if case.instances:
-        of_objects = [count for value, count in counts.items() if value]
+        entry.notes += doubts_of_ids(truth, case.truth, counts, labels)
+        is_read = labels.ignore is not None or len(labels.classes) > 1  # by mito evaluate, the latter for its --things
+        problems = check_beside(case, labels, is_read, entry.notes)
+        known = counts if problems or labels.ignore is None else _not_ignored(case, labels)
+        of_objects = [count for value, count in known.items() if value]
         voxels = sum(of_objects)
         entry.classes = {"objects": CheckedClass(voxels, voxels / sum(counts.values()), len(of_objects))}
-        entry.notes += doubts_of_ids(truth, case.truth, counts, labels)
-        return check_beside(case, labels, labels.ignore is not None, entry.notes)
+        return problems
     entry.classes = _of_classes(truth, counts, labels)
     unnamed = labels.unnamed(counts)
     return [Problem(str(case.truth), unnamed)] * bool(unnamed)
+
+
+def _not_ignored(case: Case, labels: LabelDefinition) -> dict[int, int]:
+    """Return how many voxels each instance has that are trained on and scored: the others are the ignore label's."""
+    pair = Pair(case.name, None, case.truth, ignore_geometry=case.ignore_geometry)
+    (pair,) = with_labels([pair], labels, instances=True)
+    return count_values(open_truth(pair).scored)
 
 
 def _of_painted_slices(folder: Path) -> dict[str, CheckedClass]:

@@ -50,6 +50,11 @@ class LabelDefinition:
     ignore: int | None = None
     source: Path | None = None
 
+    def values(self) -> list[int]:
+        """Return all values above 0 that have a name, of classes, regions and the ignore label, in their order."""
+        of_regions = [value for values in self.regions.values() for value in values]
+        return sorted({*self.classes, *of_regions, *([] if self.ignore is None else [self.ignore])})
+
     def unnamed(self, counts: dict[int, int]) -> str:
         """Return the message about values above 0 in a semantic truth that no label names; "" if all are named.
 
@@ -60,7 +65,7 @@ class LabelDefinition:
             return ""
         after = 1 + max(value for values in named.values() for value in values)  # nnU-Net: the ignore label alone
         named |= {} if self.ignore is None else {IGNORE: (self.ignore,)}
-        unnamed = sorted(counts.keys() - {value for values in named.values() for value in values} - {0})
+        unnamed = sorted(counts.keys() - set(self.values()) - {0})
         if not unnamed:
             return ""
         listed = ", ".join(map(str, unnamed[:10])) + f" and {len(unnamed) - 10} more" * (len(unnamed) > 10)

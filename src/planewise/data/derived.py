@@ -50,7 +50,7 @@ class Derived:
         refuse_inputs_as_outputs(sources, [folder / name for name in names])
         with ThreadPoolExecutor(READERS) as pool:
             made_of = dict(zip(map(str, sources), pool.map(fingerprint, sources), strict=True))
-        stored = json.loads(json.dumps({"version": version("planewise"), **options}, default=str))
+        stored = json.loads(json.dumps({"version": version("planewise"), **options}, default=_as_text))
         manifest = _read_scores(folder)
         now = CaseRecord(made_of, dict.fromkeys(names, ""), {"options": stored})
         derived = cls(folder, command, now, {} if manifest is None else manifest.cases)
@@ -159,6 +159,11 @@ class Derived:
                     f"{self.folder}: {', '.join(left[:3])}{' ...' * (len(left) > 3)} of planewise {command} come from "
                     "files that have changed since; run it again"
                 )
+
+
+def _as_text(value: Any) -> str:
+    """Return what JSON does not know as text; a path as one, however it was given."""
+    return str(value.resolve() if isinstance(value, Path) else value)
 
 
 def _refuse_unwritable(folder: Path) -> None:

@@ -37,9 +37,15 @@ def read_instances(case: Case, target: Target) -> np.ndarray:
         ids = connected_parts(np.isin(truth, target.values), 26).astype(np.int32, copy=False)
         known = truth
         wanted = f"voxel of {target.name} ({', '.join(map(str, target.values))})"
+    there = (ids > 0).any()
     if known is not None and target.ignore is not None:
         ids[known == target.ignore] = IGNORED
-    if not (ids > 0).any():
+    if there and not (ids > 0).any():
+        raise PlanewiseError(
+            f"{case.truth}: holds no {wanted} to learn from: all that it has lies in voxels of the ignore label "
+            f"({target.ignore}) in labelsTr"
+        )
+    if not there:
         values = ", ".join(map(str, np.unique(truth)[:10].tolist()))
         raise PlanewiseError(f"{case.truth}: holds no {wanted} to learn from; its values are {values}")
     return ids

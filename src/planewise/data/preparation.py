@@ -49,7 +49,7 @@ class MadeFrom:
         """
         old, new = (_as_json((unsaid or {}) | options) for options in (self.options, now.options))
         changes = [
-            f"{name}: {_shown(old.get(name))} -> {_shown(new.get(name))}"
+            f"{name}: {as_written(old.get(name))} -> {as_written(new.get(name))}"
             if not isinstance(new.get(name, old.get(name)), dict)
             else f"another {name}"
             for name in sorted(old.keys() | new.keys())
@@ -190,5 +190,10 @@ def _as_json(options: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(options)))
 
 
-def _shown(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+def as_written(value: Any) -> str:
+    """Return an option's value as people write it: ``none``, ``yes``, ``xy xz yz``."""
+    if isinstance(value, list):
+        return " ".join(map(_shown, value))
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return str(value)

@@ -56,14 +56,27 @@ class Benchmark:
         return list(dict.fromkeys([*(path for path in read if path is not None), *drawn]))
 
     def made_with(self) -> dict[str, Any]:
-        """Return what else decides on them, for the manifest beside the results."""
-        pairing = {method: [_without_unset(asdict(pair)) for pair in pairs] for method, pairs in self.methods.items()}
+        """Return what else decides on them, for the manifest beside the results.
+
+        Of a dataset.json it is what names the values have that are scored, and which values have a name, for others
+        are refused; whatever else it says changes no score.
+        """
+        pairs = [pair for of_method in self.methods.values() for pair in of_method]
+        named = {value for pair in pairs if pair.semantic is not None for value in pair.semantic[1].values()}
         facts = _without_unset(asdict(self)) | {
             "methods": list(self.methods),
-            "pairing": pairing,
+            "pairing": {method: [_facts(pair) for pair in of_method] for method, of_method in self.methods.items()},
             "images": sorted(self.images),
         }
+        facts |= {"named values": sorted(named)} if named else {}
         return {f"{name} of {self.dataset}": value for name, value in facts.items() if name != "dataset"}
+
+
+def _facts(pair: Pair) -> dict[str, Any]:
+    """Return what decides on the scores of a pair, by its paths; which values its semantic truth may hold is said once
+    for all."""
+    facts = _without_unset(asdict(pair))
+    return facts if pair.semantic is None else facts | {"semantic": pair.semantic[0]}
 
 
 def _without_unset(fields: dict[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from planewise.evaluation import comparison
 from planewise.evaluation.classes import class_names
 from planewise.evaluation.open_pairs import Ignored, Kept, OpenPair, refuse_unnamed
 from planewise.evaluation.pairs import OK, pair_files, with_labels
-from planewise.evaluation.result import Benchmark
+from planewise.evaluation.result import Benchmark, Comparison
 from planewise.evaluation.tolerance import Tolerance
 from planewise.interface.calls import call, name_of
 from planewise.interface.result import Result
 from planewise.progress import ProgressFunction, say
 from planewise.progress import progress as shown
+from planewise.report.tables import say_notes
 from planewise.volumes.arrays import as_volume
 from planewise.volumes.formats import ending_of
 from planewise.volumes.geometry import to_canonical
@@ -89,17 +90,31 @@ def compare(
         folders = [_is_folder(item) for item in given]
         if any(folders) and not all(folders):
             raise PlanewiseError("labels and truth must both be folders, or both be volumes")
-        if not any(folders):
-            return _of_volumes(methods, truth, classes, ignore, within, ignore_geometry)
-        paths = {name: Path(path) for name, path in methods.items()}
-        benchmark = _benchmark(paths, Path(truth), classes, ignore, ignore_geometry)
-        with shown("scoring", len(benchmark.cases()), unit="cases") as advance:
-            return Result(tuple(comparison.compare([benchmark], within, advance=advance).results))
+        compared = (_of_folders if any(folders) else _of_volumes)(
+            methods, truth, classes, ignore, within, ignore_geometry
+        )
+        say_notes(compared)
+        return Result(tuple(compared.results))
 
 
 def _is_folder(given: Any) -> bool:
     """Whether a folder of label volumes is given, and not a volume, which may be a folder too."""
     return isinstance(given, str | os.PathLike) and Path(given).is_dir() and not ending_of(Path(given))
+
+
+def _of_folders(
+    methods: Mapping[str, Any],
+    truth: Any,
+    classes: Classes | None,
+    ignore: int | None,
+    tolerance: Tolerance,
+    ignore_geometry: bool,
+) -> Comparison:
+    """Return the scores of folders, case by case."""
+    paths = {name: Path(path) for name, path in methods.items()}
+    benchmark = _benchmark(paths, Path(truth), classes, ignore, ignore_geometry)
+    with shown("scoring", len(benchmark.cases()), unit="cases") as advance:
+        return comparison.compare([benchmark], tolerance, advance=advance)
 
 
 def _benchmark(
@@ -138,7 +153,7 @@ def _of_volumes(
     ignore: int | None,
     tolerance: Tolerance,
     ignore_geometry: bool,
-) -> Result:
+) -> Comparison:
     """Return the scores of volumes of one case."""
     case, path = name_of(truth, "truth"), Path("truth")
     stored = as_labels(as_volume(truth, name="truth"), path)
@@ -165,4 +180,5 @@ def _of_volumes(
         placed = laid_on(volume, there, stored, path, ignore_geometry)
         pairs[name] = OpenPair(canonical, kept.read(to_canonical(placed, labels=True)), OK, ignored)
     benchmark = Benchmark("", {name: [] for name in methods}, {}, named)
-    return Result(tuple(comparison.score_volumes(benchmark, case, pairs, tolerance)))
+    results = comparison.score_volumes(benchmark, case, pairs, tolerance)
+    return Comparison([benchmark], tolerance, results, [])

@@ -87,8 +87,10 @@ def sizes_plot(methods: Methods, places: Places) -> str:
             sizes, ious, s=16, alpha=0.75, **style(places[name]), label=name, rasterized=len(sizes) > MANY_POINTS
         )
     axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="dotted")
-    axes.set(xlabel="size of the true object, voxels", ylabel="best IoU", xscale="log", ylim=(-0.03, 1.03))
-    _ticks_apart(axes.xaxis, np.concatenate([r.object_sizes for results in methods.values() for r in results]))
+    every = np.concatenate([r.object_sizes for results in methods.values() for r in results])
+    scale = "log" if len(every) else "linear"  # a logarithmic one cannot be drawn where no case was scored
+    axes.set(xlabel="size of the true object, voxels", ylabel="best IoU", xscale=scale, ylim=(-0.03, 1.03))
+    _ticks_apart(axes.xaxis, every)
     _legend(axes)
     return as_svg(figure, "IoU of every true object with its best prediction against its size, by method")
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 
+from planewise.data.preparation import as_written
 from planewise.errors import PlanewiseError
 from planewise.models.model_file import Trained
 from planewise.progress import say
 from planewise.volumes.atomic import atomic_path
 
 SAME = ("batch_size", "learning_rate", "seed", "weight_decay", "warm_up")  # options that a resumed training must keep
+LOCATED = ("base", "base_model")  # of its identity: paths, which are compared by the file or folder they lead to
 
 
 NAMED = 8  # cases that a model's file names
@@ -51,7 +53,11 @@ def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) 
         raise PlanewiseError(f"{path}: was left by an older version of planewise; train again, without --resume")
     before = state["options"]
     old, new = ({name: options[name] for name in SAME} | options["identity"] for options in (before, now))
-    wrong = [f"{name} {old.get(name)} -> {value}" for name, value in new.items() if old.get(name) != value]
+    wrong = [
+        f"{name} {as_written(old.get(name))} -> {as_written(value)}"
+        for name, value in new.items()
+        if old.get(name) != value and not (name in LOCATED and _lead_to_one_place(old.get(name), value))
+    ]
     if now["iterations"] < state["ends"][-1]:
         name, steps = now["counted_in"]
         wrong.append(f"fewer {name} {state['ends'][-1] // steps} -> {now['iterations'] // steps}")
@@ -60,6 +66,11 @@ def check_same_training(state: dict[str, Any], now: dict[str, Any], path: Path) 
             f"{path}: belongs to a training with other options ({'; '.join(wrong)}); --resume needs the same, and at "
             "least as many steps"
         )
+
+
+def _lead_to_one_place(before: str | None, now: str | None) -> bool:
+    """Whether both are paths, and of one file or folder."""
+    return bool(before and now) and Path(before).exists() and Path(now).exists() and Path(before).samefile(now)
 
 
 def trained_as(best: Path, validated_on: list[str], dataset: str, base: str, base_licence: str | None) -> Trained:

@@ -40,7 +40,10 @@ class _LabelVoxels(ReadWhenIndexed):
     def __getitem__(self, index: Any) -> np.ndarray:
         voxels = read_voxels(self.volume, self.path, index)
         if voxels.dtype.kind == "f":
-            with np.errstate(invalid="ignore"):  # NaN becomes another value, and is detected by that
+            if not np.isfinite(voxels).all():
+                what = "NaN" if np.isnan(voxels).any() else "infinity"
+                raise PlanewiseError(f"{self.path}: holds {what}; labels are whole numbers, 0 is background")
+            with np.errstate(invalid="ignore"):  # what is too large for an integer becomes another number
                 as_integers = voxels.astype(np.int64)
             if not np.array_equal(as_integers, voxels):
                 raise PlanewiseError(f"{self.path}: holds fractions; labels are whole numbers, 0 is background")
@@ -53,7 +56,8 @@ class _LabelVoxels(ReadWhenIndexed):
 def open_labels(path: str | os.PathLike[str]) -> Volume:
     """Open a label volume; its voxels are unsigned integers, checked when they are read.
 
-    Raises PlanewiseError, now or when voxels are read, if the file is damaged or holds fractions or negative values.
+    Raises PlanewiseError, now or when voxels are read, if the file is damaged or holds fractions, negative values,
+    NaN or infinity.
     """
     return as_labels(open_volume(path), Path(path))
 

@@ -37,7 +37,7 @@ def write(folder, names, shape=(6, 7)):
     [
         ("a.tiff", "a", None),
         ("a_0000.nii.gz", "a", 0),
-        ("a_0012.ome.zarr", "a", 12),
+        ("a_0012.ome.zarr", "a_0012", None),
         ("a_pred.nii.gz", "a", None),
         ("a_prediction.tif", "a", None),
         ("a_consensus.tiff", "a", None),
@@ -62,7 +62,7 @@ def test_the_number_of_a_known_case_is_no_channel():
     assert case_name(Path("PAT_0001.tiff"), known) == "PAT_0001"
     assert case_name(Path("PAT_0001_pred.tiff"), known) == "PAT_0001"
     assert case_name(Path("PAT_0001_0000.tiff"), known) == "PAT_0001"
-    assert case_name(Path("PAT_0002.tiff"), known) == "PAT"
+    assert case_name(Path("PAT_0000.tiff"), known) == "PAT"
 
 
 def test_numbers_that_both_sides_have_are_the_cases_own():
@@ -87,15 +87,56 @@ def test_a_year_is_no_channel(tmp_path):
     assert case_name(Path("EM_2020_0000.tiff")) == "EM_2020"
 
 
+def test_a_lone_number_is_part_of_the_name_and_it_is_said(tmp_path, capsys):
+    write(tmp_path, ["cell.tif", "cell_1000.tif", "PAT_0007.tif"], (4, 6, 7))
+    assert list(cases_in(tmp_path)[0]) == ["PAT_0007", "cell", "cell_1000"]
+    said = capsys.readouterr().err
+    assert "cell_1000.tif: is case cell_1000: _1000 is taken for part of its name" in said
+    assert "PAT_0007.tif: is case PAT_0007" in said
+    assert list(cases_in(tmp_path / "cell_1000.tif")[0]) == ["cell_1000"]
+    assert channel_number(tmp_path / "cell_1000.tif") is None
+    assert list(cases_in(tmp_path, channel=7)[0]) == ["PAT", "cell", "cell_1000"]  # --channel says what 0007 is
+    assert list(cases_in(tmp_path / "PAT_0007.tif", channel=7)[0]) == ["PAT"]
+
+
+def test_one_image_beside_others_of_its_name_and_another_number_is_refused_as_its_folder_is(tmp_path):
+    write(tmp_path, ["PAT_0000.tif", "PAT_0001.tif", "b_0003.tif", "b_0004.tif"], (4, 6, 7))
+    for name, case in (("PAT_0000.tif", "PAT"), ("PAT_0001.tif", "PAT"), ("b_0003.tif", "b")):
+        images, problems = cases_in(tmp_path / name)
+        assert images == {}
+        assert f"several files for one case, {case}:" in problems[0].what
+        assert cases_in(tmp_path / name, channel=int(name[-5])) == ({case: tmp_path / name}, [])
+    assert "is of channel 0, not of --channel 1" in cases_in(tmp_path / "PAT_0000.tif", channel=1)[1][0].what
+
+
+def test_dataset_json_names_the_channels(tmp_path, capsys):
+    folder = write(tmp_path / "imagesTs", ["a_0001.tif", "b_0002.tif", "b_0003.tif"], (4, 6, 7))
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "EM", "1": "ER"}}')
+    assert list(cases_in(folder)[0]) == ["a", "b_0002", "b_0003"]
+    assert list(cases_in(folder / "a_0001.tif")[0]) == ["a"]
+    assert list(cases_in(folder / "b_0002.tif")[0]) == ["b_0002"]
+    assert capsys.readouterr().err == ""  # a fact, no guess
+    assert channel_within(folder / "a_0001.tif", 1) is None
+    assert channel_within(folder / "b_0002.tif", 2) == 2
+
+
+def test_a_prediction_with_a_number_is_of_no_case_without(tmp_path):
+    write(tmp_path / "labelsTs", ["cell_1000.tif"], (4, 6, 7))
+    with pytest.raises(PlanewiseError, match="holds 0 files of case cell;"):
+        file_of_case("cell", tmp_path / "labelsTs", "truth")
+    assert file_of_case("cell_1000", tmp_path / "labelsTs", "truth").name == "cell_1000.tif"
+
+
 def test_a_channel_that_is_not_there_is_not_another(tmp_path):
-    chosen, refused = one_file_each([Path("a_0000.tif"), Path("a_0001.tif"), Path("b_0001.tif")], channel=0)
+    folder = write(tmp_path, ["a_0000.tif", "a_0001.tif", "b_0001.tif"])
+    chosen, refused = one_file_each(sorted(folder.iterdir()), channel=0)
     assert list(chosen) == ["a"]
     assert "is of channel 1, not of --channel 0" in refused["b"].what
 
 
-def test_a_channel_chooses_between_files_or_within_one():
-    files = paths("a_0000.tif", "a_0001.tif", "b.tif")
-    assert one_file_each(files, channel=1)[0] == {"a": Path("a_0001.tif"), "b": Path("b.tif")}
+def test_a_channel_chooses_between_files_or_within_one(tmp_path):
+    files = sorted(write(tmp_path, ["a_0000.tif", "a_0001.tif", "b.tif"]).iterdir())
+    assert one_file_each(files, channel=1)[0] == {"a": files[1], "b": files[2]}
     assert "none of them is of --channel 2" in one_file_each(files, channel=2)[1]["a"].what
     assert channel_within(Path("a_0001.tif"), 1) is None
     assert channel_within(Path("b.tif"), 1) == 1

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_done_is_what_was_made_from_the_same_and_is_all_there(place, capsys):
     assert read_manifest(place / "out" / SCORES).cases["evaluate"].outputs.keys() == {"a.csv"}
     (place / "out" / "a.csv").unlink()
     assert not begin(place).is_done()
+
+
+def test_a_path_is_the_same_however_it_is_given(place, monkeypatch):
+    make(begin(place, pairs=[place / "labels"]))
+    monkeypatch.chdir(place)
+    assert begin(place, pairs=[Path("labels")]).is_done()
+    assert not begin(place, pairs=[Path("other")]).is_done()
 
 
 @pytest.mark.parametrize("what", ["input", "option"])

@@ -52,6 +52,15 @@ def test_what_was_made_is_done_and_is_said(place):
     assert list(content["cases"]["a"]["inputs"]) == [str(place / "in" / "a.tiff")]
 
 
+def test_options_that_differ_are_shown_as_people_write_them(place):
+    before = {"least": 0.2, "invert": False, "axes": ["xy"], "range": None}
+    make(begin(place, **before), place)
+    with pytest.raises(
+        PlanewiseError, match=r"axes: xy -> xy xz; invert: no -> yes; least: 0.2 -> none; range: none -> 0 255"
+    ):
+        begin(place, least=None, invert=True, axes=["xy", "xz"], range=[0, 255])
+
+
 def test_another_model_or_option_is_told_and_never_mixed(place):
     make(begin(place, cases="ab", vote=2), place)
     with pytest.raises(PlanewiseError, match=r"model: A.pth \(sha256 \w+\) -> B.pth"):

@@ -66,6 +66,17 @@ def test_scores_by_hand(quiet, balls, predicted, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_is_to_be_known_of_the_labels_is_logged_in_the_command_s_words(quiet, balls, tmp_path, caplog, capsys):
+    mask = (balls > 0).astype(np.uint8)
+    result = pw.score(mask, balls)
+    assert "labels has one id for 5 separate pieces, counted as 1 object; if it is a mask" in result.notes[0]
+    assert [record.message for record in caplog.records] == list(result.notes)
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    folder = dataset(tmp_path / "D", balls, {"m": mask})
+    assert run(["mito", "evaluate", str(folder / "imagesTs_m"), str(folder / "instancesTs")]) == 0
+    assert result.notes[0].removeprefix("labels ") in " ".join(capsys.readouterr().err.split())
+
+
 def test_compare_gives_what_the_command_writes_of_arrays_and_of_folders(balls, predicted, tmp_path, monkeypatch):
     methods = {"good": predicted, "none": np.zeros_like(balls)}
     folder = dataset(tmp_path / "Dataset001_X", balls, methods)

@@ -29,3 +29,8 @@ def test_sizes_on_the_axis_do_not_overlap(monkeypatch, sizes):
     shown.sort(key=lambda box: box.x0)
     assert shown
     assert all(left.x1 < right.x0 for left, right in pairwise(shown))
+
+
+def test_sizes_of_nothing_that_was_scored_are_drawn():
+    nothing = Result("d", "m", "c", "c", OBJECTS, "cannot be read", {})
+    assert plots.sizes_plot({"m": [nothing]}, {"m": 0}).startswith("<svg")

@@ -3,7 +3,6 @@ import json
 
 import numpy as np
 import pytest
-import SimpleITK
 import tifffile
 import zarr
 from hypothesis import given, settings
@@ -114,6 +113,17 @@ def test_a_sidecar_gives_the_spacing_of_a_tiff(tmp_path):
     assert volume.unit == "nm"
 
 
+def test_the_sidecar_of_another_case_is_not_taken(tmp_path):
+    for name in ("case.tiff", "case_1000.tiff", "b_0000.tiff", "b_0001.tiff"):
+        tifffile.imwrite(tmp_path / name, coded())
+    for name, spacing in (("case", [40, 8, 8]), ("b", [5, 5, 5])):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"spacing": spacing}))
+    assert open_volume(tmp_path / "case_1000.tiff").unit == "pixel"
+    assert open_volume(tmp_path / "b_0001.tiff").spacing == (5, 5, 5)
+    (tmp_path / "case_1000.json").write_text(json.dumps({"spacing": [30, 4, 4]}))
+    assert open_volume(tmp_path / "case_1000.tiff").spacing == (30, 4, 4)
+
+
 def test_the_dataset_says_the_unit_of_its_sidecars(tmp_path):
     (tmp_path / "imagesTr").mkdir()
     tifffile.imwrite(tmp_path / "imagesTr" / "case_0000.tiff", coded())
@@ -168,11 +178,26 @@ def test_labels_take_the_smallest_type_that_holds_them(tmp_path):
         assert np.array_equal(read, many)
 
 
-@pytest.mark.parametrize(("voxels", "reason"), [(coded() + 0.5, "fractions"), (coded().astype(int) - 3, "negative")])
+def spoiled(value):
+    voxels = coded().astype(np.float32)
+    voxels[1, 2, 3] = value
+    return voxels
+
+
+@pytest.mark.parametrize(
+    ("voxels", "reason"),
+    [
+        (coded() + 0.5, "fractions"),
+        (coded().astype(int) - 3, "negative"),
+        (spoiled(np.nan), "holds NaN;"),
+        (spoiled(np.inf), "holds infinity;"),
+        (spoiled(-np.inf), "holds infinity;"),
+    ],
+)
 def test_what_is_not_labels_is_refused(tmp_path, voxels, reason):
-    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(voxels), str(tmp_path / "a.nii.gz"))
-    with pytest.raises(PlanewiseError, match=rf"a\.nii\.gz.*{reason}"):
-        read_labels(tmp_path / "a.nii.gz")
+    write_volume(tmp_path / "a.tiff", Volume(voxels))
+    with pytest.raises(PlanewiseError, match=rf"a\.tiff.*{reason}"):
+        read_labels(tmp_path / "a.tiff")
 
 
 def test_whole_numbers_stored_as_reals_are_labels(tmp_path):

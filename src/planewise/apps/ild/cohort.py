@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from planewise.data.case import case_name, cases_in, channel_number
+from planewise.data.case import case_name, cases_in, channel_number, image_alone
 from planewise.errors import PlanewiseError, Problem
 from planewise.progress import say
 from planewise.report.tables import print_table
@@ -137,7 +137,9 @@ def _by_case(folder: Path, contents: Contents, problems: list[Problem]) -> dict[
     Folders with nnU-Net's image names, ending in ``_0000``, are cases instead.
     """
     if len(contents.series) == 1:
-        return {case_name(folder.absolute()): list(contents.series)}
+        named, several = image_alone(folder.absolute(), None)
+        problems += several
+        return {case: list(contents.series) for case in named}
     dates = defaultdict(set)
     for one in contents.series:
         dates[one.patient].add(one.study_date)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from planewise.errors import PlanewiseError
 from planewise.progress import say_once
+from planewise.volumes.channel_numbers import is_channel
 from planewise.volumes.formats import stem_of
 from planewise.volumes.json_files import read_json
 from planewise.volumes.units import PIXEL, read_spacing
@@ -46,7 +47,9 @@ def _say_difference(path: Path, volume: Volume, sidecar: Path, placed: Volume) -
 def sidecars(path: Path) -> list[Path]:
     """Return the places where the sidecar of the volume at ``path`` may be; the first that exists counts."""
     stem = stem_of(path)
-    return [path.with_name(f"{name}.json") for name in dict.fromkeys((re.sub(r"_\d{4}$", "", stem), stem))]
+    numbered = re.fullmatch(r"(.+)_(\d{4})", stem, re.DOTALL)
+    cases = [numbered[1]] if numbered and is_channel(path, numbered[2]) else []
+    return [path.with_name(f"{name}.json") for name in (*cases, stem)]
 
 
 def dataset_unit(path: Path) -> str:

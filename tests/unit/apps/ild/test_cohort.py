@@ -121,6 +121,16 @@ def test_only_a_channel_s_number_names_a_case_after_its_folder(tmp_path):
     assert sorted(dicom_cases(tmp_path, None, [])) == ["A", "B", "P"]
 
 
+def test_two_patients_whose_folders_end_in_numbers_are_no_channels_of_one(tmp_path):
+    for number in (3, 4):
+        write_series(tmp_path / f"PAT_{number:04d}", number, kernel="LUNG", thickness=1)
+    problems = []
+    assert dicom_cases(tmp_path / "PAT_0003", None, problems) == {}
+    assert "several files for one case, PAT: PAT_0003, PAT_0004" in problems[0].what
+    (tmp_path / "PAT_0004").rename(tmp_path / "second")
+    assert list(dicom_cases(tmp_path / "PAT_0003", None, [])) == ["PAT_0003"]
+
+
 def test_a_picture_beside_dicom_is_no_volume(tmp_path):
     write_series(tmp_path / "scan", 1, kernel="LUNG", thickness=1)
     (tmp_path / "scan" / "preview.png").write_bytes(imagecodecs.png_encode(np.zeros((4, 4), np.uint8)))

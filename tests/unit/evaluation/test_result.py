@@ -1,0 +1,25 @@
+"""What decides on scores, for the manifest beside them."""
+
+from pathlib import Path
+
+from planewise.data.classes import LabelDefinition
+from planewise.evaluation.pairs import Pair, with_labels
+from planewise.evaluation.result import Benchmark
+
+
+def made_with(labels, classes):
+    pairs = with_labels([Pair("a", Path("p/a.tiff"), Path("labelsTs/a.tiff"))], labels, instances=False)
+    return Benchmark("D", {"m": pairs}, {}, classes).made_with()
+
+
+def test_of_a_dataset_json_the_values_decide_and_the_names_that_are_scored():
+    scored = {1: "mito"}
+    before = made_with(LabelDefinition({1: "mito", 2: "er"}, source=Path("dataset.json")), scored)
+    renamed = LabelDefinition({1: "mito", 2: "reticulum"}, source=Path("elsewhere/dataset.json"))
+    assert made_with(renamed, scored) == before
+    assert made_with(renamed, {1: "mitochondrion"}) != before
+    more = made_with(LabelDefinition({1: "mito", 2: "er", 3: "golgi"}), scored)
+    assert {name for name in more if more[name] != before[name]} == {"named values of D"}
+    assert (before["named values of D"], more["named values of D"]) == ([1, 2], [1, 2, 3])
+    region = made_with(LabelDefinition({1: "mito"}, {"both": (1, 2)}), scored)
+    assert region["named values of D"] == [1, 2]

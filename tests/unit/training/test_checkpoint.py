@@ -1,0 +1,30 @@
+"""What makes a training that is resumed another one."""
+
+import pytest
+
+from planewise.errors import PlanewiseError
+from planewise.training.checkpoint import SAME, check_same_training
+
+
+def options(base):
+    return dict.fromkeys(SAME, 1) | {"identity": {"base": base}, "iterations": 2, "counted_in": ("iterations", 1)}
+
+
+def resume(before, now, tmp_path):
+    check_same_training({"ends": [2], "step": 1, "options": options(before)}, options(now), tmp_path / "last.pth")
+
+
+def test_a_base_is_the_same_however_its_path_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("base", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "base")
+    for spelling in ("base", "base/", "./base", "other/../base", "link", str(tmp_path / "base")):
+        resume("base", spelling, tmp_path)
+        resume(str(tmp_path / "base"), spelling, tmp_path)
+    resume("org/model", "org/model", tmp_path)  # an id of the hub
+    for other in ("other", "gone", "org/model"):
+        with pytest.raises(PlanewiseError, match=f"base {tmp_path / 'base'} -> {other}"):
+            resume(str(tmp_path / "base"), other, tmp_path)
+    with pytest.raises(PlanewiseError, match="base none -> base"):
+        resume(None, "base", tmp_path)
