@@ -111,8 +111,8 @@ class IldExport(SeriesChoice, CodesChoice):
     """What made the labels, as 'NAME VERSION', or manual for what somebody drew. Default: what the manifest beside them
     says."""
     dataset: Path | None = None
-    """dataset.json with the names of the classes. Default: the names in the labels' files, in itksnap_labels.txt beside
-    them, or in the dataset.json above them."""
+    """dataset.json with the names of the classes. Default: the one above the labels, or else the labels' own files, or
+    itksnap_labels.txt beside them, as planewise ild predict writes it."""
     classes: tuple[str, ...] = ()
     """Which classes there are, as NAME=VALUE, instead."""
     ignore_geometry: bool = False

@@ -51,18 +51,21 @@ def _are_pairs(texts: tuple[str, ...]) -> bool:
     return any("=" in text for text in texts)
 
 
-def _definition(options: IldMeasure, files: list[Path]) -> LabelDefinition:
-    """Return what label values mean: by --dataset, by --classes NAME=VALUE, or by the dataset.json above the labels.
+def labels_meant(
+    given: tuple[Path, ...], files: list[Path], classes: tuple[str, ...], dataset: Path | None
+) -> LabelDefinition:
+    """Return what label values mean: by ``classes`` NAME=VALUE, by ``dataset``, or by the dataset.json above labels.
 
-    Without any, by the label ``files`` themselves, or what lies beside them: whatever made them knew.
+    ``given``: the files and folders of labels, which have ``files``. Without any, by these files themselves, or what
+    lies beside them: whatever made them knew. Raises PlanewiseError where two of them give a value different names.
     """
-    if _are_pairs(options.classes):
-        if options.dataset is not None:
+    if _are_pairs(classes):
+        if dataset is not None:
             raise PlanewiseError("--classes NAME=VALUE and --dataset: both name the classes; give one")
-        return named_by_options(options.classes)
-    if options.dataset is not None:
-        return read_labels_of(options.dataset)
-    first, *others = (labels_above(path) for path in options.labels)
+        return named_by_options(classes)
+    if dataset is not None:
+        return read_labels_of(dataset)
+    first, *others = (labels_above(path) for path in given)
     for other in others:
         if (other.classes, other.regions, other.ignore) != (first.classes, first.regions, first.ignore):
             raise PlanewiseError(
@@ -80,7 +83,7 @@ def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, Meas
     Raises PlanewiseError if nothing names the classes, or a name is not there.
     """
     second = [] if options.against is None else _volumes(options.against)
-    definition = _definition(options, [*files, *second])
+    definition = labels_meant(options.labels, [*files, *second], options.classes, options.dataset)
     known = class_names(definition, [*files, *second])
     if not known:
         raise PlanewiseError(without_classes(options.labels[0], [*files, *second]))
