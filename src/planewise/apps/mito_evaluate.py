@@ -66,9 +66,12 @@ def evaluate_mito(options: MitoEvaluate) -> int:
         return 0
     with progress("evaluating", len(pairs), unit="cases") as advance:
         comparison = compare([benchmark], Tolerance(), advance=advance, overlap_alone=True)
+    problems = _not_delivered([benchmark], comparison.results)
+    if comparison.nothing_scored():
+        derived.say_nothing_scored()
+        return report_problems(problems)
     with derived.making() as made:
         write_results(comparison.results, folder)
-        problems = _not_delivered([benchmark], comparison.results)
         made |= {"problems": len(problems), "notes": say_notes(comparison)}
     _print_results(comparison.results, folder)
     if target is not None:
@@ -107,9 +110,12 @@ def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDef
         return 0
     with progress("evaluating", len(pairs) * len(benchmarks), unit="cases") as advance:
         comparison = compare(benchmarks, Tolerance(), advance=advance, overlap_alone=True)
+    problems = _not_delivered(benchmarks, comparison.results)
+    if comparison.nothing_scored():
+        derived.say_nothing_scored()
+        return report_problems(problems)
     with derived.making() as made:
         write_results(comparison.results, folder, classes=True)
-        problems = _not_delivered(benchmarks, comparison.results)
         made |= {"problems": len(problems), "notes": say_notes(comparison)}
     _print_classes(comparison.results, folder)
     return report_problems(problems)
@@ -192,12 +198,15 @@ def evaluate_test_cases(
 
     with progress("evaluating", len(pairs) * len(benchmarks), unit="cases") as advance:
         comparison = compare(benchmarks, Tolerance(), draw, advance)
+    wrong = [*_not_delivered(benchmarks, comparison.results), *album.problems]
+    problems += wrong
+    if comparison.nothing_scored():
+        derived.say_nothing_scored()
+        return
     with derived.making() as made:
         write_results(comparison.results, results, classes=classes is not None)
         page = write_report(comparison, album, results).page
-        wrong = [*_not_delivered(benchmarks, comparison.results), *album.problems]
         made |= {"problems": len(wrong), "notes": say_notes(comparison)}
-    problems += wrong
     (_print_results if classes is None else _print_classes)(comparison.results, results)
     say(f"Tolerance of surface Dice: {tolerance_text(comparison)}")
     say(f"The report is {page}")
