@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from planewise.progress import ON_TERMINAL
+from planewise.report import tables
 
 SHARED = Path(__file__).parents[2] / "shared"
 KERNELS = {"integration", "evaluation", "inference", "interface", "measurement"}  # what compiles most of them
@@ -27,6 +28,12 @@ def _one_thread():
 def _on_terminal(monkeypatch):
     """Tests see what a command prints; those of Python's silence take this away."""
     monkeypatch.setenv(ON_TERMINAL, "1")
+
+
+@pytest.fixture(autouse=True)
+def _whole_messages(monkeypatch):
+    """Tests read messages in one line; how they are folded has tests that say how wide."""
+    monkeypatch.setattr(tables, "LOG_WIDTH", 10_000)
 
 
 @pytest.fixture

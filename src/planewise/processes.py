@@ -15,6 +15,8 @@ from typing import Any, NoReturn, Self
 SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 WARNINGS = frozenset({signal.SIGUSR1, signal.SIGUSR2})  # what batch systems send ahead of the end of a job, if asked to
 EXIT_TERMINATED = 128 + signal.SIGTERM
+CALLED_BY_LLVM = {"_raw_object_cache_notify", "_raw_object_cache_getbuffer"}  # llvmlite's functions, of kernels
+SOON = 0.01  # seconds until a signal comes again
 
 
 class Terminated(SystemExit):
@@ -24,22 +26,44 @@ class Terminated(SystemExit):
         super().__init__(code)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if not _postponed(number, frame):
+        raise KeyboardInterrupt
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
+    if _postponed(number, frame):
+        return
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: cleaning up is finished
     raise Terminated
 
 
+def _postponed(number: int, frame: FrameType | None) -> bool:
+    """Whether a signal came while a kernel was compiled, and comes again: what is raised into LLVM's calls is lost."""
+    while frame is not None:
+        if frame.f_code.co_name in CALLED_BY_LLVM:
+            again = threading.Timer(SOON, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return True
+        frame = frame.f_back
+    return False
+
+
 @contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """In here SIGTERM raises ``Terminated``, as Ctrl-C raises KeyboardInterrupt."""
+    """In here SIGTERM raises ``Terminated``, as Ctrl-C raises KeyboardInterrupt; neither within LLVM's calls."""
     if threading.current_thread() is not threading.main_thread():  # the only one that may say so
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminate)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _terminate)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class StopRequest:
@@ -57,7 +81,7 @@ class StopRequest:
             self._number.value = number
             os.write(2, b"planewise: stopping after this step; Ctrl-C once more stops without saving it\n")
         elif number == signal.SIGINT:
-            raise KeyboardInterrupt
+            _interrupt(number, frame)
 
     def stop(self) -> NoReturn:
         """Raise what the signal raises elsewhere; ``Terminated`` where another process got it."""

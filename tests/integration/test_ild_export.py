@@ -148,6 +148,31 @@ def test_classes_without_codes_are_refused_until_a_file_gives_them(job, tmp_path
     assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Mosaic"
 
 
+def test_names_in_the_labels_that_contradict_the_dataset_are_refused_as_by_measuring(job, tmp_path, capsys):
+    volume = read_labels(job / "labels" / "P1.nii.gz")
+    names = {1: "ground_glass", 2: "reticulation", 3: "honeycombing"}
+    path = tmp_path / "labels" / "P1.seg.nrrd"
+    write_labels(path, volume.as_labels(names))
+    (tmp_path / "dataset.json").write_text(
+        json.dumps({"labels": {"background": 0, "reticulation": 1, "ground_glass": 2, "honeycombing": 3}})
+    )
+    refusal = f"{path}: calls label 1 ground_glass, and {tmp_path / 'dataset.json'} reticulation; say which it is"
+    given = [str(tmp_path / "labels"), "--images", str(job / "ct" / "P1"), "--output", str(tmp_path / "out")]
+    assert run(["ild", "measure", *given]) == 2
+    assert refusal in " ".join(capsys.readouterr().err.split())
+    assert export(job, tmp_path / "out", "--made_by", "manual", labels=tmp_path / "labels") == 2
+    assert refusal in " ".join(capsys.readouterr().err.split())
+    settled = ["--made_by", "manual", "--dataset", str(tmp_path / "dataset.json")]
+    assert export(job, tmp_path / "out", *settled, labels=tmp_path / "labels") == 0
+    segments = pydicom.dcmread(tmp_path / "out" / "P1.seg.dcm").SegmentSequence
+    assert [segment.SegmentLabel for segment in segments] == ["reticulation", "ground_glass", "honeycombing"]
+
+
+def test_names_of_classes_without_values_are_refused(job, tmp_path, capsys):
+    assert export(job, tmp_path / "out", "--made_by", "manual", "--classes", "reticulation") == 2
+    assert "--classes reticulation: must be NAME=VALUE" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_folder_without_dicom(job, tmp_path, capsys):
     given = [str(job / "labels"), "--images", str(job / "labels"), "--output", str(tmp_path / "o"), *CLASSES]
     assert run(["ild", "export", *given]) == 2

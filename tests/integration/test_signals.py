@@ -87,3 +87,37 @@ def test_processes_end_with_one_that_is_killed(folder, tmp_path):
                     "kill(os.getpid())", "planewise.processes:WorkerPool.submit", 3, "after")  # fmt: skip
     process.communicate()  # returns when the last of them has ended
     assert process.returncode == -signal.SIGKILL
+
+
+WHILE_COMPILING = """
+import signal, sys
+from numba.core.codegen import JITCodeLibrary
+from planewise.cli import guarded
+
+noted = JITCodeLibrary._object_compiled_hook.__func__
+
+def note(cls, module, compiled):
+    signal.raise_signal(int(sys.argv[1]))  # as one that came while LLVM compiled, which Python handles here first
+    return noted(cls, module, compiled)
+
+def work():
+    from numba import njit
+
+    njit(cache=True)(lambda x: x + 1)(1)
+    signal.pause()
+
+JITCodeLibrary._object_compiled_hook = classmethod(note)
+sys.exit(guarded(work))
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_a_kernel_is_compiled_is_not_lost(tmp_path, number, code):
+    script = tmp_path / "compile.py"
+    script.write_text(WHILE_COMPILING)
+    done = subprocess.run(
+        [sys.executable, str(script), str(number.value)], capture_output=True, text=True, env=ENVIRONMENT, timeout=60
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("planewise: stopped")
+    assert done.stderr.count("\n") == 1

@@ -64,6 +64,9 @@ def compare_methods(options: Compare) -> int:
     ) as advance:
         comparison = compare(benchmarks, tolerance, album.draw, advance)
     problems += _not_delivered(comparison) + album.problems
+    if comparison.nothing_scored():
+        derived.say_nothing_scored()
+        return report_problems(problems)
     with derived.making() as made:
         report = write_report(comparison, album, options.output)
         made |= {"problems": len(problems), "notes": say_notes(comparison)}

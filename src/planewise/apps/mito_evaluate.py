@@ -50,9 +50,12 @@ def evaluate_mito(options: MitoEvaluate) -> int:
         return 0
     with progress("evaluating", len(pairs), unit="cases") as advance:
         comparison = compare([benchmark], Tolerance(), advance=advance, overlap_alone=True)
+    problems = not_delivered([benchmark], comparison.results)
+    if comparison.nothing_scored():
+        derived.say_nothing_scored()
+        return report_problems(problems)
     with derived.making() as made:
         write_results(comparison.results, folder)
-        problems = not_delivered([benchmark], comparison.results)
         made |= {"problems": len(problems), "notes": say_notes(comparison)}
     print_scores(comparison.results, folder)
     if target is not None:
@@ -91,9 +94,12 @@ def _evaluate_classes(options: MitoEvaluate, pairs: list[Pair], labels: LabelDef
         return 0
     with progress("evaluating", len(pairs) * len(benchmarks), unit="cases") as advance:
         comparison = compare(benchmarks, Tolerance(), advance=advance, overlap_alone=True)
+    problems = not_delivered(benchmarks, comparison.results)
+    if comparison.nothing_scored():
+        derived.say_nothing_scored()
+        return report_problems(problems)
     with derived.making() as made:
         write_results(comparison.results, folder, classes=True)
-        problems = not_delivered(benchmarks, comparison.results)
         made |= {"problems": len(problems), "notes": say_notes(comparison)}
     print_class_scores(comparison.results, folder)
     return report_problems(problems)

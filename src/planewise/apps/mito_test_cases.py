@@ -88,12 +88,15 @@ def evaluate_test_cases(
 
     with progress("evaluating", len(cases) * len(benchmarks), unit="cases") as advance:
         comparison = compare(benchmarks, Tolerance(), draw, advance)
+    wrong = [*not_delivered(benchmarks, comparison.results), *album.problems]
+    problems += wrong
+    if comparison.nothing_scored():
+        derived.say_nothing_scored()
+        return
     with derived.making() as made:
         write_results(comparison.results, results, classes=classes is not None)
         page = write_report(comparison, album, results).page
-        wrong = [*not_delivered(benchmarks, comparison.results), *album.problems]
         made |= {"problems": len(wrong), "notes": say_notes(comparison)}
-    problems += wrong
     (print_scores if classes is None else print_class_scores)(comparison.results, results)
     say(f"Tolerance of surface Dice: {tolerance_text(comparison)}")
     say(f"The report is {page}")

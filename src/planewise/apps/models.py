@@ -54,11 +54,24 @@ def _facts(name: str) -> tuple[str, dict[str, str]]:
     others = _without_weights()
     if name not in others:
         known = [*(model.name for model in PUBLISHED), *others]
-        near = get_close_matches(name.lower().replace(" ", "_").replace("-", "_"), [each.lower() for each in known], 1)
-        meant = "".join(f"; did you mean {each}?" for each in known if each.lower() in near)
-        raise PlanewiseError(f"{name}: no model has this name{meant or ';'} known are {', '.join(known)}")
+        near = _near(name, known)
+        meant = f"; did you mean {' or '.join(filter(None, (', '.join(near[:-1]), near[-1])))}? Also" if near else ";"
+        others = ", ".join(each for each in known if each not in near)
+        raise PlanewiseError(f"{name}: no model has this name{meant} known are {others}")
     about, use = " ".join(others[name].description.split()), FROM_SCRATCH.format(name=name)
     return name, {"kind": f"MitoNet: {KINDS['MitoNet']}", "about": about, "weights": NONE, "use": use}
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    """Return the names that begin with ``name``, then those that it is in; where there is none, the most similar one.
+
+    Case does not matter, nor which of blank, hyphen and underscore stands between words.
+    """
+    typed, plain = name.lower().replace(" ", "_").replace("-", "_"), {each.lower(): each for each in known}
+    within = [each for each in plain if typed and typed in each]
+    return [plain[each] for each in sorted(within, key=lambda each: not each.startswith(typed))] or [
+        plain[each] for each in get_close_matches(typed, list(plain), 1)
+    ]
 
 
 def _facts_of(model: Published) -> dict[str, str]:

@@ -89,11 +89,12 @@ class Run:
         difference = before.made_from.differences(made_from, unsaid) if run.cases else ""
         others = sorted(run.cases.keys() - set(cases))
         if difference and not (overwrite and not others) and not (renewed and before.model == where):
-            what = f"; --overwrite would leave {', '.join(others[:3])} as they were" if overwrite else ""
-            replace = "" if others else ", or replace what is there with --overwrite"
+            listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+            what = f"; --overwrite would leave {listed} as they were" if overwrite else ""
+            among = f", with {listed} too among the cases that are given" if others else ""
             raise PlanewiseError(
-                f"{run.place}: holds results that were made differently ({difference}){what}; give another output"
-                f"{replace}"
+                f"{run.place}: holds results that were made differently ({difference}){what}; give another output, or "
+                f"replace what is there with --overwrite{among}"
             )
         if difference:  # none of the existing results can be used
             for record in run.cases.values():

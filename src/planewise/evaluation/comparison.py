@@ -13,6 +13,7 @@ from planewise.data.space import laid_on, with_spacing_of
 from planewise.errors import PlanewiseError
 from planewise.evaluation.input_checks import refuse_image, truth_itself, unnumbered
 from planewise.evaluation.open_pairs import (
+    Counts,
     Kept,
     OpenPair,
     Truth,
@@ -72,10 +73,11 @@ def compare(
     """
     results: list[Result] = []
     errors: list[CaseErrors] = []
+    counted: Counts = {}  # several benchmarks may have one truth, a class of it each
     for benchmark in benchmarks:
         of_comparison: list[Result] = []
         for case in benchmark.cases():
-            scored = _score_case(benchmark, case, None if overlap_alone else tolerance)
+            scored = _score_case(benchmark, case, None if overlap_alone else tolerance, counted)
             show(scored)
             of_comparison += scored.results
             errors += scored.errors
@@ -98,13 +100,14 @@ def score_volumes(benchmark: Benchmark, case: str, pairs: Mapping[str, OpenPair]
     return scored.results
 
 
-def _score_case(benchmark: Benchmark, case: str, tolerance: Tolerance | None) -> ScoredCase:
+def _score_case(benchmark: Benchmark, case: str, tolerance: Tolerance | None, counted: Counts) -> ScoredCase:
     pairs = {method: pair for method, pairs in benchmark.methods.items() for pair in pairs if pair.case == case}
     kept = Kept()
     truth, reason, note = None, "", ""
     try:
         first = next(iter(pairs.values()))
-        truth = open_truth(first, kept, [pair.prediction for pair in pairs.values() if pair.prediction is not None])
+        predictions = [pair.prediction for pair in pairs.values() if pair.prediction is not None]
+        truth = open_truth(first, kept, predictions, counted)
         if first.truth is not None:
             note = refuse_image(truth.labels, first.truth)
     except (PlanewiseError, MemoryError) as error:

@@ -76,6 +76,9 @@ class Slab(NamedTuple):
         return self.predicted_with_border[1:-1]
 
 
+Counts = dict[Path, dict[int, int]]  # how many voxels of a volume have each value, by its file
+
+
 class Kept:
     """Holds volumes in memory that are read more than once, as long as all of them need less than ``KEPT_BYTES``."""
 
@@ -95,8 +98,12 @@ class Kept:
         return read
 
 
-def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path] = ()) -> Truth:
+def open_truth(
+    pair: Pair, kept: Kept | None = None, predictions: Iterable[Path] = (), counted: Counts | None = None
+) -> Truth:
     """Open a case's truth, into memory if there is room in ``kept``; ``predictions``: those that it is compared with.
+
+    ``counted``: what semantic volumes hold as far as they were counted, which others join.
 
     Raises PlanewiseError if it cannot be read, or holds values that have no name.
     """
@@ -109,7 +116,7 @@ def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path]
     labels = labels if kept is None else kept.read(labels)
     if pair.semantic is not None:
         path, definition = pair.semantic
-        refuse_unnamed(labels if path == pair.truth else open_labels(path), path, definition)
+        refuse_unnamed(labels if path == pair.truth else open_labels(path), path, definition, counted)
     if pair.of_class is not None:
         labels = _within(labels, pair.of_class.truth, pair.of_class.value, stored, pair, kept)
     if pair.ignored is None:
@@ -121,9 +128,15 @@ def open_truth(pair: Pair, kept: Kept | None = None, predictions: Iterable[Path]
     return Truth(stored, labels, Ignored(beside if kept is None else kept.read(beside), value))
 
 
-def refuse_unnamed(labels: Volume, path: Path, definition: LabelDefinition) -> None:
-    """Raise PlanewiseError if semantic ``labels`` at ``path`` hold values that ``definition`` does not name."""
-    if unnamed := definition.unnamed(count_values(labels)):
+def refuse_unnamed(labels: Volume, path: Path, definition: LabelDefinition, counted: Counts | None = None) -> None:
+    """Raise PlanewiseError if semantic ``labels`` at ``path`` hold values that ``definition`` does not name.
+
+    ``counted``: see ``open_truth``.
+    """
+    counted = {} if counted is None else counted
+    if path not in counted:
+        counted[path] = count_values(labels)
+    if unnamed := definition.unnamed(counted[path]):
         raise PlanewiseError(f"{path}: {unnamed}")
 
 

@@ -156,6 +156,10 @@ class Comparison:
     results: list[Result]
     errors: list[CaseErrors]
 
+    def nothing_scored(self) -> bool:
+        """Whether no case has scores, not even those of nothing in the place of what was not delivered."""
+        return not any(result.scores for result in self.results)
+
     def not_delivered(self) -> list[Result]:
         """Return a result of every method and case without a prediction that could be scored, whatever its classes."""
         missing = {(r.dataset, r.method, r.case): r for r in self.results if not r.delivered}

@@ -5,9 +5,11 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +31,9 @@ COLUMNS = (
 )  # fmt: skip
 OF_A_CLASS = {"voxel_iou": "iou", "voxel_dice": "dsc", "voxel_precision": "precision", "voxel_recall": "recall"}
 SHOWN = ("voxel_iou", "n_truth", "n_pred", "tp_50", "f1_50", "f1_75", "pq_50")  # on the terminal
+LOG_WIDTH = 80  # that sentences are folded to where there is no terminal
+LEAST_MESSAGE = 40  # columns beside the names of files; with less messages stand below them
+BETWEEN = 4  # columns of a table of two that hold no text
 
 
 def write_results(results: list[Result], folder: Path, classes: bool = False) -> None:
@@ -194,22 +199,35 @@ def short(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print a table on standard output, as wide as its content where that is not a terminal; from Python, log it."""
+def print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]], width: int | None = None) -> None:
+    """Print a table on standard output, as wide as its content where that is not a terminal; from Python, log it.
+
+    ``width``: of the whole; the last column alone is then folded.
+    """
     if not is_on_terminal():
         for row in rows:
             say(f"{title}: {', '.join(f'{name} {cell}' for name, cell in zip(header, row))}")
         return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    last = len(header) - 1
     for position, name in enumerate(header):
-        table.add_column(name, overflow="fold", no_wrap=0 < position < len(header) - 1)  # numbers stay whole
+        whole = position < last and (width is not None or position > 0)  # numbers stay whole
+        table.add_column(name, overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console(highlight=False)
-    if not console.is_terminal:
+    if width is not None:
+        console.width = width
+    elif not console.is_terminal:
         console.width = 10_000  # nothing is folded in a log
     console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
+
+
+def _width() -> int:
+    """Return how wide sentences may be: as the terminal, or ``LOG_WIDTH`` where there is none."""
+    console = Console()
+    return console.width if console.is_terminal else LOG_WIDTH
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:
@@ -234,6 +252,19 @@ def report_problems(problems: list[Problem]) -> int:
 
 
 def print_problems(problems: list[Problem]) -> None:
-    """Print the table of what is wrong."""
+    """Print what is wrong, no wider than the terminal, or than ``LOG_WIDTH`` where there is none.
+
+    Names of files stay whole: where they leave too little room beside them, messages stand below them.
+    """
     rows = [(problem.where, problem.what.removeprefix(f"{problem.where}: ")) for problem in problems]
-    print_table(f"{len(rows)} problem{'s' * (len(rows) > 1)}", ("file", "problem"), rows)
+    title, width = f"{len(rows)} problem{'s' * (len(rows) > 1)}", _width()
+    names = max(cell_len(where) for where, _ in rows)
+    words = max((cell_len(word) for _, what in rows for word in what.split()), default=0)
+    if not is_on_terminal() or width - names - BETWEEN >= max(LEAST_MESSAGE, words):
+        print_table(title, ("file", "problem"), rows, width)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(f"{title}\n", style="bold"))
+    for where, what in rows:
+        lines = wrap(what, width - 4, break_long_words=False, break_on_hyphens=False)
+        console.print(Text("\n".join([f"  {where}", *(f"    {line}" for line in lines), ""])))

@@ -107,7 +107,7 @@ def with_255(dataset):
 UNNAMED = "d.nii.gz: holds 255 (4 voxels), which no label of dataset.json names; those are mito (1), er (2), ignore (3)"
 
 
-@pytest.mark.parametrize(
+COMMANDS = pytest.mark.parametrize(
     "command",
     [
         ("mito", "evaluate", "{}/imagesTs_p", "{}/labelsTs", "--semantic_class", "mito"),
@@ -117,6 +117,9 @@ UNNAMED = "d.nii.gz: holds 255 (4 voxels), which no label of dataset.json names;
     ],
     ids=lambda command: " ".join(command[:2]) + command[-1],
 )
+
+
+@COMMANDS
 def test_a_truth_with_a_value_without_a_name_is_not_scored_and_the_others_are(with_255, tmp_path, capsys, command):
     out = tmp_path / "out"
     command = [part.format(with_255) for part in command]
@@ -131,6 +134,29 @@ def test_a_truth_with_a_value_without_a_name_is_not_scored_and_the_others_are(wi
     assert scored == {"c"}
     assert run([*command, "--output", str(out)]) == 1  # said again, not taken as done
     assert UNNAMED in capsys.readouterr().out
+
+
+@COMMANDS
+def test_where_no_case_can_be_scored_no_report_is_written_and_an_earlier_one_is_kept(
+    dataset, tmp_path, capsys, command
+):
+    out = tmp_path / "out"
+    command = [*(part.format(dataset) for part in command), "--output", str(out)]
+    truth = dataset / "labelsTs" / "c.nii.gz"
+    whole = truth.read_bytes()
+    truth.write_bytes(whole[:40])
+    assert run(command) == 1
+    printed = capsys.readouterr()
+    assert "c.nii.gz: cannot be read" in printed.out
+    assert f"{out}: nothing is written, since no case could be scored\n" in printed.err
+    assert not out.exists()
+    truth.write_bytes(whole)
+    assert run(command) == 0
+    written = {path: path.read_bytes() for path in out.iterdir()}
+    truth.write_bytes(whole[:40])
+    assert run(command) == 1
+    assert " there are of an earlier run\n" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.iterdir()} == written
 
 
 def test_once_it_is_named_it_is_scored(with_255, capsys):

@@ -79,6 +79,17 @@ def test_overwriting_one_case_does_not_relabel_the_others(place):
         begin(place, cases="a", model="B.pth", overwrite=True)
 
 
+def test_results_of_other_cases_that_were_made_differently_can_be_replaced_with_them(place):
+    for case in "ab":
+        make(begin(place, cases="ab", vote=2), place, case)
+    way = r"give another output, or replace what is there with --overwrite, with b too among the cases that are given$"
+    for overwrite in (False, True):
+        with pytest.raises(PlanewiseError, match=way):
+            begin(place, cases="a", overwrite=overwrite, vote=3)
+    make(begin(place, cases="ab", overwrite=True, vote=3), place, content=b"others")
+    assert done(begin(place, cases="a", vote=3), place)
+
+
 def test_a_replacement_that_is_stopped_leaves_no_result_of_the_other_model_as_this_one_s(place):
     for case in "ab":
         make(begin(place, cases="ab"), place, case)

@@ -63,6 +63,18 @@ def test_mito_evaluate(dataset, reads):
     assert reads == expected("instancesTs", "imagesTs_m")
 
 
+def test_of_several_classes_a_truth_is_counted_once(dataset, monkeypatch):
+    counted, count_values = [], open_pairs.count_values
+    monkeypatch.setattr(open_pairs, "count_values", lambda labels: counted.append(labels) or count_values(labels))
+    folders = [str(dataset / name) for name in ("imagesTs_m", "labelsTs")]
+    assert run(["mito", "evaluate", *folders, "--things", "none"]) == 0
+    assert len(counted) == 2  # cases, of two classes each
+    results = (dataset / "imagesTs_m" / "evaluation" / "evaluation_results.csv").read_text()
+    assert [line.split(",")[:2] for line in results.splitlines()[1:]] == [
+        ["one", "a"], ["two", "a"], ["one", "b"], ["two", "b"],
+    ]  # fmt: skip
+
+
 def test_the_test_after_a_training(dataset, reads, tmp_path):
     from planewise.apps.mito_test_cases import evaluate_test_cases
     from planewise.data.case import Case

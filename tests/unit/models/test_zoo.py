@@ -19,6 +19,8 @@ from planewise.models.zoo import PUBLISHED, is_hub_id, located
 from planewise.volumes.files import write_volume
 from planewise.volumes.volume import Volume
 
+SIZES = ("tiny", "small", "base_plus", "large")
+
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
@@ -217,11 +219,30 @@ def test_of_a_model_without_weights_it_is_told_how_it_is_trained_and_an_unknown_
     assert "DINOv3 License" in out
     assert "--model_config DINOv3_small --from_scratch" in out
     assert run(["models", "MitoNet"]) == 2
-    assert "MitoNet: no model has this name; did you mean MitoNet_v1? known are MitoNet_v1, " in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    meant = "did you mean MitoNet_v1, MitoNet_v1_mini or MitoNet_small? Also known are sam2_hiera_tiny, "
+    assert f"MitoNet: no model has this name; {meant}" in printed
     assert run(["models", "sam2.1-hiera-SMALL"]) == 2
     assert "did you mean sam2.1_hiera_small?" in capsys.readouterr().err
     assert run(["models", "nnU-Net"]) == 2
     assert "nnU-Net: no model has this name; known are MitoNet_v1, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("sam2", [*(f"sam2{of}_hiera_{size}" for of in ("", ".1") for size in SIZES), "MedSAM2"]),
+        ("SAM2.1", [f"sam2.1_hiera_{size}" for size in SIZES]),
+        ("hiera large", ["sam2_hiera_large", "sam2.1_hiera_large"]),
+        ("sam2.1_hiera_tinny", ["sam2.1_hiera_tiny"]),  # only similar
+    ],
+)
+def test_names_with_what_was_typed_come_before_those_merely_similar(typed, meant, capsys):
+    assert run(["models", typed]) == 2
+    listed = re.search(r"did you mean (.*)\? Also known are (.*)", capsys.readouterr().err)
+    assert listed is not None
+    assert listed[1].replace(" or ", ", ").split(", ") == meant
+    assert not set(meant) & set(listed[2].split(", "))
 
 
 def test_the_list_tells_what_was_used_from_what_was_not_yet(cache, monkeypatch):

@@ -4,10 +4,21 @@ import math
 import numpy as np
 import pytest
 
+from planewise.errors import Problem
 from planewise.evaluation.evaluate import score_labels
 from planewise.evaluation.pairs import MISSING, OK
 from planewise.evaluation.result import OBJECTS, Result
-from planewise.report.tables import COLUMNS, RESULTS, SUMMARY, mean_of, number_text, print_results, write_results
+from planewise.report import tables
+from planewise.report.tables import (
+    COLUMNS,
+    RESULTS,
+    SUMMARY,
+    mean_of,
+    number_text,
+    print_problems,
+    print_results,
+    write_results,
+)
 
 ISSUE = (  # the columns and their order, as users' own scripts read them
     "case, status, voxel_iou, voxel_dice, voxel_precision, voxel_recall, n_truth, n_pred, tp_50, fp_50, fn_50, "
@@ -80,3 +91,20 @@ def test_names_are_printed_as_they_are(capsys, balls):
     out = capsys.readouterr().out
     assert "[bold]case[/]" in out
     assert "not scored" in out
+
+
+LONG = "does not lie in the space of /data/nnUNet_raw/Dataset001_Mito/instancesTs/case_0001.tiff, which has other sides"
+
+
+@pytest.mark.parametrize("where", ["a.tiff", "/data/nnUNet_raw/Dataset001_Mito/imagesTs_p/case_0001.tiff", "p" * 90])
+@pytest.mark.parametrize("what", ["is damaged " * 20, LONG])
+def test_problems_are_folded_to_80_columns_and_paths_stay_whole(where, what, capsys, monkeypatch):
+    monkeypatch.setattr(tables, "LOG_WIDTH", 80)
+    print_problems([Problem(where, f"{where}: {what}"), Problem("b", "short")])
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title == "2 problems"
+    assert max(len(line) for line in lines) <= max(80, len(where) + 2)
+    words = [word for line in lines for word in line.split()]
+    assert [word for word in words if word in (where, *what.split())] == [where, *what.split()]
+    beside = where == "a.tiff"
+    assert any(line.split() == [where] for line in lines) is not beside  # the name alone, the message below it

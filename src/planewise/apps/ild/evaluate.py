@@ -67,6 +67,9 @@ def evaluate_ild(options: IldEvaluate) -> int:
     with progress("evaluating", len(benchmark.cases()), unit="cases") as advance:
         comparison = compare([benchmark], tolerance, album.draw, advance)
     problems = _not_delivered(comparison, bool(options.beside))
+    if comparison.nothing_scored():
+        derived.say_nothing_scored()
+        return report_problems(problems)
     evaluations = []
     for method, path in methods.items():
         results = [result for result in comparison.results if result.method == method]

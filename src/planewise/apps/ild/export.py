@@ -7,9 +7,8 @@ from planewise.apps.ild.cohort import dicom_cases
 from planewise.apps.ild.dicom_report import write_report
 from planewise.apps.ild.dicom_results import algorithm_of
 from planewise.apps.ild.label_options import IldExport
-from planewise.apps.ild.measured_cases import label_files, shortened
+from planewise.apps.ild.measured_cases import label_files, labels_meant, shortened
 from planewise.data.case import one_file_each, refuse_missing
-from planewise.data.classes import labels_above, labels_beside
 from planewise.data.manifest import MANIFEST, manifest_of, read_manifest
 from planewise.data.preparation import fingerprint
 from planewise.data.run import Run, refuse_folder_of_inputs
@@ -90,19 +89,18 @@ def _cases(options: IldExport, files: list[Path]) -> tuple[dict[str, tuple[Serie
 
 
 def _names(options: IldExport, files: list[Path]) -> dict[int, str]:
-    """Return the class names by value, from the options, the program that made the labels, or the dataset.json
-    above."""
+    """Return the names of the classes by value: ``ild lungs`` has its own, others are as ``labels_meant`` says."""
     if options.classes:
-        return named_by_options(options.classes).classes
-    if options.dataset is None and (beside := labels_beside(files)).classes:
-        say(f"Names of the classes: {beside.source}")
-        return beside.classes
-    made = None if options.dataset is not None or not files else manifest_of(files[0])
+        named_by_options(options.classes)  # a name without its value says nothing here
+    made = None if options.classes or options.dataset is not None else manifest_of(files[0])
     if made is not None and made.made_from.options.get("command") == "ild lungs":
         return LUNG_NAMES
-    names = class_names(labels_above(options.labels, options.dataset), files)
+    definition = labels_meant((options.labels,), files, options.classes, options.dataset)
+    names = class_names(definition, files)
     if not names:
         raise PlanewiseError(f"{options.labels}: nothing names its classes; give --dataset, or --classes NAME=VALUE")
+    if definition.source is not None:
+        say(f"Names of the classes: {definition.source}")
     return names
 
 

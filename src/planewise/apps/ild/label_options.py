@@ -112,8 +112,8 @@ class IldExport(SeriesChoice, CodesChoice):
     """The program that made the labels, as 'NAME VERSION', or manual for labels drawn by hand. Default: taken from the
     manifest beside them."""
     dataset: Path | None = None
-    """dataset.json with the names of the classes. Default: the names in the labels' files, in itksnap_labels.txt beside
-    them, or in the dataset.json above them."""
+    """dataset.json with the names of the classes. Default: the one above the labels, or else the labels' own files, or
+    itksnap_labels.txt beside them, as planewise ild predict writes it."""
     classes: tuple[str, ...] = ()
     """The classes as NAME=VALUE, instead of --dataset."""
     ignore_geometry: bool = False

@@ -51,18 +51,22 @@ def _are_pairs(texts: tuple[str, ...]) -> bool:
     return any("=" in text for text in texts)
 
 
-def _definition(options: IldMeasure, files: list[Path]) -> LabelDefinition:
-    """Return the meaning of label values: from --dataset, --classes NAME=VALUE, or the dataset.json above the labels.
+def labels_meant(
+    given: tuple[Path, ...], files: list[Path], classes: tuple[str, ...], dataset: Path | None
+) -> LabelDefinition:
+    """Return the meaning of label values: from ``classes`` NAME=VALUE, ``dataset``, or the dataset.json above the labels.
 
-    Without any of these, from the label ``files`` themselves, or from the descriptions beside them.
+    ``given``: the files and folders of labels, which contain ``files``. Without any of these, the meaning comes from
+    the label ``files`` themselves, or from the descriptions beside them. Raises PlanewiseError where two of them give
+    a value different names.
     """
-    if _are_pairs(options.classes):
-        if options.dataset is not None:
+    if _are_pairs(classes):
+        if dataset is not None:
             raise PlanewiseError("--classes NAME=VALUE and --dataset: both name the classes; give one")
-        return named_by_options(options.classes)
-    if options.dataset is not None:
-        return read_labels_of(options.dataset)
-    first, *others = (labels_above(path) for path in options.labels)
+        return named_by_options(classes)
+    if dataset is not None:
+        return read_labels_of(dataset)
+    first, *others = (labels_above(path) for path in given)
     for other in others:
         if (other.classes, other.regions, other.ignore) != (first.classes, first.regions, first.ignore):
             raise PlanewiseError(
@@ -80,7 +84,7 @@ def classes_of(options: IldMeasure, files: list[Path]) -> tuple[int | None, Meas
     Raises PlanewiseError if nothing names the classes, or a requested name does not exist.
     """
     second = [] if options.against is None else _volumes(options.against)
-    definition = _definition(options, [*files, *second])
+    definition = labels_meant(options.labels, [*files, *second], options.classes, options.dataset)
     known = class_names(definition, [*files, *second])
     if not known:
         raise PlanewiseError(without_classes(options.labels[0], [*files, *second]))
