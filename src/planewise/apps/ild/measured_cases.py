@@ -54,7 +54,7 @@ def _are_pairs(texts: tuple[str, ...]) -> bool:
 def labels_meant(
     given: tuple[Path, ...], files: list[Path], classes: tuple[str, ...], dataset: Path | None
 ) -> LabelDefinition:
-    """Return the meaning of label values: from ``classes`` NAME=VALUE, ``dataset``, or the dataset.json above the labels.
+    """Return the meaning of label values: from ``classes`` NAME=VALUE, ``dataset``, or the dataset.json above labels.
 
     ``given``: the files and folders of labels, which contain ``files``. Without any of these, the meaning comes from
     the label ``files`` themselves, or from the descriptions beside them. Raises PlanewiseError where two of them give
