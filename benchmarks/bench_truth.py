@@ -112,7 +112,6 @@ def measure(part: Part, dataset: Path, steps: int, seed: int, work: Path, rounds
         iterations=max(1, round(steps * part.share)),
         batch_size=2 if TINY else 12,
         patch_size=64 if TINY else 256,
-        checkpoint_interval=max(1, round(steps * part.share) // 5),
         precision="bf16",
         seed=seed,
         num_workers=0,

@@ -86,8 +86,8 @@ class MitoPredict(Options):
     """The images have the opposite contrast to those that the model was trained on."""
     downsampling: int = Field(1, ge=1)
     """1, 2, 4, ...: shrink slices by this factor to save time and memory; results have full resolution again."""
-    confidence_thr: float = Field(0.5, gt=0, lt=1)
-    """Lowest probability that counts as foreground."""
+    confidence_thr: float | None = Field(None, gt=0, lt=1)
+    """Lowest probability that counts as foreground. Default: the model's value; that of published models is 0.5."""
     center_confidence_thr: float = Field(0.1, gt=0, lt=1)
     """Lowest peak in the heatmap that counts as the centre of an object."""
     min_distance_object_centers: int = Field(3, ge=1)

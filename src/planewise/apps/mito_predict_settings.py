@@ -39,6 +39,7 @@ def settled(options: MitoPredict, model: ModelFile) -> MitoPredict:
     return options.model_copy(
         update={
             "min_size": size,
+            "confidence_thr": options.confidence_thr or model.FINETUNE.engine_params.confidence_thr,
             "min_agreement": least if least is not None else model.min_agreement or 0.0,
             "repair": of_model if repair == "auto" else repair,
             "fuse": fuse,
@@ -86,7 +87,7 @@ def decisive(options: MitoPredict, model: ModelFile, half: bool) -> dict[str, ob
 
 def grouping_of(options: MitoPredict, several: PanopticClasses | None = None) -> GroupingOptions:
     """Return how slices become objects; ``several``: the classes, where there are several."""
-    assert options.min_size is not None, "see VolumeToPredict.sized"
+    assert options.min_size is not None and options.confidence_thr is not None, "see settled, VolumeToPredict.sized"
     return GroupingOptions(
         confidence=options.confidence_thr,
         centre_threshold=options.center_confidence_thr,

@@ -56,7 +56,7 @@ class EngineParams(BaseModel):
     """How the model's predictions are read, as empanada-napari does it in 2D."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    confidence_thr: float = 0.5
+    confidence_thr: float = Field(0.5, gt=0, lt=1)  # lowest probability of foreground
     label_divisor: int = 1000
     nms_kernel: int = 7
     nms_threshold: float = 0.1
@@ -207,7 +207,10 @@ class ModelFile(BaseModel):
         update = {
             "dataset_class": "PanopticDataset",
             "dataset_params": DatasetParams.model_validate(recipe.dataset_params.model_dump() | data),
-            "engine_params": recipe.engine_params.model_copy(update={"thing_list": things}),
+            "engine_params": recipe.engine_params.model_copy(
+                # Another threshold was only measured with one class.
+                update={"thing_list": things, "confidence_thr": EngineParams().confidence_thr}
+            ),
         }
         return self.model_copy(
             update={

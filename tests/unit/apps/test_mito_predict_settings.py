@@ -35,7 +35,11 @@ def test_published_is_all_of_it_and_refuses_what_says_otherwise():
     asked = settled(MitoPredict(**FILES, published=True, min_size=500), model)
     assert grouping_of(asked) == GroupingOptions()
     assert asked.pixel_vote_thr == 2
-    assert grouping_of(settled(MitoPredict(**FILES), model)).min_agreement == 0.2
+    of_model = grouping_of(settled(MitoPredict(**FILES), model))
+    assert (of_model.min_agreement, of_model.confidence) == (0.2, 0.4)
+    assert grouping_of(settled(MitoPredict(**FILES, confidence_thr=0.3), model)).confidence == 0.3
+    several = PanopticClasses({1: "mito", 2: "er"}, (1,))
+    assert grouping_of(settled(MitoPredict(**FILES), model.with_classes(several)), several).confidence == 0.5
     for name, value in (("min_size", 50), ("min_agreement", 0.2), ("repair", "on"), ("confidence_thr", 0.3)):
         with pytest.raises(PlanewiseError, match=rf"^--published: says --{name} "):
             MitoPredict(**FILES, published=True, **{name: value})
