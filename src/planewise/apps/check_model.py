@@ -9,7 +9,7 @@ import numpy as np
 
 from planewise.apps.check_options import Check
 from planewise.apps.check_result import Checked
-from planewise.data.intensity import choose_range
+from planewise.data.intensity_rule import choose_range
 from planewise.errors import PlanewiseError, Problem
 from planewise.inference.memory import need_in_memory
 from planewise.inference.planes import NetworkPredictor, SliceOptions, choose_planes, pixel_note, prepared

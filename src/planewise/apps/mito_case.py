@@ -10,7 +10,7 @@ from planewise.apps.mito_options import MitoPredict
 from planewise.apps.mito_predict_settings import calibration_of
 from planewise.data.case import channel_within
 from planewise.data.classes import BACKGROUND, DATASET_FILE
-from planewise.data.intensity import IntensityRule
+from planewise.data.intensity_rule import IntensityRule
 from planewise.data.object_tables import table_of_objects
 from planewise.data.panoptic import CLASSES, PanopticClasses
 from planewise.errors import PlanewiseError

@@ -6,7 +6,7 @@ from pathlib import Path
 from planewise.apps.mito_train_options import MitoTrain
 from planewise.data.case import Case
 from planewise.data.classes import Target, semantic_beside
-from planewise.data.intensity import IntensityRule
+from planewise.data.intensity_rule import IntensityRule
 from planewise.data.nnunet import Dataset
 from planewise.data.panoptic import DIVISOR, PanopticClasses
 from planewise.data.preparation import RECORD, MadeFrom, Record, check_same, fingerprint, fingerprints, read_record

@@ -12,7 +12,7 @@ from planewise.apps.mito_train_options import MitoTrain
 from planewise.apps.mito_training_files import TrainingFiles
 from planewise.data.check import check_training_truths
 from planewise.data.classes import Target
-from planewise.data.intensity import IntensityRule
+from planewise.data.intensity_rule import IntensityRule
 from planewise.data.nnunet import Dataset, open_dataset, refuse_no_folder
 from planewise.data.panoptic import PanopticClasses
 from planewise.data.run import refuse_folder_of_inputs

@@ -8,7 +8,8 @@ import numpy as np
 
 from planewise.data.case import Case
 from planewise.data.classes import IGNORE, LabelDefinition, semantic_beside
-from planewise.data.intensity import IntensityProfile, measure_intensities, refuse_what_has_no_range
+from planewise.data.intensity_profile import IntensityProfile, measure_intensities
+from planewise.data.intensity_rule import refuse_what_has_no_range
 from planewise.data.painted_slices import is_painted
 from planewise.errors import PlanewiseError, Problem
 from planewise.evaluation.input_checks import ignore_mark, unnumbered

@@ -26,7 +26,9 @@ import tifffile
 from planewise.data.case import Case
 from planewise.data.classes import CLASS_1, Target
 from planewise.data.instances import as_int32, read_instances
-from planewise.data.intensity import IntensityRange, IntensityRule, TrainedIntensities, measure_images
+from planewise.data.intensity import IntensityRange, TrainedIntensities
+from planewise.data.intensity_profile import measure_images
+from planewise.data.intensity_rule import IntensityRule
 from planewise.data.line_contrast import Polarity
 from planewise.data.painted_slices import is_painted, painted_text
 from planewise.data.panoptic import IGNORED, PanopticClasses, read_panoptic

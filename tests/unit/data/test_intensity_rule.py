@@ -1,22 +1,15 @@
 """Intensities: one image in every encoding is seen alike, and what cannot be told is refused."""
 
-import dataclasses
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
-from planewise.data.intensity import (
-    IntensityRange,
-    IntensityRule,
-    TrainedIntensities,
-    choose_range,
-    measure_images,
-    measure_intensities,
-    normalise,
-)
+from membranes import membranes
+from planewise.data.intensity import IntensityRange, TrainedIntensities, normalise
+from planewise.data.intensity_profile import measure_intensities
+from planewise.data.intensity_rule import IntensityRule, choose_range
 from planewise.data.phantom import em_phantom
 from planewise.errors import PlanewiseError
 from planewise.volumes.volume import Volume
@@ -30,14 +23,6 @@ VALUES = EIGHT_BIT.astype(float)
 def trained():
     """What a model has seen of another phantom; nothing is compiled while tests are collected."""
     return measure_intensities(Volume(em_phantom((32, 144, 144), 12, 1)[0]), PATH).of_range(IntensityRange(0.0, 255.0))
-
-
-def membranes(shape=(24, 160, 160), seed=0):
-    """Dark sheets in a noisy bright ground, uint8."""
-    rng = np.random.default_rng(seed)
-    folds = ndimage.gaussian_filter(rng.standard_normal(shape), (4, 9, 9))
-    image = np.where(np.abs(folds) < 0.08 * folds.std(), 60.0, 160.0)
-    return np.clip(ndimage.gaussian_filter(image, 0.7) + rng.normal(0, 12, shape), 0, 255).astype(np.uint8)
 
 
 DARK = TrainedIntensities(low=0.2, high=0.75, polarity="dark")
@@ -129,74 +114,6 @@ def test_hot_pixels_padding_and_saturation_do_not_stretch_the_range():
     assert measure_intensities(Volume(padded), PATH).low == plain.low
 
 
-@pytest.mark.parametrize("share", [0.003, 0.007, 0.02])
-@pytest.mark.parametrize("padding", [(0,), (0, 1), (0, 1, 2)])
-def test_padding_of_several_values_and_any_saturation(share, padding):
-    voxels = 1000 + 4 * EIGHT_BIT.astype(np.uint16)
-    plain = measure_intensities(Volume(voxels), PATH)
-    padded = np.pad(voxels, ((0, 0), (40, 40), (40, 40)))
-    outside = padded == 0
-    padded[outside] = np.random.default_rng(0).choice(padding, int(outside.sum()))
-    flat = padded.reshape(-1)
-    flat[np.flatnonzero(flat > 2)[:: int(1 / share)]] = 65_535
-    profile = measure_intensities(Volume(padded), PATH)
-    assert abs(profile.low - plain.low) <= 30  # of 560
-    assert abs(profile.high - plain.high) <= 30
-
-
-def test_big_endian_voxels():
-    profile = measure_intensities(Volume(EIGHT_BIT.astype(">u2")), PATH)
-    plain = measure_intensities(Volume(EIGHT_BIT), PATH)
-    assert (profile.low, profile.high) == (plain.low, plain.high)
-
-
-def test_quantiles_of_known_values():
-    voxels = np.arange(1000, dtype=np.uint16).reshape(10, 10, 10)
-    profile = measure_intensities(Volume(voxels), PATH)
-    assert (profile.least, profile.low, profile.high, profile.most) == (0, 4, 994, 999)
-    signed = measure_intensities(Volume(voxels.astype(np.int16) - 500), PATH)
-    assert (signed.least, signed.low, signed.high, signed.most) == (-500, -496, 494, 499)
-    real = measure_intensities(Volume(voxels / 1000), PATH)
-    assert (real.least, real.low, real.high, real.most) == (0, 0.004, 0.994, 0.999)
-
-
-def test_extremes_and_padding_outside_a_sample_count(monkeypatch):
-    monkeypatch.setattr("planewise.data.intensity.SAMPLE", 100)
-    voxels = np.random.default_rng(0).random((10, 16, 32)).astype(np.float32)
-    voxels[..., 0] = 0  # a column of padding, which a step of whole rows would take for everything
-    voxels[3, 5, 7], voxels[4, 6, 9] = -3, 5000
-    profile = measure_intensities(Volume(voxels), PATH)
-    assert (profile.least, profile.most, profile.values) == (-3, 5000, 3)
-    assert 0 < profile.low < profile.high < 1
-
-
-def test_slabs_give_the_profile_of_the_whole(monkeypatch):
-    whole = measure_intensities(Volume(EIGHT_BIT), PATH)
-    monkeypatch.setattr("planewise.volumes.labels.SLAB_VOXELS", 144 * 144)
-    assert dataclasses.asdict(measure_intensities(Volume(EIGHT_BIT), PATH)) == dataclasses.asdict(whole)
-
-
-def test_the_polarity_is_the_sign_of_the_fine_structures():
-    noise = np.random.default_rng(0).integers(0, 256, (16, 128, 128)).astype(np.uint8)
-    assert measure_intensities(Volume(noise), PATH).polarity == "unclear"
-    image = membranes()
-    assert measure_intensities(Volume(image), PATH).polarity == "dark"
-    assert measure_intensities(Volume(255 - image), PATH).polarity == "bright"
-    blurred = ndimage.gaussian_filter(image.astype(np.float32), (0, 3, 3))
-    assert measure_intensities(Volume(255 - blurred), PATH).polarity == "unclear"
-    assert measure_intensities(Volume(255 - image[:, :100, :100]), PATH).polarity == "unclear"  # too small to tell
-
-
 def test_an_unclear_polarity_refuses_nothing():
     unclear = trained().model_copy(update={"polarity": "unclear"})
     choose_range(measure_intensities(Volume(255 - membranes()), PATH), unclear, PATH)
-
-
-def test_what_a_model_is_trained_on_is_told_from_its_slices():
-    shares = EIGHT_BIT.astype(np.float32) / 255
-    measured = measure_images(iter(shares))
-    assert measure_images(iter(membranes() / 255)).polarity == "dark"
-    assert measured.low == pytest.approx(trained().low, abs=0.02)
-    assert measured.high == pytest.approx(trained().high, abs=0.02)
-    with pytest.raises(ValueError, match="low must be less"):
-        TrainedIntensities(low=0.5, high=0.5)

@@ -1,0 +1,139 @@
+"""What the intensities of a volume are, measured: the range that it uses, padding left out, and its contrast."""
+
+# mypy: disable-error-code="arg-type, assignment"
+# (the kernel's integers are numba's machine integers, which mypy takes for Python's)
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numba
+import numpy as np
+
+from planewise.data.intensity import QUANTILES, IntensityRange, TrainedIntensities, refuse_not_finite
+from planewise.data.line_contrast import TILE, Lines, Polarity, line_contrast, polarity_of, tile_corner, tile_places
+from planewise.errors import PlanewiseError
+from planewise.volumes.files import read_voxels
+from planewise.volumes.labels import slab_starts
+from planewise.volumes.volume import Volume
+
+PADDING_SHARE = 0.004  # of the lowest or highest value: more of it is padding or saturation, and takes no part
+PADDING_GAP = 0.2  # of the used range: values beyond so wide a gap, and not few, are padding too
+SAMPLE = 2**22  # voxels of types with too many values to count each
+SAMPLE_OF_IMAGE = 2**14
+
+
+@dataclass(frozen=True)
+class IntensityProfile:
+    """What a volume's intensities are.
+
+    ``least``, ``most``: of all voxels. ``low``, ``high``: the ``QUANTILES``, padding left out. ``values``: how many
+    different ones occur, counted up to 3. ``lines``: see ``line_contrast``.
+    """
+
+    dtype: np.dtype
+    least: float
+    most: float
+    low: float
+    high: float
+    values: int
+    lines: float
+    polarity: Polarity
+
+    @property
+    def used(self) -> str:
+        """The type and the used range, to read."""
+        return f"{self.dtype}, uses {self.low:g} to {self.high:g}"
+
+    def of_range(self, range_: IntensityRange) -> TrainedIntensities:
+        """Return what a model is trained on that sees this volume in ``range_``."""
+        low, high = sorted((v - range_.low) / (range_.high - range_.low) for v in (self.low, self.high))
+        inverted = range_.low > range_.high
+        flipped: dict[Polarity, Polarity] = {"dark": "bright", "bright": "dark", "unclear": "unclear"}
+        return TrainedIntensities(low=low, high=high, polarity=flipped[self.polarity] if inverted else self.polarity)
+
+
+def measure_intensities(volume: Volume, path: Path) -> IntensityProfile:
+    """Read ``volume`` slab by slab and return what its intensities are; ``path`` is where it was opened from.
+
+    Raises PlanewiseError if it is empty, damaged, or holds NaN or infinity.
+    """
+    dtype = np.dtype(volume.voxels.dtype)
+    if min(volume.shape) == 0:
+        raise PlanewiseError(f"{path}: is empty, {volume.shape}")
+    counted = dtype.kind in "uib" and dtype.itemsize <= 2
+    offset = int(np.iinfo(dtype).min) if dtype.kind in "ui" else 0
+    counts = np.zeros(1 << (8 * dtype.itemsize) if counted else 0, np.int64)
+    step = max(1, math.prod(volume.shape) // SAMPLE)
+    while math.gcd(step, volume.shape[2]) > 1:  # or a few columns would stand for all
+        step += 1
+    samples: list[np.ndarray] = []
+    least, most = math.inf, -math.inf
+    of_tiles: list[Lines] = []
+    tiles = tile_places(volume.shape)
+    for planes in slab_starts(volume.shape):
+        slab = read_voxels(volume, path, planes)
+        if counted:
+            _count(slab.view(np.uint8) if dtype.kind == "b" else slab, counts, offset)
+        else:
+            refuse_not_finite(slab, path, planes.start)
+            least, most = min(least, float(slab.min())), max(most, float(slab.max()))
+            samples.append(slab.reshape(-1)[::step].astype(np.float64))
+        for z, y, x in tiles if min(volume.shape[1:]) >= TILE else ():  # less says too little
+            if planes.start <= z < planes.stop:
+                of_tiles.append(line_contrast(slab[z - planes.start, y : y + TILE, x : x + TILE]))
+    if counted:
+        values = np.flatnonzero(counts)
+        amounts, values = counts[values], values + float(offset)
+        least, most = float(values[0]), float(values[-1])
+    else:
+        values, amounts = np.unique(np.concatenate(samples), return_counts=True)
+    low, high = _quantiles(values, amounts)
+    lines, polarity = polarity_of(of_tiles)
+    different = len(np.union1d(values, [least, most]))
+    return IntensityProfile(dtype, least, most, low, high, min(different, 3), lines, polarity)
+
+
+def measure_images(images: Iterable[np.ndarray]) -> TrainedIntensities:
+    """Return what a model is trained on that sees ``images`` (H, W), float32 shares of its range."""
+    samples: list[np.ndarray] = []
+    of_tiles: list[Lines] = []
+    for number, image in enumerate(images):
+        samples.append(image.reshape(-1)[:: max(1, image.size // SAMPLE_OF_IMAGE)])
+        y, x = tile_corner(number, *image.shape)
+        if min(image.shape) >= TILE:
+            of_tiles.append(line_contrast(image[y : y + TILE, x : x + TILE]))
+    low, high = _quantiles(*np.unique(np.concatenate(samples), return_counts=True))
+    if low == high:  # all alike: any range will do
+        low, high = 0.0, 1.0
+    return TrainedIntensities(low=round(low, 4), high=round(high, 4), polarity=polarity_of(of_tiles)[1])
+
+
+@numba.njit(nogil=True, cache=True)
+def _count(voxels: np.ndarray, counts: np.ndarray, offset: int) -> None:
+    """Add how often each value occurs to ``counts``, whose first is of ``offset``."""
+    for value in voxels.flat:
+        counts[np.int64(value) - offset] += 1
+
+
+def _quantiles(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float]:
+    """Return the ``QUANTILES`` of values (ascending) that occur ``amounts`` times, padding at either end left out."""
+    kept = amounts.astype(np.float64)
+    if len(values) > 2:
+        kept[[end for end in (0, -1) if amounts[end] > PADDING_SHARE * amounts.sum()]] = 0
+    low, high = _quantiles_of(values, kept)
+    for _ in range(2):  # padding at the low end, then at the high one, or the other way round
+        gaps = np.flatnonzero(np.diff(values) > PADDING_GAP * max(high - low, 1e-300))
+        for gap in gaps.tolist():
+            for beyond in (slice(None, gap + 1), slice(gap + 1, None)):
+                if PADDING_SHARE < kept[beyond].sum() / max(kept.sum(), 1) < 0.5:
+                    kept[beyond] = 0
+        low, high = _quantiles_of(values, kept)
+    return low, high
+
+
+def _quantiles_of(values: np.ndarray, amounts: np.ndarray) -> tuple[float, float]:
+    shares = np.cumsum(amounts) / amounts.sum()
+    low, high = (float(values[min(int(np.searchsorted(shares, q)), len(values) - 1)]) for q in QUANTILES)
+    return low, high

@@ -1,0 +1,109 @@
+"""How the range that a volume uses is brought to the one that a model was trained on.
+
+Of a volume that fills the range of its type, or the bit depth that holds it, that range is kept. Of another, dim or of
+low contrast, two quantiles are laid on the quantiles of the training data, by one straight line for the whole volume.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from planewise.data.intensity import IntensityRange, TrainedIntensities
+from planewise.data.intensity_profile import IntensityProfile, measure_intensities
+from planewise.data.line_contrast import Polarity
+from planewise.errors import PlanewiseError
+from planewise.volumes.volume import Volume
+
+LEAST_CONTRAST = 0.7  # of the training data's: what random contrast in training still shows to a model
+BIT_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
+
+
+@dataclass(frozen=True)
+class IntensityRule:
+    """How volumes are brought to what a model was ``trained`` on; see ``choose_range`` for what the user may say."""
+
+    trained: TrainedIntensities = field(default_factory=TrainedIntensities)
+    given: tuple[float, float] | None = None
+    invert: bool = False
+
+    def range_of(self, volume: Volume, path: Path) -> tuple[IntensityRange, str, IntensityProfile]:
+        """Return the range in which the model sees ``volume``, opened from ``path``, what was decided, and the profile.
+
+        Raises PlanewiseError as ``measure_intensities`` and ``choose_range`` do.
+        """
+        profile = measure_intensities(volume, path)
+        return *choose_range(profile, self.trained, path, self.given, self.invert), profile
+
+    def of_polarity(self, polarity: Polarity) -> "IntensityRule":
+        """Return the rule for a model that is trained on images of ``polarity``."""
+        return replace(self, trained=self.trained.model_copy(update={"polarity": polarity}))
+
+
+def choose_range(
+    profile: IntensityProfile,
+    trained: TrainedIntensities,
+    path: Path,
+    given: tuple[float, float] | None = None,
+    invert: bool = False,
+) -> tuple[IntensityRange, str]:
+    """Return the range in which a model trained on ``trained`` sees a volume, and what was decided, to read.
+
+    ``given``: what the user says is black and white; then nothing is judged. ``invert``: the user says that contrast is
+    inverted. Raises PlanewiseError if the range cannot be determined, or if contrast is inverted without --invert.
+    """
+    if given is not None:
+        low, high = given[::-1] if invert else given
+        seen = f"{profile.used}; seen as {low:g} (black) to {high:g}, as --intensity says"
+        return _clipping(profile, low, high), seen
+    refuse_what_has_no_range(profile, path)
+    if not invert and {profile.polarity, trained.polarity} == {"dark", "bright"}:
+        raise PlanewiseError(
+            f"{path}: its contrast is inverted: fine structures are {profile.polarity}, and the model was trained on "
+            f"{trained.polarity} ones (line contrast {profile.lines:+.2f}); --invert turns it round, and --intensity "
+            "LOW HIGH uses it as it is"
+        )
+    whole = _full_range(profile)
+    if whole and profile.high - profile.low >= LEAST_CONTRAST * (whole[1] - whole[0]) * (trained.high - trained.low):
+        low, high = whole[::-1] if invert else whole
+        return _clipping(profile, low, high), f"{profile.used}; seen as {low:g} (black) to {high:g}"
+    slope = (profile.high - profile.low) / (trained.high - trained.low)
+    start, sign = (profile.high, -1) if invert else (profile.low, 1)
+    low = start - sign * trained.low * slope
+    range_ = _clipping(profile, low, low + sign * slope)
+    return range_, (
+        f"{profile.used}, which is laid on {trained.low:.2f} to {trained.high:.2f} of the range that the model was "
+        f"trained in: seen as {range_.low:.6g} (black) to {range_.high:.6g}"
+    )
+
+
+def refuse_what_has_no_range(profile: IntensityProfile, path: Path) -> None:
+    """Raise PlanewiseError for a volume without a clear range: constant, of two values, or nearly constant."""
+    if profile.values < 3 or profile.low == profile.high:
+        what = {1: f"is {profile.least:g} everywhere", 2: f"holds two values, {profile.least:g} and {profile.most:g}"}
+        most = f"is {profile.low:g} nearly everywhere ({profile.least:g} to {profile.most:g})"
+        raise PlanewiseError(
+            f"{path}: {what.get(profile.values, most)}; that does not give the range of an image. Is it a mask? "
+            "--intensity LOW HIGH says what is black and what is white"
+        )
+
+
+def _full_range(profile: IntensityProfile) -> tuple[float, float] | None:
+    """Return the range of the volume's type, or else that of the least bit depth that holds it, from 0.
+
+    The type is taken if the volume fills a good part of it. None if there are negative real numbers, or beyond 16 bits.
+    """
+    if profile.least < 0:
+        if profile.dtype.kind != "i":
+            return None
+        return float(np.iinfo(profile.dtype).min), float(np.iinfo(profile.dtype).max)
+    fits = [top for top in (*((1,) if profile.dtype.kind == "f" else ()), *BIT_DEPTHS) if profile.most <= top]
+    if profile.dtype.kind in "ui":
+        whole = float(np.iinfo(profile.dtype).max)
+        if not fits or profile.most > whole / 2:
+            return 0.0, whole
+    return (0.0, float(fits[0])) if fits else None
+
+
+def _clipping(profile: IntensityProfile, low: float, high: float) -> IntensityRange:
+    return IntensityRange(low, high, not min(low, high) <= profile.least <= profile.most <= max(low, high))
