@@ -36,8 +36,8 @@ Outlines = dict[str, dict[str, str]]  # SVG paths by "truth" and by method, and 
 class Slide:
     """One slice: its plane, place and size in pixels, and what is drawn.
 
-    ``image``: a data URI, or empty. ``outlines``: those of instances are of the class "objects". ``wrong``: voxels by method.
-    ``close_ups``: parts of a thinned slice in full.
+    ``image``: a data URI, or empty. ``outlines``: those of instances are of the class "objects". ``wrong``: voxels by
+    method. ``close_ups``: parts of a thinned slice in full.
     """
 
     plane: Plane
