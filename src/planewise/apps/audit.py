@@ -67,15 +67,9 @@ def plan_audit(options: AuditPlan) -> int:
         for place, (name, of_case) in enumerate(files.items()):
             source = open_case(of_case, options)
             case = case_record(name, of_case, fingerprints[name], units[name], conditions.get(name, ""), source, length)
-            wanted = Wanted(
-                {kind: share[place] for kind, share in shares.items()},
-                classes,
-                seed,
-                options.design,
-                options.box,
-                options.context,
-                confidence.get(name),
-            )
+            of_kinds = {kind: share[place] for kind, share in shares.items()}
+            sides = options.box, options.context
+            wanted = Wanted(of_kinds, classes, seed, options.design, *sides, confidence.get(name))
             drawn = draw_case(options.output, case, source, wanted, len(items) + 1, advance)
             cases.append(drawn[0])
             populations += drawn[1]

@@ -1,23 +1,22 @@
-"""The window of ``planewise correct``: a panel in napari that goes from item to item. Each button is one action.
+"""The window of ``planewise correct``: what the buttons of the panel in napari do. Each button is one action.
 
 Objects are chosen by clicks on them; what is painted goes into a layer of its own, so that nothing reaches the labels
 but by an action, which the journal knows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from planewise.apps.correct_layers import CaseLayers, image_of
+from planewise.apps.correct_panel import SEGMENT, Action, CorrectionPanel
 from planewise.apps.correct_progress import WorkList
 from planewise.correction.actions import AnyAction, Confirm, Delete, Merge, Paint, Split
 from planewise.correction.session import Corrections
 from planewise.correction.worklist import Item
 from planewise.data.case import case_name
-from planewise.data.prepared import IGNORED
 from planewise.errors import PlanewiseError
 from planewise.progress import say
 from planewise.volumes.formats.dicom import Series
@@ -27,12 +26,11 @@ from planewise.volumes.orientation import Place
 if TYPE_CHECKING:  # it brings torch
     from planewise.apps.correct_segment import ClassSegmenter
 
-LARGEST_CLASS = IGNORED - 1
 EM_UNITS = ("nm", "um")
 
 
-class CorrectionWidget(QWidget):
-    """The panel: what the item is, what was chosen, and a button for each action.
+class CorrectionWidget(CorrectionPanel):
+    """The panel with what its buttons do: it goes from item to item, and corrects their cases.
 
     From napari's own menu, without ``volumes``, it corrects the file of the selected layer.
     """
@@ -54,26 +52,15 @@ class CorrectionWidget(QWidget):
         self.clicks: list[Place] = []
         self.beside: list[Place] = []  # of what is drawn, clicked with Shift
         self.segmenter: ClassSegmenter | None = None
-        self.about, self.chosen, self.message = QLabel(), QLabel(), QLabel()
-        for label in (self.about, self.chosen, self.message):
-            label.setWordWrap(True)
-        self.class_to_segment, self.through = QSpinBox(), QCheckBox("through the slices above and below")
-        self.class_to_segment.setRange(0, LARGEST_CLASS)
-        self.class_to_segment.setValue(1)
-        self.class_to_segment.valueChanged.connect(self._name_class)
-        self.buttons: dict[str, QPushButton] = {}
-        self._lay_out()
+        self.lay_out(self._actions())
         self.viewer.mouse_drag_callbacks.append(self._on_click)
         if self.worklist.items:
             self.go_to(self.worklist.next_to_do("", None) or 0)
         elif self.volumes:
             self.open_case(next(iter(self.volumes)))
 
-    def _lay_out(self) -> None:
-        layout = QGridLayout(self)
-        layout.addWidget(self.about, 0, 0, 1, 2)
-        layout.addWidget(self.chosen, 1, 0, 1, 2)
-        actions: list[tuple[str, str, Callable[[], None]]] = [
+    def _actions(self) -> list[Action]:
+        return [
             ("Merge", "the objects that were clicked on; the first keeps its id", self.merge),
             ("Split", "an object between the last two clicks, one in each part", self.split),
             ("Delete", "the objects that were clicked on", self.delete),
@@ -81,7 +68,7 @@ class CorrectionWidget(QWidget):
             ("Paint onto object", "what is painted becomes part of the object last clicked on", self.paint_object),
             ("Paint new object", "what is painted becomes a new object", self.paint_new),
             ("Erase painted", "what is painted becomes background", self.erase),
-            ("Segment drawn", "SAM2 makes a mask of the last box or line in the layer 'draw'", self.segment),
+            (SEGMENT, "SAM2 makes a mask of the last box or line in the layer 'draw'", self.segment),
             ("This slice is right", "all that the slice shows, background too", self.confirm_slice),
             ("Undo", "the last action", self.undo),
             ("Forget clicks", "choose anew", self.forget),
@@ -91,20 +78,6 @@ class CorrectionWidget(QWidget):
             ("Previous item", "", lambda: self.go_to(self.worklist.shown - 1)),
             ("Next item", "", lambda: self.go_to(self.worklist.shown + 1)),
         ]
-        for place, (name, what, work) in enumerate(actions):
-            button = QPushButton(name)
-            button.setToolTip(what)
-            button.clicked.connect(lambda checked=False, work=work: self._guarded(work))
-            layout.addWidget(button, 2 + place // 2, place % 2)
-            self.buttons[name] = button
-        below = 2 + -(-len(actions) // 2)
-        class_words = QLabel("Class to segment (0: background)")
-        layout.addWidget(class_words, below, 0)
-        layout.addWidget(self.class_to_segment, below, 1)
-        layout.addWidget(self.through, below + 1, 0, 1, 2)
-        layout.addWidget(self.message, below + 2, 0, 1, 2)
-        layout.setRowStretch(below + 3, 1)
-        self.of_classes = (self.buttons["Segment drawn"], class_words, self.class_to_segment, self.through)
 
     # ---- actions
 
@@ -232,13 +205,12 @@ class CorrectionWidget(QWidget):
         self.layers = CaseLayers(self.viewer, case, self.corrections, image)
         self.segmenter = None
         volume = self.corrections.canvas.volume
-        named = volume.labels is not None and bool(volume.labels.names)
-        for control in self.of_classes:  # SAM2 makes masks of classes in CTs; objects in EM are painted
-            control.setVisible(named or volume.unit not in EM_UNITS)
+        names = {} if volume.labels is None else volume.labels.names
+        # SAM2 makes masks of classes in CTs; objects in EM are painted
+        self.show_classes(names, bool(names) or volume.unit not in EM_UNITS)
         self.viewer.canvas.overlays.scale_bar.visible = True
         middle = tuple(side // 2 for side in self.corrections.canvas.shape)
         self.layers.look_at((middle[0], middle[1], middle[2]))
-        self._name_class(self.class_to_segment.value())
         self._say_item()
 
     def open_selected(self) -> None:
@@ -255,7 +227,7 @@ class CorrectionWidget(QWidget):
         """Save and let go of the case."""
         if self.corrections is not None:
             closing, self.corrections = self.corrections, None
-            self.case, self.clicks, self.beside = "", [], []
+            self.case, self.clicks, self.beside, self.class_names = "", [], [], {}
             try:
                 closing.close()
             finally:  # a full disk: the journal has the actions, and what is closed takes no more
@@ -293,22 +265,10 @@ class CorrectionWidget(QWidget):
         self._say_item()
         self.message.setText(what)
 
-    def _name_class(self, value: int) -> None:
-        names = None if self.corrections is None else self.corrections.canvas.volume.labels
-        name = "" if names is None else names.names.get(value, "")
-        self.class_to_segment.setSuffix(f" {name}" if name else "")
-
     def _open(self) -> Corrections:
         if self.corrections is None:
             raise PlanewiseError("no labels are open; select their layer, and press Correct selected layer")
         return self.corrections
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """Do what a button does; say what does not fit."""
-        try:
-            work()
-        except PlanewiseError as error:
-            self.message.setText(str(error))
 
     def closeEvent(self, event: Any) -> None:
         self.close_case()

@@ -51,6 +51,12 @@ class Canvas(Protocol):
         ...
 
 
+def whole(canvas: Canvas) -> Box:
+    """Return the box of all voxels."""
+    z, y, x = canvas.shape
+    return (0, z), (0, y), (0, x)
+
+
 def open_canvas(result: Path, kept: Path) -> "FileCanvas | StoreCanvas":
     """Open a label volume to correct it. Raises PlanewiseError if it is of a format that is not written."""
     ending = ending_of(result)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planewise.correction.actions import Confirm, Labels, Paint, Segment, read_action
+from planewise.correction.canvas import whole
 from planewise.correction.journal import Box, Entry
 from planewise.correction.objects import index_of
 from planewise.correction.session import Corrections
@@ -44,7 +45,7 @@ def known_labels(corrections: Corrections, margin: int) -> KnownLabels:
     from scipy.ndimage import distance_transform_edt
 
     canvas, shape = corrections.canvas, corrections.canvas.shape
-    volume = canvas.read(((0, shape[0]), (0, shape[1]), (0, shape[2])))
+    volume = canvas.read(whole(canvas))
     known = np.zeros(shape, bool)
     objects = [label for label in right_objects(corrections.actions) if label in corrections.objects]
     spacing = np.array(canvas.volume.spacing) / canvas.volume.spacing[2]
@@ -80,7 +81,7 @@ def known_classes(corrections: Corrections, margin_mm: float) -> KnownLabels:
     from scipy.ndimage import distance_transform_edt
 
     canvas = corrections.canvas
-    stored = canvas.read(((0, canvas.shape[0]), (0, canvas.shape[1]), (0, canvas.shape[2])))
+    stored = canvas.read(whole(canvas))
     known = np.zeros(canvas.shape, bool)
     confirmed = np.zeros(canvas.shape, bool)
     spacing = canvas.volume.spacing

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from planewise.inference.encoder import Encoder
-from planewise.inference.prompts import Prompt
+from planewise.inference.prompts import Box, Prompt
 from planewise.inference.propagation import (
     Painter,
     PropagationOptions,
@@ -51,8 +52,7 @@ def propagate_memory(
     A mask in several parts stays one object; parts under ``least_pixels`` are left out. Each direction starts from the
     prompted slice, and is independent of the other.
     """
-    depth, height, width = encoder.images.shape
-    shape = (height, width)
+    shape = encoder.images.shape[1:]
     painter = Painter(encoder.images.shape)
 
     def look(slices: list[tuple[int, int, list[Remembered]]]) -> list[list[Remembered]]:
@@ -65,16 +65,7 @@ def propagate_memory(
 
     def see(z: int, direction: int, track: Remembered) -> Remembered | None:
         """Paint an object in a slice; return its continuation, None if it ends."""
-        if track.memory is None:
-            box = torch.tensor(larger(track.box, shape, options.margin), device=encoder.device)
-            shares = box / torch.tensor([width, height] * 2, device=encoder.device)
-            place = encoder.segmenter.classes.get(track.label)
-            logits, score, memory = segmenter.start(encoder(z), z, depth, shares, place)
-            looked_in = track.box
-        else:
-            memory = track.memory if track.memory.direction else track.memory.towards(direction)
-            logits, score = segmenter.follow(encoder(z), z, memory)
-            looked_in = (0.0, 0.0, float(width), float(height))
+        logits, score, memory, looked_in = _look_for(track, encoder, segmenter, z, direction, options.margin)
         full = F.interpolate(logits[None, None], size=shape, mode="bilinear", align_corners=False)[0].cpu().numpy()
         full = full if within is None else cut(full, within[z])
         parts = go_on(z, [Track(track.label, looked_in)], full, score[None].cpu().numpy(), painter, presence, options)
@@ -87,3 +78,22 @@ def propagate_memory(
     starts = [(prompt.z, Remembered(prompt.label, prompt.box)) for prompt in prompts]
     carry(starts, consecutive, look, advance, presence)
     return painter.labels
+
+
+def _look_for(
+    track: Remembered, encoder: Encoder, segmenter: MemorySegmenter, z: int, direction: int, margin: float
+) -> tuple[Tensor, Tensor, ObjectMemory, Box]:
+    """Return an object's logits (h, w) and score in slice ``z``, its memory from there on, and where it was looked for.
+
+    In its box enlarged by ``margin`` where it starts; everywhere after that.
+    """
+    depth, height, width = encoder.images.shape
+    if track.memory is None:
+        box = torch.tensor(larger(track.box, (height, width), margin), device=encoder.device)
+        shares = box / torch.tensor([width, height] * 2, device=encoder.device)
+        place = encoder.segmenter.classes.get(track.label)
+        logits, score, memory = segmenter.start(encoder(z), z, depth, shares, place)
+        return logits, score, memory, track.box
+    memory = track.memory if track.memory.direction else track.memory.towards(direction)
+    logits, score = segmenter.follow(encoder(z), z, memory)
+    return logits, score, memory, (0.0, 0.0, float(width), float(height))

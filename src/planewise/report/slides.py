@@ -29,13 +29,15 @@ PIXEL_BYTES, LAYER_BYTES = 0.32, 0.03  # of a picture in the page, by pixel, and
 GATHERED_BYTES = 2**27  # in memory, of all slices of a volume that are shown, at most about
 SHARES = {"xy": 0.7, "xz": 0.5, "yz": 1.0}  # of what is left of a case's bytes when it is a plane's turn
 
+Outlines = dict[str, dict[str, str]]  # SVG paths by "truth" and by method, and in them by class
+
 
 @dataclass(frozen=True)
 class Slide:
     """One slice: its plane, place and size in pixels, and what is drawn.
 
-    ``image``: a data URI, or empty. ``outlines``: SVG paths by "truth" and by method, and in them by class; those of
-    instances are of the class "objects". ``wrong``: voxels by method. ``close_ups``: parts of a thinned slice in full.
+    ``image``: a data URI, or empty. ``outlines``: those of instances are of the class "objects". ``wrong``: voxels by
+    method. ``close_ups``: parts of a thinned slice in full.
     """
 
     plane: Plane
@@ -43,7 +45,7 @@ class Slide:
     width: int
     height: int
     image: str
-    outlines: dict[str, dict[str, str]]
+    outlines: Outlines
     wrong: dict[str, int]
     close_ups: tuple[CloseUp, ...] = ()
 
@@ -107,16 +109,9 @@ def case_slides(scored: ScoredCase, room: int, objects: int, problems: list[Prob
     # Of one class all that is predicted counts as it, whatever its number, unless others lie beside it.
     several = len(benchmark.classes) > 1 or not benchmark.any_label
     classes = benchmark.classes if several else {}
-    outlines: dict[Place, dict[str, dict[str, str]]] = {}
-    of_close_ups: list[dict[str, dict[str, str]]] = [{} for _ in close_ups]
-    for name, volume in [("truth", truth), *scored.predictions.items()]:
-        boxes = solids.boxes_of(name)
-        sections = read_sections(volume, places, step, average=False, boxes=[*boxes, *close_ups])
-        for place, labels in sections.slices.items():
-            outlines.setdefault(place, {})[name] = _outlines(labels, classes)
-        solids.draw(name, sections.boxes[: len(boxes)])
-        for drawn, crop in zip(of_close_ups, sections.boxes[len(boxes) :]):
-            drawn[name] = _outlines(crop[0], classes)
+    outlines, of_close_ups = _read_outlines(
+        [("truth", truth), *scored.predictions.items()], places, step, close_ups, solids, classes
+    )
     images, crops, note = _images(scored, places, step, close_ups, problems)
     in_full: dict[int, list[CloseUp]] = {}
     for box, in_it, paths in zip(close_ups, crops, of_close_ups):
@@ -147,6 +142,28 @@ def _size(slide: Slide) -> int:
 def _listed(scored: ScoredCase) -> list[Mistake]:
     """Return the mistakes that the page lists."""
     return [mistake for result in scored.results if result.delivered for mistake in result.mistakes[:MISTAKES]]
+
+
+def _read_outlines(
+    volumes: list[tuple[str, Volume]],
+    places: dict[Plane, list[int]],
+    step: int,
+    close_ups: list[Box],
+    solids: Solids,
+    classes: dict[int, str],
+) -> tuple[dict[Place, Outlines], list[Outlines]]:
+    """Return the outlines in each slice and close-up; ``solids`` are drawn in the same pass over each volume."""
+    of_slices: dict[Place, Outlines] = {}
+    of_close_ups: list[Outlines] = [{} for _ in close_ups]
+    for name, volume in volumes:
+        boxes = solids.boxes_of(name)
+        sections = read_sections(volume, places, step, average=False, boxes=[*boxes, *close_ups])
+        for place, labels in sections.slices.items():
+            of_slices.setdefault(place, {})[name] = _outlines(labels, classes)
+        solids.draw(name, sections.boxes[: len(boxes)])
+        for drawn, crop in zip(of_close_ups, sections.boxes[len(boxes) :]):
+            drawn[name] = _outlines(crop[0], classes)
+    return of_slices, of_close_ups
 
 
 def _outlines(labels: np.ndarray, classes: dict[int, str]) -> dict[str, str]:

@@ -15,8 +15,14 @@ from planewise.compat.scripts import run_script
             "mito train D M --iterations 5 --skip_conversion --test_axes xy",
         ),
         ("-mode=train D M --class mito --use_gpu", "mito train D M --class mito --device auto --test_axes xy xz yz"),
-        ("--mode predict --input I", "mito predict --input I --device cpu --axes xy xz yz --min_size 500 --confidence_thr 0.5"),
-        ("--mode=predict --use_gpu --input I", "mito predict --input I --device auto --axes xy xz yz --min_size 500 --confidence_thr 0.5"),
+        (
+            "--mode predict --input I",
+            "mito predict --input I --device cpu --axes xy xz yz --min_size 500 --confidence_thr 0.5",
+        ),
+        (
+            "--mode=predict --use_gpu --input I",
+            "mito predict --input I --device auto --axes xy xz yz --min_size 500 --confidence_thr 0.5",
+        ),
         (
             "--input I --use-gpu --mode predict --axes=yz",
             "mito predict --input I --axes yz --device auto --min_size 500 --confidence_thr 0.5",

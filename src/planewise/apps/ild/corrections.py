@@ -1,11 +1,10 @@
-"""Training from corrections: makes slices of what is known of corrected classes, and lists where the new model differs.
+"""Training from corrections: makes slices of what is known of corrected classes.
 
 ::
 
     {work_dir}/corrections.json       marks slices made here, and from what; complete once the slices are
     {work_dir}/npy/                   see ``data.prepared``; unknown voxels are ignored
     {work_dir}/npz_corrected/         the whole patients, for the new model to predict
-    {work_dir}/{task_name}/predicted/, worklist.csv
 """
 
 import shutil
@@ -17,10 +16,10 @@ import numpy as np
 
 from planewise.apps.ild.cohort import cts_in
 from planewise.apps.ild.lungs import lungs_of
-from planewise.apps.ild.options import IldPredict, IldTrain
-from planewise.apps.ild.predict import predict_ild
+from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepare import WINDOW_FILE
 from planewise.apps.ild.prepared_folder import SLICES
+from planewise.correction.canvas import whole
 from planewise.correction.corrected import (
     MADE_FROM,
     corrected_volumes,
@@ -30,15 +29,13 @@ from planewise.correction.corrected import (
     refuse_other_corrections,
     refuse_several_machines,
     say_what_is_wrong,
-    write_next,
 )
 from planewise.correction.journal import JOURNAL, corrections_folder
 from planewise.correction.session import Corrections
 from planewise.correction.truth import KnownLabels, known_classes
-from planewise.correction.worklist import Item
 from planewise.data.case import channel_within
 from planewise.data.classes import DATASET_FILE
-from planewise.data.manifest import MANIFEST, Manifest, named_weights, read_manifest, weights_in
+from planewise.data.manifest import Manifest
 from planewise.data.patients import patients_or_cases
 from planewise.data.preparation import MadeFrom, Record, sha256_of
 from planewise.data.prepared import IGNORED, Patient, load_patient, read_patient, save_patient, save_slices
@@ -48,13 +45,11 @@ from planewise.errors import PlanewiseError
 from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.progress import progress, say
 from planewise.volumes.formats.dicom import Series
-from planewise.volumes.geometry import place_from_canonical, to_canonical
+from planewise.volumes.geometry import to_canonical
 from planewise.volumes.json_files import read_json, write_json
-from planewise.volumes.labels import read_labels
 
 PATIENTS = "npz_corrected"
 HELD_OUT = 0.2  # of a patient's slices, at one end, if there are fewer than three patients
-LEAST = 16  # differing pixels that put a slice on the work list; the smallest object that predict keeps
 SCORE = "Dice or, with class tokens, its mean with the share of correctly absent classes"
 
 
@@ -99,6 +94,42 @@ def _write_slices(
 ) -> None:
     work = options.work_dir
     window = _window(manifests, weights)
+    known = _known(options, volumes, manifests, window)
+    if not known:
+        raise PlanewiseError(f"--corrections {options.corrections}: in no case a class was confirmed or corrected")
+    held_out = _held_out({case: truth for case, (_, truth) in known.items()})
+    made_from: dict[str, Any] = {"corrections of": {case: str(path.resolve()) for case, path in volumes.items()}}
+    write_json(work / MADE_FROM, made_from)  # without what makes it whole, as long as the slices are not
+    shutil.rmtree(work / SLICES, ignore_errors=True)
+    shutil.rmtree(work / PATIENTS, ignore_errors=True)
+    (work / PATIENTS).mkdir(parents=True)
+    made_from["journals"] = {case: sha256_of(corrections_folder(path) / JOURNAL) for case, path in volumes.items()}
+    made_from["margin_mm"] = options.margin_mm
+    for case, (patient, truth) in known.items():
+        labels = np.where(truth.known, truth.labels, IGNORED).astype(np.uint8)
+        for part, chosen in (("train", ~held_out[case]), ("valid", held_out[case])):
+            keep = np.flatnonzero(truth.known.any(axis=(1, 2)) & chosen)
+            organ = None if patient.organ is None else patient.organ[keep]
+            save_slices(
+                work / SLICES / part,
+                replace(patient, images=patient.images[keep], labels=labels[keep], kept=keep, organ=organ),
+            )
+        save_patient(work / PATIENTS / f"{case}.npz", patient)
+    write_json(work / WINDOW_FILE, list(window))
+    classes = _classes(weights, {value for _, truth in known.values() for value in truth.objects})
+    labels_of = {"background": 0, **{name: value for value, name in classes.items()}}
+    about = {"channel_names": {"0": "CT"}, "labels": labels_of, "numTraining": len(known), "file_ending": ".nii.gz"}
+    write_json(work / DATASET_FILE, about)
+    write_json(work / MADE_FROM, made_from)
+
+
+def _known(
+    options: IldTrain, volumes: dict[str, Path], manifests: dict[str, Manifest], window: tuple[float, float]
+) -> dict[str, tuple[Patient, KnownLabels]]:
+    """Return the patients in whom some class is known, by case, each with what is; the others are printed.
+
+    Raises PlanewiseError if nothing is known of an only case, or if an image cannot be used.
+    """
     given = None
     if options.image is not None:
         given, wrong = cts_in(options.image, None, None)
@@ -122,38 +153,17 @@ def _write_slices(
             known_classes_are = f"classes {names} are" if several else f"class {names} is"
             say(f"{case}: {known_classes_are} known, and {truth.known.mean():.1%} of the voxels")
             advance(1, case)
-    if not known:
-        raise PlanewiseError(f"--corrections {options.corrections}: no class was confirmed or corrected in any case")
-    held_out = _held_out({case: truth for case, (_, truth) in known.items()})
-    made_from: dict[str, Any] = {"corrections of": {case: str(path.resolve()) for case, path in volumes.items()}}
-    write_json(work / MADE_FROM, made_from)  # incomplete until the slices are written
-    shutil.rmtree(work / SLICES, ignore_errors=True)
-    shutil.rmtree(work / PATIENTS, ignore_errors=True)
-    (work / PATIENTS).mkdir(parents=True)
-    made_from["journals"] = {case: sha256_of(corrections_folder(path) / JOURNAL) for case, path in volumes.items()}
-    made_from["margin_mm"] = options.margin_mm
-    for case, (patient, truth) in known.items():
-        labels = np.where(truth.known, truth.labels, IGNORED).astype(np.uint8)
-        for part, chosen in (("train", ~held_out[case]), ("valid", held_out[case])):
-            keep = np.flatnonzero(truth.known.any(axis=(1, 2)) & chosen)
-            organ = None if patient.organ is None else patient.organ[keep]
-            save_slices(
-                work / SLICES / part,
-                replace(patient, images=patient.images[keep], labels=labels[keep], kept=keep, organ=organ),
-            )
-        save_patient(work / PATIENTS / f"{case}.npz", patient)
-    write_json(work / WINDOW_FILE, list(window))
-    values = sorted({value for _, truth in known.values() for value in truth.objects})
-    known_names = weights.tokens.names if weights.tokens else {}
-    new = {value: f"class {value}" for value in values if value not in known_names}
+    return known
+
+
+def _classes(weights: Sam2Weights, values: set[int]) -> dict[int, str]:
+    """Return the names of the model's classes, and of those among ``values`` that it does not have, with a warning."""
+    names = weights.tokens.names if weights.tokens else {}
+    new = {value: f"class {value}" for value in sorted(values) if value not in names}
     if weights.tokens and new:
-        there = ", ".join(f"{value} {name}" for value, name in known_names.items())
+        there = ", ".join(f"{value} {name}" for value, name in names.items())
         say(f"WARNING: {', '.join(new.values())}: the model has only {there}; it is learned from scratch")
-    classes = {**known_names, **new}
-    labels_of = {"background": 0, **{name: value for value, name in classes.items()}}
-    about = {"channel_names": {"0": "CT"}, "labels": labels_of, "numTraining": len(known), "file_ending": ".nii.gz"}
-    write_json(work / DATASET_FILE, about)
-    write_json(work / MADE_FROM, made_from)
+    return {**names, **new}
 
 
 def record_of_known(npy: Path, made_from: Path, options: IldTrain) -> Record:
@@ -219,13 +229,10 @@ def _patient(
         patient, hu = read_patient(case, image, None, *window, channel=channel_within(image, channel))
         if options.train_prompts != "truth":
             patient = replace(patient, organ=lungs_of(patient, hu, image, None))
-    placed = laid_on(volume.with_voxels(corrections.canvas.read(_whole(volume.shape))), result, patient.geometry, image)
+    placed = laid_on(
+        volume.with_voxels(corrections.canvas.read(whole(corrections.canvas))), result, patient.geometry, image
+    )
     return replace(patient, case=case, labels=to_canonical(placed, labels=True).read().astype(np.uint8))
-
-
-def _whole(shape: tuple[int, int, int]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    z, y, x = ((0, side) for side in shape)
-    return z, y, x
 
 
 def _window(manifests: dict[str, Manifest], weights: Sam2Weights) -> tuple[float, float]:
@@ -241,54 +248,3 @@ def _window(manifests: dict[str, Manifest], weights: Sam2Weights) -> tuple[float
             "one window: give results of one window"
         )
     return next(iter(windows.values()))
-
-
-def predict_again(options: IldTrain, result: Path, model: Path) -> int:
-    """Predict the corrected cases with ``model``, unless done, and write the next work list. Returns the exit code.
-
-    Without boxes if the model can; else with boxes around the classes in the corrected result.
-    """
-    folder = options.work_dir / options.task_name
-    made = read_manifest(folder / "predicted" / MANIFEST)  # of this training, if it was finished before
-    of = "" if made is None else str(made.made_from.options.get("model", ""))
-    same = weights_in(of) == weights_in(named_weights(model))
-    prompts = "truth" if load_sam2(model, options.image_size).tokens is None else "auto"
-    again = IldPredict(
-        input=options.work_dir / PATIENTS,
-        output=folder / "predicted",
-        trained_model=str(model),
-        prompts=prompts,
-        bbox_shift=options.bbox_shift,
-        device=options.device,
-        devices=options.devices,
-        precision=options.precision,
-        overwrite=options.overwrite or not same,
-    )
-    code = predict_ild(again)
-    _write_next_worklist(options, result, folder, model)
-    return code
-
-
-def _write_next_worklist(options: IldTrain, result: Path, folder: Path, model: Path) -> None:
-    """Write the slices in which the ``model`` differs, largest difference first, without what is known."""
-    differing: list[tuple[int, Item]] = []
-    for case, path in corrected_volumes(result).items():
-        predicted_as = folder / "predicted" / f"{case}.nii.gz"
-        if not predicted_as.exists():  # nothing was known of it, or its prediction failed with a message
-            continue
-        predicted = to_canonical(read_labels(predicted_as), labels=True).read()
-        with Corrections(path) as corrections:
-            volume = corrections.canvas.volume
-            known = known_classes(corrections, options.margin_mm).known
-            labels = to_canonical(volume.with_voxels(corrections.canvas.read(_whole(volume.shape)))).read()
-        differs = (predicted != labels) & ~known
-        for z in np.flatnonzero(differs.sum(axis=(1, 2)) >= LEAST).tolist():
-            places = np.argwhere(differs[z])
-            y, x = places[((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin()].tolist()
-            both = np.unique([labels[z][differs[z]], predicted[z][differs[z]]])
-            classes = tuple(int(value) for value in both if value)
-            what = f"the model outlines class {', '.join(map(str, classes))} differently: {len(places)} pixels"
-            place = place_from_canonical((z, y, x), volume)
-            differing.append((len(places), Item(f"{case}: slice {z}", case, what, classes, place)))
-    items = [item for _, item in sorted(differing, key=lambda pair: -pair[0])]
-    write_next(folder / "worklist.csv", items, result, model)

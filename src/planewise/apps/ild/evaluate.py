@@ -4,7 +4,7 @@ from pathlib import Path
 
 from planewise.apps.ild.label_options import IldEvaluate
 from planewise.data.case import images_beside
-from planewise.data.classes import labels_above
+from planewise.data.classes import LabelDefinition, labels_above
 from planewise.data.derived import Derived
 from planewise.data.patients import patients_or_cases
 from planewise.data.run import refuse_folder_of_inputs
@@ -29,10 +29,7 @@ def evaluate_ild(options: IldEvaluate) -> int:
     """Score predictions, class by class. Returns the exit code; see ``prepare_ild`` for errors."""
     predictions = [options.predictions, *options.beside]
     labels = labels_above(options.truth, options.dataset)
-    pairs = {path: pair_files(path, options.truth, predictions, options.ignore_geometry) for path in predictions}
-    pairs = {path: with_labels(paired, labels, instances=False) for path, paired in pairs.items()}
-    if options.predicted_only:
-        pairs = _predicted(pairs)
+    pairs = _pairs(options, predictions, labels)
     notes = _notes(predictions)
     truths = [pair.truth for pair in pairs[options.predictions] if pair.truth]
     names = class_names(labels, truths)
@@ -41,19 +38,8 @@ def evaluate_ild(options: IldEvaluate) -> int:
     folder = options.output or _home(options.predictions) / "evaluation"
     if labels.ignore is not None:
         say(f"Voxels of the ignore label ({labels.ignore}) are not scored.")
-    cases = [pair.case for of_folder in pairs.values() for pair in of_folder if pair.truth]
-    patients = patients_or_cases(cases, options.patient_pattern, options.patients)
     methods = {notes[path] if options.beside else _home(path).name: path for path in predictions}
-    benchmark = Benchmark(
-        options.truth.resolve().parent.name,
-        {method: pairs[path] for method, path in methods.items()},
-        images_beside(options.truth),
-        names,
-        {method: f"boxes from {notes[path]}" for method, path in methods.items()},
-        patients,
-        unit="mm",
-        any_label=False,
-    )
+    benchmark = _benchmark(options, methods, pairs, notes, names)
     refuse_folder_of_inputs(benchmark.files(), folder, "--output")  # pictures are volumes too
     made_with = benchmark.made_with() | {"tolerance_mm": options.tolerance_mm}
     presence = [presence_file(_home(path), case) for path in predictions for case in benchmark.cases()]
@@ -88,6 +74,13 @@ def evaluate_ild(options: IldEvaluate) -> int:
     return report_problems(problems)
 
 
+def _pairs(options: IldEvaluate, predictions: list[Path], labels: LabelDefinition) -> dict[Path, list[Pair]]:
+    """Return the cases of each folder beside their truth; with --predicted_only, those that are predicted."""
+    pairs = {path: pair_files(path, options.truth, predictions, options.ignore_geometry) for path in predictions}
+    pairs = {path: with_labels(paired, labels, instances=False) for path, paired in pairs.items()}
+    return _predicted(pairs) if options.predicted_only else pairs
+
+
 def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:
     """Return the cases that have a prediction in any folder, and say how many have none."""
     predicted = {pair.case for of_folder in pairs.values() for pair in of_folder if pair.prediction}
@@ -98,6 +91,26 @@ def _predicted(pairs: dict[Path, list[Pair]]) -> dict[Path, list[Pair]]:
     if not predicted:
         raise PlanewiseError(f"{next(iter(pairs))}: holds no prediction of any case")
     return {path: [pair for pair in of_folder if pair.case in predicted] for path, of_folder in pairs.items()}
+
+
+def _benchmark(
+    options: IldEvaluate,
+    methods: dict[str, Path],
+    pairs: dict[Path, list[Pair]],
+    notes: dict[Path, str],
+    names: dict[int, str],
+) -> Benchmark:
+    cases = [pair.case for of_folder in pairs.values() for pair in of_folder if pair.truth]
+    return Benchmark(
+        options.truth.resolve().parent.name,
+        {method: pairs[path] for method, path in methods.items()},
+        images_beside(options.truth),
+        names,
+        {method: f"boxes from {notes[path]}" for method, path in methods.items()},
+        patients_or_cases(cases, options.patient_pattern, options.patients),
+        unit="mm",
+        any_label=False,
+    )
 
 
 def _home(predictions: Path) -> Path:

@@ -154,7 +154,7 @@ def _retaken(job: Job, pairs: list[Pair], examined: list[Examined]) -> tuple[lis
         except Exception as error:  # whatever one scan does to us, the others are still wanted
             job.problems.append(Problem.of(each.image, error))
             failed[day] = f"the retakes of {day} failed: {first_line(error)}"
-    return [_without(pair, failed) for pair in pairs], retaken
+    return [_with_failures(pair, failed) for pair in pairs], retaken
 
 
 def _retakes(job: Job, examined: Examined, variation: Variation) -> list[Measures]:
@@ -167,7 +167,7 @@ def _retakes(job: Job, examined: Examined, variation: Variation) -> list[Measure
     return read_retakes(target, day, count)
 
 
-def _without(pair: Pair, failed: dict[str, str]) -> Pair:
+def _with_failures(pair: Pair, failed: dict[str, str]) -> Pair:
     """Return a pair with the reasons why retakes of its scans failed."""
     reasons = [failed[scan.name] for scan in (pair.first, pair.second) if scan.name in failed]
     return replace(pair, reasons=(*pair.reasons, *reasons))

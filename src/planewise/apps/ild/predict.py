@@ -40,7 +40,7 @@ from planewise.evaluation.presence import presence_file, write_presence
 from planewise.inference.executor import Executor, SchedulerGone, executor
 from planewise.inference.prompts import Prompt
 from planewise.inference.worker import Source
-from planewise.models.sam2_files import load_sam2
+from planewise.models.sam2_files import Sam2Weights, load_sam2
 from planewise.models.sam2_memory import require_memory
 from planewise.models.zoo import is_hub_id, located
 from planewise.progress import say
@@ -65,36 +65,19 @@ UNSAID = {"propagation": "boxes", "format": "nii.gz"}  # as all was before there
 def predict_ild(options: IldPredict) -> int:
     """Segment patients. Returns the exit code; see ``prepare_ild`` for errors."""
     device = choose_device(options.device)
-    for option in ("lungs", "truth", "codes"):
-        refuse_missing(getattr(options, option), f"--{option}")
-    if options.trained_model == "none" and options.base is None:
-        raise PlanewiseError("--trained_model none predicts with --base, which is missing")
-    if options.lungs is not None and options.prompts not in AUTOMATIC:
-        raise PlanewiseError(f"--lungs {options.lungs}: is for --prompts auto or lungs; boxes need no lungs")
+    _refuse_what_does_not_go_together(options)
     patients, problems = patients_of(options)
     if options.lungs is not None and patients and all(map(is_prepared, patients.values())):
         raise PlanewiseError(
             f"--lungs {options.lungs}: is for CT volumes; prepared patients hold their lungs (ild prepare --lungs)"
         )
-    given: dict[str, list[Prompt]] = {}
     source = located(Path(_model_name(options)))
-    weights = load_sam2(source, options.image_size)  # by this process too, so that bad weights are refused
-    if options.prompts in AUTOMATIC and weights.tokens is None:
-        raise PlanewiseError(
-            f"--prompts {options.prompts}: {source} was trained with drawn boxes alone; train it with --train_prompts "
-            "mixed"
-        )
-    memory_of = source if options.propagation == "memory" else None
-    if memory_of is not None:
-        require_memory(weights, memory_of)
-    volumes = [path for path in patients.values() if not is_prepared(path)]
-    if volumes and weights.window not in (None, options.window_in_hu()):
-        trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
-        say(f"WARNING: {source} was trained in the window {trained}, and is used in {now}: see --window_level")
+    weights = _load(options, source, patients)  # by this process too, so that bad weights are refused
+    names = weights.tokens.names if weights.tokens else {}
     if options.format == DICOM_SEG:
-        refuse_what_is_no_dicom(patients, weights.tokens.names if weights.tokens else {}, options)
+        refuse_what_is_no_dicom(patients, names, options)
+    given: dict[str, list[Prompt]] = {}
     if options.prompts not in KINDS:
-        names = weights.tokens.names if weights.tokens else {}
         given = prompts_of_file(Path(options.prompts), patients, names, options, problems)
     half = choose_precision(options.precision, device, predicting=True) == "bf16"
     run = Run.begin(
@@ -107,6 +90,57 @@ def predict_ild(options: IldPredict) -> int:
         unsaid=UNSAID,
     )
     refuse_folder_of_inputs((path for path in patients.values() if isinstance(path, Path)), options.output, "output")
+    waiting = _waiting(options, run, patients, problems)
+    if not waiting:
+        return report_problems(problems)
+    devices = min(options.devices, len(waiting))
+    segmenters = _segmenters(options, weights, source, half, devices)
+    with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
+        for case, outcome, is_over in _shared(workers, options, waiting, given):
+            if isinstance(outcome, Problem):
+                problems.append(outcome)
+                if is_over:
+                    run.fail(case)
+            else:
+                try:
+                    run.finish(case, {"prompts": prompts_note(options), **outcome})
+                except PlanewiseError as error:
+                    problems.append(Problem.of(case, error))
+    describe_labels(options, names)
+    return report_problems(problems)
+
+
+def _refuse_what_does_not_go_together(options: IldPredict) -> None:
+    """Raise PlanewiseError for files that are not there, and for options that need others."""
+    for option in ("lungs", "truth", "codes"):
+        refuse_missing(getattr(options, option), f"--{option}")
+    if options.trained_model == "none" and options.base is None:
+        raise PlanewiseError("--trained_model none predicts with --base, which is missing")
+    if options.lungs is not None and options.prompts not in AUTOMATIC:
+        raise PlanewiseError(f"--lungs {options.lungs}: is for --prompts auto or lungs; boxes need no lungs")
+
+
+def _load(options: IldPredict, source: Path, patients: dict[str, Path | Series]) -> Sam2Weights:
+    """Return the weights; warn of another window. Raises PlanewiseError if they are not for what is asked of them."""
+    weights = load_sam2(source, options.image_size)
+    if options.prompts in AUTOMATIC and weights.tokens is None:
+        raise PlanewiseError(
+            f"--prompts {options.prompts}: {source} was trained with drawn boxes alone; train it with --train_prompts "
+            "mixed"
+        )
+    if options.propagation == "memory":
+        require_memory(weights, source)
+    volumes = [path for path in patients.values() if not is_prepared(path)]
+    if volumes and weights.window not in (None, options.window_in_hu()):
+        trained, now = (f"{level:g}/{width:g}" for level, width in (weights.window, options.window_in_hu()))
+        say(f"WARNING: {source} was trained in the window {trained}, and is used in {now}: see --window_level")
+    return weights
+
+
+def _waiting(
+    options: IldPredict, run: Run, patients: dict[str, Path | Series], problems: list[Problem]
+) -> dict[str, Path | Series]:
+    """Return the patients that are not done yet, and note in the manifest that they begin."""
     waiting: dict[str, Path | Series] = {}
     for case, path in patients.items():
         try:
@@ -120,29 +154,16 @@ def predict_ild(options: IldPredict) -> int:
                 waiting[case] = path
         except PlanewiseError as error:
             problems.append(Problem.of(path, error))
-    if not waiting:
-        return report_problems(problems)
-    devices = min(options.devices, len(waiting))
-    fallback = options.stability_fallback
-    segmenters: Source = partial(  # which are loaded
-        Segmenting.of, weights, half=half, fallback=fallback, memory_of=memory_of
-    )
+    return waiting
+
+
+def _segmenters(options: IldPredict, weights: Sam2Weights, source: Path, half: bool, devices: int) -> Source:
+    """Return what gives each worker its network: the ``weights`` that are loaded here, or their file elsewhere."""
+    by_memory, fallback = options.propagation == "memory", options.stability_fallback
     if options.scheduler or devices > 1:
         where = source if is_hub_id(source) else source.resolve()
-        segmenters = SegmenterSource(where, options.image_size, half, fallback, options.propagation == "memory")
-    with executor(segmenters, device, devices, scheduler=options.scheduler) as workers:
-        for case, outcome, is_over in _shared(workers, options, waiting, given):
-            if isinstance(outcome, Problem):
-                problems.append(outcome)
-                if is_over:
-                    run.fail(case)
-            else:
-                try:
-                    run.finish(case, {"prompts": prompts_note(options), **outcome})
-                except PlanewiseError as error:
-                    problems.append(Problem.of(case, error))
-    describe_labels(options, weights.tokens.names if weights.tokens else {})
-    return report_problems(problems)
+        return SegmenterSource(where, options.image_size, half, fallback, by_memory)
+    return partial(Segmenting.of, weights, half=half, fallback=fallback, memory_of=source if by_memory else None)
 
 
 def _decisive(options: IldPredict, source: Path, half: bool) -> dict[str, object]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from planewise.apps.ild.corrections import SCORE, predict_again, record_of_known, with_corrections
+from planewise.apps.ild.corrections import SCORE, record_of_known, with_corrections
+from planewise.apps.ild.next_worklist import predict_again
 from planewise.apps.ild.options import IldTrain
 from planewise.apps.ild.prepared_folder import SLICES, npz_folder, record_of_slices
 from planewise.apps.ild.starting_weights import class_tokens, starting_weights, window_of_slices

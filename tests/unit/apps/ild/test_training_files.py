@@ -1,6 +1,6 @@
 import pytest
 
-from planewise.apps.ild import train
+from planewise.apps.ild import training_files
 from planewise.models.platt import Platt
 from planewise.models.reliability import ClassReliability
 from planewise.models.sam2 import ClassTokens
@@ -18,10 +18,12 @@ def test_scores_are_calibrated_by_three_cases_held_out_and_what_is_not_is_said(
     for number in range(cases):
         (folder / f"{number}.npz").touch()
     known = {1: ClassReliability(presence=HALF, dice=HALF, with_class=5, without=5)}
-    monkeypatch.setattr(train, "seen_in", lambda *_: None)
-    monkeypatch.setattr(train, "reliability_on", lambda segmenter, held_out, margin: known if len(held_out) else {})
+    monkeypatch.setattr(training_files, "seen_in", lambda *_: None)
+    monkeypatch.setattr(
+        training_files, "reliability_on", lambda segmenter, held_out, margin: known if len(held_out) else {}
+    )
     weights = Sam2Weights(None, tokens=ClassTokens({1: "a", 2: "b"}, 4))
-    train._know(weights, None, tmp_path, 5)
+    training_files._know(weights, None, tmp_path, 5)
     printed = " ".join(capsys.readouterr().err.split())
     assert weights.reliability == (known if calibrated else {})
     assert "far from this training is not known" in printed
