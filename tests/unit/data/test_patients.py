@@ -87,7 +87,7 @@ def test_only_the_cases_in_doubt_are_named():
 def test_a_pattern_settles_it_and_its_first_group_names_the_patient(capsys):
     names = ["P00_a", "P00_b", "P01_a", "other"]
     assert patients_of(names, r"^(P\d+)_") == {"P00_a": "P00", "P00_b": "P00", "P01_a": "P01", "other": "other"}
-    assert "does not match other: each is a patient of its own" in capsys.readouterr().err
+    assert "does not match other: each is a separate patient" in capsys.readouterr().err
     assert patients_of(names, r"(?:.*)") == {name: name for name in names}
 
 
