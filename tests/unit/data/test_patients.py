@@ -106,7 +106,7 @@ def test_a_file_settles_it(tmp_path):
     named = tmp_path / "patients.json"
     named.write_text(json.dumps({"P00_1": "anna", "P00_2": "bob"}))
     assert patients_of(["P00_2", "P00_1"], file=named) == {"P00_2": "bob", "P00_1": "anna"}
-    with pytest.raises(PlanewiseError, match="give one"):
+    with pytest.raises(PlanewiseError, match="give only one"):
         patients_of(["P00_1"], "(.*)", table)
 
 
