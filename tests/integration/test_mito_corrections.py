@@ -127,7 +127,7 @@ def test_what_cannot_be_trained_on_is_refused(result, capsys):
     assert "is not a dataset made from corrections" in capsys.readouterr().err
     (result / MANIFEST).unlink()
     assert train(result) == 2
-    assert "no planewise.json beside it says which model made it" in capsys.readouterr().err
+    assert "no planewise.json beside it records its model" in capsys.readouterr().err
 
 
 def test_the_model_that_a_training_starts_from_is_not_replaced(result, capsys):
