@@ -44,11 +44,11 @@ class MitoTrain(Options):
     was confirmed or corrected is truth, the rest is ignored. The training starts from the model that made the result,
     and ends with what it gained and the next work list."""
     margin: int = Field(48, ge=0)
-    """Voxels around a confirmed object in which background is truth too, where --corrections are trained on. A small
+    """With --corrections: voxels around a confirmed object in which background counts as truth too. A small
     margin teaches little about background; a large one may count missed objects nearby as background."""
     image: Path | None = None
-    """With --corrections: the image, or a folder of images named as the labels are. Default: those that the results
-    were made from."""
+    """With --corrections: the image, or a folder of images with the same names as the labels. Default: those that the
+    results were made from."""
     # pydantic owns the name model_config
     base_model: Annotated[PathText, tyro.conf.arg(name="model_config")] = "MitoNet_v1.yaml"
     """Base model: the path of its YAML or .empanada archive, or a name such as MitoNet_v1, whose weights are
@@ -56,25 +56,25 @@ class MitoTrain(Options):
     model_name: Name = "FinetunedMitoNet"
     """Name of the fine-tuned model."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
-    """Where the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
-    objects. Needed where there are several classes, unless all are trained: --things."""
+    """If the truth is labelsTr (labelsTs): the class, a name of dataset.json or a value, whose components are the
+    objects. Needed if there are several classes, unless all are trained with --things."""
     things: tuple[str, ...] = ()
-    """Train all classes of dataset.json together, not one: those named here are things, whose objects are told apart,
-    such as mitochondria and nuclei; the others are stuff, such as the ER. labelsTr says the class of each voxel,
-    instancesTr, if it is there, the objects. none: no class is, and each voxel's class is all that is learned. Not
-    needed where the base model has the same several classes."""
+    """Train all classes of dataset.json together, not one: those named here are things, which have separate objects,
+    such as mitochondria and nuclei; the others are stuff, such as the ER. labelsTr gives the class of each voxel,
+    instancesTr, if it exists, the objects. none: no class is a thing, and only the class of each voxel is learned. Not
+    needed if the base model has the same classes."""
     iterations: int | None = Field(None, ge=1)
-    """Optimiser steps; default 1000. With --resume, a larger number than before continues the training."""
+    """Optimiser steps; default 1000. With --resume, a larger number continues the training."""
     minutes: float | None = Field(None, gt=0)
     """Instead of --iterations: as many steps as fit into this time, all rounds of --self_training included, estimated
-    from the first few and printed. With --resume, as many as were chosen then."""
+    from the first few and printed. With --resume, the number chosen before."""
     self_training: int = Field(0, ge=0)
     """Rounds in which the model labels unpainted voxels (the ignore label) where its planes agree, and is trained
     further on them for half as many steps; they end when the validation score no longer improves."""
     batch_size: int = Field(16, ge=2)
-    """Crops in a step, shared between devices."""
+    """Crops in each step, shared between devices."""
     learning_rate: float | None = Field(None, gt=0)
-    """Peak of the OneCycle schedule. Default: what the base model's YAML says, which for MitoNet is 0.003."""
+    """Peak of the OneCycle schedule. Default: the value in the base model's YAML, for MitoNet 0.003."""
     patch_size: int = Field(256, ge=16)
     """Side of the square crops, in pixels."""
     finetune_layer: Literal["none", "stage4", "stage3", "stage2", "stage1", "all"] = "all"
@@ -85,15 +85,16 @@ class MitoTrain(Options):
     """A folder of the hub (config.json, model.safetensors), or a hub id, whose weights the encoder starts from; the
     rest starts from random ones. For base models whose encoder is one of transformers', see docs/backbones.md."""
     train_planes: tuple[Plane, ...] | None = None
-    """Planes to cut training slices in. Default: those in which the pixels of every case are square within 20 %."""
+    """Planes to cut training slices in. Default: those in which the pixels of all cases are square within 20 %."""
     skip_conversion: bool = False
-    """Use the 2D slices that are there already; those with a record must be of this dataset and these options."""
+    """Use existing 2D slices; if they have a record, it must name this dataset and these options."""
     channel: int | None = Field(None, ge=0)
     """Channel to train on, counted from 0, for images with several: the file {case}_000N, or one within the file."""
     ignore_geometry: bool = False
-    """Match image and labels voxel by voxel, whatever spacing, origin and direction the files give."""
+    """Match image and labels voxel by voxel, and ignore spacing, origin and direction in the files."""
     output_data_path: Folder | None = None
-    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if others are there."""
+    """Folder of the 2D slices. Default: {dataset}_2d, beside the dataset, or {dataset}_2d_{key} if that holds
+    others."""
     test_after_training: bool = False
     """Predict imagesTs and evaluate against instancesTs."""
     test_axes: tuple[Plane, ...] | None = None
@@ -106,7 +107,7 @@ class MitoTrain(Options):
     """Continue from the last checkpoint. A finished training continues with more --iterations, after a
     warm-up."""
     overwrite: bool = False
-    """Replace a model of this name."""
+    """Replace an existing model of this name."""
     checkpoint_interval: int = Field(100, ge=1)
     """Steps between validations, each with a checkpoint."""
     seed: int = Field(0, ge=0)
@@ -174,7 +175,8 @@ class MitoPredict(Options):
     trained_model: Path
     """The model's YAML or .empanada archive, or the name of a published model: see planewise models."""
     input: Path
-    """A volume; or a folder that holds volumes, the 2D slices of one volume, or a folder of slices for each volume."""
+    """A volume; or a folder that contains volumes, the 2D slices of one volume, or a folder of slices for each
+    volume."""
     output: Folder
     """Folder for {case}.tiff (the result), {case}_objects.csv and {case}_{plane}.tiff. Or the path of an .ome.zarr, for
     one volume of any size: it is streamed, with the same result, and a run that was stopped continues."""
@@ -203,22 +205,22 @@ class MitoPredict(Options):
     """Number of slices (odd) over which the median of the probabilities is taken."""
     min_size: int | None = Field(None, ge=0)
     """Smallest size of an object, in voxels. Default: a quarter of the size of the smaller objects in the model's
-    training, in voxels of this volume, and at most 500; 500, as published, if its file does not say."""
+    training, in voxels of this volume, and at most 500; 500, as published, if its file does not state it."""
     min_agreement: float | None = Field(None, ge=0, le=1)
     """Smallest share of an object's voxels on which all three planes must agree. Default: the model's value, else 0, as
     published."""
     repair: Literal["auto", "on", "off"] = "auto"
-    """Cut an object that one plane shows whole where the two others show the same parts; {case}_objects.csv says what
-    was cut from what. auto: as the model says, else off, as published."""
+    """Cut an object that one plane shows as a whole and the two others show in the same parts; {case}_objects.csv
+    records the cuts. auto: the model's value, else off, as published."""
     confidence_volume: bool = False
-    """Write confidence/{case}.tiff too, the confidence of the object that each voxel is of, 0 to 1. That of objects is
-    in {case}_objects.csv."""
+    """Also write confidence/{case}.tiff, with the confidence of the object at each voxel, 0 to 1. The confidence of
+    each object is in {case}_objects.csv."""
     min_extent: int = Field(5, ge=0)
     """Smallest side of an object's bounding box, in voxels, along every axis that is longer than one voxel."""
     pixel_vote_thr: int = Field(2, ge=1)
     """Number of planes that must agree on a voxel."""
     published: bool = False
-    """Make objects as published, whatever the model's file says: --confidence_thr 0.5 --center_confidence_thr 0.1
+    """Make objects as published, whatever the model's file states: --confidence_thr 0.5 --center_confidence_thr 0.1
     --min_distance_object_centers 3 --median_kernel 3 --min_size 500 --min_agreement 0 --repair off --min_extent 5
     --pixel_vote_thr 2. It is refused with one of these options at another value."""
     fuse: Literal["probabilities", "votes"] | None = None
@@ -235,9 +237,9 @@ class MitoPredict(Options):
     overwrite: bool = False
     """Predict again the cases that are already done."""
     memory: str = "auto"
-    """Memory for a process, beside the network's, such as 8GB. A volume that needs more is streamed piece by piece, by
-    way of {case}.unfinished beside the result, which is the same. auto: half of the machine's memory, and at most 4GB
-    for streaming."""
+    """Memory for a process, beside the network's, such as 8GB. A volume that needs more is streamed piece by piece
+    through {case}.unfinished beside the result, with the same result. auto: half of the machine's memory, and at most
+    4GB for streaming."""
     workers: int = Field(0, ge=0)
     """With an .ome.zarr as --output: number of processes on this machine that share the work; 0: this one alone."""
     scheduler: str | None = None
@@ -286,19 +288,19 @@ class MitoSuggest(Options):
     """Choose the slices to paint next: where the planes of a model's prediction disagree and foreground is likely."""
 
     input: tyro.conf.Positional[Path]
-    """A volume, or a folder of volumes, such as a dataset's imagesTr. Slices that are painted already, in the paintedTr
-    beside it, or in its labelsTr where that has the ignore label, are not chosen again."""
+    """A volume, or a folder of volumes, such as a dataset's imagesTr. Slices that are already painted, in the paintedTr
+    beside it, or in its labelsTr if that has the ignore label, are not chosen again."""
     model: Path
     """The model's YAML or .empanada archive, or the name of a published model: see planewise models."""
     count: int = Field(5, ge=1)
-    """Slices to choose, of all volumes together."""
+    """Number of slices to choose, over all volumes."""
     plane: Plane = "xy"
     """Plane of the slices to paint."""
     output: Folder = Path("suggested")
-    """Folder for suggestions.csv, which is a work list for planewise correct too, the pictures {case}_z0012.png, and
-    predicted/ with the prediction that they follow from, as planewise mito predict leaves it."""
+    """Folder for suggestions.csv, which is also a work list for planewise correct, the pictures {case}_z0012.png, and
+    predicted/ with the prediction that they are based on, as planewise mito predict writes it."""
     axes: tuple[Plane, ...] | None = None
-    """Planes to predict in, two at least. Default: those in which the pixels of every volume are square within 20 %,
+    """Planes to predict in, at least two. Default: those in which the pixels of all volumes are square within 20 %,
     whatever planes the model was trained in."""
     channel: int | None = Field(None, ge=0)
     """Channel to segment, counted from 0, for images with several: the file {case}_000N, or one within the file."""
@@ -311,7 +313,7 @@ class MitoSuggest(Options):
     memory: str = "auto"
     """Memory for a process, beside the network's, such as 8GB; see planewise mito predict."""
     overwrite: bool = False
-    """Predict again what is predicted already."""
+    """Predict again the volumes that are already predicted."""
 
     _axes = field_validator("axes")(_distinct)
     _intensity = field_validator("intensity")(_low_and_high)
